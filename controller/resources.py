@@ -1,0 +1,309 @@
+"""The Kubernetes objects that the controller reads and writes, as frozen structs.
+
+Each struct holds only the fields that the controller knows; what else an object has is dropped when it is
+decoded. That is why nothing here is ever PUT: the controller patches. Frozen structs can be shared between the
+cache and everybody who reads it without a copy.
+
+`Kind` ties a struct to its place in the API. `KINDS` lists all of them.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+GROUP = "model.aibrix.ai"
+"""API group; AIBrix's, kept so that its manifests carry over."""
+
+
+class _Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of all: camelCase on the wire, defaults left out."""
+
+
+class OwnerReference(_Object, frozen=True, kw_only=True):
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+
+class ObjectMeta(_Object, frozen=True, kw_only=True):
+    """`metadata`, as far as the controller reads it."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: tuple[str, ...] = ()
+    owner_references: tuple[OwnerReference, ...] = ()
+
+
+class Resource(_Object, frozen=True, kw_only=True):
+    """What every kind has."""
+
+    metadata: ObjectMeta = ObjectMeta()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, or `name` for a kind without namespaces."""
+        meta = self.metadata
+        return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
+
+
+class Condition(_Object, frozen=True, kw_only=True):
+    """A condition in the standard shape (metav1.Condition); pods use the same without generation."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+    observed_generation: int = 0
+
+
+# -- ModelAdapter
+
+
+class LabelSelectorRequirement(_Object, frozen=True, kw_only=True):
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+
+class LabelSelector(_Object, frozen=True, kw_only=True):
+    match_labels: dict[str, str] = {}
+    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+
+
+class LocalReference(_Object, frozen=True, kw_only=True):
+    name: str = ""
+
+
+class SecretKeyReference(_Object, frozen=True, kw_only=True):
+    name: str
+    key: str
+
+
+class ModelAdapterSpec(_Object, frozen=True, kw_only=True):
+    pod_selector: LabelSelector
+    artifact_url: str = msgspec.field(name="artifactURL")
+    base_model: str = ""
+    scheduler_name: str = "default"
+    replicas: int | None = None
+    credentials_secret_ref: LocalReference | None = None
+    additional_config: dict[str, str] = {}
+    api_key_secret_ref: SecretKeyReference | None = None
+
+
+class ModelAdapterStatus(_Object, frozen=True, kw_only=True):
+    phase: str = ""
+    conditions: tuple[Condition, ...] = ()
+    instances: tuple[str, ...] = ()
+    candidates: int = 0
+    desired_replicas: int = 0
+    ready_replicas: int = 0
+
+
+class ModelAdapter(Resource, frozen=True, kw_only=True):
+    spec: ModelAdapterSpec
+    status: ModelAdapterStatus = ModelAdapterStatus()
+
+
+# -- Pods and nodes
+
+
+class Container(_Object, frozen=True, kw_only=True):
+    name: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+
+
+class PodSpec(_Object, frozen=True, kw_only=True):
+    containers: tuple[Container, ...] = ()
+    node_name: str = ""
+
+
+class ContainerStatus(_Object, frozen=True, kw_only=True):
+    name: str
+    container_id: str = msgspec.field(name="containerID", default="")
+    restart_count: int = 0
+    ready: bool = False
+
+
+class PodIP(_Object, frozen=True, kw_only=True):
+    ip: str
+
+
+class PodStatus(_Object, frozen=True, kw_only=True):
+    phase: str = ""
+    conditions: tuple[Condition, ...] = ()
+    pod_ip: str = msgspec.field(name="podIP", default="")
+    pod_ips: tuple[PodIP, ...] = msgspec.field(name="podIPs", default=())
+    container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(Resource, frozen=True, kw_only=True):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class Node(Resource, frozen=True, kw_only=True):
+    """Only its labels matter here: the zone."""
+
+
+# -- Service discovery
+
+
+class ServicePort(_Object, frozen=True, kw_only=True):
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    target_port: int | str | None = None
+
+
+class ServiceSpec(_Object, frozen=True, kw_only=True):
+    ports: tuple[ServicePort, ...] = ()
+    cluster_ip: str = msgspec.field(name="clusterIP", default="")
+    publish_not_ready_addresses: bool = False
+
+
+class Service(Resource, frozen=True, kw_only=True):
+    spec: ServiceSpec = ServiceSpec()
+
+
+class EndpointConditions(_Object, frozen=True, kw_only=True, omit_defaults=False):
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+
+
+class ObjectReference(_Object, frozen=True, kw_only=True):
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+
+
+class Endpoint(_Object, frozen=True, kw_only=True):
+    addresses: tuple[str, ...]
+    conditions: EndpointConditions = EndpointConditions()
+    target_ref: ObjectReference | None = None
+    node_name: str | None = None
+    zone: str | None = None
+
+
+class EndpointPort(_Object, frozen=True, kw_only=True):
+    name: str = ""
+    port: int | None = None
+    protocol: str = "TCP"
+
+
+class EndpointSlice(Resource, frozen=True, kw_only=True):
+    address_type: str = "IPv4"
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[EndpointPort, ...] = ()
+
+
+# -- Secrets, events, leases
+
+
+class Secret(Resource, frozen=True, kw_only=True):
+    """`data` is base64 on the wire and decoded here; its repr shows no value."""
+
+    data: dict[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"Secret({self.key}, keys={sorted(self.data)})"
+
+
+class EventSeries(_Object, frozen=True, kw_only=True):
+    count: int
+    last_observed_time: str
+
+
+class Event(Resource, frozen=True, kw_only=True):
+    """`events.k8s.io/v1`; times are RFC 3339 text with microseconds, as MicroTime demands."""
+
+    event_time: str | None = None
+    series: EventSeries | None = None
+    reporting_controller: str = ""
+    reporting_instance: str = ""
+    action: str = ""
+    reason: str = ""
+    regarding: ObjectReference = ObjectReference()
+    note: str = ""
+    type: str = "Normal"
+
+
+class LeaseSpec(_Object, frozen=True, kw_only=True):
+    holder_identity: str = ""
+    lease_duration_seconds: int = 0
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int = 0
+
+
+class Lease(Resource, frozen=True, kw_only=True):
+    spec: LeaseSpec = LeaseSpec()
+
+
+# -- Kinds
+
+T = TypeVar("T", bound=Resource)
+
+
+class Kind(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """Where objects of one struct live in the API."""
+
+    type: type[T]
+    kind: str
+    plural: str
+    group: str = ""
+    version: str = "v1"
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def decode(self, raw: object) -> T:
+        """The struct of a JSON value (a dict); unknown fields are dropped."""
+        return msgspec.convert(raw, self.type)
+
+    def encode(self, obj: T) -> dict[str, Any]:
+        """A JSON value with `apiVersion` and `kind`; defaults and times that are unset are left out."""
+        body: dict[str, Any] = msgspec.to_builtins(obj)
+        return {"apiVersion": self.api_version, "kind": self.kind, **body}
+
+
+MODEL_ADAPTERS = Kind(type=ModelAdapter, group=GROUP, version="v1alpha1", kind="ModelAdapter", plural="modeladapters")
+PODS = Kind(type=Pod, kind="Pod", plural="pods")
+NODES = Kind(type=Node, kind="Node", plural="nodes", namespaced=False)
+SERVICES = Kind(type=Service, kind="Service", plural="services")
+ENDPOINT_SLICES = Kind(type=EndpointSlice, group="discovery.k8s.io", kind="EndpointSlice", plural="endpointslices")
+SECRETS = Kind(type=Secret, kind="Secret", plural="secrets")
+EVENTS = Kind(type=Event, group="events.k8s.io", kind="Event", plural="events")
+LEASES = Kind(type=Lease, group="coordination.k8s.io", kind="Lease", plural="leases")
+KINDS: tuple[Kind[Any], ...] = (
+    MODEL_ADAPTERS,
+    PODS,
+    NODES,
+    SERVICES,
+    ENDPOINT_SLICES,
+    SECRETS,
+    EVENTS,
+    LEASES,
+)
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 with microseconds, as MicroTime and our own annotations are written."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
