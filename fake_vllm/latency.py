@@ -1,0 +1,146 @@
+"""How long things take: distributions of durations, in seconds.
+
+Each is a small frozen value that draws from a generator handed in, so that two runs with the same stream
+meet the same latencies. Nothing here sleeps; whoever draws also waits.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+_Z95 = 1.6448536269514722  # standard normal quantile of 0.95
+_Z999 = 3.090232306167813  # standard normal quantile of 0.999
+
+
+class Latency(Protocol):
+    """A distribution of durations."""
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """One duration in seconds, never negative."""
+
+    def mean(self) -> float:
+        """Expected duration in seconds."""
+
+    def upper(self) -> float:
+        """Seconds that a draw stays below: the largest value, or the 99.9 % quantile where there is none."""
+
+
+def _require(holds: bool, complaint: str) -> None:
+    """Refuse bad parameters; written so that NaN, which compares false with everything, is refused too."""
+    if not holds:
+        raise ValueError(complaint)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Always the same."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.value < math.inf, f"a constant latency must be finite and not negative, not {self.value}")
+
+    def draw(self, rng: np.random.Generator) -> float:  # noqa: ARG002 - the protocol's signature
+        return self.value
+
+    def mean(self) -> float:
+        return self.value
+
+    def upper(self) -> float:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Equally likely anywhere from `low` to `high`."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        _require(
+            0 <= self.low <= self.high < math.inf,
+            f"a uniform latency needs 0 <= low <= high, not low={self.low}, high={self.high}",
+        )
+
+    def draw(self, rng: np.random.Generator) -> float:
+        return float(rng.uniform(self.low, self.high))
+
+    def mean(self) -> float:
+        return (self.low + self.high) / 2
+
+    def upper(self) -> float:
+        return self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Memoryless, with the given mean."""
+
+    average: float
+
+    def __post_init__(self) -> None:
+        _require(
+            0 <= self.average < math.inf,
+            f"an exponential latency's mean must be finite and not negative, not {self.average}",
+        )
+
+    def draw(self, rng: np.random.Generator) -> float:
+        return float(rng.exponential(self.average))
+
+    def mean(self) -> float:
+        return self.average
+
+    def upper(self) -> float:
+        return self.average * math.log(1000)
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal:
+    """Right-skewed, as loads and start-ups are; given by the two figures that people measure."""
+
+    median: float
+    p95: float
+
+    def __post_init__(self) -> None:
+        _require(
+            0 < self.median <= self.p95 < math.inf,
+            f"a lognormal latency needs 0 < median <= p95, not median={self.median}, p95={self.p95}",
+        )
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the duration's logarithm."""
+        return math.log(self.p95 / self.median) / _Z95
+
+    def draw(self, rng: np.random.Generator) -> float:
+        return self.median * math.exp(self.sigma * rng.standard_normal())
+
+    def mean(self) -> float:
+        return self.median * math.exp(self.sigma**2 / 2)
+
+    def upper(self) -> float:
+        return self.median * math.exp(self.sigma * _Z999)
+
+
+@dataclass(frozen=True, slots=True)
+class Empirical:
+    """One of the measured values, each equally likely."""
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _require(len(self.values) > 0, "an empirical latency needs at least one value")
+        for value in self.values:
+            _require(0 <= value < math.inf, f"an empirical latency's values must be finite and >= 0, not {value}")
+
+    def draw(self, rng: np.random.Generator) -> float:
+        return self.values[int(rng.integers(len(self.values)))]
+
+    def mean(self) -> float:
+        return math.fsum(self.values) / len(self.values)
+
+    def upper(self) -> float:
+        return max(self.values)

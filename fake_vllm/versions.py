@@ -1,0 +1,66 @@
+"""Where vLLM's releases answer differently, as far as an operator of adapters can see it.
+
+One value a release, so that nobody else compares version numbers. The releases' own sources say what
+changed; where they leave open in which release it did, the cut below says that it is taken to be so.
+"""
+
+import re
+from dataclasses import dataclass
+
+DEFAULT_VERSION = "0.27.0"
+
+_NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:[.\-+a-z].*)?", re.IGNORECASE)
+_ROLLING = ("latest", "nightly")  # image tags that say no number: newer than any that does
+
+_LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
+_UNLOAD_REMOVES_SINCE = (0, 28)  # vLLM issues 42633 and 54839 have 0.27 keep the weights
+_GUARDS_ALL_ROUTES_SINCE = (0, 28)  # taken to be so: it came with the rewrite of the server's front end
+_VALIDATION_IS_400_SINCE = (0, 10)  # taken to be so: 2026's source has 400, early ones FastAPI's 422
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What one release does where releases differ."""
+
+    load_inplace: bool
+    """Whether a load may replace an adapter of the same name."""
+    unload_removes: bool
+    """Whether an unload takes the weights out of the engine, rather than only forgetting the name."""
+    guards_all_routes: bool
+    """Whether the key is asked for outside of /v1, too."""
+    validation_status: int
+    """HTTP status of a body that is not what the route takes."""
+
+    @classmethod
+    def of(cls, version: str) -> "Behaviour":
+        """The behaviour of `version`, such as `0.27.0` or `v0.28.1rc1`.
+
+        Raises:
+            ValueError: if that is no version.
+        """
+        release = _release(version)
+        return cls(
+            load_inplace=release >= _LOAD_INPLACE_SINCE,
+            unload_removes=release >= _UNLOAD_REMOVES_SINCE,
+            guards_all_routes=release >= _GUARDS_ALL_ROUTES_SINCE,
+            validation_status=400 if release >= _VALIDATION_IS_400_SINCE else 422,
+        )
+
+
+def _release(version: str) -> tuple[int, int]:
+    if version in _ROLLING:
+        return (10**6, 0)
+    if match := _NUMBER.fullmatch(version):
+        return int(match[1]), int(match[2])
+    raise ValueError(f"{version!r} is no vLLM version; write it as in {DEFAULT_VERSION}, or one of {_ROLLING}")
+
+
+def version_of_image(image: str, default: str = DEFAULT_VERSION) -> str:
+    """The vLLM version that an image's tag names (`vllm/vllm-openai:v0.24.0` gives `0.24.0`), else `default`.
+
+    Only images whose name has `vllm` in it count: another project's tag says nothing about vLLM.
+    """
+    name, _, tag = image.partition("@")[0].rpartition(":")
+    if "vllm" not in name.rpartition("/")[2]:
+        return default
+    return tag.removeprefix("v") if _NUMBER.fullmatch(tag) or tag in _ROLLING else default
