@@ -1,0 +1,178 @@
+"""From a file to a `Scenario`, or to everything that is wrong with it."""
+
+from collections.abc import Mapping
+from pathlib import Path as File
+
+from pydantic import ValidationError
+
+from twin.scenario.admission import Admission
+from twin.scenario.checks import (
+    check_names,
+    check_objects,
+    check_references,
+    check_templates,
+    check_times,
+    check_workloads,
+    notes_on,
+    sort_kinds,
+)
+from twin.scenario.cluster import Cluster, Engine
+from twin.scenario.document import Document, documents
+from twin.scenario.explain import explain
+from twin.scenario.manifests import CLUSTER_SCOPED, Entry, Manifests, read_manifests
+from twin.scenario.model import Scenario, ScenarioFile
+from twin.scenario.overrides import apply_overrides, place
+from twin.scenario.problems import Problem, ScenarioErrors
+from twin.scenario.secrets import Pseudonyms, secrets_of
+from twin.scenario.workloads import nodes_for, workloads_of
+
+
+def load(path: str | File, *, overrides: Mapping[str, str] | None = None, seed: int | None = None) -> Scenario:
+    """The scenario in a file, checked and complete.
+
+    `overrides` are paths and YAML values as of `--set`; `seed` takes the place of the file's own.
+
+    Raises:
+        ScenarioErrors: with every problem that was found.
+    """
+    file = File(path)
+    document = _document(file, str(path))
+    problems = apply_overrides(document, overrides or {})
+    if seed is not None:
+        document.value = {**document.value, "seed": seed}
+        document.overridden.append(("seed",))
+    manifests = read_manifests(document, file.parent)
+    secrets = _pseudonymise(document, manifests)
+    model, faults = _validated(document, file.parent)
+    problems += [*manifests.problems, *faults]
+    scenario, more = _assembled(model, document, manifests, secrets, complete=not problems)
+    if model is not None:
+        more += _check_vary(model, document, file.parent)
+    problems += more
+    if problems or scenario is None:
+        raise ScenarioErrors(_struck(problems, secrets))
+    return scenario
+
+
+def _document(file: File, shown: str) -> Document:
+    found = documents(file, shown)
+    if not found:
+        raise ScenarioErrors(
+            [Problem(shown, 0, 0, "", "is empty", "allowed: a scenario: name, duration, manifests, …")]
+        )
+    if len(found) > 1:
+        line, column = found[1].where(())
+        raise ScenarioErrors(
+            [Problem(shown, line, column, "", "a second YAML document", "allowed: one scenario a file")]
+        )
+    value = found[0].value
+    if not isinstance(value, dict):
+        raise ScenarioErrors(
+            [found[0].problem((), "is no mapping", "allowed: a scenario: name, duration, manifests, …")]
+        )
+    if "apiVersion" in value and "kind" in value:
+        message = "is a Kubernetes manifest, no scenario"
+        raise ScenarioErrors([found[0].problem((), message, "name it under `manifests:` of a scenario")])
+    return found[0]
+
+
+def _pseudonymise(document: Document, manifests: Manifests) -> Pseudonyms:
+    """Takes every secret out of the manifests and the scenario, and says which pseudonyms there are."""
+    secrets = Pseudonyms()
+    templates = document.value.get("adapters")
+    secrets.learn(
+        [
+            secret
+            for obj in [*(entry.object for entry in manifests.entries), {"adapters": templates}]
+            for secret in secrets_of(obj)
+        ]
+    )
+    manifests.entries = [Entry(secrets.manifest(e.object), e.document, e.path) for e in manifests.entries]
+    document.value = {
+        key: value if key == "objects" else secrets.replace(value) for key, value in document.value.items()
+    }
+    return secrets
+
+
+def _validated(document: Document, folder: File) -> tuple[ScenarioFile | None, list[Problem]]:
+    try:
+        return ScenarioFile.model_validate(document.value, context={"folder": folder}), []
+    except ValidationError as error:
+        return None, explain(error, document, ScenarioFile)
+
+
+def _assembled(
+    file: ScenarioFile | None, document: Document, manifests: Manifests, secrets: Pseudonyms, *, complete: bool
+) -> tuple[Scenario | None, list[Problem]]:
+    """The scenario put together, and what does not fit. Without a valid `file`, only the manifests are checked."""
+    entries, problems, notes = sort_kinds(manifests.entries)
+    workloads = workloads_of(entries)
+    templates = file.adapters if file else ()
+    spaces = [e.name if e.kind in CLUSTER_SCOPED else e.namespace for e in entries]
+    admission = Admission([*spaces, *(template.namespace for template in templates)])
+    problems += check_objects(entries, admission)
+    if file is None:
+        return None, problems
+    nodes = nodes_for(file.cluster, workloads)
+    problems += check_workloads(workloads, file.cluster, nodes)
+    problems += check_references(file, document, workloads, nodes) if not manifests.problems else ()
+    problems += check_times(file, document)
+    problems += check_templates(file, document, admission)
+    problems += check_names(file, document, entries)
+    if not entries and not templates and not manifests.problems and not problems:
+        message = "there is nothing to run: neither manifests nor adapters"
+        problems.append(document.problem((), message, "allowed: Kubernetes manifests under `manifests:`"))
+    if problems or not complete:
+        return None, problems
+    adapters = [e.object for e in entries if e.kind == "ModelAdapter"] + [t.manifest(0) for t in templates]
+    return Scenario(
+        name=file.name,
+        description=file.description,
+        duration=file.duration,
+        seed=file.seed,
+        objects=tuple(entry.object for entry in entries),
+        nodes=nodes,
+        cluster=_completed(file.cluster).model_copy(update={"nodes": nodes}),
+        controller=file.controller,
+        adapters=file.adapters,
+        faults=file.faults,
+        expect=file.expect,
+        vary=file.vary,
+        notes=tuple(dict.fromkeys([*file.notes, *manifests.notes, *notes, *notes_on(workloads, adapters, nodes)])),
+        secrets=secrets.all,
+    ), []
+
+
+def _completed(cluster: Cluster) -> Cluster:
+    """Engines whose entries leave something out, with that taken from `default`."""
+    default = cluster.engines.get("default", Engine())
+    engines = {
+        name: default.model_copy(update={key: getattr(engine, key) for key in engine.model_fields_set})
+        for name, engine in cluster.engines.items()
+    }
+    return cluster.model_copy(update={"engines": engines})
+
+
+def _check_vary(file: ScenarioFile, document: Document, folder: File) -> list[Problem]:
+    """Each value that a varied path takes, tried on its own."""
+    problems: list[Problem] = []
+    plain = {key: value for key, value in document.value.items() if key != "vary"}
+    for path, values in file.vary.items():
+        for index, value in enumerate(values):
+            placed = place(plain, path, value)
+            if isinstance(placed, Problem):
+                problems.append(document.problem(("vary", path), placed.message, placed.allowed, key=True))
+                break
+            _, found = _validated(Document(document.file, placed[0]), folder)
+            problems += [document.problem(("vary", path, index), each.message, each.allowed) for each in found]
+    return problems
+
+
+def _struck(problems: list[Problem], secrets: Pseudonyms) -> list[Problem]:
+    """The problems without a secret in their words, in the order of the files."""
+
+    def clean(problem: Problem) -> Problem:
+        said = (secrets.strike(text) for text in (problem.path, problem.message, problem.allowed))
+        return Problem(problem.file, problem.line, problem.column, *said)
+
+    return [clean(problem) for problem in problems]

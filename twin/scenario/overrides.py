@@ -1,0 +1,57 @@
+"""`--set PATH=VALUE`: a scenario's values changed from outside, before they are checked.
+
+A path is made of keys and list indices with dots between (`faults.0.probability`); a dot inside a key is met by trying
+the longest key first (`vary.controller.retry.base`). What lies on the way and is missing is made.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from twin.scenario.document import Document, value_of
+from twin.scenario.problems import Path, Problem, ScenarioErrors, choices
+
+
+def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Problem]:
+    """Puts every override into the document's value; what is wrong with a path or value is returned."""
+    problems: list[Problem] = []
+    for text, value in overrides.items():
+        try:
+            parsed = value_of(value, "--set")
+        except ScenarioErrors as error:
+            problems += [Problem("--set", 0, 0, text, each.message, each.allowed) for each in error.problems]
+            continue
+        found = place(document.value, text, parsed)
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            document.value, path = found
+            document.overridden.append(path)
+    return problems
+
+
+def place(value: Any, text: str, new: Any) -> tuple[Any, Path] | Problem:
+    """`value` with `new` at the place that `text` names, and that place. `value` itself stays as it is."""
+    steps = text.split(".")
+    if not all(steps):
+        return Problem("--set", 0, 0, text, "is no path", "allowed: keys and list indices with dots between")
+    return _placed(value, steps, new, (), text)
+
+
+def _placed(value: Any, steps: list[str], new: Any, done: Path, text: str) -> tuple[Any, Path] | Problem:
+    if not steps:
+        return new, done
+    if isinstance(value, list):
+        if not steps[0].isdecimal() or int(steps[0]) >= len(value):
+            message = f'"{steps[0]}" is no index of a list of {len(value)}'
+            return Problem("--set", 0, 0, text, message, choices("", map(str, range(min(len(value), 20)))))
+        index = int(steps[0])
+        inner = _placed(value[index], steps[1:], new, (*done, index), text)
+        return inner if isinstance(inner, Problem) else ([*value[:index], inner[0], *value[index + 1 :]], inner[1])
+    if value is not None and not isinstance(value, dict):
+        message = f'there is nothing inside "{".".join(map(str, done))}" to set, it is a plain value'
+        return Problem("--set", 0, 0, text, message, "allowed: a path to a key of a mapping or an item of a list")
+    mapping: dict[str, Any] = value or {}
+    taken = next((n for n in range(len(steps), 0, -1) if ".".join(steps[:n]) in mapping), 1)
+    key = ".".join(steps[:taken])
+    inner = _placed(mapping.get(key), steps[taken:], new, (*done, key), text)
+    return inner if isinstance(inner, Problem) else ({**mapping, key: inner[0]}, inner[1])

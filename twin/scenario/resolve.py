@@ -1,0 +1,54 @@
+"""A scenario written out again: every default, the manifests inside, no secret. And the schema for editors.
+
+A run folder keeps this as `scenario.yaml`. Loading it gives the same scenario, wherever it lies.
+"""
+
+import io
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from twin.scenario.model import Scenario, ScenarioFile
+
+_HEADING = (
+    "# A scenario as it was run: every default written out, manifests included, secrets replaced by pseudonyms.\n"
+)
+
+
+def resolved(scenario: Scenario) -> str:
+    """YAML that `load` turns into an equal scenario. The same scenario gives the same bytes."""
+    file = ScenarioFile.model_construct(
+        name=scenario.name,
+        description=scenario.description,
+        duration=scenario.duration,
+        seed=scenario.seed,
+        objects=scenario.objects,
+        cluster=scenario.cluster,
+        controller=scenario.controller,
+        adapters=scenario.adapters,
+        faults=scenario.faults,
+        expect=scenario.expect,
+        vary=scenario.vary,
+        notes=scenario.notes,
+    )
+    body = file.model_dump(mode="json", by_alias=True, exclude={"manifests"}, exclude_none=True)
+    body["objects"] = list(scenario.objects)
+    body["faults"] = [{"kind": fault["kind"], **fault} for fault in body["faults"]]
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 120
+    yaml.allow_unicode = True
+    yaml.representer.ignore_aliases = lambda _: True
+    out = io.StringIO()
+    yaml.dump(body, out)
+    return _HEADING + out.getvalue()
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of scenario files, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **ScenarioFile.model_json_schema(by_alias=True, mode="validation"),
+        "title": "lora-twin scenario",
+    }

@@ -1,0 +1,155 @@
+"""Secrets are taken out before anything else sees the manifests, and pseudonyms put in their place.
+
+A run folder is meant to be shown around; what was never in memory under its own name cannot leak into it. The same
+secret has the same pseudonym wherever it stands, so that a key in a Deployment's arguments still opens the door for
+an adapter that carries it. The pseudonyms are then what the oracle looks for in everything that is written.
+"""
+
+import base64
+import binascii
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+PSEUDONYM = re.compile(r"not-a-secret-\d{4}")
+_FLAGS = re.compile(r"--(?:api[-_]key|hf[-_]token)")
+_NAMES = re.compile(
+    r"(?:^|[-_.])(?:api[-_]?key|access[-_]?key(?:[-_]?id)?|secret(?:[-_]?key)?|token|passwd|password|credentials?)$",
+    re.I,
+)
+_LONG = 8
+"""A shorter secret is replaced only where it stands as a whole; inside other text it is a coincidence."""
+_IDENTIFIERS = ("apiVersion", "kind", "name", "namespace", "labels", "matchLabels", "selector")
+"""Never touched: what names and joins objects is no secret, even if a secret reads the same."""
+
+
+class Pseudonyms:
+    """Which pseudonym stands for which secret."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._lines: dict[str, str] = {}
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every pseudonym given, in order."""
+        return tuple(self._names.values())
+
+    def learn(self, found: Sequence[str]) -> None:
+        """Gives each of these secrets a pseudonym, unless it has one or is one."""
+        taken = {text for text in found if PSEUDONYM.fullmatch(text)} | set(self._names.values())
+        for secret in found:
+            if not secret or secret in self._names:
+                continue
+            number = len(self._names) + 1
+            while f"not-a-secret-{number:04}" in taken and not PSEUDONYM.fullmatch(secret):
+                number += 1
+            name = secret if PSEUDONYM.fullmatch(secret) else f"not-a-secret-{number:04}"
+            taken.add(name)
+            self._names[secret] = name
+        long = sorted((s for s in self._names if len(s) >= _LONG), key=lambda s: (-len(s), s))
+        self._lines = {secret: self._names[secret] for secret in long}
+
+    def strike(self, text: str) -> str:
+        """`text` without any of the secrets: the text itself, and those that are long enough inside it."""
+        if text in self._names:
+            return self._names[text]
+        for secret, name in self._lines.items():
+            if secret in text:
+                text = text.replace(secret, name)
+        return text
+
+    def replace(self, value: Any, key: str = "") -> Any:
+        """A JSON value with every secret replaced; `value` itself stays as it is."""
+        if not self._names or key in _IDENTIFIERS:
+            return value
+        match value:
+            case str():
+                return self.strike(value)
+            case dict():
+                return {name: self.replace(item, str(name)) for name, item in value.items()}
+            case list():
+                return [self._argument(item) if isinstance(item, str) else self.replace(item) for item in value]
+        return value
+
+    def _argument(self, text: str) -> str:
+        """One word of a command line: a short secret may follow a flag's equals sign."""
+        flag, equals, value = text.partition("=")
+        if equals and _FLAGS.fullmatch(flag) and value in self._names:
+            return f"{flag}={self._names[value]}"
+        return self.strike(text)
+
+    def manifest(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """A Kubernetes object with every secret replaced, `data` of a Secret included."""
+        data = obj.get("data")
+        if obj.get("kind") != "Secret" or not isinstance(data, dict):
+            return dict(self.replace(obj))
+        hidden = {key: self._encoded(value) for key, value in data.items()}
+        return {**self.replace({k: v for k, v in obj.items() if k != "data"}), "data": hidden}
+
+    def _encoded(self, value: Any) -> Any:
+        text = _decoded(value)
+        return base64.b64encode(self.strike(text).encode()).decode() if text else value
+
+
+def secrets_of(obj: Any) -> list[str]:
+    """Every secret in a Kubernetes object or an adapter template, in the order in which they stand."""
+    found: list[str] = []
+    if isinstance(obj, dict) and obj.get("kind") == "Secret":
+        for values in (obj.get("data"), obj.get("stringData")):
+            for value in values.values() if isinstance(values, dict) else ():
+                found.append(_decoded(value) if values is obj.get("data") else str(value))
+    found += _walk(obj)
+    return [text for text in dict.fromkeys(found) if text]
+
+
+def _walk(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name in ("command", "args") and isinstance(item, list):
+                yield from _from_command([str(word) for word in item])
+            elif name == "additionalConfig" and isinstance(item, dict):
+                yield from (str(v) for k, v in item.items() if _NAMES.search(str(k)) and v is not None)
+            elif name == "env" and isinstance(item, list):
+                yield from _from_environment(item)
+            else:
+                yield from _walk(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _walk(item)
+
+
+def _from_environment(variables: list[Any]) -> Iterator[str]:
+    for variable in variables:
+        if isinstance(variable, dict) and _NAMES.search(str(variable.get("name", ""))):
+            value = variable.get("value")
+            if isinstance(value, str) and not value.startswith("$("):
+                yield value
+
+
+def _from_command(words: list[str]) -> Iterator[str]:
+    """Values behind `--api-key` and the like, also inside a shell's one long argument."""
+    for word in words:
+        if _FLAGS.search(word) and (" " in word or "\n" in word):
+            try:
+                yield from _from_command(shlex.split(word.replace("\\\n", " ")))
+            except ValueError:
+                yield from re.findall(rf"{_FLAGS.pattern}[=\s]+['\"]?([^\s'\"]+)", word)
+    taking = False
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if word.startswith("--"):
+            taking = bool(_FLAGS.fullmatch(flag)) and not equals
+            if _FLAGS.fullmatch(flag) and equals:
+                yield value
+        elif taking and not word.startswith("$"):
+            yield word
+
+
+def _decoded(value: Any) -> str:
+    """The text behind base64; the value itself if it is none, so that it is hidden all the same."""
+    try:
+        return base64.b64decode(str(value), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return str(value)

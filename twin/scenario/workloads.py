@@ -1,0 +1,156 @@
+"""What Deployments, ReplicaSets and bare Pods come down to: how many pods, with which labels, asking for what."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from fake_vllm.config import EngineConfig, EngineConfigError
+from fake_vllm.versions import DEFAULT_VERSION
+from twin.scenario.cluster import Cluster, Node, NodePool
+from twin.scenario.manifests import Entry
+from twin.scenario.problems import Path, Problem
+
+GPU = "nvidia.com/gpu"
+SIDECAR = "aibrix-runtime"
+_GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: letters of generated names
+_GPUS_EACH = 8
+_SURGE = 0.25  # Kubernetes' default of a Deployment's maxSurge
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One source of pods."""
+
+    entry: Entry
+    replicas: int
+    labels: dict[str, str]
+    spec: dict[str, Any]
+    at: Path
+    """Where the pod's spec stands in the object."""
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        found = self.spec.get("containers")
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+    @property
+    def engine(self) -> tuple[int, dict[str, Any]] | None:
+        """Index and container of the engine: the one that looks like vLLM, else the first."""
+        return next(((n, c) for n, c in enumerate(self.containers) if _is_vllm(c)), None) or next(
+            iter(enumerate(self.containers)), None
+        )
+
+    @property
+    def gpus(self) -> int:
+        """What one pod asks for."""
+        return sum(_gpus(container) for container in self.containers)
+
+    def makes(self, pattern: str) -> bool:
+        """Whether a pod of this workload may have a name that fits; generated parts are five letters and more."""
+        namespace, slash, short = pattern.rpartition("/")
+        if slash and not fnmatchcase(self.entry.namespace, namespace):
+            return False
+        if self.entry.kind == "Pod":
+            return fnmatchcase(self.name, short)
+        fixed = re.split(r"[*?\[]", short, maxsplit=1)[0]
+        stem = f"{self.name}-"
+        if fixed == short:
+            return short.startswith(stem) and set(short[len(stem) :]) <= {*_GENERATED, *"-0123456789abcdef"}
+        return fixed.startswith(stem) or stem.startswith(fixed)
+
+
+def workloads_of(entries: Sequence[Entry]) -> list[Workload]:
+    """The sources of pods, in order."""
+    return [made for entry in entries if (made := _workload(entry)) is not None]
+
+
+def _workload(entry: Entry) -> Workload | None:
+    spec = _mapping(entry.object.get("spec"))
+    if entry.kind == "Pod":
+        labels = _mapping(entry.object["metadata"].get("labels"))
+        return Workload(entry, 1, labels, spec, ("spec",))
+    if entry.kind not in ("Deployment", "ReplicaSet"):
+        return None
+    template = _mapping(spec.get("template"))
+    replicas = spec.get("replicas", 1)
+    labels = _mapping(_mapping(template.get("metadata")).get("labels"))
+    count = replicas if isinstance(replicas, int) else 1
+    return Workload(entry, count, labels, _mapping(template.get("spec")), ("spec", "template", "spec"))
+
+
+def check_engine(workload: Workload, version: str) -> Problem | None:
+    """What vLLM would refuse to start with, at the flag that it refuses."""
+    found = workload.engine
+    if found is None:
+        return None
+    index, container = found
+    words = [str(w) for key in ("command", "args") for w in _list(container.get(key))]
+    environment = {str(v["name"]): str(v["value"]) for v in _list(container.get("env")) if _plain(v)}
+    try:
+        EngineConfig.from_command(words, environment, version=version or image_version(container) or DEFAULT_VERSION)
+    except EngineConfigError as error:
+        at: Path = (*workload.at, "containers", index)
+        flag = re.match(r"--[\w-]+", str(error))
+        for key in ("command", "args"):
+            for place, word in enumerate(_list(container.get(key))):
+                if flag and str(word).replace("_", "-").startswith(flag[0]):
+                    return workload.entry.problem((*at, key, place), f"vLLM would not start: {error}")
+        return workload.entry.problem(at, f"vLLM would not start: {error}")
+    return None
+
+
+def image_version(container: dict[str, Any]) -> str:
+    """The vLLM version that an image's tag names, or nothing."""
+    match = re.search(r":v?(\d+\.\d+(?:\.\d+)?)(?:$|[-.+])", str(container.get("image", "")))
+    return match[1] if match and _is_vllm(container) else ""
+
+
+def looks_like_engine(workload: Workload) -> bool:
+    """Whether one of its containers is recognisably vLLM."""
+    return any(_is_vllm(container) for container in workload.containers)
+
+
+def nodes_for(cluster: Cluster, workloads: Sequence[Workload]) -> tuple[Node, ...]:
+    """The scenario's machines, or, where it names none, enough for all pods and a rolling update."""
+    if isinstance(cluster.nodes, NodePool):
+        return cluster.nodes.nodes()
+    if cluster.nodes is not None:
+        return cluster.nodes
+    asked = {workload.gpus for workload in workloads if workload.gpus}
+    each = max([_GPUS_EACH, *asked])
+    pods = [(w.gpus, w.replicas + math.ceil(w.replicas * _SURGE)) for w in workloads if w.gpus]
+    count = sum(math.ceil(number / (each // gpus)) for gpus, number in pods)
+    return NodePool(count=max(1, min(count, 100_000)), gpus=each).nodes()
+
+
+def _is_vllm(container: dict[str, Any]) -> bool:
+    words = [str(w) for key in ("command", "args") for w in _list(container.get(key))]
+    return "vllm" in str(container.get("image", "")) or any("vllm" in w for w in words if "=" not in w)
+
+
+def _gpus(container: dict[str, Any]) -> int:
+    resources = _mapping(container.get("resources"))
+    for key in ("requests", "limits"):
+        amount = str(_mapping(resources.get(key)).get(GPU, ""))
+        if amount.isdecimal():
+            return int(amount)
+    return 0
+
+
+def _plain(variable: Any) -> bool:
+    return isinstance(variable, dict) and "name" in variable and isinstance(variable.get("value"), str | int | float)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
