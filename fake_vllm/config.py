@@ -85,16 +85,15 @@ class EngineConfig:
         """
         flags = _Flags(_arguments(command, env))
         model = flags.text("model") or flags.positional or DEFAULT_MODEL
-        max_loras = flags.number("max-loras", 1)
-        max_cpu_loras = flags.number("max-cpu-loras", max_loras)
-        if max_cpu_loras < 1:
+        max_cpu_loras = flags.number("max-cpu-loras", 0)
+        if max_cpu_loras < 1 and flags.texts("max-cpu-loras"):
             raise EngineConfigError(f"--max-cpu-loras is {max_cpu_loras}; it must be at least 1")
         return cls(
             served_model_names=flags.texts("served-model-name") or (model,),
             model=model,
             max_model_len=flags.number("max-model-len", DEFAULT_MODEL_LENGTH),
             enable_lora=flags.switch("enable-lora"),
-            max_loras=max_loras,
+            max_loras=flags.number("max-loras", 1),
             max_cpu_loras=max_cpu_loras,
             max_lora_rank=flags.number("max-lora-rank", 16),
             lora_modules=tuple(_lora_module(text) for text in flags.texts("lora-modules")),
