@@ -1,0 +1,161 @@
+"""Nodes, and what a cluster does about one that goes dark.
+
+A node that is down has lost power: engines die at once, and nothing says so. Only after the monitor's grace
+period does the node controller mark the node and its pods; only after the pods' toleration has run out are
+they deleted, and they stay terminating until somebody forces them or the node comes back.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import simpy
+
+from twin.apiserver import ApiError, Store
+from twin.world.kubelet import Kubelet
+from twin.world.objects import Object, is_terminating, key, split, stamp, with_conditions
+from twin.world.reactions import Alarm
+from twin.world.scheduler import GPU, tolerates
+
+MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)
+TOLERATION = 300.0  # seconds; Kubernetes docs, "Taint based Evictions": added to every pod that says nothing else
+UNREACHABLE = "node.kubernetes.io/unreachable"
+_TAINT = {"key": UNREACHABLE, "effect": "NoExecute"}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A node as the scenario describes it."""
+
+    name: str
+    gpus: int
+    zone: str = ""
+
+
+class Nodes:
+    """Makes the Node objects, and plays the node and taint-eviction controllers."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        store: Store,
+        now: Callable[[], datetime],
+        specs: Sequence[NodeSpec],
+        kubelet: Kubelet,
+    ) -> None:
+        self._env = env
+        self._store = store
+        self._now = now
+        self._specs = {spec.name: spec for spec in specs}
+        self._kubelet = kubelet
+        self._alarms: dict[str, Alarm] = {}
+        self._outages: dict[str, int] = {}  # how often each node went down: an old outage evicts nobody
+
+    def start(self) -> None:
+        """Creates the nodes, all ready."""
+        for spec in self._specs.values():
+            labels = {"kubernetes.io/hostname": spec.name, "kubernetes.io/os": "linux"}
+            if spec.zone:
+                labels["topology.kubernetes.io/zone"] = spec.zone
+            metadata = {"name": spec.name, "labels": labels}
+            node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
+            created = self._store.create("nodes", node, manager="kubelet")
+            gpus = {GPU: str(spec.gpus)}
+            self._write(created, _ready("True"), {"capacity": gpus, "allocatable": gpus})
+
+    def down(self, name: str) -> None:
+        """The node loses power.
+
+        Raises:
+            ValueError: if there is no such node, or it is down already.
+        """
+        self._check(name)
+        if name in self._alarms:
+            raise ValueError(f"node {name} is down already")
+        self._kubelet.power_off(name)
+        self._outages[name] = self._outages.get(name, 0) + 1
+        self._alarms[name] = Alarm(self._env, partial(self._lose, name))
+        self._alarms[name].set(self._env.now + MONITOR_GRACE)
+
+    def up(self, name: str) -> None:
+        """The node boots and its kubelet reports.
+
+        Raises:
+            ValueError: if there is no such node, or it is not down.
+        """
+        self._check(name)
+        if name not in self._alarms:
+            raise ValueError(f"node {name} is not down")
+        self._alarms.pop(name).cancel()
+        node = self._store.get("nodes", "", name)
+        if node["spec"].get("taints"):
+            kept = [taint for taint in node["spec"]["taints"] if taint["key"] != UNREACHABLE]
+            node = self._store.patch("nodes", "", name, {"spec": {"taints": kept}}, manager="kube-controller-manager")
+        self._write(node, _ready("True"))
+        self._kubelet.power_on(name)
+
+    def _check(self, name: str) -> None:
+        if name not in self._specs:
+            raise ValueError(f"there is no node {name}; there are {', '.join(self._specs) or 'none'}")
+
+    def _lose(self, name: str) -> None:
+        node = self._store.get("nodes", "", name)
+        taints = [*(node["spec"].get("taints") or ()), {"key": UNREACHABLE, "effect": "NoSchedule"}, _TAINT]
+        node = self._store.patch("nodes", "", name, {"spec": {"taints": taints}}, manager="kube-controller-manager")
+        self._write(node, _ready("Unknown"))
+        for pod in self._pods_on(name):
+            self._mark_unready(pod)
+            self._evict_later(name, pod)
+
+    def _pods_on(self, name: str) -> list[Object]:
+        return list(self._store.list("pods", field_selector=f"spec.nodeName={name}").items)
+
+    def _mark_unready(self, pod: Object) -> None:
+        old = (pod.get("status") or {}).get("conditions") or ()
+        verdicts = [{**each, "status": "False", "reason": "NodeNotReady"} for each in old if each["type"] == "Ready"]
+        if not verdicts:
+            return
+        namespace, name = split(key(pod))
+        body = {"status": {"conditions": with_conditions(old, verdicts, stamp(self._now()))}}
+        self._store.patch("pods", namespace, name, body, subresource="status", manager="kube-controller-manager")
+
+    def _evict_later(self, node: str, pod: Object) -> None:
+        toleration = tolerates(pod, _TAINT)
+        seconds = TOLERATION if toleration is None else toleration.get("tolerationSeconds")
+        if seconds is None or is_terminating(pod):
+            return
+        outage = self._outages[node]
+
+        def evict(_: simpy.Event) -> None:
+            if node in self._alarms and self._outages[node] == outage:
+                self._evict(pod)
+
+        self._env.timeout(float(seconds)).callbacks.append(evict)
+
+    def _evict(self, pod: Object) -> None:
+        meta = pod["metadata"]
+        try:
+            self._store.delete("pods", meta["namespace"], meta["name"], uid=meta["uid"])
+        except ApiError as error:
+            if error.code not in (404, 409):  # gone meanwhile, or another of that name
+                raise
+
+    def _write(self, node: Object, ready: Object, more: Object | None = None) -> None:
+        old = (node.get("status") or {}).get("conditions") or ()
+        status: dict[str, Any] = {"conditions": with_conditions(old, [ready], stamp(self._now())), **(more or {})}
+        name = node["metadata"]["name"]
+        self._store.patch("nodes", "", name, {"status": status}, subresource="status", manager="kubelet")
+
+
+def _ready(status: str) -> dict[str, str]:
+    if status == "True":
+        return {
+            "type": "Ready",
+            "status": status,
+            "reason": "KubeletReady",
+            "message": "kubelet is posting ready status",
+        }
+    message = "Kubelet stopped posting node status."
+    return {"type": "Ready", "status": status, "reason": "NodeStatusUnknown", "message": message}

@@ -1,0 +1,161 @@
+"""The world as one thing: built from settings, changed by verbs.
+
+`simulation.py` builds one, puts manifests into the store and lets time run; faults call the verbs. Everything
+that happens inside an engine is told to `on_engine`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import simpy
+
+from fake_vllm.latency import Latency, LogNormal
+from twin.apiserver import Store
+from twin.streams import Streams
+from twin.world.artifacts import Artifacts, ArtifactSettings
+from twin.world.deployments import DEPLOYMENTS, RESTARTED_AT, Deployments
+from twin.world.engines import EngineHost, EngineSettings, OnEngine
+from twin.world.kubelet import Kubelet
+from twin.world.nodes import Nodes, NodeSpec
+from twin.world.objects import Object, is_finished, is_terminating, key, split, stamp
+from twin.world.podrun import PodRun
+from twin.world.replicasets import ReplicaSets
+from twin.world.scheduler import Scheduler
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+DEFAULT = "default"
+POD_START = LogNormal(4.0, 10.0)  # seconds; sandbox, network, volumes; Kubernetes' own objective is 5 s for 99 %
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSettings:
+    """What manifests don't say."""
+
+    nodes: Sequence[NodeSpec]
+    engines: Mapping[str, EngineSettings] = field(default_factory=dict)
+    """By Deployment name (a bare pod's own name); `default` is for the rest."""
+    artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
+    pod_start: Latency = POD_START
+    """Seconds for image and sandbox, from when the kubelet has seen the pod; the image is on the node."""
+
+
+class World:
+    """Nodes, scheduler, workload controllers and kubelets around one store.
+
+    It sees what is put into the store after it was built, so it is built first.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        store: Store,
+        streams: Streams,
+        settings: WorldSettings,
+        on_engine: OnEngine = lambda host, event, adapter, root: None,  # noqa: ARG005
+        *,
+        epoch: datetime = EPOCH,
+    ) -> None:
+        self._env = env
+        self._store = store
+        self._streams = streams
+        self._settings = settings
+        self._on_engine = on_engine
+        self._epoch = epoch
+        self._artifacts = Artifacts(store, settings.artifacts)
+        self._sets = ReplicaSets(env, store, streams, self._now)
+        self._deployments = Deployments(env, store, streams, self._now, self._sets)
+        self._scheduler = Scheduler(env, store, streams, self._now)
+        self._kubelet = Kubelet(env, store, streams, self._at, settings.pod_start, self._new_host)
+        self._nodes = Nodes(env, store, self._now, settings.nodes, self._kubelet)
+        self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts
+        """By IP address; only pods whose containers have been started."""
+
+    def start(self) -> None:
+        """Creates the nodes."""
+        self._nodes.start()
+
+    def host_of(self, pod: str) -> EngineHost | None:
+        """The engine's host of a pod (`namespace/name`), None if its kubelet has not seen it."""
+        run = self._kubelet.runs.get(pod)
+        return None if run is None else run.host
+
+    def pods_of(self, deployment: str) -> list[str]:
+        """Pods of a Deployment (`namespace/name`), old and new, those that are terminating too."""
+        return self._deployments.pods_of(deployment)
+
+    def living_pods(self) -> list[str]:
+        """All pods that are neither finished nor terminating, sorted."""
+        pods = self._store.list("pods").items
+        return sorted(key(pod) for pod in pods if not is_terminating(pod) and not is_finished(pod))
+
+    def restart_engine(self, pod: str) -> None:
+        """The engine's container is killed now; the kubelet restarts it in place.
+
+        Raises:
+            ValueError: if the pod is not on a node.
+        """
+        self._run(pod).exit_engine()
+
+    def set_unready(self, pod: str, unready: bool) -> None:
+        """The pod's readiness fails by force, or is the probe's again; its status says so at once.
+
+        Raises:
+            ValueError: if the pod is not on a node.
+        """
+        self._run(pod).force_unready(unready)
+
+    def kill_pod(self, pod: str) -> None:
+        """Deletes the pod without grace: object, engine and address are gone at once.
+
+        Raises:
+            ApiError: 404 if there is no such pod.
+        """
+        namespace, name = split(pod)
+        self._store.delete("pods", namespace, name, grace_period=0)
+
+    def node_down(self, node: str) -> None:
+        """The node loses power. Raises ValueError if there is no such node, or it is down already."""
+        self._nodes.down(node)
+
+    def node_up(self, node: str) -> None:
+        """The node boots again. Raises ValueError if there is no such node, or it is not down."""
+        self._nodes.up(node)
+
+    def rollout(self, deployment: str) -> None:
+        """`kubectl rollout restart` of a Deployment (`namespace/name`).
+
+        Raises:
+            ApiError: 404 if there is no such Deployment.
+        """
+        namespace, name = split(deployment)
+        annotations = {RESTARTED_AT: stamp(self._now())}
+        body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        self._store.patch(DEPLOYMENTS, namespace, name, body, manager="kubectl-rollout")
+
+    def _run(self, pod: str) -> PodRun:
+        run = self._kubelet.runs.get(pod)
+        if run is None:
+            raise ValueError(f"pod {pod} does not run on any node; see living_pods() for those that may")
+        return run
+
+    def _now(self) -> datetime:
+        return self._at(self._env.now)
+
+    def _at(self, moment: float) -> datetime:
+        return self._epoch + timedelta(seconds=moment)
+
+    def _new_host(self, pod: Object) -> EngineHost:
+        engines = self._settings.engines
+        workload = self._deployments.of_pod(pod) or pod["metadata"]["name"]
+        settings = engines.get(workload) or engines.get(DEFAULT) or EngineSettings()
+        return EngineHost(
+            self._env,
+            self._streams,
+            key(pod),
+            pod["metadata"]["uid"],
+            settings,
+            self._artifacts,
+            self._on_engine,
+            int(self._epoch.timestamp()),
+        )
