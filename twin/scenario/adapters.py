@@ -96,7 +96,8 @@ def _one_key(value: Any, names: tuple[str, ...], example: str) -> str:
     if len(found) != 1:
         other = next((key for key in value if key not in names), "")
         said = f"has both {' and '.join(found)}" if found else f'there is no "{other}" here' if other else "is empty"
-        raise fault(said, choices(other, names), (other,) if other and not found else ())
+        misspelled = (other,) if other and not found else ()
+        raise fault(said, choices(other, names), misspelled, key=bool(misspelled))
     return found[0]
 
 

@@ -5,7 +5,7 @@ Defaults are chosen so that a scenario of four lines runs. Where one comes from 
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from fake_vllm.latency import LogNormal, Uniform
 from twin.scenario.distributions import Distribution
@@ -43,12 +43,21 @@ class NodePool(Section):
         return tuple(Node(name=f"node-{i}", gpus=self.gpus, zone=zones[i % len(zones)]) for i in range(self.count))
 
 
+def _distinct(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    names = [node.name for node in nodes]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise fault(f'a node "{name}" is there already', "allowed: a name of its own", (index, "name"))
+    return nodes
+
+
 def _nodes_form(value: Any) -> str:
     return "list" if isinstance(value, list | tuple) else "pool"
 
 
 Nodes = Annotated[
-    Annotated[NodePool, Tag("pool")] | Annotated[tuple[Node, ...], Field(min_length=1), Tag("list")],
+    Annotated[NodePool, Tag("pool")]
+    | Annotated[tuple[Node, ...], Field(min_length=1), AfterValidator(_distinct), Tag("list")],
     Discriminator(_nodes_form),
 ]
 

@@ -45,7 +45,7 @@ def distribution(value: object, info: ValidationInfo) -> Latency:
             return _lognormal(argument, at)
         case "empirical":
             return Empirical(samples(argument, info, at))
-    raise fault(f'there is no distribution "{name}"', choices(name, _NAMES), at)
+    raise fault(f'there is no distribution "{name}"', choices(name, _NAMES), at, key=True)
 
 
 def samples(argument: object, info: ValidationInfo, at: Path = ()) -> tuple[float, ...]:
@@ -102,7 +102,7 @@ def _lognormal(argument: object, at: Path) -> LogNormal:
         raise fault("is no mapping", allowed, at)
     for key in argument:
         if key not in ("median", "p95"):
-            raise fault(f'unknown field "{key}"', choices(key, ("median", "p95")), (*at, key))
+            raise fault(f'unknown field "{key}"', choices(key, ("median", "p95")), (*at, key), key=True)
     missing = next((key for key in ("median", "p95") if key not in argument), None)
     if missing:
         raise fault(f'"{missing}" is missing', allowed, at)

@@ -18,8 +18,8 @@ from ruamel.yaml.reader import ReaderError
 
 from twin.scenario.problems import Path, Problem, ScenarioErrors, dotted
 
-_NODES = 200_000
-"""More values than that in one file come from aliases of aliases, not from a person."""
+_REPEATED = 20_000
+"""More values than that repeated by aliases come from aliases of aliases, not from a person."""
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -71,9 +71,10 @@ def parse(text: str, shown: str) -> list[Document]:
     Raises:
         ScenarioErrors: if it is no YAML, or if a key stands there twice.
     """
-    yaml = YAML(typ="rt", pure=True)
+    reader = _Reader(shown)
     try:
-        nodes = [node for node in yaml.compose_all(text) if node is not None]
+        nodes = [node for node in YAML(typ="rt", pure=True).compose_all(text) if node is not None]
+        found = [reader.document(node) for node in nodes]
     except MarkedYAMLError as error:
         raise ScenarioErrors([_syntax(error, shown, text)]) from None
     except (YAMLError, ReaderError) as error:
@@ -81,8 +82,6 @@ def parse(text: str, shown: str) -> list[Document]:
         raise ScenarioErrors([Problem(shown, 1, 1, "", f"no YAML: {reason}")]) from None
     except RecursionError:
         raise ScenarioErrors([Problem(shown, 1, 1, "", "nested too deeply to be read")]) from None
-    reader = _Reader(shown)
-    found = [reader.document(node) for node in nodes]
     if reader.problems:
         raise ScenarioErrors(reader.problems)
     return [document for document in found if document.value is not None]
@@ -132,12 +131,13 @@ class _Reader:
     def __init__(self, shown: str) -> None:
         self.shown = shown
         self.problems: list[Problem] = []
-        self._left = _NODES
+        self._repeated = 0
         self._open: list[int] = []
+        self._seen: set[int] = set()
 
     def document(self, node: Node) -> Document:
         document = Document(self.shown, None)
-        self._left = _NODES
+        self._repeated = 0
         document.value = self._value(node, (), document)
         return document
 
@@ -147,14 +147,15 @@ class _Reader:
 
     def _value(self, node: Node, path: Path, document: Document) -> Any:
         document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
-        self._left -= 1
-        if self._left <= 0:
-            if self._left == 0:
-                self._complain(node, path, f"more than {_NODES} values in one document", "do aliases name aliases?")
+        position = node.start_mark.index
+        self._repeated += position in self._seen
+        self._seen.add(position)
+        if self._repeated > _REPEATED:
+            if self._repeated == _REPEATED + 1:
+                self._complain(node, path, f"aliases repeat more than {_REPEATED} values", "do they name each other?")
             return None
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
-        position = node.start_mark.index
         if position in self._open:
             self._complain(node, path, "an anchor stands for something that holds it")
             return None

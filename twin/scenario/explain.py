@@ -17,7 +17,7 @@ from twin.scenario.faults import LATER
 from twin.scenario.problems import Path, Problem, choices
 
 _LATER_FIELDS = {
-    "traffic": "requests of users come with a later version; leave it out until then",
+    "traffic": "it comes with a later version; leave it out until then",
     "popularity": "it has no effect without traffic, which comes with a later version; leave it out until then",
 }
 
@@ -33,7 +33,8 @@ def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel]) -
     context: Mapping[str, Any] = detail.get("ctx") or {}
     path = _path(loc, document.value, kind)
     if kind == "scenario":
-        return document.problem((*path, *context["at"]), context["message"], context["allowed"])
+        place = (*path, *context["at"])
+        return document.problem(place, context["message"], context["allowed"], key=context["key"])
     if kind == "extra_forbidden":
         return _unknown(path, document, _annotation_at(model, loc[:-1]))
     if kind == "missing":

@@ -30,9 +30,10 @@ BANDWIDTH_UNITS = {
 _NUMBER = r"(\d+(?:\.\d+)?)"
 
 
-def fault(message: str, allowed: str = "", at: Path = ()) -> PydanticCustomError:
-    """What a validator raises: `at` leads from the validated value to the part of it that is wrong."""
-    return PydanticCustomError("scenario", "{message}", {"message": message, "allowed": allowed, "at": list(at)})
+def fault(message: str, allowed: str = "", at: Path = (), *, key: bool = False) -> PydanticCustomError:
+    """What a validator raises: `at` leads from the validated value to the part of it (or the `key`) that is wrong."""
+    context = {"message": message, "allowed": allowed, "at": list(at), "key": key}
+    return PydanticCustomError("scenario", "{message}", context)
 
 
 def _shown(value: object) -> str:
@@ -51,7 +52,7 @@ def duration(value: object) -> float:
     if text.startswith("-"):
         raise fault(f"{_shown(value)} is negative", allowed)
     pattern = rf"(?:{_NUMBER}(us|ms|s|m|h|d))"
-    if not re.fullmatch(f"{pattern}+", text) or len(text) > 40:
+    if not re.fullmatch(f"{pattern}+", text) or len(text) > 400:
         raise fault(f"{_shown(value)} is no duration", allowed)
     return float(sum(Decimal(number) * Decimal(DURATION_UNITS[unit]) for number, unit in re.findall(pattern, text)))
 

@@ -1,0 +1,80 @@
+"""Manifests that a cluster would refuse are refused here, at their line, before anything runs."""
+
+from typing import Any
+
+import pytest
+
+ADAPTER = """\
+apiVersion: model.aibrix.ai/v1alpha1
+kind: ModelAdapter
+metadata: {name: sql}
+spec:
+  baseModel: qwen
+  podSelector: {matchLabels: {app: qwen}}
+  artifactURL: huggingface://acme/sql
+"""
+SCENARIO = "name: n\nmanifests: [base.yaml, m.yaml]\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "said"),
+    [
+        ("apiVersion: model.aibrix.ai/v1alpha1\n", "", "1:1", '"apiVersion" is missing'),
+        ("apiVersion", "apiversion", "1:1", 'did "apiversion" mean it?'),
+        ("kind: ModelAdapter", "kind: ModelAdaptor", "2:7: kind", 'did you mean "ModelAdapter"?'),
+        ("v1alpha1", "v1alhpa1", "1:13: apiVersion", 'did you mean "model.aibrix.ai/v1alpha1"?'),
+        ("{name: sql}", "{nmae: sql}", "3:11: metadata", '"name" is missing'),
+        ("{name: sql}", "{name: 5}", "3:18: metadata.name", "is no text"),
+        ("{name: sql}", "{name: sql, labels: {port: 8000}}", "3:38: metadata.labels.port", "allowed: a text"),
+        ("metadata: {name: sql}\n", "", "1:1: metadata", '"metadata" is missing'),
+        ("{name: sql}", "{name: sql.v2}", "", "sql.v2"),
+        ("artifactURL: huggingface", "artifactURL: ftp", "7:16: spec.artifactURL", ""),
+        ("  artifactURL: huggingface://acme/sql\n", "", "5:3: spec.artifactURL", "equired"),
+        ("  podSelector: {matchLabels: {app: qwen}}\n", "", "5:3: spec.podSelector", "equired"),
+        ("baseModel: qwen", "baseModel: qwen\n  replicas: -1", "6:13: spec.replicas", ""),
+        ("baseModel: qwen", "baseModel: [qwen]", "5:14: spec.baseModel", "string"),
+        (ADAPTER, "- a\n", "1:1", "is no Kubernetes object"),
+        (ADAPTER, "a: [\n", "2:1", "no YAML"),
+        ("kind: ModelAdapter", "kind: ModelAdapter\nkind: Pod", "3:1: kind", "stands here twice"),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_a_cluster_would_refuse(folder: Any, old: str, new: str, place: str, said: str) -> None:
+    folder.write("m.yaml", ADAPTER.replace(old, new))
+    lines = folder.errors(SCENARIO)
+    assert any(line.startswith(f"m.yaml:{place}") and said in line for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "said"),
+    [
+        ("{matchLabels: {app: qwen}}", "{matchLabels: {app: x}}", "", "selector"),
+        ("[--enable-lora]", "[--enable-lora, --max-loras=0]", "15:33: spec.template.spec.containers.0.args.1", "--max"),
+        ("[--enable-lora]", "[--max-loras, four]", "15:18: spec.template.spec.containers.0.args.0", "not a whole"),
+        ('gpu: "1"', 'gpu: "16"', "11:7: spec.template.spec", "no node has more than 8"),
+    ],
+)  # fmt: skip
+def test_a_deployment_that_would_not_run(folder: Any, old: str, new: str, place: str, said: str) -> None:
+    text = (folder.path / "base.yaml").read_text().replace(old, new, 1)
+    folder.write("m.yaml", "# a remark\n" + text.replace("name: qwen,", "name: other,"))
+    lines = folder.errors(SCENARIO + "cluster: {nodes: {count: 1}}\n")
+    assert any(line.startswith(f"m.yaml:{place}") and said in line for line in lines), lines
+
+
+def test_two_objects_of_one_name_are_told_with_both_places(folder: Any) -> None:
+    folder.write("m.yaml", f"{ADAPTER}---\n{ADAPTER}")
+    assert folder.errors(SCENARIO) == [
+        "m.yaml:11:18: metadata.name: ModelAdapter default/sql is there already, in m.yaml:1; "
+        "allowed: one object of a kind and name"
+    ]
+
+
+def test_a_template_may_not_take_a_name_that_a_manifest_has(folder: Any) -> None:
+    folder.write("m.yaml", ADAPTER)
+    template = 'adapters: [{name: sql, spec: {podSelector: {matchLabels: {app: qwen}}, artifactURL: "hf://a/b"}}]\n'
+    assert "s.yaml:3:19: adapters.0.name: default/sql is there already" in folder.errors(SCENARIO + template)[0]
+
+
+def test_problems_of_scenario_and_manifests_are_told_together(folder: Any) -> None:
+    folder.write("m.yaml", ADAPTER.replace("kind: ModelAdapter", "kind: Modeladapter"))
+    lines = folder.errors(SCENARIO + "sead: 1\n")
+    assert [line.split(":")[0] for line in lines] == ["s.yaml", "m.yaml"]

@@ -1,0 +1,94 @@
+"""What is shipped loads, what is written out loads to the same, and real manifests run as they are."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from twin.scenario import load, resolved, schema
+from twin.scenario.faults import FAULTS
+
+ROOT = Path(__file__).parents[3]
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+MANIFESTS = sorted((ROOT / "tests/data/manifests").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", [*SCENARIOS, ROOT / "tests/data/mixed.yaml"], ids=lambda path: path.stem)
+def test_a_resolved_scenario_is_the_same_scenario(path: Path, tmp_path: Path) -> None:
+    scenario = load(path)
+    text = resolved(scenario)
+    copy = tmp_path / "scenario.yaml"
+    copy.write_text(text)
+    assert load(copy) == scenario
+    assert resolved(load(copy)) == text
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_a_shipped_scenario_asks_a_question_and_expects_something(path: Path) -> None:
+    scenario = load(path)
+    assert "?" in scenario.description
+    assert any(expectation.name == "invariants.violations" for expectation in scenario.expect)
+    assert scenario.notes == ()
+    assert scenario.name == path.stem
+
+
+def test_the_mixed_scenario_has_every_kind_of_fault() -> None:
+    assert {fault.kind for fault in load(ROOT / "tests/data/mixed.yaml").faults} == set(FAULTS)
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_a_real_manifest_runs_under_four_lines(folder: Any, path: Path) -> None:
+    folder.write("m.yaml", path.read_text())
+    scenario = folder.load("name: real\nduration: 10m\nmanifests:\n  - m.yaml\n")
+    assert scenario.objects
+
+
+def test_all_real_manifests_together_name_what_stands_there_thrice(folder: Any) -> None:
+    for path in MANIFESTS:
+        folder.write(f"m-{path.name}", path.read_text())
+    lines = folder.errors("name: real\nmanifests: [m-*.yaml]\n")
+    assert len(lines) == 3
+    assert all("is there already" in line for line in lines)
+
+
+def test_what_is_written_does_not_depend_on_the_hash_seed() -> None:
+    program = "import sys; from twin.scenario import load, resolved; print(resolved(load(sys.argv[1])))"
+    command = [sys.executable, "-c", program, str(ROOT / "scenarios/quickstart.yaml")]
+    outputs = {
+        subprocess.run(
+            command, check=True, capture_output=True, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+def test_the_schema_describes_every_field() -> None:
+    described = schema()
+    assert json.loads(json.dumps(described)) == described
+    assert set(described["properties"]) >= {
+        "name",
+        "duration",
+        "manifests",
+        "cluster",
+        "controller",
+        "faults",
+        "expect",
+    }
+    missing = [
+        f"{title}.{name}"
+        for title, part in described["$defs"].items()
+        for name, field in part.get("properties", {}).items()
+        if name != "kind" and "description" not in field
+    ]
+    assert missing == []
+
+
+def test_what_is_written_is_yaml_for_other_readers_too() -> None:
+    text = resolved(load(ROOT / "tests/data/mixed.yaml"))
+    assert YAML(typ="safe").load(text)["faults"][0]["kind"] == "connection-refused"
