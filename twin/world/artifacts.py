@@ -5,13 +5,11 @@ the path under which an engine is asked for it. A download takes size over bandw
 itself: a link shared by many pods is not simulated. An absolute path is on the pod already.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fake_vllm.adapters import DEFAULT_ARTIFACT_SIZE, Artifact
 from twin.apiserver import Change, Store
 
-REFERENCE_RANK = 16  # the default size is that of rank 16 on an 8B model, some 50 to 150 MB
 MODEL_ADAPTERS = "modeladapters.model.aibrix.ai"
 _HUB_SCHEMES = ("huggingface://", "hf://")  # sent to an engine without the scheme: it asks the hub by itself
 
@@ -22,8 +20,9 @@ class ArtifactSettings:
 
     bandwidth: float = 250e6  # 2 Gbit/s
     size: int = DEFAULT_ARTIFACT_SIZE
-    size_of_rank: Mapping[int, int] = field(default_factory=dict)
-    """For ranks that are not given here, the default size is scaled: LoRA weights grow with the rank."""
+    """Of an adapter that gives no rank, or where `per_rank` is not set."""
+    per_rank: int | None = None
+    """For each unit of rank: LoRA weights grow with it."""
 
 
 class Artifacts:
@@ -52,8 +51,8 @@ class Artifacts:
             self._known[engine_path(spec["artifactURL"])] = Artifact(rank=int(rank), size=self._size(int(rank)))
 
     def _size(self, rank: int) -> int:
-        given = self._settings.size_of_rank.get(rank)
-        return self._settings.size * rank // REFERENCE_RANK if given is None else given
+        per_rank = self._settings.per_rank
+        return self._settings.size if per_rank is None else per_rank * rank
 
 
 def engine_path(url: str) -> str:

@@ -1,0 +1,145 @@
+"""A small cluster to tell stories in."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import simpy
+from twin.streams import Streams
+
+from fake_vllm.latency import Constant
+from twin.apiserver import Store
+from twin.world.artifacts import ArtifactSettings
+from twin.world.engines import EngineHost, EngineSettings
+from twin.world.nodes import NodeSpec
+from twin.world.world import EPOCH, World, WorldSettings
+
+STARTUP = 40.0
+READINESS = {"httpGet": {"path": "/health", "port": 8000}, "initialDelaySeconds": 30, "periodSeconds": 5}
+
+
+@dataclass
+class Scene:
+    """World, store and what was seen in them."""
+
+    nodes: int = 2
+    gpus: int = 4
+    seed: int = 1
+    startup: float = STARTUP
+    env: simpy.Environment = field(default_factory=simpy.Environment)
+    engine_events: list[tuple[float, str, str]] = field(default_factory=list)
+    statuses: list[tuple[float, str, bool]] = field(default_factory=list)
+    """Time, pod, ready: whenever readiness changed."""
+
+    def __post_init__(self) -> None:
+        numbers = itertools.count()
+        self.store = Store(self.now, lambda: f"{next(numbers):05d}")
+        engines = {"default": EngineSettings(startup=Constant(self.startup), load=Constant(2.0))}
+        nodes = [NodeSpec(f"node-{i}", self.gpus, "ab"[i % 2]) for i in range(self.nodes)]
+        settings = WorldSettings(nodes, engines, ArtifactSettings(bandwidth=10e6, size=100_000_000), Constant(2.0))
+        self.world = World(self.env, self.store, Streams(self.seed), settings, self._on_engine)
+        self.store.subscribe(self._on_pod, "pods")
+        self.world.start()
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.env.now)
+
+    def run(self, until: float) -> None:
+        """Let time pass."""
+        self.env.run(until=until)
+
+    def deploy(self, replicas: int = 1, **changes: Any) -> None:
+        """A Deployment `default/qwen`; `changes` as for `a_deployment`."""
+        self.store.create("deployments.apps", a_deployment(replicas, **changes), namespace="default")
+
+    def pods(self) -> list[dict[str, Any]]:
+        """All pods."""
+        return list(self.store.list("pods").items)
+
+    def pod(self) -> dict[str, Any]:
+        """The only pod."""
+        (pod,) = self.pods()
+        return pod
+
+    def name(self) -> str:
+        """The only pod's `namespace/name`."""
+        return f"default/{self.pod()['metadata']['name']}"
+
+    def host(self) -> EngineHost:
+        """The only pod's engine host."""
+        host = self.world.host_of(self.name())
+        assert host is not None
+        return host
+
+    def events(self, kind: str) -> list[float]:
+        """When engines started, stopped, ...; rounded to seconds."""
+        return [round(t) for t, event, _ in self.engine_events if event == kind]
+
+    def _on_engine(self, host: EngineHost, event: str, adapter: str, root: str) -> None:
+        self.engine_events.append((self.env.now, event, adapter))
+
+    def _on_pod(self, change: Any) -> None:
+        if change.old is not None and is_ready(change.old) != is_ready(change.object):
+            self.statuses.append((self.env.now, change.object["metadata"]["name"], is_ready(change.object)))
+
+
+def a_deployment(
+    replicas: int = 1,
+    *,
+    container: Mapping[str, Any] | None = None,
+    sidecars: tuple[Mapping[str, Any], ...] = (),
+    gpus: int = 1,
+    spec: Mapping[str, Any] | None = None,
+    pod: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A vLLM Deployment with a readiness probe."""
+    engine = {
+        "name": "vllm",
+        "image": "vllm/vllm-openai:v0.27.0",
+        "args": ["--model", "acme/base", "--enable-lora"],
+        "env": [{"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"}],
+        "readinessProbe": READINESS,
+        "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
+        **(container or {}),
+    }
+    engine = {name: value for name, value in engine.items() if value is not None}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "qwen", "namespace": "default"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "qwen"}},
+            "template": {
+                "metadata": {"labels": {"app": "qwen"}},
+                "spec": {"containers": [engine, *sidecars], **(pod or {})},
+            },
+            **(spec or {}),
+        },
+    }
+
+
+def condition(obj: Mapping[str, Any], type_: str) -> dict[str, Any]:
+    """The condition of that type; empty if it is not there."""
+    found = (each for each in obj.get("status", {}).get("conditions", ()) if each["type"] == type_)
+    return next(found, {})
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether the API shows it ready."""
+    return condition(pod, "Ready").get("status") == "True"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Two nodes of four GPUs."""
+    return Scene()
+
+
+@pytest.fixture
+def scene_of() -> Callable[..., Scene]:
+    """Builds scenes of other sizes."""
+    return Scene
