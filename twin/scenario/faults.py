@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import numpy as np
 from pydantic import Field, model_validator
 
+from fake_vllm.faults import FaultRule
 from twin.scenario.distributions import Distribution
 from twin.scenario.quantities import Duration, PositiveDuration, fault, show_duration
 from twin.scenario.section import Count, Flag, Probability, Section, Whole
@@ -32,6 +33,7 @@ class Spell(Section):
 
     on: ClassVar[str] = "engines"
 
+    kind: str
     start: Duration = Field(default=0.0, alias="from")
     """When it begins."""
     until: Duration | None = None
@@ -53,6 +55,17 @@ class EngineSpell(Spell):
     """That a request is hit."""
     hits: Annotated[tuple[Caller, ...], Field(min_length=1)] = ("controller",)
     """Whose requests: the controller's, the kubelet's probes', or both."""
+
+    def rule(self) -> FaultRule:
+        """The fault in the words of the engines that meet it."""
+        names = ("hits", "probability", "adapters", "factor", "status", "body", "message", "after")
+        fields = type(self).model_fields
+        return FaultRule(self.kind, **{name: getattr(self, name) for name in names if name in fields})
+
+
+class RequestSpell(EngineSpell):
+    """One that can tell what a request is about."""
+
     adapters: tuple[AdapterGlob, ...] = ()
     """Only loads and unloads of these adapters; `*` as in a shell. All requests if absent."""
 
@@ -63,7 +76,7 @@ class ConnectionRefused(EngineSpell):
     kind: Literal["connection-refused"]
 
 
-class ConnectionReset(EngineSpell):
+class ConnectionReset(RequestSpell):
     """The connection breaks before an answer has come."""
 
     kind: Literal["connection-reset"]
@@ -71,13 +84,13 @@ class ConnectionReset(EngineSpell):
     """Whether the engine has done what was asked all the same."""
 
 
-class Timeout(EngineSpell):
+class Timeout(RequestSpell):
     """Requests are accepted and never answered."""
 
     kind: Literal["timeout"]
 
 
-class Slow(EngineSpell):
+class Slow(RequestSpell):
     """Everything takes longer."""
 
     kind: Literal["slow"]
@@ -85,7 +98,7 @@ class Slow(EngineSpell):
     """How many times as long."""
 
 
-class HttpError(EngineSpell):
+class HttpError(RequestSpell):
     """Requests are answered with an HTTP error."""
 
     kind: Literal["http-error"]
@@ -93,6 +106,8 @@ class HttpError(EngineSpell):
     """HTTP status."""
     body: str = ""
     """Body of the answer; an error in vLLM's envelope if empty."""
+    message: str = ""
+    """The envelope's message, where no body is given."""
 
 
 class Unauthorized(EngineSpell):
@@ -101,12 +116,12 @@ class Unauthorized(EngineSpell):
     kind: Literal["unauthorized"]
 
 
-class InvalidAdapter(EngineSpell):
+class InvalidAdapter(RequestSpell):
     """Loads fail as with a broken artifact."""
 
     kind: Literal["invalid-adapter"]
     message: str = ""
-    """The engine's own words; those of broken safetensors if empty."""
+    """The engine's own words, `{adapter}` is the name; those of broken safetensors if empty."""
 
 
 class ReadinessFlap(Spell):
@@ -148,6 +163,7 @@ class Moment(Section):
 
     on: ClassVar[str] = "pods"
 
+    kind: str
     at: Duration | None = None
     """When it strikes."""
     every: Distribution | None = None

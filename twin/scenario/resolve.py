@@ -33,7 +33,6 @@ def resolved(scenario: Scenario) -> str:
     )
     body = file.model_dump(mode="json", by_alias=True, exclude={"manifests"}, exclude_none=True)
     body["objects"] = list(scenario.objects)
-    body["faults"] = [{"kind": fault["kind"], **fault} for fault in body["faults"]]
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fake_vllm.faults import CATALOGUE
 from fake_vllm.latency import Constant, Empirical, Exponential, LogNormal, Uniform
 from twin.scenario import FAULTS, Candidate, catalogue, parse_expectation
 from twin.scenario.adapters import AdapterTemplate
@@ -99,7 +100,8 @@ items:
     scenario = folder.load()
     assert [each["metadata"] for each in scenario.objects] == [{"name": "a", "namespace": "default"}]
     assert "status" not in scenario.objects[0]
-    assert [note.split(":")[0] for note in scenario.notes] == ["Pod default/b is left out", "Ingress default/i is left out"]
+    left_out = [note.split(":")[0] for note in scenario.notes]
+    assert left_out == ["Pod default/b is left out", "Ingress default/i is left out"]
 
 
 def test_an_adapter_without_pods_and_a_sidecar_are_noted(folder: Any) -> None:
@@ -185,6 +187,15 @@ def test_a_moment_strikes_once_or_again_and_again() -> None:
     assert list(once.strikes(600, rng())) == [300]
     assert list(often.strikes(600, rng())) == [180, 240, 300]
     assert list(often.strikes(200, rng())) == [180]
+
+
+@pytest.mark.parametrize("kind", list(CATALOGUE))
+def test_a_fault_of_engines_is_a_rule_of_theirs_with_all_its_settings(kind: str) -> None:
+    fields = set(FAULTS[kind].model_fields) - {"kind", "start", "until", "pods"}
+    assert fields == {parameter.name for parameter in CATALOGUE[kind].parameters}
+    given = {"kind": kind, "probability": 0.5, "hits": ["probes"]}
+    rule = FAULTS[kind].model_validate(given).rule()
+    assert (rule.kind, rule.probability, rule.hits) == (kind, 0.5, ("probes",))
 
 
 def test_the_catalogue_says_what_each_kind_takes() -> None:
