@@ -1,0 +1,95 @@
+"""How many adapters were in which phase, over time."""
+
+from collections.abc import Sequence
+
+from twin.report.figures.strip import shade, strip, strip_height
+from twin.report.story import AdapterStory, Story, steps
+from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, time_ticks
+
+WIDTH, PLOT_HEIGHT = 880.0, 230.0
+BOTTOM_UP = ("Running", "Bound", "Loading", "Scheduled", "Pending", "Failed", "")
+"""As stacked; the empty phase is an adapter that the operator has not looked at yet."""
+
+
+def phases(story: Story) -> Figure | None:
+    """A stacked area; faults above and as shade."""
+    if not story.adapters:
+        return None
+    levels = _levels(story.adapters, story.end)
+    highest = max(sum(row) for _, row in levels)
+    top = 46 + strip_height(story.faults)
+    ticks = count_ticks(highest)
+    x = Scale(0, story.end, 58, WIDTH - 20)
+    plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
+    shown = [i for i, _ in enumerate(BOTTOM_UP) if any(row[i] for _, row in levels)]
+    body = (
+        strip(story.faults, x, 26)
+        + plot.level_axis(ticks, "adapters")
+        + "".join(_area(plot, levels, i) for i in shown)
+        + shade(story.faults, x, top, plot.y.start)
+        + plot.time_axis()
+        + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet seen") for i in shown), x.start, 14)
+    )
+    return Figure(
+        "phases",
+        "Adapters by phase",
+        _alt(levels, story),
+        body,
+        WIDTH,
+        plot.y.start + 44,
+        "Stacked; time runs to the right.",
+    )
+
+
+def _class(phase: str) -> str:
+    return phase or "unseen"
+
+
+Level = tuple[float, list[float]]
+
+
+def _levels(adapters: Sequence[AdapterStory], end: float) -> list[Level]:
+    """Number of adapters in each phase, after each moment at which that changed."""
+    changes: dict[str, list[tuple[float, float]]] = {phase: [] for phase in BOTTOM_UP}
+    for adapter in adapters:
+        stops = [t for t, _ in adapter.phases[1:]] + [adapter.deleted if adapter.deleted is not None else end + 1]
+        for (start, phase), stop in zip(adapter.phases, stops, strict=True):
+            row = changes.get(phase, changes[""])
+            row += [(start, 1.0), (stop, -1.0)]
+    curves = {phase: steps(row) for phase, row in changes.items()}
+    moments = sorted({0.0, end, *(t for curve in curves.values() for t, _ in curve if t <= end)})
+    rows = list[Level]()
+    at = dict.fromkeys(BOTTOM_UP, 0)
+    for t in moments:
+        for phase, curve in curves.items():
+            while at[phase] < len(curve) and curve[at[phase]][0] <= t:
+                at[phase] += 1
+        rows.append((t, [curve[at[phase] - 1][1] if at[phase] else 0.0 for phase, curve in curves.items()]))
+    return rows
+
+
+def _area(plot: Plot, levels: Sequence[Level], index: int) -> str:
+    """One phase's band, thinned to what pixels can show."""
+    upper, lower = list[tuple[float, float]](), list[tuple[float, float]]()
+    for t, row in _thinned(levels, plot.x):
+        base = sum(row[:index])
+        lower.append((plot.x(t), plot.y(base)))
+        upper.append((plot.x(t), plot.y(base + row[index])))
+    outline = staircase(upper, plot.x.end) + staircase(lower, plot.x.end)[::-1]
+    return path(outline, _class(BOTTOM_UP[index]), closed=True)
+
+
+def _thinned(levels: Sequence[Level], x: Scale) -> list[Level]:
+    """The last level of each half pixel."""
+    kept = {round(x(t) * 2): (t, row) for t, row in levels}
+    return list(kept.values())
+
+
+def _alt(levels: Sequence[Level], story: Story) -> str:
+    at = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(story.end, 4)]
+    said = (
+        f"at {round(t)} s "
+        + (", ".join(f"{row[i]:g} {p or 'unseen'}" for i, p in enumerate(BOTTOM_UP) if row[i]) or "none")
+        for t, row in at
+    )
+    return f"Adapters by phase: {'; '.join(said)}."

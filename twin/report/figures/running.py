@@ -1,0 +1,68 @@
+"""How long adapters took to serve: the share that was Running after so many seconds."""
+
+import math
+
+from twin.report.story import Story
+from twin.report.svg import Figure, Plot, Scale, clock, element, number, path, staircase, text
+
+WIDTH, HEIGHT = 880.0, 300.0
+
+
+def running(story: Story) -> Figure | None:
+    """An empirical distribution function, over all adapters that were created: what never ran keeps it below 100 %."""
+    if not story.adapters:
+        return None
+    total = len(story.adapters)
+    times = sorted(t for adapter in story.adapters if (t := adapter.time_to_running) is not None)
+    plot = Plot(Scale(0, max(times[-1] * 1.04 if times else 0.0, 10.0), 58, WIDTH - 20), Scale(0, 100, HEIGHT - 46, 34))
+    points = [(0.0, 0.0)] + [(t, 100 * (i + 1) / total) for i, t in enumerate(times)]
+    drawn = staircase([(plot.x(t), plot.y(share)) for t, share in points], plot.x.end)
+    guides = "".join(_guide(plot, times, total, share) for share in (50, 95))
+    area = path([*drawn, (plot.x.end, plot.y.start), (plot.x.start, plot.y.start)], "area", closed=True)
+    never = total - len(times)
+    return Figure(
+        "time-to-running",
+        "Time to Running",
+        _alt(times, total),
+        plot.level_axis([0, 25, 50, 75, 100], "share of all adapters", "{:g} %")
+        + plot.time_axis("time since the adapter was created")
+        + area
+        + guides
+        + path(drawn, "line one"),
+        WIDTH,
+        HEIGHT,
+        f"From the creation of a ModelAdapter to its first Running, {total} in all."
+        + (f" {never} never ran, and so the line ends at {100 * len(times) / total:.0f} %." if never else ""),
+    )
+
+
+def _guide(plot: Plot, times: list[float], total: int, share: int) -> str:
+    """A dashed line from the share to the time by which so many ran, and that time in words."""
+    rank = math.ceil(share / 100 * total)
+    if rank > len(times) or not rank:
+        return ""
+    t = times[rank - 1]
+    x, y = plot.x(t), plot.y(share)
+    dashes = element(
+        "path", d=f"M{number(plot.x.start)} {number(y)}H{number(x)}V{number(plot.y.start)}", class_="guide"
+    )
+    dot = element("circle", cx=x, cy=y, r=3.5, class_="held")
+    right = x < plot.x.end - 150
+    words = text(
+        x + (9 if right else -9), y + 16, f"{share} % within {_spoken(t)}", "strong", "start" if right else "end"
+    )
+    return dashes + dot + words
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else clock(seconds)
+
+
+def _alt(times: list[float], total: int) -> str:
+    if not times:
+        return f"None of {total} adapters ever ran."
+    middle = times[(len(times) - 1) // 2]
+    return (
+        f"{len(times)} of {total} adapters ran; the fastest after {_spoken(times[0])}, half of those that ran within "
+        f"{_spoken(middle)}, the slowest after {_spoken(times[-1])}."
+    )
