@@ -3,13 +3,14 @@
 Start with `model.py`: the file's sections, and `Scenario`, what comes of loading one. `loading.py` is the way from
 one to the other: YAML with positions (`document.py`), overrides, manifests, secrets replaced, pydantic, checks
 between the parts. Whatever is wrong becomes a `Problem` with file, line and column, and all of them are said at once.
-`faults.py` is the catalogue of faults; `resolve.py` writes a scenario out again.
+`faults.py` has a class for every kind of fault; `resolve.py` writes a scenario out again.
 """
 
 from twin.scenario.adapters import AdapterTemplate
+from twin.scenario.catalogue import CatalogueEntry, catalogue
 from twin.scenario.cluster import Cluster, Controller, Engine, Node
 from twin.scenario.expectations import MEASURES, Expectation, parse_expectation
-from twin.scenario.faults import FAULTS, CatalogueEntry, Fault, catalogue
+from twin.scenario.faults import FAULTS, Fault
 from twin.scenario.loading import load
 from twin.scenario.model import Scenario
 from twin.scenario.problems import Problem, ScenarioErrors

@@ -8,6 +8,7 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    PlainSerializer,
     SerializerFunctionWrapHandler,
     Tag,
     ValidationInfo,
@@ -75,13 +76,10 @@ class Traced(Section):
     trace: Annotated[
         Trace,
         BeforeValidator(lambda value, info: samples(value, info)),
+        PlainSerializer(lambda moments: [show_duration(moment) for moment in moments]),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
     ]
     """A CSV file beside the scenario, times since the start of the run in its first column; or a list of times."""
-
-    @model_serializer(mode="wrap")
-    def _written(self, handler: SerializerFunctionWrapHandler) -> Any:  # noqa: ARG002
-        return {"trace": [show_duration(moment) for moment in self.trace]}
 
     def times(self, count: int, rng: np.random.Generator) -> list[float]:  # noqa: ARG002
         """Seconds at which each arrives; no more of them than the trace has."""

@@ -1,11 +1,10 @@
-"""The faults of a scenario: one class a kind, and the catalogue that `twin faults` prints.
+"""The faults of a scenario: one class a kind.
 
 A class says what may be asked for; `twin/faults.py` does it. Those that last (`Spell`) run from `start` to `until`;
 those of a moment (`Moment`) strike `at` a time, or again and again. A fault's draws come from its own stream.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -15,7 +14,7 @@ from fake_vllm.faults import FaultRule
 from twin.scenario.distributions import Distribution
 from twin.scenario.quantities import Duration, PositiveDuration, fault, show_duration
 from twin.scenario.section import Count, Flag, Probability, Section, Whole
-from twin.scenario.targets import ALL_PODS, Nodes, Pods, PodTargets
+from twin.scenario.targets import ALL_PODS, Nodes, Pods
 
 Caller = Literal["controller", "probes"]
 AdapterGlob = Annotated[str, Field(min_length=1)]
@@ -272,26 +271,6 @@ Fault = Annotated[
 """Any of them; told apart by `kind`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One field of a fault, as a person writes it."""
-
-    name: str
-    default: str
-    """As it would be written; "required" if there is none."""
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueEntry:
-    """A kind of fault: what it is on, what it does, what it takes."""
-
-    kind: str
-    on: str
-    summary: str
-    parameters: tuple[Parameter, ...]
-
-
 def _kinds() -> dict[str, type[Any]]:
     union = get_args(get_args(Fault)[0])
     return {get_args(member.model_fields["kind"].annotation)[0]: member for member in union}
@@ -299,33 +278,3 @@ def _kinds() -> dict[str, type[Any]]:
 
 FAULTS: dict[str, type[Any]] = _kinds()
 """Every kind and its class, in the order of the catalogue."""
-
-
-def catalogue() -> list[CatalogueEntry]:
-    """What `twin faults` prints."""
-    return [
-        CatalogueEntry(kind, member.on, " ".join((member.__doc__ or "").split()), tuple(_parameters(member)))
-        for kind, member in FAULTS.items()
-    ]
-
-
-def _parameters(member: type[Any]) -> Iterator[Parameter]:
-    for name, field in member.model_fields.items():
-        if name != "kind":
-            default = "required" if field.is_required() else _written(field.default)
-            yield Parameter(field.alias or name, default, field.description or "")
-
-
-def _written(default: object) -> str:
-    match default:
-        case None:
-            return "none"
-        case PodTargets():
-            return "all"
-        case bool():
-            return str(default).lower()
-        case tuple():
-            return f"[{', '.join(map(str, default))}]"
-        case str():
-            return default or '""'
-    return f"{default:g}" if isinstance(default, float) else str(default)

@@ -1,14 +1,32 @@
-"""What all sections of a scenario share: frozen, no unknown fields, and the small types that many of them use."""
+"""What all sections of a scenario share: frozen, no unknown fields, defaults as a person would write them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 
 class Section(BaseModel):
     """A mapping in a scenario file. The docstrings of fields are what `twin schema` says about them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def written_defaults(cls) -> dict[str, Any]:
+        """What stands for a field that is left out, as it would be written; required fields aside."""
+        values = cls.model_construct().model_dump(mode="json", by_alias=True, exclude_none=True)
+        return values if isinstance(values, dict) else {}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        defaults = cls.written_defaults()
+        for name, field in handler.resolve_ref_schema(schema).get("properties", {}).items():
+            if "default" in field:
+                del field["default"]
+                field.update({"default": defaults[name]} if name in defaults else {})
+        return schema
 
 
 Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]

@@ -7,7 +7,7 @@ before.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -96,6 +96,6 @@ def _spelled(value: Any) -> Any:
     return value
 
 
-Pods = Annotated[PodTargets, BeforeValidator(_spelled, json_schema_input_type=PodTargets | str)]
-Nodes = Annotated[NodeTargets, BeforeValidator(_spelled, json_schema_input_type=NodeTargets | str)]
+Pods = Annotated[PodTargets, BeforeValidator(_spelled, json_schema_input_type=PodTargets | Literal["all"])]
+Nodes = Annotated[NodeTargets, BeforeValidator(_spelled, json_schema_input_type=NodeTargets | Literal["all"])]
 ALL_PODS = PodTargets(all=True)

@@ -206,7 +206,7 @@ def test_the_catalogue_says_what_each_kind_takes() -> None:
     assert all(entry.summary and all(p.meaning for p in entry.parameters) for entry in entries.values())
     slow = {parameter.name: parameter.default for parameter in entries["slow"].parameters}
     assert slow == {
-        "from": "0",
+        "from": "0s",
         "until": "none",
         "pods": "all",
         "probability": "1",

@@ -87,6 +87,10 @@ def test_the_schema_describes_every_field() -> None:
         if name != "kind" and "description" not in field
     ]
     assert missing == []
+    parts = described["$defs"]
+    assert parts["ReadinessFlap"]["properties"]["down"]["default"] == "4s"
+    assert parts["Engine"]["properties"]["load"]["default"] == {"lognormal": {"median": "1.8s", "p95": "6s"}}
+    assert "default" not in parts["Slow"]["properties"]["until"]
 
 
 def test_what_is_written_is_yaml_for_other_readers_too() -> None:
