@@ -95,7 +95,7 @@ class ReplicaSets:
         missing = wanted(replica_set["spec"]) - len(pods)
         for _ in range(missing):
             self._create_pod(name, replica_set)
-        for pod in leaving_first(pods)[: max(0, -missing)]:
+        for pod in leaving_first(pods)[:-missing] if missing < 0 else ():
             namespace, short = split(key(pod))
             self._store.delete("pods", namespace, short, uid=pod["metadata"]["uid"])
         self._write_status(name, replica_set, pods)
