@@ -7,9 +7,10 @@ could not be measured fails its expectation: nobody should read "holds" off a fi
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twin.scenario import Expectation
+if TYPE_CHECKING:  # a report is drawn without reading a scenario, and loading that package takes its time
+    from twin.scenario import Expectation
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
@@ -33,7 +34,7 @@ class Outcome:
     """Why it fails, if that is not plain from `actual`."""
 
 
-def evaluate(expectations: Iterable[Expectation], summary: Mapping[str, Any]) -> list[Outcome]:
+def evaluate(expectations: Iterable["Expectation"], summary: Mapping[str, Any]) -> list[Outcome]:
     """Every expectation, in order, against a summary's numbers."""
     return [_outcome(expectation, summary) for expectation in expectations]
 
@@ -46,7 +47,7 @@ def measure(summary: Mapping[str, Any], name: str) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-def _outcome(expectation: Expectation, summary: Mapping[str, Any]) -> Outcome:
+def _outcome(expectation: "Expectation", summary: Mapping[str, Any]) -> Outcome:
     actual = measure(summary, expectation.name)
     if actual is None:
         return Outcome(str(expectation), False, None, f"{expectation.name} could not be measured in this run")

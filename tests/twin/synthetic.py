@@ -172,3 +172,15 @@ def _arrival(w: Writer, i: int, t: float, names: list[str], *, failed: bool) -> 
     if i % 9 == 8:
         w.request(name, pod, t + 400, 0.1, verb="unload")
         w.gone(name, t + 401)
+
+
+MEASURES = {
+    "adapters": {"total": 40, "running": 38, "failed": 2, "pending": 0, "deleted": 4},
+    "time_to_running_seconds": {"p50": 3.6, "p95": 159.2, "p99": 160.0, "max": 161.0, "mean": 40.25},
+    "loads": {"attempted": 88, "succeeded": 38, "failed_retriable": 48, "failed_final": 2, "wasted": 0},
+    "availability": 0.99321,
+    "switches": 8,
+    "recovery_seconds": {"p50": None, "p95": None, "max": None},
+    "invariants": {"checked": 1234, "violations": 0, "first": None},
+}
+"""A summary's numbers, for tests that don't compute them."""

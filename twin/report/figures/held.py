@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twin.report.figures.strip import shade, strip, strip_height
+from twin.report.figures.strip import edges, shade, strip, strip_height
 from twin.report.story import PodStory, Story
 from twin.report.svg import Figure, Plot, Scale, clock, element, text, tip
 
@@ -17,8 +17,8 @@ DRAWN_ROWS = 48
 MOST_ROWS = 400
 COLUMNS = 312
 """Of the image: one to two pixels each."""
-BLUE = (15, 111, 174)
-"""The image's only colour; how many adapters is its opacity, and so it suits light and dark pages alike."""
+BLUE, GREY = (15, 111, 174), (139, 148, 165)
+"""The image's colours; how many adapters is the opacity, and so it suits light and dark pages alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,9 @@ def held(story: Story) -> Figure | None:
         _alt(pods, rows, story),
         _key(most, x.start)
         + strip(story.faults, x, 22)
-        + field
         + shade(story.faults, x, top, plot.y.start)
+        + field
+        + edges(story.faults, x, top, plot.y.start)
         + plot.time_axis(),
         WIDTH,
         plot.y.start + 44,
@@ -141,22 +142,23 @@ def _image(rows: Sequence[Sequence[_Stretch]], end: float, plot: Plot, most: int
 
 def _pixel_row(row: Sequence[_Stretch], end: float, most: int) -> bytes:
     step = end / COLUMNS
-    area, seen = [0.0] * COLUMNS, [0.0] * COLUMNS
+    held, seen, ready = [0.0] * COLUMNS, [0.0] * COLUMNS, [0.0] * COLUMNS
     for s in row:
         first, last = int(s.start / step), min(int(s.end / step), COLUMNS - 1)
         for column in range(first, last + 1):
             share = min(s.end, (column + 1) * step) - max(s.start, column * step)
             seen[column] += share
-            area[column] += share * s.held
-    out = bytearray()
-    for total, there in zip(area, seen, strict=True):
-        if not there:
-            out += b"\0\0\0\0"
-        elif not total:
-            out += bytes((139, 148, 165, 48))
-        else:
-            out += bytes((*BLUE, round(255 * (0.2 + 0.8 * total / there / most))))
-    return bytes(out)
+            held[column] += share * s.held
+            ready[column] += share * s.ready
+    return b"".join(_pixel(*column, most) for column in zip(held, seen, ready, strict=True))
+
+
+def _pixel(held: float, seen: float, ready: float, most: int) -> bytes:
+    if not seen:
+        return bytes(4)
+    if not held:
+        return bytes((*GREY, 48 if 2 * ready > seen else 104))
+    return bytes((*BLUE, round(255 * (0.2 + 0.8 * held / seen / most))))
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from twin.report.figures.strip import shade, strip, strip_height
+from twin.report.figures.strip import edges, shade, strip, strip_height
 from twin.report.story import AdapterStory, Story, steps
 from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, time_ticks
 
@@ -24,9 +24,10 @@ def phases(story: Story) -> Figure | None:
     shown = [i for i, _ in enumerate(BOTTOM_UP) if any(row[i] for _, row in levels)]
     body = (
         strip(story.faults, x, 26)
+        + shade(story.faults, x, top, plot.y.start)
         + plot.level_axis(ticks, "adapters")
         + "".join(_area(plot, levels, i) for i in shown)
-        + shade(story.faults, x, top, plot.y.start)
+        + edges(story.faults, x, top, plot.y.start)
         + plot.time_axis()
         + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet seen") for i in shown), x.start, 14)
     )

@@ -32,7 +32,7 @@ def running(story: Story) -> Figure | None:
         WIDTH,
         HEIGHT,
         f"From the creation of a ModelAdapter to its first Running, {total} in all."
-        + (f" {never} never ran, and so the line ends at {100 * len(times) / total:.0f} %." if never else ""),
+        + (f" {never} never ran, and so the line ends at {_share(len(times), total)}." if never else ""),
     )
 
 
@@ -56,6 +56,11 @@ def _guide(plot: Plot, times: list[float], total: int, share: int) -> str:
 
 def _spoken(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else clock(seconds)
+
+
+def _share(part: int, total: int) -> str:
+    """Rounded down: what is not all is never 100 %."""
+    return f"{math.floor(1000 * part / total) / 10:g} %"
 
 
 def _alt(times: list[float], total: int) -> str:

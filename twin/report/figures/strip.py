@@ -28,10 +28,20 @@ def strip(faults: Sequence[FaultStory], x: Scale, top: float) -> str:
 
 
 def shade(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> str:
-    """A tint over the times at which any fault was in force."""
+    """A tint over the times at which any fault was in force. It goes below what is drawn, or it would mix colours."""
     return "".join(
         element("rect", x=x(start), y=top, width=max(x(end) - x(start), 1), height=bottom - top, class_="shade")
         for start, end in _merged(sorted(spell for fault in faults for spell in fault.spells))
+    )
+
+
+def edges(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> str:
+    """Dashed lines where that tint begins and ends, for figures whose areas hide it."""
+    spells = _merged(sorted(spell for fault in faults for spell in fault.spells))
+    return "".join(
+        element("line", x1=x(t), x2=x(t), y1=top, y2=bottom, class_="guide")
+        for t in dict.fromkeys(t for spell in spells for t in spell)
+        if x.low < t < x.high
     )
 
 
@@ -63,8 +73,7 @@ def _row(fault: FaultStory, x: Scale, y: float) -> str:
 
 def _label(fault: FaultStory, x: Scale, y: float) -> str:
     """The fault's name behind its last mark, or before its first where there is no room."""
-    count = len(fault.targets)
-    words = fault.kind + (f" · {count} targets" if count > 1 else f" · {next(iter(fault.targets))}" if count else "")
+    words = fault.kind + _aim(sorted(fault.targets))
     last = max([x(end) for _, end in fault.spells] + [x(t) + 5 for t, _ in fault.strikes], default=x.start)
     first = min([x(start) for start, _ in fault.spells] + [x(t) - 5 for t, _ in fault.strikes], default=x.start)
     if last + 7 * len(words) < x.end:
@@ -72,6 +81,13 @@ def _label(fault: FaultStory, x: Scale, y: float) -> str:
     if first - 7 * len(words) > x.start:
         return text(first - 7, y + 10, words, "tick", "end")
     return text(first + 6, y + 10, words, "strong")
+
+
+def _aim(targets: Sequence[str]) -> str:
+    if len(targets) == 1:
+        name = targets[0].rpartition("/")[2]
+        return f" · {name if len(name) <= 24 else '…' + name[-18:]}"
+    return f" · {len(targets)} targets" if targets else ""
 
 
 def _named(names: Sequence[str]) -> str:

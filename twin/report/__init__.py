@@ -1,0 +1,31 @@
+"""What a run looked like, for people: figures and a page.
+
+`findings.py` is what goes in: a record and what `judge.py` found in it. `story.py` sorts the record into what
+`figures/` draws with `svg.py`; `page.py` puts everything into one HTML file, `terminal.py` the gist into a table.
+Nothing here reads a clock or a file of the run.
+"""
+
+from dataclasses import dataclass
+
+from twin.report.figures import draw
+from twin.report.findings import Findings, Violation, rule
+from twin.report.page import flattened, render, shown
+from twin.report.story import tell
+from twin.report.svg import Figure
+
+__all__ = ["Figure", "Findings", "Report", "Violation", "flattened", "make", "rule", "shown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page, and the figures in it to be used elsewhere."""
+
+    html: str
+    figures: list[Figure]
+
+
+def make(findings: Findings) -> Report:
+    """Draws a run."""
+    story = tell(findings.lines, partial=findings.partial)
+    figures = draw(story)
+    return Report(render(findings, story, figures), figures)

@@ -1,0 +1,138 @@
+"""The report: one HTML file that opens offline, the verdict first.
+
+`render` puts findings and figures into `report.html.jinja`. What is shown is chosen here, how it looks is the
+template's and the stylesheets' business. Everything that came out of a run is escaped by the template.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import jinja2
+import msgspec
+
+from twin.expectations import measure
+from twin.report.findings import Findings, Violation, rule
+from twin.report.story import AdapterStory, Story
+from twin.report.svg import Figure, clock, stylesheet
+
+MOST_VIOLATIONS = 50
+"""Written out one by one; the rest are counted."""
+MOST_CONTEXT = 12
+"""Lines of the record around one violation."""
+MOST_STRANDED = 60
+"""Adapters that don't run, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number that stands large at the top."""
+
+    label: str
+    value: str
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A violation as the page shows it."""
+
+    when: str
+    rule: str
+    object: str
+    message: str
+    context: tuple[str, ...]
+
+
+def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
+    """The page. The same findings give the same bytes."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    stranded = [adapter for adapter in story.adapters if adapter.deleted is None and adapter.phase != "Running"]
+    return environment.get_template("report.html.jinja").render(
+        findings=findings,
+        run=findings.run,
+        duration=clock(findings.run.duration),
+        figures=figures,
+        style=_source("page.css") + stylesheet(),
+        tiles=list(_tiles(findings.measures, findings)),
+        violations=[_finding(v, findings) for v in findings.violations[:MOST_VIOLATIONS]],
+        more_violations=max(len(findings.violations) - MOST_VIOLATIONS, 0),
+        stranded=[_stranded(adapter) for adapter in stranded[:MOST_STRANDED]],
+        more_stranded=max(len(stranded) - MOST_STRANDED, 0),
+        measures=list(flattened(findings.measures)),
+        shown=shown,
+    )
+
+
+def _source(name: str) -> str:
+    return resources.files("twin.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def shown(value: float | str | bool | None) -> str:
+    """A number for people: thousands separated, four digits that matter; a dash for what was not measured."""
+    match value:
+        case None:
+            return "—"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1e4 else f"{value:.4g}"
+    return str(value)
+
+
+def flattened(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number under its dotted name, as expectations write it."""
+    for key, value in measures.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}.")
+        elif not isinstance(value, list | tuple):
+            yield f"{prefix}{key}", value
+
+
+def _tiles(measures: Mapping[str, Any], findings: Findings) -> Iterator[Tile]:
+    def get(name: str) -> float | None:
+        return measure(measures, name)
+
+    yield Tile("Running at the end", f"{shown(get('adapters.running'))} of {shown(get('adapters.total'))}", "adapters")
+    yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p50")), "median")
+    yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p95")), "95th percentile")
+    availability = get("availability")
+    share = "—" if availability is None else f"{100 * availability:.4g} %"
+    yield Tile("Availability", share, "of adapter-time with a ready replica")
+    attempted, succeeded = get("loads.attempted"), get("loads.succeeded")
+    yield Tile(
+        "Loads that succeeded", f"{shown(succeeded)} of {shown(attempted)}", f"{shown(get('switches'))} switches of pod"
+    )
+    yield Tile("Invariants broken", shown(len(findings.violations)), f"{shown(get('invariants.checked'))} checks")
+
+
+def _seconds(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3g} s" if value < 100 else clock(value)
+
+
+def _finding(violation: Violation, findings: Findings) -> Finding:
+    lines = findings.lines
+    around = [lines[i] for i in violation.context[:MOST_CONTEXT] if 0 <= i < len(lines)]
+    return Finding(
+        when=clock(violation.t),
+        rule=rule(violation),
+        object=violation.object,
+        message=violation.message,
+        context=tuple(_cut(msgspec.json.encode(line).decode()) for line in around),
+    )
+
+
+def _cut(words: str, most: int = 600) -> str:
+    return words if len(words) <= most else words[:most] + "…"
+
+
+def _stranded(adapter: AdapterStory) -> tuple[str, str, str, str]:
+    """Name, phase, how many failed loads, the last thing that the operator said about it."""
+    failed = sum(attempt.failed for attempt in adapter.attempts if attempt.verb == "load")
+    return adapter.name, adapter.phase or "not yet seen", str(failed), _cut(adapter.message, 300)

@@ -1,0 +1,68 @@
+"""The table that stands on the terminal when a run is over."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from twin.expectations import measure
+from twin.report.findings import Findings, rule
+from twin.report.page import shown
+from twin.report.svg import clock
+
+MOST_VIOLATIONS = 3
+
+
+def show(console: Console, findings: Findings, page: Path | None) -> None:
+    """Verdict, a few numbers, every expectation, notes, and where the report lies."""
+    run = findings.run
+    word, style = ("holds", "green") if findings.holds else ("does not hold", "red")
+    if findings.partial:
+        word, style = "interrupted", "yellow"
+    console.print(f"[bold]{escape(run.name)}[/] · seed {run.seed} · [bold {style}]{word}[/]", highlight=False)
+    console.print(escape(findings.verdict()), highlight=False)
+    console.print(_table(findings, page))
+
+
+def _table(findings: Findings, page: Path | None) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("adapters running", _pair(findings, "adapters.running", "adapters.total", "of"))
+    table.add_row("time to running", _times(findings))
+    table.add_row("loads", _pair(findings, "loads.succeeded", "loads.attempted", "succeeded of"))
+    table.add_row("invariants", _invariants(findings))
+    for violation in findings.violations[:MOST_VIOLATIONS]:
+        said = f"{clock(violation.t)}  {violation.object}: {violation.message} ({rule(violation)})"
+        table.add_row("", f"[red]{escape(said)}[/]")
+    for i, outcome in enumerate(findings.outcomes):
+        mark = "[green]✓[/]" if outcome.holds else "[red]✗[/]"
+        actual = outcome.message or f"was {shown(outcome.actual)}"
+        table.add_row("" if i else "expected", f"{mark} {escape(outcome.text)}  [dim]{escape(actual)}[/]")
+    for note in (*findings.run.notes, *findings.unjudged):
+        table.add_row("note", escape(note))
+    if page is not None:
+        table.add_row("report", escape(str(page)))
+    return table
+
+
+def _pair(findings: Findings, part: str, whole: str, word: str) -> str:
+    return f"{shown(measure(findings.measures, part))} {word} {shown(measure(findings.measures, whole))}"
+
+
+def _times(findings: Findings) -> str:
+    def said(share: str) -> str:
+        value = measure(findings.measures, f"time_to_running_seconds.{share}")
+        return "not measured" if value is None else f"{value:.1f} s"
+
+    return f"p50 {said('p50')} · p95 {said('p95')}"
+
+
+def _invariants(findings: Findings) -> str:
+    count = len(findings.violations)
+    if not count:
+        return "none broken"
+    return f"[red]{count} violation{'s' if count > 1 else ''}[/]" + (
+        ", the first of them:" if count > MOST_VIOLATIONS else ""
+    )
