@@ -16,7 +16,7 @@ from twin.scenario.model import ScenarioFile
 from twin.scenario.problems import Problem, choices, closest
 from twin.scenario.quantities import show_duration
 from twin.scenario.targets import NodeTargets, PodTargets
-from twin.scenario.workloads import GPU, SIDECAR, Workload, check_engine, looks_like_engine
+from twin.scenario.workloads import GPU, SIDECAR, Workload, check_engine
 
 
 def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[str]]:
@@ -35,18 +35,23 @@ def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], li
     return taken, problems, notes
 
 
-def check_objects(entries: Sequence[Entry], admission: Admission) -> Iterator[Problem]:
-    """Objects that stand there twice, and those that an API server would not take."""
+def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[Entry], list[Problem]]:
+    """The objects that an API server would take, and problems with the others and with those that come twice."""
+    accepted: list[Entry] = []
+    problems: list[Problem] = []
     first: dict[tuple[str, str, str], Entry] = {}
     for entry in entries:
         other = first.setdefault((entry.kind, entry.namespace, entry.name), entry)
         if other is not entry:
             line, _ = other.document.where(other.path)
             message = f"{entry.title} is there already, in {other.document.file}:{line}"
-            yield entry.problem(("metadata", "name"), message, "allowed: one object of a kind and name")
+            problems.append(entry.problem(("metadata", "name"), message, "allowed: one object of a kind and name"))
             continue
-        for path, message in admission.refusals(entry.object):
-            yield entry.problem(path, message)
+        refusals = admission.refusals(entry.object)
+        problems += [entry.problem(path, message) for path, message in refusals]
+        if not refusals:
+            accepted.append(entry)
+    return accepted, problems
 
 
 def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequence[Node]) -> Iterator[Problem]:
@@ -164,26 +169,32 @@ def check_names(file: ScenarioFile, document: Document, entries: Sequence[Entry]
             taken[key] = f"adapters.{index}"
 
 
-def notes_on(workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]) -> list[str]:
+def notes_on(
+    entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
+) -> list[str]:
     """What is no mistake and yet worth knowing."""
     notes = []
+    there = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     for workload in workloads:
         if any(container.get("name") == SIDECAR for container in workload.containers):
             notes.append(
                 f"pods of {workload.name} have a runtime sidecar; "
                 "their engines are reached directly until the sidecar is simulated"
             )
-        if workload.engine and not looks_like_engine(workload):
-            container = workload.engine[1].get("name")
+        if not workload.looks_like_engine:
+            container = workload.engine["name"]
             notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is taken for one")
+        for kind, name in workload.references:
+            if (kind, workload.entry.namespace, name) not in there:
+                notes.append(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests")
     for adapter in adapters:
         metadata = adapter["metadata"]
         if not any(_selects(adapter, workload) for workload in workloads):
             notes.append(f"ModelAdapter {metadata['namespace']}/{metadata['name']} selects no pod of the manifests")
     asked = sum(workload.gpus * workload.replicas for workload in workloads)
-    there = sum(node.gpus for node in nodes)
-    if asked > there:
-        notes.append(f"the pods ask for {asked} GPUs and the nodes have {there}: some will stay Pending")
+    free = sum(node.gpus for node in nodes)
+    if asked > free:
+        notes.append(f"the pods ask for {asked} GPUs and the nodes have {free}: some will stay Pending")
     return list(dict.fromkeys(notes))
 
 

@@ -110,11 +110,12 @@ def _assembled(
     templates = file.adapters if file else ()
     spaces = [e.name if e.kind in CLUSTER_SCOPED else e.namespace for e in entries]
     admission = Admission([*spaces, *(template.namespace for template in templates)])
-    problems += check_objects(entries, admission)
+    accepted, refused = check_objects(entries, admission)
+    problems += refused
     if file is None:
         return None, problems
     nodes = nodes_for(file.cluster, workloads)
-    problems += check_workloads(workloads, file.cluster, nodes)
+    problems += check_workloads(workloads_of(accepted), file.cluster, nodes)
     problems += check_references(file, document, workloads, nodes) if not manifests.problems else ()
     problems += check_times(file, document)
     problems += check_templates(file, document, admission)
@@ -138,7 +139,9 @@ def _assembled(
         faults=file.faults,
         expect=file.expect,
         vary=file.vary,
-        notes=tuple(dict.fromkeys([*file.notes, *manifests.notes, *notes, *notes_on(workloads, adapters, nodes)])),
+        notes=tuple(
+            dict.fromkeys([*file.notes, *manifests.notes, *notes, *notes_on(entries, workloads, adapters, nodes)])
+        ),
         secrets=secrets.all,
     ), []
 

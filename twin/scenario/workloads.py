@@ -8,15 +8,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from fake_vllm.config import EngineConfig, EngineConfigError
-from fake_vllm.versions import DEFAULT_VERSION
 from twin.scenario.cluster import Cluster, Node, NodePool
 from twin.scenario.manifests import Entry
 from twin.scenario.problems import Path, Problem
+from twin.world.manifests import command_of, engine_index, version_of
 
 GPU = "nvidia.com/gpu"
 SIDECAR = "aibrix-runtime"
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: letters of generated names
 _GPUS_EACH = 8
+_REFERENCES = {"Secret": ("secretKeyRef", "secretRef"), "ConfigMap": ("configMapKeyRef", "configMapRef")}
 _SURGE = 0.25  # Kubernetes' default of a Deployment's maxSurge
 
 
@@ -41,11 +42,29 @@ class Workload:
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
     @property
-    def engine(self) -> tuple[int, dict[str, Any]] | None:
-        """Index and container of the engine: the one that looks like vLLM, else the first."""
-        return next(((n, c) for n, c in enumerate(self.containers) if _is_vllm(c)), None) or next(
-            iter(enumerate(self.containers)), None
-        )
+    def engine(self) -> dict[str, Any]:
+        """The engine's container, by the world's own rule. Only for objects that the API server takes."""
+        return self.containers[engine_index([*self.containers])]
+
+    @property
+    def looks_like_engine(self) -> bool:
+        """Whether that container is recognisably vLLM."""
+        words = [*command_of(self.engine), str(self.engine.get("image", ""))]
+        return any("vllm" in word.lower() for word in words)
+
+    @property
+    def references(self) -> list[tuple[str, str]]:
+        """Kind and name of every Secret and ConfigMap without which its containers cannot start."""
+        found = []
+        for container in self.containers:
+            sources = [*_list(container.get("envFrom"))]
+            sources += [_mapping(variable.get("valueFrom")) for variable in _list(container.get("env"))]
+            for source in sources:
+                for kind, keys in _REFERENCES.items():
+                    for reference in (_mapping(source.get(key)) for key in keys):
+                        if reference.get("name") and not reference.get("optional"):
+                            found.append((kind, str(reference["name"])))
+        return list(dict.fromkeys(found))
 
     @property
     def gpus(self) -> int:
@@ -87,34 +106,19 @@ def _workload(entry: Entry) -> Workload | None:
 
 def check_engine(workload: Workload, version: str) -> Problem | None:
     """What vLLM would refuse to start with, at the flag that it refuses."""
-    found = workload.engine
-    if found is None:
-        return None
-    index, container = found
-    words = [str(w) for key in ("command", "args") for w in _list(container.get(key))]
-    environment = {str(v["name"]): str(v["value"]) for v in _list(container.get("env")) if _plain(v)}
+    container = workload.engine
+    environment = {str(v["name"]): str(v.get("value", "")) for v in container.get("env") or ()}
     try:
-        EngineConfig.from_command(words, environment, version=version or image_version(container) or DEFAULT_VERSION)
+        EngineConfig.from_command(command_of(container), environment, version=version or version_of(container))
     except EngineConfigError as error:
-        at: Path = (*workload.at, "containers", index)
+        at: Path = (*workload.at, "containers", workload.containers.index(container))
         flag = re.match(r"--[\w-]+", str(error))
         for key in ("command", "args"):
-            for place, word in enumerate(_list(container.get(key))):
-                if flag and str(word).replace("_", "-").startswith(flag[0]):
+            for place, word in enumerate(container.get(key) or ()):
+                if flag and word.replace("_", "-").startswith(flag[0]):
                     return workload.entry.problem((*at, key, place), f"vLLM would not start: {error}")
         return workload.entry.problem(at, f"vLLM would not start: {error}")
     return None
-
-
-def image_version(container: dict[str, Any]) -> str:
-    """The vLLM version that an image's tag names, or nothing."""
-    match = re.search(r":v?(\d+\.\d+(?:\.\d+)?)(?:$|[-.+])", str(container.get("image", "")))
-    return match[1] if match and _is_vllm(container) else ""
-
-
-def looks_like_engine(workload: Workload) -> bool:
-    """Whether one of its containers is recognisably vLLM."""
-    return any(_is_vllm(container) for container in workload.containers)
 
 
 def nodes_for(cluster: Cluster, workloads: Sequence[Workload]) -> tuple[Node, ...]:
@@ -130,11 +134,6 @@ def nodes_for(cluster: Cluster, workloads: Sequence[Workload]) -> tuple[Node, ..
     return NodePool(count=max(1, min(count, 100_000)), gpus=each).nodes()
 
 
-def _is_vllm(container: dict[str, Any]) -> bool:
-    words = [str(w) for key in ("command", "args") for w in _list(container.get(key))]
-    return "vllm" in str(container.get("image", "")) or any("vllm" in w for w in words if "=" not in w)
-
-
 def _gpus(container: dict[str, Any]) -> int:
     resources = _mapping(container.get("resources"))
     for key in ("requests", "limits"):
@@ -142,10 +141,6 @@ def _gpus(container: dict[str, Any]) -> int:
         if amount.isdecimal():
             return int(amount)
     return 0
-
-
-def _plain(variable: Any) -> bool:
-    return isinstance(variable, dict) and "name" in variable and isinstance(variable.get("value"), str | int | float)
 
 
 def _mapping(value: Any) -> dict[str, Any]:
