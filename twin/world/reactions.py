@@ -66,6 +66,6 @@ class Reactions:
         self._env.timeout(delay, key).callbacks.append(self._fire)
 
     def _fire(self, event: simpy.Event) -> None:
-        key: str = event.value
+        key = str(event.value)
         self._waiting.discard(key)
         self._react(key)
