@@ -155,9 +155,10 @@ def schema() -> int:
 @_answering
 def faults() -> int:
     """List the kinds of faults, and what each takes."""
+    from twin.report import terminal
     from twin.scenario import catalogue
 
-    console = Console(highlight=False)
+    console = terminal.console()
     for entry in catalogue():
         console.print(f"[bold]{escape(entry.kind)}[/] [dim]({escape(entry.on)})[/]\n  {escape(entry.summary)}")
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 4))
@@ -172,11 +173,12 @@ def faults() -> int:
 def policies() -> int:
     """List the placement policies, and how each chooses."""
     from controller.policies import POLICIES
+    from twin.report import terminal
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, policy in POLICIES.items():
         table.add_row(f"[bold]{escape(name)}[/]", escape(" ".join((policy.__doc__ or "").split())))
-    Console(highlight=False).print(table)
+    terminal.console().print(table)
     return OK
 
 
@@ -194,7 +196,7 @@ def report(path: RunPath) -> int:
         expected = [parse_expectation(text) for text in folder.expectations]
         findings = judge(folder.lines(), expected, scenario=folder.scenario, partial=folder.partial)
         page = runfolder.redraw(folder, findings)
-    terminal.show(Console(highlight=False), findings, page)
+    terminal.show(findings, page)
     if runfolder.summary_bytes(findings) != (path / runfolder.SUMMARY).read_bytes():
         _complain(f"{path}: measured anew the numbers differ from its summary.json, which another version wrote")
     return _code(findings)
@@ -262,7 +264,8 @@ def _load(files: Sequence[Path], overrides: dict[str, str], seed: int | None) ->
     """The scenarios that can be used, and whether any can't; what is wrong has been said."""
     from twin.scenario import ScenarioErrors, load
 
-    loaded, refused = dict[tuple[str, int], tuple[Path, Scenario]](), False
+    loaded: dict[tuple[str, int], tuple[Path, Scenario]] = {}
+    refused = False
     for file in files:
         try:
             scenario = load(file, overrides=overrides, seed=seed)
@@ -293,7 +296,7 @@ def _run_one(scenario: "Scenario", out: Path, *, quiet: bool) -> "Findings":
     with _folder_faults():
         folder = runfolder.write(out, findings, timing=timing)
     if not quiet:
-        terminal.show(Console(highlight=False), findings, folder / runfolder.REPORT)
+        terminal.show(findings, folder / runfolder.REPORT)
     return findings
 
 

@@ -76,7 +76,9 @@ class Writer:
         if gone is not None:
             self.rest.append(line(gone, "deleted", False))
 
-    def adapter(self, name: str, t: float, phases: list[tuple[float, str]], *, message: str = "", pod: str = "") -> None:
+    def adapter(
+        self, name: str, t: float, phases: list[tuple[float, str]], *, message: str = "", pod: str = ""
+    ) -> None:
         base = {"object": f"default/{name}", "uid": f"uid-{name}", "generation": 1, "wanted": 1}
         artifact = f"huggingface://acme/{name}"
         self.rest.append(AdapterLine(t=t, event="created", artifact=artifact, **base))  # type: ignore[arg-type]
@@ -85,7 +87,13 @@ class Writer:
             said = message if phase == phases[-1][1] else ""
             self.rest.append(
                 AdapterLine(
-                    t=at, event="updated", artifact=artifact, phase=phase, message=said, instances=held, **base  # type: ignore[arg-type]
+                    t=at,
+                    event="updated",
+                    artifact=artifact,
+                    phase=phase,
+                    message=said,
+                    instances=held,
+                    **base,  # type: ignore[arg-type]
                 )
             )
 
@@ -122,12 +130,12 @@ def a_run(pods: int = 8, adapters: int = 40, duration: float = 1800.0, *, unluck
     for i, name in enumerate(names):
         w.pod(name, 0.0, ready=40.0 + 3 * (i % 7), gone=duration * 0.6 if i == pods - 1 else None)
     last = names[-1]
-    w.fault(0, "connection-refused", duration * 0.2, duration * 0.45, [f"default/{n}" for n in names[: max(pods // 4, 1)]])
+    w.fault(
+        0, "connection-refused", duration * 0.2, duration * 0.45, [f"default/{n}" for n in names[: max(pods // 4, 1)]]
+    )
     w.fault(1, "engine-restart", duration * 0.5, None, [f"default/{names[1 % pods]}"])
     w.fault(2, "pod-kill", duration * 0.6, None, [f"default/{last}"])
-    w.rest.append(
-        EngineLine(t=duration * 0.5, object=f"default/{names[1 % pods]}", engine="second", event="started")
-    )
+    w.rest.append(EngineLine(t=duration * 0.5, object=f"default/{names[1 % pods]}", engine="second", event="started"))
     for i in range(adapters):
         _arrival(w, i, 60 + duration * 0.4 * i / adapters, names, failed=i < unlucky)
     for minute in range(1, int(duration // 60) + 1):
@@ -163,9 +171,8 @@ def _arrival(w: Writer, i: int, t: float, names: list[str], *, failed: bool) -> 
             start += wait
         w.rest.append(EventLine(t=start + 1, object=f"default/{name}", type="Normal", reason="Switched", note="moved"))
         pod = names[(i + 1) % len(names)]
-        t = start + 1
-        w.request(name, pod, t, took)
-        w.adapter(name, start - 154, [(start - 153, "Pending"), (start - 152, "Loading"), (t + took, "Running")], pod=pod)
+        w.request(name, pod, start + 1, took)
+        w.adapter(name, t, [(t + 0.1, "Pending"), (t + 0.2, "Loading"), (start + 1 + took, "Running")], pod=pod)
         return
     w.request(name, pod, t + 0.2, took)
     w.adapter(name, t, [(t + offset + (took if i > 1 else 0), phase) for phase, offset in STEPS], pod=pod)

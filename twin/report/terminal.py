@@ -12,17 +12,26 @@ from twin.report.page import shown
 from twin.report.svg import clock
 
 MOST_VIOLATIONS = 3
+PIPED_WIDTH = 240
+"""Columns where nobody looks at a screen: whatever reads it then finds a line whole."""
 
 
-def show(console: Console, findings: Findings, page: Path | None) -> None:
+def console() -> Console:
+    """Standard output, with colours on a terminal and plain elsewhere."""
+    output = Console(highlight=False)
+    return output if output.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+def show(findings: Findings, page: Path | None) -> None:
     """Verdict, a few numbers, every expectation, notes, and where the report lies."""
     run = findings.run
     word, style = ("holds", "green") if findings.holds else ("does not hold", "red")
     if findings.partial:
         word, style = "interrupted", "yellow"
-    console.print(f"[bold]{escape(run.name)}[/] · seed {run.seed} · [bold {style}]{word}[/]", highlight=False)
-    console.print(escape(findings.verdict()), highlight=False)
-    console.print(_table(findings, page))
+    output = console()
+    output.print(f"[bold]{escape(run.name)}[/] · seed {run.seed} · [bold {style}]{word}[/]")
+    output.print(escape(findings.verdict()))
+    output.print(_table(findings, page))
 
 
 def _table(findings: Findings, page: Path | None) -> Table:

@@ -1,0 +1,248 @@
+"""The command line: what it prints, what it leaves, and its exit codes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.twin.synthetic import a_run
+from twin import cli, measures, oracles, simulation
+from twin.record import Line
+
+SCENARIO = """\
+name: {name}
+duration: 30m
+seed: 7
+cluster:
+  nodes: {{count: 1, gpus: 4, zones: [a]}}
+objects:
+  - apiVersion: v1
+    kind: Pod
+    metadata: {{name: engine, labels: {{app: engine}}}}
+    spec:
+      containers:
+        - name: vllm
+          image: vllm/vllm-openai:v0.9.1
+          args: [--model, acme/base, --enable-lora]
+          env: [{{name: VLLM_ALLOW_RUNTIME_LORA_UPDATING, value: "True"}}]
+adapters:
+  - name: sql-{{i}}
+    spec:
+      baseModel: base
+      podSelector: {{matchLabels: {{app: engine}}}}
+      artifactURL: huggingface://acme/sql-{{i}}
+expect: [{expect}]
+"""
+
+
+@dataclass
+class Done:
+    lines: list[Line] = field(default_factory=a_run)
+    partial: bool = False
+
+
+@dataclass
+class Verdicts:
+    violations: list[Any]
+    checked: int = 1
+
+
+@pytest.fixture(autouse=True)
+def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Done:
+    """Instead of simulating, a record that is at hand."""
+    done = Done()
+    monkeypatch.setattr(simulation, "simulate", lambda scenario, progress=None: done)
+    monkeypatch.setattr(oracles, "check", lambda lines: Verdicts([]))
+    numbers = {"adapters": {"total": 40, "running": 38, "failed": 2}}
+    monkeypatch.setattr(measures, "summarise", lambda lines, verdicts: numbers)
+    monkeypatch.chdir(tmp_path)
+    return done
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs `twin` with arguments and gives its exit code."""
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["twin", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        return code if isinstance(code, int) else 0
+
+    return run
+
+
+def a_scenario(name: str = "made-up", expect: str = "adapters.running == 38", file: str = "a.yaml") -> str:
+    Path(file).write_text(SCENARIO.format(name=name, expect=expect))
+    return file
+
+
+def test_a_run_that_holds_ends_with_0(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("run", a_scenario()) == 0
+    out, err = capsys.readouterr()
+    assert "38 of 40 adapters were Running at the end" in out
+    assert "✓ adapters.running == 38" in out
+    assert "reports/made-up/7/report.html" in out
+    assert err == ""
+    assert Path("reports/made-up/7/report.html").is_file()
+
+
+def test_a_failed_expectation_ends_with_1_and_says_what_was_measured(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("run", a_scenario(expect="adapters.running == 40")) == 1
+    assert "✗ adapters.running == 40  was 38" in capsys.readouterr().out
+
+
+def test_a_violation_ends_with_1_and_is_named(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass
+    class Violation:
+        t: float = 312.4
+        invariant: int = 3
+        object: str = "default/sql-04"
+        message: str = "holds too many replicas"
+        context: tuple[int, ...] = ()
+
+    monkeypatch.setattr(oracles, "check", lambda lines: Verdicts([Violation()]))
+    assert command("run", a_scenario()) == 1
+    assert "5:12  default/sql-04: holds too many replicas (invariant 3)" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_is_written_and_ends_with_130(command: Callable[..., int], simulated: Done) -> None:
+    simulated.partial = True
+    assert command("run", a_scenario(), "--out", "there") == 130
+    assert json.loads(Path("there/made-up/7/summary.json").read_text())["partial"] is True
+
+
+def test_an_interrupt_elsewhere_ends_with_130_too(
+    command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(oracles, "check", interrupted)
+    assert command("run", a_scenario()) == 130
+    assert capsys.readouterr().err == "twin: interrupted\n"
+
+
+def test_json_prints_the_summary_and_nothing_else(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("run", a_scenario(), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["adapters"]["running"] == 38
+
+
+def test_several_files_give_several_tables_and_the_worst_code(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = a_scenario("one"), a_scenario("two", "adapters.running == 40", "b.yaml")
+    assert command("run", good, bad, "nowhere.yaml") == 2
+    out, err = capsys.readouterr()
+    assert out.count("adapters running") == 2
+    assert "nowhere.yaml" in err
+
+
+def test_two_scenarios_of_one_name_would_overwrite_each_other(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("run", a_scenario(), a_scenario(file="b.yaml")) == 2
+    assert "b.yaml: has the name and seed of a.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml"),
+        (["check", "nowhere.yaml"], "nowhere.yaml"),
+        (["run", "a.yaml", "--set", "nonsense"], "--set nonsense: is no setting; allowed: PATH=VALUE"),
+        (["run", "a.yaml", "--set", "sede=1"], 'did you mean "seed"'),
+        (["report", "nowhere"], "nowhere: is no folder"),
+        (["replay", "."], "is no run folder: summary.json is missing"),
+        (["compare", "a.yaml", "--vary", "seed=1,2"], "twin compare comes with a later version"),
+        (["sweep"], "twin sweep comes with a later version"),
+        (["serve", "a.yaml", "--speed", "10"], "twin serve comes with a later version"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_2_and_one_line(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+) -> None:
+    a_scenario()
+    assert command(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert line in err
+    assert err.count("\n") == 1
+
+
+def test_unknown_options_end_with_2(command: Callable[..., int]) -> None:
+    assert command("run", "a.yaml", "--sed", "3") == 2
+
+
+def test_a_fault_of_our_own_is_one_that_can_be_reported(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(oracles, "check", broken)
+    assert command("run", a_scenario()) == 70
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: division by zero" in err
+    assert "Traceback" not in err
+
+
+def test_check_says_that_a_file_can_be_run(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("check", a_scenario()) == 0
+    assert capsys.readouterr().out.startswith("made-up: can be run: 30:00 simulated, seed 7\n")
+
+
+def test_a_replay_of_an_honest_run_finds_nothing(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("run", a_scenario())
+    capsys.readouterr()
+    assert command("replay", "reports/made-up/7") == 0
+    assert "the same again" in capsys.readouterr().out
+
+
+def test_a_replay_that_differs_says_where(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], simulated: Done
+) -> None:
+    command("run", a_scenario())
+    del simulated.lines[5]
+    capsys.readouterr()
+    assert command("replay", "reports/made-up/7") == 1
+    assert "events.jsonl: line 6 differs" in capsys.readouterr().out
+
+
+def test_a_report_is_drawn_again(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    command("run", a_scenario())
+    page = Path("reports/made-up/7/report.html")
+    before = page.read_bytes()
+    page.unlink()
+    capsys.readouterr()
+    assert command("report", "reports/made-up/7") == 0
+    assert page.read_bytes() == before
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [("faults", "connection-refused"), ("policies", "least-adapters"), ("schema", '"lora-twin scenario"')],
+)
+def test_the_catalogues_are_printed(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], argument: str, said: str
+) -> None:
+    assert command(argument) == 0
+    assert said in capsys.readouterr().out
+
+
+def test_the_version_is_said(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--version") == 0
+    assert capsys.readouterr().out.startswith("lora-twin ")
