@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
+from random import Random
 from typing import Any
 
 import pytest
@@ -149,6 +150,19 @@ def test_a_run_in_which_nothing_happened_has_a_page_too() -> None:
 
 def test_adapters_that_do_not_run_are_named_with_their_reason() -> None:
     assert "LoRA rank 64 is greater than max_lora_rank 16 &lt;sql-00&gt;." in make(findings()).html
+
+
+@given(st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=25)
+def test_a_record_with_holes_in_it_is_drawn_all_the_same(luck: Random) -> None:
+    lines = a_run(pods=3, adapters=12, duration=1200.0)
+    kept = lines[:1] + [line for line in lines[1:] if luck.random() < 0.7]
+    assert make(findings(lines=kept)).html
+
+
+def test_events_are_summed_up_by_reason() -> None:
+    html = make(findings()).html
+    assert '<td>Switched</td><td class="number">8</td>' in html
 
 
 def test_a_record_without_its_first_line_is_refused() -> None:

@@ -13,6 +13,7 @@ import jinja2
 import msgspec
 
 from twin.expectations import measure
+from twin.record import EventLine
 from twin.report.findings import Findings, Violation, rule
 from twin.report.story import AdapterStory, Story
 from twin.report.svg import Figure, clock, stylesheet
@@ -63,6 +64,7 @@ def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
         more_violations=max(len(findings.violations) - MOST_VIOLATIONS, 0),
         stranded=[_stranded(adapter) for adapter in stranded[:MOST_STRANDED]],
         more_stranded=max(len(stranded) - MOST_STRANDED, 0),
+        events=_events(findings),
         measures=list(flattened(findings.measures)),
         shown=shown,
     )
@@ -130,6 +132,17 @@ def _finding(violation: Violation, findings: Findings) -> Finding:
 
 def _cut(words: str, most: int = 600) -> str:
     return words if len(words) <= most else words[:most] + "…"
+
+
+def _events(findings: Findings) -> list[tuple[str, str, int, str]]:
+    """Events by type and reason, warnings first: how many, and the first one in words."""
+    told: dict[tuple[str, str], tuple[int, str]] = {}
+    for line in findings.lines:
+        if isinstance(line, EventLine):
+            times, first = told.get((line.type, line.reason), (0, f"{clock(line.t)} {line.object}: {line.note}"))
+            told[line.type, line.reason] = times + 1, first
+    rows = [(type_, reason, times, _cut(first, 300)) for (type_, reason), (times, first) in told.items()]
+    return sorted(rows, key=lambda row: (row[0] != "Warning", -row[2], row[1]))
 
 
 def _stranded(adapter: AdapterStory) -> tuple[str, str, str, str]:

@@ -165,6 +165,8 @@ class _Teller:
 
     def _adapter(self, line: AdapterLine) -> None:
         story = self.adapters.get(line.uid)
+        if story is None and line.event == "deleted":
+            return
         if story is None:
             story = self.adapters[line.uid] = AdapterStory(line.object, line.t)
             self._adapter_named[line.object] = story
@@ -177,6 +179,8 @@ class _Teller:
 
     def _pod(self, line: PodLine) -> None:
         story = self.pods.get(line.uid)
+        if story is None and line.event == "deleted":
+            return
         if story is None:
             story = self.pods[line.uid] = PodStory(line.object, line.t)
             self._pod_named[line.object] = story

@@ -7,13 +7,13 @@ from twin.report.figures.strip import shade
 from twin.report.story import Story
 from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, text
 
-WIDTH, PLOT_HEIGHT, GAP = 880.0, 120.0, 62.0
+WIDTH, PLOT_HEIGHT, GAP = 880.0, 120.0, 84.0
 
 Groups = Mapping[str, Sequence[str]]
 PANELS: Sequence[tuple[str, Groups]] = (
-    ("requests to engines", {"list": ["engine.list"], "load": ["engine.load"], "unload": ["engine.unload"]}),
+    ("Requests to engines", {"list": ["engine.list"], "load": ["engine.load"], "unload": ["engine.unload"]}),
     (
-        "requests to the API server",
+        "Requests to the API server",
         {
             "read": ["api.get", "api.list", "api.watch"],
             "write": ["api.create", "api.patch", "api.delete"],
@@ -35,7 +35,7 @@ def asked(story: Story) -> Figure | None:
         curves = {name: _curve(story.counts, keys, story.end) for name, keys in groups.items()}
         ticks = count_ticks(max(level for curve in curves.values() for _, level in curve), 4)
         plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
-        body += text(x.start, top - 30, f"{words.capitalize()}", "strong")
+        body += text(x.start, top - 30, words, "strong")
         body += legend(zip(CLASSES, curves, strict=True), x.start + 200, top - 30)
         body += plot.level_axis(ticks, "a minute") + shade(story.faults, x, top, plot.y.start)
         for class_, curve in zip(CLASSES, curves.values(), strict=True):
@@ -46,7 +46,7 @@ def asked(story: Story) -> Figure | None:
         )
     said = "; ".join(totals)
     height = 46 + len(PANELS) * PLOT_HEIGHT + (len(PANELS) - 1) * GAP + 44
-    return Figure("requests", "What the operator asked", f"In all, {said}.", body, WIDTH, height, f"In all, {said}.")
+    return Figure("requests", "What the operator asked", f"{said}.", body, WIDTH, height, f"In all: {said}.")
 
 
 def _curve(counts: Sequence[Counts], keys: Sequence[str], end: float) -> list[tuple[float, float]]:

@@ -71,6 +71,8 @@ def _stretches(pod: PodStory, end: float) -> list[_Stretch]:
     until = pod.gone if pod.gone is not None else end
     moments = sorted({pod.created, *(t for t, _ in pod.ready), *(t for t, _ in pod.held)})
     moments = [t for t in moments if t < until]
+    if not moments:
+        return []
     row = list[_Stretch]()
     for start, stop in zip(moments, [*moments[1:], until], strict=True):
         count, ready = _at(pod.held, start), bool(_at(pod.ready, start))

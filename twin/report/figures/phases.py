@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from twin.report.figures.strip import edges, shade, strip, strip_height
 from twin.report.story import AdapterStory, Story, steps
-from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, time_ticks
+from twin.report.svg import Figure, Plot, Scale, clock, count_ticks, legend, path, staircase, time_ticks
 
 WIDTH, PLOT_HEIGHT = 880.0, 230.0
 BOTTOM_UP = ("Running", "Bound", "Loading", "Scheduled", "Pending", "Failed", "")
@@ -38,7 +38,7 @@ def phases(story: Story) -> Figure | None:
         body,
         WIDTH,
         plot.y.start + 44,
-        "Stacked; time runs to the right.",
+        "As `kubectl get modeladapters` would have shown them, stacked. Dashed lines bound the times of faults.",
     )
 
 
@@ -89,7 +89,7 @@ def _thinned(levels: Sequence[Level], x: Scale) -> list[Level]:
 def _alt(levels: Sequence[Level], story: Story) -> str:
     at = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(story.end, 4)]
     said = (
-        f"at {round(t)} s "
+        f"at {clock(t)} "
         + (", ".join(f"{row[i]:g} {p or 'unseen'}" for i, p in enumerate(BOTTOM_UP) if row[i]) or "none")
         for t, row in at
     )
