@@ -28,7 +28,7 @@ def asked(story: Story) -> Figure | None:
     """Two panels over the same time."""
     if not story.counts:
         return None
-    x = Scale(0, story.end, 58, WIDTH - 20)
+    x = Scale(0, story.end, 58, WIDTH - 28)
     body, totals = "", list[str]()
     for i, (words, groups) in enumerate(PANELS):
         top = 46 + i * (PLOT_HEIGHT + GAP)

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twin.report.figures.strip import edges, shade, strip, strip_height
+from twin.report.figures.strip import edges, strip, strip_height
 from twin.report.story import PodStory, Story
 from twin.report.svg import Figure, Plot, Scale, clock, element, text, tip
 
@@ -17,7 +17,7 @@ DRAWN_ROWS = 48
 MOST_ROWS = 400
 COLUMNS = 312
 """Of the image: one to two pixels each."""
-BLUE, GREY = (15, 111, 174), (139, 148, 165)
+BLUE, GREY = (33, 133, 204), (139, 148, 165)
 """The image's colours; how many adapters is the opacity, and so it suits light and dark pages alike."""
 
 
@@ -41,7 +41,7 @@ def held(story: Story) -> Figure | None:
     drawn = len(pods) <= DRAWN_ROWS
     row_height = 18.0 if len(pods) <= 24 else 13.0 if drawn else max(2.0, min(6.0, 600 / len(pods)))
     top = 34 + strip_height(story.faults)
-    x = Scale(0, story.end, LEFT if drawn else 58, WIDTH - 20)
+    x = Scale(0, story.end, LEFT if drawn else 58, WIDTH - 28)
     plot = Plot(x, Scale(0, 1, top + row_height * len(pods), top))
     field = (
         "".join(
@@ -55,9 +55,8 @@ def held(story: Story) -> Figure | None:
         "adapters-held",
         "Adapters held by each pod",
         _alt(pods, rows, story),
-        _key(most, x.start)
+        _key(most, x.start, "held" if drawn else "mapped")
         + strip(story.faults, x, 22)
-        + shade(story.faults, x, top, plot.y.start)
         + field
         + edges(story.faults, x, top, plot.y.start)
         + plot.time_axis(),
@@ -185,7 +184,7 @@ def _margin(pods: Sequence[PodStory], plot: Plot) -> str:
     )
 
 
-def _key(most: int, x: float) -> str:
+def _key(most: int, x: float, class_: str) -> str:
     """What the colours mean: empty, then the depths between one adapter and the most."""
     parts = [
         element("rect", x=x, y=5, width=10, height=10, rx=2, class_="unready"),
@@ -198,7 +197,7 @@ def _key(most: int, x: float) -> str:
         counts = sorted({1, round(most / 2) or 1, most})
         for count in counts:
             parts.append(
-                element("rect", x=x, y=5, width=10, height=10, rx=2, class_="held", fill_opacity=_depth(count, most))
+                element("rect", x=x, y=5, width=10, height=10, rx=2, class_=class_, fill_opacity=_depth(count, most))
             )
             parts.append(text(x + 15, 14, f"{count}", "tick"))
             x += 15 + 7 * len(str(count)) + 14

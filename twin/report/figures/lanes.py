@@ -20,7 +20,7 @@ def lanes(story: Story) -> Figure | None:
     chosen = sorted(story.adapters, key=lambda a: (-_eventful(a), a.created, a.name))[:MOST]
     chosen.sort(key=lambda a: (a.created, a.name))
     top = 52 + strip_height(story.faults)
-    x = Scale(0, story.end, LEFT, WIDTH - 20)
+    x = Scale(0, story.end, LEFT, WIDTH - 28)
     plot = Plot(x, Scale(0, 1, top + ROW * len(chosen), top))
     rows = "".join(_lane(adapter, x, top + i * ROW, story.end) for i, adapter in enumerate(chosen))
     total = len(story.adapters)

@@ -19,7 +19,7 @@ def phases(story: Story) -> Figure | None:
     highest = max(sum(row) for _, row in levels)
     top = 46 + strip_height(story.faults)
     ticks = count_ticks(highest)
-    x = Scale(0, story.end, 58, WIDTH - 20)
+    x = Scale(0, story.end, 58, WIDTH - 28)
     plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
     shown = [i for i, _ in enumerate(BOTTOM_UP) if any(row[i] for _, row in levels)]
     body = (
@@ -38,7 +38,7 @@ def phases(story: Story) -> Figure | None:
         body,
         WIDTH,
         plot.y.start + 44,
-        "As `kubectl get modeladapters` would have shown them, stacked. Dashed lines bound the times of faults.",
+        "As kubectl get modeladapters would have shown them, stacked. Dashed lines bound the times of faults.",
     )
 
 
