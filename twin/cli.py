@@ -66,8 +66,9 @@ def main() -> None:
         sys.exit(FAULT)
 
 
-def _complain(line: str) -> None:
-    print(line, file=sys.stderr)
+def _complain(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 def _answering(command: Callable[P, int]) -> Callable[P, None]:
@@ -78,8 +79,7 @@ def _answering(command: Callable[P, int]) -> Callable[P, None]:
         try:
             code = command(*args, **kwargs)
         except Refused as refused:
-            for line in refused.args:
-                _complain(line)
+            _complain(*refused.args)
             code = UNUSABLE
         except KeyboardInterrupt:
             _complain("twin: interrupted")
@@ -116,11 +116,18 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON instead of a table.")] = False,
 ) -> int:
     """Run scenarios; print what came of each, write run folders."""
-    scenarios, refused = _load(files, _overrides(settings or []), seed)
-    summaries, worst = list[dict[str, Any]](), UNUSABLE if refused else OK
+    from twin import running
+    from twin.report import terminal
+
+    scenarios, problems = running.load_all(files, _overrides(settings or []), seed)
+    _complain(*problems)
+    summaries, worst = list[dict[str, Any]](), UNUSABLE if problems else OK
     for scenario in scenarios:
-        findings = _run_one(scenario, out, quiet=as_json)
+        with _progress(scenario, quiet=as_json) as reached, _folder_faults():
+            findings, page = running.recorded(scenario, out, reached)
         summaries.append(findings.summary())
+        if not as_json:
+            terminal.show(findings, page)
         worst = max(worst, _code(findings))
         if findings.partial:
             break
@@ -133,12 +140,15 @@ def run(
 @_answering
 def check(files: Files) -> int:
     """Validate scenarios and their manifests without running them."""
-    scenarios, refused = _load(files, {}, None)
+    from twin import running
+
+    scenarios, problems = running.load_all(files, {}, None)
+    _complain(*problems)
     for scenario in scenarios:
         print(f"{scenario.name}: can be run: {clock(scenario.duration)} simulated, seed {scenario.seed}")
         for note in scenario.notes:
             print(f"  note: {note}")
-    return UNUSABLE if refused else OK
+    return UNUSABLE if problems else OK
 
 
 @app.command()
@@ -206,16 +216,17 @@ def report(path: RunPath) -> int:
 @_answering
 def replay(path: RunPath) -> int:
     """Run again from a run folder; check that nothing differs."""
-    from twin import runfolder
+    from twin import runfolder, running
     from twin.recorder import encode
     from twin.report.difference import first_difference, until
 
     with _folder_faults():
         folder = runfolder.read(path)
-    scenarios, refused = _load([path / runfolder.SCENARIO], {}, None)
-    if refused:
-        return UNUSABLE
-    findings = _simulated(scenarios[0], quiet=False)
+    scenarios, problems = running.load_all([path / runfolder.SCENARIO], {}, None)
+    if problems:
+        raise Refused(*problems)
+    with _progress(scenarios[0], quiet=False) as reached:
+        findings = running.simulated(scenarios[0], reached)
     if findings.partial:
         return INTERRUPTED
     recorded, now = folder.events, encode(findings.lines)
@@ -258,56 +269,6 @@ def _overrides(settings: Sequence[str]) -> dict[str, str]:
             raise Refused(f"--set {setting}: is no setting; allowed: PATH=VALUE, such as controller.policy=random")
         overrides[path.strip()] = value
     return overrides
-
-
-def _load(files: Sequence[Path], overrides: dict[str, str], seed: int | None) -> "tuple[list[Scenario], bool]":
-    """The scenarios that can be used, and whether any can't; what is wrong has been said."""
-    from twin.scenario import ScenarioErrors, load
-
-    loaded: dict[tuple[str, int], tuple[Path, Scenario]] = {}
-    refused = False
-    for file in files:
-        try:
-            scenario = load(file, overrides=overrides, seed=seed)
-        except ScenarioErrors as errors:
-            for problem in errors.problems:
-                _complain(str(problem))
-            refused = True
-            continue
-        key = (scenario.name, scenario.seed)
-        if key in loaded:
-            _complain(f"{file}: has the name and seed of {loaded[key][0]}, whose results it would replace; rename one")
-            refused = True
-        loaded.setdefault(key, (file, scenario))
-    return [scenario for _, scenario in loaded.values()], refused
-
-
-def _run_one(scenario: "Scenario", out: Path, *, quiet: bool) -> "Findings":
-    """Simulates, writes the folder, shows the table."""
-    import time
-
-    from twin import runfolder
-    from twin.report import terminal
-
-    started = time.perf_counter()
-    findings = _simulated(scenario, quiet=quiet)
-    wall = time.perf_counter() - started
-    timing = {"run_and_judge": round(wall, 3), "simulated_per_wall_second": round(findings.covered / wall, 1)}
-    with _folder_faults():
-        folder = runfolder.write(out, findings, timing=timing)
-    if not quiet:
-        terminal.show(findings, folder / runfolder.REPORT)
-    return findings
-
-
-def _simulated(scenario: "Scenario", *, quiet: bool) -> "Findings":
-    from twin.report.judge import judge
-    from twin.scenario import resolved
-    from twin.simulation import simulate
-
-    with _progress(scenario, quiet=quiet) as reached:
-        result = simulate(scenario, progress=reached)
-    return judge(result.lines, scenario.expect, scenario=resolved(scenario), partial=result.partial)
 
 
 @contextmanager

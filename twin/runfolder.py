@@ -61,6 +61,11 @@ class RunFolder:
             ) from error
 
 
+def place(out: Path, name: str, seed: int) -> Path:
+    """Where a run's folder lies below `out`."""
+    return out / name / str(seed)
+
+
 def write(out: Path, findings: Findings, *, timing: Mapping[str, float]) -> Path:
     """Writes `out`/NAME/SEED and returns it. `timing` is in wall-clock seconds.
 
@@ -68,8 +73,8 @@ def write(out: Path, findings: Findings, *, timing: Mapping[str, float]) -> Path
         FolderError: if something else stands in that place, or the disk refuses.
     """
     run = findings.run
-    target = out / run.name / str(run.seed)
-    _check_place(target)
+    target = place(out, run.name, run.seed)
+    check_place(target)
     fresh = target.with_name(f".{target.name}.new-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -145,8 +150,12 @@ def _write_placement(path: Path, rows: Mapping[str, Sequence[Any]]) -> None:
     pq.write_table(pa.table({name: rows[name] for name in schema.names}, schema=schema), path, compression="zstd")
 
 
-def _check_place(target: Path) -> None:
-    """Refuses what is not ours to replace."""
+def check_place(target: Path) -> None:
+    """Refuses what is not ours to replace; worth asking before a long run.
+
+    Raises:
+        FolderError: if something stands there that is no run folder.
+    """
     if not target.exists() and not target.is_symlink():
         return
     ours = target.is_dir() and not target.is_symlink()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.twin.synthetic import a_run
-from twin import cli, measures, oracles, simulation
+from twin import cli, measures, oracles, running
 from twin.record import Line
 
 SCENARIO = """\
@@ -54,7 +54,7 @@ class Verdicts:
 def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Done:
     """Instead of simulating, a record that is at hand."""
     done = Done()
-    monkeypatch.setattr(simulation, "simulate", lambda scenario, progress=None: done)
+    monkeypatch.setattr(running, "simulate", lambda scenario, progress=None: done)
     monkeypatch.setattr(oracles, "check", lambda lines: Verdicts([]))
     numbers = {"adapters": {"total": 40, "running": 38, "failed": 2}}
     monkeypatch.setattr(measures, "summarise", lambda lines, verdicts: numbers)

@@ -22,6 +22,8 @@ MOST_VIOLATIONS = 50
 """Written out one by one; the rest are counted."""
 MOST_CONTEXT = 12
 """Lines of the record around one violation."""
+MOST_SCENARIO = 200_000
+"""Characters of the scenario; manifests may be large, and the run folder has them whole."""
 MOST_STRANDED = 60
 """Adapters that don't run, by name."""
 
@@ -55,6 +57,7 @@ def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
     stranded = [adapter for adapter in story.adapters if adapter.deleted is None and adapter.phase != "Running"]
     return environment.get_template("report.html.jinja").render(
         findings=findings,
+        scenario=_cut(findings.scenario, MOST_SCENARIO),
         run=findings.run,
         duration=clock(findings.run.duration),
         figures=figures,

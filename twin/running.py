@@ -1,0 +1,56 @@
+"""From scenario files to judged runs: what the commands `run`, `check` and `replay` share.
+
+Importing this loads the whole twin, so the command line does it only where something is to be run.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from twin import runfolder
+from twin.report import Findings
+from twin.report.judge import judge
+from twin.scenario import Scenario, ScenarioErrors, load, resolved
+from twin.simulation import simulate
+
+Progress = Callable[[float], None]
+"""Told how many simulated seconds are done."""
+
+
+def load_all(files: Sequence[Path], overrides: Mapping[str, str], seed: int | None) -> tuple[list[Scenario], list[str]]:
+    """The scenarios that can be used, and a line for every reason why others can't."""
+    loaded: dict[tuple[str, int], tuple[Path, Scenario]] = {}
+    problems = list[str]()
+    for file in files:
+        try:
+            scenario = load(file, overrides=overrides, seed=seed)
+        except ScenarioErrors as errors:
+            problems += map(str, errors.problems)
+            continue
+        place = (scenario.name, scenario.seed)
+        if place in loaded:
+            other = loaded[place][0]
+            problems.append(f"{file}: has the name and seed of {other}, whose results it would replace; rename one")
+        loaded.setdefault(place, (file, scenario))
+    return [scenario for _, scenario in loaded.values()], problems
+
+
+def simulated(scenario: Scenario, progress: Progress | None = None) -> Findings:
+    """Runs a scenario and judges it."""
+    result = simulate(scenario, progress=progress)
+    return judge(result.lines, scenario.expect, scenario=resolved(scenario), partial=result.partial)
+
+
+def recorded(scenario: Scenario, out: Path, progress: Progress | None = None) -> tuple[Findings, Path]:
+    """Runs a scenario and writes its folder below `out`; gives the report's page too.
+
+    Raises:
+        FolderError: if the folder cannot be written; said before the run, if it can be known then.
+    """
+    runfolder.check_place(runfolder.place(out, scenario.name, scenario.seed))
+    started = time.perf_counter()
+    findings = simulated(scenario, progress)
+    wall = time.perf_counter() - started
+    timing = {"wall_seconds": round(wall, 3), "simulated_per_wall_second": round(findings.covered / wall, 1)}
+    folder = runfolder.write(out, findings, timing=timing)
+    return findings, folder / runfolder.REPORT
