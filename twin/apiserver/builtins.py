@@ -1,0 +1,155 @@
+"""The builtin kinds: which there are, and of their rules those that matter to whoever serves models.
+
+Not all of Kubernetes' validation is here: what decides about scheduling, rollouts, probes and discovery is, and
+what people get wrong in manifests that this project reads. Fields that are not known are kept. Sources:
+`pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
+"""
+
+from base64 import b64decode, b64encode
+
+from twin.apiserver import crd, metadata, shapes
+from twin.apiserver.errors import FieldError, Object, invalid, required, too_many, unsupported
+from twin.apiserver.kinds import ResourceType, ScalePaths
+from twin.apiserver.services import ServiceRules
+from twin.apiserver.workloads import admit_deployment, admit_pod, admit_replica_set
+
+MAX_ENDPOINTS = 1000  # in one slice; discovery validation, maxEndpoints
+_ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
+
+
+def builtin_kinds() -> list[ResourceType]:
+    """The kinds of a fresh server; each call has its own Service addresses to give out."""
+    workload = ScalePaths(selector=("spec", "selector"))
+    return [
+        ResourceType(
+            "namespaces",
+            "Namespace",
+            namespaced=False,
+            short_names=("ns",),
+            status=True,
+            name_rule=metadata.dns_label,
+            admit=_admit_namespace,
+        ),
+        ResourceType(
+            "pods", "Pod", short_names=("po",), status=True, generation=True, admit=admit_pod, shape=shapes.POD
+        ),
+        ResourceType(
+            "services",
+            "Service",
+            short_names=("svc",),
+            status=True,
+            name_rule=metadata.dns_1035_label,
+            admit=ServiceRules().admit,
+            shape=shapes.SERVICE,
+        ),
+        ResourceType("secrets", "Secret", admit=_admit_secret),
+        ResourceType("configmaps", "ConfigMap", short_names=("cm",)),
+        ResourceType("serviceaccounts", "ServiceAccount", short_names=("sa",)),
+        ResourceType("persistentvolumeclaims", "PersistentVolumeClaim", short_names=("pvc",), status=True),
+        ResourceType(
+            "nodes",
+            "Node",
+            namespaced=False,
+            short_names=("no",),
+            status=True,
+            keeps_status_on_create=True,
+            shape=shapes.NODE,
+        ),
+        ResourceType("events", "Event", short_names=("ev",), shape=shapes.EVENT),
+        ResourceType("events", "Event", group="events.k8s.io", short_names=("ev",), shape=shapes.EVENT),
+        ResourceType(
+            "endpointslices", "EndpointSlice", group="discovery.k8s.io", generation=True, admit=_admit_endpoint_slice
+        ),
+        ResourceType("leases", "Lease", group="coordination.k8s.io", unconditional_update=False),
+        ResourceType(
+            "deployments",
+            "Deployment",
+            group="apps",
+            short_names=("deploy",),
+            status=True,
+            scale=workload,
+            generation=True,
+            admit=admit_deployment,
+            shape=shapes.WORKLOAD,
+        ),
+        ResourceType(
+            "replicasets",
+            "ReplicaSet",
+            group="apps",
+            short_names=("rs",),
+            status=True,
+            scale=workload,
+            generation=True,
+            admit=admit_replica_set,
+            shape=shapes.WORKLOAD,
+        ),
+        ResourceType(
+            "customresourcedefinitions",
+            "CustomResourceDefinition",
+            group="apiextensions.k8s.io",
+            namespaced=False,
+            short_names=("crd", "crds"),
+            status=True,
+            generation=True,
+            admit=_admit_definition,
+        ),
+    ]
+
+
+def _admit_namespace(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
+    name = new["metadata"]["name"]
+    labels = {**new["metadata"].get("labels", {}), "kubernetes.io/metadata.name": name}
+    return {**new, "metadata": {**new["metadata"], "labels": labels}, "status": {"phase": "Active"}}
+
+
+def _admit_definition(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    if old is not None and new.get("spec") is old.get("spec"):
+        return new
+    crd.check_definition(new, errors)
+    return new if errors else crd.accepted(new, new["metadata"]["creationTimestamp"])
+
+
+def _admit_secret(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    if old is None or "stringData" in new:
+        new = _with_encoded_data(new)
+    field = "data"
+    for key, value in (new.get("data") or {}).items():
+        if not isinstance(value, str) or not _is_base64(value):
+            errors.append(FieldError(f"{field}[{key}]", "FieldValueInvalid", "Invalid value: must be base64"))
+    if old is not None and new.get("type", "Opaque") != old.get("type", "Opaque"):
+        errors.append(invalid("type", new.get("type"), "field is immutable"))
+    return new
+
+
+def _with_encoded_data(secret: Object) -> Object:
+    plain = secret.get("stringData") or {}
+    data = {key: b64encode(str(value).encode()).decode() for key, value in plain.items()}
+    kept = {key: value for key, value in secret.items() if key != "stringData"}
+    if data:
+        kept["data"] = {**(secret.get("data") or {}), **data}
+    return {**kept, "type": secret.get("type", "Opaque")}
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _admit_endpoint_slice(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    kind = new.get("addressType")
+    if not kind:
+        errors.append(required("addressType"))
+    elif kind not in _ADDRESS_TYPES:
+        errors.append(unsupported("addressType", kind, sorted(_ADDRESS_TYPES)))
+    if old is not None and kind != old.get("addressType"):
+        errors.append(invalid("addressType", kind, "field is immutable"))
+    endpoints = new.get("endpoints") or []
+    if len(endpoints) > MAX_ENDPOINTS:
+        errors.append(too_many("endpoints", len(endpoints), MAX_ENDPOINTS))
+    for at, endpoint in enumerate(endpoints):
+        if not endpoint.get("addresses"):
+            errors.append(required(f"endpoints[{at}].addresses", "must contain at least 1 address"))
+    return new

@@ -1,0 +1,216 @@
+"""Structural OpenAPI v3 schemas, compiled to closures that prune, default and validate in one pass.
+
+A closure gets a value and what was there before. What is the very same object as before is not looked at again,
+so that a patch pays for what it touched (and so that what was valid once stays accepted, as real servers do
+since 1.30: "ratcheting"). Values are never mutated; an unchanged one is returned itself.
+
+Source of wording: `k8s.io/kube-openapi/pkg/validation` and `apiextensions-apiserver/pkg/apiserver/validation`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twin.apiserver import errors as field_errors
+from twin.apiserver.cel import Rule
+from twin.apiserver.errors import FieldError, invalid, required, wrong_type
+from twin.apiserver.validations import Path, json_type, tests_of
+
+_ABSENT: Any = object()
+
+
+Check = Callable[[Any, Any, Path, list[FieldError]], Any]
+"""`check(value, old, path, errors)` → the value, pruned and with defaults; faults go to `errors`."""
+
+
+def compile_schema(schema: Mapping[str, Any]) -> Check:
+    """The closure of a schema.
+
+    Raises:
+        ValueError: the schema uses what this module does not know; says what and where.
+    """
+    return _compile(schema, "openAPIV3Schema")
+
+
+_ANNOTATIONS = {"description", "title", "example", "externalDocs", "$schema", "id"}
+_KNOWN = _ANNOTATIONS | {
+    *("type", "properties", "additionalProperties", "items", "required", "enum", "pattern", "format", "default"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+    *("minItems", "maxItems", "minProperties", "maxProperties", "nullable"),
+    *("allOf", "anyOf", "oneOf", "not"),
+    *("x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string", "x-kubernetes-embedded-resource"),
+    *("x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type", "x-kubernetes-validations"),
+}
+
+
+def _compile(schema: Mapping[str, Any], where: str) -> Check:
+    unknown = sorted(set(schema) - _KNOWN)
+    if unknown:
+        raise ValueError(f"{where}: unsupported schema keyword {unknown[0]!r}")
+    shape = _shape_check(schema, where)
+    tests = tuple(tests_of(schema, where))
+    rules = tuple(Rule.compile(rule, where) for rule in schema.get("x-kubernetes-validations", ()))
+    if not tests and not rules:
+        return shape
+
+    def check(value: Any, old: Any, path: Path, errors: list[FieldError]) -> Any:
+        if value is old:
+            return value
+        before = len(errors)
+        value = shape(value, old, path, errors)
+        if len(errors) > before or value is None:
+            return value
+        for test in tests:
+            test(value, path, errors)
+        if rules and len(errors) == before:
+            for rule in rules:
+                fault = rule.fault(value, None if old is _ABSENT else old)
+                if fault is not None:
+                    errors.append(_rule_error(path, rule, value, fault))
+        return value
+
+    return check
+
+
+def _rule_error(path: Path, rule: Rule, value: Any, message: str) -> FieldError:
+    field = Path(path, rule.field_path).text
+    if rule.reason == "FieldValueForbidden":
+        return field_errors.forbidden_field(field, message)
+    if rule.reason == "FieldValueRequired":
+        return required(field, message)
+    shown = json_type(value) if isinstance(value, (dict, list)) else value
+    return invalid(field, shown, message)
+
+
+def _shape_check(schema: Mapping[str, Any], where: str) -> Check:
+    nullable = bool(schema.get("nullable"))
+    if schema.get("x-kubernetes-int-or-string"):
+        return _scalar("integer or string", (int, str), nullable)
+    match schema.get("type"):
+        case "object":
+            return _object(schema, where, nullable)
+        case "array":
+            return _array(schema, where, nullable)
+        case "string":
+            return _scalar("string", (str,), nullable)
+        case "integer":
+            return _scalar("integer", (int,), nullable)
+        case "number":
+            return _scalar("number", (int, float), nullable)
+        case "boolean":
+            return _scalar("boolean", (bool,), nullable)
+        case None if schema.get("x-kubernetes-preserve-unknown-fields"):
+            return lambda value, _old, _path, _errors: value
+        case None:
+            raise ValueError(f"{where}.type: Required value: must not be empty for specified object fields")
+        case other:
+            raise ValueError(f'{where}.type: Unsupported value: "{other}"')
+
+
+def _scalar(name: str, types: tuple[type, ...], nullable: bool) -> Check:
+    def check(value: Any, _old: Any, path: Path, errors: list[FieldError]) -> Any:
+        if type(value) in types or (value is None and nullable):
+            return value
+        if type(value) is float and int in types and value.is_integer():
+            return int(value)
+        errors.append(wrong_type(path.text, json_type(value), name))
+        return value
+
+    return check
+
+
+def _object(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
+    properties = {
+        name: (_compile(child, f"{where}.properties[{name}]"), f".{name}", bool(child.get("nullable")))
+        for name, child in schema.get("properties", {}).items()
+    }
+    defaults = {name: child["default"] for name, child in schema.get("properties", {}).items() if "default" in child}
+    needed = tuple(schema.get("required", ()))
+    extra = schema.get("additionalProperties")
+    if properties and extra:
+        raise ValueError(f"{where}: properties and additionalProperties are mutually exclusive")
+    below = _compile(extra, f"{where}.additionalProperties") if isinstance(extra, Mapping) else None
+    keeps = bool(schema.get("x-kubernetes-preserve-unknown-fields")) or extra is True
+
+    def check(value: Any, old: Any, path: Path, errors: list[FieldError]) -> Any:
+        if value is old:
+            return value
+        if type(value) is not dict:
+            if not (value is None and nullable):
+                errors.append(wrong_type(path.text, json_type(value), "object"))
+            return value
+        before = old if type(old) is dict else {}
+        changed: dict[str, Any] | None = None
+        dropped: list[str] = []
+        for name, item in value.items():
+            was = before.get(name, _ABSENT)
+            known = properties.get(name)
+            if known is not None:
+                if item is was:
+                    continue
+                if item is None and not known[2] and name in defaults:
+                    dropped.append(name)
+                    continue
+                after = known[0](item, was, Path(path, known[1]), errors)
+            elif below is not None:
+                after = below(item, was, Path(path, f".{name}"), errors)
+            elif keeps:
+                continue
+            else:
+                dropped.append(name)
+                continue
+            if after is not item:
+                changed = dict(value) if changed is None else changed
+                changed[name] = after
+        if dropped:
+            changed = dict(value) if changed is None else changed
+            for name in dropped:
+                del changed[name]
+        for name, default in defaults.items():
+            if name not in (value if changed is None else changed):
+                changed = dict(value) if changed is None else changed
+                changed[name] = properties[name][0](default, _ABSENT, Path(path, f".{name}"), errors)
+        for name in needed:
+            if name not in (value if changed is None else changed):
+                errors.append(required(Path(path, f".{name}").text))
+        return value if changed is None else changed
+
+    return check
+
+
+def _array(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
+    if "items" not in schema:
+        raise ValueError(f"{where}.items: Required value: must be specified")
+    below = _compile(schema["items"], f"{where}.items")
+    keys = tuple(schema.get("x-kubernetes-list-map-keys", ()))
+    unique = schema.get("x-kubernetes-list-type") == "set"
+
+    def check(value: Any, old: Any, path: Path, errors: list[FieldError]) -> Any:
+        if value is old:
+            return value
+        if type(value) is not list:
+            if not (value is None and nullable):
+                errors.append(wrong_type(path.text, json_type(value), "array"))
+            return value
+        before = old if type(old) is list else []
+        checked = []
+        for at, item in enumerate(value):
+            was = before[at] if at < len(before) else _ABSENT
+            checked.append(below(item, was, Path(path, f"[{at}]"), errors))
+        if keys or unique:
+            _check_unique(checked, keys, path, errors)
+        return value if all(map(_is, checked, value)) else checked
+
+    return check
+
+
+def _is(left: object, right: object) -> bool:
+    return left is right
+
+
+def _check_unique(items: list[Any], keys: tuple[str, ...], path: Path, errors: list[FieldError]) -> None:
+    seen: list[Any] = []
+    for at, item in enumerate(items):
+        mark = {key: item.get(key) for key in keys} if keys and isinstance(item, dict) else item
+        if mark in seen:
+            errors.append(field_errors.duplicate(Path(path, f"[{at}]").text, mark))
+        seen.append(mark)
