@@ -6,6 +6,8 @@ restarts and adapters that never get to run.
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from twin.record import (
     AdapterLine,
     Counts,
@@ -53,7 +55,8 @@ class Writer:
             pod_start=120.0,
             notes=self.notes,
         )
-        return [run, *sorted(self.rest, key=lambda line: line.t)]
+        in_order = sorted(self.rest, key=lambda line: line.t)
+        return [run, *(replace(line, t=round(line.t, 6)) for line in in_order)]
 
     def pod(self, name: str, t: float, *, ready: float, gone: float | None = None, node: str = "node-0") -> None:
         def line(at: float, event: str, is_ready: bool) -> PodLine:
