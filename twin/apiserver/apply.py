@@ -58,7 +58,7 @@ def merged(
     wanted = _without_nulls(owned_part(kind, body, owner.subresource))
     mine = frozenset(leaves(wanted, kind.shape))
     owners = read(live["metadata"]) or _everything_before(kind, live)
-    before = owners.pop(owner, Ownership(frozenset(), now))
+    before = owners.pop(owner, Ownership(frozenset(), now)).fields
     desired = _merge(live, wanted, kind.shape)
     part = owner.subresource
     changed, _ = diff(owned_part(kind, live, part), owned_part(kind, desired, part), kind.shape)
@@ -66,13 +66,11 @@ def merged(
         _check_conflicts(owners, changed)
     for other, owned in owners.items():
         owners[other] = Ownership(owned.fields - (changed & mine), owned.time)
-    dropped = _unowned(before.fields - mine, owners)
+    dropped = _unowned(before - mine, owners)
     for path in sorted(dropped, key=lambda path: (-len(path), path)):
         desired = _remove(desired, path, kind.shape)
-    desired = _with_precondition(desired, body)
-    untouched = desired is live and mine == before.fields
-    owners[owner] = Ownership(mine, before.time if untouched else now)
-    return desired, live["metadata"].get("managedFields") or write(owners) if untouched else write(owners)
+    owners[owner] = Ownership(mine, now)
+    return _with_precondition(desired, body), write(owners)
 
 
 def _with_precondition(desired: Object, body: Object) -> Object:

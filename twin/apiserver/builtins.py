@@ -7,7 +7,7 @@ what people get wrong in manifests that this project reads. Fields that are not 
 
 from base64 import b64decode, b64encode
 
-from twin.apiserver import crd, metadata, shapes
+from twin.apiserver import crd, fieldtypes, metadata, shapes
 from twin.apiserver.errors import FieldError, Object, invalid, required, too_many, unsupported
 from twin.apiserver.kinds import ResourceType, ScalePaths
 from twin.apiserver.services import ServiceRules
@@ -24,6 +24,7 @@ def builtin_kinds() -> list[ResourceType]:
         ResourceType(
             "namespaces",
             "Namespace",
+            types=fieldtypes.PLAIN,
             namespaced=False,
             short_names=("ns",),
             status=True,
@@ -31,24 +32,35 @@ def builtin_kinds() -> list[ResourceType]:
             admit=_admit_namespace,
         ),
         ResourceType(
-            "pods", "Pod", short_names=("po",), status=True, generation=True, admit=admit_pod, shape=shapes.POD
+            "pods",
+            "Pod",
+            types=fieldtypes.POD,
+            short_names=("po",),
+            status=True,
+            generation=True,
+            admit=admit_pod,
+            shape=shapes.POD,
         ),
         ResourceType(
             "services",
             "Service",
+            types=fieldtypes.SERVICE,
             short_names=("svc",),
             status=True,
             name_rule=metadata.dns_1035_label,
             admit=ServiceRules().admit,
             shape=shapes.SERVICE,
         ),
-        ResourceType("secrets", "Secret", admit=_admit_secret),
+        ResourceType("secrets", "Secret", types=fieldtypes.SECRET, admit=_admit_secret),
         ResourceType("configmaps", "ConfigMap", short_names=("cm",)),
         ResourceType("serviceaccounts", "ServiceAccount", short_names=("sa",)),
-        ResourceType("persistentvolumeclaims", "PersistentVolumeClaim", short_names=("pvc",), status=True),
+        ResourceType(
+            "persistentvolumeclaims", "PersistentVolumeClaim", types=fieldtypes.PLAIN, short_names=("pvc",), status=True
+        ),
         ResourceType(
             "nodes",
             "Node",
+            types=fieldtypes.NODE,
             namespaced=False,
             short_names=("no",),
             status=True,
@@ -58,12 +70,20 @@ def builtin_kinds() -> list[ResourceType]:
         ResourceType("events", "Event", short_names=("ev",), shape=shapes.EVENT),
         ResourceType("events", "Event", group="events.k8s.io", short_names=("ev",), shape=shapes.EVENT),
         ResourceType(
-            "endpointslices", "EndpointSlice", group="discovery.k8s.io", generation=True, admit=_admit_endpoint_slice
+            "endpointslices",
+            "EndpointSlice",
+            types=fieldtypes.ENDPOINT_SLICE,
+            group="discovery.k8s.io",
+            generation=True,
+            admit=_admit_endpoint_slice,
         ),
-        ResourceType("leases", "Lease", group="coordination.k8s.io", unconditional_update=False),
+        ResourceType(
+            "leases", "Lease", types=fieldtypes.PLAIN, group="coordination.k8s.io", unconditional_update=False
+        ),
         ResourceType(
             "deployments",
             "Deployment",
+            types=fieldtypes.WORKLOAD,
             group="apps",
             short_names=("deploy",),
             status=True,
@@ -75,6 +95,7 @@ def builtin_kinds() -> list[ResourceType]:
         ResourceType(
             "replicasets",
             "ReplicaSet",
+            types=fieldtypes.WORKLOAD,
             group="apps",
             short_names=("rs",),
             status=True,
@@ -86,6 +107,7 @@ def builtin_kinds() -> list[ResourceType]:
         ResourceType(
             "customresourcedefinitions",
             "CustomResourceDefinition",
+            types=fieldtypes.PLAIN,
             group="apiextensions.k8s.io",
             namespaced=False,
             short_names=("crd", "crds"),

@@ -4,7 +4,10 @@ Pure functions on JSON values, from what a client sent to what may be stored. Th
 identity first, then the subresource's view, then the kind's own rules, then metadata; all field errors at once.
 """
 
-from twin.apiserver import metadata
+from collections.abc import Callable
+from typing import Any, Literal
+
+from twin.apiserver import metadata, patches, strategic
 from twin.apiserver.errors import (
     FieldError,
     Object,
@@ -13,9 +16,16 @@ from twin.apiserver.errors import (
     invalid,
     required,
     unprocessable,
+    unsupported_patch,
 )
 from twin.apiserver.kinds import ResourceType
 from twin.apiserver.patches import same
+from twin.apiserver.validations import ROOT
+
+PatchType = Literal["merge", "strategic", "json", "apply"]
+
+_GENERATED_NAME = 58  # characters of generateName that are kept; k8s.io/apiserver/pkg/storage/names
+_NAME_ATTEMPTS = 8  # tries to generate a name that is free; k8s.io/apiserver, RetryGenerateName
 
 _SERVER_OWNED = (
     "name",
@@ -34,7 +44,9 @@ _DROPPED_IF_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences")
 
 
 def check_identity(kind: ResourceType, obj: Object) -> None:
-    """Refuse an object that says it is of another kind than the one it was sent to."""
+    """Refuse an object that says it is of another kind than the one it was sent to, or is none at all."""
+    if not isinstance(obj, dict) or not isinstance(obj.get("metadata") or {}, dict):
+        raise bad_request(f"{kind.kind} in version {kind.version!r} cannot be handled: it is no object with metadata")
     for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
         found = obj.get(field, wanted)
         if found != wanted:
@@ -42,6 +54,19 @@ def check_identity(kind: ResourceType, obj: Object) -> None:
                 f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}: the object's {field} is "
                 f"{found!r}, but {kind.resource} takes {wanted!r}"
             )
+
+
+def name_for(obj: Object, suffix: Callable[[], str], taken: Callable[[str], bool]) -> str:
+    """The name of a new object: its own, or one made from its `generateName`; "" if it has neither."""
+    meta = obj.get("metadata") or {}
+    name, base = str(meta.get("name") or ""), str(meta.get("generateName") or "")
+    if name or not base:
+        return name
+    for _ in range(_NAME_ATTEMPTS):
+        name = base[:_GENERATED_NAME] + suffix()
+        if not taken(name):
+            break
+    return name
 
 
 def namespace_of(kind: ResourceType, obj: Object, namespace: str) -> str:
@@ -84,10 +109,22 @@ def new_object(kind: ResourceType, obj: Object, *, name: str, namespace: str, ui
     else:
         errors += [invalid("metadata.name", name, fault) for fault in kind.name_rule(name)]
     errors += metadata.check_create(meta)
-    admitted = kind.admit(draft, None, errors)
+    admitted = _admitted(kind, draft, None, errors)
     if errors:
         raise unprocessable(kind.kind, kind.group, name or str(sent.get("generateName", "")), errors)
     return admitted
+
+
+def _admitted(kind: ResourceType, new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    """`new` as the kind's rules leave it; a builtin with a field of the wrong type cannot even be read (400)."""
+    if kind.types is not None:
+        mistyped: list[FieldError] = []
+        kind.types(new, old, ROOT, mistyped)
+        if mistyped:
+            raise bad_request(
+                f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}: {mistyped[0]}"
+            )
+    return kind.admit(new, old, errors)
 
 
 def replacement(kind: ResourceType, old: Object, sent: Object, subresource: str) -> Object:
@@ -106,7 +143,7 @@ def replacement(kind: ResourceType, old: Object, sent: Object, subresource: str)
         new = _with_status(sent, old) if kind.status else sent
         new = _with_metadata(new, old)
     errors: list[FieldError] = []
-    new = kind.admit(new, old, errors)
+    new = _admitted(kind, new, old, errors)
     if new["metadata"] is not old["metadata"]:
         errors += metadata.check_update(new["metadata"], old["metadata"])
     if errors:
@@ -114,6 +151,30 @@ def replacement(kind: ResourceType, old: Object, sent: Object, subresource: str)
     if same(new, old):
         return old
     return _with_generation(new, old) if kind.generation else new
+
+
+def patched(kind: ResourceType, target: Object, body: Any, type: PatchType) -> Object:
+    """`target` after a patch of one of the three sorts that need nothing but the object.
+
+    Raises:
+        ApiError: 415, the kind takes no such patch; 400 or 422, the patch is wrong or does not fit.
+    """
+    match type:
+        case "merge":
+            found = patches.merge(target, body)
+        case "json":
+            found = patches.json_patch(target, body)
+        case "strategic" if not kind.custom:
+            found = strategic.merge(target, body, kind.shape)
+        case _:
+            raise unsupported_patch(
+                f"the body of the request was in an unknown format: {kind.resource} take no {type} patch; "
+                "accepted media types include: application/json-patch+json, application/merge-patch+json, "
+                "application/apply-patch+yaml"
+            )
+    if not isinstance(found, dict):
+        raise bad_request(f"a patch of {kind.resource} has to leave an object, not {found!r}")
+    return found
 
 
 def check_preconditions(kind: ResourceType, old: Object, *, uid: str = "", resource_version: str = "") -> None:

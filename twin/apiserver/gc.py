@@ -104,7 +104,7 @@ class GarbageCollector:
         kept = [owner for owner in owners if self._holds(owner)]
         if any(self._is_solid(owner) for owner in kept):
             self._keep_owners(reference, obj, kept)
-        elif owners and (not kept or all(owner["uid"] in self._alive for owner in kept)):
+        elif owners:
             self._delete(reference, obj)
 
     def _holds(self, owner: Object) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from twin.apiserver import metadata
 from twin.apiserver.errors import FieldError, Object, no_such_resource
+from twin.apiserver.schema import Check
 from twin.apiserver.shapes import PLAIN, Shape
 
 Admit = Callable[[Object, Object | None, list[FieldError]], Object]
@@ -55,6 +56,8 @@ class ResourceType:
     """Whether it comes from a CustomResourceDefinition: no strategic merge patch then."""
     name_rule: Callable[[str], Iterator[str]] = metadata.subdomain
     admit: Admit = take_as_is
+    types: Check | None = None
+    """The JSON types of those fields of a builtin kind that its rules read."""
     shape: Shape = PLAIN
     columns: tuple[Object, ...] = field(default=(), compare=False)
     """`additionalPrinterColumns` of a custom resource, for a Table answer."""

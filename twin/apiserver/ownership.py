@@ -204,6 +204,15 @@ def with_managed(obj: Object, managed: list[Object]) -> Object:
     return {**obj, "metadata": {**obj["metadata"], "managedFields": managed}}
 
 
+def same_fields(left: list[Object], right: list[Object]) -> bool:
+    """Whether two managedFields differ in nothing but times."""
+
+    def timeless(entries: list[Object]) -> list[Object]:
+        return [{**entry, "time": ""} for entry in entries]
+
+    return sorted(timeless(left), key=repr) == sorted(timeless(right), key=repr)
+
+
 def without(fields: frozenset[Path], removed: set[Path]) -> frozenset[Path]:
     """`fields` less those in `removed`, and whatever is below them."""
     if not removed:

@@ -13,29 +13,26 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
-from twin.apiserver import apply, crd, deletion, drafts, patches, scale, selectors, strategic
+from twin.apiserver import apply, crd, deletion, drafts, scale, selectors
 from twin.apiserver.builtins import builtin_kinds
 from twin.apiserver.deletion import timestamp
+from twin.apiserver.drafts import PatchType
 from twin.apiserver.errors import (
     ApiError,
     Object,
     already_exists,
     bad_request,
     not_found,
-    unsupported_patch,
 )
 from twin.apiserver.gc import GarbageCollector
 from twin.apiserver.kinds import Registry, ResourceType
-from twin.apiserver.ownership import Owner, track_update, with_managed
+from twin.apiserver.ownership import Owner, same_fields, track_update, with_managed
 from twin.apiserver.table import Listing, Table
 from twin.apiserver.watch import Change, Watch
 
-PatchType = Literal["merge", "strategic", "json", "apply"]
 Subscriber = Callable[[Change], None]
 
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
-_GENERATED_NAME = 58  # characters of generateName that are kept; k8s.io/apiserver/pkg/storage/names
-_NAME_ATTEMPTS = 8  # tries to generate a name that is free; k8s.io/apiserver, RetryGenerateName
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -161,9 +158,10 @@ class Store:
         namespace = drafts.namespace_of(kind, obj, namespace)
         if namespace:
             self._check_namespace(namespace)
-        name = self._name_for(resource, obj, namespace)
+        table = self._tables[resource]
+        name = drafts.name_for(obj, self._suffix, lambda name: table.get(namespace, name) is not None)
         new = self._draft(kind, obj, name, namespace)
-        if self._tables[resource].get(namespace, name) is not None:
+        if table.get(namespace, name) is not None:
             raise already_exists(kind.plural, kind.group, name)
         if dry_run:
             return new
@@ -206,9 +204,9 @@ class Store:
             return self._apply(kind, namespace, name, body, self._checked(kind, subresource), manager, force)
         old = self._find(kind, namespace, name)
         if self._checked(kind, subresource) == "scale":
-            sent = _patched(kind, scale.blank(kind, old), body, type)
+            sent = drafts.patched(kind, scale.blank(kind, old), body, type)
             return scale.view(kind, self._replace(kind, old, scale.write(kind, old, sent), "", manager))
-        return self._replace(kind, old, _patched(kind, old, body, type), subresource, manager)
+        return self._replace(kind, old, drafts.patched(kind, old, body, type), subresource, manager)
 
     def delete(
         self,
@@ -272,17 +270,6 @@ class Store:
         if self._tables["namespaces"].get("", namespace) is None:
             raise not_found("namespaces", "", namespace)
 
-    def _name_for(self, resource: str, obj: Object, namespace: str) -> str:
-        meta = obj.get("metadata") or {}
-        name, base = str(meta.get("name") or ""), str(meta.get("generateName") or "")
-        if name or not base:
-            return name
-        for _ in range(_NAME_ATTEMPTS):
-            name = base[:_GENERATED_NAME] + self._suffix()
-            if self._tables[resource].get(namespace, name) is None:
-                break
-        return name
-
     def _draft(self, kind: ResourceType, obj: Object, name: str, namespace: str) -> Object:
         number = self._uids + 1
         uid = f"{number >> 32:08x}-0000-4000-8000-{number & 0xFFFFFFFF:012x}"
@@ -312,8 +299,10 @@ class Store:
             new = self._draft(kind, body, name, namespace)
             return self._commit("ADDED", kind, apply.with_first_owner(kind, new, body, owner, self._timestamp()), None)
         desired, managed = apply.merged(kind, old, body, owner, force=force, now=self._timestamp())
-        new = with_managed(drafts.replacement(kind, old, desired, subresource), managed)
-        return old if new is old else self._settle(kind, new, old)
+        new = drafts.replacement(kind, old, desired, subresource)
+        if new is old and same_fields(old["metadata"].get("managedFields") or [], managed):
+            return old
+        return self._settle(kind, with_managed(new, managed), old)
 
     def _settle(self, kind: ResourceType, new: Object, old: Object) -> Object:
         """Store what takes the place of `old`, unless it was only waiting for its last finalizer to go."""
@@ -371,23 +360,3 @@ class Store:
 
     def _timestamp(self) -> str:
         return timestamp(self._now())
-
-
-def _patched(kind: ResourceType, target: Object, body: Any, type: PatchType) -> Object:
-    """`target` after a patch of one of the three kinds that are made of the object alone."""
-    match type:
-        case "merge":
-            found = patches.merge(target, body)
-        case "json":
-            found = patches.json_patch(target, body)
-        case "strategic" if not kind.custom:
-            found = strategic.merge(target, body, kind.shape)
-        case _:
-            raise unsupported_patch(
-                f"the body of the request was in an unknown format: {kind.resource} take no {type} patch; "
-                "accepted media types include: application/json-patch+json, application/merge-patch+json, "
-                "application/apply-patch+yaml"
-            )
-    if not isinstance(found, dict):
-        raise bad_request(f"a patch of {kind.resource} has to leave an object, not {found!r}")
-    return found

@@ -57,6 +57,8 @@ def _merge_object(target: Object, patch: Object, shape: Shape) -> Object:
 
 def _merge_by_key(target: list[Any], patch: list[Any], shape: Shape) -> list[Any]:
     key = shape.merge_key
+    if not all(isinstance(item, dict) for item in patch):
+        raise bad_request(f"a strategic merge patch of a list by {key} takes objects alone: {patch!r}")
     if any(item.get(_DIRECTIVE) == "replace" for item in patch):
         return [item for item in patch if _DIRECTIVE not in item]
     merged = list(target)

@@ -179,11 +179,10 @@ class Watch:
 
 def _seen(change: Change, wanted: Predicate) -> Change | None:
     """A change as it looks through a selector: what leaves it is deleted, what enters it is added."""
-    if change.type == "DELETED":
-        return change if wanted(change.object) else None
-    now = wanted(change.object)
     before = change.old is not None and wanted(change.old)
-    if now:
+    if change.type == "DELETED":
+        return change if before else None
+    if wanted(change.object):
         return change if before or change.type == "ADDED" else Change("ADDED", change.resource, change.object)
     if not before or change.old is None:
         return None
