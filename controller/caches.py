@@ -1,0 +1,182 @@
+"""What the operator has in view: informers, and the indexes over them that make a reconcile cheap.
+
+Pods are reduced to `PodView`s once per change. Distinct selectors are few, adapters many: which pods match is kept
+by selector, so that a change of a pod is judged once per selector and wakes only adapters that it concerns.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from controller import annotations
+from controller.annotations import Remembered
+from controller.cluster import Cluster
+from controller.discovery import MANAGED_BY, MANAGER, SERVICE_LABEL
+from controller.informer import Informer
+from controller.observed import PodView, view
+from controller.occupancy import Occupancy
+from controller.resources import (
+    ENDPOINT_SLICES,
+    MODEL_ADAPTERS,
+    NODES,
+    PODS,
+    SERVICES,
+    EndpointSlice,
+    LabelSelector,
+    ModelAdapter,
+    Node,
+    Pod,
+    Resource,
+    Service,
+)
+from controller.selectors import matches
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+
+class Caches:
+    """`wake` queues an adapter's key; `on_pod` hears of pods that came, changed or went."""
+
+    def __init__(self, cluster: Cluster, log: FilteringBoundLogger, wake: Callable[[str], None]) -> None:
+        self.adapters: Informer[ModelAdapter] = Informer(cluster, MODEL_ADAPTERS, log)
+        self.pods: Informer[Pod] = Informer(cluster, PODS, log)
+        self.nodes: Informer[Node] = Informer(cluster, NODES, log)
+        managed = annotations.NAME_LABEL
+        self.services: Informer[Service] = Informer(cluster, SERVICES, log, label_selector=managed)
+        self.slices: Informer[EndpointSlice] = Informer(
+            cluster, ENDPOINT_SLICES, log, label_selector=f"{MANAGED_BY}={MANAGER}"
+        )
+        self.occupancy = Occupancy()
+        self.unsettled: set[str] = set()
+        """Keys of adapters that another pod would be of use to."""
+        self._wake = wake
+        self._views: dict[str, dict[str, PodView]] = {}
+        self._selectors: dict[tuple[str, bytes], tuple[LabelSelector, dict[str, PodView]]] = {}
+        self._selector_of: dict[str, tuple[str, bytes]] = {}
+        self._selected_by: dict[tuple[str, bytes], set[str]] = {}
+        self._remembered: dict[str, tuple[dict[str, str], Remembered]] = {}
+        self._slices_of: dict[str, dict[str, EndpointSlice]] = {}
+        self.on_pod: Callable[[PodView | None, PodView | None], None] = lambda old, new: None
+        self.adapters.on_change(self._adapter_changed)
+        self.pods.on_change(self._pod_changed)
+        self.services.on_change(self._owned_changed)
+        self.slices.on_change(self._slice_changed)
+
+    def informers(
+        self,
+    ) -> list[Informer[ModelAdapter] | Informer[Pod] | Informer[Node] | Informer[Service] | Informer[EndpointSlice]]:
+        return [self.nodes, self.pods, self.services, self.slices, self.adapters]
+
+    def views(self, namespace: str) -> dict[str, PodView]:
+        """All pods of the namespace, by name. Not to be mutated."""
+        return self._views.get(namespace, {})
+
+    def matching(self, adapter: ModelAdapter) -> Sequence[PodView]:
+        """Enabled pods that the adapter's selector matches, by name."""
+        place = self._selector_of.get(adapter.key)
+        if place is None:
+            return []
+        pods = self._selectors[place][1]
+        return [pods[name] for name in sorted(pods)]
+
+    def remembered(self, adapter: ModelAdapter) -> Remembered:
+        """What the object's annotations remember; parsed once per version of them."""
+        kept = self._remembered.get(adapter.key)
+        if kept is not None and kept[0] == adapter.metadata.annotations:
+            return kept[1]
+        parsed = annotations.read(adapter.metadata.annotations)
+        self._remembered[adapter.key] = (adapter.metadata.annotations, parsed)
+        return parsed
+
+    def slices_of(self, key: str) -> list[EndpointSlice]:
+        return list(self._slices_of.get(key, {}).values())
+
+    # -- changes
+
+    def _adapter_changed(self, old: ModelAdapter | None, new: ModelAdapter | None) -> None:
+        if new is None:
+            assert old is not None
+            key = old.key
+            self._reselect(key, None)
+            self._remembered.pop(key, None)
+            self.occupancy.hold(key, ())
+            self.unsettled.discard(key)
+        else:
+            key, namespace = new.key, new.metadata.namespace
+            if old is None or old.spec.pod_selector != new.spec.pod_selector:
+                self._reselect(key, new)
+            remembered = self.remembered(new)
+            places = {*remembered.selected, *remembered.placements}
+            self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in places])
+        self._wake(key)
+
+    def _reselect(self, key: str, adapter: ModelAdapter | None) -> None:
+        before = self._selector_of.pop(key, None)
+        if before is not None:
+            self._selected_by[before].discard(key)
+            if not self._selected_by[before]:
+                del self._selected_by[before], self._selectors[before]
+        if adapter is None:
+            return
+        namespace, selector = adapter.metadata.namespace, adapter.spec.pod_selector
+        place = (namespace, msgspec.json.encode(selector, order="deterministic"))
+        self._selector_of[key] = place
+        self._selected_by.setdefault(place, set()).add(key)
+        if place not in self._selectors:
+            pods = self.views(namespace).values()
+            found = {pod.name: pod for pod in pods if pod.enabled and matches(selector, pod.labels)}
+            self._selectors[place] = (selector, found)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        pod = new or old
+        assert pod is not None
+        namespace, name = pod.metadata.namespace, pod.metadata.name
+        views = self._views.setdefault(namespace, {})
+        before = views.get(name)
+        after = None if new is None else view(new, self._zone(new))
+        if before == after:
+            return
+        if after is None:
+            del views[name]
+        else:
+            views[name] = after
+        concerned = set(self.occupancy.on(f"{namespace}/{name}"))
+        for place, (selector, pods) in self._selectors.items():
+            if place[0] == namespace and _match(selector, pods, name, after):
+                concerned |= self._selected_by[place] & self.unsettled
+        self.on_pod(before, after)
+        for key in sorted(concerned):
+            self._wake(key)
+
+    def _zone(self, pod: Pod) -> str:
+        node = self.nodes.get(pod.spec.node_name)
+        return node.metadata.labels.get(ZONE_LABEL, "") if node is not None else ""
+
+    def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        item = new or old
+        assert item is not None
+        key = f"{item.metadata.namespace}/{item.metadata.labels.get(SERVICE_LABEL, '')}"
+        if new is None:
+            self._slices_of.get(key, {}).pop(item.metadata.name, None)
+            if not self._slices_of.get(key):
+                self._slices_of.pop(key, None)
+        else:
+            self._slices_of.setdefault(key, {})[item.metadata.name] = new
+        self._owned_changed(old, new)
+
+    def _owned_changed(self, old: Resource | None, new: Resource | None) -> None:
+        """A Service or slice of ours came, went or was changed: by whom does not matter, its adapter looks."""
+        item = new or old
+        assert item is not None
+        name = item.metadata.labels.get(annotations.NAME_LABEL)
+        if name:
+            self._wake(f"{item.metadata.namespace}/{name}")
+
+
+def _match(selector: LabelSelector, pods: dict[str, PodView], name: str, pod: PodView | None) -> bool:
+    """Keeps the pods of a selector true; returns whether this one matches, or did."""
+    if pod is not None and pod.enabled and matches(selector, pod.labels):
+        pods[name] = pod
+        return True
+    return pods.pop(name, None) is not None

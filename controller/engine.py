@@ -1,0 +1,251 @@
+"""Seam 2: load, unload and list adapters on an engine; what went wrong, and whether to try again.
+
+An `EngineClient` speaks through an `httpx` transport: real sockets on a cluster, the simulated network in the twin.
+`classify` and `failure` are the one place where errors are sorted, on exception type and status first, text last
+(vLLM answers 500 for an adapter's own faults as well, so the text has to decide there).
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import httpx
+import msgspec
+
+
+class Scope(Enum):
+    """Whom a final error is about, and so who is not to be tried again for a while."""
+
+    ADAPTER = "adapter"
+    """No other pod would do better."""
+    POD = "pod"
+    """Another pod may."""
+
+
+class EngineError(Exception):
+    """A request to an engine failed. The message can be shown: it holds no key."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        retriable: bool,
+        scope: Scope = Scope.POD,
+        ambiguous: bool = False,
+        retry_after: float = 0.0,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """One word for conditions, CamelCase."""
+        self.message = message
+        self.retriable = retriable
+        self.scope = scope
+        self.ambiguous = ambiguous
+        """Whether the engine may have done, or may still do, what was asked."""
+        self.retry_after = retry_after
+        """Seconds that the engine asked to wait; 0 if it did not."""
+
+
+class AlreadyLoaded(EngineError):
+    """The name is taken on this engine; whether by the same artifact has to be looked up."""
+
+
+class RemoveFailed(EngineError):
+    """The engine has dropped the weights and cannot remove the name: load in place, then unload again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an engine listens, and its key."""
+
+    host: str
+    port: int
+    key: str = field(default="", repr=False)
+
+    @property
+    def base(self) -> str:
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+class _Model(msgspec.Struct):
+    id: str
+    root: str | None = None
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
+
+
+class _Detail(msgspec.Struct):
+    message: str = ""
+    type: str = ""
+
+
+class _Failure(msgspec.Struct):
+    """vLLM's error envelope; older versions have the message at the top, plain routing errors a `detail`."""
+
+    error: _Detail | str | None = None
+    message: str = ""
+    type: str = ""
+    detail: Any = None
+
+
+_CONNECT_SECONDS = 10.0
+"""Longest wait for a connection; loading has a long timeout of its own, connecting has not."""
+
+_MODELS = msgspec.json.Decoder(_Models)
+_FAILURE = msgspec.json.Decoder(_Failure)
+
+
+class EngineClient:
+    """Speaks to engines. Every method raises `EngineError` and nothing else of its own."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+        self._lists: dict[Address, httpx.Request] = {}
+        self._bodies: dict[Address, tuple[bytes, dict[str, str]]] = {}
+
+    async def models(self, address: Address, timeout: float) -> dict[str, str]:
+        """What `GET /v1/models` lists: name to root. Not to be mutated."""
+        request = self._lists.get(address)
+        if request is None:
+            request = self._request(address, "GET", "/v1/models", None, timeout)
+            self._lists[address] = request
+        response, body = await self._send(request, timeout)
+        if response.status_code != 200:
+            raise failure("list", response, body)
+        # The same bytes come back a thousand times a day: decode them once.
+        known = self._bodies.get(address)
+        if known is not None and known[0] == body:
+            return known[1]
+        try:
+            models = {model.id: model.root or "" for model in _MODELS.decode(body).data}
+        except msgspec.MsgspecError:
+            raise EngineError("InvalidAnswer", "the engine's list of models is not valid", retriable=True) from None
+        self._bodies[address] = (body, models)
+        return models
+
+    async def load(self, address: Address, name: str, path: str, timeout: float, *, in_place: bool = False) -> None:
+        """Loads `path` as `name`; raises `AlreadyLoaded` if the name is taken."""
+        body: dict[str, object] = {"lora_name": name, "lora_path": path}
+        if in_place:
+            body["load_inplace"] = True
+        await self._post(address, "load", "/v1/load_lora_adapter", body, timeout)
+
+    async def unload(self, address: Address, name: str, timeout: float) -> None:
+        """Unloads `name`; that it was not there is success. Raises `RemoveFailed` if only a load in place helps."""
+        await self._post(address, "unload", "/v1/unload_lora_adapter", {"lora_name": name}, timeout)
+
+    def forget(self, host: str) -> None:
+        """Drops what was kept for an engine that is gone."""
+        for address in [address for address in self._lists if address.host == host]:
+            del self._lists[address]
+            self._bodies.pop(address, None)
+
+    async def _post(self, address: Address, verb: str, path: str, body: dict[str, object], timeout: float) -> None:
+        request = self._request(address, "POST", path, msgspec.json.encode(body), timeout)
+        response, answer = await self._send(request, timeout)
+        if response.status_code == 200:
+            return
+        if verb == "unload" and response.status_code == 404 and "cannot be found" in _text(answer).message:
+            return
+        raise failure(verb, response, answer)
+
+    async def _send(self, request: httpx.Request, timeout: float) -> tuple[httpx.Response, bytes]:
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._transport.handle_async_request(request)
+                return response, await response.aread()
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise classify(error, timeout) from error
+
+    @staticmethod
+    def _request(address: Address, method: str, path: str, body: bytes | None, timeout: float) -> httpx.Request:
+        headers = {"authorization": f"Bearer {address.key}"} if address.key else {}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        connect = min(timeout, _CONNECT_SECONDS)
+        times = {"connect": connect, "read": timeout, "write": timeout, "pool": timeout}
+        return httpx.Request(method, address.base + path, headers=headers, content=body, extensions={"timeout": times})
+
+
+def classify(error: Exception, timeout: float) -> EngineError:
+    """The `EngineError` of a request that got no answer: all of these are worth another try."""
+    match error:
+        case httpx.ConnectTimeout():
+            return EngineError("ConnectTimeout", "connection timeout", retriable=True)
+        case httpx.ConnectError():
+            text = str(error).lower()
+            known = ("connection refused", "no route to host", "network is unreachable", "temporary failure")
+            return EngineError("ConnectError", next((k for k in known if k in text), "no connection"), retriable=True)
+        case httpx.TimeoutException() | TimeoutError():
+            return EngineError("Timeout", f"timeout: no answer in {timeout:g} s", retriable=True, ambiguous=True)
+        case httpx.RemoteProtocolError():
+            return EngineError("Disconnected", "server closed the connection early", retriable=True, ambiguous=True)
+        case httpx.ReadError() | httpx.WriteError() | httpx.CloseError():
+            return EngineError("ConnectionReset", "connection reset", retriable=True, ambiguous=True)
+    return EngineError("RequestFailed", type(error).__name__, retriable=True, ambiguous=True)
+
+
+_ADAPTERS_FAULT = ("loading lora", "max_lora_rank", "target module", "safetensors", "adapter_config", "invalid adapter")
+"""In the text of a 500: it is the adapter (vLLM's `serving.py` passes the engine's own text on)."""
+
+_RETRIABLE = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
+    """The `EngineError` of an answer that is not 200."""
+    status, said = response.status_code, _text(body)
+    text = said.message.lower()
+    shown = f"{status} {said.message}".strip()[:300]
+    if status in (401, 403):
+        hint = "the engine refuses the key: see additionalConfig.api-key or apiKeySecretRef"
+        return EngineError("Unauthorized", f"{status} {hint}", retriable=False)
+    if "already been loaded" in text:
+        return AlreadyLoaded("AlreadyLoaded", shown, retriable=False)
+    if status == 404 and not said.type:
+        return EngineError(
+            "RuntimeUpdatingOff",
+            "404 the engine has no such route: set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on it",
+            retriable=False,
+        )
+    if status == 404:
+        return EngineError("ArtifactNotFound", shown, retriable=False, scope=Scope.ADAPTER)
+    if status == 500 and verb == "unload":
+        return RemoveFailed("RemoveFailed", shown, retriable=True)
+    if status == 500 and any(sign in text for sign in _ADAPTERS_FAULT):
+        return EngineError("InvalidAdapter", shown, retriable=False, scope=Scope.ADAPTER)
+    if status == 500 and "out of memory" in text:
+        return EngineError("OutOfMemory", shown, retriable=False)
+    if status in _RETRIABLE:
+        return EngineError(
+            "Overloaded" if status == 429 else "EngineUnavailable",
+            shown,
+            retriable=True,
+            ambiguous=status in (408, 504),
+            retry_after=_retry_after(response),
+        )
+    scope = Scope.ADAPTER if status in (400, 422) else Scope.POD
+    return EngineError("Refused", shown, retriable=status > 500, scope=scope)
+
+
+def _text(body: bytes) -> _Detail:
+    try:
+        said = _FAILURE.decode(body)
+    except msgspec.MsgspecError:
+        return _Detail(message=body[:200].decode(errors="replace").strip())
+    if isinstance(said.error, _Detail):
+        return said.error
+    if isinstance(said.error, str):
+        return _Detail(message=said.error)
+    return _Detail(message=said.message or str(said.detail or ""), type=said.type)
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Seconds; the header's other form, a date, is not used by engines."""
+    try:
+        return max(float(response.headers.get("retry-after", "0")), 0.0)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,135 @@
+"""What a reconcile looks at: values read from caches at one instant, for `plan.py` to decide on.
+
+Nothing here is fetched. `PodView` is a pod reduced to what matters for adapters; it is made once per change of the
+pod, since hundreds of adapters look at the same pods.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from controller.annotations import ENABLED_LABEL, Remembered
+from controller.engine import EngineError
+from controller.resources import EndpointSlice, ModelAdapter, Pod, Service
+from controller.spec import SpecProblem
+
+PORT_LABEL = "model.aibrix.ai/port"
+DEFAULT_PORT = 8000
+SIDECAR = "aibrix-runtime"
+"""Name of the runtime sidecar's container; whatever else runs in the pod, the first other one is the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A pod, as far as adapters are concerned."""
+
+    namespace: str
+    name: str
+    uid: str
+    labels: Mapping[str, str]
+    node: str
+    zone: str
+    ip: str
+    port: int
+    engine: str
+    """Container id: the engine's incarnation."""
+    ready: bool
+    changed: float
+    """When `Ready` was last set to what it is, seconds since 1970 (whole seconds, as Kubernetes keeps it)."""
+    terminating: bool
+    max_loras: int
+    max_cpu_loras: int
+
+    @property
+    def enabled(self) -> bool:
+        return self.labels.get(ENABLED_LABEL) == "true"
+
+    def stable(self, now: float, stable_for: float) -> bool:
+        return self.ready and not self.terminating and now - self.changed >= stable_for - 1e-6
+
+
+def view(pod: Pod, zone: str) -> PodView:
+    """The pod's view; `zone` is its node's."""
+    meta, status = pod.metadata, pod.status
+    ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    changed = ready.last_transition_time if ready is not None else None
+    engine = next((c for c in status.container_statuses if c.name != SIDECAR), None)
+    container = next((c for c in pod.spec.containers if c.name != SIDECAR), None)
+    command = (*container.command, *container.args) if container is not None else ()
+    max_loras = _int_flag(command, "--max-loras", 1)
+    port = meta.labels.get(PORT_LABEL, "")
+    return PodView(
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        labels=meta.labels,
+        node=pod.spec.node_name,
+        zone=zone,
+        ip=status.pod_ip,
+        port=int(port) if port.isdigit() else DEFAULT_PORT,
+        engine=engine.container_id if engine is not None else "",
+        ready=ready is not None and ready.status == "True" and bool(status.pod_ip),
+        changed=changed.timestamp() if changed is not None else 0.0,
+        terminating=meta.deletion_timestamp is not None,
+        max_loras=max_loras,
+        max_cpu_loras=_int_flag(command, "--max-cpu-loras", max_loras),
+    )
+
+
+def _int_flag(command: Sequence[str], flag: str, default: int) -> int:
+    """The value of `--flag N` or `--flag=N`, with vLLM's default if it is not there."""
+    for index, word in enumerate(command):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == flag:
+            text = value if equals else (command[index + 1] if index + 1 < len(command) else "")
+            return int(text) if text.isdigit() else default
+    return default
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What an engine listed last."""
+
+    engine: str
+    """The incarnation that listed it."""
+    models: Mapping[str, str]
+    """Name to `root`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the last request about this adapter to this pod's engine ended."""
+
+    verb: str
+    at: float
+    """Seconds since 1970."""
+    engine: str
+    """The incarnation that was asked."""
+    generation: int = 0
+    """Of the adapter's spec when it was asked."""
+    error: EngineError | None = None
+    failures: int = 0
+    """Failed requests of this verb in a row, since the controller started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One adapter and everything that bears on it. The mappings are by pod name."""
+
+    adapter: ModelAdapter
+    remembered: Remembered
+    pods: Mapping[str, PodView]
+    """All pods of the namespace that exist."""
+    matching: Sequence[PodView]
+    """Those that the selector matches and that are enabled, by name."""
+    inventory: Callable[[PodView], Inventory | None]
+    """What the pod's present incarnation listed last."""
+    adapters_on: Callable[[str], int]
+    """How many other adapters hold a place on the pod."""
+    has_slot: Callable[[str], bool]
+    """Whether the pod's engine may be sent one more request now."""
+    busy: Mapping[str, str] = field(default_factory=dict)
+    """Verb of the request under way."""
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    service: Service | None = None
+    slices: Sequence[EndpointSlice] = ()
+    problem: SpecProblem | None = None

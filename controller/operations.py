@@ -1,0 +1,296 @@
+"""Requests to engines, under way and ended: who is busy, how it ended, what engines listed last.
+
+A request never occupies a worker: it runs as a task of its own, and when it ends the keys that care are queued
+again. At most `loads_per_pod` loads and unloads are under way on one engine, so a slow engine holds up nobody but
+those who want that engine. What is kept here is in memory alone and may be lost at any moment; what must survive
+is on the object (`annotations.py`).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from controller.clock import Clock
+from controller.engine import Address, AlreadyLoaded, EngineClient, EngineError, RemoveFailed
+from controller.observed import Inventory, Outcome, PodView
+from controller.resources import ModelAdapter
+from controller.settings import Settings
+from controller.spec import load_timeout, lora_path
+from controller.standing import SEND_WITHIN
+
+KeyOf = Callable[[ModelAdapter], Awaitable[str]]
+"""Finds the engine's API key for an adapter; empty if it needs none."""
+
+
+class Operations:
+    """All requests of one operator. `wake` queues an adapter's key."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        clock: Clock,
+        settings: Settings,
+        key_of: KeyOf,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._settings = settings
+        self._key_of = key_of
+        self._wake = wake
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: dict[str, dict[str, str]] = {}
+        self._outcomes: dict[str, dict[str, Outcome]] = {}
+        self._inventories: dict[str, Inventory] = {}
+        self._slots: dict[str, int] = {}
+        self._waiting: dict[str, deque[str]] = {}
+        self._looking: dict[str, set[str]] = {}
+        self._confirmed: dict[str, int] = {}
+        self.on_finished: Callable[[str, PodView, Outcome], None] = lambda adapter, pod, outcome: None
+
+    # -- what is known
+
+    def busy(self, adapter: str) -> dict[str, str]:
+        """Verb of the request under way, by pod name."""
+        return self._busy.get(adapter, {})
+
+    def outcomes(self, adapter: str) -> dict[str, Outcome]:
+        """How the last request ended, by pod name."""
+        return self._outcomes.get(adapter, {})
+
+    def inventory(self, pod: PodView) -> Inventory | None:
+        """What the pod's present incarnation listed last."""
+        known = self._inventories.get(pod.uid)
+        return known if known is not None and known.engine == pod.engine else None
+
+    def has_slot(self, pod: str) -> bool:
+        """`pod` is `namespace/name`."""
+        return self._slots.get(pod, 0) < self._settings.loads_per_pod
+
+    # -- bookkeeping
+
+    def reserve(self, pod: str) -> None:
+        """Takes a slot on the engine for a request that is about to be announced."""
+        self._slots[pod] = self._slots.get(pod, 0) + 1
+
+    def release(self, pod: str) -> None:
+        """Gives a slot back, and wakes who has waited longest for it."""
+        self._slots[pod] -= 1
+        waiting = self._waiting.get(pod)
+        if waiting:
+            self._wake(waiting.popleft())
+        if not self._slots[pod]:
+            del self._slots[pod]
+
+    def wait_for_slot(self, adapter: str, pod: str) -> None:
+        queue = self._waiting.setdefault(pod, deque())
+        if adapter not in queue:
+            queue.append(adapter)
+
+    def forget_adapter(self, adapter: str) -> None:
+        """The object is gone."""
+        self._outcomes.pop(adapter, None)
+
+    def forget_pod(self, pod: PodView) -> None:
+        self._inventories.pop(pod.uid, None)
+        self._confirmed.pop(pod.uid, None)
+        self._client.forget(pod.ip)
+        for key in self._waiting.pop(f"{pod.namespace}/{pod.name}", ()):
+            self._wake(key)
+
+    def cancel(self) -> None:
+        """Gives up all requests under way; engines may still do what they were asked."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def drained(self) -> None:
+        """Waits until cancelled requests have ended."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- requests
+
+    def load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> None:
+        """Sends a load that was announced at `announced` (seconds since 1970); its slot is reserved."""
+        self._start(adapter, pod, "load", self._load(adapter, pod, announced))
+
+    def unload(self, adapter: ModelAdapter, pod: PodView) -> None:
+        """Sends an unload; its slot is reserved."""
+        self._start(adapter, pod, "unload", self._unload(adapter, pod))
+
+    def look(self, adapter: ModelAdapter, pod: PodView) -> None:
+        """Asks an engine what it holds; who asks while an answer is under way gets the same answer."""
+        asking = self._looking.get(pod.uid)
+        if asking is not None:
+            asking.add(adapter.key)
+            return
+        self._looking[pod.uid] = {adapter.key}
+        self._spawn(self._look(adapter, pod), f"look {pod.name}")
+
+    async def audit(self, adapter: ModelAdapter, pod: PodView) -> set[str] | None:
+        """Asks an engine what it holds; returns names that appeared or vanished since, None if it did not answer."""
+        before = self.inventory(pod)
+        try:
+            models = await self._list(await self._address(adapter, pod), pod)
+        except EngineError:
+            return None
+        old = before.models if before is not None else {}
+        if models is old:
+            return set()
+        return {name for name in old.keys() | models.keys() if old.get(name) != models.get(name)}
+
+    # -- inside
+
+    def _start(self, adapter: ModelAdapter, pod: PodView, verb: str, request: Awaitable[EngineError | None]) -> None:
+        self._busy.setdefault(adapter.key, {})[pod.name] = verb
+        self._spawn(self._run(adapter, pod, verb, request), f"{verb} {adapter.key} on {pod.name}")
+
+    def _spawn(self, work: Awaitable[None], name: str) -> None:
+        async def body() -> None:
+            await work
+
+        task = asyncio.get_running_loop().create_task(body(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(
+        self, adapter: ModelAdapter, pod: PodView, verb: str, request: Awaitable[EngineError | None]
+    ) -> None:
+        key = adapter.key
+        try:
+            error = await request
+            self._finish(adapter, pod, verb, error)
+        finally:
+            busy = self._busy.get(key, {})
+            busy.pop(pod.name, None)
+            if not busy:
+                self._busy.pop(key, None)
+            self.release(f"{pod.namespace}/{pod.name}")
+            self._wake(key)
+
+    def _finish(self, adapter: ModelAdapter, pod: PodView, verb: str, error: EngineError | None) -> None:
+        if error is _UNSENT:
+            verb = "unsent"
+        before = self._outcomes.get(adapter.key, {}).get(pod.name)
+        failures = 0
+        if error is not None and error is not _UNSENT:
+            repeated = before is not None and before.verb == verb and before.engine == pod.engine
+            failures = 1 + (before.failures if repeated and before is not None else 0)
+        outcome = Outcome(
+            verb=verb,
+            at=self._clock.now().timestamp(),
+            engine=pod.engine,
+            generation=adapter.metadata.generation,
+            error=None if error is _UNSENT else error,
+            failures=failures,
+        )
+        self._outcomes.setdefault(adapter.key, {})[pod.name] = outcome
+        if error is not None and error.ambiguous:
+            self._inventories.pop(pod.uid, None)
+        self.on_finished(adapter.key, pod, outcome)
+
+    async def _load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> EngineError | None:
+        name, path = adapter.metadata.name, lora_path(adapter.spec.artifact_url)
+        timeout = load_timeout(adapter.spec, self._settings.load_timeout)
+        address = await self._address(adapter, pod)
+        if self._clock.now().timestamp() > announced + SEND_WITHIN:
+            return _UNSENT
+        try:
+            await self._client.load(address, name, path, timeout)
+        except AlreadyLoaded:
+            return await self._settle_name(address, pod, name, path)
+        except EngineError as error:
+            return error
+        self._holds(pod, name, path)
+        return None
+
+    async def _settle_name(self, address: Address, pod: PodView, name: str, path: str) -> EngineError | None:
+        """The name is taken: success if by the wanted artifact, else the next plan sees what has to go first."""
+        try:
+            models = await self._list(address, pod)
+        except EngineError as error:
+            return error
+        if models.get(name) == path:
+            return None
+        taken = f"the name is taken by {models.get(name, 'an adapter that is not listed')!r}"
+        return EngineError("NameTaken", taken, retriable=True)
+
+    async def _unload(self, adapter: ModelAdapter, pod: PodView) -> EngineError | None:
+        name, timeout = adapter.metadata.name, self._settings.load_timeout
+        try:
+            address = await self._address(adapter, pod)
+            try:
+                await self._client.unload(address, name, self._settings.list_timeout)
+            except RemoveFailed:
+                # vLLM 0.28 on: the weights were pushed out of its cache, and only a load brings the name within reach.
+                path = self._root(pod, name) or lora_path(adapter.spec.artifact_url)
+                await self._client.load(address, name, path, timeout, in_place=True)
+                await self._client.unload(address, name, self._settings.list_timeout)
+        except EngineError as error:
+            return error
+        self._holds(pod, name, None)
+        return None
+
+    async def _look(self, adapter: ModelAdapter, pod: PodView) -> None:
+        error: EngineError | None = None
+        try:
+            address = await self._address(adapter, pod)
+            await self._list(address, pod)
+        except EngineError as failed:
+            error = failed
+        finally:
+            asking = self._looking.pop(pod.uid, set())
+        for key in sorted(asking):
+            if error is not None:
+                self._remember_look(key, adapter, pod, error)
+            self._wake(key)
+
+    def _remember_look(self, key: str, adapter: ModelAdapter, pod: PodView, error: EngineError) -> None:
+        """A failed look is an outcome, unless that would hide how a load ended."""
+        before = self._outcomes.get(key, {}).get(pod.name)
+        failures = 1 + (before.failures if before is not None and before.verb == "list" else 0)
+        outcome = Outcome(
+            verb="list",
+            at=self._clock.now().timestamp(),
+            engine=pod.engine,
+            generation=adapter.metadata.generation,
+            error=error,
+            failures=failures,
+        )
+        self._outcomes.setdefault(key, {})[pod.name] = outcome
+
+    async def _list(self, address: Address, pod: PodView) -> Mapping[str, str]:
+        """What the engine holds, kept as the pod's inventory.
+
+        A list that was under way while a load or unload was confirmed may be older than that: it is asked again.
+        """
+        while True:
+            confirmed = self._confirmed.get(pod.uid, 0)
+            models = await self._client.models(address, self._settings.list_timeout)
+            if confirmed == self._confirmed.get(pod.uid, 0):
+                break
+        known = self._inventories.get(pod.uid)
+        if known is None or known.models is not models or known.engine != pod.engine:
+            self._inventories[pod.uid] = Inventory(engine=pod.engine, models=models)
+        return models
+
+    async def _address(self, adapter: ModelAdapter, pod: PodView) -> Address:
+        return Address(pod.ip, pod.port, await self._key_of(adapter))
+
+    def _root(self, pod: PodView, name: str) -> str:
+        known = self.inventory(pod)
+        return known.models.get(name, "") if known is not None else ""
+
+    def _holds(self, pod: PodView, name: str, root: str | None) -> None:
+        """An engine confirmed that it holds (or, with None, no longer holds) an adapter."""
+        self._confirmed[pod.uid] = self._confirmed.get(pod.uid, 0) + 1
+        known = self.inventory(pod)
+        if known is None:
+            return  # what else it holds is not known; that this one ended well says the outcome
+        models = {other: path for other, path in known.models.items() if other != name}
+        if root is not None:
+            models[name] = root
+        self._inventories[pod.uid] = replace(known, models=models)
+
+
+_UNSENT = EngineError("Unsent", "the announcement was too old when its request could be sent", retriable=True)

@@ -1,0 +1,446 @@
+"""Observe → list of actions: every decision about an adapter is taken here, and here nothing else happens. Pure.
+
+`plan` takes what was observed at one instant and returns actions in the order in which they are to be carried out,
+so that a crash between any two of them is harmless:
+
+- what no longer serves leaves `status.instances` and the slices before its engine is told to unload;
+- an attempt is announced on the object (one patch) before its request is sent;
+- a placement is forgotten only when the engine is known not to hold the adapter any more, or is gone.
+
+Waiting is never done by anybody: the plan says when to look again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from controller import discovery
+from controller.annotations import FINALIZER, Attempt, Placement, Remembered, pod_key
+from controller.engine import Scope
+from controller.observed import Observed, PodView
+from controller.policies import Policy
+from controller.resources import EndpointSlice, ModelAdapterStatus, Service
+from controller.selection import Selection, select
+from controller.settings import Settings
+from controller.spec import artifact_of, lora_path
+from controller.standing import Holding, Standing, standing
+from controller.status import Situation, status_of
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """Hold the object until engines are clean."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFinalizer:
+    """Let the object go."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    status: ModelAdapterStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Write the Service (if it differs) and slices; delete slices that are too many."""
+
+    service: Service | None
+    slices: tuple[EndpointSlice, ...]
+    obsolete: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Write annotations: drop what is over, announce what comes next. A conflict means that nothing follows."""
+
+    before: Remembered
+    after: Remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Send a load that was announced. `owned`: another artifact under this name is ours to replace."""
+
+    pod: PodView
+    announced: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    pod: PodView
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask the engine what it holds."""
+
+    pod: PodView
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A Kubernetes Event for users."""
+
+    type: str
+    reason: str
+    note: str
+
+
+Action = AddFinalizer | RemoveFinalizer | WriteStatus | Publish | Remember | Load | Unload | Look | Tell
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    actions: tuple[Action, ...]
+    wake: float = 0.0
+    """When to plan again even if nothing changes, seconds since 1970; 0 if never."""
+    waiting_for_slot: tuple[str, ...] = ()
+    """Pods whose engines have as many requests as they may: plan again when one ends."""
+    unsettled: bool = False
+    """Whether another pod would be of use: wake this adapter when one appears or becomes ready."""
+
+
+def plan(seen: Observed, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
+    """What to do for one adapter. `now` in seconds since 1970."""
+    meta = seen.adapter.metadata
+    if meta.deletion_timestamp is not None:
+        return _plan_deletion(seen, now, settings) if FINALIZER in meta.finalizers else Plan(())
+    standings = {name: standing(seen, name, now, settings) for name in _relevant(seen)}
+    if seen.problem is None:
+        selection = select(seen, standings, now, settings, policy, rng)
+    else:
+        selection = Selection(pods=seen.remembered.selected, desired=seen.adapter.spec.replicas or 0)
+    for name in selection.pods:
+        if name not in standings:
+            standings[name] = standing(seen, name, now, settings)
+    return _Draft(seen, now, settings, standings, selection).finish()
+
+
+def _relevant(seen: Observed) -> list[str]:
+    """Pods that matter whatever is selected: where it was, and those of which something was heard."""
+    remembered = seen.remembered
+    return sorted({*remembered.placements, *remembered.selected, *seen.outcomes, *seen.busy})
+
+
+class _Draft:
+    """A plan in the making: collects requests, what to remember, and when to look again."""
+
+    def __init__(
+        self, seen: Observed, now: float, settings: Settings, standings: Mapping[str, Standing], selection: Selection
+    ) -> None:
+        self.seen = seen
+        self.now = now
+        self.settings = settings
+        self.standings = standings
+        self.selection = selection
+        self.placements = dict(seen.remembered.placements)
+        self.attempts = dict(seen.remembered.attempts)
+        self.loads: list[Load] = []
+        self.others: list[Unload | Look] = []
+        self.events: list[Tell] = []
+        self.moments: list[float] = [selection.wake] if selection.wake else []
+        self.waiting: list[str] = []
+
+    def finish(self) -> Plan:
+        for name in sorted(self.placements):
+            if self.standings[name].holding is Holding.GONE:
+                self._forget(name)
+            elif name not in self.selection.pods:
+                self._clear(self.standings[name])
+        self._load_selected()
+        for key in sorted(self.attempts):
+            if not any(pod_key(name) == key for name in self.selection.pods):
+                del self.attempts[key]
+        self._switched()
+        actions = self._actions()
+        return Plan(
+            actions=tuple(actions),
+            wake=min((moment for moment in self.moments if moment > 0), default=0.0),
+            waiting_for_slot=tuple(self.waiting),
+            unsettled=self.selection.missing > 0
+            or self.seen.adapter.spec.replicas is None
+            or any(not self._serves(name) for name in self.selection.pods),
+        )
+
+    # -- pods that are not to hold it
+
+    def _forget(self, name: str) -> None:
+        self.placements.pop(name, None)
+        self.attempts.pop(pod_key(name), None)
+
+    def _clear(self, at: Standing) -> None:
+        """Unloads from a pod that is not selected, until its engine is known to be clean."""
+        if at.busy:
+            return
+        if at.holding is Holding.ABSENT:
+            self._forget(at.pod)
+            return
+        self._unload(at)
+
+    def _unload(self, at: Standing) -> None:
+        failed = at.outcome if at.outcome is not None and at.outcome.verb == "unload" else None
+        if failed is not None and failed.error is not None:
+            due = failed.at + self.settings.backoff.wait(failed.failures)
+            if due > self.now:
+                self.moments.append(due)
+                return
+        assert at.view is not None
+        if self.seen.has_slot(at.pod):
+            self.others.append(Unload(at.view))
+        else:
+            self.waiting.append(at.pod)
+
+    # -- pods that are
+
+    def _load_selected(self) -> None:
+        blocked = self._adapters_own_fault()
+        rolling = False
+        for name in self.selection.pods:
+            at = self.standings[name]
+            if at.holding is Holding.WANTED and not at.busy:
+                if name in self.placements:
+                    self.attempts.pop(pod_key(name), None)
+                continue
+            if at.holding is Holding.GONE:
+                at = standing(self._without_placement(name), name, self.now, self.settings)
+            if at.view is None or not at.view.ready or at.view.terminating:
+                continue
+            if at.busy:
+                rolling = True
+                continue
+            if at.holding is Holding.OTHER:
+                # Pod by pod: one that still serves the former artifact waits until the others have the new one.
+                if not rolling and not self._somebody_else_is_down(name):
+                    self._unload(at)
+                    rolling = True
+                continue
+            if blocked:
+                continue
+            if at.holding is Holding.UNKNOWN and at.placement is not None:
+                self._look(at)
+                continue
+            self._attempt(at)
+
+    def _without_placement(self, name: str) -> Observed:
+        """As if the pod had never been used, which is true of its present incarnation."""
+        kept = {pod: placement for pod, placement in self.seen.remembered.placements.items() if pod != name}
+        return replace(self.seen, remembered=replace(self.seen.remembered, placements=kept))
+
+    def _somebody_else_is_down(self, name: str) -> bool:
+        """Whether another selected pod is on its way back, so that this one should go on serving."""
+        return any(
+            other != name and not self._serves(other) and not at.aside(self.now) and at.view is not None
+            for other, at in ((pod, self.standings[pod]) for pod in self.selection.pods)
+        )
+
+    def _look(self, at: Standing) -> None:
+        assert at.view is not None
+        failed = at.outcome if at.outcome is not None and at.outcome.verb == "list" else None
+        due = failed.at + self.settings.backoff.wait(failed.failures) if failed and failed.error else 0.0
+        if due > self.now:
+            self.moments.append(due)
+        else:
+            self.others.append(Look(at.view))
+
+    def _attempt(self, at: Standing) -> None:
+        """Announces and sends the next attempt on a pod if its time has come."""
+        view = at.view
+        assert view is not None
+        if not view.stable(self.now, self.settings.stable_for):
+            self.moments.append(view.changed + self.settings.stable_for)
+            return
+        if not at.due(self.now):
+            self.moments.append(at.next_try)
+            return
+        if not self.seen.has_slot(at.pod):
+            self.waiting.append(at.pod)
+            return
+        unsent = at.outcome is not None and at.outcome.verb == "unsent"
+        retries = 0 if at.attempt is None else at.attempt.retries + (0 if unsent else 1)
+        path = lora_path(self.seen.adapter.spec.artifact_url)
+        self.placements[at.pod] = Placement(uid=view.uid, engine=view.engine, artifact=artifact_of(path))
+        self.attempts[pod_key(at.pod)] = Attempt(retries=retries, announced=self.now)
+        self.loads.append(Load(view, self.now))
+
+    def _adapters_own_fault(self) -> bool:
+        """Whether the adapter itself was refused and it is not yet time to look again."""
+        until = self._refused_until()
+        if until > self.now:
+            self.moments.append(until)
+            return True
+        return False
+
+    def _refused_until(self) -> float:
+        return max(
+            (
+                at.outcome.at + self.settings.aside_for
+                for at in self.standings.values()
+                if at.outcome is not None and _is_final(at, Scope.ADAPTER)
+            ),
+            default=0.0,
+        )
+
+    # -- what the world is told
+
+    def _serves(self, name: str) -> bool:
+        """Whether the pod may be published: ready, and its engine is known (or was known) to hold the adapter."""
+        at = self.standings[name]
+        view = at.view
+        if view is None or not view.ready or view.terminating or at.holding is Holding.GONE or at.placement is None:
+            return False
+        if at.busy == "unload":
+            return False
+        if at.holding is Holding.UNKNOWN:
+            return name in self.seen.adapter.status.instances
+        return at.holding in (Holding.WANTED, Holding.OTHER)
+
+    def _switched(self) -> None:
+        for old, new in self.selection.switched:
+            outcome = self.standings[old].outcome
+            why = outcome.error.message if outcome is not None and outcome.error is not None else "unknown error"
+            self.events.append(Tell("Normal", "Switched", f"Switched from pod {old} to pod {new}: {why}"))
+
+    def _actions(self) -> list[Action]:
+        seen = self.seen
+        adapter, status = seen.adapter, seen.adapter.status
+        leaving = {action.pod.name for action in self.others if isinstance(action, Unload)}
+        serving = [name for name in self.selection.pods if name not in leaving and self._serves(name)]
+        after = replace(
+            seen.remembered, selected=self.selection.pods, placements=self.placements, attempts=self.attempts
+        )
+        actions: list[Action] = []
+        if FINALIZER not in adapter.metadata.finalizers:
+            actions.append(AddFinalizer())
+        if not status.phase:
+            actions.append(WriteStatus(self._status(Situation("Pending"))))
+        publish = _publication(seen, [self.standings[name].view for name in serving])
+        if tuple(serving) != status.instances or publish is not None:
+            if serving:
+                phase = "Running" if status.phase == "Running" else "Bound"
+                actions.append(WriteStatus(self._status(self._situation(phase, serving))))  # type: ignore[arg-type]
+            else:
+                actions.append(WriteStatus(self._status(self._without_instances())))
+        if publish is not None:
+            actions.append(publish)
+        if after != seen.remembered:
+            actions.append(Remember(seen.remembered, after))
+        if self.selection.pods != seen.remembered.selected and self.selection.pods:
+            pods = " ".join(self.selection.pods)
+            note = f"ModelAdapter {adapter.key} has selected {len(self.selection.pods)} pods for scheduling: [{pods}]"
+            self.events.insert(0, Tell("Normal", "Scheduled", note))
+        if self.loads and status.phase in ("", "Pending", "Failed") and not serving:
+            actions.append(WriteStatus(self._status(self._situation("Scheduled", serving))))
+        if self.loads and not serving:
+            actions.append(WriteStatus(self._status(self._situation("Loading", serving))))
+        actions += [*self.loads, *self.others]
+        if serving:
+            actions.append(WriteStatus(self._status(self._situation("Running", serving))))
+        else:
+            actions.append(WriteStatus(self._status(self._without_instances())))
+        return actions + list(self.events)
+
+    def _status(self, situation: Situation) -> ModelAdapterStatus:
+        return status_of(self.seen.adapter, situation, self.now)
+
+    def _situation(self, phase: str, serving: list[str], reason: str = "", message: str = "") -> Situation:
+        return Situation(
+            phase=phase,  # type: ignore[arg-type]
+            selected=self.selection.pods,
+            instances=serving,
+            desired=self.selection.desired,
+            candidates=self.selection.candidates,
+            reason=reason or self._trouble()[0],
+            message=message or self._trouble()[1],
+        )
+
+    def _trouble(self) -> tuple[str, str]:
+        """(reason, message) of the last error that still matters, if any."""
+        errors = [
+            (at.outcome.at, at.outcome.error.reason, f"{name}: {at.outcome.error.message}")
+            for name, at in sorted(self.standings.items())
+            if at.outcome is not None and at.outcome.error is not None and at.outcome.verb == "load"
+        ]
+        if not errors:
+            return "", ""
+        _, reason, message = max(errors)
+        return reason, message
+
+    def _without_instances(self) -> Situation:
+        """Nothing serves: Pending, Loading or Failed, and why."""
+        if self.seen.problem is not None:
+            return self._situation("Failed", [], self.seen.problem.reason, self.seen.problem.message)
+        reason, message = self._trouble()
+        if self._refused_until() > self.now:
+            minutes = f"{self.settings.aside_for / 60:g}"
+            note = f"{message}; tried again when the spec changes, or every {minutes} min"
+            return self._situation("Failed", [], reason, note)
+        selected = self.selection.pods
+        if not selected:
+            if self.seen.adapter.spec.replicas == 0:
+                return self._situation("Pending", [], "ScaledToZero", "replicas is 0")
+            found = len(self.seen.matching)
+            note = (
+                f"none of {found} matching pods is ready, stable and free to take it"
+                if found
+                else "no pod with the label adapter.model.aibrix.ai/enabled=true matches podSelector"
+            )
+            return self._situation("Pending", [], "NoPodSelected", note)
+        if all(self.standings[name].aside(self.now) for name in selected):
+            until = min(self.standings[name].aside_until for name in selected)
+            self.moments.append(until)
+            return self._situation("Failed", [], reason or "AllPodsAside", message or "every pod was given up for now")
+        return self._situation("Loading", [])
+
+
+def _is_final(at: Standing, scope: Scope) -> bool:
+    error = at.outcome.error if at.outcome is not None and at.outcome.verb == "load" else None
+    return error is not None and not error.retriable and error.scope is scope
+
+
+def _publication(seen: Observed, views: list[PodView | None]) -> Publish | None:
+    """What has to be written for service discovery, if anything."""
+    pods = [view for view in views if view is not None]
+    if not pods and seen.service is None and not seen.slices:
+        return None
+    port = pods[0].port if pods else (seen.service.spec.ports[0].port if seen.service else 8000)
+    service = discovery.service_for(seen.adapter, port)
+    wanted = discovery.slices_for(seen.adapter, pods, port)
+    present = {item.metadata.name: item for item in seen.slices}
+    stale = tuple(item for item in wanted if not discovery.same_slice(item, present.get(item.metadata.name)))
+    obsolete = tuple(sorted(set(present) - {item.metadata.name for item in wanted}))
+    missing = None if discovery.same_service(service, seen.service) else service
+    return Publish(missing, stale, obsolete) if missing or stale or obsolete else None
+
+
+def _plan_deletion(seen: Observed, now: float, settings: Settings) -> Plan:
+    """Withdraws, unloads wherever it may be loaded, then lets the object go.
+
+    An engine that cannot be reached holds the deletion for as many tries as a load gets, and no longer.
+    """
+    standings = {name: standing(seen, name, now, settings) for name in _relevant(seen)}
+    draft = _Draft(seen, now, settings, standings, Selection(pods=()))
+    for name in sorted(draft.placements):
+        at = standings[name]
+        unload = at.outcome if at.outcome is not None and at.outcome.verb == "unload" else None
+        if at.holding is Holding.GONE:
+            draft.placements.pop(name)
+        elif unload and unload.error and settings.backoff.exhausted(unload.failures) and not at.busy:
+            draft.placements.pop(name)
+            note = f"Gave up unloading from pod {name}: {unload.error.message}"
+            draft.events.append(Tell("Warning", "UnloadAbandoned", note))
+        else:
+            draft._clear(at)
+    actions: list[Action] = []
+    situation = Situation("Pending", reason="Deleting", message="unloading wherever it was loaded")
+    actions.append(WriteStatus(status_of(seen.adapter, situation, now)))
+    publish = _publication(seen, [])
+    if publish is not None:
+        actions.append(publish)
+    actions += draft.others
+    actions += draft.events
+    if not draft.placements and not any(at.busy for at in standings.values()):
+        actions.append(RemoveFinalizer())
+    wake = min((moment for moment in draft.moments if moment > 0), default=0.0)
+    return Plan(tuple(actions), wake=wake, waiting_for_slot=tuple(draft.waiting))

@@ -1,0 +1,128 @@
+"""Which pods are to hold an adapter. Pure, but for the random number generator that a policy may be given.
+
+What is selected stays selected while it can serve: a policy only fills places that are free. A pod that has stopped
+being ready, or was left aside after its retries, keeps its place until another pod takes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from controller.observed import Observed, PodView
+from controller.policies import Candidate, Policy
+from controller.settings import Settings
+from controller.standing import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The pods that are to hold the adapter from now on."""
+
+    pods: tuple[str, ...]
+    """By name."""
+    switched: tuple[tuple[str, str], ...] = ()
+    """(from, to): places that moved because a pod was given up after its retries."""
+    desired: int = 0
+    candidates: int = 0
+    missing: int = 0
+    """Places that no pod could be found for."""
+    wake: float = 0.0
+    """When looking again may find more, seconds since 1970; 0 if only a change can."""
+
+
+def select(
+    seen: Observed, standings: Mapping[str, Standing], now: float, settings: Settings, policy: Policy, rng: Random
+) -> Selection:
+    """Keeps what can stay, and fills up with the policy's choice."""
+    candidates = [pod for pod in seen.matching if _is_candidate(pod, standings.get(pod.name), now, settings)]
+    matching = {pod.name for pod in seen.matching}
+    kept = [standings[name] for name in seen.remembered.selected if _may_stay(standings.get(name), matching)]
+    wanted = seen.adapter.spec.replicas
+    if wanted is None:
+        names = {pod.name for pod in candidates} | {standing.pod for standing in kept}
+        return Selection(
+            pods=tuple(sorted(names)),
+            desired=len(names),
+            candidates=len(candidates),
+            wake=_wake(seen.matching, standings, names, now, settings),
+        )
+    healthy, lame = _split(kept, now, settings)
+    healthy = _most_useful(seen, healthy, wanted)
+    free = wanted - len(healthy)
+    taken = {standing.pod for standing in kept}
+    pool = [_candidate(seen, pod) for pod in candidates if pod.name not in taken] if free > 0 else []
+    chosen = policy.choose(pool, free, rng) if pool and free > 0 else []
+    names = {standing.pod for standing in healthy} | set(chosen)
+    staying = lame[: max(wanted - len(names), 0)]
+    leaving = [standing for standing in lame[len(staying) :] if standing.aside(now)]
+    names |= {standing.pod for standing in staying}
+    replaced = wanted - len(healthy) - len(chosen)
+    return Selection(
+        pods=tuple(sorted(names)),
+        switched=tuple((old.pod, new) for old, new in zip(leaving, chosen, strict=False)),
+        desired=wanted,
+        candidates=len(candidates),
+        missing=max(wanted - len(names), 0),
+        wake=_wake(seen.matching, standings, names, now, settings) if replaced > 0 or lame else 0.0,
+    )
+
+
+def _is_candidate(pod: PodView, standing: Standing | None, now: float, settings: Settings) -> bool:
+    return pod.stable(now, settings.stable_for) and (standing is None or not standing.aside(now))
+
+
+def _may_stay(standing: Standing | None, matching: set[str]) -> bool:
+    """A selected pod keeps its place while it is the same pod, still matches and is not going away."""
+    if standing is None or not standing.usable or standing.pod not in matching:
+        return False
+    placement, view = standing.placement, standing.view
+    return placement is None or view is None or placement.uid == view.uid
+
+
+def _split(kept: Sequence[Standing], now: float, settings: Settings) -> tuple[list[Standing], list[Standing]]:
+    """(those that can serve or soon will, those whose place another pod may take), best first."""
+    healthy: list[Standing] = []
+    lame: list[Standing] = []
+    for standing in kept:
+        view = standing.view
+        ready = view is not None and (view.ready or now - view.changed < settings.unready_grace)
+        (healthy if ready and not standing.aside(now) else lame).append(standing)
+    return healthy, sorted(lame, key=lambda standing: (standing.aside(now), standing.pod))
+
+
+def _most_useful(seen: Observed, healthy: list[Standing], wanted: int) -> list[Standing]:
+    """The `wanted` that are best kept when there are too many: those that serve, on the emptiest pods."""
+    if len(healthy) <= wanted:
+        return healthy
+    serving = set(seen.adapter.status.instances)
+    order = sorted(healthy, key=lambda s: (s.pod not in serving, seen.adapters_on(s.pod), s.pod))
+    return order[:wanted]
+
+
+def _candidate(seen: Observed, pod: PodView) -> Candidate:
+    return Candidate(
+        name=pod.name,
+        adapters=seen.adapters_on(pod.name),
+        max_loras=pod.max_loras,
+        max_cpu_loras=pod.max_cpu_loras,
+        node=pod.node,
+        zone=pod.zone,
+    )
+
+
+def _wake(
+    matching: Sequence[PodView], standings: Mapping[str, Standing], names: set[str], now: float, settings: Settings
+) -> float:
+    """The first moment at which a pod that is not selected becomes a candidate by time alone."""
+    moments = []
+    for pod in matching:
+        if pod.name in names and pod.name not in standings:
+            continue
+        standing = standings.get(pod.name)
+        if standing is not None and standing.aside(now):
+            moments.append(standing.aside_until)
+        elif pod.name not in names and pod.ready and not pod.terminating:
+            moments.append(pod.changed + settings.stable_for)
+        elif pod.name in names and not pod.ready and settings.unready_grace:
+            moments.append(pod.changed + settings.unready_grace)
+    return min((moment for moment in moments if moment > now), default=0.0)

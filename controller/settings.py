@@ -1,0 +1,41 @@
+"""The operator's settings by the names that users know, with the defaults of the resource's design."""
+
+from dataclasses import dataclass, field
+
+from controller.backoff import Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """Leader election, in seconds; the defaults are those of client-go's own users (15, 10, 2)."""
+
+    duration: float = 15.0
+    renew: float = 10.0
+    """Give up leading when this long no renewal succeeded."""
+    retry: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All times in seconds."""
+
+    policy: str = "default"
+    """For adapters whose `schedulerName` is `default`."""
+    backoff: Backoff = field(default_factory=Backoff)
+    stable_for: float = 5.0
+    """How long a pod must have been Ready before a new load (seed document, "Stability requirements")."""
+    unready_grace: float = 0.0
+    """How long a replica on an unready pod is kept before another pod takes its place."""
+    aside_for: float = 300.0
+    """How long a pod is left aside for an adapter after its last retry, and a final error is taken as such."""
+    workers: int = 16
+    loads_per_pod: int = 2
+    """Loads and unloads under way on one engine."""
+    audit_interval: float = 60.0
+    list_timeout: float = 30.0
+    load_timeout: float = 300.0
+    elect: bool = False
+    """Whether to act only as the holder of a Lease."""
+    lease: LeaseSettings = field(default_factory=LeaseSettings)
+    namespace: str = "default"
+    """Where the Lease is."""

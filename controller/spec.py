@@ -1,0 +1,85 @@
+"""What a ModelAdapter's spec means: what to send to an engine, and what stands in the way.
+
+Pure. The plain way to an engine (no sidecar) is the only one here: the engine itself fetches what it is told to,
+so a source that needs credentials or a client of its own is refused with a word on what to change.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+
+from controller.resources import ModelAdapterSpec
+
+_HUGGING_FACE = ("huggingface://", "hf://")
+_NEEDS_SIDECAR = ("s3://", "gs://", "gcs://", "tos://")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class SpecProblem:
+    """Why a spec cannot be served, as a condition shows it."""
+
+    reason: str
+    message: str
+
+
+@lru_cache(maxsize=65536)
+def lora_path(artifact_url: str) -> str:
+    """What `lora_path` is for this URL: `huggingface://org/name` is sent as `org/name`, the rest as it is."""
+    for scheme in _HUGGING_FACE:
+        if artifact_url.startswith(scheme):
+            return artifact_url[len(scheme) :]
+    return artifact_url
+
+
+@lru_cache(maxsize=65536)
+def artifact_of(path: str) -> str:
+    """Short hash of a `lora_path`; `root` in an engine's list of models is such a path, so both compare."""
+    return sha256(path.encode()).hexdigest()[:12]
+
+
+def load_timeout(spec: ModelAdapterSpec, default: float) -> float:
+    """Seconds that a load may take: `additionalConfig.timeout` (`90`, `120s`, `1m30s`), else `default`."""
+    text = spec.additional_config.get("timeout", "").strip()
+    if not text:
+        return default
+    seconds = _seconds(text)
+    return default if seconds is None or seconds <= 0 else seconds
+
+
+def problem_of(spec: ModelAdapterSpec, policies: frozenset[str]) -> SpecProblem | None:
+    """What keeps the adapter from being placed at all, if anything."""
+    if spec.scheduler_name not in policies:
+        known = ", ".join(sorted(policies))
+        return SpecProblem("UnknownScheduler", f"schedulerName {spec.scheduler_name!r} is unknown; known are {known}")
+    for scheme in _NEEDS_SIDECAR:
+        if spec.artifact_url.startswith(scheme):
+            return SpecProblem(
+                "UnsupportedArtifact",
+                f"{scheme} is fetched by the runtime sidecar; without it use huggingface://, http(s):// or an "
+                "absolute path that the engine can read",
+            )
+    if spec.credentials_secret_ref is not None and spec.credentials_secret_ref.name:
+        return SpecProblem(
+            "UnsupportedArtifact",
+            "credentialsSecretRef needs the runtime sidecar; without it the artifact has to be public",
+        )
+    timeout = spec.additional_config.get("timeout", "").strip()
+    if timeout and not _seconds(timeout):
+        return SpecProblem(
+            "InvalidTimeout", f"additionalConfig.timeout {timeout!r} is no duration; write seconds or 120s, 2m"
+        )
+    return None
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)

@@ -1,0 +1,166 @@
+"""How one pod stands towards one adapter: what its engine holds, and when it may be tried again. Pure.
+
+What is remembered on the object counts more than what this process has seen: an announced attempt is an attempt,
+sent or not. What this process has seen only makes the answer more exact (when an attempt ended, and how).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from controller.annotations import Attempt, Placement
+from controller.observed import Observed, Outcome, PodView
+from controller.settings import Settings
+from controller.spec import artifact_of, lora_path
+
+SEND_WITHIN = 1.0
+"""Seconds from an announcement in which its request is sent; later ones are announced anew.
+
+So the start of an attempt is known to a restarted controller within this much, and waits can be kept across it."""
+
+_NOW = 1e-6
+"""Seconds: what is due within this is due. Annotations keep microseconds."""
+
+
+class Holding(Enum):
+    """What a pod's engine has under the adapter's name."""
+
+    GONE = "gone"
+    """The pod, or the incarnation that was loaded, is no more."""
+    UNKNOWN = "unknown"
+    """Not asked since this controller started, or the last answer leaves it open."""
+    ABSENT = "absent"
+    WANTED = "wanted"
+    """The artifact that the spec names."""
+    OTHER = "other"
+    """Another artifact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One pod, one adapter, now."""
+
+    pod: str
+    view: PodView | None
+    holding: Holding
+    placement: Placement | None
+    attempt: Attempt | None
+    """The attempt announced last in the running series; None if none counts any more."""
+    outcome: Outcome | None
+    busy: str
+    """Verb of the request under way, or empty."""
+    next_try: float
+    """When a load may be sent, seconds since 1970; 0 if at once."""
+    aside_until: float
+    """The pod is left aside for this adapter until then; 0 if it is not."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether requests make sense: the pod is there and not on its way out."""
+        return self.view is not None and not self.view.terminating
+
+    def aside(self, now: float) -> bool:
+        return self.aside_until > now + _NOW
+
+    def due(self, now: float) -> bool:
+        return self.next_try <= now + _NOW
+
+
+def standing(seen: Observed, pod: str, now: float, settings: Settings) -> Standing:
+    """How `pod` stands towards the adapter that was observed."""
+    view = seen.pods.get(pod)
+    placement = seen.remembered.placements.get(pod)
+    outcome = seen.outcomes.get(pod)
+    if view is None or (outcome is not None and not _still_matters(seen, view, outcome)):
+        outcome = None
+    holding = _holding(seen, view, placement, outcome)
+    attempt = seen.remembered.attempt(pod)
+    last = _end(attempt, outcome)
+    if attempt is not None and not _counts(seen, view, placement, attempt, last, now, settings):
+        attempt = None
+    next_try, aside_until = _when(seen, pod, attempt, outcome, last, settings)
+    return Standing(
+        pod=pod,
+        view=view,
+        holding=holding,
+        placement=placement,
+        attempt=attempt,
+        outcome=outcome,
+        busy=seen.busy.get(pod, ""),
+        next_try=next_try,
+        aside_until=aside_until,
+    )
+
+
+def _still_matters(seen: Observed, view: PodView, outcome: Outcome) -> bool:
+    """An outcome is void for another incarnation; a final error also once the spec has changed."""
+    if outcome.engine != view.engine:
+        return False
+    final = outcome.error is not None and not outcome.error.retriable
+    return not final or outcome.generation == seen.adapter.metadata.generation
+
+
+def _holding(seen: Observed, view: PodView | None, placement: Placement | None, outcome: Outcome | None) -> Holding:
+    if view is None or (placement is not None and (placement.uid != view.uid or placement.engine != view.engine)):
+        return Holding.GONE
+    inventory = seen.inventory(view)
+    if inventory is None:
+        if outcome is None or outcome.error is not None or placement is None:
+            return Holding.UNKNOWN
+        wanted = placement.artifact == artifact_of(lora_path(seen.adapter.spec.artifact_url))
+        if outcome.verb == "load" and wanted:
+            return Holding.WANTED
+        return Holding.ABSENT if outcome.verb == "unload" else Holding.UNKNOWN
+    root = inventory.models.get(seen.adapter.metadata.name)
+    if root is None:
+        return Holding.ABSENT
+    wanted = root == lora_path(seen.adapter.spec.artifact_url)
+    return Holding.WANTED if wanted else Holding.OTHER
+
+
+def _end(attempt: Attempt | None, outcome: Outcome | None) -> float:
+    """When the attempt ended: seen, or (after a restart) as late as it can have been sent."""
+    if attempt is None:
+        return 0.0
+    if outcome is not None and outcome.verb == "load" and outcome.at >= attempt.announced - _NOW:
+        return outcome.at
+    return attempt.announced + SEND_WITHIN
+
+
+def _counts(
+    seen: Observed,
+    view: PodView | None,
+    placement: Placement | None,
+    attempt: Attempt,
+    ended: float,
+    now: float,
+    settings: Settings,
+) -> bool:
+    """Whether an announced attempt still belongs to a series that the next one continues."""
+    if view is None or placement is None or placement.uid != view.uid or placement.engine != view.engine:
+        return False
+    if placement.artifact != artifact_of(lora_path(seen.adapter.spec.artifact_url)):
+        return False
+    if view.ready and view.changed > attempt.announced:
+        return False
+    return now < ended + settings.aside_for - _NOW or not settings.backoff.exhausted(attempt.retries + 1)
+
+
+def _when(
+    seen: Observed, pod: str, attempt: Attempt | None, outcome: Outcome | None, ended: float, settings: Settings
+) -> tuple[float, float]:
+    """(when a load may be sent, until when the pod is aside)."""
+    failed = outcome.error if outcome is not None and outcome.verb == "load" else None
+    final_until = 0.0
+    if failed is not None and not failed.retriable and outcome is not None:
+        final_until = outcome.at + settings.aside_for
+    if attempt is None:
+        return final_until, final_until
+    failures = attempt.retries + 1
+    if settings.backoff.exhausted(failures):
+        aside = max(ended + settings.aside_for, final_until)
+        return aside, aside
+    salt = f"{seen.adapter.metadata.uid}/{pod}"
+    wait = settings.backoff.wait(failures, salt=salt)
+    if failed is not None:
+        wait = max(wait, failed.retry_after)
+    return max(ended + wait, final_until), final_until

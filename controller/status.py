@@ -1,0 +1,130 @@
+"""Phases and conditions: what `status` says about what was observed and decided. Pure.
+
+One place builds a condition. `lastTransitionTime` moves only when a condition's status does, as the API
+conventions of Kubernetes want it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from controller.resources import Condition, ModelAdapter, ModelAdapterStatus
+
+Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
+
+ORDER: tuple[Phase, ...] = ("Pending", "Scheduled", "Loading", "Bound", "Running")
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a status is made from."""
+
+    phase: Phase
+    selected: Sequence[str] = ()
+    instances: Sequence[str] = ()
+    desired: int = 0
+    candidates: int = 0
+    reason: str = ""
+    """Why it is not (fully) served, CamelCase; empty if nothing is wrong."""
+    message: str = ""
+
+
+def status_of(adapter: ModelAdapter, situation: Situation, now: float) -> ModelAdapterStatus:
+    """The status to write; equal to the present one if nothing has changed."""
+    present = adapter.status
+    moment = datetime.fromtimestamp(int(now), UTC)
+    conditions = list(present.conditions)
+    for new in _conditions(adapter, situation):
+        _put(conditions, new, moment, adapter.metadata.generation)
+    status = ModelAdapterStatus(
+        phase=situation.phase,
+        conditions=tuple(conditions),
+        instances=tuple(situation.instances),
+        candidates=situation.candidates,
+        desired_replicas=situation.desired,
+        ready_replicas=len(situation.instances),
+    )
+    # The number of candidates alone is no news: with a thousand adapters each flap of a pod would be a thousand writes.
+    alike = msgspec.structs.replace(status, candidates=present.candidates)
+    return present if alike == present else status
+
+
+def patch(before: ModelAdapterStatus, after: ModelAdapterStatus) -> dict[str, Any]:
+    """The merge patch for the status subresource."""
+    old, new = _full(before), _full(after)
+    return {"status": {key: new[key] for key in new if new[key] != old[key] or not before.phase}}
+
+
+def _full(status: ModelAdapterStatus) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.to_builtins(status)
+    return {
+        "phase": "",
+        "conditions": [],
+        "instances": [],
+        "candidates": 0,
+        "desiredReplicas": 0,
+        "readyReplicas": 0,
+    } | body
+
+
+def _conditions(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
+    key, phase = adapter.key, situation.phase
+    serving = phase == "Running"
+    if not any(condition.type == "Initialized" for condition in adapter.status.conditions):
+        yield _condition("Initialized", "Unknown", "ModelAdapterPending", "Starting reconciliation")
+    if phase == "Pending":
+        if adapter.status.phase:
+            reason, message = situation.reason or "NoPodSelected", situation.message or "no pod is selected"
+            yield _condition("Scheduled", "False", reason, message)
+            yield from _not_ready(adapter, reason, message)
+        return
+    if situation.selected:
+        pods = " ".join(situation.selected)
+        yield _condition(
+            "Scheduled",
+            "True",
+            "Scheduled",
+            f"ModelAdapter {key} has selected {len(situation.selected)} pods for scheduling: [{pods}]",
+        )
+    if phase in ("Loading", "Failed"):
+        reason = situation.reason or "Loading"
+        message = situation.message or "requests to engines are under way"
+        yield _condition("Loaded", "Unknown" if phase == "Loading" else "False", reason, message)
+        yield from _not_ready(adapter, reason, message)
+    if phase in ("Bound", "Running"):
+        yield _condition("Loaded", "True", "Loaded", f"loaded on {len(situation.instances)} pods")
+        yield _condition("Bound", "True", "Bound", "loaded and published" if serving else "being published")
+    if serving:
+        yield _condition("Ready", "True", "ModelAdapterAvailable", f"ModelAdapter {key} is ready")
+        have, want = len(situation.instances), situation.desired
+        if have >= want:
+            yield _condition("FullyReplicated", "True", "FullyReplicated", f"{have} of {want} replicas serve")
+        else:
+            why = situation.reason or "Progressing"
+            detail = f": {situation.message}" if situation.message else ""
+            yield _condition("FullyReplicated", "False", why, f"{have} of {want} replicas serve{detail}")
+
+
+def _not_ready(adapter: ModelAdapter, reason: str, message: str) -> Iterable[Condition]:
+    """`Ready` False, and what else was claimed before is taken back."""
+    known = {condition.type for condition in adapter.status.conditions}
+    yield _condition("Ready", "False", reason, message)
+    for kind in ("Bound", "FullyReplicated"):
+        if kind in known:
+            yield _condition(kind, "False", reason, message)
+
+
+def _condition(kind: str, status: str, reason: str, message: str) -> Condition:
+    return Condition(type=kind, status=status, reason=reason, message=message)
+
+
+def _put(conditions: list[Condition], new: Condition, moment: datetime, generation: int) -> None:
+    for index, old in enumerate(conditions):
+        if old.type == new.type:
+            since = old.last_transition_time if old.status == new.status else moment
+            conditions[index] = msgspec.structs.replace(new, last_transition_time=since, observed_generation=generation)
+            return
+    conditions.append(msgspec.structs.replace(new, last_transition_time=moment, observed_generation=generation))
