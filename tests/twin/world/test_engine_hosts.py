@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from fake_vllm.engine import EngineClosed, EngineFault
 from twin import loop
@@ -62,6 +64,9 @@ def test_the_rank_that_an_adapter_states_is_the_rank_that_the_engine_finds(scene
             "additionalConfig": {"rank": "64"},
         },
     }
+
+    manifest = files("controller").joinpath("deploy/crd.yaml").read_text()
+    scene.store.register_crd(YAML(typ="safe", pure=True).load(manifest))
 
     async def story() -> None:
         scene.store.create("modeladapters.model.aibrix.ai", adapter, namespace="default")
