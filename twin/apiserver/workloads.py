@@ -69,8 +69,7 @@ def pod_spec(spec: Object, field: str, errors: list[FieldError]) -> Object:
     if not containers:
         errors.append(required(f"{field}.containers"))
     filled = {**_POD_DEFAULTS, "securityContext": {}, **spec}
-    if "serviceAccountName" in spec:
-        filled["serviceAccount"] = spec["serviceAccountName"]
+    filled["serviceAccount"] = filled["serviceAccountName"]
     for name in ("containers", "initContainers"):
         if spec.get(name):
             filled[name] = [_container(each, f"{field}.{name}[{at}]", errors) for at, each in enumerate(spec[name])]

@@ -1,0 +1,252 @@
+"""Virtual time: asyncio on a SimPy environment.
+
+`VirtualLoop.time()` is `env.now`. Where an ordinary loop waits in `select()`, this one steps SimPy until a callback
+is ready or the next timer is due, so code that waits with asyncio alone runs unchanged, in as long as its work takes.
+At one instant SimPy's events come first, then asyncio's timers, each in the order in which they were scheduled;
+callbacks that are ready run before time moves.
+
+A simulation has no sockets, threads or wall clock. Asking for one is a `VirtualTimeError` that says what to do
+instead. When nothing is left to happen and somebody still waits, that is a `Deadlock`, and it says who.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, NoReturn, TypeVar, cast
+
+import simpy
+
+T = TypeVar("T")
+
+_CANCELLED_KEPT = 1000
+"""Cancelled timers that may pile up before the heap is cleared of them."""
+
+
+class VirtualTimeError(RuntimeError):
+    """Something was asked of the virtual loop that only a real one has, or tasks were left behind."""
+
+
+class Deadlock(VirtualTimeError):
+    """Nothing is left to happen, and somebody still waits."""
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """One thread, no sockets, and time as SimPy tells it."""
+
+    # Of BaseEventLoop, private and the same in Python 3.11 to 3.14: the hook and the queues this loop lives by.
+    _ready: deque[Any]
+    _scheduled: list[Any]
+    _stopping: bool
+    _timer_cancelled_count: int
+    _check_closed: Callable[[], None]
+
+    def __init__(self, env: simpy.Environment) -> None:
+        super().__init__()
+        self.env = env
+        self._timer_count = 0
+        self._clock_resolution = 0.0
+        self.slow_callback_duration = float("inf")  # in debug mode: a virtual callback takes no time
+
+    def time(self) -> float:
+        """Simulated seconds since the environment began."""
+        return float(self.env.now)
+
+    def _run_once(self) -> None:
+        """One turn: move time if nothing is ready, then run what is (the hook of BaseEventLoop.run_forever)."""
+        ready = self._ready
+        if not ready and not self._stopping:
+            self._advance()
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _advance(self) -> None:
+        """Steps SimPy and fires timers until a callback is ready."""
+        env, ready, timers = self.env, self._ready, self._scheduled
+        if self._timer_cancelled_count > _CANCELLED_KEPT:
+            self._drop_cancelled()
+        while not ready:
+            while timers and timers[0]._cancelled:
+                heapq.heappop(timers)._scheduled = False
+                self._timer_cancelled_count -= 1
+            event_at = env.peek()
+            if timers:
+                due = timers[0]._when
+                if event_at <= due:
+                    env.step()
+                    continue
+                if due > env.now:
+                    env._now = due
+                while timers and timers[0]._when <= due:
+                    handle = heapq.heappop(timers)
+                    handle._scheduled = False
+                    if handle._cancelled:
+                        self._timer_cancelled_count -= 1
+                    else:
+                        ready.append(handle)
+            elif event_at == float("inf"):
+                self._deadlocked()
+            else:
+                env.step()
+
+    def _drop_cancelled(self) -> None:
+        kept = [handle for handle in self._scheduled if not handle._cancelled]
+        for handle in self._scheduled:
+            if handle._cancelled:
+                handle._scheduled = False
+        heapq.heapify(kept)
+        self._scheduled[:] = kept
+        self._timer_cancelled_count = 0
+
+    def _deadlocked(self) -> NoReturn:
+        waiting = sorted(asyncio.all_tasks(self), key=lambda task: task.get_name())
+        raise Deadlock(
+            f"nothing is left to happen at t={self.time():g} s and {len(waiting)} still wait:\n" + _described(waiting)
+        )
+
+    # -- timers need an order among equals that does not depend on the heap
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        self._check_closed()
+        handle = _Timer(when, callback, args, self, context)
+        self._timer_count += 1
+        handle.order = self._timer_count
+        heapq.heappush(self._scheduled, handle)
+        handle._scheduled = True
+        return handle
+
+    # -- what a simulation has not
+
+    def _process_events(self, event_list: object) -> None:
+        """There are no file descriptors."""
+
+    def _write_to_self(self) -> None:
+        """There is no other thread to be woken by."""
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
+        return self.call_soon(callback, *args, context=context)
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]  # noqa: ARG002
+        raise VirtualTimeError(
+            f"run_in_executor({getattr(func, '__name__', 'a function')}): there are no threads in virtual time; "
+            "call the function directly if it is quick, or await something that waits on the loop"
+        )
+
+
+def _refused(name: str) -> Callable[..., Any]:
+    def refuse(self: VirtualLoop, *args: object, **kwargs: object) -> NoReturn:  # noqa: ARG001
+        raise VirtualTimeError(
+            f"{name}: there are no sockets in virtual time; give the client a transport of the simulated network "
+            "(twin.world.network), or run it in the served world"
+        )
+
+    refuse.__name__ = name
+    return refuse
+
+
+for _name in (
+    "create_connection", "create_server", "create_datagram_endpoint", "create_unix_connection", "create_unix_server",
+    "start_tls", "sendfile", "connect_accepted_socket", "sock_recv", "sock_recv_into", "sock_recvfrom",
+    "sock_recvfrom_into", "sock_sendall", "sock_sendto", "sock_connect", "sock_accept", "sock_sendfile", "add_reader",
+    "remove_reader", "add_writer", "remove_writer", "getaddrinfo", "getnameinfo", "subprocess_exec",
+    "subprocess_shell", "connect_read_pipe", "connect_write_pipe", "add_signal_handler",
+):  # fmt: skip
+    setattr(VirtualLoop, _name, _refused(_name))
+
+
+class _Timer(asyncio.TimerHandle):
+    """A timer with its place among those of the same time."""
+
+    __slots__ = ("order",)
+    order: int
+    _when: float
+    _scheduled: bool
+
+    def __lt__(self, other: object) -> bool:
+        if isinstance(other, _Timer):
+            if self._when != other._when:
+                return self._when < other._when
+            return self.order < other.order
+        return NotImplemented
+
+
+def run(main: Coroutine[Any, Any, T], env: simpy.Environment | None = None) -> T:
+    """Runs `main` to its end in virtual time and returns what it returns.
+
+    Raises:
+        Deadlock: nothing is left to happen and `main` is not done.
+        VirtualTimeError: `main` is done and left tasks behind; they have been cancelled.
+    """
+    loop = VirtualLoop(simpy.Environment() if env is None else env)
+    asyncio.set_event_loop(loop)
+    task = loop.create_task(main, name="main")
+    try:
+        result = loop.run_until_complete(task)
+        left = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+        if left:
+            raise VirtualTimeError(f"{len(left)} tasks were left behind:\n" + _described(left))
+        return result
+    finally:
+        _close(loop)
+
+
+async def happened(event: simpy.Event) -> Any:
+    """Waits for a SimPy event; returns its value or raises its exception."""
+    if event.processed:
+        if event.ok:
+            return event.value
+        raise cast(BaseException, event.value)
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def settle(done: simpy.Event) -> None:
+        if future.done():
+            return
+        if done.ok:
+            future.set_result(done.value)
+        else:
+            done.defused = True
+            future.set_exception(cast(BaseException, done.value))
+
+    event.callbacks.append(settle)
+    try:
+        return await future
+    finally:
+        if event.callbacks is not None and settle in event.callbacks:
+            event.callbacks.remove(settle)
+
+
+def _close(loop: VirtualLoop) -> None:
+    """Cancels what is left, lets it end, and closes the loop."""
+    try:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _described(tasks: Iterable[asyncio.Task[Any]]) -> str:
+    return "\n".join(f"  {task.get_name()}: {_where(task)}" for task in tasks)
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    """The innermost line at which a task waits."""
+    coroutine: Any = task.get_coro()
+    name = getattr(coroutine, "__qualname__", repr(coroutine))
+    frame = None
+    while coroutine is not None:
+        inner = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "ag_frame", None)
+        if inner is not None:
+            frame = inner
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "ag_await", None)
+    if frame is None:
+        return name
+    return f"{name} waits in {frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
