@@ -67,7 +67,7 @@ def merged(
     for other, owned in owners.items():
         owners[other] = Ownership(owned.fields - (changed & mine), owned.time)
     dropped = _unowned(before - mine, owners)
-    for path in sorted(dropped, key=lambda path: (-len(path), path)):
+    for path in sorted(dropped, key=lambda path: (len(path), path)):  # a whole element before the fields in it
         desired = _remove(desired, path, kind.shape)
     owners[owner] = Ownership(mine, now)
     return _with_precondition(desired, body), write(owners)

@@ -46,12 +46,12 @@ _DROPPED_IF_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences")
 def check_identity(kind: ResourceType, obj: Object) -> None:
     """Refuse an object that says it is of another kind than the one it was sent to, or is none at all."""
     if not isinstance(obj, dict) or not isinstance(obj.get("metadata") or {}, dict):
-        raise bad_request(f"{kind.kind} in version {kind.version!r} cannot be handled: it is no object with metadata")
+        raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled: it is no object with metadata')
     for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
         found = obj.get(field, wanted)
         if found != wanted:
             raise bad_request(
-                f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}: the object's {field} is "
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: the object\'s {field} is '
                 f"{found!r}, but {kind.resource} takes {wanted!r}"
             )
 
@@ -122,7 +122,7 @@ def _admitted(kind: ResourceType, new: Object, old: Object | None, errors: list[
         kind.types(new, old, ROOT, mistyped)
         if mistyped:
             raise bad_request(
-                f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}: {mistyped[0]}"
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {mistyped[0]}'
             )
     return kind.admit(new, old, errors)
 
