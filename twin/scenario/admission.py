@@ -32,13 +32,19 @@ ACCEPTED: dict[str, tuple[str, str]] = {
 """Kinds that the simulated cluster takes from manifests: their apiVersion, and their resource in the store."""
 
 
+def definition() -> dict[str, Any]:
+    """The CustomResourceDefinition of ModelAdapters, as the operator ships it."""
+    manifest = (files("controller") / "deploy/crd.yaml").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(manifest)
+    return loaded
+
+
 class Admission:
     """An empty API server that is asked about objects and keeps none."""
 
     def __init__(self, namespaces: Iterable[str]) -> None:
         self._store = Store(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), suffix=lambda: "xxxxx")
-        manifest = (files("controller") / "deploy/crd.yaml").read_text(encoding="utf-8")
-        self._store.register_crd(YAML(typ="safe", pure=True).load(manifest))
+        self._store.register_crd(definition())
         for name in dict.fromkeys(namespaces):
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             try:

@@ -84,6 +84,10 @@ class World:
         """Pods of a Deployment (`namespace/name`), old and new, those that are terminating too."""
         return self._deployments.pods_of(deployment)
 
+    def workload_of(self, pod: Object) -> str:
+        """Name of the Deployment that a pod object belongs to; empty if none."""
+        return self._deployments.of_pod(pod) or ""
+
     def living_pods(self) -> list[str]:
         """All pods that are neither finished nor terminating, sorted."""
         pods = self._store.list("pods").items

@@ -1,0 +1,170 @@
+"""The controller's replicas as processes that start, crash and come back.
+
+A crash is what it is on a cluster: whatever the replica has in flight never reaches anybody's ears again, its tasks
+are gone, and the process that comes back remembers nothing. Engines and API server go on with what they were given.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import simpy
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from controller.operator import Operator
+from controller.settings import Settings
+from fake_vllm.latency import Latency
+from twin.apiserver import Store
+from twin.record import ControllerLine, LogLine
+from twin.recorder import Recorder
+from twin.streams import Streams
+from twin.world.cluster import ApiFaults, StoreCluster
+from twin.world.network import Network
+from twin.world.world import EPOCH
+
+OnWrite = Callable[["Replica", Literal["before", "after"]], None]
+"""Hears of each write of a replica, just before it is sent and when it is stored but not yet answered."""
+
+
+class SimulatedClock:
+    """Wall time in the twin."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self._env = env
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self._env.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a replica is put into."""
+
+    env: simpy.Environment
+    store: Store
+    network: Network
+    streams: Streams
+    recorder: Recorder
+    settings: Settings
+    api_latency: Latency
+    api_faults: ApiFaults
+
+
+class Replica:
+    """One replica, in one incarnation after the other."""
+
+    def __init__(self, around: Surroundings, number: int) -> None:
+        self.name = f"lora-controller-{number}"
+        self.leading = False
+        self.writes = 0
+        """Writes sent since the run began, in all incarnations."""
+        self.watchers: list[OnWrite] = []
+        self._around = around
+        self._clock = SimulatedClock(around.env)
+        self._incarnation = 0
+        self._task: asyncio.Task[None] | None = None
+        self._severed: list[Callable[[], None]] = []
+        self._failure: BaseException | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self._task is not None
+
+    def start(self) -> None:
+        """Starts a process with an empty memory."""
+        around = self._around
+        self._incarnation += 1
+        stream = f"controller/{self.name}/{self._incarnation}"
+        cluster = StoreCluster(
+            around.store,
+            self.name,
+            around.recorder,
+            around.api_latency,
+            around.streams.get(f"{stream}/api-latency"),
+            around.api_faults,
+        )
+        cluster.on_write = self._wrote
+        transport = around.network.transport(self.name)
+        self._severed = [cluster.sever, transport.sever]
+        operator = Operator(
+            cluster,
+            transport,
+            self._clock,
+            around.streams.python(f"{stream}/policy"),
+            around.settings,
+            identity=self.name,
+            log=self._log(),
+            observer=self._observe,
+        )
+        self._emit("started")
+        self._task = asyncio.get_running_loop().create_task(operator.run(), name=self.name)
+        self._task.add_done_callback(self._ended)
+
+    def crash(self) -> None:
+        """The process dies at this instant."""
+        if self._task is None:
+            return
+        for sever in self._severed:
+            sever()
+        task, self._task = self._task, None
+        self.leading = False
+        self._emit("crashed")
+        task.cancel()
+
+    async def stop(self) -> None:
+        """Ends the process at the end of a run. Raises what made it fail, if anything has."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self.check()
+
+    def check(self) -> None:
+        """Raises what made the operator fail: a fault of its code, not of the simulated world."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+
+    def _wrote(self, _: int, moment: Literal["before", "after"]) -> None:
+        if moment == "before":
+            self.writes += 1
+        for watcher in list(self.watchers):
+            watcher(self, moment)
+
+    def _observe(self, name: str) -> None:
+        match name:
+            case "leading":
+                self.leading = True
+                self._emit("leading")
+            case "lost":
+                if self._task is not None:
+                    self.leading = False
+                    self._emit("lost")
+            case _:
+                self._around.recorder.count(name)
+
+    def _emit(self, event: Literal["started", "leading", "lost", "crashed"]) -> None:
+        self._around.recorder.emit(ControllerLine(t=self._around.env.now, by=self.name, event=event))
+
+    def _log(self) -> FilteringBoundLogger:
+        def record(_: object, level: str, fields: Any) -> Any:
+            text = " ".join([str(fields.pop("event")), *(f"{key}={value}" for key, value in sorted(fields.items()))])
+            self._around.recorder.emit(LogLine(t=self._around.env.now, by=self.name, level=level, text=text))
+            raise structlog.DropEvent
+
+        wrapper = structlog.make_filtering_bound_logger(logging.WARNING)
+        log: FilteringBoundLogger = structlog.wrap_logger(None, processors=[record], wrapper_class=wrapper)
+        return log
+
+
+def leader(replicas: Sequence[Replica]) -> Replica | None:
+    """The replica that acts, else the first that lives."""
+    living = [replica for replica in replicas if replica.alive]
+    return next((replica for replica in living if replica.leading), living[0] if living else None)

@@ -1,0 +1,277 @@
+"""Builds a world, puts the operator into it, and lets time run: the page to start reading at.
+
+`simulate` takes a scenario and returns the record of what happened, and nothing else: whether that was good is for
+`oracles.py` and `measures.py` to say.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+import simpy
+
+from controller.backoff import Backoff
+from controller.settings import LeaseSettings, Settings
+from fake_vllm.latency import Constant
+from twin import faults
+from twin.apiserver import ApiError, Store
+from twin.loop import run
+from twin.record import EngineLine, Line, Run
+from twin.recorder import Recorder
+from twin.replicas import Replica, Surroundings
+from twin.scenario import Scenario
+from twin.scenario.admission import ACCEPTED, definition
+from twin.streams import Streams
+from twin.world.artifacts import ArtifactSettings
+from twin.world.cluster import ApiFaults
+from twin.world.engines import EngineHost, EngineSettings
+from twin.world.network import Network
+from twin.world.nodes import NodeSpec
+from twin.world.world import EPOCH, World, WorldSettings
+
+Progress = Callable[[float], None]
+"""Told how many simulated seconds are done."""
+
+_STEPS = 200
+"""How often progress is told in a run."""
+_NOTICE = 2.0
+"""Seconds that an honest controller may take to notice what the API server shows, latency aside (the contract)."""
+_NETWORK = Constant(0.001)
+"""Seconds from controller to engine and back, within one cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What happened."""
+
+    lines: Sequence[Line]
+    """The record; the first line is a `Run`."""
+    partial: bool = False
+    """Whether it was interrupted."""
+
+
+def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
+    """Runs a scenario from t = 0 to its end. Interrupted (Ctrl-C), it returns what was done so far."""
+    simulation = Simulation(scenario)
+    try:
+        run(simulation.main(progress), simulation.env)
+        partial = False
+    except KeyboardInterrupt:
+        partial = True
+    simulation.recorder.close()
+    return Result(simulation.recorder.lines, partial)
+
+
+class Simulation:
+    """One run: everything in it, wired."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.env = simpy.Environment()
+        self.streams = Streams(scenario.seed)
+        self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets)
+        self.recorder.emit(_run_line(scenario))
+        self.store = Store(self._now, self._suffix)
+        self.world = World(self.env, self.store, self.streams, _world_settings(scenario), self._engine_changed)
+        self.recorder.watch_store(self.store, self.world.workload_of)
+        self.api_faults = ApiFaults()
+        self.network = Network(self.env, self.world.hosts.get, self.streams, self.recorder, _NETWORK)
+        around = Surroundings(
+            env=self.env,
+            store=self.store,
+            network=self.network,
+            streams=self.streams,
+            recorder=self.recorder,
+            settings=_settings(scenario),
+            api_latency=scenario.cluster.api.latency,
+            api_faults=self.api_faults,
+        )
+        self.replicas = [Replica(around, number) for number in range(scenario.controller.replicas)]
+
+    async def main(self, progress: Progress | None) -> None:
+        """From the first manifest to the end."""
+        self.world.start()
+        self._apply_manifests()
+        self._plan_visits()
+        for replica in self.replicas:
+            replica.start()
+        stage = faults.Stage(
+            env=self.env,
+            store=self.store,
+            world=self.world,
+            streams=self.streams,
+            recorder=self.recorder,
+            api_faults=self.api_faults,
+            replicas=self.replicas,
+            restart=self._restart,
+            duration=self.scenario.duration,
+        )
+        faults.begin(self.scenario.faults, stage)
+        try:
+            await self._until_end(progress)
+        finally:
+            for replica in self.replicas:
+                await replica.stop()
+            await self._power_off()
+
+    async def _until_end(self, progress: Progress | None) -> None:
+        duration = self.scenario.duration
+        steps = _STEPS if progress is not None else 1
+        for step in range(1, steps + 1):
+            await asyncio.sleep(duration * step / steps - self.env.now)
+            for replica in self.replicas:
+                replica.check()
+            if progress is not None:
+                progress(float(self.env.now))
+
+    async def _power_off(self) -> None:
+        """Ends what engines still have under way; that is no part of what happened."""
+        for host in self.world.hosts.values():
+            if host.engine is not None:
+                host.engine.close()
+        pending = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    def _apply_manifests(self) -> None:
+        self.store.register_crd(definition())
+        namespaces = {item["metadata"].get("namespace", "") for item in self.scenario.objects}
+        namespaces |= {template.namespace for template in self.scenario.adapters}
+        given = {item["metadata"]["name"] for item in self.scenario.objects if item["kind"] == "Namespace"}
+        for name in sorted(namespaces - given - {"", "default"}):
+            self.store.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        order = {"Namespace": 0, "Secret": 1, "ConfigMap": 1}
+        for item in sorted(self.scenario.objects, key=lambda item: order.get(item["kind"], 2)):
+            self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
+
+    def _plan_visits(self) -> None:
+        for number, template in enumerate(self.scenario.adapters):
+            visits = template.visits(self.streams.get(f"adapters/{number}"))
+            for index, (arrives, leaves) in enumerate(visits):
+                if arrives <= self.scenario.duration:
+                    self.env.process(self._visit(template.manifest(index), arrives, leaves))
+
+    def _visit(self, manifest: dict[str, Any], arrives: float, leaves: float | None) -> Any:
+        """An adapter is created, and perhaps deleted again."""
+        yield self.env.timeout(arrives)
+        resource, meta = ACCEPTED["ModelAdapter"][1], manifest["metadata"]
+        self.store.create(resource, manifest, manager="kubectl")
+        if leaves is not None and leaves <= self.scenario.duration:
+            yield self.env.timeout(leaves - self.env.now)
+            try:
+                self.store.delete(resource, meta["namespace"], meta["name"])
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+
+    def _restart(self, replica: Replica, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, replica.start)
+
+    def _engine_changed(self, host: EngineHost, event: Any, adapter: str, root: str) -> None:
+        self.recorder.emit(
+            EngineLine(
+                t=self.env.now, object=host.pod, engine=host.container_id, event=event, adapter=adapter, root=root
+            )
+        )
+
+    def _now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.env.now)
+
+    def _suffix(self) -> str:
+        """Five characters for `generateName`, of the alphabet that Kubernetes takes for it."""
+        alphabet = "bcdfghjklmnpqrstvwxz2456789"
+        return "".join(alphabet[i] for i in self.streams.get("apiserver/names").integers(0, len(alphabet), 5))
+
+
+def _settings(scenario: Scenario) -> Settings:
+    """The operator's settings, from the scenario's section of the same names."""
+    asked = scenario.controller
+    retry, lease = asked.retry, asked.lease
+    return Settings(
+        policy=asked.policy,
+        backoff=Backoff(
+            base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.attempts, jitter=retry.jitter
+        ),
+        stable_for=asked.stable_for,
+        unready_grace=asked.unready_grace,
+        aside_for=asked.aside_for,
+        workers=asked.workers,
+        loads_per_pod=asked.loads_per_pod,
+        audit_interval=asked.audit_interval,
+        list_timeout=asked.list_timeout,
+        load_timeout=asked.load_timeout,
+        elect=asked.replicas > 1,
+        lease=LeaseSettings(duration=lease.duration, renew=lease.renew, retry=lease.retry),
+    )
+
+
+def _world_settings(scenario: Scenario) -> WorldSettings:
+    cluster = scenario.cluster
+    size = cluster.artifacts.size
+    return WorldSettings(
+        nodes=[NodeSpec(node.name, node.gpus, node.zone) for node in scenario.nodes],
+        engines={
+            name: EngineSettings(
+                startup=engine.startup,
+                load=engine.load,
+                unload=engine.unload,
+                lora_budget=None if engine.memory.lora_budget is None else int(engine.memory.lora_budget),
+                version=engine.version,
+            )
+            for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
+            for engine in (cluster.engine(name),)
+        },
+        artifacts=ArtifactSettings(
+            bandwidth=cluster.artifacts.bandwidth,
+            size=int(size.default),
+            per_rank=None if size.per_rank is None else int(size.per_rank),
+        ),
+        pod_start=cluster.pod_start,
+    )
+
+
+def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
+    return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
+
+
+def _run_line(scenario: Scenario) -> Run:
+    asked = scenario.controller
+    return Run(
+        t=0.0,
+        name=scenario.name,
+        seed=scenario.seed,
+        version=version("lora-twin"),
+        duration=scenario.duration,
+        epoch=EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        policy=asked.policy,
+        replicas=asked.replicas,
+        stable_for=asked.stable_for,
+        retry_waits=list(asked.retry.waits()),
+        aside_for=asked.aside_for,
+        audit_interval=asked.audit_interval,
+        notice=_NOTICE + scenario.cluster.api.latency.upper(),
+        loads_per_pod=asked.loads_per_pod,
+        load_timeout=asked.load_timeout,
+        pod_start=max((_pod_start(scenario, item) for item in _workloads(scenario)), default=0.0),
+        unready_grace=asked.unready_grace,
+        notes=list(scenario.notes),
+    )
+
+
+def _pod_start(scenario: Scenario, workload: dict[str, Any]) -> float:
+    """Seconds that a pod of this workload may take from its creation until it is ready and stable."""
+    engine = scenario.cluster.engine(workload["metadata"]["name"])
+    spec = workload["spec"]
+    pod = spec if workload["kind"] == "Pod" else spec["template"]["spec"]
+    probes = [
+        probe.get("initialDelaySeconds", 0) + 2 * probe.get("periodSeconds", 10) * probe.get("successThreshold", 1)
+        for container in pod["containers"]
+        for probe in (container.get("startupProbe"), container.get("readinessProbe"))
+        if probe
+    ]
+    start = scenario.cluster.pod_start.upper() + engine.startup.upper()
+    return float(start + sum(probes) + scenario.controller.stable_for)
