@@ -15,6 +15,7 @@ from twin.apiserver.errors import (
     conflict,
     invalid,
     required,
+    undecodable,
     unprocessable,
     unsupported_patch,
 )
@@ -121,9 +122,7 @@ def _admitted(kind: ResourceType, new: Object, old: Object | None, errors: list[
         mistyped: list[FieldError] = []
         kind.types(new, old, ROOT, mistyped)
         if mistyped:
-            raise bad_request(
-                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {mistyped[0]}'
-            )
+            raise undecodable(kind.kind, kind.version, mistyped)
     return kind.admit(new, old, errors)
 
 

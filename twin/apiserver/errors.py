@@ -163,13 +163,22 @@ def unprocessable(kind: str, group: str, name: str, errors: Sequence[FieldError]
     """422 with all that is wrong with the object, each fault a cause."""
     texts = list(dict.fromkeys(str(error) for error in errors))
     said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    causes = [{"reason": error.reason, "message": error.body, "field": error.field} for error in errors]
     return ApiError(
         422,
         "Invalid",
         f'{_qualified(kind, group)} "{name}" is invalid: {said}',
-        details={**_details(name, group, kind), "causes": causes},
+        details={**_details(name, group, kind), "causes": _causes(errors)},
     )
+
+
+def undecodable(kind: str, version: str, errors: Sequence[FieldError]) -> ApiError:
+    """400: fields of a builtin kind have the wrong type, so that it cannot be read; each is a cause."""
+    message = f'{kind} in version "{version}" cannot be handled as a {kind}: {errors[0]}'
+    return ApiError(400, "BadRequest", message, details={"causes": _causes(errors)})
+
+
+def _causes(errors: Sequence[FieldError]) -> list[Object]:
+    return [{"reason": error.reason, "message": error.body, "field": error.field} for error in errors]
 
 
 def bad_request(message: str) -> ApiError:

@@ -77,7 +77,9 @@ def _rule_error(path: Path, rule: Rule, value: Any, message: str) -> FieldError:
         return field_errors.forbidden_field(field, message)
     if rule.reason == "FieldValueRequired":
         return required(field, message)
-    shown = json_type(value) if isinstance(value, (dict, list)) else value
+    for name in filter(None, rule.field_path.split(".")):  # show what is at fault; a real server says "object"
+        value = value.get(name) if isinstance(value, dict) else None
+    shown = json_type(value) if isinstance(value, (dict, list, type(None))) else value
     return invalid(field, shown, message)
 
 

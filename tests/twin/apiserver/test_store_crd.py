@@ -35,7 +35,8 @@ def test_an_artifact_url_is_refused_and_the_message_says_what_to_use(store: Stor
 
 @pytest.mark.parametrize("name", ["a.b", "1a", "a" * 64])
 def test_a_name_that_no_service_can_have_is_refused(store: Store, an_adapter: Any, name: str) -> None:
-    assert "the adapter's name becomes a Service's name" in refusal(store, an_adapter(name))
+    said = refusal(store, an_adapter(name))
+    assert f"metadata.name: Invalid value: \"{name}\": the adapter's name becomes a Service's name" in said
 
 
 @pytest.mark.parametrize(

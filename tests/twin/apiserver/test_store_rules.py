@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from twin.apiserver import ApiError, Store
@@ -230,3 +231,21 @@ def test_a_namespace_is_labelled_with_its_name(store: Store) -> None:
     assert created["metadata"]["labels"] == {"kubernetes.io/metadata.name": "team"}
     with pytest.raises(ApiError, match="RFC 1123 label"):
         store.create("namespaces", {"metadata": {"name": "a.b"}})
+
+
+@pytest.mark.parametrize(
+    ("resource", "body"),
+    [
+        ("deployments.apps", a_deployment()),
+        ("services", a_service(ports=[{"port": 80}])),
+        ("secrets", {"metadata": {"name": "s", "namespace": "default"}, "stringData": {"key": "value"}}),
+        ("namespaces", {"metadata": {"name": "team"}}),
+        ("nodes", {"metadata": {"name": "n1"}, "spec": {"taints": []}}),
+        ("pods", {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c"}]}}),
+    ],
+)
+def test_putting_back_what_was_read_changes_nothing(store: Store, resource: str, body: dict[str, Any]) -> None:
+    created = store.create(resource, body)
+    read = msgspec.json.decode(msgspec.json.encode(created))
+    assert store.update(resource, read) is created
+    assert store.patch(resource, created["metadata"].get("namespace", ""), created["metadata"]["name"], read) is created
