@@ -319,7 +319,7 @@ class _Draft:
         if tuple(serving) != status.instances or publish is not None:
             if serving:
                 phase = "Running" if status.phase == "Running" else "Bound"
-                actions.append(WriteStatus(self._status(self._situation(phase, serving))))  # type: ignore[arg-type]
+                actions.append(WriteStatus(self._status(self._situation(phase, serving))))
             else:
                 actions.append(WriteStatus(self._status(self._without_instances())))
         if publish is not None:

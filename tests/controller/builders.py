@@ -1,0 +1,101 @@
+"""Builders for what a plan is made from; not a test."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from controller.annotations import ENABLED_LABEL, FINALIZER, Placement, Remembered
+from controller.observed import Inventory, Observed, Outcome, PodView
+from controller.resources import LabelSelector, ModelAdapter, ModelAdapterSpec, ModelAdapterStatus, ObjectMeta
+from controller.spec import artifact_of
+
+NOW = 1_800_000_000.0
+LABELS = {"model": "base", ENABLED_LABEL: "true"}
+
+
+def a_pod(
+    name: str = "pod-a",
+    *,
+    ready_for: float | None = 60,
+    terminating: bool = False,
+    engine: str = "containerd://1",
+    unready_for: float = 1,
+) -> PodView:
+    """A pod that has been ready for so many seconds; None: it is not ready."""
+    return PodView(
+        namespace="default",
+        name=name,
+        uid=f"uid-{name}",
+        labels=LABELS,
+        node="node-0",
+        zone="a",
+        ip="10.0.0.1",
+        port=8000,
+        engine=engine,
+        ready=ready_for is not None,
+        changed=NOW - (unready_for if ready_for is None else ready_for),
+        terminating=terminating,
+        max_loras=4,
+        max_cpu_loras=8,
+    )
+
+
+def an_adapter(
+    *,
+    replicas: int | None = 1,
+    phase: str = "Pending",
+    instances: Sequence[str] = (),
+    deleting: bool = False,
+    finalizer: bool = True,
+    generation: int = 1,
+) -> ModelAdapter:
+    return ModelAdapter(
+        metadata=ObjectMeta(
+            name="sql",
+            namespace="default",
+            uid="uid-sql",
+            resource_version="7",
+            generation=generation,
+            finalizers=(FINALIZER,) if finalizer else (),
+            deletion_timestamp=datetime.fromtimestamp(NOW, UTC) if deleting else None,
+        ),
+        spec=ModelAdapterSpec(
+            pod_selector=LabelSelector(match_labels={"model": "base"}),
+            artifact_url="huggingface://acme/sql",
+            replicas=replicas,
+        ),
+        status=ModelAdapterStatus(phase=phase, instances=tuple(instances)),
+    )
+
+
+def placed(pod: PodView, artifact: str = "acme/sql") -> Placement:
+    return Placement(uid=pod.uid, engine=pod.engine, artifact=artifact_of(artifact))
+
+
+def seen(
+    adapter: ModelAdapter,
+    pods: Sequence[PodView],
+    *,
+    remembered: Remembered | None = None,
+    holding: Mapping[str, Mapping[str, str]] | None = None,
+    busy: Mapping[str, str] | None = None,
+    outcomes: Mapping[str, Outcome] | None = None,
+    adapters_on: Mapping[str, int] | None = None,
+    full: Sequence[str] = (),
+) -> Observed:
+    """What was observed; `holding` is what each pod's engine listed last, by pod name."""
+    lists = holding or {}
+
+    def inventory(pod: PodView) -> Inventory | None:
+        return Inventory(pod.engine, lists[pod.name]) if pod.name in lists else None
+
+    return Observed(
+        adapter=adapter,
+        remembered=remembered or Remembered(),
+        pods={pod.name: pod for pod in pods},
+        matching=sorted(pods, key=lambda pod: pod.name),
+        inventory=inventory,
+        adapters_on=lambda pod: (adapters_on or {}).get(pod, 0),
+        has_slot=lambda pod: pod not in full,
+        busy=busy or {},
+        outcomes=outcomes or {},
+    )
