@@ -19,7 +19,10 @@ _ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
 
 def builtin_kinds() -> list[ResourceType]:
     """The kinds of a fresh server; each call has its own Service addresses to give out."""
-    workload = ScalePaths(selector=("spec", "selector"))
+    return [*_core_kinds(), *_grouped_kinds()]
+
+
+def _core_kinds() -> list[ResourceType]:
     return [
         ResourceType(
             "namespaces",
@@ -68,6 +71,12 @@ def builtin_kinds() -> list[ResourceType]:
             shape=shapes.NODE,
         ),
         ResourceType("events", "Event", short_names=("ev",), shape=shapes.EVENT),
+    ]
+
+
+def _grouped_kinds() -> list[ResourceType]:
+    workload = ScalePaths(selector=("spec", "selector"))
+    return [
         ResourceType("events", "Event", group="events.k8s.io", short_names=("ev",), shape=shapes.EVENT),
         ResourceType(
             "endpointslices",

@@ -8,11 +8,12 @@ Source of wording: `k8s.io/kube-openapi/pkg/validation` and `apiextensions-apise
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from twin.apiserver import errors as field_errors
 from twin.apiserver.cel import Rule
-from twin.apiserver.errors import FieldError, invalid, required, wrong_type
+from twin.apiserver.errors import FieldError, Object, invalid, required, wrong_type
 from twin.apiserver.validations import Path, json_type, tests_of
 
 _ABSENT: Any = object()
@@ -121,17 +122,8 @@ def _scalar(name: str, types: tuple[type, ...], nullable: bool) -> Check:
 
 
 def _object(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
-    properties = {
-        name: (_compile(child, f"{where}.properties[{name}]"), f".{name}", bool(child.get("nullable")))
-        for name, child in schema.get("properties", {}).items()
-    }
-    defaults = {name: child["default"] for name, child in schema.get("properties", {}).items() if "default" in child}
+    fields = _Fields.compile(schema, where)
     needed = tuple(schema.get("required", ()))
-    extra = schema.get("additionalProperties")
-    if properties and extra:
-        raise ValueError(f"{where}: properties and additionalProperties are mutually exclusive")
-    below = _compile(extra, f"{where}.additionalProperties") if isinstance(extra, Mapping) else None
-    keeps = bool(schema.get("x-kubernetes-preserve-unknown-fields")) or extra is True
 
     def check(value: Any, old: Any, path: Path, errors: list[FieldError]) -> Any:
         if value is old:
@@ -140,43 +132,77 @@ def _object(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
             if not (value is None and nullable):
                 errors.append(wrong_type(path.text, json_type(value), "object"))
             return value
-        before = old if type(old) is dict else {}
-        changed: dict[str, Any] | None = None
-        dropped: list[str] = []
+        value = fields.pruned(value, old if type(old) is dict else {}, path, errors)
+        value = fields.completed(value, path, errors)
+        for name in needed:
+            if name not in value:
+                errors.append(required(Path(path, f".{name}").text))
+        return value
+
+    return check
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """The fields of an object: those that the schema names, and what it says of others."""
+
+    named: Mapping[str, tuple[Check, str, bool]]
+    """Check, step of the path, and whether null gives way to a default."""
+    defaults: Mapping[str, Any]
+    others: Check | None
+    keeps_others: bool
+
+    @classmethod
+    def compile(cls, schema: Mapping[str, Any], where: str) -> "_Fields":
+        properties, extra = schema.get("properties", {}), schema.get("additionalProperties")
+        if properties and extra:
+            raise ValueError(f"{where}: properties and additionalProperties are mutually exclusive")
+        named = {
+            name: (
+                _compile(child, f"{where}.properties[{name}]"),
+                f".{name}",
+                "default" in child and not child.get("nullable"),
+            )
+            for name, child in properties.items()
+        }
+        defaults = {name: child["default"] for name, child in properties.items() if "default" in child}
+        others = _compile(extra, f"{where}.additionalProperties") if isinstance(extra, Mapping) else None
+        keeps = bool(schema.get("x-kubernetes-preserve-unknown-fields")) or extra is True
+        return cls(named, defaults, others, keeps)
+
+    def pruned(self, value: Object, before: Object, path: Path, errors: list[FieldError]) -> Object:
+        """`value` with its fields checked, less those that the schema does not know."""
+        changed: Object | None = None
         for name, item in value.items():
             was = before.get(name, _ABSENT)
-            known = properties.get(name)
+            known = self.named.get(name)
             if known is not None:
                 if item is was:
                     continue
-                if item is None and not known[2] and name in defaults:
-                    dropped.append(name)
-                    continue
-                after = known[0](item, was, Path(path, known[1]), errors)
-            elif below is not None:
-                after = below(item, was, Path(path, f".{name}"), errors)
-            elif keeps:
-                continue
+                check, step, null_is_absent = known
+                after = _ABSENT if item is None and null_is_absent else check(item, was, Path(path, step), errors)
+            elif self.others is not None:
+                after = self.others(item, was, Path(path, f".{name}"), errors)
             else:
-                dropped.append(name)
-                continue
+                after = item if self.keeps_others else _ABSENT
             if after is not item:
                 changed = dict(value) if changed is None else changed
-                changed[name] = after
-        if dropped:
-            changed = dict(value) if changed is None else changed
-            for name in dropped:
-                del changed[name]
-        for name, default in defaults.items():
-            if name not in (value if changed is None else changed):
-                changed = dict(value) if changed is None else changed
-                changed[name] = properties[name][0](default, _ABSENT, Path(path, f".{name}"), errors)
-        for name in needed:
-            if name not in (value if changed is None else changed):
-                errors.append(required(Path(path, f".{name}").text))
+                if after is _ABSENT:
+                    del changed[name]
+                else:
+                    changed[name] = after
         return value if changed is None else changed
 
-    return check
+    def completed(self, value: Object, path: Path, errors: list[FieldError]) -> Object:
+        """`value` with a default for each field that is absent and has one."""
+        absent = [name for name in self.defaults if name not in value]
+        if not absent:
+            return value
+        filled = dict(value)
+        for name in absent:
+            check, step, _ = self.named[name]
+            filled[name] = check(self.defaults[name], _ABSENT, Path(path, step), errors)
+        return filled
 
 
 def _array(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
