@@ -24,7 +24,7 @@ from twin.recorder import Recorder
 from twin.streams import Streams
 from twin.world.cluster import ApiFaults, StoreCluster
 from twin.world.network import Network
-from twin.world.world import EPOCH
+from twin.world.objects import EPOCH
 
 OnWrite = Callable[["Replica", Literal["before", "after"]], None]
 """Hears of each write of a replica, just before it is sent and when it is stored but not yet answered."""

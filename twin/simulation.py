@@ -30,7 +30,8 @@ from twin.world.cluster import ApiFaults
 from twin.world.engines import EngineHost, EngineSettings
 from twin.world.network import Network
 from twin.world.nodes import NodeSpec
-from twin.world.world import EPOCH, World, WorldSettings
+from twin.world.objects import EPOCH
+from twin.world.world import World, WorldSettings
 
 Progress = Callable[[float], None]
 """Told how many simulated seconds are done."""

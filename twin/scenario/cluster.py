@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from controller.policies import DEFAULT, POLICIES
 from fake_vllm.latency import LogNormal, Uniform
 from twin.scenario.distributions import Distribution
+from twin.scenario.problems import choices
 from twin.scenario.quantities import Bandwidth, Duration, PositiveDuration, Size, fault
 from twin.scenario.section import Count, Section, Whole
 
@@ -128,6 +130,15 @@ class Cluster(Section):
         return self.engines.get(workload) or self.engines.get("default") or Engine()
 
 
+def _known_policy(name: str) -> str:
+    if name not in (DEFAULT, *POLICIES):
+        raise fault(f'there is no policy "{name}"', choices(name, [*POLICIES, DEFAULT]))
+    return name
+
+
+Policy = Annotated[str, AfterValidator(_known_policy)]
+
+
 class Retry(Section):
     """When a load that failed is tried again on the same pod: the wait is base · factor^n, at most `cap`."""
 
@@ -175,8 +186,8 @@ class Controller(Section):
 
     replicas: Annotated[int, Field(strict=True, ge=1, le=9)] = 1
     """Controller replicas; one leads."""
-    policy: str = "least-adapters"
-    """Where adapters go whose `schedulerName` is `default`: a name from `twin policies`, or module:Class."""
+    policy: Policy = "least-adapters"
+    """Where adapters go whose `schedulerName` is `default`: a name from `twin policies`."""
     retry: Retry = Retry()
     """When a failed load is tried again."""
     stable_for: Duration = 5.0

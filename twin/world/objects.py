@@ -1,11 +1,15 @@
 """Reading Kubernetes objects as the plain JSON that the store keeps, and building the pieces they share."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 Object = Mapping[str, Any]
 """A JSON object that nobody mutates."""
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""Wall time at t = 0."""
+EPOCH_SECONDS = EPOCH.timestamp()
 
 
 def key(obj: Object) -> str:

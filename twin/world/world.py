@@ -6,7 +6,7 @@ that happens inside an engine is told to `on_engine`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import simpy
 
@@ -18,12 +18,11 @@ from twin.world.deployments import DEPLOYMENTS, RESTARTED_AT, Deployments
 from twin.world.engines import EngineHost, EngineSettings, OnEngine
 from twin.world.kubelet import Kubelet
 from twin.world.nodes import Nodes, NodeSpec
-from twin.world.objects import Object, is_finished, is_terminating, key, split, stamp
+from twin.world.objects import EPOCH, Object, is_finished, is_terminating, key, split, stamp
 from twin.world.podrun import PodRun
 from twin.world.replicasets import ReplicaSets
 from twin.world.scheduler import Scheduler
 
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 DEFAULT = "default"
 POD_START = LogNormal(4.0, 10.0)  # seconds; sandbox, network, volumes; Kubernetes' own objective is 5 s for 99 %
 

@@ -53,6 +53,7 @@ BEHIND: list[tuple[str, str, str]] = [
     ("cluster: {artifacts: {size: {default: 80}}}", "5:39: cluster.artifacts.size.default", "such as 80MiB"),
     ("controller: {replicas: 0}", "5:24: controller.replicas", "at least 1"),
     ("controller: {polciy: random}", "5:14: controller.polciy", 'did you mean "policy"?'),
+    ("controller: {policy: binpack}", "5:22: controller.policy", 'did you mean "bin-pack"?'),
     ("controller: {retry: {base: 10m}}", "5:21: controller.retry", "the cap is below the base"),
     ("controller: {retry: {factor: .inf}}", "5:30: controller.retry.factor", "is inf; allowed: a number"),
     ("controller: {retry: {factor: 0.5}}", "5:30: controller.retry.factor", "at least 1"),

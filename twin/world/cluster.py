@@ -1,0 +1,305 @@
+"""Seam 1 in the twin: the store as a `Cluster`, for one controller replica.
+
+Between a call and the store lies a request, between the store and the answer another half: a replica may die in
+either, and what the store took stays. Each write is recorded when the store has taken or refused it, also if nobody
+hears the answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from controller.cluster import (
+    AlreadyExists,
+    ClusterError,
+    Conflict,
+    Expired,
+    Forbidden,
+    Invalid,
+    Listing,
+    NotFound,
+    Propagation,
+    Unavailable,
+    WatchEvent,
+)
+from controller.resources import LEASES, Kind, Lease, Resource
+from fake_vllm.latency import Latency
+from twin.apiserver import ApiError, Change, Object, Store
+from twin.apiserver.errors import conflict
+from twin.record import ApiLine, LeaseLine
+from twin.recorder import Recorder
+from twin.world.objects import EPOCH_SECONDS
+
+T = TypeVar("T", bound=Resource)
+OnWrite = Callable[[int, Literal["before", "after"]], None]
+
+MANAGER = "lora-controller"
+"""The operator's field manager."""
+
+
+class ApiFaults:
+    """What goes wrong at the API server at the moment; `add` and `remove` are for `twin/faults.py`."""
+
+    def __init__(self) -> None:
+        self._conflicts: dict[int, tuple[float, np.random.Generator]] = {}
+
+    def add(self, fault: int, probability: float, rng: np.random.Generator) -> None:
+        """From now on, writes conflict with this probability."""
+        self._conflicts[fault] = (probability, rng)
+
+    def remove(self, fault: int) -> None:
+        self._conflicts.pop(fault, None)
+
+    def conflicts(self) -> bool:
+        """Whether a write that is made now meets a conflict."""
+        return any(rng.random() < probability for probability, rng in self._conflicts.values())
+
+
+class StoreCluster:
+    """The store as one replica sees it. Latency is for a request and its answer, in seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        by: str,
+        recorder: Recorder,
+        latency: Latency,
+        rng: np.random.Generator,
+        faults: ApiFaults,
+    ) -> None:
+        self.on_write: OnWrite = lambda number, moment: None  # noqa: ARG005
+        """Told of this process's nth write when it is about to be sent, and when it is stored but not answered."""
+        self._store = store
+        self._by = by
+        self._recorder = recorder
+        self._latency = latency
+        self._rng = rng
+        self._faults = faults
+        self._writes = 0
+        self._severed = False
+        self._decoded: dict[tuple[str, str], tuple[Object, Any]] = {}
+
+    def sever(self) -> None:
+        """The replica is dead: nothing that it has in flight reaches the store, and it hears no answer."""
+        self._severed = True
+
+    # -- reading
+
+    async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
+        return await self._read("get", lambda: self._decode(kind, self._store.get(_resource(kind), namespace, name)))
+
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
+        def read() -> Listing[T]:
+            found = self._store.list(_resource(kind), namespace=namespace, label_selector=label_selector)
+            return Listing([self._decode(kind, item) for item in found.items], found.resource_version)
+
+        return await self._read("list", read)
+
+    async def watch(
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = ""
+    ) -> AsyncIterator[WatchEvent[T]]:
+        self._recorder.count("api.watch")
+        watch = self._store.watch(
+            _resource(kind),
+            resource_version=resource_version,
+            namespace=namespace,
+            label_selector=label_selector,
+            bookmarks=True,
+        )
+        try:
+            while changes := await watch.batch():
+                await self._pass(self._latency.draw(self._rng) / 2)
+                for change in changes:
+                    yield self._event(kind, change)
+        except ApiError as error:
+            raise translated(error) from None
+        finally:
+            watch.close()
+
+    # -- writing
+
+    async def create(self, kind: Kind[T], obj: T) -> T:
+        meta = obj.metadata
+        body = _clean(kind.encode(obj))
+        return await self._write(
+            "create",
+            kind,
+            meta.namespace,
+            meta.name,
+            lambda: self._store.create(_resource(kind), body, namespace=meta.namespace, manager=MANAGER),
+        )
+
+    async def patch(
+        self,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        resource_version: str = "",
+        subresource: Literal["", "status"] = "",
+    ) -> T:
+        sent = dict(body)
+        if resource_version:
+            sent["metadata"] = {**sent.get("metadata", {}), "resourceVersion": resource_version}
+        return await self._write(
+            "patch",
+            kind,
+            namespace,
+            name,
+            lambda: self._store.patch(_resource(kind), namespace, name, sent, subresource=subresource, manager=MANAGER),
+            subresource,
+        )
+
+    async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
+        meta = obj.metadata
+        body = _clean(kind.encode(obj))
+        return await self._write(
+            "apply",
+            kind,
+            meta.namespace,
+            meta.name,
+            lambda: self._store.patch(
+                _resource(kind), meta.namespace, meta.name, body, type="apply", manager=MANAGER, force=force
+            ),
+        )
+
+    async def delete(
+        self,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        propagation: Propagation = "Background",
+    ) -> None:
+        await self._write(
+            "delete",
+            kind,
+            namespace,
+            name,
+            lambda: self._store.delete(_resource(kind), namespace, name, uid=uid, propagation=propagation),
+        )
+
+    # -- the way there and back
+
+    async def _read(self, verb: str, read: Callable[[], Any]) -> Any:
+        await self._pass(self._latency.draw(self._rng))
+        self._recorder.count(f"api.{verb}")
+        try:
+            return read()
+        except ApiError as error:
+            raise translated(error) from None
+
+    async def _write(
+        self,
+        verb: Literal["create", "patch", "apply", "delete"],
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        write: Callable[[], Object | None],
+        subresource: str = "",
+    ) -> Any:
+        self._writes += 1
+        number = self._writes
+        self.on_write(number, "before")
+        half = self._latency.draw(self._rng) / 2
+        await self._pass(half)
+        failure: ApiError | None = None
+        stored: Object | None = None
+        try:
+            if self._faults.conflicts():
+                raise conflict(kind.plural, kind.group, name)
+            stored = write()
+        except ApiError as error:
+            failure = error
+        self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure)
+        if kind is LEASES and stored is not None:
+            self._record_lease(LEASES.decode(stored))
+        self.on_write(number, "after")
+        await self._pass(half)
+        if failure is not None:
+            raise translated(failure) from None
+        return None if stored is None or verb == "delete" else self._decode(kind, stored)
+
+    async def _pass(self, seconds: float) -> None:
+        """Half a way, or a whole one; a dead replica never arrives."""
+        if not self._severed:
+            await asyncio.sleep(seconds)
+        if self._severed:
+            await asyncio.get_running_loop().create_future()
+
+    def _record(self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None) -> None:
+        self._recorder.count(f"api.{'patch' if verb == 'apply' else verb}")
+        if failure is not None and failure.code == 409:
+            self._recorder.count("api.conflicts")
+        if failure is not None and failure.code == 429:
+            self._recorder.count("api.throttled")
+        line = ApiLine(
+            t=self._recorder.now(),
+            object=key,
+            by=self._by,
+            verb=verb,
+            resource=kind.plural,
+            subresource=subresource,
+            code=failure.code if failure is not None else (201 if verb == "create" else 200),
+            reason=failure.reason if failure is not None else "",
+        )
+        self._recorder.emit(line)
+
+    def _record_lease(self, lease: Lease) -> None:
+        if lease.spec.renew_time is None:
+            return
+        renewed = datetime.fromisoformat(lease.spec.renew_time).timestamp() - EPOCH_SECONDS
+        until = renewed + lease.spec.lease_duration_seconds
+        self._recorder.emit(LeaseLine(t=self._recorder.now(), by=lease.spec.holder_identity, until=until))
+
+    # -- JSON to structs
+
+    def _event(self, kind: Kind[T], change: Change) -> WatchEvent[T]:
+        if change.type == "BOOKMARK":
+            return WatchEvent("BOOKMARK", kind.decode(change.object))
+        return WatchEvent(change.type, self._decode(kind, change.object))
+
+    def _decode(self, kind: Kind[T], raw: Object) -> T:
+        """The struct of an object; the same version is decoded once, for a write's answer and for its watch event."""
+        meta = raw["metadata"]
+        place = (kind.plural, f"{meta.get('namespace', '')}/{meta['name']}")
+        kept = self._decoded.get(place)
+        if kept is not None and kept[0] is raw:
+            found: T = kept[1]
+            return found
+        decoded = kind.decode(raw)
+        self._decoded[place] = (raw, decoded)
+        return decoded
+
+
+def translated(error: ApiError) -> ClusterError:
+    """The seam's error for the server's."""
+    known: dict[str, type[ClusterError]] = {
+        "NotFound": NotFound,
+        "AlreadyExists": AlreadyExists,
+        "Conflict": Conflict,
+        "Expired": Expired,
+        "Gone": Expired,
+        "Invalid": Invalid,
+        "BadRequest": Invalid,
+        "Forbidden": Forbidden,
+        "Unauthorized": Forbidden,
+    }
+    default = Unavailable if error.code in (0, 429) or error.code >= 500 else Invalid
+    return known.get(error.reason, default)(error.message, code=error.code, retry_after=error.retry_after)
+
+
+def _resource(kind: Kind[Any]) -> str:
+    return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+
+
+def _clean(body: Object) -> Object:
+    """Without what the server sets: a resourceVersion or uid in a create would be refused."""
+    unset = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation")
+    meta = {key: value for key, value in body.get("metadata", {}).items() if key not in unset}
+    return {**body, "metadata": meta}
