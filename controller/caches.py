@@ -57,7 +57,7 @@ class Caches:
         self._selected_by: dict[tuple[str, bytes], set[str]] = {}
         self._remembered: dict[str, tuple[dict[str, str], Remembered]] = {}
         self._slices_of: dict[str, dict[str, EndpointSlice]] = {}
-        self.on_pod: Callable[[PodView | None, PodView | None], None] = lambda old, new: None
+        self.on_pod: Callable[[PodView | None, PodView | None], None] = lambda *_: None
         self.adapters.on_change(self._adapter_changed)
         self.pods.on_change(self._pod_changed)
         self.services.on_change(self._owned_changed)

@@ -9,7 +9,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
 
-import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from controller.clock import Clock
@@ -22,6 +21,7 @@ from controller.resources import (
     ModelAdapter,
     ObjectMeta,
     ObjectReference,
+    json_value,
     timestamp,
 )
 
@@ -86,7 +86,7 @@ class EventRecorder:
 
     async def _count_up(self, namespace: str, name: str, count: int) -> None:
         series = EventSeries(count=count, last_observed_time=timestamp(self._clock.now()))
-        await self._cluster.patch(EVENTS, namespace, name, {"series": msgspec.to_builtins(series)})
+        await self._cluster.patch(EVENTS, namespace, name, {"series": json_value(series)})
 
     async def _create(self, wanted: _Wanted, name: str) -> None:
         meta = wanted.adapter.metadata

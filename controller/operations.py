@@ -47,7 +47,7 @@ class Operations:
         self._waiting: dict[str, deque[str]] = {}
         self._looking: dict[str, set[str]] = {}
         self._confirmed: dict[str, int] = {}
-        self.on_finished: Callable[[str, PodView, Outcome], None] = lambda adapter, pod, outcome: None
+        self.on_finished: Callable[[str, PodView, Outcome], None] = lambda *_: None
 
     # -- what is known
 

@@ -41,7 +41,7 @@ class Operator:
         *,
         identity: str,
         log: FilteringBoundLogger,
-        observer: Observer = lambda name: None,
+        observer: Observer = lambda _: None,
     ) -> None:
         self._cluster = cluster
         self._client = EngineClient(transport)

@@ -207,7 +207,7 @@ class EndpointPort(_Object, frozen=True, kw_only=True):
 
 
 class EndpointSlice(Resource, frozen=True, kw_only=True):
-    address_type: str = "IPv4"
+    address_type: str = ""
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[EndpointPort, ...] = ()
 
@@ -240,7 +240,8 @@ class Event(Resource, frozen=True, kw_only=True):
     reason: str = ""
     regarding: ObjectReference = ObjectReference()
     note: str = ""
-    type: str = "Normal"
+    type: str = ""
+    """`Normal` or `Warning`."""
 
 
 class LeaseSpec(_Object, frozen=True, kw_only=True):
@@ -258,6 +259,12 @@ class Lease(Resource, frozen=True, kw_only=True):
 # -- Kinds
 
 T = TypeVar("T", bound=Resource)
+
+
+def json_value(value: msgspec.Struct) -> dict[str, Any]:
+    """A struct as JSON has it: tuples are lists, times and bytes are text."""
+    body: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
+    return body
 
 
 class Kind(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -280,8 +287,7 @@ class Kind(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     def encode(self, obj: T) -> dict[str, Any]:
         """A JSON value with `apiVersion` and `kind`; defaults and times that are unset are left out."""
-        body: dict[str, Any] = msgspec.to_builtins(obj)
-        return {"apiVersion": self.api_version, "kind": self.kind, **body}
+        return {"apiVersion": self.api_version, "kind": self.kind, **json_value(obj)}
 
 
 MODEL_ADAPTERS = Kind(type=ModelAdapter, group=GROUP, version="v1alpha1", kind="ModelAdapter", plural="modeladapters")

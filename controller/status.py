@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from controller.resources import Condition, ModelAdapter, ModelAdapterStatus
+from controller.resources import Condition, ModelAdapter, ModelAdapterStatus, json_value
 
 Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 
@@ -59,7 +59,6 @@ def patch(before: ModelAdapterStatus, after: ModelAdapterStatus) -> dict[str, An
 
 
 def _full(status: ModelAdapterStatus) -> dict[str, Any]:
-    body: dict[str, Any] = msgspec.to_builtins(status)
     return {
         "phase": "",
         "conditions": [],
@@ -67,7 +66,7 @@ def _full(status: ModelAdapterStatus) -> dict[str, Any]:
         "candidates": 0,
         "desiredReplicas": 0,
         "readyReplicas": 0,
-    } | body
+    } | json_value(status)
 
 
 def _conditions(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:

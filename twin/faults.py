@@ -83,7 +83,7 @@ def _tell(
     targets: Sequence[str] = (),
     detail: str = "",
 ) -> None:
-    line = FaultLine(t=stage.env.now, id=number, fault=kind, event=event, targets=list(targets), detail=detail)
+    line = FaultLine(t=stage.recorder.now(), id=number, fault=kind, event=event, targets=list(targets), detail=detail)
     stage.recorder.emit(line)
 
 

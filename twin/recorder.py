@@ -125,7 +125,7 @@ class Recorder:
         selector = spec.get("podSelector", {})
         remembered = annotations.read(meta.get("annotations", {}))
         conditions = status.get("conditions", [])
-        latest = max(conditions, key=lambda c: c.get("lastTransitionTime", ""), default={})
+        latest: Object = max(conditions, key=lambda c: c.get("lastTransitionTime", ""), default={})
         return AdapterLine(
             t=self.now(),
             object=_key(obj),
@@ -152,8 +152,8 @@ class Recorder:
     def _pod(self, change: Change) -> Line:
         obj = change.object
         meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
-        ready = next((item for item in status.get("conditions", []) if item["type"] == "Ready"), {})
-        engine = next((item for item in status.get("containerStatuses", []) if item["name"] != SIDECAR), {})
+        ready: Object = next((item for item in status.get("conditions", []) if item["type"] == "Ready"), {})
+        engine: Object = next((item for item in status.get("containerStatuses", []) if item["name"] != SIDECAR), {})
         return PodLine(
             t=self.now(),
             object=_key(obj),

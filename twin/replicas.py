@@ -151,12 +151,12 @@ class Replica:
                 self._around.recorder.count(name)
 
     def _emit(self, event: Literal["started", "leading", "lost", "crashed"]) -> None:
-        self._around.recorder.emit(ControllerLine(t=self._around.env.now, by=self.name, event=event))
+        self._around.recorder.emit(ControllerLine(t=self._around.recorder.now(), by=self.name, event=event))
 
     def _log(self) -> FilteringBoundLogger:
         def record(_: object, level: str, fields: Any) -> Any:
             text = " ".join([str(fields.pop("event")), *(f"{key}={value}" for key, value in sorted(fields.items()))])
-            self._around.recorder.emit(LogLine(t=self._around.env.now, by=self.name, level=level, text=text))
+            self._around.recorder.emit(LogLine(t=self._around.recorder.now(), by=self.name, level=level, text=text))
             raise structlog.DropEvent
 
         wrapper = structlog.make_filtering_bound_logger(logging.WARNING)

@@ -175,7 +175,12 @@ class Simulation:
     def _engine_changed(self, host: EngineHost, event: Any, adapter: str, root: str) -> None:
         self.recorder.emit(
             EngineLine(
-                t=self.env.now, object=host.pod, engine=host.container_id, event=event, adapter=adapter, root=root
+                t=self.recorder.now(),
+                object=host.pod,
+                engine=host.container_id,
+                event=event,
+                adapter=adapter,
+                root=root,
             )
         )
 

@@ -34,6 +34,7 @@ from twin.recorder import Recorder
 from twin.world.objects import EPOCH_SECONDS
 
 T = TypeVar("T", bound=Resource)
+R = TypeVar("R")
 OnWrite = Callable[[int, Literal["before", "after"]], None]
 
 MANAGER = "lora-controller"
@@ -124,7 +125,7 @@ class StoreCluster:
     async def create(self, kind: Kind[T], obj: T) -> T:
         meta = obj.metadata
         body = _clean(kind.encode(obj))
-        return await self._write(
+        return await self._stored(
             "create",
             kind,
             meta.namespace,
@@ -145,7 +146,7 @@ class StoreCluster:
         sent = dict(body)
         if resource_version:
             sent["metadata"] = {**sent.get("metadata", {}), "resourceVersion": resource_version}
-        return await self._write(
+        return await self._stored(
             "patch",
             kind,
             namespace,
@@ -157,7 +158,7 @@ class StoreCluster:
     async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
         meta = obj.metadata
         body = _clean(kind.encode(obj))
-        return await self._write(
+        return await self._stored(
             "apply",
             kind,
             meta.namespace,
@@ -186,13 +187,27 @@ class StoreCluster:
 
     # -- the way there and back
 
-    async def _read(self, verb: str, read: Callable[[], Any]) -> Any:
+    async def _read(self, verb: str, read: Callable[[], R]) -> R:
         await self._pass(self._latency.draw(self._rng))
         self._recorder.count(f"api.{verb}")
         try:
             return read()
         except ApiError as error:
             raise translated(error) from None
+
+    async def _stored(
+        self,
+        verb: Literal["create", "patch", "apply"],
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        write: Callable[[], Object],
+        subresource: str = "",
+    ) -> T:
+        """A write that is answered with the object."""
+        stored = await self._write(verb, kind, namespace, name, write, subresource)
+        assert stored is not None
+        return self._decode(kind, stored)
 
     async def _write(
         self,
@@ -202,7 +217,7 @@ class StoreCluster:
         name: str,
         write: Callable[[], Object | None],
         subresource: str = "",
-    ) -> Any:
+    ) -> Object | None:
         self._writes += 1
         number = self._writes
         self.on_write(number, "before")
@@ -223,7 +238,7 @@ class StoreCluster:
         await self._pass(half)
         if failure is not None:
             raise translated(failure) from None
-        return None if stored is None or verb == "delete" else self._decode(kind, stored)
+        return stored
 
     async def _pass(self, seconds: float) -> None:
         """Half a way, or a whole one; a dead replica never arrives."""
