@@ -123,6 +123,8 @@ class Observed:
     """Those that the selector matches and that are enabled, by name."""
     inventory: Callable[[PodView], Inventory | None]
     """What the pod's present incarnation listed last."""
+    silent: Callable[[PodView], bool]
+    """Whether that incarnation was asked what it holds, and did not say."""
     adapters_on: Callable[[str], int]
     """How many other adapters hold a place on the pod."""
     has_slot: Callable[[str], bool]

@@ -47,6 +47,7 @@ class Operations:
         self._waiting: dict[str, deque[str]] = {}
         self._looking: dict[str, set[str]] = {}
         self._confirmed: dict[str, int] = {}
+        self._silent: dict[str, str] = {}
         self.on_finished: Callable[[str, PodView, Outcome], None] = lambda *_: None
 
     # -- what is known
@@ -63,6 +64,10 @@ class Operations:
         """What the pod's present incarnation listed last."""
         known = self._inventories.get(pod.uid)
         return known if known is not None and known.engine == pod.engine else None
+
+    def silent(self, pod: PodView) -> bool:
+        """Whether the pod's present incarnation was asked what it holds, and did not say."""
+        return self._silent.get(pod.uid) == pod.engine
 
     def has_slot(self, pod: str) -> bool:
         """`pod` is `namespace/name`."""
@@ -95,6 +100,7 @@ class Operations:
     def forget_pod(self, pod: PodView) -> None:
         self._inventories.pop(pod.uid, None)
         self._confirmed.pop(pod.uid, None)
+        self._silent.pop(pod.uid, None)
         self._client.forget(pod.ip)
         for key in self._waiting.pop(f"{pod.namespace}/{pod.name}", ()):
             self._wake(key)
@@ -187,6 +193,7 @@ class Operations:
         self._outcomes.setdefault(adapter.key, {})[pod.name] = outcome
         if error is not None and error.ambiguous:
             self._inventories.pop(pod.uid, None)
+            self._silent.pop(pod.uid, None)
         self.on_finished(adapter.key, pod, outcome)
 
     async def _load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> EngineError | None:
@@ -232,32 +239,15 @@ class Operations:
         return None
 
     async def _look(self, adapter: ModelAdapter, pod: PodView) -> None:
-        error: EngineError | None = None
         try:
             address = await self._address(adapter, pod)
             await self._list(address, pod)
-        except EngineError as failed:
-            error = failed
+        except EngineError:
+            self._silent[pod.uid] = pod.engine
         finally:
             asking = self._looking.pop(pod.uid, set())
         for key in sorted(asking):
-            if error is not None:
-                self._remember_look(key, adapter, pod, error)
             self._wake(key)
-
-    def _remember_look(self, key: str, adapter: ModelAdapter, pod: PodView, error: EngineError) -> None:
-        """A failed look is an outcome, unless that would hide how a load ended."""
-        before = self._outcomes.get(key, {}).get(pod.name)
-        failures = 1 + (before.failures if before is not None and before.verb == "list" else 0)
-        outcome = Outcome(
-            verb="list",
-            at=self._clock.now().timestamp(),
-            engine=pod.engine,
-            generation=adapter.metadata.generation,
-            error=error,
-            failures=failures,
-        )
-        self._outcomes.setdefault(key, {})[pod.name] = outcome
 
     async def _list(self, address: Address, pod: PodView) -> Mapping[str, str]:
         """What the engine holds, kept as the pod's inventory.
@@ -269,6 +259,7 @@ class Operations:
             models = await self._client.models(address, self._settings.list_timeout)
             if confirmed == self._confirmed.get(pod.uid, 0):
                 break
+        self._silent.pop(pod.uid, None)
         known = self._inventories.get(pod.uid)
         if known is None or known.models is not models or known.engine != pod.engine:
             self._inventories[pod.uid] = Inventory(engine=pod.engine, models=models)

@@ -218,8 +218,8 @@ class _Draft:
                 continue
             if blocked:
                 continue
-            if at.holding is Holding.UNKNOWN and at.placement is not None:
-                self._look(at)
+            if at.holding is Holding.UNKNOWN and at.placement is not None and not self.seen.silent(at.view):
+                self.others.append(Look(at.view))
                 continue
             self._attempt(at)
 
@@ -234,15 +234,6 @@ class _Draft:
             other != name and not self._serves(other) and not at.aside(self.now) and at.view is not None
             for other, at in ((pod, self.standings[pod]) for pod in self.selection.pods)
         )
-
-    def _look(self, at: Standing) -> None:
-        assert at.view is not None
-        failed = at.outcome if at.outcome is not None and at.outcome.verb == "list" else None
-        due = failed.at + self.settings.backoff.wait(failed.failures) if failed and failed.error else 0.0
-        if due > self.now:
-            self.moments.append(due)
-        else:
-            self.others.append(Look(at.view))
 
     def _attempt(self, at: Standing) -> None:
         """Announces and sends the next attempt on a pod if its time has come."""

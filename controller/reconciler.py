@@ -91,6 +91,7 @@ class Reconciler:
             pods=caches.views(namespace),
             matching=caches.matching(adapter),
             inventory=operations.inventory,
+            silent=operations.silent,
             adapters_on=lambda pod: caches.occupancy.others(f"{namespace}/{pod}", key),
             has_slot=lambda pod: operations.has_slot(f"{namespace}/{pod}"),
             busy=operations.busy(key),

@@ -104,8 +104,11 @@ def _holding(seen: Observed, view: PodView | None, placement: Placement | None, 
         return Holding.GONE
     inventory = seen.inventory(view)
     if inventory is None:
-        if outcome is None or outcome.error is not None or placement is None:
+        if outcome is None or placement is None:
             return Holding.UNKNOWN
+        if outcome.error is not None:
+            refused = outcome.verb == "load" and not outcome.error.ambiguous
+            return Holding.ABSENT if refused else Holding.UNKNOWN
         wanted = placement.artifact == artifact_of(lora_path(seen.adapter.spec.artifact_url))
         if outcome.verb == "load" and wanted:
             return Holding.WANTED

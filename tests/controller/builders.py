@@ -81,6 +81,7 @@ def seen(
     outcomes: Mapping[str, Outcome] | None = None,
     adapters_on: Mapping[str, int] | None = None,
     full: Sequence[str] = (),
+    silent: Sequence[str] = (),
 ) -> Observed:
     """What was observed; `holding` is what each pod's engine listed last, by pod name."""
     lists = holding or {}
@@ -94,6 +95,7 @@ def seen(
         pods={pod.name: pod for pod in pods},
         matching=sorted(pods, key=lambda pod: pod.name),
         inventory=inventory,
+        silent=lambda pod: pod.name in silent,
         adapters_on=lambda pod: (adapters_on or {}).get(pod, 0),
         has_slot=lambda pod: pod not in full,
         busy=busy or {},

@@ -1,0 +1,122 @@
+"""What must come true in the end: once faults have ended, every adapter that can run does, and then silence.
+
+The bound is the contract's: the longest single wait, the aside time, the time that all loads need at `loads_per_pod`,
+a pod's start, and 30 s. A run that ends sooner, or whose faults last to its end, is not judged.
+"""
+
+from twin.oracles.scene import Scene
+from twin.oracles.verdicts import Violation
+from twin.record import (
+    AdapterLine,
+    ApiLine,
+    ControllerLine,
+    FaultLine,
+    Line,
+    PodLine,
+    RequestLine,
+)
+
+_OWN_FAULT = frozenset(
+    {
+        "InvalidAdapter",
+        "ArtifactNotFound",
+        "Refused",
+        "UnknownScheduler",
+        "UnsupportedArtifact",
+        "InvalidTimeout",
+        "SecretUnavailable",
+    }
+)
+"""Reasons of a condition that says that the adapter itself is at fault."""
+
+_GRACE = 30.0
+
+
+class Liveness:
+    """Goes along with the record, and judges at its end."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.checked = 0
+        self.judged = False
+        self._scene = scene
+        self._quiet_since = 0.0
+        self._longest = 0.0
+        self._sent: dict[int, float] = {}
+        self._generations: dict[str, tuple[str, int]] = {}
+        self._acts: list[tuple[float, str, str, int]] = []
+
+    def see(self, line: Line, index: int) -> None:
+        match line:
+            case FaultLine() | PodLine():
+                self._quiet_since = line.t
+            case ControllerLine(event="started" | "crashed" | "leading"):
+                self._quiet_since = line.t
+            case AdapterLine():
+                self._adapter(line)
+            case RequestLine(event="sent"):
+                self._sent[line.id] = line.t
+                adapter = f"{line.object.split('/')[0]}/{line.adapter}"
+                self._acts.append((line.t, adapter, f"{line.verb} sent to {line.object}", index))
+            case RequestLine(event="done"):
+                self._longest = max(self._longest, line.t - self._sent.get(line.id, line.t))
+            case ApiLine() if line.resource not in ("leases", "events"):
+                what = f"{line.verb} of {line.resource}{'/' if line.subresource else ''}{line.subresource}"
+                self._acts.append((line.t, line.object, what, index))
+
+    def finish(self, end: float) -> list[Violation]:
+        """Judges, if the run went on long enough. `end` in seconds."""
+        since = self._quiet_since + self._bound()
+        self.judged = not self._scene.faults and end > since
+        if not self.judged:
+            return []
+        found = []
+        for adapter in sorted(self._scene.adapters.values(), key=lambda line: line.object):
+            self.checked += 1
+            fault = self._unserved(adapter)
+            if fault:
+                found.append(Violation(round(since, 6), "liveness", adapter.object, fault))
+        for t, object_, what, index in self._acts:
+            if t > since:
+                self.checked += 1
+                line = self._scene.adapters.get(object_)
+                if line is None or not _own_fault(line):
+                    found.append(Violation(t, "liveness", object_, f"no silence: {what}", (index,)))
+        return found
+
+    def _bound(self) -> float:
+        run = self._scene.run
+        pods = max(len(self._scene.pods), 1)
+        rounds = len(self._scene.adapters) / (pods * run.loads_per_pod) + 1
+        wait = max([*run.retry_waits, self._longest])
+        return wait + run.aside_for + rounds * min(self._longest, run.load_timeout) + run.pod_start + _GRACE
+
+    def _adapter(self, line: AdapterLine) -> None:
+        state = (line.uid, line.generation + (1 if line.deleting else 0))
+        if self._generations.get(line.object) != state or line.event != "updated":
+            self._generations[line.object] = state
+            self._quiet_since = line.t
+
+    def _unserved(self, line: AdapterLine) -> str:
+        """What is missing, if something is that the adapter could have."""
+        if line.deleting:
+            return "its deletion does not come to an end"
+        if _own_fault(line):
+            return ""
+        namespace = line.object.split("/")[0]
+        usable = [
+            name
+            for name, pod in self._scene.pods.items()
+            if name.startswith(f"{namespace}/")
+            and pod.bad_since is None
+            and all(pod.line.labels.get(key) == value for key, value in line.selector.items())
+        ]
+        due = len(usable) if line.wanted is None else min(line.wanted, len(usable))
+        if due and line.phase != "Running":
+            return f"it is {line.phase or 'untouched'}, though {len(usable)} pods could take it: {line.message}"
+        if len(line.instances) < due:
+            return f"{len(line.instances)} of {due} possible replicas serve"
+        return ""
+
+
+def _own_fault(line: AdapterLine) -> bool:
+    return any(status != "True" and reason in _OWN_FAULT for status, reason in line.conditions.values())

@@ -1,0 +1,336 @@
+"""The eight invariants: one class each, in the order of the contract, whose words open its docstring."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar, Protocol
+
+from twin.oracles.clocks import Clocks
+from twin.oracles.scene import Scene
+from twin.record import (
+    AdapterLine,
+    ApiLine,
+    ControllerLine,
+    EngineLine,
+    EventLine,
+    FaultLine,
+    LeakLine,
+    Line,
+    PodLine,
+    RequestLine,
+    SliceLine,
+)
+
+TOLERANCE = 0.001
+"""Seconds: lines keep microseconds, and a wait is computed from several of them."""
+
+
+class Rule(Protocol):
+    """Sees each line after the scene has."""
+
+    clocks: Clocks
+
+    def see(self, line: Line) -> None: ...
+
+
+class _Placed(ABC):
+    """What 1, 2 and 3 share: an adapter is judged anew when a line may have changed its case."""
+
+    number: ClassVar[int]
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.clocks = Clocks(self.number)
+
+    def see(self, line: Line) -> None:
+        self.clocks.stopped = self.scene.blind
+        for adapter in self._concerned(line):
+            self._judge(adapter, line.t)
+
+    def _concerned(self, line: Line) -> Iterable[str]:
+        match line:
+            case AdapterLine():
+                return (line.object,)
+            case SliceLine():
+                return (line.adapter,)
+            case EngineLine(event="loaded" | "unloaded"):
+                return (f"{line.object.split('/')[0]}/{line.adapter}",)
+            case EngineLine() | PodLine():
+                return sorted(self.scene.about.get(line.object, ()))
+            case RequestLine():
+                return (f"{line.object.split('/')[0]}/{line.adapter}",)
+            case FaultLine() | ControllerLine():
+                return sorted({*self.scene.adapters, *self.scene.slices})
+        return ()
+
+    @abstractmethod
+    def _judge(self, adapter: str, t: float) -> None: ...
+
+    def _judge_pods(self, adapter: str, pods: set[str], known: set[str], what: str, t: float) -> None:
+        """Each named pod must hold the adapter; `notice` is allowed where the API server shows more, else `audit`."""
+        scene = self.scene
+        for pod in sorted(known | pods):
+            lacks = pod in pods and not scene.holds(pod, adapter)
+            shown = scene.pods.get(pod)
+            restarted = (
+                shown is not None and scene.published.get((adapter, pod), shown.line.engine) != shown.line.engine
+            )
+            visible = lacks and (scene.shown_wrong(pod) or restarted)
+            hidden = lacks and not scene.disturbed(pod)
+            notice, audit = scene.run.notice, scene.audit
+            said = f"{what} names {pod}, where it is not loaded,"
+            context = (scene.index,)
+            self.clocks.judge((adapter, pod, "shown"), visible, t, notice, adapter, said, context)
+            self.clocks.judge((adapter, pod, "hidden"), hidden, t, audit, adapter, said, context)
+
+
+class EndpointsAreLoaded(_Placed):
+    """1. No EndpointSlice of an adapter names a pod where that adapter is not loaded, longer than the notice bound."""
+
+    number = 1
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._known: dict[str, set[str]] = {}
+
+    def _judge(self, adapter: str, t: float) -> None:
+        pods = self.scene.endpoints(adapter)
+        self._judge_pods(adapter, pods, self._known.get(adapter, set()), "an EndpointSlice", t)
+        self._known[adapter] = pods
+
+
+class InstancesServe(_Placed):
+    """2. `status.instances` names no pod that is gone, not ready, or without the adapter, longer than the bound."""
+
+    number = 2
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._known: dict[str, set[str]] = {}
+
+    def _judge(self, adapter: str, t: float) -> None:
+        scene = self.scene
+        line = scene.adapters.get(adapter)
+        namespace = adapter.split("/")[0]
+        pods = {f"{namespace}/{pod}" for pod in line.instances} if line is not None else set()
+        known = self._known.get(adapter, set())
+        self._judge_pods(adapter, pods, known, "status.instances", t)
+        for pod in sorted(known | pods):
+            wrong = pod in pods and scene.shown_wrong(pod)
+            said = f"status.instances names {pod}, which is gone or not ready,"
+            self.clocks.judge((adapter, pod, "ready"), wrong, t, scene.run.notice, adapter, said, (scene.index,))
+        self._known[adapter] = pods
+
+
+class NoMoreThanWanted(_Placed):
+    """3. Never more replicas than wanted, apart from a replacement that is under way.
+
+    Counted are living engines that can be reached and hold the adapter. One does not count whose unload has been
+    sent, or failed and waits for its next try; nor one that a fault keeps from being asked.
+    """
+
+    number = 3
+
+    def _judge(self, adapter: str, t: float) -> None:
+        scene = self.scene
+        line = scene.adapters.get(adapter)
+        wanted = line.wanted if line is not None and not line.deleting else None
+        counted = [] if wanted is None else [pod for pod in scene.holders(adapter) if self._counts(adapter, pod)]
+        surprises = [pod for pod in counted if not self._answered(adapter, pod)]
+        many = wanted is not None and len(counted) > wanted
+        sure = wanted is not None and len(counted) - len(surprises) > wanted
+        said = f"{len(counted)} engines hold it, {wanted} are wanted: {', '.join(counted)},"
+        notice, audit = scene.run.notice, scene.audit
+        self.clocks.judge((adapter, "known"), sure, t, notice + scene.run.unready_grace, adapter, said, (scene.index,))
+        self.clocks.judge((adapter, "hidden"), many, t, audit + scene.run.unready_grace, adapter, said, (scene.index,))
+
+    def _counts(self, adapter: str, pod: str) -> bool:
+        scene = self.scene
+        last = scene.last_request.get((adapter, pod))
+        leaving = last is not None and last.verb == "unload" and last.status != 200
+        shown = scene.pods.get(pod)
+        return not leaving and not scene.disturbed(pod) and shown is not None and not shown.line.terminating
+
+    def _answered(self, adapter: str, pod: str) -> bool:
+        """Whether the operator was told that its load there had succeeded."""
+        load = self.scene.last_load.get((adapter, pod))
+        return load is not None and load.event == "done" and load.status == 200
+
+
+class LoadsGoToGoodPods:
+    """4. No load is sent to a pod that is not ready, not stable, terminating, or does not match the selector.
+
+    Judged against what the API server had shown for longer than `notice` when the request was sent.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.clocks = Clocks(4)
+
+    def see(self, line: Line) -> None:
+        if isinstance(line, RequestLine) and line.event == "sent" and line.verb == "load":
+            self.clocks.checked += 1
+            fault = self._fault(line)
+            if fault:
+                adapter = f"{line.object.split('/')[0]}/{line.adapter}"
+                self.clocks.accuse(line.t, adapter, f"a load was sent to {line.object}, {fault}", (self.scene.index,))
+
+    def _fault(self, line: RequestLine) -> str:
+        scene, run = self.scene, self.scene.run
+        pod = scene.pods.get(line.object)
+        if pod is None:
+            return "which does not exist"
+        if pod.bad_since is not None and line.t - pod.bad_since > run.notice:
+            return "which is terminating" if pod.line.terminating else "which is not ready"
+        since = pod.line.ready_since
+        fresh = since is not None and line.t - since < run.stable_for - TOLERANCE
+        if pod.bad_since is None and fresh and line.t - pod.ready_anew > run.notice:
+            return f"which has been ready for less than {run.stable_for:g} s"
+        adapter = scene.adapters.get(f"{line.object.split('/')[0]}/{line.adapter}")
+        if adapter is not None and line.t - pod.labelled > run.notice and not _matches(adapter, pod.line.labels):
+            return "which its selector does not match"
+        return ""
+
+
+class AttemptsKeepTheirWaits:
+    """5. Attempts on one pod for one adapter never exceed the limit nor come sooner than the backoff says.
+
+    A series is forgotten when a load succeeds, the adapter is unloaded there, the engine's container is another, the
+    pod becomes ready anew, or the aside time has passed since its last attempt.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.clocks = Clocks(5)
+        self._series: dict[tuple[str, str], tuple[str, str, list[float]]] = {}
+
+    def see(self, line: Line) -> None:
+        if not isinstance(line, RequestLine):
+            return
+        place = (f"{line.object.split('/')[0]}/{line.adapter}", line.object)
+        if line.verb == "unload" or (line.event == "done" and line.status == 200):
+            self._series.pop(place, None)
+        elif line.event == "sent":
+            self._attempt(place, line)
+
+    def _attempt(self, place: tuple[str, str], line: RequestLine) -> None:
+        waits, scene = self.scene.run.retry_waits, self.scene
+        engine, root, starts = self._series.get(place, ("", "", []))
+        pod = scene.pods.get(line.object)
+        anew = pod is not None and bool(starts) and pod.ready_anew > starts[-1]
+        late = bool(starts) and line.t - starts[-1] >= scene.run.aside_for
+        if (engine, root) != (line.engine, line.root) or anew or late:
+            starts = []
+        self.clocks.checked += 1
+        number = len(starts)
+        if number > len(waits):
+            text = f"attempt {number + 1} on {line.object}, of {len(waits) + 1} that a pod gets"
+            self.clocks.accuse(line.t, place[0], text, (scene.index,))
+        elif number and line.t - starts[-1] < waits[number - 1] - TOLERANCE:
+            gap = line.t - starts[-1]
+            text = f"attempt {number + 1} on {line.object} came {gap:.3f} s after the last, not {waits[number - 1]:g} s"
+            self.clocks.accuse(line.t, place[0], text, (scene.index,))
+        self._series[place] = (line.engine, line.root, [*starts, line.t])
+
+
+class DeletedMeansUnloaded(_Placed):
+    """6. After an adapter is deleted and its finalizer gone, no living engine still holds it.
+
+    An engine that could not be reached is excused by the Event that says so.
+    """
+
+    number = 6
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._gone: dict[str, bool] = {}
+        self._excused: set[tuple[str, str]] = set()
+
+    def see(self, line: Line) -> None:
+        if isinstance(line, EventLine) and line.reason == "UnloadAbandoned":
+            namespace = line.object.split("/")[0]
+            self._excused |= {
+                (line.object, pod)
+                for pod in self.scene.about
+                if pod.startswith(f"{namespace}/") and pod.split("/")[1] in line.note
+            }
+        if isinstance(line, AdapterLine):
+            self._gone[line.object] = line.event == "deleted"
+        super().see(line)
+
+    def _judge(self, adapter: str, t: float) -> None:
+        if adapter not in self._gone:
+            return
+        holders = [pod for pod in self.scene.holders(adapter) if (adapter, pod) not in self._excused]
+        wrong = self._gone[adapter] and bool(holders)
+        said = f"it is deleted and still loaded on {', '.join(holders)}"
+        self.clocks.judge(adapter, wrong, t, self.scene.run.notice, adapter, said, (self.scene.index,))
+
+
+class NoSecretShows:
+    """7. No secret (API key, credential) appears in a status, an event, a log line or a report."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.clocks = Clocks(7)
+
+    def see(self, line: Line) -> None:
+        self.clocks.checked += 1
+        if isinstance(line, LeakLine):
+            self.clocks.accuse(line.t, line.object, f"a secret appeared in a {line.where}", (self.scene.index,))
+
+
+class OneActsAtATime:
+    """8. At most one controller replica acts at a time.
+
+    An act is a write or an engine request after the lease that covered it had run out, or under another's lease.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.clocks = Clocks(8)
+
+    def see(self, line: Line) -> None:
+        if self.scene.run.replicas < 2:
+            return
+        act = isinstance(line, ApiLine) and line.resource != "leases"
+        asked = isinstance(line, RequestLine) and line.event == "sent"
+        if not (act or asked):
+            return
+        assert isinstance(line, ApiLine | RequestLine)
+        self.clocks.checked += 1
+        scene = self.scene
+        if scene.holder != line.by:
+            text = f"{line.by} acted while {scene.holder or 'nobody'} held the lease"
+            self.clocks.accuse(line.t, line.object, text, (scene.index,))
+        elif line.t > scene.leases[line.by] + TOLERANCE:
+            text = f"{line.by} acted {line.t - scene.leases[line.by]:.3f} s after its lease had run out"
+            self.clocks.accuse(line.t, line.object, text, (scene.index,))
+
+
+def _matches(adapter: AdapterLine, labels: dict[str, str]) -> bool:
+    if any(labels.get(key) != value for key, value in adapter.selector.items()):
+        return False
+    for key, operator, values in adapter.expressions:
+        value = labels.get(key)
+        holds = {
+            "In": value in values,
+            "NotIn": value not in values,
+            "Exists": value is not None,
+            "DoesNotExist": value is None,
+        }[operator]
+        if not holds:
+            return False
+    return True
+
+
+SAFETY = (
+    EndpointsAreLoaded,
+    InstancesServe,
+    NoMoreThanWanted,
+    LoadsGoToGoodPods,
+    AttemptsKeepTheirWaits,
+    DeletedMeansUnloaded,
+    NoSecretShows,
+    OneActsAtATime,
+)
+"""All of them, 1 to 8."""
