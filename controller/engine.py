@@ -213,7 +213,7 @@ def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
         )
     if status == 404:
         return EngineError("ArtifactNotFound", shown, retriable=False, scope=Scope.ADAPTER)
-    if status == 500 and verb == "unload":
+    if status == 500 and verb == "unload" and "failed to remove" in text:
         return RemoveFailed("RemoveFailed", shown, retriable=True)
     if status == 500 and any(sign in text for sign in _ADAPTERS_FAULT):
         return EngineError("InvalidAdapter", shown, retriable=False, scope=Scope.ADAPTER)

@@ -93,6 +93,8 @@ class Inventory:
     """The incarnation that listed it."""
     models: Mapping[str, str]
     """Name to `root`."""
+    unclear: frozenset[str] = frozenset()
+    """Names about which a request has ended without a clear answer since."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,9 +141,10 @@ class Operations:
         except EngineError:
             return None
         old = before.models if before is not None else {}
+        unclear = set(before.unclear) if before is not None else set()
         if models is old:
-            return set()
-        return {name for name in old.keys() | models.keys() if old.get(name) != models.get(name)}
+            return unclear
+        return unclear | {name for name in old.keys() | models.keys() if old.get(name) != models.get(name)}
 
     # -- inside
 
@@ -191,9 +192,12 @@ class Operations:
             failures=failures,
         )
         self._outcomes.setdefault(adapter.key, {})[pod.name] = outcome
+        known = self.inventory(pod)
         if error is not None and error.ambiguous:
-            self._inventories.pop(pod.uid, None)
             self._silent.pop(pod.uid, None)
+            if known is not None:
+                unclear = known.unclear | {adapter.metadata.name}
+                self._inventories[pod.uid] = replace(known, unclear=unclear)
         self.on_finished(adapter.key, pod, outcome)
 
     async def _load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> EngineError | None:
@@ -260,8 +264,8 @@ class Operations:
             if confirmed == self._confirmed.get(pod.uid, 0):
                 break
         self._silent.pop(pod.uid, None)
-        known = self._inventories.get(pod.uid)
-        if known is None or known.models is not models or known.engine != pod.engine:
+        known = self.inventory(pod)
+        if known is None or known.models is not models or known.unclear:
             self._inventories[pod.uid] = Inventory(engine=pod.engine, models=models)
         return models
 
@@ -281,7 +285,7 @@ class Operations:
         models = {other: path for other, path in known.models.items() if other != name}
         if root is not None:
             models[name] = root
-        self._inventories[pod.uid] = replace(known, models=models)
+        self._inventories[pod.uid] = replace(known, models=models, unclear=known.unclear - {name})
 
 
 _UNSENT = EngineError("Unsent", "the announcement was too old when its request could be sent", retriable=True)

@@ -221,6 +221,8 @@ class _Draft:
             if at.holding is Holding.UNKNOWN and at.placement is not None and not self.seen.silent(at.view):
                 self.others.append(Look(at.view))
                 continue
+            if at.holding is Holding.UNKNOWN and name in self.seen.adapter.status.instances:
+                continue  # it did serve, and the next audit will say whether it still does
             self._attempt(at)
 
     def _without_placement(self, name: str) -> Observed:

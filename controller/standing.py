@@ -113,7 +113,10 @@ def _holding(seen: Observed, view: PodView | None, placement: Placement | None, 
         if outcome.verb == "load" and wanted:
             return Holding.WANTED
         return Holding.ABSENT if outcome.verb == "unload" else Holding.UNKNOWN
-    root = inventory.models.get(seen.adapter.metadata.name)
+    name = seen.adapter.metadata.name
+    if name in inventory.unclear:
+        return Holding.UNKNOWN
+    root = inventory.models.get(name)
     if root is None:
         return Holding.ABSENT
     wanted = root == lora_path(seen.adapter.spec.artifact_url)
