@@ -107,8 +107,8 @@ class Caches:
             if old is None or old.spec.pod_selector != new.spec.pod_selector:
                 self._reselect(key, new)
             remembered = self.remembered(new)
-            places = {*remembered.selected, *remembered.placements}
-            self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in places])
+            left = {pod for pod in remembered.placements if remembered.attempt(pod) is None}
+            self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*remembered.selected, *left}])
         self._wake(key)
 
     def _reselect(self, key: str, adapter: ModelAdapter | None) -> None:

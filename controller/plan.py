@@ -148,11 +148,10 @@ class _Draft:
             if self.standings[name].holding is Holding.GONE:
                 self._forget(name)
             elif name not in self.selection.pods:
-                self._clear(self.standings[name])
+                self.clear(self.standings[name])
         self._load_selected()
-        for key in sorted(self.attempts):
-            if not any(pod_key(name) == key for name in self.selection.pods):
-                del self.attempts[key]
+        used = {pod_key(name) for name in (*self.selection.pods, *self.placements)}
+        self.attempts = {key: attempt for key, attempt in self.attempts.items() if key in used}
         self._switched()
         actions = self._actions()
         return Plan(
@@ -170,14 +169,17 @@ class _Draft:
         self.placements.pop(name, None)
         self.attempts.pop(pod_key(name), None)
 
-    def _clear(self, at: Standing) -> None:
+    def clear(self, at: Standing) -> None:
         """Unloads from a pod that is not selected, until its engine is known to be clean."""
         if at.busy:
             return
-        if at.holding is Holding.ABSENT:
+        if at.holding is not Holding.ABSENT:
+            self._unload(at)
+        elif at.counted_until > self.now:
+            # Chosen again within the aside time, the pod must not get a fresh series of attempts.
+            self.moments.append(at.counted_until)
+        else:
             self._forget(at.pod)
-            return
-        self._unload(at)
 
     def _unload(self, at: Standing) -> None:
         failed = at.outcome if at.outcome is not None and at.outcome.verb == "unload" else None
@@ -417,14 +419,14 @@ def _plan_deletion(seen: Observed, now: float, settings: Settings) -> Plan:
     for name in sorted(draft.placements):
         at = standings[name]
         unload = at.outcome if at.outcome is not None and at.outcome.verb == "unload" else None
-        if at.holding is Holding.GONE:
+        if at.holding is Holding.GONE or (at.holding is Holding.ABSENT and not at.busy):
             draft.placements.pop(name)
         elif unload and unload.error and settings.backoff.exhausted(unload.failures) and not at.busy:
             draft.placements.pop(name)
             note = f"Gave up unloading from pod {name}: {unload.error.message}"
             draft.events.append(Tell("Warning", "UnloadAbandoned", note))
         else:
-            draft._clear(at)
+            draft.clear(at)
     actions: list[Action] = []
     situation = Situation("Pending", reason="Deleting", message="unloading wherever it was loaded")
     actions.append(WriteStatus(status_of(seen.adapter, situation, now)))

@@ -52,6 +52,8 @@ class Standing:
     """When a load may be sent, seconds since 1970; 0 if at once."""
     aside_until: float
     """The pod is left aside for this adapter until then; 0 if it is not."""
+    counted_until: float
+    """Until when the running series has to be remembered if the pod is not used any more."""
 
     @property
     def usable(self) -> bool:
@@ -88,6 +90,7 @@ def standing(seen: Observed, pod: str, now: float, settings: Settings) -> Standi
         busy=seen.busy.get(pod, ""),
         next_try=next_try,
         aside_until=aside_until,
+        counted_until=last + settings.aside_for if attempt is not None else 0.0,
     )
 
 

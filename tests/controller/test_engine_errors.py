@@ -72,7 +72,9 @@ def test_a_name_that_is_taken_is_told_from_other_400s(nested: bool) -> None:
 
 
 def test_an_unload_that_the_engine_could_not_do_is_told_apart() -> None:
-    response = httpx.Response(500, json=envelope("Failed to remove lora adapter 'x' from the engine.", "InternalServerError", 500))
+    response = httpx.Response(
+        500, json=envelope("Failed to remove lora adapter 'x' from the engine.", "InternalServerError", 500)
+    )
     assert isinstance(failure("unload", response, response.content), RemoveFailed)
 
 

@@ -112,9 +112,23 @@ def test_sixth_failure_moves_the_adapter_to_another_pod_and_says_so() -> None:
     result = planned(observed)
     after = of(result, Remember)[0].after
     assert after.selected == ("pod-b",)
-    assert "pod-a" not in after.attempts
+    assert after.attempt("pod-a") == Attempt(5, NOW - 1), "chosen again soon, it must not get six attempts more"
     assert [load.pod.name for load in of(result, Load)] == ["pod-b"]
     assert any(tell.reason == "Switched" and "from pod pod-a to pod pod-b" in tell.note for tell in of(result, Tell))
+
+
+def test_a_pod_that_was_given_up_is_forgotten_when_its_aside_time_is_over() -> None:
+    bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
+    remembered = replace(
+        attempted(bad, 5, ago=301), selected=("pod-b",), placements={"pod-a": placed(bad), "pod-b": placed(good)}
+    )
+    lists = {"pod-a": {}, "pod-b": {"sql": "acme/sql"}}
+    adapter = an_adapter(phase="Running", instances=["pod-b"])
+    kept = planned(seen(adapter, [bad, good], remembered=remembered, holding=lists), now=NOW - 10)
+    assert kept.wake == pytest.approx(NOW)
+    after = of(planned(seen(adapter, [bad, good], remembered=remembered, holding=lists)), Remember)[0].after
+    assert after.attempts == {}
+    assert set(after.placements) == {"pod-b"}
 
 
 def test_with_no_other_pod_it_stays_and_is_tried_anew_after_five_minutes() -> None:

@@ -48,6 +48,7 @@ class Done:
 class Verdicts:
     violations: list[Any]
     checked: int = 1
+    liveness_judged: bool = True
 
 
 @pytest.fixture(autouse=True)
