@@ -3,8 +3,11 @@
 Importing this loads the whole twin, so the command line does it only where something is to be run.
 """
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from twin import runfolder
@@ -37,7 +40,8 @@ def load_all(files: Sequence[Path], overrides: Mapping[str, str], seed: int | No
 
 def simulated(scenario: Scenario, progress: Progress | None = None) -> Findings:
     """Runs a scenario and judges it."""
-    result = simulate(scenario, progress=progress)
+    with _ending_at_a_step(progress) as step:
+        result = simulate(scenario, progress=step)
     return judge(result.lines, scenario.expect, scenario=resolved(scenario), partial=result.partial)
 
 
@@ -54,3 +58,33 @@ def recorded(scenario: Scenario, out: Path, progress: Progress | None = None) ->
     timing = {"wall_seconds": round(wall, 3), "simulated_per_wall_second": round(findings.covered / wall, 1)}
     folder = runfolder.write(out, findings, timing=timing)
     return findings, folder / runfolder.REPORT
+
+
+@contextmanager
+def _ending_at_a_step(progress: Progress | None) -> Iterator[Progress | None]:
+    """Lets Ctrl-C end the simulation between two steps, where nothing is half done; a second one ends it at once.
+
+    Python would raise wherever it happens to be, deep in some task of the operator, which then could not be taken down
+    in order. Where somebody else sees to signals (another thread, a job in the background), that is left as it is.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield progress
+        return
+    asked = threading.Event()
+
+    def ask(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, handler)
+        asked.set()
+
+    def step(t: float) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        if progress is not None:
+            progress(t)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield step
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -185,7 +185,7 @@ def _arrival(w: Writer, i: int, t: float, names: list[str], *, failed: bool) -> 
 
 
 MEASURES = {
-    "adapters": {"total": 40, "running": 38, "failed": 2, "pending": 0, "deleted": 4},
+    "adapters": {"total": 44, "running": 38, "failed": 2, "pending": 0, "deleted": 4},
     "time_to_running_seconds": {"p50": 3.6, "p95": 159.2, "p99": 160.0, "max": 161.0, "mean": 40.25},
     "loads": {"attempted": 88, "succeeded": 38, "failed_retriable": 48, "failed_final": 2, "wasted": 0},
     "availability": 0.99321,

@@ -68,7 +68,7 @@ def test_the_page_is_whole_and_fetches_nothing() -> None:
 
 def test_the_verdict_comes_first() -> None:
     html = make(findings()).html
-    assert html.index("38 of 40 adapters were Running at the end (2 failed)") < html.index("<table")
+    assert html.index("38 of 40 adapters were Running at the end (2 failed), 4 had been deleted") < html.index("<table")
     assert "no invariant was broken; what was expected holds." in html
 
 

@@ -8,12 +8,12 @@ Nothing here reads a clock or a file of the run.
 from dataclasses import dataclass
 
 from twin.report.figures import draw
-from twin.report.findings import Findings, Violation, rule
+from twin.report.findings import Findings, rule
 from twin.report.page import flattened, render, shown
 from twin.report.story import tell
 from twin.report.svg import Figure
 
-__all__ = ["Figure", "Findings", "Report", "Violation", "flattened", "make", "rule", "shown"]
+__all__ = ["Figure", "Findings", "Report", "flattened", "make", "rule", "shown"]
 
 
 @dataclass(frozen=True, slots=True)

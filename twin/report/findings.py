@@ -1,27 +1,13 @@
 """What is known of a run once it is over: its record, its numbers, what was found wrong with it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from twin.expectations import Outcome, measure
+from twin.oracles import Violation
 from twin.record import Line, Run
 from twin.report.svg import clock
-
-
-class Violation(Protocol):
-    """A rule that was broken; `twin.oracles` finds them."""
-
-    @property
-    def t(self) -> float: ...
-    @property
-    def invariant(self) -> int | str: ...
-    @property
-    def object(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def context(self) -> Sequence[int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +20,7 @@ class Findings:
     """What `twin.measures` computed."""
     outcomes: Sequence[Outcome] = ()
     violations: Sequence[Violation] = ()
-    unjudged: Sequence[str] = field(default_factory=tuple)
+    unjudged: Sequence[str] = ()
     """What could not be judged, in words."""
     scenario: str = ""
     """As resolved, YAML."""
@@ -89,19 +75,24 @@ class Findings:
             return f"Interrupted after {clock(self.covered)} of {clock(self.run.duration)}. Until then: {sentence}"
         return sentence[0].upper() + sentence[1:]
 
-    def _adapters(self) -> str:
-        total, running = self._count("total"), self._count("running")
-        if not total:
-            return "no adapter was there at the end"
-        if running == total:
-            return (
-                f"all {total} adapters were Running at the end" if total > 1 else "the adapter was Running at the end"
-            )
-        rest = ", ".join(f"{n} {word}" for word in ("failed", "pending") if (n := self._count(word)))
-        return f"{running} of {total} adapters were Running at the end" + (f" ({rest})" if rest else "")
+    @property
+    def left(self) -> int:
+        """Adapters that were there at the end."""
+        return self.count("total") - self.count("deleted")
 
-    def _count(self, name: str) -> int:
+    def count(self, name: str) -> int:
+        """A number of adapters, by its name in the summary."""
         return int(measure(self.measures, f"adapters.{name}") or 0)
+
+    def _adapters(self) -> str:
+        left, running, gone = self.left, self.count("running"), self.count("deleted")
+        deleted = f", {gone} had been deleted" if gone else ""
+        if not left:
+            return f"no adapter was there at the end{deleted}"
+        if running == left:
+            return f"{f'all {left} adapters were' if left > 1 else 'the adapter was'} Running at the end{deleted}"
+        rest = ", ".join(f"{n} {word}" for word in ("failed", "pending") if (n := self.count(word)))
+        return f"{running} of {left} adapters were Running at the end" + (f" ({rest})" if rest else "") + deleted
 
     def _rules(self) -> str:
         if not self.violations:

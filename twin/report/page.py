@@ -13,8 +13,9 @@ import jinja2
 import msgspec
 
 from twin.expectations import measure
+from twin.oracles import Violation
 from twin.record import EventLine
-from twin.report.findings import Findings, Violation, rule
+from twin.report.findings import Findings, rule
 from twin.report.story import AdapterStory, Story
 from twin.report.svg import Figure, clock, stylesheet
 
@@ -24,6 +25,8 @@ MOST_CONTEXT = 12
 """Lines of the record around one violation."""
 MOST_SCENARIO = 200_000
 """Characters of the scenario; manifests may be large, and the run folder has them whole."""
+NO_MEASURES = ("name", "seed", "version")
+"""In the summary to say which run it is."""
 MOST_STRANDED = 60
 """Adapters that don't run, by name."""
 
@@ -68,7 +71,7 @@ def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
         stranded=[_stranded(adapter) for adapter in stranded[:MOST_STRANDED]],
         more_stranded=max(len(stranded) - MOST_STRANDED, 0),
         events=_events(findings),
-        measures=list(flattened(findings.measures)),
+        measures=[row for row in flattened(findings.measures) if row[0] not in NO_MEASURES],
         shown=shown,
     )
 
@@ -104,7 +107,9 @@ def _tiles(measures: Mapping[str, Any], findings: Findings) -> Iterator[Tile]:
     def get(name: str) -> float | None:
         return measure(measures, name)
 
-    yield Tile("Running at the end", f"{shown(get('adapters.running'))} of {shown(get('adapters.total'))}", "adapters")
+    gone = findings.count("deleted")
+    remark = f"adapters; {gone:,} more had been deleted" if gone else "adapters"
+    yield Tile("Running at the end", f"{findings.count('running'):,} of {findings.left:,}", remark)
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p50")), "median")
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p95")), "95th percentile")
     availability = get("availability")

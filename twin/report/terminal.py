@@ -38,9 +38,10 @@ def _table(findings: Findings, page: Path | None) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("adapters running", _pair(findings, "adapters.running", "adapters.total", "of"))
+    table.add_row("adapters running", f"{findings.count('running'):,} of {findings.left:,}")
     table.add_row("time to running", _times(findings))
-    table.add_row("loads", _pair(findings, "loads.succeeded", "loads.attempted", "succeeded of"))
+    attempted, succeeded = (shown(measure(findings.measures, f"loads.{name}")) for name in ("attempted", "succeeded"))
+    table.add_row("loads", f"{succeeded} succeeded of {attempted}")
     table.add_row("invariants", _invariants(findings))
     for violation in findings.violations[:MOST_VIOLATIONS]:
         said = f"{clock(violation.t)}  {violation.object}: {violation.message} ({rule(violation)})"
@@ -54,10 +55,6 @@ def _table(findings: Findings, page: Path | None) -> Table:
     if page is not None:
         table.add_row("report", escape(str(page)))
     return table
-
-
-def _pair(findings: Findings, part: str, whole: str, word: str) -> str:
-    return f"{shown(measure(findings.measures, part))} {word} {shown(measure(findings.measures, whole))}"
 
 
 def _times(findings: Findings) -> str:

@@ -14,7 +14,7 @@ def running(story: Story) -> Figure | None:
         return None
     total = len(story.adapters)
     times = sorted(t for adapter in story.adapters if (t := adapter.time_to_running) is not None)
-    plot = Plot(Scale(0, max(times[-1] * 1.04 if times else 0.0, 10.0), 58, WIDTH - 28), Scale(0, 100, HEIGHT - 46, 34))
+    plot = Plot(Scale(0, max(times[-1] * 1.04 if times else 0.0, 2.0), 58, WIDTH - 28), Scale(0, 100, HEIGHT - 46, 34))
     points = [(0.0, 0.0)] + [(t, 100 * (i + 1) / total) for i, t in enumerate(times)]
     drawn = staircase([(plot.x(t), plot.y(share)) for t, share in points], plot.x.end)
     guides = "".join(_guide(plot, times, total, share) for share in (50, 95))
