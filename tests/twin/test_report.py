@@ -202,7 +202,15 @@ def test_times_are_written_as_clocks(seconds: float, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(None, "—"), (40, "40"), (12345, "12,345"), (0.99321, "0.9932"), (159.2, "159.2"), (120.0, "120")],
+    [
+        (None, "—"),
+        (40, "40"),
+        (12345, "12,345"),
+        (0.99321, "0.9932"),
+        (159.2, "159.2"),
+        (0.999996, "0.999996"),
+        (120.0, "120"),
+    ],
 )
 def test_numbers_are_written_for_people(value: float | None, said: str) -> None:
     assert shown(value) == said

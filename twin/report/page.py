@@ -90,7 +90,10 @@ def shown(value: float | str | bool | None) -> str:
         case int():
             return f"{value:,}"
         case float():
-            return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1e4 else f"{value:.4g}"
+            if value.is_integer() or abs(value) >= 1e4:
+                return f"{value:,.0f}"
+            short = f"{value:.4g}"
+            return f"{value:.8g}" if float(short).is_integer() else short  # 0.99999 is not 1
     return str(value)
 
 
@@ -113,7 +116,7 @@ def _tiles(measures: Mapping[str, Any], findings: Findings) -> Iterator[Tile]:
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p50")), "median")
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p95")), "95th percentile")
     availability = get("availability")
-    share = "—" if availability is None else f"{100 * availability:.4g} %"
+    share = "—" if availability is None else f"{shown(100 * availability)} %"
     yield Tile("Availability", share, "of adapter-time with a ready replica")
     attempted, succeeded = get("loads.attempted"), get("loads.succeeded")
     yield Tile(
