@@ -6,6 +6,7 @@ The store says which field it refuses; here that becomes a line and a column.
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -32,6 +33,7 @@ ACCEPTED: dict[str, tuple[str, str]] = {
 """Kinds that the simulated cluster takes from manifests: their apiVersion, and their resource in the store."""
 
 
+@cache
 def definition() -> dict[str, Any]:
     """The CustomResourceDefinition of ModelAdapters, as the operator ships it."""
     manifest = (files("controller") / "deploy/crd.yaml").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from twin.scenario.model import ScenarioFile
 from twin.scenario.problems import Problem, choices, closest
 from twin.scenario.quantities import show_duration
 from twin.scenario.targets import NodeTargets, PodTargets
-from twin.scenario.workloads import GPU, SIDECAR, Workload, check_engine
+from twin.scenario.workloads import GPU, SIDECAR, Workload, check_engine, nameless_variables
 
 
 def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[str]]:
@@ -58,6 +58,7 @@ def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequ
     """Engines that would not start, and pods that no node can hold."""
     largest = max(node.gpus for node in nodes)
     for workload in workloads:
+        yield from nameless_variables(workload)
         refused = check_engine(workload, cluster.engine(workload.name).version)
         if refused is not None:
             yield refused

@@ -73,7 +73,7 @@ def parse(text: str, shown: str) -> list[Document]:
     """
     reader = _Reader(shown)
     try:
-        nodes = [node for node in YAML(typ="rt", pure=True).compose_all(text) if node is not None]
+        nodes = [node for node in YAML(typ="safe", pure=True).compose_all(text) if node is not None]
         found = [reader.document(node) for node in nodes]
     except MarkedYAMLError as error:
         raise ScenarioErrors([_syntax(error, shown, text)]) from None

@@ -140,6 +140,8 @@ def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:
             hint = f'did "{other}" mean it? ' if other else ""
             message = f'is no Kubernetes object: "{key}" is missing or no text'
             yield at.problem((key,) if key in value else (), message, f"{hint}every object has one")
+    for path in _nothings(value):
+        yield at.problem(path, "is nothing", "allowed: items that say something")
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
         yield at.problem(("metadata",), 'is no Kubernetes object: "metadata" is missing or no mapping')
@@ -167,7 +169,28 @@ def _bare(value: dict[str, Any]) -> dict[str, Any]:
         metadata["annotations"] = annotations
     if value.get("kind") not in CLUSTER_SCOPED:
         metadata.setdefault("namespace", "default")
-    return {**{key: item for key, item in value.items() if key != "status"}, "metadata": metadata}
+    rest = {key: item for key, item in value.items() if key != "status"}
+    own = "." not in value["apiVersion"].split("/")[0]
+    return {**(_present(rest) if own else rest), "metadata": metadata}
+
+
+def _present(value: Any) -> Any:
+    """Without fields that are null: for Kubernetes' own kinds that says the same as leaving them out."""
+    match value:
+        case dict():
+            return {key: _present(item) for key, item in value.items() if item is not None}
+        case list():
+            return [_present(item) for item in value]
+    return value
+
+
+def _nothings(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Items of lists that are null, which no kind has a meaning for."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if item is None and isinstance(value, list):
+            yield (*path, key)
+        yield from _nothings(item, (*path, key))
 
 
 def _owners(value: dict[str, Any]) -> list[dict[str, Any]]:

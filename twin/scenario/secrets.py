@@ -6,7 +6,6 @@ an adapter that carries it. The pseudonyms are then what the oracle looks for in
 """
 
 import base64
-import binascii
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -151,5 +150,5 @@ def _decoded(value: Any) -> str:
     """The text behind base64; the value itself if it is none, so that it is hidden all the same."""
     try:
         return base64.b64decode(str(value), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return str(value)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -107,7 +107,7 @@ def _workload(entry: Entry) -> Workload | None:
 def check_engine(workload: Workload, version: str) -> Problem | None:
     """What vLLM would refuse to start with, at the flag that it refuses."""
     container = workload.engine
-    environment = {str(v["name"]): str(v.get("value", "")) for v in container.get("env") or ()}
+    environment = {str(v.get("name")): str(v.get("value", "")) for v in container.get("env") or ()}
     try:
         EngineConfig.from_command(command_of(container), environment, version=version or version_of(container))
     except EngineConfigError as error:
@@ -119,6 +119,15 @@ def check_engine(workload: Workload, version: str) -> Problem | None:
                     return workload.entry.problem((*at, key, place), f"vLLM would not start: {error}")
         return workload.entry.problem(at, f"vLLM would not start: {error}")
     return None
+
+
+def nameless_variables(workload: Workload) -> Iterator[Problem]:
+    """Variables of the environment that have no name."""
+    for index, container in enumerate(workload.containers):
+        for number, variable in enumerate(container.get("env") or ()):
+            if not variable.get("name"):
+                at: Path = (*workload.at, "containers", index, "env", number)
+                yield workload.entry.problem(at, '"name" is missing', "it is required")
 
 
 def nodes_for(cluster: Cluster, workloads: Sequence[Workload]) -> tuple[Node, ...]:

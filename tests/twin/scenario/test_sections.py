@@ -104,6 +104,21 @@ items:
     assert left_out == ["Pod default/b is left out", "Ingress default/i is left out"]
 
 
+def test_a_null_in_a_manifest_says_nothing(folder: Any) -> None:
+    base = (folder.path / "base.yaml").read_text()
+    folder.write("base.yaml", base + "          env:\n          livenessProbe: null\n")
+    container = folder.load().objects[0]["spec"]["template"]["spec"]["containers"][0]
+    assert "env" not in container
+    assert "livenessProbe" not in container
+
+
+def test_a_secret_that_pods_wait_for_in_vain_is_noted(folder: Any) -> None:
+    base = (folder.path / "base.yaml").read_text()
+    needed = "[{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]"
+    folder.write("base.yaml", base + f"          env: {needed}\n")
+    assert folder.load().notes == ("pods of qwen cannot start: Secret s is not in the manifests",)
+
+
 def test_an_adapter_without_pods_and_a_sidecar_are_noted(folder: Any) -> None:
     folder.write(
         "m.yaml",
