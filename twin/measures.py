@@ -25,7 +25,7 @@ def summarise(lines: Sequence[Line], verdicts: Verdicts) -> Summary:
     run = lines[0]
     assert isinstance(run, Run)
     end = max(line.t for line in lines)
-    story = _Story()
+    story = _Story(aside_for=run.aside_for)
     for line in lines:
         story.see(line)
     story.finish(end)
@@ -160,6 +160,7 @@ class _Density:
 class _Story:
     """Goes through the record once."""
 
+    aside_for: float
     counts: Counter[str] = field(default_factory=Counter)
     to_running: list[float] = field(default_factory=list)
     recoveries: list[float] = field(default_factory=list)
@@ -271,7 +272,7 @@ class _Story:
         if line.event == "sent":
             self._loads["attempted"] += 1
             if place in self._failed_at:
-                self.waits.append(line.t - self._failed_at.pop(place))
+                self._waited(line.t - self._failed_at.pop(place))
             return
         taken = "already been loaded" in line.error
         if line.status == 200 or taken:
@@ -282,6 +283,11 @@ class _Story:
         self._loads["failed_final" if final else "failed_retriable"] += 1
         if not final:
             self._failed_at[place] = line.t
+
+    def _waited(self, seconds: float) -> None:
+        """A wait within one series of attempts; after the aside time another begins."""
+        if seconds < self.aside_for:
+            self.waits.append(seconds)
 
     def _wasted(self, line: RequestLine) -> None:
         namespace, _, pod = line.object.partition("/")

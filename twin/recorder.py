@@ -56,6 +56,7 @@ class Recorder:
         self._minute = 0
         self._shown: dict[tuple[str, str], Line] = {}
         self._zones: dict[str, str] = {}
+        self._pods: dict[str, str] = {}
         self._workload_of: WorkloadOf = lambda pod: ""  # noqa: ARG005
 
     def now(self) -> float:
@@ -76,6 +77,10 @@ class Recorder:
         """Writes the last counts."""
         start = self._minute * _MINUTE
         self._write_counts(self.now(), self.now() - start)
+
+    def pod_at(self, ip: str) -> str:
+        """The pod that has or had an address (none is used twice in a run), else the address itself."""
+        return self._pods.get(ip, ip)
 
     def watch_store(self, store: Store, workload_of: WorkloadOf) -> None:
         """Records what becomes of ModelAdapters, pods, slices and Events from now on."""
@@ -152,6 +157,8 @@ class Recorder:
     def _pod(self, change: Change) -> Line:
         obj = change.object
         meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
+        if status.get("podIP"):
+            self._pods[status["podIP"]] = _key(obj)
         ready: Object = next((item for item in status.get("conditions", []) if item["type"] == "Ready"), {})
         engine: Object = next((item for item in status.get("containerStatuses", []) if item["name"] != SIDECAR), {})
         return PodLine(

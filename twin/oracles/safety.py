@@ -178,7 +178,8 @@ class LoadsGoToGoodPods:
         scene, run = self.scene, self.scene.run
         pod = scene.pods.get(line.object)
         if pod is None:
-            return "which does not exist"
+            just_went = line.t - scene.gone.get(line.object, float("-inf")) <= run.notice
+            return "" if just_went else "which does not exist"
         if pod.bad_since is not None and line.t - pod.bad_since > run.notice:
             return "which is terminating" if pod.line.terminating else "which is not ready"
         since = pod.line.ready_since

@@ -54,6 +54,8 @@ class Scene:
         self.audit = run.audit_interval + 30.0
         """Seconds to notice what only asking an engine shows (contract)."""
         self.pods: dict[str, Pod] = {}
+        self.gone: dict[str, float] = {}
+        """When a pod went."""
         self.adapters: dict[str, AdapterLine] = {}
         self.engines: dict[str, Engine] = {}
         self.slices: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
@@ -61,6 +63,8 @@ class Scene:
         """(adapter, pod) to the container id that the pod showed when it was published."""
         self.about: dict[str, set[str]] = defaultdict(set)
         """Pod to adapters that name it, or that its engine holds."""
+        self.held: dict[str, set[str]] = defaultdict(set)
+        """Adapter to pods whose living engine has it loaded."""
         self.last_request: dict[tuple[str, str], RequestLine] = {}
         """(adapter, pod) to the request sent last, or how it ended."""
         self.last_load: dict[tuple[str, str], RequestLine] = {}
@@ -116,7 +120,7 @@ class Scene:
 
     def holders(self, adapter: str) -> list[str]:
         """Pods whose living engine has the adapter loaded."""
-        return [pod for pod in sorted(self.about) if adapter in self.about[pod] and self.holds(pod, adapter)]
+        return sorted(self.held.get(adapter, ()))
 
     def disturbed(self, pod: str) -> bool:
         """Whether a fault that lasts keeps the operator from asking the pod's engine, or from being understood."""
@@ -138,6 +142,7 @@ class Scene:
     def _pod(self, line: PodLine) -> None:
         if line.event == "deleted":
             self.pods.pop(line.object, None)
+            self.gone[line.object] = line.t
             return
         known = self.pods.get(line.object)
         fine = line.ready and not line.terminating
@@ -188,14 +193,17 @@ class Scene:
         match line.event:
             case "started":
                 self.engines[line.object] = Engine(line.engine)
-            case "stopped":
-                self.engines.pop(line.object, None)
+            case "stopped" if line.object in self.engines:
+                for name in self.engines.pop(line.object).holds:
+                    self.held[f"{namespace}/{name}"].discard(line.object)
             case "loaded" if line.object in self.engines:
                 self.engines[line.object].holds[line.adapter] = line.t
                 self.about[line.object].add(f"{namespace}/{line.adapter}")
+                self.held[f"{namespace}/{line.adapter}"].add(line.object)
                 self.published.pop((f"{namespace}/{line.adapter}", line.object), None)
             case "unloaded" if line.object in self.engines:
                 self.engines[line.object].holds.pop(line.adapter, None)
+                self.held[f"{namespace}/{line.adapter}"].discard(line.object)
 
     def _request(self, line: RequestLine) -> None:
         place = (f"{line.object.split('/')[0]}/{line.adapter}", line.object)

@@ -98,7 +98,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         number, adapter = network.number(), str(body.get("lora_name", ""))
         line = RequestLine(
             t=network.recorder.now(),
-            object=host.pod if host is not None else request.url.host,
+            object=host.pod if host is not None else network.recorder.pod_at(request.url.host),
             id=number,
             event="sent",
             by=self._by,

@@ -1,0 +1,61 @@
+"""Small scenarios for tests; not a test."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from twin.scenario import Scenario, load
+
+MODEL = "qwen"
+SELECTOR = {"matchLabels": {"model.aibrix.ai/name": MODEL, "adapter.model.aibrix.ai/enabled": "true"}}
+
+
+def deployment(replicas: int = 3, *, key: str = "") -> dict[str, Any]:
+    """A Deployment of engines that are up in two seconds and probed every two."""
+    probe = {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 2, "failureThreshold": 1}
+    command = ["vllm", "serve", "Qwen/Qwen", "--served-model-name", MODEL, "--enable-lora", "--max-cpu-loras", "16"]
+    container = {
+        "name": "vllm-openai",
+        "image": "vllm/vllm-openai:v0.24.0",
+        "command": [*command, *(["--api-key", key] if key else [])],
+        "env": [{"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"}],
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+        "readinessProbe": probe,
+    }
+    labels = SELECTOR["matchLabels"]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": MODEL, "namespace": "default"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+
+
+def adapters(count: int = 4, *, replicas: int | None = 2, **others: Any) -> dict[str, Any]:
+    """A template for adapters that are there from the start."""
+    spec = {"baseModel": MODEL, "podSelector": SELECTOR, "artifactURL": "huggingface://acme/a-{i}"}
+    if replicas is not None:
+        spec["replicas"] = replicas
+    return {"name": "a-{i}", "count": count, "spec": spec | others.pop("spec", {}), **others}
+
+
+def a_scenario(folder: Path, *, pods: int = 3, key: str = "", **sections: Any) -> Scenario:
+    """A scenario of ten minutes around one Deployment; `sections` are those of the file."""
+    engine = {"startup": "2s", "load": {"lognormal": {"median": "500ms", "p95": "1s"}}}
+    body: Mapping[str, Any] = {
+        "name": "test",
+        "duration": "10m",
+        "objects": [deployment(pods, key=key)],
+        "cluster": {"engines": {"default": engine}, "artifacts": {"bandwidth": "10Gbit/s"}},
+        "adapters": [adapters()],
+    } | sections
+    file = folder / "scenario.yaml"
+    with file.open("w", encoding="utf-8") as out:
+        YAML(typ="safe", pure=True).dump(dict(body), out)
+    return load(file)
