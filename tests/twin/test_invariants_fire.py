@@ -128,7 +128,7 @@ def no_silence(patch: Patch) -> None:
 
 BUGS = [
     (1, slices_are_never_withdrawn, KILLS),
-    (2, instances_are_never_withdrawn, FLAPS),
+    (2, instances_are_never_withdrawn, FLAPS | {"adapters": [adapters(replicas=None)]}),
     (3, one_replica_too_many, {}),
     (4, every_pod_is_stable, FLAPS | {"adapters": [adapters(30, arrive={"poisson": "10/min"}, replicas=None)]}),
     (5, no_patience, REFUSED),
