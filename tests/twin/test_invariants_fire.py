@@ -118,10 +118,16 @@ def no_silence(patch: Patch) -> None:
     import controller.reconciler as reconciler_module
     from msgspec.structs import replace as with_fields
 
+    written: dict[str, float] = {}
+
     def restless(seen: Observed, now: float, *rest: Any) -> Plan:
-        todo = honest(seen, now, *rest)
-        shifting = with_fields(seen.adapter.status, candidates=int(now) % 7)
-        return replace(todo, actions=(*todo.actions, WriteStatus(shifting)), wake=now + 60)
+        """Turns one figure of the status once a minute, for ever."""
+        minute = now // 60
+        if written.setdefault(seen.adapter.metadata.name, minute) == minute:
+            return replace(honest(seen, now, *rest), wake=now + 60)
+        written[seen.adapter.metadata.name] = minute
+        turned = with_fields(seen.adapter.status, candidates=int(minute) % 7 + 10)
+        return Plan((WriteStatus(turned),), wake=now + 60)
 
     patch.setattr(reconciler_module, "plan", restless)
 
