@@ -11,95 +11,33 @@ Waiting is never done by anybody: the plan says when to look again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 from controller import discovery
-from controller.annotations import FINALIZER, Attempt, Placement, Remembered, pod_key
+from controller.actions import (
+    Action,
+    AddFinalizer,
+    Load,
+    Look,
+    Plan,
+    Publish,
+    Remember,
+    RemoveFinalizer,
+    Tell,
+    Unload,
+    WriteStatus,
+)
+from controller.annotations import FINALIZER, Attempt, Placement, pod_key
 from controller.engine import Scope
 from controller.observed import Observed, PodView
 from controller.policies import Policy
-from controller.resources import EndpointSlice, ModelAdapterStatus, Service
+from controller.resources import ModelAdapterStatus
 from controller.selection import Selection, select
 from controller.settings import Settings
 from controller.spec import artifact_of, lora_path
 from controller.standing import Holding, Standing, standing
 from controller.status import Situation, status_of
-
-
-@dataclass(frozen=True, slots=True)
-class AddFinalizer:
-    """Hold the object until engines are clean."""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveFinalizer:
-    """Let the object go."""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteStatus:
-    status: ModelAdapterStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Write the Service (if it differs) and slices; delete slices that are too many."""
-
-    service: Service | None
-    slices: tuple[EndpointSlice, ...]
-    obsolete: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Remember:
-    """Write annotations: drop what is over, announce what comes next. A conflict means that nothing follows."""
-
-    before: Remembered
-    after: Remembered
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Send a load that was announced. `owned`: another artifact under this name is ours to replace."""
-
-    pod: PodView
-    announced: float
-
-
-@dataclass(frozen=True, slots=True)
-class Unload:
-    pod: PodView
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Ask the engine what it holds."""
-
-    pod: PodView
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """A Kubernetes Event for users."""
-
-    type: str
-    reason: str
-    note: str
-
-
-Action = AddFinalizer | RemoveFinalizer | WriteStatus | Publish | Remember | Load | Unload | Look | Tell
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    actions: tuple[Action, ...]
-    wake: float = 0.0
-    """When to plan again even if nothing changes, seconds since 1970; 0 if never."""
-    waiting_for_slot: tuple[str, ...] = ()
-    """Pods whose engines have as many requests as they may: plan again when one ends."""
-    unsettled: bool = False
-    """Whether another pod would be of use: wake this adapter when one appears or becomes ready."""
 
 
 def plan(seen: Observed, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:

@@ -11,14 +11,7 @@ from random import Random
 from typing import Any
 
 from controller import annotations, status
-from controller.annotations import FINALIZER
-from controller.caches import Caches
-from controller.clock import Clock
-from controller.cluster import Cluster, NotFound
-from controller.events import EventRecorder
-from controller.observed import Observed
-from controller.operations import Operations
-from controller.plan import (
+from controller.actions import (
     AddFinalizer,
     Load,
     Look,
@@ -29,8 +22,15 @@ from controller.plan import (
     Tell,
     Unload,
     WriteStatus,
-    plan,
 )
+from controller.annotations import FINALIZER
+from controller.caches import Caches
+from controller.clock import Clock
+from controller.cluster import Cluster, NotFound
+from controller.events import EventRecorder
+from controller.observed import Observed
+from controller.operations import Operations
+from controller.plan import plan
 from controller.policies import DEFAULT, POLICIES, Policy, policy_named
 from controller.resources import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, ModelAdapter, ModelAdapterStatus
 from controller.settings import Settings

@@ -6,10 +6,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace as with_fields
 
-from controller.annotations import Attempt, Remembered
-from controller.engine import EngineError, Scope
-from controller.observed import Observed, Outcome
-from controller.plan import (
+from controller.actions import (
     AddFinalizer,
     Load,
     Look,
@@ -20,8 +17,11 @@ from controller.plan import (
     Tell,
     Unload,
     WriteStatus,
-    plan,
 )
+from controller.annotations import Attempt, Remembered
+from controller.engine import EngineError, Scope
+from controller.observed import Observed, Outcome
+from controller.plan import plan
 from controller.policies import policy_named
 from controller.settings import Settings
 from tests.controller.builders import NOW, a_pod, an_adapter, placed, seen

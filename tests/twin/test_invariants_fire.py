@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import controller.plan as plan_module
+from controller.actions import Plan, RemoveFinalizer, WriteStatus
 from controller.backoff import Backoff
 from controller.election import Election
 from controller.events import EventRecorder
 from controller.observed import Observed, PodView
-from controller.plan import Plan, RemoveFinalizer, WriteStatus
 from controller.resources import ModelAdapter
 from tests.twin.worlds import a_scenario, adapters
 from twin import oracles
@@ -115,8 +115,9 @@ def one_adapter_is_ignored(patch: Patch) -> None:
 
 def no_silence(patch: Patch) -> None:
     honest = plan_module.plan
-    import controller.reconciler as reconciler_module
     from msgspec.structs import replace as with_fields
+
+    import controller.reconciler as reconciler_module
 
     written: dict[str, float] = {}
 
