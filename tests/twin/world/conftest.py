@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import simpy
-from twin.streams import Streams
 
 from fake_vllm.latency import Constant
 from twin.apiserver import Store
+from twin.streams import Streams
 from twin.world.artifacts import ArtifactSettings
 from twin.world.engines import EngineHost, EngineSettings
 from twin.world.nodes import NodeSpec
