@@ -26,8 +26,8 @@ from twin.world.cluster import ApiFaults, StoreCluster
 from twin.world.network import Network
 from twin.world.objects import EPOCH
 
-OnWrite = Callable[["Replica", Literal["before", "after"]], None]
-"""Hears of each write of a replica, just before it is sent and when it is stored but not yet answered."""
+OnStep = Callable[["Replica", Literal["before", "after"]], None]
+"""Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
 
 
 class SimulatedClock:
@@ -62,7 +62,12 @@ class Replica:
         self.leading = False
         self.writes = 0
         """Writes sent since the run began, in all incarnations."""
-        self.watchers: list[OnWrite] = []
+        self.watchers: list[OnStep] = []
+        """Hear of its writes to the API server."""
+        self.requests = 0
+        """Requests sent to engines since the run began, in all incarnations."""
+        self.request_watchers: list[OnStep] = []
+        """Hear of those requests."""
         self._around = around
         self._clock = SimulatedClock(around.env)
         self._incarnation = 0
@@ -89,6 +94,7 @@ class Replica:
         )
         cluster.on_write = self._wrote
         transport = around.network.transport(self.name)
+        transport.on_request = self._asked
         self._severed = [cluster.sever, transport.sever]
         operator = Operator(
             cluster,
@@ -136,6 +142,12 @@ class Replica:
         if moment == "before":
             self.writes += 1
         for watcher in list(self.watchers):
+            watcher(self, moment)
+
+    def _asked(self, moment: Literal["before", "after"]) -> None:
+        if moment == "before":
+            self.requests += 1
+        for watcher in list(self.request_watchers):
             watcher(self, moment)
 
     def _observe(self, name: str) -> None:

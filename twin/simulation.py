@@ -108,7 +108,7 @@ class Simulation:
             recorder=self.recorder,
             api_faults=self.api_faults,
             replicas=self.replicas,
-            restart=self._restart,
+            restart=self.restart,
             duration=self.scenario.duration,
         )
         faults.begin(self.scenario.faults, stage)
@@ -184,7 +184,7 @@ class Simulation:
             if error.code != 404:
                 raise
 
-    def _restart(self, replica: Replica, seconds: float) -> None:
+    def restart(self, replica: Replica, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, replica.start)
 
     def _engine_changed(self, host: EngineHost, event: Any, adapter: str, root: str) -> None:

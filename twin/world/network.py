@@ -8,7 +8,7 @@ up does not stop the engine: what it was asked goes on.
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import simpy
@@ -22,6 +22,7 @@ from twin.recorder import Recorder
 from twin.streams import Streams
 from twin.world.engines import EngineHost
 
+OnRequest = Callable[[Literal["before", "after"]], None]
 Hosts = Callable[[str], EngineHost | None]
 """Finds an engine's host by IP address."""
 
@@ -72,14 +73,31 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._by = by
         self._caller = caller
         self._severed = False
+        self.on_request: OnRequest = lambda moment: None  # noqa: ARG005
+        """Told of each request when it is about to be sent, and when it has ended but nobody has heard how."""
 
     def sever(self) -> None:
         """The caller is dead: it hears no more answers."""
         self._severed = True
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.on_request("before")
+        await self._unless_severed()
+        try:
+            response = await self._sent(request)
+        except httpx.HTTPError:
+            self.on_request("after")
+            await self._unless_severed()
+            raise
+        self.on_request("after")
+        await self._unless_severed()
+        return response
+
+    async def _unless_severed(self) -> None:
         if self._severed:
             await asyncio.get_running_loop().create_future()
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
         network, url = self._network, request.url
         host = network.hosts(url.host)
         path = url.path
@@ -180,8 +198,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def _pass(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if self._severed:
-            await asyncio.get_running_loop().create_future()
+        await self._unless_severed()
 
 
 def _done(sent: RequestLine, t: float, status: int, error: str) -> RequestLine:
