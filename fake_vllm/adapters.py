@@ -37,13 +37,14 @@ class Model:
 
 
 class EngineFault(Exception):
-    """The engine answers, and the answer is no: HTTP status, vLLM's error type, message."""
+    """The engine answers, and the answer is no: HTTP status, vLLM's error type, message, the parameter at fault."""
 
-    def __init__(self, status: int, type: str, message: str) -> None:
+    def __init__(self, status: int, type: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.type = type
         self.message = message
+        self.param = param
 
 
 class EngineClosed(Exception):

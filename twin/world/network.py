@@ -7,16 +7,28 @@ up does not stop the engine: what it was asked goes on.
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 import httpx
 import simpy
 
-from fake_vllm.engine import EngineClosed
+from fake_vllm.engine import Completion, EngineClosed
 from fake_vllm.faults import Verdict
 from fake_vllm.latency import Latency
-from fake_vllm.wire import LOAD_PATH, MODELS_PATH, UNLOAD_PATH, Request, Response, respond, respond_now
+from fake_vllm.wire import (
+    COMPLETIONS_PATH,
+    LOAD_PATH,
+    MODELS_PATH,
+    UNLOAD_PATH,
+    Request,
+    Response,
+    Stream,
+    adapter_of,
+    respond,
+    respond_now,
+)
 from twin.record import RequestLine
 from twin.recorder import Recorder
 from twin.streams import Streams
@@ -40,7 +52,7 @@ class Network:
         self.latency = latency
         self.rng = streams.get("network/latency")
         self._requests = 0
-        self._work: set[asyncio.Task[Response]] = set()
+        self._work: set[asyncio.Task[Response | Stream]] = set()
 
     def transport(self, by: str, caller: str = "controller") -> "NetworkTransport":
         """The network as `by` sees it; `caller` is who it is to faults (`controller`, `traffic`)."""
@@ -51,14 +63,14 @@ class Network:
         self._requests += 1
         return self._requests
 
-    async def work(self, coroutine: Coroutine[Any, Any, Response]) -> Response:
+    async def work(self, coroutine: Coroutine[Any, Any, Response | Stream]) -> Response | Stream:
         """Waits for an engine's work, which goes on if the caller stops waiting."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._work.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
 
-    def _done(self, task: asyncio.Task[Response]) -> None:
+    def _done(self, task: asyncio.Task[Response | Stream]) -> None:
         self._work.discard(task)
         if not task.cancelled():
             task.exception()  # nobody may be left to hear of it
