@@ -1,6 +1,7 @@
 """What goes into an engine and comes out of it: artifacts, list entries, changes, and the two ways to fail."""
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal
 
 DEFAULT_ARTIFACT_SIZE = 80 << 20  # bytes; rank 16 on an 8B model is some 50 to 150 MB
@@ -34,6 +35,34 @@ class Model:
     root: str
     parent: str | None
     max_model_len: int | None
+
+
+def card(model: Model, created: int) -> dict[str, object]:
+    """A model as `GET /v1/models` shows it: vLLM's `ModelCard`."""
+    permission = {
+        "id": f"modelperm-{blake2b(model.id.encode(), digest_size=16).hexdigest()}",
+        "object": "model_permission",
+        "created": created,
+        "allow_create_engine": False,
+        "allow_sampling": True,
+        "allow_logprobs": True,
+        "allow_search_indices": False,
+        "allow_view": True,
+        "allow_fine_tuning": False,
+        "organization": "*",
+        "group": None,
+        "is_blocking": False,
+    }
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": created,
+        "owned_by": "vllm",
+        "root": model.root,
+        "parent": model.parent,
+        "max_model_len": model.max_model_len,
+        "permission": [permission],
+    }
 
 
 class EngineFault(Exception):

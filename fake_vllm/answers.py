@@ -13,7 +13,7 @@ from itertools import accumulate
 import msgspec
 
 from fake_vllm.asks import Ask, Prompt, checked
-from fake_vllm.engine import Engine
+from fake_vllm.engine import Engine, EngineFault
 from fake_vllm.sequences import Ending, Sequence
 from fake_vllm.shapes import Shape
 from fake_vllm.text import draft
@@ -102,10 +102,8 @@ class Work:
                     yield b"".join(events)
             if self._ask.usage:
                 yield self.shape.usage(self._answers)
-        except Exception as error:
-            if feed.failed is None:
-                raise
-            yield self.shape.failure(error)
+        except EngineFault as fault:
+            yield self.shape.failure(fault)
         finally:
             for sequence in sequences:
                 self._engine.generation.batch.abort(sequence)
@@ -204,7 +202,9 @@ class Listener:
         self.feed.arrived(self.at, min(count, self.whole))
 
 
-def _cut(pieces: tuple[str, ...], stops: tuple[str, ...], least: int, *, keep: bool) -> tuple[tuple[str, ...], str | None]:
+def _cut(
+    pieces: tuple[str, ...], stops: tuple[str, ...], least: int, *, keep: bool
+) -> tuple[tuple[str, ...], str | None]:
     """The pieces up to the first stop string, and that one; it is looked for behind the `least` first tokens."""
     if not stops:
         return pieces, None
@@ -224,4 +224,3 @@ def _split(kept: str, ends: list[int]) -> list[str]:
     """`kept` cut at `ends`; what is behind its end is empty, as tokens are that a stop string took away."""
     starts = [0, *ends[:-1]]
     return [kept[start:end] for start, end in zip(starts, ends, strict=True)] if ends else []
-

@@ -126,7 +126,9 @@ def checked(ask: Ask, config: EngineConfig) -> None:
     longest = config.max_model_len
     wanted = ask.max_tokens or 0
     if wanted > longest:
-        said = f"max_tokens={wanted} cannot be greater than max_model_len={longest}. Please request fewer output tokens."
+        said = (
+            f"max_tokens={wanted} cannot be greater than max_model_len={longest}. Please request fewer output tokens."
+        )
         raise _refused(said, "max_tokens", wanted)
     for prompt in ask.prompts:
         if prompt.length + max(wanted, 1) > longest:
@@ -135,7 +137,9 @@ def checked(ask: Ask, config: EngineConfig) -> None:
         raise _refused(*ask.complaint)
     each = min(ask.max_tokens or longest, longest)
     if ask.n * len(ask.prompts) * each > _MOST_TOKENS and ask.n * len(ask.prompts) > 1:
-        raise _refused(f"n must be at most {max(1, _MOST_TOKENS // (each * len(ask.prompts)))}, got {ask.n}.", "n", ask.n)
+        raise _refused(
+            f"n must be at most {max(1, _MOST_TOKENS // (each * len(ask.prompts)))}, got {ask.n}.", "n", ask.n
+        )
 
 
 def _refused(message: str, param: str | None, value: object) -> EngineFault:
@@ -281,7 +285,9 @@ def _tools(body: dict[str, Any]) -> None:
     if tools is None:
         raise parameter("When using `tool_choice`, `tools` must be set.", "tool_choice")
     if choice not in ("auto", "required") and not isinstance(choice, dict):
-        said = f"Invalid value for `tool_choice`: {choice}! Only named tools, \"none\", \"auto\" or \"required\" are supported."
+        said = (
+            f'Invalid value for `tool_choice`: {choice}! Only named tools, "none", "auto" or "required" are supported.'
+        )
         raise parameter(said, "tool_choice")
 
 

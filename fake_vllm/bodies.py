@@ -28,8 +28,7 @@ class Invalid(Exception):
 def invalid(kind: str, field: str, said: str, value: object) -> Invalid:
     """One complaint of pydantic's, as vLLM passes it on."""
     where = f"('body', {field!r})" if field else "('body',)"
-    shown = {"type": kind, "msg": said, "input": _shown(value)}
-    inner = f"{{'type': {kind!r}, 'loc': {where}, 'msg': {said!r}, 'input': {shown['input']!r}}}"
+    inner = f"{{'type': {kind!r}, 'loc': {where}, 'msg': {said!r}, 'input': {_shown(value)!r}}}"
     return Invalid(f"1 validation error:\n  {inner}", f"body.{field}" if field else "body")
 
 
@@ -147,7 +146,8 @@ def _not_json(raw: bytes) -> Invalid:
         at, said = error.pos, error.msg
     except (ValueError, RecursionError) as error:
         said = type(error).__name__
-    inner = f"{{'type': 'json_invalid', 'loc': ('body', {at}), 'msg': 'JSON decode error', 'ctx': {{'error': {said!r}}}}}"
+    where = f"'loc': ('body', {at})"
+    inner = f"{{'type': 'json_invalid', {where}, 'msg': 'JSON decode error', 'ctx': {{'error': {said!r}}}}}"
     return Invalid(f"1 validation error:\n  {inner}", f"body.{at}")
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from fake_vllm.adapters import Artifact, Change, EngineClosed, EngineFault, Model
+from fake_vllm.adapters import Artifact, Change, EngineClosed, EngineFault, Model, card
 from fake_vllm.config import EngineConfig, EngineConfigError
 from fake_vllm.generation import Completion, Generation, outcome
 from fake_vllm.latency import Latency
@@ -68,6 +68,7 @@ class Engine:
         created: int = 0,
         pace: Pace = DEFAULT_PACE,
         seed: int = 0,
+        chance: np.random.Generator | None = None,
         epoch: float = 0.0,
     ) -> None:
         """Start with nothing but the base model.
@@ -83,7 +84,9 @@ class Engine:
             fetch: extra seconds until the artifact of a path is on the pod.
             created: what the list of models gives as their time, in seconds since 1970.
             pace: how fast it computes.
-            seed: what its texts depend on, beside adapter and prompt, and the spread of its steps.
+            seed: what its texts depend on, beside adapter and prompt.
+            chance: where it draws from while it generates, so that traffic does not shift the latencies of loads;
+                made from the seed if not given.
             epoch: what seconds since 1970 were when the event loop's time was 0.
         """
         self.config = config
@@ -97,9 +100,8 @@ class Engine:
         self._created = created
         self.seed = seed
         self.epoch = epoch
-        chance = np.random.default_rng((seed, 0x6C6F7261))  # its own: traffic must not shift the latencies of loads
-        self._chance = chance
-        self.generation = Generation(config, pace, normal=chance.standard_normal, activate=self._activate)
+        self._chance = np.random.default_rng(seed) if chance is None else chance
+        self.generation = Generation(config, pace, normal=self._chance.standard_normal, activate=self._activate)
         self._answers = 0
         self._entries: dict[str, _Entry] = {}
         self._roots: dict[str, str] = {}
@@ -144,19 +146,7 @@ class Engine:
     def models_body(self) -> bytes:
         """The body of `GET /v1/models`, kept until the list changes: audits ask by the hundred thousand."""
         if self._body is None:
-            cards: list[dict[str, object]] = [
-                {
-                    "id": model.id,
-                    "object": "model",
-                    "created": self._created,
-                    "owned_by": "vllm",
-                    "root": model.root,
-                    "parent": model.parent,
-                    "max_model_len": model.max_model_len,
-                    "permission": [],
-                }
-                for model in self.models()
-            ]
+            cards = [card(model, self._created) for model in self.models()]
             text = json.dumps({"object": "list", "data": cards}, separators=(",", ":"), ensure_ascii=False)
             self._body = text.encode()
         return self._body

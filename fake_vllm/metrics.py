@@ -131,11 +131,11 @@ class Metrics:
         names = self._config.behaviour
         own = self._own()
         usage = "KV-cache usage. 1 means 100 percent usage."
+        running = "Number of requests in model execution batches."
+        waiting = "Number of requests waiting to be processed."
         families = [
-            Family(
-                "vllm:num_requests_running", "gauge", "Number of requests in model execution batches.", {own: sizes[0]}
-            ),
-            Family("vllm:num_requests_waiting", "gauge", "Number of requests waiting to be processed.", {own: sizes[1]}),
+            Family("vllm:num_requests_running", "gauge", running, {own: sizes[0]}),
+            Family("vllm:num_requests_waiting", "gauge", waiting, {own: sizes[1]}),
         ]
         if names.metric_kv_cache:
             families.append(Family("vllm:kv_cache_usage_perc", "gauge", usage, {own: sizes[2]}))
@@ -154,9 +154,7 @@ class Metrics:
         )
         families = [Family(f"vllm:{name}", "counter", help, {own: value}) for name, help, value in counted]
         endings = {self._own(finished_reason=ending): float(self.endings[ending]) for ending in ENDINGS}
-        families.append(
-            Family("vllm:request_success", "counter", "Count of successfully processed requests.", endings)
-        )
+        families.append(Family("vllm:request_success", "counter", "Count of successfully processed requests.", endings))
         return families
 
     def _histograms(self) -> list[Family]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from fake_vllm.latency import LogNormal
 
+_ANSWER = LogNormal(128.0, 512.0)  # tokens; chat answers are a few sentences to a page
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -28,7 +30,7 @@ class Pace:
     """Multiplies a step's time while an adapter is being loaded."""
     spread: float = 1.0
     """95 % quantile of a step's time over its median; 1 is none."""
-    answer: LogNormal = LogNormal(128.0, 512.0)
+    answer: LogNormal = _ANSWER
     """Tokens of an answer that nothing cuts off."""
 
     def __post_init__(self) -> None:

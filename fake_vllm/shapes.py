@@ -88,10 +88,9 @@ class Shape:
         """The event behind the last one, if it was asked for."""
         return self._event_head + b'],"usage":' + _encode(self._count(answers)) + b"}\n\n"
 
-    def failure(self, error: BaseException) -> bytes:
+    def failure(self, fault: EngineFault) -> bytes:
         """What a stream says when the engine fails under it."""
-        status, kind = (error.status, error.type) if isinstance(error, EngineFault) else (500, "InternalServerError")
-        told = {"message": str(error), "type": kind, "param": None, "code": status}
+        told = {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.status}
         return b"data: " + _encode({"error": told}) + b"\n\n"
 
     def _choice(self, answer: "Answer") -> dict[str, Any]:
@@ -113,7 +112,7 @@ class Shape:
         return choice
 
     def _chat_choice(self, answer: "Answer") -> dict[str, Any]:
-        message = {
+        message: dict[str, Any] = {
             "role": "assistant",
             "content": answer.text,
             "refusal": None,

@@ -26,6 +26,9 @@ UNLOAD_PATH = "/v1/unload_lora_adapter"
 MODELS_PATH = "/v1/models"
 EMBEDDINGS_PATH = "/v1/embeddings"
 
+GENERATING = (COMPLETIONS_PATH, CHAT_PATH)
+PROBED = ("/health", "/ping")
+
 _METHODS: Mapping[str, tuple[str, ...]] = {
     MODELS_PATH: ("GET",),
     COMPLETIONS_PATH: ("POST",),
@@ -121,7 +124,7 @@ def respond_now(engine: Engine, request: Request) -> Response | None:
 def adapter_of(request: Request) -> str:
     """The adapter that a request names, whether to change it or to use it; empty if none can be read."""
     field = "lora_name" if request.path in _CHANGES else "model"
-    if request.path not in (*_CHANGES, COMPLETIONS_PATH, CHAT_PATH):
+    if request.path not in (*_CHANGES, *GENERATING):
         return ""
     try:
         body = msgspec.json.decode(request.body)
@@ -214,7 +217,7 @@ def _metrics(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     return Response(200, _METRICS, engine.metrics_page().encode())
 
 
-def _embeddings(engine: Engine, request: Request) -> Response:
+def _embeddings(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     _object(request)
     return error(400, "BadRequestError", "The model does not support Embeddings API")
 
