@@ -66,6 +66,8 @@ class Replica:
         self.leading = False
         self.writes = 0
         """Writes sent since the run began, in all incarnations."""
+        self.metrics = Metrics()
+        """Of the present or last incarnation."""
         self.watchers: list[OnWrite] = []
         self._around = around
         self.clock = SimulatedClock(around.env)
@@ -94,7 +96,7 @@ class Replica:
         cluster.on_write = self._wrote
         transport = around.network.transport(self.name)
         self._severed = [cluster.sever, transport.sever]
-        metrics = Metrics()
+        self.metrics = metrics = Metrics()
         around.recorder.count_from(lambda: _counted(metrics))
         operator = Operator(
             cluster,
@@ -104,7 +106,7 @@ class Replica:
             around.settings,
             identity=self.name,
             log=self._log(),
-            metrics=metrics,
+            metrics=self.metrics,
             observer=self._observe,
         )
         self._emit("started")
