@@ -22,7 +22,8 @@ from twin.apiserver import Store
 from twin.record import ControllerLine, LogLine
 from twin.recorder import Recorder
 from twin.streams import Streams
-from twin.world.cluster import ApiFaults, StoreCluster
+from twin.world.apifaults import ApiFaults
+from twin.world.cluster import StoreCluster
 from twin.world.network import Network
 from twin.world.objects import EPOCH
 
@@ -31,13 +32,15 @@ OnWrite = Callable[["Replica", Literal["before", "after"]], None]
 
 
 class SimulatedClock:
-    """Wall time in the twin."""
+    """Wall time in the twin, as one replica's machine tells it."""
 
     def __init__(self, env: simpy.Environment) -> None:
+        self.ahead = 0.0
+        """Seconds by which it is wrong; negative if it is behind."""
         self._env = env
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._env.now)
+        return EPOCH + timedelta(seconds=self._env.now + self.ahead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Replica:
         """Writes sent since the run began, in all incarnations."""
         self.watchers: list[OnWrite] = []
         self._around = around
-        self._clock = SimulatedClock(around.env)
+        self.clock = SimulatedClock(around.env)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
         self._severed: list[Callable[[], None]] = []
@@ -93,7 +96,7 @@ class Replica:
         operator = Operator(
             cluster,
             transport,
-            self._clock,
+            self.clock,
             around.streams.python(f"{stream}/policy"),
             around.settings,
             identity=self.name,

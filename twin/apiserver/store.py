@@ -86,14 +86,19 @@ class Store:
         field_selector: str = "",
         limit: int = 0,
         continue_token: str = "",
+        revision: int | None = None,
     ) -> Listing:
         """Objects by namespace and name; at most `limit` of them, the rest with `continue_token`.
 
+        With `revision`, all objects as they were then (`resourceVersionMatch=Exact`).
+
         Raises:
-            ApiError: 410, what the token stands for has been forgotten.
+            ApiError: 410, what the token or the revision stands for has been forgotten.
         """
         table = self._table(resource)
         wanted = selectors.predicate("", label_selector, field_selector)
+        if revision is not None:
+            return table.at(revision, namespace=namespace, wanted=wanted)
         return table.page(
             self._revision, namespace=namespace, wanted=wanted, limit=limit, continue_token=continue_token
         )
