@@ -45,6 +45,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.env = env
         self._timer_count = 0
+        self.task_count = 0
+        self.set_task_factory(_Task)  # type: ignore[arg-type]
         self._clock_resolution = 0.0
         self.slow_callback_duration = float("inf")  # in debug mode: a virtual callback takes no time
 
@@ -156,6 +158,28 @@ for _name in (
     "subprocess_shell", "connect_read_pipe", "connect_write_pipe", "add_signal_handler",
 ):  # fmt: skip
     setattr(VirtualLoop, _name, _refused(_name))
+
+
+class _Task(asyncio.Task[Any]):
+    """A task whose hash is its number in the loop, not its address.
+
+    asyncio keeps tasks in sets and cancels them in a set's order (TaskGroup, all_tasks): by address that would be
+    another order in each process.
+    """
+
+    def __new__(cls, loop: VirtualLoop, *_: Any, **__: Any) -> "_Task":
+        task = super().__new__(cls)
+        loop.task_count += 1
+        task._number = loop.task_count
+        return task
+
+    def __init__(self, loop: VirtualLoop, coro: Coroutine[Any, Any, Any], **options: Any) -> None:
+        super().__init__(coro, loop=loop, **options)
+
+    _number: int
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class _Timer(asyncio.TimerHandle):
