@@ -92,7 +92,9 @@ class Inventory:
     engine: str
     """The incarnation that listed it."""
     models: Mapping[str, str]
-    """Name to `root`."""
+    """Adapters by name, and their `root`."""
+    bases: frozenset[str] = frozenset()
+    """What the engine serves besides: names and roots of base models."""
     unclear: frozenset[str] = frozenset()
     """Names about which a request has ended without a clear answer since."""
 
@@ -111,6 +113,8 @@ class Outcome:
     error: EngineError | None = None
     failures: int = 0
     """Failed requests of this verb in a row, since the controller started."""
+    secret: str = ""
+    """Version of the Secret that its key came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +141,5 @@ class Observed:
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
     problem: SpecProblem | None = None
+    secret: str = ""
+    """Version of the Secret that the engine's key is in; empty if there is none."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from random import Random
 
 from controller import discovery
+from controller.account import Account
 from controller.actions import (
     Action,
     AddFinalizer,
@@ -37,7 +38,7 @@ from controller.selection import Selection, select
 from controller.settings import Settings
 from controller.spec import artifact_of, lora_path
 from controller.standing import Holding, Standing, standing
-from controller.status import Situation, status_of
+from controller.status import Phase, Progress, Situation, status_of
 
 
 def plan(seen: Observed, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
@@ -88,6 +89,7 @@ class _Draft:
             elif name not in self.selection.pods:
                 self.clear(self.standings[name])
         self._load_selected()
+        self._look_again()
         used = {pod_key(name) for name in (*self.selection.pods, *self.placements)}
         self.attempts = {key: attempt for key, attempt in self.attempts.items() if key in used}
         self._switched()
@@ -135,7 +137,7 @@ class _Draft:
     # -- pods that are
 
     def _load_selected(self) -> None:
-        blocked = self._adapters_own_fault()
+        blocked = self._adapters_own_fault() or self.seen.problem is not None
         rolling = False
         for name in self.selection.pods:
             at = self.standings[name]
@@ -158,7 +160,7 @@ class _Draft:
                 continue
             if blocked:
                 continue
-            if at.holding is Holding.UNKNOWN and at.placement is not None and not self.seen.silent(at.view):
+            if at.holding is Holding.UNKNOWN and not self.seen.silent(at.view):
                 self.others.append(Look(at.view))
                 continue
             if at.holding is Holding.UNKNOWN and name in self.seen.adapter.status.instances:
@@ -205,6 +207,18 @@ class _Draft:
             return True
         return False
 
+    def _look_again(self) -> None:
+        """What another object may mend at any moment is looked at again, although no change of it wakes anybody."""
+        problem = self.seen.problem
+        if problem is not None and problem.recheck:
+            self.moments.append(self.now + problem.recheck)
+        refused = (at.outcome.error.reason for at in self.standings.values() if at.outcome and at.outcome.error)
+        if self.seen.adapter.spec.api_key_secret_ref is not None and "Unauthorized" in refused:
+            self.moments.append(self.now + self.settings.audit_interval)
+        lacking = [at for at in self.standings.values() if at.aside(self.now)]
+        if lacking:
+            self.moments.append(min(at.aside_until for at in lacking))
+
     def _refused_until(self) -> float:
         return max(
             (
@@ -243,6 +257,8 @@ class _Draft:
         after = replace(
             seen.remembered, selected=self.selection.pods, placements=self.placements, attempts=self.attempts
         )
+        account = Account(seen, self.now, self.settings, self.standings, self.selection, self._refused_until())
+        self.events += account.warnings()
         actions: list[Action] = []
         if FINALIZER not in adapter.metadata.finalizers:
             actions.append(AddFinalizer())
@@ -251,10 +267,10 @@ class _Draft:
         publish = _publication(seen, [self.standings[name].view for name in serving])
         if tuple(serving) != status.instances or publish is not None:
             if serving:
-                phase = "Running" if status.phase == "Running" else "Bound"
-                actions.append(WriteStatus(self._status(self._situation(phase, serving))))
+                phase: Phase = "Running" if status.phase == "Running" else "Bound"
+                actions.append(WriteStatus(self._status(account.serving(phase, serving))))
             else:
-                actions.append(WriteStatus(self._status(self._without_instances())))
+                actions.append(WriteStatus(self._status(account.not_serving())))
         if publish is not None:
             actions.append(publish)
         if after != seen.remembered:
@@ -264,67 +280,18 @@ class _Draft:
             note = f"ModelAdapter {adapter.key} has selected {len(self.selection.pods)} pods for scheduling: [{pods}]"
             self.events.insert(0, Tell("Normal", "Scheduled", note))
         if self.loads and status.phase in ("", "Pending", "Failed") and not serving:
-            actions.append(WriteStatus(self._status(self._situation("Scheduled", serving))))
+            actions.append(WriteStatus(self._status(account.serving("Scheduled", serving))))
         if self.loads and not serving:
-            actions.append(WriteStatus(self._status(self._situation("Loading", serving))))
+            actions.append(WriteStatus(self._status(account.serving("Loading", serving))))
         actions += [*self.loads, *self.others]
         if serving:
-            actions.append(WriteStatus(self._status(self._situation("Running", serving))))
+            actions.append(WriteStatus(self._status(account.serving("Running", serving))))
         else:
-            actions.append(WriteStatus(self._status(self._without_instances())))
+            actions.append(WriteStatus(self._status(account.not_serving())))
         return actions + list(self.events)
 
     def _status(self, situation: Situation) -> ModelAdapterStatus:
         return status_of(self.seen.adapter, situation, self.now)
-
-    def _situation(self, phase: str, serving: list[str], reason: str = "", message: str = "") -> Situation:
-        return Situation(
-            phase=phase,  # type: ignore[arg-type]
-            selected=self.selection.pods,
-            instances=serving,
-            desired=self.selection.desired,
-            candidates=self.selection.candidates,
-            reason=reason or self._trouble()[0],
-            message=message or self._trouble()[1],
-        )
-
-    def _trouble(self) -> tuple[str, str]:
-        """(reason, message) of the last error that still matters, if any."""
-        errors = [
-            (at.outcome.at, at.outcome.error.reason, f"{name}: {at.outcome.error.message}")
-            for name, at in sorted(self.standings.items())
-            if at.outcome is not None and at.outcome.error is not None and at.outcome.verb == "load"
-        ]
-        if not errors:
-            return "", ""
-        _, reason, message = max(errors)
-        return reason, message
-
-    def _without_instances(self) -> Situation:
-        """Nothing serves: Pending, Loading or Failed, and why."""
-        if self.seen.problem is not None:
-            return self._situation("Failed", [], self.seen.problem.reason, self.seen.problem.message)
-        reason, message = self._trouble()
-        if self._refused_until() > self.now:
-            minutes = f"{self.settings.aside_for / 60:g}"
-            note = f"{message}; tried again when the spec changes, or every {minutes} min"
-            return self._situation("Failed", [], reason, note)
-        selected = self.selection.pods
-        if not selected:
-            if self.seen.adapter.spec.replicas == 0:
-                return self._situation("Pending", [], "ScaledToZero", "replicas is 0")
-            found = len(self.seen.matching)
-            note = (
-                f"none of {found} matching pods is ready, stable and free to take it"
-                if found
-                else "no pod with the label adapter.model.aibrix.ai/enabled=true matches podSelector"
-            )
-            return self._situation("Pending", [], "NoPodSelected", note)
-        if all(self.standings[name].aside(self.now) for name in selected):
-            until = min(self.standings[name].aside_until for name in selected)
-            self.moments.append(until)
-            return self._situation("Failed", [], reason or "AllPodsAside", message or "every pod was given up for now")
-        return self._situation("Loading", [])
 
 
 def _is_final(at: Standing, scope: Scope) -> bool:
@@ -366,7 +333,8 @@ def _plan_deletion(seen: Observed, now: float, settings: Settings) -> Plan:
         else:
             draft.clear(at)
     actions: list[Action] = []
-    situation = Situation("Pending", reason="Deleting", message="unloading wherever it was loaded")
+    said = "unloading wherever it was loaded"
+    situation = Situation("Pending", reason="Deleting", message=said, progress=Progress(True, "Deleting", said))
     actions.append(WriteStatus(status_of(seen.adapter, situation, now)))
     publish = _publication(seen, [])
     if publish is not None:

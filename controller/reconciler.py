@@ -27,6 +27,7 @@ from controller.annotations import FINALIZER
 from controller.caches import Caches
 from controller.clock import Clock
 from controller.cluster import Cluster, NotFound
+from controller.credentials import Credentials
 from controller.events import EventRecorder
 from controller.observed import Observed
 from controller.operations import Operations
@@ -55,6 +56,7 @@ class Reconciler:
         cluster: Cluster,
         caches: Caches,
         operations: Operations,
+        credentials: Credentials,
         events: EventRecorder,
         clock: Clock,
         rng: Random,
@@ -63,6 +65,7 @@ class Reconciler:
         self._cluster = cluster
         self._caches = caches
         self._operations = operations
+        self._credentials = credentials
         self._events = events
         self._clock = clock
         self._rng = rng
@@ -77,6 +80,8 @@ class Reconciler:
         if adapter is None:
             self._operations.forget_adapter(key)
             return Result(useful=False)
+        await self._credentials.refresh(adapter)
+        adapter = self._caches.adapters.get(key) or adapter  # reading a Secret takes time
         seen = self._observe(adapter)
         policy = self._policies.get(adapter.spec.scheduler_name, self._policies[DEFAULT])
         todo = plan(seen, self._clock.now().timestamp(), self._settings, policy, self._rng)
@@ -98,7 +103,8 @@ class Reconciler:
             outcomes=operations.outcomes(key),
             service=caches.services.get(key),
             slices=caches.slices_of(key),
-            problem=problem_of(adapter.spec, self._known),
+            problem=problem_of(adapter.spec, self._known) or self._credentials.problem(adapter),
+            secret=self._credentials.version(adapter),
         )
 
 

@@ -95,11 +95,11 @@ def standing(seen: Observed, pod: str, now: float, settings: Settings) -> Standi
 
 
 def _still_matters(seen: Observed, view: PodView, outcome: Outcome) -> bool:
-    """An outcome is void for another incarnation; a final error also once the spec has changed."""
+    """An outcome is void for another incarnation; a final error also once the spec or the Secret has changed."""
     if outcome.engine != view.engine:
         return False
     final = outcome.error is not None and not outcome.error.retriable
-    return not final or outcome.generation == seen.adapter.metadata.generation
+    return not final or (outcome.generation, outcome.secret) == (seen.adapter.metadata.generation, seen.secret)
 
 
 def _holding(seen: Observed, view: PodView | None, placement: Placement | None, outcome: Outcome | None) -> Holding:

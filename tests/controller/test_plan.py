@@ -83,7 +83,7 @@ def test_the_next_attempt_comes_when_the_wait_after_the_failed_one_is_over(retri
 def test_a_restarted_controller_counts_from_the_announcement_and_asks_the_engine_first() -> None:
     pod = a_pod(ready_for=1000)
     remembered = attempted(pod, 1, ago=3)
-    assert of(planned(seen(an_adapter(phase="Loading"), [pod], remembered=remembered)), Look)
+    assert of(planned(seen(an_adapter(phase="Loading"), [pod], remembered=remembered, holding={})), Look)
     observed = seen(an_adapter(phase="Loading"), [pod], remembered=remembered, holding={"pod-a": {}})
     assert planned(observed).wake == pytest.approx(NOW - 3 + 1 + 10)
 
@@ -313,7 +313,7 @@ def test_a_dead_engine_holds_a_deletion_for_six_tries_and_no_longer() -> None:
     remembered = Remembered(placements={"pod-a": placed(pod)})
     for failures, given_up in ((5, False), (6, True)):
         outcomes = {"pod-a": Outcome("unload", NOW - 1000, pod.engine, 1, REFUSED, failures)}
-        result = planned(seen(an_adapter(deleting=True), [pod], remembered=remembered, outcomes=outcomes))
+        result = planned(seen(an_adapter(deleting=True), [pod], remembered=remembered, outcomes=outcomes, holding={}))
         assert bool(of(result, RemoveFinalizer)) is given_up
         assert any(tell.reason == "UnloadAbandoned" for tell in of(result, Tell)) is given_up
 
