@@ -63,7 +63,10 @@ class Account:
             found.append((self.seen.problem.reason, self.seen.problem.message))
         if base := self._foreign_base():
             found.append(("BaseModelNotServed", base))
-        return [Tell("Warning", reason, note) for reason, note in found if (reason, note) not in known]
+        told = [Tell("Warning", reason, note) for reason, note in found if (reason, note) not in known]
+        if keys := ", ".join(self.seen.remembered.unreadable):
+            told.append(Tell("Warning", "AnnotationsUnreadable", f"{keys}: cannot be read, so it starts afresh"))
+        return told
 
     def trouble(self) -> tuple[str, str]:
         """(reason, message) of the last failed load that still matters, if any."""

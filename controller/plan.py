@@ -29,7 +29,7 @@ from controller.actions import (
     Unload,
     WriteStatus,
 )
-from controller.annotations import FINALIZER, Attempt, Placement, pod_key
+from controller.annotations import FINALIZER, PLACEMENTS, Attempt, Placement, Remembered, pod_key
 from controller.engine import Scope
 from controller.observed import Observed, PodView
 from controller.policies import Policy
@@ -43,6 +43,7 @@ from controller.status import Phase, Progress, Situation, status_of
 
 def plan(seen: Observed, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
     """What to do for one adapter. `now` in seconds since 1970."""
+    seen = _afresh(seen)
     meta = seen.adapter.metadata
     if meta.deletion_timestamp is not None:
         return _plan_deletion(seen, now, settings) if FINALIZER in meta.finalizers else Plan(())
@@ -55,6 +56,21 @@ def plan(seen: Observed, now: float, settings: Settings, policy: Policy, rng: Ra
         if name not in standings:
             standings[name] = standing(seen, name, now, settings)
     return _Draft(seen, now, settings, standings, selection).finish()
+
+
+def _afresh(seen: Observed) -> Observed:
+    """Where the placements could not be read, they are taken from what serves and from what engines list."""
+    remembered = seen.remembered
+    if PLACEMENTS not in remembered.unreadable:
+        return seen
+    name, path = seen.adapter.metadata.name, lora_path(seen.adapter.spec.artifact_url)
+    found = {}
+    for pod, view in sorted(seen.pods.items()):
+        known = seen.inventory(view)
+        listed = view in seen.matching and known is not None and known.models.get(name) == path
+        if listed or pod in seen.adapter.status.instances:
+            found[pod] = Placement(uid=view.uid, engine=view.engine, artifact=artifact_of(path))
+    return replace(seen, remembered=replace(remembered, placements=found))
 
 
 def _relevant(seen: Observed) -> list[str]:
@@ -254,9 +270,7 @@ class _Draft:
         adapter, status = seen.adapter, seen.adapter.status
         leaving = {action.pod.name for action in self.others if isinstance(action, Unload)}
         serving = [name for name in self.selection.pods if name not in leaving and self._serves(name)]
-        after = replace(
-            seen.remembered, selected=self.selection.pods, placements=self.placements, attempts=self.attempts
-        )
+        after = Remembered(selected=self.selection.pods, placements=self.placements, attempts=self.attempts)
         account = Account(seen, self.now, self.settings, self.standings, self.selection, self._refused_until())
         self.events += account.warnings()
         actions: list[Action] = []
