@@ -104,9 +104,8 @@ def test_engines_of_another_base_model_are_told_of_once_and_still_asked() -> Non
     result = planned(observed)
     found = conditions(result)["BaseModelServed"]
     assert (found.status, found.reason) == ("False", "BaseModelNotServed")
-    assert found.message == f"pod {pod.name} serves Qwen/Qwen3, qwen and not llama2-7b: " + "correct baseModel or podSelector"
-        found.message == f"pod {pod.name} serves Qwen/Qwen3, qwen and not llama2-7b: correct baseModel or podSelector"
-    )
+    served = f"pod {pod.name} serves Qwen/Qwen3, qwen and not llama2-7b"
+    assert found.message == f"{served}: correct baseModel or podSelector"
     assert [reason for reason, _ in told(result)].count("BaseModelNotServed") == 1
     assert [action for action in result.actions if isinstance(action, Load)]
     again = planned(with_status(observed, last_status(result)))
