@@ -51,6 +51,8 @@ class Recorder:
     def __init__(self, now: Callable[[], float], secrets: Sequence[str], epoch: datetime = EPOCH) -> None:
         self.epoch = epoch
         self.lines: list[Line] = []
+        self.on_line: list[Callable[[Line], None]] = []
+        """Told of each line, when it has been recorded."""
         self._clock = now
         self._secrets = tuple(secrets)
         self._counts: dict[str, int] = {}
@@ -68,7 +70,10 @@ class Recorder:
     def emit(self, line: Line) -> None:
         """Records a line."""
         self._flush_minutes()
-        self.lines.append(self._clean(line))
+        line = self._clean(line)
+        self.lines.append(line)
+        for told in self.on_line:
+            told(line)
 
     def count(self, name: str, n: int = 1) -> None:
         """Counts something that says nothing on its own."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from ipaddress import IPv4Address
 from typing import Any
 
 import simpy
@@ -32,7 +33,7 @@ from twin.world.engines import EngineHost, EngineSettings, OnEngine
 from twin.world.network import Network
 from twin.world.nodes import NodeSpec
 from twin.world.objects import EPOCH
-from twin.world.world import World, WorldSettings
+from twin.world.world import FIRST_ADDRESS, World, WorldSettings
 
 Progress = Callable[[float], None]
 """Told how many simulated seconds are done."""
@@ -70,8 +71,10 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
 class Simulation:
     """One run: everything in it, wired."""
 
-    def __init__(self, scenario: Scenario, *, epoch: datetime = EPOCH) -> None:
-        """Builds it. `epoch` is the wall time at t = 0."""
+    def __init__(
+        self, scenario: Scenario, *, epoch: datetime = EPOCH, first_address: IPv4Address = FIRST_ADDRESS
+    ) -> None:
+        """Builds it. `epoch` is the wall time at t = 0, `first_address` the first pod's."""
         self.scenario = scenario
         self.on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
         """Told of what engines do, after the record."""
@@ -83,7 +86,13 @@ class Simulation:
         self.recorder.emit(_run_line(scenario, epoch))
         self.store = Store(self.wall_time, self._suffix)
         self.world = World(
-            self.env, self.store, self.streams, _world_settings(scenario), self._engine_changed, epoch=epoch
+            self.env,
+            self.store,
+            self.streams,
+            _world_settings(scenario),
+            self._engine_changed,
+            epoch=epoch,
+            first_address=first_address,
         )
         self.recorder.watch_store(self.store, self.world.workload_of)
         self.api_faults = ApiFaults(self.env, self.store)

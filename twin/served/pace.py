@@ -1,9 +1,9 @@
 """Simulated time that keeps up with the wall clock: an asyncio loop with sockets, whose time a SimPy environment has.
 
-The simulated world and the operator run on it unchanged, as on `twin.loop.VirtualLoop`: at one instant SimPy's events come
-first, then asyncio's timers. What differs is when the next instant comes: when the wall clock says so, at `speed`
-simulated seconds a second; never while the world is paused; at once while it is being stepped. Sockets are served in any
-case.
+The simulated world and the operator run on it unchanged, as on `twin.loop.VirtualLoop`: at one instant SimPy's events
+come first, then asyncio's timers. What differs is when the next instant comes: when the wall clock says so, at `speed`
+simulated seconds a second; never while the world is paused; at once while it is being stepped. Sockets are served in
+any case.
 """
 
 import asyncio
@@ -150,7 +150,7 @@ class PacedLoop(asyncio.SelectorEventLoop):
         if ready and self.pace.goal is not None:
             return  # no clock says that it is late
         target = self.pace.reach(self.due())
-        while (event := env.peek()) <= min(target, self._timer()):
+        while env.peek() <= min(target, self._timer()):
             env.step()
             if len(self._ready) > ready:
                 return
