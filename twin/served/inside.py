@@ -31,6 +31,8 @@ class InsideOperator:
         self._store = store
         self._free = list(replicas)
         self._by_pod: dict[str, Replica] = {}
+        self._waiting: dict[str, None] = {}
+        """Pods that are ready before an older one has made room: during a rollout there is one more than replicas."""
         self._write = write
         self._now = now
 
@@ -54,15 +56,20 @@ class InsideOperator:
         pod = change.object
         if pod["metadata"].get("namespace") != NAMESPACE:
             return
-        ends = change.type == "DELETED" or is_terminating(pod)
-        replica = self._by_pod.get(key(pod))
-        if replica is None and not ends and is_true(pod, "Ready") and self._free:
-            self._by_pod[key(pod)] = replica = self._free.pop(0)
+        name = key(pod)
+        if change.type == "DELETED" or is_terminating(pod):
+            self._waiting.pop(name, None)
+            if name in self._by_pod:
+                replica = self._by_pod.pop(name)
+                self._free.append(replica)
+                replica.crash()
+        elif is_true(pod, "Ready") and name not in self._by_pod:
+            self._waiting[name] = None
+        while self._waiting and self._free:
+            name = next(iter(self._waiting))
+            del self._waiting[name]
+            self._by_pod[name] = replica = self._free.pop(0)
             asyncio.get_running_loop().call_soon(replica.start)
-        elif replica is not None and ends:
-            del self._by_pod[key(pod)]
-            self._free.append(replica)
-            replica.crash()
 
 
 def _said(line: ControllerLine | LogLine | RequestLine) -> tuple[str, str] | None:
