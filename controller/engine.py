@@ -144,6 +144,13 @@ class EngineClient:
         self._bodies[address] = (body, listed)
         return listed
 
+    async def metrics(self, address: Address, timeout: float) -> bytes:
+        """What `GET /metrics` answers."""
+        response, body = await self._send("metrics", self._request(address, "GET", "/metrics", None, timeout), timeout)
+        if response.status_code != 200:
+            raise failure("metrics", response, body)
+        return body
+
     async def load(self, address: Address, name: str, path: str, timeout: float, *, in_place: bool = False) -> None:
         """Loads `path` as `name`; raises `AlreadyLoaded` if the name is taken."""
         body: dict[str, object] = {"lora_name": name, "lora_path": path}

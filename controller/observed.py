@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from controller.annotations import ENABLED_LABEL, Remembered
 from controller.engine import EngineError
+from controller.policies.view import EngineLoad
 from controller.resources import EndpointSlice, ModelAdapter, Pod, Service
 from controller.spec import SpecProblem
 
@@ -138,6 +139,10 @@ class Observed:
     busy: Mapping[str, str] = field(default_factory=dict)
     """Verb of the request under way."""
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    engine_load: Callable[[PodView], EngineLoad | None] = lambda _: None
+    """What the pod's engine said of its load, for policies that need it."""
+    expected_requests: Callable[[str], float] = lambda _: 0.0
+    """For the other adapters on the pod; likewise."""
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
     problem: SpecProblem | None = None

@@ -109,6 +109,8 @@ class _Draft:
         used = {pod_key(name) for name in (*self.selection.pods, *self.placements)}
         self.attempts = {key: attempt for key, attempt in self.attempts.items() if key in used}
         self._switched()
+        if self.selection.fault:
+            self.events.append(Tell("Warning", "PolicyFailed", self.selection.fault))
         actions = self._actions()
         return Plan(
             actions=tuple(actions),

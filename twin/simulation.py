@@ -26,6 +26,7 @@ from twin.replicas import Replica, Surroundings
 from twin.scenario import Fault, Scenario
 from twin.scenario.admission import ACCEPTED, definition
 from twin.scenario.edits import Edit
+from twin.scenario.policies import plug_ins
 from twin.streams import Streams
 from twin.world.apifaults import ApiFaults
 from twin.world.artifacts import ArtifactSettings
@@ -247,6 +248,8 @@ def _settings(scenario: Scenario) -> Settings:
     retry, lease = asked.retry, asked.lease
     return Settings(
         policy=asked.policy,
+        policies=_plug_ins(scenario),
+        scrape_interval=asked.scrape_interval,
         backoff=Backoff(
             base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.attempts, jitter=retry.jitter
         ),
@@ -261,6 +264,13 @@ def _settings(scenario: Scenario) -> Settings:
         elect=asked.replicas > 1,
         lease=LeaseSettings(duration=lease.duration, renew=lease.renew, retry=lease.retry),
     )
+
+
+def _plug_ins(scenario: Scenario) -> tuple[str, ...]:
+    """Policies that adapters of the scenario name as `module:Class`: here the file's author is who runs it."""
+    specs = [item["spec"] for item in scenario.objects if item["kind"] == "ModelAdapter"]
+    specs += [template.manifest(0)["spec"] for template in scenario.adapters]
+    return tuple(sorted({*scenario.controller.policies, *plug_ins(specs)}))
 
 
 def _world_settings(scenario: Scenario) -> WorldSettings:

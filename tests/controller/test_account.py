@@ -11,7 +11,7 @@ from controller.actions import AddFinalizer, Load, Look, Plan, Remember, RemoveF
 from controller.annotations import PLACEMENTS, Attempt, Remembered
 from controller.observed import Inventory, Observed, Outcome
 from controller.plan import plan
-from controller.policies import policy_named
+from controller.policies import find
 from controller.resources import Condition, ModelAdapterStatus
 from controller.settings import Settings
 from controller.spec import SpecProblem
@@ -21,7 +21,7 @@ PATH = "acme/sql"
 
 
 def planned(observed: Observed) -> Plan:
-    return plan(observed, NOW, Settings(), policy_named("default"), Random(0))
+    return plan(observed, NOW, Settings(), find("default"), Random(0))
 
 
 def last_status(result: Plan) -> ModelAdapterStatus:
@@ -63,7 +63,7 @@ def test_no_matching_pod_is_said_with_the_label_that_pods_need() -> None:
 def test_full_engines_are_said_to_be_full_and_what_to_do() -> None:
     pod = a_pod()
     full = replace(seen(an_adapter(), [pod]), adapters_on=lambda _: pod.max_cpu_loras)
-    result = plan(full, NOW, Settings(), policy_named("bin-pack"), Random(0))
+    result = plan(full, NOW, Settings(), find("bin-pack"), Random(0))
     found = conditions(result)["Ready"]
     assert (found.status, found.reason) == ("False", "NoCapacity")
     assert "--max-cpu-loras" in found.message
@@ -134,7 +134,7 @@ def test_a_status_of_which_nothing_changed_is_not_written_anew() -> None:
     adapter = an_adapter(phase="Running", instances=[pod.name])
     observed = seen(adapter, [pod], remembered=remembered, holding={pod.name: {"sql": PATH}})
     written = last_status(planned(observed))
-    later = plan(with_status(observed, written), NOW + 3600, Settings(), policy_named("default"), Random(0))
+    later = plan(with_status(observed, written), NOW + 3600, Settings(), find("default"), Random(0))
     assert last_status(later) == written
 
 

@@ -22,7 +22,7 @@ from controller.annotations import Attempt, Remembered
 from controller.engine import EngineError, Scope
 from controller.observed import Observed, Outcome
 from controller.plan import plan
-from controller.policies import policy_named
+from controller.policies import find
 from controller.settings import Settings
 from tests.controller.builders import NOW, a_pod, an_adapter, placed, seen
 
@@ -32,7 +32,7 @@ UNAUTHORIZED = EngineError("Unauthorized", "401", retriable=False)
 
 
 def planned(observed: Observed, now: float = NOW, settings: Settings | None = None) -> Plan:
-    return plan(observed, now, settings or Settings(), policy_named("default"), Random(0))
+    return plan(observed, now, settings or Settings(), find("default"), Random(0))
 
 
 def of(result: Plan, kind: type) -> list:
