@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from controller.cluster import (
+    FIELD_MANAGER,
     AlreadyExists,
     ClusterError,
     Conflict,
@@ -22,6 +23,7 @@ from controller.cluster import (
     Listing,
     NotFound,
     Propagation,
+    Subresource,
     Unavailable,
     WatchEvent,
 )
@@ -36,9 +38,6 @@ from twin.world.objects import EPOCH_SECONDS
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
 OnWrite = Callable[[int, Literal["before", "after"]], None]
-
-MANAGER = "lora-controller"
-"""The operator's field manager."""
 
 
 class ApiFaults:
@@ -124,13 +123,13 @@ class StoreCluster:
 
     async def create(self, kind: Kind[T], obj: T) -> T:
         meta = obj.metadata
-        body = _clean(kind.encode(obj))
+        body = kind.desired(obj)
         return await self._stored(
             "create",
             kind,
             meta.namespace,
             meta.name,
-            lambda: self._store.create(_resource(kind), body, namespace=meta.namespace, manager=MANAGER),
+            lambda: self._store.create(_resource(kind), body, namespace=meta.namespace, manager=FIELD_MANAGER),
         )
 
     async def patch(
@@ -141,7 +140,7 @@ class StoreCluster:
         body: Mapping[str, Any],
         *,
         resource_version: str = "",
-        subresource: Literal["", "status"] = "",
+        subresource: Subresource = "",
     ) -> T:
         sent = dict(body)
         if resource_version:
@@ -151,20 +150,22 @@ class StoreCluster:
             kind,
             namespace,
             name,
-            lambda: self._store.patch(_resource(kind), namespace, name, sent, subresource=subresource, manager=MANAGER),
+            lambda: self._store.patch(
+                _resource(kind), namespace, name, sent, subresource=subresource, manager=FIELD_MANAGER
+            ),
             subresource,
         )
 
     async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
         meta = obj.metadata
-        body = _clean(kind.encode(obj))
+        body = kind.desired(obj)
         return await self._stored(
             "apply",
             kind,
             meta.namespace,
             meta.name,
             lambda: self._store.patch(
-                _resource(kind), meta.namespace, meta.name, body, type="apply", manager=MANAGER, force=force
+                _resource(kind), meta.namespace, meta.name, body, type="apply", manager=FIELD_MANAGER, force=force
             ),
         )
 
@@ -276,7 +277,7 @@ class StoreCluster:
 
     def _event(self, kind: Kind[T], change: Change) -> WatchEvent[T]:
         if change.type == "BOOKMARK":
-            return WatchEvent("BOOKMARK", kind.decode(change.object))
+            return WatchEvent("BOOKMARK", kind.bookmark(change.object["metadata"]["resourceVersion"]))
         return WatchEvent(change.type, self._decode(kind, change.object))
 
     def _decode(self, kind: Kind[T], raw: Object) -> T:
@@ -311,10 +312,3 @@ def translated(error: ApiError) -> ClusterError:
 
 def _resource(kind: Kind[Any]) -> str:
     return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
-
-
-def _clean(body: Object) -> Object:
-    """Without what the server sets: a resourceVersion or uid in a create would be refused."""
-    unset = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation")
-    meta = {key: value for key, value in body.get("metadata", {}).items() if key not in unset}
-    return {**body, "metadata": meta}
