@@ -15,6 +15,7 @@ import simpy
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from controller.metrics import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
 from fake_vllm.latency import Latency
@@ -22,7 +23,8 @@ from twin.apiserver import Store
 from twin.record import ControllerLine, LogLine
 from twin.recorder import Recorder
 from twin.streams import Streams
-from twin.world.cluster import ApiFaults, StoreCluster
+from twin.world.apifaults import ApiFaults
+from twin.world.cluster import StoreCluster
 from twin.world.network import Network
 from twin.world.objects import EPOCH
 
@@ -31,13 +33,15 @@ OnWrite = Callable[["Replica", Literal["before", "after"]], None]
 
 
 class SimulatedClock:
-    """Wall time in the twin."""
+    """Wall time in the twin, as one replica's machine tells it."""
 
     def __init__(self, env: simpy.Environment) -> None:
+        self.ahead = 0.0
+        """Seconds by which it is wrong; negative if it is behind."""
         self._env = env
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._env.now)
+        return EPOCH + timedelta(seconds=self._env.now + self.ahead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,11 @@ class Replica:
         self.leading = False
         self.writes = 0
         """Writes sent since the run began, in all incarnations."""
+        self.metrics = Metrics()
+        """Of the present or last incarnation."""
         self.watchers: list[OnWrite] = []
         self._around = around
-        self._clock = SimulatedClock(around.env)
+        self.clock = SimulatedClock(around.env)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
         self._severed: list[Callable[[], None]] = []
@@ -90,14 +96,17 @@ class Replica:
         cluster.on_write = self._wrote
         transport = around.network.transport(self.name)
         self._severed = [cluster.sever, transport.sever]
+        self.metrics = metrics = Metrics()
+        around.recorder.count_from(lambda: _counted(metrics))
         operator = Operator(
             cluster,
             transport,
-            self._clock,
+            self.clock,
             around.streams.python(f"{stream}/policy"),
             around.settings,
             identity=self.name,
             log=self._log(),
+            metrics=self.metrics,
             observer=self._observe,
         )
         self._emit("started")
@@ -147,8 +156,6 @@ class Replica:
                 if self._task is not None:
                     self.leading = False
                     self._emit("lost")
-            case _:
-                self._around.recorder.count(name)
 
     def _emit(self, event: Literal["started", "leading", "lost", "crashed"]) -> None:
         self._around.recorder.emit(ControllerLine(t=self._around.recorder.now(), by=self.name, event=event))
@@ -162,6 +169,15 @@ class Replica:
         wrapper = structlog.make_filtering_bound_logger(logging.WARNING)
         log: FilteringBoundLogger = structlog.wrap_logger(None, processors=[record], wrapper_class=wrapper)
         return log
+
+
+def _counted(metrics: Metrics) -> dict[str, int]:
+    """The measures that are the operator's own metrics, by their names in the record; never falling."""
+    names = {
+        "reconciles.total": "controller_runtime_reconcile_total",
+        "reconciles.useful": "lora_controller_reconciles_useful_total",
+    }
+    return {name: int(metrics.total(metric)) for name, metric in names.items()}
 
 
 def leader(replicas: Sequence[Replica]) -> Replica | None:

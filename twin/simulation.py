@@ -25,8 +25,8 @@ from twin.replicas import Replica, Surroundings
 from twin.scenario import Scenario
 from twin.scenario.admission import ACCEPTED, definition
 from twin.streams import Streams
+from twin.world.apifaults import ApiFaults
 from twin.world.artifacts import ArtifactSettings
-from twin.world.cluster import ApiFaults
 from twin.world.engines import EngineHost, EngineSettings
 from twin.world.network import Network
 from twin.world.nodes import NodeSpec
@@ -78,7 +78,7 @@ class Simulation:
         self.store = Store(self._now, self._suffix)
         self.world = World(self.env, self.store, self.streams, _world_settings(scenario), self._engine_changed)
         self.recorder.watch_store(self.store, self.world.workload_of)
-        self.api_faults = ApiFaults()
+        self.api_faults = ApiFaults(self.env, self.store)
         self.network = Network(self.env, self.world.hosts.get, self.streams, self.recorder, _NETWORK)
         around = Surroundings(
             env=self.env,
@@ -109,6 +109,7 @@ class Simulation:
             replicas=self.replicas,
             restart=self._restart,
             duration=self.scenario.duration,
+            api_latency=self.scenario.cluster.api.latency.upper(),
         )
         faults.begin(self.scenario.faults, stage)
         try:
