@@ -35,12 +35,12 @@ def server() -> Iterator[live.Server]:
         yield found
 
 
-@pytest.fixture(params=["in process", "real"])
+@pytest.fixture(params=["in process", "served", "real"])
 def world(request: pytest.FixtureRequest) -> Opening:
     """Opened when the test runs, in the test's own event loop (see below)."""
     if request.param == "real":
         return partial(live.on, request.getfixturevalue("server"))
-    return worlds.in_process
+    return live.served if request.param == "served" else worlds.in_process
 
 
 @pytest.hookimpl(tryfirst=True)

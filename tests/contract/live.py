@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -19,8 +20,11 @@ from controller.kube_access import Kubeconfig
 from controller.kube_connection import Connection
 from controller.kube_limits import RateLimit
 from controller.resources import Kind, Resource
-from tests.contract.worlds import SOMEBODY, World, a_log, crd, draws
+from tests.contract.worlds import SOMEBODY, StoreWorld, World, a_log, a_store, crd, draws
 from twin.apiserver import Object
+from twin.apiserver.rest import Access, ApiServer
+from twin.served.kubeconfig import kubeconfig, write
+from twin.served.sockets import listening
 
 CRDS = Kind(
     type=Resource,
@@ -79,6 +83,22 @@ class LiveWorld:
 
 
 @asynccontextmanager
+async def served() -> AsyncIterator[World]:
+    """The twin's store behind its own HTTP."""
+    store = a_store()
+    access = Access()
+    api = ApiServer(store, access, SystemClock().now)
+    with TemporaryDirectory() as folder:
+        async with listening(api) as address:
+            file = Path(folder) / "kubeconfig"
+            write(file, kubeconfig(address.url, access.admin_token))
+            reach = Kubeconfig(str(file), "", SystemClock())
+            async with Connection(reach, limit=RateLimit(0, 1), timeout=30, rng=draws()) as connection:
+                yield StoreWorld(store, KubeCluster(connection, draws(), a_log()))
+            api.close()
+
+
+@asynccontextmanager
 async def on(server: Server) -> AsyncIterator[World]:
     """A namespace of its own on that server, gone afterwards."""
     access = Kubeconfig(str(server.kubeconfig), "", SystemClock())
@@ -103,14 +123,10 @@ async def install_crd(server: Server) -> None:
             crd(),
             "application/apply-patch+yaml",
         )
-        async with asyncio.timeout(30):
-            while not await _served(connection):
+        for _ in range(150):
+            try:
+                await connection.request("GET", "/apis/model.aibrix.ai/v1alpha1/modeladapters")
+                return
+            except NotFound:
                 await asyncio.sleep(0.2)
-
-
-async def _served(connection: Connection) -> bool:
-    try:
-        await connection.request("GET", "/apis/model.aibrix.ai/v1alpha1/modeladapters")
-    except NotFound:
-        return False
-    return True
+        raise RuntimeError("the server took the CRD and did not serve it within 30 s")

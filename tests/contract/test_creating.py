@@ -155,5 +155,5 @@ async def test_an_event_can_be_written_and_counted_up(world: World) -> None:
 
 async def test_an_event_whose_note_is_too_long_is_invalid(world: World) -> None:
     adapter = await world.cluster.create(MODEL_ADAPTERS, an_adapter(world))
-    with pytest.raises(Invalid, match="note"):
+    with pytest.raises(Invalid, match="can have at most 1024 characters"):
         await world.cluster.create(EVENTS, an_event(world, adapter, "x" * 1025))

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, Protocol
 
 import numpy as np
+import simpy
 import structlog
 from ruamel.yaml import YAML
 
@@ -22,7 +23,8 @@ from controller.resources import Kind
 from fake_vllm.latency import Constant
 from twin.apiserver import Object, Store
 from twin.recorder import Recorder
-from twin.world.cluster import ApiFaults, StoreCluster
+from twin.world.apifaults import ApiFaults
+from twin.world.cluster import StoreCluster
 
 SOMEBODY = "kubectl"
 """The field manager of other people."""
@@ -109,7 +111,8 @@ async def in_process() -> AsyncIterator[World]:
     store = a_store()
     recorder = Recorder(lambda: 0.0, ())
     rng = np.random.default_rng(0)
-    yield StoreWorld(store, StoreCluster(store, "contract", recorder, Constant(0.0), rng, ApiFaults()))
+    faults = ApiFaults(simpy.Environment(), store)
+    yield StoreWorld(store, StoreCluster(store, "contract", recorder, Constant(0.0), rng, faults))
 
 
 def resource(kind: Kind[Any]) -> str:

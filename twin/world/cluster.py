@@ -92,13 +92,16 @@ class StoreCluster:
     ) -> AsyncIterator[WatchEvent[T]]:
         self._recorder.count("api.watch")
         await self._refused("watch", kind)
-        watch = self._store.watch(
-            _resource(kind),
-            resource_version=resource_version,
-            namespace=namespace,
-            label_selector=label_selector,
-            bookmarks=True,
-        )
+        try:
+            watch = self._store.watch(
+                _resource(kind),
+                resource_version=resource_version,
+                namespace=namespace,
+                label_selector=label_selector,
+                bookmarks=True,
+            )
+        except ApiError as error:
+            raise translated(error) from None
         self._faults.opened(watch)
         try:
             while changes := await watch.batch():
