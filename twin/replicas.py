@@ -28,8 +28,8 @@ from twin.world.cluster import StoreCluster
 from twin.world.network import Network
 from twin.world.objects import EPOCH
 
-OnWrite = Callable[["Replica", Literal["before", "after"]], None]
-"""Hears of each write of a replica, just before it is sent and when it is stored but not yet answered."""
+OnStep = Callable[["Replica", Literal["before", "after"]], None]
+"""Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
 
 
 class SimulatedClock:
@@ -66,13 +66,19 @@ class Replica:
         self.leading = False
         self.writes = 0
         """Writes sent since the run began, in all incarnations."""
+        self.watchers: list[OnStep] = []
+        """Hear of its writes to the API server."""
+        self.requests = 0
+        """Requests sent to engines since the run began, in all incarnations."""
+        self.request_watchers: list[OnStep] = []
+        """Hear of those requests."""
         self.metrics = Metrics()
         """Of the present or last incarnation."""
-        self.watchers: list[OnWrite] = []
         self._around = around
         self.clock = SimulatedClock(around.env)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
+        self._operator: Operator | None = None
         self._severed: list[Callable[[], None]] = []
         self._failure: BaseException | None = None
 
@@ -95,10 +101,11 @@ class Replica:
         )
         cluster.on_write = self._wrote
         transport = around.network.transport(self.name)
+        transport.on_request = self._asked
         self._severed = [cluster.sever, transport.sever]
         self.metrics = metrics = Metrics()
         around.recorder.count_from(lambda: _counted(metrics))
-        operator = Operator(
+        self._operator = operator = Operator(
             cluster,
             transport,
             self.clock,
@@ -124,6 +131,11 @@ class Replica:
         self._emit("crashed")
         task.cancel()
 
+    def retire(self) -> None:
+        """The process is asked to end, as by a kubelet: it stops on its own when it has tidied up."""
+        if self._operator is not None:
+            self._operator.stop()
+
     async def stop(self) -> None:
         """Ends the process at the end of a run. Raises what made it fail, if anything has."""
         task, self._task = self._task, None
@@ -138,6 +150,8 @@ class Replica:
             raise self._failure
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
 
@@ -145,6 +159,12 @@ class Replica:
         if moment == "before":
             self.writes += 1
         for watcher in list(self.watchers):
+            watcher(self, moment)
+
+    def _asked(self, moment: Literal["before", "after"]) -> None:
+        if moment == "before":
+            self.requests += 1
+        for watcher in list(self.request_watchers):
             watcher(self, moment)
 
     def _observe(self, name: str) -> None:
