@@ -55,11 +55,15 @@ def _check_address(field: str, number: int, text: str, family: str, errors: list
         errors.append(invalid(one, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"))
 
 
-def admit_event(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
-    """What an `events.k8s.io` Event has to be like; the core group's older kind is hardly checked."""
-    if old is not None:
-        _check_kept(new, old, errors)
-    for field in ("eventTime", "reportingController", "reportingInstance", "action", "reason"):
+def admit_event(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
+    """What an `events.k8s.io` Event has to be like.
+
+    Under its older name an Event is hardly checked. By which name it was sent is not known here, so one without an
+    `eventTime` is taken for the older kind.
+    """
+    if not new.get("eventTime"):
+        return new
+    for field in ("reportingController", "reportingInstance", "action", "reason"):
         if not new.get(field):
             errors.append(required(field))
     controller = new.get("reportingController")
@@ -78,13 +82,6 @@ _NAME_PART = (
     "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
-
-
-def _check_kept(new: Object, old: Object, errors: list[FieldError]) -> None:
-    """An event is only ever counted up."""
-    for field in ("note", "reason", "action"):
-        if new.get(field) != old.get(field):
-            errors.append(invalid(_INTERNAL.get(field, field), new.get(field), "field is immutable"))
 
 
 def admit_lease(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
