@@ -40,7 +40,7 @@ class Operations:
         self._key_of = key_of
         self._wake = wake
         self._tasks: dict[asyncio.Task[None], None] = {}
-        """In the order in which they began: a set would have them by address, and end them in another order each run."""
+        """In the order in which they began: a set has them by address, and would end them in another each run."""
         self._busy: dict[str, dict[str, str]] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = {}
         self._inventories: dict[str, Inventory] = {}
