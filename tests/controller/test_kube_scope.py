@@ -39,16 +39,20 @@ def test_all_namespaces_are_those_in_scope() -> None:
 def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
     async def story(world: World, scoped: ScopedCluster) -> None:
         informer = Informer(scoped, LEASES, a_log())
+        changed = asyncio.Event()
+        informer.on_change(lambda *_: changed.set())
         following = asyncio.ensure_future(informer.run())
         await informer.synced()
         for namespace in ("kube-system", "default", "kube-public"):
             await world.cluster.create(LEASES, a_lease(namespace))
         while len(informer) < 2:
-            await asyncio.sleep(0.01)
+            await changed.wait()
+            changed.clear()
         assert {item.key for item in informer} == {"default/lock", "kube-public/lock"}
         await world.cluster.delete(LEASES, "default", "lock")
         while len(informer) > 1:
-            await asyncio.sleep(0.01)
+            await changed.wait()
+            changed.clear()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
