@@ -180,6 +180,8 @@ async def _may(connection: Connection, need: Need, namespace: str) -> bool:
         "resource": need.kind.plural,
         "subresource": need.subresource,
         "namespace": namespace,
+        # a rule may be for our Lease alone; which name is asked for, a create does not say
+        "name": LEASE_NAME if need.kind is LEASES and need.verb != "create" else "",
     }
     review = {
         "apiVersion": "authorization.k8s.io/v1",
