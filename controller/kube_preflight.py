@@ -45,10 +45,12 @@ class Need:
     kind: Kind[Any]
     subresource: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def resource(self) -> str:
+        """As kubectl writes it."""
         group = f".{self.kind.group}" if self.kind.group else ""
         sub = f"/{self.subresource}" if self.subresource else ""
-        return f"{self.verb} {self.kind.plural}{group}{sub}"
+        return f"{self.kind.plural}{group}{sub}"
 
 
 def needs() -> list[Need]:
@@ -85,11 +87,9 @@ async def check(connection: Connection, namespaces: Sequence[str], lease_namespa
     left_out = (
         frozenset({NODES.plural}) if namespaces and any(need.kind is NODES for need, _ in missing) else frozenset()
     )
-    lacking = [f"{need}{where}" for need, where in missing if need.kind.plural not in left_out]
+    lacking = [(need, where) for need, where in missing if need.kind.plural not in left_out]
     if lacking:
-        raise NotReady(
-            f"the operator's account may not {', '.join(lacking)}; apply the shipped Role, or add these rules"
-        )
+        raise NotReady(f"the operator's account may not {_told(lacking)}; apply the shipped Role, or add these rules")
     return left_out
 
 
@@ -171,6 +171,14 @@ async def _missing(connection: Connection, namespaces: Sequence[str], lease_name
     verdicts = await asyncio.gather(*(_may(connection, need, place) for need, place in asked))
     lacking = [pair for pair, allowed in zip(asked, verdicts, strict=True) if not allowed]
     return [(need, f" in {place}" if place else "") for need, place in lacking]
+
+
+def _told(lacking: Sequence[tuple[Need, str]]) -> str:
+    """`list and watch pods in team-a; get secrets in team-a`: by resource and place, in the order of the rules."""
+    verbs: dict[str, list[str]] = {}
+    for need, where in lacking:
+        verbs.setdefault(f"{need.resource}{where}", []).append(need.verb)
+    return "; ".join(f"{', '.join(names)} {what}" for what, names in verbs.items())
 
 
 async def _may(connection: Connection, need: Need, namespace: str) -> bool:
