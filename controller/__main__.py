@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
@@ -79,8 +80,9 @@ async def _run(options: Options) -> int:
                 await stack.enter_async_context(pages)
             except OSError as error:
                 return _refused(f"{flag(name)}: cannot listen on {place[0]}:{place[1]}: {error.strerror}")
-        log.info("started", server=reached.server, namespaces=list(options.namespaces) or "all")
-        return await _until_stopped(operator, log)
+        return await _until_stopped(
+            operator, log.bind(server=reached.server, namespaces=list(options.namespaces) or "all")
+        )
 
 
 async def _reach(options: Options, clock: SystemClock, log: FilteringBoundLogger, stack: AsyncExitStack) -> _Reached:
@@ -125,7 +127,7 @@ def _operator(options: Options, reached: _Reached, clock: SystemClock, log: Filt
     )
 
 
-async def _until_stopped(operator: Operator, log: FilteringBoundLogger) -> int:
+async def _until_stopped(operator: Operator, log: FilteringBoundLogger, server: str, namespaces: Sequence[str]) -> int:
     """Runs until it is told to stop: the first signal lets what is under way end, the second ends at once."""
     loop = asyncio.get_running_loop()
     running = asyncio.ensure_future(operator.run())
@@ -140,6 +142,7 @@ async def _until_stopped(operator: Operator, log: FilteringBoundLogger) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    log.info("started", server=server, namespaces=list(namespaces) or "all")
     try:
         await running
     except asyncio.CancelledError:

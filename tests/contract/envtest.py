@@ -31,7 +31,7 @@ def started(binaries: Path) -> Iterator[Server]:
     """Both processes, until the end of the block."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contract-")))
-        etcd, peer, port = (_free_port() for _ in range(3))
+        etcd, peer, port = (free_port() for _ in range(3))
         key = folder / "sa.key"
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
         (folder / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
@@ -100,7 +100,7 @@ async def _ready(port: int) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
