@@ -41,7 +41,8 @@ class Operations:
         self._settings = settings
         self._credentials = credentials
         self._wake = wake
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """In the order in which they began: a set has them by address, and would end them in another each run."""
         self._busy: dict[str, dict[str, str]] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = {}
         self._inventories: dict[str, Inventory] = {}
@@ -165,8 +166,8 @@ class Operations:
             await work
 
         task = asyncio.get_running_loop().create_task(body(), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     async def _run(
         self, adapter: ModelAdapter, pod: PodView, verb: str, request: Awaitable[EngineError | None]
