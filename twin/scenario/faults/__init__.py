@@ -27,6 +27,7 @@ from twin.scenario.faults.engines import (
     EngineSpell,
     HttpError,
     InvalidAdapter,
+    OutOfMemory,
     RequestSpell,
     Slow,
     Timeout,
@@ -75,6 +76,7 @@ Fault = Annotated[
     | HttpError
     | Unauthorized
     | InvalidAdapter
+    | OutOfMemory
     | EngineRestart
     | ReadinessFlap
     | PodKill
