@@ -130,10 +130,12 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         network = self._network
         timeouts = request.extensions.get("timeout", {})
         latency = network.latency.draw(network.rng)
+        no_way = httpx.ConnectTimeout("timed out", request=request)
         if host is None or not host.reachable:
-            await self._wait(timeouts.get("connect"), httpx.ConnectTimeout("timed out", request=request))
+            await self._wait(timeouts.get("connect"), no_way)
         assert host is not None
-        await self._pass(latency)
+        await self._passable(host, timeouts.get("connect"), no_way)
+        await self._pass(latency + host.way.extra(self._caller))
         engine = host.engine
         verdict = host.faults.verdict(self._caller, path, adapter, host.rng.random)
         if engine is None or not host.listening or (verdict is not None and verdict.kind == "refuse"):
@@ -148,7 +150,9 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             await self._wait(timeouts.get("read"), read)
         try:
             async with asyncio.timeout(timeouts.get("read")):
-                return _response(await self._worked(host, sent, verdict), request)
+                response = await self._worked(host, sent, verdict)
+                await host.way.passable(self._caller)
+                return _response(response, request)
         except EngineClosed:
             closed = "Server disconnected without sending a response."
             raise httpx.RemoteProtocolError(closed, request=request) from None
@@ -169,6 +173,16 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         if verdict is not None and verdict.kind == "reset":
             raise ConnectionResetError
         return response
+
+    async def _passable(self, host: EngineHost, patience: float | None, failure: httpx.HTTPError) -> None:
+        """Waits while the way is cut, and no longer than the caller's patience."""
+        if host.way.open(self._caller):
+            return
+        try:
+            async with asyncio.timeout(patience):
+                await host.way.passable(self._caller)
+        except TimeoutError:
+            raise failure from None
 
     async def _wait(self, seconds: float | None, failure: httpx.HTTPError) -> None:
         """Nobody answers: waits until the caller's patience ends."""
