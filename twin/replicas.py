@@ -15,6 +15,7 @@ import simpy
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from controller.metrics import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
 from fake_vllm.latency import Latency
@@ -65,6 +66,8 @@ class Replica:
         self.leading = False
         self.writes = 0
         """Writes sent since the run began, in all incarnations."""
+        self.metrics = Metrics()
+        """Of the present or last incarnation."""
         self.watchers: list[OnWrite] = []
         self._around = around
         self.clock = SimulatedClock(around.env)
@@ -93,6 +96,8 @@ class Replica:
         cluster.on_write = self._wrote
         transport = around.network.transport(self.name)
         self._severed = [cluster.sever, transport.sever]
+        self.metrics = metrics = Metrics()
+        around.recorder.count_from(lambda: _counted(metrics))
         operator = Operator(
             cluster,
             transport,
@@ -101,6 +106,7 @@ class Replica:
             around.settings,
             identity=self.name,
             log=self._log(),
+            metrics=self.metrics,
             observer=self._observe,
         )
         self._emit("started")
@@ -150,8 +156,6 @@ class Replica:
                 if self._task is not None:
                     self.leading = False
                     self._emit("lost")
-            case _:
-                self._around.recorder.count(name)
 
     def _emit(self, event: Literal["started", "leading", "lost", "crashed"]) -> None:
         self._around.recorder.emit(ControllerLine(t=self._around.recorder.now(), by=self.name, event=event))
@@ -165,6 +169,15 @@ class Replica:
         wrapper = structlog.make_filtering_bound_logger(logging.WARNING)
         log: FilteringBoundLogger = structlog.wrap_logger(None, processors=[record], wrapper_class=wrapper)
         return log
+
+
+def _counted(metrics: Metrics) -> dict[str, int]:
+    """The measures that are the operator's own metrics, by their names in the record; never falling."""
+    names = {
+        "reconciles.total": "controller_runtime_reconcile_total",
+        "reconciles.useful": "lora_controller_reconciles_useful_total",
+    }
+    return {name: int(metrics.total(metric)) for name, metric in names.items()}
 
 
 def leader(replicas: Sequence[Replica]) -> Replica | None:
