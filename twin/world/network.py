@@ -190,9 +190,9 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
         with _as_seen(request):
             async with asyncio.timeout(timeouts.get("read")):
-                response = await self._worked(engine, sent, verdict)
+                answer = await self._worked(engine, sent, verdict)
                 await host.way.passable(self._caller)
-                return _response(response, request)
+                return _response(answer, request)
 
     async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:
         """The machine at the other end, once the request has got there."""
