@@ -28,8 +28,8 @@ from twin.world.cluster import StoreCluster
 from twin.world.network import Network
 from twin.world.objects import EPOCH
 
-OnWrite = Callable[["Replica", Literal["before", "after"]], None]
-"""Hears of each write of a replica, just before it is sent and when it is stored but not yet answered."""
+OnStep = Callable[["Replica", Literal["before", "after"]], None]
+"""Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
 
 
 class SimulatedClock:
@@ -66,9 +66,14 @@ class Replica:
         self.leading = False
         self.writes = 0
         """Writes sent since the run began, in all incarnations."""
+        self.watchers: list[OnStep] = []
+        """Hear of its writes to the API server."""
+        self.requests = 0
+        """Requests sent to engines since the run began, in all incarnations."""
+        self.request_watchers: list[OnStep] = []
+        """Hear of those requests."""
         self.metrics = Metrics()
         """Of the present or last incarnation."""
-        self.watchers: list[OnWrite] = []
         self._around = around
         self.clock = SimulatedClock(around.env)
         self._incarnation = 0
@@ -95,6 +100,7 @@ class Replica:
         )
         cluster.on_write = self._wrote
         transport = around.network.transport(self.name)
+        transport.on_request = self._asked
         self._severed = [cluster.sever, transport.sever]
         self.metrics = metrics = Metrics()
         around.recorder.count_from(lambda: _counted(metrics))
@@ -145,6 +151,12 @@ class Replica:
         if moment == "before":
             self.writes += 1
         for watcher in list(self.watchers):
+            watcher(self, moment)
+
+    def _asked(self, moment: Literal["before", "after"]) -> None:
+        if moment == "before":
+            self.requests += 1
+        for watcher in list(self.request_watchers):
             watcher(self, moment)
 
     def _observe(self, name: str) -> None:

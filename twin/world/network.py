@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import simpy
@@ -35,6 +35,7 @@ from twin.recorder import Recorder
 from twin.streams import Streams
 from twin.world.engines import EngineHost
 
+OnRequest = Callable[[Literal["before", "after"]], None]
 Hosts = Callable[[str], EngineHost | None]
 """Finds an engine's host by IP address."""
 
@@ -89,6 +90,8 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._by = by
         self._caller = caller
         self._severed = False
+        self.on_request: OnRequest = lambda moment: None  # noqa: ARG005
+        """Told of each request when it is about to be sent, and when it has ended but nobody has heard how."""
         self._rng = network.rng if caller == "controller" else network.traffic_rng
 
     def sever(self) -> None:
@@ -96,8 +99,23 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._severed = True
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.on_request("before")
+        await self._unless_severed()
+        try:
+            response = await self._sent(request)
+        except httpx.HTTPError:
+            self.on_request("after")
+            await self._unless_severed()
+            raise
+        self.on_request("after")
+        await self._unless_severed()
+        return response
+
+    async def _unless_severed(self) -> None:
         if self._severed:
             await asyncio.get_running_loop().create_future()
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
         network, url = self._network, request.url
         host = network.hosts(url.host)
         path = url.path
@@ -247,8 +265,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def _pass(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if self._severed:
-            await asyncio.get_running_loop().create_future()
+        await self._unless_severed()
 
 
 def _said(content: bytes) -> dict[str, Any]:
