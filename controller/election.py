@@ -65,8 +65,9 @@ class Election:
     async def _acquire(self, stopping: asyncio.Event) -> bool:
         while not stopping.is_set():
             try:
-                self._until = await self._try(self._clock.now())
-            except ClusterError as error:
+                async with asyncio.timeout(self._patience):
+                    self._until = await self._try(self._clock.now())
+            except (ClusterError, TimeoutError) as error:
                 self._log.debug("no lease", error=str(error), error_class=type(error).__name__)
             if self._until is not None:
                 return True
@@ -82,7 +83,7 @@ class Election:
                 return
             assert self._until is not None
             try:
-                async with asyncio.timeout(max(self._until - loop.time(), 0.0)):
+                async with asyncio.timeout(max(min(self._until - loop.time(), self._patience), 0.0)):
                     renewed = await self._try(self._clock.now())
             except (ClusterError, TimeoutError):
                 renewed = self._until if loop.time() < self._until else None
@@ -152,6 +153,11 @@ class Election:
         """Remembers when this version of the lease was seen first: from then on others' leases are counted."""
         if self._seen[0] != lease.metadata.resource_version:
             self._seen = (lease.metadata.resource_version, asyncio.get_running_loop().time())
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for one try: a request that hangs must leave time for another (as controller-runtime has it)."""
+        return self._settings.lease.renew / 2
 
     @property
     def _duration(self) -> int:

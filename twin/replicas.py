@@ -78,6 +78,7 @@ class Replica:
         self.clock = SimulatedClock(around.env)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
+        self._operator: Operator | None = None
         self._severed: list[Callable[[], None]] = []
         self._failure: BaseException | None = None
 
@@ -104,7 +105,7 @@ class Replica:
         self._severed = [cluster.sever, transport.sever]
         self.metrics = metrics = Metrics()
         around.recorder.count_from(lambda: _counted(metrics))
-        operator = Operator(
+        self._operator = operator = Operator(
             cluster,
             transport,
             self.clock,
@@ -130,6 +131,11 @@ class Replica:
         self._emit("crashed")
         task.cancel()
 
+    def retire(self) -> None:
+        """The process is asked to end, as by a kubelet: it stops on its own when it has tidied up."""
+        if self._operator is not None:
+            self._operator.stop()
+
     async def stop(self) -> None:
         """Ends the process at the end of a run. Raises what made it fail, if anything has."""
         task, self._task = self._task, None
@@ -144,6 +150,8 @@ class Replica:
             raise self._failure
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
 

@@ -30,7 +30,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list
         await asleep(progress)
         scraped.extend(simulation.replicas[0].metrics.registry.collect())
 
-    simulation._until_end = until_end  # type: ignore[method-assign]
+    simulation._until_end = until_end
     run(simulation.main(None), simulation.env)
     simulation.recorder.close()
     lines = simulation.recorder.lines
