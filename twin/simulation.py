@@ -26,6 +26,7 @@ from twin.scenario import Scenario
 from twin.scenario.admission import ACCEPTED, definition
 from twin.scenario.edits import Edit
 from twin.streams import Streams
+from twin.traffic.requests import Traffic
 from twin.world.apifaults import ApiFaults
 from twin.world.artifacts import ArtifactSettings
 from twin.world.engines import EngineHost, EngineSettings
@@ -92,6 +93,7 @@ class Simulation:
             api_faults=self.api_faults,
         )
         self.replicas = [Replica(around, number) for number in range(scenario.controller.replicas)]
+        self.traffic = self._traffic()
         self.stage = faults.Stage(
             env=self.env,
             store=self.store,
@@ -113,9 +115,13 @@ class Simulation:
         for replica in self.replicas:
             replica.start()
         faults.begin(self.scenario.faults, self.stage)
+        if self.traffic is not None:
+            self.traffic.start(self.scenario.duration)
         try:
             await self._until_end(progress)
         finally:
+            if self.traffic is not None:
+                self.traffic.finish()
             for replica in self.replicas:
                 await replica.stop()
             await self._power_off()
@@ -150,6 +156,17 @@ class Simulation:
         order = {"Namespace": 0, "Secret": 1, "ConfigMap": 1}
         for item in sorted(self.scenario.objects, key=lambda item: order.get(item["kind"], 2)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
+
+    def _traffic(self) -> Traffic | None:
+        settings = self.scenario.traffic
+        if settings is None:
+            return None
+        weights = {
+            f"{template.namespace}/{template.manifest(index)['metadata']['name']}": template.weight(index)
+            for template in self.scenario.adapters
+            for index in range(template.count)
+        }
+        return Traffic(self.env, self.store, self.network, self.streams, self.recorder, settings, weights)
 
     def _plan_visits(self) -> None:
         for number, template in enumerate(self.scenario.adapters):

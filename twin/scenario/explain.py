@@ -1,7 +1,6 @@
 """pydantic's errors in the words of a scenario file, each with its place in it.
 
-pydantic knows what is wrong; this module knows where that stands, which fields or values would have been right,
-and what a later version brings.
+pydantic knows what is wrong; this module knows where that stands, and which fields or values would have been right.
 """
 
 import re
@@ -14,11 +13,6 @@ from pydantic_core import ErrorDetails
 
 from twin.scenario.document import Document
 from twin.scenario.problems import Path, Problem, choices
-
-_LATER_FIELDS = {
-    "traffic": "it comes with a later version; leave it out until then",
-    "popularity": "it has no effect without traffic, which comes with a later version; leave it out until then",
-}
 
 
 def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
@@ -65,8 +59,6 @@ def _unknown(path: Path, document: Document, annotation: Any) -> Problem:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel)
         else []
     )
-    if name in _LATER_FIELDS and (len(path) == 1 or path[0] == "adapters"):
-        return document.problem(path, f'"{name}" cannot be simulated yet', _LATER_FIELDS[name], key=True)
     return document.problem(path, f'unknown field "{name}"', choices(name, fields), key=True)
 
 

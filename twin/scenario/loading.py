@@ -142,6 +142,7 @@ def _assembled(
     return Scenario(
         name=file.name,
         description=file.description,
+        answer=file.answer,
         duration=file.duration,
         seed=file.seed,
         objects=tuple(entry.object for entry in entries),
@@ -150,6 +151,7 @@ def _assembled(
         controller=file.controller,
         adapters=file.adapters,
         edits=file.edits,
+        traffic=file.traffic,
         faults=file.faults,
         expect=file.expect,
         vary=file.vary,

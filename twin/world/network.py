@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import httpx
@@ -186,6 +187,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 completion = await engine.complete(model, prompt_tokens, output_tokens)
                 if verdict is not None and verdict.factor > 1:
                     await asyncio.sleep(completion.seconds * (verdict.factor - 1))
+                    completion = _stretched(completion, verdict.factor)
                 await host.way.passable(self._caller)
             if verdict is not None and verdict.kind == "reset":
                 raise ConnectionResetError
@@ -266,6 +268,16 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     async def _pass(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await self._unless_severed()
+
+
+def _stretched(completion: Completion, factor: float) -> Completion:
+    """All of it `factor` times as slow."""
+    return replace(
+        completion,
+        queued=completion.queued * factor,
+        first_token=completion.first_token * factor,
+        seconds=completion.seconds * factor,
+    )
 
 
 def _said(content: bytes) -> dict[str, Any]:

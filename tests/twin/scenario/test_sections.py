@@ -146,7 +146,7 @@ def test_every_place_for_the_number_is_filled() -> None:
     [
         ({"at": "5s"}, [5, 5, 5]),
         ({"every": "2s", "from": "1s"}, [1, 3, 5]),
-        ({"trace": ["9s", "1s"]}, [1, 9]),
+        ({"trace": ["1s", "9s"]}, [1, 9]),
     ],
 )
 def test_adapters_arrive_as_asked(arrive: dict[str, Any], times: list[float]) -> None:
