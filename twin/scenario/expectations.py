@@ -25,7 +25,7 @@ _TABLE = {
     "placement": "jain pods_used",
     "traffic": "requests ok failed misrouted unrouted cold queued",
     "traffic.ttft_seconds": "p50 p95 p99",
-    "traffic.end_to_end_seconds": "p50 p95 p99",
+    "traffic.e2e_seconds": "p50 p95 p99",
     "invariants": "checked violations",
 }
 MEASURES: tuple[str, ...] = (

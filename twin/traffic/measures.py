@@ -39,14 +39,14 @@ class TrafficStory:
             "cold": found["cold"],
             "queued": found["queued"],
             "ttft_seconds": _spread(self._first),
-            "end_to_end_seconds": _spread(self._whole),
+            "e2e_seconds": _spread(self._whole),
         }
 
 
 def traffic_rows(lines: Iterable[Line]) -> Mapping[str, list[Any]]:
     """One row for each adapter and minute that had requests; times in seconds, None where none was answered."""
     rows: dict[str, list[Any]] = {
-        name: [] for name in ("time", "adapter", *_COUNTS, "failed", "ttft_p50", "ttft_p95", "end_to_end_p95")
+        name: [] for name in ("time", "adapter", *_COUNTS, "failed", "ttft_p50", "ttft_p95", "e2e_p95")
     }
     for line in lines:
         if isinstance(line, TrafficLine):

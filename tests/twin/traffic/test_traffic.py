@@ -45,7 +45,7 @@ def test_in_calm_weather_nobody_is_misrouted_and_everybody_answered(tmp_path: Pa
     assert 1000 < found["requests"] < 1400
     assert found["misrouted"] == 0
     assert found["failed"] == found["unrouted"] <= 3, "the gateway is a little behind when an adapter comes"
-    assert 0.01 < found["ttft_seconds"]["p50"] < 0.1 < found["end_to_end_seconds"]["p50"] < 1
+    assert 0.01 < found["ttft_seconds"]["p50"] < 0.1 < found["e2e_seconds"]["p50"] < 1
 
 
 def test_the_operators_doings_are_the_same_with_and_without_traffic(tmp_path: Path) -> None:
