@@ -216,6 +216,11 @@ class Engine:
         """
         await self._run(self._unload(name, slow))
 
+    def warm(self, name: str) -> bool:
+        """Whether an adapter is listed and its weights are in memory."""
+        entry = self._entries.get(name)
+        return entry is not None and entry.weights in self._weights
+
     def touch(self, name: str) -> bool:
         """Use an adapter: its weights become the most recently used ones.
 

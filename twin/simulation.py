@@ -28,6 +28,7 @@ from twin.scenario.admission import ACCEPTED, definition
 from twin.scenario.edits import Edit
 from twin.scenario.policies import plug_ins
 from twin.streams import Streams
+from twin.traffic.requests import Traffic
 from twin.world.apifaults import ApiFaults
 from twin.world.artifacts import ArtifactSettings
 from twin.world.engines import EngineHost, EngineSettings, OnEngine
@@ -110,6 +111,19 @@ class Simulation:
             api_faults=self.api_faults,
         )
         self.replicas = [Replica(around, number) for number in range(scenario.controller.replicas)]
+        self.traffic = self._traffic()
+        self.stage = faults.Stage(
+            env=self.env,
+            store=self.store,
+            world=self.world,
+            streams=self.streams,
+            recorder=self.recorder,
+            api_faults=self.api_faults,
+            replicas=self.replicas,
+            restart=self.restart,
+            duration=scenario.duration,
+            api_latency=scenario.cluster.api.latency.upper(),
+        )
 
     async def main(self, progress: Progress | None) -> None:
         """From the first manifest to the end."""
@@ -132,28 +146,20 @@ class Simulation:
             for replica in self.replicas:
                 replica.start()
         self.befall(self.scenario.faults)
+        if self.traffic is not None:
+            self.traffic.start(self.scenario.duration)
 
     def befall(self, what: Sequence[Fault]) -> int:
         """Faults begin, each at its time; returns the number of the first in the record."""
-        stage = faults.Stage(
-            env=self.env,
-            store=self.store,
-            world=self.world,
-            streams=self.streams,
-            recorder=self.recorder,
-            api_faults=self.api_faults,
-            replicas=self.replicas,
-            restart=self.restart,
-            duration=self.scenario.duration,
-            api_latency=self.scenario.cluster.api.latency.upper(),
-        )
         first, self._faults = self._faults, self._faults + len(what)
-        faults.begin(what, stage, first)
+        faults.begin(what, self.stage, first)
         return first
 
     async def end(self) -> None:
         """Ends replicas, and what engines still have under way; that is no part of what happened."""
         try:
+            if self.traffic is not None:
+                self.traffic.finish()
             for replica in self.replicas:
                 await replica.stop()
         finally:
@@ -181,6 +187,17 @@ class Simulation:
         order = {"Namespace": 0, "Secret": 1, "ConfigMap": 1}
         for item in sorted(self.scenario.objects, key=lambda item: order.get(item["kind"], 2)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
+
+    def _traffic(self) -> Traffic | None:
+        settings = self.scenario.traffic
+        if settings is None:
+            return None
+        weights = {
+            f"{template.namespace}/{template.manifest(index)['metadata']['name']}": template.weight(index)
+            for template in self.scenario.adapters
+            for index in range(template.count)
+        }
+        return Traffic(self.env, self.store, self.network, self.streams, self.recorder, settings, weights)
 
     def _plan_visits(self) -> None:
         for number, template in enumerate(self.scenario.adapters):

@@ -117,6 +117,38 @@ def test_sixth_failure_moves_the_adapter_to_another_pod_and_says_so() -> None:
     assert any(tell.reason == "Switched" and "from pod pod-a to pod pod-b" in tell.note for tell in of(result, Tell))
 
 
+def test_the_last_attempt_is_waited_for_before_another_pod_takes_the_place() -> None:
+    bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
+    outcomes = {"pod-a": Outcome("load", NOW - 90, bad.engine, 1, REFUSED, 5)}
+    observed = seen(
+        an_adapter(phase="Loading"),
+        [bad, good],
+        remembered=attempted(bad, 5, ago=1),
+        holding={"pod-a": {}, "pod-b": {}},
+        outcomes=outcomes,
+        busy={"pod-a": "load"},
+    )
+    result = planned(observed)
+    assert not of(result, Load)
+    assert not of(result, Remember)
+
+
+def test_a_last_attempt_that_ends_well_is_as_good_as_the_first() -> None:
+    bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
+    observed = seen(
+        an_adapter(phase="Loading"),
+        [bad, good],
+        remembered=attempted(bad, 5, ago=1),
+        holding={"pod-a": {"sql": "acme/sql"}, "pod-b": {}},
+        outcomes={"pod-a": Outcome("load", NOW, bad.engine, 1, None, 0)},
+    )
+    result = planned(observed)
+    assert not of(result, Load)
+    assert [action.status.instances for action in of(result, WriteStatus)][-1] == ("pod-a",)
+    after = of(result, Remember)[0].after
+    assert (after.selected, after.attempts) == (("pod-a",), {})
+
+
 def test_a_pod_that_was_given_up_is_forgotten_when_its_aside_time_is_over() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
     remembered = replace(

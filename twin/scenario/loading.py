@@ -150,6 +150,7 @@ def _assembled(
     return Scenario(
         name=file.name,
         description=file.description,
+        answer=file.answer,
         duration=file.duration,
         seed=file.seed,
         objects=tuple(entry.object for entry in entries),
@@ -158,6 +159,7 @@ def _assembled(
         controller=file.controller,
         adapters=file.adapters,
         edits=file.edits,
+        traffic=file.traffic,
         faults=file.faults,
         expect=file.expect,
         vary=file.vary,
