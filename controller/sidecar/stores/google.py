@@ -118,21 +118,27 @@ class _Errors:
         if error is None or isinstance(error, SidecarError):
             return
         from google.api_core.exceptions import GoogleAPICallError
-        from google.auth.exceptions import RefreshError, TransportError
+        from google.auth.exceptions import GoogleAuthError
         from google.cloud.storage.exceptions import InvalidResponse
         from requests.exceptions import RequestException, Timeout
 
         if isinstance(error, (GoogleAPICallError, InvalidResponse)):
             status = error.code if isinstance(error, GoogleAPICallError) else error.response.status_code
             raise self._answered(int(status or 0)) from None
-        if isinstance(error, RefreshError):
-            message = f"{self._shown}: Google refuses the service account's key: is it still valid?"
-            raise SidecarError(Code.ARTIFACT_FORBIDDEN, message) from None
+        if isinstance(error, GoogleAuthError) and not error.retryable:
+            raise self._denied() from None
         if isinstance(error, (Timeout, TimeoutError)):
             raise SidecarError(Code.STORE_TIMEOUT, f"{self._shown}: the store does not answer in time") from None
-        if isinstance(error, (RequestException, TransportError, OSError)):
+        if isinstance(error, (RequestException, GoogleAuthError, OSError)):
             name = type(error).__name__
             raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown}: no connection to the store ({name})") from None
+
+    def _denied(self) -> SidecarError:
+        """No token: Google refused the account's key, or there is no account to get one for."""
+        if self._private:
+            message = f"{self._shown}: Google refuses the service account's key: is it still valid?"
+            return SidecarError(Code.ARTIFACT_FORBIDDEN, message)
+        return SidecarError(Code.CREDENTIALS_MISSING, f"{self._shown}: it wants an account: see credentialsSecretRef")
 
     def _answered(self, status: int) -> SidecarError:
         said = f"{self._shown}: the store answers {status}"

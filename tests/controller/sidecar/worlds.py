@@ -49,6 +49,8 @@ class WebServer:
     needs: dict[str, str] = field(default_factory=dict)
     """Headers without which it answers 401."""
     statuses: dict[str, int] = field(default_factory=dict)
+    bodies_of_errors: bool = False
+    """Whether a path's file is the body of its error too."""
     redirects: dict[str, str] = field(default_factory=dict)
     cuts: dict[str, list[float]] = field(default_factory=dict)
     """For each path, after what share of an answer the connection is closed; one entry is used up by one answer."""
@@ -113,7 +115,7 @@ def _answer(handler: BaseHTTPRequestHandler, state: WebServer) -> None:
     if path in state.redirects:
         status, extra = 302, {"location": state.redirects[path]}
     if status != 200 or content is None:
-        content, start = b"", 0
+        content = content if content is not None and state.bodies_of_errors else b""
     else:
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("range", "")) if state.ranges else None
         start, end = (int(asked[1]), int(asked[2] or len(content) - 1)) if asked else (0, len(content) - 1)
