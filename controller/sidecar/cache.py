@@ -2,7 +2,7 @@
 
     ROOT/DIGEST/VERSION/     an adapter's files and `.artifact.json`, what they are
     ROOT/.incoming/          what is not complete, or being removed; emptied at every start
-    ROOT/.names/NAME         a link to the folder that was loaded under this name last, to clean up after it
+    ROOT/.names/NAME         a link to the artifact that was asked for under this name last, to clean up after it
 
 A folder comes into place by one rename and leaves by one, so that there is no moment at which half of it could be
 seen; a sidecar that is killed leaves nothing but rubbish in `.incoming`. What an engine lists is never removed:
@@ -188,24 +188,31 @@ class Cache:
 
     # -- names
 
-    def name(self, adapter: str, path: Path) -> None:
-        """Remembers which folder was loaded under a name."""
+    def name(self, adapter: str, digest: str) -> None:
+        """Remembers which artifact is wanted under a name."""
         link, fresh = self.root / _NAMES / adapter, self.root / _INCOMING / f"name-{adapter}"
         fresh.unlink(missing_ok=True)
-        fresh.symlink_to(path)
+        fresh.symlink_to(self.root / digest)
         fresh.replace(link)
 
+    def unname(self, adapter: str) -> None:
+        """Forgets a name of which nothing came."""
+        link = self.root / _NAMES / adapter
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+
     async def forget(self, adapter: str, loaded: Collection[str] | None) -> None:
-        """A name is no longer loaded: removes its artifact, unless another name has it too."""
+        """A name is no longer wanted: removes its artifact, unless another name has it too."""
         link = self.root / _NAMES / adapter
         if not link.is_symlink():
             return
-        path = link.readlink()
+        folder = link.readlink()
         link.unlink()
-        shared = any(other.is_symlink() and other.readlink() == path for other in link.parent.iterdir())
-        entry = self._entries.get(path)
-        if entry is not None and not shared and self._idle(entry, loaded):
-            await self.remove(entry)
+        if any(other.is_symlink() and other.readlink() == folder for other in link.parent.iterdir()):
+            return
+        for entry in [entry for entry in self._entries.values() if entry.path.parent == folder]:
+            if self._idle(entry, loaded):
+                await self.remove(entry)
 
     # -- inside
 

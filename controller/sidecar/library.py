@@ -39,7 +39,9 @@ _PASSING = (Code.STORE_UNAVAILABLE, Code.STORE_TIMEOUT)
 class Library(Protocol):
     """Gets artifacts to where the engine can read them. Methods raise `SidecarError` and nothing else of their own."""
 
-    def bring(self, artifact: Artifact, credentials: Credentials, loaded: Loaded) -> AbstractAsyncContextManager[str]:
+    def bring(
+        self, name: str, artifact: Artifact, credentials: Credentials, loaded: Loaded
+    ) -> AbstractAsyncContextManager[str]:
         """The path of the complete artifact, which stays there as long as the context lasts."""
         ...
 
@@ -47,12 +49,8 @@ class Library(Protocol):
         """The identity of the artifact at a path that an engine lists; empty if it came from elsewhere."""
         ...
 
-    def name(self, adapter: str, path: str) -> None:
-        """The engine has loaded `path` under this name."""
-        ...
-
     async def forget(self, adapter: str, loaded: Loaded) -> None:
-        """The engine no longer has the name: removes what it alone used."""
+        """The engine no longer has the name: removes what was brought for it alone."""
         ...
 
     async def close(self) -> None: ...
@@ -88,15 +86,22 @@ class StoreLibrary:
         self._room = asyncio.Lock()
 
     @asynccontextmanager
-    async def bring(self, artifact: Artifact, credentials: Credentials, loaded: Loaded) -> AsyncIterator[str]:
+    async def bring(
+        self, name: str, artifact: Artifact, credentials: Credentials, loaded: Loaded
+    ) -> AsyncIterator[str]:
         if artifact.store == "file":
             yield await asyncio.to_thread(self._local, artifact)
             return
         if not credentials.values and self._mount is not None:
             credentials = mounted(self._mount)
         key = (artifact.url, credentials.fingerprint)
+        self._cache.name(name, artifact.digest)  # first, so that whatever comes of it is cleaned up with the name
         while True:
-            entry = await self._finding.join(key, lambda: self._find(artifact, credentials, loaded))
+            try:
+                entry = await self._finding.join(key, lambda: self._find(artifact, credentials, loaded))
+            except SidecarError:
+                self._cache.unname(name)
+                raise
             with self._cache.pinned(entry) as still_there:
                 if not still_there:  # removed between the end of the work and now
                     continue
@@ -105,10 +110,6 @@ class StoreLibrary:
 
     def digest_of(self, root: str) -> str:
         return self._cache.digest_of(root)
-
-    def name(self, adapter: str, path: str) -> None:
-        if self._cache.digest_of(path):
-            self._cache.name(adapter, Path(path))
 
     async def forget(self, adapter: str, loaded: Loaded) -> None:
         await self._cache.forget(adapter, await loaded())

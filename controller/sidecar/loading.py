@@ -77,10 +77,9 @@ class Adapters:
                 root = (await self._engine.models(key)).get(name)
                 if root is not None:
                     return Loaded(name, self._same(name, root, artifact), already=True)
-                async with self._library.bring(artifact, credentials, lambda: self._roots(key)) as path:
+                async with self._library.bring(name, artifact, credentials, lambda: self._roots(key)) as path:
                     log.info("forwarding to the engine", path=path)
                     await self._tell(name, path, key)
-                    self._library.name(name, path)
         except SidecarError as error:
             log.warning("not loaded", code=error.code.word, error=error.message)
             raise

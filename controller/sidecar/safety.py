@@ -23,6 +23,15 @@ MOST_MEMBERS = 1024
 _CHUNK = 1 << 20
 _LONGEST_READ = 1 << 20
 _LONGEST = 255
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+)
 
 
 def safe_join(folder: Path, name: str) -> Path:
@@ -61,7 +70,7 @@ def unpack(archive: Path, folder: Path, limit: int) -> None:
                 name = member.name.removeprefix(top)
                 if member.name.startswith(top) and wanted(name):
                     limit -= _copy(read, member, safe_join(folder, name), limit)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+    except _BROKEN as error:
         raise SidecarError(Code.ARTIFACT_CORRUPT, f"the archive cannot be unpacked ({type(error).__name__})") from None
     except RuntimeError:
         raise SidecarError(Code.ARTIFACT_CORRUPT, "the archive is encrypted") from None

@@ -57,6 +57,8 @@ class WebServer:
     ranges: bool = True
     wait: threading.Event = field(default_factory=threading.Event)
     """Bodies are sent when this is set."""
+    pace: float = 0.0
+    """Seconds for each 64 KiB of a body."""
     asked: threading.Event = field(default_factory=threading.Event)
     """Set when a body larger than a kilobyte was asked for."""
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -140,7 +142,10 @@ def _answer(handler: BaseHTTPRequestHandler, state: WebServer) -> None:
             handler.close_connection = True
     state.sent += len(content)
     try:
-        handler.wfile.write(content)
+        for start in range(0, len(content), 1 << 16):
+            if state.pace:
+                threading.Event().wait(state.pace)
+            handler.wfile.write(content[start : start + (1 << 16)])
     except OSError:
         handler.close_connection = True
 
