@@ -38,8 +38,10 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 class Caches:
     """`wake` queues an adapter's key; `on_pod` hears of pods that came, changed or went."""
 
-    def __init__(self, cluster: Cluster, log: FilteringBoundLogger, wake: Callable[[str], None]) -> None:
-        self.adapters: Informer[ModelAdapter] = Informer(cluster, MODEL_ADAPTERS, log)
+    def __init__(
+        self, cluster: Cluster, log: FilteringBoundLogger, wake: Callable[[str], None], *, resync: float = 0.0
+    ) -> None:
+        self.adapters: Informer[ModelAdapter] = Informer(cluster, MODEL_ADAPTERS, log, resync=resync)
         self.pods: Informer[Pod] = Informer(cluster, PODS, log)
         self.nodes: Informer[Node] = Informer(cluster, NODES, log)
         managed = annotations.NAME_LABEL

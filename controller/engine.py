@@ -6,6 +6,7 @@ An `EngineClient` speaks through an `httpx` transport: real sockets on a cluster
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -92,6 +93,9 @@ class _Failure(msgspec.Struct):
     detail: Any = None
 
 
+Heard = Callable[[str, str, float], None]
+"""Hears of each request: verb, status (or the reason of its error if there was no answer), seconds."""
+
 _CONNECT_SECONDS = 10.0
 """Longest wait for a connection; loading has a long timeout of its own, connecting has not."""
 
@@ -102,8 +106,9 @@ _FAILURE = msgspec.json.Decoder(_Failure)
 class EngineClient:
     """Speaks to engines. Every method raises `EngineError` and nothing else of its own."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, heard: Heard = lambda *_: None) -> None:
         self._transport = transport
+        self._heard = heard
         self._lists: dict[Address, httpx.Request] = {}
         self._bodies: dict[Address, tuple[bytes, dict[str, str]]] = {}
 
@@ -113,7 +118,7 @@ class EngineClient:
         if request is None:
             request = self._request(address, "GET", "/v1/models", None, timeout)
             self._lists[address] = request
-        response, body = await self._send(request, timeout)
+        response, body = await self._send("list", request, timeout)
         if response.status_code != 200:
             raise failure("list", response, body)
         # The same bytes come back a thousand times a day: decode them once.
@@ -146,20 +151,26 @@ class EngineClient:
 
     async def _post(self, address: Address, verb: str, path: str, body: dict[str, object], timeout: float) -> None:
         request = self._request(address, "POST", path, msgspec.json.encode(body), timeout)
-        response, answer = await self._send(request, timeout)
+        response, answer = await self._send(verb, request, timeout)
         if response.status_code == 200:
             return
         if verb == "unload" and response.status_code == 404 and "cannot be found" in _text(answer).message:
             return
         raise failure(verb, response, answer)
 
-    async def _send(self, request: httpx.Request, timeout: float) -> tuple[httpx.Response, bytes]:
+    async def _send(self, verb: str, request: httpx.Request, timeout: float) -> tuple[httpx.Response, bytes]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
             async with asyncio.timeout(timeout):
                 response = await self._transport.handle_async_request(request)
-                return response, await response.aread()
+                body = await response.aread()
         except (httpx.HTTPError, TimeoutError) as error:
-            raise classify(error, timeout) from error
+            classified = classify(error, timeout)
+            self._heard(verb, classified.reason, loop.time() - started)
+            raise classified from error
+        self._heard(verb, str(response.status_code), loop.time() - started)
+        return response, body
 
     @staticmethod
     def _request(address: Address, method: str, path: str, body: bytes | None, timeout: float) -> httpx.Request:

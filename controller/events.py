@@ -27,6 +27,8 @@ from controller.resources import (
 
 _SERIES_KEPT = 4096
 """Events that may still be counted up; client-go keeps as many."""
+_WAITING = 10_000
+"""Events that may wait to be written; the API server may be away for long, and memory is finite."""
 _LONGEST_NOTE = 1024
 """Bytes of `note` that events.k8s.io accepts."""
 
@@ -47,11 +49,16 @@ class EventRecorder:
         self._clock = clock
         self._identity = identity
         self._log = log
-        self._queue: asyncio.Queue[_Wanted] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Wanted] = asyncio.Queue(_WAITING)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def tell(self, adapter: ModelAdapter, type_: str, reason: str, note: str) -> None:
-        self._queue.put_nowait(_Wanted(adapter, type_, reason, note[:_LONGEST_NOTE]))
+        shown = note.encode()[:_LONGEST_NOTE].decode(errors="ignore")
+        wanted = _Wanted(adapter, type_, reason, shown)
+        try:
+            self._queue.put_nowait(wanted)
+        except asyncio.QueueFull:
+            self._dropped(wanted, "too many wait to be written")
 
     async def run(self) -> None:
         """Writes what is told, for ever."""
@@ -60,7 +67,16 @@ class EventRecorder:
             try:
                 await self._write(wanted)
             except ClusterError as error:
-                self._log.debug("event dropped", reason=wanted.reason, error=str(error))
+                self._dropped(wanted, str(error))
+            finally:
+                self._queue.task_done()
+
+    async def written(self) -> None:
+        """Waits until all that was told is written or dropped."""
+        await self._queue.join()
+
+    def _dropped(self, wanted: _Wanted, why: str) -> None:
+        self._log.debug("event dropped", adapter=wanted.adapter.key, reason=wanted.reason, error=why)
 
     async def _write(self, wanted: _Wanted) -> None:
         meta = wanted.adapter.metadata

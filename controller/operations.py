@@ -110,8 +110,13 @@ class Operations:
         for task in self._tasks:
             task.cancel()
 
+    @property
+    def under_way(self) -> int:
+        """How many requests have not ended."""
+        return len(self._tasks)
+
     async def drained(self) -> None:
-        """Waits until cancelled requests have ended."""
+        """Waits until the requests that are under way now have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # -- requests

@@ -34,6 +34,10 @@ class Settings:
     audit_interval: float = 60.0
     list_timeout: float = 30.0
     load_timeout: float = 300.0
+    stop_grace: float = 10.0
+    """How long a replica that is told to stop waits for what is under way (a pod has 30 until it is killed)."""
+    resync_interval: float = 36000.0
+    """How often every adapter is looked at without cause; 0 is never (10 h: controller-runtime's `SyncPeriod`)."""
     elect: bool = False
     """Whether to act only as the holder of a Lease."""
     lease: LeaseSettings = field(default_factory=LeaseSettings)

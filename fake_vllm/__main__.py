@@ -15,7 +15,7 @@ import numpy as np
 import typer
 import uvicorn
 
-from fake_vllm.app import create_app
+from fake_vllm.app import App
 from fake_vllm.engine import Engine, EngineConfig, EngineConfigError
 from fake_vllm.latency import Constant
 from fake_vllm.versions import DEFAULT_VERSION
@@ -70,7 +70,7 @@ def serve(
 async def _listen(engine: Engine, startup: float) -> None:
     await asyncio.sleep(startup)
     settings = uvicorn.Config(
-        create_app(engine),
+        App(engine),
         host=engine.config.host,
         port=engine.config.port,
         log_level="warning",

@@ -1,6 +1,7 @@
 """What goes into an engine and comes out of it: artifacts, list entries, changes, and the two ways to fail."""
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal
 
 DEFAULT_ARTIFACT_SIZE = 80 << 20  # bytes; rank 16 on an 8B model is some 50 to 150 MB
@@ -36,14 +37,43 @@ class Model:
     max_model_len: int | None
 
 
-class EngineFault(Exception):
-    """The engine answers, and the answer is no: HTTP status, vLLM's error type, message."""
+def card(model: Model, created: int) -> dict[str, object]:
+    """A model as `GET /v1/models` shows it: vLLM's `ModelCard`."""
+    permission = {
+        "id": f"modelperm-{blake2b(model.id.encode(), digest_size=16).hexdigest()}",
+        "object": "model_permission",
+        "created": created,
+        "allow_create_engine": False,
+        "allow_sampling": True,
+        "allow_logprobs": True,
+        "allow_search_indices": False,
+        "allow_view": True,
+        "allow_fine_tuning": False,
+        "organization": "*",
+        "group": None,
+        "is_blocking": False,
+    }
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": created,
+        "owned_by": "vllm",
+        "root": model.root,
+        "parent": model.parent,
+        "max_model_len": model.max_model_len,
+        "permission": [permission],
+    }
 
-    def __init__(self, status: int, type: str, message: str) -> None:
+
+class EngineFault(Exception):
+    """The engine answers, and the answer is no: HTTP status, vLLM's error type, message, the parameter at fault."""
+
+    def __init__(self, status: int, type: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.type = type
         self.message = message
+        self.param = param
 
 
 class EngineClosed(Exception):

@@ -16,6 +16,7 @@ from fake_vllm.versions import DEFAULT_VERSION, Behaviour
 
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"  # vLLM, vllm/config/model.py
 DEFAULT_MODEL_LENGTH = 32768  # tokens; what the default model's own configuration says, roughly
+DEFAULT_SEQUENCES = 256  # vLLM, vllm/engine/arg_utils.py: the server's default on GPUs of less than 70 GiB
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM, vllm/config/lora.py: what --max-lora-rank may be
 
 _TRUE = ("1", "true")  # vLLM, vllm/envs.py: VLLM_ALLOW_RUNTIME_LORA_UPDATING, compared without case
@@ -40,6 +41,8 @@ class EngineConfig:
     max_loras: int = 1
     max_cpu_loras: int = 0
     """Adapters kept in host memory; 0 means as many as `max_loras`."""
+    max_num_seqs: int = DEFAULT_SEQUENCES
+    """Sequences in one batch."""
     max_lora_rank: int = 16
     lora_modules: tuple[tuple[str, str], ...] = ()
     """Adapters that are there from the start: name, path."""
@@ -57,6 +60,9 @@ class EngineConfig:
             object.__setattr__(self, "served_model_names", (self.model,))
         if self.max_loras < 1:
             raise EngineConfigError(f"--max-loras is {self.max_loras}; it must be at least 1")
+        for flag, value in (("--max-num-seqs", self.max_num_seqs), ("--max-model-len", self.max_model_len)):
+            if value < 1:
+                raise EngineConfigError(f"{flag} is {value}; it must be at least 1")
         if not self.max_cpu_loras:
             object.__setattr__(self, "max_cpu_loras", self.max_loras)
         if self.max_cpu_loras < self.max_loras:
@@ -96,6 +102,7 @@ class EngineConfig:
             max_loras=flags.number("max-loras", 1),
             max_cpu_loras=max_cpu_loras,
             max_lora_rank=flags.number("max-lora-rank", 16),
+            max_num_seqs=flags.number("max-num-seqs", DEFAULT_SEQUENCES),
             lora_modules=tuple(_lora_module(text) for text in flags.texts("lora-modules")),
             runtime_updating=env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "").strip().lower() in _TRUE,
             api_keys=tuple(key for key in flags.texts("api-key") or (env.get("VLLM_API_KEY", ""),) if key),

@@ -21,14 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from fake_vllm.adapters import Artifact, Change, EngineClosed, EngineFault, Model
+from fake_vllm.adapters import Artifact, Change, EngineClosed, EngineFault, Model, card
 from fake_vllm.config import EngineConfig, EngineConfigError
+from fake_vllm.generation import Completion, Generation, outcome
 from fake_vllm.latency import Latency
+from fake_vllm.pace import Pace
 from fake_vllm.weights import Weights
 
 __all__ = [
     "Artifact",
     "Change",
+    "Completion",
     "Engine",
     "EngineClosed",
     "EngineConfig",
@@ -36,6 +39,8 @@ __all__ = [
     "EngineFault",
     "Model",
 ]
+
+DEFAULT_PACE = Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,10 @@ class Engine:
         artifacts: Callable[[str], Artifact | None] | None = None,
         fetch: Callable[[str], float] | None = None,
         created: int = 0,
+        pace: Pace = DEFAULT_PACE,
+        seed: int = 0,
+        chance: np.random.Generator | None = None,
+        epoch: float = 0.0,
     ) -> None:
         """Start with nothing but the base model.
 
@@ -74,6 +83,11 @@ class Engine:
                 found and good if this is not given.
             fetch: extra seconds until the artifact of a path is on the pod.
             created: what the list of models gives as their time, in seconds since 1970.
+            pace: how fast it computes.
+            seed: what its texts depend on, beside adapter and prompt.
+            chance: where it draws from while it generates, so that traffic does not shift the latencies of loads;
+                made from the seed if not given.
+            epoch: what seconds since 1970 were when the event loop's time was 0.
         """
         self.config = config
         self.healthy = True
@@ -84,6 +98,11 @@ class Engine:
         self._artifacts = artifacts
         self._fetch = fetch
         self._created = created
+        self.seed = seed
+        self.epoch = epoch
+        self._chance = np.random.default_rng(seed) if chance is None else chance
+        self.generation = Generation(config, pace, normal=self._chance.standard_normal, activate=self._activate)
+        self._answers = 0
         self._entries: dict[str, _Entry] = {}
         self._roots: dict[str, str] = {}
         self._weights = Weights(config.max_cpu_loras, config.lora_budget)
@@ -127,24 +146,57 @@ class Engine:
     def models_body(self) -> bytes:
         """The body of `GET /v1/models`, kept until the list changes: audits ask by the hundred thousand."""
         if self._body is None:
-            cards: list[dict[str, object]] = [
-                {
-                    "id": model.id,
-                    "object": "model",
-                    "created": self._created,
-                    "owned_by": "vllm",
-                    "root": model.root,
-                    "parent": model.parent,
-                    "max_model_len": model.max_model_len,
-                    "permission": [],
-                }
-                for model in self.models()
-            ]
+            cards = [card(model, self._created) for model in self.models()]
             text = json.dumps({"object": "list", "data": cards}, separators=(",", ":"), ensure_ascii=False)
             self._body = text.encode()
         return self._body
 
+    def adapter_of(self, model: str) -> str:
+        """The adapter that a model's name stands for; empty for a base model.
+
+        Raises:
+            EngineFault: if there is no such model.
+        """
+        if model in self._entries:
+            return model
+        if model in self.config.served_model_names:
+            return ""
+        raise EngineFault(404, "NotFoundError", f"The model `{model}` does not exist.", param="model")
+
+    def now(self) -> float:
+        """Seconds since 1970, by the event loop's clock."""
+        return self.epoch + asyncio.get_running_loop().time()
+
+    def metrics_page(self) -> str:
+        """The text of `/metrics`."""
+        return self.generation.page(self.now(), float(self._created))
+
+    def number_answer(self) -> int:
+        """A new answer's number, the first is 1."""
+        self._answers += 1
+        return self._answers
+
     # What others do
+
+    async def complete(self, model: str, prompt_tokens: int, output_tokens: int) -> Completion:
+        """Have `model` answer a prompt of that length with that many tokens, without any HTTP or text.
+
+        A caller that is cancelled takes its request off the engine.
+
+        Raises:
+            EngineFault: if the engine refuses, as vLLM would.
+            EngineClosed: if the container dies first.
+        """
+        self.check_open()
+        adapter = self.adapter_of(model)
+        self.check_alive()
+        if prompt_tokens + output_tokens > self.config.max_model_len:
+            limit = self.config.max_model_len
+            text = f"This model's maximum context length is {limit} tokens. However, you requested more."
+            raise EngineFault(400, "BadRequestError", text)
+        sequence = self.generation.submit(adapter, prompt_tokens, output_tokens, limit=output_tokens, ending="length")
+        await self.generation.finished(sequence)
+        return outcome(model, sequence)
 
     async def load(self, name: str, path: str, *, load_inplace: bool = False, slow: float = 1.0) -> None:
         """Register the adapter `name` and warm its weights; `slow` multiplies the time that takes.
@@ -180,15 +232,17 @@ class Engine:
     def die(self) -> None:
         """The engine's core fails while its HTTP face still answers: health turns 503, changes fail."""
         self.healthy = False
+        self.generation.batch.fail(_dead)
 
     def close(self) -> None:
         """The container is gone: whoever waits gets `EngineClosed`, and nothing is announced any more."""
         self._closed = True
         self.healthy = False
+        self.generation.batch.fail(_gone)
         for task, answer in list(self._work.items()):
             task.cancel()
             if not answer.done():
-                _fail(answer, EngineClosed("the engine's container has stopped"))
+                _fail(answer, _gone())
 
     # How it is done
 
@@ -196,7 +250,7 @@ class Engine:
         """Do `work` in a task of the engine's own, so that a caller who gives up takes nothing with him."""
         if self._closed:
             work.close()
-            raise EngineClosed("the engine's container has stopped")
+            raise _gone()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
         task = loop.create_task(work)
@@ -223,13 +277,16 @@ class Engine:
             raise EngineFault(400, "InvalidUserInput", "Both 'lora_name' and 'lora_path' must be provided.")
         async with self._locks[name]:
             self._check_not_loaded(name, load_inplace)
-            self._check_alive()
+            self.check_alive()
             seconds = self._load_latency.draw(self._rng)
             artifact = self._find(name, path)
             fetching = self._fetch(path) if self._fetch else 0.0
             complaint = self._unusable(artifact)
-            await asyncio.sleep((fetching if complaint else fetching + seconds) * slow)
-            self._check_alive()
+            if complaint:
+                await asyncio.sleep(fetching * slow)
+            else:
+                await self._read((fetching + seconds) * slow, after=fetching * slow)
+            self.check_alive()
             if complaint:
                 raise EngineFault(500, "InternalServerError", complaint)
             held = self._entries.get(name)
@@ -244,7 +301,7 @@ class Engine:
             seconds = self._unload_latency.draw(self._rng)
             await asyncio.sleep(seconds * slow)
             if self.config.behaviour.unload_removes:
-                self._check_alive()
+                self.check_alive()
                 if not self._weights.drop(entry.weights):
                     message = f"Failed to remove lora adapter '{name}' from the engine."
                     raise EngineFault(500, "InternalServerError", message)
@@ -271,10 +328,41 @@ class Engine:
         hint = " If you want to load the adapter in place, set 'load_inplace' to True." if known else ""
         raise EngineFault(400, "InvalidUserInput", f"The lora adapter '{name}' has already been loaded.{hint}")
 
-    def _check_alive(self) -> None:
+    def check_alive(self) -> None:
+        """Raises `EngineFault` if the engine's core is dead."""
         if not self.healthy:
-            message = "EngineCore encountered an issue. See stack trace (above) for the root cause."
-            raise EngineFault(500, "InternalServerError", message)
+            raise _dead()
+
+    def check_open(self) -> None:
+        """Raises `EngineClosed` if the container is gone."""
+        if self._closed:
+            raise _gone()
+
+    async def _read(self, seconds: float, *, after: float) -> None:
+        """Get weights, and from `after` on put them where the GPU can use them, which slows who is being answered."""
+        begun = False
+
+        def begin() -> None:
+            nonlocal begun
+            begun = True
+            self.generation.batch.loading(1)
+
+        timer = asyncio.get_running_loop().call_later(after, begin)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            timer.cancel()
+            if begun:
+                self.generation.batch.loading(-1)
+
+    def _activate(self, name: str) -> float:
+        """Seconds that a step is held up because a sequence of this adapter joins the batch."""
+        entry = self._entries.get(name)
+        if entry is None:  # unloaded while the request waited: its weights are at hand
+            return 0.0
+        held = entry.weights in self._weights
+        self._weights.keep(entry.weights, entry.artifact.size)
+        return 0.0 if held else self._load_latency.draw(self._chance)
 
     def _find(self, name: str, path: str) -> Artifact:
         artifact = self._artifacts(path) if self._artifacts else Artifact()
@@ -313,6 +401,15 @@ class Engine:
     def _announce(self, change: Change) -> None:
         if self._on_change is not None and not self._closed:
             self._on_change(change)
+
+
+def _dead() -> EngineFault:
+    message = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+    return EngineFault(500, "InternalServerError", message)
+
+
+def _gone() -> EngineClosed:
+    return EngineClosed("the engine's container has stopped")
 
 
 def _fail(answer: asyncio.Future[None], error: BaseException) -> None:

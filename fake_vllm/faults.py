@@ -11,10 +11,9 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal
 
-from fake_vllm.wire import LOAD_PATH, Response, error, unauthorized
+from fake_vllm.wire import GENERATING, LOAD_PATH, PROBED, Response, error, unauthorized
 
 CALLERS = ("controller", "probes", "traffic")
-ANYBODY = "*"  # as a caller: on a real socket nobody says who asks, so that every rule applies
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +118,24 @@ class FaultRule:
 
     def applies(self, caller: str, path: str, adapter: str) -> bool:
         """Whether this request is one of those that the rule is about, chance aside."""
-        if caller not in self.hits and caller != ANYBODY:
+        if caller not in self.hits:
             return False
         if self.kind == "unauthorized" and not path.startswith("/v1"):
             return False
         if self.kind == "invalid-adapter" and path != LOAD_PATH:
             return False
         return not self.adapters or any(fnmatchcase(adapter, pattern) for pattern in self.adapters)
+
+
+def caller_of(path: str, agent: str) -> str:
+    """Who asks, told by what he asks for, where nobody says so: on a real socket.
+
+    Probes look at the health, or say that they are the kubelet's; traffic wants answers; the rest is for those
+    who look after adapters.
+    """
+    if path in PROBED or agent.startswith("kube-probe/"):
+        return "probes"
+    return "traffic" if path in GENERATING else "controller"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,13 @@ _LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
 _UNLOAD_REMOVES_SINCE = (0, 28)  # vLLM issues 42633 and 54839 have 0.27 keep the weights
 _GUARDS_ALL_ROUTES_SINCE = (0, 28)  # taken to be so: it came with the rewrite of the server's front end
 _VALIDATION_IS_400_SINCE = (0, 10)  # taken to be so: 2026's source has 400, early ones FastAPI's 422
+_KV_CACHE_METRIC_SINCE = (0, 9)  # vllm/v1/metrics/loggers.py: "Deprecated in 0.9.2 - Renamed as kv_cache_usage_perc"
+_GPU_CACHE_METRIC_UNTIL = (0, 10)  # the same place: from 0.10 on only with hidden metrics shown
+_INTER_TOKEN_METRIC_SINCE = (0, 11)  # the same place: "Deprecated in 0.11 - Renamed as inter_token_latency_seconds"
+_PER_OUTPUT_TOKEN_METRIC_UNTIL = (0, 12)  # the same place: from 0.12 on only with hidden metrics shown
+_TOKEN_IDS_SINCE = (0, 11)  # release notes: return_token_ids; the fields are there even if null
+_AT_LEAST_TOKENS_SINCE = (0, 15)  # taken to be so: the text of "prompt too long" since the renderer checks it
+_NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # taken to be so: routes are registered by what the model can do
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,20 @@ class Behaviour:
     """Whether the key is asked for outside of /v1, too."""
     validation_status: int
     """HTTP status of a body that is not what the route takes."""
+    metric_kv_cache: bool
+    """Whether `vllm:kv_cache_usage_perc` is there."""
+    metric_gpu_cache: bool
+    """Whether its old name, `vllm:gpu_cache_usage_perc`, is."""
+    metric_inter_token: bool
+    """Whether `vllm:inter_token_latency_seconds` is there."""
+    metric_per_output_token: bool
+    """Whether its old name, `vllm:time_per_output_token_seconds`, is."""
+    token_ids: bool
+    """Whether answers have fields for token ids."""
+    at_least_tokens: bool
+    """Whether a prompt that is too long is told so in the words of the renderer."""
+    embeddings_route: bool
+    """Whether /v1/embeddings is there to say that the model cannot."""
 
     @classmethod
     def of(cls, version: str) -> "Behaviour":
@@ -44,6 +65,13 @@ class Behaviour:
             unload_removes=release >= _UNLOAD_REMOVES_SINCE,
             guards_all_routes=release >= _GUARDS_ALL_ROUTES_SINCE,
             validation_status=400 if release >= _VALIDATION_IS_400_SINCE else 422,
+            metric_kv_cache=release >= _KV_CACHE_METRIC_SINCE,
+            metric_gpu_cache=release < _GPU_CACHE_METRIC_UNTIL,
+            metric_inter_token=release >= _INTER_TOKEN_METRIC_SINCE,
+            metric_per_output_token=release < _PER_OUTPUT_TOKEN_METRIC_UNTIL,
+            token_ids=release >= _TOKEN_IDS_SINCE,
+            at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
+            embeddings_route=release < _NO_EMBEDDINGS_ROUTE_SINCE,
         )
 
 

@@ -60,6 +60,8 @@ class FaultLine(_Line, frozen=True, kw_only=True, tag="fault"):
     event: Literal["begin", "end", "strike"]
     targets: list[str] = []
     detail: str = ""
+    seconds: float = 0.0
+    """Its size, where that is a time: how far reads lag, how wrong a clock is, how much longer a request takes."""
 
 
 class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):

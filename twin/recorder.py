@@ -53,6 +53,7 @@ class Recorder:
         self._clock = now
         self._secrets = tuple(secrets)
         self._counts: dict[str, int] = {}
+        self._sources: list[tuple[Callable[[], Mapping[str, int]], dict[str, int]]] = []
         self._minute = 0
         self._shown: dict[tuple[str, str], Line] = {}
         self._zones: dict[str, str] = {}
@@ -72,6 +73,10 @@ class Recorder:
         """Counts something that says nothing on its own."""
         self._flush_minutes()
         self._counts[name] = self._counts.get(name, 0) + n
+
+    def count_from(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Counts as well what `read` says has grown since it was read last; it is read at least once a minute."""
+        self._sources.append((read, {}))
 
     def close(self) -> None:
         """Writes the last counts."""
@@ -104,6 +109,11 @@ class Recorder:
             self._minute = minute
 
     def _write_counts(self, t: float, seconds: float) -> None:
+        for read, before in self._sources:
+            for name, total in read().items():
+                if grown := total - before.get(name, 0):
+                    self._counts[name] = self._counts.get(name, 0) + grown
+                before[name] = total
         if self._counts:
             self.lines.append(Counts(t=t, seconds=round(seconds, 6), counts=dict(sorted(self._counts.items()))))
             self._counts = {}

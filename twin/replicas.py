@@ -15,6 +15,7 @@ import simpy
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from controller.metrics import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
 from fake_vllm.latency import Latency
@@ -22,22 +23,25 @@ from twin.apiserver import Store
 from twin.record import ControllerLine, LogLine
 from twin.recorder import Recorder
 from twin.streams import Streams
-from twin.world.cluster import ApiFaults, StoreCluster
+from twin.world.apifaults import ApiFaults
+from twin.world.cluster import StoreCluster
 from twin.world.network import Network
 from twin.world.objects import EPOCH
 
-OnWrite = Callable[["Replica", Literal["before", "after"]], None]
-"""Hears of each write of a replica, just before it is sent and when it is stored but not yet answered."""
+OnStep = Callable[["Replica", Literal["before", "after"]], None]
+"""Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
 
 
 class SimulatedClock:
-    """Wall time in the twin."""
+    """Wall time in the twin, as one replica's machine tells it."""
 
     def __init__(self, env: simpy.Environment) -> None:
+        self.ahead = 0.0
+        """Seconds by which it is wrong; negative if it is behind."""
         self._env = env
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._env.now)
+        return EPOCH + timedelta(seconds=self._env.now + self.ahead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,19 @@ class Replica:
         self.leading = False
         self.writes = 0
         """Writes sent since the run began, in all incarnations."""
-        self.watchers: list[OnWrite] = []
+        self.watchers: list[OnStep] = []
+        """Hear of its writes to the API server."""
+        self.requests = 0
+        """Requests sent to engines since the run began, in all incarnations."""
+        self.request_watchers: list[OnStep] = []
+        """Hear of those requests."""
+        self.metrics = Metrics()
+        """Of the present or last incarnation."""
         self._around = around
-        self._clock = SimulatedClock(around.env)
+        self.clock = SimulatedClock(around.env)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
+        self._operator: Operator | None = None
         self._severed: list[Callable[[], None]] = []
         self._failure: BaseException | None = None
 
@@ -89,15 +101,19 @@ class Replica:
         )
         cluster.on_write = self._wrote
         transport = around.network.transport(self.name)
+        transport.on_request = self._asked
         self._severed = [cluster.sever, transport.sever]
-        operator = Operator(
+        self.metrics = metrics = Metrics()
+        around.recorder.count_from(lambda: _counted(metrics))
+        self._operator = operator = Operator(
             cluster,
             transport,
-            self._clock,
+            self.clock,
             around.streams.python(f"{stream}/policy"),
             around.settings,
             identity=self.name,
             log=self._log(),
+            metrics=self.metrics,
             observer=self._observe,
         )
         self._emit("started")
@@ -115,6 +131,11 @@ class Replica:
         self._emit("crashed")
         task.cancel()
 
+    def retire(self) -> None:
+        """The process is asked to end, as by a kubelet: it stops on its own when it has tidied up."""
+        if self._operator is not None:
+            self._operator.stop()
+
     async def stop(self) -> None:
         """Ends the process at the end of a run. Raises what made it fail, if anything has."""
         task, self._task = self._task, None
@@ -129,6 +150,8 @@ class Replica:
             raise self._failure
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
 
@@ -136,6 +159,12 @@ class Replica:
         if moment == "before":
             self.writes += 1
         for watcher in list(self.watchers):
+            watcher(self, moment)
+
+    def _asked(self, moment: Literal["before", "after"]) -> None:
+        if moment == "before":
+            self.requests += 1
+        for watcher in list(self.request_watchers):
             watcher(self, moment)
 
     def _observe(self, name: str) -> None:
@@ -147,8 +176,6 @@ class Replica:
                 if self._task is not None:
                     self.leading = False
                     self._emit("lost")
-            case _:
-                self._around.recorder.count(name)
 
     def _emit(self, event: Literal["started", "leading", "lost", "crashed"]) -> None:
         self._around.recorder.emit(ControllerLine(t=self._around.recorder.now(), by=self.name, event=event))
@@ -162,6 +189,15 @@ class Replica:
         wrapper = structlog.make_filtering_bound_logger(logging.WARNING)
         log: FilteringBoundLogger = structlog.wrap_logger(None, processors=[record], wrapper_class=wrapper)
         return log
+
+
+def _counted(metrics: Metrics) -> dict[str, int]:
+    """The measures that are the operator's own metrics, by their names in the record; never falling."""
+    names = {
+        "reconciles.total": "controller_runtime_reconcile_total",
+        "reconciles.useful": "lora_controller_reconciles_useful_total",
+    }
+    return {name: int(metrics.total(metric)) for name, metric in names.items()}
 
 
 def leader(replicas: Sequence[Replica]) -> Replica | None:

@@ -24,9 +24,10 @@ from twin.recorder import Recorder
 from twin.replicas import Replica, Surroundings
 from twin.scenario import Scenario
 from twin.scenario.admission import ACCEPTED, definition
+from twin.scenario.edits import Edit
 from twin.streams import Streams
+from twin.world.apifaults import ApiFaults
 from twin.world.artifacts import ArtifactSettings
-from twin.world.cluster import ApiFaults
 from twin.world.engines import EngineHost, EngineSettings
 from twin.world.network import Network
 from twin.world.nodes import NodeSpec
@@ -78,7 +79,7 @@ class Simulation:
         self.store = Store(self._now, self._suffix)
         self.world = World(self.env, self.store, self.streams, _world_settings(scenario), self._engine_changed)
         self.recorder.watch_store(self.store, self.world.workload_of)
-        self.api_faults = ApiFaults()
+        self.api_faults = ApiFaults(self.env, self.store)
         self.network = Network(self.env, self.world.hosts.get, self.streams, self.recorder, _NETWORK)
         around = Surroundings(
             env=self.env,
@@ -107,8 +108,9 @@ class Simulation:
             recorder=self.recorder,
             api_faults=self.api_faults,
             replicas=self.replicas,
-            restart=self._restart,
+            restart=self.restart,
             duration=self.scenario.duration,
+            api_latency=self.scenario.cluster.api.latency.upper(),
         )
         faults.begin(self.scenario.faults, stage)
         try:
@@ -155,6 +157,8 @@ class Simulation:
             for index, (arrives, leaves) in enumerate(visits):
                 if arrives <= self.scenario.duration:
                     self.env.process(self._visit(template.manifest(index), arrives, leaves))
+        for edit in self.scenario.edits:
+            self.env.process(self._edit(edit))
 
     def _visit(self, manifest: dict[str, Any], arrives: float, leaves: float | None) -> Any:
         """An adapter is created, and perhaps deleted again."""
@@ -169,7 +173,19 @@ class Simulation:
                 if error.code != 404:
                     raise
 
-    def _restart(self, replica: Replica, seconds: float) -> None:
+    def _edit(self, edit: Edit) -> Any:
+        """A user changes or deletes an object; one that is gone by then is no fault of anybody's."""
+        yield self.env.timeout(edit.at)
+        try:
+            if edit.patch is None:
+                self.store.delete(edit.resource, edit.namespace, edit.name)
+            else:
+                self.store.patch(edit.resource, edit.namespace, edit.name, edit.patch, manager="kubectl")
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    def restart(self, replica: Replica, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, replica.start)
 
     def _engine_changed(self, host: EngineHost, event: Any, adapter: str, root: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_vllm.faults import ANYBODY, CATALOGUE, FaultRule, Faults, Verdict
+from fake_vllm.faults import CATALOGUE, FaultRule, Faults, Verdict, caller_of
 
 LOAD, UNLOAD, MODELS, HEALTH = "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/models", "/health"
 
@@ -79,7 +79,10 @@ def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None
     [
         (FaultRule("timeout"), "controller", MODELS, "", True),
         (FaultRule("timeout"), "probes", HEALTH, "", False),
-        (FaultRule("timeout"), ANYBODY, HEALTH, "", True),
+        (FaultRule("timeout"), caller_of(HEALTH, ""), HEALTH, "", False),
+        (FaultRule("timeout", hits=("probes",)), caller_of(MODELS, "kube-probe/1.36"), MODELS, "", True),
+        (FaultRule("timeout", hits=("traffic",)), caller_of("/v1/completions", "curl/8"), "/v1/completions", "", True),
+        (FaultRule("timeout"), caller_of(LOAD, "curl/8"), LOAD, "sql", True),
         (FaultRule("timeout", hits=("probes", "traffic")), "traffic", MODELS, "", True),
         (FaultRule("timeout", adapters=("sql",)), "controller", LOAD, "sql", True),
         (FaultRule("timeout", adapters=("sql",)), "controller", LOAD, "chat", False),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import uvicorn
 
-from fake_vllm.app import create_app
+from fake_vllm.app import App
 from fake_vllm.engine import Engine, EngineConfig
 from fake_vllm.faults import FaultRule, Faults
 from fake_vllm.latency import Constant
@@ -34,7 +34,7 @@ async def served(engine: Engine, *rules: FaultRule) -> AsyncIterator[httpx.Async
     faults = Faults()
     for rule in rules:
         faults.add(rule)
-    app = create_app(engine, faults, draw=np.random.default_rng(0).random)
+    app = App(engine, faults, draw=np.random.default_rng(0).random)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -117,7 +117,7 @@ def test_a_container_that_dies_cuts_its_clients_off() -> None:
 
 def test_faults_need_something_to_draw_from() -> None:
     with pytest.raises(ValueError, match="draw"):
-        create_app(an_engine(), Faults())
+        App(an_engine(), Faults())
 
 
 def command(*arguments: str, **env: str) -> subprocess.Popen[str]:

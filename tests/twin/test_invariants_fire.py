@@ -97,7 +97,7 @@ def events_tell_the_key(patch: Patch) -> None:
 
 
 def everybody_leads(patch: Patch) -> None:
-    async def at_once(self: Election, work: Any) -> None:
+    async def at_once(self: Election, work: Any, stopping: Any) -> None:
         await work()
 
     patch.setattr(Election, "lead", at_once)

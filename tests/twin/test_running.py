@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,24 @@ def test_a_foreign_folder_is_noticed_before_the_run(scenario: Scenario, tmp_path
 def test_an_interrupted_run_owes_nothing_after_its_end() -> None:
     lines = [line for line in a_run() if line.t < 700]
     assert not [v for v in judge(lines, [], partial=True).violations if v.t > 700]
+
+
+def test_two_processes_with_other_hash_seeds_write_the_same_bytes(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from twin.running import load_all, recorded\n"
+        "(scenario,), _ = load_all([Path(sys.argv[1])], {'duration': '12m'}, int(sys.argv[3]))\n"
+        "recorded(scenario, Path(sys.argv[2]))\n"
+    )
+    mixed = Path(__file__).parents[1] / "data" / "mixed.yaml"
+
+    def written(hash_seed: str, seed: str) -> dict[str, bytes]:
+        out = tmp_path / f"{hash_seed}-{seed}"
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        subprocess.run([sys.executable, "-c", program, mixed, out, seed], check=True, env=environment)
+        folder = out / "mixed" / seed
+        names = (runfolder.EVENTS, runfolder.SUMMARY, runfolder.SCENARIO, "placement.parquet")
+        return {name: (folder / name).read_bytes() for name in names}
+
+    first = written("1", "5")
+    assert written("4242", "5") == first
+    assert written("1", "6")[runfolder.EVENTS] != first[runfolder.EVENTS]

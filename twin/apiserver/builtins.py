@@ -38,6 +38,7 @@ def _core_kinds() -> list[ResourceType]:
             "pods",
             "Pod",
             types=fieldtypes.POD,
+            categories=("all",),
             short_names=("po",),
             status=True,
             generation=True,
@@ -48,6 +49,7 @@ def _core_kinds() -> list[ResourceType]:
             "services",
             "Service",
             types=fieldtypes.SERVICE,
+            categories=("all",),
             short_names=("svc",),
             status=True,
             name_rule=metadata.dns_1035_label,
@@ -70,7 +72,6 @@ def _core_kinds() -> list[ResourceType]:
             keeps_status_on_create=True,
             shape=shapes.NODE,
         ),
-        ResourceType("events", "Event", short_names=("ev",), shape=shapes.EVENT),
     ]
 
 
@@ -94,6 +95,7 @@ def _grouped_kinds() -> list[ResourceType]:
             "Deployment",
             types=fieldtypes.WORKLOAD,
             group="apps",
+            categories=("all",),
             short_names=("deploy",),
             status=True,
             scale=workload,
@@ -106,6 +108,7 @@ def _grouped_kinds() -> list[ResourceType]:
             "ReplicaSet",
             types=fieldtypes.WORKLOAD,
             group="apps",
+            categories=("all",),
             short_names=("rs",),
             status=True,
             scale=workload,
@@ -124,7 +127,46 @@ def _grouped_kinds() -> list[ResourceType]:
             generation=True,
             admit=_admit_definition,
         ),
+        *_policy_kinds(),
     ]
+
+
+def _policy_kinds() -> list[ResourceType]:
+    """Kinds that say who may do what; `rest/rbac.py` reads the first four, nobody here the others."""
+    rbac = "rbac.authorization.k8s.io"
+    return [
+        ResourceType("roles", "Role", group=rbac, name_rule=metadata.path_segment),
+        ResourceType("rolebindings", "RoleBinding", group=rbac, name_rule=metadata.path_segment, admit=_admit_binding),
+        ResourceType("clusterroles", "ClusterRole", group=rbac, namespaced=False, name_rule=metadata.path_segment),
+        ResourceType(
+            "clusterrolebindings",
+            "ClusterRoleBinding",
+            group=rbac,
+            namespaced=False,
+            name_rule=metadata.path_segment,
+            admit=_admit_binding,
+        ),
+        ResourceType(
+            "poddisruptionbudgets",
+            "PodDisruptionBudget",
+            group="policy",
+            short_names=("pdb",),
+            status=True,
+            generation=True,
+        ),
+        ResourceType(
+            "networkpolicies", "NetworkPolicy", group="networking.k8s.io", short_names=("netpol",), generation=True
+        ),
+    ]
+
+
+def _admit_binding(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    reference = new.get("roleRef") or {}
+    if not reference.get("name"):
+        errors.append(required("roleRef.name"))
+    if old is not None and reference != old.get("roleRef"):
+        errors.append(invalid("roleRef", reference, "cannot change roleRef"))
+    return new
 
 
 def _admit_namespace(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001

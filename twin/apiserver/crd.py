@@ -60,6 +60,7 @@ def resource_type(manifest: Object) -> ResourceType:
         namespaced=spec["scope"] == "Namespaced",
         singular=names.get("singular") or names["kind"].lower(),
         short_names=tuple(names.get("shortNames", ())),
+        categories=tuple(names.get("categories", ())),
         status=status,
         scale=_scale(scale) if scale else None,
         generation=True,
@@ -68,6 +69,7 @@ def resource_type(manifest: Object) -> ResourceType:
         admit=_admit(schema),
         shape=of(**from_schema(schema).fields),
         columns=tuple(version.get("additionalPrinterColumns", ())),
+        schema=schema,
     )
 
 

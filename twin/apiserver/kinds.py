@@ -44,6 +44,8 @@ class ResourceType:
     namespaced: bool = True
     singular: str = ""
     short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    """Words that stand for several kinds at once, as `kubectl get all` does."""
     status: bool = False
     """Whether `status` is a subresource: only written through it, and only it is written through it."""
     keeps_status_on_create: bool = False
@@ -61,6 +63,8 @@ class ResourceType:
     shape: Shape = PLAIN
     columns: tuple[Object, ...] = field(default=(), compare=False)
     """`additionalPrinterColumns` of a custom resource, for a Table answer."""
+    schema: Object | None = field(default=None, compare=False)
+    """`openAPIV3Schema` of a custom resource."""
 
     @property
     def resource(self) -> str:

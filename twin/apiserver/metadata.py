@@ -54,6 +54,15 @@ def subdomain(name: str) -> Iterator[str]:
         yield _SUBDOMAIN_RULE
 
 
+def path_segment(name: str) -> Iterator[str]:
+    """What is wrong with a name that only has to fit into a path (roles and their bindings)."""
+    if name in (".", ".."):
+        yield f"may not be '{name}'"
+    for forbidden in "/%":
+        if forbidden in name:
+            yield f"may not contain '{forbidden}'"
+
+
 def dns_label(name: str) -> Iterator[str]:
     """What is wrong with a DNS-1123 label (namespaces)."""
     if len(name) > MAX_LABEL:

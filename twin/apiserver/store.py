@@ -10,7 +10,7 @@ What may be stored is decided in `drafts.py` and by the kind (`kinds.py`); here 
 
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from twin.apiserver import apply, crd, deletion, drafts, scale, selectors
@@ -50,6 +50,7 @@ class Store:
         self._subscribers: list[tuple[str, Subscriber]] = []
         self._undelivered: deque[Change] = deque()
         self._delivering = False
+        self._dry_run = False
         self.kinds = Registry()
         self._tables: dict[str, Table] = {}
         for kind in builtin_kinds():
@@ -85,14 +86,19 @@ class Store:
         field_selector: str = "",
         limit: int = 0,
         continue_token: str = "",
+        revision: int | None = None,
     ) -> Listing:
         """Objects by namespace and name; at most `limit` of them, the rest with `continue_token`.
 
+        With `revision`, all objects as they were then (`resourceVersionMatch=Exact`).
+
         Raises:
-            ApiError: 410, what the token stands for has been forgotten.
+            ApiError: 410, what the token or the revision stands for has been forgotten.
         """
         table = self._table(resource)
         wanted = selectors.predicate("", label_selector, field_selector)
+        if revision is not None:
+            return table.at(revision, namespace=namespace, wanted=wanted)
         return table.page(
             self._revision, namespace=namespace, wanted=wanted, limit=limit, continue_token=continue_token
         )
@@ -132,6 +138,10 @@ class Store:
         """Call `callback` after each committed write, or each to `resource`, in order."""
         self._subscribers.append((resource, callback))
 
+    def time_in(self, seconds: float) -> str:
+        """The server's time in so many seconds, as objects carry it."""
+        return timestamp(self._now() + timedelta(seconds=seconds))
+
     def compact(self) -> None:
         """Forget history: watches and page tokens from before now get 410, as after an etcd compaction."""
         for table in self._tables.values():
@@ -148,11 +158,12 @@ class Store:
         manager: str = "",  # noqa: ARG002 - as every verb takes it; owners are tracked from the first apply on
         dry_run: bool = False,
     ) -> Object:
-        """Store a new object; with `dry_run` only say what would be stored.
+        """Store a new object; with `dry_run`, as with every verb that writes, only say what would be stored.
 
         Raises:
             ApiError: 409 if the name is taken, 422 if a rule is broken, 404 if the namespace is missing.
         """
+        self._dry_run = dry_run
         kind = self.kinds[resource]
         drafts.check_identity(kind, obj)
         namespace = drafts.namespace_of(kind, obj, namespace)
@@ -163,16 +174,17 @@ class Store:
         new = self._draft(kind, obj, name, namespace)
         if table.get(namespace, name) is not None:
             raise already_exists(kind.plural, kind.group, name)
-        if dry_run:
-            return new
         return self._commit("ADDED", kind, new, None)
 
-    def update(self, resource: str, obj: Object, *, subresource: str = "", manager: str = "") -> Object:
+    def update(
+        self, resource: str, obj: Object, *, subresource: str = "", manager: str = "", dry_run: bool = False
+    ) -> Object:
         """Replace an object, or what `subresource` shows of it.
 
         Raises:
             ApiError: 409 if its resourceVersion is not the current one.
         """
+        self._dry_run = dry_run
         kind = self.kinds[resource]
         meta = obj.get("metadata") or {}
         namespace = str(meta.get("namespace") or ("default" if kind.namespaced else ""))
@@ -193,12 +205,14 @@ class Store:
         subresource: str = "",
         manager: str = "",
         force: bool = False,
+        dry_run: bool = False,
     ) -> Object:
         """Change an object by a patch; `apply` creates it if need be, and needs a `manager`.
 
         Raises:
             ApiError: 409 if the body names another resourceVersion, or an apply meets fields of another manager.
         """
+        self._dry_run = dry_run
         kind = self.kinds[resource]
         if type == "apply":
             return self._apply(kind, namespace, name, body, self._checked(kind, subresource), manager, force)
@@ -218,12 +232,14 @@ class Store:
         resource_version: str = "",
         propagation: deletion.Propagation = "Background",
         grace_period: float | None = None,
+        dry_run: bool = False,
     ) -> Object | None:
         """Delete an object: at once (None), or when finalizers and grace period (seconds) allow (the object).
 
         Raises:
             ApiError: 404 if it is gone, 409 if `uid` or `resource_version` is another's.
         """
+        self._dry_run = dry_run
         kind = self.kinds[resource]
         old = self._find(kind, namespace, name)
         drafts.check_preconditions(kind, old, uid=uid, resource_version=resource_version)
@@ -311,6 +327,8 @@ class Store:
     def _commit(
         self, type: Literal["ADDED", "MODIFIED", "DELETED"], kind: ResourceType, obj: Object, old: Object | None
     ) -> Object:
+        if self._dry_run:  # nobody hears of it, and nothing was written yet
+            return obj
         self._revision += 1
         if type == "ADDED":
             self._uids += 1

@@ -90,6 +90,11 @@ class Table:
         page = items[:limit]
         return Listing(page, str(revision), _token(revision, _key(page[-1])), len(items) - limit)
 
+    def at(self, revision: int, *, namespace: str, wanted: Predicate | None) -> Listing:
+        """The objects that were `wanted` at an earlier revision."""
+        items = [obj for _, obj in self._at(revision, namespace) if wanted is None or wanted(obj)]
+        return Listing(items, str(revision))
+
     def _at(self, revision: int, namespace: str) -> list[tuple[Key, Object]]:
         """The objects as they were at `revision`, by key."""
         since = self.log.since(revision)

@@ -137,6 +137,16 @@ class Watch:
             changes.append(change)
         return changes
 
+    def bookmark(self) -> Change:
+        """A mark of how far the server is.
+
+        Raises:
+            ValueError: the watch was opened without bookmarks.
+        """
+        if self._bookmark is None:
+            raise ValueError("this watch was opened without bookmarks")
+        return self._bookmark()
+
     def close(self) -> None:
         """End the stream at once: what has not been read is lost."""
         self._closed = True

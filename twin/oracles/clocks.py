@@ -47,7 +47,9 @@ class Clocks:
         if not wrong:
             self._open.pop(key, None)
             self._told.discard(key)
-        elif key not in self._open and key not in self._told:
+        elif key in self._open:
+            self._extend(key, bound)
+        elif key not in self._told:
             self._open[key] = _Complaint(t, bound, object_, message, context)
             self._schedule(key, t + bound)
 
@@ -72,6 +74,13 @@ class Clocks:
         for key, complaint in self._open.items():
             complaint.since = t
             self._schedule(key, t + complaint.bound)
+
+    def _extend(self, key: Hashable, bound: float) -> None:
+        """A fault that has come since allows for more time; what it delayed stays late after it has ended."""
+        complaint = self._open[key]
+        if bound > complaint.bound:
+            complaint.bound = bound
+            self._schedule(key, complaint.since + bound)
 
     def _schedule(self, key: Hashable, due: float) -> None:
         self._number += 1

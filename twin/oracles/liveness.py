@@ -4,6 +4,7 @@ The bound is the contract's: the longest single wait, the aside time, the time t
 a pod's start, and 30 s. A run that ends sooner, or whose faults last to its end, is not judged.
 """
 
+from twin.oracles.excuses import over
 from twin.oracles.scene import Scene
 from twin.oracles.verdicts import Violation
 from twin.record import (
@@ -47,10 +48,12 @@ class Liveness:
 
     def see(self, line: Line, index: int) -> None:
         match line:
-            case FaultLine() | PodLine():
-                self._quiet_since = line.t
+            case FaultLine():
+                self._quiet_since = max(self._quiet_since, over(line))
+            case PodLine():
+                self._quiet_since = max(self._quiet_since, line.t)
             case ControllerLine(event="started" | "crashed" | "leading"):
-                self._quiet_since = line.t
+                self._quiet_since = max(self._quiet_since, line.t)
             case AdapterLine():
                 self._adapter(line)
             case RequestLine(event="sent"):
@@ -66,7 +69,7 @@ class Liveness:
     def finish(self, end: float) -> list[Violation]:
         """Judges, if the run went on long enough. `end` in seconds."""
         since = self._quiet_since + self._bound()
-        self.judged = not self._scene.faults and end > since
+        self.judged = not self._scene.excuses.lasting and end > since
         if not self.judged:
             return []
         found = []
@@ -94,7 +97,7 @@ class Liveness:
         state = (line.uid, line.generation + (1 if line.deleting else 0))
         if self._generations.get(line.object) != state or line.event != "updated":
             self._generations[line.object] = state
-            self._quiet_since = line.t
+            self._quiet_since = max(self._quiet_since, line.t)
 
     def _unserved(self, line: AdapterLine) -> str:
         """What is missing, if something is that the adapter could have."""

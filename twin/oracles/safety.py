@@ -42,7 +42,6 @@ class _Placed(ABC):
         self.clocks = Clocks(self.number)
 
     def see(self, line: Line) -> None:
-        self.clocks.stopped = self.scene.blind
         for adapter in self._concerned(line):
             self._judge(adapter, line.t)
 
@@ -76,7 +75,7 @@ class _Placed(ABC):
             )
             visible = lacks and (scene.shown_wrong(pod) or restarted)
             hidden = lacks and not scene.disturbed(pod)
-            notice, audit = scene.run.notice, scene.audit
+            notice, audit = scene.notice(t), scene.audit
             said = f"{what} names {pod}, where it is not loaded,"
             context = (scene.index,)
             self.clocks.judge((adapter, pod, "shown"), visible, t, notice, adapter, said, context)
@@ -117,7 +116,7 @@ class InstancesServe(_Placed):
         for pod in sorted(known | pods):
             wrong = pod in pods and scene.shown_wrong(pod)
             said = f"status.instances names {pod}, which is gone or not ready,"
-            self.clocks.judge((adapter, pod, "ready"), wrong, t, scene.run.notice, adapter, said, (scene.index,))
+            self.clocks.judge((adapter, pod, "ready"), wrong, t, scene.notice(t), adapter, said, (scene.index,))
         self._known[adapter] = pods
 
 
@@ -139,7 +138,7 @@ class NoMoreThanWanted(_Placed):
         many = wanted is not None and len(counted) > wanted
         sure = wanted is not None and len(counted) - len(surprises) > wanted
         said = f"{len(counted)} engines hold it, {wanted} are wanted: {', '.join(counted)},"
-        notice, audit = scene.run.notice, scene.audit
+        notice, audit = scene.notice(t), scene.audit
         self.clocks.judge((adapter, "known"), sure, t, notice + scene.run.unready_grace, adapter, said, (scene.index,))
         self.clocks.judge((adapter, "hidden"), many, t, audit + scene.run.unready_grace, adapter, said, (scene.index,))
 
@@ -175,21 +174,25 @@ class LoadsGoToGoodPods:
                 self.clocks.accuse(line.t, adapter, f"a load was sent to {line.object}, {fault}", (self.scene.index,))
 
     def _fault(self, line: RequestLine) -> str:
-        scene, run = self.scene, self.scene.run
+        scene, run, t = self.scene, self.scene.run, line.t
         pod = scene.pods.get(line.object)
         if pod is None:
-            just_went = line.t - scene.gone.get(line.object, float("-inf")) <= run.notice
-            return "" if just_went else "which does not exist"
-        if pod.bad_since is not None and line.t - pod.bad_since > run.notice:
+            return "which does not exist" if self._shown(scene.gone.get(line.object, 0.0), t) else ""
+        if pod.bad_since is not None and self._shown(pod.bad_since, t):
             return "which is terminating" if pod.line.terminating else "which is not ready"
         since = pod.line.ready_since
-        fresh = since is not None and line.t - since < run.stable_for - TOLERANCE
-        if pod.bad_since is None and fresh and line.t - pod.ready_anew > run.notice:
+        wrong = TOLERANCE + scene.excuses.skew(t - scene.notice(t), t)
+        fresh = since is not None and t - since < run.stable_for - wrong
+        if pod.bad_since is None and fresh and self._shown(pod.ready_anew, t):
             return f"which has been ready for less than {run.stable_for:g} s"
         adapter = scene.adapters.get(f"{line.object.split('/')[0]}/{line.adapter}")
-        if adapter is not None and line.t - pod.labelled > run.notice and not _matches(adapter, pod.line.labels):
+        if adapter is not None and self._shown(pod.labelled, t) and not _matches(adapter, pod.line.labels):
             return "which its selector does not match"
         return ""
+
+    def _shown(self, since: float, t: float) -> bool:
+        """Whether what was so `since` then had to be known at `t`."""
+        return self.scene.seen_for(since, t) > self.scene.notice(t)
 
 
 class AttemptsKeepTheirWaits:
@@ -218,7 +221,8 @@ class AttemptsKeepTheirWaits:
         engine, root, starts = self._series.get(place, ("", "", []))
         pod = scene.pods.get(line.object)
         anew = pod is not None and bool(starts) and pod.ready_anew > starts[-1]
-        late = bool(starts) and line.t - starts[-1] >= scene.run.aside_for
+        wrong = TOLERANCE + (scene.excuses.skew(starts[-1], line.t) if starts else 0.0)
+        late = bool(starts) and line.t - starts[-1] >= scene.run.aside_for - wrong
         if (engine, root) != (line.engine, line.root) or anew or late:
             starts = []
         self.clocks.checked += 1
@@ -226,7 +230,7 @@ class AttemptsKeepTheirWaits:
         if number > len(waits):
             text = f"attempt {number + 1} on {line.object}, of {len(waits) + 1} that a pod gets"
             self.clocks.accuse(line.t, place[0], text, (scene.index,))
-        elif number and line.t - starts[-1] < waits[number - 1] - TOLERANCE:
+        elif number and line.t - starts[-1] < waits[number - 1] - wrong:
             gap = line.t - starts[-1]
             text = f"attempt {number + 1} on {line.object} came {gap:.3f} s after the last, not {waits[number - 1]:g} s"
             self.clocks.accuse(line.t, place[0], text, (scene.index,))
@@ -264,7 +268,7 @@ class DeletedMeansUnloaded(_Placed):
         holders = [pod for pod in self.scene.holders(adapter) if (adapter, pod) not in self._excused]
         wrong = self._gone[adapter] and bool(holders)
         said = f"it is deleted and still loaded on {', '.join(holders)}"
-        self.clocks.judge(adapter, wrong, t, self.scene.run.notice, adapter, said, (self.scene.index,))
+        self.clocks.judge(adapter, wrong, t, self.scene.notice(t), adapter, said, (self.scene.index,))
 
 
 class NoSecretShows:

@@ -1,8 +1,9 @@
-"""What the record has shown so far: objects, engines, who leads, which faults last."""
+"""What the record has shown so far: objects, engines, who leads; and how long that has been to be seen."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from twin.oracles.excuses import Excuses
 from twin.record import (
     AdapterLine,
     ControllerLine,
@@ -15,12 +16,6 @@ from twin.record import (
     Run,
     SliceLine,
 )
-
-_UNREACHABLE = "node-down"
-_DISTURB_ENGINES = frozenset(
-    {"connection-refused", "connection-reset", "timeout", "slow", "http-error", "unauthorized", "invalid-adapter"}
-)
-_DISTURB_WRITES = frozenset({"api-conflict"})
 
 
 @dataclass(slots=True)
@@ -71,17 +66,31 @@ class Scene:
         self.leases: dict[str, float] = {}
         self.holder = ""
         self.leading: set[str] = set()
-        self.faults: dict[int, list[FaultLine]] = {}
-        """Faults that last, by id."""
+        self.excuses = Excuses(run.notice)
         self.index = 0
         self.resumed = False
         """Whether with this very line somebody can act again who could not before."""
+        self._resumed_at = 0.0
 
     @property
     def blind(self) -> bool:
-        """Whether nobody leads, or a fault keeps the leader from writing."""
-        disturbed = any(lines[0].fault in _DISTURB_WRITES for lines in self.faults.values())
-        return not self.leading or disturbed
+        """Whether nobody leads, or a fault keeps the leader from seeing or writing."""
+        return not self.leading or self.excuses.blinded
+
+    def seen_for(self, since: float, t: float) -> float:
+        """Seconds for which an operator could see, without a break until `t`, what was shown `since` then."""
+        return 0.0 if self.blind else t - max(since, self._resumed_at)
+
+    def notice(self, t: float) -> float:
+        """Seconds that it may take at `t` to notice what the API server shows."""
+        return self.excuses.notice(t)
+
+    def wait_over(self, t: float) -> None:
+        """The operator has had the time to try again after a fault has ended."""
+        self.excuses.waited()
+        self.resumed = not self.blind
+        if self.resumed:
+            self._resumed_at = t
 
     def see(self, line: Line, index: int) -> None:
         """Takes the next line."""
@@ -104,9 +113,12 @@ class Scene:
                 self.leases[line.by] = line.until
                 self.holder = line.by
             case FaultLine():
-                self._fault(line)
-        calmed = isinstance(line, FaultLine) and line.event == "end"
-        self.resumed = not self.blind and (was_blind or calmed)
+                self.excuses.see(line)
+        ended = isinstance(line, FaultLine) and line.event == "end"
+        relisted = isinstance(line, FaultLine) and line.fault == "watch-expired"
+        self.resumed = not self.blind and (was_blind or ended or relisted)
+        if not self.blind and (was_blind or relisted):
+            self._resumed_at = line.t
 
     def endpoints(self, adapter: str) -> set[str]:
         """Pods (`namespace/name`) that the adapter's slices publish."""
@@ -124,13 +136,7 @@ class Scene:
 
     def disturbed(self, pod: str) -> bool:
         """Whether a fault that lasts keeps the operator from asking the pod's engine, or from being understood."""
-        node = self.pods[pod].line.node if pod in self.pods else ""
-        return any(
-            (line.fault in _DISTURB_ENGINES and pod in line.targets)
-            or (line.fault == _UNREACHABLE and node in line.targets)
-            for lines in self.faults.values()
-            for line in lines
-        )
+        return self.excuses.disturbed(pod, self.pods[pod].line.node if pod in self.pods else "")
 
     def shown_wrong(self, pod: str) -> bool:
         """Whether the API server shows that the pod cannot serve."""
@@ -216,9 +222,3 @@ class Scene:
             self.leading.add(line.by)
         elif line.event != "started":
             self.leading.discard(line.by)
-
-    def _fault(self, line: FaultLine) -> None:
-        if line.event == "begin":
-            self.faults.setdefault(line.id, []).append(line)
-        elif line.event == "end":
-            self.faults.pop(line.id, None)

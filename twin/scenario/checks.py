@@ -10,7 +10,7 @@ from typing import Any
 from twin.scenario.admission import Admission, known
 from twin.scenario.cluster import Cluster, Node
 from twin.scenario.document import Document
-from twin.scenario.faults import ControllerCrash, Rollout
+from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
 from twin.scenario.manifests import Entry
 from twin.scenario.model import ScenarioFile
 from twin.scenario.problems import Problem, choices, closest
@@ -137,10 +137,13 @@ def check_times(file: ScenarioFile, document: Document) -> Iterator[Problem]:
         start = getattr(fault, "start", 0.0)
         if start >= file.duration:
             yield document.problem((*at, "from"), f"begins at {show_duration(start)}, after the run", allowed)
-        if isinstance(fault, ControllerCrash) and (fault.replica or 0) >= file.controller.replicas:
+        if isinstance(fault, ControllerCrash | ClockSkew) and (fault.replica or 0) >= file.controller.replicas:
             most = file.controller.replicas - 1
             message = f"there is no replica {fault.replica}"
             yield document.problem((*at, "replica"), message, f"allowed: 0 to {most} (controller.replicas)")
+        if isinstance(fault, LeaderLoss) and file.controller.replicas < 2:
+            message = "nobody could take over, there is one replica"
+            yield document.problem((*at, "kind"), message, "allowed: with controller.replicas of at least 2")
 
 
 def check_templates(file: ScenarioFile, document: Document, admission: Admission) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path as File
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,6 +19,7 @@ from twin.scenario.checks import (
 )
 from twin.scenario.cluster import Cluster, Engine
 from twin.scenario.document import Document, documents
+from twin.scenario.edits import check_edits
 from twin.scenario.explain import explain
 from twin.scenario.manifests import CLUSTER_SCOPED, Entry, Manifests, read_manifests
 from twin.scenario.model import Scenario, ScenarioFile
@@ -80,10 +82,11 @@ def _pseudonymise(document: Document, manifests: Manifests) -> Pseudonyms:
     """Takes every secret out of the manifests and the scenario, and says which pseudonyms there are."""
     secrets = Pseudonyms()
     templates = document.value.get("adapters")
+    edited = [{"kind": kind, **edit["patch"]} for kind, edit in _patches(document)]
     secrets.learn(
         [
             secret
-            for obj in [*(entry.object for entry in manifests.entries), {"adapters": templates}]
+            for obj in [*(entry.object for entry in manifests.entries), {"adapters": templates}, *edited]
             for secret in secrets_of(obj)
         ]
     )
@@ -91,7 +94,16 @@ def _pseudonymise(document: Document, manifests: Manifests) -> Pseudonyms:
     document.value = {
         key: value if key == "objects" else secrets.replace(value) for key, value in document.value.items()
     }
+    for kind, edit in _patches(document):
+        edit["patch"] = {k: v for k, v in secrets.manifest({**edit["patch"], "kind": kind}).items() if k != "kind"}
     return secrets
+
+
+def _patches(document: Document) -> list[tuple[str, dict[str, Any]]]:
+    """The edits that patch something, each with its kind: what patches a Secret holds secrets."""
+    edits = document.value.get("edits")
+    found = [edit for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
+    return [(str(edit.get("of", "")).split("/")[0], edit) for edit in found if isinstance(edit.get("patch"), dict)]
 
 
 def _validated(document: Document, folder: File) -> tuple[ScenarioFile | None, list[Problem]]:
@@ -120,6 +132,7 @@ def _assembled(
     problems += check_times(file, document)
     problems += check_templates(file, document, admission)
     problems += check_names(file, document, entries)
+    problems += check_edits(file.edits, file.duration, document, accepted, templates, admission)
     if not entries and not templates and not manifests.problems and not problems:
         message = "there is nothing to run: neither manifests nor adapters"
         problems.append(document.problem((), message, "allowed: Kubernetes manifests under `manifests:`"))
@@ -136,6 +149,7 @@ def _assembled(
         cluster=_completed(file.cluster).model_copy(update={"nodes": nodes}),
         controller=file.controller,
         adapters=file.adapters,
+        edits=file.edits,
         faults=file.faults,
         expect=file.expect,
         vary=file.vary,

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from twin.scenario.adapters import AdapterTemplate
 from twin.scenario.cluster import Cluster, Controller, Node
+from twin.scenario.edits import Edit
 from twin.scenario.expectations import Expectation, ExpectationText
 from twin.scenario.faults import Fault
 from twin.scenario.quantities import PositiveDuration
@@ -36,6 +37,8 @@ class ScenarioFile(Section):
     """The operator's settings."""
     adapters: tuple[AdapterTemplate, ...] = ()
     """ModelAdapters made here, beside those in the manifests."""
+    edits: tuple[Edit, ...] = ()
+    """What users change while it runs."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong, and when."""
     expect: tuple[ExpectationText, ...] = ()
@@ -61,6 +64,7 @@ class Scenario:
     cluster: Cluster
     controller: Controller
     adapters: tuple[AdapterTemplate, ...]
+    edits: tuple[Edit, ...]
     faults: tuple[Fault, ...]
     expect: tuple[Expectation, ...]
     vary: dict[str, tuple[Any, ...]]

@@ -26,6 +26,7 @@ def resolved(scenario: Scenario) -> str:
         cluster=scenario.cluster,
         controller=scenario.controller,
         adapters=scenario.adapters,
+        edits=scenario.edits,
         faults=scenario.faults,
         expect=scenario.expect,
         vary=scenario.vary,

@@ -57,7 +57,8 @@ class NodeTargets(Section):
         shown = {name: value for name, value in handler(self).items() if value}
         return "all" if shown == {"all": True} else shown
 
-    def _fits(self, candidate: Candidate) -> bool:
+    def fits(self, candidate: Candidate) -> bool:
+        """Whether it is one of those among whom is chosen."""
         if not self.names:
             return True
         short = candidate.name.rsplit("/", 1)[-1]
@@ -65,7 +66,7 @@ class NodeTargets(Section):
 
     def pick(self, candidates: Sequence[Candidate], rng: np.random.Generator) -> list[str]:
         """Names of those hit, sorted. Draws only where chance decides."""
-        eligible = sorted(candidate.name for candidate in candidates if self._fits(candidate))
+        eligible = sorted(candidate.name for candidate in candidates if self.fits(candidate))
         number = self.count if self.fraction is None else max(1, round(self.fraction * len(eligible)))
         if number is None or number >= len(eligible):
             return eligible
@@ -80,9 +81,9 @@ class PodTargets(NodeTargets):
     of: str = ""
     """Only pods of this Deployment."""
 
-    def _fits(self, candidate: Candidate) -> bool:
+    def fits(self, candidate: Candidate) -> bool:
         return (
-            super()._fits(candidate)
+            super().fits(candidate)
             and (not self.of or candidate.workload == self.of)
             and all(candidate.labels.get(key) == value for key, value in self.selector.items())
         )

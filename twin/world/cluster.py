@@ -7,7 +7,6 @@ hears the answer.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -28,10 +27,10 @@ from controller.cluster import (
 from controller.resources import LEASES, Kind, Lease, Resource
 from fake_vllm.latency import Latency
 from twin.apiserver import ApiError, Change, Object, Store
-from twin.apiserver.errors import conflict
+from twin.loop import happened
 from twin.record import ApiLine, LeaseLine
 from twin.recorder import Recorder
-from twin.world.objects import EPOCH_SECONDS
+from twin.world.apifaults import ApiFaults
 
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
@@ -39,24 +38,6 @@ OnWrite = Callable[[int, Literal["before", "after"]], None]
 
 MANAGER = "lora-controller"
 """The operator's field manager."""
-
-
-class ApiFaults:
-    """What goes wrong at the API server at the moment; `add` and `remove` are for `twin/faults.py`."""
-
-    def __init__(self) -> None:
-        self._conflicts: dict[int, tuple[float, np.random.Generator]] = {}
-
-    def add(self, fault: int, probability: float, rng: np.random.Generator) -> None:
-        """From now on, writes conflict with this probability."""
-        self._conflicts[fault] = (probability, rng)
-
-    def remove(self, fault: int) -> None:
-        self._conflicts.pop(fault, None)
-
-    def conflicts(self) -> bool:
-        """Whether a write that is made now meets a conflict."""
-        return any(rng.random() < probability for probability, rng in self._conflicts.values())
 
 
 class StoreCluster:
@@ -90,19 +71,28 @@ class StoreCluster:
     # -- reading
 
     async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
-        return await self._read("get", lambda: self._decode(kind, self._store.get(_resource(kind), namespace, name)))
+        def read() -> T:
+            return self._decode(kind, self._store.get(_resource(kind), namespace, name))
+
+        return await self._read("get", kind, read)
 
     async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
         def read() -> Listing[T]:
-            found = self._store.list(_resource(kind), namespace=namespace, label_selector=label_selector)
+            found = self._store.list(
+                _resource(kind),
+                namespace=namespace,
+                label_selector=label_selector,
+                revision=self._faults.shown_revision(),
+            )
             return Listing([self._decode(kind, item) for item in found.items], found.resource_version)
 
-        return await self._read("list", read)
+        return await self._read("list", kind, read)
 
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
         self._recorder.count("api.watch")
+        await self._refused("watch", kind)
         watch = self._store.watch(
             _resource(kind),
             resource_version=resource_version,
@@ -110,14 +100,18 @@ class StoreCluster:
             label_selector=label_selector,
             bookmarks=True,
         )
+        self._faults.opened(watch)
         try:
             while changes := await watch.batch():
-                await self._pass(self._latency.draw(self._rng) / 2)
+                await self._pass(self._draw() / 2)
                 for change in changes:
+                    if held := self._faults.hold(change):
+                        await self._pass(held)
                     yield self._event(kind, change)
         except ApiError as error:
             raise translated(error) from None
         finally:
+            self._faults.closed(watch)
             watch.close()
 
     # -- writing
@@ -187,13 +181,37 @@ class StoreCluster:
 
     # -- the way there and back
 
-    async def _read(self, verb: str, read: Callable[[], R]) -> R:
-        await self._pass(self._latency.draw(self._rng))
+    async def _read(self, verb: str, kind: Kind[Any], read: Callable[[], R]) -> R:
+        await self._pass(self._draw())
         self._recorder.count(f"api.{verb}")
+        await self._refused(verb, kind)
         try:
             return read()
         except ApiError as error:
             raise translated(error) from None
+
+    async def _refused(self, verb: str, kind: Kind[Any]) -> None:
+        """Raises what a read, or a watch that is opened, meets of faults."""
+        if verb == "watch" and self._faults.deaf:
+            raise translated(self._faults.broken())
+        await self._silence(kind)
+        rule = self._faults.verdict(verb, kind.plural)
+        if rule is not None:
+            if rule.code == 429:
+                self._recorder.count("api.throttled")
+            raise translated(rule.error(kind.plural, kind.group, ""))
+
+    async def _silence(self, kind: Kind[Any]) -> None:
+        """About Leases this replica may get no answer for a while."""
+        over = self._faults.lease_silence(self._by) if kind is LEASES else None
+        if over is not None:
+            await happened(over)
+            await self._pass(0.0)
+            raise Unavailable("the connection was reset by peer")
+
+    def _draw(self) -> float:
+        """Seconds that a request and its answer are under way."""
+        return self._latency.draw(self._rng) * self._faults.factor
 
     async def _stored(
         self,
@@ -221,16 +239,19 @@ class StoreCluster:
         self._writes += 1
         number = self._writes
         self.on_write(number, "before")
-        half = self._latency.draw(self._rng) / 2
+        half = self._draw() / 2
         await self._pass(half)
+        await self._silence(kind)
         failure: ApiError | None = None
         stored: Object | None = None
+        rule = self._faults.verdict(verb, kind.plural)
         try:
-            if self._faults.conflicts():
-                raise conflict(kind.plural, kind.group, name)
-            stored = write()
+            if rule is None or rule.after:
+                stored = write()
         except ApiError as error:
             failure = error
+        if rule is not None and failure is None:
+            failure = rule.error(kind.plural, kind.group, name)
         self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure)
         if kind is LEASES and stored is not None:
             self._record_lease(LEASES.decode(stored))
@@ -266,11 +287,10 @@ class StoreCluster:
         self._recorder.emit(line)
 
     def _record_lease(self, lease: Lease) -> None:
-        if lease.spec.renew_time is None:
-            return
-        renewed = datetime.fromisoformat(lease.spec.renew_time).timestamp() - EPOCH_SECONDS
-        until = renewed + lease.spec.lease_duration_seconds
-        self._recorder.emit(LeaseLine(t=self._recorder.now(), by=lease.spec.holder_identity, until=until))
+        """It holds from now: others wait its full duration from when they saw it, whatever the holder's clock says."""
+        now = self._recorder.now()
+        until = round(now + lease.spec.lease_duration_seconds, 6)
+        self._recorder.emit(LeaseLine(t=now, by=lease.spec.holder_identity, until=until))
 
     # -- JSON to structs
 

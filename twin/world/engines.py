@@ -10,9 +10,10 @@ from typing import Literal
 
 import simpy
 
-from fake_vllm.engine import Change, Engine, EngineConfig, EngineConfigError
+from fake_vllm.engine import DEFAULT_PACE, Change, Engine, EngineConfig, EngineConfigError
 from fake_vllm.faults import Faults
 from fake_vllm.latency import Constant, Latency, LogNormal
+from fake_vllm.pace import Pace
 from fake_vllm.wire import Request, respond_now
 from twin.streams import Streams
 from twin.world.artifacts import Artifacts
@@ -40,6 +41,8 @@ class EngineSettings:
     """Bytes of adapters' weights in all."""
     version: str = ""
     """vLLM's; empty: as the image tag says."""
+    pace: Pace = DEFAULT_PACE
+    """How fast the engine computes."""
 
 
 class EngineHost:
@@ -68,6 +71,7 @@ class EngineHost:
         self.reachable = True
         """False: its node is down, a connection attempt gets no answer at all."""
         self.rng = streams.get(f"pod/{pod}/faults")
+        self.traffic_rng = streams.get(f"pod/{pod}/traffic-faults")
         self.on_change: list[Callable[[], None]] = []
         """Called when the engine begins or ceases to listen."""
         self.on_crash: Callable[[str], None] = lambda _: None
@@ -143,6 +147,10 @@ class EngineHost:
             artifacts=self._artifacts.find,
             fetch=self._fetch,
             created=self._epoch + int(self._env.now),
+            pace=self._settings.pace,
+            seed=self._streams.python("answers").getrandbits(32),
+            chance=self._streams.get(f"pod/{self.pod}/generation"),
+            epoch=self._epoch,
         )
 
     def _changed(self, change: Change) -> None:

@@ -7,24 +7,41 @@ up does not stop the engine: what it was asked goes on.
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import httpx
 import simpy
 
-from fake_vllm.engine import EngineClosed
+from fake_vllm.engine import Completion, Engine, EngineClosed, EngineFault
 from fake_vllm.faults import Verdict
 from fake_vllm.latency import Latency
-from fake_vllm.wire import LOAD_PATH, MODELS_PATH, UNLOAD_PATH, Request, Response, respond, respond_now
+from fake_vllm.wire import (
+    COMPLETIONS_PATH,
+    GENERATING,
+    LOAD_PATH,
+    MODELS_PATH,
+    UNLOAD_PATH,
+    Request,
+    Response,
+    Stream,
+    adapter_of,
+    respond,
+    respond_now,
+)
 from twin.record import RequestLine
 from twin.recorder import Recorder
 from twin.streams import Streams
 from twin.world.engines import EngineHost
 
+OnRequest = Callable[[Literal["before", "after"]], None]
 Hosts = Callable[[str], EngineHost | None]
 """Finds an engine's host by IP address."""
 
+_NO_ANSWER = "Server disconnected without sending a response."
+_BROKEN_OFF = "peer closed connection without sending complete message body (incomplete chunked read)"
+_NO_REQUEST = httpx.Request("POST", "http://engine" + COMPLETIONS_PATH)  # errors of `complete` have to name one
 _VERBS = {LOAD_PATH: "load", UNLOAD_PATH: "unload", MODELS_PATH: "list"}
 
 
@@ -39,8 +56,9 @@ class Network:
         self.recorder = recorder
         self.latency = latency
         self.rng = streams.get("network/latency")
+        self.traffic_rng = streams.get("network/traffic-latency")
         self._requests = 0
-        self._work: set[asyncio.Task[Response]] = set()
+        self._work: set[asyncio.Task[Response | Stream]] = set()
 
     def transport(self, by: str, caller: str = "controller") -> "NetworkTransport":
         """The network as `by` sees it; `caller` is who it is to faults (`controller`, `traffic`)."""
@@ -51,14 +69,14 @@ class Network:
         self._requests += 1
         return self._requests
 
-    async def work(self, coroutine: Coroutine[Any, Any, Response]) -> Response:
+    async def work(self, coroutine: Coroutine[Any, Any, Response | Stream]) -> Response | Stream:
         """Waits for an engine's work, which goes on if the caller stops waiting."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._work.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
 
-    def _done(self, task: asyncio.Task[Response]) -> None:
+    def _done(self, task: asyncio.Task[Response | Stream]) -> None:
         self._work.discard(task)
         if not task.cancelled():
             task.exception()  # nobody may be left to hear of it
@@ -72,14 +90,32 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._by = by
         self._caller = caller
         self._severed = False
+        self.on_request: OnRequest = lambda moment: None  # noqa: ARG005
+        """Told of each request when it is about to be sent, and when it has ended but nobody has heard how."""
+        self._rng = network.rng if caller == "controller" else network.traffic_rng
 
     def sever(self) -> None:
         """The caller is dead: it hears no more answers."""
         self._severed = True
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.on_request("before")
+        await self._unless_severed()
+        try:
+            response = await self._sent(request)
+        except httpx.HTTPError:
+            self.on_request("after")
+            await self._unless_severed()
+            raise
+        self.on_request("after")
+        await self._unless_severed()
+        return response
+
+    async def _unless_severed(self) -> None:
         if self._severed:
             await asyncio.get_running_loop().create_future()
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
         network, url = self._network, request.url
         host = network.hosts(url.host)
         path = url.path
@@ -94,7 +130,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         """A load or unload, with a line when it is sent and one when it has ended for the caller."""
         network = self._network
         network.recorder.count(f"engine.{verb}")
-        body = json.loads(request.content)
+        body = _said(request.content)
         number, adapter = network.number(), str(body.get("lora_name", ""))
         line = RequestLine(
             t=network.recorder.now(),
@@ -124,48 +160,82 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             if not self._severed:
                 network.recorder.emit(_done(line, network.recorder.now(), status, error))
 
+    async def complete(
+        self, ip: str, model: str, prompt_tokens: int, output_tokens: int, *, timeout: float | None = None
+    ) -> Completion:
+        """Have a model behind an address answer, as a client over HTTP would but without the HTTP.
+
+        Lengths are in tokens, `timeout` in seconds: for the connection, and for the whole answer.
+
+        Raises:
+            httpx.HTTPError: what the client would see of a connection that failed.
+            EngineFault: what the engine, or a fault in its place, answers instead.
+        """
+        request = _NO_REQUEST
+        host = await self._reached(request, self._network.hosts(ip), timeout)
+        engine, verdict = self._met(request, host, COMPLETIONS_PATH, model)
+        with _as_seen(request):
+            if verdict is not None and verdict.kind == "hang":
+                await self._wait(timeout, httpx.ReadTimeout("timed out", request=request))
+            if verdict is not None and verdict.response is not None:
+                told = verdict.response
+                raise EngineFault(told.status, "", told.body[:200].decode(errors="replace"))
+            if verdict is not None and verdict.kind == "reset" and not verdict.after:
+                raise ConnectionResetError
+            async with asyncio.timeout(timeout):
+                completion = await engine.complete(model, prompt_tokens, output_tokens)
+                if verdict is not None and verdict.factor > 1:
+                    await asyncio.sleep(completion.seconds * (verdict.factor - 1))
+            if verdict is not None and verdict.kind == "reset":
+                raise ConnectionResetError
+            return completion
+
     async def _answered(
         self, request: httpx.Request, host: EngineHost | None, path: str, adapter: str
     ) -> httpx.Response:
-        network = self._network
         timeouts = request.extensions.get("timeout", {})
-        latency = network.latency.draw(network.rng)
-        if host is None or not host.reachable:
-            await self._wait(timeouts.get("connect"), httpx.ConnectTimeout("timed out", request=request))
-        assert host is not None
-        await self._pass(latency)
-        engine = host.engine
-        verdict = host.faults.verdict(self._caller, path, adapter, host.rng.random)
-        if engine is None or not host.listening or (verdict is not None and verdict.kind == "refuse"):
-            raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
+        host = await self._reached(request, host, timeouts.get("connect"))
         sent = Request(request.method, path, _headers(request), request.content)
-        if verdict is None:
+        if not adapter and host.faults.rules:
+            adapter = adapter_of(sent)
+        engine, verdict = self._met(request, host, path, adapter)
+        if verdict is None and path not in GENERATING:
             response = respond_now(engine, sent)
             if response is not None:
                 return _response(response, request)
-        read = httpx.ReadTimeout("timed out", request=request)
         if verdict is not None and verdict.kind == "hang":
-            await self._wait(timeouts.get("read"), read)
-        try:
+            await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
+        with _as_seen(request):
             async with asyncio.timeout(timeouts.get("read")):
-                return _response(await self._worked(host, sent, verdict), request)
-        except EngineClosed:
-            closed = "Server disconnected without sending a response."
-            raise httpx.RemoteProtocolError(closed, request=request) from None
-        except TimeoutError:
-            raise read from None
-        except ConnectionResetError:
-            raise httpx.ReadError("[Errno 104] Connection reset by peer", request=request) from None
+                return _response(await self._worked(engine, sent, verdict), request)
 
-    async def _worked(self, host: EngineHost, sent: Request, verdict: Verdict | None) -> Response:
+    async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:
+        """The machine at the other end, once the request has got there."""
+        latency = self._network.latency.draw(self._rng)
+        if host is None or not host.reachable:
+            await self._wait(timeout, httpx.ConnectTimeout("timed out", request=request))
+        assert host is not None
+        await self._pass(latency)
+        return host
+
+    def _met(self, request: httpx.Request, host: EngineHost, path: str, adapter: str) -> tuple[Engine, Verdict | None]:
+        """The engine that listens there, and what becomes of the request."""
+        draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
+        verdict = host.faults.verdict(self._caller, path, adapter, draw)
+        if host.engine is None or not host.listening or (verdict is not None and verdict.kind == "refuse"):
+            raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
+        return host.engine, verdict
+
+    async def _worked(self, engine: Engine, sent: Request, verdict: Verdict | None) -> Response | Stream:
         """The engine's answer, as far as faults let it come through."""
-        assert host.engine is not None
         if verdict is not None and verdict.kind == "respond" and verdict.response is not None:
             return verdict.response
         if verdict is not None and verdict.kind == "reset" and not verdict.after:
             raise ConnectionResetError
         factor = verdict.factor if verdict is not None and verdict.kind == "slow" else 1.0
-        response = await self._network.work(respond(host.engine, sent, slow=factor))
+        work = respond(engine, sent, slow=factor)
+        # What was asked of adapters goes on without the caller; an answer that nobody waits for does not.
+        response = await (work if sent.path in GENERATING else self._network.work(work))
         if verdict is not None and verdict.kind == "reset":
             raise ConnectionResetError
         return response
@@ -180,8 +250,16 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def _pass(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if self._severed:
-            await asyncio.get_running_loop().create_future()
+        await self._unless_severed()
+
+
+def _said(content: bytes) -> dict[str, Any]:
+    """What a body holds; nothing if that cannot be read, which the engine will say."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _done(sent: RequestLine, t: float, status: int, error: str) -> RequestLine:
@@ -204,5 +282,43 @@ def _headers(request: httpx.Request) -> dict[str, str]:
     return {name.decode().lower(): value.decode() for name, value in request.headers.raw}
 
 
-def _response(response: Response, request: httpx.Request) -> httpx.Response:
-    return httpx.Response(response.status, headers=dict(response.headers), content=response.body, request=request)
+def _response(response: Response | Stream, request: httpx.Request) -> httpx.Response:
+    headers = dict(response.headers)
+    if isinstance(response, Stream):
+        return httpx.Response(response.status, headers=headers, stream=_Body(response.chunks, request), request=request)
+    return httpx.Response(response.status, headers=headers, content=response.body, request=request)
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body that comes piece by piece, and breaks off if the engine dies."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], request: httpx.Request) -> None:
+        self._chunks = chunks
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        patience = self._request.extensions.get("timeout", {}).get("read")
+        with _as_seen(self._request, _BROKEN_OFF):
+            while True:
+                async with asyncio.timeout(patience):
+                    chunk = await anext(self._chunks, None)
+                if chunk is None:
+                    return
+                yield chunk
+
+    async def aclose(self) -> None:
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
+
+
+@contextmanager
+def _as_seen(request: httpx.Request, closed: str = _NO_ANSWER) -> Iterator[None]:
+    """What goes wrong at the engine, as the client's library shows it."""
+    try:
+        yield
+    except EngineClosed:
+        raise httpx.RemoteProtocolError(closed, request=request) from None
+    except TimeoutError:
+        raise httpx.ReadTimeout("timed out", request=request) from None
+    except ConnectionResetError:
+        raise httpx.ReadError("[Errno 104] Connection reset by peer", request=request) from None

@@ -1,0 +1,57 @@
+"""`make bench`: every benchmark in one process, each figure beside raw SimPy measured just before it.
+
+Machines differ and are shared: what can be compared is the ratio to bare SimPy timeouts of the same run. A benchmark
+is a module `bench_*.py` here with `measure() -> dict[str, float]`; names say the unit. Figures go to
+`reports/bench.json`.
+"""
+
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import simpy
+
+HERE = Path(__file__).parent
+OUT = Path("reports/bench.json")
+_TIMEOUTS = 200_000
+
+
+def raw_simpy() -> float:
+    """Bare SimPy timeouts a second."""
+    env = simpy.Environment()
+
+    def process() -> object:
+        for _ in range(_TIMEOUTS):
+            yield env.timeout(1)
+
+    env.process(process())  # type: ignore[arg-type]
+    started = time.process_time()
+    env.run()
+    return _TIMEOUTS / (time.process_time() - started)
+
+
+def main(names: list[str]) -> int:
+    """Runs all benchmarks, or those named, and prints as it goes."""
+    known = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    figures: dict[str, dict[str, float]] = {}
+    for name in names or known:
+        simpy_rate = raw_simpy()
+        print(f"{name}  (raw SimPy: {simpy_rate:,.0f} timeouts/s)", flush=True)
+        measured = importlib.import_module(f"tests.bench.bench_{name}").measure()
+        figures[name] = {"raw SimPy timeouts/s": round(simpy_rate), **measured}
+        for what, figure in measured.items():
+            print(f"  {what:<58}{figure:>16,.2f}", flush=True)
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {OUT}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,172 @@
+"""One whole life of an adapter, and the points of it at which an operator can be killed; not a test.
+
+The life has everything in it that "What is remembered, where, and in which order" speaks of: creation, loads that
+fail, a switch to another pod, scaling up and down, another artifact, deletion. A run of it without a crash says how
+many writes and requests there are; each of them is then a point to be killed before and after.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.twin.worlds import a_scenario, adapters
+from twin import oracles
+from twin.loop import run
+from twin.oracles.verdicts import Violation
+from twin.record import AdapterLine, EngineLine, EventLine, FaultLine, Line, RequestLine, SliceLine
+from twin.replicas import Replica
+from twin.scenario import Scenario
+from twin.simulation import Simulation
+
+Step = Literal["write", "request"]
+Moment = Literal["before", "during", "after"]
+
+RESTART = 1.5
+"""Seconds from a crash until the next process starts."""
+_DURING = 0.3
+"""Seconds after a request was sent: a load takes longer, so it is under way."""
+
+
+def a_life(folder: Path, **sections: Any) -> Scenario:
+    """The scenario: three pods, one of which refuses at first, an adapter that stays and one that goes."""
+    life: dict[str, Any] = {
+        "seed": 4,  # the pod that refuses is one that was chosen
+        "duration": "14m",
+        "pods": 3,
+        "cluster": {
+            "engines": {"default": {"startup": "2s", "load": "700ms", "unload": "50ms"}},
+            "artifacts": {"bandwidth": "10Gbit/s"},
+            "api": {"latency": "4ms"},
+        },
+        "adapters": [
+            adapters(1, replicas=2, arrive={"at": "20s"}),
+            adapters(1, replicas=None, arrive={"at": "30s"}) | {"name": "all-{i}"},
+        ],
+        "faults": [
+            {"kind": "connection-refused", "pods": {"count": 1}, "from": "15s", "until": "4m"},
+            {"kind": "engine-restart", "pods": {"count": 1}, "at": "5m"},
+        ],
+        "edits": [
+            {"at": "6m", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": 3}}},
+            {"at": "7m", "of": "ModelAdapter/a-0", "patch": {"spec": {"artifactURL": "huggingface://acme/second"}}},
+            {"at": "8m", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": 1}}},
+            {"at": "9m", "of": "ModelAdapter/all-0", "delete": True},
+        ],
+    }
+    return a_scenario(folder, **life | sections)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where to kill: before, during or after the nth write or request of a life."""
+
+    step: Step
+    number: int
+    moment: Moment
+
+    def __str__(self) -> str:
+        return f"{self.moment} {self.step} {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What came of a run."""
+
+    lines: list[Line]
+    violations: list[Violation]
+    steps: Counter[Step]
+    """How many writes and requests there were."""
+
+    @property
+    def crashed(self) -> bool:
+        return any(isinstance(line, FaultLine) and line.fault == "controller-crash" for line in self.lines)
+
+    def reasons(self) -> set[str]:
+        """Of the Events that users were told."""
+        return {line.reason for line in self.lines if isinstance(line, EventLine)}
+
+    def end(self) -> dict[str, Any]:
+        """What counts of how it ended: phases, how many replicas, what engines hold, what is published."""
+        adapters: dict[str, Any] = {}
+        held: dict[tuple[str, str], str] = {}
+        published: dict[str, frozenset[str]] = {}
+        for line in self.lines:
+            match line:
+                case AdapterLine(event="deleted"):
+                    adapters.pop(line.object, None)
+                case AdapterLine():
+                    adapters[line.object] = (line.phase, frozenset(line.instances), not line.attempts)
+                case EngineLine(event="loaded"):
+                    held[line.object, line.adapter] = line.root
+                case EngineLine(event="unloaded"):
+                    held.pop((line.object, line.adapter), None)
+                case EngineLine():
+                    held = {place: root for place, root in held.items() if place[0] != line.object}
+                case SliceLine(event="deleted"):
+                    published.pop(line.adapter, None)
+                case SliceLine():
+                    published[line.adapter] = frozenset(line.pods)
+        return {
+            "phases": {name: phase for name, (phase, _, _) in adapters.items()},
+            "replicas": {name: len(pods) for name, (_, pods, _) in adapters.items()},
+            "retries forgotten": {name: forgotten for name, (_, _, forgotten) in adapters.items()},
+            "roots": Counter((adapter, root) for (_, adapter), root in held.items()),
+            "published where loaded": all(
+                pods == {pod.split("/")[1] for pod, name in held if name == adapter.split("/")[1]}
+                for adapter, pods in published.items()
+            ),
+        }
+
+
+def live(scenario: Scenario, *killed_at: Point) -> Life:
+    """Runs a life, killed at these points and started again."""
+    simulation = Simulation(scenario)
+    seen: Counter[tuple[Step, Moment]] = Counter()
+
+    def kill(replica: Replica, point: Point) -> None:
+        at = simulation.recorder.now()
+        simulation.recorder.emit(FaultLine(t=at, id=99, fault="controller-crash", event="strike", detail=str(point)))
+        replica.crash()
+        simulation.restart(replica, RESTART)
+
+    def reached(step: Step, replica: Replica, moment: Moment) -> None:
+        seen[step, moment] += 1
+        for point in killed_at:
+            if point.step != step or seen[step, moment] != point.number:
+                continue
+            if moment == point.moment:
+                kill(replica, point)
+            elif (moment, point.moment) == ("before", "during"):
+                asyncio.get_running_loop().call_later(_DURING, kill, replica, point)
+
+    for replica in simulation.replicas:
+        replica.watchers.append(lambda replica, moment: reached("write", replica, moment))
+        replica.request_watchers.append(lambda replica, moment: reached("request", replica, moment))
+    run(simulation.main(None), simulation.env)
+    simulation.recorder.close()
+    lines = list(simulation.recorder.lines)
+    steps: Counter[Step] = Counter({step: seen[step, "before"] for step, _ in seen})
+    return Life(lines, list(oracles.check(lines).violations), steps)
+
+
+def points(steps: Counter[Step]) -> list[Point]:
+    """Every point of a life that had so many steps."""
+    moments: dict[Step, tuple[Moment, ...]] = {"write": ("before", "after"), "request": ("before", "during", "after")}
+    return [
+        Point(step, number, moment)
+        for step in sorted(steps)
+        for number in range(1, steps[step] + 1)
+        for moment in moments[step]
+    ]
+
+
+def attempts(lines: list[Line], adapter: str, pod: str) -> list[float]:
+    """When loads of `adapter` were sent to `pod`, in seconds."""
+    return [
+        line.t
+        for line in lines
+        if isinstance(line, RequestLine)
+        and (line.event, line.verb, line.adapter, line.object) == ("sent", "load", adapter, pod)
+    ]

@@ -1,0 +1,46 @@
+"""The operator is killed at every point of a whole life, starts again with an empty memory, and ends the same way.
+
+A point is a write to the API server or a request to an engine; it is killed just before it is sent, while it is under
+way, and when it is done but nobody has heard so.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.lifecycle import a_life, live, points
+
+SHARES = 8
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_killed_at_any_point_it_ends_the_same_way_and_breaks_nothing(share: int, tmp_path: Path) -> None:
+    scenario = a_life(tmp_path)
+    honest = live(scenario)
+    assert honest.violations == []
+    tried = points(honest.steps)[share::SHARES]
+    assert len(tried) > 30
+    lost = {}
+    for point in tried:
+        life = live(scenario, point)
+        assert life.crashed, point
+        if life.violations or life.end() != honest.end():
+            lost[str(point)] = (life.violations, life.end())
+    assert lost == {}
+
+
+def test_a_life_has_everything_in_it(tmp_path: Path) -> None:
+    life = live(a_life(tmp_path))
+    reasons = life.reasons()
+    assert {"Scheduled", "Loaded", "Unloaded", "MaxRetriesExceeded", "Switched"} <= reasons
+    assert life.steps["write"] > 60
+    assert life.steps["request"] > 40
+
+
+def test_killed_twice_it_still_does(tmp_path: Path) -> None:
+    scenario = a_life(tmp_path)
+    honest = live(scenario)
+    every = points(honest.steps)
+    for first, second in zip(every[::11], every[5::11], strict=False):
+        life = live(scenario, first, second)
+        assert (life.violations, life.end()) == ([], honest.end()), (str(first), str(second))

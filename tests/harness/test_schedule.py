@@ -1,0 +1,70 @@
+"""A pod that refuses for ever: the schedule of attempts is kept to the second, whoever dies in between."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.lifecycle import Life, attempts, live
+from tests.twin.worlds import a_scenario, adapters
+from twin.record import AdapterLine, EventLine, RequestLine
+from twin.scenario import Scenario
+
+SCHEDULE = [0.0, 5.0, 15.0, 35.0, 75.0, 155.0]
+"""Seconds after the first attempt (seed document, "Automatic Retry Mechanism": waits of 5, 10, 20, 40 and 80 s)."""
+
+
+def refusing(folder: Path, *crashes: dict[str, Any], **sections: Any) -> Scenario:
+    """Two pods; the one that is chosen first refuses the operator for ever."""
+    return a_scenario(
+        folder,
+        pods=2,
+        adapters=[adapters(1, replicas=1, arrive={"at": "30s"})],
+        faults=[{"kind": "connection-refused", "pods": {"names": [chosen(folder)]}, "from": "1s"}, *crashes],
+        **sections,
+    )
+
+
+def chosen(folder: Path) -> str:
+    """The pod that `default` takes when all are empty: the first by name."""
+    life = live(a_scenario(folder, pods=2, adapters=[adapters(1, replicas=1, arrive={"at": "30s"})]))
+    return next(line.object.split("/")[1] for line in life.lines if isinstance(line, RequestLine))
+
+
+def tried(life: Life) -> tuple[str, list[float]]:
+    """The pod of the first attempt, and the times of all attempts there."""
+    first = next(line.object for line in life.lines if isinstance(line, RequestLine))
+    return first, attempts(life.lines, "a-0", first)
+
+
+def test_a_pod_that_refuses_for_ever_gets_six_attempts_and_then_another_pod_is_chosen(tmp_path: Path) -> None:
+    life = live(refusing(tmp_path))
+    pod, times = tried(life)
+    assert [round(t - times[0], 1) for t in times] == pytest.approx(SCHEDULE, abs=0.2)
+    last = [line for line in life.lines if isinstance(line, AdapterLine)][-1]
+    assert (last.phase, len(last.instances)) == ("Running", 1)
+    assert last.instances != [pod.split("/")[1]]
+    told = [(line.reason, line.note) for line in life.lines if isinstance(line, EventLine)]
+    assert ("MaxRetriesExceeded", f"Max retries exceeded for pod {pod.split('/')[1]}: connection refused") in told
+    assert "Switched" in [reason for reason, _ in told]
+    assert life.violations == []
+
+
+@pytest.mark.parametrize("gap", range(5))
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.97])
+def test_killed_between_two_attempts_none_comes_sooner_none_is_forgotten_none_is_added(
+    gap: int, share: float, tmp_path: Path
+) -> None:
+    whole = live(refusing(tmp_path))
+    _, times = tried(whole)
+    start, end = times[gap], times[gap + 1]
+    moment = start + 0.05 + share * (end - start - 0.1)
+    crash = {"kind": "controller-crash", "at": f"{moment:.3f}s", "restart_after": "1s"}
+    life = live(refusing(tmp_path, crash))
+    _, again = tried(life)
+    assert life.violations == []
+    assert len(again) == len(SCHEDULE)
+    waits = [later - sooner for sooner, later in pairwise(again)]
+    assert all(wait >= least - 0.01 for wait, least in zip(waits, (5, 10, 20, 40, 80), strict=True)), waits
+    assert sum(waits) <= sum((5, 10, 20, 40, 80)) + 5 + 1 + 2  # a second a wait for what is not known, and the crash

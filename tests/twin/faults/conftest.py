@@ -1,0 +1,91 @@
+"""One replica's cluster over a store in virtual time, with faults to be switched on."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pytest
+import simpy
+
+from controller.resources import NODES, Node
+from fake_vllm.latency import Constant
+from twin.apiserver import Store
+from twin.loop import run
+from twin.record import ApiLine
+from twin.recorder import Recorder
+from twin.streams import Streams
+from twin.world.apifaults import ApiFaults, ApiRule
+from twin.world.cluster import StoreCluster
+from twin.world.objects import EPOCH
+
+T = TypeVar("T")
+LATENCY = 0.010
+
+
+@dataclass
+class Server:
+    """A store, what is wrong with it, and two replicas that ask."""
+
+    env: simpy.Environment = field(default_factory=simpy.Environment)
+    news: list[tuple[float, str, str]] = field(default_factory=list)
+    """Time, type, object: what the first replica's watch has heard."""
+
+    def __post_init__(self) -> None:
+        numbers = itertools.count()
+        self.store = Store(lambda: EPOCH + timedelta(seconds=float(self.env.now)), lambda: f"{next(numbers):05d}")
+        self.recorder = Recorder(lambda: float(self.env.now), ())
+        self.faults = ApiFaults(self.env, self.store)
+        self.cluster, self.other = (self._replica(name) for name in ("first", "second"))
+
+    def _replica(self, name: str) -> StoreCluster:
+        rng = Streams(1).get(name)
+        return StoreCluster(self.store, name, self.recorder, Constant(LATENCY), rng, self.faults)
+
+    def rule(self, code: int, **more: Any) -> ApiRule:
+        return ApiRule(code, more.pop("probability", 1.0), Streams(1).get("rule"), **more)
+
+    def node(self, name: str) -> None:
+        """Somebody else creates a node."""
+        self.store.create("nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+
+    def label(self, name: str, value: str) -> None:
+        """Somebody else changes it."""
+        self.store.patch("nodes", "", name, {"metadata": {"labels": {"look": value}}})
+
+    async def names(self) -> list[str]:
+        """As the first replica lists them."""
+        return [item.metadata.name for item in (await self.cluster.list(NODES)).items]
+
+    async def listen(self, version: str = "") -> None:
+        """Watches nodes from `version` on, from now if empty; what is heard goes to `news`."""
+        start = version or self.store.resource_version
+        async for event in self.cluster.watch(NODES, resource_version=start):
+            obj: Node = event.object
+            self.news.append((round(float(self.env.now), 3), event.type, obj.metadata.name))
+
+    @property
+    def writes(self) -> list[tuple[str, int]]:
+        """Verb and code of the writes that the server has seen."""
+        return [(line.verb, line.code) for line in self.recorder.lines if isinstance(line, ApiLine)]
+
+    def play(self, story: Callable[[], Awaitable[T]]) -> T:
+        """Runs a story in virtual time; whatever still listens at its end is cancelled."""
+
+        async def body() -> T:
+            try:
+                return await story()
+            finally:
+                tasks = asyncio.all_tasks() - {asyncio.current_task()}
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+        return run(body(), self.env)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()

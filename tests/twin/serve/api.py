@@ -1,0 +1,102 @@
+"""An API server on a loopback socket, in the test's own event loop: how tests of other packages start one too.
+
+async with served_store() as api:
+    api.client      # httpx, as the administrator
+    api.kubeconfig  # for other clients
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import wraps
+from itertools import count
+from typing import Any, ParamSpec
+
+import httpx
+
+from twin.apiserver import Store
+from twin.apiserver.rest import Access, ApiServer, Containers, Used, User
+from twin.scenario.admission import definition
+from twin.served.kubeconfig import kubeconfig
+from twin.served.sockets import Address, listening
+
+ADAPTERS = "/apis/model.aibrix.ai/v1alpha1/namespaces/default/modeladapters"
+PODS = "/api/v1/namespaces/default/pods"
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+P = ParamSpec("P")
+
+
+def on_sockets(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """A test with real sockets, in a loop of its own and with an end in any case."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 60))
+
+    return run
+
+
+@dataclass(slots=True)
+class Api:
+    """What a test holds in its hands."""
+
+    store: Store
+    access: Access
+    app: ApiServer
+    address: Address
+    client: httpx.AsyncClient
+    used: list[Used] = field(default_factory=list)
+    """Every request that was answered."""
+    clock: list[datetime] = field(default_factory=lambda: [NOW])
+    """The server's time; a test may put another one in."""
+
+    @property
+    def kubeconfig(self) -> dict[str, Any]:
+        return kubeconfig(self.address.url, self.access.admin_token)
+
+    def client_of(self, user: User) -> httpx.AsyncClient:
+        """A client with a token of that user."""
+        headers = {"authorization": f"Bearer {self.access.issue(user)}"}
+        return httpx.AsyncClient(base_url=self.address.url, headers=headers, trust_env=False)
+
+
+@asynccontextmanager
+async def served_store(containers: Containers | None = None) -> AsyncIterator[Api]:
+    """A store with the CRD of ModelAdapters, behind HTTP."""
+    numbers = count()
+    used: list[Used] = []
+    clock = [NOW]
+    store = Store(lambda: clock[0], lambda: f"{next(numbers):05d}")
+    store.register_crd(definition())
+    access = Access()
+    app = ApiServer(store, access, lambda: clock[0], containers=containers, observer=used.append)
+    headers = {"authorization": f"Bearer {access.admin_token}"}
+    async with (
+        listening(app) as address,
+        httpx.AsyncClient(base_url=address.url, headers=headers, trust_env=False) as client,
+    ):
+        yield Api(store, access, app, address, client, used, clock)
+        app.close()
+
+
+def adapter(name: str, **spec: Any) -> dict[str, Any]:
+    """A ModelAdapter as a user writes it."""
+    wanted = {"matchLabels": {"model.aibrix.ai/name": "qwen"}}
+    body = {"baseModel": "qwen", "podSelector": wanted, "artifactURL": f"huggingface://acme/{name}", **spec}
+    return {
+        "apiVersion": "model.aibrix.ai/v1alpha1",
+        "kind": "ModelAdapter",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": body,
+    }
+
+
+def pod(name: str, **labels: str) -> dict[str, Any]:
+    """A pod with one container."""
+    containers = [{"name": "vllm", "image": "vllm/vllm-openai:v0.24.0"}]
+    meta = {"name": name, "namespace": "default", "labels": labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers}}

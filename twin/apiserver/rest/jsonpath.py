@@ -1,0 +1,63 @@
+"""The part of JSONPath that printer columns use: fields, indices, `[*]`, and one equality filter.
+
+Source: `additionalPrinterColumns` of CustomResourceDefinitions ("a simple JSON path").
+"""
+
+import re
+from functools import lru_cache
+from typing import Any
+
+_STEP = re.compile(
+    r"""\.(?P<field>(?:[^.\[\]\\]|\\.)+)
+      | \[(?:'(?P<quoted>[^']*)'|"(?P<doubled>[^"]*)"|(?P<index>-?\d+)|(?P<all>\*)
+        | \?\(\s*@\.(?P<key>[\w.-]+)\s*==\s*["'](?P<value>[^"']*)["']\s*\))\]""",
+    re.VERBOSE,
+)
+Step = tuple[str, Any]
+
+
+def find(obj: Any, path: str) -> Any:
+    """The first value that the path leads to; None if there is none, or the path is of another sort."""
+    found = [obj]
+    for kind, argument in _steps(path):
+        found = [after for before in found for after in _follow(before, kind, argument)]
+    return found[0] if found else None
+
+
+@lru_cache(maxsize=256)
+def _steps(path: str) -> tuple[Step, ...]:
+    text = path.strip()
+    text = text[1:-1] if text.startswith("{") else text
+    text = text.removeprefix("$")
+    steps: list[Step] = []
+    at = 0
+    while at < len(text):
+        match = _STEP.match(text, at)
+        if match is None:
+            return (("never", None),)
+        at = match.end()
+        if match["key"] is not None:
+            steps.append(("where", (match["key"], match["value"])))
+        elif match["all"] is not None:
+            steps.append(("all", None))
+        elif match["index"] is not None:
+            steps.append(("index", int(match["index"])))
+        else:
+            name = match["field"] or match["quoted"] or match["doubled"] or ""
+            steps.append(("field", re.sub(r"\\(.)", r"\1", name)))
+    return tuple(steps)
+
+
+def _follow(value: Any, kind: str, argument: Any) -> list[Any]:
+    match kind:
+        case "field" if isinstance(value, dict) and argument in value:
+            return [value[argument]]
+        case "index" if isinstance(value, list) and -len(value) <= argument < len(value):
+            return [value[argument]]
+        case "all" if isinstance(value, (list, dict)):
+            return list(value.values() if isinstance(value, dict) else value)
+        case "where" if isinstance(value, list):
+            key, wanted = argument
+            return [each for each in value if isinstance(each, dict) and str(each.get(key)) == wanted]
+        case _:
+            return []

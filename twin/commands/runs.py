@@ -1,0 +1,129 @@
+"""`twin run`, `check`, `report` and `replay`: one scenario, one run, and its folder."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from twin.commands.answers import (
+    FAILED,
+    INTERRUPTED,
+    OK,
+    UNUSABLE,
+    Refused,
+    answering,
+    code_of,
+    complain,
+    folder_faults,
+    overrides_of,
+    progress_of,
+)
+from twin.report.svg import clock
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files.", show_default=False)]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+
+
+@answering
+def run(
+    files: Files,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's own.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value, repeatable.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where run folders go: OUT/NAME/SEED.")] = Path("reports"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON instead of a table.")] = False,
+) -> int:
+    """Run scenarios; print what came of each, write run folders."""
+    from twin import running
+    from twin.report import terminal
+
+    scenarios, problems = running.load_all(files, overrides_of(settings or []), seed)
+    complain(*problems)
+    summaries, worst = list[dict[str, Any]](), UNUSABLE if problems else OK
+    for scenario in scenarios:
+        with progress_of(scenario, quiet=as_json) as reached, folder_faults():
+            findings, page = running.recorded(scenario, out, reached)
+        summaries.append(findings.summary())
+        if not as_json:
+            terminal.show(findings, page)
+        worst = max(worst, code_of(findings))
+        if findings.partial:
+            break
+    if as_json:
+        print(json.dumps(summaries[0] if len(files) == 1 and summaries else summaries, indent=2, ensure_ascii=False))
+    return worst
+
+
+@answering
+def check(files: Files) -> int:
+    """Validate scenarios and their manifests without running them."""
+    from twin import running
+
+    scenarios, problems = running.load_all(files, {}, None)
+    complain(*problems)
+    for scenario in scenarios:
+        print(f"{scenario.name}: can be run: {clock(scenario.duration)} simulated, seed {scenario.seed}")
+        for note in scenario.notes:
+            print(f"  note: {note}")
+    return UNUSABLE if problems else OK
+
+
+@answering
+def report(path: RunPath) -> int:
+    """Draw the report of a run again, from its record alone."""
+    from twin import runfolder
+    from twin.report import terminal
+    from twin.report.judge import judge
+    from twin.scenario import parse_expectation
+
+    with folder_faults():
+        folder = runfolder.read(path)
+        expected = [parse_expectation(text) for text in folder.expectations]
+        findings = judge(folder.lines(), expected, scenario=folder.scenario, partial=folder.partial)
+        page = runfolder.redraw(folder, findings)
+    terminal.show(findings, page)
+    if runfolder.summary_bytes(findings) != (path / runfolder.SUMMARY).read_bytes():
+        complain(f"{path}: measured anew the numbers differ from its summary.json, which another version wrote")
+    return code_of(findings)
+
+
+@answering
+def replay(path: RunPath) -> int:
+    """Run again from a run folder; check that nothing differs."""
+    from twin import runfolder, running
+    from twin.recorder import encode
+    from twin.report.difference import first_difference, until
+
+    with folder_faults():
+        folder = runfolder.read(path)
+    scenarios, problems = running.load_all([path / runfolder.SCENARIO], {}, None)
+    if problems:
+        raise Refused(*problems)
+    with progress_of(scenarios[0], quiet=False) as reached:
+        findings = running.simulated(scenarios[0], reached)
+    if findings.partial:
+        return INTERRUPTED
+    recorded, now = folder.events, encode(findings.lines)
+    if folder.partial:
+        end = folder.lines()[-1].t
+        recorded, now = until(recorded, end), until(now, end)
+    differences = [first_difference(runfolder.EVENTS, recorded, now)]
+    if not folder.partial:
+        before = (path / runfolder.SUMMARY).read_bytes()
+        differences.append(first_difference(runfolder.SUMMARY, before, runfolder.summary_bytes(findings)))
+    told = [difference for difference in differences if difference]
+    for difference in told:
+        print(difference)
+    if told and folder.summary.get("version") != findings.run.version:
+        print(f"recorded by lora-twin {folder.summary.get('version')}, now {findings.run.version}: this may be why")
+    if not told:
+        print(f"{path}: the same again, {len(recorded.splitlines()):,} lines of the record")
+    return FAILED if told else OK
+
+
+def register(app: typer.Typer) -> None:
+    """Hangs the commands on the application."""
+    for command in (run, check, report, replay):
+        app.command()(command)

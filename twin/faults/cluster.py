@@ -1,0 +1,87 @@
+"""Pods and nodes: what goes, what flaps, what is made anew."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from twin.apiserver import ApiError
+from twin.faults.stage import SETTLED, Acting, Process, Stage, Undo
+from twin.scenario.faults import EngineRestart, NodeDown, PodKill, ReadinessFlap, Rollout
+
+Stroke = EngineRestart | PodKill | Rollout
+
+
+def flap(acting: Acting, fault: ReadinessFlap) -> Process:
+    """Pods turn unready and ready in turns."""
+    stage = acting.stage
+    yield acting.until(max(fault.start, SETTLED))
+    end = stage.duration if fault.until is None else fault.until
+    targets = acting.pods(fault.pods)
+    acting.tell("begin", targets)
+    while stage.env.now < end:
+        _force(stage, targets, unready=True)
+        yield acting.until(min(stage.env.now + fault.down, end))
+        _force(stage, targets, unready=False)
+        yield acting.until(min(stage.env.now + fault.up, end))
+    if acting.ends_within(fault):
+        acting.tell("end", targets)
+
+
+def _force(stage: Stage, pods: Sequence[str], *, unready: bool) -> None:
+    for pod in pods:
+        if stage.world.host_of(pod) is not None:
+            stage.world.set_unready(pod, unready)
+
+
+def node_down(acting: Acting, fault: NodeDown) -> Process:
+    """Nodes lose power, and boot again when it ends."""
+    world = acting.stage.world
+
+    def begin() -> tuple[list[str], Undo]:
+        down = []
+        for node in acting.nodes(fault.nodes):
+            try:
+                world.node_down(node)
+            except ValueError:
+                continue  # another fault has it down already
+            down.append(node)
+        return down, partial(_boot, acting.stage, down)
+
+    return acting.lasting(fault, begin)
+
+
+def _boot(stage: Stage, nodes: Sequence[str]) -> None:
+    for node in nodes:
+        stage.world.node_up(node)
+
+
+def strikes(acting: Acting, fault: Stroke) -> Process:
+    """Faults of a moment, each time."""
+    times = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}/times")
+    for moment in fault.strikes(acting.stage.duration, times):
+        yield acting.until(moment)
+        acting.tell("strike", _strike(acting, fault))
+
+
+def _strike(acting: Acting, fault: Stroke) -> list[str]:
+    """Does it; returns who was hit."""
+    world = acting.stage.world
+    if isinstance(fault, Rollout):
+        return _roll_out(acting.stage, fault.deployment)
+    pods = acting.pods(fault.pods)
+    for pod in pods:
+        try:
+            world.restart_engine(pod) if isinstance(fault, EngineRestart) else world.kill_pod(pod)
+        except (ValueError, ApiError):
+            continue  # its node is down, or it went at this very moment
+    return pods
+
+
+def _roll_out(stage: Stage, name: str) -> list[str]:
+    found = [
+        f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+        for item in stage.store.list("deployments.apps").items
+        if item["metadata"]["name"] == name
+    ]
+    for deployment in found:
+        stage.world.rollout(deployment)
+    return found

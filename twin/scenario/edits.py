@@ -1,0 +1,96 @@
+"""What users do to objects while the run goes on: `kubectl patch` and `kubectl delete`, at a time.
+
+An edit names an object that stands in the manifests or comes from an adapter template. It is tried on that object
+when the scenario is loaded, so that one which the API server would refuse is refused with its place in the file.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from twin.apiserver.patches import merge
+from twin.scenario.adapters import AdapterTemplate
+from twin.scenario.admission import ACCEPTED, Admission
+from twin.scenario.document import Document
+from twin.scenario.manifests import Entry
+from twin.scenario.problems import Problem, choices
+from twin.scenario.quantities import Duration, fault, show_duration
+from twin.scenario.section import Flag, Section
+
+_NAMED = 20
+"""Names that a message lists at most."""
+
+
+class Edit(Section):
+    """One change of one object by a user."""
+
+    at: Duration
+    """When."""
+    of: Annotated[str, Field(pattern=r"^[A-Za-z]+/[^/]+$")]
+    """Which object: `KIND/NAME`, such as `ModelAdapter/sql-0`."""
+    namespace: Annotated[str, Field(min_length=1)] = "default"
+    """Where it is."""
+    patch: dict[str, Any] | None = None
+    """A JSON merge patch, as for `kubectl patch --type merge`: null removes a field, lists are replaced."""
+    delete: Flag = False
+    """Delete it instead."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Edit":
+        if (self.patch is not None) == self.delete:
+            raise fault("an edit is either a patch or a deletion", "allowed: patch: {…}, or delete: true")
+        return self
+
+    @property
+    def kind(self) -> str:
+        return self.of.split("/")[0]
+
+    @property
+    def name(self) -> str:
+        return self.of.split("/")[1]
+
+    @property
+    def resource(self) -> str:
+        """The kind's resource in the store."""
+        return ACCEPTED[self.kind][1]
+
+
+def check_edits(
+    edits: Sequence[Edit],
+    duration: float,
+    document: Document,
+    entries: Sequence[Entry],
+    templates: Sequence[AdapterTemplate],
+    admission: Admission,
+) -> Iterator[Problem]:
+    """Edits that come after the run, of objects that are not there, or that an API server would refuse."""
+    objects = dict(_objects(entries, templates))
+    for index, edit in sorted(enumerate(edits), key=lambda pair: pair[1].at):
+        at = ("edits", index)
+        if edit.at >= duration:
+            message = f"comes at {show_duration(edit.at)}, after the run"
+            yield document.problem((*at, "at"), message, f"allowed: before the run ends, {show_duration(duration)}")
+        place = (edit.kind, edit.namespace, edit.name)
+        if edit.kind not in ACCEPTED:
+            yield document.problem((*at, "of"), f'there is no kind "{edit.kind}"', choices(edit.kind, ACCEPTED))
+        elif place not in objects:
+            names = sorted(n for kind, space, n in objects if (kind, space) == (edit.kind, edit.namespace))
+            message = f'there is no {edit.kind} "{edit.name}" in namespace {edit.namespace}'
+            yield document.problem((*at, "of"), message, choices(edit.name, names[:_NAMED]))
+        elif edit.patch is not None:
+            objects[place] = merge(objects[place], edit.patch)
+            for path, message in admission.refusals(objects[place]):
+                yield document.problem((*at, "patch", *path), message)
+
+
+def _objects(
+    entries: Sequence[Entry], templates: Sequence[AdapterTemplate]
+) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
+    for entry in entries:
+        yield (entry.kind, entry.namespace, entry.name), entry.object
+    for template in templates:
+        for number in range(template.count):
+            manifest = template.manifest(number)
+            meta = manifest["metadata"]
+            yield (manifest["kind"], meta["namespace"], meta["name"]), manifest

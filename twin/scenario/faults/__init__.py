@@ -1,0 +1,104 @@
+"""The faults of a scenario: one class a kind, in a module for what it is on.
+
+A class says what may be asked for, in the words of the catalogue; `twin/faults` does it. `timing.py` has what all
+share: those that last (`Spell`) run from `start` to `until`, those of a moment (`Moment`) strike `at` a time, or
+again and again. A fault's draws come from its own stream.
+"""
+
+from typing import Annotated, Any, get_args
+
+from pydantic import Field
+
+from twin.scenario.faults.api import (
+    ApiConflict,
+    ApiError,
+    ApiSlow,
+    ApiSpell,
+    ApiThrottle,
+    StaleReads,
+    WatchDrop,
+    WatchExpired,
+)
+from twin.scenario.faults.controllers import ClockSkew, ControllerCrash, LeaderLoss
+from twin.scenario.faults.engines import (
+    ConnectionRefused,
+    ConnectionReset,
+    EngineRestart,
+    EngineSpell,
+    HttpError,
+    InvalidAdapter,
+    RequestSpell,
+    Slow,
+    Timeout,
+    Unauthorized,
+)
+from twin.scenario.faults.pods import NodeDown, PodKill, ReadinessFlap, Rollout
+from twin.scenario.faults.timing import Moment, Spell
+
+__all__ = [
+    "FAULTS",
+    "LATER",
+    "ApiConflict",
+    "ApiError",
+    "ApiSlow",
+    "ApiSpell",
+    "ApiThrottle",
+    "ClockSkew",
+    "ControllerCrash",
+    "EngineRestart",
+    "EngineSpell",
+    "Fault",
+    "LeaderLoss",
+    "Moment",
+    "NodeDown",
+    "PodKill",
+    "ReadinessFlap",
+    "RequestSpell",
+    "Rollout",
+    "Spell",
+    "StaleReads",
+    "WatchDrop",
+    "WatchExpired",
+]
+
+LATER = (
+    "pod-stuck-terminating", "node-drain", "partition", "latency", "registry-down", "registry-slow",
+    "artifact-missing", "artifact-forbidden", "artifact-corrupt",
+)  # fmt: skip
+"""Kinds of the full catalogue that this version does not have yet."""
+
+Fault = Annotated[
+    ConnectionRefused
+    | ConnectionReset
+    | Timeout
+    | Slow
+    | HttpError
+    | Unauthorized
+    | InvalidAdapter
+    | EngineRestart
+    | ReadinessFlap
+    | PodKill
+    | Rollout
+    | NodeDown
+    | ApiConflict
+    | ApiThrottle
+    | ApiError
+    | ApiSlow
+    | WatchDrop
+    | WatchExpired
+    | StaleReads
+    | ControllerCrash
+    | LeaderLoss
+    | ClockSkew,
+    Field(discriminator="kind"),
+]
+"""Any of them; told apart by `kind`."""
+
+
+def _kinds() -> dict[str, type[Any]]:
+    union = get_args(get_args(Fault)[0])
+    return {get_args(member.model_fields["kind"].annotation)[0]: member for member in union}
+
+
+FAULTS: dict[str, type[Any]] = _kinds()
+"""Every kind and its class, in the order of the catalogue."""

@@ -1,0 +1,70 @@
+"""Faults of the controller's own replicas."""
+
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+
+from twin.scenario.faults.timing import Moment, Spell
+from twin.scenario.quantities import Duration, PositiveDuration, fault
+from twin.scenario.section import Count, Section, Whole
+
+
+class ControllerCrash(Section):
+    """A controller replica dies without a word, at a time or beside one of its writes, and starts again."""
+
+    on: ClassVar[str] = "controller"
+
+    kind: Literal["controller-crash"]
+    at: Duration | None = None
+    """When."""
+    before_write: Count | None = None
+    """Or: just before it would send its Nth write to the API server."""
+    after_write: Count | None = None
+    """Or: when its Nth write is stored and the answer has not come yet."""
+    restart_after: Duration = 5.0
+    """How long it is gone."""
+    replica: Whole | None = None
+    """Which one, from 0; the one that leads if absent."""
+
+    @model_validator(mode="after")
+    def _timed(self) -> "ControllerCrash":
+        given = [n for n in ("at", "before_write", "after_write") if getattr(self, n) is not None]
+        if len(given) != 1:
+            said = f"has both {' and '.join(given)}" if given else "has no time"
+            raise fault(said, "allowed: one of at, before_write, after_write")
+        return self
+
+
+class LeaderLoss(Moment):
+    """The replica that leads gets no answer about its Lease any more, until another has it; all else it can do."""
+
+    on: ClassVar[str] = "controller"
+
+    kind: Literal["leader-loss"]
+
+
+class ClockSkew(Spell):
+    """The wall clock of a replica jumps, and jumps back when it ends."""
+
+    on: ClassVar[str] = "controller"
+
+    kind: Literal["clock-skew"]
+    ahead: PositiveDuration | None = None
+    """By how much it is ahead."""
+    behind: PositiveDuration | None = None
+    """Or: by how much it is behind."""
+    replica: Whole | None = None
+    """Which one, from 0; all if absent."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ClockSkew":
+        if (self.ahead is None) == (self.behind is None):
+            both = self.ahead is not None
+            said = "is both ahead and behind" if both else "is neither ahead nor behind"
+            raise fault(said, "allowed: one of them, such as ahead: 30s")
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """Ahead of the world, negative if behind."""
+        return self.ahead if self.ahead is not None else -(self.behind or 0.0)

@@ -1,0 +1,46 @@
+"""Faults of the way between the controller and the engines."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from twin.scenario.distributions import Distribution
+from twin.scenario.faults.timing import Spell
+from twin.scenario.quantities import fault
+from twin.scenario.targets import Nodes, Pods
+
+Caller = Literal["controller", "traffic"]
+
+
+class WaySpell(Spell):
+    """One of the way to some pods, or to all that are on some nodes. Probes come from a pod's own node."""
+
+    on: ClassVar[str] = "network"
+
+    pods: Pods | None = None
+    """To which pods."""
+    nodes: Nodes | None = None
+    """Or: to all pods on which nodes."""
+    hits: Annotated[tuple[Caller, ...], Field(min_length=1)] = ("controller",)
+    """Whose requests."""
+
+    @model_validator(mode="after")
+    def _one_end(self) -> "WaySpell":
+        if (self.pods is None) == (self.nodes is None):
+            said = "names both pods and nodes" if self.pods is not None else "names neither pods nor nodes"
+            raise fault(said, "allowed: one of them")
+        return self
+
+
+class Partition(WaySpell):
+    """Nothing gets through: connections to the engines time out, and answers under way never come."""
+
+    kind: Literal["partition"]
+
+
+class NetworkLatency(WaySpell):
+    """Requests to the engines and their answers are late."""
+
+    kind: Literal["latency"]
+    extra: Distribution
+    """How much longer a request and its answer are under way."""

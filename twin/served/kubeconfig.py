@@ -1,0 +1,37 @@
+"""The kubeconfig that leads clients to a served world."""
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+CONTEXT = "twin"
+
+
+def kubeconfig(url: str, token: str, *, ca: bytes = b"", namespace: str = "default") -> dict[str, Any]:
+    """A kubeconfig with one context. `ca` is the certificate that signed the server's, PEM; empty if plain."""
+    cluster: dict[str, Any] = {"server": url}
+    if ca:
+        cluster["certificate-authority-data"] = base64.b64encode(ca).decode()
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": CONTEXT, "cluster": cluster}],
+        "users": [{"name": CONTEXT, "user": {"token": token}}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": namespace}}],
+        "current-context": CONTEXT,
+    }
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Writes it whole or not at all, readable to its owner alone: there is a token in it. JSON is YAML too."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
