@@ -21,7 +21,7 @@ import structlog
 from controller.sidecar.addresses import networks
 from controller.sidecar.settings import Settings
 from controller.sidecar.wiring import assembled
-from fake_vllm.app import create_app
+from fake_vllm.app import App
 from fake_vllm.engine import Engine, EngineConfig
 from fake_vllm.latency import Constant
 
@@ -198,7 +198,7 @@ async def a_sidecar(
     given = Settings(
         **{"root": root, "mount": root / "no-mount", "allowed": LOOPBACK, "reserve": 0, "first_wait": 0.01, **settings}
     )
-    app = assembled(given, to_engine or httpx.ASGITransport(create_app(engine)), logger)
+    app = assembled(given, to_engine or httpx.ASGITransport(App(engine)), logger)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
