@@ -59,7 +59,9 @@ class Artifact:
 
 
 def digest_of(url: str) -> str:
-    """By what the artifact of a URL is known."""
+    """By what the artifact of a URL is known: of what an engine without a sidecar is sent, so that both agree."""
+    for scheme in ("huggingface://", "hf://"):
+        url = url.removeprefix(scheme)
     return sha256(url.encode()).hexdigest()
 
 
