@@ -69,11 +69,15 @@ class Account:
         return told
 
     def trouble(self) -> tuple[str, str]:
-        """(reason, message) of the last failed load that still matters, if any."""
+        """(reason, message) of the last failed load that still matters, if any.
+
+        That of a pod that was given up for another matters only if it speaks against the adapter itself.
+        """
+        everywhere = not self.selection.pods or self.refused_until > self.now
         errors = [
             (at.outcome.at, at.outcome.error.reason, f"{name}: {at.outcome.error.message}")
             for name, at in sorted(self.standings.items())
-            if (name in self.selection.pods or not self.selection.pods)
+            if (everywhere or name in self.selection.pods)
             and at.outcome is not None
             and at.outcome.error is not None
             and at.outcome.verb == "load"

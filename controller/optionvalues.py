@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from controller.policies import UnknownPolicy, policy_named
+from controller.policies import UnknownPolicy, find
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
@@ -62,7 +62,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
 def policy_name(text: str) -> str:
     try:
-        policy_named(text)
+        find(text)
     except UnknownPolicy as error:
         raise BadOption(str(error)) from None
     return text

@@ -9,6 +9,7 @@ from msgspec.structs import replace as with_fields
 
 from controller.actions import AddFinalizer, Load, Look, Plan, Remember, RemoveFinalizer, Tell, Unload, WriteStatus
 from controller.annotations import PLACEMENTS, Attempt, Remembered
+from controller.engine import EngineError, Scope
 from controller.observed import Inventory, Observed, Outcome
 from controller.plan import plan
 from controller.policies import find
@@ -167,7 +168,6 @@ def test_a_pod_whose_engine_was_never_asked_is_asked_before_it_gets_a_load() -> 
 
 def test_a_key_that_was_refused_is_tried_again_once_its_secret_is_another() -> None:
     pod = a_pod()
-    from controller.engine import EngineError
 
     refused = Outcome("load", NOW - 10, pod.engine, 1, EngineError("Unauthorized", "401", retriable=False), 1, "5")
     remembered = Remembered(
@@ -179,3 +179,17 @@ def test_a_key_that_was_refused_is_tried_again_once_its_secret_is_another() -> N
     same, rotated = replace(observed, secret="5"), replace(observed, secret="6")
     assert not [action for action in planned(same).actions if isinstance(action, Load)]
     assert [action for action in planned(rotated).actions if isinstance(action, Load)]
+
+
+def test_a_refusal_by_a_pod_that_is_no_longer_selected_is_still_the_reason() -> None:
+    gone, present = a_pod("pod-a"), a_pod("pod-b")
+    broken = EngineError("InvalidAdapter", "500 broken", retriable=False, scope=Scope.ADAPTER)
+    observed = seen(
+        an_adapter(phase="Failed"),
+        [gone, present],
+        remembered=Remembered(selected=("pod-b",)),
+        outcomes={"pod-a": Outcome("load", NOW - 10, gone.engine, 1, broken, 1)},
+    )
+    found = conditions(planned(observed))
+    assert (found["Ready"].reason, found["Progressing"].reason) == ("InvalidAdapter", "InvalidAdapter")
+    assert all(condition.reason for condition in found.values())

@@ -31,7 +31,9 @@ LOOPBACK = networks(["127.0.0.0/8"])
 
 def safetensors(size: int, fill: bytes = b"w") -> bytes:
     """A valid file with one tensor of `size` bytes."""
-    header = json.dumps({"lora_A": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    header = json.dumps(
+        {"model.layers.0.self_attn.q_proj.lora_A.weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
+    ).encode()
     return struct.pack("<Q", len(header)) + header + fill * size
 
 

@@ -3,15 +3,14 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from controller.policies import POLICIES, Candidate
+from controller.policies import BUILT_IN, View
 from tests.twin.experiments.tiny import a_file
 from tests.twin.worlds import adapters
 from twin.experiments.comparison import frame_of
@@ -30,8 +29,8 @@ class MostAdapters:
 
     name: ClassVar[str] = "most-adapters"
 
-    def choose(self, candidates: Sequence[Candidate], count: int, rng: Random) -> list[str]:
-        return [pod.name for pod in sorted(candidates, key=lambda pod: (-pod.adapters, pod.name))[:count]]
+    def choose(self, view: View) -> list[str]:
+        return [pod.name for pod in sorted(view.candidates, key=lambda pod: (-pod.adapters, pod.name))[: view.count]]
 
 
 def as_json(command: Command, capsys: Capture, *arguments: object, code: int = 0) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def test_a_policy_against_itself_differs_by_exactly_zero_in_every_measure(
 def test_a_policy_made_worse_on_purpose_is_found_with_ten_seeds(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(POLICIES, MostAdapters.name, MostAdapters)
+    monkeypatch.setitem(BUILT_IN, MostAdapters.name, MostAdapters)
     found = as_json(
         command, capsys, a_file(tmp_path), "--vary", "controller.policy=least-adapters,most-adapters",
         "--seeds", 10, "--jobs", 1, "--out", tmp_path, "--no-runs",
