@@ -295,7 +295,8 @@ class _Draft:
             pods = " ".join(self.selection.pods)
             note = f"ModelAdapter {adapter.key} has selected {len(self.selection.pods)} pods for scheduling: [{pods}]"
             self.events.insert(0, Tell("Normal", "Scheduled", note))
-        if self.loads and status.phase in ("", "Pending", "Failed") and not serving:
+        selected_now = status.phase in ("", "Pending") and self.selection.pods and seen.problem is None
+        if not serving and (selected_now or (self.loads and status.phase == "Failed")):
             actions.append(WriteStatus(self._status(account.serving("Scheduled", serving))))
         if self.loads and not serving:
             actions.append(WriteStatus(self._status(account.serving("Loading", serving))))
