@@ -131,7 +131,7 @@ class _Draft:
         """Unloads from a pod that is not selected, until its engine is known to be clean."""
         if at.busy:
             return
-        if at.holding is not Holding.ABSENT:
+        if not at.clean:
             self._unload(at)
         elif at.counted_until > self.now:
             # Chosen again within the aside time, the pod must not get a fresh series of attempts.
@@ -341,7 +341,7 @@ def _plan_deletion(seen: Observed, now: float, settings: Settings) -> Plan:
     for name in sorted(draft.placements):
         at = standings[name]
         unload = at.outcome if at.outcome is not None and at.outcome.verb == "unload" else None
-        if at.holding is Holding.GONE or (at.holding is Holding.ABSENT and not at.busy):
+        if at.clean:
             draft.placements.pop(name)
         elif unload and unload.error and settings.backoff.exhausted(unload.failures) and not at.busy:
             draft.placements.pop(name)
