@@ -43,6 +43,11 @@ class Way:
         self._delays[number] = (tuple(hits), extra, rng)
         return lambda: self._delays.pop(number, None)
 
+    @property
+    def free(self) -> bool:
+        """Whether it is open and no longer than usual, to everybody."""
+        return not self._cuts and not self._delays
+
     def open(self, caller: str) -> bool:
         """Whether something of this caller gets through now."""
         return not any(caller in hits for hits in self._cuts.values())
