@@ -26,7 +26,9 @@ from twin.replicas import Replica, Surroundings
 from twin.scenario import Fault, Scenario
 from twin.scenario.admission import ACCEPTED, definition
 from twin.scenario.edits import Edit
+from twin.scenario.policies import plug_ins
 from twin.streams import Streams
+from twin.traffic.requests import Traffic
 from twin.world.apifaults import ApiFaults
 from twin.world.artifacts import ArtifactSettings
 from twin.world.engines import EngineHost, EngineSettings, OnEngine
@@ -109,6 +111,19 @@ class Simulation:
             api_faults=self.api_faults,
         )
         self.replicas = [Replica(around, number) for number in range(scenario.controller.replicas)]
+        self.traffic = self._traffic()
+        self.stage = faults.Stage(
+            env=self.env,
+            store=self.store,
+            world=self.world,
+            streams=self.streams,
+            recorder=self.recorder,
+            api_faults=self.api_faults,
+            replicas=self.replicas,
+            restart=self.restart,
+            duration=scenario.duration,
+            api_latency=scenario.cluster.api.latency.upper(),
+        )
 
     async def main(self, progress: Progress | None) -> None:
         """From the first manifest to the end."""
@@ -131,28 +146,20 @@ class Simulation:
             for replica in self.replicas:
                 replica.start()
         self.befall(self.scenario.faults)
+        if self.traffic is not None:
+            self.traffic.start(self.scenario.duration)
 
     def befall(self, what: Sequence[Fault]) -> int:
         """Faults begin, each at its time; returns the number of the first in the record."""
-        stage = faults.Stage(
-            env=self.env,
-            store=self.store,
-            world=self.world,
-            streams=self.streams,
-            recorder=self.recorder,
-            api_faults=self.api_faults,
-            replicas=self.replicas,
-            restart=self.restart,
-            duration=self.scenario.duration,
-            api_latency=self.scenario.cluster.api.latency.upper(),
-        )
         first, self._faults = self._faults, self._faults + len(what)
-        faults.begin(what, stage, first)
+        faults.begin(what, self.stage, first)
         return first
 
     async def end(self) -> None:
         """Ends replicas, and what engines still have under way; that is no part of what happened."""
         try:
+            if self.traffic is not None:
+                self.traffic.finish()
             for replica in self.replicas:
                 await replica.stop()
         finally:
@@ -180,6 +187,17 @@ class Simulation:
         order = {"Namespace": 0, "Secret": 1, "ConfigMap": 1}
         for item in sorted(self.scenario.objects, key=lambda item: order.get(item["kind"], 2)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
+
+    def _traffic(self) -> Traffic | None:
+        settings = self.scenario.traffic
+        if settings is None:
+            return None
+        weights = {
+            f"{template.namespace}/{template.manifest(index)['metadata']['name']}": template.weight(index)
+            for template in self.scenario.adapters
+            for index in range(template.count)
+        }
+        return Traffic(self.env, self.store, self.network, self.streams, self.recorder, settings, weights)
 
     def _plan_visits(self) -> None:
         for number, template in enumerate(self.scenario.adapters):
@@ -247,6 +265,8 @@ def _settings(scenario: Scenario) -> Settings:
     retry, lease = asked.retry, asked.lease
     return Settings(
         policy=asked.policy,
+        policies=_plug_ins(scenario),
+        scrape_interval=asked.scrape_interval,
         backoff=Backoff(
             base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.attempts, jitter=retry.jitter
         ),
@@ -261,6 +281,13 @@ def _settings(scenario: Scenario) -> Settings:
         elect=asked.replicas > 1,
         lease=LeaseSettings(duration=lease.duration, renew=lease.renew, retry=lease.retry),
     )
+
+
+def _plug_ins(scenario: Scenario) -> tuple[str, ...]:
+    """Policies that adapters of the scenario name as `module:Class`: here the file's author is who runs it."""
+    specs = [item["spec"] for item in scenario.objects if item["kind"] == "ModelAdapter"]
+    specs += [template.manifest(0)["spec"] for template in scenario.adapters]
+    return tuple(sorted({*scenario.controller.policies, *plug_ins(specs)}))
 
 
 def _world_settings(scenario: Scenario) -> WorldSettings:
