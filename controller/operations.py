@@ -48,6 +48,7 @@ class Operations:
         self._inventories: dict[str, Inventory] = {}
         self._slots: dict[str, int] = {}
         self._waiting: dict[str, deque[str]] = {}
+        self._offered: dict[str, set[str]] = {}
         self._looking: dict[str, set[str]] = {}
         self._confirmed: dict[str, int] = {}
         self._silent: dict[str, str] = {}
@@ -83,13 +84,23 @@ class Operations:
         self._slots[pod] = self._slots.get(pod, 0) + 1
 
     def release(self, pod: str) -> None:
-        """Gives a slot back, and wakes who has waited longest for it."""
+        """Gives a slot back, and offers it to who has waited longest."""
         self._slots[pod] -= 1
-        waiting = self._waiting.get(pod)
-        if waiting:
-            self._wake(waiting.popleft())
         if not self._slots[pod]:
             del self._slots[pod]
+        self._offer(pod)
+
+    def decided(self, adapter: str) -> None:
+        """A reconcile is over: what it was offered and has not taken goes to the next who waits."""
+        for pod in sorted(self._offered.pop(adapter, ())):
+            self._offer(pod)
+
+    def _offer(self, pod: str) -> None:
+        waiting = self._waiting.get(pod)
+        if waiting and self.has_slot(pod):
+            adapter = waiting.popleft()
+            self._offered.setdefault(adapter, set()).add(pod)
+            self._wake(adapter)
 
     def wait_for_slot(self, adapter: str, pod: str) -> None:
         queue = self._waiting.setdefault(pod, deque())

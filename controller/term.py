@@ -128,6 +128,7 @@ class Term:
                 if not self._stopping:
                     await self._once(key)
             finally:
+                self._operations.decided(key)
                 self._queue.done(key)
 
     async def _once(self, key: str) -> None:

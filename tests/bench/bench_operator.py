@@ -1,0 +1,95 @@
+"""What one look at one adapter costs, and that it costs the same however many adapters and pods there are.
+
+A steady world is made by the twin; then its operator's own reconciler is asked again and again. Figures are
+microseconds of CPU; growth is from the smallest to the largest world, 1 is flat.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from controller.plan import plan
+from controller.policies import View, find
+from controller.policies.view import Candidate
+from controller.reconciler import Reconciler
+from controller.settings import Settings
+from controller.term import Term
+from tests.twin.worlds import a_scenario, adapters
+from twin.loop import run
+from twin.simulation import Progress, Simulation
+
+WORLDS = ((100, 10), (1000, 10), (100, 100), (1000, 100))
+"""Adapters, pods."""
+_ROUNDS = 2000
+
+
+def measure() -> dict[str, float]:
+    """Microseconds by what and world, and growth."""
+    figures: dict[str, float] = {}
+    for count, pods in WORLDS:
+        for what, cost in _world(count, pods).items():
+            figures[f"{what}, {count} adapters on {pods} pods, us"] = cost
+    for what in ("no-op reconcile", "plan"):
+        first, last = (f"{what}, {count} adapters on {pods} pods, us" for count, pods in (WORLDS[0], WORLDS[-1]))
+        figures[f"{what}: growth, ten times the adapters and pods"] = figures[last] / figures[first]
+    for name in ("least-adapters", "spread", "rendezvous", "load-aware"):
+        figures[f"choice of {name} among 100 pods, us"] = _choice(name)
+    return figures
+
+
+def _world(count: int, pods: int) -> dict[str, float]:
+    """Both costs in one world, once all adapters are Running."""
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        template = adapters(count, replicas=2, arrive={"at": "20s"})
+        scenario = a_scenario(Path(folder), pods=pods, adapters=[template], duration="10m")
+    simulation = Simulation(scenario)
+    asleep = simulation._until_end
+
+    async def until_end(progress: Progress | None) -> None:
+        await asleep(progress)
+        term = _term(simulation)
+        found.update({"no-op reconcile": await _reconciles(term._reconciler, term), "plan": _plans(term)})
+
+    simulation._until_end = until_end  # type: ignore[method-assign]
+    run(simulation.main(None), simulation.env)
+    return found
+
+
+def _term(simulation: Simulation) -> Term:
+    operator = simulation.replicas[0]._operator
+    assert operator is not None
+    assert operator._term is not None
+    return operator._term
+
+
+async def _reconciles(reconciler: Reconciler, term: Term) -> float:
+    keys = [adapter.key for adapter in term._caches.adapters]
+    started = time.process_time()
+    for number in range(_ROUNDS):
+        result = await reconciler.reconcile(keys[number % len(keys)])
+        assert not result.useful
+    return (time.process_time() - started) / _ROUNDS * 1e6
+
+
+def _plans(term: Term) -> float:
+    """Without observing and acting: the decisions alone."""
+    seen = [term._reconciler._observe(adapter) for adapter in term._caches.adapters]
+    now = term._clock.now().timestamp()
+    settings, policy, rng = Settings(), find("default"), Random(0)
+    return _each(lambda number: plan(seen[number % len(seen)], now, settings, policy, rng))
+
+
+def _choice(name: str) -> float:
+    pods = tuple(Candidate(f"pod-{n:03}", n % 7, 4, 16, f"node-{n % 25}", "abc"[n % 3]) for n in range(100))
+    policy = find(name)
+    return _each(lambda number: policy.choose(View(f"default/adapter-{number}", 2, pods, seed=number)))
+
+
+def _each(call: Callable[[int], object]) -> float:
+    started = time.process_time()
+    for number in range(_ROUNDS):
+        call(number)
+    return (time.process_time() - started) / _ROUNDS * 1e6
