@@ -54,7 +54,7 @@ def summarise(lines: Sequence[Line], verdicts: Verdicts) -> Summary:
         "switches": story.switches,
         "migrations": max(story.moves - story.switches, 0),
         "backoff_seconds": _spread(story.waits, "p50", "p95", "max"),
-        "engine_requests": _totals(story.counts, "engine", ("list", "load", "unload")),
+        "engine_requests": _totals(story.counts, "engine", ("list", "load", "unload", "metrics")),
         "api_requests": _totals(story.counts, "api", _API, ("conflicts", "throttled")),
         "reconciles": {name: story.counts[f"reconciles.{name}"] for name in ("total", "useful")},
         "placement": story.density.summary(),

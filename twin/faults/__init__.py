@@ -35,9 +35,9 @@ from twin.scenario.faults import (
 __all__ = ["Stage", "begin"]
 
 
-def begin(faults: Sequence[Fault], stage: Stage) -> None:
-    """Starts a process for each fault; its place in the list is its id in the record."""
-    for number, fault in enumerate(faults):
+def begin(faults: Sequence[Fault], stage: Stage, first: int = 0) -> None:
+    """Starts a process for each fault; its place in the list, counted from `first`, is its id in the record."""
+    for number, fault in enumerate(faults, first):
         acting = Acting(stage, number, fault.kind)
         if isinstance(fault, ControllerCrash):
             controllers.crash(acting, fault)

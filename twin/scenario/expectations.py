@@ -18,7 +18,7 @@ _TABLE = {
     "recovery_seconds": "p50 p95 max",
     "loads": "attempted succeeded failed_retriable failed_final wasted",
     "backoff_seconds": "p50 p95 max",
-    "engine_requests": "total list load unload",
+    "engine_requests": "total list load unload metrics",
     "api_requests": "total get list watch create patch delete conflicts throttled",
     "reconciles": "total useful",
     "placement.adapters_per_pod": "mean max cv",

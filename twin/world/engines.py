@@ -10,10 +10,10 @@ from typing import Literal
 
 import simpy
 
-from fake_vllm.engine import DEFAULT_PACE, Artifact, Change, Engine, EngineConfig, EngineConfigError
+from fake_vllm.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError
 from fake_vllm.faults import Faults
 from fake_vllm.latency import Constant, Latency, LogNormal
-from fake_vllm.pace import Pace
+from fake_vllm.pace import DEFAULT_PACE, Pace
 from fake_vllm.wire import Request, respond_now
 from twin.streams import Streams
 from twin.world.artifacts import Artifacts

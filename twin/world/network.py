@@ -43,7 +43,7 @@ Hosts = Callable[[str], EngineHost | None]
 _NO_ANSWER = "Server disconnected without sending a response."
 _BROKEN_OFF = "peer closed connection without sending complete message body (incomplete chunked read)"
 _NO_REQUEST = httpx.Request("POST", "http://engine" + COMPLETIONS_PATH)  # errors of `complete` have to name one
-_VERBS = {LOAD_PATH: "load", UNLOAD_PATH: "unload", MODELS_PATH: "list"}
+_VERBS = {LOAD_PATH: "load", UNLOAD_PATH: "unload", MODELS_PATH: "list", "/metrics": "metrics"}
 
 
 class Network:

@@ -16,7 +16,7 @@ from twin.apiserver import Store
 from twin.streams import Streams
 from twin.world.containers import SIGKILL, ContainerRun, Surroundings
 from twin.world.engines import EngineHost
-from twin.world.manifests import engine_index
+from twin.world.manifests import engine_index, is_operator
 from twin.world.objects import Object, key, split, stamp
 from twin.world.podstatus import pod_status
 from twin.world.reactions import Alarm
@@ -57,11 +57,11 @@ class PodRun:
         self._start = Alarm(node.env, self._start_containers)
         self._end = Alarm(node.env, self._finish)
         containers = pod["spec"]["containers"]
-        engine = engine_index(containers)
+        engine, operator = engine_index(containers), is_operator(containers)
         policy = pod["spec"].get("restartPolicy") or "Always"
         around = Surroundings(node.env, node.streams, node.store, host, policy)
         self._containers = [
-            ContainerRun(spec, is_engine=index == engine, around=around, on_change=self._write)
+            ContainerRun(spec, is_engine=index == engine and not operator, around=around, on_change=self._write)
             for index, spec in enumerate(containers)
         ]
         self._engine = self._containers[engine]

@@ -7,6 +7,7 @@ that happens inside an engine is told to `on_engine`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address
 
 import simpy
 
@@ -24,6 +25,8 @@ from twin.world.replicasets import ReplicaSets
 from twin.world.scheduler import Scheduler
 
 DEFAULT = "default"
+FIRST_ADDRESS = IPv4Address("10.0.0.1")
+"""Of the first pod."""
 POD_START = LogNormal(4.0, 10.0)  # seconds; sandbox, network, volumes; Kubernetes' own objective is 5 s for 99 %
 
 
@@ -54,6 +57,7 @@ class World:
         on_engine: OnEngine = lambda host, event, adapter, root: None,  # noqa: ARG005
         *,
         epoch: datetime = EPOCH,
+        first_address: IPv4Address = FIRST_ADDRESS,
     ) -> None:
         self._env = env
         self._store = store
@@ -66,7 +70,7 @@ class World:
         self._sets = ReplicaSets(env, store, streams, self._now)
         self._deployments = Deployments(env, store, streams, self._now, self._sets)
         self._scheduler = Scheduler(env, store, streams, self._now)
-        self._kubelet = Kubelet(env, store, streams, self._at, settings.pod_start, self._new_host)
+        self._kubelet = Kubelet(env, store, streams, self._at, settings.pod_start, self._new_host, first_address)
         self._nodes = Nodes(env, store, self._now, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts
         """By IP address; only pods whose containers have been started."""

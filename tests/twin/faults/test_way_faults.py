@@ -28,7 +28,7 @@ def on_the_way(folder: Path, story: Callable[[Simulation, str], Awaitable[None]]
         simulation._apply_manifests()
         await asyncio.sleep(30)
         await story(simulation, min(simulation.world.hosts))
-        await simulation._power_off()
+        await simulation.end()
 
     run(main(), simulation.env)
 

@@ -216,7 +216,7 @@ def test_a_fault_of_engines_is_a_rule_of_theirs_with_all_its_settings(kind: str)
 def test_the_catalogue_says_what_each_kind_takes() -> None:
     entries = {entry.kind: entry for entry in catalogue()}
     assert list(entries) == list(FAULTS)
-    assert len(entries) == 31
+    assert len(entries) == 32
     assert all(entry.summary and all(p.meaning for p in entry.parameters) for entry in entries.values())
     slow = {parameter.name: parameter.default for parameter in entries["slow"].parameters}
     assert slow == {

@@ -35,6 +35,7 @@ from twin.scenario.faults.engines import (
     EngineSpell,
     HttpError,
     InvalidAdapter,
+    OutOfMemory,
     RequestSpell,
     Slow,
     Timeout,
@@ -84,6 +85,7 @@ Fault = Annotated[
     | HttpError
     | Unauthorized
     | InvalidAdapter
+    | OutOfMemory
     | EngineRestart
     | ReadinessFlap
     | PodKill

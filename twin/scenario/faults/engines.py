@@ -120,6 +120,12 @@ class InvalidAdapter(RequestSpell):
     """The engine's own words, `{adapter}` is the name; those of broken safetensors if empty."""
 
 
+class OutOfMemory(RequestSpell):
+    """Loads fail: the GPU has no memory left for another adapter."""
+
+    kind: Literal["out-of-memory"]
+
+
 class EngineRestart(Moment):
     """Engine containers restart in place: the pods stay, their adapters are gone.
 
