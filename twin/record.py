@@ -112,6 +112,8 @@ class PodLine(_Line, frozen=True, kw_only=True, tag="pod"):
     """Container id of the engine: its incarnation."""
     restarts: int = 0
     labels: dict[str, str] = {}
+    capacity: int = 0
+    """Adapters that the engine keeps in memory (`--max-cpu-loras`); more may be loaded, a policy may decline to."""
 
 
 class SliceLine(_Line, frozen=True, kw_only=True, tag="slice"):

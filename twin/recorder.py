@@ -14,7 +14,8 @@ import msgspec
 
 from controller import annotations
 from controller.discovery import MANAGED_BY, MANAGER, SERVICE_LABEL
-from controller.observed import SIDECAR
+from controller.observed import SIDECAR, view
+from controller.resources import PODS
 from twin.apiserver import Change, Object, Store
 from twin.record import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SliceLine
 from twin.world.objects import EPOCH
@@ -193,6 +194,7 @@ class Recorder:
             engine=engine.get("containerID", ""),
             restarts=engine.get("restartCount", 0),
             labels=meta.get("labels", {}),
+            capacity=view(PODS.decode(obj), "").max_cpu_loras,
         )
 
     def _seconds(self, timestamp: str | None) -> float | None:

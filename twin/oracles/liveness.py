@@ -99,6 +99,13 @@ class Liveness:
         wait = max([*run.retry_waits, self._longest])
         return wait + run.aside_for + rounds * min(self._longest, run.load_timeout) + run.pod_start + _GRACE
 
+    def _has_room(self, pod: str, capacity: int, line: AdapterLine) -> bool:
+        """Whether the policy would put the adapter there: one that packs leaves pods alone that are full."""
+        if self._scene.run.policy != "bin-pack" or pod.split("/")[1] in line.instances:
+            return True
+        engine = self._scene.engines.get(pod)
+        return engine is not None and len(engine.holds) < capacity
+
     def _adapter(self, line: AdapterLine) -> None:
         state = (line.uid, line.generation + (1 if line.deleting else 0))
         if self._generations.get(line.object) != state or line.event != "updated":
@@ -118,6 +125,7 @@ class Liveness:
             if name.startswith(f"{namespace}/")
             and pod.bad_since is None
             and all(pod.line.labels.get(key) == value for key, value in line.selector.items())
+            and self._has_room(name, pod.line.capacity, line)
         ]
         if _says(line, _SAID_BY_ENGINE):
             late = usable and self._tried.get(line.object, 0.0) < self._quiet_since
