@@ -80,9 +80,7 @@ async def _run(options: Options) -> int:
                 await stack.enter_async_context(pages)
             except OSError as error:
                 return _refused(f"{flag(name)}: cannot listen on {place[0]}:{place[1]}: {error.strerror}")
-        return await _until_stopped(
-            operator, log.bind(server=reached.server, namespaces=list(options.namespaces) or "all")
-        )
+        return await _until_stopped(operator, log, reached.server, options.namespaces)
 
 
 async def _reach(options: Options, clock: SystemClock, log: FilteringBoundLogger, stack: AsyncExitStack) -> _Reached:
