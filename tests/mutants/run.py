@@ -1,4 +1,4 @@
-"""`make mutants`: each mutant meets the checks until one finds it; who is found by none is a missing oracle; not a test.
+"""`make mutants`: each mutant meets the checks until one finds it; not a test. A survivor is a missing oracle.
 
 Exit code 1 if fewer than 95 % are caught, or an honest operator is accused.
 """
@@ -46,7 +46,7 @@ def fate(mutant: Mutant | None, seeds: int) -> Fate:
 
 
 def main(seeds: int) -> int:
-    if honest := fate(None, min(seeds, 5)).what:
+    if honest := fate(None, min(seeds, 17)).what:
         print(f"the honest operator is accused: {honest}")
         return 1
     with ThreadPoolExecutor(os.cpu_count()) as pool:

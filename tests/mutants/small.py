@@ -75,20 +75,10 @@ def _relabelled(folder: Path) -> str:
     return wrong or (f"it still names {last.instances}" if last is not None and last.instances else "")
 
 
-def _unreachable(folder: Path) -> str:
-    """Deleted while no engine answers: it goes, later."""
-    faults = [{"kind": "connection-refused", "pods": "all", "from": "3m", "until": "12m"}]
-    edits = [{"at": "4m", "of": "ModelAdapter/a-0", "delete": True}]
-    lines, wrong = _run(folder, adapters=[adapters(1)], faults=faults, edits=edits, duration="30m")
-    last = _last(lines, "default/a-0")
-    return wrong or ("" if last is not None and last.event == "deleted" else "its deletion has no end")
-
-
 WORLDS: dict[str, Callable[[Path], str]] = {
     "a burst": _burst,
     "silence": _silence,
     "a broken adapter": _refused_adapter,
     "a key": _key,
     "another selector": _relabelled,
-    "deleted out of reach": _unreachable,
 }

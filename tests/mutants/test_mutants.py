@@ -15,7 +15,7 @@ def test_every_mutant_still_fits_the_code_and_is_python(mutant: Mutant) -> None:
 
 
 def test_a_mutant_whose_text_has_moved_fails_loudly() -> None:
-    with pytest.raises(Moved, match="is 0 times in controller/plan.py, not once"):
+    with pytest.raises(Moved, match=r"is 0 times in controller/plan\.py, not once"):
         mutated(Mutant("x", "plan.py", "no such text", "", ""))
 
 
