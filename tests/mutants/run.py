@@ -38,7 +38,7 @@ def fate(mutant: Mutant | None, seeds: int) -> Fate:
         ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     said = ended.stdout.splitlines()[-1:]
     tried, check, what = said[0].split("\t") if said else ("0", "start", "")
-    if ended.returncode == -signal.SIGALRM:
+    if ended.returncode == -signal.SIGVTALRM:
         return Fate(int(tried), check, "it never ends")
     if ended.returncode:
         return Fate(int(tried), check, f"its process died: {(ended.stderr.splitlines() or [''])[-1]}")
