@@ -116,6 +116,8 @@ class Outcome:
     """Failed requests of this verb in a row, since the controller started."""
     secret: str = ""
     """Version of the Secret that its key came from."""
+    doubtful: bool = False
+    """Whether a failed one in that row ended without a clear answer, so that the engine may still be at it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,10 +190,11 @@ class Operations:
         secret = self._credentials.version(adapter)
         self._doubt(adapter, error)
         before = self._outcomes.get(adapter.key, {}).get(pod.name)
-        failures = 0
+        failures, doubtful = 0, False
         if error is not None:
-            repeated = before is not None and before.verb == verb and before.engine == pod.engine
-            failures = 1 + (before.failures if repeated and before is not None else 0)
+            row = before if before is not None and (before.verb, before.engine) == (verb, pod.engine) else None
+            failures = 1 + (row.failures if row is not None else 0)
+            doubtful = error.ambiguous or (row is not None and row.doubtful)
         outcome = Outcome(
             verb=verb,
             at=self._clock.now().timestamp(),
@@ -202,6 +203,7 @@ class Operations:
             secret=secret,
             error=error,
             failures=failures,
+            doubtful=doubtful,
         )
         self._outcomes.setdefault(adapter.key, {})[pod.name] = outcome
         known = self.inventory(pod)

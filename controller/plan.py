@@ -131,7 +131,7 @@ class _Draft:
         """Unloads from a pod that is not selected, until its engine is known to be clean."""
         if at.busy:
             return
-        if at.holding is not Holding.ABSENT:
+        if not at.clean:
             self._unload(at)
         elif at.counted_until > self.now:
             # Chosen again within the aside time, the pod must not get a fresh series of attempts.
@@ -295,7 +295,8 @@ class _Draft:
             pods = " ".join(self.selection.pods)
             note = f"ModelAdapter {adapter.key} has selected {len(self.selection.pods)} pods for scheduling: [{pods}]"
             self.events.insert(0, Tell("Normal", "Scheduled", note))
-        if self.loads and status.phase in ("", "Pending", "Failed") and not serving:
+        selected_now = status.phase in ("", "Pending") and self.selection.pods and seen.problem is None
+        if not serving and (selected_now or (self.loads and status.phase == "Failed")):
             actions.append(WriteStatus(self._status(account.serving("Scheduled", serving))))
         if self.loads and not serving:
             actions.append(WriteStatus(self._status(account.serving("Loading", serving))))
@@ -340,7 +341,7 @@ def _plan_deletion(seen: Observed, now: float, settings: Settings) -> Plan:
     for name in sorted(draft.placements):
         at = standings[name]
         unload = at.outcome if at.outcome is not None and at.outcome.verb == "unload" else None
-        if at.holding is Holding.GONE or (at.holding is Holding.ABSENT and not at.busy):
+        if at.clean:
             draft.placements.pop(name)
         elif unload and unload.error and settings.backoff.exhausted(unload.failures) and not at.busy:
             draft.placements.pop(name)

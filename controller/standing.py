@@ -60,6 +60,23 @@ class Standing:
         """Whether requests make sense: the pod is there and not on its way out."""
         return self.view is not None and not self.view.terminating
 
+    @property
+    def clean(self) -> bool:
+        """Whether the engine is known not to hold the adapter, nor to be about to.
+
+        That it does not list it is not enough: a load that this or a former process gave up may still end. An unload
+        settles it, since engines take loads and unloads of one name in turn; so does a clear no to every attempt.
+        """
+        if self.holding is Holding.GONE:
+            return True
+        done = self.outcome
+        if self.holding is not Holding.ABSENT or self.busy or done is None:
+            return False
+        if done.error is None:
+            return done.verb == "unload"
+        tried = 0 if self.attempt is None else self.attempt.retries + 1
+        return done.verb == "load" and not done.doubtful and done.failures >= tried
+
     def aside(self, now: float) -> bool:
         return self.aside_until > now + _NOW
 

@@ -4,6 +4,7 @@ Nothing is repaired. A name that could lead out of its folder makes the whole ar
 meant something that will not be there.
 """
 
+import errno
 import gzip
 import io
 import stat
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from controller.sidecar.errors import Code, SidecarError
 from controller.sidecar.stores import wanted
@@ -74,6 +75,10 @@ def unpack(archive: Path, folder: Path, limit: int) -> None:
         raise SidecarError(Code.ARTIFACT_CORRUPT, f"the archive cannot be unpacked ({type(error).__name__})") from None
     except RuntimeError:
         raise SidecarError(Code.ARTIFACT_CORRUPT, "the archive is encrypted") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a full disk is no fault of the archive's
+            raise
+        raise SidecarError(Code.ARTIFACT_CORRUPT, "the archive points to places that it does not have") from None
 
 
 class _Reader:
@@ -106,10 +111,6 @@ def _opened(path: Path, limit: int) -> Iterator[tuple[list[_Member], _Reader]]:
         tarfile.open(fileobj=_Sips(plain), mode="r:") as tarred,
     ):
         yield list(_tar_members(tarred, limit)), _Reader(tarred)
-
-
-def _tar(plain: Any) -> tarfile.TarFile:
-    return tarfile.open(fileobj=_Sips(plain), mode="r:")
 
 
 class _Sips(io.BufferedReader):

@@ -156,9 +156,10 @@ def test_a_pod_that_was_given_up_is_forgotten_when_its_aside_time_is_over() -> N
     )
     lists = {"pod-a": {}, "pod-b": {"sql": "acme/sql"}}
     adapter = an_adapter(phase="Running", instances=["pod-b"])
-    kept = planned(seen(adapter, [bad, good], remembered=remembered, holding=lists), now=NOW - 10)
-    assert kept.wake == pytest.approx(NOW)
-    after = of(planned(seen(adapter, [bad, good], remembered=remembered, holding=lists)), Remember)[0].after
+    outcomes = {"pod-a": Outcome("load", NOW - 300, bad.engine, 1, REFUSED, 6)}
+    observed = seen(adapter, [bad, good], remembered=remembered, holding=lists, outcomes=outcomes)
+    assert planned(observed, now=NOW - 10).wake == pytest.approx(NOW)
+    after = of(planned(observed), Remember)[0].after
     assert after.attempts == {}
     assert set(after.placements) == {"pod-b"}
 
@@ -336,8 +337,32 @@ def test_deletion_withdraws_unloads_everywhere_and_then_lets_go() -> None:
     assert of(result, WriteStatus)[0].status.instances == ()
     assert [unload.pod.name for unload in of(result, Unload)] == ["pod-a", "pod-b"]
     assert not of(result, RemoveFinalizer)
-    gone = planned(seen(adapter, pods, remembered=remembered, holding={"pod-a": {}, "pod-b": {}}))
+    outcomes = {pod.name: Outcome("unload", NOW - 1, pod.engine) for pod in pods}
+    holding = {"pod-a": {}, "pod-b": {}}
+    gone = planned(seen(adapter, pods, remembered=remembered, holding=holding, outcomes=outcomes))
     assert of(gone, RemoveFinalizer)
+
+
+@pytest.mark.parametrize("deleting", [True, False])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param(None, id="announced by a former process"),
+        pytest.param(Outcome("load", NOW - 1, "containerd://1", 1, REFUSED, 1), id="one of two attempts was seen"),
+        pytest.param(Outcome("load", NOW - 1, "containerd://1", 1, REFUSED, 2, doubtful=True), id="one may still end"),
+        pytest.param(Outcome("unsent", NOW - 1, "containerd://1"), id="the last was not sent"),
+    ],
+)
+def test_an_engine_that_does_not_list_it_yet_is_asked_to_unload_all_the_same(
+    outcome: Outcome | None, deleting: bool
+) -> None:
+    pod = a_pod()
+    remembered = replace(attempted(pod, 1, ago=3), selected=())
+    adapter = an_adapter(deleting=deleting, replicas=0)
+    outcomes = {} if outcome is None else {pod.name: outcome}
+    result = planned(seen(adapter, [pod], remembered=remembered, outcomes=outcomes))
+    assert [unload.pod.name for unload in of(result, Unload)] == [pod.name]
+    assert not of(result, RemoveFinalizer)
 
 
 def test_a_dead_engine_holds_a_deletion_for_six_tries_and_no_longer() -> None:
