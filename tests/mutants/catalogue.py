@@ -77,7 +77,7 @@ MUTANTS = (
     Mutant(
         "a place is forgotten while the engine still has it",
         "plan.py",
-        "if at.holding is not Holding.ABSENT:\n            self._unload(at)",
+        "if not at.clean:\n            self._unload(at)",
         "if at.holding is Holding.OTHER:\n            self._unload(at)",
         "orphan: forgotten before unloaded",
     ),

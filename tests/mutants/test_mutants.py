@@ -9,6 +9,12 @@ from tests.mutants.run import fate
 _NAMES = {
     "a load of which nobody knows after a crash",
     "another pod is chosen after each pass",
+    "an adapter vanishes without unload",
+    "a pod that is no longer chosen keeps the adapter",
+    "the first retry comes after ten seconds",
+    "a seventh attempt",
+    "the second attempt comes at once",
+    "old failures count against a new artifact",
 }
 SAMPLE = [mutant for mutant in MUTANTS if mutant.name in _NAMES]
 
