@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench mutants lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -25,6 +25,9 @@ lint: $(DEV)/.installed  ## Style, types, and the rules of the house
 
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
+
+mutants: $(DEV)/.installed  ## Which check finds each of sixty mistakes in the operator
+	@$(DEV)/bin/python -m tests.mutants.run
 
 lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \

@@ -1,0 +1,157 @@
+"""What an operator is put through until something is found: the cheapest first; not a test.
+
+It is the program of a process of its own, since a process holds one `controller` only: it adopts a checkout, and names
+each check on a line of its own before it makes it. The last line is the verdict.
+
+    python -m tests.mutants.checks CHECKOUT SEEDS
+"""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twin.experiments.checkout import adopt
+
+if TYPE_CHECKING:
+    from tests.harness.lifecycle import Life
+
+LONGEST = 20
+"""Seconds of the processor for one check, of which an honest operator needs two; one that spins never ends."""
+KILLS = 20
+"""Points of a life at which it is killed."""
+MIXED = Path(__file__).parents[1] / "data" / "mixed.yaml"
+
+HONEST: dict[str, Any] = {
+    "phases": {"default/a-0": "Running"},
+    "replicas": {"default/a-0": 1},
+    "retries forgotten": {"default/a-0": True},
+    "roots": {("a-0", "acme/second"): 1},
+    "published where loaded": True,
+}
+"""How the life ends, by its edits and not by what any operator did."""
+TOLD = {"Scheduled", "Loaded", "Unloaded", "MaxRetriesExceeded", "Switched"}
+"""What users hear in the course of it."""
+WRITTEN = ["Pending", "Scheduled", "Loading", "Bound", "Running"]
+"""The phases of an adapter that meets no trouble, each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found wrong, and by which check."""
+
+    check: str
+    what: str
+
+
+def check_all(folder: Path, seeds: int) -> Iterator[tuple[str, str]]:
+    """(check, what is wrong or nothing), lazily: whoever has heard enough stops."""
+    for make in (_life, _worlds, _hard_times, _kills, _mixed):
+        for done, result in enumerate(make(folder)):
+            if done == seeds:
+                break
+            yield result
+
+
+def _life(folder: Path) -> Iterator[tuple[str, str]]:
+    from tests.harness.lifecycle import a_life, live
+
+    yield "life", ""
+    life = live(a_life(folder))
+    yield "life", _wrong(life) or _untold(life)
+
+
+def _untold(life: "Life") -> str:
+    from twin.record import AdapterLine
+
+    if lacking := TOLD - life.reasons():
+        return f"users are not told {', '.join(sorted(lacking))}"
+    phases: list[str] = []
+    for line in life.lines:
+        if isinstance(line, AdapterLine) and line.object == "default/all-0" and line.phase not in ("", *phases):
+            phases.append(line.phase)
+    return "" if phases == WRITTEN else f"its phases are {', '.join(phases)}"
+
+
+def _wrong(life: "Life") -> str:
+    if life.violations:
+        first = life.violations[0]
+        return f"{first.invariant}: {first.object} {first.message}"
+    end = life.end()
+    return next((f"{key} in the end: {end[key]}" for key in HONEST if end[key] != HONEST[key]), "")
+
+
+def _worlds(folder: Path) -> Iterator[tuple[str, str]]:
+    from tests.mutants.small import WORLDS
+
+    for name, judge in WORLDS.items():
+        yield name, ""
+        yield name, judge(folder)
+
+
+def _hard_times(folder: Path) -> Iterator[tuple[str, str]]:
+    from tests.twin.faults.test_controller_faults import HARD_TIMES, TWO
+    from tests.twin.worlds import a_scenario
+
+    for name, faults in HARD_TIMES.items():
+        yield f"times: {name}", ""
+        scenario = a_scenario(folder, faults=faults, controller=TWO, duration="20m", seed=3)
+        yield f"times: {name}", _violation(scenario)
+
+
+def _kills(folder: Path) -> Iterator[tuple[str, str]]:
+    from tests.harness.lifecycle import a_life, live, points
+
+    scenario = a_life(folder)
+    every = points(live(scenario).steps)
+    for point in every[:: max(len(every) // KILLS, 1)]:
+        yield f"life killed {point}", ""
+        yield f"life killed {point}", _wrong(live(scenario, point))
+
+
+def _mixed(_: Path) -> Iterator[tuple[str, str]]:
+    from dataclasses import replace
+
+    from twin.scenario import load
+
+    scenario = load(MIXED)
+    for seed in range(100):
+        yield f"mixed, seed {seed}", ""
+        yield f"mixed, seed {seed}", _violation(replace(scenario, seed=seed))
+
+
+def _violation(scenario: Any) -> str:
+    from twin import oracles
+    from twin.simulation import simulate
+
+    found = oracles.check(list(simulate(scenario).lines)).violations
+    return f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""
+
+
+def main(checkout: str, seeds: int) -> None:
+    adopt(checkout)
+    tried, last = 0, ""
+    with tempfile.TemporaryDirectory() as folder:
+        checks = check_all(Path(folder), 2 * seeds)
+        while True:
+            signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)  # ends the process
+            try:
+                check, wrong = next(checks)
+            except StopIteration:
+                break
+            except Exception as error:
+                wrong, check = f"{type(error).__name__}: {error}", last
+            if check != last:
+                tried, last = tried + 1, check
+                print(f"{tried}\t{check}\t", flush=True)
+            if wrong:
+                print(f"{tried}\t{check}\t{' '.join(wrong.split())}", flush=True)
+                return
+    print(f"{tried}\tnone\t", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

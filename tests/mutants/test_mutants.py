@@ -1,0 +1,42 @@
+"""Mistakes in the operator are found by the checks that it has to pass; CI tries a fixed few, `make mutants` all."""
+
+import pytest
+
+from tests.mutants.applying import Moved, Mutant, mutated
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.run import fate
+
+_NAMES = {
+    "a load of which nobody knows after a crash",
+    "another pod is chosen after each pass",
+    "an adapter vanishes without unload",
+    "a pod that is no longer chosen keeps the adapter",
+    "the first retry comes after ten seconds",
+    "a seventh attempt",
+    "the second attempt comes at once",
+    "old failures count against a new artifact",
+}
+SAMPLE = [mutant for mutant in MUTANTS if mutant.name in _NAMES]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_mutant_still_fits_the_code_and_is_python(mutant: Mutant) -> None:
+    compile(mutated(mutant), mutant.file, "exec")
+
+
+def test_a_mutant_whose_text_has_moved_fails_loudly() -> None:
+    with pytest.raises(Moved, match=r"is 0 times in controller/plan\.py, not once"):
+        mutated(Mutant("x", "plan.py", "no such text", "", ""))
+
+
+def test_every_mutant_has_a_name_of_its_own() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 40
+
+
+def test_the_honest_operator_passes() -> None:
+    assert fate(None, 1).what == ""
+
+
+@pytest.mark.parametrize("mutant", SAMPLE, ids=lambda mutant: mutant.name)
+def test_a_mistake_is_found(mutant: Mutant) -> None:
+    assert fate(mutant, 2).check, mutant.why
