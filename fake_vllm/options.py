@@ -28,7 +28,7 @@ OWN: Mapping[str, str] = {
     "emulate": "the vLLM release to behave like, such as 0.27.0 or latest",
     "version": "the same",
     "dialect": "vllm (the default) or sglang: whose paths and shapes to speak",
-    "preset": "times of a model on a GPU that come along; --preset help names them",
+    "preset": "times of a model on a GPU that come along; named below",
     "parameters": "a YAML file of such times",
     "startup": "until then nothing listens, as while a real one reads its weights",
     "load-latency": "how long loading an adapter takes",

@@ -64,6 +64,10 @@ class EngineProcess:
                 self._restarting.cancel()
             self._app.engine.close()
 
+    def stop(self) -> None:
+        """End in good order, as after SIGTERM."""
+        self._port.should_exit = True
+
     def restart(self) -> None:
         """Restart the engine in place: as a container that ends and is started again in the same pod."""
         if self._restarting is None or self._restarting.done():

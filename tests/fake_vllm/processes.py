@@ -1,0 +1,48 @@
+"""A fake engine's process run within a test, with a client of each of its ports."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+
+from fake_vllm import options
+from fake_vllm.process import EngineProcess
+
+UPDATING = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@asynccontextmanager
+async def running(*flags: str, env: Mapping[str, str] = UPDATING) -> AsyncIterator[tuple[int, httpx.AsyncClient]]:
+    """The engine's port, and a client of its admin port."""
+    port, admin = free_port(), free_port()
+    words = ["serve", "base", "--enable-lora", "--max-loras", "4", "--host", "127.0.0.1", "--port", str(port)]
+    own = ["--admin-port", str(admin), "--load-latency", "1ms", *flags]
+    config, told = options.read([*words, *own], {**os.environ, **env})
+    process = EngineProcess(config, told, lambda: 1767225600.0)
+    task = asyncio.create_task(process.run())
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{admin}", timeout=5) as client:
+        try:
+            await answers(client, "/_faults")
+            yield port, client
+        finally:
+            process.stop()
+            await asyncio.wait_for(task, 10)
+
+
+async def answers(client: httpx.AsyncClient, path: str) -> None:
+    """Wait until somebody listens."""
+    for _ in range(300):
+        try:
+            await client.get(path)
+            return
+        except httpx.TransportError:
+            await asyncio.sleep(0.02)
+    raise TimeoutError(f"{client.base_url}{path} does not answer")
