@@ -26,12 +26,15 @@ lint: $(DEV)/.installed  ## Style, types, and the rules of the house
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
 
-lock: $(DEV)/.installed  ## Make both locks anew from pyproject.toml
+lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --upgrade -o requirements.lock
 	@$(DEV)/bin/uv pip compile pyproject.toml --all-extras --group pyproject.toml:build --group pyproject.toml:dev --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --upgrade \
 		-o requirements-dev.lock
+	@$(DEV)/bin/uv pip compile --group pyproject.toml:controller --constraints requirements-dev.lock --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
+		-o controller/deploy/requirements.lock
 
 clean:  ## Remove both environments and caches
 	@rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,40 +1,156 @@
-"""`lora-controller`: the operator's command line.
+"""`lora-controller`: the operator on a live cluster, as its own process.
 
-Speaking to a live cluster needs `kube.py`, which comes with a later version; until then the command says so.
+Here the operator gets what the twin gives it otherwise: the machine's clock and random numbers, real sockets, a real
+API server (`kube.py`). Options are in `options.py`; what must be true before it starts, in `kube_preflight.py`.
 """
 
-from importlib.metadata import version
-from typing import Annotated
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from random import Random
+from uuid import uuid4
 
-import typer
+import httpx
+from structlog.typing import FilteringBoundLogger
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from controller.clock import SystemClock
+from controller.cluster import Cluster
+from controller.health import probes
+from controller.logs import logger
+from controller.metrics import Metrics
+from controller.operator import Operator
+from controller.options import Options, flag, parse
+from controller.optionvalues import BadOption
+
+STOPPED, FAILED, UNUSABLE = 0, 1, 2
+_INSTALL = "lora-controller needs the kubernetes package: pip install 'lora-twin[live]'"
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"lora-controller {version('lora-twin')}")
-        raise typer.Exit
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """A cluster that the operator may start on."""
 
-
-@app.command()
-def run(
-    kubeconfig: Annotated[str, typer.Option(help="Cluster to act on (comes with a later version).")] = "",  # noqa: ARG001
-    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
-) -> None:
-    """The operator for ModelAdapters.
-
-    This version runs it in the twin only (`twin run FILE`): acting on a live cluster comes with a later one.
-    """
-    typer.echo(
-        "lora-controller: a live cluster is not supported yet; run the operator in the twin: twin run FILE", err=True
-    )
-    raise typer.Exit(2)
+    cluster: Cluster
+    server: str
+    lease_namespace: str
 
 
 def main() -> None:
     """Entry point of the `lora-controller` command."""
-    app(prog_name="lora-controller")
+    try:
+        options = parse(sys.argv[1:], os.environ)
+        code = asyncio.run(_run(options))
+    except BadOption as error:
+        code = _refused(str(error))
+    except KeyboardInterrupt:
+        code = STOPPED
+    sys.exit(code)
+
+
+def _refused(why: str) -> int:
+    print(f"lora-controller: {why}", file=sys.stderr)
+    return UNUSABLE
+
+
+async def _run(options: Options) -> int:
+    clock = SystemClock()
+    log = logger(clock, sys.stderr, format=options.log_format, level=options.log_level)  # type: ignore[arg-type]
+    try:
+        from controller.kube_access import AccessError
+        from controller.kube_preflight import NotReady
+    except ModuleNotFoundError:
+        return _refused(_INSTALL)
+    async with AsyncExitStack() as stack:
+        try:
+            reached = await _reach(options, clock, log, stack)
+        except (AccessError, NotReady) as error:
+            return _refused(str(error))
+        operator = _operator(options, reached, clock, log)
+        for name in ("metrics_bind_address", "health_probe_bind_address"):
+            place: tuple[str, int] | None = getattr(options, name)
+            if place is None:
+                continue
+            pages = probes(operator.metrics, operator.not_alive, operator.not_ready, port=place[1], host=place[0])
+            try:
+                await stack.enter_async_context(pages)
+            except OSError as error:
+                return _refused(f"{flag(name)}: cannot listen on {place[0]}:{place[1]}: {error.strerror}")
+        return await _until_stopped(operator, log, reached.server, options.namespaces)
+
+
+async def _reach(options: Options, clock: SystemClock, log: FilteringBoundLogger, stack: AsyncExitStack) -> _Reached:
+    """Connects, and looks whether the operator can work there."""
+    from controller import kube_access, kube_preflight
+    from controller.kube import KubeCluster
+    from controller.kube_connection import Connection
+    from controller.kube_limits import RateLimit
+    from controller.kube_scope import ScopedCluster
+
+    rng = Random()
+    access = kube_access.find(options.kubeconfig, options.context, clock)
+    limit = RateLimit(options.kube_api_qps, options.kube_api_burst)
+    connection = await stack.enter_async_context(
+        Connection(access, limit=limit, timeout=options.kube_api_timeout, rng=rng)
+    )
+    namespace = options.leader_elect_namespace or access.namespace
+    left_out = await kube_preflight.check(connection, options.namespaces, namespace)
+    cluster: Cluster = KubeCluster(connection, rng, log)
+    if not options.leader_elect:
+        await kube_preflight.check_alone(cluster, namespace)
+    if options.namespaces:
+        cluster = ScopedCluster(cluster, options.namespaces, left_out)
+    if left_out:
+        log.warning("the account may not read nodes: zones are unknown to placement and to endpoints")
+    return _Reached(cluster, connection.server, namespace)
+
+
+def _operator(options: Options, reached: _Reached, clock: SystemClock, log: FilteringBoundLogger) -> Operator:
+    proxy = httpx.Proxy(options.engine_proxy) if options.engine_proxy else None
+    # As many connections as engines are asked at once; how many that is, the operator decides itself.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
+    return Operator(
+        reached.cluster,
+        httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False),
+        clock,
+        Random(),
+        options.settings(reached.lease_namespace),
+        identity=f"{socket.gethostname()}_{uuid4().hex[:8]}",
+        log=log,
+        metrics=Metrics(),
+    )
+
+
+async def _until_stopped(operator: Operator, log: FilteringBoundLogger, server: str, namespaces: Sequence[str]) -> int:
+    """Runs until it is told to stop: the first signal lets what is under way end, the second ends at once."""
+    loop = asyncio.get_running_loop()
+    running = asyncio.ensure_future(operator.run())
+    asked: list[int] = []
+
+    def stop(number: int) -> None:
+        log.info("told to stop", signal=signal.Signals(number).name)
+        if asked:
+            running.cancel()
+        asked.append(number)
+        operator.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    log.info("started", server=server, namespaces=list(namespaces) or "all")
+    try:
+        await running
+    except asyncio.CancelledError:
+        log.warning("stopped at once")
+        return FAILED
+    except Exception:  # whatever it is: said once, and the process ends, for its memory can't be trusted
+        log.error("failed", exc_info=True)
+        return FAILED
+    log.info("stopped")
+    return STOPPED
 
 
 if __name__ == "__main__":

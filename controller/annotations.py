@@ -5,7 +5,8 @@
 - `placements`: JSON, where the adapter may be loaded. It alone says what the operator may touch on an engine.
 
 `read` makes a `Remembered` of them and `changes` the merge patch from one `Remembered` to another, so that whoever
-decides never handles a key. A value that cannot be read (edited by hand) counts as absent.
+decides never handles a key. A value that cannot be read (edited by hand) counts as absent and is named in `unreadable`,
+so that users hear of it; the next change takes it off.
 """
 
 from collections.abc import Mapping
@@ -59,6 +60,8 @@ class Remembered:
     """By `pod_key`."""
     placements: Mapping[str, Placement] = field(default_factory=dict)
     """By pod name."""
+    unreadable: tuple[str, ...] = ()
+    """Keys whose values could not be read; nothing of them is kept."""
 
     def attempt(self, pod: str) -> Attempt | None:
         return self.attempts.get(pod_key(pod))
@@ -77,25 +80,28 @@ def pod_key(pod: str) -> str:
 def read(annotations: Mapping[str, str]) -> Remembered:
     """What the annotations of an object remember."""
     counts = {key[len(RETRY_COUNT) :]: value for key, value in annotations.items() if key.startswith(RETRY_COUNT)}
-    attempts = {}
+    attempts, unreadable = {}, []
     for key, count in counts.items():
         attempt = _attempt(count, annotations.get(LAST_RETRY_TIME + key, ""))
         if attempt is not None:
             attempts[key] = attempt
-    selected = annotations.get(SCHEDULED_PODS, "")
+        else:
+            unreadable += [name + key for name in (RETRY_COUNT, LAST_RETRY_TIME) if name + key in annotations]
+    placements = _placements(annotations.get(PLACEMENTS, ""))
     return Remembered(
-        selected=tuple(selected.split(",")) if selected else (),
+        selected=tuple(filter(None, annotations.get(SCHEDULED_PODS, "").split(","))),
         attempts=attempts,
-        placements=_placements(annotations.get(PLACEMENTS, "")),
+        placements=placements or {},
+        unreadable=(*unreadable, *([PLACEMENTS] if placements is None else [])),
     )
 
 
 def changes(before: Remembered, after: Remembered) -> dict[str, str | None]:
     """The merge patch for `metadata.annotations` that turns `before` into `after`."""
-    patch: dict[str, str | None] = {}
+    patch: dict[str, str | None] = dict.fromkeys(key for key in before.unreadable if key not in after.unreadable)
     if before.selected != after.selected:
         patch[SCHEDULED_PODS] = ",".join(after.selected) or None
-    if before.placements != after.placements:
+    if before.placements != after.placements or PLACEMENTS in before.unreadable:
         ordered = dict(sorted(after.placements.items()))
         patch[PLACEMENTS] = msgspec.json.encode(ordered).decode() if ordered else None
     for key in sorted({*before.attempts, *after.attempts}):
@@ -112,14 +118,15 @@ def changes(before: Remembered, after: Remembered) -> dict[str, str | None]:
 def _attempt(count: str, announced: str) -> Attempt | None:
     try:
         return Attempt(retries=max(int(count), 0), announced=datetime.fromisoformat(announced).timestamp())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
-def _placements(text: str) -> dict[str, Placement]:
+def _placements(text: str) -> dict[str, Placement] | None:
+    """None if the text cannot be read."""
     if not text:
         return {}
     try:
         return msgspec.json.decode(text, type=dict[str, Placement])
     except msgspec.MsgspecError:
-        return {}
+        return None

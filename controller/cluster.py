@@ -14,6 +14,10 @@ from controller.resources import Kind, Resource
 T = TypeVar("T", bound=Resource)
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
+Subresource = Literal["", "status", "scale"]
+
+FIELD_MANAGER = "lora-controller"
+"""Who the API server says owns what the controller has set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Cluster(Protocol):
         body: Mapping[str, Any],
         *,
         resource_version: str = "",
-        subresource: Literal["", "status"] = "",
+        subresource: Subresource = "",
     ) -> T:
         """A JSON merge patch (RFC 7386): `None` deletes a key, lists are replaced.
 

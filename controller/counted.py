@@ -5,9 +5,9 @@ Codes and methods are those of client-go's `rest_client_requests_total`; a reque
 """
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from controller.cluster import Cluster, ClusterError, Listing, Propagation, WatchEvent
+from controller.cluster import Cluster, ClusterError, Listing, Propagation, Subresource, WatchEvent
 from controller.metrics import Metrics
 from controller.resources import Kind, Resource
 
@@ -55,7 +55,7 @@ class CountedCluster:
         body: Mapping[str, Any],
         *,
         resource_version: str = "",
-        subresource: Literal["", "status"] = "",
+        subresource: Subresource = "",
     ) -> T:
         asked = self._cluster.patch(
             kind, namespace, name, body, resource_version=resource_version, subresource=subresource

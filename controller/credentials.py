@@ -1,16 +1,36 @@
 """The engine's API key for an adapter: from the object (`additionalConfig.api-key`) or from a Secret.
 
-A Secret is read when it is needed and kept for a minute, so that a rotated key is soon used and an audit of many
-pods does not read it many times. Keys are in memory only and in no message.
+A Secret is read with `get` alone, when it is needed, and kept for a while, so that many adapters and audits do not
+read it many times; that needs no right to list or watch Secrets. One that is missing is looked for more often, and one
+whose key an engine has just refused is read again, so that a rotated key is soon in use. Keys are in memory only and
+in no message.
 """
 
+from dataclasses import dataclass, field
+
 from controller.clock import Clock
-from controller.cluster import Cluster, ClusterError
+from controller.cluster import Cluster, ClusterError, Forbidden, NotFound
 from controller.engine import EngineError
 from controller.resources import SECRETS, ModelAdapter
+from controller.spec import SpecProblem
 
-_KEPT_FOR = 60.0
-"""Seconds."""
+KEPT_FOR = 60.0
+"""Seconds that a Secret is not read again."""
+MISSED_FOR = 10.0
+"""Seconds that one which is not there (or lacks the key) is not looked for again."""
+_DOUBTED_AFTER = 5.0
+"""Seconds: a key that was read less long ago is the present one, whatever an engine says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    at: float
+    version: str = ""
+    key: str = field(default="", repr=False)
+    problem: SpecProblem | None = None
+
+    def fresh(self, now: float) -> bool:
+        return now < self.at + (KEPT_FOR if self.problem is None else MISSED_FOR)
 
 
 class Credentials:
@@ -19,7 +39,42 @@ class Credentials:
     def __init__(self, cluster: Cluster, clock: Clock) -> None:
         self._cluster = cluster
         self._clock = clock
-        self._kept: dict[tuple[str, str, str], tuple[float, str]] = {}
+        self._kept: dict[tuple[str, str, str], _Kept] = {}
+
+    async def refresh(self, adapter: ModelAdapter) -> None:
+        """Makes sure that what is known of the adapter's Secret is fresh.
+
+        Raises:
+            ClusterError: nothing is known of it, and the API server does not say.
+        """
+        place = _place(adapter)
+        if place is None:
+            return
+        now = self._clock.now().timestamp()
+        known = self._kept.get(place)
+        if known is not None and known.fresh(now):
+            return
+        try:
+            self._kept[place] = await self._read(place, now)
+        except ClusterError:
+            if known is None or known.problem is not None:
+                raise
+
+    def version(self, adapter: ModelAdapter) -> str:
+        """Of the Secret that was read last; empty if there is none."""
+        known = self._known(adapter)
+        return known.version if known is not None else ""
+
+    def problem(self, adapter: ModelAdapter) -> SpecProblem | None:
+        """What is wrong with the Secret, if anything is known to be."""
+        known = self._known(adapter)
+        return known.problem if known is not None else None
+
+    def doubt(self, adapter: ModelAdapter) -> None:
+        """An engine has refused the key: unless it was read just now, it is read again when it is needed next."""
+        place, known = _place(adapter), self._known(adapter)
+        if place is not None and known is not None and self._clock.now().timestamp() > known.at + _DOUBTED_AFTER:
+            del self._kept[place]
 
     async def engine_key(self, adapter: ModelAdapter) -> str:
         """The key, or an empty text if the adapter names none.
@@ -27,23 +82,43 @@ class Credentials:
         Raises:
             EngineError: the Secret or its key is not there, so no request can be made.
         """
-        reference = adapter.spec.api_key_secret_ref
-        if reference is None:
+        if _place(adapter) is None:
             return adapter.spec.additional_config.get("api-key", "")
-        place = (adapter.metadata.namespace, reference.name, reference.key)
-        now = self._clock.now().timestamp()
-        kept = self._kept.get(place)
-        if kept is not None and now < kept[0] + _KEPT_FOR:
-            return kept[1]
         try:
-            secret = await self._cluster.get(SECRETS, adapter.metadata.namespace, reference.name)
+            await self.refresh(adapter)
         except ClusterError as error:
-            message = f"Secret {reference.name!r} named by apiKeySecretRef cannot be read ({type(error).__name__})"
+            message = f"the Secret that apiKeySecretRef names cannot be read ({type(error).__name__})"
             raise EngineError("SecretUnavailable", message, retriable=True) from None
-        value = secret.data.get(reference.key)
+        known = self._known(adapter)
+        assert known is not None
+        if known.problem is not None:
+            raise EngineError(known.problem.reason, known.problem.message, retriable=True)
+        return known.key
+
+    def _known(self, adapter: ModelAdapter) -> _Kept | None:
+        place = _place(adapter)
+        return None if place is None else self._kept.get(place)
+
+    async def _read(self, place: tuple[str, str, str], now: float) -> _Kept:
+        namespace, name, key = place
+        secret_name = f"Secret {namespace}/{name}"
+        try:
+            secret = await self._cluster.get(SECRETS, namespace, name)
+        except NotFound:
+            said = f"{secret_name}, which apiKeySecretRef names, does not exist: create it with the key {key!r}"
+            return _Kept(now, problem=SpecProblem("SecretNotFound", said, recheck=MISSED_FOR))
+        except Forbidden:
+            said = f"{secret_name} may not be read by the operator: let its account get secrets in {namespace}"
+            return _Kept(now, problem=SpecProblem("SecretForbidden", said, recheck=MISSED_FOR))
+        value = secret.data.get(key)
+        version = secret.metadata.resource_version
         if value is None:
-            message = f"Secret {reference.name!r} has no key {reference.key!r}, which apiKeySecretRef names"
-            raise EngineError("SecretUnavailable", message, retriable=True)
-        key = value.decode(errors="replace").strip()
-        self._kept[place] = (now, key)
-        return key
+            there = ", ".join(sorted(secret.data)) or "none"
+            said = f"{secret_name} has no key {key!r}, which apiKeySecretRef names; its keys: {there}"
+            return _Kept(now, version, problem=SpecProblem("SecretKeyMissing", said, recheck=MISSED_FOR))
+        return _Kept(now, version, value.decode(errors="replace").strip())
+
+
+def _place(adapter: ModelAdapter) -> tuple[str, str, str] | None:
+    reference = adapter.spec.api_key_secret_ref
+    return None if reference is None else (adapter.metadata.namespace, reference.name, reference.key)

@@ -6,7 +6,7 @@ An `EngineClient` speaks through an `httpx` transport: real sockets on a cluster
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -70,9 +70,21 @@ class Address:
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What an engine lists. Nobody mutates it."""
+
+    adapters: Mapping[str, str]
+    """Name to root."""
+    bases: frozenset[str]
+    """Names and roots of what it serves that is no adapter."""
+
+
 class _Model(msgspec.Struct):
     id: str
     root: str | None = None
+    parent: str | None = None
+    max_model_len: int | None = None
 
 
 class _Models(msgspec.Struct):
@@ -110,10 +122,10 @@ class EngineClient:
         self._transport = transport
         self._heard = heard
         self._lists: dict[Address, httpx.Request] = {}
-        self._bodies: dict[Address, tuple[bytes, dict[str, str]]] = {}
+        self._bodies: dict[Address, tuple[bytes, Listed]] = {}
 
-    async def models(self, address: Address, timeout: float) -> dict[str, str]:
-        """What `GET /v1/models` lists: name to root. Not to be mutated."""
+    async def models(self, address: Address, timeout: float) -> Listed:
+        """What `GET /v1/models` lists; the same object as long as the answer is the same."""
         request = self._lists.get(address)
         if request is None:
             request = self._request(address, "GET", "/v1/models", None, timeout)
@@ -126,11 +138,18 @@ class EngineClient:
         if known is not None and known[0] == body:
             return known[1]
         try:
-            models = {model.id: model.root or "" for model in _MODELS.decode(body).data}
+            listed = _listed(_MODELS.decode(body).data)
         except msgspec.MsgspecError:
             raise EngineError("InvalidAnswer", "the engine's list of models is not valid", retriable=True) from None
-        self._bodies[address] = (body, models)
-        return models
+        self._bodies[address] = (body, listed)
+        return listed
+
+    async def metrics(self, address: Address, timeout: float) -> bytes:
+        """What `GET /metrics` answers."""
+        response, body = await self._send("metrics", self._request(address, "GET", "/metrics", None, timeout), timeout)
+        if response.status_code != 200:
+            raise failure("metrics", response, body)
+        return body
 
     async def load(self, address: Address, name: str, path: str, timeout: float, *, in_place: bool = False) -> None:
         """Loads `path` as `name`; raises `AlreadyLoaded` if the name is taken."""
@@ -182,6 +201,15 @@ class EngineClient:
         return httpx.Request(method, address.base + path, headers=headers, content=body, extensions={"timeout": times})
 
 
+def _listed(models: Sequence[_Model]) -> Listed:
+    """A base model has a length and no parent (vLLM's `ModelCard`); old versions gave adapters no parent either."""
+    bases = [model for model in models if model.parent is None and model.max_model_len is not None]
+    return Listed(
+        adapters={model.id: model.root or "" for model in models if model not in bases},
+        bases=frozenset(name for model in bases for name in (model.id, model.root) if name),
+    )
+
+
 def classify(error: Exception, timeout: float) -> EngineError:
     """The `EngineError` of a request that got no answer: all of these are worth another try."""
     match error:
@@ -200,7 +228,15 @@ def classify(error: Exception, timeout: float) -> EngineError:
     return EngineError("RequestFailed", type(error).__name__, retriable=True, ambiguous=True)
 
 
-_ADAPTERS_FAULT = ("loading lora", "max_lora_rank", "target module", "safetensors", "adapter_config", "invalid adapter")
+_ADAPTERS_FAULT = (
+    "loading lora",
+    "max_lora_rank",
+    "target module",
+    "safetensors",
+    "deserializing",
+    "adapter_config",
+    "invalid adapter",
+)
 """In the text of a 500: it is the adapter (vLLM's `serving.py` passes the engine's own text on)."""
 
 _RETRIABLE = frozenset({408, 429, 500, 502, 503, 504})

@@ -6,6 +6,7 @@ is dropped with a line in the log.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -44,15 +45,24 @@ class _Wanted:
 class EventRecorder:
     """`tell` returns at once; `run` writes."""
 
-    def __init__(self, cluster: Cluster, clock: Clock, identity: str, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        clock: Clock,
+        identity: str,
+        log: FilteringBoundLogger,
+        heard: Callable[[str, str], None] = lambda *_: None,
+    ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._identity = identity
         self._log = log
+        self._heard = heard
         self._queue: asyncio.Queue[_Wanted] = asyncio.Queue(_WAITING)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def tell(self, adapter: ModelAdapter, type_: str, reason: str, note: str) -> None:
+        self._heard(type_, reason)
         shown = note.encode()[:_LONGEST_NOTE].decode(errors="ignore")
         wanted = _Wanted(adapter, type_, reason, shown)
         try:

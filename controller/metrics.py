@@ -95,11 +95,8 @@ class Metrics:
             buckets=_ENGINE_SECONDS,
             registry=registry,
         )
-        self._policy_failures = Counter(
-            f"{PREFIX}policy_failures",
-            "Choices of a policy that could not be used; default chose instead.",
-            ["policy"],
-            registry=registry,
+        self._told = Counter(
+            f"{PREFIX}events", "Events told to users, repeats too.", ["type", "reason"], registry=registry
         )
         self._census: Callable[[], Census] = Census
         registry.register(_Adapters(lambda: self._census()))
@@ -143,9 +140,9 @@ class Metrics:
         """The API server has answered, or has not (`code` is `<error>` then, as in client-go)."""
         self._api.labels(code, method).inc()
 
-    def policy_failed(self, policy: str) -> None:
-        """A policy raised, or chose what it may not."""
-        self._policy_failures.labels(policy).inc()
+    def told(self, type_: str, reason: str) -> None:
+        """Users are told something by an event."""
+        self._told.labels(type_, reason).inc()
 
     # -- what is asked
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from controller.annotations import ENABLED_LABEL, Remembered
 from controller.engine import EngineError
+from controller.policies.view import EngineLoad
 from controller.resources import EndpointSlice, ModelAdapter, Pod, Service
 from controller.spec import SpecProblem
 
@@ -92,7 +93,9 @@ class Inventory:
     engine: str
     """The incarnation that listed it."""
     models: Mapping[str, str]
-    """Name to `root`."""
+    """Adapters by name, and their `root`."""
+    bases: frozenset[str] = frozenset()
+    """What the engine serves besides: names and roots of base models."""
     unclear: frozenset[str] = frozenset()
     """Names about which a request has ended without a clear answer since."""
 
@@ -111,6 +114,10 @@ class Outcome:
     error: EngineError | None = None
     failures: int = 0
     """Failed requests of this verb in a row, since the controller started."""
+    secret: str = ""
+    """Version of the Secret that its key came from."""
+    doubtful: bool = False
+    """Whether a failed one in that row ended without a clear answer, so that the engine may still be at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,12 @@ class Observed:
     busy: Mapping[str, str] = field(default_factory=dict)
     """Verb of the request under way."""
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    engine_load: Callable[[PodView], EngineLoad | None] = lambda _: None
+    """What the pod's engine said of its load, for policies that need it."""
+    expected_requests: Callable[[str], float] = lambda _: 0.0
+    """For the other adapters on the pod; likewise."""
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
     problem: SpecProblem | None = None
+    secret: str = ""
+    """Version of the Secret that the engine's key is in; empty if there is none."""

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from controller.clock import Clock
+from controller.credentials import Credentials
 from controller.engine import Address, AlreadyLoaded, EngineClient, EngineError, RemoveFailed
 from controller.observed import Inventory, Outcome, PodView
 from controller.resources import ModelAdapter
@@ -19,8 +20,9 @@ from controller.settings import Settings
 from controller.spec import load_timeout, lora_path
 from controller.standing import SEND_WITHIN
 
-KeyOf = Callable[[ModelAdapter], Awaitable[str]]
-"""Finds the engine's API key for an adapter; empty if it needs none."""
+
+class _Unsent(EngineError):
+    """Nothing was sent, so no attempt was made."""
 
 
 class Operations:
@@ -31,15 +33,16 @@ class Operations:
         client: EngineClient,
         clock: Clock,
         settings: Settings,
-        key_of: KeyOf,
+        credentials: Credentials,
         wake: Callable[[str], None],
     ) -> None:
         self._client = client
         self._clock = clock
         self._settings = settings
-        self._key_of = key_of
+        self._credentials = credentials
         self._wake = wake
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """In the order in which they began: a set has them by address, and would end them in another each run."""
         self._busy: dict[str, dict[str, str]] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = {}
         self._inventories: dict[str, Inventory] = {}
@@ -143,7 +146,8 @@ class Operations:
         before = self.inventory(pod)
         try:
             models = await self._list(await self._address(adapter, pod), pod)
-        except EngineError:
+        except EngineError as error:
+            self._doubt(adapter, error)
             return None
         old = before.models if before is not None else {}
         unclear = set(before.unclear) if before is not None else set()
@@ -162,8 +166,8 @@ class Operations:
             await work
 
         task = asyncio.get_running_loop().create_task(body(), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     async def _run(
         self, adapter: ModelAdapter, pod: PodView, verb: str, request: Awaitable[EngineError | None]
@@ -181,20 +185,25 @@ class Operations:
             self._wake(key)
 
     def _finish(self, adapter: ModelAdapter, pod: PodView, verb: str, error: EngineError | None) -> None:
-        if error is _UNSENT:
-            verb = "unsent"
+        if isinstance(error, _Unsent):
+            verb, error = "unsent", None
+        secret = self._credentials.version(adapter)
+        self._doubt(adapter, error)
         before = self._outcomes.get(adapter.key, {}).get(pod.name)
-        failures = 0
-        if error is not None and error is not _UNSENT:
-            repeated = before is not None and before.verb == verb and before.engine == pod.engine
-            failures = 1 + (before.failures if repeated and before is not None else 0)
+        failures, doubtful = 0, False
+        if error is not None:
+            row = before if before is not None and (before.verb, before.engine) == (verb, pod.engine) else None
+            failures = 1 + (row.failures if row is not None else 0)
+            doubtful = error.ambiguous or (row is not None and row.doubtful)
         outcome = Outcome(
             verb=verb,
             at=self._clock.now().timestamp(),
             engine=pod.engine,
             generation=adapter.metadata.generation,
-            error=None if error is _UNSENT else error,
+            secret=secret,
+            error=error,
             failures=failures,
+            doubtful=doubtful,
         )
         self._outcomes.setdefault(adapter.key, {})[pod.name] = outcome
         known = self.inventory(pod)
@@ -208,9 +217,12 @@ class Operations:
     async def _load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> EngineError | None:
         name, path = adapter.metadata.name, lora_path(adapter.spec.artifact_url)
         timeout = load_timeout(adapter.spec, self._settings.load_timeout)
-        address = await self._address(adapter, pod)
+        try:
+            address = await self._address(adapter, pod)
+        except EngineError as error:
+            return _Unsent(error.reason, error.message, retriable=True)
         if self._clock.now().timestamp() > announced + SEND_WITHIN:
-            return _UNSENT
+            return _Unsent("Late", "the announcement was too old when its request could be sent", retriable=True)
         try:
             await self._client.load(address, name, path, timeout)
         except AlreadyLoaded:
@@ -265,17 +277,17 @@ class Operations:
         """
         while True:
             confirmed = self._confirmed.get(pod.uid, 0)
-            models = await self._client.models(address, self._settings.list_timeout)
+            listed = await self._client.models(address, self._settings.list_timeout)
             if confirmed == self._confirmed.get(pod.uid, 0):
                 break
         self._silent.pop(pod.uid, None)
         known = self.inventory(pod)
-        if known is None or known.models is not models or known.unclear:
-            self._inventories[pod.uid] = Inventory(engine=pod.engine, models=models)
-        return models
+        if known is None or known.models is not listed.adapters or known.unclear:
+            self._inventories[pod.uid] = Inventory(pod.engine, listed.adapters, listed.bases)
+        return listed.adapters
 
     async def _address(self, adapter: ModelAdapter, pod: PodView) -> Address:
-        return Address(pod.ip, pod.port, await self._key_of(adapter))
+        return Address(pod.ip, pod.port, await self._credentials.engine_key(adapter))
 
     def _root(self, pod: PodView, name: str) -> str:
         known = self.inventory(pod)
@@ -292,5 +304,6 @@ class Operations:
             models[name] = root
         self._inventories[pod.uid] = replace(known, models=models, unclear=known.unclear - {name})
 
-
-_UNSENT = EngineError("Unsent", "the announcement was too old when its request could be sent", retriable=True)
+    def _doubt(self, adapter: ModelAdapter, error: EngineError | None) -> None:
+        if error is not None and error.reason == "Unauthorized":
+            self._credentials.doubt(adapter)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from random import Random
 
 from controller import discovery
+from controller.account import Account
 from controller.actions import (
     Action,
     AddFinalizer,
@@ -28,7 +29,7 @@ from controller.actions import (
     Unload,
     WriteStatus,
 )
-from controller.annotations import FINALIZER, Attempt, Placement, pod_key
+from controller.annotations import FINALIZER, PLACEMENTS, Attempt, Placement, Remembered, pod_key
 from controller.engine import Scope
 from controller.observed import Observed, PodView
 from controller.policies import Policy
@@ -37,11 +38,12 @@ from controller.selection import Selection, select
 from controller.settings import Settings
 from controller.spec import artifact_of, lora_path
 from controller.standing import Holding, Standing, standing
-from controller.status import Situation, status_of
+from controller.status import Phase, Progress, Situation, status_of
 
 
 def plan(seen: Observed, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
     """What to do for one adapter. `now` in seconds since 1970."""
+    seen = _afresh(seen)
     meta = seen.adapter.metadata
     if meta.deletion_timestamp is not None:
         return _plan_deletion(seen, now, settings) if FINALIZER in meta.finalizers else Plan(())
@@ -54,6 +56,21 @@ def plan(seen: Observed, now: float, settings: Settings, policy: Policy, rng: Ra
         if name not in standings:
             standings[name] = standing(seen, name, now, settings)
     return _Draft(seen, now, settings, standings, selection).finish()
+
+
+def _afresh(seen: Observed) -> Observed:
+    """Where the placements could not be read, they are taken from what serves and from what engines list."""
+    remembered = seen.remembered
+    if PLACEMENTS not in remembered.unreadable:
+        return seen
+    name, path = seen.adapter.metadata.name, lora_path(seen.adapter.spec.artifact_url)
+    found = {}
+    for pod, view in sorted(seen.pods.items()):
+        known = seen.inventory(view)
+        listed = view in seen.matching and known is not None and known.models.get(name) == path
+        if listed or pod in seen.adapter.status.instances:
+            found[pod] = Placement(uid=view.uid, engine=view.engine, artifact=artifact_of(path))
+    return replace(seen, remembered=replace(remembered, placements=found))
 
 
 def _relevant(seen: Observed) -> list[str]:
@@ -88,9 +105,12 @@ class _Draft:
             elif name not in self.selection.pods:
                 self.clear(self.standings[name])
         self._load_selected()
+        self._look_again()
         used = {pod_key(name) for name in (*self.selection.pods, *self.placements)}
         self.attempts = {key: attempt for key, attempt in self.attempts.items() if key in used}
         self._switched()
+        if self.selection.fault:
+            self.events.append(Tell("Warning", "PolicyFailed", self.selection.fault))
         actions = self._actions()
         return Plan(
             actions=tuple(actions),
@@ -111,7 +131,7 @@ class _Draft:
         """Unloads from a pod that is not selected, until its engine is known to be clean."""
         if at.busy:
             return
-        if at.holding is not Holding.ABSENT:
+        if not at.clean:
             self._unload(at)
         elif at.counted_until > self.now:
             # Chosen again within the aside time, the pod must not get a fresh series of attempts.
@@ -135,7 +155,7 @@ class _Draft:
     # -- pods that are
 
     def _load_selected(self) -> None:
-        blocked = self._adapters_own_fault()
+        blocked = self._adapters_own_fault() or self.seen.problem is not None
         rolling = False
         for name in self.selection.pods:
             at = self.standings[name]
@@ -158,7 +178,7 @@ class _Draft:
                 continue
             if blocked:
                 continue
-            if at.holding is Holding.UNKNOWN and at.placement is not None and not self.seen.silent(at.view):
+            if at.holding is Holding.UNKNOWN and not self.seen.silent(at.view):
                 self.others.append(Look(at.view))
                 continue
             if at.holding is Holding.UNKNOWN and name in self.seen.adapter.status.instances:
@@ -205,6 +225,18 @@ class _Draft:
             return True
         return False
 
+    def _look_again(self) -> None:
+        """What another object may mend at any moment is looked at again, although no change of it wakes anybody."""
+        problem = self.seen.problem
+        if problem is not None and problem.recheck:
+            self.moments.append(self.now + problem.recheck)
+        refused = (at.outcome.error.reason for at in self.standings.values() if at.outcome and at.outcome.error)
+        if self.seen.adapter.spec.api_key_secret_ref is not None and "Unauthorized" in refused:
+            self.moments.append(self.now + self.settings.audit_interval)
+        lacking = [at for at in self.standings.values() if at.aside(self.now)]
+        if lacking:
+            self.moments.append(min(at.aside_until for at in lacking))
+
     def _refused_until(self) -> float:
         return max(
             (
@@ -240,9 +272,9 @@ class _Draft:
         adapter, status = seen.adapter, seen.adapter.status
         leaving = {action.pod.name for action in self.others if isinstance(action, Unload)}
         serving = [name for name in self.selection.pods if name not in leaving and self._serves(name)]
-        after = replace(
-            seen.remembered, selected=self.selection.pods, placements=self.placements, attempts=self.attempts
-        )
+        after = Remembered(selected=self.selection.pods, placements=self.placements, attempts=self.attempts)
+        account = Account(seen, self.now, self.settings, self.standings, self.selection, self._refused_until())
+        self.events += account.warnings()
         actions: list[Action] = []
         if FINALIZER not in adapter.metadata.finalizers:
             actions.append(AddFinalizer())
@@ -251,10 +283,10 @@ class _Draft:
         publish = _publication(seen, [self.standings[name].view for name in serving])
         if tuple(serving) != status.instances or publish is not None:
             if serving:
-                phase = "Running" if status.phase == "Running" else "Bound"
-                actions.append(WriteStatus(self._status(self._situation(phase, serving))))
+                phase: Phase = "Running" if status.phase == "Running" else "Bound"
+                actions.append(WriteStatus(self._status(account.serving(phase, serving))))
             else:
-                actions.append(WriteStatus(self._status(self._without_instances())))
+                actions.append(WriteStatus(self._status(account.not_serving())))
         if publish is not None:
             actions.append(publish)
         if after != seen.remembered:
@@ -263,68 +295,20 @@ class _Draft:
             pods = " ".join(self.selection.pods)
             note = f"ModelAdapter {adapter.key} has selected {len(self.selection.pods)} pods for scheduling: [{pods}]"
             self.events.insert(0, Tell("Normal", "Scheduled", note))
-        if self.loads and status.phase in ("", "Pending", "Failed") and not serving:
-            actions.append(WriteStatus(self._status(self._situation("Scheduled", serving))))
+        selected_now = status.phase in ("", "Pending") and self.selection.pods and seen.problem is None
+        if not serving and (selected_now or (self.loads and status.phase == "Failed")):
+            actions.append(WriteStatus(self._status(account.serving("Scheduled", serving))))
         if self.loads and not serving:
-            actions.append(WriteStatus(self._status(self._situation("Loading", serving))))
+            actions.append(WriteStatus(self._status(account.serving("Loading", serving))))
         actions += [*self.loads, *self.others]
         if serving:
-            actions.append(WriteStatus(self._status(self._situation("Running", serving))))
+            actions.append(WriteStatus(self._status(account.serving("Running", serving))))
         else:
-            actions.append(WriteStatus(self._status(self._without_instances())))
+            actions.append(WriteStatus(self._status(account.not_serving())))
         return actions + list(self.events)
 
     def _status(self, situation: Situation) -> ModelAdapterStatus:
         return status_of(self.seen.adapter, situation, self.now)
-
-    def _situation(self, phase: str, serving: list[str], reason: str = "", message: str = "") -> Situation:
-        return Situation(
-            phase=phase,  # type: ignore[arg-type]
-            selected=self.selection.pods,
-            instances=serving,
-            desired=self.selection.desired,
-            candidates=self.selection.candidates,
-            reason=reason or self._trouble()[0],
-            message=message or self._trouble()[1],
-        )
-
-    def _trouble(self) -> tuple[str, str]:
-        """(reason, message) of the last error that still matters, if any."""
-        errors = [
-            (at.outcome.at, at.outcome.error.reason, f"{name}: {at.outcome.error.message}")
-            for name, at in sorted(self.standings.items())
-            if at.outcome is not None and at.outcome.error is not None and at.outcome.verb == "load"
-        ]
-        if not errors:
-            return "", ""
-        _, reason, message = max(errors)
-        return reason, message
-
-    def _without_instances(self) -> Situation:
-        """Nothing serves: Pending, Loading or Failed, and why."""
-        if self.seen.problem is not None:
-            return self._situation("Failed", [], self.seen.problem.reason, self.seen.problem.message)
-        reason, message = self._trouble()
-        if self._refused_until() > self.now:
-            minutes = f"{self.settings.aside_for / 60:g}"
-            note = f"{message}; tried again when the spec changes, or every {minutes} min"
-            return self._situation("Failed", [], reason, note)
-        selected = self.selection.pods
-        if not selected:
-            if self.seen.adapter.spec.replicas == 0:
-                return self._situation("Pending", [], "ScaledToZero", "replicas is 0")
-            found = len(self.seen.matching)
-            note = (
-                f"none of {found} matching pods is ready, stable and free to take it"
-                if found
-                else "no pod with the label adapter.model.aibrix.ai/enabled=true matches podSelector"
-            )
-            return self._situation("Pending", [], "NoPodSelected", note)
-        if all(self.standings[name].aside(self.now) for name in selected):
-            until = min(self.standings[name].aside_until for name in selected)
-            self.moments.append(until)
-            return self._situation("Failed", [], reason or "AllPodsAside", message or "every pod was given up for now")
-        return self._situation("Loading", [])
 
 
 def _is_final(at: Standing, scope: Scope) -> bool:
@@ -357,7 +341,7 @@ def _plan_deletion(seen: Observed, now: float, settings: Settings) -> Plan:
     for name in sorted(draft.placements):
         at = standings[name]
         unload = at.outcome if at.outcome is not None and at.outcome.verb == "unload" else None
-        if at.holding is Holding.GONE or (at.holding is Holding.ABSENT and not at.busy):
+        if at.clean:
             draft.placements.pop(name)
         elif unload and unload.error and settings.backoff.exhausted(unload.failures) and not at.busy:
             draft.placements.pop(name)
@@ -366,7 +350,8 @@ def _plan_deletion(seen: Observed, now: float, settings: Settings) -> Plan:
         else:
             draft.clear(at)
     actions: list[Action] = []
-    situation = Situation("Pending", reason="Deleting", message="unloading wherever it was loaded")
+    said = "unloading wherever it was loaded"
+    situation = Situation("Pending", reason="Deleting", message=said, progress=Progress(True, "Deleting", said))
     actions.append(WriteStatus(status_of(seen.adapter, situation, now)))
     publish = _publication(seen, [])
     if publish is not None:

@@ -27,11 +27,13 @@ from controller.annotations import FINALIZER
 from controller.caches import Caches
 from controller.clock import Clock
 from controller.cluster import Cluster, NotFound
+from controller.credentials import Credentials
 from controller.events import EventRecorder
+from controller.loads import EngineLoads
 from controller.observed import Observed
 from controller.operations import Operations
 from controller.plan import plan
-from controller.policies import DEFAULT, POLICIES, Policy, policy_named
+from controller.policies import Policies
 from controller.resources import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, ModelAdapter, ModelAdapterStatus
 from controller.settings import Settings
 from controller.spec import problem_of
@@ -55,21 +57,24 @@ class Reconciler:
         cluster: Cluster,
         caches: Caches,
         operations: Operations,
+        credentials: Credentials,
         events: EventRecorder,
         clock: Clock,
         rng: Random,
         settings: Settings,
+        policies: Policies,
+        loads: EngineLoads,
     ) -> None:
         self._cluster = cluster
         self._caches = caches
         self._operations = operations
+        self._credentials = credentials
         self._events = events
         self._clock = clock
         self._rng = rng
         self._settings = settings
-        self._policies: dict[str, Policy] = {name: policy_named(name) for name in POLICIES}
-        self._policies[DEFAULT] = policy_named(settings.policy)
-        self._known = frozenset(self._policies)
+        self._policies = policies
+        self._loads = loads
 
     async def reconcile(self, key: str) -> Result:
         """Brings one adapter closer to what its spec wants. Raises `ClusterError` if a write failed."""
@@ -77,8 +82,10 @@ class Reconciler:
         if adapter is None:
             self._operations.forget_adapter(key)
             return Result(useful=False)
+        await self._credentials.refresh(adapter)
+        adapter = self._caches.adapters.get(key) or adapter  # reading a Secret takes time
         seen = self._observe(adapter)
-        policy = self._policies.get(adapter.spec.scheduler_name, self._policies[DEFAULT])
+        policy = self._policies.of(adapter.spec.scheduler_name)
         todo = plan(seen, self._clock.now().timestamp(), self._settings, policy, self._rng)
         return await _Acting(self, adapter, todo).run()
 
@@ -93,12 +100,15 @@ class Reconciler:
             inventory=operations.inventory,
             silent=operations.silent,
             adapters_on=lambda pod: caches.occupancy.others(f"{namespace}/{pod}", key),
+            engine_load=self._loads.of,
+            expected_requests=lambda pod: self._loads.expected(f"{namespace}/{pod}", key),
             has_slot=lambda pod: operations.has_slot(f"{namespace}/{pod}"),
             busy=operations.busy(key),
             outcomes=operations.outcomes(key),
             service=caches.services.get(key),
             slices=caches.slices_of(key),
-            problem=problem_of(adapter.spec, self._known),
+            problem=problem_of(adapter.spec, self._policies.names) or self._credentials.problem(adapter),
+            secret=self._credentials.version(adapter),
         )
 
 

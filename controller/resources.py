@@ -8,7 +8,7 @@ cache and everybody who reads it without a copy.
 """
 
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -114,6 +114,22 @@ class ModelAdapterStatus(_Object, frozen=True, kw_only=True):
 class ModelAdapter(Resource, frozen=True, kw_only=True):
     spec: ModelAdapterSpec
     status: ModelAdapterStatus = ModelAdapterStatus()
+
+
+class ScaleSpec(_Object, frozen=True, kw_only=True):
+    replicas: int = 0
+
+
+class ScaleStatus(_Object, frozen=True, kw_only=True):
+    replicas: int = 0
+    selector: str = ""
+
+
+class Scale(Resource, frozen=True, kw_only=True):
+    """What `kubectl scale` and autoscalers see of an adapter."""
+
+    spec: ScaleSpec = ScaleSpec()
+    status: ScaleStatus = ScaleStatus()
 
 
 # -- Pods and nodes
@@ -267,6 +283,9 @@ def json_value(value: msgspec.Struct) -> dict[str, Any]:
     return body
 
 
+_SET_BY_SERVER = frozenset({"uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation"})
+
+
 class Kind(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """Where objects of one struct live in the API."""
 
@@ -289,8 +308,20 @@ class Kind(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         """A JSON value with `apiVersion` and `kind`; defaults and times that are unset are left out."""
         return {"apiVersion": self.api_version, "kind": self.kind, **json_value(obj)}
 
+    def desired(self, obj: T) -> dict[str, Any]:
+        """As `encode`, for a create or an apply: without what the server sets, which it would refuse."""
+        body = self.encode(obj)
+        meta = {key: value for key, value in body.get("metadata", {}).items() if key not in _SET_BY_SERVER}
+        return {**body, "metadata": meta}
+
+    def bookmark(self, resource_version: str) -> T:
+        """What a watch's BOOKMARK carries: an object of this kind of which only the version means anything."""
+        return cast("T", Resource(metadata=ObjectMeta(resource_version=resource_version)))
+
 
 MODEL_ADAPTERS = Kind(type=ModelAdapter, group=GROUP, version="v1alpha1", kind="ModelAdapter", plural="modeladapters")
+SCALES = Kind(type=Scale, group=GROUP, version="v1alpha1", kind="Scale", plural=MODEL_ADAPTERS.plural)
+"""An adapter's `scale` subresource; its objects say `autoscaling/v1` themselves."""
 PODS = Kind(type=Pod, kind="Pod", plural="pods")
 NODES = Kind(type=Node, kind="Node", plural="nodes", namespaced=False)
 SERVICES = Kind(type=Service, kind="Service", plural="services")

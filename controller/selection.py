@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from controller.observed import Observed, PodView
-from controller.policies import Candidate, Policy
+from controller.policies import Candidate, Choice, Policy, View, choose
 from controller.settings import Settings
 from controller.standing import Standing
 
@@ -28,6 +28,8 @@ class Selection:
     """Places that no pod could be found for."""
     wake: float = 0.0
     """When looking again may find more, seconds since 1970; 0 if only a change can."""
+    fault: str = ""
+    """What the policy did wrong, if it did."""
 
 
 def select(
@@ -50,8 +52,9 @@ def select(
     healthy = _most_useful(seen, healthy, wanted)
     free = wanted - len(healthy)
     taken = {standing.pod for standing in kept}
-    pool = [_candidate(seen, pod) for pod in candidates if pod.name not in taken] if free > 0 else []
-    chosen = policy.choose(pool, free, rng) if pool and free > 0 else []
+    pool = [pod for pod in candidates if pod.name not in taken] if free > 0 else []
+    choice = _choose(seen, policy, pool, healthy, free, rng) if pool else Choice(())
+    chosen = choice.pods
     names = {standing.pod for standing in healthy} | set(chosen)
     staying = lame[: max(wanted - len(names), 0)]
     leaving = [standing for standing in lame[len(staying) :] if standing.aside(now)]
@@ -64,6 +67,7 @@ def select(
         candidates=len(candidates),
         missing=max(wanted - len(names), 0),
         wake=_wake(seen.matching, standings, names, now, settings) if replaced > 0 or lame else 0.0,
+        fault=choice.fault,
     )
 
 
@@ -99,7 +103,21 @@ def _most_useful(seen: Observed, healthy: list[Standing], wanted: int) -> list[S
     return order[:wanted]
 
 
-def _candidate(seen: Observed, pod: PodView) -> Candidate:
+def _choose(
+    seen: Observed, policy: Policy, pool: Sequence[PodView], healthy: Sequence[Standing], count: int, rng: Random
+) -> Choice:
+    metrics = bool(getattr(policy, "needs_metrics", False))
+    view = View(
+        adapter=seen.adapter.key,
+        count=count,
+        candidates=tuple(_candidate(seen, pod, metrics) for pod in pool),
+        placed=tuple(_candidate(seen, at.view, metrics) for at in healthy if at.view is not None),
+        seed=rng.getrandbits(64),
+    )
+    return choose(policy, view)
+
+
+def _candidate(seen: Observed, pod: PodView, metrics: bool) -> Candidate:
     return Candidate(
         name=pod.name,
         adapters=seen.adapters_on(pod.name),
@@ -107,6 +125,8 @@ def _candidate(seen: Observed, pod: PodView) -> Candidate:
         max_cpu_loras=pod.max_cpu_loras,
         node=pod.node,
         zone=pod.zone,
+        load=seen.engine_load(pod) if metrics else None,
+        expected_requests=seen.expected_requests(pod.name) if metrics else 0.0,
     )
 
 

@@ -21,6 +21,10 @@ class Settings:
 
     policy: str = "default"
     """For adapters whose `schedulerName` is `default`."""
+    policies: tuple[str, ...] = ()
+    """Further ones that a `schedulerName` may name, as `module:Class`."""
+    scrape_interval: float = 15.0
+    """How often engines' metrics are read, while a policy in use needs them."""
     backoff: Backoff = field(default_factory=Backoff)
     stable_for: float = 5.0
     """How long a pod must have been Ready before a new load (seed document, "Stability requirements")."""

@@ -23,6 +23,8 @@ class SpecProblem:
 
     reason: str
     message: str
+    recheck: float = 0.0
+    """Seconds after which to look again; 0 if only a change of the spec can help."""
 
 
 @lru_cache(maxsize=65536)

@@ -60,6 +60,23 @@ class Standing:
         """Whether requests make sense: the pod is there and not on its way out."""
         return self.view is not None and not self.view.terminating
 
+    @property
+    def clean(self) -> bool:
+        """Whether the engine is known not to hold the adapter, nor to be about to.
+
+        That it does not list it is not enough: a load that this or a former process gave up may still end. An unload
+        settles it, since engines take loads and unloads of one name in turn; so does a clear no to every attempt.
+        """
+        if self.holding is Holding.GONE:
+            return True
+        done = self.outcome
+        if self.holding is not Holding.ABSENT or self.busy or done is None:
+            return False
+        if done.error is None:
+            return done.verb == "unload"
+        tried = 0 if self.attempt is None else self.attempt.retries + 1
+        return done.verb == "load" and not done.doubtful and done.failures >= tried
+
     def aside(self, now: float) -> bool:
         return self.aside_until > now + _NOW
 
@@ -79,7 +96,8 @@ def standing(seen: Observed, pod: str, now: float, settings: Settings) -> Standi
     last = _end(attempt, outcome)
     if attempt is not None and not _counts(seen, view, placement, attempt, last, now, settings):
         attempt = None
-    next_try, aside_until = _when(seen, pod, attempt, outcome, last, settings)
+    hopeful = holding is Holding.WANTED or seen.busy.get(pod) == "load"
+    next_try, aside_until = _when(seen, pod, attempt, outcome, last, settings, hopeful=hopeful)
     return Standing(
         pod=pod,
         view=view,
@@ -95,11 +113,11 @@ def standing(seen: Observed, pod: str, now: float, settings: Settings) -> Standi
 
 
 def _still_matters(seen: Observed, view: PodView, outcome: Outcome) -> bool:
-    """An outcome is void for another incarnation; a final error also once the spec has changed."""
+    """An outcome is void for another incarnation; a final error also once the spec or the Secret has changed."""
     if outcome.engine != view.engine:
         return False
     final = outcome.error is not None and not outcome.error.retriable
-    return not final or outcome.generation == seen.adapter.metadata.generation
+    return not final or (outcome.generation, outcome.secret) == (seen.adapter.metadata.generation, seen.secret)
 
 
 def _holding(seen: Observed, view: PodView | None, placement: Placement | None, outcome: Outcome | None) -> Holding:
@@ -155,9 +173,16 @@ def _counts(
 
 
 def _when(
-    seen: Observed, pod: str, attempt: Attempt | None, outcome: Outcome | None, ended: float, settings: Settings
+    seen: Observed,
+    pod: str,
+    attempt: Attempt | None,
+    outcome: Outcome | None,
+    ended: float,
+    settings: Settings,
+    *,
+    hopeful: bool,
 ) -> tuple[float, float]:
-    """(when a load may be sent, until when the pod is aside)."""
+    """(when a load may be sent, until when the pod is aside). Hopeful: the last attempt has not failed, or not yet."""
     failed = outcome.error if outcome is not None and outcome.verb == "load" else None
     final_until = 0.0
     if failed is not None and not failed.retriable and outcome is not None:
@@ -165,7 +190,7 @@ def _when(
     if attempt is None:
         return final_until, final_until
     failures = attempt.retries + 1
-    if settings.backoff.exhausted(failures):
+    if settings.backoff.exhausted(failures) and not hopeful:
         aside = max(ended + settings.aside_for, final_until)
         return aside, aside
     salt = f"{seen.adapter.metadata.uid}/{pod}"

@@ -19,6 +19,15 @@ ORDER: tuple[Phase, ...] = ("Pending", "Scheduled", "Loading", "Bound", "Running
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """Whether the operator is on its way to what is wanted, and what it waits for."""
+
+    under_way: bool = True
+    reason: str = "Loading"
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """What a status is made from."""
 
@@ -30,6 +39,10 @@ class Situation:
     reason: str = ""
     """Why it is not (fully) served, CamelCase; empty if nothing is wrong."""
     message: str = ""
+    progress: Progress | None = None
+    """None only in the first status of all, which says that somebody has begun."""
+    foreign_base: str = ""
+    """What is said if the engines do not serve the base model that the spec names."""
 
 
 def status_of(adapter: ModelAdapter, situation: Situation, now: float) -> ModelAdapterStatus:
@@ -70,41 +83,51 @@ def _full(status: ModelAdapterStatus) -> dict[str, Any]:
 
 
 def _conditions(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
-    key, phase = adapter.key, situation.phase
-    serving = phase == "Running"
-    if not any(condition.type == "Initialized" for condition in adapter.status.conditions):
+    if situation.progress is None:
         yield _condition("Initialized", "Unknown", "ModelAdapterPending", "Starting reconciliation")
-    if phase == "Pending":
-        if adapter.status.phase:
-            reason, message = situation.reason or "NoPodSelected", situation.message or "no pod is selected"
-            yield _condition("Scheduled", "False", reason, message)
-            yield from _not_ready(adapter, reason, message)
         return
+    yield _condition("Initialized", "True", "Initialized", "Reconciliation has started")
+    if situation.phase == "Pending":
+        reason, message = situation.reason or "NoPodSelected", situation.message or "no pod is selected"
+        yield _condition("Scheduled", "False", reason, message)
+        yield from _not_ready(adapter, reason, message)
+    else:
+        yield from _of_work(adapter, situation)
+    under_way = "True" if situation.progress.under_way else "False"
+    yield _condition("Progressing", under_way, situation.progress.reason, situation.progress.message)
+    yield from _of_base_model(adapter, situation)
+
+
+def _of_work(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
+    """Scheduled, Loaded, Bound, Ready and FullyReplicated, from Scheduled on."""
+    key, phase = adapter.key, situation.phase
     if situation.selected:
         pods = " ".join(situation.selected)
-        yield _condition(
-            "Scheduled",
-            "True",
-            "Scheduled",
-            f"ModelAdapter {key} has selected {len(situation.selected)} pods for scheduling: [{pods}]",
-        )
+        selected = f"ModelAdapter {key} has selected {len(situation.selected)} pods for scheduling: [{pods}]"
+        yield _condition("Scheduled", "True", "Scheduled", selected)
     if phase in ("Loading", "Failed"):
         reason = situation.reason or "Loading"
         message = situation.message or "requests to engines are under way"
         yield _condition("Loaded", "Unknown" if phase == "Loading" else "False", reason, message)
         yield from _not_ready(adapter, reason, message)
     if phase in ("Bound", "Running"):
-        yield _condition("Loaded", "True", "Loaded", f"loaded on {len(situation.instances)} pods")
-        yield _condition("Bound", "True", "Bound", "loaded and published" if serving else "being published")
-    if serving:
-        yield _condition("Ready", "True", "ModelAdapterAvailable", f"ModelAdapter {key} is ready")
         have, want = len(situation.instances), situation.desired
-        if have >= want:
-            yield _condition("FullyReplicated", "True", "FullyReplicated", f"{have} of {want} replicas serve")
-        else:
-            why = situation.reason or "Progressing"
-            detail = f": {situation.message}" if situation.message else ""
-            yield _condition("FullyReplicated", "False", why, f"{have} of {want} replicas serve{detail}")
+        bound = "loaded and published" if phase == "Running" else "being published"
+        yield _condition("Loaded", "True", "Loaded", f"loaded on {have} pods")
+        yield _condition("Bound", "True", "Bound", bound)
+    if phase == "Running":
+        yield _condition("Ready", "True", "ModelAdapterAvailable", f"ModelAdapter {key} is ready")
+        replicated = "True" if have >= want else "False"
+        why = "FullyReplicated" if have >= want else situation.reason or "Progressing"
+        yield _condition("FullyReplicated", replicated, why, f"{have} of {want} replicas serve")
+
+
+def _of_base_model(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
+    """Said when the engines serve another base model, and taken back when they no longer do."""
+    if situation.foreign_base:
+        yield _condition("BaseModelServed", "False", "BaseModelNotServed", situation.foreign_base)
+    elif any(condition.type == "BaseModelServed" for condition in adapter.status.conditions):
+        yield _condition("BaseModelServed", "True", "BaseModelServed", "the engines serve the base model")
 
 
 def _not_ready(adapter: ModelAdapter, reason: str, message: str) -> Iterable[Condition]:

@@ -18,9 +18,11 @@ from controller.cluster import Cluster, ClusterError, Conflict, NotFound
 from controller.credentials import Credentials
 from controller.engine import EngineClient
 from controller.events import EventRecorder
+from controller.loads import EngineLoads
 from controller.metrics import Census, Metrics
 from controller.observed import Outcome, PodView
 from controller.operations import Operations
+from controller.policies import Policies
 from controller.reconciler import Reconciler, Result
 from controller.resources import ModelAdapter
 from controller.settings import Settings
@@ -47,11 +49,24 @@ class Term:
         self._metrics = metrics
         self._queue = WorkQueue(metrics.queue)
         self._caches = Caches(cluster, log, self._queue.add, resync=settings.resync_interval)
-        self._events = EventRecorder(cluster, clock, identity, log)
+        self._events = EventRecorder(cluster, clock, identity, log, metrics.told)
+        self._policies = Policies(settings.policy, settings.policies)
+        self._loads = EngineLoads(client, self._caches, self._policies, settings)
         credentials = Credentials(cluster, clock)
-        self._operations = Operations(client, clock, settings, credentials.engine_key, self._queue.add)
+        self._operations = Operations(client, clock, settings, credentials, self._queue.add)
         self._operations.on_finished = self._request_finished
-        self._reconciler = Reconciler(cluster, self._caches, self._operations, self._events, clock, rng, settings)
+        self._reconciler = Reconciler(
+            cluster,
+            self._caches,
+            self._operations,
+            credentials,
+            self._events,
+            clock,
+            rng,
+            settings,
+            self._policies,
+            self._loads,
+        )
         self._audits = Audits(self._caches, self._operations, settings.audit_interval, self._queue.add)
         self._newcomers: set[str] = set()
         self._workers: list[asyncio.Task[None]] = []
@@ -87,6 +102,7 @@ class Term:
                     await informer.synced()
                 self._metrics.starts(self._queue, self._settings.workers, self._census)
                 tasks.create_task(self._events.run(), name="events")
+                tasks.create_task(self._loads.run(), name="engine metrics")
                 for number in range(self._settings.workers):
                     self._workers.append(tasks.create_task(self._worker(), name=f"worker {number}"))
         finally:
@@ -146,6 +162,7 @@ class Term:
         self._audits.pod_changed(old, new, tasks)
         if new is None and old is not None:
             self._operations.forget_pod(old)
+            self._loads.forget_pod(old)
 
     def _adapter_changed(self, old: ModelAdapter | None, new: ModelAdapter | None) -> None:
         """Times newcomers; what ran before this term began is not known, so others are not timed."""

@@ -52,11 +52,9 @@ class Work:
         checked(ask, engine.config)
         engine.check_alive()
         name = self._adapter or ask.model or engine.config.served_model_names[0]
-        number = engine.number_answer()
-        made = f"{engine.seed}/{number}".encode()
-        own_id = request_id or blake2b(made, digest_size=16).hexdigest()
         prefix = "chatcmpl" if ask.chat else "cmpl"
-        self.shape = Shape(ask, engine.config, f"{prefix}-{own_id}", name, int(engine.now()))
+        own_id = f"{prefix}-{request_id or engine.new_id()}"
+        self.shape = Shape(ask, engine.config, own_id, name, int(engine.now()))
         self._answers = [
             self._answer(prompt, at * ask.n + choice, choice)
             for at, prompt in enumerate(ask.prompts)

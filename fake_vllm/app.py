@@ -55,7 +55,7 @@ class App:
         self.engine = engine
         self._faults = faults
         self._draw = draw or float
-        self._cut = cut
+        self.cut = cut
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One request, as ASGI brings it."""
@@ -105,8 +105,8 @@ class App:
 
     async def _break_off(self, scope: MutableMapping[str, Any], send: Send) -> None:
         """End the connection without an answer, or in the midst of one."""
-        if self._cut is not None:
-            self._cut(scope.get("client"))
+        if self.cut is not None:
+            self.cut(scope.get("client"))
             return
         # An answer that is shorter than it says: the server closes the connection then.
         await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"1")]})

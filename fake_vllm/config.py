@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fake_vllm.realflags import SWITCHES
 from fake_vllm.versions import DEFAULT_VERSION, Behaviour
 
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"  # vLLM, vllm/config/model.py
@@ -53,6 +54,8 @@ class EngineConfig:
     host: str = "0.0.0.0"
     port: int = 8000
     version: str = DEFAULT_VERSION
+    dialect: str = "vllm"
+    """Whose paths and shapes it speaks: vLLM's or SGLang's."""
     behaviour: Behaviour = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +92,7 @@ class EngineConfig:
         Raises:
             EngineConfigError: if vLLM would not start with them.
         """
-        flags = _Flags(_arguments(command, env))
+        flags = Flags(arguments(command, env))
         model = flags.text("model") or flags.positional or DEFAULT_MODEL
         max_cpu_loras = flags.number("max-cpu-loras", 0)
         if max_cpu_loras < 1 and flags.texts("max-cpu-loras"):
@@ -112,25 +115,52 @@ class EngineConfig:
         )
 
 
-class _Flags:
-    """A command line's flags by name (dashes, no underscores) with the words that follow each; the last wins."""
+class Flags:
+    """A command line's flags by name (dashes, no underscores) with the words that follow each; the last wins.
+
+    Switches take no words, so that what follows one of them is the model.
+    """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.positional = ""
+        self.strays: list[str] = []
+        """Words that belong to nothing."""
         self._words: dict[str, list[str]] = {}
-        words: list[str] | None = None
+        self._all: dict[str, list[str]] = {}
+        taking: tuple[list[str], ...] | None = None
         for argument in arguments:
             if argument.startswith("--") and len(argument) > 2:
-                flag, equals, value = argument[2:].partition("=")
-                name = flag.replace("_", "-")
-                self._words.pop(name.removeprefix("no-"), None)
-                words = self._words[name] = [value] if equals else []
+                taking = self._flag(argument[2:])
             elif argument.startswith("-") and argument[1:2].isalpha():
-                words = []  # a short flag: none of them matters here
-            elif words is not None:
-                words.append(argument)
+                taking = ()  # a short flag: none of them matters here
+            elif taking is not None:
+                for words in taking:
+                    words.append(argument)
             elif not self.positional:
                 self.positional = argument
+            else:
+                self.strays.append(argument)
+
+    def _flag(self, text: str) -> tuple[list[str], ...] | None:
+        """Note a flag; returns where the words that follow it belong."""
+        flag, equals, value = text.partition("=")
+        name = flag.replace("_", "-")
+        self._words.pop(name.removeprefix("no-"), None)
+        given, ever = self._words.setdefault(name, []), self._all.setdefault(name, [])
+        given.clear()
+        if equals:
+            given.append(value)
+            ever.append(value)
+        return None if name.removeprefix("no-") in SWITCHES else (given, ever)
+
+    @property
+    def names(self) -> list[str]:
+        """The flags that are there, in the order in which they first came."""
+        return list(self._words)
+
+    def every(self, name: str) -> list[str]:
+        """All words of a flag, wherever it was given."""
+        return list(self._all.get(name, ()))
 
     def texts(self, name: str) -> tuple[str, ...]:
         """All words of a flag that takes several; none if it is not there."""
@@ -161,7 +191,7 @@ class _Flags:
         return words is not None and (not words or words[0].lower() not in ("false", "0"))
 
 
-def _arguments(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
+def arguments(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
     """The words behind `vllm serve` or the server's module; all of them if neither is there (image entrypoint)."""
     words = [_expand(_KUBERNETES_VARIABLE, word, env) for word in command]
     if len(words) >= 3 and words[0].rpartition("/")[2] in _SHELLS and re.fullmatch(r"-\w*c", words[1]):

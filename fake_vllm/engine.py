@@ -16,6 +16,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +26,7 @@ from fake_vllm.adapters import Artifact, Change, EngineClosed, EngineFault, Mode
 from fake_vllm.config import EngineConfig, EngineConfigError
 from fake_vllm.generation import Completion, Generation, outcome
 from fake_vllm.latency import Latency
-from fake_vllm.pace import Pace
+from fake_vllm.pace import DEFAULT_PACE, Pace
 from fake_vllm.weights import Weights
 
 __all__ = [
@@ -39,8 +40,6 @@ __all__ = [
     "EngineFault",
     "Model",
 ]
-
-DEFAULT_PACE = Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +101,7 @@ class Engine:
         self.epoch = epoch
         self._chance = np.random.default_rng(seed) if chance is None else chance
         self.generation = Generation(config, pace, normal=self._chance.standard_normal, activate=self._activate)
+        self._birth = f"{seed}/{created}/{config.port}/{self._chance.integers(1 << 32)}"
         self._answers = 0
         self._entries: dict[str, _Entry] = {}
         self._roots: dict[str, str] = {}
@@ -171,10 +171,10 @@ class Engine:
         """The text of `/metrics`."""
         return self.generation.page(self.now(), float(self._created))
 
-    def number_answer(self) -> int:
-        """A new answer's number, the first is 1."""
+    def new_id(self) -> str:
+        """An id that no other answer has, of this engine or another."""
         self._answers += 1
-        return self._answers
+        return blake2b(f"{self._birth}/{self._answers}".encode(), digest_size=16).hexdigest()
 
     # What others do
 
@@ -215,6 +215,11 @@ class Engine:
             EngineClosed: if the container dies first.
         """
         await self._run(self._unload(name, slow))
+
+    def warm(self, name: str) -> bool:
+        """Whether an adapter is listed and its weights are in memory."""
+        entry = self._entries.get(name)
+        return entry is not None and entry.weights in self._weights
 
     def touch(self, name: str) -> bool:
         """Use an adapter: its weights become the most recently used ones.

@@ -81,9 +81,11 @@ _KINDS = (
             Parameter("message", "text", "a broken safetensors file", "what the engine says; {adapter} is the name"),
         ),
     ),
+    FaultKind("out-of-memory", "loads fail, as the GPU has no memory left for another adapter", (*_COMMON, _ADAPTERS)),
 )
 CATALOGUE: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
+NO_MEMORY = "CUDA out of memory. Tried to allocate 80.00 MiB."
 _BROKEN = "Loading lora {adapter} failed: Error while deserializing header: invalid header length"
 
 
@@ -116,13 +118,18 @@ class FaultRule:
         if not 400 <= self.status <= 599:
             raise ValueError(f"{self.kind}: the status is {self.status}; it must be between 400 and 599")
 
+    @property
+    def certain(self) -> bool:
+        """Whether it hits everybody, whatever is asked, and nothing is left to chance."""
+        return set(self.hits) == set(CALLERS) and self.probability == 1 and not self.adapters
+
     def applies(self, caller: str, path: str, adapter: str) -> bool:
         """Whether this request is one of those that the rule is about, chance aside."""
         if caller not in self.hits:
             return False
         if self.kind == "unauthorized" and not path.startswith("/v1"):
             return False
-        if self.kind == "invalid-adapter" and path != LOAD_PATH:
+        if self.kind in ("invalid-adapter", "out-of-memory") and path != LOAD_PATH:
             return False
         return not self.adapters or any(fnmatchcase(adapter, pattern) for pattern in self.adapters)
 
@@ -229,6 +236,8 @@ def _verdict(rule: FaultRule, adapter: str, factor: float) -> Verdict:
         case "invalid-adapter":
             message = (rule.message or _BROKEN).replace("{adapter}", adapter)
             return Verdict("respond", factor, error(500, "InternalServerError", message))
+        case "out-of-memory":
+            return Verdict("respond", factor, error(500, "InternalServerError", NO_MEMORY))
         case _:
             return Verdict("respond", factor, _http_error(rule))
 

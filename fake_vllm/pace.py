@@ -50,3 +50,6 @@ class Pace:
     def seconds(self, sequences: int, prompt_tokens: int) -> float:
         """How long a step takes."""
         return self.step + self.sequence * max(0, sequences - 1) + self.prompt_token * prompt_tokens
+
+
+DEFAULT_PACE = Pace()

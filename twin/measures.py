@@ -12,7 +12,19 @@ from typing import Any
 import numpy as np
 
 from twin.oracles import Verdicts
-from twin.record import AdapterLine, Counts, EngineLine, EventLine, Line, PodLine, RequestLine, Run, SliceLine
+from twin.record import (
+    AdapterLine,
+    Counts,
+    EngineLine,
+    EventLine,
+    Line,
+    PodLine,
+    RequestLine,
+    Run,
+    SliceLine,
+    TrafficLine,
+)
+from twin.traffic.measures import TrafficStory
 
 Summary = dict[str, Any]
 
@@ -42,10 +54,11 @@ def summarise(lines: Sequence[Line], verdicts: Verdicts) -> Summary:
         "switches": story.switches,
         "migrations": max(story.moves - story.switches, 0),
         "backoff_seconds": _spread(story.waits, "p50", "p95", "max"),
-        "engine_requests": _totals(story.counts, "engine", ("list", "load", "unload")),
+        "engine_requests": _totals(story.counts, "engine", ("list", "load", "unload", "metrics")),
         "api_requests": _totals(story.counts, "api", _API, ("conflicts", "throttled")),
         "reconciles": {name: story.counts[f"reconciles.{name}"] for name in ("total", "useful")},
         "placement": story.density.summary(),
+        "traffic": story.traffic.summary(),
         "invariants": {
             "checked": verdicts.checked,
             "violations": len(verdicts.violations),
@@ -184,6 +197,7 @@ class _Story:
     switches: int = 0
     moves: int = 0
     density: _Density = field(default_factory=_Density)
+    traffic: TrafficStory = field(default_factory=TrafficStory)
     _living: dict[str, _Adapter] = field(default_factory=dict)
     _created: int = 0
     _deleted: int = 0
@@ -203,6 +217,8 @@ class _Story:
                 self._request(line)
             case EngineLine():
                 self.density.see(line)
+            case TrafficLine():
+                self.traffic.see(line)
             case EventLine(reason="Switched"):
                 self.switches += 1
 

@@ -171,6 +171,27 @@ class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):
     """Kubernetes' reason if it failed."""
 
 
+class TrafficLine(_Line, frozen=True, kw_only=True, tag="traffic"):
+    """What came of users' requests for an adapter, of those that ended in the `seconds` before `t`."""
+
+    object: str
+    """The adapter."""
+    seconds: float
+    requests: int
+    ok: int = 0
+    misrouted: int = 0
+    """Sent to a pod where the adapter was not loaded."""
+    cold: int = 0
+    """Sent to one that had to read its weights again."""
+    queued: int = 0
+    """Waited on the engine for its turn."""
+    causes: dict[str, int] = {}
+    """Why those failed that did: an HTTP status, the client's exception, or `no endpoint` at the gateway."""
+    first_token_seconds: list[float] = []
+    """Of those answered, in the order in which they ended, from the user's side."""
+    end_to_end_seconds: list[float] = []
+
+
 class ControllerLine(_Line, frozen=True, kw_only=True, tag="controller"):
     """A replica starts, takes the lead, loses it, crashes or stops."""
 
@@ -219,6 +240,7 @@ Line = (
     | SliceLine
     | EngineLine
     | RequestLine
+    | TrafficLine
     | ApiLine
     | ControllerLine
     | LeaseLine

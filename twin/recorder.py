@@ -17,7 +17,7 @@ from controller.discovery import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.observed import SIDECAR
 from twin.apiserver import Change, Object, Store
 from twin.record import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SliceLine
-from twin.world.objects import EPOCH_SECONDS
+from twin.world.objects import EPOCH
 
 WorkloadOf = Callable[[Object], str]
 """Name of the Deployment that a pod object belongs to."""
@@ -46,10 +46,13 @@ def decode(data: bytes) -> list[Line]:
 
 
 class Recorder:
-    """`now` gives seconds since the start of the run; `secrets` may appear nowhere."""
+    """`now` gives seconds since the start of the run, which was at `epoch`; `secrets` may appear nowhere."""
 
-    def __init__(self, now: Callable[[], float], secrets: Sequence[str]) -> None:
+    def __init__(self, now: Callable[[], float], secrets: Sequence[str], epoch: datetime = EPOCH) -> None:
+        self.epoch = epoch
         self.lines: list[Line] = []
+        self.on_line: list[Callable[[Line], None]] = []
+        """Told of each line, when it has been recorded."""
         self._clock = now
         self._secrets = tuple(secrets)
         self._counts: dict[str, int] = {}
@@ -67,7 +70,10 @@ class Recorder:
     def emit(self, line: Line) -> None:
         """Records a line."""
         self._flush_minutes()
-        self.lines.append(self._clean(line))
+        line = self._clean(line)
+        self.lines.append(line)
+        for told in self.on_line:
+            told(line)
 
     def count(self, name: str, n: int = 1) -> None:
         """Counts something that says nothing on its own."""
@@ -182,12 +188,16 @@ class Recorder:
             ip=status.get("podIP", ""),
             phase=status.get("phase", ""),
             ready=ready.get("status") == "True",
-            ready_since=_seconds(ready.get("lastTransitionTime")),
+            ready_since=self._seconds(ready.get("lastTransitionTime")),
             terminating="deletionTimestamp" in meta,
             engine=engine.get("containerID", ""),
             restarts=engine.get("restartCount", 0),
             labels=meta.get("labels", {}),
         )
+
+    def _seconds(self, timestamp: str | None) -> float | None:
+        """A time of day as seconds since the start of the run."""
+        return None if not timestamp else (datetime.fromisoformat(timestamp) - self.epoch).total_seconds()
 
     def _slice(self, change: Change) -> Line | None:
         obj = change.object
@@ -254,7 +264,3 @@ def _message(conditions: Sequence[Mapping[str, Any]], latest: Mapping[str, Any])
     """Of what is wrong, if something is; else of the latest condition."""
     wrong = next((item for item in conditions if item["type"] == "Loaded" and item["status"] != "True"), None)
     return str((wrong or latest).get("message", ""))
-
-
-def _seconds(timestamp: str | None) -> float | None:
-    return None if not timestamp else datetime.fromisoformat(timestamp).timestamp() - EPOCH_SECONDS

@@ -26,7 +26,6 @@ from twin.streams import Streams
 from twin.world.apifaults import ApiFaults
 from twin.world.cluster import StoreCluster
 from twin.world.network import Network
-from twin.world.objects import EPOCH
 
 OnStep = Callable[["Replica", Literal["before", "after"]], None]
 """Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
@@ -35,13 +34,14 @@ OnStep = Callable[["Replica", Literal["before", "after"]], None]
 class SimulatedClock:
     """Wall time in the twin, as one replica's machine tells it."""
 
-    def __init__(self, env: simpy.Environment) -> None:
+    def __init__(self, env: simpy.Environment, epoch: datetime) -> None:
         self.ahead = 0.0
         """Seconds by which it is wrong; negative if it is behind."""
         self._env = env
+        self._epoch = epoch
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._env.now + self.ahead)
+        return self._epoch + timedelta(seconds=self._env.now + self.ahead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Surroundings:
     """What a replica is put into."""
 
     env: simpy.Environment
+    epoch: datetime
+    """Wall time at t = 0."""
     store: Store
     network: Network
     streams: Streams
@@ -75,7 +77,7 @@ class Replica:
         self.metrics = Metrics()
         """Of the present or last incarnation."""
         self._around = around
-        self.clock = SimulatedClock(around.env)
+        self.clock = SimulatedClock(around.env, around.epoch)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
         self._operator: Operator | None = None

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from twin import runfolder
+from twin.record import Line
 from twin.report import Findings
 from twin.report.judge import judge
 from twin.scenario import Scenario, ScenarioErrors, load, resolved
@@ -57,6 +58,13 @@ def recorded(scenario: Scenario, out: Path, progress: Progress | None = None) ->
     wall = time.perf_counter() - started
     timing = {"wall_seconds": round(wall, 3), "simulated_per_wall_second": round(findings.covered / wall, 1)}
     folder = runfolder.write(out, findings, timing=timing)
+    return findings, folder / runfolder.REPORT
+
+
+def written(scenario: Scenario, lines: Sequence[Line], out: Path, *, partial: bool) -> tuple[Findings, Path]:
+    """Judges a record that was made elsewhere and writes its folder below `out`; gives the report's page too."""
+    findings = judge(lines, scenario.expect, scenario=resolved(scenario), partial=partial)
+    folder = runfolder.write(out, findings, timing={})
     return findings, folder / runfolder.REPORT
 
 

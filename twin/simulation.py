@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from ipaddress import IPv4Address
 from typing import Any
 
 import simpy
@@ -22,17 +23,19 @@ from twin.loop import run
 from twin.record import EngineLine, Line, Run
 from twin.recorder import Recorder
 from twin.replicas import Replica, Surroundings
-from twin.scenario import Scenario
+from twin.scenario import Fault, Scenario
 from twin.scenario.admission import ACCEPTED, definition
 from twin.scenario.edits import Edit
+from twin.scenario.policies import plug_ins
 from twin.streams import Streams
+from twin.traffic.requests import Traffic
 from twin.world.apifaults import ApiFaults
 from twin.world.artifacts import ArtifactSettings
-from twin.world.engines import EngineHost, EngineSettings
+from twin.world.engines import EngineHost, EngineSettings, OnEngine
 from twin.world.network import Network
 from twin.world.nodes import NodeSpec
 from twin.world.objects import EPOCH
-from twin.world.world import World, WorldSettings
+from twin.world.world import FIRST_ADDRESS, World, WorldSettings
 
 Progress = Callable[[float], None]
 """Told how many simulated seconds are done."""
@@ -70,19 +73,35 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
 class Simulation:
     """One run: everything in it, wired."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(
+        self, scenario: Scenario, *, epoch: datetime = EPOCH, first_address: IPv4Address = FIRST_ADDRESS
+    ) -> None:
+        """Builds it. `epoch` is the wall time at t = 0, `first_address` the first pod's."""
         self.scenario = scenario
+        self.on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
+        """Told of what engines do, after the record."""
+        self._epoch = epoch
+        self._faults = 0
         self.env = simpy.Environment()
         self.streams = Streams(scenario.seed)
-        self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets)
-        self.recorder.emit(_run_line(scenario))
-        self.store = Store(self._now, self._suffix)
-        self.world = World(self.env, self.store, self.streams, _world_settings(scenario), self._engine_changed)
+        self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, epoch)
+        self.recorder.emit(_run_line(scenario, epoch))
+        self.store = Store(self.wall_time, self._suffix)
+        self.world = World(
+            self.env,
+            self.store,
+            self.streams,
+            _world_settings(scenario),
+            self._engine_changed,
+            epoch=epoch,
+            first_address=first_address,
+        )
         self.recorder.watch_store(self.store, self.world.workload_of)
         self.api_faults = ApiFaults(self.env, self.store)
         self.network = Network(self.env, self.world.hosts.get, self.streams, self.recorder, _NETWORK)
         around = Surroundings(
             env=self.env,
+            epoch=epoch,
             store=self.store,
             network=self.network,
             streams=self.streams,
@@ -92,15 +111,8 @@ class Simulation:
             api_faults=self.api_faults,
         )
         self.replicas = [Replica(around, number) for number in range(scenario.controller.replicas)]
-
-    async def main(self, progress: Progress | None) -> None:
-        """From the first manifest to the end."""
-        self.world.start()
-        self._apply_manifests()
-        self._plan_visits()
-        for replica in self.replicas:
-            replica.start()
-        stage = faults.Stage(
+        self.traffic = self._traffic()
+        self.stage = faults.Stage(
             env=self.env,
             store=self.store,
             world=self.world,
@@ -109,16 +121,51 @@ class Simulation:
             api_faults=self.api_faults,
             replicas=self.replicas,
             restart=self.restart,
-            duration=self.scenario.duration,
-            api_latency=self.scenario.cluster.api.latency.upper(),
+            duration=scenario.duration,
+            api_latency=scenario.cluster.api.latency.upper(),
         )
-        faults.begin(self.scenario.faults, stage)
+
+    async def main(self, progress: Progress | None) -> None:
+        """From the first manifest to the end."""
         try:
+            self.begin()
             await self._until_end(progress)
         finally:
+            await self.end()
+            pending = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    def begin(self, *, controllers: bool = True) -> None:
+        """The first moment: nodes, manifests, and all that the scenario has in store for later."""
+        self.world.start()
+        self._apply_manifests()
+        self._plan_visits()
+        if controllers:
+            for replica in self.replicas:
+                replica.start()
+        self.befall(self.scenario.faults)
+        if self.traffic is not None:
+            self.traffic.start(self.scenario.duration)
+
+    def befall(self, what: Sequence[Fault]) -> int:
+        """Faults begin, each at its time; returns the number of the first in the record."""
+        first, self._faults = self._faults, self._faults + len(what)
+        faults.begin(what, self.stage, first)
+        return first
+
+    async def end(self) -> None:
+        """Ends replicas, and what engines still have under way; that is no part of what happened."""
+        try:
+            if self.traffic is not None:
+                self.traffic.finish()
             for replica in self.replicas:
                 await replica.stop()
-            await self._power_off()
+        finally:
+            for host in self.world.hosts.values():
+                if host.engine is not None:
+                    host.engine.close()
 
     async def _until_end(self, progress: Progress | None) -> None:
         duration = self.scenario.duration
@@ -130,16 +177,6 @@ class Simulation:
             if progress is not None:
                 progress(float(self.env.now))
 
-    async def _power_off(self) -> None:
-        """Ends what engines still have under way; that is no part of what happened."""
-        for host in self.world.hosts.values():
-            if host.engine is not None:
-                host.engine.close()
-        pending = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-
     def _apply_manifests(self) -> None:
         self.store.register_crd(definition())
         namespaces = {item["metadata"].get("namespace", "") for item in self.scenario.objects}
@@ -150,6 +187,17 @@ class Simulation:
         order = {"Namespace": 0, "Secret": 1, "ConfigMap": 1}
         for item in sorted(self.scenario.objects, key=lambda item: order.get(item["kind"], 2)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
+
+    def _traffic(self) -> Traffic | None:
+        settings = self.scenario.traffic
+        if settings is None:
+            return None
+        weights = {
+            f"{template.namespace}/{template.manifest(index)['metadata']['name']}": template.weight(index)
+            for template in self.scenario.adapters
+            for index in range(template.count)
+        }
+        return Traffic(self.env, self.store, self.network, self.streams, self.recorder, settings, weights)
 
     def _plan_visits(self) -> None:
         for number, template in enumerate(self.scenario.adapters):
@@ -199,9 +247,11 @@ class Simulation:
                 root=root,
             )
         )
+        self.on_engine(host, event, adapter, root)
 
-    def _now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.env.now)
+    def wall_time(self) -> datetime:
+        """The world's time of day."""
+        return self._epoch + timedelta(seconds=self.env.now)
 
     def _suffix(self) -> str:
         """Five characters for `generateName`, of the alphabet that Kubernetes takes for it."""
@@ -215,6 +265,8 @@ def _settings(scenario: Scenario) -> Settings:
     retry, lease = asked.retry, asked.lease
     return Settings(
         policy=asked.policy,
+        policies=_plug_ins(scenario),
+        scrape_interval=asked.scrape_interval,
         backoff=Backoff(
             base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.attempts, jitter=retry.jitter
         ),
@@ -229,6 +281,13 @@ def _settings(scenario: Scenario) -> Settings:
         elect=asked.replicas > 1,
         lease=LeaseSettings(duration=lease.duration, renew=lease.renew, retry=lease.retry),
     )
+
+
+def _plug_ins(scenario: Scenario) -> tuple[str, ...]:
+    """Policies that adapters of the scenario name as `module:Class`: here the file's author is who runs it."""
+    specs = [item["spec"] for item in scenario.objects if item["kind"] == "ModelAdapter"]
+    specs += [template.manifest(0)["spec"] for template in scenario.adapters]
+    return tuple(sorted({*scenario.controller.policies, *plug_ins(specs)}))
 
 
 def _world_settings(scenario: Scenario) -> WorldSettings:
@@ -260,7 +319,7 @@ def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
     return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
 
 
-def _run_line(scenario: Scenario) -> Run:
+def _run_line(scenario: Scenario, epoch: datetime) -> Run:
     asked = scenario.controller
     return Run(
         t=0.0,
@@ -268,7 +327,7 @@ def _run_line(scenario: Scenario) -> Run:
         seed=scenario.seed,
         version=version("lora-twin"),
         duration=scenario.duration,
-        epoch=EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        epoch=epoch.strftime("%Y-%m-%dT%H:%M:%SZ"),
         policy=asked.policy,
         replicas=asked.replicas,
         stable_for=asked.stable_for,

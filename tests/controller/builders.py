@@ -83,8 +83,8 @@ def seen(
     full: Sequence[str] = (),
     silent: Sequence[str] = (),
 ) -> Observed:
-    """What was observed; `holding` is what each pod's engine listed last, by pod name."""
-    lists = holding or {}
+    """What was observed; `holding` is what engines listed last, by pod name (None: all of them, and nothing)."""
+    lists = {pod.name: {} for pod in pods} if holding is None else holding
 
     def inventory(pod: PodView) -> Inventory | None:
         return Inventory(pod.engine, lists[pod.name]) if pod.name in lists else None

@@ -1,5 +1,7 @@
 """What is remembered on the object survives being written and read."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,4 +57,7 @@ def test_long_names_with_a_common_beginning_stay_apart() -> None:
     ],
 )
 def test_a_value_that_somebody_broke_counts_as_absent(edited: dict[str, str]) -> None:
-    assert read(edited) == NOTHING
+    remembered = read(edited)
+    assert replace(remembered, unreadable=()) == NOTHING
+    assert set(remembered.unreadable) == set(edited)
+    assert merged(edited, changes(remembered, NOTHING)) == {}

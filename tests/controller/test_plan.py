@@ -22,7 +22,7 @@ from controller.annotations import Attempt, Remembered
 from controller.engine import EngineError, Scope
 from controller.observed import Observed, Outcome
 from controller.plan import plan
-from controller.policies import policy_named
+from controller.policies import find
 from controller.settings import Settings
 from tests.controller.builders import NOW, a_pod, an_adapter, placed, seen
 
@@ -32,7 +32,7 @@ UNAUTHORIZED = EngineError("Unauthorized", "401", retriable=False)
 
 
 def planned(observed: Observed, now: float = NOW, settings: Settings | None = None) -> Plan:
-    return plan(observed, now, settings or Settings(), policy_named("default"), Random(0))
+    return plan(observed, now, settings or Settings(), find("default"), Random(0))
 
 
 def of(result: Plan, kind: type) -> list:
@@ -83,7 +83,7 @@ def test_the_next_attempt_comes_when_the_wait_after_the_failed_one_is_over(retri
 def test_a_restarted_controller_counts_from_the_announcement_and_asks_the_engine_first() -> None:
     pod = a_pod(ready_for=1000)
     remembered = attempted(pod, 1, ago=3)
-    assert of(planned(seen(an_adapter(phase="Loading"), [pod], remembered=remembered)), Look)
+    assert of(planned(seen(an_adapter(phase="Loading"), [pod], remembered=remembered, holding={})), Look)
     observed = seen(an_adapter(phase="Loading"), [pod], remembered=remembered, holding={"pod-a": {}})
     assert planned(observed).wake == pytest.approx(NOW - 3 + 1 + 10)
 
@@ -117,6 +117,38 @@ def test_sixth_failure_moves_the_adapter_to_another_pod_and_says_so() -> None:
     assert any(tell.reason == "Switched" and "from pod pod-a to pod pod-b" in tell.note for tell in of(result, Tell))
 
 
+def test_the_last_attempt_is_waited_for_before_another_pod_takes_the_place() -> None:
+    bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
+    outcomes = {"pod-a": Outcome("load", NOW - 90, bad.engine, 1, REFUSED, 5)}
+    observed = seen(
+        an_adapter(phase="Loading"),
+        [bad, good],
+        remembered=attempted(bad, 5, ago=1),
+        holding={"pod-a": {}, "pod-b": {}},
+        outcomes=outcomes,
+        busy={"pod-a": "load"},
+    )
+    result = planned(observed)
+    assert not of(result, Load)
+    assert not of(result, Remember)
+
+
+def test_a_last_attempt_that_ends_well_is_as_good_as_the_first() -> None:
+    bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
+    observed = seen(
+        an_adapter(phase="Loading"),
+        [bad, good],
+        remembered=attempted(bad, 5, ago=1),
+        holding={"pod-a": {"sql": "acme/sql"}, "pod-b": {}},
+        outcomes={"pod-a": Outcome("load", NOW, bad.engine, 1, None, 0)},
+    )
+    result = planned(observed)
+    assert not of(result, Load)
+    assert [action.status.instances for action in of(result, WriteStatus)][-1] == ("pod-a",)
+    after = of(result, Remember)[0].after
+    assert (after.selected, after.attempts) == (("pod-a",), {})
+
+
 def test_a_pod_that_was_given_up_is_forgotten_when_its_aside_time_is_over() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
     remembered = replace(
@@ -124,9 +156,10 @@ def test_a_pod_that_was_given_up_is_forgotten_when_its_aside_time_is_over() -> N
     )
     lists = {"pod-a": {}, "pod-b": {"sql": "acme/sql"}}
     adapter = an_adapter(phase="Running", instances=["pod-b"])
-    kept = planned(seen(adapter, [bad, good], remembered=remembered, holding=lists), now=NOW - 10)
-    assert kept.wake == pytest.approx(NOW)
-    after = of(planned(seen(adapter, [bad, good], remembered=remembered, holding=lists)), Remember)[0].after
+    outcomes = {"pod-a": Outcome("load", NOW - 300, bad.engine, 1, REFUSED, 6)}
+    observed = seen(adapter, [bad, good], remembered=remembered, holding=lists, outcomes=outcomes)
+    assert planned(observed, now=NOW - 10).wake == pytest.approx(NOW)
+    after = of(planned(observed), Remember)[0].after
     assert after.attempts == {}
     assert set(after.placements) == {"pod-b"}
 
@@ -304,8 +337,32 @@ def test_deletion_withdraws_unloads_everywhere_and_then_lets_go() -> None:
     assert of(result, WriteStatus)[0].status.instances == ()
     assert [unload.pod.name for unload in of(result, Unload)] == ["pod-a", "pod-b"]
     assert not of(result, RemoveFinalizer)
-    gone = planned(seen(adapter, pods, remembered=remembered, holding={"pod-a": {}, "pod-b": {}}))
+    outcomes = {pod.name: Outcome("unload", NOW - 1, pod.engine) for pod in pods}
+    holding = {"pod-a": {}, "pod-b": {}}
+    gone = planned(seen(adapter, pods, remembered=remembered, holding=holding, outcomes=outcomes))
     assert of(gone, RemoveFinalizer)
+
+
+@pytest.mark.parametrize("deleting", [True, False])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param(None, id="announced by a former process"),
+        pytest.param(Outcome("load", NOW - 1, "containerd://1", 1, REFUSED, 1), id="one of two attempts was seen"),
+        pytest.param(Outcome("load", NOW - 1, "containerd://1", 1, REFUSED, 2, doubtful=True), id="one may still end"),
+        pytest.param(Outcome("unsent", NOW - 1, "containerd://1"), id="the last was not sent"),
+    ],
+)
+def test_an_engine_that_does_not_list_it_yet_is_asked_to_unload_all_the_same(
+    outcome: Outcome | None, deleting: bool
+) -> None:
+    pod = a_pod()
+    remembered = replace(attempted(pod, 1, ago=3), selected=())
+    adapter = an_adapter(deleting=deleting, replicas=0)
+    outcomes = {} if outcome is None else {pod.name: outcome}
+    result = planned(seen(adapter, [pod], remembered=remembered, outcomes=outcomes))
+    assert [unload.pod.name for unload in of(result, Unload)] == [pod.name]
+    assert not of(result, RemoveFinalizer)
 
 
 def test_a_dead_engine_holds_a_deletion_for_six_tries_and_no_longer() -> None:
@@ -313,7 +370,7 @@ def test_a_dead_engine_holds_a_deletion_for_six_tries_and_no_longer() -> None:
     remembered = Remembered(placements={"pod-a": placed(pod)})
     for failures, given_up in ((5, False), (6, True)):
         outcomes = {"pod-a": Outcome("unload", NOW - 1000, pod.engine, 1, REFUSED, failures)}
-        result = planned(seen(an_adapter(deleting=True), [pod], remembered=remembered, outcomes=outcomes))
+        result = planned(seen(an_adapter(deleting=True), [pod], remembered=remembered, outcomes=outcomes, holding={}))
         assert bool(of(result, RemoveFinalizer)) is given_up
         assert any(tell.reason == "UnloadAbandoned" for tell in of(result, Tell)) is given_up
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -198,6 +199,32 @@ def test_tasks_that_are_left_behind_are_reported_and_cancelled() -> None:
     with pytest.raises(VirtualTimeError, match="1 tasks were left behind:\n  the one left: "):
         run(main())
     assert ended == ["lingers"]
+
+
+def test_tasks_that_are_cancelled_together_hear_of_it_in_the_same_order_in_every_run() -> None:
+    async def main() -> list[int]:
+        heard: list[int] = []
+
+        async def waits(number: int) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                heard.append(number)
+
+        async def fails() -> None:
+            await asyncio.sleep(1)
+            raise ValueError("as meant")
+
+        ballast = []
+        with suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                for number in range(100):
+                    group.create_task(waits(number))
+                    ballast.append(bytearray(number * 37 % 4096))  # addresses are no order to rely on
+                group.create_task(fails())
+        return heard
+
+    assert run(main()) == run(main())
 
 
 async def a_thread() -> None:

@@ -56,7 +56,7 @@ def test_loads_by_outcome(told: tuple[dict[str, Any], list[Metric]]) -> None:
 
 def test_engine_requests(told: tuple[dict[str, Any], list[Metric]]) -> None:
     summary, scraped = told
-    for verb in ("list", "load", "unload"):
+    for verb in ("list", "load", "unload", "metrics"):
         assert value(scraped, "lora_controller_engine_requests_total", verb=verb) == summary["engine_requests"][verb]
     assert value(scraped, "lora_controller_engine_requests_total", verb="load", code="ConnectError") > 0
 

@@ -8,13 +8,11 @@ what people get wrong in manifests that this project reads. Fields that are not 
 from base64 import b64decode, b64encode
 
 from twin.apiserver import crd, fieldtypes, metadata, shapes
-from twin.apiserver.errors import FieldError, Object, invalid, required, too_many, unsupported
+from twin.apiserver.errors import FieldError, Object, invalid, required
 from twin.apiserver.kinds import ResourceType, ScalePaths
+from twin.apiserver.records import admit_endpoint_slice, admit_event, admit_lease
 from twin.apiserver.services import ServiceRules
 from twin.apiserver.workloads import admit_deployment, admit_pod, admit_replica_set
-
-MAX_ENDPOINTS = 1000  # in one slice; discovery validation, maxEndpoints
-_ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")
 
 
 def builtin_kinds() -> list[ResourceType]:
@@ -78,17 +76,30 @@ def _core_kinds() -> list[ResourceType]:
 def _grouped_kinds() -> list[ResourceType]:
     workload = ScalePaths(selector=("spec", "selector"))
     return [
-        ResourceType("events", "Event", group="events.k8s.io", short_names=("ev",), shape=shapes.EVENT),
+        ResourceType(
+            "events",
+            "Event",
+            types=fieldtypes.EVENT,
+            group="events.k8s.io",
+            short_names=("ev",),
+            shape=shapes.EVENT,
+            admit=admit_event,
+        ),
         ResourceType(
             "endpointslices",
             "EndpointSlice",
             types=fieldtypes.ENDPOINT_SLICE,
             group="discovery.k8s.io",
             generation=True,
-            admit=_admit_endpoint_slice,
+            admit=admit_endpoint_slice,
         ),
         ResourceType(
-            "leases", "Lease", types=fieldtypes.PLAIN, group="coordination.k8s.io", unconditional_update=False
+            "leases",
+            "Lease",
+            types=fieldtypes.LEASE,
+            group="coordination.k8s.io",
+            unconditional_update=False,
+            admit=admit_lease,
         ),
         ResourceType(
             "deployments",
@@ -209,20 +220,3 @@ def _is_base64(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _admit_endpoint_slice(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
-    kind = new.get("addressType")
-    if not kind:
-        errors.append(required("addressType"))
-    elif kind not in _ADDRESS_TYPES:
-        errors.append(unsupported("addressType", kind, sorted(_ADDRESS_TYPES)))
-    if old is not None and kind != old.get("addressType"):
-        errors.append(invalid("addressType", kind, "field is immutable"))
-    endpoints = new.get("endpoints") or []
-    if len(endpoints) > MAX_ENDPOINTS:
-        errors.append(too_many("endpoints", len(endpoints), MAX_ENDPOINTS))
-    for at, endpoint in enumerate(endpoints):
-        if not endpoint.get("addresses"):
-            errors.append(required(f"endpoints[{at}].addresses", "must contain at least 1 address"))
-    return new

@@ -94,4 +94,8 @@ SERVICE = _types(spec=_SERVICE)
 SECRET = _types(data=_map(_STRING), stringData=_map(_STRING), type=_STRING)
 NODE = _types(spec=_object(unschedulable=_BOOLEAN), status=_object(conditions=_CONDITIONS, addresses=_list(_object())))
 ENDPOINT_SLICE = _types(addressType=_STRING, endpoints=_list(_ENDPOINT), ports=_list(_object(port=_INTEGER)))
+EVENT = _types(
+    note=_STRING, reason=_STRING, action=_STRING, type=_STRING, reportingController=_STRING, reportingInstance=_STRING
+)
+LEASE = _types(spec=_object(holderIdentity=_STRING, leaseDurationSeconds=_INTEGER, leaseTransitions=_INTEGER))
 PLAIN = _types(spec=_object(), status=_object())

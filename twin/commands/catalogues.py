@@ -37,12 +37,22 @@ def faults() -> int:
 @answering
 def policies() -> int:
     """List the placement policies, and how each chooses."""
-    from controller.policies import POLICIES
+    from controller.policies import BUILT_IN, DEFAULT, UnknownPolicy, find, installed
     from twin.report import terminal
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, policy in POLICIES.items():
+    table.add_row(
+        f"[bold]{DEFAULT}[/]", "What the operator's setting controller.policy says; least-adapters if nothing."
+    )
+    for name, policy in BUILT_IN.items():
         table.add_row(f"[bold]{escape(name)}[/]", escape(" ".join((policy.__doc__ or "").split())))
+    for name, place in installed().items():
+        try:
+            text = " ".join((find(name).__doc__ or "").split())
+        except UnknownPolicy as error:
+            text = str(error)
+        table.add_row(f"[bold]{escape(name)}[/]", f"{escape(text)} [dim]({escape(place)})[/]")
+    table.add_row("[bold]module:Class[/]", "Your own: see docs/policies.md.")
     terminal.console().print(table)
     return OK
 

@@ -14,6 +14,7 @@ from twin.scenario import Candidate, NodeTargets, PodTargets
 from twin.scenario.faults import Spell
 from twin.streams import Streams
 from twin.world.apifaults import ApiFaults
+from twin.world.manifests import is_operator
 from twin.world.world import World
 
 Process = Generator[simpy.Event, Any, None]
@@ -106,12 +107,13 @@ class Acting:
 
 
 def living(stage: Stage) -> list[Candidate]:
-    """Pods that live and are on a node."""
+    """Pods that live and are on a node; an operator's own are hit by the faults of controllers alone."""
     found = []
     for pod in stage.store.list("pods").items:
         meta = pod["metadata"]
         name = f"{meta['namespace']}/{meta['name']}"
-        if "deletionTimestamp" in meta or stage.world.host_of(name) is None:
+        if "deletionTimestamp" in meta or stage.world.host_of(name) is None or is_operator(pod["spec"]["containers"]):
             continue
-        found.append(Candidate(name, meta.get("labels", {}), stage.world.workload_of(pod)))
+        node = pod["spec"].get("nodeName", "")
+        found.append(Candidate(name, meta.get("labels", {}), stage.world.workload_of(pod), node))
     return found

@@ -100,3 +100,24 @@ class Excuses:
             spans.append((line.t, inf, line.seconds))
         elif spans:
             spans[-1] = (spans[-1][0], line.t, line.seconds)
+
+
+def excuse(kind: str) -> str:
+    """What a kind of fault excuses an honest operator from, in a sentence for its page."""
+    if kind in _DISTURB_API:
+        return (
+            "While it lasts, and for as long after as an honest operator may wait for its next try (30 s), nobody is "
+            "blamed for what he could not see or write: the clocks of invariants 1, 2, 3 and 6 stand still, and then "
+            "start anew."
+        )
+    if kind in _DISTURB_ENGINES:
+        return (
+            "While it lasts, the operator is not blamed for what only asking the engines that are hit would have shown."
+        )
+    return {
+        "api-slow": f"While it lasts, an operator may be late by {CHAIN} requests more, so many may lie in one chain.",
+        "watch-expired": "What must be noticed in time is reckoned from the new list on.",
+        "clock-skew": "Waits, and the time for which a pod must have been ready, may be off by as much as the clock.",
+        "controller-crash": "While nobody leads, clocks stand still; they start anew with the next leader.",
+        "leader-loss": "While nobody leads, clocks stand still; they start anew with the next leader.",
+    }.get(kind, "It excuses nothing: what the API server shows has to be noticed in time.")

@@ -8,21 +8,21 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    PlainSerializer,
     SerializerFunctionWrapHandler,
     Tag,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_serializer,
     model_validator,
 )
 
 from controller.resources import MODEL_ADAPTERS
-from twin.scenario.distributions import Distribution, samples
+from twin.scenario.distributions import Distribution
 from twin.scenario.problems import choices
-from twin.scenario.quantities import Duration, Rate, fault, show_duration
+from twin.scenario.quantities import Duration, Rate, fault
 from twin.scenario.section import Count, Section
+from twin.scenario.traces import Arrivals
+from twin.scenario.traffic import Popularity, weight
 
 _PLACE = re.compile(r"\{i(?::(0\d+)d?)?\}")
 
@@ -67,23 +67,15 @@ class Poisson(Section):
         return [float(moment) for moment in self.start + np.cumsum(rng.exponential(1 / self.poisson, count))]
 
 
-Trace = Annotated[tuple[float, ...], Field(min_length=1)]
-
-
 class Traced(Section):
     """At the times that a file says."""
 
-    trace: Annotated[
-        Trace,
-        BeforeValidator(lambda value, info: samples(value, info)),
-        PlainSerializer(lambda moments: [show_duration(moment) for moment in moments]),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-    ]
-    """A CSV file beside the scenario, times since the start of the run in its first column; or a list of times."""
+    trace: Arrivals
+    """A CSV or Parquet file with a column `time`, or a list of times since the start of the run; see docs/traces.md."""
 
     def times(self, count: int, rng: np.random.Generator) -> list[float]:  # noqa: ARG002
         """Seconds at which each arrives; no more of them than the trace has."""
-        return sorted(self.trace)[:count]
+        return list(self.trace[:count])
 
 
 def _one_key(value: Any, names: tuple[str, ...], example: str) -> str:
@@ -171,6 +163,8 @@ class AdapterTemplate(Section):
     """When they are created."""
     leave: Departure = "never"
     """When they are deleted."""
+    popularity: Popularity = 1.0
+    """How often traffic asks for each, against others: a number, or `{zipf: 1.1}` over those of this template."""
 
     @field_validator("name")
     @classmethod
@@ -197,6 +191,10 @@ class AdapterTemplate(Section):
             "metadata": metadata,
             "spec": _filled(self.spec, index),
         }
+
+    def weight(self, index: int) -> float:
+        """How often traffic asks for number `index`, against others."""
+        return weight(self.popularity, index)
 
     def visits(self, rng: np.random.Generator) -> list[tuple[float, float | None]]:
         """When each arrives and (None: never) leaves, in seconds; as many as come, in the order of their numbers."""

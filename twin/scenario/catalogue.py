@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from twin.scenario.faults import FAULTS
+from twin.scenario.faults import FAULTS, Spell
 from twin.scenario.section import Section
 
 
@@ -25,15 +25,26 @@ class CatalogueEntry:
     kind: str
     on: str
     summary: str
+    details: tuple[str, ...]
+    """Paragraphs: what exactly happens, and what does not."""
+    lasts: bool
+    """Whether it has a beginning and an end, or strikes."""
     parameters: tuple[Parameter, ...]
 
 
 def catalogue() -> list[CatalogueEntry]:
     """What `twin faults` prints."""
-    return [
-        CatalogueEntry(kind, member.on, " ".join((member.__doc__ or "").split()), tuple(_parameters(member)))
-        for kind, member in FAULTS.items()
-    ]
+    return [_entry(kind, member) for kind, member in FAULTS.items()]
+
+
+def _entry(kind: str, member: Any) -> CatalogueEntry:
+    summary, *details = _paragraphs(member)
+    lasts = issubclass(member, Spell)
+    return CatalogueEntry(kind, member.on, summary, tuple(details), lasts, tuple(_parameters(member)))
+
+
+def _paragraphs(member: type[Section]) -> list[str]:
+    return [" ".join(part.split()) for part in (member.__doc__ or "").split("\n\n")]
 
 
 def _parameters(member: type[Section]) -> Iterator[Parameter]:

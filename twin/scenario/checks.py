@@ -5,6 +5,7 @@ Each check says all that it finds; none of them stops the others.
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path as File
 from typing import Any
 
 from twin.scenario.admission import Admission, known
@@ -13,6 +14,7 @@ from twin.scenario.document import Document
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
 from twin.scenario.manifests import Entry
 from twin.scenario.model import ScenarioFile
+from twin.scenario.policies import plug_ins, trouble
 from twin.scenario.problems import Problem, choices, closest
 from twin.scenario.quantities import show_duration
 from twin.scenario.targets import NodeTargets, PodTargets
@@ -171,6 +173,19 @@ def check_names(file: ScenarioFile, document: Document, entries: Sequence[Entry]
                 yield document.problem(("adapters", index, "name"), message, "allowed: a name of its own")
                 break
             taken[key] = f"adapters.{index}"
+
+
+def check_policies(file: ScenarioFile, document: Document, entries: Sequence[Entry], folder: File) -> Iterator[Problem]:
+    """Plug-ins that adapters name and that cannot be used. Other unknown names the operator itself judges."""
+    for index, template in enumerate(file.adapters):
+        for name in sorted(plug_ins([template.manifest(0)["spec"]])):
+            if wrong := trouble(name, folder):
+                yield document.problem(("adapters", index, "spec", "schedulerName"), *wrong)
+    for entry in entries:
+        if entry.kind == "ModelAdapter":
+            for name in sorted(plug_ins([entry.object.get("spec") or {}])):
+                if wrong := trouble(name, folder):
+                    yield entry.problem(("spec", "schedulerName"), *wrong)
 
 
 def notes_on(

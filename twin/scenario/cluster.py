@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from controller.policies import DEFAULT, POLICIES
 from fake_vllm.latency import LogNormal, Uniform
 from twin.scenario.distributions import Distribution
-from twin.scenario.problems import choices
+from twin.scenario.policies import PlugIn, Policy
 from twin.scenario.quantities import Bandwidth, Duration, PositiveDuration, Size, fault
 from twin.scenario.section import Count, Section, Whole
 
@@ -130,15 +129,6 @@ class Cluster(Section):
         return self.engines.get(workload) or self.engines.get("default") or Engine()
 
 
-def _known_policy(name: str) -> str:
-    if name not in (DEFAULT, *POLICIES):
-        raise fault(f'there is no policy "{name}"', choices(name, [*POLICIES, DEFAULT]))
-    return name
-
-
-Policy = Annotated[str, AfterValidator(_known_policy)]
-
-
 class Retry(Section):
     """When a load that failed is tried again on the same pod: the wait is base · factor^n, at most `cap`."""
 
@@ -188,6 +178,8 @@ class Controller(Section):
     """Controller replicas; one leads."""
     policy: Policy = "least-adapters"
     """Where adapters go whose `schedulerName` is `default`: a name from `twin policies`."""
+    policies: tuple[PlugIn, ...] = ()
+    """Further ones that a `schedulerName` may name, as `module:Class`; modules beside this file are found."""
     retry: Retry = Retry()
     """When a failed load is tried again."""
     stable_for: Duration = 5.0
@@ -202,6 +194,8 @@ class Controller(Section):
     """Requests to one engine at once."""
     audit_interval: PositiveDuration = 60.0
     """Between two looks at what an engine really holds."""
+    scrape_interval: PositiveDuration = 15.0
+    """Between two readings of an engine's metrics, while a policy in use needs them."""
     list_timeout: PositiveDuration = 30.0
     """For asking an engine what it holds."""
     load_timeout: PositiveDuration = 300.0

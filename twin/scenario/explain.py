@@ -1,7 +1,6 @@
 """pydantic's errors in the words of a scenario file, each with its place in it.
 
-pydantic knows what is wrong; this module knows where that stands, which fields or values would have been right,
-and what a later version brings.
+pydantic knows what is wrong; this module knows where that stands, and which fields or values would have been right.
 """
 
 import re
@@ -13,13 +12,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from twin.scenario.document import Document
-from twin.scenario.faults import LATER
 from twin.scenario.problems import Path, Problem, choices
-
-_LATER_FIELDS = {
-    "traffic": "it comes with a later version; leave it out until then",
-    "popularity": "it has no effect without traffic, which comes with a later version; leave it out until then",
-}
 
 
 def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
@@ -66,8 +59,6 @@ def _unknown(path: Path, document: Document, annotation: Any) -> Problem:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel)
         else []
     )
-    if name in _LATER_FIELDS and (len(path) == 1 or path[0] == "adapters"):
-        return document.problem(path, f'"{name}" cannot be simulated yet', _LATER_FIELDS[name], key=True)
     return document.problem(path, f'unknown field "{name}"', choices(name, fields), key=True)
 
 
@@ -77,9 +68,6 @@ def _wrong_tag(path: Path, kind: str, context: Mapping[str, Any], document: Docu
     if kind == "union_tag_not_found":
         return document.problem(path, f'"{key}" is missing', "it is required; see `twin faults`")
     given = context["tag"]
-    if given in LATER:
-        message = f'the fault "{given}" cannot be simulated yet'
-        return document.problem((*path, key), message, f"it comes with a later version; {choices('', expected)}")
     return document.problem((*path, key), f'there is no fault "{given}"', choices(given, expected))
 
 
@@ -153,8 +141,7 @@ def _text(value: Any, _: Mapping[str, Any]) -> tuple[str, str]:
 
 def _literal(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     expected = re.findall(r"'([^']*)'", str(context["expected"]))
-    later = ", traffic comes with a later version" if value == "traffic" else ""
-    return f"is {_shown(value)}", choices(value, expected) + later
+    return f"is {_shown(value)}", choices(value, expected)
 
 
 _SAYINGS: dict[str, _Saying] = {

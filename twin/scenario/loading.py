@@ -10,6 +10,7 @@ from twin.scenario.admission import Admission
 from twin.scenario.checks import (
     check_names,
     check_objects,
+    check_policies,
     check_references,
     check_templates,
     check_times,
@@ -47,7 +48,7 @@ def load(path: str | File, *, overrides: Mapping[str, str] | None = None, seed: 
     secrets = _pseudonymise(document, manifests)
     model, faults = _validated(document, file.parent)
     problems += [*manifests.problems, *faults]
-    scenario, more = _assembled(model, document, manifests, secrets, complete=not problems)
+    scenario, more = _assembled(model, document, file.parent, manifests, secrets, complete=not problems)
     if model is not None:
         more += _check_vary(model, document, file.parent)
     problems += more
@@ -114,7 +115,13 @@ def _validated(document: Document, folder: File) -> tuple[ScenarioFile | None, l
 
 
 def _assembled(
-    file: ScenarioFile | None, document: Document, manifests: Manifests, secrets: Pseudonyms, *, complete: bool
+    file: ScenarioFile | None,
+    document: Document,
+    folder: File,
+    manifests: Manifests,
+    secrets: Pseudonyms,
+    *,
+    complete: bool,
 ) -> tuple[Scenario | None, list[Problem]]:
     """The scenario put together, and what does not fit. Without a valid `file`, only the manifests are checked."""
     entries, problems, notes = sort_kinds(manifests.entries)
@@ -132,6 +139,7 @@ def _assembled(
     problems += check_times(file, document)
     problems += check_templates(file, document, admission)
     problems += check_names(file, document, entries)
+    problems += check_policies(file, document, accepted, folder)
     problems += check_edits(file.edits, file.duration, document, accepted, templates, admission)
     if not entries and not templates and not manifests.problems and not problems:
         message = "there is nothing to run: neither manifests nor adapters"
@@ -142,6 +150,7 @@ def _assembled(
     return Scenario(
         name=file.name,
         description=file.description,
+        answer=file.answer,
         duration=file.duration,
         seed=file.seed,
         objects=tuple(entry.object for entry in entries),
@@ -150,6 +159,7 @@ def _assembled(
         controller=file.controller,
         adapters=file.adapters,
         edits=file.edits,
+        traffic=file.traffic,
         faults=file.faults,
         expect=file.expect,
         vary=file.vary,

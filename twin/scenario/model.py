@@ -12,6 +12,7 @@ from twin.scenario.expectations import Expectation, ExpectationText
 from twin.scenario.faults import Fault
 from twin.scenario.quantities import PositiveDuration
 from twin.scenario.section import Section
+from twin.scenario.traffic import Traffic
 
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 
@@ -23,6 +24,8 @@ class ScenarioFile(Section):
     """Names the run's folder too."""
     description: str = ""
     """The question, in words."""
+    answer: str = ""
+    """What was found, in words."""
     duration: PositiveDuration = 600.0
     """Simulated time."""
     seed: Seed = 0
@@ -39,6 +42,8 @@ class ScenarioFile(Section):
     """ModelAdapters made here, beside those in the manifests."""
     edits: tuple[Edit, ...] = ()
     """What users change while it runs."""
+    traffic: Traffic | None = None
+    """What users ask of adapters; nothing if absent."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong, and when."""
     expect: tuple[ExpectationText, ...] = ()
@@ -55,6 +60,7 @@ class Scenario:
 
     name: str
     description: str
+    answer: str
     duration: float
     """Seconds."""
     seed: int
@@ -65,6 +71,7 @@ class Scenario:
     controller: Controller
     adapters: tuple[AdapterTemplate, ...]
     edits: tuple[Edit, ...]
+    traffic: Traffic | None
     faults: tuple[Fault, ...]
     expect: tuple[Expectation, ...]
     vary: dict[str, tuple[Any, ...]]

@@ -20,6 +20,7 @@ def resolved(scenario: Scenario) -> str:
     file = ScenarioFile.model_construct(
         name=scenario.name,
         description=scenario.description,
+        answer=scenario.answer,
         duration=scenario.duration,
         seed=scenario.seed,
         objects=scenario.objects,
@@ -27,6 +28,7 @@ def resolved(scenario: Scenario) -> str:
         controller=scenario.controller,
         adapters=scenario.adapters,
         edits=scenario.edits,
+        traffic=scenario.traffic,
         faults=scenario.faults,
         expect=scenario.expect,
         vary=scenario.vary,

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from controller.cluster import (
+    FIELD_MANAGER,
     AlreadyExists,
     ClusterError,
     Conflict,
@@ -21,6 +22,7 @@ from controller.cluster import (
     Listing,
     NotFound,
     Propagation,
+    Subresource,
     Unavailable,
     WatchEvent,
 )
@@ -35,9 +37,6 @@ from twin.world.apifaults import ApiFaults
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
 OnWrite = Callable[[int, Literal["before", "after"]], None]
-
-MANAGER = "lora-controller"
-"""The operator's field manager."""
 
 
 class StoreCluster:
@@ -93,13 +92,16 @@ class StoreCluster:
     ) -> AsyncIterator[WatchEvent[T]]:
         self._recorder.count("api.watch")
         await self._refused("watch", kind)
-        watch = self._store.watch(
-            _resource(kind),
-            resource_version=resource_version,
-            namespace=namespace,
-            label_selector=label_selector,
-            bookmarks=True,
-        )
+        try:
+            watch = self._store.watch(
+                _resource(kind),
+                resource_version=resource_version,
+                namespace=namespace,
+                label_selector=label_selector,
+                bookmarks=True,
+            )
+        except ApiError as error:
+            raise translated(error) from None
         self._faults.opened(watch)
         try:
             while changes := await watch.batch():
@@ -118,13 +120,13 @@ class StoreCluster:
 
     async def create(self, kind: Kind[T], obj: T) -> T:
         meta = obj.metadata
-        body = _clean(kind.encode(obj))
+        body = kind.desired(obj)
         return await self._stored(
             "create",
             kind,
             meta.namespace,
             meta.name,
-            lambda: self._store.create(_resource(kind), body, namespace=meta.namespace, manager=MANAGER),
+            lambda: self._store.create(_resource(kind), body, namespace=meta.namespace, manager=FIELD_MANAGER),
         )
 
     async def patch(
@@ -135,7 +137,7 @@ class StoreCluster:
         body: Mapping[str, Any],
         *,
         resource_version: str = "",
-        subresource: Literal["", "status"] = "",
+        subresource: Subresource = "",
     ) -> T:
         sent = dict(body)
         if resource_version:
@@ -145,20 +147,22 @@ class StoreCluster:
             kind,
             namespace,
             name,
-            lambda: self._store.patch(_resource(kind), namespace, name, sent, subresource=subresource, manager=MANAGER),
+            lambda: self._store.patch(
+                _resource(kind), namespace, name, sent, subresource=subresource, manager=FIELD_MANAGER
+            ),
             subresource,
         )
 
     async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
         meta = obj.metadata
-        body = _clean(kind.encode(obj))
+        body = kind.desired(obj)
         return await self._stored(
             "apply",
             kind,
             meta.namespace,
             meta.name,
             lambda: self._store.patch(
-                _resource(kind), meta.namespace, meta.name, body, type="apply", manager=MANAGER, force=force
+                _resource(kind), meta.namespace, meta.name, body, type="apply", manager=FIELD_MANAGER, force=force
             ),
         )
 
@@ -296,7 +300,7 @@ class StoreCluster:
 
     def _event(self, kind: Kind[T], change: Change) -> WatchEvent[T]:
         if change.type == "BOOKMARK":
-            return WatchEvent("BOOKMARK", kind.decode(change.object))
+            return WatchEvent("BOOKMARK", kind.bookmark(change.object["metadata"]["resourceVersion"]))
         return WatchEvent(change.type, self._decode(kind, change.object))
 
     def _decode(self, kind: Kind[T], raw: Object) -> T:
@@ -331,10 +335,3 @@ def translated(error: ApiError) -> ClusterError:
 
 def _resource(kind: Kind[Any]) -> str:
     return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
-
-
-def _clean(body: Object) -> Object:
-    """Without what the server sets: a resourceVersion or uid in a create would be refused."""
-    unset = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation")
-    meta = {key: value for key, value in body.get("metadata", {}).items() if key not in unset}
-    return {**body, "metadata": meta}

@@ -20,11 +20,13 @@ from twin.world.podrun import Node, PodRun
 from twin.world.reactions import Reactions
 
 DELAY = Uniform(0.010, 0.050)  # seconds until a kubelet has seen a change: its watch, and its worker's turn
-FIRST_ADDRESS = IPv4Address("10.0.0.1")  # pods' addresses are handed out one by one and never again
 
 
 class Kubelet:
-    """All nodes' kubelets in one; `hosts` is by IP address."""
+    """All nodes' kubelets in one; `hosts` is by IP address.
+
+    Pods' addresses are handed out from the first one on, one by one and never again.
+    """
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class Kubelet:
         now: Callable[[float], datetime],
         pod_start: Latency,
         new_host: Callable[[Object], EngineHost],
+        first_address: IPv4Address,
     ) -> None:
         self.hosts: dict[str, EngineHost] = {}
         self.runs: dict[str, PodRun] = {}
@@ -41,7 +44,7 @@ class Kubelet:
         self._dark: set[str] = set()
         self._new_host = new_host
         addresses = count()
-        self._node = Node(env, streams, store, pod_start, self.hosts, lambda: str(FIRST_ADDRESS + next(addresses)), now)
+        self._node = Node(env, streams, store, pod_start, self.hosts, lambda: str(first_address + next(addresses)), now)
         self._admissions = Reactions(env, streams, "kubelet", DELAY, self._admit)
         self._retries = Reactions(env, streams, "kubelet-config", DELAY, self._retry_config)
         store.subscribe(self._on_pod, "pods")

@@ -22,6 +22,11 @@ def engine_index(containers: list[Object]) -> int:
     return 0
 
 
+def is_operator(containers: list[Object]) -> bool:
+    """Whether these are an operator's containers, none of which is an engine."""
+    return any(command_of(each)[:1] == ["lora-controller"] for each in containers)
+
+
 def command_of(container: Object) -> list[str]:
     """Command and arguments in one."""
     return [*(container.get("command") or ()), *(container.get("args") or ())]

@@ -9,7 +9,6 @@ Object = Mapping[str, Any]
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """Wall time at t = 0."""
-EPOCH_SECONDS = EPOCH.timestamp()
 
 
 def key(obj: Object) -> str:

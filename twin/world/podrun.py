@@ -16,7 +16,7 @@ from twin.apiserver import Store
 from twin.streams import Streams
 from twin.world.containers import SIGKILL, ContainerRun, Surroundings
 from twin.world.engines import EngineHost
-from twin.world.manifests import engine_index
+from twin.world.manifests import engine_index, is_operator
 from twin.world.objects import Object, key, split, stamp
 from twin.world.podstatus import pod_status
 from twin.world.reactions import Alarm
@@ -47,6 +47,8 @@ class PodRun:
         self.node_name: str = pod["spec"]["nodeName"]
         self.host = host
         self.terminating = False
+        self.linger: float | None = None
+        """Seconds for which the containers do not end, whatever they are told; None if they do."""
         self._node = node
         self._forced_unready = False
         self._powered = True
@@ -55,11 +57,11 @@ class PodRun:
         self._start = Alarm(node.env, self._start_containers)
         self._end = Alarm(node.env, self._finish)
         containers = pod["spec"]["containers"]
-        engine = engine_index(containers)
+        engine, operator = engine_index(containers), is_operator(containers)
         policy = pod["spec"].get("restartPolicy") or "Always"
         around = Surroundings(node.env, node.streams, node.store, host, policy)
         self._containers = [
-            ContainerRun(spec, is_engine=index == engine, around=around, on_change=self._write)
+            ContainerRun(spec, is_engine=index == engine and not operator, around=around, on_change=self._write)
             for index, spec in enumerate(containers)
         ]
         self._engine = self._containers[engine]
@@ -80,7 +82,7 @@ class PodRun:
         default = self.pod["spec"].get("terminationGracePeriodSeconds", GRACE)
         grace = float(self.pod["metadata"].get("deletionGracePeriodSeconds", default))
         drain = min(DRAIN.draw(self._node.streams.get(self._stream)), grace) if self.host.ip else 0.0
-        self._end.set(self._node.env.now + drain)
+        self._end.set(self._node.env.now + (drain if self.linger is None else self.linger))
 
     def vanish(self) -> None:
         """The object is gone from the API: so are the processes, and the address leads nowhere."""

@@ -7,6 +7,7 @@ that happens inside an engine is told to `on_engine`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address
 
 import simpy
 
@@ -24,6 +25,8 @@ from twin.world.replicasets import ReplicaSets
 from twin.world.scheduler import Scheduler
 
 DEFAULT = "default"
+FIRST_ADDRESS = IPv4Address("10.0.0.1")
+"""Of the first pod."""
 POD_START = LogNormal(4.0, 10.0)  # seconds; sandbox, network, volumes; Kubernetes' own objective is 5 s for 99 %
 
 
@@ -54,6 +57,7 @@ class World:
         on_engine: OnEngine = lambda host, event, adapter, root: None,  # noqa: ARG005
         *,
         epoch: datetime = EPOCH,
+        first_address: IPv4Address = FIRST_ADDRESS,
     ) -> None:
         self._env = env
         self._store = store
@@ -61,11 +65,12 @@ class World:
         self._settings = settings
         self._on_engine = on_engine
         self._epoch = epoch
-        self._artifacts = Artifacts(store, settings.artifacts)
+        self.artifacts = Artifacts(store, settings.artifacts)
+        """The registry."""
         self._sets = ReplicaSets(env, store, streams, self._now)
         self._deployments = Deployments(env, store, streams, self._now, self._sets)
         self._scheduler = Scheduler(env, store, streams, self._now)
-        self._kubelet = Kubelet(env, store, streams, self._at, settings.pod_start, self._new_host)
+        self._kubelet = Kubelet(env, store, streams, self._at, settings.pod_start, self._new_host, first_address)
         self._nodes = Nodes(env, store, self._now, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts
         """By IP address; only pods whose containers have been started."""
@@ -125,6 +130,24 @@ class World:
         """The node boots again. Raises ValueError if there is no such node, or it is not down."""
         self._nodes.up(node)
 
+    def strand_pod(self, pod: str, seconds: float) -> None:
+        """Deletes the pod, whose containers do not end: it stays terminating for so long, and its engine works on.
+
+        Raises:
+            ValueError: if the pod is not on a node.
+        """
+        self._run(pod).linger = seconds
+        namespace, name = split(pod)
+        self._store.delete("pods", namespace, name)
+
+    def drain(self, node: str) -> None:
+        """No new pods on the node, and its own are evicted. Raises ValueError if there is no such node."""
+        self._nodes.drain(node)
+
+    def uncordon(self, node: str) -> None:
+        """The node takes pods again. Raises ValueError if there is no such node."""
+        self._nodes.uncordon(node)
+
     def rollout(self, deployment: str) -> None:
         """`kubectl rollout restart` of a Deployment (`namespace/name`).
 
@@ -158,7 +181,7 @@ class World:
             key(pod),
             pod["metadata"]["uid"],
             settings,
-            self._artifacts,
+            self.artifacts,
             self._on_engine,
             int(self._epoch.timestamp()),
         )

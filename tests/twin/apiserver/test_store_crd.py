@@ -1,5 +1,6 @@
 """The ModelAdapter CRD, schemas, and CEL: what is defaulted, dropped, refused, and in which words."""
 
+import re
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ def property_of(**schema: Any) -> dict[str, Any]:
         (definition(property_of(type="string", pattern="(")), "x].pattern: Invalid value"),
         (
             definition(property_of(type="string", **{"x-kubernetes-validations": [{"rule": "self.foo("}]})),
-            "undeclared reference to method 'foo' in CEL expression 'self.foo(', column 10",
+            "Failed to parse expression 'self.foo(': ERROR: <input>:1:10: Syntax error",
         ),
         (definition({"type": "object"}, group="other.com"), "must be spec.names.plural"),
         (definition({"type": "object"}, versions=[]), "spec.versions: Required value"),
@@ -232,25 +233,23 @@ SELF = {"name": "sql-7", "tags": ["a", "b"], "n": 3, "map": {"k": "v"}, "flag": 
     ],
 )
 def test_an_expression_is_evaluated(rule: str, result: bool) -> None:
-    assert compile_expression(rule)({"self": SELF}) is result
+    assert compile_expression(rule).execute({"self": SELF}) is result
 
 
 @pytest.mark.parametrize(
     ("rule", "problem"),
     [
-        ("self.name.upper()", "undeclared reference to method 'upper'"),
+        ("self.name.upper()", "undeclared reference to function 'upper'"),
         ("now() > 1", "undeclared reference to function 'now'"),
         ("other == 1", "undeclared reference to 'other'"),
-        ("self.name ==", "unexpected end"),
-        ("self.n # 1", "cannot read CEL expression"),
-        ("(self.n", "expected ')'"),
-        ("has(self)", "has\\(\\) takes a field"),
-        ("self.n 1", "unexpected '1'"),
-        ("self.name.startsWith()", "startsWith takes 1 argument"),
+        ("self.name ==", "Syntax error: mismatched input '<EOF>'"),
+        ("self.n # 1", "Syntax error: token recognition error at: '#'"),
+        ("has(self)", "invalid argument to has"),
+        ("self.tags.all(t, u > 1)", "undeclared reference to 'u'"),
     ],
 )
 def test_an_expression_that_is_not_known_is_refused(rule: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem.replace("(self", "\\(self").replace("')'", "'\\)'")):
+    with pytest.raises(ValueError, match=re.escape(problem)):
         compile_expression(rule)
 
 

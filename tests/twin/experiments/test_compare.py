@@ -3,15 +3,13 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from random import Random
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 
-from controller.policies import POLICIES, Candidate
 from tests.twin.experiments.tiny import a_file
 from tests.twin.worlds import adapters
 from twin.experiments.comparison import frame_of
@@ -25,13 +23,14 @@ Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
 
 
+MOST_ADAPTERS = """
 class MostAdapters:
-    """The reverse of least-adapters: a policy made worse on purpose."""
+    name = "most-adapters"
 
-    name: ClassVar[str] = "most-adapters"
-
-    def choose(self, candidates: Sequence[Candidate], count: int, rng: Random) -> list[str]:
-        return [pod.name for pod in sorted(candidates, key=lambda pod: (-pod.adapters, pod.name))[:count]]
+    def choose(self, view):
+        return [pod.name for pod in sorted(view.candidates, key=lambda pod: (-pod.adapters, pod.name))[: view.count]]
+"""
+"""The reverse of least-adapters: a policy made worse on purpose, as a user's own."""
 
 
 def as_json(command: Command, capsys: Capture, *arguments: object, code: int = 0) -> dict[str, Any]:
@@ -60,9 +59,10 @@ def test_a_policy_against_itself_differs_by_exactly_zero_in_every_measure(
 def test_a_policy_made_worse_on_purpose_is_found_with_ten_seeds(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(POLICIES, MostAdapters.name, MostAdapters)
+    (tmp_path / "worse_on_purpose.py").write_text(MOST_ADAPTERS)
+    monkeypatch.syspath_prepend(tmp_path)
     found = as_json(
-        command, capsys, a_file(tmp_path), "--vary", "controller.policy=least-adapters,most-adapters",
+        command, capsys, a_file(tmp_path), "--vary", "controller.policy=least-adapters,worse_on_purpose:MostAdapters",
         "--seeds", 10, "--jobs", 1, "--out", tmp_path, "--no-runs",
     )  # fmt: skip
     beyond = {c["measure"]: c["difference"] for c in found["comparisons"] if c["significant"]}
@@ -89,10 +89,10 @@ def test_another_checkouts_operator_runs_in_a_process_of_its_own(
     same, other = tmp_path / "same", tmp_path / "other"
     for folder in (same, other):
         shutil.copytree(ROOT / "controller", folder / "controller")
-    policies = other / "controller/policies.py"
-    text = policies.read_text()
-    assert "lambda pod: (pod.adapters, pod.name)" in text
-    policies.write_text(text.replace("lambda pod: (pod.adapters, pod.name)", "lambda pod: (-pod.adapters, pod.name)"))
+    policies = other / "controller/policies/counting.py"
+    text, least = policies.read_text(), "lambda pod: (pod.full, pod.adapters, pod.name)"
+    assert least in text
+    policies.write_text(text.replace(least, "lambda pod: (pod.full, -pod.adapters, pod.name)"))
     found = as_json(
         command, capsys, a_file(tmp_path), "--vary", f"controller.source={ROOT},{same},{other}",
         "--seeds", 3, "--jobs", 1, "--out", tmp_path / "out", "--no-runs",

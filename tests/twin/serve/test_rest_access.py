@@ -134,3 +134,17 @@ async def test_what_was_used_is_told_with_verb_and_resource() -> None:
         await robot.get(f"{PODS}/x")
         seen = [(used.asked.verb, used.asked.combined, used.code) for used in api.used if used.user == ROBOT]
         assert seen == [("list", "pods", 200), ("get", "pods", 403)]
+
+
+@on_sockets
+async def test_an_apply_of_what_is_not_there_takes_the_right_to_create_as_well() -> None:
+    """So a real server: a role with `patch` alone can change Services and make none."""
+    apply = {"content-type": "application/apply-patch+yaml"}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
+    path = "/api/v1/namespaces/default/configmaps/c?fieldManager=robot"
+    async with served_store() as api, api.client_of(ROBOT) as robot:
+        await _allow(api, {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch"]})
+        refused = await robot.patch(path, json=body, headers=apply)
+        assert (refused.status_code, "cannot create resource" in refused.json()["message"]) == (403, True)
+        await api.client.patch(path, json=body, headers=apply)
+        assert (await robot.patch(path, json=body, headers=apply)).status_code == 200

@@ -11,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 from starlette.types import Receive, Scope, Send
 
 from twin.apiserver.errors import ApiError, Object, bad_request
+from twin.apiserver.rest import protobuf
 from twin.apiserver.rest.access import User
 
 JSON = "application/json"
@@ -69,12 +70,14 @@ class Call:
         return self.query.get("fieldManager") or self.headers.get("user-agent", "").partition("/")[0][:128]
 
     def json(self) -> Any:
-        """The body as a value; YAML is taken too.
+        """The body as a value; YAML is taken too, and Kubernetes' protobuf.
 
         Raises:
-            ApiError: 400, it is neither; 415, it is in a form that the twin does not read.
+            ApiError: 400, it cannot be read; 415, it is in a form that the twin does not know.
         """
-        if "protobuf" in self.content_type or "cbor" in self.content_type:
+        if self.content_type == protobuf.MEDIA_TYPE:
+            return protobuf.decode(self.body)
+        if "cbor" in self.content_type:
             raise ApiError(
                 415,
                 "UnsupportedMediaType",

@@ -5,6 +5,7 @@ sockets and time are whoever's who serves it (`twin/served/`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -114,6 +115,10 @@ class ApiServer:
         used = Used(call.user, asked, 0, call.headers.get("user-agent", ""))
         try:
             self._authorizer.check(call.user, asked)
+            if self._creates(call, target):  # an apply of what is not there takes both rights, and uses both
+                creating = replace(asked, verb="create", name="")
+                self._authorizer.check(call.user, creating)
+                self._observer(replace(used, asked=creating, code=201))
             await self._interference(used)
             answer = self._about(asked.verb, call, target)
         except ApiError as error:
@@ -121,6 +126,15 @@ class ApiServer:
             raise
         self._observer(Used(call.user, asked, 200 if isinstance(answer, Stream) else answer.status, used.agent))
         return answer
+
+    def _creates(self, call: Call, target: Target) -> bool:
+        if call.method != "PATCH" or "apply-patch" not in call.headers.get("content-type", "") or target.subresource:
+            return False
+        try:
+            self._store.get(self._faces.of(target).resource, target.namespace, target.name)
+        except ApiError as error:
+            return error.reason == "NotFound"
+        return False
 
     def _user(self, scope: Scope) -> User:
         """Who asks; or who he wants to be taken for, if he may."""

@@ -27,7 +27,11 @@ class ApiSpell(Spell):
 
 
 class ApiConflict(ApiSpell):
-    """Writes of the controller are answered with 409 and not done."""
+    """Writes of the controller are answered with 409 and not done.
+
+    As if somebody else had written in between: nothing is stored, and the writer has to read again. Writes of Leases
+    and Events are hit too, unless `resources` says otherwise.
+    """
 
     kind: Literal["api-conflict"]
     probability: Probability = 0.1
@@ -38,7 +42,11 @@ class ApiConflict(ApiSpell):
 
 
 class ApiThrottle(ApiSpell):
-    """Requests of the controller are answered with 429 and a Retry-After, as by priority and fairness."""
+    """Requests of the controller are answered with 429 and a Retry-After, as by priority and fairness.
+
+    Nothing is done. The operator waits at least `retry_after` before it tries that key again, or lists again. With two
+    replicas the Lease is throttled too, and the lead may be lost: name `resources` to spare it.
+    """
 
     kind: Literal["api-throttle"]
     probability: Probability = 0.5
@@ -50,7 +58,11 @@ class ApiThrottle(ApiSpell):
 
 
 class ApiError(ApiSpell):
-    """Requests of the controller are answered with a server's error."""
+    """Requests of the controller are answered with a server's error.
+
+    Reads fail, watches that are opened fail, open ones go on. With `after: true` a write is done and its answer is
+    lost: whoever cannot live with an object that is already there, or already changed, is found out.
+    """
 
     kind: Literal["api-error"]
     probability: Probability = 0.5
@@ -64,7 +76,10 @@ class ApiError(ApiSpell):
 
 
 class ApiSlow(Spell):
-    """Requests of the controller and their answers, and news of watches, take longer."""
+    """Requests of the controller and their answers, and news of watches, take longer.
+
+    Each request takes `factor` times `cluster.api.latency`, both ways, and so do the news of watches.
+    """
 
     on: ClassVar[str] = "Kubernetes API"
 
@@ -74,7 +89,10 @@ class ApiSlow(Spell):
 
 
 class WatchDrop(Spell):
-    """The controller's watches break off, and none can be opened while it lasts; requests are answered as ever."""
+    """The controller's watches break off, and none can be opened while it lasts; requests are answered as ever.
+
+    What happens meanwhile is not lost: a watch that is opened again goes on from the version that was seen last.
+    """
 
     on: ClassVar[str] = "Kubernetes API"
 
@@ -82,7 +100,10 @@ class WatchDrop(Spell):
 
 
 class WatchExpired(Moment):
-    """The controller's watches end with 410, their version is too old: it has to list again."""
+    """The controller's watches end with 410, their version is too old: it has to list again.
+
+    As after a compaction of etcd: what was missed is learnt from the new list, deletions too.
+    """
 
     on: ClassVar[str] = "Kubernetes API"
 
@@ -90,7 +111,11 @@ class WatchExpired(Moment):
 
 
 class StaleReads(Spell):
-    """Lists and watches come from a cache that lags behind; a get shows the present, and so do answers to writes."""
+    """Lists and watches come from a cache that lags behind; a get shows the present, and so do answers to writes.
+
+    The lag of an API server's watch cache behind etcd. A write with a resourceVersion from the past is refused, which
+    is what keeps an operator honest that decides on old news. When it ends, the cache catches up at once.
+    """
 
     on: ClassVar[str] = "Kubernetes API"
 

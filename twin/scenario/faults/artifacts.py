@@ -19,13 +19,22 @@ class RegistrySpell(Spell):
 
 
 class RegistryDown(RegistrySpell):
-    """The registry does not answer."""
+    """The registry does not answer.
+
+    An engine that fetches by itself, as vLLM does from a hub, cannot tell that from an artifact that is not there: it
+    answers 404, and the operator takes that as the adapter's own fault, to be looked at again after
+    `controller.aside_for`. What a container has fetched before is on its disk, and loads as ever.
+    """
 
     kind: Literal["registry-down"]
 
 
 class RegistrySlow(RegistrySpell):
-    """Downloads take longer."""
+    """Downloads take longer.
+
+    The time of a download is the artifact's size over `cluster.artifacts.bandwidth`, times `factor`. It is settled when
+    the download begins.
+    """
 
     kind: Literal["registry-slow"]
     factor: float = Field(default=10.0, strict=True, ge=1, le=10_000, allow_inf_nan=False)
@@ -33,18 +42,30 @@ class RegistrySlow(RegistrySpell):
 
 
 class ArtifactMissing(RegistrySpell):
-    """The registry says that there is no such artifact."""
+    """The registry says that there is no such artifact.
+
+    The engine answers 404, the adapter is Failed and says so; it is looked at again every `controller.aside_for`, so it
+    comes up by itself when the artifact does.
+    """
 
     kind: Literal["artifact-missing"]
 
 
 class ArtifactForbidden(RegistrySpell):
-    """The registry gives the artifact to nobody who asks with these credentials."""
+    """The registry gives the artifact to nobody who asks with these credentials.
+
+    A private or gated repository. An engine that fetches by itself answers as if nothing were there; a runtime sidecar
+    can tell.
+    """
 
     kind: Literal["artifact-forbidden"]
 
 
 class ArtifactCorrupt(RegistrySpell):
-    """What is fetched while it lasts is broken: the download ends well, the engine cannot use it."""
+    """What is fetched while it lasts is broken: the download ends well, the engine cannot use it.
+
+    A truncated upload. The engine answers 500 with its own text once the download is through; a broken file is not
+    kept, and the next try fetches again.
+    """
 
     kind: Literal["artifact-corrupt"]

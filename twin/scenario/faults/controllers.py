@@ -10,7 +10,12 @@ from twin.scenario.section import Count, Section, Whole
 
 
 class ControllerCrash(Section):
-    """A controller replica dies without a word, at a time or beside one of its writes, and starts again."""
+    """A controller replica dies without a word, at a time or beside one of its writes, and starts again.
+
+    What it has in flight reaches nobody's ears, and the process that comes back remembers nothing: all that matters
+    must be on the objects. Its write may or may not have been stored, which `before_write` and `after_write` tell
+    apart.
+    """
 
     on: ClassVar[str] = "controller"
 
@@ -36,7 +41,12 @@ class ControllerCrash(Section):
 
 
 class LeaderLoss(Moment):
-    """The replica that leads gets no answer about its Lease any more, until another has it; all else it can do."""
+    """The replica that leads gets no answer about its Lease any more, until another has it; all else it can do.
+
+    Renewals fail without an answer, as behind a broken load balancer. The replica has to stop acting by itself before
+    its lease runs out, for the API server and the engines still take what it sends. Needs `controller.replicas` of two
+    or more. It ends when another replica holds the Lease, or after two minutes.
+    """
 
     on: ClassVar[str] = "controller"
 
@@ -44,7 +54,11 @@ class LeaderLoss(Moment):
 
 
 class ClockSkew(Spell):
-    """The wall clock of a replica jumps, and jumps back when it ends."""
+    """The wall clock of a replica jumps, and jumps back when it ends.
+
+    Only what the operator calls now is wrong: waiting is not affected, nor is anything that the cluster stamps.
+    Stability of pods and waits across a restart are told by the wall clock and so are off by as much.
+    """
 
     on: ClassVar[str] = "controller"
 

@@ -33,13 +33,22 @@ class WaySpell(Spell):
 
 
 class Partition(WaySpell):
-    """Nothing gets through: connections to the engines time out, and answers under way never come."""
+    """Nothing gets through: connections to the engines time out, and answers under way never come.
+
+    Only the way between the callers in `hits` and the engines is cut: the API server is reached as ever, the kubelet's
+    probes come from the pod's own node, and so everything looks ready. What is sent waits, as packets that are sent
+    again: it gets through when the partition ends, if the caller still waits then.
+    """
 
     kind: Literal["partition"]
 
 
 class NetworkLatency(WaySpell):
-    """Requests to the engines and their answers are late."""
+    """Requests to the engines and their answers are late.
+
+    Drawn for each request. It comes on top of the network's own millisecond and is paid once a request, there and back
+    together. Each pod's delays come from a stream of their own.
+    """
 
     kind: Literal["latency"]
     extra: Distribution

@@ -1,0 +1,85 @@
+"""What an engine's `/metrics` says of its load: vLLM's, SGLang's, or either as the runtime sidecar renames it. Pure.
+
+A page of vLLM has some hundred series and we need a dozen; lines are sifted by name before the parser sees them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+_PREFIXES = ("vllm:", "sglang:", "aibrix:")
+_RUNNING = ("num_requests_running", "num_running_reqs")
+_WAITING = ("num_requests_waiting", "num_queue_reqs", "queue_size")
+_PROMPT, _GENERATION = "prompt_tokens_total", "generation_tokens_total"
+_QUEUED, _INFERRED = "request_queue_time_seconds", "request_inference_time_seconds"
+_WHOLE = "e2e_request_latency_seconds"
+_LORAS = "lora_requests_info"
+_WANTED = frozenset(
+    {
+        *_RUNNING,
+        *_WAITING,
+        _PROMPT,
+        _GENERATION,
+        _LORAS,
+        *(f"{name}_{part}" for name in (_QUEUED, _INFERRED, _WHOLE) for part in ("sum", "count")),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One page. What it did not say is None; totals are since the engine's start."""
+
+    busy_seconds: float | None = None
+    """That requests which have ended were queued and worked on."""
+    ended: float | None = None
+    """How many they are."""
+    tokens: float | None = None
+    """Those of prompts counted twice."""
+    requests: float | None = None
+    """Running and waiting."""
+    adapters: frozenset[str] = field(default_factory=frozenset)
+    """Named by those requests."""
+
+
+def read(page: bytes) -> Reading:
+    """Raises `ValueError` if it is no page of metrics."""
+    totals: dict[str, float] = {}
+    info: tuple[float, Mapping[str, str]] = (-1.0, {})
+    for sample in _samples(page):
+        name = sample.name.partition(":")[2]
+        if name == _LORAS:
+            info = max(info, (sample.value, sample.labels), key=lambda each: each[0])
+        else:
+            totals[name] = totals.get(name, 0.0) + sample.value
+    busy, ended = _busy(totals)
+    prompt, generated = totals.get(_PROMPT), totals.get(_GENERATION)
+    waiting = [totals[name] for name in (*_RUNNING, *_WAITING) if name in totals]
+    named = (info[1].get(label, "") for label in ("running_lora_adapters", "waiting_lora_adapters"))
+    return Reading(
+        busy_seconds=busy,
+        ended=ended,
+        tokens=None if prompt is None and generated is None else 2 * (prompt or 0.0) + (generated or 0.0),
+        requests=sum(waiting) if waiting else None,
+        adapters=frozenset(name.strip() for names in named for name in names.split(",") if name.strip()),
+    )
+
+
+def _samples(page: bytes) -> list[Any]:
+    kept = []
+    for line in page.decode(errors="replace").splitlines():
+        prefix, colon, rest = line.partition(":")
+        if colon and f"{prefix}:" in _PREFIXES and rest.split("{", 1)[0].split(" ", 1)[0] in _WANTED:
+            kept.append(line)
+    families = text_string_to_metric_families("\n".join(kept) + "\n")
+    return [sample for family in families for sample in family.samples if isfinite(sample.value)]
+
+
+def _busy(totals: Mapping[str, float]) -> tuple[float | None, float | None]:
+    """(seconds, requests): in queue and at work where both are told, else from end to end."""
+    if f"{_QUEUED}_sum" in totals and f"{_INFERRED}_sum" in totals:
+        return totals[f"{_QUEUED}_sum"] + totals[f"{_INFERRED}_sum"], totals.get(f"{_INFERRED}_count")
+    return totals.get(f"{_WHOLE}_sum"), totals.get(f"{_WHOLE}_count")

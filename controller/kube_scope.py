@@ -1,0 +1,111 @@
+"""An operator that acts in some namespaces only: a `Cluster` that shows no others.
+
+Whoever asks for all namespaces gets those that are in scope: one list and one watch each, put together. So an account
+that may not look elsewhere is never made to. Kinds that the account may not read at all can be left out; they are then
+always empty (without nodes, zones are unknown, and nothing else).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+from controller.cluster import Cluster, Listing, Propagation, Subresource, WatchEvent
+from controller.resources import Kind, Resource
+
+T = TypeVar("T", bound=Resource)
+
+
+class ScopedCluster:
+    """`left_out` names kinds (plurals) that seem to have no objects."""
+
+    def __init__(self, cluster: Cluster, namespaces: Sequence[str], left_out: Collection[str] = ()) -> None:
+        self._cluster = cluster
+        self._namespaces = tuple(namespaces)
+        self._left_out = frozenset(left_out)
+
+    async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
+        return await self._cluster.get(kind, namespace, name)
+
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
+        if kind.plural in self._left_out:
+            return Listing([], "1")
+        found = [
+            await self._cluster.list(kind, namespace=place, label_selector=label_selector)
+            for place in self._places(kind, namespace)
+        ]
+        # To watch on from the oldest of them misses nothing; what is seen twice is known to be old by its version.
+        oldest = min((listing.resource_version for listing in found), key=int)
+        return Listing([item for listing in found for item in listing.items], oldest)
+
+    async def watch(
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = ""
+    ) -> AsyncIterator[WatchEvent[T]]:
+        if kind.plural in self._left_out:
+            await asyncio.get_running_loop().create_future()
+        places = self._places(kind, namespace)
+        if len(places) == 1:
+            changes = self._cluster.watch(
+                kind, resource_version=resource_version, namespace=places[0], label_selector=label_selector
+            )
+            async for change in changes:
+                yield change
+            return
+        news: asyncio.Queue[WatchEvent[T] | Exception] = asyncio.Queue()
+        followers = [
+            asyncio.ensure_future(self._follow(news, kind, resource_version, place, label_selector)) for place in places
+        ]
+        try:
+            while True:
+                heard = await news.get()
+                if isinstance(heard, Exception):
+                    raise heard
+                yield heard
+        finally:
+            for follower in followers:
+                follower.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
+
+    async def _follow(
+        self, news: "asyncio.Queue[WatchEvent[T] | Exception]", kind: Kind[T], version: str, place: str, selector: str
+    ) -> None:
+        """One namespace's changes; a watch that ends is begun anew here, for the others go on.
+
+        Bookmarks are kept here too: how far one namespace has come says nothing of the others.
+        """
+        try:
+            while True:
+                changes = self._cluster.watch(kind, resource_version=version, namespace=place, label_selector=selector)
+                async for change in changes:
+                    version = change.object.metadata.resource_version
+                    if change.type != "BOOKMARK":
+                        news.put_nowait(change)
+        except Exception as error:  # handed to whoever reads, with its type
+            news.put_nowait(error)
+
+    async def create(self, kind: Kind[T], obj: T) -> T:
+        return await self._cluster.create(kind, obj)
+
+    async def patch(
+        self,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        resource_version: str = "",
+        subresource: Subresource = "",
+    ) -> T:
+        return await self._cluster.patch(
+            kind, namespace, name, body, resource_version=resource_version, subresource=subresource
+        )
+
+    async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
+        return await self._cluster.apply(kind, obj, force=force)
+
+    async def delete(
+        self, kind: Kind[T], namespace: str, name: str, *, uid: str = "", propagation: Propagation = "Background"
+    ) -> None:
+        await self._cluster.delete(kind, namespace, name, uid=uid, propagation=propagation)
+
+    def _places(self, kind: Kind[Any], namespace: str) -> Sequence[str]:
+        return (namespace,) if namespace or not kind.namespaced else self._namespaces

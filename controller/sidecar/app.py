@@ -1,0 +1,187 @@
+"""The HTTP face: reads requests strictly, answers with a status and a code.
+
+Starlette alone, without FastAPI on top: requests are decoded by `msgspec`, whose complaints name the field and never
+quote what was in it (it may be a credential), and a sidecar stands in every pod: 15 MB less each.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from structlog.typing import FilteringBoundLogger
+
+from controller.sidecar.downloads import Downloads
+from controller.sidecar.engine import Engine
+from controller.sidecar.errors import Code, SidecarError
+from controller.sidecar.loading import Adapters
+from controller.sidecar.scrape import CONTENT_TYPE, Scrape
+
+_LARGEST_BODY = 1 << 20
+
+
+class LoadRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`POST /v1/lora_adapter/load`."""
+
+    lora_name: str
+    artifact_url: str
+    credentials: dict[str, str] | None = None
+    additional_config: dict[str, str] | None = None
+    """Known to the engine's side only; taken so that callers may send it."""
+
+
+class UnloadRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`POST /v1/lora_adapter/unload`."""
+
+    lora_name: str
+    cleanup_local: bool = True
+
+
+_LOAD = msgspec.json.Decoder(LoadRequest)
+_UNLOAD = msgspec.json.Decoder(UnloadRequest)
+
+T = TypeVar("T")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(
+    adapters: Adapters,
+    engine: Engine,
+    registry: CollectorRegistry,
+    log: FilteringBoundLogger,
+    downloads: Downloads | None = None,
+    scrape: Scrape | None = None,
+    close: Callable[[], Awaitable[None]] | None = None,
+) -> Starlette:
+    """The application of one sidecar; without `downloads` and `scrape` it has no routes for them."""
+    answered = Counter(
+        "lora_runtime_requests", "Loads and unloads by how they ended.", ["verb", "code"], registry=registry
+    )
+
+    async def load(request: Request) -> Response:
+        asked = await _decoded(request, _LOAD)
+        key = request.headers.get("authorization", "")
+        loaded = await adapters.load(asked.lora_name, asked.artifact_url, asked.credentials or {}, key)
+        said = "was loaded already" if loaded.already else "is loaded"
+        return JSONResponse(
+            {
+                "status": "success",
+                "lora_name": loaded.name,
+                "local_path": loaded.path,
+                "message": f"adapter {loaded.name} {said}",
+            }
+        )
+
+    async def unload(request: Request) -> Response:
+        asked = await _decoded(request, _UNLOAD)
+        key = request.headers.get("authorization", "")
+        was_there = await adapters.unload(asked.lora_name, asked.cleanup_local, key)
+        said = "is unloaded" if was_there else "was not loaded"
+        return JSONResponse(
+            {"status": "success", "lora_name": asked.lora_name, "message": f"adapter {asked.lora_name} {said}"}
+        )
+
+    async def models(request: Request) -> Response:
+        found = await engine.listing(request.headers.get("authorization", ""))
+        return Response(found.content, found.status_code, media_type=found.headers.get("content-type"))
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_: Request) -> Response:
+        if await engine.alive():
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "message": "the engine does not answer"}, 503)
+
+    def counted(verb: str, handler: Handler) -> Handler:
+        async def count(request: Request) -> Response:
+            response = await _answer(handler, request, log)
+            answered.labels(verb, response.headers.get("x-code", "ok")).inc()
+            return response
+
+        return count
+
+    def plain(handler: Handler) -> Handler:
+        async def answer(request: Request) -> Response:
+            return await _answer(handler, request, log)
+
+        return answer
+
+    routes = [
+        Route("/v1/lora_adapter/load", counted("load", load), methods=["POST"]),
+        Route("/v1/lora_adapter/unload", counted("unload", unload), methods=["POST"]),
+        Route("/v1/models", plain(models), methods=["GET"]),
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/ready", ready, methods=["GET"]),
+    ]
+    if downloads is not None:
+        shown = downloads
+
+        async def under_way(_: Request) -> Response:
+            return JSONResponse({"downloads": shown.shown()})
+
+        routes.append(Route("/v1/downloads", under_way, methods=["GET"]))
+    if scrape is not None:
+        pages = scrape
+
+        async def metrics(_: Request) -> Response:
+            return StreamingResponse(pages.page(), media_type=CONTENT_TYPE)
+
+        routes.append(Route("/metrics", metrics, methods=["GET"]))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await adapters.close()
+        if close is not None:
+            await close()
+
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+async def _answer(handler: Handler, request: Request, log: FilteringBoundLogger) -> Response:
+    try:
+        return await handler(request)
+    except SidecarError as error:
+        return failure(error)
+    except ClientDisconnect:
+        return Response(status_code=499)
+    except Exception as error:
+        log.error("internal error", path=request.url.path, error=type(error).__name__, exc_info=True)
+        return failure(SidecarError(Code.INTERNAL, f"internal error ({type(error).__name__}): see the sidecar's log"))
+
+
+def failure(error: SidecarError) -> Response:
+    """An error on the wire, in vLLM's envelope: `code` is a word here, the status is beside it."""
+    headers = {"x-code": error.code.word}
+    if error.retry_after:
+        headers["retry-after"] = f"{error.retry_after:g}"
+    body = {
+        "error": {
+            "code": error.code.word,
+            "message": error.message,
+            "type": error.type,
+            "status": error.status,
+            "retriable": error.retriable,
+        }
+    }
+    return JSONResponse(body, error.status, headers)
+
+
+async def _decoded(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_BODY:
+            raise SidecarError(Code.REQUEST_TOO_LARGE, f"a request has at most {_LARGEST_BODY} bytes")
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise SidecarError(Code.INVALID_REQUEST, f"the request is not valid: {error}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise SidecarError(Code.INVALID_REQUEST, "the request is no valid JSON") from None

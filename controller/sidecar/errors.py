@@ -1,0 +1,68 @@
+"""Everything that can go wrong for whoever asks the sidecar: a status, a code, whether to try again.
+
+The operator sorts these by `code` alone, never by text. Messages name the artifact, the cause and what to do;
+they hold no credential: URLs are shown without their query, and no store's own words are passed on unread.
+"""
+
+from enum import Enum
+from http import HTTPStatus
+
+
+class Code(Enum):
+    """What happened: (word on the wire, HTTP status, whether the same request may succeed later)."""
+
+    INVALID_REQUEST = ("invalid_request", HTTPStatus.BAD_REQUEST, False)
+    REQUEST_TOO_LARGE = ("request_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, False)
+    INVALID_NAME = ("invalid_name", HTTPStatus.BAD_REQUEST, False)
+    INVALID_URL = ("invalid_url", HTTPStatus.BAD_REQUEST, False)
+    STORE_UNSUPPORTED = ("store_unsupported", HTTPStatus.NOT_IMPLEMENTED, False)
+    ADDRESS_REFUSED = ("address_refused", HTTPStatus.BAD_REQUEST, False)
+    CREDENTIALS_INVALID = ("credentials_invalid", HTTPStatus.BAD_REQUEST, False)
+    CREDENTIALS_MISSING = ("credentials_missing", HTTPStatus.UNAUTHORIZED, False)
+    ARTIFACT_FORBIDDEN = ("artifact_forbidden", HTTPStatus.FORBIDDEN, False)
+    ARTIFACT_NOT_FOUND = ("artifact_not_found", HTTPStatus.NOT_FOUND, False)
+    ARTIFACT_CORRUPT = ("artifact_corrupt", HTTPStatus.UNPROCESSABLE_ENTITY, False)
+    ARTIFACT_UNSAFE = ("artifact_unsafe", HTTPStatus.UNPROCESSABLE_ENTITY, False)
+    ARTIFACT_TOO_LARGE = ("artifact_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, False)
+    NAME_TAKEN = ("name_taken", HTTPStatus.CONFLICT, True)
+    SUPERSEDED = ("superseded", HTTPStatus.CONFLICT, True)
+    """A load was under way when an unload of its name came."""
+    DISK_FULL = ("disk_full", HTTPStatus.INSUFFICIENT_STORAGE, True)
+    STORE_UNAVAILABLE = ("store_unavailable", HTTPStatus.SERVICE_UNAVAILABLE, True)
+    STORE_TIMEOUT = ("store_timeout", HTTPStatus.GATEWAY_TIMEOUT, True)
+    ENGINE_UNAVAILABLE = ("engine_unavailable", HTTPStatus.SERVICE_UNAVAILABLE, True)
+    ENGINE_TIMEOUT = ("engine_timeout", HTTPStatus.GATEWAY_TIMEOUT, True)
+    ENGINE_REFUSED = ("engine_refused", HTTPStatus.INTERNAL_SERVER_ERROR, False)
+    """The engine's own status, type and message are passed on; the status here is not used."""
+    INTERNAL = ("internal_error", HTTPStatus.INTERNAL_SERVER_ERROR, True)
+
+    def __init__(self, word: str, status: HTTPStatus, retriable: bool) -> None:
+        self.word = word
+        self.status = status
+        self.retriable = retriable
+
+
+class SidecarError(Exception):
+    """A request failed; the message can be shown to anybody."""
+
+    def __init__(self, code: Code, message: str, *, status: int = 0, type: str = "", retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status or int(code.status)
+        self.type = type or code.word
+        """The engine's error type where it was the engine that refused."""
+        self.retry_after = retry_after
+        """Seconds that the store asked to wait; 0 if it did not."""
+
+    @property
+    def retriable(self) -> bool:
+        return self.code.retriable
+
+
+def missing_extra(store: str, extra: str) -> SidecarError:
+    """The store's client library is not installed."""
+    return SidecarError(
+        Code.STORE_UNSUPPORTED,
+        f"{store} needs a library that is not installed here: add it with pip install 'lora-twin[{extra}]'",
+    )

@@ -1,0 +1,159 @@
+"""The command line of `fake-vllm`: vLLM's own flags, and the few that only a fake has.
+
+vLLM's flags are read by `config.py`, as they are in manifests. Here they are held against the list of those that
+exist, so that a misspelled one is refused as vLLM's parser refuses it, and one that makes no difference is named in
+one line of warning.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+
+from fake_vllm import parameters, realflags
+from fake_vllm.adapterfiles import Adapters, Catalogue
+from fake_vllm.adapters import Artifact
+from fake_vllm.config import EngineConfig, EngineConfigError, Flags, arguments
+from fake_vllm.durations import seconds
+from fake_vllm.latency import Constant, Latency
+from fake_vllm.parameters import DEFAULT_PARAMETERS, Parameters
+from fake_vllm.timetable import Planned, from_flag
+from fake_vllm.versions import DEFAULT_VERSION
+
+COUNT = (
+    *("model", "served-model-name", "max-model-len", "enable-lora", "max-loras", "max-cpu-loras", "max-lora-rank"),
+    *("max-num-seqs", "max-num-batched-tokens", "lora-modules", "api-key", "host", "port", "seed"),
+)
+"""vLLM's flags that make a difference."""
+OWN: Mapping[str, str] = {
+    "emulate": "the vLLM release to behave like, such as 0.27.0 or latest",
+    "version": "the same",
+    "dialect": "vllm (the default) or sglang: whose paths and shapes to speak",
+    "preset": "times of a model on a GPU that come along; --preset help names them",
+    "parameters": "a YAML file of such times",
+    "startup": "until then nothing listens, as while a real one reads its weights",
+    "load-latency": "how long loading an adapter takes",
+    "unload-latency": "how long unloading one takes",
+    "catalogue": "a YAML file of repositories; what is neither there nor a local path is not found",
+    "faults": "a YAML file with a list of faults",
+    "fault": "KIND,key=value,...: one fault; may be given again and again",
+    "admin-port": "where /_faults is served; off if not given",
+    "admin-host": "on which address; 127.0.0.1 if not given",
+}
+_DIALECTS = ("vllm", "sglang")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What only a fake is told."""
+
+    parameters: Parameters = DEFAULT_PARAMETERS
+    seed: int = 0
+    faults: tuple[Planned, ...] = ()
+    admin_host: str = "127.0.0.1"
+    admin_port: int | None = None
+    find: Callable[[str], Artifact | None] | None = None
+    fetch: Callable[[str], float] | None = None
+    ignored: tuple[str, ...] = field(default=())
+    """vLLM's flags that were given and make no difference."""
+
+
+def read(command: Sequence[str], env: Mapping[str, str]) -> tuple[EngineConfig, Options]:
+    """What a command line says.
+
+    Raises:
+        EngineConfigError: if it cannot be used; one line says what is wrong and what is allowed.
+    """
+    flags = Flags(arguments(command, env))
+    _check(flags)
+    version = flags.text("emulate") or flags.text("version") or DEFAULT_VERSION
+    try:
+        config = EngineConfig.from_command(command, env, version=version)
+        config = replace(config, dialect=_dialect(flags))
+        catalogue = Catalogue.read(flags.text("catalogue")) if flags.text("catalogue") else None
+        adapters = Adapters(config.model, catalogue)
+        admin = flags.number("admin-port", -1)
+        if not -1 <= admin <= 65535:
+            raise EngineConfigError(f"--admin-port is {admin}; it must be between 0 and 65535")
+        options = Options(
+            parameters=_parameters(flags),
+            seed=flags.number("seed", 0),
+            faults=_faults(flags),
+            admin_host=flags.text("admin-host") or "127.0.0.1",
+            admin_port=admin if admin >= 0 else None,
+            find=adapters.find,
+            fetch=adapters.fetch,
+            ignored=tuple(f"--{name}" for name in flags.names if name not in COUNT and name not in OWN),
+        )
+    except parameters.ParametersError as error:
+        raise EngineConfigError(str(error)) from error
+    return config, options
+
+
+def _check(flags: Flags) -> None:
+    """Refuse what vLLM's parser would."""
+    if flags.strays:
+        raise EngineConfigError(f"unrecognized arguments: {' '.join(flags.strays)}")
+    for name in flags.names:
+        if name in OWN or realflags.known(name):
+            continue
+        near = get_close_matches(name, [*OWN, *COUNT, *realflags.VALUED, *realflags.SWITCHES], n=1)
+        raise EngineConfigError(f"unrecognized arguments: --{name}{f'; did you mean --{near[0]}?' if near else ''}")
+    for name in flags.names:
+        if name in realflags.VALUED or name in OWN:
+            flags.texts(name)  # says that a value is missing
+
+
+def _dialect(flags: Flags) -> str:
+    dialect = flags.text("dialect") or _DIALECTS[0]
+    if dialect not in _DIALECTS:
+        raise EngineConfigError(f"--dialect: {dialect!r} is none of {', '.join(_DIALECTS)}")
+    return dialect
+
+
+def _parameters(flags: Flags) -> Parameters:
+    if flags.text("preset") and flags.text("parameters"):
+        raise EngineConfigError("--preset and --parameters: only one of them can be given")
+    chosen = Parameters()
+    if flags.text("preset"):
+        chosen = parameters.preset(flags.text("preset"))
+    elif flags.text("parameters"):
+        chosen = parameters.read(flags.text("parameters"))
+    chosen = replace(
+        chosen,
+        startup=_latency(flags, "startup", chosen.startup),
+        load=_latency(flags, "load-latency", chosen.load),
+        unload=_latency(flags, "unload-latency", chosen.unload),
+    )
+    if budget := flags.number("max-num-batched-tokens", 0):
+        if budget < 1:
+            raise EngineConfigError(f"--max-num-batched-tokens is {budget}; it must be at least 1")
+        chosen = replace(chosen, pace=replace(chosen.pace, batched_tokens=budget))
+    return chosen
+
+
+def _latency(flags: Flags, name: str, default: Latency) -> Latency:
+    text = flags.text(name)
+    try:
+        return Constant(seconds(text)) if text else default
+    except ValueError as error:
+        raise EngineConfigError(f"--{name}: {error}") from error
+
+
+def _faults(flags: Flags) -> tuple[Planned, ...]:
+    planned = []
+    if path := flags.text("faults"):
+        given = parameters.document(path)
+        listed = given.get("faults") if isinstance(given, Mapping) else given
+        if not isinstance(listed, list):
+            raise EngineConfigError(f"{path}: must be a list of faults")
+        for at, each in enumerate(listed):
+            try:
+                planned.append(Planned.of(each))
+            except ValueError as error:
+                raise EngineConfigError(f"{path}: faults[{at}]: {error}") from error
+    for text in flags.every("fault"):
+        try:
+            planned.append(from_flag(text))
+        except ValueError as error:
+            raise EngineConfigError(f"--fault {text}: {error}") from error
+    return tuple(planned)

@@ -1,0 +1,70 @@
+"""The fake in the simulation: answers a second through the network's transport, and without any HTTP."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import numpy as np
+import simpy
+
+from fake_vllm.engine import Engine, EngineConfig
+from fake_vllm.faults import Faults
+from fake_vllm.latency import Constant
+from twin import loop
+from twin.streams import Streams
+from twin.world.network import Network, NetworkTransport
+
+CLIENTS, EACH = 64, 200
+ADAPTERS = tuple((f"a{number}", f"/a{number}") for number in range(8))
+
+
+def measure() -> dict[str, float]:
+    """Figures for `make bench`."""
+    body = json.dumps({"model": "a1", "prompt": "x" * 1024, "max_tokens": 64}).encode()
+    headers = {"content-type": "application/json"}
+
+    async def posted(network: NetworkTransport, client: int) -> None:
+        request = httpx.Request("POST", "http://10.0.0.1:8000/v1/completions", content=body, headers=headers)
+        response = await network.handle_async_request(request)
+        assert response.status_code == 200
+
+    async def plain(network: NetworkTransport, client: int) -> None:
+        await network.complete("10.0.0.1", f"a{client % 8}", 256, 64)
+
+    return {
+        "simulated completions a second, through the transport": rate(posted),
+        "simulated completions a second, without HTTP": rate(plain),
+    }
+
+
+def rate(ask: Callable[[NetworkTransport, int], Awaitable[None]]) -> float:
+    """Requests a second of CPU, from clients that ask again as soon as they have their answer."""
+
+    async def story() -> None:
+        transport = a_network().transport("gateway", "traffic")
+
+        async def client(number: int) -> None:
+            for _ in range(EACH):
+                await ask(transport, number)
+
+        await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+
+    began = time.process_time()
+    loop.run(story())
+    return CLIENTS * EACH / (time.process_time() - began)
+
+
+def a_network() -> Network:
+    """A network with one engine on it."""
+    config = EngineConfig(enable_lora=True, max_loras=8, lora_modules=ADAPTERS)
+    engine = Engine(config, load=Constant(0.5), unload=Constant(0.0), rng=np.random.default_rng(0))
+    chance = np.random.default_rng(0)
+    host: Any = SimpleNamespace(
+        engine=engine, faults=Faults(), rng=chance, traffic_rng=chance, reachable=True, listening=True
+    )
+    recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None)
+    return Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))

@@ -1,0 +1,89 @@
+"""Clients for benches that are cheap themselves: raw HTTP over asyncio, so that the server is what is measured."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+
+def posted(path: str, body: object) -> bytes:
+    """A request's bytes."""
+    raw = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {len(raw)}\r\n\r\n"
+    )
+    return head.encode() + raw
+
+
+class Asker(asyncio.Protocol):
+    """Asks the same again and again over one connection, as soon as it has its answer."""
+
+    def __init__(self, request: bytes, times: int, done: "asyncio.Future[None]") -> None:
+        self._request = request
+        self._left = times
+        self._done = done
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, split, body = self._buffer.partition(b"\r\n\r\n")
+        if not split:
+            return
+        assert head.startswith(b"HTTP/1.1 200"), head
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        if len(body) < length:
+            return
+        self._buffer = body[length:]
+        self._left -= 1
+        if self._left:
+            self._transport.write(self._request)
+        else:
+            self._transport.close()
+            self._done.set_result(None)
+
+
+class Listener(asyncio.Protocol):
+    """Takes one stream, and notes when each of its events came."""
+
+    def __init__(self, request: bytes, done: "asyncio.Future[None]") -> None:
+        self._request = request
+        self._done = done
+        self.times: list[float] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        now = asyncio.get_running_loop().time()
+        self.times += [now] * data.count(b'"choices":[{')
+        if b"[DONE]" in data:
+            self._transport.close()
+            self._done.set_result(None)
+
+
+async def asked(port: int, request: bytes, connections: int, each: int) -> float:
+    """Seconds that so many connections need for so many requests each."""
+    loop = asyncio.get_running_loop()
+    done = [loop.create_future() for _ in range(connections)]
+    began = loop.time()
+    for future in done:
+        await loop.create_connection(lambda future=future: Asker(request, each, future), "127.0.0.1", port)  # type: ignore[misc]
+    await asyncio.gather(*done)
+    return loop.time() - began
+
+
+async def streamed(port: int, request: bytes, streams: int) -> Sequence[Sequence[float]]:
+    """When the events of so many streams came, all begun in the same moment."""
+    loop = asyncio.get_running_loop()
+    done = [loop.create_future() for _ in range(streams)]
+    listeners = [Listener(request, future) for future in done]
+    connecting = [loop.create_connection(lambda each=each: each, "127.0.0.1", port) for each in listeners]  # type: ignore[misc]
+    await asyncio.gather(*connecting)
+    await asyncio.gather(*done)
+    return [each.times for each in listeners]

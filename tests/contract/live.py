@@ -1,0 +1,132 @@
+"""Worlds behind HTTP: the seam is `kube.py` there, and other people speak to the same server through their own door."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import msgspec
+
+from controller.clock import SystemClock
+from controller.cluster import Cluster, NotFound
+from controller.kube import KubeCluster, path
+from controller.kube_access import Kubeconfig
+from controller.kube_connection import Connection
+from controller.kube_limits import RateLimit
+from controller.resources import Kind, Resource
+from tests.contract.worlds import SOMEBODY, StoreWorld, World, a_log, a_store, crd, draws
+from twin.apiserver import Object
+from twin.apiserver.rest import Access, ApiServer
+from twin.served.kubeconfig import kubeconfig, write
+from twin.served.sockets import listening
+
+CRDS = Kind(
+    type=Resource,
+    group="apiextensions.k8s.io",
+    kind="CustomResourceDefinition",
+    plural="customresourcedefinitions",
+    namespaced=False,
+)
+NAMESPACES = Kind(type=Resource, kind="Namespace", plural="namespaces", namespaced=False)
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A real API server that is up, and knows ModelAdapters."""
+
+    kubeconfig: Path
+    etcd: str = ""
+    """Where its etcd listens; empty if that is not ours to touch."""
+
+
+class LiveWorld:
+    """A namespace of a real server."""
+
+    def __init__(self, server: Server, connection: Connection, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.namespace = f"contract-{os.getpid()}-{next(_NUMBERS)}"
+        self._server = server
+        self._connection = connection
+
+    async def create(self, kind: Kind[Any], manifest: Object) -> Object:
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, **manifest}
+        return await self._sent("POST", path(kind, self.namespace), {"fieldManager": SOMEBODY}, body)
+
+    async def patch(self, kind: Kind[Any], name: str, body: Object, subresource: str = "") -> Object:
+        where, how = path(kind, self.namespace, name, subresource), "application/merge-patch+json"
+        return await self._sent("PATCH", where, {"fieldManager": SOMEBODY}, body, how)
+
+    async def apply(self, kind: Kind[Any], manifest: Object) -> Object:
+        where, how = path(kind, self.namespace, manifest["metadata"]["name"]), "application/apply-patch+yaml"
+        return await self._sent("PATCH", where, {"fieldManager": SOMEBODY}, manifest, how)
+
+    async def read(self, kind: Kind[Any], name: str) -> Object:
+        return await self._sent("GET", path(kind, self.namespace, name))
+
+    async def forget(self) -> None:
+        if not self._server.etcd:
+            return  # a cluster in use has forgotten its first version long ago
+        async with httpx.AsyncClient(base_url=self._server.etcd) as etcd:
+            status = (await etcd.post("/v3/maintenance/status", json={})).json()
+            await etcd.post("/v3/kv/compaction", json={"revision": status["header"]["revision"]})
+
+    async def _sent(self, *request: Any) -> Object:
+        answer: Object = msgspec.json.decode(await self._connection.request(*request))
+        return answer
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[World]:
+    """The twin's store behind its own HTTP."""
+    store = a_store()
+    access = Access()
+    api = ApiServer(store, access, SystemClock().now)
+    with TemporaryDirectory() as folder:
+        async with listening(api) as address:
+            file = Path(folder) / "kubeconfig"
+            write(file, kubeconfig(address.url, access.admin_token))
+            reach = Kubeconfig(str(file), "", SystemClock())
+            async with Connection(reach, limit=RateLimit(0, 1), timeout=30, rng=draws()) as connection:
+                yield StoreWorld(store, KubeCluster(connection, draws(), a_log()))
+            api.close()
+
+
+@asynccontextmanager
+async def on(server: Server) -> AsyncIterator[World]:
+    """A namespace of its own on that server, gone afterwards."""
+    access = Kubeconfig(str(server.kubeconfig), "", SystemClock())
+    limit = RateLimit(0, 1)
+    async with Connection(access, limit=limit, timeout=30, rng=draws()) as connection:
+        world = LiveWorld(server, connection, KubeCluster(connection, draws(), a_log()))
+        await world.create(NAMESPACES, {"metadata": {"name": world.namespace}})
+        try:
+            yield world
+        finally:
+            await connection.request("DELETE", path(NAMESPACES, "", world.namespace))
+
+
+async def install_crd(server: Server) -> None:
+    """Returns once ModelAdapters are served."""
+    access = Kubeconfig(str(server.kubeconfig), "", SystemClock())
+    async with Connection(access, limit=RateLimit(0, 1), timeout=30, rng=draws()) as connection:
+        await connection.request(
+            "PATCH",
+            path(CRDS, "", crd()["metadata"]["name"]),
+            {"fieldManager": SOMEBODY, "force": "true"},
+            crd(),
+            "application/apply-patch+yaml",
+        )
+        for _ in range(150):
+            try:
+                await connection.request("GET", "/apis/model.aibrix.ai/v1alpha1/modeladapters")
+                return
+            except NotFound:
+                await asyncio.sleep(0.2)
+        raise RuntimeError("the server took the CRD and did not serve it within 30 s")

@@ -1,0 +1,168 @@
+"""Contract: `watch`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from controller.cluster import Expired, NotFound, WatchEvent
+from controller.informer import Informer
+from controller.resources import LEASES, MODEL_ADAPTERS, Kind, Lease, Resource
+from tests.contract.builders import a_lease, an_adapter
+from tests.contract.worlds import World, a_log
+
+
+async def _version(world: World) -> str:
+    return (await world.cluster.list(LEASES, namespace=world.namespace)).resource_version
+
+
+async def _next(changes: AsyncIterator[WatchEvent[Lease]], count: int) -> list[tuple[str, str]]:
+    """Types and names of the next changes; bookmarks may come at any time and are none."""
+    seen: list[tuple[str, str]] = []
+    while len(seen) < count:
+        event = await anext(changes)
+        if event.type != "BOOKMARK":
+            seen.append((event.type, event.object.metadata.name))
+    return seen
+
+
+async def test_a_watch_shows_what_happened_since_in_order(world: World) -> None:
+    version = await _version(world)
+    await world.cluster.create(LEASES, a_lease(world, "a"))
+    await world.cluster.patch(LEASES, world.namespace, "a", {"spec": {"holderIdentity": "b"}})
+    await world.cluster.delete(LEASES, world.namespace, "a")
+    changes = world.cluster.watch(LEASES, namespace=world.namespace, resource_version=version)
+    assert await _next(changes, 3) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+
+
+async def test_a_watch_shows_what_happens_after_it_began(world: World) -> None:
+    version = await _version(world)
+    changes = world.cluster.watch(LEASES, namespace=world.namespace, resource_version=version)
+    waiting = asyncio.ensure_future(_next(changes, 1))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await world.cluster.create(LEASES, a_lease(world, "a"))
+    assert await waiting == [("ADDED", "a")]
+
+
+async def test_a_watch_begins_after_its_version(world: World) -> None:
+    await world.cluster.create(LEASES, a_lease(world, "before"))
+    version = await _version(world)
+    await world.cluster.create(LEASES, a_lease(world, "after"))
+    changes = world.cluster.watch(LEASES, namespace=world.namespace, resource_version=version)
+    assert await _next(changes, 1) == [("ADDED", "after")]
+
+
+async def test_a_watch_event_is_what_the_write_was_answered_with(world: World) -> None:
+    version = await _version(world)
+    created = await world.cluster.create(LEASES, a_lease(world, "a"))
+    async for event in world.cluster.watch(LEASES, namespace=world.namespace, resource_version=version):
+        assert event.object == created
+        break
+
+
+async def test_versions_only_grow_and_a_deletion_has_its_own(world: World) -> None:
+    version = await _version(world)
+    created = await world.cluster.create(LEASES, a_lease(world, "a"))
+    await world.cluster.delete(LEASES, world.namespace, "a")
+    versions = []
+    async for event in world.cluster.watch(LEASES, namespace=world.namespace, resource_version=version):
+        versions.append(int(event.object.metadata.resource_version))
+        if event.type == "DELETED":
+            break
+    assert versions == sorted(set(versions))
+    assert versions[-1] > int(created.metadata.resource_version)
+
+
+async def test_a_watch_is_of_one_namespace_or_of_all(world: World) -> None:
+    version = await _version(world)
+    await world.cluster.create(LEASES, a_lease(world, "here"))
+    elsewhere = world.cluster.watch(LEASES, namespace="kube-public", resource_version=version)
+    everywhere = world.cluster.watch(LEASES, resource_version=version)
+    waiting = asyncio.ensure_future(_next(elsewhere, 1))
+    async for event in everywhere:
+        if event.object.key == f"{world.namespace}/here":
+            break
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_what_enters_a_selector_is_added_and_what_leaves_it_is_deleted(world: World) -> None:
+    version = await _version(world)
+    changes = world.cluster.watch(
+        LEASES, namespace=world.namespace, resource_version=version, label_selector="tier=gold"
+    )
+    await world.cluster.create(LEASES, a_lease(world, "a"))
+    await world.cluster.create(LEASES, a_lease(world, "b", labels={"tier": "silver"}))
+    for labels in ({"tier": "gold"}, {"tier": "gold", "team": "x"}, {"tier": "silver"}):
+        await world.cluster.patch(LEASES, world.namespace, "b", {"metadata": {"labels": labels}})
+    assert await _next(changes, 3) == [("ADDED", "b"), ("MODIFIED", "b"), ("DELETED", "b")]
+
+
+async def test_a_write_that_changes_nothing_is_not_seen(world: World) -> None:
+    await world.cluster.create(LEASES, a_lease(world, "a", labels={"tier": "gold"}))
+    version = await _version(world)
+    await world.cluster.patch(LEASES, world.namespace, "a", {"metadata": {"labels": {"tier": "gold"}}})
+    await world.cluster.create(LEASES, a_lease(world, "b"))
+    changes = world.cluster.watch(LEASES, namespace=world.namespace, resource_version=version)
+    assert await _next(changes, 1) == [("ADDED", "b")]
+
+
+async def test_all_watchers_see_the_same(world: World) -> None:
+    version = await _version(world)
+    watching = [
+        asyncio.ensure_future(
+            _next(world.cluster.watch(LEASES, namespace=world.namespace, resource_version=version), 2)
+        )
+        for _ in range(5)
+    ]
+    for name in ("a", "b"):
+        await world.cluster.create(LEASES, a_lease(world, name))
+    assert await asyncio.gather(*watching) == [[("ADDED", "a"), ("ADDED", "b")]] * 5
+
+
+async def test_a_version_that_was_forgotten_has_expired(world: World) -> None:
+    await world.cluster.create(MODEL_ADAPTERS, an_adapter(world))
+    await world.forget()
+    changes = world.cluster.watch(MODEL_ADAPTERS, namespace=world.namespace, resource_version="1")
+    with pytest.raises(Expired) as caught:
+        await anext(changes)
+    assert caught.value.code == 410
+
+
+async def test_a_kind_that_is_not_served_cannot_be_watched(world: World) -> None:
+    unknown = Kind(type=Resource, group="model.aibrix.ai", version="v1alpha1", kind="Nothing", plural="nothings")
+    changes = world.cluster.watch(unknown, resource_version="1")
+    with pytest.raises(NotFound):
+        await anext(changes)
+
+
+async def test_a_watch_can_be_left_at_any_time(world: World) -> None:
+    version = await _version(world)
+    changes = world.cluster.watch(LEASES, namespace=world.namespace, resource_version=version)
+    waiting = asyncio.ensure_future(_next(changes, 1))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await world.cluster.create(LEASES, a_lease(world, "a"))
+    again = world.cluster.watch(LEASES, namespace=world.namespace, resource_version=version)
+    assert await _next(again, 1) == [("ADDED", "a")]
+
+
+async def test_an_informer_follows(world: World) -> None:
+    """The operator's own reader of watches ends up with what is there."""
+    await world.cluster.create(LEASES, a_lease(world, "old", labels={"tier": world.namespace}))
+    informer = Informer(world.cluster, LEASES, a_log(), label_selector=f"tier={world.namespace}")
+    following = asyncio.ensure_future(informer.run())
+    await informer.synced()
+    await world.cluster.create(LEASES, a_lease(world, "new", labels={"tier": world.namespace}))
+    await world.cluster.delete(LEASES, world.namespace, "old")
+    for _ in range(200):
+        if {item.metadata.name for item in informer} == {"new"}:
+            break
+        await asyncio.sleep(0.02)
+    assert {item.metadata.name for item in informer} == {"new"}
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)

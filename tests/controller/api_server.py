@@ -1,0 +1,109 @@
+"""A server that answers as it is told: for what an API server does on a bad day, and no store would."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from aiohttp import web
+
+from controller.clock import SystemClock
+from controller.kube import KubeCluster
+from controller.kube_access import Access, Kubeconfig
+from controller.kube_connection import Connection
+from controller.kube_limits import RateLimit
+from controller.logs import logger
+
+Handler = Callable[[web.Request], Any]
+
+
+@dataclass
+class Scripted:
+    """Answers in turn, the last one for ever; what was asked is kept."""
+
+    answers: list[Handler]
+    asked: list[web.Request] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request)
+        self.bodies.append(await request.json() if request.can_read_body else None)
+        handler = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        found = handler(request)
+        response: web.StreamResponse = await found if hasattr(found, "__await__") else found
+        return response
+
+
+def says(status: int, body: Any, **headers: str) -> Handler:
+    """A JSON answer; a text is sent as it is."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    text = body if isinstance(body, str) else json.dumps(body)
+    return lambda request: web.Response(status=status, text=text, headers=sent, content_type="application/json")
+
+
+def status(code: int, reason: str, message: str = "no", **headers: str) -> Handler:
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message}
+    return says(code, {**body, "code": code}, **headers)
+
+
+def streams(*chunks: bytes) -> Handler:
+    """A watch's answer, in these pieces; then the connection is closed."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for chunk in chunks:
+            await response.write(chunk)
+        return response
+
+    return handler
+
+
+@asynccontextmanager
+async def listening(script: Scripted) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", script.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def cluster_of(
+    script: Scripted, folder: Path, *, access: Callable[[str], Access] | None = None, timeout: float = 5.0
+) -> AsyncIterator[KubeCluster]:
+    """`kube.py` against a scripted server."""
+    async with listening(script) as url:
+        if access is None:
+            file = kubeconfig(folder, url, {"token": "sesame"})
+            way: Access = Kubeconfig(str(file), "", SystemClock())
+        else:
+            way = access(url)
+        with (folder / "log").open("a") as log:
+            async with Connection(way, limit=RateLimit(0, 1), timeout=timeout, rng=Random(0)) as connection:
+                yield KubeCluster(connection, Random(0), logger(SystemClock(), log))
+
+
+def kubeconfig(folder: Path, url: str, user: dict[str, Any] | None, **cluster: Any) -> Path:
+    """A kubeconfig file; JSON is YAML."""
+    entry = {"name": "t", "user": user} if user is not None else None
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "t",
+        "clusters": [{"name": "t", "cluster": {"server": url, **cluster}}],
+        "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t", "namespace": "models"}}],
+        "users": [entry] if entry else [],
+    }
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(content))
+    return file

@@ -1,0 +1,61 @@
+"""The twin's API server on loopback, for tests of what stands before a cluster."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from controller.clock import SystemClock
+from controller.kube_access import Kubeconfig
+from controller.kube_connection import Connection
+from controller.kube_limits import RateLimit
+from tests.contract.worlds import crd
+from twin.apiserver import Object, Store
+from twin.apiserver.rest import Access, ApiServer, Used, User
+from twin.served.kubeconfig import kubeconfig, write
+from twin.served.sockets import listening
+
+
+@dataclass
+class Served:
+    """A store, its server, and who may come in."""
+
+    store: Store
+    access: Access
+    folder: Path
+    url: str = ""
+    used: list[Used] = field(default_factory=list)
+
+    def kubeconfig(self, user: User | None = None) -> Path:
+        """A file that lets a user in; the administrator, if none is named."""
+        token = self.access.admin_token if user is None else self.access.issue(user)
+        file = self.folder / f"kubeconfig-{user.name.replace(':', '-') if user else 'admin'}"
+        write(file, kubeconfig(self.url, token))
+        return file
+
+    @asynccontextmanager
+    async def connection(self, user: User | None = None) -> AsyncIterator[Connection]:
+        access = Kubeconfig(str(self.kubeconfig(user)), "", SystemClock())
+        async with Connection(access, limit=RateLimit(0, 1), timeout=10, rng=Random(0)) as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def serving(folder: Path, *, definition: Object | None = None) -> AsyncIterator[Served]:
+    """`definition` is the CRD that is installed; an empty object for none."""
+    clock = SystemClock()
+    numbers = iter(range(100_000))
+    store = Store(clock.now, lambda: f"{next(numbers):05d}")
+    manifest: dict[str, Any] = crd() if definition is None else definition
+    if manifest:
+        store.register_crd(manifest)
+    served = Served(store, Access(), folder)
+    api = ApiServer(store, served.access, clock.now, observer=served.used.append)
+    async with listening(api) as address:
+        served.url = address.url
+        try:
+            yield served
+        finally:
+            api.close()

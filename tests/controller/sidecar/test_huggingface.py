@@ -1,0 +1,160 @@
+"""The Hugging Face Hub: a small server that answers the hub's real paths, asked through `huggingface_hub`.
+
+Like the hub it sends large files to another host (here: another port), which must not see the token.
+"""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.controller.sidecar.worlds import WebServer, a_sidecar, an_adapter, code, run, web_server
+
+MODEL = "adapter_model.safetensors"
+MAIN, OLD = "a" * 40, "b" * 40
+TOKEN = "hf_a_token_for_tests"
+
+
+class Hub:
+    """Repositories with revisions: files are at the hub, large ones behind a redirect at `storage`."""
+
+    def __init__(self, hub: WebServer, storage: WebServer) -> None:
+        self.hub = hub
+        self.storage = storage
+
+    def add(self, repository: str, revisions: dict[str, str], commit: str, files: dict[str, bytes]) -> None:
+        siblings = []
+        for name, content in files.items():
+            sibling: dict[str, object] = {"rfilename": name, "size": len(content), "blobId": "0" * 40}
+            path = f"/{repository}/resolve/{commit}/{name}"
+            self.hub.files[path] = content
+            if name.endswith(".safetensors"):
+                digest = sha256(content).hexdigest()
+                sibling["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 134}
+                self.hub.redirects[path] = f"{self.storage.url}/lfs/{digest}?X-Amz-Signature=signed"
+                self.storage.files[f"/lfs/{digest}"] = content
+            siblings.append(sibling)
+        info = {"id": repository, "sha": commit, "siblings": siblings, "tags": [], "private": True, "gated": False}
+        names = [name for name, target in revisions.items() if target == commit]
+        for name in (*names, commit):
+            self.hub.files[f"/api/models/{repository}/revision/{name}"] = json.dumps(info).encode()
+        if "main" in names:
+            self.hub.files[f"/api/models/{repository}"] = json.dumps(info).encode()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with web_server() as server, web_server() as storage:
+        hub = Hub(server, storage)
+        revisions = {"main": MAIN, "v1": OLD, "refs%2Fpr%2F1": OLD}
+        extra = {"README.md": b"# sql", ".gitattributes": b"", "training_args.bin": b"x", "checkpoint-5/a.json": b"{}"}
+        hub.add("acme/sql", revisions, MAIN, {**an_adapter(), **extra})
+        hub.add("acme/sql", revisions, OLD, an_adapter(fill=b"o"))
+        nested = {f"adapters/de/{name}": content for name, content in an_adapter(fill=b"d").items()}
+        hub.add("acme/many", {"main": MAIN}, MAIN, nested)
+        yield hub
+
+
+@pytest.mark.parametrize(
+    ("url", "fill"),
+    [
+        ("huggingface://acme/sql", b"w"),
+        ("hf://acme/sql", b"w"),
+        ("hf://acme/sql@v1", b"o"),
+        ("hf://acme/sql@refs%2Fpr%2F1", b"o"),
+        (f"hf://acme/sql@{OLD}", b"o"),
+        ("hf://acme/many/adapters/de", b"d"),
+    ],
+)
+def test_a_repository_is_loaded_at_its_revision(hub: Hub, tmp_path: Path, url: str, fill: bytes) -> None:
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            loaded = await sidecar.load("sql", url)
+            assert loaded.status_code == 200, loaded.text
+            folder = Path(loaded.json()["local_path"])
+            assert (folder / MODEL).read_bytes() == an_adapter(fill=fill)[MODEL]
+            kept = [path.rpartition("/")[2] for path in sidecar.files() if not path.startswith(".")]
+            assert kept == [".artifact.json", *sorted(an_adapter())]
+
+    run(story())
+
+
+def test_a_private_repository_takes_the_token_and_its_storage_does_not_see_it(hub: Hub, tmp_path: Path) -> None:
+    hub.hub.needs["authorization"] = f"Bearer {TOKEN}"
+
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            loaded = await sidecar.load("sql", "huggingface://acme/sql", {"huggingface_token": TOKEN})
+            assert loaded.status_code == 200, loaded.text
+            assert hub.storage.seen
+            assert not any("authorization" in headers for _, _, headers in hub.storage.seen)
+            missing = await sidecar.load("two", "huggingface://acme/sql")
+            assert code(missing) == (401, "credentials_missing")
+            wrong = await sidecar.load("two", "huggingface://acme/sql", {"huggingface_token": "hf_wrong"})
+            assert code(wrong) == (403, "artifact_forbidden")
+
+    run(story())
+
+
+def test_what_is_not_there_is_not_found(hub: Hub, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            for url in ("hf://acme/none", "hf://acme/sql@no-such-branch", "hf://acme/sql/no/such/folder"):
+                assert code(await sidecar.load("sql", url)) == (404, "artifact_not_found"), url
+
+    run(story())
+
+
+def test_the_hub_may_be_down_and_is_asked_again(hub: Hub, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            hub.hub.statuses["/api/models/acme/sql"] = 503
+            assert code(await sidecar.load("sql", "hf://acme/sql")) == (503, "store_unavailable")
+            hub.hub.statuses.clear()
+            assert (await sidecar.load("sql", "hf://acme/sql")).status_code == 200
+        async with a_sidecar(tmp_path / "other", hub="http://127.0.0.1:1") as sidecar:
+            assert code(await sidecar.load("sql", "hf://acme/sql")) == (503, "store_unavailable")
+
+    run(story())
+
+
+def test_a_connection_cut_at_a_third_is_taken_up(hub: Hub, tmp_path: Path) -> None:
+    files = an_adapter(1_000_000)
+    hub.add("acme/big", {"main": MAIN}, MAIN, files)
+    path = f"/lfs/{sha256(files[MODEL]).hexdigest()}"
+    hub.storage.cuts[path] = [0.3]
+
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            loaded = await sidecar.load("big", "hf://acme/big")
+            assert loaded.status_code == 200, loaded.text
+            assert hub.storage.sent < 1_100_000
+
+    run(story())
+
+
+def test_bytes_that_differ_from_the_hubs_checksum_are_corrupt(hub: Hub, tmp_path: Path) -> None:
+    path = f"/lfs/{sha256(an_adapter()[MODEL]).hexdigest()}"
+    hub.storage.files[path] = an_adapter(fill=b"x")[MODEL]
+
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            assert code(await sidecar.load("sql", "hf://acme/sql")) == (422, "artifact_corrupt")
+            assert (sidecar.files(), sidecar.engine.adapters) == ([], {})
+
+    run(story())
+
+
+def test_a_moved_branch_is_fetched_anew_and_an_unmoved_one_is_not(hub: Hub, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            await sidecar.load("one", "hf://acme/sql")
+            await sidecar.load("two", "hf://acme/sql")
+            assert sidecar.engine.adapters["one"] == sidecar.engine.adapters["two"]
+            hub.add("acme/sql", {"main": "c" * 40}, "c" * 40, an_adapter(fill=b"n"))
+            await sidecar.load("three", "hf://acme/sql")
+            assert (Path(sidecar.engine.adapters["three"]) / MODEL).read_bytes() == an_adapter(fill=b"n")[MODEL]
+
+    run(story())

@@ -1,0 +1,205 @@
+"""`twin serve`, and the commands that act on a served world: `fault`, `events` and `pace`."""
+
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twin.commands.answers import OK, Refused, answering, code_of, overrides_of
+
+if TYPE_CHECKING:
+    import httpx
+
+    from twin.served.world import Served
+
+KUBECONFIG = Path("twin.kubeconfig")
+_Config = Annotated[Path, typer.Option("--kubeconfig", help="Of the served world; as `twin serve` wrote it.")]
+
+
+@answering
+def serve(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A scenario.", show_default=False)],
+    speed: Annotated[float, typer.Option(help="Simulated seconds a second.")] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the Kubernetes API; 0 is any that is free.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen at; beyond loopback all needs the token.")] = "127.0.0.1",
+    kubeconfig: Annotated[Path, typer.Option(help="Where to write the kubeconfig; removed at the end.")] = KUBECONFIG,
+    controller: Annotated[
+        bool, typer.Option("--controller/--no-controller", help="Whether the operator runs inside, as a Deployment.")
+    ] = True,
+    plain: Annotated[bool, typer.Option(help="HTTP without TLS and without a token; on loopback only.")] = False,
+    paused: Annotated[bool, typer.Option(help="Begin with time standing still.")] = False,
+    once: Annotated[bool, typer.Option(help="End with the scenario, judge it, write its run folder.")] = False,
+    out: Annotated[Path, typer.Option(help="With --once: where run folders go.")] = Path("reports"),
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's own.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value, repeatable.")
+    ] = None,
+) -> int:
+    """Serve a scenario's world in wall-clock time, behind a Kubernetes API."""
+    from twin import running
+    from twin.served.errors import CannotServe
+    from twin.served.world import Options
+    from twin.served.world import serve as serve_world
+
+    scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
+    if problems:
+        raise Refused(*problems)
+    if not 0 < speed < float("inf"):
+        raise Refused(f"--speed {speed:g}: is no speed; allowed: a number above 0, such as 1 or 10")
+    options = Options(host, port, plain, speed, paused, controller, kubeconfig.absolute(), once)
+    try:
+        with _ended_by_sigterm():
+            outcome = serve_world(scenarios[0], options, _tell)
+    except CannotServe as error:
+        raise Refused(f"twin serve: {error}") from error
+    if not once:
+        return OK
+    from twin.report import terminal
+
+    findings, page = running.written(scenarios[0], outcome.lines, out, partial=outcome.partial)
+    terminal.show(findings, page)
+    return code_of(findings)
+
+
+def _tell(served: "Served") -> None:
+    """Where everything is; for people, and for scripts that wait for the last line."""
+    proxy = served.gateway.url
+    print(f"Kubernetes API  {served.api.url}")
+    print(f"kubeconfig      export KUBECONFIG={served.kubeconfig}")
+    print(f"gateway         {served.gateway.url}   (models by name; status page at /)")
+    print(f"pods' engines   10.x.y.z listens at 127.x.y.z; or: export HTTP_PROXY={proxy} NO_PROXY=127.0.0.1,localhost")
+    print("Ctrl-C ends it.", flush=True)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@answering
+def fault(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="As `twin faults` lists them.", show_default=False)],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="Its fields, such as pods='{count: 2}'.")
+    ] = None,
+    lasts: Annotated[str | None, typer.Option("--for", help="How long it lasts; to the end if absent.")] = None,
+    kubeconfig: _Config = KUBECONFIG,
+) -> int:
+    """Let a fault befall a served world now."""
+    body = {"kind": kind, **_fields(settings or []), **({"for": lasts} if lasts else {})}
+    with _world(kubeconfig) as client:
+        answer = _asked(client.post("/twin/v1/faults", json=body), "twin fault")
+    until = "" if answer["until"] is None else f", until {answer['until']:.0f} s after the start"
+    print(f"fault {answer['number']}: {answer['kind']}{until}")
+    return OK
+
+
+@answering
+def events(
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what happens.")] = False,
+    tail: Annotated[int | None, typer.Option(min=0, help="Only so many lines of the past.", show_default=False)] = None,
+    kubeconfig: _Config = KUBECONFIG,
+) -> int:
+    """Print what has happened in a served world, a JSON object a line."""
+    query: dict[str, Any] = {"follow": int(follow), **({} if tail is None else {"tail": tail})}
+    with _world(kubeconfig) as client, client.stream("GET", "/twin/v1/events", params=query, timeout=None) as answer:
+        if answer.status_code != OK_STATUS:
+            answer.read()
+            _asked(answer, "twin events")
+        for line in answer.iter_lines():
+            print(line, flush=True)
+    return OK
+
+
+OK_STATUS = 200
+
+
+@answering
+def pace(
+    speed: Annotated[float | None, typer.Option(help="Simulated seconds a second.", show_default=False)] = None,
+    pause: Annotated[bool, typer.Option("--pause", help="Let time stand still.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let time go on.")] = False,
+    step: Annotated[str | None, typer.Option(help="Go on by so much as fast as possible, then stand still.")] = None,
+    kubeconfig: _Config = KUBECONFIG,
+) -> int:
+    """Say how fast a served world goes, or change it."""
+    if pause and resume:
+        raise Refused("twin pace: --pause and --resume go against each other; give one of them")
+    asked: dict[str, Any] = {"speed": speed, "step": step, "paused": True if pause else False if resume else None}
+    body = {name: value for name, value in asked.items() if value is not None}
+    with _world(kubeconfig) as client:
+        send = client.post("/twin/v1/pace", json=body, timeout=None) if body else client.get("/twin/v1/world")
+        world = _asked(send, "twin pace")
+    how = "paused" if world["paused"] else f"speed {world['speed']:g}"
+    print(f"{world['name']}: {world['seconds']:.1f} s since the start, {how}")
+    return OK
+
+
+def _fields(settings: Sequence[str]) -> dict[str, Any]:
+    """`FIELD=VALUE` with YAML values."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    found = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name:
+            raise Refused(f"twin fault: {setting}: is no field; allowed: FIELD=VALUE, such as pods='{{count: 2}}'")
+        try:
+            found[name] = YAML(typ="safe", pure=True).load(text)
+        except YAMLError as error:
+            raise Refused(f"twin fault: {setting}: is no YAML: {' '.join(str(error).split())}") from error
+    return found
+
+
+@contextmanager
+def _world(path: Path) -> Iterator["httpx.Client"]:
+    """A client for the world that a kubeconfig leads to."""
+    import base64
+    import ssl
+
+    import httpx
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
+        url, token = str(cluster["server"]), str(user["token"])
+        ca = base64.b64decode(cluster.get("certificate-authority-data", "")).decode()
+    except FileNotFoundError as error:
+        raise Refused(f"{path}: is not there; start a world with `twin serve`, or name its --kubeconfig") from error
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise Refused(f"{path}: is no kubeconfig of `twin serve`: {error}") from error
+    trust = ssl.create_default_context(cadata=ca) if ca else True
+    headers = {"authorization": f"Bearer {token}"}
+    try:
+        with httpx.Client(base_url=url, headers=headers, verify=trust, trust_env=False, timeout=10) as client:
+            yield client
+    except httpx.TransportError as error:
+        raise Refused(f"{url}: the served world does not answer ({error}); is `twin serve` still running?") from error
+
+
+def _asked(answer: "httpx.Response", command: str) -> dict[str, Any]:
+    """What was answered; a refusal is a line and exit code 2."""
+    body: dict[str, Any] = answer.json()
+    if not answer.is_success:
+        raise Refused(f"{command}: {body.get('message', answer.status_code)}")
+    return body
+
+
+def register(app: typer.Typer) -> None:
+    """Hangs the commands on the application."""
+    for command in (serve, fault, events, pace):
+        app.command()(command)
