@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from controller.policies import POLICIES
+from controller.policies import BUILT_IN
 from twin.experiments.drafts import Draft
 from twin.scenario import FAULTS
 from twin.streams import Streams
@@ -52,7 +52,7 @@ def draw(seed: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> Draft:
             "nodes": {"count": int(world.integers(2, 4)), "gpus": 4, "zones": ["a", "b"]},
             "engines": {"default": {"startup": {"lognormal": {"median": "5s", "p95": "15s"}}}},
         },
-        "controller": {"replicas": replicas, "policy": _one(world, *POLICIES)},
+        "controller": {"replicas": replicas, "policy": _one(world, *BUILT_IN)},
         "objects": [_deployment(world, keyed)],
         "adapters": adapters,
         **({"edits": [_edit(world, adapters[0])]} if world.random() < 0.4 else {}),
@@ -74,6 +74,8 @@ def fault(kind: str, rng: Rng) -> dict[str, Any]:
             value = taste(rng)
             if value is not None:
                 body[name] = value
+    if "hits" in body and "probes" not in str(fields["hits"].annotation):
+        del body["hits"]
     _choose_one(body, rng, ("ahead", "behind"))
     _choose_one(body, rng, ("pods", "nodes"))
     missing = [name for name, field in fields.items() if field.is_required() and (field.alias or name) not in body]

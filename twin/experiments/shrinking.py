@@ -140,6 +140,13 @@ def _simpler_arrivals(draft: Draft) -> Iterator[Draft]:
             yield _without(draft, ("adapters", number, "arrive"))
 
 
+def _earlier(draft: Draft) -> Iterator[Draft]:
+    """Each fault from the start on: then it matters less who comes when."""
+    for number, fault in enumerate(draft.get("faults") or []):
+        if "from" in fault and "until" in fault:
+            yield _without(draft, ("faults", number, "from"))
+
+
 def _defaults(draft: Draft) -> Iterator[Draft]:
     """One setting after the other back at its default: of the cluster, of the controller, of each fault."""
     for section in ("cluster", "controller", "vary", "notes"):
@@ -174,6 +181,7 @@ CUTS: tuple[Callable[[Draft], Iterator[Draft]], ...] = (
     _fewer_pods,
     _fewer_replicas,
     _simpler_arrivals,
+    _earlier,
     _shorter,
     _defaults,
 )
