@@ -1,0 +1,121 @@
+"""Random scenarios: each can be run, together they cover the catalogue, and a mutant does not get away."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twin.experiments import chance, drafts, shrinking
+from twin.experiments.store import Store
+from twin.experiments.swarming import Swarm, covered
+from twin.scenario import FAULTS, load
+from twin.streams import Streams
+
+Command = Callable[..., int]
+Capture = pytest.CaptureFixture[str]
+ROOT = Path(__file__).parents[3]
+SLICE = range(100, 140)
+"""The fixed slice of CI; `twin swarm --seeds 1000` is for the night."""
+
+
+def a_mutant(folder: Path) -> Path:
+    """An operator whose waits between attempts never grow."""
+    shutil.copytree(ROOT / "controller", folder / "controller")
+    file = folder / "controller/backoff.py"
+    text = file.read_text()
+    mutated = text.replace("self.base * self.factor ** min(failures - 1, 64)", "self.base")
+    assert mutated != text
+    file.write_text(mutated)
+    return folder
+
+
+def test_every_kind_of_the_catalogue_can_be_drawn() -> None:
+    for kind in FAULTS:
+        assert chance.fault(kind, Streams(1).get(kind))["kind"] == kind
+
+
+def test_every_seed_gives_a_scenario_that_can_be_run_and_always_the_same() -> None:
+    for seed in range(60):
+        assert chance.draw(seed) == chance.draw(seed)
+        assert drafts.scenario_of(chance.draw(seed)).seed == seed
+
+
+def test_in_a_fixed_slice_no_invariant_is_broken_and_the_catalogue_is_covered(tmp_path: Path) -> None:
+    from twin.experiments.trial import perform
+
+    crew = Swarm(SLICE, tuple(FAULTS))
+    with Store(tmp_path / "swarm.parquet") as store:
+        coverage = covered(map(perform, crew.tasks(store)))
+    assert coverage.runs == len(SLICE)
+    assert [row.error for row in coverage.crashed] == []
+    assert {name: [row.violation for row in rows] for name, rows in coverage.broken.items()} == {}
+    assert sum(coverage.faults[kind] > 0 for kind in FAULTS) >= 0.8 * len(FAULTS)
+    assert {"Pending", "Loading", "Running", "Deleting"} <= {phase for _, phase in coverage.phases}
+
+
+def test_a_mutant_is_found_and_shrunk_and_the_result_is_a_test_that_tells_it_from_the_operator(
+    command: Command, capsys: Capture, tmp_path: Path
+) -> None:
+    mutant = a_mutant(tmp_path / "mutant")
+    kinds = [part for kind in ("connection-refused", "http-error", "pod-kill") for part in ("--fault", kind)]
+    arguments = ["swarm", "--seeds", 6, "--jobs", 1, "--source", mutant, "--out", tmp_path / "out", *kinds]
+    assert command(*arguments, "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    (found,) = (each for each in told["found"] if each["invariant"] == "5")
+    draft = drafts.read(Path(found["file"]))
+    assert len(draft["faults"]) <= 2
+    assert sum(template.get("count", 1) for template in draft["adapters"]) <= 3
+    assert sum(item["spec"]["replicas"] for item in draft["objects"]) <= 3
+    assert command("run", found["file"], "--out", tmp_path) == 0  # the operator as it is
+    with pytest.raises(shrinking.Sound):
+        shrinking.shrink(draft)
+    assert shrinking.shrink(draft, source=str(mutant)).invariant == "5"
+    assert load(found["file"]).expect
+
+
+def test_shrink_takes_a_run_folder_and_leaves_a_scenario_beside_it(
+    command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import controller.plan as plan_module
+    from controller.actions import Plan, RemoveFinalizer
+
+    monkeypatch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
+    draft: dict[str, Any] = chance.draw(5)
+    draft["adapters"] = [{**draft["adapters"][0], "leave": {"at": "4m"}}]
+    (tmp_path / "large.yaml").write_text(drafts.written(draft, "found"))
+    assert command("run", tmp_path / "large.yaml", "--out", tmp_path) == 1
+    capsys.readouterr()
+    assert command("shrink", tmp_path / "swarm-5/5") == 0
+    small = tmp_path / "swarm-5/5-shrunk.yaml"
+    assert "still breaks invariant 6" in capsys.readouterr().out
+    assert load(small).faults == ()
+    assert command("run", small, "--out", tmp_path) == 1
+
+
+def test_a_run_that_broke_nothing_cannot_be_shrunk(command: Command, capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "fine.yaml").write_text(drafts.written(chance.draw(100), "fine"))
+    assert command("run", tmp_path / "fine.yaml", "--out", tmp_path) == 0
+    capsys.readouterr()
+    assert command("shrink", tmp_path / "swarm-100/100") == 2
+    assert "nothing to shrink: run again, no invariant is broken" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["swarm", "--fault", "conection-refused"], 'did you mean "connection-refused"'),
+        (["swarm", "--source", "nowhere"], "--source nowhere: holds no package `controller`"),
+        (["shrink", "nowhere"], "nowhere: is no folder"),
+    ],
+)
+def test_what_cannot_be_swarmed_or_shrunk_is_refused(
+    command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(*arguments) == 2
+    err = capsys.readouterr().err
+    assert line in err
+    assert len(err.splitlines()) == 1
