@@ -1,7 +1,8 @@
-"""The engine's API key for an adapter: from the object (`additionalConfig.api-key`) or from a Secret.
+"""What an adapter's Secrets hold: the engine's API key, and credentials for the artifact's store.
 
-A Secret is read when it is needed and kept for a minute, so that a rotated key is soon used and an audit of many
-pods does not read it many times. Keys are in memory only and in no message.
+An engine's key may also be in the object (`additionalConfig.api-key`). Its Secret is kept for a minute, so that a
+rotated key is soon used and an audit of many pods does not read it many times; credentials for a store are needed
+once a load, and read each time. Both are in memory only and in no message.
 """
 
 from controller.clock import Clock
@@ -47,3 +48,22 @@ class Credentials:
         key = value.decode(errors="replace").strip()
         self._kept[place] = (now, key)
         return key
+
+    async def for_store(self, adapter: ModelAdapter) -> dict[str, str]:
+        """The keys of the Secret that `credentialsSecretRef` names, or nothing if it names none.
+
+        Raises:
+            EngineError: the Secret is not there, or holds what is no text.
+        """
+        reference = adapter.spec.credentials_secret_ref
+        if reference is None or not reference.name:
+            return {}
+        try:
+            secret = await self._cluster.get(SECRETS, adapter.metadata.namespace, reference.name)
+            return {name: value.decode() for name, value in secret.data.items()}
+        except ClusterError as error:
+            why = f"cannot be read ({type(error).__name__})"
+        except UnicodeDecodeError:
+            why = "holds bytes that are no text"
+        message = f"Secret {reference.name!r} named by credentialsSecretRef {why}"
+        raise EngineError("SecretUnavailable", message, retriable=True) from None

@@ -35,6 +35,7 @@ from controller.policies import DEFAULT, POLICIES, Policy, policy_named
 from controller.resources import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, ModelAdapter, ModelAdapterStatus
 from controller.settings import Settings
 from controller.spec import problem_of
+from controller.ways import way_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,12 @@ class Reconciler:
     def _observe(self, adapter: ModelAdapter) -> Observed:
         key, namespace = adapter.key, adapter.metadata.namespace
         caches, operations = self._caches, self._operations
+        matching = caches.matching(adapter)
         return Observed(
             adapter=adapter,
             remembered=caches.remembered(adapter),
             pods=caches.views(namespace),
-            matching=caches.matching(adapter),
+            matching=matching,
             inventory=operations.inventory,
             silent=operations.silent,
             adapters_on=lambda pod: caches.occupancy.others(f"{namespace}/{pod}", key),
@@ -98,7 +100,7 @@ class Reconciler:
             outcomes=operations.outcomes(key),
             service=caches.services.get(key),
             slices=caches.slices_of(key),
-            problem=problem_of(adapter.spec, self._known),
+            problem=problem_of(adapter.spec, self._known) or way_problem(adapter.spec, matching, self._settings),
         )
 
 

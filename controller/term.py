@@ -49,7 +49,9 @@ class Term:
         self._caches = Caches(cluster, log, self._queue.add, resync=settings.resync_interval)
         self._events = EventRecorder(cluster, clock, identity, log)
         credentials = Credentials(cluster, clock)
-        self._operations = Operations(client, clock, settings, credentials.engine_key, self._queue.add)
+        self._operations = Operations(
+            client, clock, settings, credentials.engine_key, credentials.for_store, self._queue.add
+        )
         self._operations.on_finished = self._request_finished
         self._reconciler = Reconciler(cluster, self._caches, self._operations, self._events, clock, rng, settings)
         self._audits = Audits(self._caches, self._operations, settings.audit_interval, self._queue.add)
