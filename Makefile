@@ -29,7 +29,7 @@ bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 lock: $(DEV)/.installed  ## Make both locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --upgrade -o requirements.lock
-	@$(DEV)/bin/uv pip compile pyproject.toml --extra stores --group pyproject.toml:build --group pyproject.toml:dev --universal \
+	@$(DEV)/bin/uv pip compile pyproject.toml --all-extras --group pyproject.toml:build --group pyproject.toml:dev --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --upgrade \
 		-o requirements-dev.lock
 

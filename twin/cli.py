@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from twin.commands import catalogues, runs
+from twin.commands import catalogues, compare, runs
 from twin.commands.answers import FAULT, Refused, answering, complain
 
 app = typer.Typer(
@@ -68,8 +68,7 @@ def _later(name: str, does: str) -> None:
         raise Refused(f"twin {name} comes with a later version; this one has run, check, replay and report")
 
 
-for _topic in (runs, catalogues):
+for _topic in (runs, compare, catalogues):
     _topic.register(app)
-_later("compare", "variants of a scenario, paired over seeds")
 _later("sweep", "a grid of variants into one Parquet file")
 _later("serve", "the world in wall-clock time, behind HTTP")

@@ -11,6 +11,7 @@ instead. When nothing is left to happen and somebody still waits, that is a `Dea
 
 import asyncio
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NoReturn, TypeVar, cast
@@ -31,6 +32,21 @@ class Deadlock(VirtualTimeError):
     """Nothing is left to happen, and somebody still waits."""
 
 
+class _Task(asyncio.Task[T]):
+    """A task that hashes by when it was made.
+
+    A TaskGroup keeps its tasks in a set and cancels them in that set's order, which for asyncio's own tasks is that of
+    their addresses in memory: another one in every process.
+    """
+
+    def __init__(self, number: int, *args: Any, **kwargs: Any) -> None:
+        self._number = number  # before the rest: asyncio registers a task in a set while it is made
+        super().__init__(*args, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """One thread, no sockets, and time as SimPy tells it."""
 
@@ -45,6 +61,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.env = env
         self._timer_count = 0
+        numbers = itertools.count()
+        self.set_task_factory(lambda loop, coro, **more: _Task(next(numbers), coro, loop=loop, **more))
         self._clock_resolution = 0.0
         self.slow_callback_duration = float("inf")  # in debug mode: a virtual callback takes no time
 

@@ -56,6 +56,20 @@ def summarise(lines: Sequence[Line], verdicts: Verdicts) -> Summary:
     }
 
 
+def samples(lines: Sequence[Line]) -> dict[str, list[float]]:
+    """Every single time behind the percentiles of a summary, in the order in which they came."""
+    run = lines[0]
+    assert isinstance(run, Run)
+    story = _Story(aside_for=run.aside_for)
+    for line in lines:
+        story.see(line)
+    return {
+        "time_to_running_seconds": story.to_running,
+        "recovery_seconds": story.recoveries,
+        "backoff_seconds": story.waits,
+    }
+
+
 def placement_rows(lines: Iterable[Line]) -> Mapping[str, list[Any]]:
     """Each change of what an engine holds: `time`, `pod`, `node`, `adapter`, `state` (loaded or unloaded)."""
     nodes: dict[str, str] = {}

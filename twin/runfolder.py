@@ -72,8 +72,17 @@ def write(out: Path, findings: Findings, *, timing: Mapping[str, float]) -> Path
     Raises:
         FolderError: if something else stands in that place, or the disk refuses.
     """
-    run = findings.run
-    target = place(out, run.name, run.seed)
+    target = place(out, findings.run.name, findings.run.seed)
+    write_at(target, findings, timing=timing)
+    return target
+
+
+def write_at(target: Path, findings: Findings, *, timing: Mapping[str, float]) -> None:
+    """Writes a run folder in that very place.
+
+    Raises:
+        FolderError: as `write`.
+    """
     check_place(target)
     fresh = target.with_name(f".{target.name}.new-{os.getpid()}")
     try:
@@ -86,7 +95,6 @@ def write(out: Path, findings: Findings, *, timing: Mapping[str, float]) -> Path
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise FolderError(f"{target}: cannot be written: {error.strerror or error}; choose another --out") from error
-    return target
 
 
 def read(path: Path) -> RunFolder:

@@ -165,7 +165,6 @@ def test_two_scenarios_of_one_name_would_overwrite_each_other(
         (["run", "a.yaml", "--set", "sede=1"], 'did you mean "seed"'),
         (["report", "nowhere"], "nowhere: is no folder"),
         (["replay", "."], "is no run folder: summary.json is missing"),
-        (["compare", "a.yaml", "--vary", "seed=1,2"], "twin compare comes with a later version"),
         (["sweep"], "twin sweep comes with a later version"),
         (["serve", "a.yaml", "--speed", "10"], "twin serve comes with a later version"),
     ],

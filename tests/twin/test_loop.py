@@ -242,3 +242,31 @@ def test_waits_end_in_the_order_of_their_lengths(waits: list[float]) -> None:
         return ended
 
     assert run(main()) == sorted(waits)
+
+
+def test_tasks_of_a_group_are_cancelled_in_an_order_that_does_not_depend_on_where_they_lie_in_memory() -> None:
+    async def main() -> list[int]:
+        cancelled = list[int]()
+
+        async def waits(number: int) -> None:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                cancelled.append(number)
+                raise
+
+        async def fails() -> None:
+            await asyncio.sleep(1)
+            raise ValueError
+
+        async def together() -> None:
+            async with asyncio.TaskGroup() as group:
+                for number in range(5):
+                    group.create_task(waits(number))
+                group.create_task(fails())
+
+        with pytest.raises(ExceptionGroup):
+            await together()
+        return cancelled
+
+    assert run(main()) == [0, 1, 2, 3, 4]

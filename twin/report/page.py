@@ -54,7 +54,7 @@ class Finding:
 def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
     """The page. The same findings give the same bytes."""
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     stranded = [adapter for adapter in story.adapters if adapter.deleted is None and adapter.phase != "Running"]
@@ -64,7 +64,7 @@ def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
         run=findings.run,
         duration=clock(findings.run.duration),
         figures=figures,
-        style=_source("page.css") + stylesheet(),
+        style=source("page.css") + stylesheet(),
         tiles=list(_tiles(findings.measures, findings)),
         violations=[_finding(v, findings) for v in findings.violations[:MOST_VIOLATIONS]],
         more_violations=max(len(findings.violations) - MOST_VIOLATIONS, 0),
@@ -76,7 +76,8 @@ def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
     )
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """A file of this package: template or stylesheet."""
     return resources.files("twin.report").joinpath(name).read_text(encoding="utf-8")
 
 

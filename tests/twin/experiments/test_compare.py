@@ -1,0 +1,229 @@
+"""`twin compare`: what it finds, what it refuses, what it leaves."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from controller.policies import POLICIES, Candidate
+from tests.twin.experiments.tiny import a_file
+from tests.twin.worlds import adapters
+from twin.experiments.comparison import frame_of
+from twin.experiments.design import designed
+from twin.experiments.trial import perform
+from twin.scenario import MEASURES
+from twin.statistics import compare
+
+Command = Callable[..., int]
+Capture = pytest.CaptureFixture[str]
+ROOT = Path(__file__).parents[3]
+
+
+class MostAdapters:
+    """The reverse of least-adapters: a policy made worse on purpose."""
+
+    name: ClassVar[str] = "most-adapters"
+
+    def choose(self, candidates: Sequence[Candidate], count: int, rng: Random) -> list[str]:
+        return [pod.name for pod in sorted(candidates, key=lambda pod: (-pod.adapters, pod.name))[:count]]
+
+
+def as_json(command: Command, capsys: Capture, *arguments: object, code: int = 0) -> dict[str, Any]:
+    capsys.readouterr()
+    assert command("compare", *arguments, "--json") == code
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_policy_against_itself_differs_by_exactly_zero_in_every_measure(
+    command: Command, capsys: Capture, tmp_path: Path
+) -> None:
+    file = a_file(tmp_path, faults=[{"kind": "pod-kill", "pods": {"count": 1}, "at": "1m"}])
+    found = as_json(
+        command, capsys, file, "--vary", "controller.policy=random,random", "--seeds", 6, "--jobs", 1,
+        "--out", tmp_path, "--no-runs",
+    )  # fmt: skip
+    assert found["runs"]["total"] == 12
+    assert len(found["comparisons"]) == len(MEASURES) - 1
+    measured = [c for c in found["comparisons"] if c["pairs"]]
+    assert len(measured) > 25
+    assert all(c["difference"] == c["ci_low"] == c["ci_high"] == 0 and not c["significant"] for c in measured)
+    assert list(found["sentences"].values()) == ["the same in every measure, run by run"]
+
+
+def test_a_policy_made_worse_on_purpose_is_found_with_ten_seeds(
+    command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(POLICIES, MostAdapters.name, MostAdapters)
+    found = as_json(
+        command, capsys, a_file(tmp_path), "--vary", "controller.policy=least-adapters,most-adapters",
+        "--seeds", 10, "--jobs", 1, "--out", tmp_path, "--no-runs",
+    )  # fmt: skip
+    beyond = {c["measure"]: c["difference"] for c in found["comparisons"] if c["significant"]}
+    assert beyond["placement.jain"] < -0.3
+    assert beyond["placement.pods_used"] == -2
+    assert "67 % fewer pods used" in next(iter(found["sentences"].values()))
+
+
+def test_a_setting_that_nothing_reads_raises_false_alarms_no_more_often_than_stated(tmp_path: Path) -> None:
+    design = designed(a_file(tmp_path), [{}], {}, 120)
+    frame = frame_of([perform(design.task(design.baseline, seed)) for seed in design.seeds])
+    rng, alarms = np.random.default_rng(7), 0
+    for _ in range(200):  # ten runs against ten others that had other luck: unpaired on purpose
+        drawn = frame.sample(20, random_state=int(rng.integers(2**32))).reset_index(drop=True)
+        drawn["variant"] = ["base"] * 10 + ["other"] * 10
+        drawn["seed"] = [*range(10), *range(10)]
+        alarms += compare(drawn, "base", ["time_to_running_seconds.mean"])[0].significant
+    assert alarms <= 20  # 10 expected; more than 20 once in a thousand
+
+
+def test_another_checkouts_operator_runs_in_a_process_of_its_own(
+    command: Command, capsys: Capture, tmp_path: Path
+) -> None:
+    same, other = tmp_path / "same", tmp_path / "other"
+    for folder in (same, other):
+        shutil.copytree(ROOT / "controller", folder / "controller")
+    policies = other / "controller/policies.py"
+    text = policies.read_text()
+    assert "lambda pod: (pod.adapters, pod.name)" in text
+    policies.write_text(text.replace("lambda pod: (pod.adapters, pod.name)", "lambda pod: (-pod.adapters, pod.name)"))
+    found = as_json(
+        command, capsys, a_file(tmp_path), "--vary", f"controller.source={ROOT},{same},{other}",
+        "--seeds", 3, "--jobs", 1, "--out", tmp_path / "out", "--no-runs",
+    )  # fmt: skip
+    used = {
+        c["variant"].removeprefix("controller.source="): c["difference"]
+        for c in found["comparisons"]
+        if c["measure"] == "placement.pods_used"
+    }
+    assert used == {str(same): 0, str(other): -2}
+    assert found["sentences"][f"controller.source={same}"] == "the same in every measure, run by run"
+
+
+def test_too_few_seeds_for_a_claim_are_named_in_the_result(command: Command, capsys: Capture, tmp_path: Path) -> None:
+    arguments = [a_file(tmp_path), "--vary", "controller.policy=least-adapters,random", "--jobs", 1, "--out", tmp_path]
+    found = as_json(command, capsys, *arguments, "--seeds", 3, "--no-runs")
+    assert not any(c["significant"] for c in found["comparisons"])
+    assert any(remark.startswith("too few seeds for any claim: with 3") for remark in found["remarks"])
+
+
+def test_seeds_auto_goes_on_until_the_interval_is_narrow_enough(
+    command: Command, capsys: Capture, tmp_path: Path
+) -> None:
+    arguments = [
+        a_file(tmp_path), "--vary", "controller.policy=least-adapters,random", "--measure", "placement.jain",
+        "--seeds", "auto", "--jobs", 1, "--out", tmp_path, "--no-runs", "--most-seeds", 60,
+    ]  # fmt: skip
+    coarse = as_json(command, capsys, *arguments, "--precision", "50%")
+    fine = as_json(command, capsys, *arguments, "--precision", "5%")
+    assert len(coarse["seeds"]) == 10
+    assert 10 < len(fine["seeds"]) <= 60
+    (comparison,) = fine["comparisons"]
+    half = (comparison["ci_high"] - comparison["ci_low"]) / 2
+    assert half <= 0.06 * comparison["baseline_mean"] or len(fine["seeds"]) == 60
+
+
+def test_the_page_links_every_point_to_its_run_and_every_link_leads_somewhere(
+    command: Command, capsys: Capture, tmp_path: Path
+) -> None:
+    file = a_file(tmp_path)
+    assert command(
+        "compare", file, "--vary", "controller.policy=least-adapters,random", "--seeds", 3, "--out", tmp_path,
+        "--jobs", 1,
+    ) == 0  # fmt: skip
+    folder = tmp_path / "tiny/compare-controller.policy"
+    page = (folder / "comparison.html").read_text()
+    links = set(re.findall(r'href="(runs/[^"]+)"', page))
+    assert len(links) == 6
+    assert all((folder / link).is_file() for link in links)
+    assert "controller.policy=random" in capsys.readouterr().out
+    before = (folder / "comparison.json").read_bytes()
+    assert command(
+        "compare", file, "--vary", "controller.policy=least-adapters,random", "--seeds", 3, "--out", tmp_path,
+        "--jobs", 1,
+    ) == 0  # fmt: skip
+    assert (folder / "comparison.json").read_bytes() == before
+
+
+def test_runs_that_break_an_invariant_are_told_and_end_with_1(
+    command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import controller.plan as plan_module
+    from controller.actions import Plan, RemoveFinalizer
+
+    monkeypatch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
+    file = a_file(tmp_path, adapters=[adapters(2, leave={"after": "1m"})])
+    found = as_json(
+        command, capsys, file, "--vary", "controller.policy=least-adapters,random", "--seeds", 2, "--jobs", 1,
+        "--out", tmp_path, "--no-runs", code=1,
+    )  # fmt: skip
+    assert found["runs"]["broken"] == 4
+    assert any("runs broke an invariant" in remark and "invariant 6" in remark for remark in found["remarks"])
+
+
+def test_a_run_that_crashes_is_left_out_and_told(
+    command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from twin.experiments import trial
+
+    honest = trial.simulate
+
+    def fragile(scenario: Any) -> Any:
+        if scenario.seed == 1 and scenario.controller.policy == "random":
+            raise RuntimeError("a bug that\nonly some meet")
+        return honest(scenario)
+
+    monkeypatch.setattr(trial, "simulate", fragile)
+    found = as_json(
+        command, capsys, a_file(tmp_path), "--vary", "controller.policy=least-adapters,random", "--seeds", 3,
+        "--jobs", 1, "--out", tmp_path, "--no-runs", code=1,
+    )  # fmt: skip
+    assert found["runs"] == {"total": 6, "crashed": 1, "broken": 0}
+    assert "1 of 6 runs crashed and are left out" in found["remarks"][0]
+    assert "RuntimeError: a bug that only some meet" in found["remarks"][0]
+    assert {c["pairs"] for c in found["comparisons"] if c["measure"] == "placement.jain"} == {2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "nothing varies; allowed: --vary PATH=A,B,C"),
+        (["--vary", "controller.policy"], "--vary controller.policy: is no axis; allowed: PATH=A,B,C"),
+        (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
+        (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: there is no"),
+        (["--vary", "controller.workers=4,many"], "controller.workers=many: controller.workers"),
+        (["--vary", "controller.policy=random"], "there is one variant only"),
+        (["--vary", "seed=1,2"], "the seed is no setting; allowed: --seeds N"),
+        (["--vary", "controller.retry.base=2s..5s"], "a range has no grid"),
+        (["--vary", "controller.source=.,nowhere"], "nowhere: holds no package `controller`"),
+        (["--vary", "controller.workers=4,8", "--measure", "placement.jane"], 'did you mean "placement.jain"'),
+        (["--vary", "controller.workers=4,8", "--seeds", "some"], "--seeds some: is no number of seeds"),
+        (["--vary", "controller.workers=4,8", "--precision", "5"], "--precision 5: is no share"),
+        (["--vary", "controller.workers=4,8", "--address", "tcp://localhost:1"], "joblib works on this machine only"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused_in_one_line_before_anything_runs(
+    command: Command, capsys: Capture, tmp_path: Path, arguments: list[str], line: str
+) -> None:
+    out = tmp_path / "out"
+    assert command("compare", a_file(tmp_path), *arguments, "--out", out) == 2
+    printed, err = capsys.readouterr()
+    assert printed == ""
+    assert line in err
+    assert len(err.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_results_of_another_version_are_not_mixed_in(command: Command, capsys: Capture, tmp_path: Path) -> None:
+    journal = tmp_path / "tiny/compare-controller.workers/runs.parquet.journal"
+    journal.parent.mkdir(parents=True)
+    journal.write_text('{"lora_twin":"0.0.1","code":"0123456789abcdef"}\n')
+    assert command("compare", a_file(tmp_path), "--vary", "controller.workers=4,8", "--out", tmp_path) == 2
+    assert "holds results of another version (lora-twin 0.0.1" in capsys.readouterr().err
+    assert journal.read_text().count("\n") == 1

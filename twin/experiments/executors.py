@@ -1,0 +1,200 @@
+"""Where runs are done: in this process, on several here (joblib), on a Dask cluster, on Ray.
+
+An executor takes tasks and gives rows, in whatever order they come. It holds no more than a few tasks for each worker
+at a time, so a design of a million runs takes no more memory than one of ten. A worker that dies takes no run with it:
+its tasks are done again, and only one that kills its worker again and again becomes a row with that as its error.
+"""
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from twin.experiments.trial import Row, Task, failed, perform, perform_deaf
+
+Engine = Literal["joblib", "dask", "ray"]
+Execute = Callable[[Iterable[Task]], Iterator[Row]]
+"""Does tasks; gives each one's row as soon as it is there."""
+
+AT_ONCE = 3
+"""Tasks given out for each worker: one under way, the others so that none waits for its next."""
+DEATHS = 3
+"""A task whose worker died so often is not tried again."""
+CONNECT_SECONDS = 15
+"""How long to wait for a cluster to answer."""
+
+
+class EngineError(Exception):
+    """Tasks cannot be done there; the message says why and what to do."""
+
+
+@contextmanager
+def executor(engine: Engine, jobs: int, address: str = "") -> Iterator[Execute]:
+    """An engine, ready for work; it is closed in the end, a cluster that stood there before is left standing.
+
+    Raises:
+        EngineError: if it is not installed, or nothing answers at `address`.
+    """
+    match engine:
+        case "joblib" if address:
+            raise EngineError("--address: joblib works on this machine only; allowed: --engine dask or --engine ray")
+        case "joblib":
+            yield _here if jobs == 1 else lambda tasks: _processes(tasks, jobs)
+        case "dask":
+            with _dask(jobs, address) as execute:
+                yield execute
+        case "ray":
+            with _ray(jobs, address) as execute:
+                yield execute
+
+
+def missing(package: str, extra: str) -> EngineError:
+    """What to say where an optional package is not there."""
+    return EngineError(f"this needs {package}, which is not installed: pip install 'lora-twin[{extra}]'")
+
+
+def _here(tasks: Iterable[Task]) -> Iterator[Row]:
+    return map(perform, tasks)
+
+
+def _processes(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
+    """joblib's worker processes. When one dies, joblib gives up all that was under way; here that is done again."""
+    given: dict[str, Task] = {}
+    source = iter(tasks)
+
+    def noted(tasks: Iterable[Task]) -> Iterator[Task]:
+        for task in tasks:
+            given[task.key] = task
+            yield task
+
+    while True:
+        try:
+            for row in _parallel(noted(source), jobs):
+                del given[row.key]
+                yield row
+            return
+        except _deaths():
+            suspects = list(given.values())
+            for task in suspects:
+                del given[task.key]
+                yield _alone(task)
+
+
+def _alone(task: Task) -> Row:
+    """A task that was under way when a process died, in one where nothing else is."""
+    for _ in range(DEATHS - 1):
+        try:
+            return next(_parallel([task], 2))
+        except _deaths():
+            continue
+    return failed(task, f"its process died {DEATHS} times (killed, or out of memory)")
+
+
+def _parallel(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
+    try:
+        from joblib import Parallel, delayed
+    except ImportError:
+        raise missing("joblib", "lab") from None
+    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=AT_ONCE * jobs)
+    rows: Iterator[Row] = pool(delayed(perform_deaf)(task) for task in tasks)
+    return rows
+
+
+def _deaths() -> tuple[type[Exception], ...]:
+    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
+
+    return (TerminatedWorkerError, BrokenProcessPool)
+
+
+@contextmanager
+def _dask(jobs: int, address: str) -> Iterator[Execute]:
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise missing("dask", "dask") from None
+    if not address:
+        local = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+        with local, Client(local) as client:
+            yield lambda tasks: _on_dask(client, tasks)
+        return
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise EngineError(f"--address {address}: no Dask scheduler answers there ({_first_line(error)})") from None
+    with client:
+        yield lambda tasks: _on_dask(client, tasks)
+
+
+def _on_dask(client: Any, tasks: Iterable[Task]) -> Iterator[Row]:
+    """Keeps every worker busy; `retries` and rescheduling after a worker's death are Dask's own."""
+    from distributed import as_completed
+
+    room = AT_ONCE * max(len(client.scheduler_info()["workers"]), 1)
+    source, under_way = iter(tasks), dict[Any, Task]()
+
+    def submit(count: int) -> list[Any]:
+        futures = []
+        for task in itertools.islice(source, count):
+            future = client.submit(perform, task, key=f"run-{task.key}", pure=False)
+            under_way[future] = task
+            futures.append(future)
+        return futures
+
+    done = as_completed(submit(room))
+    for future in done:
+        task = under_way.pop(future)
+        if future.status == "finished":
+            yield future.result()
+        else:
+            yield failed(task, f"its worker was lost: {_first_line(future.exception())}")
+        future.release()
+        for each in submit(1):
+            done.add(each)
+
+
+@contextmanager
+def _ray(jobs: int, address: str) -> Iterator[Execute]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import ray
+        except ImportError:
+            raise missing("ray", "ray") from None
+        quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+        try:
+            if address:
+                ray.init(address=address, **quiet)
+            else:
+                ray.init(num_cpus=jobs, include_dashboard=False, **quiet)
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            raise EngineError(f"--address {address}: no Ray cluster answers there ({_first_line(error)})") from None
+        try:
+            yield lambda tasks: _on_ray(ray, tasks)
+        finally:
+            ray.shutdown()
+
+
+def _on_ray(ray: Any, tasks: Iterable[Task]) -> Iterator[Row]:
+    remote = ray.remote(num_cpus=1, max_retries=DEATHS - 1)(perform)
+    room = AT_ONCE * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    source, under_way = iter(tasks), dict[Any, Task]()
+
+    def submit(count: int) -> None:
+        for task in itertools.islice(source, count):
+            under_way[remote.remote(task)] = task
+
+    submit(room)
+    while under_way:
+        (ready,), _ = ray.wait(list(under_way), num_returns=1)
+        task = under_way.pop(ready)
+        try:
+            yield ray.get(ready)
+        except ray.exceptions.RayError as error:
+            yield failed(task, f"its worker was lost: {_first_line(error)}")
+        submit(1)
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,93 @@
+"""Distributions on top of one another: for each value, the share that lies at or below it.
+
+Where points stand for runs, each is a link to its run.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from twin.report.effects import figure
+from twin.report.figures.forest import COLOURS
+from twin.report.svg import Figure, Scale, element, legend, path, staircase, text, tip
+
+WIDTH, HEIGHT = 880.0, 260.0
+MOST_CORNERS = 400
+"""Of one line; a finer one cannot be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A run's value."""
+
+    value: float
+    words: str
+    link: str = ""
+
+
+def ecdf(name: str, title: str, series: Mapping[str, Sequence[Point]], unit: str, caption: str = "") -> Figure | None:
+    """One staircase a series, in the order given; None if nothing was measured."""
+    values = [point.value for points in series.values() for point in points]
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    margin = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
+    x, y = Scale(low - margin, high + margin, 58, WIDTH - 28), Scale(0, 1, HEIGHT - 46, 34)
+    lines = "".join(_line(sorted(points, key=lambda p: p.value), x, y, COLOURS[i % len(COLOURS)])
+                    for i, points in enumerate(series.values()) if points)  # fmt: skip
+    key = legend(((COLOURS[i % len(COLOURS)], label) for i, label in enumerate(series)), 58, 12)
+    return Figure(
+        name, title, _alt(series, unit), _axes(x, y, unit) + key + lines, WIDTH, HEIGHT, caption
+    )  # fmt: skip
+
+
+def samples(values: Sequence[float]) -> list[Point]:
+    """Values that stand for no run: thinned out where there are more than can be seen."""
+    ordered = sorted(values)
+    step = max(len(ordered) / MOST_CORNERS, 1.0)
+    return [Point(ordered[math.floor(i * step)], "") for i in range(math.ceil(len(ordered) / step))]
+
+
+def _line(points: Sequence[Point], x: Scale, y: Scale, colour: str) -> str:
+    total = len(points)
+    corners = [(x(points[0].value), y(0))] + [(x(p.value), y((i + 1) / total)) for i, p in enumerate(points)]
+    drawn = path(staircase(corners, x.end), f"line {colour}")
+    return drawn + "".join(
+        _dot(point, x(point.value), y((i + 1) / total), colour) for i, point in enumerate(points) if point.words
+    )
+
+
+def _dot(point: Point, x: float, y: float, colour: str) -> str:
+    dot = element("circle", tip(point.words), cx=x, cy=y, r=4, class_=f"mark {colour}")
+    return element("a", dot, href=point.link) if point.link else dot
+
+
+def _axes(x: Scale, y: Scale, unit: str) -> str:
+    parts = [
+        element("line", x1=x.start, x2=x.end, y1=y(share), y2=y(share), class_="grid")
+        + text(x.start - 7, y(share) + 4, f"{100 * share:g} %", "tick", "end")
+        for share in (0, 0.25, 0.5, 0.75, 1)
+    ]
+    parts += [
+        element("line", x1=x(v), x2=x(v), y1=y.start, y2=y.start + 4, class_="axis")
+        + text(x(v), y.start + 17, figure(v), "tick", "middle")
+        for v in _ticks(x.low, x.high)
+    ]
+    return "".join(parts) + text(x.end, y.start + 33, unit, "unit", "end")
+
+
+def _ticks(low: float, high: float, most: int = 8) -> list[float]:
+    """Round numbers within."""
+    rough = (high - low) / most
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough - 1e-12)
+    return [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _alt(series: Mapping[str, Sequence[Point]], unit: str) -> str:
+    middles = (
+        f"{label}: half at or below {figure(sorted(p.value for p in points)[(len(points) - 1) // 2])}"
+        for label, points in series.items()
+        if points
+    )
+    return f"{unit}. {'; '.join(middles)}."

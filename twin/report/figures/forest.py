@@ -1,0 +1,97 @@
+"""Differences with their intervals, one line each: what lies off the zero line is more than luck."""
+
+from collections.abc import Sequence
+
+from twin.report.effects import effect, noun
+from twin.report.svg import Figure, Scale, element, legend, number, text, tip
+from twin.statistics import Comparison, scale
+
+WIDTH, LEFT, RIGHT = 880.0, 250.0, 210.0
+ROW, GAP, TOP = 17.0, 9.0, 46.0
+COLOURS = ("one", "two", "three", "four", "five", "six")
+MOST = 1.0
+"""No axis goes further than so many times the value; what does is drawn as an arrow."""
+
+
+def forest(comparisons: Sequence[Comparison], variants: Sequence[str]) -> Figure | None:
+    """Relative differences of every measure that was measured and differs, variants below one another.
+
+    `variants` are all of them in order, the baseline first: colours are those of the other figures.
+    """
+    drawn = [c for c in comparisons if c.ci_low is not None and not c.identical and scale(c)]
+    measures = list(dict.fromkeys(c.measure for c in drawn))
+    if not drawn:
+        return None
+    reach = min(max(max(abs(low), abs(high)) for low, high in map(_relative_interval, drawn)) * 1.05, MOST)
+    x = Scale(-reach, reach, LEFT, WIDTH - RIGHT)
+    parts, y = list[str](), TOP
+    for measure in measures:
+        rows = [c for c in drawn if c.measure == measure]
+        parts.append(text(LEFT - 12, y + ROW * len(rows) / 2 + 4, noun(measure), "tick", "end"))
+        for comparison in rows:
+            parts.append(_row(comparison, x, y + ROW / 2, COLOURS[variants.index(comparison.variant) % len(COLOURS)]))
+            y += ROW
+        y += GAP
+    axis = "".join(_tick(x, share, y) for share in (-reach, -reach / 2, 0.0, reach / 2, reach))
+    zero = element("line", x1=x(0), x2=x(0), y1=TOP - 8, y2=y, class_="axis")
+    key = legend(((COLOURS[i % len(COLOURS)], _short(v)) for i, v in enumerate(variants) if i), LEFT, 14)
+    said = text(x(0), y + 32, "difference from the baseline, as a share of the value", "unit", "middle")
+    alt = (
+        "; ".join(f"{_short(c.variant)}: {effect(c)}" for c in drawn if c.significant) or "No difference beyond chance."
+    )
+    return Figure(
+        "forest",
+        "What differs, and how sure that is",
+        alt,
+        key + axis + zero + "".join(parts) + said,
+        WIDTH,
+        y + 42,
+        "Means of the paired differences with their confidence intervals. Filled: beyond chance, corrected for all "
+        "comparisons; hollow: not. An arrow goes on beyond the axis.",
+    )
+
+
+def _row(comparison: Comparison, x: Scale, y: float, colour: str) -> str:
+    low, high = _relative_interval(comparison)
+    middle = _relative(comparison, comparison.difference or 0.0)
+    ends = [min(max(end, x.low), x.high) for end in (low, high)]
+    line = element("line", x1=x(ends[0]), x2=x(ends[1]), y1=y, y2=y, class_=f"line {colour}")
+    arrows = "".join(
+        element("path", d=f"M{number(x(at))} {number(y)}l{-7 * sign} -4v8z", class_=f"mark {colour}")
+        for end, at, sign in ((low, x.low, -1), (high, x.high, 1))
+        if (end < x.low if sign < 0 else end > x.high)
+    )
+    dot = ""
+    if x.low <= middle <= x.high:
+        form = "mark" if comparison.significant else "hollow"
+        dot = element("circle", cx=x(middle), cy=y, r=4.2, class_=f"{form} {colour}")
+    said = effect(comparison)
+    words = text(WIDTH - RIGHT + 14, y + 4, _change(comparison), "tick" if comparison.significant else "unit")
+    return element("g", tip(f"{comparison.variant}: {said}") + line + arrows + dot + words)
+
+
+def _change(comparison: Comparison) -> str:
+    low, high = _relative_interval(comparison)
+    middle = _relative(comparison, comparison.difference or 0.0)
+    return f"{_percent(middle)} %  [{_percent(low)}, {_percent(high)}]"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:+,.0f}" if abs(share) >= 0.1 else f"{100 * share:+.2g}"
+
+
+def _relative_interval(comparison: Comparison) -> tuple[float, float]:
+    return _relative(comparison, comparison.ci_low or 0.0), _relative(comparison, comparison.ci_high or 0.0)
+
+
+def _relative(comparison: Comparison, difference: float) -> float:
+    return difference / (abs(comparison.baseline_mean or 0.0) or scale(comparison))
+
+
+def _tick(x: Scale, share: float, y: float) -> str:
+    line = element("line", x1=x(share), x2=x(share), y1=TOP - 8, y2=y, class_="grid")
+    return line + text(x(share), y + 16, f"{_percent(share)} %" if share else "0", "tick", "middle")
+
+
+def _short(variant: str) -> str:
+    return variant if len(variant) <= 44 else variant[:43] + "…"
