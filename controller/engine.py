@@ -242,7 +242,15 @@ def classify(error: Exception, timeout: float) -> EngineError:
     return EngineError("RequestFailed", type(error).__name__, retriable=True, ambiguous=True)
 
 
-_ADAPTERS_FAULT = ("loading lora", "max_lora_rank", "target module", "safetensors", "adapter_config", "invalid adapter")
+_ADAPTERS_FAULT = (
+    "loading lora",
+    "max_lora_rank",
+    "target module",
+    "safetensors",
+    "deserializing",
+    "adapter_config",
+    "invalid adapter",
+)
 """In the text of a 500: it is the adapter (vLLM's `serving.py` passes the engine's own text on)."""
 
 _RETRIABLE = frozenset({408, 429, 500, 502, 503, 504})

@@ -44,7 +44,7 @@ class Operations:
         self._key_of = key_of
         self._store_credentials = store_credentials
         self._wake = wake
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # no set: they are cancelled in an order that can be repeated
         self._busy: dict[str, dict[str, str]] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = {}
         self._inventories: dict[str, Inventory] = {}
@@ -167,8 +167,8 @@ class Operations:
             await work
 
         task = asyncio.get_running_loop().create_task(body(), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     async def _run(
         self, adapter: ModelAdapter, pod: PodView, verb: str, request: Awaitable[EngineError | None]

@@ -92,15 +92,7 @@ class Simulation:
             api_faults=self.api_faults,
         )
         self.replicas = [Replica(around, number) for number in range(scenario.controller.replicas)]
-
-    async def main(self, progress: Progress | None) -> None:
-        """From the first manifest to the end."""
-        self.world.start()
-        self._apply_manifests()
-        self._plan_visits()
-        for replica in self.replicas:
-            replica.start()
-        stage = faults.Stage(
+        self.stage = faults.Stage(
             env=self.env,
             store=self.store,
             world=self.world,
@@ -109,10 +101,18 @@ class Simulation:
             api_faults=self.api_faults,
             replicas=self.replicas,
             restart=self.restart,
-            duration=self.scenario.duration,
-            api_latency=self.scenario.cluster.api.latency.upper(),
+            duration=scenario.duration,
+            api_latency=scenario.cluster.api.latency.upper(),
         )
-        faults.begin(self.scenario.faults, stage)
+
+    async def main(self, progress: Progress | None) -> None:
+        """From the first manifest to the end."""
+        self.world.start()
+        self._apply_manifests()
+        self._plan_visits()
+        for replica in self.replicas:
+            replica.start()
+        faults.begin(self.scenario.faults, self.stage)
         try:
             await self._until_end(progress)
         finally:

@@ -45,6 +45,12 @@ def test_no_answer_is_always_worth_another_try(error: Exception, text: str, ambi
             False,
             Scope.ADAPTER,
         ),
+        (
+            500,
+            envelope("Error while deserializing header: invalid header length", "InternalServerError", 500),
+            False,
+            Scope.ADAPTER,
+        ),
         (500, envelope("CUDA out of memory", "InternalServerError", 500), False, Scope.POD),
         (401, {"error": "Unauthorized"}, False, Scope.POD),
         (403, "", False, Scope.POD),

@@ -26,6 +26,7 @@ from tests.fake_vllm.wire_cases import CASES, NOW, Case
 from twin import loop
 from twin.streams import Streams
 from twin.world.network import Network
+from twin.world.ways import Way
 
 FOUND = {"acme/huge": Artifact(rank=64), "acme/broken": Artifact(broken="bad header"), "nowhere": None}
 QUICK = Pace(step=0.0005, sequence=0.0, prompt_token=0.0)
@@ -67,7 +68,7 @@ async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
         engine=an_engine(case), faults=Faults(), rng=chance, traffic_rng=chance, reachable=True, listening=True,
-        pod="default/a", container_id="c",
+        pod="default/a", container_id="c", way=Way(),
     )  # fmt: skip
     recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None, emit=lambda _: None)
     network = Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))

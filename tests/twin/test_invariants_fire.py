@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import controller.plan as plan_module
+import twin.simulation as simulation_module
 from controller.actions import Plan, RemoveFinalizer, WriteStatus
 from controller.backoff import Backoff
 from controller.election import Election
@@ -133,6 +134,13 @@ def no_silence(patch: Patch) -> None:
     patch.setattr(reconciler_module, "plan", restless)
 
 
+def refused_once_is_refused_for_ever(patch: Patch) -> None:
+    honest = simulation_module._settings
+    patch.setattr(simulation_module, "_settings", lambda scenario: replace(honest(scenario), aside_for=1e9))
+
+
+NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}
+
 BUGS = [
     (1, slices_are_never_withdrawn, KILLS),
     (2, instances_are_never_withdrawn, FLAPS | {"adapters": [adapters(replicas=None)]}),
@@ -145,6 +153,7 @@ BUGS = [
     (8, everybody_leads, TWO),
     ("liveness", one_adapter_is_ignored, QUIET),
     ("liveness", no_silence, QUIET),
+    ("liveness", refused_once_is_refused_for_ever, NO_REGISTRY),
 ]
 
 

@@ -7,8 +7,7 @@ name, by labels) also hits those that are born while it lasts; one that draws a 
 
 from collections.abc import Sequence
 
-from twin.faults import api, cluster, controllers
-from twin.faults.engines import EngineFault
+from twin.faults import api, artifacts, cluster, controllers, engines
 from twin.faults.stage import Acting, Process, Stage
 from twin.scenario import Fault
 from twin.scenario.faults import (
@@ -19,9 +18,14 @@ from twin.scenario.faults import (
     EngineRestart,
     EngineSpell,
     LeaderLoss,
+    NetworkLatency,
     NodeDown,
+    NodeDrain,
+    Partition,
     PodKill,
+    PodStuckTerminating,
     ReadinessFlap,
+    RegistrySpell,
     Rollout,
     StaleReads,
     WatchDrop,
@@ -44,12 +48,20 @@ def begin(faults: Sequence[Fault], stage: Stage) -> None:
 def _process(acting: Acting, fault: Fault) -> Process:
     match fault:
         case EngineSpell():
-            return EngineFault(acting, fault).run()
+            return engines.engine_fault(acting, fault)
+        case Partition():
+            return engines.partition(acting, fault)
+        case NetworkLatency():
+            return engines.latency(acting, fault)
+        case RegistrySpell():
+            return artifacts.registry(acting, fault)
         case ReadinessFlap():
             return cluster.flap(acting, fault)
         case NodeDown():
             return cluster.node_down(acting, fault)
-        case EngineRestart() | PodKill() | Rollout():
+        case NodeDrain():
+            return cluster.node_drain(acting, fault)
+        case EngineRestart() | PodKill() | PodStuckTerminating() | Rollout():
             return cluster.strikes(acting, fault)
         case ApiSpell():
             return api.answers(acting, fault)

@@ -5,9 +5,17 @@ from functools import partial
 
 from twin.apiserver import ApiError
 from twin.faults.stage import SETTLED, Acting, Process, Stage, Undo
-from twin.scenario.faults import EngineRestart, NodeDown, PodKill, ReadinessFlap, Rollout
+from twin.scenario.faults import (
+    EngineRestart,
+    NodeDown,
+    NodeDrain,
+    PodKill,
+    PodStuckTerminating,
+    ReadinessFlap,
+    Rollout,
+)
 
-Stroke = EngineRestart | PodKill | Rollout
+Stroke = EngineRestart | PodKill | PodStuckTerminating | Rollout
 
 
 def flap(acting: Acting, fault: ReadinessFlap) -> Process:
@@ -49,6 +57,24 @@ def node_down(acting: Acting, fault: NodeDown) -> Process:
     return acting.lasting(fault, begin)
 
 
+def node_drain(acting: Acting, fault: NodeDrain) -> Process:
+    """Nodes are drained, and take pods again when it ends."""
+    stage = acting.stage
+
+    def begin() -> tuple[list[str], Undo]:
+        nodes = acting.nodes(fault.nodes)
+        for node in nodes:
+            stage.world.drain(node)
+        return nodes, partial(_uncordon, stage, nodes)
+
+    return acting.lasting(fault, begin)
+
+
+def _uncordon(stage: Stage, nodes: Sequence[str]) -> None:
+    for node in nodes:
+        stage.world.uncordon(node)
+
+
 def _boot(stage: Stage, nodes: Sequence[str]) -> None:
     for node in nodes:
         stage.world.node_up(node)
@@ -70,7 +96,13 @@ def _strike(acting: Acting, fault: Stroke) -> list[str]:
     pods = acting.pods(fault.pods)
     for pod in pods:
         try:
-            world.restart_engine(pod) if isinstance(fault, EngineRestart) else world.kill_pod(pod)
+            match fault:
+                case EngineRestart():
+                    world.restart_engine(pod)
+                case PodStuckTerminating():
+                    world.strand_pod(pod, fault.lasts)
+                case PodKill():
+                    world.kill_pod(pod)
         except (ValueError, ApiError):
             continue  # its node is down, or it went at this very moment
     return pods

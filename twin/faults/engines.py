@@ -1,30 +1,66 @@
-"""Requests to some engines go wrong for a while."""
+"""Faults that are on single pods for a while: of their engines, or of the way to them."""
 
 from collections.abc import Callable
 
+from fake_vllm.faults import FaultRule
 from twin.apiserver import Change
-from twin.faults.stage import SETTLED, Acting, Process, living
-from twin.scenario.faults import EngineSpell
+from twin.faults.stage import SETTLED, Acting, Process, Undo, living
+from twin.scenario import Candidate
+from twin.scenario.faults import EngineSpell, NetworkLatency, Partition, Spell
+from twin.world.engines import EngineHost
+
+Hit = Callable[[str, EngineHost], Undo]
+"""Does it to a pod; returns what ends it there."""
 
 
-class EngineFault:
+def engine_fault(acting: Acting, fault: EngineSpell) -> Process:
+    """Requests to engines go wrong."""
+    rule: FaultRule = fault.rule()
+
+    def hit(_: str, host: EngineHost) -> Undo:
+        handle = host.faults.add(rule)
+        return lambda: host.faults.remove(handle)
+
+    return _OnPods(acting, fault, hit).run()
+
+
+def partition(acting: Acting, fault: Partition) -> Process:
+    """The way to engines is cut."""
+    return _OnPods(acting, fault, lambda _, host: host.way.cut(fault.hits)).run()
+
+
+def latency(acting: Acting, fault: NetworkLatency) -> Process:
+    """The way to engines is long; each pod has a stream of its own, so that others do not shift it."""
+    streams = acting.stage.streams
+
+    def hit(pod: str, host: EngineHost) -> Undo:
+        return host.way.delay(fault.hits, fault.extra, streams.get(f"fault/{acting.number}/{fault.kind}/{pod}"))
+
+    return _OnPods(acting, fault, hit).run()
+
+
+class _OnPods:
     """One such fault. Pods that are born while it lasts are hit too, unless it drew a number of them."""
 
-    def __init__(self, acting: Acting, fault: EngineSpell) -> None:
+    def __init__(self, acting: Acting, fault: EngineSpell | Partition | NetworkLatency, hit: Hit) -> None:
         self._acting = acting
-        self._fault = fault
-        self._undo: dict[str, Callable[[], None]] = {}
+        self._fault: Spell = fault
+        self._pods = fault.pods
+        self._nodes = None if isinstance(fault, EngineSpell) else fault.nodes
+        self._hit_host = hit
+        self._chosen_nodes: list[str] = []
+        self._undo: dict[str, Undo] = {}
         self._lasting = False
 
     def run(self) -> Process:
         acting, fault = self._acting, self._fault
         yield acting.until(max(fault.start, SETTLED))
         self._lasting = True
-        targets = acting.pods(fault.pods)
+        targets = self._targets()
         for pod in targets:
             self._hit(pod)
-        acting.tell("begin", targets)
-        if fault.pods.count is None and fault.pods.fraction is None:
+        acting.tell("begin", targets, detail=" ".join(self._chosen_nodes))
+        if self._pods is None or (self._pods.count is None and self._pods.fraction is None):
             acting.stage.store.subscribe(self._pod_changed, "pods")
         if not acting.ends_within(fault):
             return
@@ -33,21 +69,29 @@ class EngineFault:
         self._lasting = False
         for undo in self._undo.values():
             undo()
-        acting.tell("end", sorted(self._undo))
+        acting.tell("end", sorted(self._undo), detail=" ".join(self._chosen_nodes))
+
+    def _targets(self) -> list[str]:
+        if self._pods is not None:
+            return self._acting.pods(self._pods)
+        assert self._nodes is not None
+        self._chosen_nodes = self._acting.nodes(self._nodes)
+        return sorted(pod.name for pod in living(self._acting.stage) if self._fits(pod))
+
+    def _fits(self, pod: Candidate) -> bool:
+        return pod.node in self._chosen_nodes if self._pods is None else self._pods.fits(pod)
 
     def _pod_changed(self, change: Change) -> None:
         """A pod that is born while the fault lasts is hit as soon as it is on a node."""
         meta = change.object["metadata"]
-        pod = f"{meta['namespace']}/{meta['name']}"
-        if not self._lasting or change.type != "MODIFIED" or pod in self._undo:
+        name = f"{meta['namespace']}/{meta['name']}"
+        if not self._lasting or change.type != "MODIFIED" or name in self._undo:
             return
-        born = [candidate for candidate in living(self._acting.stage) if candidate.name == pod]
-        if born and self._fault.pods.fits(born[0]):
-            self._hit(pod)
-            self._acting.tell("begin", [pod])
+        if any(pod.name == name and self._fits(pod) for pod in living(self._acting.stage)):
+            self._hit(name)
+            self._acting.tell("begin", [name])
 
     def _hit(self, pod: str) -> None:
         host = self._acting.stage.world.host_of(pod)
         if host is not None:
-            handle = host.faults.add(self._fault.rule())
-            self._undo[pod] = lambda: host.faults.remove(handle)
+            self._undo[pod] = self._hit_host(pod, host)

@@ -113,5 +113,6 @@ def living(stage: Stage) -> list[Candidate]:
         name = f"{meta['namespace']}/{meta['name']}"
         if "deletionTimestamp" in meta or stage.world.host_of(name) is None:
             continue
-        found.append(Candidate(name, meta.get("labels", {}), stage.world.workload_of(pod)))
+        node = pod["spec"].get("nodeName", "")
+        found.append(Candidate(name, meta.get("labels", {}), stage.world.workload_of(pod), node))
     return found

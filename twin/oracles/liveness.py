@@ -30,6 +30,9 @@ _OWN_FAULT = frozenset(
 )
 """Reasons of a condition that says that the adapter itself is at fault."""
 
+_SAID_BY_ENGINE = frozenset({"InvalidAdapter", "ArtifactNotFound", "Refused"})
+"""Those of them that only another try can tell to be over."""
+
 _GRACE = 30.0
 
 
@@ -43,6 +46,7 @@ class Liveness:
         self._quiet_since = 0.0
         self._longest = 0.0
         self._sent: dict[int, float] = {}
+        self._tried: dict[str, float] = {}
         self._generations: dict[str, tuple[str, int]] = {}
         self._acts: list[tuple[float, str, str, int]] = []
 
@@ -59,6 +63,8 @@ class Liveness:
             case RequestLine(event="sent"):
                 self._sent[line.id] = line.t
                 adapter = f"{line.object.split('/')[0]}/{line.adapter}"
+                if line.verb == "load":
+                    self._tried[adapter] = line.t
                 self._acts.append((line.t, adapter, f"{line.verb} sent to {line.object}", index))
             case RequestLine(event="done"):
                 self._longest = max(self._longest, line.t - self._sent.get(line.id, line.t))
@@ -82,7 +88,7 @@ class Liveness:
             if t > since:
                 self.checked += 1
                 line = self._scene.adapters.get(object_)
-                if line is None or not _own_fault(line):
+                if line is None or not _says(line, _OWN_FAULT):
                     found.append(Violation(t, "liveness", object_, f"no silence: {what}", (index,)))
         return found
 
@@ -103,7 +109,7 @@ class Liveness:
         """What is missing, if something is that the adapter could have."""
         if line.deleting:
             return "its deletion does not come to an end"
-        if _own_fault(line):
+        if _says(line, _OWN_FAULT - _SAID_BY_ENGINE):
             return ""
         namespace = line.object.split("/")[0]
         usable = [
@@ -113,6 +119,9 @@ class Liveness:
             and pod.bad_since is None
             and all(pod.line.labels.get(key) == value for key, value in line.selector.items())
         ]
+        if _says(line, _SAID_BY_ENGINE):
+            late = usable and self._tried.get(line.object, 0.0) < self._quiet_since
+            return f"it is {line.phase} and was not tried again: {line.message}" if late else ""
         due = len(usable) if line.wanted is None else min(line.wanted, len(usable))
         if due and line.phase != "Running":
             return f"it is {line.phase or 'untouched'}, though {len(usable)} pods could take it: {line.message}"
@@ -121,5 +130,6 @@ class Liveness:
         return ""
 
 
-def _own_fault(line: AdapterLine) -> bool:
-    return any(status != "True" and reason in _OWN_FAULT for status, reason in line.conditions.values())
+def _says(line: AdapterLine, reasons: frozenset[str]) -> bool:
+    """Whether a condition says one of these about the adapter itself."""
+    return any(status != "True" and reason in reasons for status, reason in line.conditions.values())

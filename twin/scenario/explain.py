@@ -13,7 +13,6 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from twin.scenario.document import Document
-from twin.scenario.faults import LATER
 from twin.scenario.problems import Path, Problem, choices
 
 _LATER_FIELDS = {
@@ -77,9 +76,6 @@ def _wrong_tag(path: Path, kind: str, context: Mapping[str, Any], document: Docu
     if kind == "union_tag_not_found":
         return document.problem(path, f'"{key}" is missing', "it is required; see `twin faults`")
     given = context["tag"]
-    if given in LATER:
-        message = f'the fault "{given}" cannot be simulated yet'
-        return document.problem((*path, key), message, f"it comes with a later version; {choices('', expected)}")
     return document.problem((*path, key), f'there is no fault "{given}"', choices(given, expected))
 
 
@@ -153,8 +149,7 @@ def _text(value: Any, _: Mapping[str, Any]) -> tuple[str, str]:
 
 def _literal(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     expected = re.findall(r"'([^']*)'", str(context["expected"]))
-    later = ", traffic comes with a later version" if value == "traffic" else ""
-    return f"is {_shown(value)}", choices(value, expected) + later
+    return f"is {_shown(value)}", choices(value, expected)
 
 
 _SAYINGS: dict[str, _Saying] = {

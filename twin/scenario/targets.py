@@ -26,6 +26,8 @@ class Candidate:
     labels: Mapping[str, str]
     workload: str = ""
     """Deployment that a pod belongs to."""
+    node: str = ""
+    """Where a pod is."""
 
 
 class NodeTargets(Section):

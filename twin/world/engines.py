@@ -10,7 +10,7 @@ from typing import Literal
 
 import simpy
 
-from fake_vllm.engine import DEFAULT_PACE, Change, Engine, EngineConfig, EngineConfigError
+from fake_vllm.engine import DEFAULT_PACE, Artifact, Change, Engine, EngineConfig, EngineConfigError
 from fake_vllm.faults import Faults
 from fake_vllm.latency import Constant, Latency, LogNormal
 from fake_vllm.pace import Pace
@@ -19,6 +19,7 @@ from twin.streams import Streams
 from twin.world.artifacts import Artifacts
 from twin.world.probes import Probe
 from twin.world.reactions import Alarm
+from twin.world.ways import Way
 
 Event = Literal["started", "stopped", "loaded", "unloaded"]
 OnEngine = Callable[["EngineHost", Event, str, str], None]
@@ -65,6 +66,8 @@ class EngineHost:
         self.port = 0
         self.container_id = ""
         self.faults = Faults()
+        self.way = Way()
+        """From callers to here."""
         self.engine: Engine | None = None
         """None: nothing runs there, or it is still starting up."""
         self.listening = False
@@ -144,7 +147,7 @@ class EngineHost:
             unload=self._settings.unload,
             rng=self._streams.get(f"pod/{self.pod}/load-latency"),
             on_change=self._changed,
-            artifacts=self._artifacts.find,
+            artifacts=self._find,
             fetch=self._fetch,
             created=self._epoch + int(self._env.now),
             pace=self._settings.pace,
@@ -156,12 +159,18 @@ class EngineHost:
     def _changed(self, change: Change) -> None:
         self._on_engine(self, change.event, change.adapter, change.root)
 
+    def _find(self, path: str) -> Artifact:
+        """What is found under a path: on this container's disk, or else at the registry."""
+        return self._artifacts.find(path) if path in self._disk else self._artifacts.deliver(path).artifact
+
     def _fetch(self, path: str) -> float:
-        """Seconds to get the artifact; what this container has got once it needs not get again."""
+        """Seconds to get the artifact; what this container has got once, and whole, it needs not get again."""
         if path in self._disk:
             return 0.0
-        self._disk.add(path)
-        return self._artifacts.seconds(path)
+        delivery = self._artifacts.deliver(path)
+        if not delivery.trouble:
+            self._disk.add(path)
+        return delivery.seconds
 
     def _tell(self) -> None:
         for callback in list(self.on_change):

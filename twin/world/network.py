@@ -186,6 +186,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 completion = await engine.complete(model, prompt_tokens, output_tokens)
                 if verdict is not None and verdict.factor > 1:
                     await asyncio.sleep(completion.seconds * (verdict.factor - 1))
+                await host.way.passable(self._caller)
             if verdict is not None and verdict.kind == "reset":
                 raise ConnectionResetError
             return completion
@@ -207,15 +208,19 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
         with _as_seen(request):
             async with asyncio.timeout(timeouts.get("read")):
-                return _response(await self._worked(engine, sent, verdict), request)
+                answer = await self._worked(engine, sent, verdict)
+                await host.way.passable(self._caller)
+                return _response(answer, request)
 
     async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:
         """The machine at the other end, once the request has got there."""
         latency = self._network.latency.draw(self._rng)
+        no_way = httpx.ConnectTimeout("timed out", request=request)
         if host is None or not host.reachable:
-            await self._wait(timeout, httpx.ConnectTimeout("timed out", request=request))
+            await self._wait(timeout, no_way)
         assert host is not None
-        await self._pass(latency)
+        await self._passable(host, timeout, no_way)
+        await self._pass(latency + host.way.extra(self._caller))
         return host
 
     def _met(self, request: httpx.Request, host: EngineHost, path: str, adapter: str) -> tuple[Engine, Verdict | None]:
@@ -239,6 +244,16 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         if verdict is not None and verdict.kind == "reset":
             raise ConnectionResetError
         return response
+
+    async def _passable(self, host: EngineHost, patience: float | None, failure: httpx.HTTPError) -> None:
+        """Waits while the way is cut, and no longer than the caller's patience."""
+        if host.way.open(self._caller):
+            return
+        try:
+            async with asyncio.timeout(patience):
+                await host.way.passable(self._caller)
+        except TimeoutError:
+            raise failure from None
 
     async def _wait(self, seconds: float | None, failure: httpx.HTTPError) -> None:
         """Nobody answers: waits until the caller's patience ends."""

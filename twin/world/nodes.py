@@ -96,6 +96,19 @@ class Nodes:
         self._write(node, _ready("True"))
         self._kubelet.power_on(name)
 
+    def drain(self, name: str) -> None:
+        """`kubectl drain`: no new pods, and those that are there are evicted. Raises ValueError for no such node."""
+        self._check(name)
+        self._store.patch("nodes", "", name, {"spec": {"unschedulable": True}}, manager="kubectl-drain")
+        for pod in self._pods_on(name):
+            if not is_terminating(pod):
+                self._evict(pod)
+
+    def uncordon(self, name: str) -> None:
+        """`kubectl uncordon`: pods may come again. Raises ValueError for no such node."""
+        self._check(name)
+        self._store.patch("nodes", "", name, {"spec": {"unschedulable": None}}, manager="kubectl-cordon")
+
     def _check(self, name: str) -> None:
         if name not in self._specs:
             raise ValueError(f"there is no node {name}; there are {', '.join(self._specs) or 'none'}")

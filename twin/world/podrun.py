@@ -47,6 +47,8 @@ class PodRun:
         self.node_name: str = pod["spec"]["nodeName"]
         self.host = host
         self.terminating = False
+        self.linger: float | None = None
+        """Seconds for which the containers do not end, whatever they are told; None if they do."""
         self._node = node
         self._forced_unready = False
         self._powered = True
@@ -80,7 +82,7 @@ class PodRun:
         default = self.pod["spec"].get("terminationGracePeriodSeconds", GRACE)
         grace = float(self.pod["metadata"].get("deletionGracePeriodSeconds", default))
         drain = min(DRAIN.draw(self._node.streams.get(self._stream)), grace) if self.host.ip else 0.0
-        self._end.set(self._node.env.now + drain)
+        self._end.set(self._node.env.now + (drain if self.linger is None else self.linger))
 
     def vanish(self) -> None:
         """The object is gone from the API: so are the processes, and the address leads nowhere."""

@@ -139,7 +139,13 @@ def tolerates(pod: Object, taint: Object) -> Object | None:
 
 def _offer(node: Object) -> tuple[Any, ...]:
     """What of a node bears on scheduling."""
-    return node["metadata"].get("labels"), node["spec"].get("taints"), node["status"].get("allocatable")
+    spec = node["spec"]
+    return (
+        node["metadata"].get("labels"),
+        spec.get("taints"),
+        spec.get("unschedulable"),
+        node["status"].get("allocatable"),
+    )
 
 
 def _refusal(pod: Object, node: Object, left: int) -> str:

@@ -61,7 +61,8 @@ class World:
         self._settings = settings
         self._on_engine = on_engine
         self._epoch = epoch
-        self._artifacts = Artifacts(store, settings.artifacts)
+        self.artifacts = Artifacts(store, settings.artifacts)
+        """The registry."""
         self._sets = ReplicaSets(env, store, streams, self._now)
         self._deployments = Deployments(env, store, streams, self._now, self._sets)
         self._scheduler = Scheduler(env, store, streams, self._now)
@@ -125,6 +126,24 @@ class World:
         """The node boots again. Raises ValueError if there is no such node, or it is not down."""
         self._nodes.up(node)
 
+    def strand_pod(self, pod: str, seconds: float) -> None:
+        """Deletes the pod, whose containers do not end: it stays terminating for so long, and its engine works on.
+
+        Raises:
+            ValueError: if the pod is not on a node.
+        """
+        self._run(pod).linger = seconds
+        namespace, name = split(pod)
+        self._store.delete("pods", namespace, name)
+
+    def drain(self, node: str) -> None:
+        """No new pods on the node, and its own are evicted. Raises ValueError if there is no such node."""
+        self._nodes.drain(node)
+
+    def uncordon(self, node: str) -> None:
+        """The node takes pods again. Raises ValueError if there is no such node."""
+        self._nodes.uncordon(node)
+
     def rollout(self, deployment: str) -> None:
         """`kubectl rollout restart` of a Deployment (`namespace/name`).
 
@@ -158,7 +177,7 @@ class World:
             key(pod),
             pod["metadata"]["uid"],
             settings,
-            self._artifacts,
+            self.artifacts,
             self._on_engine,
             int(self._epoch.timestamp()),
         )

@@ -7,7 +7,7 @@ import pytest
 
 from tests.twin.worlds import a_scenario
 from twin import oracles
-from twin.faults import Stage, begin
+from twin.faults import begin
 from twin.record import ApiLine, ControllerLine, FaultLine, Line
 from twin.scenario import ScenarioErrors
 from twin.simulation import Simulation, simulate
@@ -35,19 +35,7 @@ def test_who_loses_the_lease_stops_acting_and_another_takes_over(tmp_path: Path)
 def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
     fault = {"kind": "clock-skew", "behind": "30s", "replica": 1, "from": "1m", "until": "2m"}
     simulation = Simulation(a_scenario(tmp_path, faults=[fault], controller=TWO))
-    stage = Stage(
-        env=simulation.env,
-        store=simulation.store,
-        world=simulation.world,
-        streams=simulation.streams,
-        recorder=simulation.recorder,
-        api_faults=simulation.api_faults,
-        replicas=simulation.replicas,
-        restart=lambda replica, seconds: None,
-        duration=600,
-        api_latency=0.008,
-    )
-    begin(simulation.scenario.faults, stage)
+    begin(simulation.scenario.faults, simulation.stage)
     ahead = []
     for moment in (59, 61, 119, 121):
         simulation.env.run(until=moment)
@@ -86,6 +74,13 @@ HARD_TIMES: dict[str, list[dict[str, Any]]] = {
     "stale": [{"kind": "stale-reads", "lag": "20s", "until": "4m"}, KILLS, {"kind": "controller-crash", "at": "2m"}],
     "leaders go": [{"kind": "leader-loss", "every": "45s", "until": "4m"}, KILLS, REFUSED],
     "ahead": [{"kind": "clock-skew", "ahead": "30s", "from": "1m", "until": "3m"}, REFUSED, KILLS],
+    "pods hang": [{"kind": "pod-stuck-terminating", "pods": {"count": 1}, "every": "50s", "until": "4m"}, KILLS],
+    "drained": [{"kind": "node-drain", "nodes": {"count": 1}, "from": "1m", "until": "3m"}, KILLS],
+    "cut off": [{"kind": "partition", "pods": "all", "from": "30s", "until": "4m"}, KILLS],
+    "far away": [{"kind": "latency", "pods": "all", "extra": {"exponential": "10s"}, "until": "4m"}, KILLS],
+    "no registry": [{"kind": "registry-down", "from": "10s", "until": "4m"}, KILLS],
+    "slow registry": [{"kind": "registry-slow", "factor": 2000, "until": "4m"}, KILLS],
+    "broken files": [{"kind": "artifact-corrupt", "until": "2m"}, KILLS],
     "behind": [{"kind": "clock-skew", "behind": "5m", "replica": 0, "from": "1m", "until": "3m"}, REFUSED],
 }
 

@@ -9,7 +9,7 @@ from fake_vllm.faults import CATALOGUE
 from fake_vllm.latency import Constant, Empirical, Exponential, LogNormal, Uniform
 from twin.scenario import FAULTS, Candidate, catalogue, parse_expectation
 from twin.scenario.adapters import AdapterTemplate
-from twin.scenario.faults import LATER, EngineRestart
+from twin.scenario.faults import EngineRestart
 from twin.scenario.targets import PodTargets
 
 FOUR_LINES = "name: n\nduration: 10m\nmanifests:\n  - base.yaml\n"
@@ -216,8 +216,7 @@ def test_a_fault_of_engines_is_a_rule_of_theirs_with_all_its_settings(kind: str)
 def test_the_catalogue_says_what_each_kind_takes() -> None:
     entries = {entry.kind: entry for entry in catalogue()}
     assert list(entries) == list(FAULTS)
-    assert not set(entries) & set(LATER)
-    assert len(entries) + len(LATER) == 31
+    assert len(entries) == 31
     assert all(entry.summary and all(p.meaning for p in entry.parameters) for entry in entries.values())
     slow = {parameter.name: parameter.default for parameter in entries["slow"].parameters}
     assert slow == {

@@ -19,6 +19,14 @@ from twin.scenario.faults.api import (
     WatchDrop,
     WatchExpired,
 )
+from twin.scenario.faults.artifacts import (
+    ArtifactCorrupt,
+    ArtifactForbidden,
+    ArtifactMissing,
+    RegistryDown,
+    RegistrySlow,
+    RegistrySpell,
+)
 from twin.scenario.faults.controllers import ClockSkew, ControllerCrash, LeaderLoss
 from twin.scenario.faults.engines import (
     ConnectionRefused,
@@ -32,12 +40,12 @@ from twin.scenario.faults.engines import (
     Timeout,
     Unauthorized,
 )
-from twin.scenario.faults.pods import NodeDown, PodKill, ReadinessFlap, Rollout
+from twin.scenario.faults.network import NetworkLatency, Partition, WaySpell
+from twin.scenario.faults.pods import NodeDown, NodeDrain, PodKill, PodStuckTerminating, ReadinessFlap, Rollout
 from twin.scenario.faults.timing import Moment, Spell
 
 __all__ = [
     "FAULTS",
-    "LATER",
     "ApiConflict",
     "ApiError",
     "ApiSlow",
@@ -50,22 +58,23 @@ __all__ = [
     "Fault",
     "LeaderLoss",
     "Moment",
+    "NetworkLatency",
     "NodeDown",
+    "NodeDrain",
+    "Partition",
     "PodKill",
+    "PodStuckTerminating",
     "ReadinessFlap",
+    "RegistrySlow",
+    "RegistrySpell",
     "RequestSpell",
     "Rollout",
     "Spell",
     "StaleReads",
     "WatchDrop",
     "WatchExpired",
+    "WaySpell",
 ]
-
-LATER = (
-    "pod-stuck-terminating", "node-drain", "partition", "latency", "registry-down", "registry-slow",
-    "artifact-missing", "artifact-forbidden", "artifact-corrupt",
-)  # fmt: skip
-"""Kinds of the full catalogue that this version does not have yet."""
 
 Fault = Annotated[
     ConnectionRefused
@@ -78,8 +87,17 @@ Fault = Annotated[
     | EngineRestart
     | ReadinessFlap
     | PodKill
+    | PodStuckTerminating
     | Rollout
     | NodeDown
+    | NodeDrain
+    | Partition
+    | NetworkLatency
+    | RegistryDown
+    | RegistrySlow
+    | ArtifactMissing
+    | ArtifactForbidden
+    | ArtifactCorrupt
     | ApiConflict
     | ApiThrottle
     | ApiError

@@ -9,7 +9,7 @@ from twin.scenario.faults.timing import Moment, Spell
 from twin.scenario.section import Flag, Probability
 from twin.scenario.targets import ALL_PODS, Pods
 
-Caller = Literal["controller", "probes"]
+Caller = Literal["controller", "probes", "traffic"]
 AdapterGlob = Annotated[str, Field(min_length=1)]
 
 
@@ -21,7 +21,7 @@ class EngineSpell(Spell):
     probability: Probability = 1.0
     """That a request is hit."""
     hits: Annotated[tuple[Caller, ...], Field(min_length=1)] = ("controller",)
-    """Whose requests: the controller's, the kubelet's probes', or both."""
+    """Whose requests: the controller's, the kubelet's probes', those of traffic."""
 
     def rule(self) -> FaultRule:
         """The fault in the words of the engines that meet it."""

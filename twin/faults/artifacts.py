@@ -1,0 +1,20 @@
+"""The registry that adapters come from."""
+
+from twin.faults.stage import Acting, Process
+from twin.scenario.faults import RegistrySlow, RegistrySpell
+from twin.world.artifacts import RegistryRule, Trouble
+
+_TROUBLE: dict[str, Trouble] = {
+    "registry-down": "unreachable",
+    "registry-slow": "",
+    "artifact-missing": "missing",
+    "artifact-forbidden": "forbidden",
+    "artifact-corrupt": "corrupt",
+}
+
+
+def registry(acting: Acting, fault: RegistrySpell) -> Process:
+    """Downloads fail, take long, or bring what is of no use."""
+    factor = fault.factor if isinstance(fault, RegistrySlow) else 1.0
+    rule = RegistryRule(_TROUBLE[acting.kind], fault.artifacts, factor)
+    return acting.lasting(fault, lambda: ((), acting.stage.world.artifacts.add(acting.number, rule)))
