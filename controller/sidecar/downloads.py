@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from structlog.typing import FilteringBoundLogger
 
 from controller.sidecar.artifact import Artifact
@@ -44,14 +44,18 @@ class Download:
     def watch(self, transfer: _Arriving) -> None:
         self.transfer = transfer
 
+    @property
+    def bytes(self) -> int:
+        """How many are here."""
+        return self.transfer.arrived if self.transfer is not None else self.arrived
+
     def shown(self, now: float) -> dict[str, object]:
-        arrived = self.transfer.arrived if self.transfer is not None else self.arrived
         return {
             "artifact": self.artifact.shown,
             "state": self.state,
             "code": self.code,
             "files": len(self.listing.files),
-            "bytes": arrived,
+            "bytes": self.bytes,
             "size": self.listing.size,
             "seconds": round(now - self.started if self.transfer is not None else self.seconds, 3),
         }
@@ -77,6 +81,12 @@ class Downloads:
         self._failures = Counter(
             "lora_runtime_fetch_failures", "Fetches that failed, by code.", ["store", "code"], registry=registry
         )
+        under_way = Gauge("lora_runtime_fetches", "Artifacts that are being fetched.", registry=registry)
+        under_way.set_function(lambda: len(self._under_way))
+        coming = Gauge("lora_runtime_fetching_bytes", "Their size.", registry=registry)
+        coming.set_function(lambda: sum(download.listing.size for download in self._under_way))
+        here = Gauge("lora_runtime_fetching_arrived_bytes", "What has arrived of them.", registry=registry)
+        here.set_function(lambda: sum(download.bytes for download in self._under_way))
         self._hits = Counter("lora_runtime_cache_hits", "Artifacts that were in the cache.", registry=registry)
 
     def hit(self) -> None:
@@ -112,7 +122,7 @@ class Downloads:
         store = download.artifact.store
         download.state = state
         download.seconds = asyncio.get_running_loop().time() - download.started
-        download.arrived = download.transfer.arrived if download.transfer is not None else 0
+        download.arrived = download.bytes
         download.transfer = None
         self._under_way.remove(download)
         self._ended.append(download)

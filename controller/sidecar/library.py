@@ -8,7 +8,7 @@ artifacts anybody, private ones those whose very credentials the store has accep
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -31,6 +31,8 @@ from controller.sidecar.transfer import FIRST_WAIT, Transfer, disk_error
 Loaded = Callable[[], Awaitable[Collection[str] | None]]
 """Asks the engine for the paths that it has loaded; None if it does not say."""
 
+_PROOFS = 4
+"""Credentials by which one artifact was had, that are remembered; rotated ones come after another."""
 _PAUSED = 4
 """Broken-off transfers that are kept for the next try."""
 _PASSING = (Code.STORE_UNAVAILABLE, Code.STORE_TIMEOUT)
@@ -82,7 +84,7 @@ class StoreLibrary:
         self._finding: Flights[Entry] = Flights(keep=False)
         self._fetching: Flights[Entry] = Flights(keep=False)
         self._paused: OrderedDict[tuple[str, str], Transfer] = OrderedDict()
-        self._proven: set[tuple[str, str]] = set()
+        self._proven: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_PROOFS))
         self._room = asyncio.Lock()
 
     @asynccontextmanager
@@ -130,26 +132,33 @@ class StoreLibrary:
         return artifact.path
 
     async def _find(self, artifact: Artifact, credentials: Credentials, loaded: Loaded) -> Entry:
-        known = (artifact.digest, credentials.fingerprint)
         store = await self._stores.open(artifact, credentials)
         try:
             try:
                 listing = await store.listing()
             except SidecarError as error:
                 if error.code not in _PASSING:
-                    self._proven.discard(known)
+                    self._doubt(artifact.digest, credentials)
                     raise
-                return self._without_store(artifact, known, error)
-            self._proven.add(known)
+                return self._without_store(artifact, credentials, error)
+            self._trust(artifact.digest, credentials)
             key = (artifact.digest, listing.version)
             private = bool(credentials.values) and not credentials.mounted
             return await self._fetching.join(key, lambda: self._have(artifact, listing, store, private, loaded))
         finally:
             await store.close()
 
-    def _without_store(self, artifact: Artifact, known: tuple[str, str], error: SidecarError) -> Entry:
+    def _trust(self, digest: str, credentials: Credentials) -> None:
+        if credentials.fingerprint not in self._proven[digest]:
+            self._proven[digest].append(credentials.fingerprint)
+
+    def _doubt(self, digest: str, credentials: Credentials) -> None:
+        if credentials.fingerprint in self._proven[digest]:
+            self._proven[digest].remove(credentials.fingerprint)
+
+    def _without_store(self, artifact: Artifact, credentials: Credentials, error: SidecarError) -> Entry:
         entry = self._cache.latest(artifact.digest)
-        if entry is None or (entry.private and known not in self._proven):
+        if entry is None or (entry.private and credentials.fingerprint not in self._proven[artifact.digest]):
             raise error
         self._log.warning("store unavailable, using what is here", artifact=artifact.shown, code=error.code.word)
         self._downloads.hit()

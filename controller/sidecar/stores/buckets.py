@@ -5,6 +5,8 @@ environment nor the node's own identity is used, for a ModelAdapter's author mus
 """
 
 import asyncio
+from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +17,7 @@ from controller.sidecar.errors import Code, SidecarError, missing_extra
 from controller.sidecar.stores import MOST_FILES, Listing, RemoteFile, Sink, listing_of, wanted
 
 _CHUNK = 1 << 18  # bytes; larger pieces are no faster, and eight readers hold one each
+_AT_ONCE = 8  # requests for what is known of files
 _TOS_REGION = "cn-beijing"
 _NOT_FOUND = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 _FORBIDDEN = frozenset(
@@ -66,7 +69,10 @@ class BucketStore:
             raise SidecarError(
                 Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown}: the bucket has no files of an adapter there"
             )
-        return listing_of([self._head(key, key[len(prefix) :]) for key in keys[: MOST_FILES + 1]])
+        if len(keys) > MOST_FILES:
+            raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"the artifact has more than {MOST_FILES} files")
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return listing_of(list(pool.map(lambda key: self._head(key, key[len(prefix) :]), keys)))
 
     def _head(self, key: str, path: str) -> RemoteFile:
         with _Errors(self._artifact.shown, self._keys):
@@ -187,8 +193,6 @@ class _Errors:
 
 def _checksum(found: dict[str, Any]) -> str:
     """The checksum of a whole object. An ETag is its MD5 unless it came in parts or is encrypted with a key."""
-    from base64 import b64decode
-
     whole = found.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
     for kind, name in (("sha256", "ChecksumSHA256"), ("crc32", "ChecksumCRC32")):
         if whole and found.get(name) and "-" not in found[name]:

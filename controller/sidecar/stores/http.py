@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
@@ -27,6 +28,7 @@ from controller.sidecar.stores import MOST_FILES, UNKNOWN, Listing, RemoteFile, 
 _REDIRECTS = 5
 _LARGEST_LIST = 1 << 20
 _CHUNK = 1 << 20
+_AT_ONCE = 8  # requests for what is known of files
 _TIMES = httpx.Timeout(30.0, connect=10.0)  # seconds; the first is between two pieces of an answer
 _SUM_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 _PEFT = ("adapter_config.json", "adapter_model.safetensors")
@@ -147,21 +149,19 @@ class HttpStore:
             raise SidecarError(
                 Code.ARTIFACT_CORRUPT, f"{shown} lists {len(named)} files; 1 to {MOST_FILES} are allowed"
             )
-        files = []
-        for path, size, digest in named:
+        for path, _, _ in named:
             if ".." in path.split("/") or path.startswith("/") or "://" in path:
                 raise SidecarError(Code.ARTIFACT_UNSAFE, f"{shown} lists a file with an unsafe name: {path[:80]!r}")
-            if not wanted(path):
-                continue
-            url = urljoin(self._artifact.url, path.replace("%", "%25").replace("?", "%3F").replace("#", "%23"))
+        asked = asyncio.Semaphore(_AT_ONCE)
+        return await asyncio.gather(*(self._listed_file(*one, asked) for one in named if wanted(one[0])))
+
+    async def _listed_file(self, path: str, size: int | None, digest: str, asked: asyncio.Semaphore) -> RemoteFile:
+        url = urljoin(self._artifact.url, path.replace("%", "%25").replace("?", "%3F").replace("#", "%23"))
+        async with asked:
             found = await self._looked_at(url, path)
-            if size is not None and found.size not in (UNKNOWN, size):
-                raise SidecarError(
-                    Code.ARTIFACT_CORRUPT, f"{path} has {found.size} bytes, the list of files says {size}"
-                )
-            checksum = f"sha256:{digest}" if digest else ""
-            files.append(RemoteFile(path=path, size=found.size, key=url, tag=found.tag, checksum=checksum))
-        return files
+        if size is not None and found.size not in (UNKNOWN, size):
+            raise SidecarError(Code.ARTIFACT_CORRUPT, f"{path} has {found.size} bytes, the list of files says {size}")
+        return replace(found, checksum=f"sha256:{digest}" if digest else "")
 
     async def _text(self) -> bytes:
         async with self._reader.ask("GET", self._artifact.url, {}) as response:
