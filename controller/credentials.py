@@ -1,9 +1,10 @@
-"""The engine's API key for an adapter: from the object (`additionalConfig.api-key`) or from a Secret.
+"""What an adapter's Secrets hold: the engine's API key, and credentials for the artifact's store.
 
-A Secret is read with `get` alone, when it is needed, and kept for a while, so that many adapters and audits do not
-read it many times; that needs no right to list or watch Secrets. One that is missing is looked for more often, and one
-whose key an engine has just refused is read again, so that a rotated key is soon in use. Keys are in memory only and
-in no message.
+An engine's key may also be in the object (`additionalConfig.api-key`). Its Secret is read with `get` alone, when it is
+needed, and kept for a while, so that many adapters and audits do not read it many times; that needs no right to list
+or watch Secrets. One that is missing is looked for more often, and one whose key an engine has just refused is read
+again, so that a rotated key is soon in use. Credentials for a store are needed once a load, and read each time. Both
+are in memory only and in no message.
 """
 
 from dataclasses import dataclass, field
@@ -117,6 +118,25 @@ class Credentials:
             said = f"{secret_name} has no key {key!r}, which apiKeySecretRef names; its keys: {there}"
             return _Kept(now, version, problem=SpecProblem("SecretKeyMissing", said, recheck=MISSED_FOR))
         return _Kept(now, version, value.decode(errors="replace").strip())
+
+    async def for_store(self, adapter: ModelAdapter) -> dict[str, str]:
+        """The keys of the Secret that `credentialsSecretRef` names, or nothing if it names none.
+
+        Raises:
+            EngineError: the Secret is not there, or holds what is no text.
+        """
+        reference = adapter.spec.credentials_secret_ref
+        if reference is None or not reference.name:
+            return {}
+        try:
+            secret = await self._cluster.get(SECRETS, adapter.metadata.namespace, reference.name)
+            return {name: value.decode() for name, value in secret.data.items()}
+        except ClusterError as error:
+            why = f"cannot be read ({type(error).__name__})"
+        except UnicodeDecodeError:
+            why = "holds bytes that are no text"
+        message = f"Secret {reference.name!r} named by credentialsSecretRef {why}"
+        raise EngineError("SecretUnavailable", message, retriable=True) from None
 
 
 def _place(adapter: ModelAdapter) -> tuple[str, str, str] | None:

@@ -1,7 +1,9 @@
 """Seam 2: load, unload and list adapters on an engine; what went wrong, and whether to try again.
 
-An `EngineClient` speaks through an `httpx` transport: real sockets on a cluster, the simulated network in the twin.
-`classify` and `failure` are the one place where errors are sorted, on exception type and status first, text last
+An engine may have the runtime sidecar before it, which is asked in its own words (`order`, `cancel`), and answers for
+itself with codes and for the engine with the engine's words. An `EngineClient` speaks through an `httpx` transport:
+real sockets on a cluster, the simulated network in the twin.
+`classify` and `failure` are the one place where errors are sorted, on exception type, status and code first, text last
 (vLLM answers 500 for an adapter's own faults as well, so the text has to decide there).
 """
 
@@ -13,6 +15,8 @@ from typing import Any
 
 import httpx
 import msgspec
+
+from controller.codes import CODES
 
 
 class Scope(Enum):
@@ -80,6 +84,16 @@ class Listed:
     """Names and roots of what it serves that is no adapter."""
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a runtime sidecar is asked to fetch and load."""
+
+    name: str
+    url: str
+    credentials: dict[str, str] = field(default_factory=dict, repr=False)
+    config: dict[str, str] = field(default_factory=dict)
+
+
 class _Model(msgspec.Struct):
     id: str
     root: str | None = None
@@ -94,6 +108,14 @@ class _Models(msgspec.Struct):
 class _Detail(msgspec.Struct):
     message: str = ""
     type: str = ""
+    code: Any = None
+    """vLLM: the status once more. The sidecar: a word."""
+
+
+class _Brought(msgspec.Struct):
+    """A sidecar's answer to an order."""
+
+    local_path: str
 
 
 class _Failure(msgspec.Struct):
@@ -112,6 +134,7 @@ _CONNECT_SECONDS = 10.0
 """Longest wait for a connection; loading has a long timeout of its own, connecting has not."""
 
 _MODELS = msgspec.json.Decoder(_Models)
+_BROUGHT = msgspec.json.Decoder(_Brought)
 _FAILURE = msgspec.json.Decoder(_Failure)
 
 
@@ -162,19 +185,38 @@ class EngineClient:
         """Unloads `name`; that it was not there is success. Raises `RemoveFailed` if only a load in place helps."""
         await self._post(address, "unload", "/v1/unload_lora_adapter", {"lora_name": name}, timeout)
 
+    async def order(self, address: Address, order: Order, timeout: float) -> str:
+        """Has the sidecar load an artifact; returns its `root`. Raises `AlreadyLoaded` if the name is taken."""
+        body: dict[str, object] = {"lora_name": order.name, "artifact_url": order.url}
+        if order.credentials:
+            body["credentials"] = order.credentials
+        if order.config:
+            body["additional_config"] = order.config
+        answer = await self._post(address, "load", "/v1/lora_adapter/load", body, timeout)
+        try:
+            return _BROUGHT.decode(answer).local_path
+        except msgspec.MsgspecError:
+            raise EngineError(
+                "InvalidAnswer", "the sidecar's answer is not valid", retriable=True, ambiguous=True
+            ) from None
+
+    async def cancel(self, address: Address, name: str, timeout: float) -> None:
+        """Has the sidecar unload `name` and remove its files; that it was not there is success."""
+        body: dict[str, object] = {"lora_name": name, "cleanup_local": True}
+        await self._post(address, "unload", "/v1/lora_adapter/unload", body, timeout)
+
     def forget(self, host: str) -> None:
         """Drops what was kept for an engine that is gone."""
         for address in [address for address in self._lists if address.host == host]:
             del self._lists[address]
             self._bodies.pop(address, None)
 
-    async def _post(self, address: Address, verb: str, path: str, body: dict[str, object], timeout: float) -> None:
+    async def _post(self, address: Address, verb: str, path: str, body: dict[str, object], timeout: float) -> bytes:
         request = self._request(address, "POST", path, msgspec.json.encode(body), timeout)
         response, answer = await self._send(verb, request, timeout)
-        if response.status_code == 200:
-            return
-        if verb == "unload" and response.status_code == 404 and "cannot be found" in _text(answer).message:
-            return
+        gone = verb == "unload" and response.status_code == 404 and "cannot be found" in _text(answer).message
+        if response.status_code == 200 or gone:
+            return answer
         raise failure(verb, response, answer)
 
     async def _send(self, verb: str, request: httpx.Request, timeout: float) -> tuple[httpx.Response, bytes]:
@@ -242,11 +284,28 @@ _ADAPTERS_FAULT = (
 _RETRIABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 
+def _coded(code: str, message: str, response: httpx.Response) -> EngineError | None:
+    """The `EngineError` of a sidecar's code (`sidecar/errors.py`); None if the engine's own words decide."""
+    if code == "name_taken":
+        return AlreadyLoaded("AlreadyLoaded", message, retriable=False)
+    if code == "engine_timeout":
+        return EngineError("Timeout", message, retriable=True, ambiguous=True)
+    known = CODES.get(code)
+    if known is None:
+        return None
+    scope = Scope.ADAPTER if known.adapters_fault else Scope.POD
+    return EngineError(
+        known.reason, message, retriable=known.retriable, scope=scope, retry_after=_retry_after(response)
+    )
+
+
 def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
     """The `EngineError` of an answer that is not 200."""
     status, said = response.status_code, _text(body)
     text = said.message.lower()
     shown = f"{status} {said.message}".strip()[:300]
+    if isinstance(said.code, str) and (coded := _coded(said.code, said.message[:300], response)) is not None:
+        return coded
     if status in (401, 403):
         hint = "the engine refuses the key: see additionalConfig.api-key or apiKeySecretRef"
         return EngineError("Unauthorized", f"{status} {hint}", retriable=False)

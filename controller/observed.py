@@ -39,6 +39,10 @@ class PodView:
     terminating: bool
     max_loras: int
     max_cpu_loras: int
+    sidecar: bool = False
+    """Whether the runtime sidecar is one of its containers."""
+    owned: bool = False
+    """Whether a controller made it: credentials are sent to no other."""
 
     @property
     def enabled(self) -> bool:
@@ -73,6 +77,8 @@ def view(pod: Pod, zone: str) -> PodView:
         terminating=meta.deletion_timestamp is not None,
         max_loras=max_loras,
         max_cpu_loras=_int_flag(command, "--max-cpu-loras", max_loras),
+        sidecar=any(c.name == SIDECAR for c in pod.spec.containers),
+        owned=any(owner.controller for owner in meta.owner_references),
     )
 
 

@@ -13,12 +13,13 @@ from dataclasses import replace
 
 from controller.clock import Clock
 from controller.credentials import Credentials
-from controller.engine import Address, AlreadyLoaded, EngineClient, EngineError, RemoveFailed
+from controller.engine import Address, AlreadyLoaded, EngineClient, EngineError, Order, RemoveFailed
 from controller.observed import Inventory, Outcome, PodView
 from controller.resources import ModelAdapter
 from controller.settings import Settings
-from controller.spec import load_timeout, lora_path
+from controller.spec import artifact_of, load_timeout, lora_path
 from controller.standing import SEND_WITHIN
+from controller.ways import port_of, through_sidecar
 
 
 class _Unsent(EngineError):
@@ -232,16 +233,32 @@ class Operations:
             address = await self._address(adapter, pod)
         except EngineError as error:
             return _Unsent(error.reason, error.message, retriable=True)
-        if self._clock.now().timestamp() > announced + SEND_WITHIN:
-            return _Unsent("Late", "the announcement was too old when its request could be sent", retriable=True)
         try:
-            await self._client.load(address, name, path, timeout)
-        except AlreadyLoaded:
-            return await self._settle_name(address, pod, name, path)
+            order = await self._order(adapter, pod)
+            if self._clock.now().timestamp() > announced + SEND_WITHIN:
+                return _Unsent("Late", "the announcement was too old when its request could be sent", retriable=True)
+            try:
+                if order is not None:
+                    path = await self._client.order(address, order, timeout)
+                else:
+                    await self._client.load(address, name, path, timeout)
+            except AlreadyLoaded:
+                return await self._settle_name(address, pod, name, path)
         except EngineError as error:
             return error
         self._holds(pod, name, path)
         return None
+
+    async def _order(self, adapter: ModelAdapter, pod: PodView) -> Order | None:
+        """What the pod's sidecar is asked for; None if it is spoken to directly."""
+        if not through_sidecar(pod, self._settings):
+            return None
+        credentials = await self._credentials.for_store(adapter)
+        if credentials and not pod.owned:
+            why = f"pod {pod.name} was made by no controller, and credentials are sent to no such pod"
+            raise EngineError("CredentialsWithheld", why, retriable=False)
+        config = {name: value for name, value in adapter.spec.additional_config.items() if name != "api-key"}
+        return Order(adapter.metadata.name, adapter.spec.artifact_url, credentials, config)
 
     async def _settle_name(self, address: Address, pod: PodView, name: str, path: str) -> EngineError | None:
         """The name is taken: success if by the wanted artifact, else the next plan sees what has to go first."""
@@ -249,7 +266,7 @@ class Operations:
             models = await self._list(address, pod)
         except EngineError as error:
             return error
-        if models.get(name) == path:
+        if name in models and artifact_of(models[name]) == artifact_of(path):
             return None
         taken = f"the name is taken by {models.get(name, 'an adapter that is not listed')!r}"
         return EngineError("NameTaken", taken, retriable=True)
@@ -259,7 +276,10 @@ class Operations:
         try:
             address = await self._address(adapter, pod)
             try:
-                await self._client.unload(address, name, self._settings.list_timeout)
+                if through_sidecar(pod, self._settings):
+                    await self._client.cancel(address, name, self._settings.list_timeout)
+                else:
+                    await self._client.unload(address, name, self._settings.list_timeout)
             except RemoveFailed:
                 # vLLM 0.28 on: the weights were pushed out of its cache, and only a load brings the name within reach.
                 path = self._root(pod, name) or lora_path(adapter.spec.artifact_url)
@@ -298,7 +318,7 @@ class Operations:
         return listed.adapters
 
     async def _address(self, adapter: ModelAdapter, pod: PodView) -> Address:
-        return Address(pod.ip, pod.port, await self._credentials.engine_key(adapter))
+        return Address(pod.ip, port_of(pod, self._settings), await self._credentials.engine_key(adapter))
 
     def _root(self, pod: PodView, name: str) -> str:
         known = self.inventory(pod)

@@ -37,6 +37,7 @@ from controller.policies import Policies
 from controller.resources import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, ModelAdapter, ModelAdapterStatus
 from controller.settings import Settings
 from controller.spec import problem_of
+from controller.ways import way_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,12 @@ class Reconciler:
     def _observe(self, adapter: ModelAdapter) -> Observed:
         key, namespace = adapter.key, adapter.metadata.namespace
         caches, operations = self._caches, self._operations
+        matching = caches.matching(adapter)
         return Observed(
             adapter=adapter,
             remembered=caches.remembered(adapter),
             pods=caches.views(namespace),
-            matching=caches.matching(adapter),
+            matching=matching,
             inventory=operations.inventory,
             silent=operations.silent,
             adapters_on=lambda pod: caches.occupancy.others(f"{namespace}/{pod}", key),
@@ -107,7 +109,9 @@ class Reconciler:
             outcomes=operations.outcomes(key),
             service=caches.services.get(key),
             slices=caches.slices_of(key),
-            problem=problem_of(adapter.spec, self._policies.names) or self._credentials.problem(adapter),
+            problem=problem_of(adapter.spec, self._policies.names)
+            or way_problem(adapter.spec, matching, self._settings)
+            or self._credentials.problem(adapter),
             secret=self._credentials.version(adapter),
         )
 

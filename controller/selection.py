@@ -12,6 +12,7 @@ from controller.observed import Observed, PodView
 from controller.policies import Candidate, Choice, Policy, View, choose
 from controller.settings import Settings
 from controller.standing import Standing
+from controller.ways import can_take
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ def select(
     seen: Observed, standings: Mapping[str, Standing], now: float, settings: Settings, policy: Policy, rng: Random
 ) -> Selection:
     """Keeps what can stay, and fills up with the policy's choice."""
-    candidates = [pod for pod in seen.matching if _is_candidate(pod, standings.get(pod.name), now, settings)]
-    matching = {pod.name for pod in seen.matching}
+    fitting = [pod for pod in seen.matching if can_take(seen.adapter.spec, pod, settings)]
+    candidates = [pod for pod in fitting if _is_candidate(pod, standings.get(pod.name), now, settings)]
+    matching = {pod.name for pod in fitting}
     kept = [standings[name] for name in seen.remembered.selected if _may_stay(standings.get(name), matching)]
     wanted = seen.adapter.spec.replicas
     if wanted is None:
@@ -46,7 +48,7 @@ def select(
             pods=tuple(sorted(names)),
             desired=len(names),
             candidates=len(candidates),
-            wake=_wake(seen.matching, standings, names, now, settings),
+            wake=_wake(fitting, standings, names, now, settings),
         )
     healthy, lame = _split(kept, now, settings)
     healthy = _most_useful(seen, healthy, wanted)
@@ -66,7 +68,7 @@ def select(
         desired=wanted,
         candidates=len(candidates),
         missing=max(wanted - len(names), 0),
-        wake=_wake(seen.matching, standings, names, now, settings) if replaced > 0 or lame else 0.0,
+        wake=_wake(fitting, standings, names, now, settings) if replaced > 0 or lame else 0.0,
         fault=choice.fault,
     )
 

@@ -42,6 +42,8 @@ class Settings:
     """How long a replica that is told to stop waits for what is under way (a pod has 30 until it is killed)."""
     resync_interval: float = 36000.0
     """How often every adapter is looked at without cause; 0 is never (10 h: controller-runtime's `SyncPeriod`)."""
+    enable_runtime_sidecar: bool = True
+    """Whether pods that have the runtime sidecar are spoken to through it."""
     elect: bool = False
     """Whether to act only as the holder of a Lease."""
     lease: LeaseSettings = field(default_factory=LeaseSettings)

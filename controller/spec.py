@@ -1,7 +1,7 @@
 """What a ModelAdapter's spec means: what to send to an engine, and what stands in the way.
 
-Pure. The plain way to an engine (no sidecar) is the only one here: the engine itself fetches what it is told to,
-so a source that needs credentials or a client of its own is refused with a word on what to change.
+Pure. An engine by itself fetches public artifacts that it knows how to fetch; a source that needs credentials or a
+client of its own needs the runtime sidecar (`ways.py` says which pods have it).
 """
 
 import re
@@ -13,6 +13,7 @@ from controller.resources import ModelAdapterSpec
 
 _HUGGING_FACE = ("huggingface://", "hf://")
 _NEEDS_SIDECAR = ("s3://", "gs://", "gcs://", "tos://")
+_KEPT = re.compile(r"/.*/([0-9a-f]{64})/[0-9a-f]{1,64}")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -38,8 +39,12 @@ def lora_path(artifact_url: str) -> str:
 
 @lru_cache(maxsize=65536)
 def artifact_of(path: str) -> str:
-    """Short hash of a `lora_path`; `root` in an engine's list of models is such a path, so both compare."""
-    return sha256(path.encode()).hexdigest()[:12]
+    """Short hash of a `lora_path`; `root` in an engine's list of models is such a path, so both compare.
+
+    The sidecar gives an engine a folder that is named after the same hash, whole.
+    """
+    kept = _KEPT.fullmatch(path)
+    return (kept[1] if kept else sha256(path.encode()).hexdigest())[:12]
 
 
 def load_timeout(spec: ModelAdapterSpec, default: float) -> float:
@@ -56,24 +61,22 @@ def problem_of(spec: ModelAdapterSpec, policies: frozenset[str]) -> SpecProblem 
     if spec.scheduler_name not in policies:
         known = ", ".join(sorted(policies))
         return SpecProblem("UnknownScheduler", f"schedulerName {spec.scheduler_name!r} is unknown; known are {known}")
-    for scheme in _NEEDS_SIDECAR:
-        if spec.artifact_url.startswith(scheme):
-            return SpecProblem(
-                "UnsupportedArtifact",
-                f"{scheme} is fetched by the runtime sidecar; without it use huggingface://, http(s):// or an "
-                "absolute path that the engine can read",
-            )
-    if spec.credentials_secret_ref is not None and spec.credentials_secret_ref.name:
-        return SpecProblem(
-            "UnsupportedArtifact",
-            "credentialsSecretRef needs the runtime sidecar; without it the artifact has to be public",
-        )
     timeout = spec.additional_config.get("timeout", "").strip()
     if timeout and not _seconds(timeout):
         return SpecProblem(
             "InvalidTimeout", f"additionalConfig.timeout {timeout!r} is no duration; write seconds or 120s, 2m"
         )
     return None
+
+
+def sidecar_needed(spec: ModelAdapterSpec) -> str:
+    """Why an engine cannot fetch the artifact by itself; empty if it can."""
+    for scheme in _NEEDS_SIDECAR:
+        if spec.artifact_url.startswith(scheme):
+            return f"{scheme} is fetched by the runtime sidecar"
+    if spec.credentials_secret_ref is not None and spec.credentials_secret_ref.name:
+        return "credentialsSecretRef needs the runtime sidecar"
+    return ""
 
 
 def _seconds(text: str) -> float | None:

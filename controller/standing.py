@@ -140,7 +140,7 @@ def _holding(seen: Observed, view: PodView | None, placement: Placement | None, 
     root = inventory.models.get(name)
     if root is None:
         return Holding.ABSENT
-    wanted = root == lora_path(seen.adapter.spec.artifact_url)
+    wanted = artifact_of(root) == artifact_of(lora_path(seen.adapter.spec.artifact_url))
     return Holding.WANTED if wanted else Holding.OTHER
 
 

@@ -278,6 +278,7 @@ def _settings(scenario: Scenario) -> Settings:
         audit_interval=asked.audit_interval,
         list_timeout=asked.list_timeout,
         load_timeout=asked.load_timeout,
+        enable_runtime_sidecar=asked.enable_runtime_sidecar,
         elect=asked.replicas > 1,
         lease=LeaseSettings(duration=lease.duration, renew=lease.renew, retry=lease.retry),
     )

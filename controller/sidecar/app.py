@@ -22,6 +22,8 @@ from controller.sidecar.errors import Code, SidecarError
 from controller.sidecar.loading import Adapters
 from controller.sidecar.scrape import CONTENT_TYPE, Scrape
 
+LOAD_PATH = "/v1/lora_adapter/load"
+UNLOAD_PATH = "/v1/lora_adapter/unload"
 _LARGEST_BODY = 1 << 20
 
 
@@ -113,8 +115,8 @@ def create_app(
         return answer
 
     routes = [
-        Route("/v1/lora_adapter/load", counted("load", load), methods=["POST"]),
-        Route("/v1/lora_adapter/unload", counted("unload", unload), methods=["POST"]),
+        Route(LOAD_PATH, counted("load", load), methods=["POST"]),
+        Route(UNLOAD_PATH, counted("unload", unload), methods=["POST"]),
         Route("/v1/models", plain(models), methods=["GET"]),
         Route("/healthz", healthz, methods=["GET"]),
         Route("/ready", ready, methods=["GET"]),

@@ -50,7 +50,7 @@ class SidecarError(Exception):
         self.code = code
         self.message = message
         self.status = status or int(code.status)
-        self.type = type or code.word
+        self.type = type or ("" if code is Code.ENGINE_REFUSED else code.word)
         """The engine's error type where it was the engine that refused."""
         self.retry_after = retry_after
         """Seconds that the store asked to wait; 0 if it did not."""

@@ -66,6 +66,10 @@ class Adapters:
         self._log.info("unloaded", adapter=name, was_there=was_there, cleaned=clean)
         return was_there
 
+    def cancel(self) -> None:
+        """Gives up all loads; whoever waits for one hears of it."""
+        self._loads.cancel(lambda _: True)
+
     async def close(self) -> None:
         await self._loads.close()
         await self._library.close()

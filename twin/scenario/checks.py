@@ -18,7 +18,7 @@ from twin.scenario.policies import plug_ins, trouble
 from twin.scenario.problems import Problem, choices, closest
 from twin.scenario.quantities import show_duration
 from twin.scenario.targets import NodeTargets, PodTargets
-from twin.scenario.workloads import GPU, SIDECAR, Workload, check_engine, nameless_variables
+from twin.scenario.workloads import GPU, Workload, check_engine, nameless_variables
 
 
 def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[str]]:
@@ -195,11 +195,6 @@ def notes_on(
     notes = []
     there = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     for workload in workloads:
-        if any(container.get("name") == SIDECAR for container in workload.containers):
-            notes.append(
-                f"pods of {workload.name} have a runtime sidecar; "
-                "their engines are reached directly until the sidecar is simulated"
-            )
         if not workload.looks_like_engine:
             container = workload.engine["name"]
             notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is taken for one")

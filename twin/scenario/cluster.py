@@ -186,6 +186,8 @@ class Controller(Section):
     """How long a pod has to be ready before it is a candidate."""
     unready_grace: Duration = 0.0
     """How long an adapter waits for a pod that is no longer ready before it is moved."""
+    enable_runtime_sidecar: bool = Field(default=True, strict=True)
+    """Whether pods that have the runtime sidecar are spoken to through it."""
     aside_for: Duration = 300.0
     """How long a pod stays aside after the last retry."""
     workers: Count = 16

@@ -31,6 +31,8 @@ class ArtifactSettings:
     """Of an adapter that gives no rank, or where `per_rank` is not set."""
     per_rank: int | None = None
     """For each unit of rank: LoRA weights grow with it."""
+    latency: float = 0.05
+    """Seconds until the registry has said what an artifact consists of; engines that fetch by themselves don't ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Artifacts:
 
     def __init__(self, store: Store, settings: ArtifactSettings) -> None:
         self._settings = settings
+        self.latency = settings.latency
         self._known: dict[str, Artifact] = {}
         self._unknown = Artifact(size=settings.size)
         self._rules: dict[int, RegistryRule] = {}

@@ -6,6 +6,7 @@ from typing import Literal
 
 import simpy
 
+from controller.observed import SIDECAR
 from fake_vllm.engine import EngineConfig, EngineConfigError
 from fake_vllm.latency import Uniform
 from twin.apiserver import Store
@@ -68,6 +69,7 @@ class ContainerRun:
         """Whether it has ended and its restart policy leaves it at that."""
         self._spec = spec
         self._is_engine = is_engine
+        self._sidecar = around.host.sidecar if self.name == SIDECAR and not is_engine else None
         self._around = around
         self._env = around.env
         self._on_change = on_change
@@ -177,6 +179,8 @@ class ContainerRun:
         self._runs += 1
         self.state, self.reason, self.message = "running", "", ""
         self.started_at = self._env.now
+        if self._sidecar is not None:
+            self._sidecar.start()
         self._probers = {}
         self._add_probers()
         self._rounds.set(self._due())
@@ -190,6 +194,8 @@ class ContainerRun:
         self._refusal.cancel()
         if self._is_engine:
             self._around.host.stop()
+        if self._sidecar is not None:
+            self._sidecar.stop()
 
     def _refuse(self) -> None:
         self.crash(self.message)

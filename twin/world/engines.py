@@ -19,6 +19,7 @@ from twin.streams import Streams
 from twin.world.artifacts import Artifacts
 from twin.world.probes import Probe
 from twin.world.reactions import Alarm
+from twin.world.sidecars import SidecarHost
 from twin.world.ways import Way
 
 Event = Literal["started", "stopped", "loaded", "unloaded"]
@@ -73,6 +74,8 @@ class EngineHost:
         self.listening = False
         self.reachable = True
         """False: its node is down, a connection attempt gets no answer at all."""
+        self.sidecar: SidecarHost | None = None
+        """The runtime sidecar beside the engine, if the pod has one."""
         self.rng = streams.get(f"pod/{pod}/faults")
         self.traffic_rng = streams.get(f"pod/{pod}/traffic-faults")
         self.on_change: list[Callable[[], None]] = []
@@ -160,7 +163,10 @@ class EngineHost:
         self._on_engine(self, change.event, change.adapter, change.root)
 
     def _find(self, path: str) -> Artifact:
-        """What is found under a path: on this container's disk, or else at the registry."""
+        """What is found under a path: where the sidecar put it, on this container's disk, or else at the registry."""
+        kept = self.sidecar.library.at(path) if self.sidecar is not None else None
+        if kept is not None:
+            return kept
         return self._artifacts.find(path) if path in self._disk else self._artifacts.deliver(path).artifact
 
     def _fetch(self, path: str) -> float:

@@ -15,6 +15,9 @@ from typing import Any, Literal
 import httpx
 import simpy
 
+from controller.sidecar.app import LOAD_PATH as ORDER_PATH
+from controller.sidecar.app import UNLOAD_PATH as CANCEL_PATH
+from controller.ways import SIDECAR_PORT
 from fake_vllm.engine import Completion, Engine, EngineClosed, EngineFault
 from fake_vllm.faults import Verdict
 from fake_vllm.latency import Latency
@@ -35,6 +38,7 @@ from twin.record import RequestLine
 from twin.recorder import Recorder
 from twin.streams import Streams
 from twin.world.engines import EngineHost
+from twin.world.sidecars import SidecarHost
 
 OnRequest = Callable[[Literal["before", "after"]], None]
 Hosts = Callable[[str], EngineHost | None]
@@ -43,7 +47,14 @@ Hosts = Callable[[str], EngineHost | None]
 _NO_ANSWER = "Server disconnected without sending a response."
 _BROKEN_OFF = "peer closed connection without sending complete message body (incomplete chunked read)"
 _NO_REQUEST = httpx.Request("POST", "http://engine" + COMPLETIONS_PATH)  # errors of `complete` have to name one
-_VERBS = {LOAD_PATH: "load", UNLOAD_PATH: "unload", MODELS_PATH: "list", "/metrics": "metrics"}
+_VERBS = {
+    LOAD_PATH: "load",
+    UNLOAD_PATH: "unload",
+    MODELS_PATH: "list",
+    "/metrics": "metrics",
+    ORDER_PATH: "load",
+    CANCEL_PATH: "unload",
+}
 
 
 class Network:
@@ -143,7 +154,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             verb=verb,
             adapter=adapter,
             engine=host.container_id if host is not None else "",
-            root=str(body.get("lora_path", "")),
+            root=str(body.get("lora_path") or body.get("artifact_url", "")),
         )
         network.recorder.emit(line)
         status, error = 0, ""
@@ -199,6 +210,8 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         timeouts = request.extensions.get("timeout", {})
         host = await self._reached(request, host, timeouts.get("connect"))
+        if request.url.port == SIDECAR_PORT and host.sidecar is not None:
+            return await self._beside(host, host.sidecar, request, timeouts.get("read"))
         sent = Request(request.method, path, _headers(request), request.content)
         if not adapter and host.faults.rules:
             adapter = adapter_of(sent)
@@ -222,6 +235,16 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             return known
         self._kept[host.ip] = made = _response(response, request)
         return made
+
+    async def _beside(
+        self, host: EngineHost, sidecar: SidecarHost, request: httpx.Request, patience: float | None
+    ) -> httpx.Response:
+        """The sidecar's answer, which may have the engine's in it."""
+        with _as_seen(request):
+            async with asyncio.timeout(patience):
+                response = await sidecar.answer(request, lambda: Beside(self._network, host))
+                await host.way.passable(self._caller)
+                return response
 
     async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:
         """The machine at the other end, once the request has got there."""
@@ -290,6 +313,21 @@ def _stretched(completion: Completion, factor: float) -> Completion:
         first_token=completion.first_token * factor,
         seconds=completion.seconds * factor,
     )
+
+
+class Beside(NetworkTransport):
+    """For a sidecar, to the engine in its own pod: nothing is in the way, and the engine's faults take it for the
+    operator, on whose behalf it asks."""
+
+    def __init__(self, network: Network, host: EngineHost) -> None:
+        super().__init__(network, by=host.pod, caller="controller")
+        self._host = host
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        return await self._answered(request, self._host, request.url.path, "")
+
+    async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:  # noqa: ARG002
+        return self._host
 
 
 def _said(content: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 
 import simpy
 
+from controller.observed import SIDECAR
 from fake_vllm.latency import Latency, LogNormal
 from twin.apiserver import Store
 from twin.streams import Streams
@@ -23,6 +24,7 @@ from twin.world.objects import EPOCH, Object, is_finished, is_terminating, key, 
 from twin.world.podrun import PodRun
 from twin.world.replicasets import ReplicaSets
 from twin.world.scheduler import Scheduler
+from twin.world.sidecars import SidecarHost
 
 DEFAULT = "default"
 FIRST_ADDRESS = IPv4Address("10.0.0.1")
@@ -175,7 +177,7 @@ class World:
         engines = self._settings.engines
         workload = self._deployments.of_pod(pod) or pod["metadata"]["name"]
         settings = engines.get(workload) or engines.get(DEFAULT) or EngineSettings()
-        return EngineHost(
+        host = EngineHost(
             self._env,
             self._streams,
             key(pod),
@@ -185,3 +187,6 @@ class World:
             self._on_engine,
             int(self._epoch.timestamp()),
         )
+        if any(container["name"] == SIDECAR for container in pod["spec"]["containers"]):
+            host.sidecar = SidecarHost(self.artifacts)
+        return host

@@ -119,7 +119,7 @@ def test_a_secret_that_pods_wait_for_in_vain_is_noted(folder: Any) -> None:
     assert folder.load().notes == ("pods of qwen cannot start: Secret s is not in the manifests",)
 
 
-def test_an_adapter_without_pods_and_a_sidecar_are_noted(folder: Any) -> None:
+def test_an_adapter_without_pods_is_noted_and_a_sidecar_is_nothing_special(folder: Any) -> None:
     folder.write(
         "m.yaml",
         "apiVersion: model.aibrix.ai/v1alpha1\nkind: ModelAdapter\nmetadata: {name: lost}\n"
@@ -128,9 +128,8 @@ def test_an_adapter_without_pods_and_a_sidecar_are_noted(folder: Any) -> None:
     base = (folder.path / "base.yaml").read_text()
     folder.write("base.yaml", base + "        - {name: aibrix-runtime, image: aibrix/runtime:v0.7.0}\n")
     notes = folder.load(FOUR_LINES + "  - m.yaml\n").notes
-    assert len(notes) == 2
-    assert "runtime sidecar" in notes[0]
-    assert "ModelAdapter default/lost selects no pod" in notes[1]
+    assert len(notes) == 1
+    assert "ModelAdapter default/lost selects no pod" in notes[0]
 
 
 def test_every_place_for_the_number_is_filled() -> None:

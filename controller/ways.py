@@ -1,0 +1,41 @@
+"""How a pod's engine is spoken to: directly, or through the runtime sidecar beside it. Pure.
+
+The choice is made per pod and nowhere else: by its containers and the operator's setting. What an adapter's artifact
+needs decides which pods can take it, and whether a spec can be served at all.
+"""
+
+from collections.abc import Iterable
+
+from controller.observed import PodView
+from controller.resources import ModelAdapterSpec
+from controller.settings import Settings
+from controller.spec import SpecProblem, sidecar_needed
+
+SIDECAR_PORT = 8080
+
+
+def through_sidecar(pod: PodView, settings: Settings) -> bool:
+    """Whether requests go to the pod's sidecar, which passes them on."""
+    return settings.enable_runtime_sidecar and pod.sidecar
+
+
+def port_of(pod: PodView, settings: Settings) -> int:
+    return SIDECAR_PORT if through_sidecar(pod, settings) else pod.port
+
+
+def can_take(spec: ModelAdapterSpec, pod: PodView, settings: Settings) -> bool:
+    """Whether the adapter's artifact can be had by the pod's way."""
+    return not sidecar_needed(spec) or through_sidecar(pod, settings)
+
+
+def way_problem(spec: ModelAdapterSpec, matching: Iterable[PodView], settings: Settings) -> SpecProblem | None:
+    """What keeps the artifact from being had on any of the matching pods; nothing while there are none."""
+    why = sidecar_needed(spec)
+    pods = list(matching)
+    if not why or any(through_sidecar(pod, settings) for pod in pods):
+        return None
+    if not settings.enable_runtime_sidecar:
+        return SpecProblem("UnsupportedArtifact", f"{why}, and --enable-runtime-sidecar is off")
+    if not pods:
+        return None
+    return SpecProblem("UnsupportedArtifact", f"{why}: no matching pod has its container, aibrix-runtime")
