@@ -230,10 +230,10 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     def _once(self, host: EngineHost, response: Response, request: httpx.Request) -> httpx.Response:
         """The answer; the same object if the same request got the same bytes last time, as audits do all day."""
-        known = self._kept.get(host.ip)
+        known = self._kept.get(host.pod)
         if known is not None and known.request is request and known.content is response.body:
             return known
-        self._kept[host.ip] = made = _response(response, request)
+        self._kept[host.pod] = made = _response(response, request)
         return made
 
     async def _beside(
