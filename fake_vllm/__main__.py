@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 from fake_vllm import options, parameters
 from fake_vllm.engine import EngineConfigError
@@ -33,6 +34,9 @@ def main() -> None:
     words = sys.argv[1:]
     if not words or {"-h", "--help"} & set(words):
         print(_help())
+        return
+    if "--version" in words:
+        print(f"fake-vllm {version('lora-twin')}")
         return
     try:
         config, told = options.read(words, os.environ)

@@ -26,7 +26,6 @@ COUNT = (
 """vLLM's flags that make a difference."""
 OWN: Mapping[str, str] = {
     "emulate": "the vLLM release to behave like, such as 0.27.0 or latest",
-    "version": "the same",
     "dialect": "vllm (the default) or sglang: whose paths and shapes to speak",
     "preset": "times of a model on a GPU that come along; named below",
     "parameters": "a YAML file of such times",
@@ -65,7 +64,7 @@ def read(command: Sequence[str], env: Mapping[str, str]) -> tuple[EngineConfig, 
     """
     flags = Flags(arguments(command, env))
     _check(flags)
-    version = flags.text("emulate") or flags.text("version") or DEFAULT_VERSION
+    version = flags.text("emulate") or DEFAULT_VERSION
     try:
         config = EngineConfig.from_command(command, env, version=version)
         config = replace(config, dialect=_dialect(flags))

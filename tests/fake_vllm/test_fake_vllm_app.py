@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import uvicorn
 
+from fake_vllm.__main__ import main
 from fake_vllm.app import App
 from fake_vllm.engine import Engine, EngineConfig
 from fake_vllm.faults import FaultRule, Faults
@@ -148,7 +150,7 @@ def test_the_command_starts_an_engine_that_loads_adapters() -> None:
     port = free_port()
     arguments = (
         f"serve acme/base --served-model-name base --enable-lora --gpu-memory-utilization 0.9 --host 127.0.0.1"
-        f" --port {port} --startup 100ms --load-latency 10ms --version 0.28.0"
+        f" --port {port} --startup 100ms --load-latency 10ms --emulate 0.28.0"
     )
     process = command(*arguments.split(), VLLM_ALLOW_RUNTIME_LORA_UPDATING="true")
     try:
@@ -164,3 +166,9 @@ def test_the_command_refuses_what_vllm_would_not_start_with() -> None:
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 2
     assert errors == "fake-vllm: --max-cpu-loras is 2; it must be at least --max-loras, which is 4\n"
+
+
+def test_the_command_says_its_own_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["fake-vllm", "--version"])
+    main()
+    assert capsys.readouterr().out == f"fake-vllm {version('lora-twin')}\n"

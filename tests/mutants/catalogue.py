@@ -149,8 +149,8 @@ MUTANTS = (
     Mutant(
         "who waits for a slot waits for ever",
         "operations.py",
-        "self._wake(waiting.popleft())",
-        "waiting.popleft()",
+        "            self._wake(adapter)\n\n    def wait_for_slot",
+        "\n    def wait_for_slot",
         "missing wake-up",
     ),
     Mutant(
@@ -220,7 +220,7 @@ MUTANTS = (
     Mutant(
         "the old artifact goes on serving",
         "standing.py",
-        "wanted = root == lora_path(seen.adapter.spec.artifact_url)",
+        "wanted = artifact_of(root) == artifact_of(lora_path(seen.adapter.spec.artifact_url))",
         "wanted = bool(root)",
         "identity by name alone",
     ),
@@ -276,8 +276,8 @@ MUTANTS = (
     Mutant(
         "an unload that was not needed fails for ever",
         "engine.py",
-        'if verb == "unload" and response.status_code == 404',
-        'if verb == "load" and response.status_code == 404',
+        'gone = verb == "unload" and response.status_code == 404',
+        'gone = verb == "load" and response.status_code == 404',
         "unload not idempotent",
     ),
     Mutant(
