@@ -54,8 +54,6 @@ class EngineConfig:
     host: str = "0.0.0.0"
     port: int = 8000
     version: str = DEFAULT_VERSION
-    dialect: str = "vllm"
-    """Whose paths and shapes it speaks: vLLM's or SGLang's."""
     behaviour: Behaviour = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -26,7 +26,6 @@ COUNT = (
 """vLLM's flags that make a difference."""
 OWN: Mapping[str, str] = {
     "emulate": "the vLLM release to behave like, such as 0.27.0 or latest",
-    "dialect": "vllm (the default) or sglang: whose paths and shapes to speak",
     "preset": "times of a model on a GPU that come along; named below",
     "parameters": "a YAML file of such times",
     "startup": "until then nothing listens, as while a real one reads its weights",
@@ -38,7 +37,6 @@ OWN: Mapping[str, str] = {
     "admin-port": "where /_faults is served; off if not given",
     "admin-host": "on which address; 127.0.0.1 if not given",
 }
-_DIALECTS = ("vllm", "sglang")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,6 @@ def read(command: Sequence[str], env: Mapping[str, str]) -> tuple[EngineConfig, 
     version = flags.text("emulate") or DEFAULT_VERSION
     try:
         config = EngineConfig.from_command(command, env, version=version)
-        config = replace(config, dialect=_dialect(flags))
         catalogue = Catalogue.read(flags.text("catalogue")) if flags.text("catalogue") else None
         adapters = Adapters(config.model, catalogue)
         admin = flags.number("admin-port", -1)
@@ -100,13 +97,6 @@ def _check(flags: Flags) -> None:
     for name in flags.names:
         if name in realflags.VALUED or name in OWN:
             flags.texts(name)  # says that a value is missing
-
-
-def _dialect(flags: Flags) -> str:
-    dialect = flags.text("dialect") or _DIALECTS[0]
-    if dialect not in _DIALECTS:
-        raise EngineConfigError(f"--dialect: {dialect!r} is none of {', '.join(_DIALECTS)}")
-    return dialect
 
 
 def _parameters(flags: Flags) -> Parameters:
