@@ -27,6 +27,8 @@ class Pace:
             ValueError: the speed is not above 0.
         """
         self.paused = False
+        self.fixed = False
+        """Whether it can be changed: not while processes go by it."""
         self._wall = wall
         self._speed = _checked(speed)
         self._since = wall()
@@ -44,14 +46,15 @@ class Pace:
         """How far a step goes that is under way."""
         return self._goal
 
-    def start(self) -> None:
-        """Time runs from now on: what was needed to build the world is no part of it."""
-        self._since = self._wall()
+    def start(self, at: float = 0.0) -> None:
+        """Time runs from now on, and is so many simulated seconds already."""
+        self._since = self._wall() - at / self._speed
 
     def set_speed(self, speed: float) -> None:
-        """Raises ValueError if it is not above 0."""
+        """Raises ValueError if it is not above 0, or fixed."""
+        _checked(speed)
         self._settle()
-        self._speed = _checked(speed)
+        self._speed = speed
 
     def pause(self) -> None:
         """Time stands still."""
@@ -105,6 +108,8 @@ class Pace:
 
     def _settle(self) -> None:
         """What has passed has passed at the old speed."""
+        if self.fixed:
+            raise ValueError("the operator is a process of its own, whose clock goes on at the same speed")
         self._reached = self.reach(self._reached)
         self._since = self._wall()
 
