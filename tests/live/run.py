@@ -47,14 +47,14 @@ def served(file: Path, arguments: argparse.Namespace) -> Ended:
     out.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "twin", "serve", str(file), "--apart", "--once", "--speed", f"{arguments.speed:g}"]
     words += ["--kill-every", arguments.kill_every, "--kubeconfig", str(out / "kubeconfig"), "--out", str(out)]
-    started = time.monotonic()
+    started = time.perf_counter()
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=_LONGEST, check=False)
     except subprocess.TimeoutExpired:
-        return Ended(file, 3, time.monotonic() - started, 0, f"not done after {_LONGEST:g} s")
+        return Ended(file, 3, time.perf_counter() - started, 0, f"not done after {_LONGEST:g} s")
     kills = sum(kill_lines(out))
     said = "" if done.returncode == 0 else " / ".join(wrong(out) or done.stderr.splitlines()[-3:])
-    return Ended(file, done.returncode, time.monotonic() - started, kills, said)
+    return Ended(file, done.returncode, time.perf_counter() - started, kills, said)
 
 
 def kill_lines(out: Path) -> Iterator[bool]:

@@ -27,6 +27,8 @@ class Pace:
             ValueError: the speed is not above 0.
         """
         self.paused = False
+        self.held = False
+        """Whether it has yet to be started."""
         self.fixed = False
         """Whether it can be changed: not while processes go by it."""
         self._wall = wall
@@ -48,6 +50,7 @@ class Pace:
 
     def start(self, at: float = 0.0) -> None:
         """Time runs from now on, and is so many simulated seconds already."""
+        self.held = False
         self._since = self._wall() - at / self._speed
 
     def set_speed(self, speed: float) -> None:
@@ -87,7 +90,7 @@ class Pace:
             self._reached = max(self._reached, min(due, self._goal))
             if self._reached >= self._goal:
                 self._arrive()
-        elif not self.paused:
+        elif not (self.held or self.paused):
             return max(self._reached, self._reached + (self._wall() - self._since) * self._speed)
         return self._reached
 
@@ -95,7 +98,7 @@ class Pace:
         """Wall seconds until `due`; None if it will not come by itself."""
         if self._goal is not None:
             return 0.0
-        if self.paused or due == FOREVER:
+        if self.held or self.paused or due == FOREVER:
             return None
         return max(0.0, (due - self._reached) / self._speed - (self._wall() - self._since))
 

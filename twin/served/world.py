@@ -99,6 +99,7 @@ def serve(scenario: Scenario, options: Options, on_served: Callable[[Served], No
         CannotServe: the addresses cannot be had, or the kubeconfig not be written.
     """
     pace = Pace(options.speed)
+    pace.held = True  # what is needed to build the world is no part of it
     world = ServedWorld(scenario, pace, options)
     if options.paused:
         pace.pause()
@@ -145,8 +146,9 @@ class ServedWorld:
         async with AsyncExitStack() as stack:
             served = await self._open(stack)
             await self._open_processes(served, stack)
-            # By the time that building it took, so that its clock agrees with the machine's, as an operator's does.
-            self._pace.start((_time() - self._epoch).total_seconds())
+            # At the machine's speed its clock has to agree with the machine's, which an operator outside goes by.
+            passed = (_time() - self._epoch).total_seconds()
+            self._pace.start(passed if self._options.speed == 1 else 0.0)
             self.simulation.begin(controllers=False)
             gateway.publish(self.simulation.store, served.gateway.host, served.gateway.port)
             if self._options.controller:
