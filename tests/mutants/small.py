@@ -11,8 +11,9 @@ from typing import Any
 
 from tests.twin.worlds import MODEL, SELECTOR, a_scenario, adapters
 from twin import oracles
+from twin.loop import run
 from twin.record import AdapterLine, Counts, EngineLine, EventLine, Line, PodLine, RequestLine
-from twin.simulation import simulate
+from twin.simulation import Simulation, simulate
 
 QUICK: dict[str, Any] = {"startup": "2s", "load": "700ms", "unload": "50ms"}
 ONE = [adapters(1, replicas=1, arrive={"at": "30s"})]
@@ -71,10 +72,13 @@ def _burst(folder: Path) -> str:
         return wrong or f"{len(on)} of 32 run"
     if crowd > 5:
         return f"{crowd} of 32 adapters are on one of 8 pods"
-    if conflicts := sum(line.counts.get("api.conflicts", 0) for line in lines if isinstance(line, Counts)):
-        return f"{conflicts} conflicts with nobody"
     most = _most_at_once(lines)
-    return f"{most} requests at a time on one engine" if most > 2 else ""
+    return f"{most} requests at a time on one engine" if most > 2 else _conflicts(lines)
+
+
+def _conflicts(lines: list[Line]) -> str:
+    found = sum(line.counts.get("api.conflicts", 0) for line in lines if isinstance(line, Counts))
+    return f"{found} conflicts, though nobody else writes" if found else ""
 
 
 def _most_at_once(lines: list[Line]) -> int:
@@ -235,6 +239,43 @@ def _alone(folder: Path, kind: str) -> str:
     return wrong or _running_by(lines, 35 + 30)
 
 
+def _lagging(folder: Path) -> str:
+    """All news come four seconds late; what was written oneself is known, so that the only one who writes never meets
+    a conflict."""
+    lag = {"kind": "stale-reads", "lag": "4s", "from": "5s"}
+    adapter = adapters(2, arrive={"at": "30s"}, leave={"after": "5m"})
+    lines, wrong = _run(folder, adapters=[adapter], faults=[lag])
+    return wrong or _conflicts(lines)
+
+
+def _gap(folder: Path) -> str:
+    """A pod is killed and an adapter deleted while no watch is open, and then their versions are too old to go on from:
+    only a new list shows that they are gone."""
+    faults = [
+        {"kind": "watch-drop", "from": "2m50s", "until": "3m20s"},
+        {"kind": "pod-kill", "pods": {"count": 1}, "at": "3m"},
+        {"kind": "watch-expired", "at": "3m10s"},
+    ]
+    edits = [{"at": "3m", "of": "ModelAdapter/a-1", "delete": True}]
+    return _run(folder, adapters=[adapters(2, replicas=None)], faults=faults, edits=edits, duration="20m")[1]
+
+
+def _forgotten(folder: Path) -> str:
+    """All adapters are deleted: the operator's metrics know of none."""
+    leaving = adapters(12, arrive={"at": "30s"}, leave={"after": {"uniform": ["1m", "3m"]}})
+    simulation = Simulation(a_scenario(folder, adapters=[leaving]))
+    seen: list[float] = []
+    until_end = simulation._until_end
+
+    async def look(progress: Any) -> None:
+        await until_end(progress)
+        seen.append(simulation.replicas[0].metrics.total("lora_controller_adapters"))
+
+    simulation._until_end = look  # type: ignore[method-assign]
+    run(simulation.main(None), simulation.env)
+    return f"{seen[0]:g} adapters are counted where none is left" if seen[0] else ""
+
+
 WORLDS: dict[str, Callable[[Path], str]] = {
     "a burst": _burst,
     "silence": _silence,
@@ -253,4 +294,7 @@ WORLDS: dict[str, Callable[[Path], str]] = {
     "an engine is away": _given_up_unload,
     "conflicts": lambda folder: _alone(folder, "api-conflict"),
     "errors": lambda folder: _alone(folder, "api-error"),
+    "late news": _lagging,
+    "a gap": _gap,
+    "nothing left": _forgotten,
 }
