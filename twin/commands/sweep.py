@@ -11,6 +11,7 @@ from twin.commands.experiments import Address, EngineName, File, Jobs, Settings,
 
 if TYPE_CHECKING:
     from twin.experiments.design import Design
+    from twin.experiments.store import Store
     from twin.experiments.sweeping import Outcome
 
 MOST_POINTS = 100_000
@@ -51,9 +52,11 @@ def sweep(
         with workers_of(engine, jobs, address) as execute, Store(target) as store:
             try:
                 outcome = carry_out(design, execute, store, lambda total: watching("sweeping", total, quiet=as_json))
-            except (KeyboardInterrupt, EngineError):
-                complain(f"{target}: holds {len(store):,} finished runs; the same command goes on from there")
+            except KeyboardInterrupt:
+                complain(_kept(store))
                 raise
+            except EngineError as error:
+                raise Refused(f"{error}; {_kept(store)}") from None
     _tell(outcome, design, target, as_json)
     return FAILED if outcome.crashed or outcome.broken else OK
 
@@ -69,6 +72,10 @@ def _design(
     if len(distinct) > MOST_POINTS:
         raise Refused(f"{len(distinct):,} points are more than one sweep takes; allowed: up to {MOST_POINTS:,}")
     return designed(file, distinct, overrides, seeds)
+
+
+def _kept(store: "Store") -> str:
+    return f"{store.path} holds {len(store):,} finished runs, the same command goes on from there"
 
 
 def _tell(outcome: "Outcome", design: "Design", target: Path, as_json: bool) -> None:
