@@ -27,9 +27,10 @@ def check(lines: Sequence[Line]) -> Verdicts:
     for index, line in enumerate(lines[1:], start=1):
         _advance(scene, rules, line.t)
         scene.see(line, index)
+        blind, resumed = scene.blind, scene.resumed
         for rule in rules:
-            rule.clocks.stopped = scene.blind
-            if scene.resumed:
+            rule.clocks.stopped = blind
+            if resumed:
                 rule.clocks.start_anew(line.t)
             rule.see(line)
         liveness.see(line, index)

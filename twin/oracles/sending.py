@@ -2,7 +2,7 @@
 
 from twin.oracles.clocks import TOLERANCE, Clocks
 from twin.oracles.scene import Scene
-from twin.record import AdapterLine, Line, RequestLine, SliceLine
+from twin.record import AdapterLine, Line, RequestLine, SecretLine, SliceLine
 
 
 class LoadsGoToGoodPods:
@@ -49,7 +49,7 @@ class AttemptsKeepTheirWaits:
     """5. Attempts on one pod for one adapter never exceed the limit nor come sooner than the backoff says.
 
     A series is forgotten when a load succeeds, the adapter is unloaded there, the engine's container is another, the
-    pod becomes ready anew, or the aside time has passed since its last attempt.
+    pod becomes ready anew, a Secret of the namespace is another, or the aside time has passed since its last attempt.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -58,6 +58,10 @@ class AttemptsKeepTheirWaits:
         self._series: dict[tuple[str, str], tuple[str, str, list[float]]] = {}
 
     def see(self, line: Line) -> None:
+        if isinstance(line, SecretLine):
+            namespace = line.object.split("/")[0]
+            for place in [place for place in self._series if place[1].startswith(f"{namespace}/")]:
+                del self._series[place]
         if not isinstance(line, RequestLine):
             return
         place = (f"{line.object.split('/')[0]}/{line.adapter}", line.object)

@@ -104,6 +104,11 @@ class SidecarHost:
         self._app: Starlette | None = None
         self._adapters: Adapters | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether its container runs; it listens as soon as that."""
+        return self._running > 0
+
     def start(self) -> None:
         self._runs += 1
         self._running = self._runs
