@@ -84,3 +84,5 @@ class Plan:
     """Pods whose engines have as many requests as they may: plan again when one ends."""
     unsettled: bool = False
     """Whether another pod would be of use: wake this adapter when one appears or becomes ready."""
+    refused: bool = False
+    """Whether another Secret may be of use: wake this adapter when one that it names changes."""

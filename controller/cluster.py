@@ -48,9 +48,11 @@ class Cluster(Protocol):
         ...
 
     def watch(
-        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = ""
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
-        """Changes after `resource_version`, until the server ends the stream.
+        """Changes after `resource_version` (if empty, what is there comes first), until the server ends the stream.
+
+        With `name`, of the one object that has it.
 
         Raises:
             Expired: the version is too old; list again.

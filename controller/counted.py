@@ -30,10 +30,10 @@ class CountedCluster:
         return await self._counted("GET", asked)
 
     async def watch(
-        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = ""
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
         changes = self._cluster.watch(
-            kind, resource_version=resource_version, namespace=namespace, label_selector=label_selector
+            kind, resource_version=resource_version, namespace=namespace, label_selector=label_selector, name=name
         )
         try:
             async for change in changes:

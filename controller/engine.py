@@ -330,7 +330,7 @@ def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
             "Overloaded" if status == 429 else "EngineUnavailable",
             shown,
             retriable=True,
-            ambiguous=status in (408, 504),
+            ambiguous=status in (408, 502, 504),  # 502: a proxy on the way that heard no end of it
             retry_after=_retry_after(response),
         )
     scope = Scope.ADAPTER if status in (400, 422) else Scope.POD

@@ -69,14 +69,15 @@ class KubeCluster:
             further = {"continue": part.metadata.next}
 
     async def watch(
-        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = ""
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
-            "resourceVersion": resource_version,
             "timeoutSeconds": str(int(_WATCH_SECONDS * (1 + self._rng.random()))),
             **_selecting(label_selector),
+            **({"resourceVersion": resource_version} if resource_version else {}),
+            **({"fieldSelector": f"metadata.name={name}"} if name else {}),
         }
         decoder = self._decoder(kind)
         loop = asyncio.get_running_loop()

@@ -53,6 +53,10 @@ class Need:
         return f"{self.kind.plural}{group}{sub}"
 
 
+CAN_DO_WITHOUT = Need("watch", SECRETS)
+"""Changed Secrets are then looked for, not heard of (`secretwatch.py`)."""
+
+
 def needs() -> list[Need]:
     """Every permission that the operator uses; the shipped Role gives exactly these."""
     verbs: list[tuple[Kind[Any], str, str]] = [
@@ -62,7 +66,7 @@ def needs() -> list[Need]:
         (NODES, "", "list watch"),
         (SERVICES, "", "list watch create patch"),
         (ENDPOINT_SLICES, "", "list watch create patch delete"),
-        (SECRETS, "", "get"),
+        (SECRETS, "", "get watch"),
         (EVENTS, "", "get create patch"),
         (LEASES, "", "get create patch"),
     ]
@@ -87,7 +91,7 @@ async def check(connection: Connection, namespaces: Sequence[str], lease_namespa
     left_out = (
         frozenset({NODES.plural}) if namespaces and any(need.kind is NODES for need, _ in missing) else frozenset()
     )
-    lacking = [(need, where) for need, where in missing if need.kind.plural not in left_out]
+    lacking = [(need, where) for need, where in missing if need.kind.plural not in left_out and need != CAN_DO_WITHOUT]
     if lacking:
         raise NotReady(f"the operator's account may not {_told(lacking)}; apply the shipped Role, or add these rules")
     return left_out

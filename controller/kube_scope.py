@@ -38,14 +38,14 @@ class ScopedCluster:
         return Listing([item for listing in found for item in listing.items], oldest)
 
     async def watch(
-        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = ""
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
         if kind.plural in self._left_out:
             await asyncio.get_running_loop().create_future()
         places = self._places(kind, namespace)
         if len(places) == 1:
             changes = self._cluster.watch(
-                kind, resource_version=resource_version, namespace=places[0], label_selector=label_selector
+                kind, resource_version=resource_version, namespace=places[0], label_selector=label_selector, name=name
             )
             async for change in changes:
                 yield change

@@ -121,7 +121,7 @@ class Outcome:
     failures: int = 0
     """Failed requests of this verb in a row, since the controller started."""
     secret: str = ""
-    """Version of the Secret that its key came from."""
+    """Versions of the Secrets that its keys came from."""
     doubtful: bool = False
     """Whether a failed one in that row ended without a clear answer, so that the engine may still be at it."""
 
@@ -155,4 +155,4 @@ class Observed:
     slices: Sequence[EndpointSlice] = ()
     problem: SpecProblem | None = None
     secret: str = ""
-    """Version of the Secret that the engine's key is in; empty if there is none."""
+    """Versions of the Secrets that the adapter names; empty if it names none."""

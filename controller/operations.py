@@ -53,6 +53,8 @@ class Operations:
         self._looking: dict[str, set[str]] = {}
         self._confirmed: dict[str, int] = {}
         self._silent: dict[str, str] = {}
+        self._sent: dict[tuple[str, str], str] = {}
+        """Versions of the Secrets that a load under way was sent with, by adapter and pod."""
         self.on_finished: Callable[[str, PodView, Outcome], None] = lambda *_: None
 
     # -- what is known
@@ -199,7 +201,7 @@ class Operations:
     def _finish(self, adapter: ModelAdapter, pod: PodView, verb: str, error: EngineError | None) -> None:
         if isinstance(error, _Unsent):
             verb, error = "unsent", None
-        secret = self._credentials.version(adapter)
+        secret = self._sent.pop((adapter.key, pod.name), None) or self._credentials.version(adapter)
         self._doubt(adapter, error)
         before = self._outcomes.get(adapter.key, {}).get(pod.name)
         failures, doubtful = 0, False
@@ -235,6 +237,7 @@ class Operations:
             return _Unsent(error.reason, error.message, retriable=True)
         try:
             order = await self._order(adapter, pod)
+            self._sent[adapter.key, pod.name] = self._credentials.version(adapter)
             if self._clock.now().timestamp() > announced + SEND_WITHIN:
                 return _Unsent("Late", "the announcement was too old when its request could be sent", retriable=True)
             try:

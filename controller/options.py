@@ -23,6 +23,7 @@ from controller.optionvalues import (
     number,
     one_of,
     policy_name,
+    policy_names,
     positive_duration,
     url,
 )
@@ -75,6 +76,12 @@ class Options:
 
     # -- how it acts
     policy: str = _option(_SETTINGS.policy, policy_name, "Placement policy of adapters whose schedulerName is default.")
+    policies: tuple[str, ...] = _option(
+        (), policy_names, "Further policies that a schedulerName may name, as module:Class, comma-separated."
+    )
+    scrape_interval: float = _seconds(
+        _SETTINGS.scrape_interval, "Between two readings of engines' metrics, while a policy in use needs them."
+    )
     workers: int = _option(_SETTINGS.workers, count(1), "Adapters that are reconciled at once.")
     loads_per_pod: int = _option(_SETTINGS.loads_per_pod, count(1), "Loads and unloads under way on one engine.")
     stable_for: float = _seconds(_SETTINGS.stable_for, "How long a pod must have been Ready to be chosen.", duration)
@@ -94,6 +101,9 @@ class Options:
     audit_interval: float = _seconds(_SETTINGS.audit_interval, "Between two looks at what an engine holds.")
     resync_interval: float = _seconds(
         _SETTINGS.resync_interval, "Between two looks at every adapter without cause; 0 is never.", duration
+    )
+    enable_runtime_sidecar: bool = _option(
+        _SETTINGS.enable_runtime_sidecar, boolean, "Speak to pods that have the runtime sidecar through it."
     )
     engine_proxy: str = _option(
         "", url, "HTTP proxy to engines, for an operator outside the cluster network; HTTP_PROXY is not used for them."
@@ -116,6 +126,8 @@ class Options:
         """The operator's settings; the Lease is in `namespace` unless the options say otherwise."""
         return Settings(
             policy=self.policy,
+            policies=self.policies,
+            scrape_interval=self.scrape_interval,
             backoff=Backoff(
                 base=self.retry_base,
                 factor=self.retry_factor,
@@ -133,6 +145,7 @@ class Options:
             load_timeout=self.load_timeout,
             stop_grace=self.stop_grace,
             resync_interval=self.resync_interval,
+            enable_runtime_sidecar=self.enable_runtime_sidecar,
             elect=True,  # without election, the Lease says that somebody acts: see kube_preflight
             lease=LeaseSettings(
                 duration=self.leader_elect_lease_duration,

@@ -68,6 +68,10 @@ def policy_name(text: str) -> str:
     return text
 
 
+def policy_names(text: str) -> tuple[str, ...]:
+    return tuple(policy_name(name.strip()) for name in text.split(",") if name.strip())
+
+
 def namespaces_list(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:

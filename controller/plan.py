@@ -119,6 +119,7 @@ class _Draft:
             unsettled=self.selection.missing > 0
             or self.seen.adapter.spec.replicas is None
             or any(not self._serves(name) for name in self.selection.pods),
+            refused=self.seen.problem is not None or any(map(_is_refused, self.standings.values())),
         )
 
     # -- pods that are not to hold it
@@ -309,6 +310,10 @@ class _Draft:
 
     def _status(self, situation: Situation) -> ModelAdapterStatus:
         return status_of(self.seen.adapter, situation, self.now)
+
+
+def _is_refused(at: Standing) -> bool:
+    return at.outcome is not None and at.outcome.error is not None and not at.outcome.error.retriable
 
 
 def _is_final(at: Standing, scope: Scope) -> bool:

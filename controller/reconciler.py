@@ -5,7 +5,7 @@ number of times. Observing, planning and reserving what the plan needs happen in
 workers never plan on the same free slot; acting writes in the plan's order and stops at the first write that fails.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -27,7 +27,7 @@ from controller.annotations import FINALIZER
 from controller.caches import Caches
 from controller.clock import Clock
 from controller.cluster import Cluster, NotFound
-from controller.credentials import Credentials
+from controller.credentials import Credentials, Place, places_of
 from controller.events import EventRecorder
 from controller.loads import EngineLoads
 from controller.observed import Observed
@@ -76,18 +76,22 @@ class Reconciler:
         self._settings = settings
         self._policies = policies
         self._loads = loads
+        self.follow: Callable[[str, Sequence[Place]], None] = lambda *_: None
+        """Told which Secrets an adapter is to hear of (`secretwatch.py`)."""
 
     async def reconcile(self, key: str) -> Result:
         """Brings one adapter closer to what its spec wants. Raises `ClusterError` if a write failed."""
         adapter = self._caches.adapters.get(key)
         if adapter is None:
             self._operations.forget_adapter(key)
+            self.follow(key, ())
             return Result(useful=False)
         await self._credentials.refresh(adapter)
         adapter = self._caches.adapters.get(key) or adapter  # reading a Secret takes time
         seen = self._observe(adapter)
         policy = self._policies.of(adapter.spec.scheduler_name)
         todo = plan(seen, self._clock.now().timestamp(), self._settings, policy, self._rng)
+        self.follow(key, places_of(adapter) if todo.refused else ())
         return await _Acting(self, adapter, todo).run()
 
     def _observe(self, adapter: ModelAdapter) -> Observed:

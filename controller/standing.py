@@ -89,12 +89,13 @@ def standing(seen: Observed, pod: str, now: float, settings: Settings) -> Standi
     view = seen.pods.get(pod)
     placement = seen.remembered.placements.get(pod)
     outcome = seen.outcomes.get(pod)
+    afresh = view is not None and outcome is not None and _mended(seen, view, outcome)
     if view is None or (outcome is not None and not _still_matters(seen, view, outcome)):
         outcome = None
     holding = _holding(seen, view, placement, outcome)
     attempt = seen.remembered.attempt(pod)
     last = _end(attempt, outcome)
-    if attempt is not None and not _counts(seen, view, placement, attempt, last, now, settings):
+    if attempt is not None and (afresh or not _counts(seen, view, placement, attempt, last, now, settings)):
         attempt = None
     hopeful = holding is Holding.WANTED or seen.busy.get(pod) == "load"
     next_try, aside_until = _when(seen, pod, attempt, outcome, last, settings, hopeful=hopeful)
@@ -118,6 +119,12 @@ def _still_matters(seen: Observed, view: PodView, outcome: Outcome) -> bool:
         return False
     final = outcome.error is not None and not outcome.error.retriable
     return not final or (outcome.generation, outcome.secret) == (seen.adapter.metadata.generation, seen.secret)
+
+
+def _mended(seen: Observed, view: PodView, outcome: Outcome) -> bool:
+    """Whether the adapter was refused with Secrets that are others now: a new series of attempts begins at once."""
+    final = outcome.error is not None and not outcome.error.retriable
+    return final and outcome.engine == view.engine and outcome.secret != seen.secret
 
 
 def _holding(seen: Observed, view: PodView | None, placement: Placement | None, outcome: Outcome | None) -> Holding:

@@ -25,6 +25,7 @@ from controller.operations import Operations
 from controller.policies import Policies
 from controller.reconciler import Reconciler, Result
 from controller.resources import ModelAdapter
+from controller.secretwatch import SecretWatches
 from controller.settings import Settings
 from controller.workqueue import WorkQueue
 
@@ -68,6 +69,7 @@ class Term:
             self._loads,
         )
         self._audits = Audits(self._caches, self._operations, settings.audit_interval, self._queue.add)
+        self._secrets = SecretWatches(cluster, credentials, self._queue.add)
         self._newcomers: set[str] = set()
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -97,6 +99,7 @@ class Term:
             async with asyncio.TaskGroup() as tasks:
                 self._caches.on_pod = lambda old, new: self._pod_changed(old, new, tasks)
                 self._caches.adapters.on_change(self._adapter_changed)
+                self._reconciler.follow = lambda key, places: self._secrets.want(key, places, tasks)
                 for informer in self._caches.informers():
                     tasks.create_task(informer.run(), name=f"informer {informer.kind}")
                     await informer.synced()

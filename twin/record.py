@@ -116,6 +116,14 @@ class PodLine(_Line, frozen=True, kw_only=True, tag="pod"):
     """Adapters that the engine keeps in memory (`--max-cpu-loras`); more may be loaded, a policy may decline to."""
 
 
+class SecretLine(_Line, frozen=True, kw_only=True, tag="secret"):
+    """A Secret has come, changed or gone; what is in it is recorded nowhere."""
+
+    object: str
+    event: Literal["created", "updated", "deleted"]
+    version: str
+
+
 class SliceLine(_Line, frozen=True, kw_only=True, tag="slice"):
     """An EndpointSlice that the operator manages."""
 
@@ -239,6 +247,7 @@ Line = (
     | FaultLine
     | AdapterLine
     | PodLine
+    | SecretLine
     | SliceLine
     | EngineLine
     | RequestLine

@@ -17,7 +17,7 @@ from controller.discovery import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.observed import SIDECAR, view
 from controller.resources import PODS
 from twin.apiserver import Change, Object, Store
-from twin.record import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SliceLine
+from twin.record import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SecretLine, SliceLine
 from twin.world.objects import EPOCH
 
 WorkloadOf = Callable[[Object], str]
@@ -95,7 +95,7 @@ class Recorder:
         return self._pods.get(ip, ip)
 
     def watch_store(self, store: Store, workload_of: WorkloadOf) -> None:
-        """Records what becomes of ModelAdapters, pods, slices and Events from now on."""
+        """Records what becomes of ModelAdapters, pods, slices, Events and Secrets from now on."""
         self._workload_of = workload_of
         views: dict[str, Callable[[Change], Line | None]] = {
             "modeladapters.model.aibrix.ai": self._adapter,
@@ -103,6 +103,7 @@ class Recorder:
             "endpointslices.discovery.k8s.io": self._slice,
             "events.events.k8s.io": self._event,
             "nodes": self._node,
+            "secrets": self._secret,
         }
         for resource, look in views.items():
             store.subscribe(lambda change, look=look: self._changed(change, look), resource)  # type: ignore[misc]
@@ -110,10 +111,10 @@ class Recorder:
     # -- counts by the minute
 
     def _flush_minutes(self) -> None:
-        minute = int(self._clock() // _MINUTE)
-        if minute > self._minute:
-            self._write_counts((self._minute + 1) * _MINUTE, _MINUTE)
-            self._minute = minute
+        now, end = self._clock(), (self._minute + 1) * _MINUTE
+        if now >= end:
+            self._write_counts(end, _MINUTE)
+            self._minute = int(now // _MINUTE)
 
     def _write_counts(self, t: float, seconds: float) -> None:
         for read, before in self._sources:
@@ -228,6 +229,11 @@ class Recorder:
             note=obj.get("note", ""),
             count=obj.get("series", {}).get("count", 1),
         )
+
+    def _secret(self, change: Change) -> Line:
+        meta = change.object["metadata"]
+        event = _EVENTS[change.type]
+        return SecretLine(t=self.now(), object=_key(change.object), event=event, version=meta["resourceVersion"])  # type: ignore[arg-type]
 
     def _node(self, change: Change) -> Line | None:
         """No line: the zone is told with each pod."""

@@ -166,3 +166,13 @@ async def test_an_informer_follows(world: World) -> None:
     assert {item.metadata.name for item in informer} == {"new"}
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_watch_of_one_name_from_no_version_shows_what_is_there_and_what_becomes_of_it(world: World) -> None:
+    for name in ("other", "mine"):
+        await world.cluster.create(LEASES, a_lease(world, name))
+    changes = world.cluster.watch(LEASES, namespace=world.namespace, resource_version="", name="mine")
+    assert await _next(changes, 1) == [("ADDED", "mine")]
+    for name in ("other", "mine"):
+        await world.cluster.patch(LEASES, world.namespace, name, {"spec": {"holderIdentity": "b"}})
+    assert await _next(changes, 1) == [("MODIFIED", "mine")]

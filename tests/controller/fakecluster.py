@@ -81,6 +81,7 @@ class FakeCluster:
         self.server = server
         self.latency = latency
         self.trouble: ClusterError | None = None
+        self.unwatchable: ClusterError | None = None
         self.hangs = False
         self.loses_answers = False
         self.ends_at_once = False
@@ -101,10 +102,15 @@ class FakeCluster:
         return Listing(list(self.server.objects.values()), str(self.server.version))
 
     async def watch(
-        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = ""
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
         await self._reach("watch")
-        server, version, cut = self.server, int(resource_version), self.server.cut
+        if self.unwatchable is not None:
+            raise self.unwatchable
+        server, version, cut = self.server, int(resource_version or self.server.version), self.server.cut
+        for obj in list(server.objects.values()) if not resource_version else ():
+            if name in ("", obj.metadata.name):
+                yield WatchEvent("ADDED", obj)
         if self.ends_at_once:
             return
         while True:
@@ -113,7 +119,8 @@ class FakeCluster:
             fresh = [(at, event) for at, event in server.log if at > version]
             for at, event in fresh:
                 version = at
-                yield event
+                if name in ("", event.object.metadata.name):
+                    yield event
             if self.trouble is not None:
                 raise self.trouble
             if server.cut > cut:

@@ -280,7 +280,6 @@ class Life:
 async def lifecycle(life: Life) -> None:
     """Everything that an adapter can go through: loaded with a key, restarted under it, moved, published, deleted."""
     store, namespace = life.store, life.namespace
-    store.create("secrets", {"metadata": {"name": "key", "namespace": namespace}, "stringData": {"k": "sk-1"}})
     an_engine_pod(store, namespace, "qwen-0", "10.0.0.1", "containerd://1")
     an_engine_pod(store, namespace, "qwen-1", "fd00::1", "containerd://2")
     spec = {
@@ -292,6 +291,8 @@ async def lifecycle(life: Life) -> None:
 
     async def arrives() -> None:
         store.create(adapters, {"metadata": {"name": "sql", "namespace": namespace}, "spec": spec})
+        await life.until(lambda: life.event("SecretNotFound") == 1)
+        store.create("secrets", {"metadata": {"name": "key", "namespace": namespace}, "stringData": {"k": "sk-1"}})
         await life.until(lambda: life.phase("sql") == "Running" and life.slices() == 2 and life.event("Loaded") == 2)
         for container_id in ("containerd://3", "containerd://4"):  # the engine restarts in place, and forgets
             loaded = life.event("Loaded")

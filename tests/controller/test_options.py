@@ -63,6 +63,8 @@ def test_namespaces_are_listed_once() -> None:
         ("--retry-factor=0.5", "must be a number, at least 1"),
         ("--kube-api-qps=nan", "must be a number, at least 0"),
         ("--policy=best", "unknown policy 'best'; known are default,"),
+        ("--policies=spread,best", "unknown policy 'best'"),
+        ("--enable-runtime-sidecar=perhaps", "must be true or false"),
         ("--log-format=xml", "must be one of json, console"),
         ("--log-level=loud", "must be one of debug, info"),
         ("--leader-elect=maybe", "must be true or false"),

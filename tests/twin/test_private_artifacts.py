@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from controller.sidecar.artifact import digest_of
 from tests.twin.worlds import SELECTOR, a_scenario, adapters, deployment
 from twin.record import AdapterLine, EngineLine, RequestLine
@@ -50,6 +52,12 @@ def answers(findings: Findings, verb: str = "load") -> Counter[str]:
 
 def _code(error: str) -> str:
     return error.partition('"code":"')[2].partition('"')[0] or error
+
+
+def loads(findings: Findings) -> list[float]:
+    """When loads were sent."""
+    requests = [line for line in findings.lines if isinstance(line, RequestLine) and line.verb == "load"]
+    return [line.t for line in requests if line.event == "sent"]
 
 
 def reasons(findings: Findings) -> set[str]:
@@ -125,3 +133,27 @@ def test_the_shipped_scenario_holds_and_shows_no_secret(tmp_path: Path) -> None:
     for path in page.parent.rglob("*"):
         if path.is_file():
             assert b"example-secret-key-of-the-bucket" not in path.read_bytes()
+
+
+def test_a_rotated_secret_is_tried_at_once_and_with_fresh_attempts(tmp_path: Path) -> None:
+    forbidden = {"kind": "artifact-forbidden", "from": "0s", "until": "3m"}
+    rotation = {"at": "4m", "of": "Secret/bucket", "patch": {"stringData": {"aws_secret_access_key": "another"}}}
+    findings = simulated(a_private_scenario(tmp_path, faults=[forbidden], edits=[rotation]))
+    assert answers(findings) == Counter(ok=2, artifact_forbidden=2)
+    assert [moment for moment in loads(findings) if moment > 180] == pytest.approx([240, 240], abs=1)
+    assert findings.measures["adapters"]["running"] == 2
+    assert not findings.violations
+
+
+def test_without_a_new_secret_a_refused_adapter_is_looked_at_every_five_minutes(tmp_path: Path) -> None:
+    forbidden = {"kind": "artifact-forbidden", "from": "0s", "until": "3m"}
+    findings = simulated(a_private_scenario(tmp_path, faults=[forbidden]))
+    assert [moment for moment in loads(findings) if moment > 180] == pytest.approx([310, 310], abs=15)
+
+
+def test_an_adapter_whose_secret_is_gone_says_so_and_nothing_is_sent(tmp_path: Path) -> None:
+    gone = {"at": "1s", "of": "Secret/bucket", "delete": True}
+    findings = simulated(a_private_scenario(tmp_path, edits=[gone]))
+    assert "SecretNotFound" in reasons(findings)
+    assert answers(findings) == Counter()
+    assert not findings.violations

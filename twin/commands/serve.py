@@ -71,7 +71,7 @@ def _tell(served: "Served") -> None:
     print(f"Kubernetes API  {served.api.url}")
     print(f"kubeconfig      export KUBECONFIG={served.kubeconfig}")
     print(f"gateway         {served.gateway.url}   (models by name; status page at /)")
-    print(f"pods' engines   10.x.y.z listens at 127.x.y.z; or: export HTTP_PROXY={proxy} NO_PROXY=127.0.0.1,localhost")
+    print(f"pods' engines   at 10.x.y.z by the HTTP proxy {proxy} (lora-controller --engine-proxy), or at 127.x.y.z")
     print("Ctrl-C ends it.", flush=True)
 
 

@@ -4,6 +4,7 @@ The bound is the contract's: the longest single wait, the aside time, the time t
 a pod's start, and 30 s. A run that ends sooner, or whose faults last to its end, is not judged.
 """
 
+from controller.codes import CODES
 from twin.oracles.excuses import over
 from twin.oracles.scene import Scene
 from twin.oracles.verdicts import Violation
@@ -15,23 +16,26 @@ from twin.record import (
     Line,
     PodLine,
     RequestLine,
+    SecretLine,
 )
 
-_OWN_FAULT = frozenset(
-    {
-        "InvalidAdapter",
-        "ArtifactNotFound",
-        "Refused",
-        "UnknownScheduler",
-        "UnsupportedArtifact",
-        "InvalidTimeout",
-        "SecretUnavailable",
-    }
+_SAID_BY_ENGINE = frozenset(
+    {"InvalidAdapter", "ArtifactNotFound", "Refused"}
+    | {verdict.reason for verdict in CODES.values() if verdict.adapters_fault}
 )
-"""Reasons of a condition that says that the adapter itself is at fault."""
+"""Reasons of a condition that says that the adapter is at fault, and that only another try can tell to be over."""
 
-_SAID_BY_ENGINE = frozenset({"InvalidAdapter", "ArtifactNotFound", "Refused"})
-"""Those of them that only another try can tell to be over."""
+_OWN_FAULT = _SAID_BY_ENGINE | {
+    "UnknownScheduler",
+    "UnsupportedArtifact",
+    "InvalidTimeout",
+    "SecretUnavailable",
+    "SecretNotFound",
+    "SecretForbidden",
+    "SecretInvalid",
+    "SecretKeyMissing",
+}
+"""All of them."""
 
 _GRACE = 30.0
 
@@ -54,7 +58,7 @@ class Liveness:
         match line:
             case FaultLine():
                 self._quiet_since = max(self._quiet_since, over(line))
-            case PodLine():
+            case PodLine() | SecretLine():
                 self._quiet_since = max(self._quiet_since, line.t)
             case ControllerLine(event="started" | "crashed" | "leading"):
                 self._quiet_since = max(self._quiet_since, line.t)

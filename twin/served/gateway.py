@@ -5,7 +5,8 @@ Three ways in, told apart by whom the request is addressed to:
 - the gateway itself, as the document's `curl http://${ENDPOINT}/v1/completions`: `model` in the body is an adapter,
   found by the EndpointSlices of its Service, or a base model, found by its pods' labels;
 - a Service, `http://NAME.NAMESPACE.svc/…`, with the gateway as the HTTP proxy: the cluster's DNS and routing in one;
-- a pod's IP address, likewise: so a controller outside reaches engines unchanged, with `HTTP_PROXY` alone.
+- a pod's IP address, likewise: so a controller outside reaches engines and sidecars at the addresses that Kubernetes
+  says, `lora-controller` with `--engine-proxy`, others with whatever sets an HTTP proxy for them (`http_proxy`).
 """
 
 import json
@@ -93,9 +94,22 @@ class Gateway:
             if host.endswith(_CLUSTER):
                 await self._pass(self._traffic, incoming, self._of_service(host, port), on)
             else:
-                await self._pass(self._outside, incoming, (host, port), on)
+                await self._through(incoming, (host, port), on)
 
         return proxied
+
+    async def _through(self, incoming: relay.Incoming, found: Found, on: Wire) -> None:
+        """To a pod itself: what breaks there breaks here too, so that a client learns neither less nor more."""
+        scope, receive, send = on
+        try:
+            response = await relay.fetched(self._outside, incoming.to(*found), receive)
+        except httpx.ConnectError as error:
+            raise _Refused(503, f"upstream {found[0]}:{found[1]}: {error}") from error
+        except httpx.TransportError as error:
+            relay.cut(scope, reset=not isinstance(error, httpx.RemoteProtocolError))
+        else:
+            if response is not None:
+                await relay.send_response(response, scope, send)
 
     async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         incoming, on = await relay.read(scope, receive), (scope, receive, send)

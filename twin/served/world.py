@@ -112,7 +112,7 @@ class ServedWorld:
         self._access = Access(open=options.plain)
         self._logs = ContainerLogs(network, simulation.wall_time)
         self._outside = Outside(store, simulation.recorder, simulation.api_faults)
-        self._engines = EngineSockets(store, network, NAME)
+        self._engines = EngineSockets(store, network, NAME, simulation.world.host_of)
         self._inside = InsideOperator(store, simulation.replicas, self._logs.write, simulation.wall_time)
         self._control = Control(simulation, pace, self._access, trusting=self._loopback)
         self._gateway = Gateway(store, network, self._control)

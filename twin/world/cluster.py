@@ -88,16 +88,19 @@ class StoreCluster:
         return await self._read("list", kind, read)
 
     async def watch(
-        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = ""
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
         self._recorder.count("api.watch")
         await self._refused("watch", kind)
+        if self._faults.too_old(resource_version):
+            raise translated(self._faults.compacted())
         try:
             watch = self._store.watch(
                 _resource(kind),
                 resource_version=resource_version,
                 namespace=namespace,
                 label_selector=label_selector,
+                field_selector=f"metadata.name={name}" if name else "",
                 bookmarks=True,
             )
         except ApiError as error:

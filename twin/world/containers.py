@@ -234,7 +234,7 @@ class ContainerRun:
 
     def _passing(self, probe: Probe) -> bool | None:
         """What a round would find now; None if chance decides."""
-        if self._sidecar is not None and not self._sidecar.runs:
+        if self._sidecar is not None and not self._sidecar.running:
             return False
         if not self._is_engine:
             return not probe.path.startswith("/ready") or self._around.host.listening

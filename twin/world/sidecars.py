@@ -106,7 +106,8 @@ class SidecarHost:
         self._adapters: Adapters | None = None
 
     @property
-    def runs(self) -> bool:
+    def running(self) -> bool:
+        """Whether its container runs; it listens as soon as that."""
         return self._running > 0
 
     def start(self, dialect: Dialect) -> None:
