@@ -65,7 +65,14 @@ def a_network() -> Network:
     engine = Engine(config, load=Constant(0.5), unload=Constant(0.0), rng=np.random.default_rng(0))
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
-        engine=engine, faults=Faults(), rng=chance, traffic_rng=chance, reachable=True, listening=True, way=Way(), pod="a"
+        engine=engine,
+        faults=Faults(),
+        rng=chance,
+        traffic_rng=chance,
+        reachable=True,
+        listening=True,
+        way=Way(),
+        pod="a",
     )
     recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None)
     return Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))
