@@ -34,9 +34,9 @@ def serve(
         bool, typer.Option(help="The operator runs as lora-controller processes of its own instead of inside.")
     ] = False,
     kill_every: Annotated[
-        str,
-        typer.Option("--kill-every", help="With --apart: SIGKILL to the operator so often; 0 is never."),
-    ] = "0",
+        str | None,
+        typer.Option("--kill-every", help="With --apart: SIGKILL to the operator so often.", show_default=False),
+    ] = None,
     plain: Annotated[bool, typer.Option(help="HTTP without TLS and without a token; on loopback only.")] = False,
     paused: Annotated[bool, typer.Option(help="Begin with time standing still.")] = False,
     once: Annotated[bool, typer.Option(help="End with the scenario, judge it, write its run folder.")] = False,
@@ -59,7 +59,7 @@ def serve(
         raise Refused(f"--speed {speed:g}: is no speed; allowed: a number above 0, such as 1 or 10")
     if apart and not controller:
         raise Refused("twin serve: --apart and --no-controller go against each other; give one of them")
-    kills = _duration(kill_every, "--kill-every")
+    kills = 0.0 if kill_every is None else _duration(kill_every, "--kill-every")
     if kills and not apart:
         raise Refused("twin serve: --kill-every needs --apart: there is no process to kill")
     if apart and paused:
