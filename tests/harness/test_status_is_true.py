@@ -1,4 +1,4 @@
-"""What users read is so: status, conditions, endpoints and Events in situations in which others have told them wrong."""
+"""What users read is so: status, conditions, endpoints and Events where others have told them wrong."""
 
 import asyncio
 from pathlib import Path
