@@ -26,6 +26,8 @@ from fake_vllm.wire import (
     GENERATING,
     LOAD_PATH,
     MODELS_PATH,
+    SGLANG_LOAD_PATH,
+    SGLANG_UNLOAD_PATH,
     UNLOAD_PATH,
     Request,
     Response,
@@ -54,6 +56,8 @@ _VERBS = {
     "/metrics": "metrics",
     ORDER_PATH: "load",
     CANCEL_PATH: "unload",
+    SGLANG_LOAD_PATH: "load",
+    SGLANG_UNLOAD_PATH: "unload",
 }
 
 
