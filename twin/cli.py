@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from twin.commands import calibrate, catalogues, compare, runs, serve, swarm
+from twin.commands import calibrate, capture, catalogues, compare, runs, serve, swarm
 from twin.commands.answers import FAULT, Refused, answering, complain
 
 app = typer.Typer(
@@ -68,6 +68,6 @@ def _later(name: str, does: str) -> None:
         raise Refused(f"twin {name} comes with a later version; this one has run, check, replay and report")
 
 
-for _topic in (runs, compare, swarm, serve, calibrate, catalogues):
+for _topic in (runs, compare, swarm, serve, capture, calibrate, catalogues):
     _topic.register(app)
 _later("sweep", "a grid of variants into one Parquet file")

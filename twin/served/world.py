@@ -128,7 +128,7 @@ class ServedWorld:
             self.simulation.begin(controllers=False)
             gateway.publish(self.simulation.store, served.gateway.host, served.gateway.port)
             if self._options.controller:
-                self._inside.deploy(self.simulation.scenario.controller.replicas)
+                self._inside.deploy(self.simulation.scenario.controller)
             else:
                 self._outside.watch_leases()
             on_served(served)
