@@ -1,84 +1,210 @@
-"""Small worlds, each of which asks for one promise that a whole life does not; not a test."""
+"""Small worlds of pods and engines, each of which asks for a promise or two that a whole life does not; not a test.
+
+A world is a scenario of a few pods and a judge of its record: what is wrong, in a sentence, or nothing. The invariants
+of `twin/oracles` hold in each; what only this world can tell comes on top.
+"""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.twin.worlds import MODEL, SELECTOR, a_scenario, adapters
-from twin import oracles
-from twin.record import AdapterLine, Line, RequestLine
-from twin.simulation import simulate
+from tests.mutants.judging import ONE, conflicts, gone_by, last, lived, loads, running_by, shown
+from tests.twin.worlds import MODEL, SELECTOR, adapters
+from twin.record import EngineLine, EventLine, Line, PodLine, RequestLine
 
-
-def _run(folder: Path, **sections: Any) -> tuple[list[Line], str]:
-    """(the record, the first violation if there is one)."""
-    lines = list(simulate(a_scenario(folder, **sections)).lines)
-    found = oracles.check(lines).violations
-    return lines, f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""
-
-
-def _last(lines: list[Line], adapter: str) -> AdapterLine | None:
-    return next((ln for ln in reversed(lines) if isinstance(ln, AdapterLine) and ln.object == adapter), None)
+# -- nothing goes wrong
 
 
 def _burst(folder: Path) -> str:
-    """Thirty adapters at once, eight pods: they spread, and no engine gets more than two loads at a time."""
-    lines, wrong = _run(folder, pods=8, adapters=[adapters(32, replicas=1, arrive={"at": "30s"})], duration="15m")
-    ends = [_last(lines, f"default/a-{number}") for number in range(32)]
+    """Thirty adapters at once, eight pods: they spread, no engine gets more than two loads at a time, and the only
+    one who writes never meets a conflict."""
+    lines, wrong = lived(folder, pods=8, adapters=[adapters(32, replicas=1, arrive={"at": "30s"})], duration="15m")
+    ends = [last(lines, f"default/a-{number}") for number in range(32)]
     on = [pod for line in ends if line is not None for pod in line.instances]
     crowd = max((on.count(pod) for pod in on), default=0)
-    under_way: dict[str, int] = {}
-    most = 0
-    for line in lines:
-        if isinstance(line, RequestLine) and line.verb in ("load", "unload"):
-            under_way[line.object] = under_way.get(line.object, 0) + (1 if line.event == "sent" else -1)
-            most = max(most, under_way[line.object])
     if wrong or len(on) != 32:
         return wrong or f"{len(on)} of 32 run"
     if crowd > 5:
         return f"{crowd} of 32 adapters are on one of 8 pods"
-    return f"{most} requests at a time on one engine" if most > 2 else ""
+    most = _most_at_once(lines)
+    return f"{most} requests at a time on one engine" if most > 2 else conflicts(lines)
+
+
+def _most_at_once(lines: list[Line]) -> int:
+    """Loads and unloads under way at the same time on one engine, at most."""
+    under_way: dict[str, int] = {}
+    most = 0
+    for line in lines:
+        if isinstance(line, RequestLine):
+            under_way[line.object] = under_way.get(line.object, 0) + (1 if line.event == "sent" else -1)
+            most = max(most, under_way[line.object])
+    return most
 
 
 def _silence(folder: Path) -> str:
     """Nothing happens for half an hour: one request a pod and minute, however many adapters, and no write."""
-    lines, wrong = _run(folder, adapters=[adapters(4)], duration="40m")
+    lines, wrong = lived(folder, adapters=[adapters(4)], duration="40m")
     asked = sum(1 for ln in lines if isinstance(ln, RequestLine) and ln.event == "sent" and ln.t > 600)
     return wrong or (f"{asked} loads and unloads in silence" if asked else "")
-
-
-def _refused_adapter(folder: Path) -> str:
-    """The adapter itself is broken: a pod each is not tried again and again, and users read why."""
-    faults = [{"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s", "until": "9m"}]
-    lines, wrong = _run(folder, adapters=[adapters(1)], faults=faults, duration="25m")
-    loads = [ln for ln in lines if isinstance(ln, RequestLine) and (ln.event, ln.verb) == ("sent", "load")]
-    early = sum(1 for ln in loads if ln.t < 280)
-    said = {ln.phase for ln in lines if isinstance(ln, AdapterLine)}
-    if wrong or "Failed" not in said:
-        return wrong or "its phase is never Failed"
-    return f"{early} loads of a broken adapter in its first five minutes" if early > 2 else ""
 
 
 def _key(folder: Path) -> str:
     """Engines want a key."""
     key = "sk-" + "k" * 24
     spec = {"additionalConfig": {"api-key": key}}
-    return _run(folder, key=key, adapters=[adapters(2, spec=spec)])[1]
+    return lived(folder, key=key, adapters=[adapters(2, spec=spec)])[1]
+
+
+# -- what users change
 
 
 def _relabelled(folder: Path) -> str:
     """The selector comes to mean other pods."""
     other = {"matchLabels": SELECTOR["matchLabels"] | {"model.aibrix.ai/name": f"not-{MODEL}"}}
     edits = [{"at": "3m", "of": "ModelAdapter/a-0", "patch": {"spec": {"podSelector": other}}}]
-    lines, wrong = _run(folder, adapters=[adapters(1)], edits=edits, duration="25m")
-    last = _last(lines, "default/a-0")
-    return wrong or (f"it still names {last.instances}" if last is not None and last.instances else "")
+    lines, wrong = lived(folder, adapters=[adapters(1)], edits=edits, duration="25m")
+    end = last(lines)
+    return wrong or (f"it still names {end.instances}" if end is not None and end.instances else "")
 
 
-WORLDS: dict[str, Callable[[Path], str]] = {
+def _new_artifact(folder: Path) -> str:
+    """Another artifact for two replicas: it rolls pod by pod, and one of them serves at every moment."""
+    edit = {"at": "3m", "of": "ModelAdapter/a-0", "patch": {"spec": {"artifactURL": "huggingface://acme/second"}}}
+    lines, wrong = lived(folder, adapters=[adapters(1)], edits=[edit])
+    down = [line.t for line in shown(lines) if line.t > 179 and not line.instances]
+    roots = [line.root for line in lines if isinstance(line, EngineLine) and line.event == "loaded" and line.t > 180]
+    if wrong or down:
+        return wrong or f"nobody serves at {down[0]:g} s, though there are two replicas"
+    return "" if roots == ["acme/second"] * 2 else f"what is loaded then is {roots}"
+
+
+def _more_pods(folder: Path) -> str:
+    """A Deployment grows: an adapter for every pod is on the new ones as soon as they are stable."""
+    edits = [{"at": "3m", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": 5}}}]
+    lines, wrong = lived(folder, adapters=[adapters(1, replicas=None)], edits=edits)
+    return wrong or running_by(lines, 180 + 30, replicas=5)
+
+
+# -- pods and engines
+
+
+def _restart(folder: Path) -> str:
+    """The one engine that there is restarts in place: it is loaded again as soon as it is stable."""
+    faults = [{"kind": "engine-restart", "pods": {"count": 1}, "at": "3m"}]
+    lines, wrong = lived(folder, pods=1, adapters=ONE, faults=faults)
+    ready = next((ln.t for ln in lines if isinstance(ln, PodLine) and ln.t > 181 and ln.ready), 0.0)
+    again = next((ln.t for ln in loads(lines) if ln.t > 180), 0.0)
+    if wrong or not ready <= again <= ready + 7:
+        return wrong or f"ready at {ready:g} s, it gets its next load at {again:g} s"
+    return ""
+
+
+def _readiness(folder: Path) -> str:
+    """An adapter for every pod, one of which is ready and is not."""
+    flap = {"kind": "readiness-flap", "pods": {"count": 1}, "from": "1m", "until": "4m", "up": "20s", "down": "20s"}
+    return lived(folder, adapters=[adapters(2, replicas=None)], faults=[flap])[1]
+
+
+def _killed(folder: Path) -> str:
+    """Pods go, their Deployment makes new ones."""
+    kills = {"kind": "pod-kill", "pods": {"count": 1}, "every": "50s", "until": "5m"}
+    lines, wrong = lived(folder, adapters=[adapters(2)], faults=[kills], duration="20m")
+    return wrong or running_by(lines, 6 * 60, replicas=2)
+
+
+# -- loads that fail
+
+
+def _refusing(folder: Path) -> str:
+    """The one pod that there is refuses: six attempts after waits of 5 to 80 s, then five minutes of peace."""
+    faults = [{"kind": "connection-refused", "from": "1s", "until": "9m"}]
+    lines, wrong = lived(folder, pods=1, adapters=ONE, faults=faults, duration="25m")
+    times = [line.t for line in loads(lines)]
+    waits = [round(later - sooner) for sooner, later in pairwise(times)]
+    if wrong or waits[:6] != [5, 10, 20, 40, 80, 300]:
+        return wrong or f"between attempts are {waits} s"
+    return running_by(lines, 17 * 60)
+
+
+def _broken(folder: Path) -> str:
+    """The adapter itself is broken: a pod each is not tried again and again, and users read why."""
+    faults = [{"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s", "until": "9m"}]
+    lines, wrong = lived(folder, adapters=[adapters(1)], faults=faults, duration="25m")
+    early = sum(1 for line in loads(lines) if line.t < 280)
+    if wrong or "Failed" not in {line.phase for line in shown(lines)}:
+        return wrong or "its phase is never Failed"
+    return f"{early} loads of a broken adapter in its first five minutes" if early > 2 else ""
+
+
+def _sooner(folder: Path) -> str:
+    """A broken adapter is to be looked at again in five minutes; mended by its user, it is retried within seconds."""
+    faults = [
+        {"kind": "invalid-adapter", "adapters": ["a-0"], "until": "1m20s"},
+        {"kind": "connection-refused", "from": "1m25s", "until": "1m37s"},
+    ]
+    edit = {"at": "90s", "of": "ModelAdapter/a-0", "patch": {"spec": {"artifactURL": "huggingface://acme/second"}}}
+    lines, wrong = lived(folder, pods=1, adapters=ONE, faults=faults, edits=[edit])
+    return wrong or running_by(lines, 90 + 5 + 10 + 5)
+
+
+def _impatient(folder: Path) -> str:
+    """A load takes longer than the user has patience: the second attempt finds the name taken, by the right one."""
+    engine = {"startup": "2s", "load": "8s", "unload": "50ms"}
+    spec = {"additionalConfig": {"timeout": "2s"}}
+    cluster = {"engines": {"default": engine}, "artifacts": {"bandwidth": "10Gbit/s"}}
+    lines, wrong = lived(folder, cluster=cluster, adapters=[adapters(1, replicas=1, arrive={"at": "30s"}, spec=spec)])
+    return wrong or running_by(lines, 30 + 12)
+
+
+def _given_up(folder: Path) -> str:
+    """Deleted after its load was given up and before the engine had done with it."""
+    engine = {"startup": "2s", "load": "30s", "unload": "50ms"}
+    cluster = {"engines": {"default": engine}, "artifacts": {"bandwidth": "10Gbit/s"}}
+    spec = {"additionalConfig": {"timeout": "2s"}}
+    adapter = adapters(1, replicas=1, arrive={"at": "30s"}, leave={"after": "4s"}, spec=spec)
+    return lived(folder, cluster=cluster, adapters=[adapter], duration="20m")[1]
+
+
+# -- deletions
+
+
+def _late_unload(folder: Path) -> str:
+    """Deleted while engines refuse: it goes when they are back and have unloaded it, and no sooner."""
+    lines, wrong = lived(folder, **_deleted_in_refusal(5 * 60))
+    return wrong or gone_by(lines, 5 * 60, 6 * 60 + 1)
+
+
+def _given_up_unload(folder: Path) -> str:
+    """Deleted while engines refuse for long: they hold it for as many tries as a load gets, and users are told."""
+    lines, wrong = lived(folder, **_deleted_in_refusal(12 * 60))
+    told = sum(1 for line in lines if isinstance(line, EventLine) and line.reason == "UnloadAbandoned")
+    if wrong or told != 2:
+        return wrong or f"users are told {told} times of an engine that could not be asked"
+    return gone_by(lines, 240 + 155, 240 + 165)
+
+
+def _deleted_in_refusal(until: float) -> dict[str, Any]:
+    refused = {"kind": "connection-refused", "from": "3m", "until": f"{until:g}s"}
+    edits = [{"at": "4m", "of": "ModelAdapter/a-0", "delete": True}]
+    return {"adapters": [adapters(1)], "faults": [refused], "edits": edits, "duration": "25m"}
+
+
+POD_WORLDS: dict[str, Callable[[Path], str]] = {
     "a burst": _burst,
     "silence": _silence,
-    "a broken adapter": _refused_adapter,
+    "a broken adapter": _broken,
     "a key": _key,
     "another selector": _relabelled,
+    "another artifact": _new_artifact,
+    "more pods": _more_pods,
+    "an engine restarts": _restart,
+    "readiness comes and goes": _readiness,
+    "pods are killed": _killed,
+    "a pod refuses": _refusing,
+    "another wish": _sooner,
+    "a load takes long": _impatient,
+    "a load is given up": _given_up,
+    "an unload is refused": _late_unload,
+    "an engine is away": _given_up_unload,
 }
