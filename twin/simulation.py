@@ -89,9 +89,23 @@ class Simulation:
     """One run: everything in it, wired."""
 
     def __init__(
-        self, scenario: Scenario, *, epoch: datetime = EPOCH, first_address: IPv4Address = FIRST_ADDRESS
+        self,
+        scenario: Scenario,
+        *,
+        epoch: datetime = EPOCH,
+        first_address: IPv4Address = FIRST_ADDRESS,
+        replica: Callable[[Surroundings, int], Replica] = Replica,
+        machine: float = 0.0,
     ) -> None:
-        """Builds it. `epoch` is the wall time at t = 0, `first_address` the first pod's."""
+        """Builds it.
+
+        Args:
+            scenario: what happens.
+            epoch: the wall time at t = 0.
+            first_address: the first pod's.
+            replica: makes the operator's replicas, each with its number.
+            machine: seconds that real sockets and processes may take on top of what is simulated.
+        """
         self.scenario = scenario
         self.on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
         """Told of what engines do, after the record."""
@@ -100,7 +114,7 @@ class Simulation:
         self.env = simpy.Environment()
         self.streams = Streams(scenario.seed)
         self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, epoch)
-        self.recorder.emit(_run_line(scenario, epoch))
+        self.recorder.emit(_run_line(scenario, epoch, machine))
         self.store = Store(self.wall_time, self._suffix)
         self.world = World(
             self.env,
@@ -125,7 +139,7 @@ class Simulation:
             api_latency=scenario.cluster.api.latency,
             api_faults=self.api_faults,
         )
-        self.replicas = [Replica(around, number) for number in range(scenario.controller.replicas)]
+        self.replicas = [replica(around, number) for number in range(scenario.controller.replicas)]
         self.traffic = self._traffic()
         self.stage = faults.Stage(
             env=self.env,
@@ -336,7 +350,7 @@ def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
     return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
 
 
-def _run_line(scenario: Scenario, epoch: datetime) -> Run:
+def _run_line(scenario: Scenario, epoch: datetime, machine: float) -> Run:
     asked = scenario.controller
     return Run(
         t=0.0,
@@ -351,7 +365,7 @@ def _run_line(scenario: Scenario, epoch: datetime) -> Run:
         retry_waits=list(asked.retry.waits()),
         aside_for=asked.aside_for,
         audit_interval=asked.audit_interval,
-        notice=_NOTICE + scenario.cluster.api.latency.upper(),
+        notice=_NOTICE + scenario.cluster.api.latency.upper() + machine,
         loads_per_pod=asked.loads_per_pod,
         load_timeout=asked.load_timeout,
         pod_start=max((_pod_start(scenario, item) for item in _workloads(scenario)), default=0.0),

@@ -1,4 +1,4 @@
-"""The operator inside the served world: a Deployment whose pods are replicas of it.
+"""The operator of the served world: a Deployment whose pods are replicas of it, inside or as processes of their own.
 
 It stands where the document looks for it, `aibrix-system/aibrix-controller-manager`. A pod that runs is a replica that
 runs; one that is deleted is a replica that died at that moment. So `kubectl delete pod`, `rollout restart` and `scale`
@@ -8,10 +8,13 @@ do with it what they do on a cluster; scaled to 0, it leaves the world to an ope
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from twin.apiserver import Change, Object, Store
 from twin.record import ControllerLine, Line, LogLine, RequestLine
 from twin.replicas import Replica
+from twin.scenario.cluster import Controller
+from twin.served.apart import ProcessReplica
 from twin.world.objects import is_terminating, is_true, key
 
 NAMESPACE = "aibrix-system"
@@ -35,22 +38,31 @@ class InsideOperator:
         """Pods that are ready before an older one has made room: during a rollout there is one more than replicas."""
         self._write = write
         self._now = now
+        for replica in replicas:
+            if isinstance(replica, ProcessReplica):
+                replica.on_log = partial(self._wrote, replica)
 
-    def deploy(self, count: int) -> None:
+    def deploy(self, asked: Controller) -> None:
         """Creates the Deployment and follows its pods."""
         self._store.create("namespaces", {"metadata": {"name": NAMESPACE}})
-        self._store.create("deployments.apps", _deployment(count), namespace=NAMESPACE, manager="kubectl")
+        self._store.create("deployments.apps", _deployment(asked), namespace=NAMESPACE, manager="kubectl")
         self._store.subscribe(self._pod_changed, "pods")
 
     def recorded(self, line: Line) -> None:
         """Its log: what the record says of this replica, in words that the document's users know."""
         if not isinstance(line, (ControllerLine, LogLine, RequestLine)):
             return
-        pod = next((pod for pod, replica in self._by_pod.items() if replica.name == line.by), None)
-        if pod is not None and (said := _said(line)):
+        pod, replica = next((each for each in self._by_pod.items() if each[1].name == line.by), ("", None))
+        if replica is not None and not isinstance(replica, ProcessReplica) and (said := _said(line)):
             level, text = said
             moment = self._now()
             self._write(pod, CONTAINER, f"{level}{moment:%m%d %H:%M:%S.%f} 1 lora_controller] {text}")
+
+    def _wrote(self, replica: ProcessReplica, text: str) -> None:
+        """What a process has written itself."""
+        pod = next((pod for pod, each in self._by_pod.items() if each is replica), None)
+        if pod is not None:
+            self._write(pod, CONTAINER, text)
 
     def _pod_changed(self, change: Change) -> None:
         pod = change.object
@@ -86,13 +98,29 @@ def _said(line: ControllerLine | LogLine | RequestLine) -> tuple[str, str] | Non
     return "E", f'"Error {line.verb}ing adapter" {where} status={line.status} error="{line.error}"'
 
 
-def _deployment(count: int) -> Object:
-    arguments = ["--leader-elect", "--health-probe-bind-address=:8081", "--enable-runtime-sidecar"]
+_SAME = ("policy", "workers", "loads_per_pod")
+_TIMES = ("stable_for", "unready_grace", "aside_for", "audit_interval", "list_timeout", "load_timeout")
+
+
+def _flags(asked: Controller) -> list[str]:
+    """What `lora-controller` would have to be told to have these settings; defaults are left out, as people do."""
+    default, sidecar = Controller(), "" if asked.enable_runtime_sidecar else "=false"
+    said = {name: f"{getattr(asked, name)}" for name in _SAME if getattr(asked, name) != getattr(default, name)}
+    said |= {name: f"{getattr(asked, name):g}s" for name in _TIMES if getattr(asked, name) != getattr(default, name)}
+    for name in type(asked.retry).model_fields:
+        value = getattr(asked.retry, name)
+        if value != getattr(default.retry, name):
+            said[f"retry_{name}"] = f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in said.items()]
+    return ["--leader-elect", "--health-probe-bind-address=:8081", f"--enable-runtime-sidecar{sidecar}", *flags]
+
+
+def _deployment(asked: Controller) -> Object:
     container = {
         "name": CONTAINER,
         "image": "lora-twin/lora-controller:served",
         "command": ["lora-controller"],
-        "args": arguments,
+        "args": _flags(asked),
     }
     template = {
         "metadata": {"labels": _LABELS},
@@ -102,5 +130,5 @@ def _deployment(count: int) -> Object:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": _LABELS},
-        "spec": {"replicas": count, "selector": {"matchLabels": _LABELS}, "template": template},
+        "spec": {"replicas": asked.replicas, "selector": {"matchLabels": _LABELS}, "template": template},
     }
