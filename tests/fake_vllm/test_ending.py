@@ -17,7 +17,7 @@ from tests.fake_vllm.processes import UPDATING, answers, free_port
 
 STREAMS = 20
 LONG = {"model": "base", "prompt": "hi", "stream": True, "ignore_eos": True, "max_tokens": 30_000}
-SHORT = {**LONG, "max_tokens": 100}
+SHORT = {**LONG, "max_tokens": 200}
 
 
 @asynccontextmanager
@@ -55,9 +55,9 @@ async def streamed(client: httpx.AsyncClient, body: dict[str, object], begun: as
 def test_streams_that_can_end_within_the_grace_time_end_whole_and_nobody_new_gets_in() -> None:
     async def story() -> None:
         async with engine() as (process, client):
-            begun = asyncio.Event()
-            streams = [asyncio.create_task(streamed(client, SHORT, begun)) for _ in range(STREAMS)]
-            await begun.wait()
+            begun = [asyncio.Event() for _ in range(STREAMS)]
+            streams = [asyncio.create_task(streamed(client, SHORT, each)) for each in begun]
+            await asyncio.gather(*(each.wait() for each in begun))
             process.send_signal(signal.SIGTERM)
             assert await asyncio.gather(*streams) == ["whole"] * STREAMS
             assert await asyncio.wait_for(process.wait(), GRACE + 5) == 0
@@ -72,9 +72,9 @@ def test_streams_that_can_end_within_the_grace_time_end_whole_and_nobody_new_get
 def test_streams_that_cannot_are_cut_when_the_grace_time_is_over_and_nothing_hangs() -> None:
     async def story() -> None:
         async with engine() as (process, client):
-            begun = asyncio.Event()
-            streams = [asyncio.create_task(streamed(client, LONG, begun)) for _ in range(STREAMS)]
-            await begun.wait()
+            begun = [asyncio.Event() for _ in range(STREAMS)]
+            streams = [asyncio.create_task(streamed(client, LONG, each)) for each in begun]
+            await asyncio.gather(*(each.wait() for each in begun))
             process.send_signal(signal.SIGTERM)
             ends = await asyncio.wait_for(asyncio.gather(*streams), GRACE + 5)
             assert set(ends) <= {"cut short", "RemoteProtocolError", "ReadError"}
