@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from twin.commands import catalogues, compare, runs, serve, swarm
+from twin.commands import catalogues, compare, node, runs, serve, swarm
 from twin.commands.answers import FAULT, Refused, answering, complain
 
 app = typer.Typer(
@@ -68,6 +68,6 @@ def _later(name: str, does: str) -> None:
         raise Refused(f"twin {name} comes with a later version; this one has run, check, replay and report")
 
 
-for _topic in (runs, compare, swarm, serve, catalogues):
+for _topic in (runs, compare, swarm, serve, node, catalogues):
     _topic.register(app)
 _later("sweep", "a grid of variants into one Parquet file")

@@ -22,6 +22,7 @@ from twin.apiserver import ApiError, Object, Store
 from twin.apiserver.rest.call import Reply
 from twin.apiserver.selectors import labels
 from twin.served import relay
+from twin.served.foreign import PodTransport
 from twin.world.network import Network
 from twin.world.objects import is_terminating, is_true
 
@@ -54,8 +55,8 @@ class Gateway:
 
     def __init__(self, store: Store, network: Network, page: ASGIApp) -> None:
         self._store = store
-        self._traffic = network.transport("gateway", "traffic")
-        self._outside = network.transport("proxy", "controller")
+        self._traffic = PodTransport(store, network.transport("gateway", "traffic"))
+        self._outside = PodTransport(store, network.transport("proxy", "controller"))
         self._page = page
         self._turn = 0
 
