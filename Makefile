@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench mutants lock clean
+.PHONY: help demo test lint bench mutants live lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -28,6 +28,9 @@ bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 
 mutants: $(DEV)/.installed  ## Which check finds each of sixty mistakes in the operator
 	@$(DEV)/bin/python -m tests.mutants.run
+
+live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (an hour)
+	@$(DEV)/bin/python -m tests.live.run
 
 lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \

@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 from structlog.typing import FilteringBoundLogger
 
-from controller.clock import SystemClock
+from controller.clock import Clock, SystemClock
 from controller.cluster import Cluster
 from controller.health import probes
 from controller.logs import logger
@@ -44,7 +44,7 @@ def main() -> None:
     """Entry point of the `lora-controller` command."""
     try:
         options = parse(sys.argv[1:], os.environ)
-        code = asyncio.run(_run(options))
+        code = asyncio.run(operate(options, SystemClock()))
     except BadOption as error:
         code = _refused(str(error))
     except KeyboardInterrupt:
@@ -57,8 +57,8 @@ def _refused(why: str) -> int:
     return UNUSABLE
 
 
-async def _run(options: Options) -> int:
-    clock = SystemClock()
+async def operate(options: Options, clock: Clock) -> int:
+    """The operator from its start to its end; returns the exit code."""
     log = logger(clock, sys.stderr, format=options.log_format, level=options.log_level)  # type: ignore[arg-type]
     try:
         from controller.kube_access import AccessError
@@ -83,7 +83,7 @@ async def _run(options: Options) -> int:
         return await _until_stopped(operator, log, reached.server, options.namespaces)
 
 
-async def _reach(options: Options, clock: SystemClock, log: FilteringBoundLogger, stack: AsyncExitStack) -> _Reached:
+async def _reach(options: Options, clock: Clock, log: FilteringBoundLogger, stack: AsyncExitStack) -> _Reached:
     """Connects, and looks whether the operator can work there."""
     from controller import kube_access, kube_preflight
     from controller.kube import KubeCluster
@@ -109,7 +109,7 @@ async def _reach(options: Options, clock: SystemClock, log: FilteringBoundLogger
     return _Reached(cluster, connection.server, namespace)
 
 
-def _operator(options: Options, reached: _Reached, clock: SystemClock, log: FilteringBoundLogger) -> Operator:
+def _operator(options: Options, reached: _Reached, clock: Clock, log: FilteringBoundLogger) -> Operator:
     proxy = httpx.Proxy(options.engine_proxy) if options.engine_proxy else None
     # As many connections as engines are asked at once; how many that is, the operator decides itself.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
@@ -119,7 +119,7 @@ def _operator(options: Options, reached: _Reached, clock: SystemClock, log: Filt
         clock,
         Random(),
         options.settings(reached.lease_namespace),
-        identity=f"{socket.gethostname()}_{uuid4().hex[:8]}",
+        identity=options.leader_elect_identity or f"{socket.gethostname()}_{uuid4().hex[:8]}",
         log=log,
         metrics=Metrics(),
     )

@@ -4,7 +4,8 @@ Pods are reduced to `PodView`s once per change. Distinct selectors are few, adap
 by selector, so that a change of a pod is judged once per selector and wakes only adapters that it concerns.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
@@ -50,11 +51,13 @@ class Caches:
             cluster, ENDPOINT_SLICES, log, label_selector=f"{MANAGED_BY}={MANAGER}"
         )
         self.occupancy = Occupancy()
+        self.schedulers: Counter[tuple[str, str]] = Counter()
+        """How many adapters name which scheduler, by (namespace, name)."""
         self.unsettled: set[str] = set()
         """Keys of adapters that another pod would be of use to."""
         self._wake = wake
         self._views: dict[str, dict[str, PodView]] = {}
-        self._selectors: dict[tuple[str, bytes], tuple[LabelSelector, dict[str, PodView]]] = {}
+        self._selected: dict[tuple[str, bytes], _Selected] = {}
         self._selector_of: dict[str, tuple[str, bytes]] = {}
         self._selected_by: dict[tuple[str, bytes], set[str]] = {}
         self._remembered: dict[str, tuple[dict[str, str], Remembered]] = {}
@@ -79,8 +82,7 @@ class Caches:
         place = self._selector_of.get(adapter.key)
         if place is None:
             return []
-        pods = self._selectors[place][1]
-        return [pods[name] for name in sorted(pods)]
+        return self._selected[place].by_name()
 
     def remembered(self, adapter: ModelAdapter) -> Remembered:
         """What the object's annotations remember; parsed once per version of them."""
@@ -97,6 +99,8 @@ class Caches:
     # -- changes
 
     def _adapter_changed(self, old: ModelAdapter | None, new: ModelAdapter | None) -> None:
+        self._recount(old, -1)
+        self._recount(new, 1)
         if new is None:
             assert old is not None
             key = old.key
@@ -113,22 +117,27 @@ class Caches:
             self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*remembered.selected, *left}])
         self._wake(key)
 
+    def _recount(self, adapter: ModelAdapter | None, n: int) -> None:
+        if adapter is not None:
+            place = (adapter.metadata.namespace, adapter.spec.scheduler_name)
+            self.schedulers[place] += n
+            if not self.schedulers[place]:
+                del self.schedulers[place]
+
     def _reselect(self, key: str, adapter: ModelAdapter | None) -> None:
         before = self._selector_of.pop(key, None)
         if before is not None:
             self._selected_by[before].discard(key)
             if not self._selected_by[before]:
-                del self._selected_by[before], self._selectors[before]
+                del self._selected_by[before], self._selected[before]
         if adapter is None:
             return
         namespace, selector = adapter.metadata.namespace, adapter.spec.pod_selector
         place = (namespace, msgspec.json.encode(selector, order="deterministic"))
         self._selector_of[key] = place
         self._selected_by.setdefault(place, set()).add(key)
-        if place not in self._selectors:
-            pods = self.views(namespace).values()
-            found = {pod.name: pod for pod in pods if pod.enabled and matches(selector, pod.labels)}
-            self._selectors[place] = (selector, found)
+        if place not in self._selected:
+            self._selected[place] = _Selected(selector, self.views(namespace).values())
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         pod = new or old
@@ -144,8 +153,8 @@ class Caches:
         else:
             views[name] = after
         concerned = set(self.occupancy.on(f"{namespace}/{name}"))
-        for place, (selector, pods) in self._selectors.items():
-            if place[0] == namespace and _match(selector, pods, name, after):
+        for place, selected in self._selected.items():
+            if place[0] == namespace and selected.changed(name, after):
                 concerned |= self._selected_by[place] & self.unsettled
         self.on_pod(before, after)
         for key in sorted(concerned):
@@ -176,9 +185,27 @@ class Caches:
             self._wake(f"{item.metadata.namespace}/{name}")
 
 
-def _match(selector: LabelSelector, pods: dict[str, PodView], name: str, pod: PodView | None) -> bool:
-    """Keeps the pods of a selector true; returns whether this one matches, or did."""
-    if pod is not None and pod.enabled and matches(selector, pod.labels):
-        pods[name] = pod
-        return True
-    return pods.pop(name, None) is not None
+class _Selected:
+    """The enabled pods that a selector matches."""
+
+    def __init__(self, selector: LabelSelector, pods: Iterable[PodView]) -> None:
+        self._selector = selector
+        self._pods = {pod.name: pod for pod in pods if self._matches(pod)}
+        self._by_name: tuple[PodView, ...] | None = None
+
+    def by_name(self) -> tuple[PodView, ...]:
+        """In order; put in order once per change, since pods change seldom and adapters ask often."""
+        if self._by_name is None:
+            self._by_name = tuple(self._pods[name] for name in sorted(self._pods))
+        return self._by_name
+
+    def changed(self, name: str, pod: PodView | None) -> bool:
+        """Takes in what became of a pod; returns whether it matches, or did."""
+        self._by_name = None
+        if pod is not None and self._matches(pod):
+            self._pods[name] = pod
+            return True
+        return self._pods.pop(name, None) is not None
+
+    def _matches(self, pod: PodView) -> bool:
+        return pod.enabled and matches(self._selector, pod.labels)

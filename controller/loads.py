@@ -69,8 +69,7 @@ class EngineLoads:
 
     def _asked(self) -> list[PodView]:
         """Pods that adapters with such a policy could be on."""
-        used = {(adapter.metadata.namespace, adapter.spec.scheduler_name) for adapter in self._caches.adapters}
-        spaces = sorted({space for space, name in used if self._policies.needs_metrics(name)})
+        spaces = sorted({space for space, name in self._caches.schedulers if self._policies.needs_metrics(name)})
         pods = (pod for space in spaces for pod in self._caches.views(space).values())
         return [pod for pod in pods if pod.enabled and pod.ready and not pod.terminating and pod.engine]
 

@@ -95,6 +95,7 @@ class Metrics:
             buckets=_ENGINE_SECONDS,
             registry=registry,
         )
+        self._asked: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._told = Counter(
             f"{PREFIX}events", "Events told to users, repeats too.", ["type", "reason"], registry=registry
         )
@@ -133,8 +134,12 @@ class Metrics:
 
     def engine_asked(self, verb: str, code: str, seconds: float) -> None:
         """An engine has answered, or has not; in the latter case `code` says what went wrong."""
-        self._engine.labels(verb, code).inc()
-        self._engine_seconds.labels(verb).observe(seconds)
+        asked = self._asked.get((verb, code))
+        if asked is None:
+            asked = self._asked[verb, code] = (self._engine.labels(verb, code), self._engine_seconds.labels(verb))
+        count, duration = asked
+        count.inc()
+        duration.observe(seconds)
 
     def api_asked(self, method: str, code: str) -> None:
         """The API server has answered, or has not (`code` is `<error>` then, as in client-go)."""

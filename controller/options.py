@@ -67,6 +67,9 @@ class Options:
     leader_elect: bool = _option(
         True, boolean, "Stand by while another replica leads; if false, refuse to start beside another one."
     )
+    leader_elect_identity: str = _option(
+        "", str, "What the Lease calls this replica; host name and a random part if empty. No two may have the same."
+    )
     leader_elect_namespace: str = _option("", str, "Namespace of the Lease; that of the pod or context if empty.")
     leader_elect_lease_duration: float = _seconds(
         _LEASE.duration, "How long others wait for a leader that says nothing."

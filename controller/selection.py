@@ -12,7 +12,7 @@ from controller.observed import Observed, PodView
 from controller.policies import Candidate, Choice, Policy, View, choose
 from controller.settings import Settings
 from controller.standing import Standing
-from controller.ways import can_take
+from controller.ways import able
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def select(
     seen: Observed, standings: Mapping[str, Standing], now: float, settings: Settings, policy: Policy, rng: Random
 ) -> Selection:
     """Keeps what can stay, and fills up with the policy's choice."""
-    fitting = [pod for pod in seen.matching if can_take(seen.adapter.spec, pod, settings)]
+    fitting = able(seen.adapter.spec, seen.matching, settings)
     candidates = [pod for pod in fitting if _is_candidate(pod, standings.get(pod.name), now, settings)]
     matching = {pod.name for pod in fitting}
     kept = [standings[name] for name in seen.remembered.selected if _may_stay(standings.get(name), matching)]

@@ -4,7 +4,7 @@ The choice is made per pod and nowhere else: by its containers and the operator'
 needs decides which pods can take it, and whether a spec can be served at all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from controller.observed import PodView
 from controller.resources import ModelAdapterSpec
@@ -23,9 +23,9 @@ def port_of(pod: PodView, settings: Settings) -> int:
     return SIDECAR_PORT if through_sidecar(pod, settings) else pod.port
 
 
-def can_take(spec: ModelAdapterSpec, pod: PodView, settings: Settings) -> bool:
-    """Whether the adapter's artifact can be had by the pod's way."""
-    return not sidecar_needed(spec) or through_sidecar(pod, settings)
+def able(spec: ModelAdapterSpec, pods: Sequence[PodView], settings: Settings) -> Sequence[PodView]:
+    """Those of the pods by whose way the adapter's artifact can be had."""
+    return [pod for pod in pods if through_sidecar(pod, settings)] if sidecar_needed(spec) else pods
 
 
 def way_problem(spec: ModelAdapterSpec, matching: Iterable[PodView], settings: Settings) -> SpecProblem | None:

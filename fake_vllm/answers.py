@@ -5,14 +5,15 @@ text, and a stream only has to hand out pieces as their tokens fall due.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
 
 import msgspec
 
-from fake_vllm.asks import Ask, Prompt, checked
+from fake_vllm.asks import Ask, Prompt
+from fake_vllm.config import EngineConfig
 from fake_vllm.engine import Engine, EngineFault
 from fake_vllm.sequences import Ending, Sequence
 from fake_vllm.shapes import Shape
@@ -37,10 +38,18 @@ class Answer:
         return "".join(self.pieces)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How answers of one kind look, and what is refused before there are any (raises `EngineFault`)."""
+
+    shape: type[Shape]
+    check: Callable[[Ask, EngineConfig], None]
+
+
 class Work:
     """All that one request makes an engine do."""
 
-    def __init__(self, engine: Engine, ask: Ask, request_id: str) -> None:
+    def __init__(self, engine: Engine, ask: Ask, form: Form, request_id: str) -> None:
         """Refuses what the engine refuses; nothing has begun then.
 
         Raises:
@@ -49,12 +58,11 @@ class Work:
         self._engine = engine
         self._ask = ask
         self._adapter = engine.adapter_of(ask.model) if ask.model else ""
-        checked(ask, engine.config)
+        form.check(ask, engine.config)
         engine.check_alive()
-        name = self._adapter or ask.model or engine.config.served_model_names[0]
-        prefix = "chatcmpl" if ask.chat else "cmpl"
-        own_id = f"{prefix}-{request_id or engine.new_id()}"
-        self.shape = Shape(ask, engine.config, own_id, name, int(engine.now()))
+        self._speaker = self._adapter or ask.model or engine.config.served_model_names[0]
+        own_id, shown = request_id or engine.new_id(), ask.shown or self._speaker
+        self.shape = form.shape(ask, engine.config, own_id, shown, int(engine.now()))
         self._answers = [
             self._answer(prompt, at * ask.n + choice, choice)
             for at, prompt in enumerate(ask.prompts)
@@ -135,7 +143,7 @@ class Work:
         limit = self._limit(prompt)
         source = b"/".join((self._key(prompt), str((self._engine.seed, ask.seed, choice)).encode()))
         length = self._engine.generation.pace.answer
-        made = draft(source, self.shape.model, limit, length, least=ask.min_tokens, endless=ask.endless)
+        made = draft(source, self._speaker, limit, length, least=ask.min_tokens, endless=ask.endless)
         pieces, stop = _cut(made.pieces, ask.stop, ask.min_tokens, keep=ask.keep_stop)
         ending: Ending = "stop" if made.ended or stop is not None else "length"
         return Answer(index, prompt, pieces, ending, stop)

@@ -37,6 +37,8 @@ class Ask:
     model: str
     """Empty: the base model."""
     prompts: tuple[Prompt, ...]
+    shown: str = ""
+    """What the answer calls the model; empty: its own name."""
     n: int = 1
     max_tokens: int | None = None
     """None: as many as the context has room for."""
@@ -135,6 +137,16 @@ def checked(ask: Ask, config: EngineConfig) -> None:
             raise _too_long(config, prompt.length, wanted)
     if ask.complaint is not None:
         raise _refused(*ask.complaint)
+    check_size(ask, config)
+
+
+def check_size(ask: Ask, config: EngineConfig) -> None:
+    """Refuse, as if there were too many choices, what would fill this machine's memory: a bound of the fake's own.
+
+    Raises:
+        EngineFault: in vLLM's words.
+    """
+    longest = config.max_model_len
     each = min(ask.max_tokens or longest, longest)
     if ask.n * len(ask.prompts) * each > _MOST_TOKENS and ask.n * len(ask.prompts) > 1:
         raise _refused(

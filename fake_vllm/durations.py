@@ -1,18 +1,21 @@
 """Durations and distributions of them, as people write them on command lines and in files.
 
 A duration is `250ms`, `1.8s` or `1m30s`. A distribution is a duration, or one of `{uniform: [a, b]}`,
-`{exponential: mean}` and `{lognormal: {median: ..., p95: ...}}`: the same words as in the twin's scenarios.
+`{exponential: mean}`, `{lognormal: {median: ..., p95: ...}}` and `{empirical: [a, b, ...]}`: the same words as in the
+twin's scenarios.
 """
 
 import re
 from collections.abc import Mapping
 
-from fake_vllm.latency import Constant, Exponential, Latency, LogNormal, Uniform
+from fake_vllm.latency import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
 
 _UNITS = {"us": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:us|ms|s|m|h))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
-_FORMS = "a duration, {uniform: [a, b]}, {exponential: mean} or {lognormal: {median: a, p95: b}}"
+_FORMS = (
+    "a duration, {uniform: [a, b]}, {exponential: mean}, {lognormal: {median: a, p95: b}} or {empirical: [a, b, ...]}"
+)
 
 
 def seconds(text: object) -> float:
@@ -42,4 +45,6 @@ def distribution(value: object) -> Latency:
             return Exponential(seconds(given))
         if form == "lognormal" and isinstance(given, Mapping) and set(given) == {"median", "p95"}:
             return LogNormal(seconds(given["median"]), seconds(given["p95"]))
+        if form == "empirical" and isinstance(given, list) and given:
+            return Empirical(tuple(map(seconds, given)))
     raise ValueError(f"{dict(value)!r} is no distribution; write {_FORMS}")

@@ -1,33 +1,28 @@
-"""The engine behind the HTTP face: which adapters it lists, whose weights it holds, how long changes take.
+"""The engine behind the HTTP face: its adapters come and go, its answers are computed, and each takes its time.
 
 No HTTP in here (that is `wire.py`) and no clock: durations are drawn from the latencies handed in and waited
-for with asyncio, so that the same engine runs on a socket and in a simulation.
+for with asyncio, so that the same engine runs on a socket and in a simulation. What is listed and held is in
+`listing.py`, what is computed in `generation.py`.
 
-Two things are easily taken for one. What is *listed* is a table of names; what is *resident* is a cache of
-weights that drops the least recently used. They come apart when more adapters are registered than
-`--max-cpu-loras`, and after unloads by releases that only forget the name (see `versions.py`).
-
-A client that gives up does not stop the engine: each change is a task of the engine's own, and only `close`,
-the death of the container, ends it early.
+A client that gives up does not stop the engine: each change is a task of the engine's own (`ownwork.py`), and only
+`close`, the death of the container, ends it early.
 """
 
 import asyncio
-import json
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
-from fake_vllm.adapters import Artifact, Change, EngineClosed, EngineFault, Model, card
+from fake_vllm.adapters import Artifact, Change, EngineClosed, EngineFault, Model
 from fake_vllm.config import EngineConfig, EngineConfigError
 from fake_vllm.generation import Completion, Generation, outcome
 from fake_vllm.latency import Latency
+from fake_vllm.listing import Listing
+from fake_vllm.manners import MANNERS
+from fake_vllm.ownwork import OwnWork
 from fake_vllm.pace import DEFAULT_PACE, Pace
-from fake_vllm.weights import Weights
 
 __all__ = [
     "Artifact",
@@ -42,17 +37,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A listed name. `weights` numbers what was put into the cache for it: a name can be given twice."""
-
-    root: str
-    weights: int
-    artifact: Artifact
-
-
 class Engine:
-    """A running server's adapters. Static `--lora-modules` are there from the start and not announced."""
+    """A running server. Static adapters are there from the start and not announced."""
 
     def __init__(
         self,
@@ -78,41 +64,30 @@ class Engine:
             unload: seconds that an unload takes.
             rng: where those are drawn from.
             on_change: told of each adapter that came or went, at once, while the engine lives.
-            artifacts: what is found under a path; None or `missing` is answered with 404. Everything is
-                found and good if this is not given.
+            artifacts: what is under a path, None for nothing; without it everything is there and good.
             fetch: extra seconds until the artifact of a path is on the pod.
-            created: what the list of models gives as their time, in seconds since 1970.
+            created: when it started, in seconds since 1970.
             pace: how fast it computes.
             seed: what its texts depend on, beside adapter and prompt.
-            chance: where it draws from while it generates, so that traffic does not shift the latencies of loads;
-                made from the seed if not given.
+            chance: where generating draws from, so that traffic does not shift loads; if None, made from the seed.
             epoch: what seconds since 1970 were when the event loop's time was 0.
         """
-        self.config = config
+        self.config, self.seed, self.epoch = config, seed, epoch
         self.healthy = True
-        self._load_latency = load
-        self._unload_latency = unload
-        self._rng = rng
-        self._on_change = on_change
-        self._artifacts = artifacts
-        self._fetch = fetch
-        self._created = created
-        self.seed = seed
-        self.epoch = epoch
+        self._load_latency, self._unload_latency, self._rng = load, unload, rng
+        self._on_change, self._fetch, self._created = on_change, fetch, created
         self._chance = np.random.default_rng(seed) if chance is None else chance
         self.generation = Generation(config, pace, normal=self._chance.standard_normal, activate=self._activate)
         self._birth = f"{seed}/{created}/{config.port}/{self._chance.integers(1 << 32)}"
         self._answers = 0
-        self._entries: dict[str, _Entry] = {}
-        self._roots: dict[str, str] = {}
-        self._weights = Weights(config.max_cpu_loras, config.lora_budget)
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._work: dict[asyncio.Task[None], asyncio.Future[None]] = {}
-        self._closed = False
-        self._body: bytes | None = None
-        self.adapters: Mapping[str, str] = MappingProxyType(self._roots)
+        self._words = MANNERS[config.dialect].words
+        self.listing = Listing(config, MANNERS[config.dialect], artifacts)
+        self.adapters: Mapping[str, str] = self.listing.roots
         """Path by name of every adapter that is listed, oldest first."""
-        self._load_static()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._pushed_off: dict[str, str] = {}
+        self._work = OwnWork()
+        self._closed = False
 
     # What others see
 
@@ -124,32 +99,29 @@ class Engine:
     @property
     def resident(self) -> tuple[str, ...]:
         """Listed adapters whose weights are in memory, least recently used first."""
-        return self._names_of(self._weights.numbers())
+        return self.listing.resident
 
     @property
     def active(self) -> tuple[str, ...]:
         """Listed adapters that sit in one of the `max_loras` GPU slots, least recently used first."""
-        return self._names_of(self._weights.numbers()[-self.config.max_loras :])
+        return self.listing.active
 
     @property
     def memory(self) -> int:
         """Bytes of weights in memory, those of forgotten names included."""
-        return self._weights.held
+        return self.listing.memory
 
     def models(self) -> list[Model]:
         """Base models first, then adapters in the order in which they came."""
-        config = self.config
-        base = [Model(name, config.model, None, config.max_model_len) for name in config.served_model_names]
-        parent = config.served_model_names[0]
-        return base + [Model(name, root, parent, None) for name, root in self._roots.items()]
+        return self.listing.models()
 
     def models_body(self) -> bytes:
-        """The body of `GET /v1/models`, kept until the list changes: audits ask by the hundred thousand."""
-        if self._body is None:
-            cards = [card(model, self._created) for model in self.models()]
-            text = json.dumps({"object": "list", "data": cards}, separators=(",", ":"), ensure_ascii=False)
-            self._body = text.encode()
-        return self._body
+        """The body of `GET /v1/models`."""
+        return self.listing.body(self._created)
+
+    def warm(self, name: str) -> bool:
+        """Whether an adapter is listed and its weights are in memory."""
+        return self.listing.warm(name)
 
     def adapter_of(self, model: str) -> str:
         """The adapter that a model's name stands for; empty for a base model.
@@ -157,7 +129,7 @@ class Engine:
         Raises:
             EngineFault: if there is no such model.
         """
-        if model in self._entries:
+        if model in self.listing:
             return model
         if model in self.config.served_model_names:
             return ""
@@ -175,6 +147,16 @@ class Engine:
         """An id that no other answer has, of this engine or another."""
         self._answers += 1
         return blake2b(f"{self._birth}/{self._answers}".encode(), digest_size=16).hexdigest()
+
+    def check_alive(self) -> None:
+        """Raises `EngineFault` if the engine's core is dead."""
+        if not self.healthy:
+            raise _dead()
+
+    def check_open(self) -> None:
+        """Raises `EngineClosed` if the container is gone."""
+        if self._closed:
+            raise _gone()
 
     # What others do
 
@@ -202,37 +184,38 @@ class Engine:
         """Register the adapter `name` and warm its weights; `slow` multiplies the time that takes.
 
         Raises:
-            EngineFault: if the engine refuses, as vLLM would.
+            EngineFault: if the engine refuses, in the words of its dialect.
             EngineClosed: if the container dies first.
         """
-        await self._run(self._load(name, path, load_inplace, slow))
+        self.check_open()
+        await self._work.do(self._load(name, path, load_inplace, slow))
 
     async def unload(self, name: str, *, slow: float = 1.0) -> None:
         """Take the adapter `name` off the list; `slow` multiplies the time that takes.
 
         Raises:
-            EngineFault: if the engine refuses, as vLLM would.
+            EngineFault: if the engine refuses, in the words of its dialect.
             EngineClosed: if the container dies first.
         """
-        await self._run(self._unload(name, slow))
+        self.check_open()
+        await self._work.do(self._unload(name, slow))
 
-    def warm(self, name: str) -> bool:
-        """Whether an adapter is listed and its weights are in memory."""
-        entry = self._entries.get(name)
-        return entry is not None and entry.weights in self._weights
+    def recallable(self, name: str) -> bool:
+        """Whether an adapter is listed, or was until others pushed it off the list."""
+        return name in self.listing or name in self._pushed_off
+
+    async def recall(self, name: str, *, slow: float = 1.0) -> None:
+        """Load an adapter again that was pushed off the list, since somebody wants an answer from it."""
+        if name in self._pushed_off and name not in self.listing:
+            await self.load(name, self._pushed_off[name], slow=slow)
 
     def touch(self, name: str) -> bool:
-        """Use an adapter: its weights become the most recently used ones.
-
-        Returns whether they were in memory; if not, they have been read again, which costs the caller a load.
+        """Use an adapter. Returns whether its weights were in memory; if not, reading them costs the caller a load.
 
         Raises:
             EngineFault: if no such adapter is listed.
         """
-        entry = self._entry(name)
-        held = entry.weights in self._weights
-        self._weights.keep(entry.weights, entry.artifact.size)
-        return held
+        return self.listing.touch(name)
 
     def die(self) -> None:
         """The engine's core fails while its HTTP face still answers: health turns 503, changes fail."""
@@ -244,104 +227,66 @@ class Engine:
         self._closed = True
         self.healthy = False
         self.generation.batch.fail(_gone)
-        for task, answer in list(self._work.items()):
-            task.cancel()
-            if not answer.done():
-                _fail(answer, _gone())
+        self._work.end(_gone)
 
     # How it is done
 
-    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work` in a task of the engine's own, so that a caller who gives up takes nothing with him."""
-        if self._closed:
-            work.close()
-            raise _gone()
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[None] = loop.create_future()
-        task = loop.create_task(work)
-        self._work[task] = answer
-        task.add_done_callback(self._finish)
-        await answer
-
-    def _finish(self, task: asyncio.Task[None]) -> None:
-        answer = self._work.pop(task)
-        if task.cancelled():
-            if not answer.done():
-                answer.cancel()
-            return
-        error = task.exception()
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(None)
-        else:
-            _fail(answer, error)
-
     async def _load(self, name: str, path: str, load_inplace: bool, slow: float) -> None:
         if not name or not path:
-            raise EngineFault(400, "InvalidUserInput", "Both 'lora_name' and 'lora_path' must be provided.")
-        async with self._locks[name]:
-            self._check_not_loaded(name, load_inplace)
+            raise self._words.incomplete_load()
+        async with self._lock(name):
+            self.listing.check_free(name, load_inplace=load_inplace)
             self.check_alive()
             seconds = self._load_latency.draw(self._rng)
-            artifact = self._find(name, path)
+            artifact = self.listing.find(name, path)
             fetching = self._fetch(path) if self._fetch else 0.0
-            complaint = self._unusable(artifact)
+            complaint = self.listing.complaint(name, artifact)
             if complaint:
                 await asyncio.sleep(fetching * slow)
             else:
                 await self._read((fetching + seconds) * slow, after=fetching * slow)
             self.check_alive()
             if complaint:
-                raise EngineFault(500, "InternalServerError", complaint)
-            held = self._entries.get(name)
-            self._take_in(name, _Entry(path, held.weights if held else self._weights.new(), artifact))
+                raise complaint
+            self.listing.take_in(name, path, artifact)
             self._announce(Change("loaded", name, path))
+            await self._make_room(slow)
 
     async def _unload(self, name: str, slow: float) -> None:
         if not name:
-            raise EngineFault(400, "InvalidUserInput", "'lora_name' needs to be provided to unload a LoRA adapter.")
-        async with self._locks[name]:
-            entry = self._entry(name)
-            seconds = self._unload_latency.draw(self._rng)
-            await asyncio.sleep(seconds * slow)
-            if self.config.behaviour.unload_removes:
-                self.check_alive()
-                if not self._weights.drop(entry.weights):
-                    message = f"Failed to remove lora adapter '{name}' from the engine."
-                    raise EngineFault(500, "InternalServerError", message)
-            del self._entries[name]
-            del self._roots[name]
-            self._body = None
-            self._announce(Change("unloaded", name, entry.root))
+            raise self._words.nameless_unload()
+        async with self._lock(name):
+            await self._take_off(name, slow)
+            self._pushed_off.pop(name, None)
 
-    def _load_static(self) -> None:
-        for name, path in self.config.lora_modules:
-            try:
-                self._check_not_loaded(name, load_inplace=False)
-                artifact = self._find(name, path)
-                if complaint := self._unusable(artifact):
-                    raise EngineFault(500, "InternalServerError", complaint)
-                self._take_in(name, _Entry(path, self._weights.new(), artifact))
-            except EngineFault as fault:
-                raise EngineConfigError(f"--lora-modules {name}={path}: {fault.message}") from fault
+    async def _take_off(self, name: str, slow: float) -> None:
+        """Unload a name whose lock is held."""
+        behaviour = self.config.behaviour
+        entry = self.listing.entry(name)
+        seconds = self._unload_latency.draw(self._rng)
+        if behaviour.unload_drains:
+            self.listing.forget(name)
+            await self.generation.drained(name)
+        await asyncio.sleep(seconds * slow)
+        if behaviour.unload_removes:
+            self.check_alive()
+            if not self.listing.drop(entry):
+                raise self._words.not_removed(name)
+        if not behaviour.unload_drains:
+            self.listing.forget(name)
+        self._announce(Change("unloaded", name, entry.root))
 
-    def _check_not_loaded(self, name: str, load_inplace: bool) -> None:
-        known = self.config.behaviour.load_inplace
-        if name not in self._entries or (load_inplace and known):
-            return
-        hint = " If you want to load the adapter in place, set 'load_inplace' to True." if known else ""
-        raise EngineFault(400, "InvalidUserInput", f"The lora adapter '{name}' has already been loaded.{hint}")
+    async def _make_room(self, slow: float) -> None:
+        """Where the list itself has a limit, the least recently used go; the one that just came is not among them."""
+        limit = self.config.max_listed
+        while limit and len(self.adapters) > limit:
+            oldest = self.resident[0]
+            self._pushed_off[oldest] = self.adapters[oldest]
+            await self._take_off(oldest, slow)
 
-    def check_alive(self) -> None:
-        """Raises `EngineFault` if the engine's core is dead."""
-        if not self.healthy:
-            raise _dead()
-
-    def check_open(self) -> None:
-        """Raises `EngineClosed` if the container is gone."""
-        if self._closed:
-            raise _gone()
+    def _lock(self, name: str) -> asyncio.Lock:
+        """Changes of one name take turns, or all changes do."""
+        return self._locks["" if self.config.behaviour.changes_in_line else name]
 
     async def _read(self, seconds: float, *, after: float) -> None:
         """Get weights, and from `after` on put them where the GPU can use them, which slows who is being answered."""
@@ -362,46 +307,9 @@ class Engine:
 
     def _activate(self, name: str) -> float:
         """Seconds that a step is held up because a sequence of this adapter joins the batch."""
-        entry = self._entries.get(name)
-        if entry is None:  # unloaded while the request waited: its weights are at hand
+        if name not in self.listing:  # unloaded while the request waited: its weights are at hand
             return 0.0
-        held = entry.weights in self._weights
-        self._weights.keep(entry.weights, entry.artifact.size)
-        return 0.0 if held else self._load_latency.draw(self._chance)
-
-    def _find(self, name: str, path: str) -> Artifact:
-        artifact = self._artifacts(path) if self._artifacts else Artifact()
-        if artifact is None or artifact.missing:
-            raise EngineFault(404, "NotFoundError", f"Loading lora {name} failed: No adapter found for {path}")
-        return artifact
-
-    def _unusable(self, artifact: Artifact) -> str:
-        """What the engine says about weights that it cannot use; empty if it can."""
-        if not self.config.enable_lora:
-            return "LoRA is not enabled. Use --enable-lora to enable LoRA."
-        limit = self.config.max_lora_rank
-        if artifact.rank > limit:
-            return f"LoRA rank {artifact.rank} is greater than max_lora_rank {limit}."
-        return artifact.broken
-
-    def _take_in(self, name: str, entry: _Entry) -> None:
-        """Hold the weights and list the name, unless memory does not suffice."""
-        if not self._weights.fits(entry.weights, entry.artifact.size):
-            message = f"CUDA out of memory. Tried to allocate {entry.artifact.size / (1 << 20):.2f} MiB."
-            raise EngineFault(500, "InternalServerError", message)
-        self._weights.keep(entry.weights, entry.artifact.size)
-        self._entries[name] = entry
-        self._roots[name] = entry.root
-        self._body = None
-
-    def _entry(self, name: str) -> _Entry:
-        if name not in self._entries:
-            raise EngineFault(404, "NotFoundError", f"The lora adapter '{name}' cannot be found.")
-        return self._entries[name]
-
-    def _names_of(self, weights: list[int]) -> tuple[str, ...]:
-        names = {entry.weights: name for name, entry in self._entries.items()}
-        return tuple(names[number] for number in weights if number in names)
+        return 0.0 if self.listing.touch(name) else self._load_latency.draw(self._chance)
 
     def _announce(self, change: Change) -> None:
         if self._on_change is not None and not self._closed:
@@ -415,8 +323,3 @@ def _dead() -> EngineFault:
 
 def _gone() -> EngineClosed:
     return EngineClosed("the engine's container has stopped")
-
-
-def _fail(answer: asyncio.Future[None], error: BaseException) -> None:
-    answer.set_exception(error)
-    answer.exception()  # marks it as seen: a caller cancelled in this very moment will not look

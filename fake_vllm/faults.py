@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal
 
-from fake_vllm.wire import GENERATING, LOAD_PATH, PROBED, Response, error, unauthorized
+from fake_vllm.wire import CHANGES, GENERATING, LOADING, PROBED, Response, error, not_loaded, unauthorized
 
 CALLERS = ("controller", "probes", "traffic")
 
@@ -127,9 +127,9 @@ class FaultRule:
         """Whether this request is one of those that the rule is about, chance aside."""
         if caller not in self.hits:
             return False
-        if self.kind == "unauthorized" and not path.startswith("/v1"):
+        if self.kind == "unauthorized" and not path.startswith("/v1") and path not in CHANGES:
             return False
-        if self.kind in ("invalid-adapter", "out-of-memory") and path != LOAD_PATH:
+        if self.kind in ("invalid-adapter", "out-of-memory") and path not in LOADING:
             return False
         return not self.adapters or any(fnmatchcase(adapter, pattern) for pattern in self.adapters)
 
@@ -214,7 +214,7 @@ class Faults:
             if not rule.applies(caller, path, adapter) or (rule.probability < 1 and draw() >= rule.probability):
                 continue
             if rule.kind != "slow":
-                return _verdict(rule, adapter, factor)
+                return _verdict(rule, path, adapter, factor)
             factor *= rule.factor
         return Verdict("slow", factor) if factor != 1.0 else None
 
@@ -223,7 +223,7 @@ class Faults:
             callback()
 
 
-def _verdict(rule: FaultRule, adapter: str, factor: float) -> Verdict:
+def _verdict(rule: FaultRule, path: str, adapter: str, factor: float) -> Verdict:
     match rule.kind:
         case "connection-refused":
             return Verdict("refuse", factor)
@@ -235,9 +235,9 @@ def _verdict(rule: FaultRule, adapter: str, factor: float) -> Verdict:
             return Verdict("respond", factor, unauthorized())
         case "invalid-adapter":
             message = (rule.message or _BROKEN).replace("{adapter}", adapter)
-            return Verdict("respond", factor, error(500, "InternalServerError", message))
+            return Verdict("respond", factor, not_loaded(path, message))
         case "out-of-memory":
-            return Verdict("respond", factor, error(500, "InternalServerError", NO_MEMORY))
+            return Verdict("respond", factor, not_loaded(path, NO_MEMORY))
         case _:
             return Verdict("respond", factor, _http_error(rule))
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from fake_vllm.batch import Batch
 from fake_vllm.config import EngineConfig
-from fake_vllm.metrics import BLOCK, Metrics
+from fake_vllm.manners import MANNERS
+from fake_vllm.metrics import BLOCK, Metrics, Seen
 from fake_vllm.pace import Pace
 from fake_vllm.sequences import Ending, OnToken, Sequence
 
@@ -45,7 +46,9 @@ class Generation:
         """See `Batch` for `normal` and `activate`."""
         kv_tokens = max(pace.kv_tokens, config.max_model_len)  # a real server refuses to start with less
         self.pace = pace
-        self.metrics = Metrics(config, kv_tokens)
+        manners = MANNERS[config.dialect]
+        self.metrics = Metrics(config, kv_tokens, manners.edges)
+        self._page = manners.page(config, self.metrics)
         self.batch = Batch(
             pace,
             max_num_seqs=config.max_num_seqs,
@@ -103,8 +106,22 @@ class Generation:
     def page(self, now: float, created: float) -> str:
         """The text of `/metrics`; times in seconds since 1970."""
         batch = self.batch
-        sizes = (len(batch.running), len(batch.waiting), batch.usage)
-        return self.metrics.text(list(batch.adapters), batch.waiting.adapters, sizes, now, created)
+        seen = Seen(
+            running=len(batch.running),
+            waiting=len(batch.waiting),
+            usage=batch.usage,
+            running_adapters=list(batch.adapters),
+            waiting_adapters=batch.waiting.adapters,
+            now=now,
+            created=created,
+        )
+        return self._page.text(seen)
+
+    async def drained(self, adapter: str) -> None:
+        """Wait until no answer of an adapter is under way any more; whoever calls this lets no new ones begin."""
+        under_way = [each for each in (*self.batch.running, *self.batch.waiting) if each.adapter == adapter]
+        if under_way:
+            await asyncio.wait([each.done for each in under_way])
 
     def _cached(self, prefix: bytes, prompt: int) -> int:
         """Prompt tokens in the cache: whole blocks of a prompt that was seen before, all but the last token."""

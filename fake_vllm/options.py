@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
-from fake_vllm import parameters, realflags
+from fake_vllm import commandline, configfile, parameters, realflags
 from fake_vllm.adapterfiles import Adapters, Catalogue
 from fake_vllm.adapters import Artifact
-from fake_vllm.config import EngineConfig, EngineConfigError, Flags, arguments
+from fake_vllm.config import EngineConfig, EngineConfigError
 from fake_vllm.durations import seconds
+from fake_vllm.flags import Flags
 from fake_vllm.latency import Constant, Latency
 from fake_vllm.parameters import DEFAULT_PARAMETERS, Parameters
+from fake_vllm.sglang import command as sglang
 from fake_vllm.timetable import Planned, from_flag
 from fake_vllm.versions import DEFAULT_VERSION
 
@@ -25,6 +27,7 @@ COUNT = (
 )
 """vLLM's flags that make a difference."""
 OWN: Mapping[str, str] = {
+    "dialect": "vllm or sglang: whose command line, paths and answers; vllm if not given",
     "emulate": "the vLLM release to behave like, such as 0.27.0 or latest",
     "preset": "times of a model on a GPU that come along; named below",
     "parameters": "a YAML file of such times",
@@ -60,42 +63,54 @@ def read(command: Sequence[str], env: Mapping[str, str]) -> tuple[EngineConfig, 
     Raises:
         EngineConfigError: if it cannot be used; one line says what is wrong and what is allowed.
     """
-    flags = Flags(arguments(command, env))
-    _check(flags)
-    version = flags.text("emulate") or DEFAULT_VERSION
+    words = commandline.expanded(command, env)
+    given = configfile.put_in(commandline.arguments(words))
+    dialect = Flags(given).text("dialect") or commandline.started(words) or "vllm"
+    if dialect not in commandline.DIALECTS:
+        raise EngineConfigError(f"--dialect is {dialect!r}; it must be one of {', '.join(commandline.DIALECTS)}")
+    flags = Flags(given) if dialect == "vllm" else sglang.flags_of(given)
+    _check(flags, dialect)
     try:
-        config = EngineConfig.from_command(command, env, version=version)
+        version = flags.text("emulate") or DEFAULT_VERSION
+        config = commandline.settings(given, env, version=version, dialect=dialect)
         catalogue = Catalogue.read(flags.text("catalogue")) if flags.text("catalogue") else None
         adapters = Adapters(config.model, catalogue)
-        admin = flags.number("admin-port", -1)
-        if not -1 <= admin <= 65535:
-            raise EngineConfigError(f"--admin-port is {admin}; it must be between 0 and 65535")
+        count = COUNT if dialect == "vllm" else sglang.COUNT
         options = Options(
             parameters=_parameters(flags),
-            seed=flags.number("seed", 0),
+            seed=flags.number("seed" if dialect == "vllm" else "random-seed", 0),
             faults=_faults(flags),
             admin_host=flags.text("admin-host") or "127.0.0.1",
-            admin_port=admin if admin >= 0 else None,
+            admin_port=_admin_port(flags),
             find=adapters.find,
             fetch=adapters.fetch,
-            ignored=tuple(f"--{name}" for name in flags.names if name not in COUNT and name not in OWN),
+            ignored=tuple(f"--{name}" for name in flags.names if name not in count and name not in OWN),
         )
     except parameters.ParametersError as error:
         raise EngineConfigError(str(error)) from error
     return config, options
 
 
-def _check(flags: Flags) -> None:
-    """Refuse what vLLM's parser would."""
+def _admin_port(flags: Flags) -> int | None:
+    port = flags.number("admin-port", -1)
+    if not -1 <= port <= 65535:
+        raise EngineConfigError(f"--admin-port is {port}; it must be between 0 and 65535")
+    return port if port >= 0 else None
+
+
+def _check(flags: Flags, dialect: str) -> None:
+    """Refuse what the real server's parser would; of SGLang's flags only those are known that count."""
     if flags.strays:
         raise EngineConfigError(f"unrecognized arguments: {' '.join(flags.strays)}")
+    known = [*OWN, *COUNT, *realflags.VALUED, *realflags.SWITCHES] if dialect == "vllm" else [*OWN, *sglang.COUNT]
     for name in flags.names:
-        if name in OWN or realflags.known(name):
+        if name in known or (dialect == "vllm" and realflags.known(name)):
             continue
-        near = get_close_matches(name, [*OWN, *COUNT, *realflags.VALUED, *realflags.SWITCHES], n=1)
-        raise EngineConfigError(f"unrecognized arguments: --{name}{f'; did you mean --{near[0]}?' if near else ''}")
+        near = get_close_matches(name, known, n=1, cutoff=0.6 if dialect == "vllm" else 0.9)
+        if near or dialect == "vllm":
+            raise EngineConfigError(f"unrecognized arguments: --{name}{f'; did you mean --{near[0]}?' if near else ''}")
     for name in flags.names:
-        if name in realflags.VALUED or name in OWN:
+        if name in OWN or (dialect == "vllm" and name in realflags.VALUED):
             flags.texts(name)  # says that a value is missing
 
 

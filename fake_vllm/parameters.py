@@ -53,7 +53,7 @@ def preset(name: str) -> Parameters:
     if name not in presets():
         raise ParametersError(f"--preset: there is none called {name!r}; there are {', '.join(presets())}")
     text = files("fake_vllm").joinpath("presets", f"{name}.yaml").read_text("utf-8")
-    return _parameters(_parsed(text, f"{name}.yaml"), f"{name}.yaml")
+    return parameters_of(_parsed(text, f"{name}.yaml"), f"{name}.yaml")
 
 
 def read(path: str) -> Parameters:
@@ -62,7 +62,7 @@ def read(path: str) -> Parameters:
     Raises:
         ParametersError: if it cannot be read or used.
     """
-    return _parameters(document(path), path)
+    return parameters_of(document(path), path)
 
 
 def document(path: str) -> Any:
@@ -106,7 +106,12 @@ def _parsed(text: str, name: str) -> Any:
         raise ParametersError(f"{name}{at}: not YAML: {said}") from error
 
 
-def _parameters(given: object, name: str) -> Parameters:
+def parameters_of(given: object, name: str) -> Parameters:
+    """The parameters that a parsed file gives; `name` is the file.
+
+    Raises:
+        ParametersError: if it cannot be used.
+    """
     said = mapping(given, name, "", _SECTIONS)
     times = {
         section: _read(distribution, said[section], name, section)

@@ -22,12 +22,14 @@ _encode = msgspec.json.encode
 class Shape:
     """What all answers to one request have in common."""
 
+    id_prefixes = ("cmpl-", "chatcmpl-")
+    """Of a completion and of a chat."""
+
     def __init__(self, ask: Ask, config: EngineConfig, id: str, model: str, created: int) -> None:
-        self.model = model
         self._ask = ask
         self._ids = config.behaviour.token_ids
         self._head = {
-            "id": id,
+            "id": self.id_prefixes[ask.chat] + id,
             "object": "chat.completion" if ask.chat else "text_completion",
             "created": created,
             "model": model,

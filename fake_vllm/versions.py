@@ -51,6 +51,10 @@ class Behaviour:
     """Whether a prompt that is too long is told so in the words of the renderer."""
     embeddings_route: bool
     """Whether /v1/embeddings is there to say that the model cannot."""
+    unload_drains: bool = False
+    """Whether an unload takes the name off the list at once, and then waits for the answers that still need it."""
+    changes_in_line: bool = False
+    """Whether loads and unloads of all names take turns, rather than those of one."""
 
     @classmethod
     def of(cls, version: str) -> "Behaviour":
@@ -73,6 +77,24 @@ class Behaviour:
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
             embeddings_route=release < _NO_EMBEDDINGS_ROUTE_SINCE,
         )
+
+
+SGLANG = Behaviour(
+    load_inplace=False,
+    unload_removes=True,
+    guards_all_routes=True,
+    validation_status=400,
+    metric_kv_cache=False,
+    metric_gpu_cache=False,
+    metric_inter_token=False,
+    metric_per_output_token=False,
+    token_ids=False,
+    at_least_tokens=False,
+    embeddings_route=False,
+    unload_drains=True,  # lora/lora_registry.py: wait_for_unload
+    changes_in_line=True,  # managers/tokenizer_control_mixin.py: lora_update_lock
+)
+"""SGLang, in the same terms; its releases do not differ in any of this."""
 
 
 def _release(version: str) -> tuple[int, int]:

@@ -1,96 +1,54 @@
-"""What vLLM says over HTTP, as a function from request to answer that knows no sockets.
+"""What a server says over HTTP, as a function from request to answer that knows no sockets.
 
-The simulated network calls this in process; `app.py` puts it on a socket. Routing, the key, the error
-envelope and the validation of bodies are here, everything that takes time is in `engine.py` and `answers.py`.
-
-An operator must tell answers apart that look alike, so the differences are kept: the 404 of a route that is
-not there is not the 404 of an unknown adapter, and a success is bare text, not JSON.
+The simulated network calls this in process; `app.py` puts it on a socket. The key, the method and the order of checks
+are here; what each path does, and how, says the engine's dialect (`routes.py`, `sglang/routes.py`).
 """
 
 import hmac
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
 
-from fake_vllm import asks, tokens
 from fake_vllm.answers import Work
-from fake_vllm.bodies import Invalid, boolean, integer, listing, optional, read, required, string
+from fake_vllm.bodies import Invalid
+from fake_vllm.dialect import Dialect, Generate, Load, Step
 from fake_vllm.engine import Engine, EngineFault
+from fake_vllm.messages import EVENTS, JSON, Request, Response, Stream, encoded, error, unauthorized
+from fake_vllm.routes import CHAT_PATH, COMPLETIONS_PATH, LOAD_PATH, MODELS_PATH, UNLOAD_PATH, Vllm
+from fake_vllm.sglang.routes import GENERATE_PATH as SGLANG_GENERATE_PATH
+from fake_vllm.sglang.routes import LOAD_PATH as SGLANG_LOAD_PATH
+from fake_vllm.sglang.routes import UNLOAD_PATH as SGLANG_UNLOAD_PATH
+from fake_vllm.sglang.routes import Sglang
+from fake_vllm.sglang.routes import outcome as sglang_outcome
 
-COMPLETIONS_PATH = "/v1/completions"
-CHAT_PATH = "/v1/chat/completions"
-LOAD_PATH = "/v1/load_lora_adapter"
-UNLOAD_PATH = "/v1/unload_lora_adapter"
-MODELS_PATH = "/v1/models"
-EMBEDDINGS_PATH = "/v1/embeddings"
+__all__ = [
+    "CHANGES",
+    "COMPLETIONS_PATH",
+    "GENERATING",
+    "LOADING",
+    "LOAD_PATH",
+    "MODELS_PATH",
+    "PROBED",
+    "SGLANG_LOAD_PATH",
+    "SGLANG_UNLOAD_PATH",
+    "UNLOAD_PATH",
+    "Request",
+    "Response",
+    "Stream",
+    "adapter_of",
+    "error",
+    "not_loaded",
+    "respond",
+    "respond_now",
+    "unauthorized",
+]
 
-GENERATING = (COMPLETIONS_PATH, CHAT_PATH)
-PROBED = ("/health", "/ping")
+GENERATING = (COMPLETIONS_PATH, CHAT_PATH, SGLANG_GENERATE_PATH)
+LOADING = (LOAD_PATH, SGLANG_LOAD_PATH)
+PROBED = ("/health", "/ping", "/health_generate")
+CHANGES = (*LOADING, UNLOAD_PATH, SGLANG_UNLOAD_PATH)
 
-_METHODS: Mapping[str, tuple[str, ...]] = {
-    MODELS_PATH: ("GET",),
-    COMPLETIONS_PATH: ("POST",),
-    CHAT_PATH: ("POST",),
-    EMBEDDINGS_PATH: ("POST",),
-    "/tokenize": ("POST",),
-    "/detokenize": ("POST",),
-    "/health": ("GET",),
-    "/ping": ("GET", "POST"),
-    "/version": ("GET",),
-    "/load": ("GET",),
-    "/metrics": ("GET",),
-}
-_CHANGES = (LOAD_PATH, UNLOAD_PATH)  # there only if the server allows runtime updating
-_OPEN = ("/health", "/ping", "/version", "/load", "/metrics")  # never ask for the key
-_JSON: Mapping[str, str] = {"content-type": "application/json"}
-_PLAINLY: Mapping[str, str] = {**_JSON, "x-tokenizer": tokens.NAME}
-_EVENTS: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8"}
-_METRICS: Mapping[str, str] = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it arrived; header names in lower case, the path without its query."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What goes back; the transport adds the length."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """What goes back piece by piece. Whoever takes it closes `chunks`, so that work nobody waits for ends."""
-
-    status: int
-    headers: Mapping[str, str]
-    chunks: AsyncIterator[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    name: str
-    path: str
-    in_place: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Unload:
-    name: str
-
-
-_Step = Response | _Load | _Unload | asks.Ask
+_DIALECTS: Mapping[str, Dialect] = {"vllm": Vllm(), "sglang": Sglang()}
 
 
 async def respond(engine: Engine, request: Request, *, slow: float = 1.0) -> Response | Stream:
@@ -100,201 +58,81 @@ async def respond(engine: Engine, request: Request, *, slow: float = 1.0) -> Res
         EngineClosed: if the container dies before there is an answer: the connection is reset.
     """
     engine.check_open()
-    step = _route(engine, request)
+    dialect = _DIALECTS[engine.config.dialect]
+    step = _routed(dialect, engine, request)
     if isinstance(step, Response):
         return step
+    if isinstance(step, Generate):
+        try:
+            return await _generate(engine, step, slow)
+        except EngineFault as fault:
+            return dialect.failed(fault)
     try:
-        if isinstance(step, asks.Ask):
-            return await _generate(engine, request, step, slow)
-        if isinstance(step, _Load):
+        if isinstance(step, Load):
             await engine.load(step.name, step.path, load_inplace=step.in_place, slow=slow)
-            return _text(f"Success: LoRA adapter '{step.name}' added successfully.")
-        await engine.unload(step.name, slow=slow)
-        return _text(f"Success: LoRA adapter '{step.name}' removed successfully.")
+        else:
+            await engine.unload(step.name, slow=slow)
     except EngineFault as fault:
-        return error(fault.status, fault.type, fault.message, fault.param)
+        return dialect.not_changed(engine, step, fault)
+    return dialect.changed(engine, step)
 
 
 def respond_now(engine: Engine, request: Request) -> Response | None:
     """Answer `request` if that needs no waiting; None if it does, and nothing has been done then."""
-    step = _route(engine, request)
+    step = _routed(_DIALECTS[engine.config.dialect], engine, request)
     return step if isinstance(step, Response) else None
 
 
 def adapter_of(request: Request) -> str:
     """The adapter that a request names, whether to change it or to use it; empty if none can be read."""
-    field = "lora_name" if request.path in _CHANGES else "model"
-    if request.path not in (*_CHANGES, *GENERATING):
+    if request.path not in (*CHANGES, *GENERATING):
         return ""
     try:
         body = msgspec.json.decode(request.body)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return ""
-    name = body.get(field) if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return ""
+    name = body.get("lora_name") if request.path in CHANGES else body.get("lora_path") or body.get("model")
     return name if isinstance(name, str) else ""
 
 
-def error(status: int, type: str, message: str, param: str | None = None) -> Response:
-    """vLLM's error envelope."""
-    return _json(status, {"error": {"message": message, "type": type, "param": param, "code": status}})
+def not_loaded(path: str, message: str) -> Response:
+    """What the load path of either dialect answers if the engine says `message`."""
+    if path == SGLANG_LOAD_PATH:
+        return encoded(400, sglang_outcome(message, None))
+    return error(500, "InternalServerError", message)
 
 
-def unauthorized() -> Response:
-    """What a missing or wrong key gets; it is not the usual envelope."""
-    return _json(401, {"error": "Unauthorized"})
+async def _generate(engine: Engine, wanted: Generate, slow: float) -> Response | Stream:
+    await engine.recall(wanted.ask.model, slow=slow)
+    work = Work(engine, wanted.ask, wanted.form, wanted.request_id)
+    if wanted.ask.stream:
+        return Stream(200, EVENTS, work.stream(slow))
+    return Response(200, JSON, await work.whole(slow))
 
 
-async def _generate(engine: Engine, request: Request, ask: asks.Ask, slow: float) -> Response | Stream:
-    work = Work(engine, ask, request.headers.get("x-request-id", ""))
-    if ask.stream:
-        return Stream(200, _EVENTS, work.stream(slow))
-    return Response(200, _JSON, await work.whole(slow))
-
-
-def _route(engine: Engine, request: Request) -> _Step:
+def _routed(dialect: Dialect, engine: Engine, request: Request) -> Step:
     path = request.path
-    if engine.config.api_keys and not _authorized(engine, request):
+    if engine.config.api_keys and not _authorized(dialect, engine, request):
         return unauthorized()
-    methods = _methods(engine, path)
-    if not methods:
-        return _json(404, {"detail": "Not Found"})
-    if request.method not in methods:
-        allow = ", ".join(methods)
-        return Response(405, {**_JSON, "allow": allow}, b'{"detail":"Method Not Allowed"}')
+    route = dialect.route(engine, path)
+    if route is None:
+        return encoded(404, {"detail": "Not Found"})
+    if request.method not in route.methods:
+        return encoded(405, {"detail": "Method Not Allowed"}, {**JSON, "allow": ", ".join(route.methods)})
     try:
-        return _STEPS[path](engine, request)
+        return route.step(engine, request)
     except Invalid as invalid:
-        return error(engine.config.behaviour.validation_status, "BadRequestError", str(invalid), invalid.param)
+        return dialect.invalid(engine, invalid)
     except EngineFault as fault:
-        return error(fault.status, fault.type, fault.message, fault.param)
+        return dialect.failed(fault)
 
 
-def _methods(engine: Engine, path: str) -> tuple[str, ...]:
-    """The methods that a path takes; none if the server has no such route."""
-    if path in _CHANGES:
-        return ("POST",) if engine.config.runtime_updating else ()
-    if path == EMBEDDINGS_PATH and not engine.config.behaviour.embeddings_route:
-        return ()
-    return _METHODS.get(path, ())
-
-
-def _authorized(engine: Engine, request: Request) -> bool:
-    if request.method == "OPTIONS" or not _guarded(engine, request.path):
+def _authorized(dialect: Dialect, engine: Engine, request: Request) -> bool:
+    if request.method == "OPTIONS" or not dialect.guarded(engine, request.path):
         return True
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return False
     return any(hmac.compare_digest(given.encode(), key.encode()) for key in engine.config.api_keys)
-
-
-def _guarded(engine: Engine, path: str) -> bool:
-    if path.startswith("/v1"):
-        return True
-    return engine.config.behaviour.guards_all_routes and path not in _OPEN and bool(_methods(engine, path))
-
-
-# What each route does
-
-
-def _models(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - of one kind with the others
-    return Response(200, _JSON, engine.models_body())
-
-
-def _health(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    return Response(200 if engine.healthy else 503, {}, b"")
-
-
-def _version(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    return _json(200, {"version": engine.config.version})
-
-
-def _server_load(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    batch = engine.generation.batch
-    return _json(200, {"server_load": len(batch.running) + len(batch.waiting)})
-
-
-def _metrics(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    return Response(200, _METRICS, engine.metrics_page().encode())
-
-
-def _embeddings(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    _object(request)
-    return error(400, "BadRequestError", "The model does not support Embeddings API")
-
-
-def _completion(engine: Engine, request: Request) -> asks.Ask:  # noqa: ARG001
-    return asks.completion(_object(request))
-
-
-def _chat(engine: Engine, request: Request) -> asks.Ask:  # noqa: ARG001
-    return asks.chat(_object(request))
-
-
-def _tokenize(engine: Engine, request: Request) -> Response:
-    body = _object(request)
-    _check_model(engine, body)
-    if "prompt" not in body and "messages" in body:
-        text = asks.conversation(listing("messages", body["messages"])).text
-    else:
-        text = string("prompt", required(body, "prompt"))
-    numbers = tokens.encode(text)
-    shown = tokens.pieces(text) if optional(body, "return_token_strs", boolean, False) else None
-    answer = {"count": len(numbers), "max_model_len": engine.config.max_model_len, "tokens": numbers}
-    return Response(200, _PLAINLY, msgspec.json.encode({**answer, "token_strs": shown}))
-
-
-def _detokenize(engine: Engine, request: Request) -> Response:
-    body = _object(request)
-    _check_model(engine, body)
-    numbers = [integer("tokens", each) for each in listing("tokens", required(body, "tokens"))]
-    if any(not 0 <= each < 1 << 63 for each in numbers):
-        raise Invalid("1 validation error:\n  Input should be greater than or equal to 0", "body.tokens")
-    return Response(200, _PLAINLY, msgspec.json.encode({"prompt": tokens.decode(numbers)}))
-
-
-def _load(engine: Engine, request: Request) -> _Load:  # noqa: ARG001
-    body = _object(request)
-    name = string("lora_name", required(body, "lora_name"))
-    path = string("lora_path", required(body, "lora_path"))
-    return _Load(name, path, optional(body, "load_inplace", boolean, False))
-
-
-def _unload(engine: Engine, request: Request) -> _Unload:  # noqa: ARG001
-    body = _object(request)
-    optional(body, "lora_int_id", integer, None)
-    return _Unload(string("lora_name", required(body, "lora_name")))
-
-
-_STEPS: Mapping[str, Callable[[Engine, Request], _Step]] = {
-    MODELS_PATH: _models,
-    COMPLETIONS_PATH: _completion,
-    CHAT_PATH: _chat,
-    EMBEDDINGS_PATH: _embeddings,
-    LOAD_PATH: _load,
-    UNLOAD_PATH: _unload,
-    "/tokenize": _tokenize,
-    "/detokenize": _detokenize,
-    "/health": _health,
-    "/ping": _health,
-    "/version": _version,
-    "/load": _server_load,
-    "/metrics": _metrics,
-}
-
-
-def _check_model(engine: Engine, body: dict[str, Any]) -> None:
-    if model := optional(body, "model", string, ""):
-        engine.adapter_of(model)
-
-
-def _object(request: Request) -> dict[str, Any]:
-    return read(request.headers.get("content-type", ""), request.body)
-
-
-def _json(status: int, content: object) -> Response:
-    return Response(status, _JSON, msgspec.json.encode(content))
-
-
-def _text(content: str) -> Response:
-    """Bare text; vLLM gives it no content type."""
-    return Response(200, {}, content.encode())

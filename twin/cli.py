@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from twin.commands import catalogues, compare, node, runs, serve, swarm
-from twin.commands.answers import FAULT, Refused, answering, complain
+from twin.commands import calibrate, catalogues, compare, compare_worlds, node, runs, serve, swarm, sweep
+from twin.commands.answers import FAULT, complain
 
 app = typer.Typer(
     name="twin",
@@ -55,19 +55,5 @@ def twin(
     """A digital twin for LoRA serving on Kubernetes: your operator, run against a simulated cluster."""
 
 
-def _later(name: str, does: str) -> None:
-    """A command that the help already names, so that nobody looks for it elsewhere."""
-
-    @app.command(
-        name,
-        help=f"Later version: {does}.",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )
-    @answering
-    def command() -> int:
-        raise Refused(f"twin {name} comes with a later version; this one has run, check, replay and report")
-
-
-for _topic in (runs, compare, swarm, serve, node, catalogues):
+for _topic in (runs, compare, compare_worlds, sweep, swarm, serve, node, calibrate, catalogues):
     _topic.register(app)
-_later("sweep", "a grid of variants into one Parquet file")

@@ -86,19 +86,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._timer_cancelled_count > _CANCELLED_KEPT:
             self._drop_cancelled()
         while not ready:
-            while timers and timers[0]._cancelled:
-                heapq.heappop(timers)._scheduled = False
+            while timers and timers[0][2]._cancelled:
+                heapq.heappop(timers)[2]._scheduled = False
                 self._timer_cancelled_count -= 1
             event_at = env.peek()
             if timers:
-                due = timers[0]._when
+                due = timers[0][0]
                 if event_at <= due:
                     env.step()
                     continue
                 if due > env.now:
                     env._now = due
-                while timers and timers[0]._when <= due:
-                    handle = heapq.heappop(timers)
+                while timers and timers[0][0] <= due:
+                    handle = heapq.heappop(timers)[2]
                     handle._scheduled = False
                     if handle._cancelled:
                         self._timer_cancelled_count -= 1
@@ -110,8 +110,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 env.step()
 
     def _drop_cancelled(self) -> None:
-        kept = [handle for handle in self._scheduled if not handle._cancelled]
-        for handle in self._scheduled:
+        kept = [timer for timer in self._scheduled if not timer[2]._cancelled]
+        for _, _, handle in self._scheduled:
             if handle._cancelled:
                 handle._scheduled = False
         heapq.heapify(kept)
@@ -124,18 +124,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
             f"nothing is left to happen at t={self.time():g} s and {len(waiting)} still wait:\n" + _described(waiting)
         )
 
-    # -- timers need an order among equals that does not depend on the heap
+    # -- timers are kept as (when, order, handle): equals in the order in which they were scheduled, compared quickly
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         self._check_closed()
-        handle = _Timer(when, callback, args, self, context)
+        handle: Any = asyncio.TimerHandle(when, callback, args, self, context)
         self._timer_count += 1
-        handle.order = self._timer_count
-        heapq.heappush(self._scheduled, handle)
+        heapq.heappush(self._scheduled, (when, self._timer_count, handle))
         handle._scheduled = True
-        return handle
+        return cast(asyncio.TimerHandle, handle)
 
     # -- what a simulation has not
 
@@ -174,22 +173,6 @@ for _name in (
     "subprocess_shell", "connect_read_pipe", "connect_write_pipe", "add_signal_handler",
 ):  # fmt: skip
     setattr(VirtualLoop, _name, _refused(_name))
-
-
-class _Timer(asyncio.TimerHandle):
-    """A timer with its place among those of the same time."""
-
-    __slots__ = ("order",)
-    order: int
-    _when: float
-    _scheduled: bool
-
-    def __lt__(self, other: object) -> bool:
-        if isinstance(other, _Timer):
-            if self._when != other._when:
-                return self._when < other._when
-            return self.order < other.order
-        return NotImplemented
 
 
 def run(main: Coroutine[Any, Any, T], env: simpy.Environment | None = None) -> T:

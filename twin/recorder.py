@@ -111,10 +111,10 @@ class Recorder:
     # -- counts by the minute
 
     def _flush_minutes(self) -> None:
-        minute = int(self._clock() // _MINUTE)
-        if minute > self._minute:
-            self._write_counts((self._minute + 1) * _MINUTE, _MINUTE)
-            self._minute = minute
+        now, end = self._clock(), (self._minute + 1) * _MINUTE
+        if now >= end:
+            self._write_counts(end, _MINUTE)
+            self._minute = int(now // _MINUTE)
 
     def _write_counts(self, t: float, seconds: float) -> None:
         for read, before in self._sources:

@@ -5,7 +5,9 @@
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -46,6 +48,7 @@ _NOTICE = 2.0
 """Seconds that an honest controller may take to notice what the API server shows, latency aside (the contract)."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +64,48 @@ class Result:
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
     """Runs a scenario from t = 0 to its end. Interrupted (Ctrl-C), it returns what was done so far."""
     simulation = Simulation(scenario)
-    try:
-        run(simulation.main(progress), simulation.env)
-        partial = False
-    except KeyboardInterrupt:
-        partial = True
+    with _seldom_collected():
+        try:
+            run(simulation.main(progress), simulation.env)
+            partial = False
+        except KeyboardInterrupt:
+            partial = True
     simulation.recorder.close()
     return Result(simulation.recorder.lines, partial)
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Looks for cyclic garbage less often: a run makes little of it, and most of what it makes lives to its end."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Simulation:
     """One run: everything in it, wired."""
 
     def __init__(
-        self, scenario: Scenario, *, epoch: datetime = EPOCH, first_address: IPv4Address = FIRST_ADDRESS
+        self,
+        scenario: Scenario,
+        *,
+        epoch: datetime = EPOCH,
+        first_address: IPv4Address = FIRST_ADDRESS,
+        replica: Callable[[Surroundings, int], Replica] = Replica,
+        machine: float = 0.0,
     ) -> None:
-        """Builds it. `epoch` is the wall time at t = 0, `first_address` the first pod's."""
+        """Builds it.
+
+        Args:
+            scenario: what happens.
+            epoch: the wall time at t = 0.
+            first_address: the first pod's.
+            replica: makes the operator's replicas, each with its number.
+            machine: seconds that real sockets and processes may take on top of what is simulated.
+        """
         self.scenario = scenario
         self.on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
         """Told of what engines do, after the record."""
@@ -85,7 +114,7 @@ class Simulation:
         self.env = simpy.Environment()
         self.streams = Streams(scenario.seed)
         self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, epoch)
-        self.recorder.emit(_run_line(scenario, epoch))
+        self.recorder.emit(_run_line(scenario, epoch, machine))
         self.store = Store(self.wall_time, self._suffix)
         self.world = World(
             self.env,
@@ -110,7 +139,7 @@ class Simulation:
             api_latency=scenario.cluster.api.latency,
             api_faults=self.api_faults,
         )
-        self.replicas = [Replica(around, number) for number in range(scenario.controller.replicas)]
+        self.replicas = [replica(around, number) for number in range(scenario.controller.replicas)]
         self.traffic = self._traffic()
         self.stage = faults.Stage(
             env=self.env,
@@ -303,6 +332,7 @@ def _world_settings(scenario: Scenario) -> WorldSettings:
                 unload=engine.unload,
                 lora_budget=None if engine.memory.lora_budget is None else int(engine.memory.lora_budget),
                 version=engine.version,
+                pace=engine.pace.settings(),
             )
             for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
             for engine in (cluster.engine(name),)
@@ -320,7 +350,7 @@ def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
     return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
 
 
-def _run_line(scenario: Scenario, epoch: datetime) -> Run:
+def _run_line(scenario: Scenario, epoch: datetime, machine: float) -> Run:
     asked = scenario.controller
     return Run(
         t=0.0,
@@ -335,7 +365,7 @@ def _run_line(scenario: Scenario, epoch: datetime) -> Run:
         retry_waits=list(asked.retry.waits()),
         aside_for=asked.aside_for,
         audit_interval=asked.audit_interval,
-        notice=_NOTICE + scenario.cluster.api.latency.upper(),
+        notice=_NOTICE + scenario.cluster.api.latency.upper() + machine,
         loads_per_pod=asked.loads_per_pod,
         load_timeout=asked.load_timeout,
         pod_start=max((_pod_start(scenario, item) for item in _workloads(scenario)), default=0.0),

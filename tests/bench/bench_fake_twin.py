@@ -17,6 +17,7 @@ from fake_vllm.latency import Constant
 from twin import loop
 from twin.streams import Streams
 from twin.world.network import Network, NetworkTransport
+from twin.world.ways import Way
 
 CLIENTS, EACH = 64, 200
 ADAPTERS = tuple((f"a{number}", f"/a{number}") for number in range(8))
@@ -64,7 +65,14 @@ def a_network() -> Network:
     engine = Engine(config, load=Constant(0.5), unload=Constant(0.0), rng=np.random.default_rng(0))
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
-        engine=engine, faults=Faults(), rng=chance, traffic_rng=chance, reachable=True, listening=True
+        engine=engine,
+        faults=Faults(),
+        rng=chance,
+        traffic_rng=chance,
+        reachable=True,
+        listening=True,
+        way=Way(),
+        pod="a",
     )
     recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None)
     return Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))

@@ -18,7 +18,7 @@ from controller.sidecar.app import failure as answer_of
 from controller.sidecar.artifact import digest_of
 from controller.sidecar.errors import Code, SidecarError
 from controller.spec import artifact_of, lora_path
-from controller.ways import can_take, port_of, through_sidecar, way_problem
+from controller.ways import able, port_of, through_sidecar, way_problem
 from tests.controller.builders import a_pod, an_adapter
 
 ON, OFF = Settings(), Settings(enable_runtime_sidecar=False)
@@ -48,7 +48,7 @@ def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
 
 @pytest.mark.parametrize("spec", [a_spec("s3://b/x/"), a_spec("tos://b/x/"), a_spec("gs://b/x/"), a_spec(secret="key")])
 def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec) -> None:
-    assert [can_take(spec, pod, ON) for pod in (PLAIN, BESIDE)] == [False, True]
+    assert able(spec, [PLAIN, BESIDE], ON) == [BESIDE]
     assert way_problem(spec, [PLAIN, BESIDE], ON) is None
     assert way_problem(spec, [], ON) is None, "there may be some soon"
     for problem in (way_problem(spec, [PLAIN], ON), way_problem(spec, [BESIDE], OFF), way_problem(spec, [], OFF)):
@@ -58,7 +58,7 @@ def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec
 
 def test_public_artifacts_go_anywhere() -> None:
     for url in ("hf://acme/sql", "https://host/sql.zip", "/models/sql"):
-        assert can_take(a_spec(url), PLAIN, OFF)
+        assert able(a_spec(url), [PLAIN], OFF) == [PLAIN]
         assert way_problem(a_spec(url), [PLAIN], OFF) is None
 
 

@@ -4,13 +4,14 @@ import dataclasses
 
 import pytest
 
+from fake_vllm.commandline import read
 from fake_vllm.config import DEFAULT_MODEL
 from fake_vllm.engine import EngineConfig, EngineConfigError
 from fake_vllm.versions import Behaviour, version_of_image
 
 
 def parse(*command: str, **env: str) -> EngineConfig:
-    return EngineConfig.from_command(command, env)
+    return read(command, env)
 
 
 def test_a_manifests_command_is_understood() -> None:
@@ -43,7 +44,7 @@ def test_a_manifests_command_is_understood() -> None:
     ],
 )
 def test_every_way_to_write_a_command_means_the_same(command: list[str]) -> None:
-    config = EngineConfig.from_command(command, {"MODEL": "acme/base", "SLOTS": "3"})
+    config = read(command, {"MODEL": "acme/base", "SLOTS": "3"})
     assert (config.model, config.served_model_names, config.max_loras) == ("acme/base", ("acme/base",), 3)
 
 

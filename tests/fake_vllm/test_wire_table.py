@@ -22,6 +22,7 @@ from fake_vllm.engine import Artifact, Engine, EngineConfig
 from fake_vllm.faults import Faults
 from fake_vllm.latency import Constant
 from fake_vllm.pace import Pace
+from tests.fake_vllm.sglang_cases import SGLANG_CASES
 from tests.fake_vllm.wire_cases import CASES, NOW, Case
 from twin import loop
 from twin.streams import Streams
@@ -29,6 +30,7 @@ from twin.world.network import Network
 from twin.world.ways import Way
 
 FOUND = {"acme/huge": Artifact(rank=64), "acme/broken": Artifact(broken="bad header"), "nowhere": None}
+ALL = (*CASES, *SGLANG_CASES)
 QUICK = Pace(step=0.0005, sequence=0.0, prompt_token=0.0)
 
 
@@ -97,7 +99,7 @@ def on_sockets() -> dict[str, tuple[int, dict[str, str], bytes]]:
         answers = {}
         app = App(an_engine(CASES[0]))
         async with listening(app) as url, httpx.AsyncClient(base_url=url) as client:
-            for case in CASES:
+            for case in ALL:
                 app.engine = an_engine(case)
                 answers[case.name] = await asked(client, case)
         return answers
@@ -107,11 +109,11 @@ def on_sockets() -> dict[str, tuple[int, dict[str, str], bytes]]:
 
 def test_the_table_is_large_and_every_case_has_a_name_and_a_source() -> None:
     assert len(CASES) >= 60
-    assert len({case.name for case in CASES}) == len(CASES)
-    assert all(case.source for case in CASES)
+    assert len({case.name for case in ALL}) == len(ALL)
+    assert all(case.source for case in ALL)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_both_faces_answer_as_the_table_says(
     case: Case, on_sockets: dict[str, tuple[int, dict[str, str], bytes]]
 ) -> None:

@@ -140,9 +140,16 @@ MUTANTS = (
         "missing requeue",
     ),
     Mutant(
-        "a new pod is not used",
+        "an engine that has restarted is not loaded again",
         "plan.py",
         "self.moments.append(view.changed + self.settings.stable_for)",
+        "pass",
+        "missing requeue for stability",
+    ),
+    Mutant(
+        "a new pod is not used",
+        "selection.py",
+        "moments.append(pod.changed + settings.stable_for)",
         "pass",
         "missing requeue for stability",
     ),
@@ -260,10 +267,10 @@ MUTANTS = (
         "final error retried",
     ),
     Mutant(
-        "a lost answer counts as a refusal",
-        "standing.py",
-        'refused = outcome.verb == "load" and not outcome.error.ambiguous',
-        "refused = True",
+        "a load that was given up ends after its adapter was deleted",
+        "operations.py",
+        "doubtful = error.ambiguous or (row is not None and row.doubtful)",
+        "doubtful = False",
         "ambiguous failure taken for a clear one",
     ),
     Mutant(

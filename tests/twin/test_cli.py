@@ -165,7 +165,6 @@ def test_two_scenarios_of_one_name_would_overwrite_each_other(
         (["run", "a.yaml", "--set", "sede=1"], 'did you mean "seed"'),
         (["report", "nowhere"], "nowhere: is no folder"),
         (["replay", "."], "is no run folder: summary.json is missing"),
-        (["sweep"], "twin sweep comes with a later version"),
     ],
 )
 def test_what_cannot_be_done_ends_with_2_and_one_line(

@@ -12,7 +12,7 @@ import pytest
 
 import controller.plan as plan_module
 import twin.simulation as simulation_module
-from controller.actions import Plan, RemoveFinalizer, WriteStatus
+from controller.actions import Plan, RemoveFinalizer, Unload, WriteStatus
 from controller.backoff import Backoff
 from controller.election import Election
 from controller.events import EventRecorder
@@ -36,6 +36,15 @@ REFUSED: dict[str, Any] = {
 LEAVING: dict[str, Any] = {"adapters": [adapters(leave={"after": "2m"})]}
 KEYED: dict[str, Any] = {"key": KEY, "adapters": [adapters(spec={"additionalConfig": {"api-key": KEY}})]}
 TWO: dict[str, Any] = {"controller": {"replicas": 2}}
+AWAY: dict[str, Any] = {
+    "adapters": [adapters(1)],
+    "faults": [{"kind": "connection-refused", "from": "3m", "until": "12m"}],
+    "edits": [{"at": "4m", "of": "ModelAdapter/a-0", "delete": True}],
+    "duration": "20m",
+}
+ANOTHER: dict[str, Any] = {
+    "edits": [{"at": "3m", "of": "ModelAdapter/a-0", "patch": {"spec": {"artifactURL": "huggingface://acme/second"}}}],
+}
 QUIET: dict[str, Any] = {"duration": "20m"}
 
 Patch = pytest.MonkeyPatch
@@ -86,6 +95,27 @@ def no_limit(patch: Patch) -> None:
 
 def deletion_forgets_to_unload(patch: Patch) -> None:
     patch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
+
+
+def engines_are_given_up_in_silence(patch: Patch) -> None:
+    honest = EventRecorder.tell
+
+    def shy(self: EventRecorder, adapter: ModelAdapter, kind: str, reason: str, note: str) -> None:
+        if reason != "UnloadAbandoned":
+            honest(self, adapter, kind, reason, note)
+
+    patch.setattr(EventRecorder, "tell", shy)
+
+
+def unloads_come_before_anything_else(patch: Patch) -> None:
+    honest = plan_module.plan
+    import controller.reconciler as reconciler_module
+
+    def hasty(seen: Observed, *rest: Any) -> Plan:
+        todo = honest(seen, *rest)
+        return replace(todo, actions=tuple(sorted(todo.actions, key=lambda action: not isinstance(action, Unload))))
+
+    patch.setattr(reconciler_module, "plan", hasty)
 
 
 def events_tell_the_key(patch: Patch) -> None:
@@ -149,8 +179,10 @@ BUGS = [
     (5, no_patience, REFUSED),
     (5, no_limit, REFUSED),
     (6, deletion_forgets_to_unload, LEAVING),
+    (6, engines_are_given_up_in_silence, AWAY),
     (7, events_tell_the_key, KEYED),
     (8, everybody_leads, TWO),
+    (9, unloads_come_before_anything_else, ANOTHER),
     ("liveness", one_adapter_is_ignored, QUIET),
     ("liveness", no_silence, QUIET),
     ("liveness", refused_once_is_refused_for_ever, NO_REGISTRY),

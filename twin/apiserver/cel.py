@@ -81,8 +81,11 @@ class Rule:
         """What to say of `value`; None if it is right."""
         if self.transition and old is None:
             return None
+        seen, before = self._seen(value), self._seen(old)
+        if seen == before and not self.transition:  # what it reads was accepted before: no need to ask again
+            return None
         try:
-            holds = self.program.execute({"self": self._seen(value), "oldSelf": self._seen(old)})
+            holds = self.program.execute({"self": seen, "oldSelf": before})
         except KeyError as error:
             return f"rule evaluation error: no such key: {error.args[0]} (rule: {self.text})"
         except (TypeError, IndexError, RuntimeError, ValueError) as error:

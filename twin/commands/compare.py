@@ -74,7 +74,7 @@ def compare(
             study = comparing.conduct(
                 design, plan, execute, store, lambda total: watching("comparing", total, quiet=as_json)
             )
-            store.write(study.design.keys(), study.design.paths)
+            store.write(study.design.keys(), study.design.paths, scenario=design.baseline.scenario.name)
         (folder / "comparison.json").write_bytes(comparing.written(study))
         drawn = folder / "comparison.html"
         drawn.write_text(page.render(study, str(file), Path("runs") if plan.runs else None), encoding="utf-8")

@@ -33,6 +33,13 @@ def serve(
     controller: Annotated[
         bool, typer.Option("--controller/--no-controller", help="Whether the operator runs inside, as a Deployment.")
     ] = True,
+    apart: Annotated[
+        bool, typer.Option(help="The operator runs as lora-controller processes of its own instead of inside.")
+    ] = False,
+    kill_every: Annotated[
+        str | None,
+        typer.Option("--kill-every", help="With --apart: SIGKILL to the operator so often.", show_default=False),
+    ] = None,
     plain: Annotated[bool, typer.Option(help="HTTP without TLS and without a token; on loopback only.")] = False,
     paused: Annotated[bool, typer.Option(help="Begin with time standing still.")] = False,
     once: Annotated[bool, typer.Option(help="End with the scenario, judge it, write its run folder.")] = False,
@@ -53,7 +60,25 @@ def serve(
         raise Refused(*problems)
     if not 0 < speed < float("inf"):
         raise Refused(f"--speed {speed:g}: is no speed; allowed: a number above 0, such as 1 or 10")
-    options = Options(host, port, plain, speed, paused, controller, kubeconfig.absolute(), once)
+    if apart and not controller:
+        raise Refused("twin serve: --apart and --no-controller go against each other; give one of them")
+    kills = 0.0 if kill_every is None else _duration(kill_every, "--kill-every")
+    if kills and not apart:
+        raise Refused("twin serve: --kill-every needs --apart: there is no process to kill")
+    if apart and paused:
+        raise Refused("twin serve: --apart and --paused go against each other: processes do not stand still")
+    options = Options(
+        host=host,
+        port=port,
+        plain=plain,
+        speed=speed,
+        paused=paused,
+        controller=controller,
+        kubeconfig=kubeconfig.absolute(),
+        apart=apart,
+        kill_every=kills,
+        once=once,
+    )
     try:
         with ended_by_sigterm():
             outcome = serve_world(scenarios[0], options, _tell)
@@ -66,6 +91,15 @@ def serve(
     findings, page = running.written(scenarios[0], outcome.lines, out, partial=outcome.partial)
     terminal.show(findings, page)
     return code_of(findings)
+
+
+def _duration(text: str, flag: str) -> float:
+    from twin.scenario.quantities import duration
+
+    try:
+        return float(duration(text))
+    except ValueError as error:
+        raise Refused(f"twin serve: {flag} {text}: {error}") from error
 
 
 def _tell(served: "Served") -> None:

@@ -6,10 +6,15 @@ its tasks are done again, and only one that kills its worker again and again bec
 """
 
 import itertools
+import logging
+import socket
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from twin.experiments.trial import Row, Task, failed, perform, perform_deaf
 
@@ -21,7 +26,9 @@ AT_ONCE = 3
 """Tasks given out for each worker: one under way, the others so that none waits for its next."""
 DEATHS = 3
 """A task whose worker died so often is not tried again."""
-CONNECT_SECONDS = 15
+LOOK_SECONDS = 2
+"""How often to look whether the cluster is still there."""
+CONNECT_SECONDS = 10
 """How long to wait for a cluster to answer."""
 
 
@@ -110,14 +117,17 @@ def _deaths() -> tuple[type[Exception], ...]:
 @contextmanager
 def _dask(jobs: int, address: str) -> Iterator[Execute]:
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client, LocalCluster  # configures its logging when it is imported
     except ImportError:
         raise missing("dask", "dask") from None
+    for name in ("distributed", "distributed.client"):  # what matters of it is said by our own errors
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if not address:
         local = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
         with local, Client(local) as client:
             yield lambda tasks: _on_dask(client, tasks)
         return
+    _knock(address)
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
@@ -127,30 +137,47 @@ def _dask(jobs: int, address: str) -> Iterator[Execute]:
 
 
 def _on_dask(client: Any, tasks: Iterable[Task]) -> Iterator[Row]:
-    """Keeps every worker busy; `retries` and rescheduling after a worker's death are Dask's own."""
-    from distributed import as_completed
+    """Keeps every worker busy; rescheduling after a worker's death is Dask's own.
 
+    Raises:
+        EngineError: if the scheduler is lost.
+    """
     room = AT_ONCE * max(len(client.scheduler_info()["workers"]), 1)
     source, under_way = iter(tasks), dict[Any, Task]()
 
-    def submit(count: int) -> list[Any]:
-        futures = []
+    def submit(count: int) -> None:
         for task in itertools.islice(source, count):
-            future = client.submit(perform, task, key=f"run-{task.key}", pure=False)
-            under_way[future] = task
-            futures.append(future)
-        return futures
+            under_way[client.submit(perform, task, key=f"run-{task.key}", pure=False)] = task
 
-    done = as_completed(submit(room))
-    for future in done:
-        task = under_way.pop(future)
-        if future.status == "finished":
-            yield future.result()
-        else:
-            yield failed(task, f"its worker was lost: {_first_line(future.exception())}")
-        future.release()
-        for each in submit(1):
-            done.add(each)
+    submit(room)
+    while under_way:
+        for future in _ended(client, list(under_way)):
+            task = under_way.pop(future)
+            if future.status == "finished":
+                yield future.result()
+            else:
+                yield failed(task, f"its worker was lost: {_first_line(future.exception())}")
+            future.release()
+            submit(1)
+
+
+def _ended(client: Any, futures: list[Any]) -> list[Any]:
+    """Some that are done, in the order in which they were given out."""
+    from concurrent.futures import CancelledError
+
+    from distributed import wait
+
+    while True:
+        try:
+            done = wait(futures, timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            done = set()
+        except CancelledError:
+            done = set(futures)
+        if client.status in ("closing", "closed") or any(future.cancelled() for future in done):
+            raise EngineError("the Dask scheduler is lost")
+        if done:
+            return [future for future in futures if future in done]
 
 
 @contextmanager
@@ -161,6 +188,8 @@ def _ray(jobs: int, address: str) -> Iterator[Execute]:
             import ray
         except ImportError:
             raise missing("ray", "ray") from None
+        if address:
+            _ask_ray(address)
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
         try:
             if address:
@@ -173,6 +202,22 @@ def _ray(jobs: int, address: str) -> Iterator[Execute]:
             yield lambda tasks: _on_ray(ray, tasks)
         finally:
             ray.shutdown()
+
+
+def _ask_ray(address: str) -> None:
+    """Whether a Ray cluster takes us: Ray itself asks for minutes, so a process asks that can be ended before."""
+    _knock(address)
+    program = f"import ray; ray.init(address={address!r}, logging_level='ERROR')"
+    asked = [sys.executable, "-W", "ignore", "-c", program]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=2 * CONNECT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise EngineError(
+            f"--address {address}: no Ray cluster there takes us within {2 * CONNECT_SECONDS} s"
+        ) from None
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it says nothing"])[-1][:200]
+        raise EngineError(f"--address {address}: no Ray cluster answers there ({reason})")
 
 
 def _on_ray(ray: Any, tasks: Iterable[Task]) -> Iterator[Row]:
@@ -193,6 +238,16 @@ def _on_ray(ray: Any, tasks: Iterable[Task]) -> Iterator[Row]:
         except ray.exceptions.RayError as error:
             yield failed(task, f"its worker was lost: {_first_line(error)}")
         submit(1)
+
+
+def _knock(address: str) -> None:
+    """Whether anything listens there: Ray asks for minutes before it gives up, and Dask gives no reason."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if place.hostname and place.port:
+            socket.create_connection((place.hostname, place.port), CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise EngineError(f"--address {address}: nothing answers there ({_first_line(error)})") from None
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -6,9 +6,11 @@ the order of the design, so its bytes depend on neither the number of processes 
 place (an offset) a run, never the rows.
 
 The schema is part of the contract (docs/sweep.md): `variant`, `seed`, `key`, one `setting.PATH` for each path that
-varies, one column for each measure by its name in summary.json, `holds`, `violation`, `error`.
+varies, one column for each measure by its name in summary.json, `holds`, `violation`, `error`. Each column says in its
+own metadata what it is, and the file's metadata say by which version it was made and whether runs are missing.
 """
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -24,8 +26,11 @@ import controller
 import fake_vllm
 import twin
 from twin.experiments.trial import Row
+from twin.report.effects import noun
 from twin.scenario import MEASURES
 
+SCHEMA = "1"
+"""Of the Parquet file; counted up when a column changes its meaning or goes."""
 ROWS_AT_ONCE = 2_000
 """Rows of one row group: what is in memory while the file is written."""
 _NO_MATTER = ("report", "commands", "analysis", "cli.py")
@@ -57,20 +62,26 @@ class Store:
         journal = journal_of(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO = journal.open("a+b")
+            # Unbuffered: what a full disk refused must not be tried again when the file is closed.
+            self._out = journal.open("ab", buffering=0)
+            self._file: BinaryIO = journal.open("rb")
         except OSError as error:
             raise StoreError(f"{journal}: cannot be written: {error.strerror or error}; choose another --out") from None
         try:
+            self._alone(journal)
             self._read_back(journal)
         except StoreError:
-            self._file.close()
+            self._close()
             raise
 
     def __enter__(self) -> "Store":
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._file.close()
+        self._close()
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
@@ -82,16 +93,7 @@ class Store:
             StoreError: if the disk refuses; what was there stays readable.
         """
         line = msgspec.json.encode(row) + b"\n"
-        try:
-            start = self._file.seek(0, os.SEEK_END)
-            self._file.write(line)
-            self._file.flush()
-        except OSError as error:
-            raise StoreError(
-                f"{journal_of(self.path)}: cannot be written: {error.strerror or error}; "
-                "what was finished is kept, the same command goes on from there"
-            ) from None
-        self._places[row.key] = (start, len(line))
+        self._places[row.key] = (self._append(line), len(line))
 
     def row(self, key: str) -> Row:
         """The row of that key."""
@@ -103,7 +105,7 @@ class Store:
         """Those of `keys` that are there, in that order."""
         return (self.row(key) for key in keys if key in self._places)
 
-    def write(self, keys: Sequence[str], paths: Sequence[str]) -> None:
+    def write(self, keys: Sequence[str], paths: Sequence[str], *, scenario: str) -> None:
         """Writes the Parquet file: the rows of `keys`, with a column for each of the varied `paths`.
 
         Raises:
@@ -112,7 +114,8 @@ class Store:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema = schema_of(paths)
+        whole = all(key in self._places for key in keys)
+        schema = schema_of(paths, scenario=scenario, partial=not whole)
         fresh = self.path.with_name(f".{self.path.name}.new-{os.getpid()}")
         try:
             with pq.ParquetWriter(fresh, schema, compression="zstd") as writer:
@@ -127,21 +130,43 @@ class Store:
         finally:
             fresh.unlink(missing_ok=True)
 
+    def _append(self, line: bytes) -> int:
+        """Where it begins."""
+        try:
+            start = self._out.seek(0, os.SEEK_END)
+            left = memoryview(line)
+            while left:
+                left = left[self._out.write(left) or 0 :]
+        except OSError as error:
+            raise StoreError(
+                f"{journal_of(self.path)}: cannot be written: {error.strerror or error}; "
+                "what was finished is kept, the same command goes on from there"
+            ) from None
+        return start
+
+    def _alone(self, journal: Path) -> None:
+        try:
+            fcntl.flock(self._out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StoreError(f"{journal}: another twin writes there now; wait for it or choose another --out") from None
+
+    def _close(self) -> None:
+        self._out.close()
+        self._file.close()
+
     def _read_back(self, journal: Path) -> None:
         """Finds what is there; a line that was cut off by a crash is cut away."""
-        self._file.seek(0)
         first = self._file.readline()
         head = msgspec.json.encode(_Head(version("lora-twin"), code())) + b"\n"
         if not first:
-            self._file.write(head)
-            self._file.flush()
+            self._append(head)
             return
         if first != head:
             raise StoreError(f"{journal}: {_other(first)}; move it away or choose another --out")
         place = len(first)
         for line in self._file:
             if not line.endswith(b"\n"):
-                self._file.truncate(place)
+                self._out.truncate(place)
                 break
             self._places[_ROW.decode(line).key] = (place, len(line))
             place += len(line)
@@ -152,22 +177,31 @@ def journal_of(path: Path) -> Path:
     return path.with_name(path.name + ".journal")
 
 
-def schema_of(paths: Sequence[str]) -> Any:
+def schema_of(paths: Sequence[str], *, scenario: str = "", partial: bool = False) -> Any:
     """The columns of a sweep's file."""
     import pyarrow as pa
 
+    def column(name: str, kind: Any, meaning: str) -> Any:
+        return pa.field(name, kind, metadata={"meaning": meaning})
+
     return pa.schema(
         [
-            ("variant", pa.string()),
-            ("seed", pa.int64()),
-            ("key", pa.string()),
-            *((f"setting.{path}", pa.string()) for path in paths),
-            *((name, pa.float64()) for name in sorted(MEASURES)),
-            ("holds", pa.bool_()),
-            ("violation", pa.string()),
-            ("error", pa.string()),
+            column("variant", pa.string(), "what sets it apart from the others"),
+            column("seed", pa.int64(), "rows of one seed met the same arrivals, latencies and faults"),
+            column("key", pa.string(), "names everything that the row depends on"),
+            *(column(f"setting.{path}", pa.string(), f"as of --set {path}=") for path in paths),
+            *(column(name, pa.float64(), noun(name)) for name in sorted(MEASURES)),
+            column("holds", pa.bool_(), "whether invariants and expectations held; null if the run crashed"),
+            column("violation", pa.string(), "the first invariant that was broken, with its object"),
+            column("error", pa.string(), "why the run crashed; empty if it did not"),
         ],
-        metadata={"lora_twin": version("lora-twin"), "code": code()},
+        metadata={
+            "lora_twin": version("lora-twin"),
+            "code": code(),
+            "schema": SCHEMA,
+            "scenario": scenario,
+            "partial": str(partial).lower(),
+        },
     )
 
 

@@ -1,9 +1,9 @@
 """What must hold in every run, judged from the record alone: `check` is the way in.
 
 `scene.py` keeps what the record has shown so far, `excuses.py` what faults excuse, `clocks.py` how long something has
-been wrong, `safety.py` has one class for each of the eight invariants, `liveness.py` says what must come true in the
-end. The rules of judgement (an honest operator is never accused) are those of the contract with users; each bound
-stands beside its use.
+been wrong; `safety.py` and `sending.py` have one class for each of the nine invariants, `liveness.py` says what must
+come true in the end. The rules of judgement (an honest operator is never accused) are those of the contract with
+users; each bound stands beside its use.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,10 @@ def check(lines: Sequence[Line]) -> Verdicts:
     for index, line in enumerate(lines[1:], start=1):
         _advance(scene, rules, line.t)
         scene.see(line, index)
+        blind, resumed = scene.blind, scene.resumed
         for rule in rules:
-            rule.clocks.stopped = scene.blind
-            if scene.resumed:
+            rule.clocks.stopped = blind
+            if resumed:
                 rule.clocks.start_anew(line.t)
             rule.see(line)
         liveness.see(line, index)

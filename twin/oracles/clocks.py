@@ -9,6 +9,9 @@ from heapq import heappop, heappush
 
 from twin.oracles.verdicts import Violation
 
+TOLERANCE = 0.001
+"""Seconds: lines keep microseconds, and a wait is computed from several of them."""
+
 
 @dataclass(slots=True)
 class _Complaint:

@@ -1,11 +1,15 @@
-"""The eight invariants: one class each, in the order of the contract, whose words open its docstring."""
+"""The invariants of what is shown and held: one class each, whose docstring opens with the contract's words.
+
+Those of what is sent are in `sending.py`.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar, Protocol
 
-from twin.oracles.clocks import Clocks
+from twin.oracles.clocks import TOLERANCE, Clocks
 from twin.oracles.scene import Scene
+from twin.oracles.sending import AttemptsKeepTheirWaits, LoadsGoToGoodPods, UnloadsFollowWithdrawals
 from twin.record import (
     AdapterLine,
     ApiLine,
@@ -17,12 +21,8 @@ from twin.record import (
     Line,
     PodLine,
     RequestLine,
-    SecretLine,
     SliceLine,
 )
-
-TOLERANCE = 0.001
-"""Seconds: lines keep microseconds, and a wait is computed from several of them."""
 
 
 class Rule(Protocol):
@@ -156,96 +156,11 @@ class NoMoreThanWanted(_Placed):
         return load is not None and load.event == "done" and load.status == 200
 
 
-class LoadsGoToGoodPods:
-    """4. No load is sent to a pod that is not ready, not stable, terminating, or does not match the selector.
-
-    Judged against what the API server had shown for longer than `notice` when the request was sent.
-    """
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.clocks = Clocks(4)
-
-    def see(self, line: Line) -> None:
-        if isinstance(line, RequestLine) and line.event == "sent" and line.verb == "load":
-            self.clocks.checked += 1
-            fault = self._fault(line)
-            if fault:
-                adapter = f"{line.object.split('/')[0]}/{line.adapter}"
-                self.clocks.accuse(line.t, adapter, f"a load was sent to {line.object}, {fault}", (self.scene.index,))
-
-    def _fault(self, line: RequestLine) -> str:
-        scene, run, t = self.scene, self.scene.run, line.t
-        pod = scene.pods.get(line.object)
-        if pod is None:
-            return "which does not exist" if self._shown(scene.gone.get(line.object, 0.0), t) else ""
-        if pod.bad_since is not None and self._shown(pod.bad_since, t):
-            return "which is terminating" if pod.line.terminating else "which is not ready"
-        since = pod.line.ready_since
-        wrong = TOLERANCE + scene.excuses.skew(t - scene.notice(t), t)
-        fresh = since is not None and t - since < run.stable_for - wrong
-        if pod.bad_since is None and fresh and self._shown(pod.ready_anew, t):
-            return f"which has been ready for less than {run.stable_for:g} s"
-        adapter = scene.adapters.get(f"{line.object.split('/')[0]}/{line.adapter}")
-        if adapter is not None and self._shown(pod.labelled, t) and not _matches(adapter, pod.line.labels):
-            return "which its selector does not match"
-        return ""
-
-    def _shown(self, since: float, t: float) -> bool:
-        """Whether what was so `since` then had to be known at `t`."""
-        return self.scene.seen_for(since, t) > self.scene.notice(t)
-
-
-class AttemptsKeepTheirWaits:
-    """5. Attempts on one pod for one adapter never exceed the limit nor come sooner than the backoff says.
-
-    A series is forgotten when a load succeeds, the adapter is unloaded there, the engine's container is another, the
-    pod becomes ready anew, a Secret of the namespace is another, or the aside time has passed since its last attempt.
-    """
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.clocks = Clocks(5)
-        self._series: dict[tuple[str, str], tuple[str, str, list[float]]] = {}
-
-    def see(self, line: Line) -> None:
-        if isinstance(line, SecretLine):
-            namespace = line.object.split("/")[0]
-            for place in [place for place in self._series if place[1].startswith(f"{namespace}/")]:
-                del self._series[place]
-        if not isinstance(line, RequestLine):
-            return
-        place = (f"{line.object.split('/')[0]}/{line.adapter}", line.object)
-        if line.verb == "unload" or (line.event == "done" and line.status == 200):
-            self._series.pop(place, None)
-        elif line.event == "sent":
-            self._attempt(place, line)
-
-    def _attempt(self, place: tuple[str, str], line: RequestLine) -> None:
-        waits, scene = self.scene.run.retry_waits, self.scene
-        engine, root, starts = self._series.get(place, ("", "", []))
-        pod = scene.pods.get(line.object)
-        anew = pod is not None and bool(starts) and pod.ready_anew > starts[-1]
-        wrong = TOLERANCE + (scene.excuses.skew(starts[-1], line.t) if starts else 0.0)
-        late = bool(starts) and line.t - starts[-1] >= scene.run.aside_for - wrong
-        if (engine, root) != (line.engine, line.root) or anew or late:
-            starts = []
-        self.clocks.checked += 1
-        number = len(starts)
-        if number > len(waits):
-            text = f"attempt {number + 1} on {line.object}, of {len(waits) + 1} that a pod gets"
-            self.clocks.accuse(line.t, place[0], text, (scene.index,))
-        elif number and line.t - starts[-1] < waits[number - 1] - wrong:
-            gap = line.t - starts[-1]
-            text = f"attempt {number + 1} on {line.object} came {gap:.3f} s after the last, not {waits[number - 1]:g} s"
-            self.clocks.accuse(line.t, place[0], text, (scene.index,))
-        self._series[place] = (line.engine, line.root, [*starts, line.t])
-
-
 class DeletedMeansUnloaded(_Placed):
     """6. After an adapter is deleted and its finalizer gone, no living engine still holds it.
 
-    An engine that could not be reached is excused by the Event that says so.
+    An engine that could not be reached is excused by the Event that says so, until it has unloaded it after all. The
+    Event may be the later of the two: it is written while the finalizer goes.
     """
 
     number = 6
@@ -256,15 +171,19 @@ class DeletedMeansUnloaded(_Placed):
         self._excused: set[tuple[str, str]] = set()
 
     def see(self, line: Line) -> None:
-        if isinstance(line, EventLine) and line.reason == "UnloadAbandoned":
-            namespace = line.object.split("/")[0]
-            self._excused |= {
-                (line.object, pod)
-                for pod in self.scene.about
-                if pod.startswith(f"{namespace}/") and pod.split("/")[1] in line.note
-            }
-        if isinstance(line, AdapterLine):
-            self._gone[line.object] = line.event == "deleted"
+        match line:
+            case EventLine(reason="UnloadAbandoned"):
+                namespace = line.object.split("/")[0]
+                self._excused |= {
+                    (line.object, pod)
+                    for pod in self.scene.about
+                    if pod.startswith(f"{namespace}/") and f" pod {pod.split('/')[1]}:" in line.note
+                }
+                self._judge(line.object, line.t)
+            case EngineLine(event="unloaded"):
+                self._excused.discard((f"{line.object.split('/')[0]}/{line.adapter}", line.object))
+            case AdapterLine():
+                self._gone[line.object] = line.event == "deleted"
         super().see(line)
 
     def _judge(self, adapter: str, t: float) -> None:
@@ -317,22 +236,6 @@ class OneActsAtATime:
             self.clocks.accuse(line.t, line.object, text, (scene.index,))
 
 
-def _matches(adapter: AdapterLine, labels: dict[str, str]) -> bool:
-    if any(labels.get(key) != value for key, value in adapter.selector.items()):
-        return False
-    for key, operator, values in adapter.expressions:
-        value = labels.get(key)
-        holds = {
-            "In": value in values,
-            "NotIn": value not in values,
-            "Exists": value is not None,
-            "DoesNotExist": value is None,
-        }[operator]
-        if not holds:
-            return False
-    return True
-
-
 SAFETY = (
     EndpointsAreLoaded,
     InstancesServe,
@@ -342,5 +245,6 @@ SAFETY = (
     DeletedMeansUnloaded,
     NoSecretShows,
     OneActsAtATime,
+    UnloadsFollowWithdrawals,
 )
-"""All of them, 1 to 8."""
+"""All of them, 1 to 9."""

@@ -3,11 +3,15 @@
 Defaults are chosen so that a scenario of four lines runs. Where one comes from outside, its source stands beside it.
 """
 
+from collections.abc import Mapping
+from pathlib import Path as File
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
+from fake_vllm import parameters
 from fake_vllm.latency import LogNormal, Uniform
+from fake_vllm.pace import DEFAULT_PACE, Pace
 from twin.scenario.distributions import Distribution
 from twin.scenario.policies import PlugIn, Policy
 from twin.scenario.quantities import Bandwidth, Duration, PositiveDuration, Size, fault
@@ -70,9 +74,43 @@ class Memory(Section):
     """Memory for adapters; beyond it a load fails with "out of memory". No limit if absent."""
 
 
+class EnginePace(Section):
+    """How fast an engine computes: see `fake_vllm/pace.py`. Lengths of answers are the traffic's."""
+
+    step: Duration = DEFAULT_PACE.step
+    """A step with one sequence in the batch, which is the time between two tokens."""
+    sequence: Duration = DEFAULT_PACE.sequence
+    """More for every further sequence."""
+    prompt_token: Duration = DEFAULT_PACE.prompt_token
+    """More for every prompt token that the step reads."""
+    kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_PACE.kv_tokens
+    """Tokens for which there is room in the KV cache."""
+    batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_PACE.batched_tokens
+    """What one step may compute at most."""
+    while_loading: float = Field(default=DEFAULT_PACE.while_loading, ge=1, le=1000, allow_inf_nan=False)
+    """Multiplies a step's time while an adapter is being loaded."""
+    spread: float = Field(default=DEFAULT_PACE.spread, ge=1, le=1000, allow_inf_nan=False)
+    """95 % quantile of a step's time over its median; 1 is none."""
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> "EnginePace":
+        if not self.step + self.sequence:
+            raise fault("step and sequence are both 0", "allowed: a step that takes some time", ("step",))
+        return self
+
+    def settings(self) -> Pace:
+        """As the engine takes it."""
+        return Pace(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+_FROM_FILE = ("startup", "load", "unload", "pace")
+
+
 class Engine(Section):
     """How the engines of one Deployment behave. What its entry leaves out comes from `default`."""
 
+    parameters: str | None = None
+    """A file of times as `twin calibrate` writes it, relative to the scenario; what stands beside it goes first."""
     startup: Distribution = LogNormal(30.0, 60.0)  # tens of seconds to minutes: weights are read, graphs captured
     """From the container's start until it listens."""
     load: Distribution = LogNormal(1.8, 6.0)
@@ -83,6 +121,36 @@ class Engine(Section):
     """Memory for adapters."""
     version: str = Field(default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$")
     """vLLM version that it behaves like; if empty, the one that the image's tag names."""
+    pace: EnginePace = EnginePace()
+    """How fast it computes answers."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_file(cls, value: Any, info: ValidationInfo) -> Any:
+        """Puts what the file says in its place: a resolved scenario needs no other file."""
+        if not isinstance(value, Mapping) or value.get("parameters") is None:
+            return value
+        given = _times(value["parameters"], File((info.context or {}).get("folder", ".")))
+        own = {key: item for key, item in value.items() if key != "parameters"}
+        if isinstance(own.get("pace"), Mapping):
+            own["pace"] = {**given.get("pace", {}), **own["pace"]}
+        return {**given, **own}
+
+
+def _times(name: Any, folder: File) -> dict[str, Any]:
+    """What a file of times says that an engine here has a word for."""
+    at, allowed = ("parameters",), "allowed: a file as `twin calibrate` writes it, see docs/calibrate.md"
+    if not isinstance(name, str):
+        raise fault("is no file", allowed, at)
+    try:
+        document = parameters.document(str(folder / name))
+        parameters.parameters_of(document, name)
+    except parameters.ParametersError as error:
+        raise fault(str(error).replace(str(folder / name), name), allowed, at) from None
+    found = {key: document[key] for key in _FROM_FILE if document.get(key) is not None}
+    if "pace" in found:
+        found["pace"] = {key: item for key, item in found["pace"].items() if key != "answer"}
+    return found
 
 
 class ArtifactSize(Section):

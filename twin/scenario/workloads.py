@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from fake_vllm.config import EngineConfig, EngineConfigError
+from fake_vllm import commandline
+from fake_vllm.config import EngineConfigError
 from twin.scenario.cluster import Cluster, Node, NodePool
 from twin.scenario.manifests import Entry
 from twin.scenario.problems import Path, Problem
-from twin.world.manifests import command_of, engine_index, version_of
+from twin.world.manifests import command_of, dialect_of, engine_index, version_of
 
 GPU = "nvidia.com/gpu"
 SIDECAR = "aibrix-runtime"
@@ -109,7 +110,12 @@ def check_engine(workload: Workload, version: str) -> Problem | None:
     container = workload.engine
     environment = {str(v.get("name")): str(v.get("value", "")) for v in container.get("env") or ()}
     try:
-        EngineConfig.from_command(command_of(container), environment, version=version or version_of(container))
+        commandline.read(
+            command_of(container),
+            environment,
+            version=version or version_of(container),
+            dialect=dialect_of(container),
+        )
     except EngineConfigError as error:
         at: Path = (*workload.at, "containers", workload.containers.index(container))
         flag = re.match(r"--[\w-]+", str(error))

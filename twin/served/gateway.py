@@ -10,7 +10,8 @@ Three ways in, told apart by whom the request is addressed to:
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,10 +54,12 @@ class _Refused(Exception):
 class Gateway:
     """Routes by model, by Service, by pod."""
 
-    def __init__(self, store: Store, network: Network, page: ASGIApp) -> None:
+    def __init__(self, store: Store, network: Network, page: ASGIApp, by: str, replicas: Iterable[str]) -> None:
+        """`by` is who asks by way of the proxy; one of `replicas` says so, as the name that it logs in with."""
         self._store = store
         self._traffic = PodTransport(store, network.transport("gateway", "traffic"))
-        self._outside = PodTransport(store, network.transport("proxy", "controller"))
+        self._outside = {name: PodTransport(store, network.transport(name, "controller")) for name in (by, *replicas)}
+        self._by = by
         self._page = page
         self._turn = 0
 
@@ -103,7 +106,7 @@ class Gateway:
         """To a pod itself: what breaks there breaks here too, so that a client learns neither less nor more."""
         scope, receive, send = on
         try:
-            response = await relay.fetched(self._outside, incoming.to(*found), receive)
+            response = await relay.fetched(self._outside[self._asking(incoming)], incoming.to(*found), receive)
         except httpx.ConnectError as error:
             raise _Refused(503, f"upstream {found[0]}:{found[1]}: {error}") from error
         except httpx.TransportError as error:
@@ -111,6 +114,15 @@ class Gateway:
         else:
             if response is not None:
                 await relay.send_response(response, scope, send)
+
+    def _asking(self, incoming: relay.Incoming) -> str:
+        """Who asks, by the name in `http://NAME@proxy`."""
+        scheme, _, text = incoming.headers.get("proxy-authorization", "").partition(" ")
+        try:
+            name = b64decode(text).decode().partition(":")[0] if scheme.lower() == "basic" else ""
+        except ValueError:
+            return self._by
+        return name if name in self._outside else self._by
 
     async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         incoming, on = await relay.read(scope, receive), (scope, receive, send)

@@ -1,4 +1,4 @@
-"""The operator inside the served world: a Deployment whose pods are replicas of it.
+"""The operator of the served world: a Deployment whose pods are replicas of it, inside or as processes of their own.
 
 It stands where the document looks for it, `aibrix-system/aibrix-controller-manager`. A pod that runs is a replica that
 runs; one that is deleted is a replica that died at that moment. So `kubectl delete pod`, `rollout restart` and `scale`
@@ -8,10 +8,12 @@ do with it what they do on a cluster; scaled to 0, it leaves the world to an ope
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from twin.apiserver import Change, Object, Store
 from twin.record import ControllerLine, Line, LogLine, RequestLine
 from twin.replicas import Replica
+from twin.served.apart import ProcessReplica
 from twin.world.objects import is_terminating, is_true, key
 
 NAMESPACE = "aibrix-system"
@@ -35,6 +37,9 @@ class InsideOperator:
         """Pods that are ready before an older one has made room: during a rollout there is one more than replicas."""
         self._write = write
         self._now = now
+        for replica in replicas:
+            if isinstance(replica, ProcessReplica):
+                replica.on_log = partial(self._wrote, replica)
 
     def deploy(self, count: int) -> None:
         """Creates the Deployment and follows its pods."""
@@ -46,11 +51,17 @@ class InsideOperator:
         """Its log: what the record says of this replica, in words that the document's users know."""
         if not isinstance(line, (ControllerLine, LogLine, RequestLine)):
             return
-        pod = next((pod for pod, replica in self._by_pod.items() if replica.name == line.by), None)
-        if pod is not None and (said := _said(line)):
+        pod, replica = next((each for each in self._by_pod.items() if each[1].name == line.by), ("", None))
+        if replica is not None and not isinstance(replica, ProcessReplica) and (said := _said(line)):
             level, text = said
             moment = self._now()
             self._write(pod, CONTAINER, f"{level}{moment:%m%d %H:%M:%S.%f} 1 lora_controller] {text}")
+
+    def _wrote(self, replica: ProcessReplica, text: str) -> None:
+        """What a process has written itself."""
+        pod = next((pod for pod, each in self._by_pod.items() if each is replica), None)
+        if pod is not None:
+            self._write(pod, CONTAINER, text)
 
     def _pod_changed(self, change: Change) -> None:
         pod = change.object

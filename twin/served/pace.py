@@ -27,6 +27,10 @@ class Pace:
             ValueError: the speed is not above 0.
         """
         self.paused = False
+        self.held = False
+        """Whether it has yet to be started."""
+        self.fixed = False
+        """Whether it can be changed: not while processes go by it."""
         self._wall = wall
         self._speed = _checked(speed)
         self._since = wall()
@@ -44,14 +48,16 @@ class Pace:
         """How far a step goes that is under way."""
         return self._goal
 
-    def start(self) -> None:
-        """Time runs from now on: what was needed to build the world is no part of it."""
-        self._since = self._wall()
+    def start(self, at: float = 0.0) -> None:
+        """Time runs from now on, and is so many simulated seconds already."""
+        self.held = False
+        self._since = self._wall() - at / self._speed
 
     def set_speed(self, speed: float) -> None:
-        """Raises ValueError if it is not above 0."""
+        """Raises ValueError if it is not above 0, or fixed."""
+        _checked(speed)
         self._settle()
-        self._speed = _checked(speed)
+        self._speed = speed
 
     def pause(self) -> None:
         """Time stands still."""
@@ -84,7 +90,7 @@ class Pace:
             self._reached = max(self._reached, min(due, self._goal))
             if self._reached >= self._goal:
                 self._arrive()
-        elif not self.paused:
+        elif not (self.held or self.paused):
             return max(self._reached, self._reached + (self._wall() - self._since) * self._speed)
         return self._reached
 
@@ -92,7 +98,7 @@ class Pace:
         """Wall seconds until `due`; None if it will not come by itself."""
         if self._goal is not None:
             return 0.0
-        if self.paused or due == FOREVER:
+        if self.held or self.paused or due == FOREVER:
             return None
         return max(0.0, (due - self._reached) / self._speed - (self._wall() - self._since))
 
@@ -105,6 +111,8 @@ class Pace:
 
     def _settle(self) -> None:
         """What has passed has passed at the old speed."""
+        if self.fixed:
+            raise ValueError("the operator is a process of its own, whose clock goes on at the same speed")
         self._reached = self.reach(self._reached)
         self._since = self._wall()
 

@@ -8,19 +8,24 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from twin.apiserver.rest import Access, ApiServer
+from twin.apiserver.rest import Access, ApiServer, User
+from twin.apiserver.rest.access import AUTHENTICATED, MASTERS
 from twin.apiserver.rest.usage import nobody
 from twin.record import Line
+from twin.replicas import Replica
 from twin.scenario import Scenario
+from twin.scenario.faults import ControllerCrash
 from twin.served import certificates, gateway, kubeconfig
+from twin.served.apart import SKEW, Doors, ProcessReplica
 from twin.served.control import PREFIX, Control
 from twin.served.engines import EngineSockets
 from twin.served.errors import CannotServe
@@ -33,12 +38,17 @@ from twin.served.sockets import Address, bound, listening
 from twin.simulation import Simulation
 from twin.world.engines import EngineHost, Event
 
+_KILLS_UNTIL = 0.6
+"""Share of a scenario after which nobody is killed any more, so that there is time to see whether all ends well."""
 GATEWAY_HOST = "127.0.80.1"
 """The gateway's address where nothing else was asked for: one of its own, so that port 80 may be free there."""
 FIRST_POD = ipaddress.IPv4Address("10.244.0.1")
 """Of the range that kubeadm's examples give to pods; on 127.244.0.1 and up hardly anybody else listens."""
+PROXY = "proxy"
+"""Who asks an engine by way of the gateway, in the record."""
 _HTTP = 80
 _WATCH = 0.5  # seconds between looks whether a replica has failed
+_MACHINE = 0.5  # seconds of the machine that sockets and processes may take on top of what is simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,10 @@ class Options:
     controller: bool = True
     """Whether the operator runs inside."""
     kubeconfig: Path = Path("twin.kubeconfig")
+    apart: bool = False
+    """Whether it runs as `lora-controller` processes rather than inside."""
+    kill_every: float = 0.0
+    """Seconds of the world between two ends of it by SIGKILL, in the first part of the scenario; 0 is never."""
     once: bool = False
     """Whether it ends when the scenario's time is over."""
 
@@ -66,6 +80,7 @@ class Served:
     gateway: Address
     kubeconfig: Path
     token: str
+    ca: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,7 @@ def serve(scenario: Scenario, options: Options, on_served: Callable[[Served], No
         CannotServe: the addresses cannot be had, or the kubeconfig not be written.
     """
     pace = Pace(options.speed)
+    pace.held = True  # what is needed to build the world is no part of it
     world = ServedWorld(scenario, pace, options)
     if options.paused:
         pace.pause()
@@ -103,19 +119,24 @@ class ServedWorld:
         self._loopback = _is_loopback(options.host)
         if options.plain and not self._loopback:
             raise CannotServe(f"--plain: {options.host} is not loopback, and the token would go over it in the clear")
+        self._epoch = _time()
         self.simulation = simulation = Simulation(
             scenario,
-            epoch=datetime.now(UTC),  # noqa: TID251 - time is real here
+            epoch=self._epoch,
             first_address=FIRST_POD,
+            replica=ProcessReplica if options.apart else Replica,
+            machine=_MACHINE * options.speed,
         )
+        self._apart = {each.name: each for each in simulation.replicas if isinstance(each, ProcessReplica)}
         store, network = simulation.store, simulation.network
         self._access = Access(open=options.plain)
         self._logs = ContainerLogs(network, simulation.wall_time)
-        self._outside = Outside(store, simulation.recorder, simulation.api_faults)
+        api_latency, rng = scenario.cluster.api.latency, simulation.streams.get("served/api-latency")
+        self._outside = Outside(store, simulation.recorder, simulation.api_faults, api_latency, rng)
         self._engines = EngineSockets(store, network, NAME, simulation.world.host_of)
         self._inside = InsideOperator(store, simulation.replicas, self._logs.write, simulation.wall_time)
         self._control = Control(simulation, pace, self._access, trusting=self._loopback)
-        self._gateway = Gateway(store, network, self._control)
+        self._gateway = Gateway(store, network, self._control, PROXY, self._apart)
         simulation.on_engine = self._engine_changed
         simulation.recorder.on_line += [self._logs.recorded, self._inside.recorded]
         store.subscribe(self._logs.pod_changed, "pods")
@@ -124,13 +145,17 @@ class ServedWorld:
         """From the first socket to the last."""
         async with AsyncExitStack() as stack:
             served = await self._open(stack)
-            self._pace.start()
+            await self._open_processes(served, stack)
+            # At the machine's speed its clock has to agree with the machine's, which an operator outside goes by.
+            passed = (_time() - self._epoch).total_seconds()
+            self._pace.start(passed if self._options.speed == 1 else 0.0)
             self.simulation.begin(controllers=False)
             gateway.publish(self.simulation.store, served.gateway.host, served.gateway.port)
             if self._options.controller:
                 self._inside.deploy(self.simulation.scenario.controller.replicas)
-            else:
-                self._outside.watch_leases()
+            if self._from_outside:
+                self._outside.watch_leases(self._apart)
+            self.simulation.befall(list(self._kills()))
             on_served(served)
             await self._until_end()
 
@@ -141,7 +166,7 @@ class ServedWorld:
         host, port = sock.getsockname()[:2]
         pem = None if options.plain else certificates.make(host, "localhost", "127.0.0.1")
         address = Address(host, port, tls=pem is not None)
-        observer = nobody if options.controller else self._outside.saw
+        observer = self._outside.saw if self._from_outside else nobody
         api = ApiServer(
             self.simulation.store,
             self._access,
@@ -162,7 +187,32 @@ class ServedWorld:
         door = await stack.enter_async_context(listening(self._gateway, self._gateway_socket()))
         stack.callback(api.close)
         stack.callback(self._control.close)
-        return Served(address, door, options.kubeconfig, self._access.admin_token)
+        return Served(address, door, options.kubeconfig, self._access.admin_token, pem.ca if pem else b"")
+
+    def _kills(self) -> Iterator[ControllerCrash]:
+        every, moment = self._options.kill_every, self._options.kill_every
+        while every and moment <= self.simulation.scenario.duration * _KILLS_UNTIL:
+            yield ControllerCrash.model_validate({"kind": "controller-crash", "at": f"{moment:.3f}s"})
+            moment += every
+
+    @property
+    def _from_outside(self) -> bool:
+        """Whether the operator comes through the served API."""
+        return self._options.apart or not self._options.controller
+
+    async def _open_processes(self, served: Served, stack: AsyncExitStack) -> None:
+        """What replicas need that are processes of their own."""
+        if not self._apart:
+            return
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="lora-twin-")))
+        clocked = self._options.speed != 1 or any(each.kind == SKEW for each in self.simulation.scenario.faults)
+        for name, replica in self._apart.items():
+            token = self._access.issue(User(name, (MASTERS, AUTHENTICATED)))
+            file = folder / f"{name}.kubeconfig"
+            kubeconfig.write(file, kubeconfig.kubeconfig(served.api.url, token, ca=served.ca))
+            doors = Doors(file, served.gateway.url, self._options.speed, clocked, self.simulation.wall_time)
+            await replica.open(doors)
+        self._pace.fixed = True
 
     def _gateway_socket(self) -> socket.socket:
         """Port 80 at an address of its own if that can be had, else any port, else anywhere on loopback."""
@@ -200,6 +250,10 @@ def _both(api: ApiServer, control: ASGIApp) -> ASGIApp:
         await face(scope, receive, send)
 
     return answer
+
+
+def _time() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - time is real here
 
 
 def _bound(host: str, port: int, flag: str) -> socket.socket:

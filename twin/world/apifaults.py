@@ -59,6 +59,7 @@ class ApiFaults:
         self._factors: dict[int, float] = {}
         self._lags: dict[int, tuple[float, float]] = {}
         self._deaf: set[int] = set()
+        self._floor = 0
         self._leases: dict[str, simpy.Event] = {}
         self._watches: dict[Watch, None] = {}
         self._times: list[float] = []
@@ -88,8 +89,9 @@ class ApiFaults:
         return partial(self._deaf.discard, fault)
 
     def expire_watches(self) -> None:
-        """Open watches end with 410."""
-        self._fail_watches(expired("too old resource version: the changes after it have been compacted away"))
+        """Open watches end with 410, and none can be opened from a version before this one."""
+        self._floor = int(self._store.resource_version)
+        self._fail_watches(self.compacted())
 
     def hide_lease(self, replica: str) -> Undo:
         """The replica gets no answer about Leases; returns what ends that."""
@@ -117,6 +119,10 @@ class ApiFaults:
     def deaf(self) -> bool:
         """Whether no watch can be opened."""
         return bool(self._deaf)
+
+    def too_old(self, version: str) -> bool:
+        """Whether no watch can be opened from there any more. A cache that lags behind still has what it shows."""
+        return not self._lags and int(version or self._floor) < self._floor
 
     def verdict(self, verb: str, resource: str) -> ApiRule | None:
         """The fault that a request meets now, if any."""
@@ -152,6 +158,10 @@ class ApiFaults:
     def broken(self) -> ApiError:
         """How a watch ends whose connection is gone."""
         return ApiError(0, "", "the connection was reset by peer")
+
+    def compacted(self) -> ApiError:
+        """How a watch ends whose version is too old."""
+        return expired("too old resource version: the changes after it have been compacted away")
 
     def _fail_watches(self, error: ApiError) -> None:
         for watch in list(self._watches):

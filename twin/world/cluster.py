@@ -92,6 +92,8 @@ class StoreCluster:
     ) -> AsyncIterator[WatchEvent[T]]:
         self._recorder.count("api.watch")
         await self._refused("watch", kind)
+        if self._faults.too_old(resource_version):
+            raise translated(self._faults.compacted())
         try:
             watch = self._store.watch(
                 _resource(kind),

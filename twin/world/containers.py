@@ -7,12 +7,14 @@ from typing import Literal
 import simpy
 
 from controller.observed import SIDECAR
-from fake_vllm.engine import EngineConfig, EngineConfigError
+from controller.sidecar.settings import dialect_of as dialect_of_sidecar
+from fake_vllm import commandline
+from fake_vllm.engine import EngineConfigError
 from fake_vllm.latency import Uniform
 from twin.apiserver import Store
 from twin.streams import Streams
 from twin.world.engines import EngineHost
-from twin.world.manifests import ConfigMissing, command_of, environment, port_of, version_of
+from twin.world.manifests import ConfigMissing, command_of, dialect_of, environment, port_of, version_of
 from twin.world.names import container_id
 from twin.world.objects import Object, split
 from twin.world.probes import Probe, Prober, Role
@@ -97,24 +99,41 @@ class ContainerRun:
 
     def _start(self) -> None:
         if not self._is_engine:
-            self._run()
+            self._start_other()
             return
         host = self._around.host
         try:
             env = environment(self._around.store, split(host.pod)[0], self._spec)
-            config = EngineConfig.from_command(command_of(self._spec), env, version=self._version())
+            config = commandline.read(
+                command_of(self._spec), env, version=self._version(), dialect=dialect_of(self._spec)
+            )
         except ConfigMissing as missing:
             self.state, self.reason, self.message = "waiting", "CreateContainerConfigError", str(missing)
             self._on_change()
             return
         except EngineConfigError as error:
-            self._run()
-            self.message = str(error)
-            self._refusal.set(self._env.now + REFUSES_AFTER)
+            self._run_in_vain(str(error))
             return
         host.on_crash = self.crash
         host.start(self._next_id(), config)
         self._run()
+
+    def _start_other(self) -> None:
+        """A container that is no engine; the runtime sidecar is told by its environment whom it stands beside."""
+        if self._sidecar is not None:
+            given = {str(each.get("name")): str(each.get("value", "")) for each in self._spec.get("env") or ()}
+            try:
+                self._sidecar.start(dialect_of_sidecar(given))
+            except ValueError as error:
+                self._run_in_vain(str(error))
+                return
+        self._run()
+
+    def _run_in_vain(self, why: str) -> None:
+        """The process starts, reads what it was told, and ends."""
+        self._run()
+        self.message = why
+        self._refusal.set(self._env.now + REFUSES_AFTER)
 
     def crash(self, message: str) -> None:
         """The process gives up by itself."""
@@ -179,8 +198,6 @@ class ContainerRun:
         self._runs += 1
         self.state, self.reason, self.message = "running", "", ""
         self.started_at = self._env.now
-        if self._sidecar is not None:
-            self._sidecar.start()
         self._probers = {}
         self._add_probers()
         self._rounds.set(self._due())
@@ -217,6 +234,8 @@ class ContainerRun:
 
     def _passing(self, probe: Probe) -> bool | None:
         """What a round would find now; None if chance decides."""
+        if self._sidecar is not None and not self._sidecar.running:
+            return False
         if not self._is_engine:
             return not probe.path.startswith("/ready") or self._around.host.listening
         if self._around.host.faults.chancy_probes and self._around.host.listening:

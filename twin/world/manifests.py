@@ -14,10 +14,10 @@ class ConfigMissing(Exception):
 
 
 def engine_index(containers: list[Object]) -> int:
-    """Which container is the engine: the first that has vLLM in its command or image, else the first of all."""
+    """Which container is the engine: the first that has one in its command or image, else the first of all."""
     for index, container in enumerate(containers):
         words = [*(container.get("command") or ()), *(container.get("args") or ()), container.get("image", "")]
-        if any("vllm" in word.lower() for word in words):
+        if any(engine in word.lower() for word in words for engine in ("vllm", "sglang")):
             return index
     return 0
 
@@ -40,6 +40,11 @@ def version_of(container: Object) -> str:
     except ValueError:
         return DEFAULT_VERSION
     return tag
+
+
+def dialect_of(container: Object) -> str:
+    """Whose engine an image has, where the command does not say it: SGLang's if that is its name, else vLLM's."""
+    return "sglang" if "sglang" in str(container.get("image", "")).lower() else ""
 
 
 def port_of(container: Object, port: int | str) -> int:

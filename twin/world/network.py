@@ -26,6 +26,8 @@ from fake_vllm.wire import (
     GENERATING,
     LOAD_PATH,
     MODELS_PATH,
+    SGLANG_LOAD_PATH,
+    SGLANG_UNLOAD_PATH,
     UNLOAD_PATH,
     Request,
     Response,
@@ -54,6 +56,8 @@ _VERBS = {
     "/metrics": "metrics",
     ORDER_PATH: "load",
     CANCEL_PATH: "unload",
+    SGLANG_LOAD_PATH: "load",
+    SGLANG_UNLOAD_PATH: "unload",
 }
 
 
@@ -102,7 +106,8 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._by = by
         self._caller = caller
         self._severed = False
-        self._kept: dict[str, httpx.Response] = {}
+        self._kept: dict[str, tuple[Request, httpx.Response]] = {}
+        """By pod: audits send the same request all day and get the same bytes, which are made into an answer once."""
         self.on_request: OnRequest = lambda moment: None  # noqa: ARG005
         """Told of each request when it is about to be sent, and when it has ended but nobody has heard how."""
         self._rng = network.rng if caller == "controller" else network.traffic_rng
@@ -113,20 +118,23 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.on_request("before")
-        await self._unless_severed()
+        if self._severed:
+            await self._never()
         try:
             response = await self._sent(request)
         except httpx.HTTPError:
             self.on_request("after")
-            await self._unless_severed()
+            if self._severed:
+                await self._never()
             raise
         self.on_request("after")
-        await self._unless_severed()
+        if self._severed:
+            await self._never()
         return response
 
-    async def _unless_severed(self) -> None:
-        if self._severed:
-            await asyncio.get_running_loop().create_future()
+    async def _never(self) -> None:
+        """What the dead wait for."""
+        await asyncio.get_running_loop().create_future()
 
     async def _sent(self, request: httpx.Request) -> httpx.Response:
         network, url = self._network, request.url
@@ -212,14 +220,20 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         host = await self._reached(request, host, timeouts.get("connect"))
         if request.url.port == SIDECAR_PORT and host.sidecar is not None:
             return await self._beside(host, host.sidecar, request, timeouts.get("read"))
-        sent = Request(request.method, path, _headers(request), request.content)
+        kept = self._kept.get(host.pod)
+        again = kept is not None and kept[1].request is request
+        sent = kept[0] if kept is not None and again else _received(request, path)
         if not adapter and host.faults.rules:
             adapter = adapter_of(sent)
         engine, verdict = self._met(request, host, path, adapter)
         if verdict is None and path not in GENERATING:
             response = respond_now(engine, sent)
             if response is not None:
-                return self._once(host, response, request)
+                if kept is not None and again and kept[1].content is response.body:
+                    return kept[1]
+                made = _response(response, request)
+                self._kept[host.pod] = (sent, made)
+                return made
         if verdict is not None and verdict.kind == "hang":
             await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
         with _as_seen(request):
@@ -227,14 +241,6 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 answer = await self._worked(engine, sent, verdict)
                 await host.way.passable(self._caller)
                 return _response(answer, request)
-
-    def _once(self, host: EngineHost, response: Response, request: httpx.Request) -> httpx.Response:
-        """The answer; the same object if the same request got the same bytes last time, as audits do all day."""
-        known = self._kept.get(host.pod)
-        if known is not None and known.request is request and known.content is response.body:
-            return known
-        self._kept[host.pod] = made = _response(response, request)
-        return made
 
     async def _beside(
         self, host: EngineHost, sidecar: SidecarHost, request: httpx.Request, patience: float | None
@@ -295,14 +301,15 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     async def _wait(self, seconds: float | None, failure: httpx.HTTPError) -> None:
         """Nobody answers: waits until the caller's patience ends."""
         if seconds is None or self._severed:
-            await asyncio.get_running_loop().create_future()
+            await self._never()
         else:
             await asyncio.sleep(seconds)
         raise failure
 
     async def _pass(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await self._unless_severed()
+        if self._severed:
+            await self._never()
 
 
 def _stretched(completion: Completion, factor: float) -> Completion:
@@ -355,8 +362,10 @@ def _done(sent: RequestLine, t: float, status: int, error: str) -> RequestLine:
     )
 
 
-def _headers(request: httpx.Request) -> dict[str, str]:
-    return {name.decode().lower(): value.decode() for name, value in request.headers.raw}
+def _received(request: httpx.Request, path: str) -> Request:
+    """A request as the engine gets it."""
+    headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
+    return Request(request.method, path, headers, request.content)
 
 
 def _response(response: Response | Stream, request: httpx.Request) -> httpx.Response:

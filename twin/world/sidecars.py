@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from controller.sidecar.app import create_app
 from controller.sidecar.artifact import Artifact as Asked
 from controller.sidecar.credentials import Credentials
-from controller.sidecar.engine import VLLM, Engine
+from controller.sidecar.engine import VLLM, Dialect, Engine
 from controller.sidecar.errors import Code, SidecarError
 from controller.sidecar.flights import Flights
 from controller.sidecar.library import Loaded
@@ -101,6 +101,7 @@ class SidecarHost:
         self._running = 0
         """Number of the present run; 0: it does not run."""
         self._runs = 0
+        self._dialect = VLLM
         self._app: Starlette | None = None
         self._adapters: Adapters | None = None
 
@@ -109,7 +110,8 @@ class SidecarHost:
         """Whether its container runs; it listens as soon as that."""
         return self._running > 0
 
-    def start(self) -> None:
+    def start(self, dialect: Dialect) -> None:
+        self._dialect = dialect
         self._runs += 1
         self._running = self._runs
 
@@ -137,7 +139,7 @@ class SidecarHost:
 
     def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> Starlette:
         if self._app is None:
-            engine = Engine("http://localhost:8000", VLLM, to_engine())
+            engine = Engine("http://localhost:8000", self._dialect, to_engine())
             log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
             self._adapters = Adapters(engine, self.library, log)
             self._app = create_app(self._adapters, engine, CollectorRegistry(), log)

@@ -171,6 +171,17 @@ def test_an_expired_watch_says_so_and_a_new_one_may_be_opened(server: Server) ->
     server.play(story)
 
 
+def test_no_watch_goes_on_from_a_version_that_has_expired(server: Server) -> None:
+    async def story() -> None:
+        before = server.store.resource_version
+        server.node("unseen")
+        server.faults.expire_watches()
+        with pytest.raises(Expired):
+            await server.listen(before)
+
+    server.play(story)
+
+
 def test_stale_lists_and_watches_are_behind_by_the_lag(server: Server) -> None:
     async def story() -> None:
         server.faults.remember()

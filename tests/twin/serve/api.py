@@ -18,6 +18,7 @@ import httpx
 
 from twin.apiserver import Store
 from twin.apiserver.rest import Access, ApiServer, Containers, Used, User
+from twin.apiserver.rest.usage import Interference, undisturbed
 from twin.scenario.admission import definition
 from twin.served.kubeconfig import kubeconfig
 from twin.served.sockets import Address, listening
@@ -65,7 +66,9 @@ class Api:
 
 
 @asynccontextmanager
-async def served_store(containers: Containers | None = None) -> AsyncIterator[Api]:
+async def served_store(
+    containers: Containers | None = None, interfering: Callable[[Store], Interference] = lambda _: undisturbed
+) -> AsyncIterator[Api]:
     """A store with the CRD of ModelAdapters, behind HTTP."""
     numbers = count()
     used: list[Used] = []
@@ -73,7 +76,14 @@ async def served_store(containers: Containers | None = None) -> AsyncIterator[Ap
     store = Store(lambda: clock[0], lambda: f"{next(numbers):05d}")
     store.register_crd(definition())
     access = Access()
-    app = ApiServer(store, access, lambda: clock[0], containers=containers, observer=used.append)
+    app = ApiServer(
+        store,
+        access,
+        lambda: clock[0],
+        containers=containers,
+        observer=used.append,
+        interference=interfering(store),
+    )
     headers = {"authorization": f"Bearer {access.admin_token}"}
     async with (
         listening(app) as address,

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from twin.apiserver.errors import ApiError, Object, bad_request
 from twin.apiserver.rest import protobuf
 from twin.apiserver.rest.access import User
+from twin.apiserver.rest.usage import Sight
 
 JSON = "application/json"
 _encoder = msgspec.json.Encoder()
@@ -45,6 +46,8 @@ class Call:
     """Names in lower case."""
     body: bytes
     user: User
+    sight: Sight | None = None
+    """How this client sees the store; None: as it is."""
 
     def flag(self, name: str) -> bool:
         """Whether a query parameter says yes."""

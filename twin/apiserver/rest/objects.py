@@ -73,6 +73,7 @@ class Objects:
             field_selector=face.selector(call.query.get("fieldSelector", "")),
             limit=call.number("limit", 0),
             continue_token=call.query.get("continue", ""),
+            revision=None if call.sight is None else call.sight.shown_revision(),
         )
         meta: Object = {"resourceVersion": found.resource_version}
         if found.continue_token:

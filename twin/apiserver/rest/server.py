@@ -4,7 +4,7 @@ It runs wherever the store does, in one event loop with it: a handler that does 
 sockets and time are whoever's who serves it (`twin/served/`).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,15 +23,12 @@ from twin.apiserver.rest.rbac import Attributes, Authorizer
 from twin.apiserver.rest.reviews import Reviews, is_review
 from twin.apiserver.rest.tables import Now
 from twin.apiserver.rest.target import Target, target_of, verb_of
-from twin.apiserver.rest.usage import Observer, Used, nobody
+from twin.apiserver.rest.usage import Interference, Observer, Used, nobody, undisturbed
 from twin.apiserver.rest.watching import Watches
 from twin.apiserver.store import Store
 
 _HEALTH = ("healthz", "livez", "readyz")
 _TOKEN_LIFE = 3600  # seconds; what a TokenRequest is said to be good for, here it is as long as the server
-
-Interference = Callable[[Used], Awaitable[None]]
-"""Before a request is carried out: may wait, or raise the ApiError that it meets."""
 
 
 class _NoContainers:
@@ -42,10 +39,6 @@ class _NoContainers:
 
     async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> Executed:  # noqa: ARG002
         return Executed(failure="no container runs here")
-
-
-async def _undisturbed(used: Used) -> None:
-    del used
 
 
 class ApiServer:
@@ -59,7 +52,7 @@ class ApiServer:
         *,
         containers: Containers | None = None,
         observer: Observer = nobody,
-        interference: Interference = _undisturbed,
+        interference: Interference = undisturbed,
         address: str = "",
     ) -> None:
         """Put HTTP in front of a store.
@@ -97,7 +90,10 @@ class ApiServer:
             answer = await self._answer(scope, receive)
         except ApiError as error:
             answer = failed(error)
-        await answer.send(send, receive)
+        try:
+            await answer.send(send, receive)
+        except ConnectionResetError:
+            await _cut(scope, receive)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         call = Call(
@@ -119,8 +115,9 @@ class ApiServer:
                 creating = replace(asked, verb="create", name="")
                 self._authorizer.check(call.user, creating)
                 self._observer(replace(used, asked=creating, code=201))
-            await self._interference(used)
-            answer = self._about(asked.verb, call, target)
+            met = await self._interference(used)
+            answer = self._about(asked.verb, replace(call, sight=met.sight), target)
+            met.afterwards()
         except ApiError as error:
             self._observer(Used(call.user, asked, error.code, used.agent))
             raise
@@ -199,6 +196,16 @@ class ApiServer:
             return
         self._observer(Used(user, asked, 101, headers_of(scope).get("user-agent", "")))
         await self._pods.execute(scope, receive, send, target)
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """Ends the connection within an answer, if who serves this has said how (`connection`, as in `twin/served`)."""
+    connection = scope.get("state", {}).get("connection")
+    if connection is None:
+        raise ConnectionResetError("the connection was reset by peer")
+    connection().abort()
+    while (await receive())["type"] != "http.disconnect":
+        continue
 
 
 def failed(error: ApiError) -> Reply:

@@ -10,6 +10,7 @@ from twin.apiserver.rest.faces import Face
 from twin.apiserver.rest.objects import FORMS, META_GROUP
 from twin.apiserver.rest.tables import Now, render
 from twin.apiserver.rest.target import Target
+from twin.apiserver.rest.usage import Sight
 from twin.apiserver.store import Store
 from twin.apiserver.watch import Change, Watch
 
@@ -58,22 +59,37 @@ class Watches:
         timeout = float(call.number("timeoutSeconds", 0)) or _DEFAULT_TIMEOUT
         timer = asyncio.get_running_loop().call_later(timeout, watch.close)
         self._open.add(watch)
+        if call.sight is not None:
+            call.sight.opened(watch)
 
         def close() -> None:
             timer.cancel()
+            if call.sight is not None:
+                call.sight.closed(watch)
             watch.close()
             self._open.discard(watch)
 
-        return Stream(self._lines(watch, self._writer(call, face), whole=whole), close)
+        return Stream(self._lines(watch, self._writer(call, face), call.sight, whole=whole), close)
 
-    async def _lines(self, watch: Watch, line: Callable[[Change], bytes], *, whole: bool) -> AsyncIterator[bytes]:
+    async def _lines(
+        self, watch: Watch, line: Callable[[Change], bytes], sight: Sight | None, *, whole: bool
+    ) -> AsyncIterator[bytes]:
         try:
             if whole:
                 present = watch.take()
                 yield b"".join(map(line, present)) + line(self._initial_end(watch))
             while changes := await watch.batch():
-                yield b"".join(map(line, changes))
+                ready: list[bytes] = []
+                for change in changes:
+                    if sight is not None and (held := sight.hold(change)):
+                        yield b"".join(ready)
+                        ready.clear()
+                        await asyncio.sleep(held)
+                    ready.append(line(change))
+                yield b"".join(ready)
         except ApiError as error:
+            if not error.code:  # the connection itself breaks
+                raise ConnectionResetError(error.message) from error
             yield _line("ERROR", error.status)
 
     def _initial_end(self, watch: Watch) -> Change:

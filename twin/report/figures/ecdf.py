@@ -37,7 +37,7 @@ def ecdf(name: str, title: str, series: Mapping[str, Sequence[Point]], unit: str
                     for i, points in enumerate(series.values()) if points)  # fmt: skip
     key = legend(((COLOURS[i % len(COLOURS)], label) for i, label in enumerate(series)), 58, 12)
     return Figure(
-        name, title, _alt(series, unit), _axes(x, y, unit) + key + lines, WIDTH, HEIGHT, caption
+        name, title, _alt(series, unit), axes(x, y, unit) + key + lines, WIDTH, HEIGHT, caption
     )  # fmt: skip
 
 
@@ -62,7 +62,8 @@ def _dot(point: Point, x: float, y: float, colour: str) -> str:
     return element("a", dot, href=point.link) if point.link else dot
 
 
-def _axes(x: Scale, y: Scale, unit: str) -> str:
+def axes(x: Scale, y: Scale, unit: str) -> str:
+    """Shares at the left, round numbers below."""
     parts = [
         element("line", x1=x.start, x2=x.end, y1=y(share), y2=y(share), class_="grid")
         + text(x.start - 7, y(share) + 4, f"{100 * share:g} %", "tick", "end")

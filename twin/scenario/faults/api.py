@@ -102,7 +102,8 @@ class WatchDrop(Spell):
 class WatchExpired(Moment):
     """The controller's watches end with 410, their version is too old: it has to list again.
 
-    As after a compaction of etcd: what was missed is learnt from the new list, deletions too.
+    As after a compaction of etcd: what was missed is learnt from the new list, deletions too. A watch that was broken
+    off before (`watch-drop`) cannot go on from where it was either.
     """
 
     on: ClassVar[str] = "Kubernetes API"

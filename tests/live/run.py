@@ -1,0 +1,100 @@
+"""`make live`: every shipped scenario on a served world, with `lora-controller` as a process that is killed in between.
+
+Each is served as `twin serve FILE --apart --once` does it: real sockets, HTTP, TLS, SIGKILL every few minutes; and
+judged by its own expectations and all invariants. Several at once, since they wait most of the time. Names of files or
+folders below `scenarios/` choose; none is all.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+SCENARIOS = Path("scenarios")
+OUT = Path("reports/live")
+_NOT_SCENARIOS = ("manifests",)
+_LONGEST = 3600.0  # seconds of the machine for one scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one scenario went."""
+
+    file: Path
+    code: int
+    seconds: float
+    """Of the machine."""
+    kills: int
+    said: str
+    """What did not hold."""
+
+
+def files(chosen: Sequence[str]) -> list[Path]:
+    """The scenarios below what was named."""
+    roots = [Path(each) for each in chosen] or [SCENARIOS]
+    found = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*.yaml")))]
+    return [path for path in found if not set(path.parts) & set(_NOT_SCENARIOS)]
+
+
+def served(file: Path, arguments: argparse.Namespace) -> Ended:
+    """Runs one."""
+    out = OUT / file.relative_to(file.parts[0]).with_suffix("")
+    out.mkdir(parents=True, exist_ok=True)
+    words = [sys.executable, "-m", "twin", "serve", str(file), "--apart", "--once", "--speed", f"{arguments.speed:g}"]
+    words += ["--kill-every", arguments.kill_every, "--kubeconfig", str(out / "kubeconfig"), "--out", str(out)]
+    started = time.perf_counter()
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=_LONGEST, check=False)
+    except subprocess.TimeoutExpired:
+        return Ended(file, 3, time.perf_counter() - started, 0, f"not done after {_LONGEST:g} s")
+    kills = sum(kill_lines(out))
+    said = "" if done.returncode == 0 else " / ".join(wrong(out) or done.stderr.splitlines()[-3:])
+    return Ended(file, done.returncode, time.perf_counter() - started, kills, said)
+
+
+def kill_lines(out: Path) -> Iterator[bool]:
+    for record in out.rglob("events.jsonl"):
+        for line in record.open(encoding="utf-8"):
+            if '"kind":"controller"' in line:
+                yield json.loads(line)["event"] == "crashed"
+
+
+def wrong(out: Path) -> list[str]:
+    """What a run's summary says that did not hold."""
+    found = []
+    for file in out.rglob("summary.json"):
+        summary = json.loads(file.read_text(encoding="utf-8"))
+        found += [f"{each['text']} was {each['actual']}" for each in summary["expectations"] if not each["holds"]]
+        if first := summary["invariants"]["first"]:
+            found.append(f"{summary['invariants']['violations']} violations: {first}")
+    return found
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs all that were named; 1 if one of them does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m tests.live.run", description=__doc__)
+    parser.add_argument("scenarios", nargs="*")
+    parser.add_argument("--speed", type=float, default=10.0, help="simulated seconds a second")
+    parser.add_argument("--kill-every", default="4m", help="simulated time between two SIGKILLs to the operator")
+    parser.add_argument("--jobs", type=int, default=4, help="scenarios at once")
+    arguments = parser.parse_args(words)
+    chosen = files(arguments.scenarios)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        failed = 0
+        for ended in pool.map(lambda file: served(file, arguments), chosen):
+            failed += ended.code != 0
+            verdict = "holds" if ended.code == 0 else f"exit {ended.code}"
+            print(
+                f"{ended.file!s:<52}{verdict:<8}{ended.seconds:>6.0f} s{ended.kills:>4} kills  {ended.said}", flush=True
+            )
+    print(f"{len(chosen) - failed} of {len(chosen)} hold")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

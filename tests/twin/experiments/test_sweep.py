@@ -1,0 +1,310 @@
+"""`twin sweep`: one table whatever did the runs and whatever happened to it, and nothing lost or done twice."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tests.twin.experiments.tiny import a_file
+from twin.experiments import trial
+from twin.experiments.store import Store, StoreError, journal_of
+from twin.experiments.trial import Row
+from twin.scenario import MEASURES
+
+Command = Callable[..., int]
+Capture = pytest.CaptureFixture[str]
+AXES = ("--vary", "controller.policy=random,bin-pack", "--vary", "controller.retry.base=1s,5s")
+TARGET = "tiny/sweep-controller.policy+controller.retry.base.parquet"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a sweep in one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    in_a_process(a_file(folder), "--seeds", "6", "--jobs", "1", out=folder)
+    return (folder / TARGET).read_bytes()
+
+
+def in_a_process(file: Path, *arguments: str, out: Path) -> None:
+    """`twin sweep`, as a user would start it."""
+    started(file, *arguments, out=out).communicate()
+    assert (out / TARGET).is_file()
+
+
+def started(file: Path, *arguments: str, out: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "twin", "sweep", str(file), *AXES, *arguments, "--out", str(out)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for_rows(out: Path, count: int, sweep: "subprocess.Popen[str]") -> None:
+    """Until so many runs are kept."""
+    journal, pause = journal_of(out / TARGET), threading.Event()
+    for _ in range(1200):
+        if journal.is_file() and journal.read_bytes().count(b"\n") > count:
+            return
+        assert sweep.poll() is None, sweep.communicate()[1]
+        pause.wait(0.05)
+    raise AssertionError(f"{count} runs did not come in a minute")
+
+
+def test_a_grid_is_one_row_a_run_and_every_column_says_what_it_is(
+    command: Command, capsys: Capture, tmp_path: Path
+) -> None:
+    assert command("sweep", a_file(tmp_path), *AXES, "--seeds", 2, "--jobs", 1, "--out", tmp_path) == 0
+    table = pq.read_table(tmp_path / TARGET)
+    assert table.num_rows == 8
+    columns = table.column_names
+    assert columns[:5] == ["variant", "seed", "key", "setting.controller.policy", "setting.controller.retry.base"]
+    assert columns[5:] == [*sorted(MEASURES), "holds", "violation", "error"]
+    assert all(field.metadata[b"meaning"] for field in table.schema)
+    about = table.schema.metadata
+    assert (about[b"scenario"], about[b"schema"], about[b"partial"]) == (b"tiny", b"1", b"false")
+    assert f"{tmp_path / TARGET}: 8 runs, 4 variants with 2 seeds each; 8 were new" in capsys.readouterr().out
+
+
+def test_what_the_scenario_varies_is_swept_if_nothing_else_is_asked_for(command: Command, tmp_path: Path) -> None:
+    file = a_file(tmp_path, vary={"controller.workers": [4, 8, 16]})
+    assert command("sweep", file, "--seeds", 1, "--jobs", 1, "--out", tmp_path) == 0
+    table = pq.read_table(tmp_path / "tiny/sweep-controller.workers.parquet")
+    assert table["setting.controller.workers"].to_pylist() == ["4", "8", "16"]
+
+
+def test_random_points_lie_within_their_ends_and_more_of_them_are_the_same_and_more(
+    command: Command, tmp_path: Path
+) -> None:
+    def points(count: int, out: str) -> list[tuple[float, str]]:
+        assert command(
+            "sweep", a_file(tmp_path), "--vary", "controller.retry.base=1s..60s log", "--vary",
+            "controller.policy=random,bin-pack", "--random", count, "--seeds", 1, "--jobs", 1, "--out", tmp_path / out,
+        ) == 0  # fmt: skip
+        table = pq.read_table(tmp_path / out / "tiny/sweep-controller.retry.base+controller.policy.parquet")
+        bases = table["setting.controller.retry.base"].to_pylist()
+        return list(zip(bases, table["setting.controller.policy"].to_pylist(), strict=True))
+
+    few, more = points(3, "few"), points(6, "more")
+    assert more[:3] == few
+    assert len({base for base, _ in more}) == 6
+
+
+def test_a_second_start_runs_nothing_and_writes_the_same_bytes(
+    command: Command, capsys: Capture, tmp_path: Path
+) -> None:
+    file = a_file(tmp_path)
+    arguments = ("sweep", file, *AXES, "--jobs", 1, "--out", tmp_path, "--json")
+    assert command(*arguments, "--seeds", 2) == 0
+    before = (tmp_path / TARGET).read_bytes()
+    capsys.readouterr()
+    assert command(*arguments, "--seeds", 2) == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == {"total": 8, "fresh": 0, "crashed": 0, "broken": 0}
+    assert (tmp_path / TARGET).read_bytes() == before
+    assert command(*arguments, "--seeds", 3) == 0
+    assert json.loads(capsys.readouterr().out)["runs"]["fresh"] == 4
+
+
+def test_a_run_that_crashes_is_a_row_with_its_error(
+    command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = trial.simulate
+
+    def fragile(scenario: Any) -> Any:
+        if scenario.seed == 1 and scenario.controller.policy == "random":
+            raise RuntimeError("a bug that only some meet")
+        return honest(scenario)
+
+    monkeypatch.setattr(trial, "simulate", fragile)
+    assert command("sweep", a_file(tmp_path), *AXES, "--seeds", 2, "--jobs", 1, "--out", tmp_path) == 1
+    rows = pq.read_table(tmp_path / TARGET).to_pylist()
+    crashed = [row for row in rows if row["error"]]
+    assert [(row["seed"], row["setting.controller.policy"]) for row in crashed] == [(1, "random")] * 2
+    assert crashed[0]["error"].startswith("RuntimeError: a bug that only some meet")
+    assert crashed[0]["availability"] is crashed[0]["holds"] is None
+    assert "2 crashed" in capsys.readouterr().out
+
+
+def test_ctrl_c_keeps_what_was_finished_and_the_same_command_ends_with_the_same_bytes(
+    tmp_path: Path, alone: bytes
+) -> None:
+    file = a_file(tmp_path)
+    sweep = started(file, "--seeds", "6", "--jobs", "2", out=tmp_path)
+    wait_for_rows(tmp_path, 2, sweep)
+    os.killpg(sweep.pid, signal.SIGINT)
+    _, said = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, said
+    assert "finished runs, the same command goes on from there" in said
+    assert "Traceback" not in said
+    table = pq.read_table(tmp_path / TARGET)
+    assert 2 <= table.num_rows < 24
+    assert table.schema.metadata[b"partial"] == b"true"
+    in_a_process(file, "--seeds", "6", "--jobs", "1", out=tmp_path)
+    assert (tmp_path / TARGET).read_bytes() == alone
+
+
+def test_a_process_of_joblib_that_is_killed_costs_no_run_and_changes_no_byte(tmp_path: Path, alone: bytes) -> None:
+    sweep = started(a_file(tmp_path), "--seeds", "6", "--jobs", "2", out=tmp_path)
+    wait_for_rows(tmp_path, 2, sweep)
+    os.kill(next(children(sweep.pid, "loky")), signal.SIGKILL)
+    _, said = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, said
+    assert (tmp_path / TARGET).read_bytes() == alone
+
+
+def test_on_a_dask_cluster_that_loses_a_worker_the_bytes_are_those_of_one_process(tmp_path: Path, alone: bytes) -> None:
+    with a_dask_cluster(tmp_path) as (address, workers):
+        sweep = started(a_file(tmp_path), "--seeds", "6", "--engine", "dask", "--address", address, out=tmp_path)
+        wait_for_rows(tmp_path, 2, sweep)
+        os.kill(workers[0], signal.SIGKILL)
+        _, said = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, said
+    assert (tmp_path / TARGET).read_bytes() == alone
+
+
+def test_a_dask_scheduler_that_is_lost_ends_it_in_one_line_with_what_was_finished(
+    tmp_path: Path,
+) -> None:
+    with a_dask_cluster(tmp_path) as (address, _):
+        sweep = started(a_file(tmp_path), "--seeds", "60", "--engine", "dask", "--address", address, out=tmp_path)
+        wait_for_rows(tmp_path, 2, sweep)
+    _, said = sweep.communicate(timeout=120)
+    assert sweep.returncode == 2, said
+    assert said.startswith("the Dask scheduler is lost; ")
+    assert len(said.splitlines()) == 1
+    assert pq.read_table(tmp_path / TARGET).num_rows >= 2
+
+
+def test_on_a_local_ray_that_loses_a_worker_the_bytes_are_those_of_one_process(tmp_path: Path, alone: bytes) -> None:
+    sweep = started(a_file(tmp_path), "--seeds", "6", "--engine", "ray", "--jobs", "2", out=tmp_path)
+    wait_for_rows(tmp_path, 2, sweep)
+    os.kill(next(children(sweep.pid, "ray::perform")), signal.SIGKILL)
+    _, said = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, said
+    assert (tmp_path / TARGET).read_bytes() == alone
+
+
+def children(pid: int, named: str) -> Iterator[int]:
+    """Processes that came of another one and have this in their command line."""
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if named in " ".join(child.cmdline()):
+                yield child.pid
+
+
+CLUSTER = """
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        print(cluster.scheduler_address, *(worker.process.pid for worker in cluster.workers.values()), flush=True)
+        input()
+"""
+
+
+@contextmanager
+def a_dask_cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """A scheduler and two worker processes; gone at once in the end."""
+    (folder / "cluster.py").write_text(CLUSTER)
+    cluster = subprocess.Popen(
+        [sys.executable, str(folder / "cluster.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert cluster.stdout is not None
+        address, *workers = cluster.stdout.readline().split()
+        yield address, list(map(int, workers))
+    finally:
+        os.killpg(cluster.pid, signal.SIGKILL)
+        cluster.communicate()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--vary", "controller.retry.base=1s..60s"], "a range has no grid; allowed: values A,B,C, or --random N"),
+        (["--vary", "controller.retry.base=60s..1s", "--random", "3"], "has its ends in the wrong order"),
+        (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
+        (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: there is no"),
+        (["--vary", "seed=1,2"], "the seed is no setting"),
+        ([], "nothing varies; allowed: --vary PATH=A,B,C or a section `vary:` in the scenario"),
+        ([*AXES, "--engine", "dask", "--address", "tcp://127.0.0.1:9"], "nothing answers there"),
+        ([*AXES, "--engine", "ray", "--address", "127.0.0.1:9"], "nothing answers there"),
+        ([*AXES, "--engine", "ray", "--address", "ray://127.0.0.1:9"], "nothing answers there"),
+        ([*AXES, "--out", "a-file"], "a-file"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_in_one_line_before_anything_runs(
+    command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    assert command("sweep", a_file(tmp_path), "--seeds", 1, *arguments) == 2
+    printed, err = capsys.readouterr()
+    assert printed == ""
+    assert line in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_full_disk_ends_it_in_one_line_and_keeps_what_was_finished(tmp_path: Path) -> None:
+    file = a_file(tmp_path)
+    command = [sys.executable, "-m", "twin", "sweep", str(file), *AXES, "--seeds", "6", "--jobs", "1"]
+    full = subprocess.run(
+        [*command, "--out", str(tmp_path)], capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000)),
+    )  # fmt: skip
+    assert full.returncode == 2, full.stderr
+    assert full.stderr.count("\n") == 1
+    assert "cannot be written: File too large; what was finished is kept, the same command goes on" in full.stderr
+    again = subprocess.run([*command, "--out", str(tmp_path), "--json"], capture_output=True, text=True, check=True)
+    runs = json.loads(again.stdout)["runs"]
+    assert runs["total"] == 24
+    assert 0 < runs["fresh"] < 24
+
+
+def test_two_at_a_time_in_one_place_are_one_too_many(tmp_path: Path) -> None:
+    with Store(tmp_path / "runs.parquet"), pytest.raises(StoreError, match="another twin writes there now"):
+        Store(tmp_path / "runs.parquet")
+
+
+def test_a_journal_that_was_cut_off_goes_on_from_its_last_whole_line(tmp_path: Path) -> None:
+    rows = [Row(key=f"k{seed}", variant="v", seed=seed, settings={}) for seed in range(3)]
+    path = tmp_path / "runs.parquet"
+    with Store(path) as store:
+        for row in rows[:2]:
+            store.add(row)
+    journal = journal_of(path)
+    journal.write_bytes(journal.read_bytes()[:-5])
+    with Store(path) as store:
+        assert "k0" in store
+        assert "k1" not in store
+        store.add(rows[2])
+        assert [row.key for row in store.rows(["k0", "k2"])] == ["k0", "k2"]
+    with Store(path) as store:
+        assert len(store) == 2
+
+
+def test_no_more_tasks_are_held_than_workers_can_be_kept_busy_with(tmp_path: Path) -> None:
+    from twin.experiments.design import designed
+    from twin.experiments.executors import executor
+
+    design, drawn = designed(a_file(tmp_path), [{}], {}, 500), 0
+
+    def tasks() -> Iterator[trial.Task]:
+        nonlocal drawn
+        for seed in design.seeds:
+            drawn += 1
+            yield design.task(design.baseline, seed)
+
+    with executor("joblib", 1) as execute:
+        rows = execute(tasks())
+        for _ in range(3):
+            next(rows)
+    assert drawn <= 4

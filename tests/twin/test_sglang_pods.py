@@ -1,0 +1,67 @@
+"""Pods with SGLang in the twin: the sidecar beside it speaks to it in its own dialect, on the operator's behalf."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.twin.test_private_artifacts import PRIVATE, SECRET, with_sidecar
+from tests.twin.worlds import MODEL, a_scenario, adapters, deployment
+from twin.record import EngineLine, PodLine
+from twin.report.findings import Findings
+from twin.running import simulated
+from twin.scenario import ScenarioErrors
+
+COMMAND = ["python3", "-m", "sglang.launch_server", "--model-path", "Qwen/Qwen", "--served-model-name", MODEL]
+LORA = ["--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all"]
+
+
+def a_run(folder: Path, container: dict[str, Any], engine: str = "sglang", **sections: Any) -> Findings:
+    """Two pods whose engine container is as `container` says, with a sidecar that takes the engine for `engine`."""
+    workload = with_sidecar(deployment(2))
+    containers = workload["spec"]["template"]["spec"]["containers"]
+    containers[0] = {key: value for key, value in containers[0].items() if key not in ("command", "env")} | container
+    containers[1]["env"] = [{"name": "INFERENCE_ENGINE", "value": engine}]
+    wanted = {"adapters": [adapters(4, replicas=2, spec=PRIVATE)], **sections}
+    return simulated(a_scenario(folder, objects=[SECRET, workload], **wanted))
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"image": "somewhere/engine:1", "command": COMMAND, "args": [*LORA, "--port", "8000"]},
+        {"image": "lmsysorg/sglang:v0.5.9", "args": ["--model-path", "Qwen/Qwen", *LORA, "--port", "8000"]},
+    ],
+    ids=["by its command", "by its image"],
+)
+def test_a_pod_is_sglangs_by_its_command_or_its_image(container: dict[str, Any], tmp_path: Path) -> None:
+    findings = a_run(tmp_path, container, traffic={"rate": "2/s", "prompt_tokens": 64, "output_tokens": 16})
+    loaded = [line.adapter for line in findings.lines if isinstance(line, EngineLine) and line.event == "loaded"]
+    assert sorted(loaded) == sorted([f"a-{n}" for n in range(4)] * 2)
+    assert findings.measures["adapters"]["running"] == 4
+    assert findings.measures["traffic"]["ok"] > 0
+    assert not findings.violations
+
+
+def test_a_rank_above_its_limit_fails_in_its_words(tmp_path: Path) -> None:
+    low = [*LORA[:1], "--max-lora-rank", "8", *LORA[3:], "--port", "8000"]
+    faults = [{"kind": "invalid-adapter", "pods": "all", "adapters": ["a-0"]}]
+    findings = a_run(tmp_path, {"command": COMMAND, "args": low}, faults=faults)
+    assert findings.measures["adapters"]["running"] < 4
+    assert findings.measures["loads"]["failed_final"] + findings.measures["loads"]["failed_retriable"] > 0
+
+
+def test_a_sidecar_that_takes_it_for_vllm_finds_no_such_route(tmp_path: Path) -> None:
+    findings = a_run(tmp_path, {"command": COMMAND, "args": [*LORA, "--port", "8000"]}, engine="vllm")
+    assert findings.measures["adapters"]["running"] == 0
+
+
+def test_a_sidecar_for_an_unknown_engine_does_not_start(tmp_path: Path) -> None:
+    findings = a_run(tmp_path, {"command": COMMAND, "args": [*LORA, "--port", "8000"]}, engine="triton")
+    assert findings.measures["adapters"]["running"] == 0
+    assert not any(line.ready for line in findings.lines if isinstance(line, PodLine))
+
+
+def test_flags_that_it_would_not_start_with_are_named_when_the_scenario_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioErrors, match="you need to specify both"):
+        a_run(tmp_path, {"command": COMMAND, "args": ["--enable-lora"]})
