@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -92,8 +93,7 @@ class ProcessContainer:
         finally:
             probing.cancel()
             await asyncio.gather(probing, return_exceptions=True)
-            if process.returncode is None:
-                await _ended(process, grace)
+            await _ended(process, grace)
         return code if code >= 0 else 128 - code
 
     async def _started(self, log: BinaryIO) -> asyncio.subprocess.Process:
@@ -105,7 +105,13 @@ class ProcessContainer:
         program = shutil.which(words[0], path=path) or words[0]
         environment = {"PATH": path, "HOME": os.environ.get("HOME", "/"), **self._environment}
         return await asyncio.create_subprocess_exec(
-            program, *words[1:], env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            program,
+            *words[1:],
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
 
     async def _probe(self) -> None:
@@ -161,11 +167,17 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
 
 
 async def _ended(process: asyncio.subprocess.Process, grace: float) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-        try:
-            async with asyncio.timeout(grace):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
+    """Nobody of the process's session is left."""
+    try:
+        async with asyncio.timeout(grace):
+            _signal(process, signal.SIGTERM)
             await process.wait()
+    except TimeoutError:
+        pass  # it had its time
+    _signal(process, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
