@@ -210,7 +210,7 @@ class ObjectReference(_Object, frozen=True, kw_only=True):
 
 class Endpoint(_Object, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
-    conditions: EndpointConditions = EndpointConditions()
+    conditions: EndpointConditions = msgspec.field(default_factory=EndpointConditions)  # so that it is written
     target_ref: ObjectReference | None = None
     node_name: str | None = None
     zone: str | None = None

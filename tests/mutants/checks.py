@@ -64,14 +64,17 @@ def _life(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _untold(life: "Life") -> str:
-    from twin.record import AdapterLine
+    from twin.record import AdapterLine, RequestLine
 
     if lacking := TOLD - life.reasons():
         return f"users are not told {', '.join(sorted(lacking))}"
     phases: list[str] = []
     for line in life.lines:
-        if isinstance(line, AdapterLine) and line.object == "default/all-0" and line.phase not in ("", *phases):
-            phases.append(line.phase)
+        match line:
+            case AdapterLine(object="default/all-0", phase=phase) if phase not in ("", *phases):
+                phases.append(phase)
+            case RequestLine(adapter="all-0", verb="load") if "Loading" not in phases:
+                return f"a load is sent while its phase is {phases[-1:]}"
     return "" if phases == WRITTEN else f"its phases are {', '.join(phases)}"
 
 
@@ -84,9 +87,10 @@ def _wrong(life: "Life") -> str:
 
 
 def _worlds(folder: Path) -> Iterator[tuple[str, str]]:
-    from tests.mutants.small import WORLDS
+    from tests.mutants.control import CONTROL_WORLDS
+    from tests.mutants.small import POD_WORLDS
 
-    for name, judge in WORLDS.items():
+    for name, judge in (POD_WORLDS | CONTROL_WORLDS).items():
         yield name, ""
         yield name, judge(folder)
 

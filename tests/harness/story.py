@@ -1,0 +1,101 @@
+"""A small world into which hands can reach at a time: what a scenario has no word for, and what was left at the end."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fake_vllm.engine import Engine
+from tests.twin.worlds import a_scenario, adapters
+from twin import oracles
+from twin.loop import run
+from twin.oracles.verdicts import Violation
+from twin.record import AdapterLine, EventLine, Line, RequestLine
+from twin.simulation import Simulation
+
+ADAPTERS = "modeladapters.model.aibrix.ai"
+SLICES = "endpointslices.discovery.k8s.io"
+ENGINES: Mapping[str, Any] = {
+    "engines": {"default": {"startup": "2s", "load": "700ms", "unload": "50ms"}},
+    "artifacts": {"bandwidth": "10Gbit/s"},
+}
+
+Hand = Callable[[Simulation], object]
+
+
+@dataclass
+class Story:
+    """What came of it."""
+
+    simulation: Simulation
+    lines: list[Line] = field(default_factory=list)
+    held: dict[str, dict[str, str]] = field(default_factory=dict)
+    """At the end: pod to the adapters of its engine, and their roots."""
+
+    @property
+    def violations(self) -> list[Violation]:
+        return list(oracles.check(self.lines).violations)
+
+    def adapter(self, name: str = "a-0") -> dict[str, Any]:
+        """The object as it was left."""
+        return self.simulation.store.get(ADAPTERS, "default", name)
+
+    def conditions(self, name: str = "a-0") -> dict[str, tuple[str, str, str]]:
+        """Type to (status, reason, message)."""
+        found = self.adapter(name)["status"]["conditions"]
+        return {c["type"]: (c["status"], c["reason"], c["message"]) for c in found}
+
+    def published(self, name: str = "a-0") -> list[str]:
+        """Pods that the adapter's slices name at the end."""
+        label = f"kubernetes.io/service-name={name}"
+        slices = self.simulation.store.list(SLICES, namespace="default", label_selector=label).items
+        return sorted(point["targetRef"]["name"] for item in slices for point in item.get("endpoints") or [])
+
+    def holders(self, name: str = "a-0") -> list[str]:
+        """Pods whose engine has the adapter at the end."""
+        return sorted(pod for pod, adapters in self.held.items() if name in adapters)
+
+    def shown(self, name: str = "a-0") -> list[AdapterLine]:
+        return [line for line in self.lines if isinstance(line, AdapterLine) and line.object == f"default/{name}"]
+
+    def sent(self, verb: str, name: str = "a-0") -> list[RequestLine]:
+        requests = [line for line in self.lines if isinstance(line, RequestLine)]
+        return [line for line in requests if (line.event, line.verb, line.adapter) == ("sent", verb, name)]
+
+    def told(self, name: str = "a-0") -> list[tuple[str, str]]:
+        """(reason, note) of each Event, in order."""
+        events = [line for line in self.lines if isinstance(line, EventLine)]
+        return [(line.reason, line.note) for line in events if line.object == f"default/{name}"]
+
+
+def one(**spec: Any) -> list[dict[str, Any]]:
+    """One adapter with one replica that comes when all pods are up."""
+    return [adapters(1, replicas=1, arrive={"at": "30s"}, spec=spec)]
+
+
+def engines(simulation: Simulation) -> list[Engine]:
+    """Those that run, by the names of their pods."""
+    hosts = [simulation.world.host_of(pod) for pod in simulation.world.living_pods()]
+    return [host.engine for host in hosts if host is not None and host.engine is not None]
+
+
+def told(folder: Path, *hands: tuple[float, Hand], **sections: Any) -> Story:
+    """Runs the world; each hand reaches into it at its second."""
+    simulation = Simulation(a_scenario(folder, **{"cluster": ENGINES} | sections))
+    story = Story(simulation)
+
+    def reach(moment: float, hand: Hand) -> Any:
+        yield simulation.env.timeout(moment)
+        hand(simulation)
+
+    def look(_: Simulation) -> None:
+        for host in simulation.world.hosts.values():
+            if host.engine is not None:
+                story.held[host.pod.split("/")[1]] = dict(host.engine.adapters)
+
+    for moment, hand in (*hands, (simulation.scenario.duration - 0.001, look)):
+        simulation.env.process(reach(moment, hand))
+    run(simulation.main(None), simulation.env)
+    simulation.recorder.close()
+    story.lines = list(simulation.recorder.lines)
+    return story

@@ -1,0 +1,193 @@
+"""Which pods get an adapter, which are left alone, and what counts as having it: stories in which others went wrong."""
+
+import asyncio
+import copy
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.story import ADAPTERS, engines, one, told
+from tests.twin.worlds import MODEL, SELECTOR, adapters, deployment
+from twin.record import AdapterLine, EngineLine, PodLine, RequestLine
+from twin.simulation import Simulation
+
+ENABLED = "adapter.model.aibrix.ai/enabled"
+NAME = "model.aibrix.ai/name"
+
+
+def another(name: str, labels: dict[str, str], replicas: int = 2) -> dict[str, Any]:
+    """A Deployment like the usual one, with labels of its own."""
+    made = copy.deepcopy(deployment(replicas))
+    made["metadata"]["name"] = name
+    made["spec"]["selector"] = {"matchLabels": labels}
+    made["spec"]["template"]["metadata"]["labels"] = labels
+    return made
+
+
+def of(story: Any, workload: str) -> set[str]:
+    """Names of the pods of a Deployment."""
+    pods = [line for line in story.lines if isinstance(line, PodLine) and line.workload == workload]
+    return {line.object.split("/")[1] for line in pods}
+
+
+def test_expressions_alone_choose_only_what_they_match(tmp_path: Path) -> None:
+    objects = [deployment(2), another("other", {NAME: "other", ENABLED: "true"})]
+    selector = {"matchExpressions": [{"key": NAME, "operator": "In", "values": [MODEL]}]}
+    story = told(
+        tmp_path, objects=objects, adapters=[adapters(1, replicas=None, spec={"podSelector": selector})], duration="2m"
+    )
+    assert set(story.holders()) == of(story, MODEL)
+
+
+def test_a_pod_that_nobody_enabled_is_left_alone(tmp_path: Path) -> None:
+    selector = {"podSelector": {"matchLabels": {NAME: MODEL}}}
+    objects = [another(MODEL, {NAME: MODEL})]
+    story = told(tmp_path, objects=objects, adapters=one(**selector), duration="2m")
+    assert story.sent("load") == []
+    status, reason, message = story.conditions()["Scheduled"]
+    assert (status, reason) == ("False", "NoMatchingPod")
+    assert f"{ENABLED}=true" in message
+
+
+@pytest.mark.parametrize(("policy", "pods"), [("bin-pack", 1), ("least-adapters", 3)])
+def test_the_adapters_own_scheduler_name_decides_where_it_goes(policy: str, pods: int, tmp_path: Path) -> None:
+    made = deployment(3)
+    made["spec"]["template"]["spec"]["containers"][0]["command"] += ["--max-loras", "4"]
+    many = [adapters(3, replicas=1, arrive={"at": "30s"}, spec={"schedulerName": policy})]
+    story = told(tmp_path, objects=[made], adapters=many, duration="2m")
+    assert len({story.holders(f"a-{number}")[0] for number in range(3)}) == pods
+
+
+def test_an_adapter_for_every_pod_waits_for_each_to_be_stable_too(tmp_path: Path) -> None:
+    story = told(tmp_path, adapters=[adapters(1, replicas=None)], duration="2m")
+    since = {line.object: line.ready_since for line in story.lines if isinstance(line, PodLine) and line.ready}
+    waits = [request.t - (since[request.object] or 0.0) for request in story.sent("load")]
+    assert len(waits) == 3
+    assert all(5 <= wait < 6.1 for wait in waits), waits
+
+
+def test_a_pod_that_was_unready_for_a_while_keeps_no_second_copy(tmp_path: Path) -> None:
+    lost = []
+
+    def unready(simulation: Simulation) -> None:
+        (pod,) = simulation.store.get(ADAPTERS, "default", "a-0")["status"]["instances"]
+        lost.append(pod)
+        simulation.world.set_unready(f"default/{pod}", True)
+
+    def ready(simulation: Simulation) -> None:
+        simulation.world.set_unready(f"default/{lost[0]}", False)
+
+    story = told(tmp_path, (120, unready), (240, ready), pods=2, adapters=one(), duration="6m")
+    assert len(story.holders()) == 1
+    assert story.holders() != lost
+    assert story.published() == story.holders()
+    assert story.violations == []
+
+
+def test_a_pod_that_no_longer_matches_is_unloaded_and_not_only_forgotten(tmp_path: Path) -> None:
+    taken = []
+
+    def relabel(simulation: Simulation) -> None:
+        (pod,) = simulation.store.get(ADAPTERS, "default", "a-0")["status"]["instances"]
+        taken.append(pod)
+        simulation.store.patch("pods", "default", pod, {"metadata": {"labels": {ENABLED: "false"}}})
+
+    story = told(tmp_path, (120, relabel), adapters=one(), duration="4m")
+    assert taken[0] in story.held
+    assert len(story.holders()) == 1
+    assert story.holders() != taken
+    assert story.violations == []
+
+
+def test_what_somebody_else_loaded_is_left_alone(tmp_path: Path) -> None:
+    def resolved(simulation: Simulation) -> None:
+        for engine in engines(simulation):
+            asyncio.get_running_loop().create_task(engine.load("stranger", "acme/stranger"))
+
+    edits = [{"at": "4m", "of": "ModelAdapter/a-0", "delete": True}]
+    story = told(tmp_path, (120, resolved), adapters=[adapters(2, replicas=None)], edits=edits, duration="6m")
+    assert len(story.holders("stranger")) == 3
+    assert story.holders("a-0") == []
+    assert len(story.holders("a-1")) == 3
+
+
+def test_after_an_unload_that_was_lost_old_weights_never_serve_the_new_object(tmp_path: Path) -> None:
+    """Deleted while its engine is away for so long that it is given up, then made anew with another artifact."""
+    again: dict[str, Any] = {}
+
+    def create(simulation: Simulation) -> None:
+        template = simulation.scenario.adapters[0].manifest(0)
+        again.update(copy.deepcopy(template))
+        again["spec"]["artifactURL"] = "huggingface://acme/second"
+        simulation.store.create(ADAPTERS, again, manager="kubectl")
+
+    faults = [{"kind": "connection-refused", "from": "2m", "until": "7m"}]
+    edits = [{"at": "2m30s", "of": "ModelAdapter/a-0", "delete": True}]
+    story = told(tmp_path, (8 * 60, create), pods=1, adapters=one(), faults=faults, edits=edits, duration="12m")
+    assert "UnloadAbandoned" in [reason for reason, _ in story.told()]
+    assert list(story.held.values()) == [{"a-0": "acme/second"}]
+    root = ""
+    for line in story.lines:
+        match line:
+            case EngineLine(event="loaded"):
+                root = line.root
+            case AdapterLine(artifact="huggingface://acme/second") if line.instances:
+                assert root == "acme/second"
+
+
+def test_an_adapter_with_the_base_models_name_is_not_taken_for_loaded(tmp_path: Path) -> None:
+    named = [adapters(1, replicas=1, arrive={"at": "30s"}) | {"name": MODEL}]
+    story = told(tmp_path, pods=1, adapters=named, duration="2m")
+    assert story.sent("load", MODEL)
+
+
+def test_pods_with_names_too_long_for_annotations_are_retried_like_others(tmp_path: Path) -> None:
+    long = "a-base-model-whose-deployment-has-quite-a-long-name"
+    refused = {"kind": "connection-refused", "from": "0s", "until": "50s"}
+    objects = [another(long, SELECTOR["matchLabels"], 1)]
+    story = told(tmp_path, objects=objects, adapters=one(), faults=[refused], duration="3m")
+    times = [request.t for request in story.sent("load")]
+    assert [round(later - sooner) for sooner, later in pairwise(times)] == [5, 10, 20]
+    assert story.adapter()["status"]["phase"] == "Running"
+
+
+def test_the_port_of_a_pods_label_is_asked_and_published(tmp_path: Path) -> None:
+    made = another(MODEL, SELECTOR["matchLabels"], 1)
+    template = made["spec"]["template"]
+    template["metadata"]["labels"] = SELECTOR["matchLabels"] | {"model.aibrix.ai/port": "9000"}
+    (container,) = template["spec"]["containers"]
+    container["command"] += ["--port", "9000"]
+    container["readinessProbe"]["httpGet"]["port"] = 9000
+    story = told(tmp_path, objects=[made], adapters=one(), duration="2m")
+    assert story.adapter()["status"]["phase"] == "Running"
+    service = story.simulation.store.get("services", "default", "a-0")
+    assert [port["port"] for port in service["spec"]["ports"]] == [9000]
+    slices = story.simulation.store.list("endpointslices.discovery.k8s.io", namespace="default").items
+    assert [port["port"] for item in slices for port in item["ports"]] == [9000]
+
+
+def test_an_engine_that_lists_an_adapter_and_fails_to_unload_it_is_got_rid_of_it(tmp_path: Path) -> None:
+    """Newer vLLM: weights that others have pushed out of the cache cannot be removed until they are loaded in place."""
+    made = deployment(1)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    container["image"] = "vllm/vllm-openai:v0.28.0"
+    container["command"] = [word if word != "16" else "1" for word in container["command"]]
+    edits = [{"at": "2m", "of": "ModelAdapter/a-0", "delete": True}]
+    many = [adapters(2, replicas=1, arrive={"every": "20s", "from": "20s"})]
+    story = told(tmp_path, objects=[made], adapters=many, edits=edits, duration="4m")
+    answers = [line.status for line in story.lines if isinstance(line, RequestLine) and line.event == "done"]
+    assert answers[-3:] == [500, 200, 200], "refused, loaded in place, unloaded"
+    assert story.holders("a-0") == []
+    assert story.shown()[-1].event == "deleted"
+
+
+@pytest.mark.parametrize("pods", [1, 4])
+def test_a_deletion_with_engines_that_hang_takes_as_long_with_many_as_with_one(pods: int, tmp_path: Path) -> None:
+    faults = [{"kind": "timeout", "from": "2m"}]
+    edits = [{"at": "3m", "of": "ModelAdapter/a-0", "delete": True}]
+    story = told(tmp_path, pods=pods, adapters=[adapters(1, replicas=None)], faults=faults, edits=edits, duration="12m")
+    last = story.shown()[-1]
+    assert last.event == "deleted"
+    assert last.t - 180 == pytest.approx(6 * 30 + 155, abs=1)  # six tries of list_timeout, and the waits in between

@@ -1,0 +1,162 @@
+"""What users read is so: status, conditions, endpoints and Events where others have told them wrong."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.story import engines, one, told
+from tests.twin.worlds import MODEL, adapters
+from twin.record import PodLine, SliceLine
+from twin.simulation import Simulation
+
+
+def scaled(replicas: int) -> list[dict[str, Any]]:
+    """The base model's Deployment, at three minutes."""
+    return [{"at": "3m", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": replicas}}}]
+
+
+def forget(simulation: Simulation) -> None:
+    """The first engine that has it drops `a-0` without a sign."""
+    engine = next(engine for engine in engines(simulation) if "a-0" in engine.adapters)
+    asyncio.get_running_loop().create_task(engine.unload("a-0"))
+
+
+@pytest.mark.parametrize("replicas", [None, 1, 2])
+def test_when_every_pod_is_gone_nothing_is_running_ready_or_published(replicas: int | None, tmp_path: Path) -> None:
+    story = told(tmp_path, adapters=[adapters(1, replicas=replicas)], edits=scaled(0))
+    status = story.adapter()["status"]
+    assert status["phase"] == "Pending"
+    assert (status.get("readyReplicas", 0), status.get("instances", [])) == (0, [])
+    assert story.conditions()["Ready"][:2] == ("False", "NoMatchingPod")
+    assert story.published() == []
+    assert story.violations == []
+
+
+def test_a_replacement_that_cannot_load_leaves_no_old_address_behind(tmp_path: Path) -> None:
+    faults = [
+        {"kind": "connection-refused", "from": "2m50s"},
+        {"kind": "pod-kill", "pods": {"count": 1}, "at": "3m"},
+    ]
+    story = told(tmp_path, pods=1, adapters=one(), faults=faults, duration="5m")
+    assert story.published() == []
+    assert story.adapter()["status"]["phase"] == "Loading"
+    status, reason, message = story.conditions()["Loaded"]
+    assert status == "Unknown"
+    assert "connection refused" in message, reason
+
+
+def test_an_engine_that_forgot_and_cannot_load_again_is_withdrawn(tmp_path: Path) -> None:
+    broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "2m", "until": "20m"}
+    story = told(tmp_path, (180, forget), pods=1, adapters=one(), faults=[broken], duration="5m")
+    assert story.published() == []
+    assert story.adapter()["status"]["phase"] == "Failed"
+    assert story.conditions()["Ready"][0] == "False"
+    assert story.violations == []
+
+
+def test_one_pod_that_cannot_load_does_not_stop_the_healing_of_the_others(tmp_path: Path) -> None:
+    refused = {"kind": "connection-refused", "pods": {"count": 1}, "from": "0s"}
+    story = told(tmp_path, (180, forget), adapters=[adapters(1, replicas=None)], faults=[refused], duration="5m")
+    assert len(story.holders()) == 2
+    assert story.published() == story.holders()
+
+
+def test_conditions_of_trouble_are_taken_back_when_it_is_over(tmp_path: Path) -> None:
+    refused = {"kind": "connection-refused", "from": "0s", "until": "70s"}
+    story = told(tmp_path, adapters=[adapters(1)], faults=[refused], duration="4m")
+    found = story.conditions()
+    assert {kind: status for kind, (status, _, _) in found.items()} == {
+        "Initialized": "True",
+        "Scheduled": "True",
+        "Loaded": "True",
+        "Bound": "True",
+        "Ready": "True",
+        "Progressing": "False",
+        "FullyReplicated": "True",
+    }
+    assert found["Progressing"][1:] == ("Complete", "2 of 2 replicas serve")
+    assert not any("refused" in message for _, _, message in found.values())
+
+
+def test_that_fewer_serve_than_are_wanted_is_said_with_the_cause(tmp_path: Path) -> None:
+    refused = {"kind": "connection-refused", "pods": {"count": 1}, "from": "0s"}
+    story = told(tmp_path, pods=2, adapters=[adapters(1)], faults=[refused], duration="90s")
+    status, reason, message = story.conditions()["FullyReplicated"]
+    assert (status, message) == ("False", "1 of 2 replicas serve")
+    assert reason == "ConnectError"
+    assert story.conditions()["Ready"][0] == "True"
+    assert "attempts on" in story.conditions()["Progressing"][2]
+
+
+def test_retries_can_be_seen_in_the_annotations_and_are_gone_after_success(tmp_path: Path) -> None:
+    refused = {"kind": "connection-refused", "from": "0s", "until": "70s"}
+    story = told(tmp_path, pods=1, adapters=one(), faults=[refused], duration="4m")
+    counts = [next(iter(line.attempts.values()), None) for line in story.shown()]
+    seen = list(dict.fromkeys(count for count in counts if count is not None))
+    assert seen == [0, 1, 2, 3, 4]
+    left = [key for key in story.adapter()["metadata"]["annotations"] if "retry" in key]
+    assert left == []
+
+
+def test_events_tell_of_the_choice_the_retries_the_switch_and_the_load(tmp_path: Path) -> None:
+    first = told(tmp_path, pods=2, adapters=one(), duration="1m").sent("load")[0].object.split("/")[1]
+    refused = {"kind": "connection-refused", "pods": {"names": [first]}, "from": "0s"}
+    story = told(tmp_path, pods=2, adapters=one(), faults=[refused], duration="6m")
+    other = next(pod for pod in story.held if pod != first)
+    selected = "ModelAdapter default/a-0 has selected 1 pods for scheduling: "
+    assert [event for event in story.told() if event[0] != "Switched"] == [
+        ("Scheduled", f"{selected}[{first}]"),
+        ("MaxRetriesExceeded", f"Max retries exceeded for pod {first}: connection refused"),
+        ("Scheduled", f"{selected}[{other}]"),
+        ("Loaded", f"Successfully loaded adapter on pod {other}"),
+    ]
+
+
+def test_a_pod_that_turns_unready_leaves_status_and_slices_at_once(tmp_path: Path) -> None:
+    def hand(simulation: Simulation) -> None:
+        simulation.world.set_unready(simulation.world.living_pods()[0], True)
+
+    story = told(tmp_path, (180, hand), adapters=[adapters(1, replicas=None)], duration="4m")
+    lost = next(ln for ln in story.lines if isinstance(ln, PodLine) and ln.t >= 180 and not ln.ready)
+    pod = lost.object.split("/")[1]
+    withdrawn = next(ln.t for ln in story.lines if isinstance(ln, SliceLine) and ln.t > 179 and pod not in ln.pods)
+    named = next(line.t for line in story.shown() if line.t > 179 and pod not in line.instances)
+    assert max(withdrawn, named) - lost.t < 1
+
+
+def test_a_pods_keys_leave_the_annotations_when_the_pod_is_gone(tmp_path: Path) -> None:
+    faults = [
+        {"kind": "connection-refused", "from": "0s", "until": "2m"},
+        {"kind": "pod-kill", "pods": {"count": 1}, "at": "1m30s"},
+    ]
+    story = told(tmp_path, pods=1, adapters=one(), faults=faults, duration="4m")
+    living = set(story.held)
+    annotations = story.adapter()["metadata"]["annotations"]
+    assert story.adapter()["status"]["phase"] == "Running"
+    assert [key for key in annotations if "retry" in key] == []
+    assert annotations["adapter.model.aibrix.ai/scheduled-pods"] in living
+
+
+def test_the_documents_own_command_finds_service_and_slices(tmp_path: Path) -> None:
+    story = told(tmp_path, adapters=one(), duration="2m")
+    store = story.simulation.store
+    for resource in ("services", "endpointslices.discovery.k8s.io"):
+        found = store.list(resource, namespace="default", label_selector="model.aibrix.ai/name=a-0").items
+        assert [item["metadata"]["name"] for item in found] == ["a-0"], resource
+
+
+def test_a_base_model_whose_name_is_no_label_is_named_in_an_annotation(tmp_path: Path) -> None:
+    story = told(tmp_path, adapters=one(baseModel="Qwen/Qwen2.5-Coder-1.5B"), duration="2m")
+    assert story.adapter()["status"]["phase"] == "Running"
+    service = story.simulation.store.get("services", "default", "a-0")
+    assert service["metadata"]["annotations"] == {"model.aibrix.ai/base-model": "Qwen/Qwen2.5-Coder-1.5B"}
+
+
+def test_what_is_deleted_takes_its_service_and_slices_with_it(tmp_path: Path) -> None:
+    leaving = [adapters(1, leave={"after": "2m"})]
+    story = told(tmp_path, adapters=leaving, duration="5m")
+    store = story.simulation.store
+    assert store.list("services", namespace="default", label_selector="model.aibrix.ai/name=a-0").items == []
+    assert story.published() == []

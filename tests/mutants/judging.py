@@ -1,0 +1,56 @@
+"""Runs a small world, and what most judges of its record ask; not a test."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.twin.worlds import a_scenario, adapters
+from twin import oracles
+from twin.record import AdapterLine, Counts, Line, RequestLine
+from twin.simulation import simulate
+
+QUICK: dict[str, Any] = {"startup": "2s", "load": "700ms", "unload": "50ms"}
+ONE = [adapters(1, replicas=1, arrive={"at": "30s"})]
+
+
+def lived(folder: Path, *, slow: dict[str, Any] | None = None, **sections: Any) -> tuple[list[Line], str]:
+    """(the record, the first violation if there is one). `slow` is what is said of the API server."""
+    cluster = {"engines": {"default": QUICK}, "artifacts": {"bandwidth": "10Gbit/s"}, "api": slow or {}}
+    lines = list(simulate(a_scenario(folder, **{"cluster": cluster} | sections)).lines)
+    found = oracles.check(lines).violations
+    return lines, f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""
+
+
+def shown(lines: list[Line], adapter: str = "default/a-0") -> list[AdapterLine]:
+    return [line for line in lines if isinstance(line, AdapterLine) and line.object == adapter]
+
+
+def last(lines: list[Line], adapter: str = "default/a-0") -> AdapterLine | None:
+    return next(reversed(shown(lines, adapter)), None)
+
+
+def loads(lines: list[Line]) -> list[RequestLine]:
+    return [ln for ln in lines if isinstance(ln, RequestLine) and (ln.event, ln.verb) == ("sent", "load")]
+
+
+def running_by(lines: list[Line], moment: float, replicas: int = 1) -> str:
+    """Whether the adapter runs, with so many replicas, by then and to the end of the run."""
+    known = shown(lines)
+    late = [line for line in known if line.t > moment and len(line.instances) != replicas]
+    before = [line for line in known if line.t <= moment]
+    if late or not before or before[-1].phase != "Running" or len(before[-1].instances) != replicas:
+        now = late[0] if late else (before[-1] if before else None)
+        said = f"{now.phase or 'untouched'} on {now.instances}" if now is not None else "not there"
+        return f"at {moment:g} s it is not Running with {replicas} replicas but {said}"
+    return ""
+
+
+def gone_by(lines: list[Line], soonest: float, latest: float) -> str:
+    end = last(lines)
+    if end is None or end.event != "deleted":
+        return "its deletion does not come to an end"
+    return "" if soonest <= end.t <= latest else f"it is gone at {end.t:g} s, not from {soonest:g} to {latest:g} s"
+
+
+def conflicts(lines: list[Line]) -> str:
+    found = sum(line.counts.get("api.conflicts", 0) for line in lines if isinstance(line, Counts))
+    return f"{found} conflicts, though nobody else writes" if found else ""
