@@ -1,7 +1,7 @@
 """Whoever follows the pages word by word arrives: their shell blocks are run, in order, on a served world.
 
-What needs more than a served world has (an image registry) is not run; the operator inside the world acts in place of the
-image.
+What needs more than a served world has (an image registry) is not run; the operator inside the world acts in place of
+the image.
 """
 
 import os
