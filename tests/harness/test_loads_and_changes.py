@@ -203,6 +203,15 @@ def test_an_engine_that_stays_away_holds_a_deletion_for_six_tries_and_users_are_
     assert story.told()[-1] == ("UnloadAbandoned", f"Gave up unloading from pod {pod}: connection refused")
 
 
+def test_a_load_that_was_given_up_does_not_end_unseen_after_the_deletion(tmp_path: Path) -> None:
+    hasty = one(additionalConfig={"timeout": "2s"})
+    edits = [{"at": "34s", "of": "ModelAdapter/a-0", "delete": True}]
+    story = told(tmp_path, cluster=taking("30s"), adapters=hasty, edits=edits, duration="3m")
+    assert "loaded" in [line.event for line in story.lines if isinstance(line, EngineLine)]
+    assert story.holders() == []
+    assert story.violations == []
+
+
 # -- what only users can mend
 
 
