@@ -152,7 +152,7 @@ class ServedWorld:
             self.simulation.begin(controllers=False)
             gateway.publish(self.simulation.store, served.gateway.host, served.gateway.port)
             if self._options.controller:
-                self._inside.deploy(self.simulation.scenario.controller.replicas)
+                self._inside.deploy(self.simulation.scenario.controller)
             if self._from_outside:
                 self._outside.watch_leases(self._apart)
             self.simulation.befall(list(self._kills()))

@@ -1,0 +1,119 @@
+"""How adapters lie on pods and nodes: how many over time, how evenly, how full.
+
+Made from placement frames: a row each time an engine takes or drops an adapter. What is weighted by time needs no
+intervals: an adapter held from its load to the end counts (end - load), and dropping it takes (end - drop) away again.
+So ten million rows are a few sums by pod, in Arrow, and one sort for the most that was held at once.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from numpy.typing import ArrayLike
+
+Placements: TypeAlias = pd.DataFrame | pa.Table | str | Path | Sequence[str | Path]
+"""A frame of `placements`, or `placement.parquet` files, which are then read no further than needed."""
+
+
+def held(placements: Placements, end_seconds: float, by: Sequence[str] = ("pod",)) -> pd.DataFrame:
+    """What each held: `mean_adapters` from its first load to `end_seconds`, `max_adapters`, and how many `loads`.
+
+    `by` are columns of the placements: `pod`, `node`, or what a frame of many runs has besides.
+    """
+    table = _table(placements, by)
+    change = pc.if_else(pc.equal(table["state"], "loaded"), 1.0, -1.0)
+    area = pc.multiply(change, pc.subtract(pa.scalar(float(end_seconds)), table["time_seconds"]))
+    table = table.append_column("area", area).append_column("change", change)
+    loaded = pc.if_else(pc.greater(change, pa.scalar(0.0)), 1, 0)
+    table = table.append_column("loaded", loaded)
+    sums = table.group_by([*by], use_threads=False).aggregate(
+        [("area", "sum"), ("time_seconds", "min"), ("loaded", "sum")]
+    )
+    found = sums.to_pandas().set_index([*by])
+    span = end_seconds - found["time_seconds_min"]
+    result = pd.DataFrame({"mean_adapters": found["area_sum"] / span.where(span > 0)})
+    result["max_adapters"] = _largest(table, by).reindex(result.index)
+    result["loads"] = found["loaded_sum"].astype("int64")
+    return result.sort_index().reset_index()
+
+
+def adapters_over_time(placements: pd.DataFrame, by: str = "pod") -> pd.DataFrame:
+    """How many adapters each pod (or node) holds from each change on: `time_seconds`, `by`, `adapters`."""
+    frame = placements.sort_values("time_seconds", kind="stable")
+    change = np.where(frame["state"] == "loaded", 1, -1)
+    counted = pd.Series(change, index=frame.index).groupby(frame[by]).cumsum()
+    table = pd.DataFrame({"time_seconds": frame["time_seconds"], by: frame[by], "adapters": counted})
+    return table.groupby(["time_seconds", by], sort=True).last().reset_index()
+
+
+def evenness(placements: pd.DataFrame, pods: Sequence[str], at_seconds: Sequence[float]) -> pd.DataFrame:
+    """Jain's index, coefficient of variation and Gini's index over `pods` at some moments.
+
+    Give all pods: those that hold nothing are part of the picture.
+    """
+    steps = adapters_over_time(placements)
+    wide = steps.pivot(index="time_seconds", columns="pod", values="adapters").reindex(columns=list(pods)).ffill()
+    at = wide.reindex(wide.index.union(list(at_seconds))).ffill().fillna(0).loc[list(at_seconds)]
+    rows = [(t, jain(row), cv(row), gini(row)) for t, row in zip(at.index, at.to_numpy(), strict=True)]
+    return pd.DataFrame(rows, columns=["time_seconds", "jain", "cv", "gini"])
+
+
+def jain(values: ArrayLike) -> float:
+    """Jain's fairness index: 1 if all hold the same, 1/n if one holds everything. NaN if there is nothing."""
+    data = np.asarray(values, dtype=float)
+    squares = float((data**2).sum())
+    return float(data.sum()) ** 2 / (data.size * squares) if squares else float("nan")
+
+
+def cv(values: ArrayLike) -> float:
+    """Standard deviation over mean: 0 if all hold the same. NaN if there is nothing."""
+    data = np.asarray(values, dtype=float)
+    mean = float(data.mean()) if data.size else 0.0
+    return float(data.std()) / mean if mean else float("nan")
+
+
+def gini(values: ArrayLike) -> float:
+    """Gini's index: 0 if all hold the same, (n-1)/n if one holds everything. NaN if there is nothing."""
+    data = np.sort(np.asarray(values, dtype=float))
+    total = float(data.sum())
+    if not total:
+        return float("nan")
+    ranks = np.arange(1, data.size + 1)
+    return float(((2 * ranks - data.size - 1) * data).sum() / (data.size * total))
+
+
+def _table(placements: Placements, by: Sequence[str]) -> pa.Table:
+    columns = list(dict.fromkeys(["time_seconds", *by, "state"]))
+    if isinstance(placements, pa.Table):
+        return placements.select(columns)
+    if isinstance(placements, pd.DataFrame):
+        return pa.Table.from_pandas(placements[columns], preserve_index=False)
+    files = [placements] if isinstance(placements, str | Path) else list(placements)
+    stored = ["time" if name == "time_seconds" else name for name in columns]
+    return ds.dataset([str(file) for file in files]).to_table(columns=stored).rename_columns(columns)
+
+
+def _largest(table: pa.Table, by: Sequence[str]) -> "pd.Series[Any]":
+    """The most that each held at once."""
+    keys = [pc.dictionary_encode(table[name]).combine_chunks() for name in by]
+    codes = [np.asarray(key.indices) for key in keys]
+    order = np.lexsort((table["time_seconds"].to_numpy(), *reversed(codes)))
+    change = table["change"].to_numpy()[order]
+    ordered = [code[order] for code in codes]
+    fresh = np.zeros(len(order), dtype=bool)
+    fresh[:1] = True
+    for code in ordered:
+        fresh[1:] |= code[1:] != code[:-1]
+    starts = np.flatnonzero(fresh)
+    running = np.cumsum(change)
+    before = np.concatenate(([0.0], running[starts[1:] - 1]))
+    most = np.maximum.reduceat(running, starts) - before if len(starts) else np.array([])
+    index = [key.dictionary.to_pandas().to_numpy()[code[starts]] for key, code in zip(keys, ordered, strict=True)]
+    names = list(by)
+    found = pd.MultiIndex.from_arrays(index, names=names) if len(names) > 1 else pd.Index(index[0], name=names[0])
+    return pd.Series(most.astype("int64"), index=found)

@@ -1,0 +1,54 @@
+"""Runs and sweeps from a notebook: the same as the commands `twin run` and `twin sweep`, with their folders and files.
+
+What is there already is not run again, so a notebook is slow once.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from twin import runfolder, running
+from twin.analysis.frames import runs
+from twin.experiments.campaign import jobs_here, watching
+from twin.experiments.design import axes_of, designed, grid
+from twin.experiments.executors import executor
+from twin.experiments.store import Store
+from twin.experiments.sweeping import sweep as carry_out
+from twin.scenario import load
+
+
+def run(
+    file: str | Path, settings: Mapping[str, str] | None = None, *, seed: int | None = None, out: str | Path = "reports"
+) -> Path:
+    """Runs a scenario once and gives its run folder.
+
+    Raises:
+        ScenarioErrors: with all that is wrong with it.
+    """
+    scenario = load(Path(file), overrides=settings or {}, seed=seed)
+    running.recorded(scenario, Path(out))
+    return runfolder.place(Path(out), scenario.name, scenario.seed)
+
+
+def sweep(
+    file: str | Path,
+    vary: Mapping[str, Sequence[object]] | None = None,
+    *,
+    seeds: int = 5,
+    settings: Mapping[str, str] | None = None,
+    jobs: int = 0,
+    out: str | Path = "reports",
+) -> pd.DataFrame:
+    """Runs a grid with every seed and gives its `runs`; without `vary`, that of the scenario.
+
+    Raises:
+        DesignErrors: with all that is wrong with any variant.
+    """
+    overrides = dict(settings or {})
+    asked = [f"{path}={','.join(map(str, values))}" for path, values in (vary or {}).items()]
+    design = designed(Path(file), grid(axes_of(Path(file), asked, overrides)), overrides, seeds)
+    target = Path(out) / design.baseline.scenario.name / f"{('sweep-' + '+'.join(design.paths))[:80]}.parquet"
+    with executor("joblib", jobs or jobs_here()) as execute, Store(target) as store:
+        carry_out(design, execute, store, lambda total: watching("sweeping", total, quiet=True))
+    return runs(target)
