@@ -45,7 +45,9 @@ class Account:
         reason, message = self.trouble()
         if self.refused_until > self.now:
             minutes = f"{self.settings.aside_for / 60:g}"
-            note = f"{message}; tried again when the spec changes, or every {minutes} min"
+            named = seen.adapter.spec.credentials_secret_ref or seen.adapter.spec.api_key_secret_ref
+            change = "the spec or a Secret that it names" if named else "the spec"
+            note = f"{message}; tried again when {change} changes, or every {minutes} min"
             return self._situation("Failed", (), reason, note)
         if not selected:
             return self._situation("Pending", (), *self._nobody())

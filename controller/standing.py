@@ -196,6 +196,8 @@ def _when(
         final_until = outcome.at + settings.aside_for
     if attempt is None:
         return final_until, final_until
+    if outcome is not None and outcome.verb == "withdrawn" and outcome.at >= attempt.announced - _NOW:
+        return 0.0, 0.0  # it was due when it was announced
     failures = attempt.retries + 1
     if settings.backoff.exhausted(failures) and not hopeful:
         aside = max(ended + settings.aside_for, final_until)

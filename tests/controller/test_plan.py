@@ -365,6 +365,27 @@ def test_an_engine_that_does_not_list_it_yet_is_asked_to_unload_all_the_same(
     assert not of(result, RemoveFinalizer)
 
 
+@pytest.mark.parametrize(("verb", "at_once"), [("withdrawn", True), ("unsent", False)])
+def test_an_attempt_that_a_conflict_kept_from_being_sent_is_made_at_once_and_counts_once(
+    verb: str, at_once: bool
+) -> None:
+    pod = a_pod()
+    remembered = attempted(pod, 2, ago=0.1)
+    outcomes = {pod.name: Outcome(verb, NOW - 0.05, pod.engine)}
+    result = planned(seen(an_adapter(), [pod], remembered=remembered, outcomes=outcomes, holding={pod.name: {}}))
+    assert [load.pod.name for load in of(result, Load)] == [pod.name] * at_once
+    for remember in of(result, Remember):
+        assert remember.after.attempt(pod.name) == Attempt(retries=2, announced=NOW)
+
+
+def test_a_withdrawn_attempt_says_nothing_of_the_one_that_was_announced_after_it() -> None:
+    pod = a_pod()
+    outcomes = {pod.name: Outcome("withdrawn", NOW - 3, pod.engine)}
+    remembered = attempted(pod, 2, ago=2)
+    observed = seen(an_adapter(), [pod], remembered=remembered, outcomes=outcomes, holding={pod.name: {}})
+    assert not of(planned(observed), Load)
+
+
 def test_a_dead_engine_holds_a_deletion_for_six_tries_and_no_longer() -> None:
     pod = a_pod()
     remembered = Remembered(placements={"pod-a": placed(pod)})

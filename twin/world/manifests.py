@@ -2,10 +2,10 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from fake_vllm.versions import DEFAULT_VERSION, Behaviour
-from twin.apiserver import ApiError, Store
+from twin.apiserver import ApiError
 from twin.world.objects import Object
 
 
@@ -57,7 +57,15 @@ def port_of(container: Object, port: int | str) -> int:
     return 0
 
 
-def environment(store: Store, namespace: str, container: Object) -> Mapping[str, str]:
+class Lookup(Protocol):
+    """Where Secrets and ConfigMaps are found: the store, or who has asked an API for them."""
+
+    def get(self, resource: str, namespace: str, name: str) -> Object:
+        """Raises `ApiError` 404 if there is none."""
+        ...
+
+
+def environment(store: Lookup, namespace: str, container: Object) -> Mapping[str, str]:
     """A container's environment; Secrets and ConfigMaps are looked up, fields of the pod left out.
 
     Raises:
@@ -84,7 +92,7 @@ def environment(store: Store, namespace: str, container: Object) -> Mapping[str,
     return result
 
 
-def _value(store: Store, resource: str, namespace: str, reference: Object) -> str | None:
+def _value(store: Lookup, resource: str, namespace: str, reference: Object) -> str | None:
     values = _values(store, resource, namespace, reference)
     if values is None or reference["key"] in values:
         return values[reference["key"]] if values else None
@@ -93,7 +101,7 @@ def _value(store: Store, resource: str, namespace: str, reference: Object) -> st
     raise ConfigMissing(f"couldn't find key {reference['key']} in {_WORD[resource]} {namespace}/{reference['name']}")
 
 
-def _values(store: Store, resource: str, namespace: str, reference: Object) -> dict[str, str] | None:
+def _values(store: Lookup, resource: str, namespace: str, reference: Object) -> dict[str, str] | None:
     """The data of a Secret or ConfigMap; None if it is optional and not there."""
     try:
         data = store.get(resource, namespace, reference["name"]).get("data") or {}
