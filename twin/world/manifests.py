@@ -26,7 +26,7 @@ def engine_index(containers: list[Object]) -> int:
 
 def is_operator(containers: list[Object]) -> bool:
     """Whether these are an operator's containers, none of which is an engine."""
-    return any(_OPERATOR in (*command_of(each)[:1], _image_name(each)) for each in containers)
+    return any((each.get("command") or [_image_name(each)])[0] == _OPERATOR for each in containers)
 
 
 def _image_name(container: Object) -> str:
