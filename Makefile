@@ -23,6 +23,9 @@ lint: $(DEV)/.installed  ## Style, types, and the rules of the house
 	@$(DEV)/bin/mypy
 	@$(DEV)/bin/lint-imports
 
+docs: $(DEV)/.installed  ## Make the pages of faults and scenarios anew from the code and the scenarios
+	@$(DEV)/bin/python -m twin.pages
+
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
 
