@@ -35,8 +35,12 @@ def test_a_shipped_scenario_asks_a_question_answers_it_and_expects_something(pat
     assert "?" in scenario.description
     assert scenario.answer
     assert any(expectation.name == "invariants.violations" for expectation in scenario.expect)
-    assert scenario.notes == ()
-    assert scenario.name == path.stem
+    assert scenario.name in (path.stem, f"{path.parent.name}-{path.stem}")
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_there_is_nothing_to_note_about_the_first_scenarios_that_people_see(path: Path) -> None:
+    assert load(path).notes == ()
 
 
 def test_the_mixed_scenario_has_every_kind_of_fault() -> None:
