@@ -1,4 +1,4 @@
-"""`twin serve` with 1 000 pods and 2 000 adapters at speed 1, as users meet it: kubectl, 50 watchers, one who writes."""
+"""`twin serve` with 1 000 pods and 2 000 adapters at speed 1, as users meet it: kubectl, 50 watchers, a writer."""
 
 import json
 import os
@@ -97,7 +97,7 @@ def _client(world: World) -> Iterator[httpx.Client]:
 
 @contextmanager
 def _watching(world: World, client: httpx.Client) -> Iterator[dict[str, float]]:
-    """49 watchers of adapters in a process of their own, and one of ConfigMaps here that notes when each is heard of."""
+    """49 watchers of adapters in a process of their own, and one of ConfigMaps here that notes when."""
     token = client.headers["authorization"]
     words = [sys.executable, "-c", _WATCHERS, world.server, token, str(WATCHERS - 1), ADAPTER_PATH]
     crowd = subprocess.Popen(words, env=dict(os.environ), stdout=subprocess.PIPE, text=True)
