@@ -22,6 +22,7 @@ FOLDERS: Mapping[str, str] = {
     "density": "How many adapters fit, and where they should go",
     "traffic": "What users notice",
     "outages": "When more than one thing breaks",
+    "troubleshooting": "What keeps an adapter from Running: one adapter for each cause",
     "faults": "One for each kind of fault",
 }
 """Folders under `scenarios/`, in the order of the index, and the question that each is about."""
