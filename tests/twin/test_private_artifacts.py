@@ -26,7 +26,9 @@ PRIVATE = {"artifactURL": "s3://bucket/{i}/", "credentialsSecretRef": {"name": "
 def with_sidecar(workload: dict[str, Any]) -> dict[str, Any]:
     probe = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 2, "failureThreshold": 1}
     spec = workload["spec"]["template"]["spec"] if workload["kind"] == "Deployment" else workload["spec"]
-    spec["containers"].append({"name": "aibrix-runtime", "image": "lora-controller:0.1.0", "readinessProbe": probe})
+    image, command = "lora-controller:0.1.0", ["lora-runtime"]
+    sidecar = {"name": "aibrix-runtime", "image": image, "command": command, "readinessProbe": probe}
+    spec["containers"].append(sidecar)
     return workload
 
 
