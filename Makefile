@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench mutants live lock clean
+.PHONY: help demo test lint docs bench mutants live lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -22,6 +22,9 @@ lint: $(DEV)/.installed  ## Style, types, and the rules of the house
 	@$(DEV)/bin/ruff format --check .
 	@$(DEV)/bin/mypy
 	@$(DEV)/bin/lint-imports
+
+docs: $(DEV)/.installed  ## Make the pages of faults and scenarios anew from the code and the scenarios
+	@$(DEV)/bin/python -m twin.pages
 
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
