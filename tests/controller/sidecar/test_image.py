@@ -37,12 +37,17 @@ sys.meta_path.insert(0, Elsewhere())
 '''
 
 
+def hiding(folder: Path, without: str = "") -> str:
+    """A folder that, on PYTHONPATH, hides all that the lock does not install, and what matches `without`."""
+    locked = re.findall(r"^([a-z0-9-]+)==", LOCK.read_text(), re.MULTILINE)
+    kept = [name for name in (*locked, "lora-twin") if not without or not re.match(without, name)]
+    (folder / "sitecustomize.py").write_text(ONLY_LOCKED.replace("__LOCKED__", repr(kept)))
+    return str(folder)
+
+
 @pytest.fixture
 def as_in_the_image(tmp_path: Path) -> str:
-    """A folder that, on PYTHONPATH, hides all that the lock does not install."""
-    locked = [*re.findall(r"^([a-z0-9-]+)==", LOCK.read_text(), re.MULTILINE), "lora-twin"]
-    (tmp_path / "sitecustomize.py").write_text(ONLY_LOCKED.replace("__LOCKED__", repr(locked)))
-    return str(tmp_path)
+    return hiding(tmp_path)
 
 
 def said(as_in_the_image: str, *words: str) -> tuple[int, str]:
@@ -92,3 +97,18 @@ def test_the_sidecar_has_the_client_of_every_store(as_in_the_image: str, tmp_pat
             return str(httpx.post(sidecar.url + LOAD, json=body, timeout=60).json()["error"]["code"])
 
         assert dict(zip(asked, threads.map(code_of, asked), strict=True)) == dict.fromkeys(asked, "store_unavailable")
+
+
+def test_without_a_stores_client_it_starts_and_says_what_to_install(tmp_path: Path) -> None:
+    bare = hiding(tmp_path, without="boto|google|huggingface")
+    assert said(bare, "controller.sidecar", "--version")[0] == 0
+    extras = {"s3://bucket/sql/": "s3", "gs://bucket/sql/": "gs", "hf://acme/sql": "huggingface"}
+    with (
+        an_engine_process(tmp_path / "engine.log") as engine,
+        a_sidecar_process(tmp_path / "log", tmp_path / "cache", engine.url, free_port(), PYTHONPATH=bare) as sidecar,
+    ):
+        for url, extra in extras.items():
+            body = {"lora_name": "sql", "artifact_url": url}
+            answer = httpx.post(sidecar.url + LOAD, json=body, timeout=60)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (501, "store_unsupported")
+            assert f"pip install 'lora-twin[{extra}]'" in answer.json()["error"]["message"]
