@@ -18,7 +18,7 @@ import sys
 from importlib.abc import MetaPathFinder
 from importlib.metadata import packages_distributions
 
-locked = set(__LOCKED__)
+locked, hidden = set(__LOCKED__), __HIDDEN__
 providers = {
     top: {name.lower().replace("_", "-").replace(".", "-") for name in names}
     for top, names in packages_distributions().items()
@@ -29,7 +29,7 @@ class Elsewhere(MetaPathFinder):
 
     def find_spec(self, name, path=None, target=None):
         by = providers.get(name.partition(".")[0])
-        if by and not by & locked:
+        if (by and not by & locked) or name in hidden:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return None
 
@@ -37,11 +37,12 @@ sys.meta_path.insert(0, Elsewhere())
 '''
 
 
-def hiding(folder: Path, without: str = "") -> str:
-    """A folder that, on PYTHONPATH, hides all that the lock does not install, and what matches `without`."""
+def hiding(folder: Path, without: str = "", modules: tuple[str, ...] = ()) -> str:
+    """A folder that, on PYTHONPATH, hides what the lock does not install, packages `without`, and modules."""
     locked = re.findall(r"^([a-z0-9-]+)==", LOCK.read_text(), re.MULTILINE)
     kept = [name for name in (*locked, "lora-twin") if not without or not re.match(without, name)]
-    (folder / "sitecustomize.py").write_text(ONLY_LOCKED.replace("__LOCKED__", repr(kept)))
+    text = ONLY_LOCKED.replace("__LOCKED__", repr(kept)).replace("__HIDDEN__", repr(modules))
+    (folder / "sitecustomize.py").write_text(text)
     return str(folder)
 
 
@@ -100,7 +101,7 @@ def test_the_sidecar_has_the_client_of_every_store(as_in_the_image: str, tmp_pat
 
 
 def test_without_a_stores_client_it_starts_and_says_what_to_install(tmp_path: Path) -> None:
-    bare = hiding(tmp_path, without="boto|google|huggingface")
+    bare = hiding(tmp_path, without="boto|huggingface", modules=("google.cloud",))
     assert said(bare, "controller.sidecar", "--version")[0] == 0
     extras = {"s3://bucket/sql/": "s3", "gs://bucket/sql/": "gs", "hf://acme/sql": "huggingface"}
     with (
