@@ -135,7 +135,7 @@ class ServedWorld:
         self._outside = Outside(store, simulation.recorder, simulation.api_faults, api_latency, rng)
         self._engines = EngineSockets(store, network, NAME, simulation.world.host_of)
         self._inside = InsideOperator(store, simulation.replicas, self._logs.write, simulation.wall_time)
-        self._control = Control(simulation, pace, self._access, trusting=self._loopback)
+        self._control = Control(simulation, pace, self._access, trusting=self._loopback, operated=options.controller)
         self._gateway = Gateway(store, network, self._control, PROXY, self._apart)
         simulation.on_engine = self._engine_changed
         simulation.recorder.on_line += [self._logs.recorded, self._inside.recorded]
