@@ -1,4 +1,4 @@
-"""A burst of 500 adapters on 50 engines with loads of a second: what the twin predicts, and what `lora-controller` does.
+"""A burst of 500 adapters on 50 engines with loads of a second: what the twin predicts, and what the operator does.
 
 The operator is a process, API and engines are sockets, time is real. Its limit towards the API server (100 requests a
 second, its default) is what decides, and the twin knows it.

@@ -1,4 +1,4 @@
-"""What `twin serve`, `fault`, `events` and `pace` refuse: one line that says what is wrong, exit code 2, no traceback."""
+"""What `twin serve`, `fault`, `events` and `pace` refuse: one line that says what is wrong, and exit code 2."""
 
 import socket
 from collections.abc import Iterator
