@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench mutants live lock clean
+.PHONY: help demo test lint bench mutants live notebooks lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -31,6 +31,10 @@ mutants: $(DEV)/.installed  ## Which check finds each of sixty mistakes in the o
 
 live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (an hour)
 	@$(DEV)/bin/python -m tests.live.run
+
+notebooks: $(DEV)/.installed  ## Run the notebooks anew and keep their outputs
+	@rm -rf reports/notebooks
+	@cd notebooks && for each in *.ipynb; do ../$(DEV)/bin/jupyter-execute --inplace $$each || exit 1; done
 
 lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \
