@@ -6,7 +6,11 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help demo test lint bench mutants live notebooks lock clean
+=======
+.PHONY: help demo test lint docs bench mutants live lock clean
+>>>>>>> main
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -23,10 +27,13 @@ lint: $(DEV)/.installed  ## Style, types, and the rules of the house
 	@$(DEV)/bin/mypy
 	@$(DEV)/bin/lint-imports
 
+docs: $(DEV)/.installed  ## Make the pages of faults and scenarios anew from the code and the scenarios
+	@$(DEV)/bin/python -m twin.pages
+
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
 
-mutants: $(DEV)/.installed  ## Which check finds each of sixty mistakes in the operator
+mutants: $(DEV)/.installed  ## Which check finds each of some seventy mistakes in the operator
 	@$(DEV)/bin/python -m tests.mutants.run
 
 live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (an hour)

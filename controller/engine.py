@@ -8,6 +8,8 @@ real sockets on a cluster, the simulated network in the twin.
 """
 
 import asyncio
+import errno
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -258,9 +260,7 @@ def classify(error: Exception, timeout: float) -> EngineError:
         case httpx.ConnectTimeout():
             return EngineError("ConnectTimeout", "connection timeout", retriable=True)
         case httpx.ConnectError():
-            text = str(error).lower()
-            known = ("connection refused", "no route to host", "network is unreachable", "temporary failure")
-            return EngineError("ConnectError", next((k for k in known if k in text), "no connection"), retriable=True)
+            return EngineError("ConnectError", _unconnected(error), retriable=True)
         case httpx.TimeoutException() | TimeoutError():
             return EngineError("Timeout", f"timeout: no answer in {timeout:g} s", retriable=True, ambiguous=True)
         case httpx.RemoteProtocolError():
@@ -268,6 +268,27 @@ def classify(error: Exception, timeout: float) -> EngineError:
         case httpx.ReadError() | httpx.WriteError() | httpx.CloseError():
             return EngineError("ConnectionReset", "connection reset", retriable=True, ambiguous=True)
     return EngineError("RequestFailed", type(error).__name__, retriable=True, ambiguous=True)
+
+
+_NO_CONNECTION = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    socket.EAI_AGAIN: "temporary failure",
+}
+
+
+def _unconnected(error: BaseException) -> str:
+    """What the system said. The library says it in its own words (on real sockets, that all attempts failed), and has
+    the system's behind them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        said = str(cause).lower()
+        for number, text in _NO_CONNECTION.items():
+            if text in said or (isinstance(cause, OSError) and cause.errno == number):
+                return text
+        cause = cause.__cause__ or cause.__context__
+    return "no connection"
 
 
 _ADAPTERS_FAULT = (

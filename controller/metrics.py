@@ -43,36 +43,13 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry(auto_describe=True)
-        labels = ["controller"]
-        reconciles = Counter(
-            "controller_runtime_reconcile", "Reconciles by result.", [*labels, "result"], registry=registry
-        )
-        self._reconciles = {name: reconciles.labels(CONTROLLER, name) for name in RESULTS}
-        self._errors = Counter(
-            "controller_runtime_reconcile_errors", "Reconciles that failed.", labels, registry=registry
-        ).labels(CONTROLLER)
-        self._reconcile_seconds = Histogram(
-            "controller_runtime_reconcile_time_seconds",
-            "How long one reconcile took.",
-            labels,
-            buckets=_RECONCILE_SECONDS,
-            registry=registry,
-        ).labels(CONTROLLER)
-        self._workers = Gauge(
-            "controller_runtime_max_concurrent_reconciles", "Workers.", labels, registry=registry
-        ).labels(CONTROLLER)
-        self._active = Gauge(
-            "controller_runtime_active_workers", "Workers that reconcile right now.", labels, registry=registry
-        ).labels(CONTROLLER)
+        self._reconciles = _Reconciles(registry)
         self.queue = QueueMetrics(registry)
         self._leads = Gauge(
             "leader_election_master_status", "1 while this replica leads, else 0.", ["name"], registry=registry
         )
         self._api = Counter(
             "rest_client_requests", "Requests to the API server.", ["code", "method"], registry=registry
-        )
-        self._useful = Counter(
-            f"{PREFIX}reconciles_useful", "Reconciles after which at least one action followed.", registry=registry
         )
         loads = Counter(f"{PREFIX}loads", "Loads that have ended, by outcome.", ["outcome"], registry=registry)
         self._loads = {name: loads.labels(name) for name in OUTCOMES}
@@ -82,20 +59,7 @@ class Metrics:
             buckets=_RUNNING_SECONDS,
             registry=registry,
         )
-        self._engine = Counter(
-            f"{PREFIX}engine_requests",
-            "Requests to engines; code is the HTTP status, or what went wrong if there was no answer.",
-            ["verb", "code"],
-            registry=registry,
-        )
-        self._engine_seconds = Histogram(
-            f"{PREFIX}engine_request_seconds",
-            "How long engines took to answer.",
-            ["verb"],
-            buckets=_ENGINE_SECONDS,
-            registry=registry,
-        )
-        self._asked: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._engines = _Engines(registry)
         self._told = Counter(
             f"{PREFIX}events", "Events told to users, repeats too.", ["type", "reason"], registry=registry
         )
@@ -106,8 +70,7 @@ class Metrics:
 
     def starts(self, queue: WorkQueue, workers: int, census: Callable[[], Census]) -> None:
         """Work begins: from now on the gauges show this queue and these adapters."""
-        self._workers.set(workers)
-        self._active.set_function(lambda: queue.active)
+        self._reconciles.show(queue, workers)
         self.queue.show(queue)
         self._census = census
 
@@ -117,12 +80,7 @@ class Metrics:
 
     def reconciled(self, result: str, seconds: float, *, useful: bool) -> None:
         """`result` is one of `RESULTS`."""
-        self._reconciles[result].inc()
-        self._reconcile_seconds.observe(seconds)
-        if result == "error":
-            self._errors.inc()
-        if useful:
-            self._useful.inc()
+        self._reconciles.ended(result, seconds, useful=useful)
 
     def load_ended(self, outcome: str) -> None:
         """`outcome` is one of `OUTCOMES`."""
@@ -134,12 +92,7 @@ class Metrics:
 
     def engine_asked(self, verb: str, code: str, seconds: float) -> None:
         """An engine has answered, or has not; in the latter case `code` says what went wrong."""
-        asked = self._asked.get((verb, code))
-        if asked is None:
-            asked = self._asked[verb, code] = (self._engine.labels(verb, code), self._engine_seconds.labels(verb))
-        count, duration = asked
-        count.inc()
-        duration.observe(seconds)
+        self._engines.asked(verb, code, seconds)
 
     def api_asked(self, method: str, code: str) -> None:
         """The API server has answered, or has not (`code` is `<error>` then, as in client-go)."""
@@ -159,6 +112,76 @@ class Metrics:
 
 RESULTS = ("success", "error", "requeue_after")
 OUTCOMES = ("succeeded", "failed_retriable", "failed_final")
+
+
+class _Reconciles:
+    """controller-runtime's metrics of a controller, and how many reconciles were of use."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["controller"]
+        ended = Counter("controller_runtime_reconcile", "Reconciles by result.", [*labels, "result"], registry=registry)
+        self._ended = {name: ended.labels(CONTROLLER, name) for name in RESULTS}
+        self._errors = Counter(
+            "controller_runtime_reconcile_errors", "Reconciles that failed.", labels, registry=registry
+        ).labels(CONTROLLER)
+        self._seconds = Histogram(
+            "controller_runtime_reconcile_time_seconds",
+            "How long one reconcile took.",
+            labels,
+            buckets=_RECONCILE_SECONDS,
+            registry=registry,
+        ).labels(CONTROLLER)
+        self._workers = Gauge(
+            "controller_runtime_max_concurrent_reconciles", "Workers.", labels, registry=registry
+        ).labels(CONTROLLER)
+        self._active = Gauge(
+            "controller_runtime_active_workers", "Workers that reconcile right now.", labels, registry=registry
+        ).labels(CONTROLLER)
+        self._useful = Counter(
+            f"{PREFIX}reconciles_useful", "Reconciles after which at least one action followed.", registry=registry
+        )
+
+    def show(self, queue: WorkQueue, workers: int) -> None:
+        """The gauges show the workers of this queue."""
+        self._workers.set(workers)
+        self._active.set_function(lambda: queue.active)
+
+    def ended(self, result: str, seconds: float, *, useful: bool) -> None:
+        self._ended[result].inc()
+        self._seconds.observe(seconds)
+        if result == "error":
+            self._errors.inc()
+        if useful:
+            self._useful.inc()
+
+
+class _Engines:
+    """Requests to engines."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            f"{PREFIX}engine_requests",
+            "Requests to engines; code is the HTTP status, or what went wrong if there was no answer.",
+            ["verb", "code"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            f"{PREFIX}engine_request_seconds",
+            "How long engines took to answer.",
+            ["verb"],
+            buckets=_ENGINE_SECONDS,
+            registry=registry,
+        )
+        self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        """By verb and code: looking them up by label costs more than counting, and audits do it all day."""
+
+    def asked(self, verb: str, code: str, seconds: float) -> None:
+        known = self._known.get((verb, code))
+        if known is None:
+            known = self._known[verb, code] = (self._requests.labels(verb, code), self._seconds.labels(verb))
+        count, duration = known
+        count.inc()
+        duration.observe(seconds)
 
 
 class QueueMetrics:

@@ -111,6 +111,7 @@ class Outcome:
     """How the last request about this adapter to this pod's engine ended."""
 
     verb: str
+    """`load`, `unload`; of an announced load `unsent` if it could not be sent, `withdrawn` if it was not tried to."""
     at: float
     """Seconds since 1970."""
     engine: str

@@ -146,6 +146,16 @@ class Operations:
         """Sends an unload; its slot is reserved."""
         self._start(adapter, pod, "unload", self._unload(adapter, pod))
 
+    def withdraw(self, adapter: ModelAdapter, pod: PodView) -> None:
+        """Notes that a load was announced and will not be sent, so that the next plan need not wait for its end."""
+        self._outcomes.setdefault(adapter.key, {})[pod.name] = Outcome(
+            verb="withdrawn",
+            at=self._clock.now().timestamp(),
+            engine=pod.engine,
+            generation=adapter.metadata.generation,
+            secret=self._credentials.version(adapter),
+        )
+
     def look(self, adapter: ModelAdapter, pod: PodView) -> None:
         """Asks an engine what it holds; who asks while an answer is under way gets the same answer."""
         asking = self._looking.get(pod.uid)

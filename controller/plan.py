@@ -211,7 +211,7 @@ class _Draft:
         if not self.seen.has_slot(at.pod):
             self.waiting.append(at.pod)
             return
-        unsent = at.outcome is not None and at.outcome.verb == "unsent"
+        unsent = at.outcome is not None and at.outcome.verb in ("unsent", "withdrawn")
         retries = 0 if at.attempt is None else at.attempt.retries + (0 if unsent else 1)
         path = lora_path(self.seen.adapter.spec.artifact_url)
         self.placements[at.pod] = Placement(uid=view.uid, engine=view.engine, artifact=artifact_of(path))

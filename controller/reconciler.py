@@ -26,10 +26,11 @@ from controller.actions import (
 from controller.annotations import FINALIZER
 from controller.caches import Caches
 from controller.clock import Clock
-from controller.cluster import Cluster, NotFound
+from controller.cluster import Cluster, Conflict, NotFound
 from controller.credentials import Credentials, Place, places_of
 from controller.events import EventRecorder
 from controller.loads import EngineLoads
+from controller.names import ServiceNames
 from controller.observed import Observed
 from controller.operations import Operations
 from controller.plan import plan
@@ -76,6 +77,7 @@ class Reconciler:
         self._settings = settings
         self._policies = policies
         self._loads = loads
+        self._names = ServiceNames(cluster, clock)
         self.follow: Callable[[str, Sequence[Place]], None] = lambda *_: None
         """Told which Secrets an adapter is to hear of (`secretwatch.py`)."""
 
@@ -84,10 +86,13 @@ class Reconciler:
         adapter = self._caches.adapters.get(key)
         if adapter is None:
             self._operations.forget_adapter(key)
+            self._names.forget(key)
             self.follow(key, ())
             return Result(useful=False)
         await self._credentials.refresh(adapter)
-        adapter = self._caches.adapters.get(key) or adapter  # reading a Secret takes time
+        if adapter.metadata.deletion_timestamp is None:
+            await self._names.refresh(adapter, has_service=self._caches.services.get(key) is not None)
+        adapter = self._caches.adapters.get(key) or adapter  # reading takes time
         seen = self._observe(adapter)
         policy = self._policies.of(adapter.spec.scheduler_name)
         todo = plan(seen, self._clock.now().timestamp(), self._settings, policy, self._rng)
@@ -115,7 +120,8 @@ class Reconciler:
             slices=caches.slices_of(key),
             problem=problem_of(adapter.spec, self._policies.names)
             or way_problem(adapter.spec, matching, self._settings)
-            or self._credentials.problem(adapter),
+            or self._credentials.problem(adapter)
+            or self._names.problem(adapter),
             secret=self._credentials.version(adapter),
         )
 
@@ -128,11 +134,15 @@ class _Acting:
         self._caches = reconciler._caches
         self._operations = reconciler._operations
         self._events = reconciler._events
+        self._clock = reconciler._clock
         self._key = adapter.key
         self._adapter = adapter
         self._todo = todo
         self._reserved: list[str] = []
         self._useful = False
+        self._written = False
+        self._announced: dict[str, Load] = {}
+        """Loads that the object speaks of and that have not been sent, by pod."""
 
     async def run(self) -> Result:
         key, todo = self._key, self._todo
@@ -153,7 +163,14 @@ class _Acting:
         try:
             for action in todo.actions:
                 await self._act(action)
+        except Conflict:
+            if not self._written:
+                raise
+            # What was written stands and the rest is planned anew at once: a key that gets on has not failed.
+            return Result(useful=True, wake=self._clock.now().timestamp())
         finally:
+            for load in self._announced.values():
+                self._operations.withdraw(self._adapter, load.pod)
             for pod_key in self._reserved:
                 self._operations.release(pod_key)
             self._caches.occupancy.claim(key, ())
@@ -167,6 +184,7 @@ class _Acting:
                 patch = annotations.changes(before, after)
                 if patch:
                     await self._patch({"metadata": {"annotations": patch}})
+                self._announced = {load.pod.name: load for load in self._todo.actions if isinstance(load, Load)}
             case AddFinalizer():
                 finalizers = [*self._adapter.metadata.finalizers, FINALIZER]
                 await self._patch({"metadata": {"finalizers": finalizers}})
@@ -177,6 +195,7 @@ class _Acting:
                 await self._publish(action)
             case Load(pod=pod, announced=announced):
                 self._hand_over(pod.name)
+                del self._announced[pod.name]
                 self._operations.load(self._adapter, pod, announced)
             case Unload(pod=pod):
                 self._hand_over(pod.name)
@@ -209,6 +228,7 @@ class _Acting:
             resource_version=meta.resource_version,
             subresource="status" if subresource else "",
         )
+        self._written = True
         self._caches.adapters.observe(self._adapter)
 
     async def _publish(self, publish: Publish) -> None:

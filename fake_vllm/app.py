@@ -70,7 +70,11 @@ class App:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         request = Request(scope["method"], scope["path"], headers, body)
-        await _unless_left(receive, self._answer(scope, request, send))
+        try:
+            await _unless_left(receive, self._answer(scope, request, send))
+        except asyncio.CancelledError:  # the server ends, and its grace time is over
+            await self._break_off(scope, send)
+            raise
 
     async def _answer(self, scope: MutableMapping[str, Any], request: Request, send: Send) -> None:
         verdict = self._verdict(request)

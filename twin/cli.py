@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from twin.commands import calibrate, catalogues, compare, compare_worlds, runs, search, serve, swarm, sweep
+from twin.commands import (
+    calibrate, capture, catalogues, compare, compare_worlds, node, runs, search, serve, swarm, sweep,
+)  # fmt: skip
 from twin.commands.answers import FAULT, complain
 
 app = typer.Typer(
@@ -55,5 +57,5 @@ def twin(
     """A digital twin for LoRA serving on Kubernetes: your operator, run against a simulated cluster."""
 
 
-for _topic in (runs, compare, compare_worlds, sweep, search, swarm, serve, calibrate, catalogues):
+for _topic in (runs, compare, compare_worlds, sweep, search, swarm, serve, node, capture, calibrate, catalogues):
     _topic.register(app)

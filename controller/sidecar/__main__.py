@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +39,12 @@ def size(text: str) -> int:
     return int(number) * _UNITS[unit]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"lora-runtime {version('lora-twin')}")
+        raise typer.Exit
+
+
 def run(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "0.0.0.0",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
@@ -49,6 +57,9 @@ def run(
     allow_network: Annotated[
         list[str] | None, typer.Option(help="Network to fetch from that is refused otherwise, e.g. 127.0.0.0/8.")
     ] = None,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Fetches adapters for the engine in the same pod, and speaks for its metrics."""
     environment = os.environ
@@ -70,18 +81,37 @@ def run(
             google=environment.get("STORAGE_EMULATOR_HOST", ""),
         )
     except (ValueError, typer.BadParameter) as error:
-        print(f"lora-runtime: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        raise _refused(str(error)) from None
+    _without_proxies()
     try:
-        asyncio.run(_serve(settings, host, port))
+        listening = socket.create_server((host, port), family=_family(host), backlog=2048)
+    except OSError as error:
+        raise _refused(f"cannot listen: {error.strerror}") from None
+    try:
+        asyncio.run(_serve(settings, listening))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except OSError as error:
-        print(f"lora-runtime: {cache}: {error.strerror}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        raise _refused(f"{cache}: {error.strerror}") from None
 
 
-async def _serve(settings: Settings, host: str, port: int) -> None:
+def _refused(why: str) -> typer.Exit:
+    print(f"lora-runtime: {why}", file=sys.stderr)
+    return typer.Exit(2)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _without_proxies() -> None:
+    """Stores' own libraries would take proxies from the environment, and past a proxy no address is checked."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        for spelled in (name, name.upper()):
+            os.environ.pop(spelled, None)
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * settings.connections + 4))
     structlog.configure(
         processors=[
@@ -93,8 +123,8 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     app = assembled(settings, httpx.AsyncHTTPTransport(), structlog.get_logger())
-    served = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
-    await uvicorn.Server(served).serve()
+    served = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    await uvicorn.Server(served).serve(sockets=[listening])
 
 
 def _url(text: str) -> str:
@@ -109,7 +139,7 @@ def _url(text: str) -> str:
 
 def main() -> None:
     """Entry point of the `lora-runtime` command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(epilog=_EPILOGUE)(run)
     app(prog_name="lora-runtime")
 

@@ -133,7 +133,7 @@ def test_monitoring_is_an_option_that_asks_for_metrics_that_exist(tmp_path: Path
 
 
 def test_the_image_installs_all_that_the_operator_imports() -> None:
-    """Top-level modules of `controller/`, the sidecar aside (it has an image of its own), by distribution."""
+    """Top-level modules of `controller/`, by distribution; `sidecar/test_image.py` tries what the sidecar needs."""
     imported: set[str] = set()
     for file in (DEPLOY.parent).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):

@@ -117,6 +117,20 @@ def test_sixth_failure_moves_the_adapter_to_another_pod_and_says_so() -> None:
     assert any(tell.reason == "Switched" and "from pod pod-a to pod pod-b" in tell.note for tell in of(result, Tell))
 
 
+@pytest.mark.parametrize(("policy", "place"), [("least-adapters", "pod-b"), ("bin-pack", "pod-c")])
+def test_the_place_of_a_pod_that_was_given_up_goes_where_the_policy_says(policy: str, place: str) -> None:
+    bad, idle, busy = (a_pod(name, ready_for=1000) for name in ("pod-a", "pod-b", "pod-c"))
+    observed = seen(
+        an_adapter(phase="Loading"),
+        [bad, idle, busy],
+        remembered=attempted(bad, 5, ago=1),
+        outcomes={"pod-a": Outcome("load", NOW, bad.engine, 1, REFUSED, 6)},
+        adapters_on={"pod-c": 2},
+    )
+    result = plan(observed, NOW, Settings(), find(policy), Random(0))
+    assert of(result, Remember)[0].after.selected == (place,)
+
+
 def test_the_last_attempt_is_waited_for_before_another_pod_takes_the_place() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
     outcomes = {"pod-a": Outcome("load", NOW - 90, bad.engine, 1, REFUSED, 5)}
@@ -363,6 +377,27 @@ def test_an_engine_that_does_not_list_it_yet_is_asked_to_unload_all_the_same(
     result = planned(seen(adapter, [pod], remembered=remembered, outcomes=outcomes))
     assert [unload.pod.name for unload in of(result, Unload)] == [pod.name]
     assert not of(result, RemoveFinalizer)
+
+
+@pytest.mark.parametrize(("verb", "at_once"), [("withdrawn", True), ("unsent", False)])
+def test_an_attempt_that_a_conflict_kept_from_being_sent_is_made_at_once_and_counts_once(
+    verb: str, at_once: bool
+) -> None:
+    pod = a_pod()
+    remembered = attempted(pod, 2, ago=0.1)
+    outcomes = {pod.name: Outcome(verb, NOW - 0.05, pod.engine)}
+    result = planned(seen(an_adapter(), [pod], remembered=remembered, outcomes=outcomes, holding={pod.name: {}}))
+    assert [load.pod.name for load in of(result, Load)] == [pod.name] * at_once
+    for remember in of(result, Remember):
+        assert remember.after.attempt(pod.name) == Attempt(retries=2, announced=NOW)
+
+
+def test_a_withdrawn_attempt_says_nothing_of_the_one_that_was_announced_after_it() -> None:
+    pod = a_pod()
+    outcomes = {pod.name: Outcome("withdrawn", NOW - 3, pod.engine)}
+    remembered = attempted(pod, 2, ago=2)
+    observed = seen(an_adapter(), [pod], remembered=remembered, outcomes=outcomes, holding={pod.name: {}})
+    assert not of(planned(observed), Load)
 
 
 def test_a_dead_engine_holds_a_deletion_for_six_tries_and_no_longer() -> None:

@@ -106,8 +106,8 @@ MUTANTS = (
     Mutant(
         "the second attempt comes at once",
         "standing.py",
-        "return max(ended + wait, final_until), final_until",
-        "return final_until, final_until",
+        "return max(ended + wait, final_until), left_until",
+        "return final_until, left_until",
         "backoff computed and not kept",
     ),
     Mutant(
@@ -430,5 +430,62 @@ MUTANTS = (
         "if publish is not None:\n            actions.append(publish)\n        if after",
         "if publish is not None and serving:\n            actions.append(publish)\n        if after",
         "slices only written when something serves",
+    ),
+    # -- what users write, and what else is in the cluster
+    Mutant(
+        "expressions of a selector are not looked at",
+        "selectors.py",
+        "return value is not None and value in requirement.values",
+        "return True",
+        "half of the input ignored",
+    ),
+    Mutant(
+        "a pod that nobody enabled is used",
+        "observed.py",
+        'return self.labels.get(ENABLED_LABEL) == "true"',
+        "return True",
+        "opt-in not looked at",
+    ),
+    Mutant(
+        "an adapter's own policy is ignored",
+        "reconciler.py",
+        "policy = self._policies.of(adapter.spec.scheduler_name)",
+        'policy = self._policies.of("default")',
+        "field never read",
+    ),
+    Mutant(
+        "the port of a pod's label is ignored",
+        "observed.py",
+        "port=int(port) if port.isdigit() else DEFAULT_PORT",
+        "port=DEFAULT_PORT",
+        "value written in",
+    ),
+    Mutant(
+        "an adapter that its engine cannot remove stays for ever",
+        "operations.py",
+        "await self._client.load(address, name, path, timeout, in_place=True)",
+        "pass",
+        "partial failure of the other side",
+    ),
+    Mutant(
+        "somebody else's Service is taken over",
+        "names.py",
+        "return service.metadata.labels.get(NAME_LABEL) != meta.name",
+        "return False",
+        "ownership not checked",
+    ),
+    Mutant(
+        "the document's command finds no Service",
+        "discovery.py",
+        "MODEL_LABEL: adapter_name}",
+        "MODEL_LABEL: adapter.spec.base_model}",
+        "wrong key: base model for adapter",
+    ),
+    Mutant(
+        "a broken adapter wanders from pod to pod",
+        "standing.py",
+        "if failed.scope is Scope.POD:",
+        "if True:",
+        "blame on the wrong party",
     ),
 )

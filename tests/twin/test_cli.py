@@ -244,3 +244,14 @@ def test_the_catalogues_are_printed(
 def test_the_version_is_said(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--version") == 0
     assert capsys.readouterr().out.startswith("lora-twin ")
+
+
+def test_a_package_that_is_not_there_is_named_with_the_extra_that_brings_it(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy.stats")
+
+    monkeypatch.setattr("twin.calibration.read", missing)
+    assert command("calibrate", "measured.csv") == 2
+    assert capsys.readouterr().err == "twin: this needs scipy: pip install 'lora-twin[lab]'\n"

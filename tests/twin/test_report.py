@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.twin.synthetic import MEASURES, Writer, a_run
 from twin.expectations import Outcome
-from twin.record import Run
+from twin.record import Run, TrafficLine
 from twin.report import Findings, make, shown
 from twin.report.story import steps, tell
-from twin.report.svg import clock, count_ticks, time_ticks
+from twin.report.svg import Figure, clock, count_ticks, time_ticks
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,68 @@ def test_a_fleet_stays_below_two_megabytes() -> None:
     assert len(html.encode()) < 2_000_000
     assert "the 40 most eventful of 1000" in html
     assert "data:image/png;base64," in html
+
+
+def asked(t: float, adapter: str = "default/sql-01", **counts: Any) -> TrafficLine:
+    """A minute of an adapter: ten requests, all answered unless said otherwise."""
+    given: dict[str, Any] = {"requests": 10, "ok": 10, "first_token_seconds": [0.05] * 10, **counts}
+    return TrafficLine(t=t, object=adapter, seconds=60.0, end_to_end_seconds=given["first_token_seconds"], **given)
+
+
+def drawn(*lines: TrafficLine) -> dict[str, Figure]:
+    record = sorted([*a_run(), *lines], key=lambda line: line.t)
+    return {figure.name: figure for figure in make(findings(lines=record)).figures}
+
+
+def test_without_traffic_nothing_is_drawn_of_it() -> None:
+    assert not {"traffic", "waited"} & {figure.name for figure in make(findings()).figures}
+
+
+def test_what_users_got_is_drawn_by_outcome() -> None:
+    failed = asked(120, ok=3, misrouted=4, causes={"404": 4, "no endpoint": 2, "503": 1}, first_token_seconds=[0.1] * 3)
+    figure = drawn(asked(60), failed)["traffic"]
+    assert figure.alt.startswith("20 requests, 13 answered, 4 misrouted, 2 without endpoint; first token within 0.05 s")
+    for words in ("misrouted", "no endpoint", "otherwise", "Requests that waited", "Time to the first token"):
+        assert f">{words}</text>" in figure.body
+    assert figure.body.count(">none</text>") == 1, "nobody waited, and that is a line and no empty frame"
+
+
+def test_cold_and_queued_requests_are_drawn_apart_for_one_may_be_both() -> None:
+    body = drawn(asked(60, cold=10, queued=10))["traffic"].body
+    assert "queued in the engine" in body
+    assert body.count('class="line one"') == 2, "queued, and the median of first tokens"
+
+
+def test_minutes_without_answers_break_the_line() -> None:
+    one, two = (drawn(asked(60), asked(120), asked(t), asked(t + 60))["traffic"].body for t in (180, 900))
+    assert two.count('class="line one"') == one.count('class="line one"') + 1
+
+
+def test_adapters_are_listed_by_how_often_they_are_asked_with_their_waits() -> None:
+    busy = [asked(60.0 * (i + 1), "default/sql-09", first_token_seconds=[0.2] * 10) for i in range(3)]
+    silent = asked(60, "default/sql-07", ok=0, causes={"503": 10}, first_token_seconds=[])
+    figure = drawn(*busy, asked(60), silent)["waited"]
+    assert figure.alt.startswith("Waiting times by adapter, most asked first. default/sql-09: first token within 0.2 s")
+    assert figure.body.index("sql-09") < figure.body.index("sql-01")
+    assert "none answered" in figure.body
+
+
+def test_only_the_adapters_asked_most_are_drawn() -> None:
+    crowd = [asked(60, f"default/sql-{i:02}", requests=100 - i) for i in range(60)]
+    assert "These are the 40 asked most of 60." in drawn(*crowd)["waited"].caption
+
+
+def test_the_page_says_how_many_requests_were_answered() -> None:
+    traffic = {"requests": 2000, "ok": 1999, "misrouted": 1, "ttft_seconds": {"p50": 0.02, "p95": 0.05}}
+    html = make(findings(measures={**MEASURES, "traffic": traffic})).html
+    assert "99.95 %<small>of 2,000; 1 misrouted" in html
+
+
+def test_ten_thousand_adapters_stay_below_five_megabytes() -> None:
+    lines = a_run(pods=300, adapters=10_000, duration=1800.0)
+    traffic = [asked(60.0 * (m + 1), f"default/sql-{i}") for m in range(30) for i in range(400)]
+    html = make(findings(lines=sorted([*lines, *traffic], key=lambda line: line.t))).html
+    assert len(html.encode()) < 5_000_000
 
 
 def test_a_run_in_which_nothing_happened_has_a_page_too() -> None:

@@ -12,7 +12,7 @@ goodness_of_fit), for histograms by chi-square over the buckets.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy import optimize, stats
@@ -124,6 +124,17 @@ def fit_bins(bins: Binned) -> Fit:
         own = Empirical(_quantiles(bins))
         return Fit(own, bins.count, _distance_in_bins(own, bins), rejected=_rejected(best, off))
     return Fit(best, bins.count, off, _p_of_bins(best, bins))
+
+
+def rounded(latency: Latency) -> Latency:
+    """The same with four digits: more would claim what no measurement knows."""
+    if isinstance(latency, Empirical):
+        return Empirical(tuple(_four(value) for value in latency.values))
+    return replace(latency, **{each.name: _four(getattr(latency, each.name)) for each in fields(latency)})  # type: ignore[type-var, arg-type]
+
+
+def _four(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def share_below(latency: Latency, x: Floats) -> Floats:

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 OK, FAILED, UNUSABLE, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
 
+EXTRAS = {
+    **dict.fromkeys(("scipy", "joblib", "optuna"), "lab"),
+    "kubernetes": "live",
+    "distributed": "dask",
+    "ray": "ray",
+}
+"""Which extra brings a package that not everybody has."""
+
 P = ParamSpec("P")
 
 
@@ -44,6 +52,12 @@ def answering(command: Callable[P, int]) -> Callable[P, None]:
             code = command(*args, **kwargs)
         except Refused as refused:
             complain(*refused.args)
+            code = UNUSABLE
+        except ModuleNotFoundError as missing:
+            package = (missing.name or "").partition(".")[0]
+            if package not in EXTRAS:
+                raise
+            complain(f"twin: this needs {package}: pip install 'lora-twin[{EXTRAS[package]}]'")
             code = UNUSABLE
         except KeyboardInterrupt:
             complain("twin: interrupted")

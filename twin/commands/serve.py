@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,8 @@ import typer
 from twin.commands.answers import OK, Refused, answering, code_of, overrides_of
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
     from twin.served.world import Served
@@ -77,7 +80,7 @@ def serve(
         once=once,
     )
     try:
-        with _ended_by_sigterm():
+        with ended_by_sigterm():
             outcome = serve_world(scenarios[0], options, _tell)
     except CannotServe as error:
         raise Refused(f"twin serve: {error}") from error
@@ -110,12 +113,14 @@ def _tell(served: "Served") -> None:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does."""
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does, also where a script has put it into the background, deaf to Ctrl-C."""
 
     def interrupt(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
@@ -199,13 +204,23 @@ def _fields(settings: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def _world(path: Path) -> Iterator["httpx.Client"]:
-    """A client for the world that a kubeconfig leads to."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a served world is reached."""
+
+    url: str
+    headers: dict[str, str]
+    trust: "ssl.SSLContext | bool"
+
+
+def way_to(path: Path) -> Way:
+    """The way that a kubeconfig of `twin serve` says.
+
+    Raises:
+        Refused: it is none.
+    """
     import base64
     import ssl
-
-    import httpx
 
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -216,13 +231,22 @@ def _world(path: Path) -> Iterator["httpx.Client"]:
         raise Refused(f"{path}: is not there; start a world with `twin serve`, or name its --kubeconfig") from error
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise Refused(f"{path}: is no kubeconfig of `twin serve`: {error}") from error
-    trust = ssl.create_default_context(cadata=ca) if ca else True
-    headers = {"authorization": f"Bearer {token}"}
+    return Way(url, {"authorization": f"Bearer {token}"}, ssl.create_default_context(cadata=ca) if ca else True)
+
+
+@contextmanager
+def _world(path: Path) -> Iterator["httpx.Client"]:
+    """A client for the world that a kubeconfig leads to."""
+    import httpx
+
+    way = way_to(path)
     try:
-        with httpx.Client(base_url=url, headers=headers, verify=trust, trust_env=False, timeout=10) as client:
+        with httpx.Client(
+            base_url=way.url, headers=way.headers, verify=way.trust, trust_env=False, timeout=10
+        ) as client:
             yield client
     except httpx.TransportError as error:
-        raise Refused(f"{url}: the served world does not answer ({error}); is `twin serve` still running?") from error
+        raise Refused(f"{way.url}: the served world does not answer ({error}); does `twin serve` still run?") from error
 
 
 def _asked(answer: "httpx.Response", command: str) -> dict[str, Any]:

@@ -123,6 +123,12 @@ def _tiles(measures: Mapping[str, Any], findings: Findings) -> Iterator[Tile]:
     yield Tile(
         "Loads that succeeded", f"{shown(succeeded)} of {shown(attempted)}", f"{shown(get('switches'))} switches of pod"
     )
+    if requests := get("traffic.requests"):
+        answered, astray = get("traffic.ok") or 0, get("traffic.misrouted")
+        share = f"{shown(round(100 * answered / requests, 3))} %"
+        yield Tile("Requests answered", share, f"of {shown(requests)}; {shown(astray)} misrouted")
+        half, most = (_seconds(get(f"traffic.ttft_seconds.{name}")) for name in ("p50", "p95"))
+        yield Tile("First token", half, f"median; 95 % within {most}")
     yield Tile("Invariants broken", shown(len(findings.violations)), f"{shown(get('invariants.checked'))} checks")
 
 

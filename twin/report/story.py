@@ -18,6 +18,7 @@ from twin.record import (
     PodLine,
     RequestLine,
     Run,
+    TrafficLine,
 )
 
 
@@ -106,6 +107,7 @@ class Story:
     pods: Sequence[PodStory]
     faults: Sequence[FaultStory]
     counts: Sequence[Counts]
+    traffic: Sequence[TrafficLine] = ()
 
 
 def tell(lines: Sequence[Line], *, partial: bool = False) -> Story:
@@ -127,6 +129,7 @@ def tell(lines: Sequence[Line], *, partial: bool = False) -> Story:
         pods=sorted(teller.pods.values(), key=lambda pod: (pod.name, pod.created)),
         faults=teller.finished_faults(end),
         counts=teller.counts,
+        traffic=teller.traffic,
     )
 
 
@@ -137,6 +140,7 @@ class _Teller:
         self.adapters: dict[str, AdapterStory] = {}
         self.pods: dict[str, PodStory] = {}
         self.counts: list[Counts] = []
+        self.traffic: list[TrafficLine] = []
         self._faults: dict[int, FaultStory] = {}
         self._open: dict[int, float] = {}
         self._sent: dict[int, Attempt] = {}
@@ -160,6 +164,8 @@ class _Teller:
                 self._fault(line)
             case Counts():
                 self.counts.append(line)
+            case TrafficLine():
+                self.traffic.append(line)
             case _:
                 pass
 

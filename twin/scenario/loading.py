@@ -16,6 +16,7 @@ from twin.scenario.checks import (
     check_times,
     check_workloads,
     notes_on,
+    notes_on_trace,
     sort_kinds,
 )
 from twin.scenario.cluster import Cluster, Engine
@@ -136,11 +137,8 @@ def _assembled(
     nodes = nodes_for(file.cluster, workloads)
     problems += check_workloads(workloads_of(accepted), file.cluster, nodes)
     problems += check_references(file, document, workloads, nodes) if not manifests.problems else ()
-    problems += check_times(file, document)
-    problems += check_templates(file, document, admission)
     problems += check_names(file, document, entries)
-    problems += check_policies(file, document, accepted, folder)
-    problems += check_edits(file.edits, file.duration, document, accepted, templates, admission)
+    problems += _misfits(file, document, folder, accepted, admission)
     if not entries and not templates and not manifests.problems and not problems:
         message = "there is nothing to run: neither manifests nor adapters"
         problems.append(document.problem((), message, "allowed: Kubernetes manifests under `manifests:`"))
@@ -164,10 +162,28 @@ def _assembled(
         expect=file.expect,
         vary=file.vary,
         notes=tuple(
-            dict.fromkeys([*file.notes, *manifests.notes, *notes, *notes_on(entries, workloads, adapters, nodes)])
+            dict.fromkeys(
+                [
+                    *(*file.notes, *manifests.notes, *notes),
+                    *notes_on(entries, workloads, adapters, nodes),
+                    *notes_on_trace(file, entries),
+                ]
+            )
         ),
         secrets=secrets.all,
     ), []
+
+
+def _misfits(
+    file: ScenarioFile, document: Document, folder: File, accepted: list[Entry], admission: Admission
+) -> list[Problem]:
+    """What the scenario itself says that cannot be, given the objects that the API server would take."""
+    return [
+        *check_times(file, document),
+        *check_templates(file, document, admission),
+        *check_policies(file, document, accepted, folder),
+        *check_edits(file.edits, file.duration, document, accepted, file.adapters, admission),
+    ]
 
 
 def _completed(cluster: Cluster) -> Cluster:

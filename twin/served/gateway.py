@@ -23,6 +23,7 @@ from twin.apiserver import ApiError, Object, Store
 from twin.apiserver.rest.call import Reply
 from twin.apiserver.selectors import labels
 from twin.served import relay
+from twin.served.foreign import PodTransport
 from twin.world.network import Network
 from twin.world.objects import is_terminating, is_true
 
@@ -56,8 +57,8 @@ class Gateway:
     def __init__(self, store: Store, network: Network, page: ASGIApp, by: str, replicas: Iterable[str]) -> None:
         """`by` is who asks by way of the proxy; one of `replicas` says so, as the name that it logs in with."""
         self._store = store
-        self._traffic = network.transport("gateway", "traffic")
-        self._outside = {name: network.transport(name, "controller") for name in (by, *replicas)}
+        self._traffic = PodTransport(store, network.transport("gateway", "traffic"))
+        self._outside = {name: PodTransport(store, network.transport(name, "controller")) for name in (by, *replicas)}
         self._by = by
         self._page = page
         self._turn = 0

@@ -13,6 +13,7 @@ from functools import partial
 from twin.apiserver import Change, Object, Store
 from twin.record import ControllerLine, Line, LogLine, RequestLine
 from twin.replicas import Replica
+from twin.scenario.cluster import Controller
 from twin.served.apart import ProcessReplica
 from twin.world.objects import is_terminating, is_true, key
 
@@ -41,10 +42,10 @@ class InsideOperator:
             if isinstance(replica, ProcessReplica):
                 replica.on_log = partial(self._wrote, replica)
 
-    def deploy(self, count: int) -> None:
+    def deploy(self, asked: Controller) -> None:
         """Creates the Deployment and follows its pods."""
         self._store.create("namespaces", {"metadata": {"name": NAMESPACE}})
-        self._store.create("deployments.apps", _deployment(count), namespace=NAMESPACE, manager="kubectl")
+        self._store.create("deployments.apps", _deployment(asked), namespace=NAMESPACE, manager="kubectl")
         self._store.subscribe(self._pod_changed, "pods")
 
     def recorded(self, line: Line) -> None:
@@ -97,13 +98,29 @@ def _said(line: ControllerLine | LogLine | RequestLine) -> tuple[str, str] | Non
     return "E", f'"Error {line.verb}ing adapter" {where} status={line.status} error="{line.error}"'
 
 
-def _deployment(count: int) -> Object:
-    arguments = ["--leader-elect", "--health-probe-bind-address=:8081", "--enable-runtime-sidecar"]
+_SAME = ("policy", "workers", "loads_per_pod")
+_TIMES = ("stable_for", "unready_grace", "aside_for", "audit_interval", "list_timeout", "load_timeout")
+
+
+def _flags(asked: Controller) -> list[str]:
+    """What `lora-controller` would have to be told to have these settings; defaults are left out, as people do."""
+    default, sidecar = Controller(), "" if asked.enable_runtime_sidecar else "=false"
+    said = {name: f"{getattr(asked, name)}" for name in _SAME if getattr(asked, name) != getattr(default, name)}
+    said |= {name: f"{getattr(asked, name):g}s" for name in _TIMES if getattr(asked, name) != getattr(default, name)}
+    for name in type(asked.retry).model_fields:
+        value = getattr(asked.retry, name)
+        if value != getattr(default.retry, name):
+            said[f"retry_{name}"] = f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in said.items()]
+    return ["--leader-elect", "--health-probe-bind-address=:8081", f"--enable-runtime-sidecar{sidecar}", *flags]
+
+
+def _deployment(asked: Controller) -> Object:
     container = {
         "name": CONTAINER,
         "image": "lora-twin/lora-controller:served",
         "command": ["lora-controller"],
-        "args": arguments,
+        "args": _flags(asked),
     }
     template = {
         "metadata": {"labels": _LABELS},
@@ -113,5 +130,5 @@ def _deployment(count: int) -> Object:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": _LABELS},
-        "spec": {"replicas": count, "selector": {"matchLabels": _LABELS}, "template": template},
+        "spec": {"replicas": asked.replicas, "selector": {"matchLabels": _LABELS}, "template": template},
     }

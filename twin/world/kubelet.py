@@ -1,10 +1,12 @@
-"""The kubelets of all nodes: pods bound to a node that is up get a life (`podrun.py`).
+"""The kubelets of the world's nodes: pods bound to one that is up get a life (`podrun.py`).
+
+Nodes that others have made are theirs (`twin.node`).
 
 Follows the store's pods. Statuses are written when something in them has changed, at the moment at which it
 did: a kubelet's own reporting delay is small against a probe's period and left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from ipaddress import IPv4Address
 from itertools import count
@@ -37,11 +39,13 @@ class Kubelet:
         pod_start: Latency,
         new_host: Callable[[Object], EngineHost],
         first_address: IPv4Address,
+        nodes: Collection[str],
     ) -> None:
         self.hosts: dict[str, EngineHost] = {}
         self.runs: dict[str, PodRun] = {}
         self._waiting: dict[str, Object] = {}  # bound, not yet admitted
         self._dark: set[str] = set()
+        self._nodes = nodes
         self._new_host = new_host
         addresses = count()
         self._node = Node(env, streams, store, pod_start, self.hosts, lambda: str(first_address + next(addresses)), now)
@@ -80,7 +84,7 @@ class Kubelet:
             run.pod = pod
             if is_terminating(pod) and not run.terminating:
                 run.terminate()
-        elif pod["spec"].get("nodeName") and not is_finished(pod):
+        elif pod["spec"].get("nodeName") in self._nodes and not is_finished(pod):
             self._waiting[name] = pod
             self._admissions.note(name)
 

@@ -2,11 +2,13 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from fake_vllm.versions import DEFAULT_VERSION, Behaviour
-from twin.apiserver import ApiError, Store
+from twin.apiserver import ApiError
 from twin.world.objects import Object
+
+_OPERATOR = "lora-controller"
 
 
 class ConfigMissing(Exception):
@@ -24,7 +26,12 @@ def engine_index(containers: list[Object]) -> int:
 
 def is_operator(containers: list[Object]) -> bool:
     """Whether these are an operator's containers, none of which is an engine."""
-    return any(command_of(each)[:1] == ["lora-controller"] for each in containers)
+    return any((each.get("command") or [_image_name(each)])[0] == _OPERATOR for each in containers)
+
+
+def _image_name(container: Object) -> str:
+    """Of the image, without registry and tag."""
+    return str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 def command_of(container: Object) -> list[str]:
@@ -57,7 +64,15 @@ def port_of(container: Object, port: int | str) -> int:
     return 0
 
 
-def environment(store: Store, namespace: str, container: Object) -> Mapping[str, str]:
+class Lookup(Protocol):
+    """Where Secrets and ConfigMaps are found: the store, or who has asked an API for them."""
+
+    def get(self, resource: str, namespace: str, name: str) -> Object:
+        """Raises `ApiError` 404 if there is none."""
+        ...
+
+
+def environment(store: Lookup, namespace: str, container: Object) -> Mapping[str, str]:
     """A container's environment; Secrets and ConfigMaps are looked up, fields of the pod left out.
 
     Raises:
@@ -84,7 +99,7 @@ def environment(store: Store, namespace: str, container: Object) -> Mapping[str,
     return result
 
 
-def _value(store: Store, resource: str, namespace: str, reference: Object) -> str | None:
+def _value(store: Lookup, resource: str, namespace: str, reference: Object) -> str | None:
     values = _values(store, resource, namespace, reference)
     if values is None or reference["key"] in values:
         return values[reference["key"]] if values else None
@@ -93,7 +108,7 @@ def _value(store: Store, resource: str, namespace: str, reference: Object) -> st
     raise ConfigMissing(f"couldn't find key {reference['key']} in {_WORD[resource]} {namespace}/{reference['name']}")
 
 
-def _values(store: Store, resource: str, namespace: str, reference: Object) -> dict[str, str] | None:
+def _values(store: Lookup, resource: str, namespace: str, reference: Object) -> dict[str, str] | None:
     """The data of a Secret or ConfigMap; None if it is optional and not there."""
     try:
         data = store.get(resource, namespace, reference["name"]).get("data") or {}

@@ -7,8 +7,7 @@ up does not stop the engine: what it was asked goes on.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ import simpy
 from controller.sidecar.app import LOAD_PATH as ORDER_PATH
 from controller.sidecar.app import UNLOAD_PATH as CANCEL_PATH
 from controller.ways import SIDECAR_PORT
-from fake_vllm.engine import Completion, Engine, EngineClosed, EngineFault
+from fake_vllm.engine import Completion, Engine, EngineFault
 from fake_vllm.faults import Verdict
 from fake_vllm.latency import Latency
 from fake_vllm.wire import (
@@ -40,14 +39,13 @@ from twin.record import RequestLine
 from twin.recorder import Recorder
 from twin.streams import Streams
 from twin.world.engines import EngineHost
+from twin.world.exchange import answered, as_seen, received
 from twin.world.sidecars import SidecarHost
 
 OnRequest = Callable[[Literal["before", "after"]], None]
 Hosts = Callable[[str], EngineHost | None]
 """Finds an engine's host by IP address."""
 
-_NO_ANSWER = "Server disconnected without sending a response."
-_BROKEN_OFF = "peer closed connection without sending complete message body (incomplete chunked read)"
 _NO_REQUEST = httpx.Request("POST", "http://engine" + COMPLETIONS_PATH)  # errors of `complete` have to name one
 _VERBS = {
     LOAD_PATH: "load",
@@ -195,7 +193,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         request = _NO_REQUEST
         host = await self._reached(request, self._network.hosts(ip), timeout)
         engine, verdict = self._met(request, host, COMPLETIONS_PATH, model)
-        with _as_seen(request):
+        with as_seen(request):
             if verdict is not None and verdict.kind == "hang":
                 await self._wait(timeout, httpx.ReadTimeout("timed out", request=request))
             if verdict is not None and verdict.response is not None:
@@ -222,7 +220,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             return await self._beside(host, host.sidecar, request, timeouts.get("read"))
         kept = self._kept.get(host.pod)
         again = kept is not None and kept[1].request is request
-        sent = kept[0] if kept is not None and again else _received(request, path)
+        sent = kept[0] if kept is not None and again else received(request, path)
         if not adapter and host.faults.rules:
             adapter = adapter_of(sent)
         engine, verdict = self._met(request, host, path, adapter)
@@ -231,22 +229,22 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             if response is not None:
                 if kept is not None and again and kept[1].content is response.body:
                     return kept[1]
-                made = _response(response, request)
+                made = answered(response, request)
                 self._kept[host.pod] = (sent, made)
                 return made
         if verdict is not None and verdict.kind == "hang":
             await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
-        with _as_seen(request):
+        with as_seen(request):
             async with asyncio.timeout(timeouts.get("read")):
                 answer = await self._worked(engine, sent, verdict)
                 await host.way.passable(self._caller)
-                return _response(answer, request)
+                return answered(answer, request)
 
     async def _beside(
         self, host: EngineHost, sidecar: SidecarHost, request: httpx.Request, patience: float | None
     ) -> httpx.Response:
         """The sidecar's answer, which may have the engine's in it."""
-        with _as_seen(request):
+        with as_seen(request):
             async with asyncio.timeout(patience):
                 response = await sidecar.answer(request, lambda: Beside(self._network, host))
                 await host.way.passable(self._caller)
@@ -360,51 +358,3 @@ def _done(sent: RequestLine, t: float, status: int, error: str) -> RequestLine:
         status=status,
         error=error,
     )
-
-
-def _received(request: httpx.Request, path: str) -> Request:
-    """A request as the engine gets it."""
-    headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
-    return Request(request.method, path, headers, request.content)
-
-
-def _response(response: Response | Stream, request: httpx.Request) -> httpx.Response:
-    headers = dict(response.headers)
-    if isinstance(response, Stream):
-        return httpx.Response(response.status, headers=headers, stream=_Body(response.chunks, request), request=request)
-    return httpx.Response(response.status, headers=headers, content=response.body, request=request)
-
-
-class _Body(httpx.AsyncByteStream):
-    """A body that comes piece by piece, and breaks off if the engine dies."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], request: httpx.Request) -> None:
-        self._chunks = chunks
-        self._request = request
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        patience = self._request.extensions.get("timeout", {}).get("read")
-        with _as_seen(self._request, _BROKEN_OFF):
-            while True:
-                async with asyncio.timeout(patience):
-                    chunk = await anext(self._chunks, None)
-                if chunk is None:
-                    return
-                yield chunk
-
-    async def aclose(self) -> None:
-        if isinstance(self._chunks, AsyncGenerator):
-            await self._chunks.aclose()
-
-
-@contextmanager
-def _as_seen(request: httpx.Request, closed: str = _NO_ANSWER) -> Iterator[None]:
-    """What goes wrong at the engine, as the client's library shows it."""
-    try:
-        yield
-    except EngineClosed:
-        raise httpx.RemoteProtocolError(closed, request=request) from None
-    except TimeoutError:
-        raise httpx.ReadTimeout("timed out", request=request) from None
-    except ConnectionResetError:
-        raise httpx.ReadError("[Errno 104] Connection reset by peer", request=request) from None

@@ -1,17 +1,46 @@
 """A pod's status as its kubelet writes it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from twin.world.containers import ContainerRun
+from twin.world.containers import Exit
 from twin.world.objects import Object, with_conditions
 
 Stamp = Callable[[float], str]
 """Simulated seconds to a `metav1.Time`."""
 
 
+class ContainerState(Protocol):
+    """What a kubelet knows of a container, whoever runs it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def image(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def container_id(self) -> str: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def started_at(self) -> float: ...
+    @property
+    def last(self) -> Exit | None: ...
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def started(self) -> bool: ...
+    @property
+    def ready(self) -> bool: ...
+
+
 def pod_status(
-    pod: Object, containers: Sequence[ContainerRun], *, ip: str, forced_unready: bool, now: float, at: Stamp
+    pod: Object, containers: Sequence[ContainerState], *, ip: str, forced_unready: bool, now: float, at: Stamp
 ) -> dict[str, Any]:
     """The whole status. Before its containers are created (`ip` empty) a pod is Pending."""
     before: Object = pod.get("status") or {}
@@ -27,7 +56,7 @@ def pod_status(
     return status
 
 
-def _phase(before: Object, containers: Sequence[ContainerRun], ip: str) -> str:
+def _phase(before: Object, containers: Sequence[ContainerState], ip: str) -> str:
     ended = [container.last for container in containers if container.finished]
     if len(ended) == len(containers):
         return "Failed" if any(each is not None and each.code for each in ended) else "Succeeded"
@@ -36,7 +65,7 @@ def _phase(before: Object, containers: Sequence[ContainerRun], ip: str) -> str:
     return "Pending"
 
 
-def _conditions(containers: Sequence[ContainerRun], ready: list[bool]) -> list[dict[str, str]]:
+def _conditions(containers: Sequence[ContainerState], ready: list[bool]) -> list[dict[str, str]]:
     unready = [container.name for container, is_ready in zip(containers, ready, strict=True) if not is_ready]
     verdict = {"status": "True"}
     if unready:
@@ -50,7 +79,7 @@ def _conditions(containers: Sequence[ContainerRun], ready: list[bool]) -> list[d
     ]
 
 
-def _container(run: ContainerRun, ready: bool, at: Stamp) -> dict[str, Any]:
+def _container(run: ContainerState, ready: bool, at: Stamp) -> dict[str, Any]:
     if run.state == "running":
         state: dict[str, Any] = {"running": {"startedAt": at(run.started_at)}}
     elif run.state == "terminated":
@@ -72,7 +101,7 @@ def _container(run: ContainerRun, ready: bool, at: Stamp) -> dict[str, Any]:
     return result
 
 
-def _ended(run: ContainerRun, at: Stamp) -> dict[str, Any]:
+def _ended(run: ContainerState, at: Stamp) -> dict[str, Any]:
     last = run.last
     if last is None:
         return {}

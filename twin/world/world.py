@@ -72,7 +72,8 @@ class World:
         self._sets = ReplicaSets(env, store, streams, self._now)
         self._deployments = Deployments(env, store, streams, self._now, self._sets)
         self._scheduler = Scheduler(env, store, streams, self._now)
-        self._kubelet = Kubelet(env, store, streams, self._at, settings.pod_start, self._new_host, first_address)
+        names = frozenset(spec.name for spec in settings.nodes)
+        self._kubelet = Kubelet(env, store, streams, self._at, settings.pod_start, self._new_host, first_address, names)
         self._nodes = Nodes(env, store, self._now, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts
         """By IP address; only pods whose containers have been started."""

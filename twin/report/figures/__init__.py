@@ -5,6 +5,8 @@ from twin.report.figures.held import held
 from twin.report.figures.lanes import lanes
 from twin.report.figures.phases import phases
 from twin.report.figures.running import running
+from twin.report.figures.traffic import traffic
+from twin.report.figures.waited import waited
 from twin.report.story import Story
 from twin.report.svg import Figure
 
@@ -13,5 +15,5 @@ __all__ = ["draw"]
 
 def draw(story: Story) -> list[Figure]:
     """All figures that this run has something to show in, in the order in which the page shows them."""
-    drawn = (figure(story) for figure in (running, phases, held, lanes, asked))
+    drawn = (figure(story) for figure in (running, phases, traffic, waited, held, lanes, asked))
     return [figure for figure in drawn if figure is not None]

@@ -1,0 +1,94 @@
+"""The image runs both commands: they start from what its lock installs, with every store at hand."""
+
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.controller.sidecar.processes import a_sidecar_process, an_engine_process, free_port
+from tests.controller.sidecar.worlds import LOAD
+
+LOCK = Path(__file__).parents[3] / "controller" / "deploy" / "requirements.lock"
+ONLY_LOCKED = '''
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.metadata import packages_distributions
+
+locked = set(__LOCKED__)
+providers = {
+    top: {name.lower().replace("_", "-").replace(".", "-") for name in names}
+    for top, names in packages_distributions().items()
+}
+
+class Elsewhere(MetaPathFinder):
+    """What is installed here but would not be in the image is not found."""
+
+    def find_spec(self, name, path=None, target=None):
+        by = providers.get(name.partition(".")[0])
+        if by and not by & locked:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None
+
+sys.meta_path.insert(0, Elsewhere())
+'''
+
+
+@pytest.fixture
+def as_in_the_image(tmp_path: Path) -> str:
+    """A folder that, on PYTHONPATH, hides all that the lock does not install."""
+    locked = [*re.findall(r"^([a-z0-9-]+)==", LOCK.read_text(), re.MULTILINE), "lora-twin"]
+    (tmp_path / "sitecustomize.py").write_text(ONLY_LOCKED.replace("__LOCKED__", repr(locked)))
+    return str(tmp_path)
+
+
+def said(as_in_the_image: str, *words: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", *words]
+    ended = subprocess.run(command, env={"PYTHONPATH": as_in_the_image}, capture_output=True, text=True, timeout=30)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def test_what_the_lock_does_not_install_is_hidden(as_in_the_image: str) -> None:
+    code, text = said(as_in_the_image, "twin", "--version")
+    assert code == 1
+    assert "No module named" in text
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("controller", "lora-controller"), ("controller.sidecar", "lora-runtime")]
+)
+def test_both_commands_say_their_version_and_what_they_take(as_in_the_image: str, module: str, name: str) -> None:
+    code, text = said(as_in_the_image, module, "--version")
+    assert code == 0
+    assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", text)
+    code, text = said(as_in_the_image, module, "--help")
+    assert code == 0
+    assert "--" in text
+
+
+def test_the_operator_finds_its_client_of_the_cluster(as_in_the_image: str) -> None:
+    code, text = said(as_in_the_image, "controller", "--kubeconfig", "/nowhere")
+    assert (code, text) == (2, "lora-controller: /nowhere: no such kubeconfig\n")
+
+
+def test_the_sidecar_has_the_client_of_every_store(as_in_the_image: str, tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    elsewhere = {"PYTHONPATH": as_in_the_image, "HF_ENDPOINT": nobody, "STORAGE_EMULATOR_HOST": nobody}
+    aws = {"aws_access_key_id": "A", "aws_secret_access_key": "b", "endpoint": nobody}
+    tos = {"TOS_ACCESS_KEY": "A", "TOS_SECRET_KEY": "b", "endpoint": nobody}
+    asked: dict[str, dict[str, str]] = {"s3://bucket/sql/": aws, "tos://bucket/sql/": tos}
+    asked |= {url: {} for url in ("gs://bucket/sql/", "hf://acme/sql", f"{nobody}/sql.zip")}
+    with (
+        an_engine_process(tmp_path / "engine.log") as engine,
+        a_sidecar_process(tmp_path / "log", tmp_path / "cache", engine.url, free_port(), **elsewhere) as sidecar,
+        ThreadPoolExecutor() as threads,
+    ):
+
+        def code_of(url: str) -> str:
+            body = {"lora_name": url.partition(":")[0], "artifact_url": url, "credentials": asked[url]}
+            return str(httpx.post(sidecar.url + LOAD, json=body, timeout=60).json()["error"]["code"])
+
+        assert dict(zip(asked, threads.map(code_of, asked), strict=True)) == dict.fromkeys(asked, "store_unavailable")

@@ -1,0 +1,62 @@
+"""The operator against real `fake-vllm` processes and against the twin's engines: the same fault, the same story."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_vllm.stories import FIRST, Engine, engines, live, simulated
+
+OK = [("base-1", "200")]
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[list[Engine]]:
+    with engines() as started:
+        yield started
+
+
+FAULTS: list[tuple[dict[str, Any], list[tuple[str, str]], str]] = [
+    ({"kind": "connection-refused"}, [(FIRST, "ConnectError")] * 3 + OK, "Running"),
+    ({"kind": "connection-reset"}, [(FIRST, "ReadError")] * 3 + OK, "Running"),
+    ({"kind": "timeout"}, [(FIRST, "no answer")] * 3 + OK, "Running"),
+    ({"kind": "slow", "factor": 4}, [(FIRST, "200")], "Running"),
+    ({"kind": "http-error", "status": 503}, [(FIRST, "503")] * 3 + OK, "Running"),
+    ({"kind": "http-error", "status": 429}, [(FIRST, "429")] * 3 + OK, "Running"),
+    ({"kind": "unauthorized"}, [(FIRST, "401"), *OK], "Running"),
+    ({"kind": "out-of-memory"}, [(FIRST, "500"), *OK], "Running"),
+    ({"kind": "invalid-adapter"}, [(FIRST, "500")], "Failed"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "attempts", "phase"), FAULTS, ids=lambda each: str(each)[:40])
+def test_the_operator_classifies_a_fault_live_as_it_does_in_the_twin(
+    wrong: dict[str, Any], attempts: list[tuple[str, str]], phase: str, three: list[Engine], tmp_path: Path
+) -> None:
+    hits = {"hits": ["controller"]} if wrong["kind"] != "connection-refused" else {}  # closed ports are so for all
+    real = asyncio.run(live(three, tmp_path, wrong | hits))
+    virtual = simulated(tmp_path, wrong)
+    assert (real.attempts, real.phase) == (attempts, phase)
+    assert real == virtual
+
+
+INCIDENTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"kind": "crash", "code": 3}, {"kind": "engine-restart", "at": "60s"}),
+    ({"kind": "crash", "signal": 9}, {"kind": "engine-restart", "at": "60s"}),
+    (
+        {"kind": "readiness-flap", "down": "3s", "up": "60s"},
+        {"kind": "readiness-flap", "from": "60s", "until": "63s", "down": "3s", "up": "60s"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "wrong_there"), INCIDENTS, ids=lambda each: str(each)[:40])
+def test_an_adapter_moves_live_as_it_does_in_the_twin(
+    wrong: dict[str, Any], wrong_there: dict[str, Any], three: list[Engine], tmp_path: Path
+) -> None:
+    real = asyncio.run(live(three, tmp_path, wrong, later=True))
+    virtual = simulated(tmp_path, wrong_there, later=True)
+    assert (real.attempts, real.instances) == ([(FIRST, "200"), *OK], ["base-1"])
+    assert real == virtual

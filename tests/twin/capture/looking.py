@@ -1,0 +1,47 @@
+"""A look at a simulated cluster, in virtual time; not a test."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.twin.worlds import a_scenario
+from twin.apiserver import Change as StoreChange
+from twin.capture.reading import ADAPTERS, DEPLOYMENTS, NODES, PODS, SERVICES
+from twin.capture.watching import Change, Seen
+from twin.loop import run
+from twin.simulation import Simulation
+
+RESOURCES = {
+    "modeladapters.model.aibrix.ai": ADAPTERS.kind,
+    "pods": PODS.kind,
+    "deployments.apps": DEPLOYMENTS.kind,
+    "services": SERVICES.kind,
+    "nodes": NODES.kind,
+}
+
+
+def look(folder: Path, start: float, seconds: float, **sections: Any) -> Seen:
+    """What somebody sees who looks at a world from `start` on, for so many seconds."""
+    simulation = Simulation(a_scenario(folder, duration=f"{start + seconds + 60:.0f}s", **sections))
+    seen = Seen(seconds=seconds)
+    env, store = simulation.env, simulation.store
+
+    def told(kind: str) -> Callable[[StoreChange], None]:
+        def keep(change: StoreChange) -> None:
+            if start <= env.now < start + seconds:
+                seen.changes.append(Change(env.now - start, kind, change.type, change.object))
+
+        return keep
+
+    def begin() -> Any:
+        yield env.timeout(start)
+        for resource, kind in RESOURCES.items():
+            found = store.list(resource).items
+            version = {"Deployment": "apps/v1", "ModelAdapter": "model.aibrix.ai/v1alpha1"}.get(kind, "v1")
+            seen.first[kind] = [{**item, "apiVersion": version, "kind": kind} for item in found]
+
+    for resource, kind in RESOURCES.items():
+        store.subscribe(told(kind), resource)
+    env.process(begin())
+    run(simulation.main(None), env)
+    return seen

@@ -1,0 +1,133 @@
+"""The walk-through of docs/sidecar: operator, sidecar, engine and a private bucket, each a process, on a served API.
+
+One test, because it is one story; it applies the very files that the page names.
+"""
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.contract.envtest import free_port
+from tests.twin.serve.processes import a_process, until
+from tests.twin.serve.worlds import World, a_served_world, run
+
+PAGE = Path(__file__).parents[3] / "docs" / "sidecar" / "walkthrough"
+ENGINE_KEY = "sk-walkthrough-7f3a"
+QUIET = ("--metrics-bind-address=0", "--health-probe-bind-address=0")
+
+
+@dataclass
+class Stage:
+    """Everything that runs, and what it has said."""
+
+    world: World
+    folder: Path
+    bucket: int
+    """The port of the S3 server."""
+    said: str = ""
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "adapters"
+
+    def kubectl(self, command: str, stdin: str = "") -> str:
+        ran = self.world.kubectl(*command.split(), stdin=stdin)
+        self.said += ran.all
+        assert ran.code == 0, f"kubectl {command}: {ran.all}"
+        return ran.out
+
+    def running(self, adapter: str) -> None:
+        self.kubectl(f"wait --for=jsonpath={{.status.phase}}=Running modeladapter/{adapter} --timeout=40s")
+
+    def pod(self, path: str) -> str:
+        return self.kubectl(f"get pods -l model.aibrix.ai/name=qwen -o jsonpath={{.items[0]{path}}}")
+
+    def sidecar(self, path: str) -> str:
+        ip = self.pod(".status.podIP").replace("10.", "127.", 1)
+        text = httpx.get(f"http://{ip}:8080{path}").text
+        self.said += text
+        return text
+
+    def fetches(self) -> int:
+        return len(json.loads(self.sidecar("/v1/downloads"))["downloads"])
+
+    def rotated(self) -> str:
+        ran = run([sys.executable, str(PAGE / "bucket.py"), "rotate", str(self.bucket)], dict(os.environ))
+        assert ran.code == 0, ran.all
+        return ran.out
+
+    def completion(self, model: str) -> int:
+        body = {"model": model, "prompt": "hi", "max_tokens": 2}
+        headers = {"authorization": f"Bearer {ENGINE_KEY}"}
+        return httpx.post(f"{self.world.gateway}/v1/completions", json=body, headers=headers).status_code
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    port, number = free_port(), os.getpid() % 60000
+    world = (PAGE / "world.yaml").read_text()
+    with a_served_world(tmp_path, "--no-controller", scenario=world) as served:
+        config = ("--kubeconfig", str(served.kubeconfig))
+        place = ("--first-address", f"10.89.{number // 250}.{number % 250 + 1}", "--logs", str(tmp_path / "logs"))
+        operator = ("-m", "controller", *config, "--engine-proxy", served.gateway, *QUIET)
+        with (
+            a_process(tmp_path / "bucket.log", str(PAGE / "bucket.py"), "serve", str(port), ready="bucket-keys"),
+            a_process(tmp_path / "node.log", "-m", "twin", "node", *config, *place, ready="joins"),
+            a_process(tmp_path / "operator.log", *operator, ready='"leading"'),
+        ):
+            yield Stage(served, tmp_path, port)
+
+
+def test_a_private_adapter_from_apply_to_a_clean_disk(stage: Stage) -> None:
+    first = re.findall(r'^\{"apiVersion.*$', (stage.folder / "bucket.log").read_text(), re.MULTILINE)[0]
+    pods = (PAGE / "pods.yaml").read_text().replace("/tmp/lora-walkthrough/adapters", str(stage.cache))
+    adapter = (PAGE / "adapters.yaml").read_text()
+    for manifest in (pods, first, adapter):
+        stage.kubectl("apply -f -", manifest)
+    stage.running("sql")
+    assert stage.completion("sql") == 200
+    assert stage.fetches() == 1
+
+    second = stage.rotated()
+    stage.kubectl("apply -f -", adapter.replace("sql", "rust"))
+    stage.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/rust --timeout=20s")
+    assert "403 InvalidAccessKeyId: see the keys in the Secret" in stage.kubectl("get modeladapter rust -o json")
+    stage.kubectl("apply -f -", second)
+    stage.running("rust")
+    assert stage.completion("rust") == 200
+
+    before = stage.fetches()
+    engine = stage.pod(".status.containerStatuses[0].containerID")
+    os.kill(int(re.findall(r"process://(\d+)-", engine)[0]), signal.SIGKILL)
+    until(lambda: stage.pod(".status.containerStatuses[0].restartCount") == "1", "the engine was started again")
+    stage.kubectl("wait --for=jsonpath={.status.phase}=Loading modeladapter/sql --timeout=20s")
+    for name in ("sql", "rust"):
+        stage.running(name)
+        assert stage.completion(name) == 200
+    assert stage.fetches() == before, "it came from the cache"
+
+    stage.kubectl("get events -o yaml")
+    stage.kubectl("get modeladapters,pods -o yaml")
+    stage.sidecar("/metrics")
+    stage.kubectl("delete modeladapters --all --timeout=40s")
+    assert not [path for path in stage.cache.rglob("*") if path.is_file()]
+    assert _secrets_shown(stage, first, second) == []
+
+
+def _secrets_shown(stage: Stage, *manifests: str) -> list[str]:
+    """Secrets that anybody has said: commands, pages, logs, the record."""
+    secrets = [json.loads(manifest)["stringData"]["aws_secret_access_key"] for manifest in manifests]
+    record = stage.world.twin("events").out
+    lines = [line for path in stage.folder.rglob("*.log") for line in path.read_text().splitlines()]
+    logs = "\n".join(line for line in lines if '"kind": "Secret"' not in line)  # where the bucket gives them out
+    assert "Successfully loaded adapter" in stage.said
+    assert '"not loaded"' in logs
+    return [secret for secret in (*secrets, ENGINE_KEY) if secret in stage.said + logs + record]

@@ -1,0 +1,65 @@
+"""`twin node`: joins a served world with a node whose containers are processes of this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twin.commands.answers import OK, Refused, answering
+from twin.commands.serve import KUBECONFIG, ended_by_sigterm, way_to
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(node)
+
+
+@answering
+def node(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Of the Node.")] = "processes",
+    kubeconfig: Annotated[Path, typer.Option(help="Of the served world; as `twin serve` wrote it.")] = KUBECONFIG,
+    first_address: Annotated[
+        str, typer.Option(help="Of the first pod; those after it get the next ones.")
+    ] = "10.88.0.1",
+    logs: Annotated[Path, typer.Option(help="Folder for what the processes print.")] = Path("twin-node"),
+) -> int:
+    """Run the pods of a served world that name this node as processes of this machine."""
+    import asyncio
+    from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+    import httpx
+
+    from controller.clock import SystemClock
+    from twin.apiserver import ApiError
+    from twin.node.agent import Agent
+    from twin.node.api import Api
+
+    way = way_to(kubeconfig)
+    try:
+        address = IPv4Address(first_address)
+    except AddressValueError:
+        address = IPv4Address(0)
+    if address not in IPv4Network("10.0.0.0/8"):
+        raise Refused(f"--first-address {first_address}: is no address of pods; allowed: such as 10.88.0.1")
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"--logs {logs}: {error.strerror}") from error
+
+    async def run() -> None:
+        async with httpx.AsyncClient(
+            base_url=way.url, headers=way.headers, verify=way.trust, trust_env=False, timeout=10
+        ) as client:
+            print(f"node {name} joins {way.url}; what containers print is in {logs}/; Ctrl-C ends it", flush=True)
+            tell = lambda line: print(line, flush=True)  # noqa: E731
+            await Agent(Api(client), name, address, logs, SystemClock(), tell).run()
+
+    try:
+        with ended_by_sigterm():
+            asyncio.run(run())
+    except KeyboardInterrupt:
+        return OK
+    except ApiError as error:
+        raise Refused(f"twin node: {error.message}") from error
+    except httpx.TransportError as error:
+        raise Refused(f"{way.url}: the served world does not answer ({error}); does `twin serve` still run?") from error
+    return OK
