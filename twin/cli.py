@@ -11,8 +11,18 @@ from typing import Annotated
 import typer
 
 from twin.commands import (
-    calibrate, capture, catalogues, compare, compare_worlds, node, runs, search, serve, swarm, sweep,
-)  # fmt: skip
+    calibrate,
+    capture,
+    catalogues,
+    compare,
+    compare_worlds,
+    node,
+    runs,
+    search,
+    serve,
+    swarm,
+    sweep,
+)
 from twin.commands.answers import FAULT, complain
 
 app = typer.Typer(
