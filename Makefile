@@ -29,7 +29,7 @@ docs: $(DEV)/.installed  ## Make the pages of faults and scenarios anew from the
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
 
-mutants: $(DEV)/.installed  ## Which check finds each of sixty mistakes in the operator
+mutants: $(DEV)/.installed  ## Which check finds each of some seventy mistakes in the operator
 	@$(DEV)/bin/python -m tests.mutants.run
 
 live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (an hour)
