@@ -6,10 +6,9 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo test lint bench mutants live notebooks lock clean
+.PHONY: help demo test lint docs bench mutants live notebooks lock clean
 =======
-.PHONY: help demo test lint docs bench mutants live lock clean
+.PHONY: help demo test lint docs bench crashes mutants live lock clean
 >>>>>>> main
 
 help:  ## This list
@@ -32,6 +31,9 @@ docs: $(DEV)/.installed  ## Make the pages of faults and scenarios anew from the
 
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
+
+crashes: $(DEV)/.installed  ## Kill the operator at every point of a whole life; says at how many it recovers
+	@$(DEV)/bin/python -m tests.harness.run
 
 mutants: $(DEV)/.installed  ## Which check finds each of some seventy mistakes in the operator
 	@$(DEV)/bin/python -m tests.mutants.run
