@@ -6,10 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench mutants live notebooks lock clean
-=======
-.PHONY: help demo test lint docs bench crashes mutants live lock clean
->>>>>>> main
+.PHONY: help demo test lint docs bench crashes mutants live notebooks lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
