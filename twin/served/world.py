@@ -163,6 +163,7 @@ class ServedWorld:
         """Sockets first: a port that is taken is noticed before anything is begun."""
         options = self._options
         sock = _bound(options.host, options.port, "--port")
+        stack.callback(sock.close)
         host, port = sock.getsockname()[:2]
         pem = None if options.plain else certificates.make(host, "localhost", "127.0.0.1")
         address = Address(host, port, tls=pem is not None)

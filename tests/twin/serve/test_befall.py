@@ -31,7 +31,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     **{kind: {"nodes": ONE} for kind in ("node-down", "node-drain")},
     **{kind: {"pods": ONE} for kind in ("engine-restart", "pod-kill", "pod-stuck-terminating", "readiness-flap")},
     "partition": {"pods": ONE},
-    "latency": {"extra": "100ms"},
+    "latency": {"extra": "100ms", "pods": ONE},
     "rollout": {"deployment": "qwen"},
     "clock-skew": {"ahead": "5s"},
 }
