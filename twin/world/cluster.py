@@ -26,6 +26,7 @@ from controller.cluster import (
     Unavailable,
     WatchEvent,
 )
+from controller.kube_limits import RateLimit
 from controller.resources import LEASES, Kind, Lease, Resource
 from fake_vllm.latency import Latency
 from twin.apiserver import ApiError, Change, Object, Store
@@ -50,6 +51,7 @@ class StoreCluster:
         latency: Latency,
         rng: np.random.Generator,
         faults: ApiFaults,
+        limit: RateLimit | None = None,
     ) -> None:
         self.on_write: OnWrite = lambda number, moment: None  # noqa: ARG005
         """Told of this process's nth write when it is about to be sent, and when it is stored but not answered."""
@@ -59,6 +61,7 @@ class StoreCluster:
         self._latency = latency
         self._rng = rng
         self._faults = faults
+        self._limit = limit or RateLimit(0, 1)
         self._writes = 0
         self._severed = False
         self._decoded: dict[tuple[str, str], tuple[Object, Any]] = {}
@@ -90,6 +93,7 @@ class StoreCluster:
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
+        await self._limit.wait()
         self._recorder.count("api.watch")
         await self._refused("watch", kind)
         if self._faults.too_old(resource_version):
@@ -189,6 +193,7 @@ class StoreCluster:
     # -- the way there and back
 
     async def _read(self, verb: str, kind: Kind[Any], read: Callable[[], R]) -> R:
+        await self._limit.wait()
         await self._pass(self._draw())
         self._recorder.count(f"api.{verb}")
         await self._refused(verb, kind)
@@ -243,6 +248,7 @@ class StoreCluster:
         write: Callable[[], Object | None],
         subresource: str = "",
     ) -> Object | None:
+        await self._limit.wait()
         self._writes += 1
         number = self._writes
         self.on_write(number, "before")
