@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench mutants live lock clean
+.PHONY: help demo test lint docs bench crashes mutants live notebooks lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -29,11 +29,18 @@ docs: $(DEV)/.installed  ## Make the pages of faults and scenarios anew from the
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
 
+crashes: $(DEV)/.installed  ## Kill the operator at every point of a whole life; says at how many it recovers
+	@$(DEV)/bin/python -m tests.harness.run
+
 mutants: $(DEV)/.installed  ## Which check finds each of some seventy mistakes in the operator
 	@$(DEV)/bin/python -m tests.mutants.run
 
 live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (an hour)
 	@$(DEV)/bin/python -m tests.live.run
+
+notebooks: $(DEV)/.installed  ## Run the notebooks anew and keep their outputs
+	@rm -rf reports/notebooks
+	@cd notebooks && for each in *.ipynb; do ../$(DEV)/bin/jupyter-execute --inplace $$each || exit 1; done
 
 lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \
