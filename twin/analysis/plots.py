@@ -57,7 +57,7 @@ def intervals(
         spread = np.vstack([part["mean"] - part["low"], part["high"] - part["mean"]]).clip(min=0)
         ax.errorbar(
             at + shift, part["mean"], yerr=spread, fmt="o" if categories else "o-", color=COLOURS[number], lw=1.5,
-            ms=5, capsize=3, label=str(name),
+            ms=5, capsize=3, label=f"{group.rpartition('.')[2]} {name}" if group else "",
         )  # fmt: skip
     if categories:
         ax.set_xticks(range(len(names)), [str(name) for name in names])
