@@ -151,3 +151,18 @@ def test_whatever_is_said_of_a_fault_is_one_or_is_refused_in_a_line(said: dict[s
     else:
         assert planned.kind in KINDS
     assert "\n" not in refusal
+
+
+def test_flags_of_old_and_new_releases_are_named_in_one_line_of_warning() -> None:
+    words = (
+        "serve base --speculative-model acme/draft --num-speculative-tokens 4 --swap-space 16 --disable-log-requests"
+        " --gpu-memory-utilization=0.9 --tensor-parallel-size 2 --enforce-eager --no-enable-prefix-caching"
+        " --max-num-queued-reqs 100 --attention-config.backend FLASH_ATTN --limit-mm-per-prompt {} --port 8001"
+    )
+    config, told = options.read(words.split(), {})
+    assert (config.model, config.port) == ("base", 8001)
+    assert told.ignored == (
+        *("--speculative-model", "--num-speculative-tokens", "--swap-space", "--disable-log-requests"),
+        *("--gpu-memory-utilization", "--tensor-parallel-size", "--enforce-eager", "--no-enable-prefix-caching"),
+        *("--max-num-queued-reqs", "--attention-config.backend", "--limit-mm-per-prompt"),
+    )
