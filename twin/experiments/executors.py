@@ -17,6 +17,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from twin.experiments.trial import Row, Task, failed, perform, perform_deaf
+from twin.runfolder import FolderError
 
 Engine = Literal["joblib", "dask", "ray"]
 Execute = Callable[[Iterable[Task]], Iterator[Row]]
@@ -153,10 +154,10 @@ def _on_dask(client: Any, tasks: Iterable[Task]) -> Iterator[Row]:
     while under_way:
         for future in _ended(client, list(under_way)):
             task = under_way.pop(future)
-            if future.status == "finished":
-                yield future.result()
-            else:
-                yield failed(task, f"its worker was lost: {_first_line(future.exception())}")
+            error = None if future.status == "finished" else future.exception()
+            if isinstance(error, FolderError):
+                raise error
+            yield failed(task, f"its worker was lost: {_first_line(error)}") if error else future.result()
             future.release()
             submit(1)
 
@@ -235,6 +236,8 @@ def _on_ray(ray: Any, tasks: Iterable[Task]) -> Iterator[Row]:
         task = under_way.pop(ready)
         try:
             yield ray.get(ready)
+        except FolderError:  # Ray raises what is its own error and this one
+            raise
         except ray.exceptions.RayError as error:
             yield failed(task, f"its worker was lost: {_first_line(error)}")
         submit(1)

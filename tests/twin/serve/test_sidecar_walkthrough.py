@@ -108,10 +108,9 @@ def test_a_private_adapter_from_apply_to_a_clean_disk(stage: Stage) -> None:
     engine = stage.pod(".status.containerStatuses[0].containerID")
     os.kill(int(re.findall(r"process://(\d+)-", engine)[0]), signal.SIGKILL)
     until(lambda: stage.pod(".status.containerStatuses[0].restartCount") == "1", "the engine was started again")
-    stage.kubectl("wait --for=jsonpath={.status.phase}=Loading modeladapter/sql --timeout=20s")
     for name in ("sql", "rust"):
+        until(lambda name=name: stage.completion(name) == 200, f"{name} is there again")
         stage.running(name)
-        assert stage.completion(name) == 200
     assert stage.fetches() == before, "it came from the cache"
 
     stage.kubectl("get events -o yaml")
