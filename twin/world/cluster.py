@@ -13,19 +13,14 @@ import numpy as np
 
 from controller.cluster import (
     FIELD_MANAGER,
-    AlreadyExists,
     ClusterError,
-    Conflict,
-    Expired,
-    Forbidden,
-    Invalid,
     Listing,
-    NotFound,
     Propagation,
     Subresource,
     Unavailable,
     WatchEvent,
 )
+from controller.kube_errors import Status, from_status
 from controller.resources import LEASES, Kind, Lease, Resource
 from fake_vllm.latency import Latency
 from twin.apiserver import ApiError, Change, Object, Store
@@ -321,19 +316,7 @@ class StoreCluster:
 
 def translated(error: ApiError) -> ClusterError:
     """The seam's error for the server's."""
-    known: dict[str, type[ClusterError]] = {
-        "NotFound": NotFound,
-        "AlreadyExists": AlreadyExists,
-        "Conflict": Conflict,
-        "Expired": Expired,
-        "Gone": Expired,
-        "Invalid": Invalid,
-        "BadRequest": Invalid,
-        "Forbidden": Forbidden,
-        "Unauthorized": Forbidden,
-    }
-    default = Unavailable if error.code in (0, 429) or error.code >= 500 else Invalid
-    return known.get(error.reason, default)(error.message, code=error.code, retry_after=error.retry_after)
+    return from_status(Status(message=error.message, reason=error.reason), error.code, error.retry_after)
 
 
 def _resource(kind: Kind[Any]) -> str:
