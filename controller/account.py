@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.actions import Tell
+from controller.annotations import MOST_PODS
 from controller.observed import Observed
 from controller.resources import timestamp
 from controller.selection import Selection
@@ -131,7 +132,9 @@ class Account:
         if self.selection.missing:
             waits.append(f"{self.selection.missing} more: {self._nobody_else()}")
         reason = "Loading" if any(at.attempt is None or not at.attempt.retries for at in lacking) else "Retrying"
-        return Progress(bool(lacking), reason if lacking else "WaitingForPods", f"{have}; {_listed(waits)}")
+        if not lacking:
+            reason = "TooManyPods" if self.selection.beyond else "WaitingForPods"
+        return Progress(bool(lacking), reason, f"{have}; {_listed(waits)}")
 
     def _lacks(self, name: str, pods: Sequence[str]) -> bool:
         return name not in pods or self.standings[name].holding is Holding.OTHER
@@ -153,6 +156,8 @@ class Account:
         return f"loading on {at.pod}"
 
     def _nobody_else(self) -> str:
+        if self.selection.beyond:
+            return f"one object can remember {MOST_PODS} pods: use several adapters, with narrower selectors"
         if self.selection.candidates > len(self.selection.pods):
             return f"the policy {self.seen.adapter.spec.scheduler_name!r} finds no room on the other ready pods"
         return "no other matching pod is ready, stable and free"

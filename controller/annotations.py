@@ -30,6 +30,9 @@ LAST_RETRY_TIME = f"{DOMAIN}/last-retry-time."
 _LONGEST_POD = 63 - len("last-retry-time.")
 """An annotation key's name part holds 63 characters at most (Kubernetes, "Labels and Selectors", syntax)."""
 
+MOST_PODS = 500
+"""Pods that one object has room to remember: annotations hold 256 KiB in all (Kubernetes, "Annotations")."""
+
 
 class Placement(msgspec.Struct, frozen=True):
     """Where an adapter may be loaded: one incarnation of one pod's engine, and which artifact."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from controller.annotations import MOST_PODS
 from controller.observed import Observed, PodView
 from controller.policies import Candidate, Choice, Policy, View, choose
 from controller.settings import Settings
@@ -27,6 +28,8 @@ class Selection:
     candidates: int = 0
     missing: int = 0
     """Places that no pod could be found for."""
+    beyond: int = 0
+    """Those of them that the object has no room to remember."""
     wake: float = 0.0
     """When looking again may find more, seconds since 1970; 0 if only a change can."""
     fault: str = ""
@@ -41,15 +44,21 @@ def select(
     candidates = [pod for pod in fitting if _is_candidate(pod, standings.get(pod.name), now, settings)]
     matching = {pod.name for pod in fitting}
     kept = [standings[name] for name in seen.remembered.selected if _may_stay(standings.get(name), matching)]
-    wanted = seen.adapter.spec.replicas
-    if wanted is None:
-        names = {pod.name for pod in candidates} | {standing.pod for standing in kept}
+    asked = seen.adapter.spec.replicas
+    if asked is None:
+        stay = sorted(standing.pod for standing in kept)
+        all_of_them = dict.fromkeys((*stay, *(pod.name for pod in candidates)))
+        names = set(list(all_of_them)[:MOST_PODS])
+        beyond = len(all_of_them) - len(names)
         return Selection(
             pods=tuple(sorted(names)),
-            desired=len(names),
+            desired=len(all_of_them),
             candidates=len(candidates),
+            missing=beyond,
+            beyond=beyond,
             wake=_wake(fitting, standings, names, now, settings),
         )
+    wanted = min(asked, MOST_PODS)
     healthy, lame = _split(kept, now, settings)
     healthy = _most_useful(seen, healthy, wanted)
     free = wanted - len(healthy)
@@ -65,9 +74,10 @@ def select(
     return Selection(
         pods=tuple(sorted(names)),
         switched=tuple((old.pod, new) for old, new in zip(leaving, chosen, strict=False)),
-        desired=wanted,
+        desired=asked,
         candidates=len(candidates),
-        missing=max(wanted - len(names), 0),
+        missing=max(asked - len(names), 0),
+        beyond=asked - wanted,
         wake=_wake(fitting, standings, names, now, settings) if replaced > 0 or lame else 0.0,
         fault=choice.fault,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from controller.annotations import Attempt, Placement
+from controller.engine import Scope
 from controller.observed import Observed, Outcome, PodView
 from controller.settings import Settings
 from controller.spec import artifact_of, lora_path
@@ -191,11 +192,13 @@ def _when(
 ) -> tuple[float, float]:
     """(when a load may be sent, until when the pod is aside). Hopeful: the last attempt has not failed, or not yet."""
     failed = outcome.error if outcome is not None and outcome.verb == "load" else None
-    final_until = 0.0
+    final_until, left_until = 0.0, 0.0
     if failed is not None and not failed.retriable and outcome is not None:
         final_until = outcome.at + settings.aside_for
+        if failed.scope is Scope.POD:
+            left_until = final_until  # what is wrong with the adapter itself is no reason to leave the pod
     if attempt is None:
-        return final_until, final_until
+        return final_until, left_until
     if outcome is not None and outcome.verb == "withdrawn" and outcome.at >= attempt.announced - _NOW:
         return 0.0, 0.0  # it was due when it was announced
     failures = attempt.retries + 1
@@ -206,4 +209,4 @@ def _when(
     wait = settings.backoff.wait(failures, salt=salt)
     if failed is not None:
         wait = max(wait, failed.retry_after)
-    return max(ended + wait, final_until), final_until
+    return max(ended + wait, final_until), left_until

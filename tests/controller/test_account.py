@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace as with_fields
 
 from controller.actions import AddFinalizer, Load, Look, Plan, Remember, RemoveFinalizer, Tell, Unload, WriteStatus
-from controller.annotations import PLACEMENTS, Attempt, Remembered
+from controller.annotations import MOST_PODS, PLACEMENTS, Attempt, Remembered
 from controller.engine import EngineError, Scope
 from controller.observed import Inventory, Observed, Outcome
 from controller.plan import plan
@@ -127,6 +127,25 @@ def test_progress_says_how_many_attempts_have_failed_and_how_many_serve() -> Non
     progress = conditions(planned(seen(adapter, [good, bad], remembered=remembered, holding=holding)))["Progressing"]
     assert (progress.status, progress.reason) == ("True", "Retrying")
     assert progress.message == "1 of 2 replicas serve; 2 of 6 attempts on pod-b have failed"
+
+
+@pytest.mark.parametrize("replicas", [None, MOST_PODS + 20])
+def test_more_pods_than_an_object_can_remember_are_left_out_and_users_are_told(replicas: int | None) -> None:
+    pods = [a_pod(f"pod-{number:03}") for number in range(MOST_PODS + 20)]
+    first = next(a for a in planned(seen(an_adapter(replicas=replicas), pods)).actions if isinstance(a, Remember))
+    assert len(first.after.selected) == MOST_PODS
+    kept = first.after.selected
+    remembered = Remembered(selected=kept, placements={pod.name: placed(pod) for pod in pods if pod.name in kept})
+    adapter = an_adapter(replicas=replicas, phase="Running", instances=kept)
+    found = conditions(
+        planned(seen(adapter, pods, remembered=remembered, holding={pod.name: {"sql": PATH} for pod in pods}))
+    )
+    assert found["Ready"].status == "True"
+    assert (found["FullyReplicated"].status, found["Progressing"].reason) == ("False", "TooManyPods")
+    assert found["Progressing"].message == (
+        "500 of 520 replicas serve; 20 more: one object can remember 500 pods: use several adapters, with narrower "
+        "selectors"
+    )
 
 
 def test_a_status_of_which_nothing_changed_is_not_written_anew() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.annotations import NOTHING, Attempt, Placement, Remembered, changes, pod_key, read
+from controller.annotations import MOST_PODS, NOTHING, Attempt, Placement, Remembered, changes, pod_key, read
 
 names = st.from_regex(r"[a-z]([-a-z0-9]{0,80}[a-z0-9])?", fullmatch=True)
 attempts = st.builds(
@@ -61,3 +61,11 @@ def test_a_value_that_somebody_broke_counts_as_absent(edited: dict[str, str]) ->
     assert replace(remembered, unreadable=()) == NOTHING
     assert set(remembered.unreadable) == set(edited)
     assert merged(edited, changes(remembered, NOTHING)) == {}
+
+
+def test_the_most_pods_fit_into_an_object_with_the_longest_names_and_an_attempt_on_each() -> None:
+    names = [f"{'a' * 59}{number:04}" for number in range(MOST_PODS)]
+    placements = {name: Placement("u" * 36, f"containerd://{'c' * 64}", "a" * 12) for name in names}
+    attempts = {pod_key(name): Attempt(5, 1_800_000_000.5) for name in names}
+    patch = changes(NOTHING, Remembered(tuple(names), attempts, placements))
+    assert sum(len(key) + len(value or "") for key, value in patch.items()) < 256 * 1024

@@ -117,6 +117,20 @@ def test_sixth_failure_moves_the_adapter_to_another_pod_and_says_so() -> None:
     assert any(tell.reason == "Switched" and "from pod pod-a to pod pod-b" in tell.note for tell in of(result, Tell))
 
 
+@pytest.mark.parametrize(("policy", "place"), [("least-adapters", "pod-b"), ("bin-pack", "pod-c")])
+def test_the_place_of_a_pod_that_was_given_up_goes_where_the_policy_says(policy: str, place: str) -> None:
+    bad, idle, busy = (a_pod(name, ready_for=1000) for name in ("pod-a", "pod-b", "pod-c"))
+    observed = seen(
+        an_adapter(phase="Loading"),
+        [bad, idle, busy],
+        remembered=attempted(bad, 5, ago=1),
+        outcomes={"pod-a": Outcome("load", NOW, bad.engine, 1, REFUSED, 6)},
+        adapters_on={"pod-c": 2},
+    )
+    result = plan(observed, NOW, Settings(), find(policy), Random(0))
+    assert of(result, Remember)[0].after.selected == (place,)
+
+
 def test_the_last_attempt_is_waited_for_before_another_pod_takes_the_place() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
     outcomes = {"pod-a": Outcome("load", NOW - 90, bad.engine, 1, REFUSED, 5)}

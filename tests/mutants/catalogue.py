@@ -106,8 +106,8 @@ MUTANTS = (
     Mutant(
         "the second attempt comes at once",
         "standing.py",
-        "return max(ended + wait, final_until), final_until",
-        "return final_until, final_until",
+        "return max(ended + wait, final_until), left_until",
+        "return final_until, left_until",
         "backoff computed and not kept",
     ),
     Mutant(

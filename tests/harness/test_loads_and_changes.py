@@ -1,0 +1,270 @@
+"""Loads that take long or fail, and what happens when a user changes something: as a user sees it from outside."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.story import ADAPTERS, ENGINES, one, told
+from tests.twin.worlds import MODEL, adapters, deployment
+from twin.record import AdapterLine, ApiLine, EngineLine, Line, LogLine, RequestLine
+from twin.simulation import Simulation
+
+NEW: dict[str, Any] = {"spec": {"artifactURL": "huggingface://acme/second"}}
+
+
+def taking(load: str) -> dict[str, Any]:
+    """A cluster whose engines take so long for a load."""
+    return {**ENGINES, "engines": {"default": {"startup": "2s", "load": load, "unload": "50ms"}}}
+
+
+def edit(patch: dict[str, Any], at: str = "3m") -> list[dict[str, Any]]:
+    return [{"at": at, "of": "ModelAdapter/a-0", "patch": patch}]
+
+
+def ended(lines: list[Line], verb: str) -> list[RequestLine]:
+    requests = [line for line in lines if isinstance(line, RequestLine)]
+    return [line for line in requests if (line.event, line.verb) == ("done", verb)]
+
+
+# -- loads
+
+
+def test_each_phase_is_shown_before_its_work_begins(tmp_path: Path) -> None:
+    story = told(tmp_path, adapters=one(), duration="2m")
+    phases: list[str] = []
+    for line in story.lines:
+        match line:
+            case AdapterLine(phase=phase) if phase not in ("", *phases):
+                phases.append(phase)
+            case RequestLine(verb="load", event="sent"):
+                assert phases == ["Pending", "Scheduled", "Loading"]
+            case ApiLine(resource="services"):
+                assert phases == ["Pending", "Scheduled", "Loading", "Bound"]
+    assert phases == ["Pending", "Scheduled", "Loading", "Bound", "Running"]
+
+
+def test_a_load_that_takes_minutes_is_not_given_up(tmp_path: Path) -> None:
+    story = told(tmp_path, cluster=taking("200s"), adapters=one(), duration="6m")
+    assert len(story.sent("load")) == 1
+    assert story.adapter()["status"]["phase"] == "Running"
+
+
+def test_a_load_may_take_as_long_as_its_adapter_says(tmp_path: Path) -> None:
+    patient = one(additionalConfig={"timeout": "10s"})
+    story = told(tmp_path, cluster=taking("1m"), adapters=patient, duration="50s")
+    (answer,) = [line for line in ended(story.lines, "load") if line.t < 45]
+    assert answer.t - story.sent("load")[0].t == pytest.approx(10, abs=0.1)
+
+
+def test_a_load_that_timed_out_and_ended_later_counts_as_loaded(tmp_path: Path) -> None:
+    hasty = one(additionalConfig={"timeout": "2s"})
+    story = told(tmp_path, cluster=taking("4s"), adapters=hasty, duration="2m")
+    assert [line.status for line in ended(story.lines, "load")] == [0, 400], "the name is taken, by the right artifact"
+    assert story.adapter()["status"]["phase"] == "Running"
+    assert [reason for reason, _ in story.told()] == ["Scheduled", "Loaded"]
+
+
+def test_a_load_whose_answer_was_lost_is_looked_for_and_not_sent_a_second_time(tmp_path: Path) -> None:
+    lost = {"kind": "connection-reset", "after": True, "adapters": ["a-0"], "from": "0s", "until": "40s"}
+    story = told(tmp_path, pods=1, adapters=one(), faults=[lost], duration="2m")
+    assert len(story.sent("load")) == 1
+    assert story.adapter()["status"]["phase"] == "Running"
+
+
+def test_a_final_error_fails_at_once_and_is_not_tried_pod_after_pod(tmp_path: Path) -> None:
+    broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s"}
+    story = told(tmp_path, adapters=one(), faults=[broken], duration="4m")
+    assert len(story.sent("load")) == 1
+    assert story.adapter()["status"]["phase"] == "Failed"
+    assert "tried again when the spec changes, or every 5 min" in story.conditions()["Ready"][2]
+    assert [reason for reason, _ in story.told()] == ["Scheduled", "LoadFailed"]
+
+
+def test_the_log_names_adapter_pod_attempt_and_the_kind_of_error(tmp_path: Path) -> None:
+    broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s"}
+    story = told(tmp_path, adapters=one(), faults=[broken], duration="1m")
+    (said,) = [line.text for line in story.lines if isinstance(line, LogLine)]
+    pod = story.sent("load")[0].object.split("/")[1]
+    assert said.startswith("load failed for good adapter=default/a-0 attempt=1 error=")
+    assert said.endswith(f"error_class=InvalidAdapter pod={pod}")
+
+
+def test_a_pod_that_refuses_the_key_is_left_and_another_that_knows_it_is_used(tmp_path: Path) -> None:
+    first = told(tmp_path, pods=2, adapters=one(), duration="1m").sent("load")[0].object.split("/")[1]
+    refused = {"kind": "unauthorized", "pods": {"names": [first]}, "from": "0s"}
+    story = told(tmp_path, pods=2, adapters=one(), faults=[refused], duration="2m")
+    assert story.holders() == [pod for pod in story.held if pod != first]
+
+
+def test_no_engine_gets_more_than_two_loads_at_a_time_and_a_burst_spreads(tmp_path: Path) -> None:
+    many = [adapters(32, replicas=1, arrive={"at": "30s"})]
+    story = told(tmp_path, pods=8, adapters=many, duration="3m")
+    under_way: dict[str, int] = {}
+    for line in story.lines:
+        if isinstance(line, RequestLine):
+            under_way[line.object] = under_way.get(line.object, 0) + (1 if line.event == "sent" else -1)
+            assert under_way[line.object] <= 2
+    assert [len(held) for held in story.held.values()] == [4] * 8
+
+
+def test_a_pod_with_several_adapters_is_behind_several_services(tmp_path: Path) -> None:
+    story = told(tmp_path, pods=1, adapters=[adapters(3, replicas=1)], duration="2m")
+    (pod,) = story.held
+    assert [story.published(f"a-{number}") for number in range(3)] == [[pod]] * 3
+
+
+# -- changes
+
+
+def test_a_changed_artifact_rolls_pod_by_pod_and_one_replica_serves_at_every_moment(tmp_path: Path) -> None:
+    story = told(tmp_path, adapters=[adapters(1)], edits=edit(NEW), duration="5m")
+    assert [held["a-0"] for held in story.held.values() if "a-0" in held] == ["acme/second"] * 2
+    serving = [len(line.instances) for line in story.shown() if line.t > 179]
+    assert min(serving) == 1
+    assert story.violations == []
+
+
+def test_replicas_are_added_and_taken_away_without_touching_the_rest(tmp_path: Path) -> None:
+    edits = [*edit({"spec": {"replicas": 3}}), *edit({"spec": {"replicas": 1}}, "4m")]
+    story = told(tmp_path, adapters=[adapters(1)], edits=edits, duration="6m")
+    assert len(story.holders()) == 1
+    assert (len(story.sent("load")), len(story.sent("unload"))) == (3, 2)
+
+
+def test_no_replicas_unload_it_everywhere_and_keep_the_object(tmp_path: Path) -> None:
+    story = told(tmp_path, adapters=[adapters(1)], edits=edit({"spec": {"replicas": 0}}), duration="5m")
+    assert story.holders() == []
+    assert story.conditions()["Scheduled"][1:] == ("ScaledToZero", "replicas is 0")
+
+
+def test_pods_that_come_later_get_an_adapter_that_is_for_every_pod(tmp_path: Path) -> None:
+    edits = [{"at": "3m", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": 5}}}]
+    story = told(tmp_path, adapters=[adapters(1, replicas=None)], edits=edits, duration="5m")
+    assert len(story.holders()) == 5
+    assert story.published() == story.holders()
+
+
+def test_a_rollout_of_the_base_model_takes_the_adapter_along(tmp_path: Path) -> None:
+    rollout = {"kind": "rollout", "deployment": MODEL, "at": "3m"}
+    story = told(tmp_path, adapters=[adapters(1, replicas=None)], faults=[rollout], duration="7m")
+    assert sorted(story.held) == story.holders() == story.published()
+    assert story.violations == []
+
+
+@pytest.mark.parametrize(("grace", "moves"), [("0s", 1), ("20s", 0)])
+def test_with_a_grace_a_blip_of_readiness_moves_nothing(grace: str, moves: int, tmp_path: Path) -> None:
+    def unready(simulation: Simulation, wanted: bool) -> None:
+        pod = story_pod(simulation)
+        if pod:
+            simulation.world.set_unready(f"default/{pod}", wanted)
+
+    kept: list[str] = []
+
+    def story_pod(simulation: Simulation) -> str:
+        kept.extend(simulation.store.get(ADAPTERS, "default", "a-0")["status"].get("instances", []))
+        return kept[0]
+
+    story = told(
+        tmp_path,
+        (120, lambda simulation: unready(simulation, True)),
+        (130, lambda simulation: unready(simulation, False)),
+        pods=2,
+        adapters=one(),
+        controller={"unready_grace": grace},
+        duration="4m",
+    )
+    assert len(story.sent("load")) == 1 + moves
+
+
+def test_an_engine_that_restarts_in_place_gets_its_adapters_back_as_soon_as_it_is_stable(tmp_path: Path) -> None:
+    restart = {"kind": "engine-restart", "pods": {"count": 1}, "at": "3m"}
+    story = told(tmp_path, pods=1, adapters=one(), faults=[restart], duration="5m")
+    again = [line.t for line in story.lines if isinstance(line, EngineLine) and line.event == "loaded"][-1]
+    assert again - 180 < 2 + 2 + 1 + 5 + 1 + 1  # start, a probe, whole seconds, stable, load, and a bit
+    assert story.violations == []
+
+
+def test_a_deletion_waits_for_an_engine_that_is_away_and_ends_when_it_is_back(tmp_path: Path) -> None:
+    away = {"kind": "connection-refused", "from": "2m50s", "until": "4m"}
+    edits = [{"at": "3m", "of": "ModelAdapter/a-0", "delete": True}]
+    story = told(tmp_path, adapters=[adapters(1)], faults=[away], edits=edits, duration="8m")
+    assert story.shown()[-1].event == "deleted"
+    assert 240 < story.shown()[-1].t < 240 + 40
+    assert story.holders() == []
+
+
+def test_an_engine_that_stays_away_holds_a_deletion_for_six_tries_and_users_are_told(tmp_path: Path) -> None:
+    away = {"kind": "connection-refused", "from": "2m50s"}
+    edits = [{"at": "3m", "of": "ModelAdapter/a-0", "delete": True}]
+    story = told(tmp_path, pods=1, adapters=one(), faults=[away], edits=edits, duration="8m")
+    (pod,) = story.held
+    assert story.shown()[-1].t - 180 == pytest.approx(155, abs=1)
+    assert story.told()[-1] == ("UnloadAbandoned", f"Gave up unloading from pod {pod}: connection refused")
+
+
+def test_a_load_that_was_given_up_does_not_end_unseen_after_the_deletion(tmp_path: Path) -> None:
+    hasty = one(additionalConfig={"timeout": "2s"})
+    edits = [{"at": "34s", "of": "ModelAdapter/a-0", "delete": True}]
+    story = told(tmp_path, cluster=taking("30s"), adapters=hasty, edits=edits, duration="3m")
+    assert "loaded" in [line.event for line in story.lines if isinstance(line, EngineLine)]
+    assert story.holders() == []
+    assert story.violations == []
+
+
+# -- what only users can mend
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "said"),
+    [
+        ({"schedulerName": "luck"}, "UnknownScheduler", "known are bin-pack, default, "),
+        ({"artifactURL": "s3://bucket/x/"}, "UnsupportedArtifact", "sidecar"),
+        ({"apiKeySecretRef": {"name": "none", "key": "k"}}, "SecretNotFound", "create it with the key 'k'"),
+        ({"additionalConfig": {"timeout": "soon"}}, "InvalidTimeout", "write seconds or 120s, 2m"),
+    ],
+)
+def test_what_only_a_user_can_mend_is_said_once_with_the_next_step_and_makes_no_loop(
+    spec: dict[str, Any], reason: str, said: str, tmp_path: Path
+) -> None:
+    story = told(tmp_path, adapters=one(**spec), duration="10m")
+    assert story.adapter()["status"]["phase"] == "Failed"
+    found = story.conditions()["Ready"]
+    assert found[:2] == ("False", reason)
+    assert said in found[2]
+    assert [event for event, _ in story.told()] == [reason]
+    writes = [line for line in story.lines if isinstance(line, ApiLine) and line.resource == "modeladapters"]
+    assert len(writes) <= 4
+    assert story.sent("load") == []
+
+
+def test_a_key_from_a_secret_is_used_and_a_rotated_one_soon(tmp_path: Path) -> None:
+    """The engines take the second key alone; it is in the Secret from three minutes on."""
+    old, new = "sk-" + "o" * 24, "sk-" + "n" * 24
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "engine", "namespace": "default"},
+        "stringData": {"key": old},
+    }
+    keyed = one(apiKeySecretRef={"name": "engine", "key": "key"})
+    rotated = [{"at": "3m", "of": "Secret/engine", "patch": {"stringData": {"key": new}}}]
+    story = told(tmp_path, objects=[deployment(2, key=new), secret], adapters=keyed, edits=rotated, duration="5m")
+    assert "Unauthorized" in [reason for line in story.shown() for _, reason in line.conditions.values()]
+    runs = next(line.t for line in story.shown() if line.phase == "Running")
+    assert 180 < runs < 180 + 61
+    assert story.violations == []
+
+
+def test_annotations_that_somebody_broke_are_told_of_and_begun_afresh(tmp_path: Path) -> None:
+    mess = {
+        "adapter.model.aibrix.ai/placements": "{",
+        "adapter.model.aibrix.ai/retry-count.x": "many",
+        "adapter.model.aibrix.ai/last-retry-time.x": "soon",
+    }
+    story = told(tmp_path, adapters=one(), edits=edit({"metadata": {"annotations": mess}}), duration="5m")
+    assert story.adapter()["status"]["phase"] == "Running"
+    assert "AnnotationsUnreadable" in [reason for reason, _ in story.told()]
+    assert not any("retry" in key for key in story.adapter()["metadata"]["annotations"])
+    assert len(story.sent("load")) == 1
+    assert story.violations == []
