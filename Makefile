@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench mutants live lock clean
+.PHONY: help demo test lint docs bench crashes mutants live notebooks lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -23,14 +23,24 @@ lint: $(DEV)/.installed  ## Style, types, and the rules of the house
 	@$(DEV)/bin/mypy
 	@$(DEV)/bin/lint-imports
 
+docs: $(DEV)/.installed  ## Make the pages of faults and scenarios anew from the code and the scenarios
+	@$(DEV)/bin/python -m twin.pages
+
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
 
-mutants: $(DEV)/.installed  ## Which check finds each of sixty mistakes in the operator
+crashes: $(DEV)/.installed  ## Kill the operator at every point of a whole life; says at how many it recovers
+	@$(DEV)/bin/python -m tests.harness.run
+
+mutants: $(DEV)/.installed  ## Which check finds each of some seventy mistakes in the operator
 	@$(DEV)/bin/python -m tests.mutants.run
 
 live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (an hour)
 	@$(DEV)/bin/python -m tests.live.run
+
+notebooks: $(DEV)/.installed  ## Run the notebooks anew and keep their outputs
+	@rm -rf reports/notebooks
+	@cd notebooks && for each in *.ipynb; do ../$(DEV)/bin/jupyter-execute --inplace $$each || exit 1; done
 
 lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \
@@ -41,6 +51,9 @@ lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile --group pyproject.toml:controller --constraints requirements-dev.lock --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
 		-o controller/deploy/requirements.lock
+	@$(DEV)/bin/uv pip compile --group pyproject.toml:fake --constraints requirements-dev.lock --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
+		-o fake_vllm/deploy/requirements.lock
 
 clean:  ## Remove both environments and caches
 	@rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

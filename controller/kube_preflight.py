@@ -64,7 +64,7 @@ def needs() -> list[Need]:
         (MODEL_ADAPTERS, "status", "patch"),
         (PODS, "", "list watch"),
         (NODES, "", "list watch"),
-        (SERVICES, "", "list watch create patch"),
+        (SERVICES, "", "get list watch create patch"),
         (ENDPOINT_SLICES, "", "list watch create patch delete"),
         (SECRETS, "", "get watch"),
         (EVENTS, "", "get create patch"),

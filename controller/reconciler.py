@@ -30,6 +30,7 @@ from controller.cluster import Cluster, Conflict, NotFound
 from controller.credentials import Credentials, Place, places_of
 from controller.events import EventRecorder
 from controller.loads import EngineLoads
+from controller.names import ServiceNames
 from controller.observed import Observed
 from controller.operations import Operations
 from controller.plan import plan
@@ -76,6 +77,7 @@ class Reconciler:
         self._settings = settings
         self._policies = policies
         self._loads = loads
+        self._names = ServiceNames(cluster, clock)
         self.follow: Callable[[str, Sequence[Place]], None] = lambda *_: None
         """Told which Secrets an adapter is to hear of (`secretwatch.py`)."""
 
@@ -84,10 +86,13 @@ class Reconciler:
         adapter = self._caches.adapters.get(key)
         if adapter is None:
             self._operations.forget_adapter(key)
+            self._names.forget(key)
             self.follow(key, ())
             return Result(useful=False)
         await self._credentials.refresh(adapter)
-        adapter = self._caches.adapters.get(key) or adapter  # reading a Secret takes time
+        if adapter.metadata.deletion_timestamp is None:
+            await self._names.refresh(adapter, has_service=self._caches.services.get(key) is not None)
+        adapter = self._caches.adapters.get(key) or adapter  # reading takes time
         seen = self._observe(adapter)
         policy = self._policies.of(adapter.spec.scheduler_name)
         todo = plan(seen, self._clock.now().timestamp(), self._settings, policy, self._rng)
@@ -115,7 +120,8 @@ class Reconciler:
             slices=caches.slices_of(key),
             problem=problem_of(adapter.spec, self._policies.names)
             or way_problem(adapter.spec, matching, self._settings)
-            or self._credentials.problem(adapter),
+            or self._credentials.problem(adapter)
+            or self._names.problem(adapter),
             secret=self._credentials.version(adapter),
         )
 

@@ -19,7 +19,6 @@ from fake_vllm.parameters import ParametersError, document, mapping
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens", "lm_head")
 """Target modules of the fake's base model: those of Llama, Qwen and Mistral."""
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
-_NO_RANK = "PEFTHelper.__init__() missing 1 required positional argument: 'r', see adapter_config.json"
 _ENTRY = ("rank", "size", "base", "missing", "broken", "fetch")
 _SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 

@@ -19,7 +19,8 @@ Receive = Callable[[], Coroutine[Any, Any, Message]]
 Send = Callable[[Message], Coroutine[Any, Any, None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
-LARGEST_BODY = 32 << 20  # bytes; no prompt of a million tokens is as long, and a thousand clients may send at once
+LARGEST_BODY = 8 << 20  # bytes; no prompt of a million tokens is as long
+MOST_BODIES = 64 << 20  # bytes of all bodies that are being received; a thousand clients may send at once
 
 
 class Cut(Protocol):
@@ -55,6 +56,7 @@ class App:
         self.engine = engine
         self._faults = faults
         self._draw = draw or float
+        self._receiving = 0
         self.cut = cut
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -64,7 +66,7 @@ class App:
             return
         if scope["type"] != "http":
             return
-        body = await _body(receive)
+        body = await self._body(receive)
         if body is None:
             await _send(send, _too_large())
             return
@@ -75,6 +77,26 @@ class App:
         except asyncio.CancelledError:  # the server ends, and its grace time is over
             await self._break_off(scope, send)
             raise
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The request's body; None if it is too large, or its sender has left."""
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                self._receiving += len(chunk)
+                if size > LARGEST_BODY or self._receiving > MOST_BODIES:
+                    return None
+                if not message.get("more_body", False):
+                    return b"".join((*chunks, chunk)) if chunks else chunk
+                chunks.append(chunk)
+        finally:
+            self._receiving -= size
 
     async def _answer(self, scope: MutableMapping[str, Any], request: Request, send: Send) -> None:
         verdict = self._verdict(request)
@@ -114,23 +136,6 @@ class App:
             return
         # An answer that is shorter than it says: the server closes the connection then.
         await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"1")]})
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The request's body; None if it is too large, or its sender has left."""
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > LARGEST_BODY:
-            return None
-        if not message.get("more_body", False):
-            return b"".join((*chunks, chunk)) if chunks else chunk
-        chunks.append(chunk)
 
 
 async def _unless_left(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
@@ -188,4 +193,7 @@ def _raw(response: Response | Stream) -> list[tuple[bytes, bytes]]:
 
 
 def _too_large() -> Response:
-    return wire.error(413, "BadRequestError", f"The body is larger than {LARGEST_BODY} bytes.")
+    message = f"The body is larger than {LARGEST_BODY} bytes, or too many large ones are sent at once."
+    refusal = wire.error(413, "BadRequestError", message)
+    # What is left of the body is not read: the connection is of no more use.
+    return Response(refusal.status, {**refusal.headers, "connection": "close"}, refusal.body)

@@ -12,7 +12,19 @@ from typing import Any
 
 from fake_vllm import tokens
 from fake_vllm.adapters import EngineFault
-from fake_vllm.bodies import Invalid, boolean, integer, invalid, listing, mapping, optional, parameter, real, required
+from fake_vllm.bodies import (
+    Invalid,
+    boolean,
+    integer,
+    invalid,
+    listing,
+    mapping,
+    optional,
+    parameter,
+    real,
+    required,
+    wholes,
+)
 from fake_vllm.bodies import string as text
 from fake_vllm.config import EngineConfig
 
@@ -23,10 +35,17 @@ _MOST_TOKENS = 1 << 22  # that one request may ask for; what a real server spend
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is to be gone on from; the length in tokens."""
+    """What is to be gone on from; the length in tokens.
 
-    text: str
+    Of a prompt that came as tokens the text is made when it is asked for: one that is too long is refused before.
+    """
+
+    said: str | list[int]
     length: int
+
+    @property
+    def text(self) -> str:
+        return self.said if isinstance(self.said, str) else tokens.decode(self.said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +236,10 @@ def _prompts(body: dict[str, Any]) -> tuple[Prompt, ...]:
 def _from_ids(ids: list[Any]) -> Prompt:
     if not ids:
         raise parameter("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
-    for each in ids:
-        if integer("prompt", each) < 0:
-            raise invalid("greater_than_equal", "prompt", "Input should be greater than or equal to 0", each)
-    return Prompt(tokens.decode(integer("prompt", each) for each in ids), len(ids))
+    numbers = wholes("prompt", ids)
+    if min(numbers) < 0:
+        raise invalid("greater_than_equal", "prompt", "Input should be greater than or equal to 0", min(numbers))
+    return Prompt(numbers, len(numbers))
 
 
 def _content(content: object) -> str:

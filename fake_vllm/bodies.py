@@ -81,6 +81,11 @@ def integer(field: str, value: object) -> int:
     raise invalid("int_type", field, "Input should be a valid integer", value)
 
 
+def wholes(field: str, values: list[Any]) -> list[int]:
+    """Whole numbers; the usual list of nothing else is passed on as it is, since it may have millions."""
+    return values if set(map(type, values)) <= {int} else [integer(field, each) for each in values]
+
+
 def real(field: str, value: object) -> float:
     """A number."""
     if isinstance(value, int | float):

@@ -6,9 +6,9 @@ not there is not the 404 of an unknown adapter, and a success is bare text, not 
 
 from collections.abc import Mapping
 
-from fake_vllm import asks, tokens
+from fake_vllm import asks, openapi, tokens
 from fake_vllm.answers import Form
-from fake_vllm.bodies import Invalid, boolean, integer, listing, optional, required, string
+from fake_vllm.bodies import Invalid, boolean, integer, listing, optional, required, string, wholes
 from fake_vllm.dialect import Generate, Load, Route, Unload
 from fake_vllm.engine import Engine, EngineFault
 from fake_vllm.messages import JSON, METRICS, Request, Response, encoded, error
@@ -22,7 +22,7 @@ MODELS_PATH = "/v1/models"
 EMBEDDINGS_PATH = "/v1/embeddings"
 
 _CHANGES = (LOAD_PATH, UNLOAD_PATH)  # there only if the server allows runtime updating
-_OPEN = ("/health", "/ping", "/version", "/load", "/metrics")  # never ask for the key
+_OPEN = ("/health", "/ping", "/version", "/load", "/metrics", "/openapi.json")  # never ask for the key
 _FORM = Form(Shape, asks.checked)
 _PLAINLY: Mapping[str, str] = {**JSON, "x-tokenizer": tokens.NAME}
 
@@ -95,6 +95,11 @@ def _chat(engine: Engine, request: Request) -> Generate:  # noqa: ARG001
     return Generate(asks.chat(request.content()), _FORM, request.headers.get("x-request-id", ""))
 
 
+def _described(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+    there = {path: route.methods for path in _ROUTES if (route := _VLLM.route(engine, path)) is not None}
+    return encoded(200, openapi.document(there))
+
+
 def _tokenize(engine: Engine, request: Request) -> Response:
     body = request.content()
     if model := optional(body, "model", string, ""):
@@ -113,8 +118,8 @@ def _detokenize(engine: Engine, request: Request) -> Response:
     body = request.content()
     if model := optional(body, "model", string, ""):
         engine.adapter_of(model)
-    numbers = [integer("tokens", each) for each in listing("tokens", required(body, "tokens"))]
-    if any(not 0 <= each < 1 << 63 for each in numbers):
+    numbers = wholes("tokens", listing("tokens", required(body, "tokens")))
+    if numbers and not (min(numbers) >= 0 and max(numbers) < 1 << 63):
         raise Invalid("1 validation error:\n  Input should be greater than or equal to 0", "body.tokens")
     return encoded(200, {"prompt": tokens.decode(numbers)}, _PLAINLY)
 
@@ -146,4 +151,6 @@ _ROUTES: Mapping[str, Route] = {
     "/version": Route(("GET",), _version),
     "/load": Route(("GET",), _server_load),
     "/metrics": Route(("GET",), metrics),
+    "/openapi.json": Route(("GET",), _described),
 }
+_VLLM = Vllm()

@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from twin.commands import calibrate, capture, catalogues, compare, compare_worlds, node, runs, serve, swarm, sweep
+from twin.commands import (
+    calibrate,
+    capture,
+    catalogues,
+    compare,
+    compare_worlds,
+    node,
+    runs,
+    search,
+    serve,
+    swarm,
+    sweep,
+)
 from twin.commands.answers import FAULT, complain
 
 app = typer.Typer(
@@ -55,5 +67,5 @@ def twin(
     """A digital twin for LoRA serving on Kubernetes: your operator, run against a simulated cluster."""
 
 
-for _topic in (runs, compare, compare_worlds, sweep, swarm, serve, node, capture, calibrate, catalogues):
+for _topic in (runs, compare, compare_worlds, sweep, search, swarm, serve, node, capture, calibrate, catalogues):
     _topic.register(app)

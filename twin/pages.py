@@ -5,6 +5,7 @@ it; `scenarios/README.md` lists all scenarios with question and answer. A test s
 """
 
 import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ FOLDERS: Mapping[str, str] = {
     "density": "How many adapters fit, and where they should go",
     "traffic": "What users notice",
     "outages": "When more than one thing breaks",
+    "troubleshooting": "What keeps an adapter from Running: one adapter for each cause",
     "faults": "One for each kind of fault",
 }
 """Folders under `scenarios/`, in the order of the index, and the question that each is about."""
@@ -105,14 +107,26 @@ def _faults(entries: list[CatalogueEntry]) -> str:
 
 def _scenarios(root: Path) -> str:
     parts = [MADE, "# Scenarios\n"]
-    parts.append("Each asks a question; run one with `twin run FILE`. What was found stands below it.\n")
-    for folder, files in scenario_files(root).items():
-        if not files:
-            continue
+    parts.append(
+        "Each asks a question; run one with `twin run FILE`, and those that have a `vary:` with `twin compare FILE`. "
+        "What was found stands below it, for the seed in the file unless it says how many; what must hold is checked "
+        "in every run.\n"
+    )
+    found = {folder: files for folder, files in scenario_files(root).items() if files}
+    parts.append(
+        "\n".join(f"- [{FOLDERS[folder]}](#{_anchor(FOLDERS[folder])}): {len(found[folder])}" for folder in found)
+    )
+    parts.append("")
+    for folder, files in found.items():
         parts.append(f"## {FOLDERS[folder]}\n")
         for path in files:
             parts.append("\n".join(_listed(load(path), f"{folder}/{path.name}".lstrip("/"))))
     return "\n".join(parts)
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub makes it of a heading."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
 def _listed(scenario: Scenario, path: str) -> Iterator[str]:
@@ -121,7 +135,7 @@ def _listed(scenario: Scenario, path: str) -> Iterator[str]:
     if scenario.answer:
         yield f"*Found:* {' '.join(scenario.answer.split())}\n"
     held = ", ".join(f"`{expectation}`" for expectation in scenario.expect)
-    yield f"Holds: {held}.\n"
+    yield f"*Must hold:* {held}.\n"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import simpy
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from controller.kube_limits import RateLimit
 from controller.metrics import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
@@ -45,6 +46,14 @@ class SimulatedClock:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiRate:
+    """How fast a replica may ask the API server; 0 a second is as fast as it can."""
+
+    qps: float = 0.0
+    burst: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a replica is put into."""
 
@@ -58,6 +67,7 @@ class Surroundings:
     settings: Settings
     api_latency: Latency
     api_faults: ApiFaults
+    api_rate: ApiRate
 
 
 class Replica:
@@ -100,6 +110,7 @@ class Replica:
             around.api_latency,
             around.streams.get(f"{stream}/api-latency"),
             around.api_faults,
+            RateLimit(around.api_rate.qps, around.api_rate.burst),
         )
         cluster.on_write = self._wrote
         transport = around.network.transport(self.name)

@@ -24,7 +24,7 @@ from twin.apiserver import ApiError, Store
 from twin.loop import run
 from twin.record import EngineLine, Line, Run
 from twin.recorder import Recorder
-from twin.replicas import Replica, Surroundings
+from twin.replicas import ApiRate, Replica, Surroundings
 from twin.scenario import Fault, Scenario
 from twin.scenario.admission import ACCEPTED, definition
 from twin.scenario.edits import Edit
@@ -138,6 +138,7 @@ class Simulation:
             settings=_settings(scenario),
             api_latency=scenario.cluster.api.latency,
             api_faults=self.api_faults,
+            api_rate=ApiRate(scenario.controller.kube_api_qps, scenario.controller.kube_api_burst),
         )
         self.replicas = [replica(around, number) for number in range(scenario.controller.replicas)]
         self.traffic = self._traffic()

@@ -30,6 +30,8 @@ FLIPS = 20_000
 """Up to 14 pairs all flips of signs are tried, above that so many at random."""
 MOST_SEEDS = 10_000
 """More than that is said as "more than"."""
+_LAST_DIGITS = 1e-9
+"""Values that differ by a smaller share are the same but for how a computer subtracts."""
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -86,8 +88,8 @@ def paired(runs: pd.DataFrame, baseline: str, variant: str, measure: str) -> tup
 
 def interval(differences: Floats, level: float = LEVEL) -> tuple[float, float]:
     """Bootstrap confidence interval of the mean of at least two differences."""
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
+    if np.ptp(differences) <= _LAST_DIGITS * np.abs(differences).max():  # BCa would divide by their spread
+        return float(differences.min()), float(differences.max())
     method = "BCa" if len(differences) > 2 else "percentile"
     found = stats.bootstrap(
         (differences,), np.mean, n_resamples=RESAMPLES, confidence_level=1 - level, method=method,

@@ -82,6 +82,7 @@ def run(
         )
     except (ValueError, typer.BadParameter) as error:
         raise _refused(str(error)) from None
+    _without_proxies()
     try:
         listening = socket.create_server((host, port), family=_family(host), backlog=2048)
     except OSError as error:
@@ -101,6 +102,13 @@ def _refused(why: str) -> typer.Exit:
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _without_proxies() -> None:
+    """Stores' own libraries would take proxies from the environment, and past a proxy no address is checked."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        for spelled in (name, name.upper()):
+            os.environ.pop(spelled, None)
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:

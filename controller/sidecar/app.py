@@ -61,80 +61,12 @@ def create_app(
     close: Callable[[], Awaitable[None]] | None = None,
 ) -> Starlette:
     """The application of one sidecar; without `downloads` and `scrape` it has no routes for them."""
-    answered = Counter(
-        "lora_runtime_requests", "Loads and unloads by how they ended.", ["verb", "code"], registry=registry
-    )
-
-    async def load(request: Request) -> Response:
-        asked = await _decoded(request, _LOAD)
-        key = request.headers.get("authorization", "")
-        loaded = await adapters.load(asked.lora_name, asked.artifact_url, asked.credentials or {}, key)
-        said = "was loaded already" if loaded.already else "is loaded"
-        return JSONResponse(
-            {
-                "status": "success",
-                "lora_name": loaded.name,
-                "local_path": loaded.path,
-                "message": f"adapter {loaded.name} {said}",
-            }
-        )
-
-    async def unload(request: Request) -> Response:
-        asked = await _decoded(request, _UNLOAD)
-        key = request.headers.get("authorization", "")
-        was_there = await adapters.unload(asked.lora_name, asked.cleanup_local, key)
-        said = "is unloaded" if was_there else "was not loaded"
-        return JSONResponse(
-            {"status": "success", "lora_name": asked.lora_name, "message": f"adapter {asked.lora_name} {said}"}
-        )
-
-    async def models(request: Request) -> Response:
-        found = await engine.listing(request.headers.get("authorization", ""))
-        return Response(found.content, found.status_code, media_type=found.headers.get("content-type"))
-
-    async def healthz(_: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def ready(_: Request) -> Response:
-        if await engine.alive():
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "not ready", "message": "the engine does not answer"}, 503)
-
-    def counted(verb: str, handler: Handler) -> Handler:
-        async def count(request: Request) -> Response:
-            response = await _answer(handler, request, log)
-            answered.labels(verb, response.headers.get("x-code", "ok")).inc()
-            return response
-
-        return count
-
-    def plain(handler: Handler) -> Handler:
-        async def answer(request: Request) -> Response:
-            return await _answer(handler, request, log)
-
-        return answer
-
-    routes = [
-        Route(LOAD_PATH, counted("load", load), methods=["POST"]),
-        Route(UNLOAD_PATH, counted("unload", unload), methods=["POST"]),
-        Route("/v1/models", plain(models), methods=["GET"]),
-        Route("/healthz", healthz, methods=["GET"]),
-        Route("/ready", ready, methods=["GET"]),
-    ]
+    face = _Face(adapters, engine, registry, log)
+    routes = face.routes()
     if downloads is not None:
-        shown = downloads
-
-        async def under_way(_: Request) -> Response:
-            return JSONResponse({"downloads": shown.shown()})
-
-        routes.append(Route("/v1/downloads", under_way, methods=["GET"]))
+        routes.append(Route("/v1/downloads", _downloads(downloads), methods=["GET"]))
     if scrape is not None:
-        pages = scrape
-
-        async def metrics(_: Request) -> Response:
-            return StreamingResponse(pages.page(), media_type=CONTENT_TYPE)
-
-        routes.append(Route("/metrics", metrics, methods=["GET"]))
+        routes.append(Route("/metrics", _metrics(scrape), methods=["GET"]))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -144,6 +76,85 @@ def create_app(
             await close()
 
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+class _Face:
+    """What is answered about adapters and the engine."""
+
+    def __init__(
+        self, adapters: Adapters, engine: Engine, registry: CollectorRegistry, log: FilteringBoundLogger
+    ) -> None:
+        self._adapters = adapters
+        self._engine = engine
+        self._log = log
+        said = "Loads and unloads by how they ended."
+        self._answered = Counter("lora_runtime_requests", said, ["verb", "code"], registry=registry)
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(LOAD_PATH, self._counted("load", self._load), methods=["POST"]),
+            Route(UNLOAD_PATH, self._counted("unload", self._unload), methods=["POST"]),
+            Route("/v1/models", self._plain(self._models), methods=["GET"]),
+            Route("/healthz", self._healthz, methods=["GET"]),
+            Route("/ready", self._ready, methods=["GET"]),
+        ]
+
+    async def _load(self, request: Request) -> Response:
+        asked = await _decoded(request, _LOAD)
+        key = request.headers.get("authorization", "")
+        loaded = await self._adapters.load(asked.lora_name, asked.artifact_url, asked.credentials or {}, key)
+        said = "was loaded already" if loaded.already else "is loaded"
+        return _success(loaded.name, said, local_path=loaded.path)
+
+    async def _unload(self, request: Request) -> Response:
+        asked = await _decoded(request, _UNLOAD)
+        key = request.headers.get("authorization", "")
+        was_there = await self._adapters.unload(asked.lora_name, asked.cleanup_local, key)
+        return _success(asked.lora_name, "is unloaded" if was_there else "was not loaded")
+
+    async def _models(self, request: Request) -> Response:
+        found = await self._engine.listing(request.headers.get("authorization", ""))
+        return Response(found.content, found.status_code, media_type=found.headers.get("content-type"))
+
+    async def _healthz(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _ready(self, _: Request) -> Response:
+        if await self._engine.alive():
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "message": "the engine does not answer"}, 503)
+
+    def _counted(self, verb: str, handler: Handler) -> Handler:
+        async def count(request: Request) -> Response:
+            response = await _answer(handler, request, self._log)
+            self._answered.labels(verb, response.headers.get("x-code", "ok")).inc()
+            return response
+
+        return count
+
+    def _plain(self, handler: Handler) -> Handler:
+        async def answer(request: Request) -> Response:
+            return await _answer(handler, request, self._log)
+
+        return answer
+
+
+def _downloads(downloads: Downloads) -> Handler:
+    async def under_way(_: Request) -> Response:
+        return JSONResponse({"downloads": downloads.shown()})
+
+    return under_way
+
+
+def _metrics(scrape: Scrape) -> Handler:
+    async def metrics(_: Request) -> Response:
+        return StreamingResponse(scrape.page(), media_type=CONTENT_TYPE)
+
+    return metrics
+
+
+def _success(name: str, said: str, **more: str) -> Response:
+    return JSONResponse({"status": "success", "lora_name": name, **more, "message": f"adapter {name} {said}"})
 
 
 async def _answer(handler: Handler, request: Request, log: FilteringBoundLogger) -> Response:

@@ -53,10 +53,8 @@ class Scrape:
         yield generate_latest(self._registry)
 
     async def _lines(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        translate, rest = self._translate, b""
-        async for chunk in response.aiter_raw(_PIECE):
-            lines, end, rest = (rest + chunk).rpartition(b"\n")
-            lines += end
+        translate = self._translate
+        async for lines in _whole_lines(response):
             if translate is not None:
                 try:
                     yield translate(lines)
@@ -65,8 +63,16 @@ class Scrape:
                     self._log.warning("metrics go out raw", error=type(error).__name__)
                     translate = None
             yield lines
-        if rest:
-            yield (translate(rest + b"\n") if translate is not None else rest + b"\n")
+
+
+async def _whole_lines(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body in pieces that end with a line's end."""
+    rest = b""
+    async for chunk in response.aiter_raw(_PIECE):
+        lines, end, rest = (rest + chunk).rpartition(b"\n")
+        yield lines + end
+    if rest:
+        yield rest + b"\n"
 
 
 def watch_cache(cache: Cache, registry: CollectorRegistry) -> None:

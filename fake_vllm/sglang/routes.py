@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fake_vllm import openapi
 from fake_vllm import routes as vllm
 from fake_vllm.answers import Form
 from fake_vllm.asks import Ask
@@ -143,6 +144,11 @@ def _flush(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     return Response(200, {"content-type": "text/plain; charset=utf-8"}, _FLUSHED.encode())
 
 
+def _described(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+    there = {path: route.methods for path in _ROUTES if (route := _SGLANG.route(engine, path)) is not None}
+    return encoded(200, openapi.document(there))
+
+
 def _embeddings(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     request.content()
     raise refused("This model does not appear to be an embedding model by default. Please add `--is-embedding`.")
@@ -165,4 +171,6 @@ _ROUTES: Mapping[str, Route] = {
     "/get_server_info": Route(("GET",), _server_info),
     "/flush_cache": Route(("GET", "POST"), _flush),
     "/metrics": Route(("GET",), vllm.metrics),
+    "/openapi.json": Route(("GET",), _described),
 }
+_SGLANG = Sglang()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -138,3 +139,15 @@ def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_ada
     assert json.loads(load.content) == expected
     assert json.loads(unload.content) == {"lora_name": "sql", "cleanup_local": True}
     assert "AKIA" not in repr(Order("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}))
+
+
+def test_the_page_of_the_sidecar_tells_every_code_with_its_condition() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sidecar" / "README.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for code in Code:
+        (row,) = [line for line in rows if f"`{code.word}`" in line.split("|")[1]]
+        if code.word in CODES:
+            assert f"`{CODES[code.word].reason}`" in row.split("|")[4], code
+        if code is not Code.ENGINE_REFUSED:
+            assert str(int(code.status)) in row.split("|")[2], code
+            assert row.split("|")[3].strip() == ("yes" if code.retriable else "no"), code

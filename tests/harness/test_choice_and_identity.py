@@ -191,3 +191,25 @@ def test_a_deletion_with_engines_that_hang_takes_as_long_with_many_as_with_one(p
     last = story.shown()[-1]
     assert last.event == "deleted"
     assert last.t - 180 == pytest.approx(6 * 30 + 155, abs=1)  # six tries of list_timeout, and the waits in between
+
+
+def test_another_selector_moves_the_adapter_to_other_pods_and_takes_it_off_the_old(tmp_path: Path) -> None:
+    labels = {NAME: "other", ENABLED: "true"}
+    objects = [deployment(2), another("other", labels)]
+    edits = [{"at": "3m", "of": "ModelAdapter/a-0", "patch": {"spec": {"podSelector": {"matchLabels": labels}}}}]
+    story = told(tmp_path, objects=objects, adapters=[adapters(1)], edits=edits, duration="5m")
+    assert set(story.holders()) == of(story, "other")
+    assert story.published() == story.holders()
+    assert story.violations == []
+
+
+def test_an_engine_that_says_yes_and_forgets_is_found_out_by_the_audit(tmp_path: Path) -> None:
+    def forget(simulation: Simulation) -> None:
+        (engine,) = engines(simulation)
+        asyncio.get_running_loop().create_task(engine.unload("a-0"))
+
+    story = told(tmp_path, (31.2, forget), pods=1, adapters=one(), duration="3m")
+    changes = [(line.event, line.t) for line in story.lines if isinstance(line, EngineLine) and line.adapter]
+    assert [event for event, _ in changes] == ["loaded", "unloaded", "loaded"]
+    assert changes[2][1] - changes[1][1] < 60 + 2
+    assert story.violations == []

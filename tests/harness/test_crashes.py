@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.lifecycle import a_life, live, points
+from tests.harness.lifecycle import Point, a_life, live, points
+from tests.harness.run import told
 
 SHARES = 8
 
@@ -44,3 +45,14 @@ def test_killed_twice_it_still_does(tmp_path: Path) -> None:
     for first, second in zip(every[::11], every[5::11], strict=False):
         life = live(scenario, first, second)
         assert (life.violations, life.end()) == ([], honest.end()), (str(first), str(second))
+
+
+def test_what_is_lost_is_counted_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    tried = [Point("write", 1, "before"), Point("write", 2, "before"), Point("request", 1, "during")]
+    assert told(tried, ["", "6: still loaded", ""]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "before write 2: 6: still loaded",
+        "before a write: 1 of 2 recovered",
+        "during a request: 1 of 1 recovered",
+        "in all: 2 of 3 points recovered",
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.harness.story import engines, one, told
-from tests.twin.worlds import MODEL, adapters
+from tests.twin.worlds import MODEL, adapters, deployment
 from twin.record import PodLine, SliceLine
 from twin.simulation import Simulation
 
@@ -160,3 +160,32 @@ def test_what_is_deleted_takes_its_service_and_slices_with_it(tmp_path: Path) ->
     store = story.simulation.store
     assert store.list("services", namespace="default", label_selector="model.aibrix.ai/name=a-0").items == []
     assert story.published() == []
+
+
+@pytest.mark.parametrize("address", [{}, {"clusterIP": "None"}])
+def test_a_service_of_somebody_else_is_left_alone_and_said_to_be_in_the_way(
+    address: dict[str, str], tmp_path: Path
+) -> None:
+    """Until it is deleted, after four minutes: then the adapter is served without any further ado."""
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "a-0", "namespace": "default"},
+        "spec": {"selector": {"app": "shop"}, "ports": [{"name": "http", "port": 80}], **address},
+    }
+    seen: list[Any] = []
+
+    def look(simulation: Simulation) -> None:
+        seen.append(simulation.store.get("services", "default", "a-0"))
+
+    edits = [{"at": "4m", "of": "Service/a-0", "delete": True}]
+    objects = [deployment(2), service]
+    story = told(tmp_path, (239, look), objects=objects, adapters=one(), edits=edits, duration="6m")
+    assert "ownerReferences" not in seen[0]["metadata"]
+    assert [port["port"] for port in seen[0]["spec"]["ports"]] == [80]
+    early = [line for line in story.shown() if line.t < 239]
+    assert early[-1].phase == "Failed"
+    assert "delete it, or give the adapter another name" in story.told()[0][1]
+    assert [reason for reason, _ in story.told()] == ["ServiceNameTaken", "Scheduled", "Loaded"]
+    assert min(request.t for request in story.sent("load")) > 240
+    assert story.adapter()["status"]["phase"] == "Running"

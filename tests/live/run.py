@@ -1,6 +1,6 @@
 """`make live`: every shipped scenario on a served world, with `lora-controller` as a process that is killed in between.
 
-Each is served as `twin serve FILE --apart --once` does it: real sockets, HTTP, TLS, SIGKILL every few minutes; and
+Each is served as `twin serve FILE --apart --once` does it: real sockets, HTTP, TLS, SIGKILL every eight minutes; and
 judged by its own expectations and all invariants. Several at once, since they wait most of the time. Names of files or
 folders below `scenarios/` choose; none is all.
 """
@@ -79,9 +79,9 @@ def main(words: Sequence[str]) -> int:
     """Runs all that were named; 1 if one of them does not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.live.run", description=__doc__)
     parser.add_argument("scenarios", nargs="*")
-    parser.add_argument("--speed", type=float, default=10.0, help="simulated seconds a second")
-    parser.add_argument("--kill-every", default="4m", help="simulated time between two SIGKILLs to the operator")
-    parser.add_argument("--jobs", type=int, default=4, help="scenarios at once")
+    parser.add_argument("--speed", type=float, default=6.0, help="simulated seconds a second")
+    parser.add_argument("--kill-every", default="8m", help="simulated time between two SIGKILLs to the operator")
+    parser.add_argument("--jobs", type=int, default=8, help="scenarios at once")
     arguments = parser.parse_args(words)
     chosen = files(arguments.scenarios)
     with ThreadPoolExecutor(arguments.jobs) as pool:

@@ -24,6 +24,18 @@ LONGEST = 20
 KILLS = 20
 """Points of a life at which it is killed."""
 MIXED = Path(__file__).parents[1] / "data" / "mixed.yaml"
+HARNESS = Path(__file__).parents[1] / "harness"
+QUIETLY = (
+    "-x",
+    "-p",
+    "no:terminal",
+    "-p",
+    "no:cacheprovider",
+    "--assert=plain",
+    "-o",
+    "addopts=--import-mode=importlib",
+)
+STORIES = ("test_status_is_true.py", "test_choice_and_identity.py", "test_loads_and_changes.py")
 
 HONEST: dict[str, Any] = {
     "phases": {"default/a-0": "Running"},
@@ -49,7 +61,7 @@ class Found:
 
 def check_all(folder: Path, seeds: int) -> Iterator[tuple[str, str]]:
     """(check, what is wrong or nothing), lazily: whoever has heard enough stops. At most `seeds` of what is chancy."""
-    for make in (_life, _worlds, _hard_times):
+    for make in (_life, _worlds, _stories, _hard_times):
         yield from make(folder)
     yield from _kills(folder, min(seeds, KILLS))
     yield from _mixed(seeds)
@@ -93,6 +105,31 @@ def _worlds(folder: Path) -> Iterator[tuple[str, str]]:
     for name, judge in (POD_WORLDS | CONTROL_WORLDS).items():
         yield name, ""
         yield name, judge(folder)
+
+
+class _Failures:
+    """Hears from pytest which tests fail."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str]] = []
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            said = getattr(report.longrepr, "reprcrash", None)
+            self.found.append((report.nodeid.split("::")[-1], said.message if said is not None else "failed"))
+
+
+def _stories(folder: Path) -> Iterator[tuple[str, str]]:
+    """The regression stories of `tests/harness`, whose names are what is wrong."""
+    import pytest
+
+    yield "stories", ""
+    failures = _Failures()
+    files = [str(file) for file in sorted(HARNESS.glob("test_*.py")) if file.name in STORIES]
+    ended = pytest.main([*QUIETLY, f"--basetemp={folder / 'tests'}", *files], [failures])
+    if ended and not failures.found:
+        yield "stories", f"pytest ended with {ended!r}"
+    yield failures.found[0] if failures.found else ("stories", "")
 
 
 def _hard_times(folder: Path) -> Iterator[tuple[str, str]]:

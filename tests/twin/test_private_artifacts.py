@@ -26,7 +26,9 @@ PRIVATE = {"artifactURL": "s3://bucket/{i}/", "credentialsSecretRef": {"name": "
 def with_sidecar(workload: dict[str, Any]) -> dict[str, Any]:
     probe = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 2, "failureThreshold": 1}
     spec = workload["spec"]["template"]["spec"] if workload["kind"] == "Deployment" else workload["spec"]
-    spec["containers"].append({"name": "aibrix-runtime", "image": "lora-controller:0.1.0", "readinessProbe": probe})
+    image, command = "lora-controller:0.1.0", ["lora-runtime"]
+    sidecar = {"name": "aibrix-runtime", "image": image, "command": command, "readinessProbe": probe}
+    spec["containers"].append(sidecar)
     return workload
 
 
@@ -157,3 +159,17 @@ def test_an_adapter_whose_secret_is_gone_says_so_and_nothing_is_sent(tmp_path: P
     assert "SecretNotFound" in reasons(findings)
     assert answers(findings) == Counter()
     assert not findings.violations
+
+
+def test_a_hasty_schedule_is_slower_through_an_outage_and_a_patient_one_is_not() -> None:
+    """What docs/sidecar/outages.md says, on one seed."""
+    schedules = ("{base: 5s}", "{base: 1s}", "{base: 1s, attempts: 14, cap: 20s}")
+    default, hasty, patient = (
+        simulated(load(ROOT / "scenarios" / "retries" / "registry-outage.yaml", overrides={"controller.retry": text}))
+        for text in schedules
+    )
+    assert default.holds
+    longest = [f.measures["time_to_running_seconds"]["max"] for f in (default, hasty, patient)]
+    assert longest[1] > longest[0] + 100
+    assert longest[2] < longest[0] + 20
+    assert [f.measures["switches"] for f in (hasty, patient)] == [pytest.approx(39, abs=15), 0]

@@ -122,3 +122,7 @@ def test_false_alarms_in_noise_come_as_often_as_the_level_says() -> None:
         for _ in range(200)
     )
     assert 2 <= alarms <= 20  # 10 expected; outside once in a thousand
+
+
+def test_differences_that_are_equal_but_for_how_a_computer_subtracts_have_an_interval_too() -> None:
+    assert interval(np.array([64.23 - 34.23, 69.48 - 39.48] + [30.0] * 8)) == pytest.approx((30.0, 30.0))

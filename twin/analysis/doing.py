@@ -1,9 +1,11 @@
 """Runs and sweeps from a notebook: the same as the commands `twin run` and `twin sweep`, with their folders and files.
 
-What is there already is not run again, so a notebook is slow once.
+What a sweep has done already is not run again, so a notebook is slow once. A notebook's kernel is itself a program on
+an event loop, and two loops cannot run in one thread: the simulation gets a thread of its own.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +29,8 @@ def run(
         ScenarioErrors: with all that is wrong with it.
     """
     scenario = load(Path(file), overrides=settings or {}, seed=seed)
-    running.recorded(scenario, Path(out))
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(running.recorded, scenario, Path(out)).result()
     return runfolder.place(Path(out), scenario.name, scenario.seed)
 
 
@@ -49,6 +52,6 @@ def sweep(
     asked = [f"{path}={','.join(map(str, values))}" for path, values in (vary or {}).items()]
     design = designed(Path(file), grid(axes_of(Path(file), asked, overrides)), overrides, seeds)
     target = Path(out) / design.baseline.scenario.name / f"{('sweep-' + '+'.join(design.paths))[:80]}.parquet"
-    with executor("joblib", jobs or jobs_here()) as execute, Store(target) as store:
-        carry_out(design, execute, store, lambda total: watching("sweeping", total, quiet=True))
+    with executor("joblib", jobs or jobs_here()) as execute, Store(target) as store, ThreadPoolExecutor(1) as aside:
+        aside.submit(carry_out, design, execute, store, lambda total: watching("sweeping", total, quiet=True)).result()
     return runs(target)

@@ -18,10 +18,13 @@ _OUTCOMES = {"loaded": "#009E73", "retriable": "#E69F00", "final": "#D55E00", "n
 
 
 def adapters(ax: Axes, placements: pd.DataFrame, by: str = "pod") -> Axes:
-    """How many adapters each pod or node holds over time."""
+    """How many adapters each pod or node holds over time, up to the last change of all."""
     steps = adapters_over_time(placements, by)
-    for number, (name, part) in enumerate(steps.groupby(by)):
+    end = float(steps["time_seconds"].max())
+    for number, (name, changes) in enumerate(steps.groupby(by)):
         label = str(name).rpartition("-")[2] if by == "pod" else str(name)
+        ends = pd.DataFrame({"time_seconds": [0.0, end], "adapters": [0, changes["adapters"].iloc[-1]]})
+        part = pd.concat([ends[:1], changes, ends[1:]])
         ax.step(
             part["time_seconds"] / 60, part["adapters"], where="post", color=COLOURS[number % len(COLOURS)], lw=1.3,
             label=label,
@@ -116,7 +119,9 @@ def stranded(ax: Axes, stranded: pd.DataFrame, labels: Sequence[str] | None = No
     ax.bar(names, used, color=COLOURS[0], label="used")
     ax.bar(names, free, bottom=used, color="#DDDDDD", label="free")
     ax.bar(names, lost, bottom=used + free, color=COLOURS[1], label="stranded")
-    return _named(ax, "engine", "memory for adapters, MiB")
+    _named(ax, "engine", "memory for adapters, MiB", legend=False)
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98))
+    return ax
 
 
 def _named(ax: Axes, x: str, y: str, *, legend: bool = True) -> Axes:

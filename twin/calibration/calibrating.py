@@ -183,10 +183,11 @@ def _sentence(fit: Fit, bins: Binned) -> str:
     """A histogram in which everything lies in one bucket says how long, and not how different."""
     if not isinstance(fit.latency, Constant):
         return fit.sentence()
-    place = next(i for i, count in enumerate(bins.counts) if count)
+    place = bins.counts.index(max(bins.counts))
     low = bins.edges[place - 1] if place else 0.0
     high = f"{bins.edges[place]:g}" if place < len(bins.edges) else "more"
-    return f"{bins.count:,} values, all between {low:g} and {high}; their mean, for no bucket shows how they differ"
+    share = f"{100 * bins.counts[place] / bins.count:.3g} %"
+    return f"{bins.count:,} values, {share} between {low:g} and {high}; their mean, for no bucket shows how they differ"
 
 
 def _mean_batch(measured: Measured) -> float:

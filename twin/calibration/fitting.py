@@ -5,7 +5,8 @@ smallest AIC is taken. How well it fits is said by the Kolmogorov-Smirnov distan
 below any length is off, at most. Where that is more than `ROUGH`, no family is pressed on the data: their own quantiles
 are written instead, so that medians and tails are right whatever the shape.
 
-Single values are fitted by maximum likelihood, histograms likewise, by the chance of each bucket. The p-value says
+Single values are fitted by maximum likelihood, histograms likewise, by the chance of each bucket; where
+nearly all values lie in one bucket, their mean is all that is known. The p-value says
 whether the distance is more than chance alone would give: for values by redrawing and refitting (`scipy`'s
 goodness_of_fit), for histograms by chi-square over the buckets.
 """
@@ -30,6 +31,12 @@ QUANTILES = 101
 _REDRAWS = 499
 _SAME = 0.005
 """Values that differ by less than this share are all the same."""
+_TELLING = 0.01
+"""Share of the values from which on a bucket says something about the shape."""
+_HIDDEN = 0.9
+"""With so many values in one bucket, nobody sees how they differ."""
+_LOG_SIGMA = (math.log(0.01), math.log(3.0))
+"""From hardly any spread to more than anybody has measured of a load."""
 _Z95 = float(stats.norm.ppf(0.95))
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -115,8 +122,7 @@ def fit_values(values: Sequence[float] | Floats) -> Fit:
 
 def fit_bins(bins: Binned) -> Fit:
     """The fit of a histogram with at least one value."""
-    filled = [i for i, count in enumerate(bins.counts) if count]
-    if len(filled) == 1:  # how they lie within one bucket, nobody knows; their mean is known
+    if max(bins.counts) >= _HIDDEN * bins.count:
         return Fit(Constant(bins.mean), bins.count, 0.0)
     best = min(_families_of_bins(bins), key=lambda each: _aic(each, -_surprise(each, bins)))
     off = _distance_in_bins(best, bins)
@@ -221,19 +227,22 @@ def _p_of_values(latency: Latency, data: Floats) -> float:
 
 
 def _families_of_bins(bins: Binned) -> list[Latency]:
-    low, high = quantile_of(bins, 0.5), quantile_of(bins, 0.95)
-    start = (math.log(max(low, 1e-9)), max(math.log(max(high, 1e-9) / max(low, 1e-9)) / _Z95, 0.05))
+    found: list[Latency] = [Exponential(bins.mean)] if bins.mean > 0 else []
+    if sum(count >= _TELLING * bins.count for count in bins.counts) > 2:
+        low, high = (max(quantile_of(bins, share), 1e-9) for share in (0.5, 0.95))
+        start = (math.log(low), math.log(max(math.log(high / low) / _Z95, 0.05)))
+        best = optimize.minimize(
+            lambda given: _surprise(_lognormal(given[0], math.exp(given[1])), bins), start, method="Nelder-Mead"
+        )
+        return [*found, _lognormal(float(best.x[0]), math.exp(best.x[1]))]
 
-    def lognormal(given: Floats) -> LogNormal:
-        return _lognormal(float(given[0]), math.exp(float(given[1])))
+    def with_the_mean(log_sigma: float) -> LogNormal:
+        """What two buckets leave open, the mean decides: the sum of a histogram is exact."""
+        sigma = math.exp(log_sigma)
+        return _lognormal(math.log(bins.mean) - sigma**2 / 2, sigma)
 
-    best = optimize.minimize(
-        lambda given: _surprise(lognormal(given), bins), (start[0], math.log(start[1])), method="Nelder-Mead"
-    )
-    found: list[Latency] = [lognormal(best.x)]
-    if bins.mean > 0:
-        found.append(Exponential(bins.mean))
-    return found
+    sigma = optimize.minimize_scalar(lambda given: _surprise(with_the_mean(given), bins), bounds=_LOG_SIGMA)
+    return [*found, with_the_mean(float(sigma.x))]
 
 
 def _surprise(latency: Latency, bins: Binned) -> float:

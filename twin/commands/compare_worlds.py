@@ -48,11 +48,11 @@ def compare_worlds(
         try:
             with TemporaryDirectory(prefix="lora-twin-") as folder:
                 options = Options(speed=speed, kubeconfig=Path(folder) / "kubeconfig", apart=True, once=True)
-                outcome = serve(scenario, options, lambda _: None)
+                there = replace(scenario, name=f"{scenario.name}-served")
+                outcome = serve(there, options, lambda _: None)
         except (CannotServe, ValueError) as error:
             raise Refused(f"twin compare-worlds: {error}") from error
-        copied = replace(scenario, name=f"{scenario.name}-served")
-        served, _ = running.written(copied, outcome.lines, out, partial=outcome.partial)
+        served, _ = running.written(there, outcome.lines, out, partial=outcome.partial)
     rows = compared(simulated, served)
     if as_json:
         print(json.dumps([_as_object(row) for row in rows], indent=2))

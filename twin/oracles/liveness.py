@@ -34,6 +34,7 @@ _OWN_FAULT = _SAID_BY_ENGINE | {
     "SecretForbidden",
     "SecretInvalid",
     "SecretKeyMissing",
+    "ServiceNameTaken",
 }
 """All of them."""
 

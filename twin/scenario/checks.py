@@ -3,6 +3,7 @@
 Each check says all that it finds; none of them stops the others.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path as File
@@ -19,6 +20,9 @@ from twin.scenario.problems import Problem, choices, closest
 from twin.scenario.quantities import show_duration
 from twin.scenario.targets import NodeTargets, PodTargets
 from twin.scenario.workloads import GPU, Workload, check_engine, nameless_variables
+
+_NAMED = 5
+"""Names that a note lists at most."""
 
 
 def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[str]]:
@@ -210,6 +214,22 @@ def notes_on(
     if asked > free:
         notes.append(f"the pods ask for {asked} GPUs and the nodes have {free}: some will stay Pending")
     return list(dict.fromkeys(notes))
+
+
+def notes_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[str]:
+    """Adapters that a trace asks for and that never come: nobody would say so otherwise."""
+    trace = file.traffic.trace if file.traffic is not None else None
+    if trace is None or not trace.adapters:
+        return []
+    there = {entry.name for entry in entries if entry.kind == "ModelAdapter"}
+    there |= {t.manifest(number)["metadata"]["name"] for t in file.adapters for number in range(t.count)}
+    asked = Counter(trace.adapters)
+    unknown = sorted(set(asked) - there)
+    if not unknown:
+        return []
+    lost, names = sum(asked[name] for name in unknown), ", ".join(unknown[:_NAMED])
+    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+    return [f"{lost:,} requests of the trace ask for adapters that never come, and are not made: {names}{more}"]
 
 
 def _selects(adapter: dict[str, Any], workload: Workload) -> bool:

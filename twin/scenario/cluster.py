@@ -242,6 +242,11 @@ class LeaseTimes(Section):
 class Controller(Section):
     """The operator's settings, by the operator's names."""
 
+    kube_api_qps: float = Field(default=0.0, strict=True, ge=0, le=100_000, allow_inf_nan=False)
+    """Requests a second to the API server, in the long run; 0 is no limit. In a cluster it is 100 unless changed."""
+    kube_api_burst: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 200
+    """Requests to the API server at once."""
+
     replicas: Annotated[int, Field(strict=True, ge=1, le=9)] = 1
     """Controller replicas; one leads."""
     policy: Policy = "least-adapters"

@@ -16,6 +16,7 @@ from twin.scenario.checks import (
     check_times,
     check_workloads,
     notes_on,
+    notes_on_trace,
     sort_kinds,
 )
 from twin.scenario.cluster import Cluster, Engine
@@ -161,7 +162,13 @@ def _assembled(
         expect=file.expect,
         vary=file.vary,
         notes=tuple(
-            dict.fromkeys([*file.notes, *manifests.notes, *notes, *notes_on(entries, workloads, adapters, nodes)])
+            dict.fromkeys(
+                [
+                    *(*file.notes, *manifests.notes, *notes),
+                    *notes_on(entries, workloads, adapters, nodes),
+                    *notes_on_trace(file, entries),
+                ]
+            )
         ),
         secrets=secrets.all,
     ), []

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from controller.settings import Settings
-from twin.replicas import Replica, SimulatedClock, Surroundings
+from twin.replicas import ApiRate, Replica, SimulatedClock, Surroundings
 from twin.served.errors import CannotServe
 
 SKEW = "clock-skew"
@@ -61,6 +61,7 @@ class ProcessReplica(Replica):
         self.on_log: Callable[[str], None] = lambda line: None  # noqa: ARG005
         """Told of each line that it writes."""
         self._settings = around.settings
+        self._rate = around.api_rate
         self._doors: Doors | None = None
         self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
         """A process that has imported everything and waits, where time goes too fast to wait for that."""
@@ -163,7 +164,7 @@ class ProcessReplica(Replica):
             sys.executable,
             "-m",
             *program,
-            *arguments(self._settings, self.name, self._doors),
+            *arguments(self._settings, self._rate, self.name, self._doors),
             stdin=asyncio.subprocess.PIPE if clocked else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if clocked else asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -175,7 +176,7 @@ class ProcessReplica(Replica):
         return process
 
 
-def arguments(settings: Settings, name: str, doors: Doors) -> list[str]:
+def arguments(settings: Settings, rate: ApiRate, name: str, doors: Doors) -> list[str]:
     """The flags of `lora-controller` that give it a scenario's settings."""
     lease, retry = settings.lease, settings.backoff
     proxy = doors.proxy.replace("://", f"://{name}@", 1)
@@ -201,6 +202,8 @@ def arguments(settings: Settings, name: str, doors: Doors) -> list[str]:
         "kubeconfig": doors.kubeconfig,
         "engine-proxy": proxy,
         "leader-elect-identity": name,
+        "kube-api-qps": f"{rate.qps:g}",
+        "kube-api-burst": rate.burst,
         "policy": settings.policy,
         "policies": ",".join(settings.policies),
         "workers": settings.workers,

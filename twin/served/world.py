@@ -48,7 +48,7 @@ PROXY = "proxy"
 """Who asks an engine by way of the gateway, in the record."""
 _HTTP = 80
 _WATCH = 0.5  # seconds between looks whether a replica has failed
-_MACHINE = 0.5  # seconds of the machine that sockets and processes may take on top of what is simulated
+_MACHINE = 1.0  # seconds of the machine that sockets and processes may take on top of what is simulated
 
 
 @dataclass(frozen=True, slots=True)

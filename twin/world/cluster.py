@@ -21,6 +21,7 @@ from controller.cluster import (
     WatchEvent,
 )
 from controller.kube_errors import Status, from_status
+from controller.kube_limits import RateLimit
 from controller.resources import LEASES, Kind, Lease, Resource
 from fake_vllm.latency import Latency
 from twin.apiserver import ApiError, Change, Object, Store
@@ -45,6 +46,7 @@ class StoreCluster:
         latency: Latency,
         rng: np.random.Generator,
         faults: ApiFaults,
+        limit: RateLimit | None = None,
     ) -> None:
         self.on_write: OnWrite = lambda number, moment: None  # noqa: ARG005
         """Told of this process's nth write when it is about to be sent, and when it is stored but not answered."""
@@ -54,6 +56,7 @@ class StoreCluster:
         self._latency = latency
         self._rng = rng
         self._faults = faults
+        self._limit = limit or RateLimit(0, 1)
         self._writes = 0
         self._severed = False
         self._decoded: dict[tuple[str, str], tuple[Object, Any]] = {}
@@ -85,6 +88,7 @@ class StoreCluster:
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
+        await self._limit.wait()
         self._recorder.count("api.watch")
         await self._refused("watch", kind)
         if self._faults.too_old(resource_version):
@@ -184,6 +188,7 @@ class StoreCluster:
     # -- the way there and back
 
     async def _read(self, verb: str, kind: Kind[Any], read: Callable[[], R]) -> R:
+        await self._limit.wait()
         await self._pass(self._draw())
         self._recorder.count(f"api.{verb}")
         await self._refused(verb, kind)
@@ -238,6 +243,7 @@ class StoreCluster:
         write: Callable[[], Object | None],
         subresource: str = "",
     ) -> Object | None:
+        await self._limit.wait()
         self._writes += 1
         number = self._writes
         self.on_write(number, "before")

@@ -52,6 +52,8 @@ class Surroundings:
     store: Store
     host: EngineHost
     restart_policy: str = "Always"
+    engineless: bool = False
+    """Whether the pod has no engine, for whose sake another container would not be ready."""
 
 
 class ContainerRun:
@@ -237,7 +239,7 @@ class ContainerRun:
         if self._sidecar is not None and not self._sidecar.running:
             return False
         if not self._is_engine:
-            return not probe.path.startswith("/ready") or self._around.host.listening
+            return not probe.path.startswith("/ready") or self._around.engineless or self._around.host.listening
         if self._around.host.faults.chancy_probes and self._around.host.listening:
             return None
         return self._around.host.answers(probe, port_of(self._spec, probe.port))

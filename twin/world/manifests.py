@@ -8,6 +8,8 @@ from fake_vllm.versions import DEFAULT_VERSION, Behaviour
 from twin.apiserver import ApiError
 from twin.world.objects import Object
 
+_OPERATOR = "lora-controller"
+
 
 class ConfigMissing(Exception):
     """A container can't be created: a Secret or ConfigMap that it needs is not there."""
@@ -24,7 +26,12 @@ def engine_index(containers: list[Object]) -> int:
 
 def is_operator(containers: list[Object]) -> bool:
     """Whether these are an operator's containers, none of which is an engine."""
-    return any(command_of(each)[:1] == ["lora-controller"] for each in containers)
+    return any((each.get("command") or [_image_name(each)])[0] == _OPERATOR for each in containers)
+
+
+def _image_name(container: Object) -> str:
+    """Of the image, without registry and tag."""
+    return str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 def command_of(container: Object) -> list[str]:

@@ -85,6 +85,27 @@ def test_a_request_that_is_none_is_refused_without_being_quoted(tmp_path: Path, 
     run(story())
 
 
+BAD_UNLOADS = [
+    b"",
+    b"{}",
+    b'{"lora_name": ["sql"]}',
+    b'{"lora_name": "sql", "cleanup_local": "yes"}',
+    b'{"lora_name": "sql", "path": "/etc"}',
+]
+
+
+@pytest.mark.parametrize("body", BAD_UNLOADS, ids=range(len(BAD_UNLOADS)))
+def test_an_unload_that_is_none_is_refused_and_changes_nothing(web: WebServer, tmp_path: Path, body: bytes) -> None:
+    async def story() -> None:
+        async with a_sidecar(tmp_path) as sidecar:
+            assert (await sidecar.load("sql", f"{web.url}/sql/")).status_code == 200
+            before = sidecar.files()
+            assert code(await sidecar.client.post(UNLOAD, content=body)) == (400, "invalid_request")
+            assert (sidecar.files(), list(sidecar.engine.adapters)) == (before, ["sql"])
+
+    run(story())
+
+
 def test_a_request_of_ten_megabytes_is_not_read_to_its_end(tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:

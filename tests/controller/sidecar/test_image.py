@@ -18,7 +18,7 @@ import sys
 from importlib.abc import MetaPathFinder
 from importlib.metadata import packages_distributions
 
-locked = set(__LOCKED__)
+locked, hidden = set(__LOCKED__), __HIDDEN__
 providers = {
     top: {name.lower().replace("_", "-").replace(".", "-") for name in names}
     for top, names in packages_distributions().items()
@@ -29,7 +29,7 @@ class Elsewhere(MetaPathFinder):
 
     def find_spec(self, name, path=None, target=None):
         by = providers.get(name.partition(".")[0])
-        if by and not by & locked:
+        if (by and not by & locked) or name in hidden:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return None
 
@@ -37,12 +37,18 @@ sys.meta_path.insert(0, Elsewhere())
 '''
 
 
+def hiding(folder: Path, without: str = "", modules: tuple[str, ...] = ()) -> str:
+    """A folder that, on PYTHONPATH, hides what the lock does not install, packages `without`, and modules."""
+    locked = re.findall(r"^([a-z0-9-]+)==", LOCK.read_text(), re.MULTILINE)
+    kept = [name for name in (*locked, "lora-twin") if not without or not re.match(without, name)]
+    text = ONLY_LOCKED.replace("__LOCKED__", repr(kept)).replace("__HIDDEN__", repr(modules))
+    (folder / "sitecustomize.py").write_text(text)
+    return str(folder)
+
+
 @pytest.fixture
 def as_in_the_image(tmp_path: Path) -> str:
-    """A folder that, on PYTHONPATH, hides all that the lock does not install."""
-    locked = [*re.findall(r"^([a-z0-9-]+)==", LOCK.read_text(), re.MULTILINE), "lora-twin"]
-    (tmp_path / "sitecustomize.py").write_text(ONLY_LOCKED.replace("__LOCKED__", repr(locked)))
-    return str(tmp_path)
+    return hiding(tmp_path)
 
 
 def said(as_in_the_image: str, *words: str) -> tuple[int, str]:
@@ -92,3 +98,18 @@ def test_the_sidecar_has_the_client_of_every_store(as_in_the_image: str, tmp_pat
             return str(httpx.post(sidecar.url + LOAD, json=body, timeout=60).json()["error"]["code"])
 
         assert dict(zip(asked, threads.map(code_of, asked), strict=True)) == dict.fromkeys(asked, "store_unavailable")
+
+
+def test_without_a_stores_client_it_starts_and_says_what_to_install(tmp_path: Path) -> None:
+    bare = hiding(tmp_path, without="boto|huggingface", modules=("google.cloud",))
+    assert said(bare, "controller.sidecar", "--version")[0] == 0
+    extras = {"s3://bucket/sql/": "s3", "gs://bucket/sql/": "gs", "hf://acme/sql": "huggingface"}
+    with (
+        an_engine_process(tmp_path / "engine.log") as engine,
+        a_sidecar_process(tmp_path / "log", tmp_path / "cache", engine.url, free_port(), PYTHONPATH=bare) as sidecar,
+    ):
+        for url, extra in extras.items():
+            body = {"lora_name": "sql", "artifact_url": url}
+            answer = httpx.post(sidecar.url + LOAD, json=body, timeout=60)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (501, "store_unsupported")
+            assert f"pip install 'lora-twin[{extra}]'" in answer.json()["error"]["message"]

@@ -77,6 +77,20 @@ def test_killed_at_twenty_moments_it_never_loads_half_an_adapter(
         assert [path for path in root.rglob("*") if path.is_file() or path.is_symlink()] == []
 
 
+def test_no_store_is_asked_by_way_of_a_proxy(engine: Process, web: WebServer, tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    proxies = {"http_proxy": nobody, "HTTP_PROXY": nobody, "HTTPS_PROXY": nobody, "all_proxy": nobody}
+    stores = {"HF_ENDPOINT": web.url, "STORAGE_EMULATOR_HOST": web.url, "AWS_ENDPOINT_URL": web.url}
+    with a_sidecar_process(
+        tmp_path / "log", tmp_path / "cache", engine.url, free_port(), **proxies, **stores, NO_PROXY="", no_proxy=""
+    ) as sidecar:
+        for number, url in enumerate(("hf://acme/sql", "gs://bucket/sql/", "s3://bucket/sql/", f"{web.url}/none.zip")):
+            body = {"lora_name": f"a-{number}", "artifact_url": url}
+            with httpx.Client(trust_env=False, timeout=30) as client:
+                answer = client.post(sidecar.url + LOAD, json=body)
+            assert answer.json()["error"]["code"] == "artifact_not_found", url
+
+
 SECRETS = {
     "header": "header-5ecret-0001",
     "hub": "hf_hub5ecret0002",

@@ -72,6 +72,19 @@ def test_a_histogram_with_one_bucket_filled_gives_its_mean() -> None:
     assert fit_bins(Binned((1.0, 2.0), (0, 10, 0), 16.0)).latency == Constant(1.6)
 
 
+def test_a_histogram_with_nearly_all_in_one_bucket_gives_its_mean_too() -> None:
+    """Tokens of a small model on vLLM's buckets: 96 % below the first edge, and a few that waited."""
+    assert fit_bins(Binned((0.01, 0.025, 0.05), (989, 30, 10, 1), 7.6)).latency == Constant(7.6 / 1030)
+
+
+def test_two_buckets_leave_a_shape_that_their_mean_decides() -> None:
+    values = drawn(LogNormal(0.2, 0.4))
+    counts = (int((values <= 0.25).sum()), int((values > 0.25).sum()))
+    fit = fit_bins(Binned((0.25,), counts, float(values.sum())))
+    assert quantile(fit.latency, 0.5) == pytest.approx(0.2, rel=0.05)
+    assert quantile(fit.latency, 0.95) == pytest.approx(0.4, rel=0.1)
+
+
 def test_few_values_are_fitted_and_said_to_be_few() -> None:
     fit = fit_values([1.0, 2.0, 4.0])
     assert fit.p_value is None

@@ -15,6 +15,7 @@ from twin.scenario.faults import FAULTS
 
 ROOT = Path(__file__).parents[3]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+ALL = sorted(path for path in (ROOT / "scenarios").rglob("*.yaml") if path.parent.name != "manifests")
 MANIFESTS = sorted((ROOT / "tests/data/manifests").glob("*.yaml"))
 
 
@@ -28,13 +29,18 @@ def test_a_resolved_scenario_is_the_same_scenario(path: Path, tmp_path: Path) ->
     assert resolved(load(copy)) == text
 
 
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
-def test_a_shipped_scenario_asks_a_question_and_expects_something(path: Path) -> None:
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_a_shipped_scenario_asks_a_question_answers_it_and_expects_something(path: Path) -> None:
     scenario = load(path)
     assert "?" in scenario.description
+    assert scenario.answer
     assert any(expectation.name == "invariants.violations" for expectation in scenario.expect)
-    assert scenario.notes == ()
-    assert scenario.name == path.stem
+    assert scenario.name in (path.stem, f"{path.parent.name}-{path.stem}")
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_there_is_nothing_to_note_about_the_first_scenarios_that_people_see(path: Path) -> None:
+    assert load(path).notes == ()
 
 
 def test_the_mixed_scenario_has_every_kind_of_fault() -> None:

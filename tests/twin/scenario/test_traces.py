@@ -1,5 +1,7 @@
 """Traces from CSV and Parquet: what they may say, and what is wrong with them, with the row."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,12 @@ from twin.scenario import Scenario, load, resolved
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 OURS = "time,prompt_tokens,output_tokens\n"
+TEMPLATE = """\
+adapters:
+  - name: a-{i}
+    count: 5
+    spec: {podSelector: {matchLabels: {app: qwen}}, artifactURL: "huggingface://acme/a-{i}"}
+"""
 
 
 def traced(folder: Any, text: str | bytes, name: str = "t.csv") -> Scenario:
@@ -90,6 +98,26 @@ def test_what_is_wrong_with_a_trace_is_told_with_its_row(folder: Any, text: str 
     assert any(line.startswith("s.yaml:5:18: traffic.trace: " + said) for line in lines), lines
 
 
+def test_a_row_of_a_parquet_file_is_named_too(folder: Any) -> None:
+    table = pyarrow.table({"time": [0.0, 5.0, 1.0], "prompt_tokens": [1, 2, 3], "output_tokens": [1, 1, 1]})
+    pyarrow.parquet.write_table(table, folder.path / "t.parquet")
+    lines = folder.errors(FOUR_LINES + "traffic: {trace: t.parquet}\n")
+    assert any('"t.parquet" row 3: the time is before that of the row above' in line for line in lines), lines
+
+
+def test_a_trace_that_asks_for_whom_there_is_not_says_so(folder: Any) -> None:
+    text = "time,adapter,prompt_tokens,output_tokens\n1,a-0,10,5\n2,b,10,5\n3,b,10,5\n"
+    folder.write("t.csv", text)
+    scenario = folder.load(FOUR_LINES + TEMPLATE + "traffic: {trace: t.csv}\n")
+    assert scenario.notes[-1] == "2 requests of the trace ask for adapters that never come, and are not made: b"
+
+
+def test_the_shipped_trace_is_what_its_script_makes() -> None:
+    folder = Path(__file__).parents[3] / "scenarios/traffic"
+    made = subprocess.run([sys.executable, folder / "azure_shaped.py"], capture_output=True, text=True, check=True)
+    assert made.stdout == (folder / "azure-shaped.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("section", "said"),
     [
@@ -127,14 +155,6 @@ def test_what_is_wrong_with_traffic_is_told(folder: Any, section: str, said: str
 def test_lengths_are_numbers_or_distributions(folder: Any, form: str, mean: float) -> None:
     scenario = folder.load(FOUR_LINES + f"traffic: {{rate: 2/s, prompt_tokens: {form}}}\n")
     assert scenario.traffic.prompt_tokens.mean() == pytest.approx(mean)
-
-
-TEMPLATE = """\
-adapters:
-  - name: a-{i}
-    count: 5
-    spec: {podSelector: {matchLabels: {app: qwen}}, artifactURL: "huggingface://acme/a-{i}"}
-"""
 
 
 def test_arrivals_come_from_csv_with_or_without_a_heading_and_from_parquet(folder: Any) -> None:

@@ -37,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with a_served_world(
         tmp_path_factory.mktemp("doors"), "--no-controller", "--speed", "60", scenario=SCENARIO
     ) as served:
-        served.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+        served.kubectl("rollout", "status", "deployment/qwen-coder-private", "--timeout=60s")
         yield served
 
 

@@ -1,0 +1,77 @@
+"""Many runs: how two processes compare with one, what the harness adds to a run, and whether memory grows with runs.
+
+The ratio is of the wall clock and needs two cores that nobody else uses; overhead is processor time, of the parent and
+its workers together, less what the same runs take without any harness.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.twin.experiments.tiny import a_file
+from twin.experiments.design import designed
+from twin.report.judge import judge
+from twin.simulation import simulate
+
+FLAPPING = Path("scenarios/flapping-readiness.yaml")
+RUNS = int(os.environ.get("LAB_RUNS", "200"))
+
+_PROGRAM = """
+import json, resource, sys
+from twin import cli
+sys.argv = ["twin", *sys.argv[1:]]
+try:
+    cli.main()
+except SystemExit:
+    pass
+own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu = own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime
+print(json.dumps({"cpu": cpu, "rss": own.ru_maxrss / 1024}))
+"""
+
+
+def _sweep(file: Path, seeds: int, jobs: int) -> tuple[float, float, float]:
+    """Wall seconds, processor seconds, peak MiB of the parent."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-c", _PROGRAM, "sweep", str(file), "--vary", "controller.workers=16"]
+        started = time.perf_counter()
+        done = subprocess.run(
+            [*command, "--seeds", str(seeds), "--jobs", str(jobs), "--out", out],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        wall = time.perf_counter() - started
+    used = json.loads(done.stdout.splitlines()[-1])
+    return wall, used["cpu"], used["rss"]
+
+
+def _bare(file: Path, seeds: int) -> float:
+    """Processor seconds of the same runs and their judging, one after the other, with nothing around them."""
+    design = designed(file, [{"controller.workers": "16"}], {}, seeds)
+    started = time.process_time()
+    for seed in design.seeds:
+        scenario = design.task(design.baseline, seed).scenario
+        judge(simulate(scenario).lines, scenario.expect)
+    return time.process_time() - started
+
+
+def measure() -> dict[str, float]:
+    """`LAB_RUNS` makes it shorter."""
+    alone, _, _ = _sweep(FLAPPING, RUNS, 1)
+    together, _, _ = _sweep(FLAPPING, RUNS, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        tiny = a_file(Path(folder))
+        _, start, few = _sweep(tiny, 20, 1)
+        _, whole, many = _sweep(tiny, 20 + RUNS, 1)
+        bare = _bare(tiny, 20 + RUNS) - _bare(tiny, 20)
+    return {
+        f"{RUNS} runs of flapping-readiness: seconds on one process": alone,
+        f"{RUNS} runs of flapping-readiness: seconds on two processes": together,
+        "two processes are faster by a factor of": alone / together,
+        "overhead of the harness: ms a run": 1000 * (whole - start - bare) / RUNS,
+        "peak memory of 20 runs, MiB": few,
+        f"peak memory of {20 + RUNS} runs, MiB": many,
+    }

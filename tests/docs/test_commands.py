@@ -1,0 +1,80 @@
+"""Whoever follows the pages word by word arrives: their shell blocks are run, in order, on a served world.
+
+What needs more than a served world has (an image registry) is not run; the operator inside the world acts in place of
+the image.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.twin.serve.worlds import World, a_served_world
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SCENARIO = """\
+name: docs
+duration: 10h
+cluster:
+  nodes: {count: 2, gpus: 8}
+  engines: {default: {startup: 20s, load: 1s}}
+objects:
+  - {apiVersion: v1, kind: ConfigMap, metadata: {name: site}, data: {region: west}}
+"""
+NOT_HERE = ("docker",)
+ADAPTER = "sql-expert"
+
+
+def commands(page: str) -> list[str]:
+    """The lines of a page's `sh` blocks, continued ones joined."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith(NOT_HERE)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory that looks like the top of the repository."""
+    for name in ("controller", "scenarios"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+@pytest.fixture
+def world(folder: Path) -> Iterator[World]:
+    with a_served_world(folder, "--speed", "30", scenario=SCENARIO) as served:
+        yield served
+
+
+def followed(page: str, folder: Path, environment: dict[str, str]) -> None:
+    """Runs every command of a page; the first that fails is the answer."""
+    environment = {**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"}
+    for command in commands(page):
+        ran = subprocess.run(
+            ["bash", "-c", command.replace("ADAPTER", ADAPTER)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.returncode == 0, f"{page}: $ {command}\n{ran.stdout}{ran.stderr}"
+
+
+def test_installing_looking_securing_upgrading_and_removing_go_as_the_pages_say(world: World, folder: Path) -> None:
+    """One life of an installation, page after page."""
+    for page in ("install.md", "troubleshooting.md", "security.md", "upgrade.md"):
+        followed(page, folder, dict(world.environment))
+    assert "No resources found" in world.kubectl("get", "pods", "-n", "lora-system").all
+
+
+def test_the_way_from_a_twin_to_production_can_be_gone(world: World, folder: Path) -> None:
+    followed("production.md", folder, dict(world.environment))
+    assert (folder / "mine.yaml").is_file()
+    assert (folder / "reports/production/quickstart/0/report.html").is_file()

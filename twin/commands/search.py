@@ -1,0 +1,171 @@
+"""`twin search`: the best settings, among those that keep what is asked for."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twin.commands.answers import FAILED, OK, Refused, answering, complain, overrides_of
+from twin.commands.experiments import Address, EngineName, File, Jobs, Settings, experiment_faults, workers_of
+
+if TYPE_CHECKING:
+    from twin.experiments.searching import Found, Goal
+
+SHOWN = 5
+"""Points in the table."""
+
+
+@answering
+def search(
+    file: File,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH=LOW..HIGH|PATH=A,B", help="What may be set; instead of the file's `vary:`."),
+    ] = None,
+    minimise: Annotated[str, typer.Option(metavar="MEASURE", help="Make this small.")] = "",
+    maximise: Annotated[str, typer.Option(metavar="MEASURE", help="Or this large.")] = "",
+    satisfy: Annotated[
+        list[str] | None,
+        typer.Option(metavar='"NAME OP NUMBER"', help="What must hold of the mean over seeds, repeatable."),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, max=10_000, help="Points to try at most.")] = 60,
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Seeds for each point.")] = 5,
+    search_seed: Annotated[int, typer.Option(min=0, help="Seed of the search itself.")] = 0,
+    settings: Settings = None,
+    jobs: Jobs = 0,
+    engine: EngineName = "joblib",
+    address: Address = "",
+    out: Annotated[Path, typer.Option(help="Where results go: OUT/NAME/search-….")] = Path("reports"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> int:
+    """Find the settings that minimise a measure, or satisfy limits; check the best on fresh seeds."""
+    from twin.experiments.campaign import watching
+    from twin.experiments.design import axes_of
+    from twin.experiments.searching import Plan
+    from twin.experiments.searching import search as look
+    from twin.experiments.store import Store
+
+    goal = _goal(minimise, maximise, satisfy or [])
+    with experiment_faults():
+        overrides = overrides_of(settings or [])
+        axes = axes_of(file, vary or [], overrides)
+        target = out / _name(file, overrides) / f"{('search-' + '+'.join(axes))[:80]}.parquet"
+        with workers_of(engine, jobs, address) as execute, Store(target) as store:
+            try:
+                found = look(
+                    file, axes, overrides, goal, Plan(trials, seeds, search_seed), execute, store,
+                    lambda total: watching("searching", total, quiet=as_json),
+                )  # fmt: skip
+            except KeyboardInterrupt:
+                complain(f"{len(store):,} finished runs are kept, the same command goes on from there")
+                raise
+        written = target.with_suffix(".json")
+        written.write_text(json.dumps(_told(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if as_json:
+        print(written.read_text(encoding="utf-8"), end="")
+    else:
+        _show(found, written)
+    return OK if found.holds else FAILED
+
+
+def _goal(minimise: str, maximise: str, satisfy: list[str]) -> "Goal":
+    from pydantic_core import PydanticCustomError
+
+    from twin.experiments.comparison import measures_named
+    from twin.experiments.searching import Goal
+    from twin.scenario import MEASURES, parse_expectation
+    from twin.scenario.problems import choices
+
+    if minimise and maximise:
+        raise Refused("--minimise and --maximise: one measure can be made best at a time; allowed: one of them")
+    measure = minimise or maximise
+    if not measure and not satisfy:
+        raise Refused("there is no goal; allowed: --minimise MEASURE, --maximise MEASURE, --satisfy 'NAME OP NUMBER'")
+    if measure and measure not in measures_named([]):
+        option = "--minimise" if minimise else "--maximise"
+        raise Refused(f'{option} {measure}: there is no measure "{measure}"; {choices(measure, MEASURES)}')
+    try:
+        limits = tuple(parse_expectation(text) for text in satisfy)
+    except PydanticCustomError as error:
+        raise Refused(f"--satisfy: {error.message()}; {(error.context or {}).get('allowed', '')}") from None
+    return Goal(measure, -1 if maximise else 1, limits)
+
+
+def _name(file: Path, overrides: dict[str, str]) -> str:
+    from twin.experiments.design import designed
+
+    return designed(file, [{}], overrides, 1).baseline.scenario.name
+
+
+def _told(found: "Found") -> dict[str, Any]:
+    goal, best = found.goal, found.best
+    return {
+        ("maximise" if goal.sign < 0 else "minimise"): goal.measure or None,
+        "satisfy": [str(limit) for limit in goal.limits],
+        "seeds": found.plan.seeds,
+        "best": None if best is None else {"settings": dict(best.settings), "means": dict(best.means)},
+        "check": {
+            "holds": found.holds,
+            "means": dict(found.checked),
+            "against_the_scenario_as_it_is": [asdict(comparison) for comparison in found.check],
+        },
+        "trials": [asdict(tried) | {"keeps": tried.keeps} for tried in found.tried],
+    }
+
+
+def _show(found: "Found", written: Path) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from twin.report import terminal
+    from twin.report.effects import figure, sentence
+
+    output, ranked = terminal.console(), found.ranked()
+    troubles = [tried for tried in found.tried if tried.trouble]
+    output.print(f"{len(found.tried)} points with {found.plan.seeds} seeds each, {len(ranked)} keep what was asked for")
+    if troubles:
+        first = f"{_point(troubles[0].settings)}: {troubles[0].trouble}"
+        output.print(f"  {len(troubles)} could not be judged, the first: {escape(first)}")
+    if found.best is None:
+        output.print(f"  [red]none found[/]; all points are in {escape(str(written))}")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    for column in (*found.best.settings, *found.goal.measures):
+        table.add_column(escape(column), justify="right")
+    for tried in ranked[:SHOWN]:
+        table.add_row(
+            *map(escape, tried.settings.values()), *(figure(tried.means.get(name)) for name in found.goal.measures)
+        )
+    output.print(table)
+    output.print(f"the best, on {found.check[0].pairs} seeds that no point had met, against the scenario as it is:")
+    output.print(f"  {escape(sentence(found.check))}")
+    for c in found.check:
+        interval = f"{figure(c.ci_low)} to {figure(c.ci_high)}"
+        output.print(f"  {escape(c.measure)}: {figure(c.variant_mean)}, difference {figure(c.difference)} ({interval})")
+    for limit in found.goal.limits:
+        kept = found.goal.limits and _kept(found, limit.name)
+        output.print(f"  {'[green]keeps[/]' if kept else '[red]misses[/]'} {escape(str(limit))}")
+    given = " ".join(f"--set '{path}={value}'" for path, value in found.best.settings.items())
+    output.print(f"  [dim]try it[/]  {escape(given)}")
+    output.print(f"  [dim]all[/]     {escape(str(written))}")
+
+
+def _kept(found: "Found", name: str) -> bool:
+    from twin.experiments.searching import excesses
+
+    return all(
+        not excess
+        for limit, excess in zip(found.goal.limits, excesses(found.goal, found.checked), strict=True)
+        if limit.name == name
+    )
+
+
+def _point(settings: Any) -> str:
+    return ", ".join(f"{path}={value}" for path, value in settings.items())
+
+
+def register(app: typer.Typer) -> None:
+    """Hangs the command on the application."""
+    app.command()(search)
