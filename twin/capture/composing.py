@@ -18,7 +18,7 @@ from controller.options import Options, parse
 from controller.optionvalues import BadOption
 from controller.settings import Settings
 from fake_vllm.latency import Constant, Latency
-from twin.calibration import fit_values, rounded
+from twin.calibration import Fit, as_measured, fit_values, rounded
 from twin.capture.happenings import Happenings, Spell, is_true
 from twin.capture.objects import bare, operator_words, stand_ins, standing, without_secrets
 from twin.capture.reading import ADAPTERS, DEPLOYMENTS, NODES, Object
@@ -32,6 +32,8 @@ _API = "Scheduled"
 """Between writing this phase and the next there is one request to the API server: how long those take is seen there."""
 _ARTIFACTS = {"bandwidth": "100Gbit/s"}
 """Loads as they were seen have the download in them."""
+_MANY = 50
+"""Loads from which on their own quantiles are taken: the first of two replicas is what counts, so low ones matter."""
 _SLACK = 0.5
 """Seconds around failures in which a fault is in force."""
 
@@ -108,10 +110,16 @@ def _times(found: Happenings, notes: list[str]) -> _Times:
     ]
     return _Times(
         {workload: rounded(fit.latency) for workload, fit in startups.items()},
-        {workload: rounded(fit.latency) for workload, fit in loads.items()},
+        {workload: rounded(_loading(fit, found.loads[workload])) for workload, fit in loads.items()},
         rounded(fit_values(starts).latency) if starts else None,
         rounded(Constant(median(waits))) if waits else None,
     )
+
+
+def _loading(fit: Fit, values: Sequence[float]) -> Latency:
+    """Enough loads speak for themselves; a family is for those that were too few to."""
+    enough = len(values) >= _MANY and not isinstance(fit.latency, Constant)
+    return as_measured(values) if enough else fit.latency
 
 
 def _controller(seen: Seen, notes: list[str]) -> dict[str, Any]:
