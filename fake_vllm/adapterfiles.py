@@ -15,12 +15,12 @@ from typing import Any
 from fake_vllm.adapters import DEFAULT_ARTIFACT_SIZE, Artifact
 from fake_vllm.durations import seconds
 from fake_vllm.parameters import ParametersError, document, mapping
+from fake_vllm.sizes import size as bytes_of
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens", "lm_head")
 """Target modules of the fake's base model: those of Llama, Qwen and Mistral."""
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
 _ENTRY = ("rank", "size", "base", "missing", "broken", "fetch")
-_SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +169,8 @@ def _entry(said: object, path: str, name: str) -> Entry:
     if not isinstance(missing, bool):
         raise ParametersError(f"{path}: {name}.missing: {missing!r} is neither true nor false")
     try:
-        size = _bytes(given["size"]) if "size" in given else DEFAULT_ARTIFACT_SIZE
+        size = bytes_of(given["size"]) if "size" in given else DEFAULT_ARTIFACT_SIZE
         fetch = seconds(given["fetch"]) if "fetch" in given else 0.0
     except ValueError as error:
         raise ParametersError(f"{path}: {name}: {error}") from error
     return Entry(Artifact(rank, size, missing, broken), base, fetch)
-
-
-def _bytes(text: object) -> int:
-    if isinstance(text, str):
-        for unit, factor in sorted(_SIZES.items(), key=lambda each: -len(each[0])):
-            number = text.removesuffix(unit).strip()
-            if text.endswith(unit) and number.replace(".", "", 1).isdecimal():
-                return int(float(number) * factor)
-    raise ValueError(f"{text!r} is no size; write it as in 80MiB")

@@ -239,6 +239,7 @@ class Engine:
             self.check_alive()
             seconds = self._load_latency.draw(self._rng)
             artifact = self.listing.find(name, path)
+            seconds += artifact.size / self.generation.pace.disk
             fetching = self._fetch(path) if self._fetch else 0.0
             complaint = self.listing.complaint(name, artifact)
             if complaint:
@@ -309,7 +310,10 @@ class Engine:
         """Seconds that a step is held up because a sequence of this adapter joins the batch."""
         if name not in self.listing:  # unloaded while the request waited: its weights are at hand
             return 0.0
-        return 0.0 if self.listing.touch(name) else self._load_latency.draw(self._chance)
+        if self.listing.touch(name):
+            return 0.0
+        size = self.listing.entry(name).artifact.size
+        return self._load_latency.draw(self._chance) + size / self.generation.pace.disk
 
     def _announce(self, change: Change) -> None:
         if self._on_change is not None and not self._closed:

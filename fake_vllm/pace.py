@@ -6,6 +6,7 @@ once, however many sequences there are), a little for each sequence, and time fo
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from fake_vllm.latency import LogNormal
 
@@ -28,6 +29,8 @@ class Pace:
     """`--max-num-batched-tokens`: what one step may compute at most."""
     while_loading: float = 1.25
     """Multiplies a step's time while an adapter is being loaded."""
+    disk: float = inf
+    """Bytes a second at which weights of adapters are read, beside what a load takes anyway."""
     spread: float = 1.0
     """95 % quantile of a step's time over its median; 1 is none."""
     answer: LogNormal = _ANSWER
@@ -43,6 +46,8 @@ class Pace:
         for name in ("kv_tokens", "batched_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.disk > 0:
+            raise ValueError(f"disk is {self.disk}; it must be above 0")
         for name in ("while_loading", "spread"):
             if not 1 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")

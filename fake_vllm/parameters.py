@@ -13,8 +13,9 @@ from typing import Any
 from fake_vllm.durations import distribution, seconds
 from fake_vllm.latency import Constant, Latency, LogNormal
 from fake_vllm.pace import DEFAULT_PACE, Pace
+from fake_vllm.sizes import rate, size
 
-_SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "pace")
+_SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "pace")
 _TIMES = ("step", "sequence", "prompt_token")
 _COUNTS = ("kv_tokens", "batched_tokens")
 _FACTORS = ("while_loading", "spread")
@@ -33,6 +34,8 @@ class Parameters:
     load: Latency = _LOAD
     unload: Latency = _UNLOAD
     pace: Pace = DEFAULT_PACE
+    lora_memory: int | None = None
+    """Bytes that adapters' weights may take in all; None: no limit."""
 
 
 DEFAULT_PARAMETERS = Parameters()
@@ -118,8 +121,9 @@ def parameters_of(given: object, name: str) -> Parameters:
         for section in ("startup", "load", "unload")
         if section in said
     }
+    memory = _read(size, said["lora_memory"], name, "lora_memory") if "lora_memory" in said else None
     pace = mapping(said.get("pace") or {}, name, "pace.", tuple(each.name for each in fields(Pace)))
-    return replace(Parameters(pace=_pace(pace, name)), **times)
+    return replace(Parameters(pace=_pace(pace, name), lora_memory=memory), **times)
 
 
 def _pace(given: Mapping[str, Any], name: str) -> Pace:
@@ -128,6 +132,8 @@ def _pace(given: Mapping[str, Any], name: str) -> Pace:
         where = f"pace.{key}"
         if key in _TIMES:
             said[key] = _read(seconds, value, name, where)
+        elif key == "disk":
+            said[key] = _read(rate, value, name, where)
         elif key in _COUNTS:
             said[key] = _number(value, name, where, int)
         elif key in _FACTORS:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class EngineProcess:
         Raises:
             EngineConfigError: if the engine would not start.
         """
-        self._config = config
+        self._config = replace(config, lora_budget=options.parameters.lora_memory)
         self._options = options
         self._now = now
         self._rng = np.random.default_rng((options.seed, 1))

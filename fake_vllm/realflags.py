@@ -2,7 +2,7 @@
 
 So that a manifest's arguments are taken as they are while a misspelled flag is refused, as vLLM's parser would
 do both. The lists are in realflags.txt; they were read in the public sources of vLLM, vllm/engine/arg_utils.py and
-vllm/entrypoints/openai/cli_args.py, releases 0.6 to 0.28: flags that went away are still there, since manifests
+vllm/entrypoints/openai/cli_args.py, from release 0.6 on: flags that went away are still there, since manifests
 still have them.
 """
 

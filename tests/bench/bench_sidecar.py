@@ -83,10 +83,9 @@ def _s3(folder: Path) -> Iterator[Process]:
 def _fill(client: Any) -> None:
     client.create_bucket(Bucket="bench")
     content = safetensors(SIZE - 200)
-    for number in range(1, FILES + 1):
-        name = f"big/adapter_model-{number:05}-of-{FILES:05}.safetensors"
-        client.put_object(Bucket="bench", Key=name, Body=content)
-    client.put_object(Bucket="bench", Key="big/adapter_config.json", Body=b"{}")
+    for name in ("adapter_model", *(f"more-{number}" for number in range(1, FILES))):
+        client.put_object(Bucket="bench", Key=f"big/{name}.safetensors", Body=content)
+    client.put_object(Bucket="bench", Key="big/adapter_config.json", Body=b'{"peft_type": "LORA", "r": 8}')
 
 
 def _bare(client: Any, folder: Path) -> float:

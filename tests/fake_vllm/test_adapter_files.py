@@ -178,6 +178,33 @@ def test_a_process_looks_at_real_files_and_refuses_them_in_the_engines_words(tmp
     asyncio.run(story())
 
 
+def test_a_load_has_a_part_for_the_network_one_for_the_disk_and_needs_memory(tmp_path: Path) -> None:
+    catalogue, times = tmp_path / "catalogue.yaml", tmp_path / "times.yaml"
+    catalogue.write_text("acme/small: {size: 40MB}\nacme/large: {size: 400MB}\nacme/far: {size: 40MB, fetch: 300ms}\n")
+    times.write_text("load: 10ms\nlora_memory: 460MB\npace: {disk: 1GB/s}\n")
+
+    async def story() -> None:
+        flags = ("--catalogue", str(catalogue), "--parameters", str(times), "--load-latency", "10ms")
+        async with running(*flags) as (port, _), httpx.AsyncClient() as client:
+            loop = asyncio.get_running_loop()
+
+            async def load(name: str) -> tuple[float, httpx.Response]:
+                began = loop.time()
+                said = {"lora_name": name, "lora_path": f"acme/{name}"}
+                response = await client.post(f"http://127.0.0.1:{port}/v1/load_lora_adapter", json=said)
+                return loop.time() - began, response
+
+            client.timeout = httpx.Timeout(10)
+            large, small, far = [await load(name) for name in ("large", "small", "far")]
+            assert large[0] >= 0.41
+            assert small[0] >= 0.05
+            assert far[0] >= 0.35
+            assert (large[1].status_code, small[1].status_code) == (200, 200)
+            assert far[1].text == refusal("CUDA out of memory. Tried to allocate 38.15 MiB.")
+
+    asyncio.run(story())
+
+
 def refusal(message: str) -> str:
     said = {"message": message, "type": "InternalServerError", "param": None, "code": 500}
     return json.dumps({"error": said}, separators=(",", ":"))

@@ -23,10 +23,12 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
     told = read(
         tmp_path,
         "model: acme/base\ngpu: A100\nsources: [measured]\n"
-        "startup: 30s\nload: {lognormal: {median: 1s, p95: 4s}}\n"
-        "pace: {step: 6ms, sequence: 250us, kv_tokens: 1000, spread: 1.5, answer: {median: 100, p95: 300}}\n",
+        "startup: 30s\nlora_memory: 2GiB\nload: {lognormal: {median: 1s, p95: 4s}}\n"
+        "pace: {step: 6ms, sequence: 250us, kv_tokens: 1000, spread: 1.5, disk: 1.5GB/s,"
+        " answer: {median: 100, p95: 300}}\n",
     )
     assert told.startup == Constant(30.0)
+    assert (told.lora_memory, told.pace.disk) == (2 << 30, 1.5e9)
     assert told.load == LogNormal(1.0, 4.0)
     assert told.unload == parameters.DEFAULT_PARAMETERS.unload
     assert (told.pace.step, told.pace.sequence, told.pace.kv_tokens) == (0.006, 0.00025, 1000)
@@ -52,6 +54,9 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
         ("pace: {spread: true}", "pace.spread: True is not a number"),
         ("pace: {spread: 0.5}", "spread is 0.5; it must be at least 1"),
         ("pace: {answer: {median: 3}}", "pace.answer: needs median and p95, in tokens"),
+        ("pace: {disk: 3}", "pace.disk: 3 is no rate; write it as in 1.5GB/s"),
+        ("pace: {disk: 0B/s}", "disk is 0.0; it must be above 0"),
+        ("lora_memory: much", "lora_memory: 'much' is no size"),
         ("pace: {answer: 3}", "pace.answer: must be a mapping"),
         ("load: [1s", "times.yaml:1:10: not YAML"),
         ("\0", "not YAML"),
@@ -151,3 +156,18 @@ def test_whatever_is_said_of_a_fault_is_one_or_is_refused_in_a_line(said: dict[s
     else:
         assert planned.kind in KINDS
     assert "\n" not in refusal
+
+
+def test_flags_of_old_and_new_releases_are_named_in_one_line_of_warning() -> None:
+    words = (
+        "serve base --speculative-model acme/draft --num-speculative-tokens 4 --swap-space 16 --disable-log-requests"
+        " --gpu-memory-utilization=0.9 --tensor-parallel-size 2 --enforce-eager --no-enable-prefix-caching"
+        " --max-num-queued-reqs 100 --attention-config.backend FLASH_ATTN --limit-mm-per-prompt {} --port 8001"
+    )
+    config, told = options.read(words.split(), {})
+    assert (config.model, config.port) == ("base", 8001)
+    assert told.ignored == (
+        *("--speculative-model", "--num-speculative-tokens", "--swap-space", "--disable-log-requests"),
+        *("--gpu-memory-utilization", "--tensor-parallel-size", "--enforce-eager", "--no-enable-prefix-caching"),
+        *("--max-num-queued-reqs", "--attention-config.backend", "--limit-mm-per-prompt"),
+    )

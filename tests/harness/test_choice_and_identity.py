@@ -213,3 +213,21 @@ def test_an_engine_that_says_yes_and_forgets_is_found_out_by_the_audit(tmp_path:
     assert [event for event, _ in changes] == ["loaded", "unloaded", "loaded"]
     assert changes[2][1] - changes[1][1] < 60 + 2
     assert story.violations == []
+
+
+def test_pods_of_another_namespace_are_none_of_its_business(tmp_path: Path) -> None:
+    elsewhere = deployment(2)
+    elsewhere["metadata"]["namespace"] = "elsewhere"
+    story = told(tmp_path, objects=[elsewhere], adapters=one(), duration="2m")
+    assert story.sent("load") == []
+    assert story.conditions()["Scheduled"][1] == "NoMatchingPod"
+
+
+def test_pods_that_are_gone_do_not_hold_a_deletion(tmp_path: Path) -> None:
+    edits = [
+        {"at": "2m", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": 0}}},
+        {"at": "4m", "of": "ModelAdapter/a-0", "delete": True},
+    ]
+    story = told(tmp_path, adapters=[adapters(1, replicas=None)], edits=edits, duration="5m")
+    assert story.shown()[-1].event == "deleted"
+    assert story.shown()[-1].t < 241

@@ -189,3 +189,16 @@ def test_a_service_of_somebody_else_is_left_alone_and_said_to_be_in_the_way(
     assert [reason for reason, _ in story.told()] == ["ServiceNameTaken", "Scheduled", "Loaded"]
     assert min(request.t for request in story.sent("load")) > 240
     assert story.adapter()["status"]["phase"] == "Running"
+
+
+def test_a_service_and_a_slice_that_somebody_spoiled_are_put_right(tmp_path: Path) -> None:
+    slices = "endpointslices.discovery.k8s.io"
+
+    def spoil(simulation: Simulation) -> None:
+        simulation.store.delete("services", "default", "a-0")
+        simulation.store.patch(slices, "default", "a-0", {"endpoints": []})
+
+    story = told(tmp_path, (120, spoil), adapters=one(), duration="125s")
+    assert story.simulation.store.get("services", "default", "a-0")["spec"]["clusterIP"] == "None"
+    assert story.published() == story.holders()
+    assert len(story.holders()) == 1

@@ -51,13 +51,14 @@ def intervals(
     count = means[group].nunique() if group else 1
     categories = not pd.api.types.is_numeric_dtype(means[along])
     names = list(dict.fromkeys(means[along]))
+    short = group.rpartition(".")[2].removesuffix("_seconds") if group else ""
     for number, (name, part) in enumerate(parts):
         at = np.array([names.index(value) for value in part[along]]) if categories else part[along].to_numpy(float)
         shift = (number - (count - 1) / 2) * 0.12 if categories else 0.0
         spread = np.vstack([part["mean"] - part["low"], part["high"] - part["mean"]]).clip(min=0)
         ax.errorbar(
             at + shift, part["mean"], yerr=spread, fmt="o" if categories else "o-", color=COLOURS[number], lw=1.5,
-            ms=5, capsize=3, label=str(name),
+            ms=5, capsize=3, label=" ".join((short, str(name))).strip(),
         )  # fmt: skip
     if categories:
         ax.set_xticks(range(len(names)), [str(name) for name in names])

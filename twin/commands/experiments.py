@@ -37,12 +37,13 @@ def experiment_faults() -> Iterator[None]:
     from twin.experiments.design import DesignErrors
     from twin.experiments.executors import EngineError
     from twin.experiments.store import StoreError
+    from twin.runfolder import FolderError
 
     try:
         yield
     except DesignErrors as errors:
         raise Refused(*errors.args) from None
-    except (EngineError, StoreError) as error:
+    except (EngineError, FolderError, StoreError) as error:
         raise Refused(str(error)) from None
     except OSError as error:
         raise Refused(f"{error.filename or 'the results'}: cannot be written: {error.strerror or error}") from None

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from twin.experiments.trial import Row, Task, failed, perform, perform_deaf
+from twin.runfolder import FolderError
 
 Engine = Literal["joblib", "dask", "ray"]
 Execute = Callable[[Iterable[Task]], Iterator[Row]]
@@ -153,10 +154,10 @@ def _on_dask(client: Any, tasks: Iterable[Task]) -> Iterator[Row]:
     while under_way:
         for future in _ended(client, list(under_way)):
             task = under_way.pop(future)
-            if future.status == "finished":
-                yield future.result()
-            else:
-                yield failed(task, f"its worker was lost: {_first_line(future.exception())}")
+            error = None if future.status == "finished" else future.exception()
+            if isinstance(error, FolderError):
+                raise error
+            yield failed(task, f"its worker was lost: {_first_line(error)}") if error else future.result()
             future.release()
             submit(1)
 
@@ -199,7 +200,7 @@ def _ray(jobs: int, address: str) -> Iterator[Execute]:
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise EngineError(f"--address {address}: no Ray cluster answers there ({_first_line(error)})") from None
         try:
-            yield lambda tasks: _on_ray(ray, tasks)
+            yield lambda tasks: _on_ray(ray, address, tasks)
         finally:
             ray.shutdown()
 
@@ -220,10 +221,20 @@ def _ask_ray(address: str) -> None:
         raise EngineError(f"--address {address}: no Ray cluster answers there ({reason})")
 
 
-def _on_ray(ray: Any, tasks: Iterable[Task]) -> Iterator[Row]:
+def _still_there(head: str) -> None:
+    """Ray waits a minute for a head that is lost, and then ends this very process; so we look first."""
+    try:
+        _knock(head)
+    except EngineError:
+        raise EngineError("the Ray cluster is lost") from None
+
+
+def _on_ray(ray: Any, address: str, tasks: Iterable[Task]) -> Iterator[Row]:
     remote = ray.remote(num_cpus=1, max_retries=DEATHS - 1)(perform)
     room = AT_ONCE * max(int(ray.cluster_resources().get("CPU", 1)), 1)
     source, under_way = iter(tasks), dict[Any, Task]()
+    # Through Ray's client the head's own address may be one that only the cluster can reach.
+    head = address if "://" in address else str(ray.get_runtime_context().gcs_address)
 
     def submit(count: int) -> None:
         for task in itertools.islice(source, count):
@@ -231,10 +242,16 @@ def _on_ray(ray: Any, tasks: Iterable[Task]) -> Iterator[Row]:
 
     submit(room)
     while under_way:
-        (ready,), _ = ray.wait(list(under_way), num_returns=1)
+        done, _ = ray.wait(list(under_way), num_returns=1, timeout=LOOK_SECONDS)
+        if not done:
+            _still_there(head)
+            continue
+        (ready,) = done
         task = under_way.pop(ready)
         try:
             yield ray.get(ready)
+        except FolderError:  # Ray raises what is its own error and this one
+            raise
         except ray.exceptions.RayError as error:
             yield failed(task, f"its worker was lost: {_first_line(error)}")
         submit(1)

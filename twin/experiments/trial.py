@@ -66,14 +66,15 @@ class Interrupted(Exception):
 
 
 def perform(task: Task) -> Row:
-    """Runs a task. Never raises but when interrupted.
+    """Runs a task. What goes wrong with the run itself is in its row.
 
     Raises:
         Interrupted: on Ctrl-C, where this process is the one that hears it.
+        FolderError: if its folder cannot be written; a row that blamed the run for it would never be run again.
     """
     try:
         return checkout.perform_elsewhere(task) if task.source else perform_here(task)
-    except Interrupted:
+    except (Interrupted, runfolder.FolderError):
         raise
     except Exception as error:
         return failed(task, said(error, task.scenario.secrets))

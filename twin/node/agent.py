@@ -107,7 +107,10 @@ class Agent:
         self._pods[uid][0].seen(pod)
 
     def _ended(self, pod: "PodProcesses", task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if error is not None:
             self._tell(f"{pod.path}: given up: {error}")
 
     def _gone(self, uid: str) -> None:

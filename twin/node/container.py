@@ -83,7 +83,7 @@ class ProcessContainer:
             try:
                 process = await self._started(log)
             except OSError as error:
-                self.message = f"{command_of(self._spec)[:1]}: {error.strerror}"
+                self.message = f"{' '.join(command_of(self._spec)[:1]) or self.name}: {error.strerror}"
                 return 127
         self.container_id, self.message = f"{PROCESS}{process.pid}-{self.restarts}", ""
         self._becomes("running", "")

@@ -3,7 +3,7 @@
 The times of a scenario count from its start; here they count from now.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +14,8 @@ from twin.scenario.problems import choices
 from twin.scenario.quantities import duration
 
 _TIMES = ("from", "until", "at")
+_BESIDE = ("before_write", "after_write")
+"""Of a crash of the operator: when, if not at a time."""
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Fault)
 
 
@@ -36,7 +38,7 @@ def fault_from(asked: Mapping[str, Any], now: float) -> Fault:
         if name not in known:
             raise NoFault(f'{kind}: unknown field "{name}"; {choices(name, sorted(known - {"kind"}))}')
     try:
-        timed = _timed(kind, given, asked.get("for"), now)
+        timed = _timed(kind, known, given, asked.get("for"), now)
         found: Fault = _ADAPTER.validate_python(timed)
     except ValidationError as error:
         raise NoFault(f"{kind}: {_said(error)}") from error
@@ -45,13 +47,15 @@ def fault_from(asked: Mapping[str, Any], now: float) -> Fault:
     return found
 
 
-def _timed(kind: str, given: dict[str, Any], lasts: Any, now: float) -> dict[str, Any]:
+def _timed(kind: str, known: Collection[str], given: dict[str, Any], lasts: Any, now: float) -> dict[str, Any]:
     """With times from the start of the world."""
     times: dict[str, float] = {name: duration(given[name]) + now for name in _TIMES if name in given}
-    if issubclass(FAULTS[kind], Moment):
+    if "at" in known:
         if lasts is not None and "every" not in given:
-            raise NoFault(f"{kind}: strikes once and does not last; leave `for` out, or say `every`")
-        times.setdefault("from" if "every" in given else "at", now)
+            said = ", or say `every`" if issubclass(FAULTS[kind], Moment) else ""
+            raise NoFault(f"{kind}: strikes once and does not last; leave `for` out{said}")
+        if not any(name in given for name in _BESIDE):
+            times.setdefault("from" if "every" in given else "at", now)
     else:
         times.setdefault("from", now)
     if lasts is not None:

@@ -20,9 +20,10 @@ from twin.apiserver.rest.server import failed
 from twin.record import Line
 from twin.report import make
 from twin.report.judge import judge
-from twin.scenario import resolved
+from twin.scenario import Fault, resolved
 from twin.scenario.faults import Spell
 from twin.scenario.quantities import duration
+from twin.served.apart import SKEW, ProcessReplica
 from twin.served.befall import NoFault, fault_from
 from twin.served.overview import Overview
 from twin.served.pace import Pace
@@ -34,12 +35,13 @@ PREFIX = "/twin/v1"
 class Control:
     """Looks at a world, and changes its pace and its luck."""
 
-    def __init__(self, simulation: Simulation, pace: Pace, access: Access, *, trusting: bool) -> None:
-        """`trusting`: whether reading needs no token."""
+    def __init__(self, simulation: Simulation, pace: Pace, access: Access, *, trusting: bool, operated: bool) -> None:
+        """`trusting`: whether reading needs no token. `operated`: whether the operator is of this world."""
         self._simulation = simulation
         self._pace = pace
         self._access = access
         self._trusting = trusting
+        self._operated = operated
         self._overview = Overview(simulation, pace)
         self._followers: set[asyncio.Queue[Line | None]] = set()
         simulation.recorder.on_line.append(self._told)
@@ -139,11 +141,26 @@ class Control:
     def _befall(self, asked: dict[str, Any]) -> Reply:
         try:
             fault = fault_from(asked, float(self._simulation.env.now))
+            self._check(fault)
         except NoFault as error:
             raise bad_request(str(error)) from error
         number = self._simulation.befall([fault])
         until = fault.until if isinstance(fault, Spell) else None
         return Reply.of({"number": number, "kind": fault.kind, "until": until}, 201)
+
+    def _check(self, fault: Fault) -> None:
+        """Whether there is anybody whom the fault could befall.
+
+        Raises:
+            NoFault: nobody.
+        """
+        if fault.on != "controller":
+            return
+        if not self._operated:
+            raise NoFault(f"{fault.kind}: the operator is none of this world's (--no-controller); end it yourself")
+        unclocked = any(isinstance(each, ProcessReplica) and not each.clocked for each in self._simulation.replicas)
+        if fault.kind == SKEW and unclocked:
+            raise NoFault(f"{fault.kind}: these processes go by the machine's clock; name it in the scenario's faults")
 
 
 async def _followed(lines: Sequence[Line], queue: asyncio.Queue[Line | None]) -> AsyncIterator[bytes]:

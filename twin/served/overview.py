@@ -12,6 +12,8 @@ from twin.world.objects import is_true, key
 
 _MOST = 500
 """Adapters and pods that are shown one by one."""
+_WRONG = ("Ready", "FullyReplicated", "BaseModelServed")
+"""Conditions whose being False says that something is not as it should be."""
 _ADAPTERS = "modeladapters.model.aibrix.ai"
 
 
@@ -84,7 +86,7 @@ class Overview:
 def _adapter(adapter: Object) -> dict[str, Any]:
     status = adapter.get("status") or {}
     conditions = status.get("conditions") or []
-    wrong: Object = next((each for each in conditions if each["status"] == "False" and each.get("message")), {})
+    wrong: Object = next((each for each in conditions if each["type"] in _WRONG and each["status"] == "False"), {})
     return {
         "name": key(adapter),
         "phase": status.get("phase", ""),

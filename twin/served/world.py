@@ -135,7 +135,7 @@ class ServedWorld:
         self._outside = Outside(store, simulation.recorder, simulation.api_faults, api_latency, rng)
         self._engines = EngineSockets(store, network, NAME, simulation.world.host_of)
         self._inside = InsideOperator(store, simulation.replicas, self._logs.write, simulation.wall_time)
-        self._control = Control(simulation, pace, self._access, trusting=self._loopback)
+        self._control = Control(simulation, pace, self._access, trusting=self._loopback, operated=options.controller)
         self._gateway = Gateway(store, network, self._control, PROXY, self._apart)
         simulation.on_engine = self._engine_changed
         simulation.recorder.on_line += [self._logs.recorded, self._inside.recorded]
@@ -163,6 +163,7 @@ class ServedWorld:
         """Sockets first: a port that is taken is noticed before anything is begun."""
         options = self._options
         sock = _bound(options.host, options.port, "--port")
+        stack.callback(sock.close)
         host, port = sock.getsockname()[:2]
         pem = None if options.plain else certificates.make(host, "localhost", "127.0.0.1")
         address = Address(host, port, tls=pem is not None)

@@ -321,8 +321,8 @@ class StoreCluster:
 
 
 def translated(error: ApiError) -> ClusterError:
-    """The seam's error for the server's."""
-    return from_status(Status(message=error.message, reason=error.reason), error.code, error.retry_after)
+    """The seam's error for the server's, by the same table as for a live one."""
+    return from_status(Status(error.message, error.reason), error.code, error.retry_after)
 
 
 def _resource(kind: Kind[Any]) -> str:

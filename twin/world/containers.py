@@ -7,7 +7,9 @@ from typing import Literal
 import simpy
 
 from controller.observed import SIDECAR
+from controller.sidecar.settings import Settings as SidecarSettings
 from controller.sidecar.settings import dialect_of as dialect_of_sidecar
+from controller.sidecar.settings import metrics_of
 from fake_vllm import commandline
 from fake_vllm.engine import EngineConfigError
 from fake_vllm.latency import Uniform
@@ -125,7 +127,7 @@ class ContainerRun:
         if self._sidecar is not None:
             given = {str(each.get("name")): str(each.get("value", "")) for each in self._spec.get("env") or ()}
             try:
-                self._sidecar.start(dialect_of_sidecar(given))
+                self._sidecar.start(SidecarSettings(dialect=dialect_of_sidecar(given), metrics=metrics_of(given)))
             except ValueError as error:
                 self._run_in_vain(str(error))
                 return

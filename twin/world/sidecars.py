@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import NoReturn
 
 import httpx
@@ -19,12 +20,15 @@ from starlette.applications import Starlette
 from controller.sidecar.app import create_app
 from controller.sidecar.artifact import Artifact as Asked
 from controller.sidecar.credentials import Credentials
-from controller.sidecar.engine import VLLM, Dialect, Engine
+from controller.sidecar.downloads import Downloads
+from controller.sidecar.engine import Engine
 from controller.sidecar.errors import Code, SidecarError
 from controller.sidecar.flights import Flights
 from controller.sidecar.library import Loaded
 from controller.sidecar.loading import Adapters
-from controller.sidecar.settings import ROOT
+from controller.sidecar.scrape import Scrape
+from controller.sidecar.settings import ROOT, Settings
+from controller.sidecar.stores import Listing, RemoteFile
 from fake_vllm.adapters import Artifact
 from twin.world.artifacts import Artifacts
 
@@ -37,10 +41,25 @@ def root_of(digest: str) -> str:
     return f"{ROOT}/{digest}/{digest[:_VERSION]}"
 
 
-class RegistryLibrary:
-    """What the sidecar's application brings artifacts with."""
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """A download that is known to take so long."""
 
-    def __init__(self, artifacts: Artifacts) -> None:
+    size: int
+    started: float
+    seconds: float
+
+    @property
+    def arrived(self) -> int:
+        passed = asyncio.get_running_loop().time() - self.started
+        return self.size if passed >= self.seconds else int(self.size * passed / self.seconds)
+
+
+class RegistryLibrary:
+    """What the sidecar's application brings artifacts with; `downloads` is the present run's account of it."""
+
+    def __init__(self, artifacts: Artifacts, downloads: Downloads) -> None:
+        self.downloads = downloads
         self._artifacts = artifacts
         self._disk: dict[str, Artifact] = {}
         self._names: dict[str, str] = {}
@@ -86,10 +105,15 @@ class RegistryLibrary:
             case "unreachable" if not here:
                 _fail(Code.STORE_UNAVAILABLE, f"{artifact.shown}: no connection to the registry")
         if here:
+            self.downloads.hit()
             return
-        await asyncio.sleep(delivery.seconds)
-        if delivery.trouble == "corrupt":
-            _fail(Code.ARTIFACT_CORRUPT, f"{artifact.shown} is no complete adapter")
+        size = delivery.artifact.size
+        files = (RemoteFile(path="adapter_model.safetensors", size=size, key=""),)
+        with self.downloads.begun(artifact, Listing(files=files, version="")) as download:
+            download.watch(_Coming(size, asyncio.get_running_loop().time(), delivery.seconds))
+            await asyncio.sleep(delivery.seconds)
+            if delivery.trouble == "corrupt":
+                _fail(Code.ARTIFACT_CORRUPT, f"{artifact.shown} is no complete adapter")
         self._disk[artifact.digest] = delivery.artifact
 
 
@@ -97,11 +121,13 @@ class SidecarHost:
     """The sidecar's container. What it has in memory goes with each of its ends."""
 
     def __init__(self, artifacts: Artifacts) -> None:
-        self.library = RegistryLibrary(artifacts)
+        self._log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        self._registry = CollectorRegistry()
+        self.library = RegistryLibrary(artifacts, Downloads(self._registry, self._log))
         self._running = 0
         """Number of the present run; 0: it does not run."""
         self._runs = 0
-        self._dialect = VLLM
+        self._settings = Settings()
         self._app: Starlette | None = None
         self._adapters: Adapters | None = None
 
@@ -110,8 +136,11 @@ class SidecarHost:
         """Whether its container runs; it listens as soon as that."""
         return self._running > 0
 
-    def start(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+    def start(self, settings: Settings) -> None:
+        """As its environment says: what is before it, and what it does with the metrics."""
+        self._settings = settings
+        self._registry = CollectorRegistry()
+        self.library.downloads = Downloads(self._registry, self._log)
         self._runs += 1
         self._running = self._runs
 
@@ -139,11 +168,26 @@ class SidecarHost:
 
     def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> Starlette:
         if self._app is None:
-            engine = Engine("http://localhost:8000", self._dialect, to_engine())
-            log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+            settings, registry, log = self._settings, self._registry, self._log
+            engine = Engine(settings.engine, settings.dialect, _Unread(to_engine()))
+            scrape = Scrape(engine, settings.metrics_path, settings.metrics, registry, log)
             self._adapters = Adapters(engine, self.library, log)
-            self._app = create_app(self._adapters, engine, CollectorRegistry(), log)
+            self._app = create_app(self._adapters, engine, registry, log, self.library.downloads, scrape)
         return self._app
+
+
+class _Unread(httpx.AsyncBaseTransport):
+    """Answers that are there at once, to be read as if they came in."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        if not response.is_stream_consumed:
+            return response
+        stream = httpx.ByteStream(response.content)
+        return httpx.Response(response.status_code, headers=response.headers, stream=stream, request=request)
 
 
 def _fail(code: Code, message: str) -> NoReturn:

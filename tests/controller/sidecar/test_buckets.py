@@ -220,6 +220,30 @@ def test_tos_is_spoken_to_as_s3(bucket: Bucket, tmp_path: Path) -> None:
     run(story())
 
 
+def test_tos_public_missing_expired_and_cut_at_a_third(server: Bucket, tmp_path: Path) -> None:
+    files = an_adapter(6_000_000)
+    server.put("public", "team/cut", files)
+    anybody = {"endpoint": server.url, "region": "us-east-1"}
+    expired = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+
+    async def story() -> None:
+        with cutting_proxy(server.port) as proxy, web_server() as web:
+            async with a_sidecar(tmp_path) as sidecar:
+                assert (await sidecar.load("sql", "tos://public/team/sql/", anybody)).status_code == 200
+                missing = await sidecar.load("two", "tos://public/team/none/", anybody)
+                assert code(missing) == (404, "artifact_not_found")
+                proxy.cuts.append(1_800_000)
+                cut = await sidecar.load("cut", "tos://public/team/cut/", {**anybody, "endpoint": proxy.url})
+                assert (Path(cut.json()["local_path"]) / MODEL).read_bytes() == files[MODEL]
+                assert (proxy.cuts, proxy.carried < 7_500_000) == ([], True)
+                web.files["/private"], web.statuses["/private"], web.bodies_of_errors = expired, 400, True
+                keys = {"TOS_ACCESS_KEY": "AK", "TOS_SECRET_KEY": "s", "TOS_SESSION_KEY": "old", "endpoint": web.url}
+                assert code(await sidecar.load("old", "tos://private/sql/", keys)) == (403, "artifact_forbidden")
+                assert web.seen[0][2]["x-amz-security-token"] == "old"
+
+    run(story())
+
+
 @pytest.mark.parametrize(
     ("endpoint", "region", "meant"),
     [

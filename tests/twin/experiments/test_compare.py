@@ -2,7 +2,10 @@
 
 import json
 import re
+import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,3 +230,19 @@ def test_results_of_another_version_are_not_mixed_in(command: Command, capsys: C
     assert command("compare", a_file(tmp_path), "--vary", "controller.workers=4,8", "--out", tmp_path) == 2
     assert "holds results of another version (lora-twin 0.0.1" in capsys.readouterr().err
     assert journal.read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_disk_that_is_full_of_run_folders_blames_no_run_for_it(tmp_path: Path, jobs: int) -> None:
+    file = a_file(tmp_path)
+    command = [sys.executable, "-m", "twin", "compare", str(file), "--vary", "controller.policy=random,bin-pack"]
+    command += ["--seeds", "2", "--jobs", str(jobs), "--out", str(tmp_path)]
+    full = subprocess.run(
+        command, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+    )  # fmt: skip
+    assert full.returncode == 2, full.stderr
+    assert full.stderr.count("\n") == 1, full.stderr
+    assert "cannot be written: File too large; choose another --out" in full.stderr
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout)["runs"] == {"total": 4, "crashed": 0, "broken": 0}

@@ -78,6 +78,21 @@ def test_engine_and_sidecar_listen_where_the_pods_annotations_say(world: World) 
         assert client.get(f"http://{sidecar}/healthz").json() == {"status": "ok"}
 
 
+def test_a_simulated_sidecar_shows_what_it_fetches_and_translates_the_engines_metrics(world: World) -> None:
+    _, sidecar = doors_of(world, pod_of(world)[0])
+    with httpx.Client(base_url=f"http://{sidecar}", trust_env=False, timeout=30) as client:
+        order = {"lora_name": "seen", "artifact_url": "s3://bucket/seen/"}
+        assert client.post("/v1/lora_adapter/load", json=order).status_code == 200
+        (download,) = client.get("/v1/downloads").json()["downloads"]
+        assert (download["artifact"], download["state"]) == ("s3://bucket/seen/", "done")
+        assert download["bytes"] == download["size"] > 0
+        page = client.get("/metrics").text
+        assert 'lora_runtime_requests_total{code="ok",verb="load"} 1.0' in page
+        assert "\naibrix:queue_size{" in page
+        assert "vllm:num_requests_waiting" not in page
+        assert client.post("/v1/lora_adapter/unload", json={"lora_name": "seen"}).status_code == 200
+
+
 def test_an_engine_that_refuses_is_refused_by_the_system_and_its_sidecar_is_not(world: World) -> None:
     name, ip = pod_of(world)
     engine, sidecar = doors_of(world, name)

@@ -90,8 +90,12 @@ def test_a_private_adapter_from_apply_to_a_clean_disk(stage: Stage) -> None:
     first = re.findall(r'^\{"apiVersion.*$', (stage.folder / "bucket.log").read_text(), re.MULTILINE)[0]
     pods = (PAGE / "pods.yaml").read_text().replace("/tmp/lora-walkthrough/adapters", str(stage.cache))
     adapter = (PAGE / "adapters.yaml").read_text()
-    for manifest in (pods, first, adapter):
+    for manifest in (pods, adapter):
         stage.kubectl("apply -f -", manifest)
+    stage.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/sql --timeout=30s")
+    lacking = "Secret default/bucket-keys, which credentialsSecretRef names, does not exist: create it"
+    assert lacking in stage.kubectl("get modeladapter sql -o json")
+    stage.kubectl("apply -f -", first)
     stage.running("sql")
     assert stage.completion("sql") == 200
     assert stage.fetches() == 1
@@ -108,10 +112,9 @@ def test_a_private_adapter_from_apply_to_a_clean_disk(stage: Stage) -> None:
     engine = stage.pod(".status.containerStatuses[0].containerID")
     os.kill(int(re.findall(r"process://(\d+)-", engine)[0]), signal.SIGKILL)
     until(lambda: stage.pod(".status.containerStatuses[0].restartCount") == "1", "the engine was started again")
-    stage.kubectl("wait --for=jsonpath={.status.phase}=Loading modeladapter/sql --timeout=20s")
     for name in ("sql", "rust"):
+        until(lambda name=name: stage.completion(name) == 200, f"{name} is there again")
         stage.running(name)
-        assert stage.completion(name) == 200
     assert stage.fetches() == before, "it came from the cache"
 
     stage.kubectl("get events -o yaml")

@@ -1,0 +1,101 @@
+"""What `twin serve`, `fault`, `events` and `pace` refuse: one line that says what is wrong, and exit code 2."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.twin.serve.worlds import SCENARIO, World, a_served_world
+from twin.cli import app
+from twin.served.kubeconfig import kubeconfig, write
+
+
+def refused(*words: str) -> str:
+    """The line that a command ends with."""
+    result = CliRunner().invoke(app, list(words))
+    lines = result.output.splitlines()
+    assert (result.exit_code, len(lines)) == (2, 1), result.output
+    return lines[0]
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> str:
+    file = tmp_path / "scenario.yaml"
+    file.write_text(SCENARIO)
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--speed", "0"), "--speed 0: is no speed; allowed: a number above 0"),
+        (("--speed", "inf"), "--speed inf: is no speed"),
+        (("--plain", "--host", "0.0.0.0"), "--plain: 0.0.0.0 is not loopback"),
+        (("--host", "192.0.2.1"), "192.0.2.1:0 cannot be listened at"),
+        (("--kubeconfig", "/nowhere/config"), "--kubeconfig /nowhere/config: No such file or directory"),
+        (("--apart", "--no-controller"), "--apart and --no-controller go against each other"),
+        (("--apart", "--paused"), "--apart and --paused go against each other"),
+        (("--kill-every", "5m"), "--kill-every needs --apart"),
+        (("--apart", "--kill-every", "5"), '"5" is no duration'),
+        (("--set", "controller.replicas"), "is no setting; allowed: PATH=VALUE"),
+    ],
+)
+def test_a_world_that_cannot_be_served_is_refused(flags: tuple[str, ...], said: str, scenario: str) -> None:
+    assert said in refused("serve", scenario, *flags)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    assert refused("serve", "nowhere.yaml").startswith("nowhere.yaml: there is no such file")
+
+
+def test_a_port_that_is_taken_is_named(scenario: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"--port: 127.0.0.1:{port} cannot be listened at" in refused("serve", scenario, "--port", str(port))
+
+
+@pytest.mark.parametrize("command", [("fault", "timeout"), ("events",), ("pace",)], ids=lambda words: words[0])
+def test_a_world_that_is_not_there_is_said_to_be(command: tuple[str, ...], tmp_path: Path) -> None:
+    missing = refused(*command, "--kubeconfig", str(tmp_path / "none"))
+    assert "none: is not there; start a world with `twin serve`" in missing
+    (tmp_path / "broken").write_text("{")
+    assert "broken: is no kubeconfig of `twin serve`" in refused(*command, "--kubeconfig", str(tmp_path / "broken"))
+    write(tmp_path / "ended", kubeconfig("http://127.0.0.1:9", "token"))
+    ended = refused(*command, "--kubeconfig", str(tmp_path / "ended"))
+    assert "http://127.0.0.1:9: the served world does not answer" in ended
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_served_world(tmp_path_factory.mktemp("commands"), "--no-controller", "--plain") as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("fault nonsense", 'there is no fault "nonsense"'),
+        ("fault timeout colour=red", 'timeout: unknown field "colour"'),
+        ("fault timeout pods=5", "timeout: pods"),
+        ("fault timeout pods={", "is no YAML"),
+        ("fault timeout pods", "is no field; allowed: FIELD=VALUE"),
+        ("fault timeout --for soon", '"soon" is no duration'),
+        ("fault engine-restart --for 1m", "engine-restart: strikes once and does not last"),
+        ("fault controller-crash", "the operator is none of this world's"),
+        ("fault leader-loss", "the operator is none of this world's"),
+        ("pace --speed 0", "speed: a speed of 0 is none"),
+        ("pace --step -1s", '"-1s" is negative'),
+        ("pace --pause --resume", "--pause and --resume go against each other"),
+    ],
+)
+def test_what_a_world_cannot_do_it_refuses(command: str, said: str, world: World) -> None:
+    assert said in refused(*command.split(), "--kubeconfig", str(world.kubeconfig))
+
+
+def test_another_token_than_the_worlds_is_refused(world: World, tmp_path: Path) -> None:
+    write(tmp_path / "stranger", kubeconfig(world.server, "somebody's"))
+    assert refused("fault", "timeout", "--kubeconfig", str(tmp_path / "stranger")) == "twin fault: Unauthorized"
