@@ -6,25 +6,23 @@ always empty (without nodes, zones are unknown, and nothing else).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, TypeVar
 
-from controller.cluster import Cluster, Listing, Propagation, Subresource, WatchEvent
+from controller.cluster import Cluster, Listing, WatchEvent
+from controller.passing import PassingCluster
 from controller.resources import Kind, Resource
 
 T = TypeVar("T", bound=Resource)
 
 
-class ScopedCluster:
+class ScopedCluster(PassingCluster):
     """`left_out` names kinds (plurals) that seem to have no objects."""
 
     def __init__(self, cluster: Cluster, namespaces: Sequence[str], left_out: Collection[str] = ()) -> None:
-        self._cluster = cluster
+        super().__init__(cluster)
         self._namespaces = tuple(namespaces)
         self._left_out = frozenset(left_out)
-
-    async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
-        return await self._cluster.get(kind, namespace, name)
 
     async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
         if kind.plural in self._left_out:
@@ -81,31 +79,6 @@ class ScopedCluster:
                         news.put_nowait(change)
         except Exception as error:  # handed to whoever reads, with its type
             news.put_nowait(error)
-
-    async def create(self, kind: Kind[T], obj: T) -> T:
-        return await self._cluster.create(kind, obj)
-
-    async def patch(
-        self,
-        kind: Kind[T],
-        namespace: str,
-        name: str,
-        body: Mapping[str, Any],
-        *,
-        resource_version: str = "",
-        subresource: Subresource = "",
-    ) -> T:
-        return await self._cluster.patch(
-            kind, namespace, name, body, resource_version=resource_version, subresource=subresource
-        )
-
-    async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
-        return await self._cluster.apply(kind, obj, force=force)
-
-    async def delete(
-        self, kind: Kind[T], namespace: str, name: str, *, uid: str = "", propagation: Propagation = "Background"
-    ) -> None:
-        await self._cluster.delete(kind, namespace, name, uid=uid, propagation=propagation)
 
     def _places(self, kind: Kind[Any], namespace: str) -> Sequence[str]:
         return (namespace,) if namespace or not kind.namespaced else self._namespaces

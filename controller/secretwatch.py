@@ -8,6 +8,8 @@ alone; values are read when they are needed (`credentials.py`).
 import asyncio
 from collections.abc import Callable, Collection
 
+from structlog.typing import FilteringBoundLogger
+
 from controller.cluster import Cluster, ClusterError, Forbidden, NotFound
 from controller.credentials import Credentials, Place
 from controller.resources import SECRETS
@@ -19,10 +21,13 @@ _AGAIN = 10.0
 class SecretWatches:
     """One task a Secret. `wake` queues an adapter's key."""
 
-    def __init__(self, cluster: Cluster, credentials: Credentials, wake: Callable[[str], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, credentials: Credentials, wake: Callable[[str], None], log: FilteringBoundLogger
+    ) -> None:
         self._cluster = cluster
         self._credentials = credentials
         self._wake = wake
+        self._log = log
         self._tasks: dict[Place, asyncio.Task[None]] = {}
         self._wanted: dict[Place, dict[str, None]] = {}
         """Adapters that each is followed for, in the order in which they came."""
@@ -62,6 +67,10 @@ class SecretWatches:
             pass  # looked at again soon
 
     def _heard(self, place: Place, version: str) -> None:
-        if self._credentials.changed(place, version):
-            for adapter in list(self._wanted.get(place, ())):
-                self._wake(adapter)
+        if not self._credentials.changed(place, version):
+            return
+        adapters = list(self._wanted.get(place, ()))
+        said = "secret changed" if version else "secret deleted"
+        self._log.info(said, secret=f"{place[0]}/{place[1]}", adapters=len(adapters))
+        for adapter in adapters:
+            self._wake(adapter)

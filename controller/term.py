@@ -69,7 +69,7 @@ class Term:
             self._loads,
         )
         self._audits = Audits(self._caches, self._operations, settings.audit_interval, self._queue.add)
-        self._secrets = SecretWatches(cluster, credentials, self._queue.add)
+        self._secrets = SecretWatches(cluster, credentials, self._queue.add, log)
         self._newcomers: set[str] = set()
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from fake_vllm import options, parameters
 from fake_vllm.engine import EngineConfigError
 from fake_vllm.process import EngineProcess
+from fake_vllm.sglang import command
 
 _HELP = """usage: fake-vllm serve [MODEL] [flags]
 
@@ -19,8 +20,11 @@ A vLLM server that needs no GPU.
 
 vLLM's flags that count:
   {count}
-Other flags of vLLM's are accepted, and named in one line of warning.
+Other flags of vLLM's are accepted, and named in one line of warning; --config FILE is read as vLLM reads it.
 Variables: VLLM_ALLOW_RUNTIME_LORA_UPDATING, VLLM_API_KEY.
+
+With --dialect sglang, SGLang's flags instead, of which these count:
+  {sglang}
 
 Flags of the fake's own:
 {own}
@@ -57,8 +61,8 @@ def main() -> None:
 
 def _help() -> str:
     own = "\n".join(f"  --{name:<16}{meaning}" for name, meaning in options.OWN.items())
-    count = ", ".join(f"--{name}" for name in options.COUNT)
-    return _HELP.format(count=count, own=own, presets=", ".join(parameters.presets()))
+    count, sglang = (", ".join(f"--{name}" for name in names) for names in (options.COUNT, command.COUNT))
+    return _HELP.format(count=count, sglang=sglang, own=own, presets=", ".join(parameters.presets()))
 
 
 def _now() -> float:

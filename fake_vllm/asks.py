@@ -1,16 +1,14 @@
 """What a client asks to be generated, read from the body of a completion or a chat.
 
-Fields and their order of checking are those of vLLM's `completion/protocol.py` and `chat_completion/protocol.py`;
-what cannot matter to a fake, such as the temperature, is checked and forgotten. First comes what pydantic
-would refuse (`Invalid`), then, once the model is known to be there, what sampling would (`EngineFault`).
+Fields and their order of checking are those of vLLM's `completion/protocol.py` and `chat_completion/protocol.py`.
+First comes what pydantic would refuse (`Invalid`), then, once the model is known to be there, what would not fit its
+context and what sampling has against it (`sampling.py`; `EngineFault`).
 """
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fake_vllm import tokens
+from fake_vllm import sampling, tokens
 from fake_vllm.adapters import EngineFault
 from fake_vllm.bodies import (
     Invalid,
@@ -21,14 +19,12 @@ from fake_vllm.bodies import (
     mapping,
     optional,
     parameter,
-    real,
     required,
     wholes,
 )
 from fake_vllm.bodies import string as text
 from fake_vllm.config import EngineConfig
 
-_MOST_CHOICES = 16384  # vLLM, vllm/envs.py: VLLM_MAX_N_SEQUENCES
 _MOST_PROMPTS = 1024  # a fake's own bound, as VLLM_MAX_COMPLETION_PROMPTS is vLLM's
 _MOST_TOKENS = 1 << 22  # that one request may ask for; what a real server spends hours on must not fill memory here
 
@@ -73,7 +69,7 @@ class Ask:
     stream: bool = False
     usage: bool = False
     running_usage: bool = False
-    complaint: tuple[str, str | None, object] | None = None
+    complaint: sampling.Complaint | None = None
     """What sampling has against it: message, parameter, value."""
 
 
@@ -97,7 +93,7 @@ def completion(body: dict[str, Any]) -> Ask:
         logprobs=logprobs,
         usage=usage,
         running_usage=running,
-        complaint=_complaint(body, limit) or _suffix(body),
+        complaint=sampling.complaint(body, limit) or _suffix(body),
         **_common(body),
     )
 
@@ -120,7 +116,7 @@ def chat(body: dict[str, Any]) -> Ask:
         logprobs=logprobs,
         usage=usage,
         running_usage=running,
-        complaint=_complaint(body, limit),
+        complaint=sampling.complaint(body, limit),
         **_common(body),
     )
 
@@ -205,7 +201,7 @@ def _common(body: dict[str, Any]) -> dict[str, Any]:
         "model": optional(body, "model", text, ""),
         "n": optional(body, "n", integer, 1),
         "min_tokens": optional(body, "min_tokens", integer, 0),
-        "stop": _stop(body),
+        "stop": sampling.stops(body),
         "keep_stop": optional(body, "include_stop_str_in_output", boolean, False),
         "endless": optional(body, "ignore_eos", boolean, False),
         "seed": optional(body, "seed", _long, None),
@@ -257,15 +253,6 @@ def _content(content: object) -> str:
             raise parameter("the model is not a multimodal model", "messages")
         parts.append(text("messages.content.text", part.get("text") or part.get(kind) or ""))
     return "\n".join(parts)
-
-
-def _stop(body: dict[str, Any]) -> tuple[str, ...]:
-    stop = body.get("stop")
-    if stop is None:
-        return ()
-    if isinstance(stop, str):
-        return (stop,)
-    return tuple(text("stop", each) for each in listing("stop", stop))
 
 
 def _stream_options(body: dict[str, Any]) -> tuple[bool, bool]:
@@ -329,61 +316,7 @@ def _long(field: str, value: object) -> int:
     return number
 
 
-_RANGES: Mapping[str, tuple[float, float, str]] = {
-    "presence_penalty": (-2.0, 2.0, "must be in [-2, 2]"),
-    "frequency_penalty": (-2.0, 2.0, "must be in [-2, 2]"),
-    "min_p": (0.0, 1.0, "must be in [0, 1]"),
-}
-
-
-def _complaint(body: dict[str, Any], limit: int | None) -> tuple[str, str | None, object] | None:
-    """The first thing that `SamplingParams._verify_args` would say."""
-    n = optional(body, "n", integer, 1)
-    if n < 1:
-        return f"n must be at least 1, got {n}.", "n", n
-    if n > _MOST_CHOICES:
-        return f"n must be at most {_MOST_CHOICES}, got {n}.", "n", n
-    for field, (low, high, rule) in _RANGES.items():
-        value = optional(body, field, real, None)
-        if value is not None and not low <= value <= high:
-            return f"{field} {rule}, got {value}.", None, None
-    return _temperature(body) or _lengths(body, limit) or _empty_stop(body)
-
-
-def _temperature(body: dict[str, Any]) -> tuple[str, str | None, object] | None:
-    value = optional(body, "temperature", real, 1.0)
-    if not math.isfinite(value):
-        return f"temperature must be a finite number, got {value}.", "temperature", value
-    if value < 0:
-        return f"temperature must be non-negative, got {value}.", "temperature", value
-    top_p = optional(body, "top_p", real, 1.0)
-    if not 0 < top_p <= 1:
-        return f"top_p must be in (0, 1], got {top_p}.", "top_p", top_p
-    top_k = optional(body, "top_k", integer, 0)
-    if top_k < -1:
-        return f"top_k must be 0 (disable), or at least 1, got {top_k}.", None, None
-    n = optional(body, "n", integer, 1)
-    if value < 1e-5 and n > 1:
-        return f"n must be 1 when using greedy sampling, got {n}.", None, None
-    return None
-
-
-def _lengths(body: dict[str, Any], limit: int | None) -> tuple[str, str | None, object] | None:
-    least = optional(body, "min_tokens", integer, 0)
-    if limit is not None and limit < 1 and not (limit == 0 and body.get("echo")):
-        return f"max_tokens must be at least 1, got {limit}.", "max_tokens", limit
-    if least < 0:
-        return f"min_tokens must be greater than or equal to 0, got {least}.", None, None
-    if limit is not None and least > limit:
-        return f"min_tokens must be less than or equal to max_tokens={limit}, got {least}.", None, None
-    return None
-
-
-def _empty_stop(body: dict[str, Any]) -> tuple[str, str | None, object] | None:
-    return ("stop cannot contain an empty string.", None, None) if "" in _stop(body) else None
-
-
-def _suffix(body: dict[str, Any]) -> tuple[str, str | None, object] | None:
+def _suffix(body: dict[str, Any]) -> sampling.Complaint | None:
     return ("suffix is not currently supported", None, None) if body.get("suffix") is not None else None
 
 

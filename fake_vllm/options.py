@@ -128,11 +128,21 @@ def _parameters(flags: Flags) -> Parameters:
         load=_latency(flags, "load-latency", chosen.load),
         unload=_latency(flags, "unload-latency", chosen.unload),
     )
-    if budget := flags.number("max-num-batched-tokens", 0):
-        if budget < 1:
-            raise EngineConfigError(f"--max-num-batched-tokens is {budget}; it must be at least 1")
-        chosen = replace(chosen, pace=replace(chosen.pace, batched_tokens=budget))
-    return chosen
+    budget = _budget(flags)
+    return replace(chosen, pace=replace(chosen.pace, batched_tokens=budget)) if budget else chosen
+
+
+def _budget(flags: Flags) -> int:
+    """Tokens that one step may compute, by vLLM's flag or SGLang's; 0 if neither is there, or there is no limit."""
+    for name in ("max-num-batched-tokens", "chunked-prefill-size"):
+        given = flags.number(name, 0)
+        if name == "chunked-prefill-size" and given == -1:
+            return 0
+        if given < 1 and flags.texts(name):
+            raise EngineConfigError(f"--{name} is {given}; it must be at least 1")
+        if given:
+            return given
+    return 0
 
 
 def _latency(flags: Flags, name: str, default: Latency) -> Latency:

@@ -35,6 +35,7 @@ adapters:
       podSelector: {{matchLabels: {{model.aibrix.ai/name: qwen-coder-1-5b-instruct}}}}
       artifactURL: huggingface://acme/many-{{i:04}}
       replicas: 1
+    arrive: {{at: 40s}}
 """
 ADAPTER_PATH = "/apis/model.aibrix.ai/v1alpha1/namespaces/default/modeladapters"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"

@@ -8,7 +8,7 @@ from controller.cluster import Forbidden, Unavailable
 from controller.credentials import Credentials
 from controller.resources import ObjectMeta, Secret
 from controller.secretwatch import SecretWatches
-from tests.controller.fakecluster import FakeCluster, FakeServer
+from tests.controller.fakecluster import QUIET, FakeCluster, FakeServer
 from twin.loop import run
 
 KEYS, OTHER = ("default", "keys"), ("default", "other")
@@ -26,7 +26,7 @@ class Scene:
         self.cluster = FakeCluster(self.server)
         self.credentials = Credentials(self.cluster, SystemClock())
         self.woken: list[tuple[float, str]] = []
-        self.watches = SecretWatches(self.cluster, self.credentials, self._wake)
+        self.watches = SecretWatches(self.cluster, self.credentials, self._wake, QUIET)
         self._tasks = tasks
 
     def _wake(self, adapter: str) -> None:
@@ -76,6 +76,21 @@ def test_a_change_between_the_read_and_the_watch_is_heard() -> None:
         scene.want("a", KEYS)
         await asyncio.sleep(1)
         assert scene.woken == [(0, "a")]
+
+    story(tell)
+
+
+def test_one_that_goes_and_comes_back_is_heard_both_times() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.server.put(a_secret())
+        scene.credentials.changed(KEYS, "1")
+        scene.want("a", KEYS)
+        await asyncio.sleep(1)
+        scene.server.remove("default/keys")
+        await asyncio.sleep(1)
+        scene.server.put(a_secret())
+        await asyncio.sleep(1)
+        assert scene.woken == [(1, "a"), (2, "a")]
 
     story(tell)
 

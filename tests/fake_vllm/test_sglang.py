@@ -1,19 +1,22 @@
 """SGLang's dialect where it behaves otherwise than vLLM does, rather than only saying it in other words."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from pathlib import Path
 
 import httpx
 import numpy as np
+import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from fake_vllm import options
 from fake_vllm.commandline import read
 from fake_vllm.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError, EngineFault
 from fake_vllm.faults import FaultRule, Faults
 from fake_vllm.latency import Constant
+from tests.controller.sidecar.processes import a_process, a_sidecar_process, free_port
 from tests.fake_vllm.processes import answers, running
+from tests.fake_vllm.test_adapter_files import an_adapter
 from twin import loop
 
 LORA = ("--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all")
@@ -175,7 +178,57 @@ def test_a_process_speaks_it_and_names_the_flags_that_make_no_difference() -> No
     asyncio.run(story())
 
 
-def fault_of(work: Coroutine[Any, Any, None]) -> str:
-    with pytest.raises(EngineFault) as caught:
-        loop.run(work)
-    return caught.value.message
+def test_the_openai_client_works_against_it_unchanged() -> None:
+    async def story() -> None:
+        async with running("--dialect", "sglang", *LORA[1:], "--api-key", "sk-test") as (port, _):
+            base = f"http://127.0.0.1:{port}"
+            async with openai.AsyncOpenAI(base_url=f"{base}/v1", api_key="sk-test", max_retries=0) as client:
+                asked = {"lora_name": "sql", "lora_path": "acme/sql"}
+                keyed = {"authorization": "Bearer sk-test"}
+                async with httpx.AsyncClient(base_url=base, headers=keyed) as plain:
+                    assert (await plain.post("/load_lora_adapter", json=asked)).status_code == 200
+                assert [model.id async for model in client.models.list()] == ["base", "sql"]
+                done = await client.completions.create(model="base:sql", prompt="hi", max_tokens=8)
+                assert done.choices[0].text.startswith("[sql]")
+                pieces = []
+                async for chunk in await client.chat.completions.create(
+                    model="base", messages=[{"role": "user", "content": "hi"}], max_tokens=8, stream=True
+                ):
+                    pieces += [choice.delta.content or "" for choice in chunk.choices]
+                assert "".join(pieces).startswith("[base]")
+                with pytest.raises(openai.BadRequestError, match="never been loaded"):
+                    await client.completions.create(model="base:ghost", prompt="hi")
+                with pytest.raises(openai.AuthenticationError):
+                    await client.with_options(api_key="wrong").models.list()
+
+    asyncio.run(story())
+
+
+def test_the_real_sidecar_loads_and_unloads_on_it(tmp_path: Path) -> None:
+    an_adapter(tmp_path / "sql")
+    port, beside = free_port(), free_port()
+    serve = ["serve", "--dialect", "sglang", "--model-path", "Qwen/Qwen2.5-1.5B-Instruct", *LORA, "--port", str(port)]
+    with a_process(tmp_path / "engine.log", "fake_vllm", *serve, port=port) as engine:
+        engine.wait("/health")
+        told = {"INFERENCE_ENGINE": "sglang"}
+        with a_sidecar_process(tmp_path / "sidecar.log", tmp_path / "cache", engine.url, beside, **told) as sidecar:
+            order = {"lora_name": "sql", "artifact_url": str(tmp_path / "sql")}
+            assert httpx.post(f"{sidecar.url}/v1/lora_adapter/load", json=order).status_code == 200
+            assert listed(engine.url) == ["Qwen/Qwen2.5-1.5B-Instruct", "sql"]
+            taken = httpx.post(f"{sidecar.url}/v1/lora_adapter/load", json={**order, "artifact_url": "/nowhere"})
+            assert taken.status_code >= 400
+            gone = httpx.post(f"{sidecar.url}/v1/lora_adapter/unload", json={"lora_name": "sql"})
+            assert gone.status_code == 200
+            assert listed(engine.url) == ["Qwen/Qwen2.5-1.5B-Instruct"]
+
+
+def listed(url: str) -> list[str]:
+    return [model["id"] for model in httpx.get(f"{url}/v1/models").json()["data"]]
+
+
+def test_its_flag_for_the_size_of_a_step_counts() -> None:
+    flags = ["serve", "base", "--dialect", "sglang", "--chunked-prefill-size"]
+    assert options.read([*flags, "512"], {})[1].parameters.pace.batched_tokens == 512
+    assert options.read([*flags, "-1"], {})[1].parameters.pace.batched_tokens == 2048
+    with pytest.raises(EngineConfigError, match="--chunked-prefill-size is 0".replace("--", "[-]{2}")):
+        options.read([*flags, "0"], {})

@@ -13,19 +13,14 @@ import numpy as np
 
 from controller.cluster import (
     FIELD_MANAGER,
-    AlreadyExists,
     ClusterError,
-    Conflict,
-    Expired,
-    Forbidden,
-    Invalid,
     Listing,
-    NotFound,
     Propagation,
     Subresource,
     Unavailable,
     WatchEvent,
 )
+from controller.kube_errors import Status, from_status
 from controller.kube_limits import RateLimit
 from controller.resources import LEASES, Kind, Lease, Resource
 from fake_vllm.latency import Latency
@@ -326,20 +321,8 @@ class StoreCluster:
 
 
 def translated(error: ApiError) -> ClusterError:
-    """The seam's error for the server's."""
-    known: dict[str, type[ClusterError]] = {
-        "NotFound": NotFound,
-        "AlreadyExists": AlreadyExists,
-        "Conflict": Conflict,
-        "Expired": Expired,
-        "Gone": Expired,
-        "Invalid": Invalid,
-        "BadRequest": Invalid,
-        "Forbidden": Forbidden,
-        "Unauthorized": Forbidden,
-    }
-    default = Unavailable if error.code in (0, 429) or error.code >= 500 else Invalid
-    return known.get(error.reason, default)(error.message, code=error.code, retry_after=error.retry_after)
+    """The seam's error for the server's, by the same table as for a live one."""
+    return from_status(Status(error.message, error.reason), error.code, error.retry_after)
 
 
 def _resource(kind: Kind[Any]) -> str:
