@@ -141,3 +141,20 @@ def test_a_fault_of_the_command_line_is_listed_with_its_times() -> None:
         assert fault["factor"] == 3
 
     broken(story, "--fault", "slow,from=1s,until=1m,factor=3")
+
+
+def test_the_same_seed_meets_the_same_chance() -> None:
+    def statuses(seed: str) -> list[int]:
+        met: list[int] = []
+
+        async def story(client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+            for _ in range(30):
+                met.append((await client.post("/v1/completions", json={"prompt": "hi", "max_tokens": 1})).status_code)
+
+        broken(story, "--seed", seed, "--fault", "http-error,status=503,probability=0.5,hits=traffic")
+        return met
+
+    first = statuses("5")
+    assert statuses("5") == first
+    assert set(first) == {200, 503}
+    assert statuses("6") != first

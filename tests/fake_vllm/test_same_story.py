@@ -60,3 +60,12 @@ def test_an_adapter_moves_live_as_it_does_in_the_twin(
     virtual = simulated(tmp_path, wrong_there, later=True)
     assert (real.attempts, real.instances) == ([(FIRST, "200"), *OK], ["base-1"])
     assert real == virtual
+
+
+def test_an_engine_that_has_forgotten_without_a_sign_is_found_out_and_loaded_again(
+    three: list[Engine], tmp_path: Path
+) -> None:
+    """In place, as `engine-restart` does it here, the pod shows nothing: only a look at the engine's list does."""
+    real = asyncio.run(live(three, tmp_path, {"kind": "engine-restart", "at": "0s"}, later=True))
+    assert real.attempts == [(FIRST, "200")] * 2
+    assert (real.phase, real.instances) == ("Running", [FIRST])

@@ -128,13 +128,14 @@ def _refusing(folder: Path) -> str:
 
 
 def _broken(folder: Path) -> str:
-    """The adapter itself is broken: a pod each is not tried again and again, and users read why."""
+    """The adapter itself is broken: pods that come are not tried with it one after the other, and users read why."""
     faults = [{"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s", "until": "9m"}]
-    lines, wrong = lived(folder, adapters=[adapters(1)], faults=faults, duration="25m")
+    edits = [{"at": "2m", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": 6}}}]
+    lines, wrong = lived(folder, adapters=[adapters(1, replicas=None)], faults=faults, edits=edits, duration="25m")
     early = sum(1 for line in loads(lines) if line.t < 280)
     if wrong or "Failed" not in {line.phase for line in shown(lines)}:
         return wrong or "its phase is never Failed"
-    return f"{early} loads of a broken adapter in its first five minutes" if early > 2 else ""
+    return f"{early} loads of a broken adapter in its first five minutes" if early > 3 else ""
 
 
 def _sooner(folder: Path) -> str:
@@ -167,6 +168,15 @@ def _given_up(folder: Path) -> str:
 
 
 # -- deletions
+
+
+def _nothing_there(folder: Path) -> str:
+    """Deleted after a load that the engine never began: that there is nothing to unload is as good as an unload."""
+    hung = {"kind": "timeout", "adapters": ["a-0"], "from": "25s", "until": "50s"}
+    spec = {"additionalConfig": {"timeout": "2s"}}
+    adapter = adapters(1, replicas=1, arrive={"at": "30s"}, leave={"after": "22s"}, spec=spec)
+    lines, wrong = lived(folder, adapters=[adapter], faults=[hung])
+    return wrong or gone_by(lines, 52, 53)
 
 
 def _late_unload(folder: Path) -> str:
@@ -205,6 +215,7 @@ POD_WORLDS: dict[str, Callable[[Path], str]] = {
     "another wish": _sooner,
     "a load takes long": _impatient,
     "a load is given up": _given_up,
+    "nothing there": _nothing_there,
     "an unload is refused": _late_unload,
     "an engine is away": _given_up_unload,
 }
