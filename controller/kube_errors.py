@@ -1,4 +1,4 @@
-"""What a live API server answers when it does not do something, as the seam's own errors.
+"""What an API server answers when it does not do something, as the seam's own errors.
 
 The server says why in a `Status` object; its `reason` decides first, the HTTP status where there is none (a proxy in
 between speaks no Kubernetes). Nothing else in the operator looks at either.

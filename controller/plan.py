@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 
+import msgspec
+
 from controller import discovery
 from controller.account import Account
 from controller.actions import (
@@ -100,7 +102,10 @@ class _Draft:
 
     def finish(self) -> Plan:
         for name in sorted(self.placements):
-            if self.standings[name].holding is Holding.GONE:
+            at = self.standings[name]
+            if at.astray:
+                self.find(at)
+            elif at.holding is Holding.GONE:
                 self._forget(name)
             elif name not in self.selection.pods:
                 self.clear(self.standings[name])
@@ -127,6 +132,14 @@ class _Draft:
     def _forget(self, name: str) -> None:
         self.placements.pop(name, None)
         self.attempts.pop(pod_key(name), None)
+
+    def find(self, at: Standing) -> None:
+        """Asks the present incarnation whether a load that was meant for a former one reached it; if so, it counts."""
+        assert at.view is not None
+        if self.seen.inventory(at.view) is None:
+            self.others.append(Look(at.view))
+        else:
+            self.placements[at.pod] = msgspec.structs.replace(self.placements[at.pod], engine=at.view.engine)
 
     def clear(self, at: Standing) -> None:
         """Unloads from a pod that is not selected, until its engine is known to be clean."""
@@ -160,12 +173,13 @@ class _Draft:
         rolling = False
         for name in self.selection.pods:
             at = self.standings[name]
-            if at.holding is Holding.WANTED and not at.busy:
-                if name in self.placements:
-                    self.attempts.pop(pod_key(name), None)
+            if at.astray:
                 continue
             if at.holding is Holding.GONE:
                 at = standing(self._without_placement(name), name, self.now, self.settings)
+            if at.holding is Holding.WANTED and not at.busy:
+                self._settled(at)
+                continue
             if at.view is None or not at.view.ready or at.view.terminating:
                 continue
             if at.busy:
@@ -185,6 +199,17 @@ class _Draft:
             if at.holding is Holding.UNKNOWN and name in self.seen.adapter.status.instances:
                 continue  # it did serve, and the next audit will say whether it still does
             self._attempt(at)
+
+    def _settled(self, at: Standing) -> None:
+        """The engine has what is wanted, whoever loaded it: there is nothing to send, and it is ours to unload."""
+        assert at.view is not None
+        if at.pod not in self.placements:
+            self.placements[at.pod] = self._placement(at.view)
+        self.attempts.pop(pod_key(at.pod), None)
+
+    def _placement(self, view: PodView) -> Placement:
+        path = lora_path(self.seen.adapter.spec.artifact_url)
+        return Placement(uid=view.uid, engine=view.engine, artifact=artifact_of(path))
 
     def _without_placement(self, name: str) -> Observed:
         """As if the pod had never been used, which is true of its present incarnation."""
@@ -213,8 +238,7 @@ class _Draft:
             return
         unsent = at.outcome is not None and at.outcome.verb in ("unsent", "withdrawn")
         retries = 0 if at.attempt is None else at.attempt.retries + (0 if unsent else 1)
-        path = lora_path(self.seen.adapter.spec.artifact_url)
-        self.placements[at.pod] = Placement(uid=view.uid, engine=view.engine, artifact=artifact_of(path))
+        self.placements[at.pod] = self._placement(view)
         self.attempts[pod_key(at.pod)] = Attempt(retries=retries, announced=self.now)
         self.loads.append(Load(view, self.now))
 
@@ -346,7 +370,9 @@ def _plan_deletion(seen: Observed, now: float, settings: Settings) -> Plan:
     for name in sorted(draft.placements):
         at = standings[name]
         unload = at.outcome if at.outcome is not None and at.outcome.verb == "unload" else None
-        if at.clean:
+        if at.astray:
+            draft.find(at)
+        elif at.clean:
             draft.placements.pop(name)
         elif unload and unload.error and settings.backoff.exhausted(unload.failures) and not at.busy:
             draft.placements.pop(name)
@@ -361,6 +387,10 @@ def _plan_deletion(seen: Observed, now: float, settings: Settings) -> Plan:
     publish = _publication(seen, [])
     if publish is not None:
         actions.append(publish)
+    before = seen.remembered.placements
+    found = {name: place for name, place in draft.placements.items() if place != before[name]}
+    if found:
+        actions.append(Remember(seen.remembered, replace(seen.remembered, placements={**before, **found})))
     actions += draft.others
     actions += draft.events
     if not draft.placements and not any(at.busy for at in standings.values()):

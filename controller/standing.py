@@ -55,6 +55,12 @@ class Standing:
     """The pod is left aside for this adapter until then; 0 if it is not."""
     counted_until: float
     """Until when the running series has to be remembered if the pod is not used any more."""
+    astray: bool = False
+    """Whether a load that was sent to a former incarnation may have reached the present one.
+
+    News of a restart may be late, and who has none of it sends to the same address. What the present incarnation lists
+    settles it.
+    """
 
     @property
     def usable(self) -> bool:
@@ -69,7 +75,7 @@ class Standing:
         settles it, since engines take loads and unloads of one name in turn; so does a clear no to every attempt.
         """
         if self.holding is Holding.GONE:
-            return True
+            return not self.astray
         done = self.outcome
         if self.holding is not Holding.ABSENT or self.busy or done is None:
             return False
@@ -111,6 +117,7 @@ def standing(seen: Observed, pod: str, now: float, settings: Settings) -> Standi
         next_try=next_try,
         aside_until=aside_until,
         counted_until=last + settings.aside_for if attempt is not None else 0.0,
+        astray=view is not None and placement is not None and _astray(seen, view, placement),
     )
 
 
@@ -150,6 +157,21 @@ def _holding(seen: Observed, view: PodView | None, placement: Placement | None, 
         return Holding.ABSENT
     wanted = artifact_of(root) == artifact_of(lora_path(seen.adapter.spec.artifact_url))
     return Holding.WANTED if wanted else Holding.OTHER
+
+
+def _astray(seen: Observed, view: PodView, placement: Placement) -> bool:
+    sent = seen.outcomes.get(view.name)
+    if placement.uid != view.uid or placement.engine == view.engine or view.terminating:
+        return False
+    if sent is None or (sent.verb, sent.engine) != ("load", placement.engine):
+        return False
+    clear = sent.error is None or not (sent.error.ambiguous or sent.doubtful)
+    if clear and sent.error is not None:
+        return False
+    known, name = seen.inventory(view), seen.adapter.metadata.name
+    if known is None:
+        return not seen.silent(view)
+    return not clear or name in known.models or name in known.unclear
 
 
 def _end(attempt: Attempt | None, outcome: Outcome | None) -> float:

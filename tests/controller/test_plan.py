@@ -99,6 +99,67 @@ def test_after_a_restart_what_the_engine_lists_counts_as_loaded() -> None:
     assert of(result, Remember)[0].after.attempts == {}
 
 
+def test_what_an_engine_already_has_is_taken_over_and_not_loaded_again() -> None:
+    pod = a_pod()
+    remembered = Remembered(selected=(pod.name,))
+    result = planned(seen(an_adapter(), [pod], remembered=remembered, holding={pod.name: {"sql": "acme/sql"}}))
+    assert not of(result, Load)
+    assert of(result, Remember)[0].after.placements == {pod.name: placed(pod)}
+
+
+LATE = Outcome("load", NOW - 1, "containerd://1", 1, None)
+"""A load that went well, sent by one who had not heard yet that the engine is another."""
+TIMED_OUT = replace(LATE, error=EngineError("Timeout", "timeout", retriable=True, ambiguous=True), failures=1)
+
+
+@pytest.mark.parametrize("selected", [True, False])
+@pytest.mark.parametrize("deleting", [True, False])
+@pytest.mark.parametrize(
+    ("sent", "lists", "silent", "asks", "counts"),
+    [
+        pytest.param(LATE, None, False, True, False, id="the present incarnation was not asked yet"),
+        pytest.param(LATE, {"sql": "acme/sql"}, False, False, True, id="it reached the present one"),
+        pytest.param(LATE, {}, False, False, False, id="it reached the former one"),
+        pytest.param(TIMED_OUT, {}, False, False, True, id="it may still come to its end"),
+        pytest.param(replace(LATE, error=REFUSED), None, False, False, False, id="it was refused"),
+        pytest.param(LATE, None, True, False, False, id="the present incarnation says nothing"),
+        pytest.param(None, None, False, False, False, id="nothing was sent"),
+    ],
+)
+def test_a_load_that_late_news_let_go_to_a_restarted_engine_is_found_there(
+    sent: Outcome | None,
+    lists: dict[str, str] | None,
+    silent: bool,
+    asks: bool,
+    counts: bool,
+    selected: bool,
+    deleting: bool,
+) -> None:
+    former, pod = a_pod(), a_pod(engine="containerd://2")
+    other = a_pod("pod-b")
+    names = (pod.name,) if selected else (other.name,)
+    remembered = Remembered(selected=names, placements={pod.name: placed(former)})
+    observed = seen(
+        an_adapter(deleting=deleting),
+        [pod, other],
+        remembered=remembered,
+        holding={other.name: {}} | ({} if lists is None else {pod.name: lists}),
+        outcomes={} if sent is None else {pod.name: sent},
+        silent=[pod.name] if silent else [],
+    )
+    result = planned(observed)
+    looked = [look.pod.name for look in of(result, Look)]
+    if asks or not selected or deleting:
+        assert (pod.name in looked) is asks
+    after = of(result, Remember)[-1].after.placements if of(result, Remember) else remembered.placements
+    if counts:
+        assert after[pod.name] == placed(pod)
+    if deleting:
+        assert bool(of(result, RemoveFinalizer)) is not (asks or counts)
+    elif not selected and not asks and not counts:
+        assert pod.name not in after
+
+
 def test_sixth_failure_moves_the_adapter_to_another_pod_and_says_so() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
     outcomes = {"pod-a": Outcome("load", NOW, bad.engine, 1, REFUSED, 6)}

@@ -185,6 +185,29 @@ def test_an_engine_that_restarts_in_place_gets_its_adapters_back_as_soon_as_it_i
     assert story.violations == []
 
 
+BLIND: list[dict[str, Any]] = [
+    {"kind": "watch-drop", "from": "60s", "until": "240s"},
+    {"kind": "engine-restart", "pods": "all", "at": "65s"},
+]
+"""All engines restart while nobody hears of it; an audit finds them empty, and the adapter is loaded again."""
+
+
+def test_what_was_loaded_before_the_news_of_a_restart_came_serves_when_it_has_come(tmp_path: Path) -> None:
+    story = told(tmp_path, pods=1, adapters=one(), faults=BLIND, duration="10m")
+    assert story.published() == story.holders() != []
+    assert story.conditions()["Ready"][0] == "True"
+    assert len(story.sent("load")) == 2, "once for each incarnation"
+    assert not story.violations
+
+
+def test_what_was_loaded_before_the_news_of_a_restart_came_is_unloaded_where_it_is_not_wanted(tmp_path: Path) -> None:
+    gone = [{"at": "300s", "of": "ModelAdapter/a-0", "delete": True}]
+    story = told(tmp_path, pods=1, adapters=one(), faults=BLIND, edits=gone, duration="10m")
+    assert len(story.sent("load")) == 2
+    assert story.holders() == []
+    assert not story.violations
+
+
 def test_a_deletion_waits_for_an_engine_that_is_away_and_ends_when_it_is_back(tmp_path: Path) -> None:
     away = {"kind": "connection-refused", "from": "2m50s", "until": "4m"}
     edits = [{"at": "3m", "of": "ModelAdapter/a-0", "delete": True}]

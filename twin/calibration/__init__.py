@@ -6,7 +6,7 @@ writes it. The picture is `twin.report.calibration`'s.
 """
 
 from twin.calibration.calibrating import Calibration, Finding, from_measurements
-from twin.calibration.fitting import Binned, Fit, fit_bins, fit_values, rounded
+from twin.calibration.fitting import Binned, Fit, as_measured, fit_bins, fit_values, rounded
 from twin.calibration.sources import Measured, SourceError, read
 from twin.calibration.written import written
 
@@ -17,6 +17,7 @@ __all__ = [
     "Fit",
     "Measured",
     "SourceError",
+    "as_measured",
     "fit_bins",
     "fit_values",
     "from_measurements",

@@ -1,4 +1,4 @@
-"""Whether the twin does what the cluster did: the scenario is run, and times in each phase are set side by side.
+"""Whether the twin does what the cluster did: the scenario is run with a few seeds, and phases are set side by side.
 
 Only adapters that came during the look are compared: those that were there before came to engines that had long been
 up, and in the twin they come to engines that are starting.
@@ -16,6 +16,8 @@ from twin.scenario import load
 from twin.simulation import simulate
 
 PHASES = ("Pending", "Scheduled", "Loading", "Bound", "until Running")
+SEEDS = range(5)
+"""One run's luck would be a part of the difference."""
 TELLABLE = 0.05
 """Seconds; a difference that is smaller lies within what the times of a watch can tell."""
 
@@ -43,7 +45,8 @@ class Compared:
 def compared(scenario: Path, found: Happenings) -> list[Compared]:
     """The scenario's phases beside those that were seen; empty if nobody came and ran during the look."""
     captured = medians(found.phases.values())
-    simulated = medians(_phases(simulate(load(scenario)).lines, found.arrivals).values())
+    runs = (_phases(simulate(load(scenario, seed=seed)).lines, found.arrivals) for seed in SEEDS)
+    simulated = medians(phases for run in runs for phases in run.values())
     count = sum(any(phase == "Running" for _, phase in phases) for phases in found.phases.values())
     return [
         Compared(phase, captured[phase], simulated[phase], count)

@@ -9,13 +9,11 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from controller import annotations
+from twin.capture import fields
 from twin.capture.reading import ADAPTERS, DEPLOYMENTS, NODES, PODS, Object
 from twin.capture.watching import Change, Seen
-from twin.world.manifests import engine_index
 
 RUNNING = "Running"
 _BOOTS = 60.0
@@ -89,27 +87,6 @@ def happened(seen: Seen) -> Happenings:
     return teller.found
 
 
-def workload_of(pod: Object) -> str:
-    """Name of the Deployment that made a pod, or the bare pod's own."""
-    meta = pod["metadata"]
-    owner = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
-    if owner is None:
-        return str(meta["name"])
-    template = (meta.get("labels") or {}).get("pod-template-hash", "")
-    name = str(owner.get("name", ""))
-    return name.removesuffix(f"-{template}") if template else name
-
-
-def key(item: Object) -> str:
-    meta = item["metadata"]
-    return f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else str(meta["name"])
-
-
-def is_true(item: Object, condition: str) -> bool:
-    found = (item.get("status") or {}).get("conditions") or ()
-    return any(each.get("type") == condition and each.get("status") == "True" for each in found)
-
-
 class _Teller:
     def __init__(self, seen: Seen) -> None:
         self.found = Happenings()
@@ -122,7 +99,7 @@ class _Teller:
         """The newest pod template of each Deployment, by namespace and name."""
         for kind, items in seen.first.items():
             for item in items:
-                self._objects[kind, key(item)] = item
+                self._objects[kind, fields.key(item)] = item
                 if kind == PODS.kind:
                     self._stood(item)
         tell: Mapping[str, Any] = {
@@ -134,7 +111,7 @@ class _Teller:
         self._tell = tell
 
     def hear(self, change: Change) -> None:
-        place = (change.kind, key(change.object))
+        place = (change.kind, fields.key(change.object))
         before = self._objects.get(place)
         if change.type == "DELETED":
             self._objects.pop(place, None)
@@ -146,7 +123,7 @@ class _Teller:
     # -- adapters
 
     def _adapter(self, change: Change, before: Object | None) -> None:
-        name, item, found = key(change.object), change.object, self.found
+        name, item, found = fields.key(change.object), change.object, self.found
         if change.type == "DELETED" or item["metadata"].get("deletionTimestamp"):
             found.departures.setdefault(name, change.t)
             return
@@ -163,10 +140,10 @@ class _Teller:
         self._loads(change, before)
 
     def _loads(self, change: Change, before: Object | None) -> None:
-        name, item = key(change.object), change.object
-        was, now = _remembered(before), _remembered(item)
-        had, has = _instances(before), _instances(item)
-        self._causes.update({(name, pod): cause for pod in now.placements if (cause := _cause(item, pod))})
+        name, item = fields.key(change.object), change.object
+        was, now = fields.remembered(before), fields.remembered(item)
+        had, has = fields.instances(before), fields.instances(item)
+        self._causes.update({(name, pod): cause for pod in now.placements if (cause := fields.cause(item, pod))})
         for pod in now.placements:
             one, two = was.attempt(pod), now.attempt(pod)
             if two is not None and one != two:
@@ -179,7 +156,7 @@ class _Teller:
 
     def _attempted(self, t: float, adapter: Object, pod: str, retries: int) -> None:
         """Another attempt says that the one before has failed, and that one is when it happened."""
-        place, own = f"{adapter['metadata']['namespace']}/{pod}", (key(adapter), pod)
+        place, own = f"{adapter['metadata']['namespace']}/{pod}", (fields.key(adapter), pod)
         self.found.attempts[place].append(t)
         if retries > 0:
             self.found.failures.append(Failure(self._announced.get(own, t), place, self._causes.get(own, "")))
@@ -193,24 +170,24 @@ class _Teller:
     def _stood(self, pod: Object) -> None:
         """One that was there already: its start is on it, in whole seconds."""
         self._placed(pod)
-        engine = _engine(pod)
-        ready = _ready_since(pod)
+        engine = fields.engine(pod)
+        ready = fields.ready_since(pod)
         if engine is None or ready is None or engine.get("restartCount"):
             return
-        started = _moment((engine.get("state") or {}).get("running", {}).get("startedAt"))
-        created = _moment(pod["metadata"].get("creationTimestamp"))
+        started = fields.moment((engine.get("state") or {}).get("running", {}).get("startedAt"))
+        created = fields.moment(pod["metadata"].get("creationTimestamp"))
         if started and ready >= started:
-            seconds = (ready - started).total_seconds() - _probed_after(pod)
-            self.found.startups[workload_of(pod)].append(max(seconds, 0.0))
+            seconds = (ready - started).total_seconds() - fields.probed_after(pod)
+            self.found.startups[fields.workload_of(pod)].append(max(seconds, 0.0))
         if started and created and started >= created:
             self.found.pod_starts.append((started - created).total_seconds())
 
     def _placed(self, pod: Object) -> None:
-        self.found.workloads[key(pod)] = workload_of(pod)
-        self.found.nodes[key(pod)] = pod["spec"].get("nodeName", "")
+        self.found.workloads[fields.key(pod)] = fields.workload_of(pod)
+        self.found.nodes[fields.key(pod)] = pod["spec"].get("nodeName", "")
 
     def _pod(self, change: Change, before: Object | None) -> None:
-        pod, name = change.object, key(change.object)
+        pod, name = change.object, fields.key(change.object)
         self._placed(pod)
         gone = change.type == "DELETED" or "deletionTimestamp" in pod["metadata"]
         if before is None:
@@ -220,11 +197,11 @@ class _Teller:
             if "deletionTimestamp" not in before["metadata"] and before["metadata"].get("ownerReferences"):
                 self.found.kills.append((change.t, name))
             return
-        one, two = _engine(before) or {}, _engine(pod) or {}
+        one, two = fields.engine(before) or {}, fields.engine(pod) or {}
         if two.get("restartCount", 0) > one.get("restartCount", 0):
             self.found.restarts.append((change.t, name))
         same = one.get("containerID") == two.get("containerID") and "running" in (two.get("state") or {})
-        was, now = is_true(before, "Ready"), is_true(pod, "Ready")
+        was, now = fields.is_true(before, "Ready"), fields.is_true(pod, "Ready")
         if was and not now and same:
             self.found.unready[name].append(Spell(change.t))
         elif now and not was and self.found.unready.get(name) and self.found.unready[name][-1].until is None:
@@ -235,14 +212,14 @@ class _Teller:
     def _new_template(self, t: float, pod: Object) -> None:
         """A pod of another template than the ones before: its Deployment is being rolled out."""
         template = (pod["metadata"].get("labels") or {}).get("pod-template-hash", "")
-        place = f"{pod['metadata'].get('namespace')}/{workload_of(pod)}"
+        place = f"{pod['metadata'].get('namespace')}/{fields.workload_of(pod)}"
         others = {
             (other["metadata"].get("labels") or {}).get("pod-template-hash", "")
             for (kind, _), other in self._objects.items()
-            if kind == PODS.kind and other is not pod and workload_of(other) == workload_of(pod)
+            if kind == PODS.kind and other is not pod and fields.workload_of(other) == fields.workload_of(pod)
         }
         if template and others and template not in others and self._templates.get(place) != template:
-            self.found.rollouts.append((t, workload_of(pod)))
+            self.found.rollouts.append((t, fields.workload_of(pod)))
         self._templates[place] = template or self._templates.get(place, "")
 
     def _deployment(self, change: Change, before: Object | None) -> None:
@@ -255,8 +232,8 @@ class _Teller:
     def _node(self, change: Change, before: Object | None) -> None:
         if before is None or change.type == "DELETED":
             return
-        spells = self.found.nodes_down[key(change.object)]
-        was, now = is_true(before, "Ready"), is_true(change.object, "Ready")
+        spells = self.found.nodes_down[fields.key(change.object)]
+        was, now = fields.is_true(before, "Ready"), fields.is_true(change.object, "Ready")
         if was and not now:
             spells.append(Spell(change.t))
         elif now and not was and spells and spells[-1].until is None:
@@ -292,52 +269,3 @@ def phase_seconds(phases: list[tuple[float, str]]) -> Iterator[tuple[str, float]
             spent[phase or "Pending"] += end - start
     yield from spent.items()
     yield "until Running", ran - phases[0][0]
-
-
-def _remembered(item: Object | None) -> annotations.Remembered:
-    return annotations.read((item or {"metadata": {}})["metadata"].get("annotations") or {})
-
-
-def _instances(item: Object | None) -> set[str]:
-    return set(((item or {}).get("status") or {}).get("instances") or ())
-
-
-def _cause(adapter: Object, pod: str) -> str:
-    """What the operator said of the last failure on a pod: `POD: cause`, several with semicolons between."""
-    for condition in (adapter.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "Loaded" and condition.get("status") != "True":
-            for part in str(condition.get("message", "")).split("; "):
-                if part.startswith(f"{pod}: "):
-                    return part.removeprefix(f"{pod}: ")
-    return ""
-
-
-def _engine(pod: Object) -> Object | None:
-    """The status of the engine's container."""
-    containers = pod["spec"].get("containers") or ()
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    if not containers:
-        return None
-    name = containers[engine_index(list(containers))]["name"]
-    return next((status for status in statuses if status.get("name") == name), None)
-
-
-def _probed_after(pod: Object) -> float:
-    """Seconds on average from when an engine listens until a probe has seen it."""
-    container = pod["spec"]["containers"][engine_index(list(pod["spec"]["containers"]))]
-    probe = container.get("startupProbe") or container.get("readinessProbe") or {}
-    return float(probe.get("periodSeconds", 10)) / 2 if probe else 0.0
-
-
-def _ready_since(pod: Object) -> datetime | None:
-    for condition in (pod.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "Ready" and condition.get("status") == "True":
-            return _moment(condition.get("lastTransitionTime"))
-    return None
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None

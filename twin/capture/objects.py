@@ -8,7 +8,7 @@ key.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from twin.capture.happenings import workload_of
+from twin.capture.fields import workload_of
 from twin.capture.reading import ADAPTERS, DEPLOYMENTS, PODS, SERVICES, Object
 from twin.capture.watching import Seen
 from twin.scenario.secrets import Pseudonyms, secrets_of

@@ -8,6 +8,8 @@ seeds, and every draw in a run comes from a named stream, so variants meet the s
 import hashlib
 import itertools
 import json
+import pickle
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,13 +34,24 @@ class DesignErrors(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A scenario to be run with every seed."""
+    """A scenario to be run with every seed; packed, since each of many thousands then takes 2 kB and not 30."""
 
     name: str
     """What sets it apart from the others."""
     settings: Mapping[str, str]
-    scenario: Scenario
+    packed: bytes
     source: str = ""
+
+    @classmethod
+    def of(cls, name: str, settings: Mapping[str, str], scenario: Scenario, source: str) -> "Variant":
+        """A variant with that scenario."""
+        return cls(name, settings, zlib.compress(pickle.dumps(scenario), level=1), source)
+
+    @property
+    def scenario(self) -> Scenario:
+        """What is to be run, but for its seed."""
+        scenario: Scenario = pickle.loads(zlib.decompress(self.packed))
+        return scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +181,7 @@ def _variant(
         if wrong:
             raise DesignErrors(f"{SOURCE}: {point[SOURCE]}: {wrong}; allowed: the folder of a checkout")
     scenario = _loaded(file, {**overrides, **settings}, seed)
-    return Variant(name, dict(point), replace(scenario, vary={}), source)
+    return Variant.of(name, dict(point), replace(scenario, vary={}), source)
 
 
 def _source(given: str) -> str:
