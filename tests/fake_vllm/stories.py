@@ -145,12 +145,14 @@ class Engine:
     pod: str
     ip: str
     """The pod's; a real API server takes no loopback address."""
-    port: int = field(default_factory=free_port)
-    admin: int = field(default_factory=free_port)
+    port: int = 0
+    admin: int = 0
     started: int = 0
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
+        """Anew on other ports: somebody else may have taken those that were free a moment ago."""
+        self.port, self.admin = free_port(), free_port()
         words = ["serve", "Qwen/Qwen", "--served-model-name", MODEL, "--enable-lora", "--max-cpu-loras", "16"]
         places = ["--host", "127.0.0.1", "--port", str(self.port), "--admin-port", str(self.admin)]
         self.process = subprocess.Popen(
@@ -240,13 +242,13 @@ async def live(engines: list[Engine], folder: Path, wrong: dict[str, Any], *, la
     """Tell it live. `later`: the fault strikes when the adapter runs, rather than being there from the start."""
     witness = Witness()
     first = engines[0]
-    async with serving(folder) as served, httpx.AsyncClient(trust_env=False) as admin:
-        faults = f"http://127.0.0.1:{first.admin}/_faults"
+    async with serving(folder) as served, httpx.AsyncClient(trust_env=False) as admin, asyncio.timeout(60):
         witness.watch(served.store)
         kubelet = Kubelet(served.store, engines)
         watching = asyncio.create_task(kubelet.run())
         try:
             await kubelet.settled.wait()
+            faults = f"http://127.0.0.1:{first.admin}/_faults"
             if not later:
                 (await admin.post(faults, json=wrong)).raise_for_status()
             async with working(served, Witnessed(witness, engines)):
@@ -260,7 +262,7 @@ async def live(engines: list[Engine], folder: Path, wrong: dict[str, Any], *, la
         finally:
             watching.cancel()
             with suppress(httpx.HTTPError):
-                await admin.delete(faults)
+                await admin.delete(f"http://127.0.0.1:{first.admin}/_faults")
             await forget(admin, engines)
             await asyncio.gather(watching, return_exceptions=True)
 
