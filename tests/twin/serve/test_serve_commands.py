@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,11 @@ def scenario(tmp_path: Path) -> str:
 )
 def test_a_world_that_cannot_be_served_is_refused(flags: tuple[str, ...], said: str, scenario: str) -> None:
     assert said in refused("serve", scenario, *flags)
+
+
+def test_processes_need_the_operators_own_extra(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twin.served.world.find_spec", lambda _: None)
+    assert "needs the extra `live`: pip install 'lora-twin[live]'" in refused("serve", scenario, "--apart")
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
@@ -138,15 +144,17 @@ def test_time_stands_still_goes_on_by_a_step_and_runs_again(world: World) -> Non
 def test_the_record_is_printed_and_followed(world: World) -> None:
     told = ("--kubeconfig", str(world.kubeconfig))
     assert json.loads(done("events", "--tail", "1", *told))["kind"]
-    words = [sys.executable, "-m", "twin", "events", "-f", "--tail", "0", *told]
+    words = [sys.executable, "-m", "twin", "events", "-f", "--tail", "1", *told]
     following = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    end = threading.Timer(40, following.kill)
+    end.start()
     try:
         assert following.stdout is not None
-        done("fault", "registry-down", "--for", "10s", *told)
-        for line in following.stdout:  # the fault's beginning, if it is heard in time, or its end
-            if json.loads(line).get("fault") == "registry-down":
-                break
+        following.stdout.readline()  # it follows: what comes from now on is printed
+        done("fault", "registry-down", "--for", "1h", *told)
+        assert any(json.loads(line).get("fault") == "registry-down" for line in following.stdout)
     finally:
+        end.cancel()
         following.kill()
         following.communicate()
 
