@@ -63,8 +63,9 @@ def _check(flags: Flags, *, static: bool, enabled: bool, slots: int, listed: int
         raise EngineConfigError(
             f"--max-loaded-loras is {listed}; it must be at least --max-loras-per-batch, which is {slots}"
         )
-    if flags.texts("max-lora-rank") and flags.number("max-lora-rank", 0) < 1:
-        raise EngineConfigError(f"--max-lora-rank is {flags.text('max-lora-rank')}; it must be at least 1")
+    for name in ("max-lora-rank", "context-length", "max-running-requests"):
+        if flags.texts(name) and flags.number(name, 0) < 1:
+            raise EngineConfigError(f"--{name} is {flags.text(name)}; it must be at least 1")
     if enabled and not static and not (flags.texts("max-lora-rank") and flags.texts("lora-target-modules")):
         raise EngineConfigError(
             "When no initial --lora-paths is provided, you need to specify both --max-lora-rank and"

@@ -46,8 +46,8 @@ PATIENCE = 1.5
 """Seconds for a load or a list: what hangs is given up soon."""
 RETRIES = {"retries": 2, "base": 0.1, "factor": 2.0}
 LOAD = "50ms"
-_FAILURES = 20
-"""Of probes in a row, ten a second, until a pod is unready."""
+_UNREADY_AFTER = 4.0
+"""Seconds for which probes have to fail until a pod is unready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,14 @@ class Engine:
     pod: str
     ip: str
     """The pod's; a real API server takes no loopback address."""
-    port: int = field(default_factory=free_port)
-    admin: int = field(default_factory=free_port)
+    port: int = 0
+    admin: int = 0
     started: int = 0
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
+        """Anew on other ports: somebody else may have taken those that were free a moment ago."""
+        self.port, self.admin = free_port(), free_port()
         words = ["serve", "Qwen/Qwen", "--served-model-name", MODEL, "--enable-lora", "--max-cpu-loras", "16"]
         places = ["--host", "127.0.0.1", "--port", str(self.port), "--admin-port", str(self.admin)]
         self.process = subprocess.Popen(
@@ -187,14 +189,15 @@ def engines() -> Iterator[list[Engine]]:
 class Kubelet:
     """Looks at the engines' health, says so on the pods, and starts again what has ended.
 
-    A pod turns unready when its process has ended, or when several probes in a row have failed: a refusing port is
+    A pod turns unready when its process has ended, or when its probes have failed for a while: a refusing port is
     refused to the kubelet as well, which notices later than the operator.
     """
 
     def __init__(self, store: Store, engines: list[Engine]) -> None:
         self._store, self._engines = store, engines
         self._known: dict[str, tuple[bool, int]] = {}
-        self._failures = dict.fromkeys((engine.pod for engine in engines), _FAILURES)
+        self._well = dict.fromkeys((engine.pod for engine in engines), -_UNREADY_AFTER)
+        """When each was healthy last, by the loop's clock."""
         self.settled = asyncio.Event()
         """All engines have been ready at once."""
         for engine in engines:
@@ -208,13 +211,12 @@ class Kubelet:
         async with httpx.AsyncClient(timeout=0.3, trust_env=False) as client:
             while True:
                 for engine in self._engines:
+                    now = asyncio.get_running_loop().time()
                     if engine.restart_if_ended():
-                        self._failures[engine.pod] = _FAILURES
+                        self._well[engine.pod] = now - _UNREADY_AFTER
                     elif await self._healthy(client, engine):
-                        self._failures[engine.pod] = 0
-                    else:
-                        self._failures[engine.pod] += 1
-                    self._say(engine, ready=self._failures[engine.pod] < _FAILURES)
+                        self._well[engine.pod] = now
+                    self._say(engine, ready=now - self._well[engine.pod] < _UNREADY_AFTER)
                 if all(ready for ready, _ in self._known.values()):
                     self.settled.set()
                 await asyncio.sleep(0.1)
@@ -240,13 +242,13 @@ async def live(engines: list[Engine], folder: Path, wrong: dict[str, Any], *, la
     """Tell it live. `later`: the fault strikes when the adapter runs, rather than being there from the start."""
     witness = Witness()
     first = engines[0]
-    async with serving(folder) as served, httpx.AsyncClient(trust_env=False) as admin:
-        faults = f"http://127.0.0.1:{first.admin}/_faults"
+    async with serving(folder) as served, httpx.AsyncClient(trust_env=False) as admin, asyncio.timeout(60):
         witness.watch(served.store)
         kubelet = Kubelet(served.store, engines)
         watching = asyncio.create_task(kubelet.run())
         try:
             await kubelet.settled.wait()
+            faults = f"http://127.0.0.1:{first.admin}/_faults"
             if not later:
                 (await admin.post(faults, json=wrong)).raise_for_status()
             async with working(served, Witnessed(witness, engines)):
@@ -254,13 +256,13 @@ async def live(engines: list[Engine], folder: Path, wrong: dict[str, Any], *, la
                 await until_still(witness)
                 if later:
                     (await admin.post(faults, json=wrong)).raise_for_status()
-                    await asyncio.wait_for(witness.changed.wait(), 10)
+                    await asyncio.wait_for(witness.changed.wait(), 20)
                     await until_still(witness)
                 return witness.story()
         finally:
             watching.cancel()
             with suppress(httpx.HTTPError):
-                await admin.delete(faults)
+                await admin.delete(f"http://127.0.0.1:{first.admin}/_faults")
             await forget(admin, engines)
             await asyncio.gather(watching, return_exceptions=True)
 

@@ -130,7 +130,7 @@ def test_a_client_that_reads_nothing_does_not_keep_it_alive() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(("fault", "code"), [("crash,code=7,at=100ms", 7), ("crash,signal=9,at=100ms", -9)])
+@pytest.mark.parametrize(("fault", "code"), [("crash,code=7,at=2s", 7), ("crash,signal=9,at=2s", -9)])
 def test_a_crash_of_the_command_line_ends_the_process_with_its_code_or_signal(fault: str, code: int) -> None:
     async def story() -> None:
         async with engine("--fault", fault) as (process, _):

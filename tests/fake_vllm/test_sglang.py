@@ -64,6 +64,8 @@ def test_its_own_command_line_is_understood() -> None:
         (("--enable-lora",), "you need to specify both --max-lora-rank and --lora-target-modules"),
         ((*LORA, "--max-loaded-loras", "4"), "--max-loaded-loras is 4; it must be at least --max-loras-per-batch"),
         (("--lora-paths", "{}"), "is not JSON with lora_name and lora_path"),
+        (("--context-length", "0"), "--context-length is 0; it must be at least 1"),
+        (("--max-running-requests", "-1"), "--max-running-requests is -1; it must be at least 1"),
         (("--port", "http"), "--port: 'http' is not a whole number"),
     ],
 )

@@ -120,8 +120,8 @@ MUTANTS = (
     Mutant(
         "old failures count against a new artifact",
         "plan.py",
-        "self.attempts.pop(pod_key(name), None)\n                continue",
-        "continue",
+        "self.attempts.pop(pod_key(at.pod), None)",
+        "pass",
         "retries not forgotten after success",
     ),
     Mutant(

@@ -55,9 +55,9 @@ def _forgotten(folder: Path) -> str:
 
 
 def _two_hands(folder: Path) -> str:
-    """A user sets a finalizer of his own while the operator sets its; his holds the object when it is deleted."""
+    """A user sets a finalizer of his own while the operator's is under way; his holds the object when it is deleted."""
     edits = [
-        {"at": "30.75s", "of": "ModelAdapter/a-0", "patch": {"metadata": {"finalizers": ["example.com/hold"]}}},
+        {"at": "31.75s", "of": "ModelAdapter/a-0", "patch": {"metadata": {"finalizers": ["example.com/hold"]}}},
         {"at": "3m", "of": "ModelAdapter/a-0", "delete": True},
     ]
     lines, wrong = lived(folder, slow={"latency": "1s"}, adapters=ONE, edits=edits, duration="6m")

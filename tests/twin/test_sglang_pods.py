@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.twin.test_private_artifacts import PRIVATE, SECRET, with_sidecar
-from tests.twin.worlds import MODEL, a_scenario, adapters, deployment
+from tests.twin.worlds import MODEL, SELECTOR, a_scenario, adapters, deployment
 from twin.record import EngineLine, PodLine
 from twin.report.findings import Findings
 from twin.running import simulated
@@ -19,6 +19,7 @@ LORA = ["--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all"
 def a_run(folder: Path, container: dict[str, Any], engine: str = "sglang", **sections: Any) -> Findings:
     """Two pods whose engine container is as `container` says, with a sidecar that takes the engine for `engine`."""
     workload = with_sidecar(deployment(2))
+    workload["spec"]["template"]["metadata"]["labels"] = {**SELECTOR["matchLabels"], **container.pop("labels", {})}
     containers = workload["spec"]["template"]["spec"]["containers"]
     containers[0] = {key: value for key, value in containers[0].items() if key not in ("command", "env")} | container
     containers[1]["env"] = [{"name": "INFERENCE_ENGINE", "value": engine}]
@@ -31,11 +32,16 @@ def a_run(folder: Path, container: dict[str, Any], engine: str = "sglang", **sec
     [
         {"image": "somewhere/engine:1", "command": COMMAND, "args": [*LORA, "--port", "8000"]},
         {"image": "lmsysorg/sglang:v0.5.9", "args": ["--model-path", "Qwen/Qwen", *LORA, "--port", "8000"]},
+        {
+            "image": "somewhere/engine:1",
+            "args": ["--model-path", "Qwen/Qwen", *LORA, "--port", "8000"],
+            "labels": {"model.aibrix.ai/engine": "sglang"},
+        },
     ],
-    ids=["by its command", "by its image"],
+    ids=["by its command", "by its image", "by its label"],
 )
-def test_a_pod_is_sglangs_by_its_command_or_its_image(container: dict[str, Any], tmp_path: Path) -> None:
-    findings = a_run(tmp_path, container, traffic={"rate": "2/s", "prompt_tokens": 64, "output_tokens": 16})
+def test_a_pod_is_sglangs_by_its_command_its_image_or_its_label(container: dict[str, Any], tmp_path: Path) -> None:
+    findings = a_run(tmp_path, dict(container), traffic={"rate": "2/s", "prompt_tokens": 64, "output_tokens": 16})
     loaded = [line.adapter for line in findings.lines if isinstance(line, EngineLine) and line.event == "loaded"]
     assert sorted(loaded) == sorted([f"a-{n}" for n in range(4)] * 2)
     assert findings.measures["adapters"]["running"] == 4

@@ -43,19 +43,20 @@ def search(
     """Find the settings that minimise a measure, or satisfy limits; check the best on fresh seeds."""
     from twin.experiments.campaign import watching
     from twin.experiments.design import axes_of
-    from twin.experiments.searching import Plan
+    from twin.experiments.searching import Plan, Space
     from twin.experiments.searching import search as look
     from twin.experiments.store import Store
 
     goal = _goal(minimise, maximise, satisfy or [])
     with experiment_faults():
         overrides = overrides_of(settings or [])
-        axes = axes_of(file, vary or [], overrides)
-        target = out / _name(file, overrides) / f"{('search-' + '+'.join(axes))[:80]}.parquet"
+        space = Space(file, axes_of(file, vary or [], overrides), overrides)
+        name = space.design([{}], 1).baseline.scenario.name
+        target = out / name / f"{('search-' + '+'.join(space.axes))[:80]}.parquet"
         with workers_of(engine, jobs, address) as execute, Store(target) as store:
             try:
                 found = look(
-                    file, axes, overrides, goal, Plan(trials, seeds, search_seed), execute, store,
+                    space, goal, Plan(trials, seeds, search_seed), execute, store,
                     lambda total: watching("searching", total, quiet=as_json),
                 )  # fmt: skip
             except KeyboardInterrupt:
@@ -91,12 +92,6 @@ def _goal(minimise: str, maximise: str, satisfy: list[str]) -> "Goal":
     except PydanticCustomError as error:
         raise Refused(f"--satisfy: {error.message()}; {(error.context or {}).get('allowed', '')}") from None
     return Goal(measure, -1 if maximise else 1, limits)
-
-
-def _name(file: Path, overrides: dict[str, str]) -> str:
-    from twin.experiments.design import designed
-
-    return designed(file, [{}], overrides, 1).baseline.scenario.name
 
 
 def _told(found: "Found") -> dict[str, Any]:

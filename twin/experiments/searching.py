@@ -34,6 +34,23 @@ FRESH_SEEDS = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Space:
+    """Where is looked."""
+
+    file: Path
+    axes: Mapping[str, Dimension]
+    overrides: Mapping[str, str]
+
+    def design(self, points: Sequence[Mapping[str, str]], seeds: int) -> Design:
+        """These points, checked; an empty one is the scenario as it is.
+
+        Raises:
+            DesignErrors: if any cannot be run.
+        """
+        return designed(self.file, points, self.overrides, seeds)
+
+
+@dataclass(frozen=True, slots=True)
 class Goal:
     """What is wanted of a point: the means over its seeds count."""
 
@@ -101,29 +118,20 @@ class Found:
         return sorted(kept.values(), key=lambda tried: self.goal.sign * tried.means.get(self.goal.measure, 0.0))
 
 
-def search(
-    file: Path,
-    axes: Mapping[str, Dimension],
-    overrides: Mapping[str, str],
-    goal: Goal,
-    plan: Plan,
-    execute: Execute,
-    store: Store,
-    watching: Watching,
-) -> Found:
+def search(space: Space, goal: Goal, plan: Plan, execute: Execute, store: Store, watching: Watching) -> Found:
     """Tries points until there have been enough, or, if there is nothing to minimise, one keeps all limits.
 
     Raises:
         DesignErrors: if an end of an axis cannot be run; said before anything is.
     """
-    ends = [{path: axis.at(share)} for path, axis in axes.items() for share in (0.0, 1 - 1e-9)]
-    base = designed(file, [{}, *ends], overrides, plan.seeds)
+    ends = [{path: axis.at(share)} for path, axis in space.axes.items() for share in (0.0, 1 - 1e-9)]
+    base = space.design([{}, *ends], plan.seeds)
     found, designs = Found(goal, plan), list[Design]()
-    sampler = _Sampler(axes, goal, plan.seed)
+    sampler = _Sampler(space.axes, goal, plan.seed)
     with watching(plan.trials * plan.seeds) as watch:
         while len(found.tried) < plan.trials and not (found.best and not goal.measure):
             points = sampler.ask(min(AT_A_TIME, plan.trials - len(found.tried)))
-            made = [_designed(file, point, overrides, plan.seeds) for point in points]
+            made = [_designed(space, point, plan.seeds) for point in points]
             good = [design for design in made if isinstance(design, Design)]
             _run(good, execute, store, watch)
             tried = [_judged(point, design, goal, store) for point, design in zip(points, made, strict=True)]
@@ -131,10 +139,10 @@ def search(
             sampler.tell(tried)
             found.tried += tried
             found.best = next(iter(found.ranked()), None)
-    _check(found, file, overrides, base, execute, store)
+    _check(found, space, base, execute, store)
     store.write(
         list(dict.fromkeys(itertools.chain.from_iterable(design.keys() for design in designs))),
-        list(axes),
+        list(space.axes),
         scenario=base.baseline.scenario.name,
     )
     return found
@@ -160,10 +168,10 @@ def _excess(limit: Expectation, value: float) -> float:
     return 0.0 if kept else max(missed / size, 1e-9)
 
 
-def _designed(file: Path, point: Mapping[str, str], overrides: Mapping[str, str], seeds: int) -> Design | str:
+def _designed(space: Space, point: Mapping[str, str], seeds: int) -> Design | str:
     """A point with its seeds, or why it is no scenario: two settings may not go together."""
     try:
-        return designed(file, [point], overrides, seeds)
+        return space.design([point], seeds)
     except DesignErrors as errors:
         return str(errors.args[0])
 
@@ -197,12 +205,10 @@ def _means(rows: Sequence[Row], goal: Goal) -> dict[str, float]:
     return found
 
 
-def _check(
-    found: Found, file: Path, overrides: Mapping[str, str], base: Design, execute: Execute, store: Store
-) -> None:
+def _check(found: Found, space: Space, base: Design, execute: Execute, store: Store) -> None:
     if found.best is None:
         return
-    design = designed(file, [{}, found.best.settings], overrides, 1)
+    design = space.design([{}, found.best.settings], 1)
     first = base.seeds[-1] + 1
     design = Design(design.variants, tuple(range(first, first + FRESH_SEEDS)), design.digests)
     _run([design], execute, store, None)

@@ -114,7 +114,7 @@ def check_engine(workload: Workload, version: str) -> Problem | None:
             command_of(container),
             environment,
             version=version or version_of(container),
-            dialect=dialect_of(container),
+            dialect=dialect_of(container, workload.labels),
         )
     except EngineConfigError as error:
         at: Path = (*workload.at, "containers", workload.containers.index(container))

@@ -83,7 +83,7 @@ class Outside:
 
     def saw(self, used: Used) -> None:
         """A request has been answered."""
-        if not _is_controller(used):
+        if used.implied or not _is_controller(used):
             return
         asked, recorder = used.asked, self._recorder
         verb: Any = _WRITES.get(asked.verb)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -205,6 +206,8 @@ class ServedWorld:
         """What replicas need that are processes of their own."""
         if not self._apart:
             return
+        if find_spec("kubernetes") is None:
+            raise CannotServe("--apart: lora-controller needs the extra `live`: pip install 'lora-twin[live]'")
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="lora-twin-")))
         clocked = self._options.speed != 1 or any(each.kind == SKEW for each in self.simulation.scenario.faults)
         for name, replica in self._apart.items():

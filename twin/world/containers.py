@@ -1,7 +1,7 @@
 """One container of a pod: its runs, its probes, and the waits between runs when it crashes."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import simpy
@@ -54,6 +54,8 @@ class Surroundings:
     store: Store
     host: EngineHost
     restart_policy: str = "Always"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The pod's."""
     engineless: bool = False
     """Whether the pod has no engine, for whose sake another container would not be ready."""
 
@@ -108,9 +110,8 @@ class ContainerRun:
         host = self._around.host
         try:
             env = environment(self._around.store, split(host.pod)[0], self._spec)
-            config = commandline.read(
-                command_of(self._spec), env, version=self._version(), dialect=dialect_of(self._spec)
-            )
+            dialect = dialect_of(self._spec, self._around.labels)
+            config = commandline.read(command_of(self._spec), env, version=self._version(), dialect=dialect)
         except ConfigMissing as missing:
             self.state, self.reason, self.message = "waiting", "CreateContainerConfigError", str(missing)
             self._on_change()

@@ -11,6 +11,9 @@ from twin.world.objects import Object
 _OPERATOR = "lora-controller"
 
 
+ENGINE_LABEL = "model.aibrix.ai/engine"
+
+
 class ConfigMissing(Exception):
     """A container can't be created: a Secret or ConfigMap that it needs is not there."""
 
@@ -49,9 +52,10 @@ def version_of(container: Object) -> str:
     return tag
 
 
-def dialect_of(container: Object) -> str:
-    """Whose engine an image has, where the command does not say it: SGLang's if that is its name, else vLLM's."""
-    return "sglang" if "sglang" in str(container.get("image", "")).lower() else ""
+def dialect_of(container: Object, labels: Mapping[str, str]) -> str:
+    """Whose engine runs there, where the command does not say it: SGLang's if its pod's label or its image says so."""
+    named = labels.get(ENGINE_LABEL, "") or str(container.get("image", ""))
+    return "sglang" if "sglang" in named.lower() else ""
 
 
 def port_of(container: Object, port: int | str) -> int:

@@ -59,7 +59,8 @@ class PodRun:
         containers = pod["spec"]["containers"]
         engine, operator = engine_index(containers), is_operator(containers)
         policy = pod["spec"].get("restartPolicy") or "Always"
-        around = Surroundings(node.env, node.streams, node.store, host, policy, engineless=operator)
+        labels = pod["metadata"].get("labels") or {}
+        around = Surroundings(node.env, node.streams, node.store, host, policy, labels=labels, engineless=operator)
         self._containers = [
             ContainerRun(spec, is_engine=index == engine and not operator, around=around, on_change=self._write)
             for index, spec in enumerate(containers)

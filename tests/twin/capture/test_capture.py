@@ -88,7 +88,7 @@ def test_what_broke_breaks_again_at_its_time(
 ) -> None:
     arriving = [adapters(6, replicas=3, arrive={"at": "65s"})]
     scenario = captured(tmp_path, 60, 90, faults=[fault], adapters=arriving)
-    lead = seconds(scenario["duration"]) - 90
+    lead = seconds(scenario["duration"]) - 90 - 60
     assert [(each["kind"], next(key for key in ("at", "from") if key in each)) for each in scenario["faults"]] == made
     moment = seconds(scenario["faults"][0][made[0][1]])
     wanted = {"http-error": 5, "node-down": 50}.get(fault["kind"], 20)  # a lost node is noticed after 40 s
@@ -101,13 +101,13 @@ def test_adapters_come_and_go_at_their_times_and_those_before_are_manifests(tmp_
         {**adapters(1, arrive={"at": "80s"}, leave={"at": "110s"}), "name": "late"},
     ]
     scenario = captured(tmp_path, 60, 90, adapters=templates)
-    lead = seconds(scenario["duration"]) - 90
+    lead = seconds(scenario["duration"]) - 90 - 60
     (late,) = scenario["adapters"]
     assert late["name"] == "late"
     assert (seconds(late["arrive"]["at"]) - lead, seconds(late["leave"]["at"]) - lead) == pytest.approx((20, 50), abs=1)
     kinds = [item["kind"] for item in manifests(tmp_path)]
     assert kinds.count("ModelAdapter") == 2
-    assert scenario["expect"] == ["adapters.running == 2", "invariants.violations == 0"]
+    assert scenario["expect"] == ["adapters.running >= 2", "invariants.violations == 0"]
 
 
 def test_what_users_changed_is_changed_again(tmp_path: Path) -> None:

@@ -1,15 +1,28 @@
 """What `twin serve`, `fault`, `events` and `pace` refuse: one line that says what is wrong, and exit code 2."""
 
+import json
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
+from tests.twin.serve.api import on_sockets
 from tests.twin.serve.worlds import SCENARIO, World, a_served_world
+from twin.apiserver.rest import Access
 from twin.cli import app
+from twin.scenario import load
+from twin.scenario.admission import definition
+from twin.served.control import Control
 from twin.served.kubeconfig import kubeconfig, write
+from twin.served.pace import Pace
+from twin.served.sockets import listening
+from twin.simulation import Simulation
 
 
 def refused(*words: str) -> str:
@@ -44,6 +57,11 @@ def scenario(tmp_path: Path) -> str:
 )
 def test_a_world_that_cannot_be_served_is_refused(flags: tuple[str, ...], said: str, scenario: str) -> None:
     assert said in refused("serve", scenario, *flags)
+
+
+def test_processes_need_the_operators_own_extra(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twin.served.world.find_spec", lambda _: None)
+    assert "needs the extra `live`: pip install 'lora-twin[live]'" in refused("serve", scenario, "--apart")
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
@@ -99,3 +117,58 @@ def test_what_a_world_cannot_do_it_refuses(command: str, said: str, world: World
 def test_another_token_than_the_worlds_is_refused(world: World, tmp_path: Path) -> None:
     write(tmp_path / "stranger", kubeconfig(world.server, "somebody's"))
     assert refused("fault", "timeout", "--kubeconfig", str(tmp_path / "stranger")) == "twin fault: Unauthorized"
+
+
+def done(*words: str) -> str:
+    """What a command that goes well prints."""
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == 0, result.output
+    return str(result.output)
+
+
+def seconds(world: World) -> float:
+    said = done("pace", "--kubeconfig", str(world.kubeconfig))
+    return float(said.split(": ")[1].partition(" s ")[0])
+
+
+def test_time_stands_still_goes_on_by_a_step_and_runs_again(world: World) -> None:
+    told = ("--kubeconfig", str(world.kubeconfig))
+    assert done("pace", "--pause", *told).endswith("paused\n")
+    before = seconds(world)
+    assert seconds(world) == before
+    done("pace", "--step", "90s", *told)
+    assert seconds(world) == pytest.approx(before + 90, abs=0.2)
+    assert done("pace", "--resume", "--speed", "5", *told).endswith("speed 5\n")
+
+
+def test_the_record_is_printed_and_followed(world: World) -> None:
+    told = ("--kubeconfig", str(world.kubeconfig))
+    assert json.loads(done("events", "--tail", "1", *told))["kind"]
+    words = [sys.executable, "-m", "twin", "events", "-f", "--tail", "1", *told]
+    following = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    end = threading.Timer(40, following.kill)
+    end.start()
+    try:
+        assert following.stdout is not None
+        following.stdout.readline()  # it follows: what comes from now on is printed
+        done("fault", "registry-down", "--for", "1h", *told)
+        assert any(json.loads(line).get("fault") == "registry-down" for line in following.stdout)
+    finally:
+        end.cancel()
+        following.kill()
+        following.communicate()
+
+
+@on_sockets
+async def test_beyond_loopback_everything_of_the_twin_needs_its_token(scenario: str) -> None:
+    """On loopback the status page may be looked at by anybody; what changes the world may not."""
+    for trusting, looked, changed in ((True, 200, 401), (False, 401, 401)):
+        access = Access()
+        world = Simulation(load(Path(scenario)))
+        world.store.register_crd(definition())
+        control = Control(world, Pace(), access, trusting=trusting, operated=True)
+        async with listening(control) as address, httpx.AsyncClient(base_url=address.url, trust_env=False) as client:
+            assert (await client.get("/twin/v1/world")).status_code == looked
+            assert (await client.post("/twin/v1/pace", json={"speed": 2})).status_code == changed
+            headers = {"authorization": f"Bearer {access.admin_token}"}
+            assert (await client.post("/twin/v1/pace", json={"speed": 2}, headers=headers)).status_code == 200

@@ -114,7 +114,7 @@ class ApiServer:
             if self._creates(call, target):  # an apply of what is not there takes both rights, and uses both
                 creating = replace(asked, verb="create", name="")
                 self._authorizer.check(call.user, creating)
-                self._observer(replace(used, asked=creating, code=201))
+                self._observer(replace(used, asked=creating, code=201, implied=True))
             met = await self._interference(used)
             answer = self._about(asked.verb, replace(call, sight=met.sight), target)
             met.afterwards()

@@ -18,6 +18,8 @@ class Used:
     code: int
     agent: str = ""
     """The client's own name for itself."""
+    implied: bool = False
+    """Whether it is no request, but a right that another one needs besides its own."""
 
 
 Observer = Callable[[Used], None]

@@ -1,7 +1,7 @@
 """Watches over HTTP: one line of JSON a change, until the client goes, time is up, or history is gone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
 from twin.apiserver.errors import ApiError, Object, bad_request
@@ -16,6 +16,8 @@ from twin.apiserver.watch import Change, Watch
 
 _DEFAULT_TIMEOUT = 30 * 60.0
 """Seconds; a real server takes 30 to 60 minutes where the client names no time (`--min-request-timeout`)."""
+_AT_ONCE = 50
+"""Changes that are sent in one piece."""
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -76,17 +78,12 @@ class Watches:
     ) -> AsyncIterator[bytes]:
         try:
             if whole:
-                present = watch.take()
-                yield b"".join(map(line, present)) + line(self._initial_end(watch))
+                async for piece in _pieces(watch.take(), line, None):
+                    yield piece
+                yield line(self._initial_end(watch))
             while changes := await watch.batch():
-                ready: list[bytes] = []
-                for change in changes:
-                    if sight is not None and (held := sight.hold(change)):
-                        yield b"".join(ready)
-                        ready.clear()
-                        await asyncio.sleep(held)
-                    ready.append(line(change))
-                yield b"".join(ready)
+                async for piece in _pieces(changes, line, sight):
+                    yield piece
         except ApiError as error:
             if not error.code:  # the connection itself breaks
                 raise ConnectionResetError(error.message) from error
@@ -123,6 +120,23 @@ class Watches:
         if self._last is None or self._last[0] is not change:
             self._last = (change, _line(change.type, change.object))
         return self._last[1]
+
+
+async def _pieces(
+    changes: Iterable[Change], line: Callable[[Change], bytes], sight: Sight | None
+) -> AsyncIterator[bytes]:
+    """Lines, some at once; a client that reads slowly has few of them in memory here."""
+    ready: list[bytes] = []
+    for change in changes:
+        if sight is not None and (held := sight.hold(change)):
+            yield b"".join(ready)
+            ready.clear()
+            await asyncio.sleep(held)
+        ready.append(line(change))
+        if len(ready) == _AT_ONCE:
+            yield b"".join(ready)
+            ready.clear()
+    yield b"".join(ready)
 
 
 def _line(type_: str, obj: Object) -> bytes:
