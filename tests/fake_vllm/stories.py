@@ -28,7 +28,7 @@ from controller.settings import Settings
 from fake_vllm.timetable import Planned
 from tests.controller.fakecluster import QUIET
 from tests.controller.served import Served, serving
-from tests.fake_vllm.processes import free_port
+from tests.ports import free_port
 from tests.twin.worlds import MODEL, SELECTOR, a_scenario
 from twin.apiserver import Change, Store
 from twin.loop import run

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from fake_vllm.port import GRACE
-from tests.fake_vllm.processes import UPDATING, answers, free_port
+from tests.fake_vllm.processes import UPDATING, answers
+from tests.ports import free_port
 
 STREAMS = 20
 LONG = {"model": "base", "prompt": "hi", "stream": True, "ignore_eos": True, "max_tokens": 30_000}
