@@ -19,8 +19,9 @@ import boto3
 import httpx
 
 from controller.sidecar.translation import RULES, renamed
-from tests.controller.sidecar.processes import Process, a_process, a_sidecar_process, an_engine_process, free_port
+from tests.controller.sidecar.processes import Process, a_process, a_sidecar_process, an_engine_process
 from tests.controller.sidecar.worlds import LOAD, UNLOAD, safetensors
+from tests.ports import free_port
 
 FILES = 8
 SIZE = (1 << 30) // FILES

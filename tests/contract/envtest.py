@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from tests.contract.live import Server
+from tests.ports import free_port
 
 TOKEN = "contract-suite"
 _UP_WITHIN, _LOOK_EVERY = 120.0, 0.2  # seconds
@@ -98,13 +98,6 @@ async def _ready(port: int) -> bool:
                 pass  # it does not listen yet
             await asyncio.sleep(_LOOK_EVERY)
     return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

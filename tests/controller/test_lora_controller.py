@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.envtest import free_port
 from tests.controller.api_server import kubeconfig
 from tests.controller.served import Served, serving
+from tests.ports import free_port
 from twin.apiserver.rest import User
 
 QUIET = ("--metrics-bind-address=0", "--health-probe-bind-address=0")

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -10,13 +9,9 @@ import httpx
 
 from fake_vllm import options
 from fake_vllm.process import EngineProcess
+from tests.ports import free_port
 
 UPDATING = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from controller.settings import Settings
 from fake_vllm.timetable import Planned
 from tests.controller.fakecluster import QUIET
 from tests.controller.served import Served, serving
-from tests.fake_vllm.processes import free_port
+from tests.ports import free_port
 from tests.twin.worlds import MODEL, SELECTOR, a_scenario
 from twin.apiserver import Change, Store
 from twin.loop import run
@@ -46,8 +46,8 @@ PATIENCE = 1.5
 """Seconds for a load or a list: what hangs is given up soon."""
 RETRIES = {"retries": 2, "base": 0.1, "factor": 2.0}
 LOAD = "50ms"
-_FAILURES = 20
-"""Of probes in a row, ten a second, until a pod is unready."""
+_UNREADY_AFTER = 4.0
+"""Seconds for which probes have to fail until a pod is unready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +189,15 @@ def engines() -> Iterator[list[Engine]]:
 class Kubelet:
     """Looks at the engines' health, says so on the pods, and starts again what has ended.
 
-    A pod turns unready when its process has ended, or when several probes in a row have failed: a refusing port is
+    A pod turns unready when its process has ended, or when its probes have failed for a while: a refusing port is
     refused to the kubelet as well, which notices later than the operator.
     """
 
     def __init__(self, store: Store, engines: list[Engine]) -> None:
         self._store, self._engines = store, engines
         self._known: dict[str, tuple[bool, int]] = {}
-        self._failures = dict.fromkeys((engine.pod for engine in engines), _FAILURES)
+        self._well = dict.fromkeys((engine.pod for engine in engines), -_UNREADY_AFTER)
+        """When each was healthy last, by the loop's clock."""
         self.settled = asyncio.Event()
         """All engines have been ready at once."""
         for engine in engines:
@@ -210,13 +211,12 @@ class Kubelet:
         async with httpx.AsyncClient(timeout=0.3, trust_env=False) as client:
             while True:
                 for engine in self._engines:
+                    now = asyncio.get_running_loop().time()
                     if engine.restart_if_ended():
-                        self._failures[engine.pod] = _FAILURES
+                        self._well[engine.pod] = now - _UNREADY_AFTER
                     elif await self._healthy(client, engine):
-                        self._failures[engine.pod] = 0
-                    else:
-                        self._failures[engine.pod] += 1
-                    self._say(engine, ready=self._failures[engine.pod] < _FAILURES)
+                        self._well[engine.pod] = now
+                    self._say(engine, ready=now - self._well[engine.pod] < _UNREADY_AFTER)
                 if all(ready for ready, _ in self._known.values()):
                     self.settled.set()
                 await asyncio.sleep(0.1)
@@ -256,7 +256,7 @@ async def live(engines: list[Engine], folder: Path, wrong: dict[str, Any], *, la
                 await until_still(witness)
                 if later:
                     (await admin.post(faults, json=wrong)).raise_for_status()
-                    await asyncio.wait_for(witness.changed.wait(), 10)
+                    await asyncio.wait_for(witness.changed.wait(), 20)
                     await until_still(witness)
                 return witness.story()
         finally:

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from fake_vllm.port import GRACE
-from tests.fake_vllm.processes import UPDATING, answers, free_port
+from tests.fake_vllm.processes import UPDATING, answers
+from tests.ports import free_port
 
 STREAMS = 20
 LONG = {"model": "base", "prompt": "hi", "stream": True, "ignore_eos": True, "max_tokens": 30_000}
@@ -130,7 +131,7 @@ def test_a_client_that_reads_nothing_does_not_keep_it_alive() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(("fault", "code"), [("crash,code=7,at=100ms", 7), ("crash,signal=9,at=100ms", -9)])
+@pytest.mark.parametrize(("fault", "code"), [("crash,code=7,at=2s", 7), ("crash,signal=9,at=2s", -9)])
 def test_a_crash_of_the_command_line_ends_the_process_with_its_code_or_signal(fault: str, code: int) -> None:
     async def story() -> None:
         async with engine("--fault", fault) as (process, _):

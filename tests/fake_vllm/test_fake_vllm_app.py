@@ -20,6 +20,7 @@ from fake_vllm.app import App
 from fake_vllm.engine import Engine, EngineConfig
 from fake_vllm.faults import FaultRule, Faults
 from fake_vllm.latency import Constant
+from tests.ports import free_port
 
 LOAD = "/v1/load_lora_adapter"
 BODY = {"lora_name": "sql", "lora_path": "acme/sql"}
@@ -125,11 +126,6 @@ def test_faults_need_something_to_draw_from() -> None:
 def command(*arguments: str, **env: str) -> subprocess.Popen[str]:
     words = [sys.executable, "-m", "fake_vllm", *arguments]
     return subprocess.Popen(words, env={**os.environ, **env}, stderr=subprocess.PIPE, text=True)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_the_command_starts_an_engine_that_loads_adapters() -> None:

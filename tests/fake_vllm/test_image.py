@@ -22,7 +22,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from fake_vllm.commandline import read
-from tests.fake_vllm.processes import answers, free_port
+from tests.fake_vllm.processes import answers
+from tests.ports import free_port
 from twin.running import simulated
 from twin.scenario import load
 

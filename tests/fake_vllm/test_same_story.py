@@ -46,8 +46,8 @@ INCIDENTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"kind": "crash", "code": 3}, {"kind": "engine-restart", "at": "60s"}),
     ({"kind": "crash", "signal": 9}, {"kind": "engine-restart", "at": "60s"}),
     (
-        {"kind": "readiness-flap", "down": "3s", "up": "60s"},
-        {"kind": "readiness-flap", "from": "60s", "until": "63s", "down": "3s", "up": "60s"},
+        {"kind": "readiness-flap", "down": "8s", "up": "60s"},
+        {"kind": "readiness-flap", "from": "60s", "until": "68s", "down": "8s", "up": "60s"},
     ),
 ]
 

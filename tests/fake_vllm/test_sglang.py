@@ -14,9 +14,10 @@ from fake_vllm.commandline import read
 from fake_vllm.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError, EngineFault
 from fake_vllm.faults import FaultRule, Faults
 from fake_vllm.latency import Constant
-from tests.controller.sidecar.processes import a_process, a_sidecar_process, free_port
+from tests.controller.sidecar.processes import a_process, a_sidecar_process
 from tests.fake_vllm.processes import answers, running
 from tests.fake_vllm.test_adapter_files import an_adapter
+from tests.ports import free_port
 from twin import loop
 
 LORA = ("--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all")

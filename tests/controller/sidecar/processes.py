@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 
+from tests.ports import free_port
+
 
 @dataclass
 class Process:
@@ -45,11 +47,6 @@ def _nap() -> None:
             nobody.accept()
         except TimeoutError:
             return
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

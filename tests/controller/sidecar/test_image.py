@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.controller.sidecar.processes import a_sidecar_process, an_engine_process, free_port
+from tests.controller.sidecar.processes import a_sidecar_process, an_engine_process
 from tests.controller.sidecar.worlds import LOAD
+from tests.ports import free_port
 
 LOCK = Path(__file__).parents[3] / "controller" / "deploy" / "requirements.lock"
 ONLY_LOCKED = '''

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.controller.sidecar.processes import Process, a_sidecar_process, an_engine_process, free_port
+from tests.controller.sidecar.processes import Process, a_sidecar_process, an_engine_process
 from tests.controller.sidecar.worlds import LOAD, UNLOAD, WebServer, an_adapter, web_server
+from tests.ports import free_port
 
 MODEL = "adapter_model.safetensors"
 

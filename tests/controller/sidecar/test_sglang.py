@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.controller.sidecar.processes import Process, a_process, a_sidecar_process, free_port
+from tests.controller.sidecar.processes import Process, a_process, a_sidecar_process
 from tests.controller.sidecar.worlds import LOAD, UNLOAD, WebServer, an_adapter, web_server
+from tests.ports import free_port
 
 RENAMED = ("queue_size", "generation_throughput", "cache_hit_rate", "token_usage")
 COUNTED = ("prompt_tokens_total", "generation_tokens_total", "time_to_first_token_seconds_bucket")

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.contract.envtest import free_port
+from tests.ports import free_port
 from tests.twin.serve.processes import a_process, until
 from tests.twin.serve.worlds import World, a_served_world, run
 

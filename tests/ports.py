@@ -1,0 +1,19 @@
+"""Ports for servers that tests start; not a test."""
+
+import socket
+from random import SystemRandom
+
+_FIRST, _LAST = 12_000, 32_000
+"""Below those that the system hands out by itself, to clients too, between now and when the port is used."""
+_RANDOM = SystemRandom()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on; tests side by side hardly ever draw the same."""
+    while True:
+        port = _RANDOM.randrange(_FIRST, _LAST)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
