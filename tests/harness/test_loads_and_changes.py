@@ -208,6 +208,40 @@ def test_what_was_loaded_before_the_news_of_a_restart_came_is_unloaded_where_it_
     assert not story.violations
 
 
+def test_what_was_loaded_on_late_news_serves_after_a_restart_of_the_operator_too(tmp_path: Path) -> None:
+    crash = {"kind": "controller-crash", "at": "150s", "restart_after": "2s"}
+    story = told(tmp_path, pods=1, adapters=one(), faults=[*BLIND, crash], duration="10m")
+    assert len(story.sent("load")) == 2
+    assert story.published() == story.holders() != []
+    assert not story.violations
+
+
+def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away(tmp_path: Path) -> None:
+    unwell = {
+        "kind": "http-error",
+        "status": 503,
+        "hits": ["probes"],
+        "pods": {"count": 1},
+        "from": "200s",
+        "until": "6m",
+    }
+    story = told(tmp_path, pods=2, seed=6, adapters=one(), faults=[*BLIND, unwell], duration="10m")
+    assert len({line.object for line in story.sent("load")}) == 2, "it had to move"
+    assert story.published() == story.holders()
+    assert len(story.holders()) == 1
+    assert not story.violations
+
+
+def test_where_half_of_all_writes_conflict_an_adapter_is_late_by_no_wait_of_the_backoff(tmp_path: Path) -> None:
+    many = [adapters(20, replicas=2, arrive={"poisson": "6/min", "from": "1m"})]
+    conflicts = {"kind": "api-conflict", "probability": 0.5}
+    story = told(tmp_path, pods=8, adapters=many, faults=[conflicts], duration="6m")
+    for number in range(20):
+        shown = story.shown(f"a-{number}")
+        ran = next(line.t for line in shown if line.phase == "Running")
+        assert ran - shown[0].t < 5.0, "the first wait of the backoff is five seconds"
+
+
 def test_a_deletion_waits_for_an_engine_that_is_away_and_ends_when_it_is_back(tmp_path: Path) -> None:
     away = {"kind": "connection-refused", "from": "2m50s", "until": "4m"}
     edits = [{"at": "3m", "of": "ModelAdapter/a-0", "delete": True}]

@@ -54,22 +54,6 @@ def test_one_adapter_with_an_instant_load_is_running_within_two_seconds_with_eve
     assert max(running_times(list(lines)).values()) <= 2.0
 
 
-def test_where_half_of_all_writes_conflict_an_adapter_is_late_by_seconds_and_no_wait_of_the_backoff(
-    tmp_path: Path,
-) -> None:
-    scenario = a_scenario(
-        tmp_path,
-        pods=8,
-        cluster=QUICK,
-        adapters=[adapters(30, replicas=2, arrive={"poisson": "6/min", "from": "1m"})],
-        faults=[{"kind": "api-conflict", "probability": 0.5}],
-        duration="10m",
-    )
-    times = running_times(list(simulate(scenario).lines))
-    assert len(times) == 30
-    assert max(times.values()) < 5.0, "the first wait of the backoff is five seconds"
-
-
 def test_an_engine_that_accepts_and_never_answers_delays_no_adapter_on_other_pods(tmp_path: Path) -> None:
     def times(*faults: dict[str, Any]) -> dict[str, tuple[float, str]]:
         scenario = a_scenario(

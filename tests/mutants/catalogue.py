@@ -488,4 +488,26 @@ MUTANTS = (
         "if True:",
         "blame on the wrong party",
     ),
+    # -- late news
+    Mutant(
+        "what was loaded before the news of a restart came never serves",
+        "plan.py",
+        "            self.placements[at.pod] = self._placement(at.view)\n        self.attempts.pop",
+        "            pass\n        self.attempts.pop",
+        "unobserved intermediate state",
+    ),
+    Mutant(
+        "one conflict costs a wait of the backoff",
+        "standing.py",
+        'if outcome is not None and outcome.verb == "withdrawn" and outcome.at >= attempt.announced - _NOW:',
+        "if False:",
+        "announced and never sent",
+    ),
+    Mutant(
+        "a load that went to a restarted engine stays there for ever",
+        "standing.py",
+        "return not clear or name in known.models or name in known.unclear",
+        "return False",
+        "stale state acted on",
+    ),
 )
