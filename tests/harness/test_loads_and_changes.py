@@ -232,6 +232,18 @@ def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away
     assert not story.violations
 
 
+def test_unloads_that_wait_behind_others_that_hang_are_nobodys_fault_and_are_made_up_for(tmp_path: Path) -> None:
+    hung = {"kind": "timeout", "hits": ["controller", "probes"], "pods": {"count": 1}, "from": "2m", "until": "2m8s"}
+    story = told(
+        tmp_path, pods=2, adapters=[adapters(8, replicas=1, arrive={"at": "30s"})], faults=[hung], duration="6m"
+    )
+    (pod,) = {line.object for line in ended(story.lines, "unload") if line.error}
+    waited = [line for line in story.lines if isinstance(line, RequestLine) and line.object == pod and line.t > 128]
+    assert {line.adapter for line in waited if line.verb == "unload"} > {line.adapter for line in waited if line.error}
+    assert all(len(story.holders(f"a-{number}")) == 1 for number in range(8))
+    assert not story.violations
+
+
 def test_where_half_of_all_writes_conflict_an_adapter_is_late_by_no_wait_of_the_backoff(tmp_path: Path) -> None:
     many = [adapters(20, replicas=2, arrive={"poisson": "6/min", "from": "1m"})]
     conflicts = {"kind": "api-conflict", "probability": 0.5}

@@ -125,10 +125,21 @@ class NoMoreThanWanted(_Placed):
     """3. Never more replicas than wanted, apart from a replacement that is under way.
 
     Counted are living engines that can be reached and hold the adapter. One does not count whose unload has been
-    sent, or failed and waits for its next try; nor one that a fault keeps from being asked.
+    sent, or failed and waits for its next try, or waits in line while the engine has all the requests that it gets; nor
+    one that a fault keeps from being asked.
     """
 
     number = 3
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._in_line: dict[str, set[str]] = {}
+
+    def _concerned(self, line: Line) -> Iterable[str]:
+        concerned = super()._concerned(line)
+        if isinstance(line, RequestLine) and line.event == "done":
+            return [*concerned, *sorted(self._in_line.pop(line.object, ()))]
+        return concerned
 
     def _judge(self, adapter: str, t: float) -> None:
         scene = self.scene
@@ -148,7 +159,12 @@ class NoMoreThanWanted(_Placed):
         last = scene.last_request.get((adapter, pod))
         leaving = last is not None and last.verb == "unload" and last.status != 200
         shown = scene.pods.get(pod)
-        return not leaving and not scene.disturbed(pod) and shown is not None and not shown.line.terminating
+        if leaving or scene.disturbed(pod) or shown is None or shown.line.terminating:
+            return False
+        if scene.occupied(pod):
+            self._in_line.setdefault(pod, set()).add(adapter)
+            return False
+        return True
 
     def _answered(self, adapter: str, pod: str) -> bool:
         """Whether the operator was told that its load there had succeeded."""

@@ -63,6 +63,8 @@ class Scene:
         self.last_request: dict[tuple[str, str], RequestLine] = {}
         """(adapter, pod) to the request sent last, or how it ended."""
         self.last_load: dict[tuple[str, str], RequestLine] = {}
+        self._under_way: dict[str, dict[int, str]] = defaultdict(dict)
+        """Pod to its loads and unloads that have not ended: their numbers, and who sent them."""
         self.leases: dict[str, float] = {}
         self.holder = ""
         self.leading: set[str] = set()
@@ -214,6 +216,10 @@ class Scene:
     def _request(self, line: RequestLine) -> None:
         place = (f"{line.object.split('/')[0]}/{line.adapter}", line.object)
         self.last_request[place] = line
+        if line.event == "sent":
+            self._under_way[line.object][line.id] = line.by
+        else:
+            self._under_way[line.object].pop(line.id, None)
         if line.verb == "load":
             self.last_load[place] = line
 
@@ -222,3 +228,10 @@ class Scene:
             self.leading.add(line.by)
         elif line.event != "started":
             self.leading.discard(line.by)
+            for requests in self._under_way.values():
+                for number in [number for number, by in requests.items() if by == line.by]:
+                    del requests[number]
+
+    def occupied(self, pod: str) -> bool:
+        """Whether the pod's engine has as many loads and unloads under way as it gets, so that others wait in line."""
+        return len(self._under_way[pod]) >= self.run.loads_per_pod
