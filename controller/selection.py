@@ -41,7 +41,8 @@ def select(
 ) -> Selection:
     """Keeps what can stay, and fills up with the policy's choice."""
     fitting = able(seen.adapter.spec, seen.matching, settings)
-    candidates = [pod for pod in fitting if _is_candidate(pod, standings.get(pod.name), now, settings)]
+    aside = {name for name, standing in standings.items() if standing.aside(now)}
+    candidates = [pod for pod in fitting if pod.stable(now, settings.stable_for) and pod.name not in aside]
     matching = {pod.name for pod in fitting}
     kept = [standings[name] for name in seen.remembered.selected if _may_stay(standings.get(name), matching)]
     asked = seen.adapter.spec.replicas
@@ -81,10 +82,6 @@ def select(
         wake=_wake(fitting, standings, names, now, settings) if replaced > 0 or lame else 0.0,
         fault=choice.fault,
     )
-
-
-def _is_candidate(pod: PodView, standing: Standing | None, now: float, settings: Settings) -> bool:
-    return pod.stable(now, settings.stable_for) and (standing is None or not standing.aside(now))
 
 
 def _may_stay(standing: Standing | None, matching: set[str]) -> bool:
