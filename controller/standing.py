@@ -160,18 +160,19 @@ def _holding(seen: Observed, view: PodView | None, placement: Placement | None, 
 
 
 def _astray(seen: Observed, view: PodView, placement: Placement) -> bool:
+    """Whether what was sent last was a load for a former incarnation, and the present one may have got it."""
     sent = seen.outcomes.get(view.name)
     if placement.uid != view.uid or placement.engine == view.engine or view.terminating:
         return False
     if sent is None or (sent.verb, sent.engine) != ("load", placement.engine):
         return False
-    clear = sent.error is None or not (sent.error.ambiguous or sent.doubtful)
-    if clear and sent.error is not None:
+    doubtful = sent.error is not None and (sent.error.ambiguous or sent.doubtful)
+    if sent.error is not None and not doubtful:
         return False
     known, name = seen.inventory(view), seen.adapter.metadata.name
     if known is None:
         return not seen.silent(view)
-    return not clear or name in known.models or name in known.unclear
+    return doubtful or name in known.models or name in known.unclear
 
 
 def _end(attempt: Attempt | None, outcome: Outcome | None) -> float:

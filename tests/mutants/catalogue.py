@@ -506,7 +506,7 @@ MUTANTS = (
     Mutant(
         "a load that went to a restarted engine stays there for ever",
         "standing.py",
-        "return not clear or name in known.models or name in known.unclear",
+        "return doubtful or name in known.models or name in known.unclear",
         "return False",
         "stale state acted on",
     ),
