@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -124,7 +127,17 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     )
     app = assembled(settings, httpx.AsyncHTTPTransport(), structlog.get_logger())
     served = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
-    await uvicorn.Server(served).serve(sockets=[listening])
+    await _Server(served).serve(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Told to end, it ends with 0; uvicorn's raises the signal once more when all is done, to die of it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 def _url(text: str) -> str:
