@@ -1,10 +1,10 @@
 """Seam 2: load, unload and list adapters on an engine; what went wrong, and whether to try again.
 
-An engine may have the runtime sidecar before it, which is asked in its own words (`order`, `cancel`), and answers for
-itself with codes and for the engine with the engine's words. An `EngineClient` speaks through an `httpx` transport:
-real sockets on a cluster, the simulated network in the twin.
+Engines are vLLM or SGLang (`dialects.py`). One may have the runtime sidecar before it, which is asked in its own words
+(`order`, `cancel`), and answers for itself with codes and for the engine with the engine's words. An `EngineClient`
+speaks through an `httpx` transport: real sockets on a cluster, the simulated network in the twin.
 `classify` and `failure` are the one place where errors are sorted, on exception type, status and code first, text last
-(vLLM answers 500 for an adapter's own faults as well, so the text has to decide there).
+(vLLM answers 500 for an adapter's own faults as well, and SGLang 400 for everything, so the text has to decide there).
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import httpx
 import msgspec
 
 from controller.codes import CODES
+from controller.dialects import VLLM, Dialect
 
 
 class Scope(Enum):
@@ -65,11 +66,12 @@ class RemoveFailed(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an engine listens, and its key."""
+    """Where an engine listens, its key, and how it is spoken to."""
 
     host: str
     port: int
     key: str = field(default="", repr=False)
+    dialect: Dialect = VLLM
 
     @property
     def base(self) -> str:
@@ -121,12 +123,14 @@ class _Brought(msgspec.Struct):
 
 
 class _Failure(msgspec.Struct):
-    """vLLM's error envelope; older versions have the message at the top, plain routing errors a `detail`."""
+    """vLLM's error envelope; older versions have the message at the top, plain routing errors a `detail`, and SGLang
+    an `error_message` for loads and unloads."""
 
     error: _Detail | str | None = None
     message: str = ""
     type: str = ""
     detail: Any = None
+    error_message: str | None = None
 
 
 Heard = Callable[[str, str, float], None]
@@ -181,11 +185,11 @@ class EngineClient:
         body: dict[str, object] = {"lora_name": name, "lora_path": path}
         if in_place:
             body["load_inplace"] = True
-        await self._post(address, "load", "/v1/load_lora_adapter", body, timeout)
+        await self._post(address, "load", address.dialect.load, body, timeout)
 
     async def unload(self, address: Address, name: str, timeout: float) -> None:
         """Unloads `name`; that it was not there is success. Raises `RemoveFailed` if only a load in place helps."""
-        await self._post(address, "unload", "/v1/unload_lora_adapter", {"lora_name": name}, timeout)
+        await self._post(address, "unload", address.dialect.unload, {"lora_name": name}, timeout)
 
     async def order(self, address: Address, order: Order, timeout: float) -> str:
         """Has the sidecar load an artifact; returns its `root`. Raises `AlreadyLoaded` if the name is taken."""
@@ -216,8 +220,7 @@ class EngineClient:
     async def _post(self, address: Address, verb: str, path: str, body: dict[str, object], timeout: float) -> bytes:
         request = self._request(address, "POST", path, msgspec.json.encode(body), timeout)
         response, answer = await self._send(verb, request, timeout)
-        gone = verb == "unload" and response.status_code == 404 and "cannot be found" in _text(answer).message
-        if response.status_code == 200 or gone:
+        if response.status_code == 200 or (verb == "unload" and _was_not_there(response.status_code, answer)):
             return answer
         raise failure(verb, response, answer)
 
@@ -302,6 +305,18 @@ _ADAPTERS_FAULT = (
 )
 """In the text of a 500: it is the adapter (vLLM's `serving.py` passes the engine's own text on)."""
 
+_TAKEN = ("already been loaded", "it is already loaded", "already exists. loaded loras")
+"""Of vLLM, and of SGLang by what noticed first."""
+
+_SGLANGS = (
+    ("lora is not enabled", "RuntimeUpdatingOff", Scope.POD),
+    ("out of memory", "OutOfMemory", Scope.POD),
+    ("lora memory pool", "InvalidAdapter", Scope.ADAPTER),
+    ("repository not found", "ArtifactNotFound", Scope.ADAPTER),
+    ("repo id must be", "ArtifactNotFound", Scope.ADAPTER),
+)
+"""In the text of a 400: what SGLang means (lora/lora_manager.py; of paths and repositories huggingface_hub speaks)."""
+
 _RETRIABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -320,6 +335,14 @@ def _coded(code: str, message: str, response: httpx.Response) -> EngineError | N
     )
 
 
+def _sglangs(text: str, shown: str) -> EngineError | None:
+    """The `EngineError` of a refusal that only SGLang puts so; None for others, its own unknown ones too."""
+    for sign, reason, scope in _SGLANGS:
+        if sign in text:
+            return EngineError(reason, shown, retriable=False, scope=scope)
+    return None
+
+
 def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
     """The `EngineError` of an answer that is not 200."""
     status, said = response.status_code, _text(body)
@@ -330,12 +353,15 @@ def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
     if status in (401, 403):
         hint = "the engine refuses the key: see additionalConfig.api-key or apiKeySecretRef"
         return EngineError("Unauthorized", f"{status} {hint}", retriable=False)
-    if "already been loaded" in text:
+    if any(sign in text for sign in _TAKEN):
         return AlreadyLoaded("AlreadyLoaded", shown, retriable=False)
+    if status == 400 and (refused := _sglangs(text, shown)) is not None:
+        return refused
     if status == 404 and not said.type:
         return EngineError(
             "RuntimeUpdatingOff",
-            "404 the engine has no such route: set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on it",
+            "404 the engine has no such route: set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on it; if it is SGLang, say so"
+            " by its pod's label model.aibrix.ai/engine",
             retriable=False,
         )
     if status == 404:
@@ -367,7 +393,13 @@ def _text(body: bytes) -> _Detail:
         return said.error
     if isinstance(said.error, str):
         return _Detail(message=said.error)
-    return _Detail(message=said.message or str(said.detail or ""), type=said.type)
+    return _Detail(message=said.message or said.error_message or str(said.detail or ""), type=said.type)
+
+
+def _was_not_there(status: int, body: bytes) -> bool:
+    """Whether an unload is refused because the engine knows no such name: vLLM's words, then SGLang's."""
+    text = _text(body).message
+    return (status == 404 and "cannot be found" in text) or (status == 400 and "does not exist" in text)
 
 
 def _retry_after(response: httpx.Response) -> float:

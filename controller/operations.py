@@ -331,7 +331,8 @@ class Operations:
         return listed.adapters
 
     async def _address(self, adapter: ModelAdapter, pod: PodView) -> Address:
-        return Address(pod.ip, port_of(pod, self._settings), await self._credentials.engine_key(adapter))
+        key = await self._credentials.engine_key(adapter)
+        return Address(pod.ip, port_of(pod, self._settings), key, pod.dialect)
 
     def _root(self, pod: PodView, name: str) -> str:
         known = self.inventory(pod)

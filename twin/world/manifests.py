@@ -4,14 +4,12 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from controller.observed import ENGINE_LABEL
 from fake_vllm.versions import DEFAULT_VERSION, Behaviour
 from twin.apiserver import ApiError
 from twin.world.objects import Object
 
 _OPERATOR = "lora-controller"
-
-
-ENGINE_LABEL = "model.aibrix.ai/engine"
 
 
 class ConfigMissing(Exception):
