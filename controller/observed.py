@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from controller.annotations import ENABLED_LABEL, Remembered
 from controller.dialects import DIALECTS, SGLANG, VLLM, Dialect
-from controller.engine import EngineError
+from controller.engineerrors import EngineError
 from controller.policies.view import EngineLoad
 from controller.resources import EndpointSlice, ModelAdapter, Pod, Service
 from controller.spec import SpecProblem

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from controller.clock import Clock
 from controller.credentials import Credentials
-from controller.engine import Address, AlreadyLoaded, EngineClient, EngineError, Order, RemoveFailed
+from controller.engine import Address, EngineClient, Order
+from controller.engineerrors import AlreadyLoaded, EngineError, RemoveFailed
 from controller.observed import Inventory, Outcome, PodView
 from controller.resources import ModelAdapter
 from controller.settings import Settings

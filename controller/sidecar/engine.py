@@ -1,7 +1,7 @@
 """What the sidecar asks of the engine beside it, vLLM or SGLang, and what the answers mean.
 
 The caller's `Authorization` is passed on with each request and kept nowhere. An engine that refuses is quoted: its
-status, type and message go to whoever asked, who knows how to read them (`controller/engine.py`).
+status, type and message go to whoever asked, who knows how to read them (`controller/engineerrors.py`).
 """
 
 import asyncio

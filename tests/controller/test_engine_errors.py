@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from controller.engine import AlreadyLoaded, RemoveFailed, Scope, classify, failure
+from controller.engineerrors import AlreadyLoaded, RemoveFailed, Scope, classify, failure
 
 
 def envelope(message: str, kind: str, code: int) -> dict:

@@ -12,7 +12,8 @@ import pytest
 
 from controller.codes import CODES
 from controller.dialects import SGLANG, VLLM, Dialect
-from controller.engine import Address, AlreadyLoaded, EngineClient, EngineError, Order, Scope, failure
+from controller.engine import Address, EngineClient, Order
+from controller.engineerrors import AlreadyLoaded, EngineError, Scope, failure
 from controller.observed import view
 from controller.resources import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
 from controller.settings import Settings

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.dialects import SGLANG
-from controller.engine import Address, AlreadyLoaded, EngineClient, EngineError, Scope
+from controller.engine import Address, EngineClient
+from controller.engineerrors import AlreadyLoaded, EngineError, Scope
 from fake_vllm import options
 from fake_vllm.commandline import read
 from fake_vllm.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError, EngineFault
