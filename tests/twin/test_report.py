@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from tests.twin.synthetic import MEASURES, Writer, a_run
 from twin.expectations import Outcome
+from twin.measures import summarise
+from twin.oracles import check
 from twin.record import Run, TrafficLine
 from twin.report import Findings, make, shown
 from twin.report.story import steps, tell
@@ -127,6 +129,21 @@ def test_every_figure_is_a_file_of_its_own_that_says_what_it_shows() -> None:
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert root.find("{http://www.w3.org/2000/svg}desc").text == figure.alt  # type: ignore[union-attr]
         assert "prefers-color-scheme: dark" in figure.standalone()
+
+
+@pytest.mark.parametrize("never", [0, 2])
+def test_the_curve_shows_the_same_median_as_the_tile(never: int) -> None:
+    writer = Writer()
+    for i, t in enumerate((30.0, 35.0, 37.0, 40.0)):
+        writer.adapter(f"a-{i}", 0.0, [(t, "Running")])
+    for i in range(never):
+        writer.adapter(f"never-{i}", 0.0, [(1.0, "Pending")])
+    measures = summarise(writer.lines, check(writer.lines))
+    curve = make(Findings(writer.lines, measures, [])).figures[0]
+    assert measures["time_to_running_seconds"]["p50"] == 36.0
+    assert ">median 36.0 s<" in curve.body
+    assert ">95th percentile 39.5 s<" in curve.body
+    assert ("are of those that did" in curve.caption) == bool(never)
 
 
 def test_no_figure_draws_beyond_its_frame() -> None:

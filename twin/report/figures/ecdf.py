@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from twin.percentiles import percentiles
 from twin.report.effects import figure
 from twin.report.figures.forest import COLOURS
 from twin.report.svg import Figure, Scale, element, legend, path, staircase, text, tip
@@ -87,7 +88,7 @@ def _ticks(low: float, high: float, most: int = 8) -> list[float]:
 
 def _alt(series: Mapping[str, Sequence[Point]], unit: str) -> str:
     middles = (
-        f"{label}: half at or below {figure(sorted(p.value for p in points)[(len(points) - 1) // 2])}"
+        f"{label}: median {figure(percentiles([p.value for p in points], 50)[0])}"
         for label, points in series.items()
         if points
     )
