@@ -17,6 +17,7 @@ from twin.measures import summarise
 from twin.oracles import check
 from twin.record import Run, TrafficLine
 from twin.report import Findings, make, shown
+from twin.report.figures.ecdf import Point, ecdf
 from twin.report.story import steps, tell
 from twin.report.svg import Figure, clock, count_ticks, time_ticks
 
@@ -310,6 +311,21 @@ def test_count_ticks_reach_the_highest_count(highest: int) -> None:
     ticks = count_ticks(highest)
     assert 2 <= len(ticks) <= 7
     assert ticks[-1] >= highest
+
+
+@pytest.mark.parametrize("much", [1, 12])
+def test_a_legend_of_long_names_stays_in_its_frame_and_tells_them_apart(much: int) -> None:
+    names = [f"controller.retry.attempts={n}, {'controller.retry.base=2s, ' * much}policy={n}" for n in range(8)]
+    drawn = ecdf("e", "Times", {name: [Point(1.0, "")] for name in names}, "seconds")
+    assert drawn is not None
+    root = ET.fromstring(drawn.standalone())
+    svg = "{http://www.w3.org/2000/svg}"
+    shown = [each for each in root.iter(f"{svg}text") if "policy=" in (each.text or "")]
+    assert len({each.text for each in shown}) == len({each.get("y") for each in shown}) == len(names)
+    assert all(float(each.get("x", "")) + 6.6 * len(each.text or "") <= drawn.width for each in shown)
+    assert len({rect.get("class") for rect in root.iter(f"{svg}rect")}) == len(names)
+    whole = {each.text for each in root.iter() if each.tag in (f"{svg}title", f"{svg}text")}
+    assert whole >= set(names), "one that is cut is whole where the pointer rests"
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(-3, 3))))
