@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 
 from fake_vllm.app import Receive, Send
+from fake_vllm.planned import KINDS, Planned, shown
 from fake_vllm.port import Port
-from fake_vllm.timetable import KINDS, Planned, Timetable, shown
+from fake_vllm.timetable import Timetable
 
 _LARGEST = 1 << 20  # bytes of a body
 

@@ -6,7 +6,8 @@ twin's scenarios.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from fake_vllm.latency import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
 
@@ -48,3 +49,19 @@ def distribution(value: object) -> Latency:
         if form == "empirical" and isinstance(given, list) and given:
             return Empirical(tuple(map(seconds, given)))
     raise ValueError(f"{dict(value)!r} is no distribution; write {_FORMS}")
+
+
+def described(latency: Latency, show: Callable[[float], str]) -> Any:
+    """What a person would write for a distribution, each duration as `show` writes it."""
+    match latency:
+        case Constant(value):
+            return show(value)
+        case Uniform(low, high):
+            return {"uniform": [show(low), show(high)]}
+        case Exponential(average):
+            return {"exponential": show(average)}
+        case LogNormal(median, p95):
+            return {"lognormal": {"median": show(median), "p95": show(p95)}}
+        case Empirical(values):
+            return {"empirical": [show(each) for each in values]}
+    raise TypeError(f"no way to write a {type(latency).__name__}")

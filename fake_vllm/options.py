@@ -17,8 +17,8 @@ from fake_vllm.durations import seconds
 from fake_vllm.flags import Flags
 from fake_vllm.latency import Constant, Latency
 from fake_vllm.parameters import DEFAULT_PARAMETERS, Parameters
+from fake_vllm.planned import Planned, from_flag
 from fake_vllm.sglang import command as sglang
-from fake_vllm.timetable import Planned, from_flag
 from fake_vllm.versions import DEFAULT_VERSION
 
 COUNT = (

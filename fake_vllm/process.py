@@ -33,7 +33,7 @@ class EngineProcess:
         self._rng = np.random.default_rng((options.seed, 1))
         self._epoch = 0.0
         self._faults = Faults()
-        self._timetable = Timetable(self._faults, self)
+        self._timetable = Timetable(self._faults, self, options.seed)
         self._app = App(self._new_engine(), self._faults, draw=np.random.default_rng((options.seed, 2)).random)
         self._port = Port(self._app, config.host, config.port)
         self._app.cut = self._port.cut

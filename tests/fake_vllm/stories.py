@@ -25,7 +25,7 @@ from controller.kube import KubeCluster
 from controller.metrics import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
-from fake_vllm.timetable import Planned
+from fake_vllm.planned import Planned
 from tests.controller.fakecluster import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port

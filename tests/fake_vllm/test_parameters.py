@@ -10,7 +10,7 @@ from fake_vllm import options, parameters
 from fake_vllm.engine import EngineConfigError
 from fake_vllm.latency import Constant, LogNormal
 from fake_vllm.parameters import ParametersError
-from fake_vllm.timetable import KINDS, Planned
+from fake_vllm.planned import KINDS, Planned
 
 
 def read(folder: Path, text: str) -> parameters.Parameters:
@@ -136,7 +136,7 @@ def test_a_file_of_faults_says_which_of_them_is_wrong(tmp_path: Path) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["kind", "from", "until", "at", "hits", "adapters", "probability", "factor", "status", "after"]
+            ["kind", "from", "until", "at", "every", "hits", "adapters", "probability", "factor", "status", "after"]
         ),
         st.sampled_from([*KINDS, "1s", "x", "", "controller"])
         | st.lists(st.sampled_from(["controller", "traffic", "x"]), max_size=2)

@@ -6,7 +6,8 @@ claim what no measurement knows.
 
 from typing import Any
 
-from fake_vllm.latency import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
+from fake_vllm.durations import described
+from fake_vllm.latency import Empirical, Latency, LogNormal
 from twin.calibration.calibrating import Calibration, Finding
 
 HEADING = "# Made by twin calibrate"
@@ -58,18 +59,16 @@ def said_value(finding: Finding) -> str:
 
 def shown(latency: Latency) -> str:
     """A distribution in the words of the file."""
-    match latency:
-        case Constant():
-            return duration(latency.value)
-        case Uniform():
-            return f"{{uniform: [{duration(latency.low)}, {duration(latency.high)}]}}"
-        case Exponential():
-            return f"{{exponential: {duration(latency.average)}}}"
-        case LogNormal():
-            return f"{{lognormal: {{median: {duration(latency.median)}, p95: {duration(latency.p95)}}}}}"
-        case Empirical():
-            return f"{{empirical: [{', '.join(map(duration, latency.values))}]}}"
-    raise TypeError(f"no way to write a {type(latency).__name__}")
+    return _flow(described(latency, duration))
+
+
+def _flow(value: object) -> str:
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{name}: {_flow(each)}' for name, each in value.items())}}}"
+        case list():
+            return f"[{', '.join(map(_flow, value))}]"
+    return str(value)
 
 
 def duration(seconds: float) -> str:

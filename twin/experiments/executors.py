@@ -150,16 +150,30 @@ def _on_dask(client: Any, tasks: Iterable[Task]) -> Iterator[Row]:
         for task in itertools.islice(source, count):
             under_way[client.submit(perform, task, key=f"run-{task.key}", pure=False)] = task
 
-    submit(room)
-    while under_way:
-        for future in _ended(client, list(under_way)):
-            task = under_way.pop(future)
-            error = None if future.status == "finished" else future.exception()
-            if isinstance(error, FolderError):
-                raise error
-            yield failed(task, f"its worker was lost: {_first_line(error)}") if error else future.result()
-            future.release()
-            submit(1)
+    with _until_the_scheduler_is_lost():
+        submit(room)
+        while under_way:
+            for future in _ended(client, list(under_way)):
+                task = under_way.pop(future)
+                error = None if future.status == "finished" else future.exception()
+                if isinstance(error, FolderError):
+                    raise error
+                yield failed(task, f"its worker was lost: {_first_line(error)}") if error else future.result()
+                future.release()
+                submit(1)
+
+
+@contextmanager
+def _until_the_scheduler_is_lost() -> Iterator[None]:
+    """Whatever Dask's client was at when its scheduler went, and says of it, is one error."""
+    from concurrent.futures import CancelledError
+
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, CommClosedError):
+        raise EngineError("the Dask scheduler is lost") from None
 
 
 def _ended(client: Any, futures: list[Any]) -> list[Any]:
@@ -173,10 +187,8 @@ def _ended(client: Any, futures: list[Any]) -> list[Any]:
             done = wait(futures, timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             done = set()
-        except CancelledError:
-            done = set(futures)
         if client.status in ("closing", "closed") or any(future.cancelled() for future in done):
-            raise EngineError("the Dask scheduler is lost")
+            raise CancelledError
         if done:
             return [future for future in futures if future in done]
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from fake_vllm.schedule import flapping
 from twin.apiserver import ApiError
 from twin.faults.stage import SETTLED, Acting, Process, Stage, Undo
 from twin.scenario.faults import (
@@ -21,17 +22,18 @@ Stroke = EngineRestart | PodKill | PodStuckTerminating | Rollout
 def flap(acting: Acting, fault: ReadinessFlap) -> Process:
     """Pods turn unready and ready in turns."""
     stage = acting.stage
-    yield acting.until(max(fault.start, SETTLED))
-    end = stage.duration if fault.until is None else fault.until
+    whole = fault.turn(stage.duration)
+    whole = whole._replace(start=max(whole.start, SETTLED))
+    yield acting.until(whole.start)
     targets = acting.pods(fault.pods)
     acting.tell("begin", targets)
-    while stage.env.now < end:
+    for turn in flapping(whole, down=fault.down, up=fault.up):
+        yield acting.until(turn.start)
         _force(stage, targets, unready=True)
-        yield acting.until(min(stage.env.now + fault.down, end))
+        yield acting.until(turn.end)
         _force(stage, targets, unready=False)
-        yield acting.until(min(stage.env.now + fault.up, end))
-    if acting.ends_within(fault):
-        acting.tell("end", targets)
+    yield acting.until(whole.end)
+    acting.tell("end", targets)
 
 
 def _force(stage: Stage, pods: Sequence[str], *, unready: bool) -> None:

@@ -54,7 +54,8 @@ class _OnPods:
 
     def run(self) -> Process:
         acting, fault = self._acting, self._fault
-        yield acting.until(max(fault.start, SETTLED))
+        turn = fault.turn(acting.stage.duration)
+        yield acting.until(max(turn.start, SETTLED))
         self._lasting = True
         targets = self._targets()
         for pod in targets:
@@ -62,10 +63,7 @@ class _OnPods:
         acting.tell("begin", targets, detail=" ".join(self._chosen_nodes))
         if self._pods is None or (self._pods.count is None and self._pods.fraction is None):
             acting.stage.store.subscribe(self._pod_changed, "pods")
-        if not acting.ends_within(fault):
-            return
-        assert fault.until is not None
-        yield acting.until(fault.until)
+        yield acting.until(turn.end)
         self._lasting = False
         for undo in self._undo.values():
             undo()

@@ -1,5 +1,6 @@
 """What faults act on, and what all of them do: wait for their time, choose whom they hit, tell the record."""
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -53,8 +54,9 @@ class Acting:
     kind: str
 
     def until(self, moment: float) -> simpy.Event:
-        """Happens at `moment`, at once if that is past."""
-        return self.stage.env.timeout(max(moment - self.stage.env.now, 0.0))
+        """Happens at `moment`: at once if that is past, never if it is infinite."""
+        env = self.stage.env
+        return env.event() if math.isinf(moment) else env.timeout(max(moment - env.now, 0.0))
 
     def tell(
         self,
@@ -77,10 +79,6 @@ class Acting:
         )
         recorder.emit(line)
 
-    def ends_within(self, fault: Spell) -> bool:
-        """Whether it ends before the run does."""
-        return fault.until is not None and fault.until <= self.stage.duration
-
     def pods(self, targets: PodTargets) -> list[str]:
         """The pods that are hit, of those that live now."""
         return targets.pick(living(self.stage), self.stage.streams.get(f"fault/{self.number}/{self.kind}/targets"))
@@ -95,13 +93,11 @@ class Acting:
 
     def lasting(self, fault: Spell, begin: Begin, *, seconds: float = 0.0) -> Process:
         """A fault that is begun, lasts and is ended, with a line for both; `seconds` is its size in time."""
-        yield self.until(fault.start)
+        turn = fault.turn(self.stage.duration)
+        yield self.until(turn.start)
         targets, undo = begin()
         self.tell("begin", targets, seconds=seconds)
-        if not self.ends_within(fault):
-            return
-        assert fault.until is not None
-        yield self.until(fault.until)
+        yield self.until(turn.end)
         undo()
         self.tell("end", targets, seconds=seconds)
 

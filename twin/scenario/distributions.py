@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from fake_vllm.durations import described
 from fake_vllm.latency import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
 from twin.scenario.problems import Path, choices
 from twin.scenario.quantities import duration, fault, show_duration
@@ -116,18 +117,7 @@ def _lognormal(argument: object, at: Path) -> LogNormal:
 
 def show_distribution(value: Latency) -> Any:
     """What a person would write for it; parsing that gives an equal object."""
-    match value:
-        case Constant():
-            return show_duration(value.value)
-        case Uniform():
-            return {"uniform": [show_duration(value.low), show_duration(value.high)]}
-        case Exponential():
-            return {"exponential": show_duration(value.average)}
-        case LogNormal():
-            return {"lognormal": {"median": show_duration(value.median), "p95": show_duration(value.p95)}}
-        case Empirical():
-            return {"empirical": [show_duration(each) for each in value.values]}
-    raise TypeError(f"no way to write a {type(value).__name__} in a scenario")
+    return described(value, show_duration)
 
 
 _DURATION = {"type": "string", "examples": ["90s"]}

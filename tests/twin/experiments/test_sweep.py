@@ -12,9 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import distributed
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from distributed import Client, Future
+from distributed.comm import CommClosedError
 
 from tests.twin.experiments.tiny import a_file
 from twin.experiments import trial
@@ -182,6 +185,19 @@ def test_a_dask_scheduler_that_is_lost_ends_it_in_one_line_with_what_was_finishe
     assert said.startswith("the Dask scheduler is lost; ")
     assert len(said.splitlines()) == 1
     assert pq.read_table(tmp_path / TARGET).num_rows >= 2
+
+
+@pytest.mark.parametrize("asked", ["submit", "wait", "result"])
+def test_whatever_was_asked_of_a_lost_dask_scheduler_says_that_it_is_lost(
+    asked: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def lost(*_: Any, **__: Any) -> None:
+        raise CommClosedError("in <TCP (closed)>: Stream is closed")
+
+    monkeypatch.setattr({"submit": Client, "wait": distributed, "result": Future}[asked], asked, lost)
+    assert command("sweep", a_file(tmp_path), *AXES, "--engine", "dask", "--jobs", 1, "--out", tmp_path) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("the Dask scheduler is lost"), said
 
 
 def test_on_a_local_ray_that_loses_a_worker_the_bytes_are_those_of_one_process(tmp_path: Path, alone: bytes) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
+from fake_vllm import schedule
 from twin.scenario.distributions import Distribution
 from twin.scenario.quantities import Duration, fault, show_duration
 from twin.scenario.section import Section
@@ -27,6 +28,10 @@ class Spell(Section):
         if self.until is not None and self.until <= self.start:
             raise fault("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
         return self
+
+    def turn(self, end: float) -> schedule.Turn:
+        """When it is in force; what would end after the run's `end` does not."""
+        return schedule.spell(self.start, self.until, end)
 
 
 class Moment(Section):
@@ -65,7 +70,4 @@ class Moment(Section):
                 yield self.at
             return
         last = end if self.until is None else min(self.until, end)
-        moment = self.start + self.every.draw(rng)
-        while moment <= last:
-            yield moment
-            moment += self.every.draw(rng)
+        yield from schedule.strikes(schedule.Turn(self.start, last), self.every, rng)
