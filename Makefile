@@ -54,6 +54,9 @@ lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile --group pyproject.toml:fake --constraints requirements-dev.lock --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
 		-o fake_vllm/deploy/requirements.lock
+	@$(DEV)/bin/uv pip compile --group pyproject.toml:build --constraints requirements-dev.lock --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
+		-o requirements-build.lock
 
 clean:  ## Remove both environments and caches
 	@rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from controller.clock import Clock
 from controller.cluster import Cluster, ClusterError, Forbidden, NotFound
-from controller.engine import EngineError, Scope
+from controller.engineerrors import EngineError, Scope
 from controller.resources import SECRETS, ModelAdapter
 from controller.spec import SpecProblem
 

@@ -8,7 +8,8 @@ import asyncio
 from dataclasses import dataclass
 
 from controller.caches import Caches
-from controller.engine import Address, EngineClient, EngineError
+from controller.engine import Address, EngineClient
+from controller.engineerrors import EngineError
 from controller.enginemetrics import Reading, read
 from controller.observed import PodView
 from controller.policies import EngineLoad, Policies

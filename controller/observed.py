@@ -8,15 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.annotations import ENABLED_LABEL, Remembered
-from controller.engine import EngineError
+from controller.dialects import DIALECTS, SGLANG, VLLM, Dialect
+from controller.engineerrors import EngineError
 from controller.policies.view import EngineLoad
 from controller.resources import EndpointSlice, ModelAdapter, Pod, Service
 from controller.spec import SpecProblem
 
 PORT_LABEL = "model.aibrix.ai/port"
+ENGINE_LABEL = "model.aibrix.ai/engine"
 DEFAULT_PORT = 8000
 SIDECAR = "aibrix-runtime"
 """Name of the runtime sidecar's container; whatever else runs in the pod, the first other one is the engine."""
+_NO_LIMIT = 1 << 30  # adapters: SGLang lists any number unless it is told how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class PodView:
     """Whether the runtime sidecar is one of its containers."""
     owned: bool = False
     """Whether a controller made it: credentials are sent to no other."""
+    dialect: Dialect = VLLM
+    """How its engine is spoken to, by its label; a sidecar has a setting of its own for that."""
 
     @property
     def enabled(self) -> bool:
@@ -60,7 +65,8 @@ def view(pod: Pod, zone: str) -> PodView:
     engine = next((c for c in status.container_statuses if c.name != SIDECAR), None)
     container = next((c for c in pod.spec.containers if c.name != SIDECAR), None)
     command = (*container.command, *container.args) if container is not None else ()
-    max_loras = _int_flag(command, "--max-loras", 1)
+    dialect = DIALECTS.get(meta.labels.get(ENGINE_LABEL, ""), VLLM)
+    max_loras, max_cpu_loras = _room(dialect, command)
     port = meta.labels.get(PORT_LABEL, "")
     return PodView(
         namespace=meta.namespace,
@@ -76,14 +82,23 @@ def view(pod: Pod, zone: str) -> PodView:
         changed=changed.timestamp() if changed is not None else 0.0,
         terminating=meta.deletion_timestamp is not None,
         max_loras=max_loras,
-        max_cpu_loras=_int_flag(command, "--max-cpu-loras", max_loras),
+        max_cpu_loras=max_cpu_loras,
         sidecar=any(c.name == SIDECAR for c in pod.spec.containers),
         owned=any(owner.controller for owner in meta.owner_references),
+        dialect=dialect,
     )
 
 
+def _room(dialect: Dialect, command: Sequence[str]) -> tuple[int, int]:
+    """(adapters in one batch, adapters at all) of an engine that is started so, each engine's defaults in mind."""
+    if dialect is SGLANG:
+        return _int_flag(command, "--max-loras-per-batch", 8), _int_flag(command, "--max-loaded-loras", _NO_LIMIT)
+    max_loras = _int_flag(command, "--max-loras", 1)
+    return max_loras, _int_flag(command, "--max-cpu-loras", max_loras)
+
+
 def _int_flag(command: Sequence[str], flag: str, default: int) -> int:
-    """The value of `--flag N` or `--flag=N`, with vLLM's default if it is not there."""
+    """The value of `--flag N` or `--flag=N`."""
     for index, word in enumerate(command):
         name, equals, value = word.partition("=")
         if name.replace("_", "-") == flag:

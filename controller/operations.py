@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from controller.clock import Clock
 from controller.credentials import Credentials
-from controller.engine import Address, AlreadyLoaded, EngineClient, EngineError, Order, RemoveFailed
+from controller.engine import Address, EngineClient, Order
+from controller.engineerrors import AlreadyLoaded, EngineError, RemoveFailed
 from controller.observed import Inventory, Outcome, PodView
 from controller.resources import ModelAdapter
 from controller.settings import Settings
@@ -331,7 +332,8 @@ class Operations:
         return listed.adapters
 
     async def _address(self, adapter: ModelAdapter, pod: PodView) -> Address:
-        return Address(pod.ip, port_of(pod, self._settings), await self._credentials.engine_key(adapter))
+        key = await self._credentials.engine_key(adapter)
+        return Address(pod.ip, port_of(pod, self._settings), key, pod.dialect)
 
     def _root(self, pod: PodView, name: str) -> str:
         known = self.inventory(pod)

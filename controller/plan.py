@@ -32,7 +32,7 @@ from controller.actions import (
     WriteStatus,
 )
 from controller.annotations import FINALIZER, PLACEMENTS, Attempt, Placement, Remembered, pod_key
-from controller.engine import Scope
+from controller.engineerrors import Scope
 from controller.observed import Observed, PodView
 from controller.policies import Policy
 from controller.resources import ModelAdapterStatus

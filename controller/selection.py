@@ -5,7 +5,7 @@ being ready, or was left aside after its retries, keeps its place until another 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from controller.annotations import MOST_PODS
@@ -47,18 +47,8 @@ def select(
     kept = [standings[name] for name in seen.remembered.selected if _may_stay(standings.get(name), matching)]
     asked = seen.adapter.spec.replicas
     if asked is None:
-        stay = sorted(standing.pod for standing in kept)
-        all_of_them = dict.fromkeys((*stay, *(pod.name for pod in candidates)))
-        names = set(list(all_of_them)[:MOST_PODS])
-        beyond = len(all_of_them) - len(names)
-        return Selection(
-            pods=tuple(sorted(names)),
-            desired=len(all_of_them),
-            candidates=len(candidates),
-            missing=beyond,
-            beyond=beyond,
-            wake=_wake(fitting, standings, names, now, settings),
-        )
+        everywhere = _everywhere(kept, candidates)
+        return replace(everywhere, wake=_wake(fitting, standings, set(everywhere.pods), now, settings))
     wanted = min(asked, MOST_PODS)
     healthy, lame = _split(kept, now, settings)
     healthy = _most_useful(seen, healthy, wanted)
@@ -82,6 +72,14 @@ def select(
         wake=_wake(fitting, standings, names, now, settings) if replaced > 0 or lame else 0.0,
         fault=choice.fault,
     )
+
+
+def _everywhere(kept: Sequence[Standing], candidates: Sequence[PodView]) -> Selection:
+    """All that can be used, and no choice to be made: what stays comes first where there are too many."""
+    all_of_them = dict.fromkeys((*sorted(at.pod for at in kept), *(pod.name for pod in candidates)))
+    pods = tuple(sorted(list(all_of_them)[:MOST_PODS]))
+    beyond = len(all_of_them) - len(pods)
+    return Selection(pods, desired=len(all_of_them), candidates=len(candidates), missing=beyond, beyond=beyond)
 
 
 def _may_stay(standing: Standing | None, matching: set[str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from controller.annotations import Attempt, Placement
-from controller.engine import Scope
+from controller.engineerrors import Scope
 from controller.observed import Observed, Outcome, PodView
 from controller.settings import Settings
 from controller.spec import artifact_of, lora_path

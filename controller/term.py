@@ -27,6 +27,7 @@ from controller.reconciler import Reconciler, Result
 from controller.resources import ModelAdapter
 from controller.secretwatch import SecretWatches
 from controller.settings import Settings
+from controller.ways import way_to
 from controller.workqueue import WorkQueue
 
 
@@ -225,7 +226,7 @@ class Term:
 
     def _report(self, key: str, pod: PodView, outcome: Outcome, attempts: int) -> None:
         error = outcome.error
-        line = self._log.bind(adapter=key, pod=pod.name, attempt=attempts)
+        line = self._log.bind(adapter=key, pod=pod.name, attempt=attempts, way=way_to(pod, self._settings))
         if error is None:
             line.info(f"{outcome.verb} ended")
         elif error.retriable:

@@ -19,6 +19,11 @@ def through_sidecar(pod: PodView, settings: Settings) -> bool:
     return settings.enable_runtime_sidecar and pod.sidecar
 
 
+def way_to(pod: PodView, settings: Settings) -> str:
+    """The way's name in logs: `sidecar` or `direct`."""
+    return "sidecar" if through_sidecar(pod, settings) else "direct"
+
+
 def port_of(pod: PodView, settings: Settings) -> int:
     return SIDECAR_PORT if through_sidecar(pod, settings) else pod.port
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from twin.oracles import Verdicts
+from twin.percentiles import percentiles
 from twin.record import (
     AdapterLine,
     Counts,
@@ -337,14 +338,12 @@ def _totals(counts: Counter[str], group: str, names: Sequence[str], others: Sequ
 
 
 def _spread(values: Sequence[float], *names: str) -> Summary:
-    """Percentiles (linear between neighbours), mean and maximum; None for each if there are no values."""
+    """Percentiles, mean and maximum; None for each if there are no values."""
     if not values:
         return dict.fromkeys(names)
     data = np.array(values)
     known = {"max": float(data.max()), "mean": float(data.mean())}
-    return {
-        name: _rounded(known[name] if name in known else float(np.percentile(data, int(name[1:])))) for name in names
-    }
+    return {name: _rounded(known[name] if name in known else percentiles(values, int(name[1:]))[0]) for name in names}
 
 
 def _share(part: float, whole: float) -> float | None:

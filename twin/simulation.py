@@ -10,42 +10,35 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.metadata import version
 from ipaddress import IPv4Address
 from typing import Any
 
 import simpy
 
-from controller.backoff import Backoff
-from controller.settings import LeaseSettings, Settings
 from fake_vllm.latency import Constant
 from twin import faults
 from twin.apiserver import ApiError, Store
 from twin.loop import run
-from twin.record import EngineLine, Line, Run
+from twin.record import EngineLine, Line
 from twin.recorder import Recorder
 from twin.replicas import ApiRate, Replica, Surroundings
 from twin.scenario import Fault, Scenario
 from twin.scenario.admission import ACCEPTED, definition
 from twin.scenario.edits import Edit
-from twin.scenario.policies import plug_ins
+from twin.settings import first_line, of_operator, of_world
 from twin.streams import Streams
 from twin.traffic.requests import Traffic
 from twin.world.apifaults import ApiFaults
-from twin.world.artifacts import ArtifactSettings
-from twin.world.engines import EngineHost, EngineSettings, OnEngine
+from twin.world.engines import EngineHost, OnEngine
 from twin.world.network import Network
-from twin.world.nodes import NodeSpec
 from twin.world.objects import EPOCH
-from twin.world.world import FIRST_ADDRESS, World, WorldSettings
+from twin.world.world import FIRST_ADDRESS, World
 
 Progress = Callable[[float], None]
 """Told how many simulated seconds are done."""
 
 _STEPS = 200
 """How often progress is told in a run."""
-_NOTICE = 2.0
-"""Seconds that an honest controller may take to notice what the API server shows, latency aside (the contract)."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
@@ -114,46 +107,19 @@ class Simulation:
         self.env = simpy.Environment()
         self.streams = Streams(scenario.seed)
         self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, epoch)
-        self.recorder.emit(_run_line(scenario, epoch, machine))
+        self.recorder.emit(first_line(scenario, epoch, machine))
         self.store = Store(self.wall_time, self._suffix)
         self.world = World(
-            self.env,
-            self.store,
-            self.streams,
-            _world_settings(scenario),
-            self._engine_changed,
-            epoch=epoch,
-            first_address=first_address,
-        )
+            self.env, self.store, self.streams, of_world(scenario), self._engine_changed,
+            epoch=epoch, first_address=first_address,
+        )  # fmt: skip
         self.recorder.watch_store(self.store, self.world.workload_of)
         self.api_faults = ApiFaults(self.env, self.store)
         self.network = Network(self.env, self.world.hosts.get, self.streams, self.recorder, _NETWORK)
-        around = Surroundings(
-            env=self.env,
-            epoch=epoch,
-            store=self.store,
-            network=self.network,
-            streams=self.streams,
-            recorder=self.recorder,
-            settings=_settings(scenario),
-            api_latency=scenario.cluster.api.latency,
-            api_faults=self.api_faults,
-            api_rate=ApiRate(scenario.controller.kube_api_qps, scenario.controller.kube_api_burst),
-        )
+        around = self._surroundings()
         self.replicas = [replica(around, number) for number in range(scenario.controller.replicas)]
         self.traffic = self._traffic()
-        self.stage = faults.Stage(
-            env=self.env,
-            store=self.store,
-            world=self.world,
-            streams=self.streams,
-            recorder=self.recorder,
-            api_faults=self.api_faults,
-            replicas=self.replicas,
-            restart=self.restart,
-            duration=scenario.duration,
-            api_latency=scenario.cluster.api.latency.upper(),
-        )
+        self.stage = self._stage()
 
     async def main(self, progress: Progress | None) -> None:
         """From the first manifest to the end."""
@@ -217,6 +183,37 @@ class Simulation:
         order = {"Namespace": 0, "Secret": 1, "ConfigMap": 1}
         for item in sorted(self.scenario.objects, key=lambda item: order.get(item["kind"], 2)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
+
+    def _surroundings(self) -> Surroundings:
+        """Of the operator's replicas."""
+        asked = self.scenario.controller
+        return Surroundings(
+            env=self.env,
+            epoch=self._epoch,
+            store=self.store,
+            network=self.network,
+            streams=self.streams,
+            recorder=self.recorder,
+            settings=of_operator(self.scenario),
+            api_latency=self.scenario.cluster.api.latency,
+            api_faults=self.api_faults,
+            api_rate=ApiRate(asked.kube_api_qps, asked.kube_api_burst),
+        )
+
+    def _stage(self) -> faults.Stage:
+        """What faults act on."""
+        return faults.Stage(
+            env=self.env,
+            store=self.store,
+            world=self.world,
+            streams=self.streams,
+            recorder=self.recorder,
+            api_faults=self.api_faults,
+            replicas=self.replicas,
+            restart=self.restart,
+            duration=self.scenario.duration,
+            api_latency=self.scenario.cluster.api.latency.upper(),
+        )
 
     def _traffic(self) -> Traffic | None:
         settings = self.scenario.traffic
@@ -287,104 +284,3 @@ class Simulation:
         """Five characters for `generateName`, of the alphabet that Kubernetes takes for it."""
         alphabet = "bcdfghjklmnpqrstvwxz2456789"
         return "".join(alphabet[i] for i in self.streams.get("apiserver/names").integers(0, len(alphabet), 5))
-
-
-def _settings(scenario: Scenario) -> Settings:
-    """The operator's settings, from the scenario's section of the same names."""
-    asked = scenario.controller
-    retry, lease = asked.retry, asked.lease
-    return Settings(
-        policy=asked.policy,
-        policies=_plug_ins(scenario),
-        scrape_interval=asked.scrape_interval,
-        backoff=Backoff(
-            base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.attempts, jitter=retry.jitter
-        ),
-        stable_for=asked.stable_for,
-        unready_grace=asked.unready_grace,
-        aside_for=asked.aside_for,
-        workers=asked.workers,
-        loads_per_pod=asked.loads_per_pod,
-        audit_interval=asked.audit_interval,
-        list_timeout=asked.list_timeout,
-        load_timeout=asked.load_timeout,
-        enable_runtime_sidecar=asked.enable_runtime_sidecar,
-        elect=asked.replicas > 1,
-        lease=LeaseSettings(duration=lease.duration, renew=lease.renew, retry=lease.retry),
-    )
-
-
-def _plug_ins(scenario: Scenario) -> tuple[str, ...]:
-    """Policies that adapters of the scenario name as `module:Class`: here the file's author is who runs it."""
-    specs = [item["spec"] for item in scenario.objects if item["kind"] == "ModelAdapter"]
-    specs += [template.manifest(0)["spec"] for template in scenario.adapters]
-    return tuple(sorted({*scenario.controller.policies, *plug_ins(specs)}))
-
-
-def _world_settings(scenario: Scenario) -> WorldSettings:
-    cluster = scenario.cluster
-    size = cluster.artifacts.size
-    return WorldSettings(
-        nodes=[NodeSpec(node.name, node.gpus, node.zone) for node in scenario.nodes],
-        engines={
-            name: EngineSettings(
-                startup=engine.startup,
-                load=engine.load,
-                unload=engine.unload,
-                lora_budget=None if engine.memory.lora_budget is None else int(engine.memory.lora_budget),
-                version=engine.version,
-                pace=engine.pace.settings(),
-            )
-            for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
-            for engine in (cluster.engine(name),)
-        },
-        artifacts=ArtifactSettings(
-            bandwidth=cluster.artifacts.bandwidth,
-            size=int(size.default),
-            per_rank=None if size.per_rank is None else int(size.per_rank),
-        ),
-        pod_start=cluster.pod_start,
-    )
-
-
-def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
-    return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
-
-
-def _run_line(scenario: Scenario, epoch: datetime, machine: float) -> Run:
-    asked = scenario.controller
-    return Run(
-        t=0.0,
-        name=scenario.name,
-        seed=scenario.seed,
-        version=version("lora-twin"),
-        duration=scenario.duration,
-        epoch=epoch.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        policy=asked.policy,
-        replicas=asked.replicas,
-        stable_for=asked.stable_for,
-        retry_waits=list(asked.retry.waits()),
-        aside_for=asked.aside_for,
-        audit_interval=asked.audit_interval,
-        notice=_NOTICE + scenario.cluster.api.latency.upper() + machine,
-        loads_per_pod=asked.loads_per_pod,
-        load_timeout=asked.load_timeout,
-        pod_start=max((_pod_start(scenario, item) for item in _workloads(scenario)), default=0.0),
-        unready_grace=asked.unready_grace,
-        notes=list(scenario.notes),
-    )
-
-
-def _pod_start(scenario: Scenario, workload: dict[str, Any]) -> float:
-    """Seconds that a pod of this workload may take from its creation until it is ready and stable."""
-    engine = scenario.cluster.engine(workload["metadata"]["name"])
-    spec = workload["spec"]
-    pod = spec if workload["kind"] == "Pod" else spec["template"]["spec"]
-    probes = [
-        probe.get("initialDelaySeconds", 0) + 2 * probe.get("periodSeconds", 10) * probe.get("successThreshold", 1)
-        for container in pod["containers"]
-        for probe in (container.get("startupProbe"), container.get("readinessProbe"))
-        if probe
-    ]
-    start = scenario.cluster.pod_start.upper() + engine.startup.upper()
-    return float(start + sum(probes) + scenario.controller.stable_for)

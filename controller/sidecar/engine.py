@@ -1,39 +1,24 @@
 """What the sidecar asks of the engine beside it, vLLM or SGLang, and what the answers mean.
 
 The caller's `Authorization` is passed on with each request and kept nowhere. An engine that refuses is quoted: its
-status, type and message go to whoever asked, who knows how to read them (`controller/engine.py`).
+status, type and message go to whoever asked, who knows how to read them (`controller/engineerrors.py`).
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import msgspec
 
+from controller.dialects import Dialect
 from controller.sidecar.errors import Code, SidecarError
 
 _CONNECT = 5.0  # seconds; the engine is in the same pod
 _LIST = 10.0
 _ALIVE = 2.0
 _SCRAPE = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How an engine is spoken to."""
-
-    name: str
-    load: str
-    unload: str
-    loads_in_place: bool
-
-
-VLLM = Dialect("vllm", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", loads_in_place=True)
-SGLANG = Dialect("sglang", "/load_lora_adapter", "/unload_lora_adapter", loads_in_place=False)
-DIALECTS = {dialect.name: dialect for dialect in (VLLM, SGLANG)}
 
 
 class _Model(msgspec.Struct):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from controller.dialects import DIALECTS, VLLM, Dialect
 from controller.sidecar.addresses import Network
-from controller.sidecar.engine import DIALECTS, VLLM, Dialect
 from controller.sidecar.transfer import FIRST_WAIT
 
 ROOT = Path("/tmp/aibrix/adapters")

@@ -9,7 +9,7 @@ from msgspec.structs import replace as with_fields
 
 from controller.actions import AddFinalizer, Load, Look, Plan, Remember, RemoveFinalizer, Tell, Unload, WriteStatus
 from controller.annotations import MOST_PODS, PLACEMENTS, Attempt, Remembered
-from controller.engine import EngineError, Scope
+from controller.engineerrors import EngineError, Scope
 from controller.observed import Inventory, Observed, Outcome
 from controller.plan import plan
 from controller.policies import find

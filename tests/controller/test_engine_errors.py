@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from controller.engine import AlreadyLoaded, RemoveFailed, Scope, classify, failure
+from controller.engineerrors import AlreadyLoaded, RemoveFailed, Scope, classify, failure
 
 
 def envelope(message: str, kind: str, code: int) -> dict:
@@ -82,6 +82,27 @@ def test_an_unload_that_the_engine_could_not_do_is_told_apart() -> None:
         500, json=envelope("Failed to remove lora adapter 'x' from the engine.", "InternalServerError", 500)
     )
     assert isinstance(failure("unload", response, response.content), RemoveFailed)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "scope"),
+    [
+        ("Failed to load LoRA adapter x because it is already loaded", "AlreadyLoaded", Scope.POD),
+        ("LoRA with name x already exists. Loaded LoRAs: dict_keys(['x'])", "AlreadyLoaded", Scope.POD),
+        ("LoRA is not enabled. Please set `--enable-lora` to enable LoRA.", "RuntimeUpdatingOff", Scope.POD),
+        ("CUDA out of memory. Tried to allocate 2.00 MiB.", "OutOfMemory", Scope.POD),
+        ("LoRA adapter x with rank 64 is incompatible with the current LoRA memory pool configuration.",
+         "InvalidAdapter", Scope.ADAPTER),
+        ("Repository Not Found for url: https://huggingface.co/api/models/x.", "ArtifactNotFound", Scope.ADAPTER),
+        ("Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/x'.", "ArtifactNotFound", Scope.ADAPTER),
+        ("bad header", "Refused", Scope.ADAPTER),
+    ],
+)  # fmt: skip
+def test_sglang_says_everything_with_400_and_its_words_are_known(message: str, reason: str, scope: Scope) -> None:
+    response = httpx.Response(400, json={"success": False, "error_message": message, "loaded_adapters": None})
+    error = failure("load", response, response.content)
+    assert (error.reason, error.scope, error.retriable) == (reason, scope, False)
+    assert message in error.message
 
 
 def test_retry_after_is_honoured() -> None:

@@ -19,7 +19,7 @@ from controller.actions import (
     WriteStatus,
 )
 from controller.annotations import Attempt, Remembered
-from controller.engine import EngineError, Scope
+from controller.engineerrors import EngineError, Scope
 from controller.observed import Observed, Outcome
 from controller.plan import plan
 from controller.policies import find

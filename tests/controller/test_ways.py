@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from controller.codes import CODES
-from controller.engine import Address, AlreadyLoaded, EngineClient, EngineError, Order, Scope, failure
+from controller.dialects import SGLANG, VLLM, Dialect
+from controller.engine import Address, EngineClient, Order
+from controller.engineerrors import AlreadyLoaded, EngineError, Scope, failure
 from controller.observed import view
 from controller.resources import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
 from controller.settings import Settings
@@ -45,6 +47,26 @@ def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
     assert (view(pod, "").sidecar, view(pod, "").owned) == (True, True)
     bare = Pod(metadata=ObjectMeta(name="a"), spec=PodSpec(containers=(engine,)))
     assert (view(bare, "").sidecar, view(bare, "").owned) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("label", "args", "spoken", "room"),
+    [
+        ("", ("--max-loras", "4"), VLLM, (4, 4)),
+        ("vllm", ("--max-loras=4", "--max-cpu-loras", "9"), VLLM, (4, 9)),
+        ("another", (), VLLM, (1, 1)),
+        ("sglang", ("--max-loras", "4"), SGLANG, (8, 1 << 30)),
+        ("sglang", ("--max-loras-per-batch", "2", "--max-loaded-loras=6"), SGLANG, (2, 6)),
+    ],
+)
+def test_a_view_knows_whose_engine_it_is_by_its_label_and_how_much_fits(
+    label: str, args: tuple[str, ...], spoken: Dialect, room: tuple[int, int]
+) -> None:
+    labels = {"model.aibrix.ai/engine": label} if label else {}
+    spec = PodSpec(containers=(Container(name="engine", args=args),))
+    seen = view(Pod(metadata=ObjectMeta(name="a", labels=labels), spec=spec), "")
+    assert seen.dialect is spoken
+    assert (seen.max_loras, seen.max_cpu_loras) == room
 
 
 @pytest.mark.parametrize("spec", [a_spec("s3://b/x/"), a_spec("tos://b/x/"), a_spec("gs://b/x/"), a_spec(secret="key")])

@@ -9,6 +9,9 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.dialects import SGLANG
+from controller.engine import Address, EngineClient
+from controller.engineerrors import AlreadyLoaded, EngineError, Scope
 from fake_vllm import options
 from fake_vllm.commandline import read
 from fake_vllm.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError, EngineFault
@@ -223,6 +226,28 @@ def test_the_real_sidecar_loads_and_unloads_on_it(tmp_path: Path) -> None:
             gone = httpx.post(f"{sidecar.url}/v1/lora_adapter/unload", json={"lora_name": "sql"})
             assert gone.status_code == 200
             assert listed(engine.url) == ["Qwen/Qwen2.5-1.5B-Instruct"]
+
+
+def test_the_operator_loads_and_unloads_on_it_without_a_sidecar() -> None:
+    async def story() -> None:
+        async with (
+            running("--dialect", "sglang", *LORA[1:]) as (port, admin),
+            httpx.AsyncHTTPTransport(trust_env=False) as sockets,
+        ):
+            operator, engine = EngineClient(sockets), Address("127.0.0.1", port, dialect=SGLANG)
+            await operator.load(engine, "sql", "acme/sql", 5)
+            assert (await operator.models(engine, 5)).adapters == {"sql": "acme/sql"}
+            with pytest.raises(AlreadyLoaded):
+                await operator.load(engine, "sql", "acme/other", 5)
+            await operator.unload(engine, "sql", 5)
+            await operator.unload(engine, "sql", 5)
+            assert (await operator.models(engine, 5)).adapters == {}
+            await admin.post("/_faults", json={"kind": "out-of-memory", "hits": ["controller"]})
+            with pytest.raises(EngineError, match="CUDA out of memory") as refused:
+                await operator.load(engine, "sql", "acme/sql", 5)
+            assert (refused.value.reason, refused.value.scope) == ("OutOfMemory", Scope.POD)
+
+    asyncio.run(story())
 
 
 def listed(url: str) -> list[str]:

@@ -283,14 +283,14 @@ MUTANTS = (
     Mutant(
         "an unload that was not needed fails for ever",
         "engine.py",
-        'gone = verb == "unload" and response.status_code == 404',
-        'gone = verb == "load" and response.status_code == 404',
+        '(verb == "unload" and was_not_there(response.status_code, answer))',
+        '(verb == "load" and was_not_there(response.status_code, answer))',
         "unload not idempotent",
     ),
     Mutant(
         "an adapter that is there already fails for ever",
-        "engine.py",
-        'if "already been loaded" in text:',
+        "engineerrors.py",
+        "if any(sign in text for sign in _TAKEN):",
         "if False:",
         "load not idempotent",
     ),

@@ -165,8 +165,8 @@ def no_silence(patch: Patch) -> None:
 
 
 def refused_once_is_refused_for_ever(patch: Patch) -> None:
-    honest = simulation_module._settings
-    patch.setattr(simulation_module, "_settings", lambda scenario: replace(honest(scenario), aside_for=1e9))
+    honest = simulation_module.of_operator
+    patch.setattr(simulation_module, "of_operator", lambda scenario: replace(honest(scenario), aside_for=1e9))
 
 
 NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}

@@ -8,7 +8,7 @@ import pytest
 
 from controller.sidecar.artifact import digest_of
 from tests.twin.worlds import SELECTOR, a_scenario, adapters, deployment
-from twin.record import AdapterLine, EngineLine, RequestLine
+from twin.record import AdapterLine, EngineLine, LogLine, RequestLine
 from twin.report.findings import Findings
 from twin.running import recorded, simulated
 from twin.scenario import Scenario, load
@@ -77,6 +77,14 @@ def test_private_adapters_are_loaded_through_the_sidecar(tmp_path: Path) -> None
     }
     assert findings.measures["adapters"]["running"] == 2
     assert not findings.violations
+
+
+def test_the_log_says_that_a_request_went_through_the_sidecar(tmp_path: Path) -> None:
+    missing = {"kind": "artifact-missing", "from": "0s", "until": "2m"}
+    findings = simulated(a_private_scenario(tmp_path, faults=[missing]))
+    said = [line.text for line in findings.lines if isinstance(line, LogLine)]
+    assert len(said) == 2
+    assert all("error_class=ArtifactNotFound" in text and text.endswith("way=sidecar") for text in said)
 
 
 def test_a_restarted_engine_gets_its_own_back_while_the_registry_is_down(tmp_path: Path) -> None:

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from tests.twin.synthetic import MEASURES, Writer, a_run
 from twin.expectations import Outcome
+from twin.measures import summarise
+from twin.oracles import check
 from twin.record import Run, TrafficLine
 from twin.report import Findings, make, shown
+from twin.report.figures.ecdf import Point, ecdf
 from twin.report.story import steps, tell
 from twin.report.svg import Figure, clock, count_ticks, time_ticks
 
@@ -127,6 +130,21 @@ def test_every_figure_is_a_file_of_its_own_that_says_what_it_shows() -> None:
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert root.find("{http://www.w3.org/2000/svg}desc").text == figure.alt  # type: ignore[union-attr]
         assert "prefers-color-scheme: dark" in figure.standalone()
+
+
+@pytest.mark.parametrize("never", [0, 2])
+def test_the_curve_shows_the_same_median_as_the_tile(never: int) -> None:
+    writer = Writer()
+    for i, t in enumerate((30.0, 35.0, 37.0, 40.0)):
+        writer.adapter(f"a-{i}", 0.0, [(t, "Running")])
+    for i in range(never):
+        writer.adapter(f"never-{i}", 0.0, [(1.0, "Pending")])
+    measures = summarise(writer.lines, check(writer.lines))
+    curve = make(Findings(writer.lines, measures, [])).figures[0]
+    assert measures["time_to_running_seconds"]["p50"] == 36.0
+    assert ">median 36.0 s<" in curve.body
+    assert ">95th percentile 39.5 s<" in curve.body
+    assert ("are of those that did" in curve.caption) == bool(never)
 
 
 def test_no_figure_draws_beyond_its_frame() -> None:
@@ -293,6 +311,21 @@ def test_count_ticks_reach_the_highest_count(highest: int) -> None:
     ticks = count_ticks(highest)
     assert 2 <= len(ticks) <= 7
     assert ticks[-1] >= highest
+
+
+@pytest.mark.parametrize("much", [1, 12])
+def test_a_legend_of_long_names_stays_in_its_frame_and_tells_them_apart(much: int) -> None:
+    names = [f"controller.retry.attempts={n}, {'controller.retry.base=2s, ' * much}policy={n}" for n in range(8)]
+    drawn = ecdf("e", "Times", {name: [Point(1.0, "")] for name in names}, "seconds")
+    assert drawn is not None
+    root = ET.fromstring(drawn.standalone())
+    svg = "{http://www.w3.org/2000/svg}"
+    shown = [each for each in root.iter(f"{svg}text") if "policy=" in (each.text or "")]
+    assert len({each.text for each in shown}) == len({each.get("y") for each in shown}) == len(names)
+    assert all(float(each.get("x", "")) + 6.6 * len(each.text or "") <= drawn.width for each in shown)
+    assert len({rect.get("class") for rect in root.iter(f"{svg}rect")}) == len(names)
+    whole = {each.text for each in root.iter() if each.tag in (f"{svg}title", f"{svg}text")}
+    assert whole >= set(names), "one that is cut is whole where the pointer rests"
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(-3, 3))))

@@ -1,4 +1,4 @@
-"""Pods with SGLang in the twin: the sidecar beside it speaks to it in its own dialect, on the operator's behalf."""
+"""Pods with SGLang in the twin, spoken to in its own dialect: by the sidecar beside it, or by the operator itself."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from tests.twin.test_private_artifacts import PRIVATE, SECRET, with_sidecar
 from tests.twin.worlds import MODEL, SELECTOR, a_scenario, adapters, deployment
-from twin.record import EngineLine, PodLine
+from twin.record import EngineLine, EventLine, PodLine, RequestLine
 from twin.report.findings import Findings
 from twin.running import simulated
 from twin.scenario import ScenarioErrors
@@ -25,6 +25,57 @@ def a_run(folder: Path, container: dict[str, Any], engine: str = "sglang", **sec
     containers[1]["env"] = [{"name": "INFERENCE_ENGINE", "value": engine}]
     wanted = {"adapters": [adapters(4, replicas=2, spec=PRIVATE)], **sections}
     return simulated(a_scenario(folder, objects=[SECRET, workload], **wanted))
+
+
+LABELS = {**SELECTOR["matchLabels"], "model.aibrix.ai/engine": "sglang"}
+
+
+def without_a_sidecar(folder: Path, labels: dict[str, str], *flags: str, **sections: Any) -> Findings:
+    """Two pods of SGLang alone."""
+    workload = deployment(2)
+    template = workload["spec"]["template"]
+    template["metadata"]["labels"] = labels
+    kept = {key: value for key, value in template["spec"]["containers"][0].items() if key not in ("command", "env")}
+    template["spec"]["containers"] = [kept | {"command": COMMAND, "args": [*LORA, "--port", "8000", *flags]}]
+    wanted = {"adapters": [adapters(4, replicas=2)], **sections}
+    return simulated(a_scenario(folder, objects=[workload], **wanted))
+
+
+def answered(findings: Findings) -> set[tuple[str, int]]:
+    """Verbs and statuses of the operator's requests."""
+    return {(line.verb, line.status) for line in findings.lines if isinstance(line, RequestLine) if line.status}
+
+
+def test_the_operator_speaks_to_a_pod_so_labelled_in_sglangs_words(tmp_path: Path) -> None:
+    edits = [{"at": "5m", "of": f"ModelAdapter/a-{n}", "delete": True} for n in range(2)]
+    traffic = {"rate": "2/s", "prompt_tokens": 64, "output_tokens": 16}
+    findings = without_a_sidecar(tmp_path, LABELS, edits=edits, traffic=traffic)
+    assert answered(findings) == {("load", 200), ("unload", 200)}
+    measures = findings.measures
+    assert (measures["adapters"]["running"], measures["adapters"]["deleted"]) == (2, 2)
+    assert measures["loads"]["attempted"] == measures["loads"]["succeeded"] == 8
+    assert measures["traffic"]["ok"] > 0
+    assert not findings.violations
+
+
+def test_an_engine_that_was_restarted_or_forgets_is_loaded_again_in_its_words(tmp_path: Path) -> None:
+    faults = [
+        {"kind": "engine-restart", "pods": {"count": 1}, "at": "4m"},
+        {"kind": "timeout", "pods": {"count": 1}, "from": "0s", "until": "2m"},
+    ]
+    findings = without_a_sidecar(tmp_path, LABELS, faults=faults, controller={"load_timeout": "20s"})
+    assert findings.measures["adapters"]["running"] == 4
+    assert findings.measures["loads"]["succeeded"] > 8
+    assert not findings.violations
+
+
+def test_a_pod_without_the_label_is_taken_for_vllm_and_users_are_told_what_to_do(tmp_path: Path) -> None:
+    findings = without_a_sidecar(tmp_path, dict(SELECTOR["matchLabels"]))
+    assert answered(findings) == {("load", 404)}
+    assert findings.measures["adapters"]["running"] == 0
+    said = {line.note for line in findings.lines if isinstance(line, EventLine) if line.reason == "LoadFailed"}
+    assert all("if it is SGLang, say so by its pod's label model.aibrix.ai/engine" in note for note in said)
+    assert said
 
 
 @pytest.mark.parametrize(

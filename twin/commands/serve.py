@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from twin.served.world import Served
+    from twin.served.world import Options, Served
 
 KUBECONFIG = Path("twin.kubeconfig")
 _Config = Annotated[Path, typer.Option("--kubeconfig", help="Of the served world; as `twin serve` wrote it.")]
@@ -58,15 +58,6 @@ def serve(
     scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
     if problems:
         raise Refused(*problems)
-    if not 0 < speed < float("inf"):
-        raise Refused(f"--speed {speed:g}: is no speed; allowed: a number above 0, such as 1 or 10")
-    if apart and not controller:
-        raise Refused("twin serve: --apart and --no-controller go against each other; give one of them")
-    kills = 0.0 if kill_every is None else _duration(kill_every, "--kill-every")
-    if kills and not apart:
-        raise Refused("twin serve: --kill-every needs --apart: there is no process to kill")
-    if apart and paused:
-        raise Refused("twin serve: --apart and --paused go against each other: processes do not stand still")
     options = Options(
         host=host,
         port=port,
@@ -76,9 +67,10 @@ def serve(
         controller=controller,
         kubeconfig=kubeconfig.absolute(),
         apart=apart,
-        kill_every=kills,
+        kill_every=0.0 if kill_every is None else _duration(kill_every, "--kill-every"),
         once=once,
     )
+    _check(options)
     try:
         with ended_by_sigterm():
             outcome = serve_world(scenarios[0], options, _tell)
@@ -91,6 +83,18 @@ def serve(
     findings, page = running.written(scenarios[0], outcome.lines, out, partial=outcome.partial)
     terminal.show(findings, page)
     return code_of(findings)
+
+
+def _check(options: "Options") -> None:
+    """Flags that go against each other are refused."""
+    if not 0 < options.speed < float("inf"):
+        raise Refused(f"--speed {options.speed:g}: is no speed; allowed: a number above 0, such as 1 or 10")
+    if options.apart and not options.controller:
+        raise Refused("twin serve: --apart and --no-controller go against each other; give one of them")
+    if options.kill_every and not options.apart:
+        raise Refused("twin serve: --kill-every needs --apart: there is no process to kill")
+    if options.apart and options.paused:
+        raise Refused("twin serve: --apart and --paused go against each other: processes do not stand still")
 
 
 def _duration(text: str, flag: str) -> float:

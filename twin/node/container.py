@@ -21,7 +21,7 @@ import httpx
 
 from controller.clock import Clock
 from twin.served.foreign import PROCESS
-from twin.world.containers import Exit
+from twin.world.containerstate import ContainerState, Exit
 from twin.world.manifests import command_of, port_of
 from twin.world.objects import Object
 from twin.world.probes import Probe, Role
@@ -31,7 +31,7 @@ _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _PROBE_TIMEOUT = 1.0  # seconds; Kubernetes' default
 
 
-class ProcessContainer:
+class ProcessContainer(ContainerState):
     """What is known of one container; `on_change` is called when that has changed."""
 
     def __init__(
@@ -43,24 +43,23 @@ class ProcessContainer:
         clock: Clock,
         on_change: Callable[[], None],
     ) -> None:
-        self.name: str = spec["name"]
-        self.image: str = spec.get("image", "")
-        self.state: Literal["waiting", "running", "terminated"] = "waiting"
-        self.reason = "ContainerCreating"
-        self.message = ""
-        self.container_id = ""
-        self.restarts = 0
-        self.started_at = 0.0
-        self.last: Exit | None = None
-        self.finished = False
-        self.started = False
-        self.ready = False
+        super().__init__(spec["name"], spec.get("image", ""))
+        self._started = False
+        self._ready = False
         self._spec = spec
         self._ip = ip
         self._environment = environment
         self._log = log
         self._clock = clock
         self._on_change = on_change
+
+    @property
+    def started(self) -> bool:
+        return self._started
+
+    @property
+    def ready(self) -> bool:
+        return self._ready
 
     async def run(self, grace: float) -> None:
         """Keeps a process running, for ever; cancelled, it ends it, by force after `grace` seconds."""
@@ -81,7 +80,7 @@ class ProcessContainer:
         self.started_at = self._clock.now().timestamp()
         with self._log.open("ab") as log:
             try:
-                process = await self._started(log)
+                process = await self._process(log)
             except OSError as error:
                 self.message = f"{' '.join(command_of(self._spec)[:1]) or self.name}: {error.strerror}"
                 return 127
@@ -96,7 +95,7 @@ class ProcessContainer:
             await _ended(process, grace)
         return code if code >= 0 else 128 - code
 
-    async def _started(self, log: BinaryIO) -> asyncio.subprocess.Process:
+    async def _process(self, log: BinaryIO) -> asyncio.subprocess.Process:
         words = [expanded(word, self._environment) for word in command_of(self._spec)]
         if not words:
             raise FileNotFoundError(0, "the container has no command; an image's own is not known here")
@@ -120,7 +119,7 @@ class ProcessContainer:
             startup, readiness = self._declared("startup"), self._declared("readiness")
             if startup is not None:
                 await self._until_passed(client, startup)
-            self.started, self.ready = True, readiness is None
+            self._started, self._ready = True, readiness is None
             self._on_change()
             if readiness is not None:
                 await self._follow(client, readiness)
@@ -138,9 +137,9 @@ class ProcessContainer:
         row = 0
         while True:
             passes = await self._passes(client, probe)
-            row = 0 if passes == self.ready else row + 1
+            row = 0 if passes == self._ready else row + 1
             if row >= (probe.success if passes else probe.failure):
-                self.ready, row = passes, 0
+                self._ready, row = passes, 0
                 self._on_change()
             await asyncio.sleep(probe.period)
 
@@ -157,7 +156,7 @@ class ProcessContainer:
 
     def _becomes(self, state: Literal["waiting", "running"], reason: str) -> None:
         self.state, self.reason = state, reason
-        self.started = self.ready = False
+        self._started = self._ready = False
         self._on_change()
 
 

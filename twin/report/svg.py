@@ -165,9 +165,36 @@ class Plot:
 
 def legend(entries: Iterable[tuple[str, str]], x: float, y: float) -> str:
     """Coloured squares with words, in one row from `x`; an entry is (class, words)."""
-    parts = list[str]()
+    return legend_rows(entries, x, y, math.inf)[0]
+
+
+LEGEND_ROW = 17.0
+
+
+def legend_rows(entries: Iterable[tuple[str, str]], x: float, y: float, end: float) -> tuple[str, float]:
+    """The same in as many rows as it takes to stay left of `end`, and by how much the last is below the first.
+
+    Words too long for a row of their own lose their middle, since names that are made of settings differ at the end.
+    """
+    parts, at, top = list[str](), x, y
     for class_, words in entries:
-        parts.append(element("rect", x=x, y=y - 9, width=10, height=10, rx=2, class_=class_))
-        parts.append(text(x + 15, y, words, "tick"))
-        x += 15 + FONT_WIDTH * len(words) + 18
-    return "".join(parts)
+        said = _fitted(words, end - x - 15)
+        if at > x and at + 15 + FONT_WIDTH * len(said) > end:
+            at, y = x, y + LEGEND_ROW
+        parts.append(element("rect", x=at, y=y - 9, width=10, height=10, rx=2, class_=class_))
+        label = text(at + 15, y, said, "tick")
+        parts.append(label if said == words else element("g", tip(words) + label))
+        at += 15 + FONT_WIDTH * len(said) + 18
+    return "".join(parts), y - top
+
+
+def _fitted(words: str, width: float) -> str:
+    if FONT_WIDTH * len(words) <= width:
+        return words
+    kept = int(width / FONT_WIDTH) - 1
+    return f"{words[: kept // 2]}…{words[len(words) - (kept - kept // 2) :]}"
+
+
+def lowered(body: str, by: float) -> str:
+    """The same, further down."""
+    return element("g", body, transform=f"translate(0 {number(by)})") if by else body

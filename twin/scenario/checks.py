@@ -202,6 +202,9 @@ def notes_on(
         if not workload.looks_like_engine:
             container = workload.engine["name"]
             notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is taken for one")
+        if workload.misnamed:
+            lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
+            notes.append(f"{lacking}: the operator takes it for vLLM")
         for kind, name in workload.references:
             if (kind, workload.entry.namespace, name) not in there:
                 notes.append(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests")

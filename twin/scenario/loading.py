@@ -1,6 +1,6 @@
 """From a file to a `Scenario`, or to everything that is wrong with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
 
@@ -19,7 +19,7 @@ from twin.scenario.checks import (
     notes_on_trace,
     sort_kinds,
 )
-from twin.scenario.cluster import Cluster, Engine
+from twin.scenario.cluster import Cluster, Engine, Node
 from twin.scenario.document import Document, documents
 from twin.scenario.edits import check_edits
 from twin.scenario.explain import explain
@@ -145,6 +145,14 @@ def _assembled(
     if problems or not complete:
         return None, problems
     adapters = [e.object for e in entries if e.kind == "ModelAdapter"] + [t.manifest(0) for t in templates]
+    notes = [*file.notes, *manifests.notes, *notes, *notes_on(entries, workloads, adapters, nodes)]
+    return _scenario(file, entries, nodes, [*notes, *notes_on_trace(file, entries)], secrets), []
+
+
+def _scenario(
+    file: ScenarioFile, entries: Sequence[Entry], nodes: tuple[Node, ...], notes: Sequence[str], secrets: Pseudonyms
+) -> Scenario:
+    """A file without a fault, with what its manifests hold, and every default in its place."""
     return Scenario(
         name=file.name,
         description=file.description,
@@ -161,17 +169,9 @@ def _assembled(
         faults=file.faults,
         expect=file.expect,
         vary=file.vary,
-        notes=tuple(
-            dict.fromkeys(
-                [
-                    *(*file.notes, *manifests.notes, *notes),
-                    *notes_on(entries, workloads, adapters, nodes),
-                    *notes_on_trace(file, entries),
-                ]
-            )
-        ),
+        notes=tuple(dict.fromkeys(notes)),
         secrets=secrets.all,
-    ), []
+    )
 
 
 def _misfits(

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from controller.dialects import SGLANG
+from controller.observed import ENGINE_LABEL, SIDECAR
 from fake_vllm import commandline
 from fake_vllm.config import EngineConfigError
 from twin.scenario.cluster import Cluster, Node, NodePool
 from twin.scenario.manifests import Entry
 from twin.scenario.problems import Path, Problem
-from twin.world.manifests import command_of, dialect_of, engine_index, version_of
+from twin.world.manifests import command_of, dialect_of, engine_index, looks_like_engine, version_of
 
 GPU = "nvidia.com/gpu"
-SIDECAR = "aibrix-runtime"
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: letters of generated names
 _GPUS_EACH = 8
 _REFERENCES = {"Secret": ("secretKeyRef", "secretRef"), "ConfigMap": ("configMapKeyRef", "configMapRef")}
@@ -49,9 +50,15 @@ class Workload:
 
     @property
     def looks_like_engine(self) -> bool:
-        """Whether that container is recognisably vLLM."""
-        words = [*command_of(self.engine), str(self.engine.get("image", ""))]
-        return any("vllm" in word.lower() for word in words)
+        """Whether that container is recognisably vLLM or SGLang."""
+        return looks_like_engine(self.engine) or bool(dialect_of(self.engine, self.labels))
+
+    @property
+    def misnamed(self) -> bool:
+        """Whether its engine is SGLang and the operator, which goes by the label, will take it for vLLM."""
+        alone = all(container.get("name") != SIDECAR for container in self.containers)
+        really = commandline.started(command_of(self.engine)) or dialect_of(self.engine, self.labels)
+        return alone and really == SGLANG.name != self.labels.get(ENGINE_LABEL)
 
     @property
     def references(self) -> list[tuple[str, str]]:

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from twin.percentiles import percentiles
 from twin.record import Line, TrafficLine
 
 NO_ENDPOINT = "no endpoint"
@@ -60,5 +59,5 @@ def traffic_rows(lines: Iterable[Line]) -> Mapping[str, list[Any]]:
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
     if not values:
         return {"p50": None, "p95": None, "p99": None}
-    found = np.percentile(np.array(values), [50, 95, 99])
-    return {name: round(float(value), 6) for name, value in zip(("p50", "p95", "p99"), found, strict=True)}
+    found = percentiles(values, 50, 95, 99)
+    return {name: round(value, 6) for name, value in zip(("p50", "p95", "p99"), found, strict=True)}

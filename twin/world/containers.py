@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import simpy
 
@@ -15,6 +14,7 @@ from fake_vllm.engine import EngineConfigError
 from fake_vllm.latency import Uniform
 from twin.apiserver import Store
 from twin.streams import Streams
+from twin.world.containerstate import ContainerState, Exit
 from twin.world.engines import EngineHost
 from twin.world.manifests import ConfigMissing, command_of, dialect_of, environment, port_of, version_of
 from twin.world.names import container_id
@@ -34,18 +34,6 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
-    """How a run ended; times in seconds since the start of the simulation."""
-
-    container_id: str
-    started_at: float
-    finished_at: float
-    code: int
-    reason: str
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a container's process meets: time, chance, the API, and the machine that its pod is."""
 
@@ -60,21 +48,11 @@ class Surroundings:
     """Whether the pod has no engine, for whose sake another container would not be ready."""
 
 
-class ContainerRun:
+class ContainerRun(ContainerState):
     """What the kubelet knows of one container. `on_change` is called when its status has changed."""
 
     def __init__(self, spec: Object, *, is_engine: bool, around: Surroundings, on_change: Callable[[], None]) -> None:
-        self.name: str = spec["name"]
-        self.image: str = spec.get("image", "")
-        self.state: Literal["waiting", "running", "terminated"] = "waiting"
-        self.reason = "ContainerCreating"
-        self.message = ""
-        self.container_id = ""
-        self.restarts = 0
-        self.started_at = 0.0
-        self.last: Exit | None = None
-        self.finished = False
-        """Whether it has ended and its restart policy leaves it at that."""
+        super().__init__(spec["name"], spec.get("image", ""))
         self._spec = spec
         self._is_engine = is_engine
         self._sidecar = around.host.sidecar if self.name == SIDECAR and not is_engine else None
@@ -91,14 +69,12 @@ class ContainerRun:
 
     @property
     def started(self) -> bool:
-        """Whether its process runs and its startup probe, if it has one, has passed."""
         if self.state != "running":
             return False
         return "startup" not in self._probes or self._probers["startup"].result is True
 
     @property
     def ready(self) -> bool:
-        """Whether it counts as ready; without a probe that is as soon as it runs, whether or not it listens."""
         if not self.started:
             return False
         return "readiness" not in self._probes or self._probers["readiness"].result is True

@@ -4,14 +4,12 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from controller.observed import ENGINE_LABEL
 from fake_vllm.versions import DEFAULT_VERSION, Behaviour
 from twin.apiserver import ApiError
 from twin.world.objects import Object
 
 _OPERATOR = "lora-controller"
-
-
-ENGINE_LABEL = "model.aibrix.ai/engine"
 
 
 class ConfigMissing(Exception):
@@ -20,11 +18,13 @@ class ConfigMissing(Exception):
 
 def engine_index(containers: list[Object]) -> int:
     """Which container is the engine: the first that has one in its command or image, else the first of all."""
-    for index, container in enumerate(containers):
-        words = [*(container.get("command") or ()), *(container.get("args") or ()), container.get("image", "")]
-        if any(engine in word.lower() for word in words for engine in ("vllm", "sglang")):
-            return index
-    return 0
+    return next((index for index, container in enumerate(containers) if looks_like_engine(container)), 0)
+
+
+def looks_like_engine(container: Object) -> bool:
+    """Whether its command or image is recognisably vLLM's or SGLang's."""
+    words = [*command_of(container), str(container.get("image", ""))]
+    return any(engine in word.lower() for word in words for engine in ("vllm", "sglang"))
 
 
 def is_operator(containers: list[Object]) -> bool:

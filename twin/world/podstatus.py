@@ -1,42 +1,13 @@
 """A pod's status as its kubelet writes it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from twin.world.containers import Exit
+from twin.world.containerstate import ContainerState
 from twin.world.objects import Object, with_conditions
 
 Stamp = Callable[[float], str]
 """Simulated seconds to a `metav1.Time`."""
-
-
-class ContainerState(Protocol):
-    """What a kubelet knows of a container, whoever runs it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def image(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def container_id(self) -> str: ...
-    @property
-    def restarts(self) -> int: ...
-    @property
-    def started_at(self) -> float: ...
-    @property
-    def last(self) -> Exit | None: ...
-    @property
-    def finished(self) -> bool: ...
-    @property
-    def started(self) -> bool: ...
-    @property
-    def ready(self) -> bool: ...
 
 
 def pod_status(

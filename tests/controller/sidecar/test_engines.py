@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.sidecar.engine import SGLANG
+from controller.dialects import SGLANG
 from tests.controller.sidecar.worlds import WebServer, a_fake_engine, a_sidecar, an_adapter, code, run, web_server
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.sidecar.engine import VLLM, Engine
+from controller.dialects import VLLM
+from controller.sidecar.engine import Engine
 from controller.sidecar.scrape import Scrape
 from controller.sidecar.settings import Metrics, metrics_of
 from controller.sidecar.translation import renamed

@@ -119,6 +119,19 @@ def test_a_secret_that_pods_wait_for_in_vain_is_noted(folder: Any) -> None:
     assert folder.load().notes == ("pods of qwen cannot start: Secret s is not in the manifests",)
 
 
+def test_sglang_without_its_label_is_noted_since_the_operator_goes_by_that(folder: Any) -> None:
+    base = (folder.path / "base.yaml").read_text()
+    lora = "[--enable-lora, --max-lora-rank, '64', --lora-target-modules, all]"
+    sglang = base.replace("vllm, serve, Qwen/Qwen3", "sglang, serve, Qwen/Qwen3").replace("[--enable-lora]", lora)
+    folder.write("base.yaml", sglang)
+    (note,) = folder.load().notes
+    assert note.startswith("pods of qwen run SGLang without the label model.aibrix.ai/engine: sglang")
+    folder.write(
+        "base.yaml", sglang.replace("{app: qwen, adapter", "{app: qwen, model.aibrix.ai/engine: sglang, adapter")
+    )
+    assert folder.load().notes == ()
+
+
 def test_an_adapter_without_pods_is_noted_and_a_sidecar_is_nothing_special(folder: Any) -> None:
     folder.write(
         "m.yaml",

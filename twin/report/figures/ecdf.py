@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from twin.percentiles import percentiles
 from twin.report.effects import figure
-from twin.report.figures.forest import COLOURS
-from twin.report.svg import Figure, Scale, element, legend, path, staircase, text, tip
+from twin.report.figures.forest import MARGIN, colour
+from twin.report.svg import Figure, Scale, element, legend_rows, lowered, path, staircase, text, tip
 
 WIDTH, HEIGHT = 880.0, 260.0
 MOST_CORNERS = 400
@@ -33,12 +34,11 @@ def ecdf(name: str, title: str, series: Mapping[str, Sequence[Point]], unit: str
     low, high = min(values), max(values)
     margin = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
     x, y = Scale(low - margin, high + margin, 58, WIDTH - 28), Scale(0, 1, HEIGHT - 46, 34)
-    lines = "".join(_line(sorted(points, key=lambda p: p.value), x, y, COLOURS[i % len(COLOURS)])
+    lines = "".join(_line(sorted(points, key=lambda p: p.value), x, y, colour(i))
                     for i, points in enumerate(series.values()) if points)  # fmt: skip
-    key = legend(((COLOURS[i % len(COLOURS)], label) for i, label in enumerate(series)), 58, 12)
-    return Figure(
-        name, title, _alt(series, unit), axes(x, y, unit) + key + lines, WIDTH, HEIGHT, caption
-    )  # fmt: skip
+    key, more = legend_rows(((colour(i), label) for i, label in enumerate(series)), MARGIN, 12, WIDTH - MARGIN)
+    body = key + lowered(axes(x, y, unit) + lines, more)
+    return Figure(name, title, _alt(series, unit), body, WIDTH, HEIGHT + more, caption)
 
 
 def samples(values: Sequence[float]) -> list[Point]:
@@ -87,7 +87,7 @@ def _ticks(low: float, high: float, most: int = 8) -> list[float]:
 
 def _alt(series: Mapping[str, Sequence[Point]], unit: str) -> str:
     middles = (
-        f"{label}: half at or below {figure(sorted(p.value for p in points)[(len(points) - 1) // 2])}"
+        f"{label}: median {figure(percentiles([p.value for p in points], 50)[0])}"
         for label, points in series.items()
         if points
     )

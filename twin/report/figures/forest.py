@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 
 from twin.report.effects import effect, noun
-from twin.report.svg import Figure, Scale, element, legend, number, text, tip
+from twin.report.svg import Figure, Scale, element, legend_rows, lowered, number, text, tip
 from twin.statistics import Comparison, scale
 
 WIDTH, LEFT, RIGHT = 880.0, 250.0, 210.0
-ROW, GAP, TOP = 17.0, 9.0, 46.0
+ROW, GAP, TOP, MARGIN = 17.0, 9.0, 46.0, 12.0
 COLOURS = ("one", "two", "three", "four", "five", "six")
 MOST = 1.0
 """No axis goes further than so many times the value; what does is drawn as an arrow."""
+
+
+def colour(number: int) -> str:
+    """The classes of the variant of that number: when the colours are used up they come again, dashed."""
+    return COLOURS[number % len(COLOURS)] + (" again" if number >= len(COLOURS) else "")
 
 
 def forest(comparisons: Sequence[Comparison], variants: Sequence[str]) -> Figure | None:
@@ -29,23 +34,21 @@ def forest(comparisons: Sequence[Comparison], variants: Sequence[str]) -> Figure
         rows = [c for c in drawn if c.measure == measure]
         parts.append(text(LEFT - 12, y + ROW * len(rows) / 2 + 4, noun(measure), "tick", "end"))
         for comparison in rows:
-            parts.append(_row(comparison, x, y + ROW / 2, COLOURS[variants.index(comparison.variant) % len(COLOURS)]))
+            parts.append(_row(comparison, x, y + ROW / 2, colour(variants.index(comparison.variant))))
             y += ROW
         y += GAP
     axis = "".join(_tick(x, share, y) for share in (-reach, -reach / 2, 0.0, reach / 2, reach))
     zero = element("line", x1=x(0), x2=x(0), y1=TOP - 8, y2=y, class_="axis")
-    key = legend(((COLOURS[i % len(COLOURS)], _short(v)) for i, v in enumerate(variants) if i), LEFT, 14)
+    key, more = legend_rows(((colour(i), v) for i, v in enumerate(variants) if i), MARGIN, 14, WIDTH - MARGIN)
     said = text(x(0), y + 32, "difference from the baseline, as a share of the value", "unit", "middle")
-    alt = (
-        "; ".join(f"{_short(c.variant)}: {effect(c)}" for c in drawn if c.significant) or "No difference beyond chance."
-    )
+    alt = "; ".join(f"{c.variant}: {effect(c)}" for c in drawn if c.significant) or "No difference beyond chance."
     return Figure(
         "forest",
         "What differs, and how sure that is",
         alt,
-        key + axis + zero + "".join(parts) + said,
+        key + lowered(axis + zero + "".join(parts) + said, more),
         WIDTH,
-        y + 42,
+        y + 42 + more,
         "Means of the paired differences with their confidence intervals. Filled: beyond chance, corrected for all "
         "comparisons; hollow: not. An arrow goes on beyond the axis.",
     )
@@ -91,7 +94,3 @@ def _relative(comparison: Comparison, difference: float) -> float:
 def _tick(x: Scale, share: float, y: float) -> str:
     line = element("line", x1=x(share), x2=x(share), y1=TOP - 8, y2=y, class_="grid")
     return line + text(x(share), y + 16, f"{_percent(share)} %" if share else "0", "tick", "middle")
-
-
-def _short(variant: str) -> str:
-    return variant if len(variant) <= 44 else variant[:43] + "…"

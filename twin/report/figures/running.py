@@ -1,7 +1,9 @@
 """How long adapters took to serve: the share that was Running after so many seconds."""
 
 import math
+from bisect import bisect_right
 
+from twin.percentiles import percentiles
 from twin.report.story import Story
 from twin.report.svg import Figure, Plot, Scale, clock, element, number, path, staircase, text
 
@@ -17,7 +19,7 @@ def running(story: Story) -> Figure | None:
     plot = Plot(Scale(0, max(times[-1] * 1.04 if times else 0.0, 2.0), 58, WIDTH - 28), Scale(0, 100, HEIGHT - 46, 34))
     points = [(0.0, 0.0), *_thinned(times, total, plot.x)]
     drawn = staircase([(plot.x(t), plot.y(share)) for t, share in points], plot.x.end)
-    guides = "".join(_guide(plot, times, total, share) for share in (50, 95))
+    guides = _guides(plot, times, total) if times else ""
     area = path([*drawn, (plot.x.end, plot.y.start), (plot.x.start, plot.y.start)], "area", closed=True)
     never = total - len(times)
     return Figure(
@@ -32,8 +34,15 @@ def running(story: Story) -> Figure | None:
         WIDTH,
         HEIGHT,
         f"From the creation of a ModelAdapter to its first Running, {total} in all."
-        + (f" {never} never ran, and so the line ends at {_share(len(times), total)}." if never else ""),
+        + _remark(never, len(times), total),
     )
+
+
+def _remark(never: int, ran: int, total: int) -> str:
+    if not never:
+        return ""
+    said = f" {never} never ran, and so the line ends at {_share(ran, total)}"
+    return f"{said}; median and 95th percentile are of those that did." if ran else f"{said}."
 
 
 def _thinned(times: list[float], total: int, x: Scale) -> list[tuple[float, float]]:
@@ -42,21 +51,20 @@ def _thinned(times: list[float], total: int, x: Scale) -> list[tuple[float, floa
     return list(kept.values())
 
 
-def _guide(plot: Plot, times: list[float], total: int, share: int) -> str:
-    """A dashed line from the share to the time by which so many ran, and that time in words."""
-    rank = math.ceil(share / 100 * total)
-    if rank > len(times) or not rank:
-        return ""
-    t = times[rank - 1]
-    x, y = plot.x(t), plot.y(share)
-    dashes = element(
-        "path", d=f"M{number(plot.x.start)} {number(y)}H{number(x)}V{number(plot.y.start)}", class_="guide"
-    )
+def _guides(plot: Plot, times: list[float], total: int) -> str:
+    """The summary's median and 95th percentile."""
+    half, most = percentiles(times, 50, 95)
+    return _guide(plot, times, total, half, "median") + _guide(plot, times, total, most, "95th percentile")
+
+
+def _guide(plot: Plot, times: list[float], total: int, t: float, name: str) -> str:
+    """A dashed line from a time up to the curve, and that time in words."""
+    x, y = plot.x(t), plot.y(100 * bisect_right(times, t) / total)
+    dashes = element("path", d=f"M{number(x)} {number(plot.y.start)}V{number(y)}", class_="guide")
     dot = element("circle", cx=x, cy=y, r=3.5, class_="held")
     right = x < plot.x.end - 150
-    words = text(
-        x + (9 if right else -9), y + 16, f"{share} % within {_spoken(t)}", "strong", "start" if right else "end"
-    )
+    beside = (x + 9, y + 16) if right else (x - 9, y - 8)  # where the curve is not
+    words = text(*beside, f"{name} {_spoken(t)}", "strong", "start" if right else "end")
     return dashes + dot + words
 
 
@@ -72,8 +80,8 @@ def _share(part: int, total: int) -> str:
 def _alt(times: list[float], total: int) -> str:
     if not times:
         return f"None of {total} adapters ever ran."
-    middle = times[(len(times) - 1) // 2]
+    (middle,) = percentiles(times, 50)
     return (
-        f"{len(times)} of {total} adapters ran; the fastest after {_spoken(times[0])}, half of those that ran within "
+        f"{len(times)} of {total} adapters ran; the fastest after {_spoken(times[0])}, the median "
         f"{_spoken(middle)}, the slowest after {_spoken(times[-1])}."
     )

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
-import numpy as np
-
+from twin.percentiles import percentiles
 from twin.record import TrafficLine
 from twin.report.figures.strip import edges, shade, strip, strip_height
 from twin.report.story import Story
@@ -152,16 +151,16 @@ def _corners(plot: Plot, times: Sequence[float], levels: Sequence[float]) -> lis
 
 def _first_tokens(minutes: Minutes, x: Scale, top: float) -> tuple[str, float]:
     points = [
-        ((start + end) / 2, np.percentile(values, [share for _, share in FIRST.values()]))
+        ((start + end) / 2, percentiles(values, *(share for _, share in FIRST.values())))
         for start, end, lines in minutes
         if (values := [value for line in lines for value in line.first_token_seconds])
     ]
-    highest = max((float(spread[-1]) for _, spread in points), default=0.0)
+    highest = max((spread[-1] for _, spread in points), default=0.0)
     ticks = second_ticks(highest)
     plot = Plot(x, Scale(0, ticks[-1], top + PANEL, top))
     drawn = ""
     for place, (class_, _) in enumerate(FIRST.values()):
-        for stretch in _unbroken([(t, float(spread[place])) for t, spread in points], minutes):
+        for stretch in _unbroken([(t, spread[place]) for t, spread in points], minutes):
             drawn += path([(plot.x(t), plot.y(value)) for t, value in stretch], f"line {class_}")
     key = legend(((class_, f"{name} within") for name, (class_, _) in FIRST.items()), x.start + 200, top - 24)
     words = text(x.start, top - 24, "Time to the first token", "strong")
@@ -195,6 +194,6 @@ def _alt(lines: Sequence[TrafficLine]) -> str:
     astray = f"{_astray(lines):,} misrouted, {_unrouted(lines):,} without endpoint"
     said = f"{total:,} requests, {answered:,} answered, {astray}"
     if values:
-        half, most = np.percentile(values, [50, 95])
+        half, most = percentiles(values, 50, 95)
         said += f"; first token within {half:.3g} s for half of those answered, {most:.3g} s for 95 %"
     return f"{said}."

@@ -4,8 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from twin.percentiles import percentiles
 from twin.record import TrafficLine
 from twin.report.figures.traffic import second_ticks
 from twin.report.story import Story
@@ -79,8 +78,8 @@ def _spread(values: Sequence[float]) -> tuple[float, float]:
     """Median and 95th percentile; nothing if nothing was answered."""
     if not values:
         return 0.0, 0.0
-    half, high = np.percentile(values, [50, 95])
-    return float(half), float(high)
+    half, high = percentiles(values, 50, 95)
+    return half, high
 
 
 def _frame(words: str, x: Scale, ticks: Sequence[float], bottom: float) -> str:

@@ -1,0 +1,21 @@
+"""How engines are spoken to, by kind: on which paths vLLM and SGLang load and unload adapters.
+
+What they answer is sorted in `engine.py`, and for the sidecar in `sidecar/engine.py`; listing is the same for both.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One kind of engine."""
+
+    name: str
+    load: str
+    unload: str
+    loads_in_place: bool
+
+
+VLLM = Dialect("vllm", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", loads_in_place=True)
+SGLANG = Dialect("sglang", "/load_lora_adapter", "/unload_lora_adapter", loads_in_place=False)
+DIALECTS = {dialect.name: dialect for dialect in (VLLM, SGLANG)}
