@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live notebooks lock clean
+.PHONY: help demo test lint docs bench crashes mutants live images notebooks lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -37,6 +37,9 @@ mutants: $(DEV)/.installed  ## Which check finds each of some seventy mistakes i
 
 live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (an hour)
 	@$(DEV)/bin/python -m tests.live.run
+
+images: $(DEV)/.installed  ## Build both images and run them, where docker or podman is
+	@LORA_TWIN_IMAGES=1 $(DEV)/bin/pytest -rs tests/images
 
 notebooks: $(DEV)/.installed  ## Run the notebooks anew and keep their outputs
 	@rm -rf reports/notebooks
