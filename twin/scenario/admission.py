@@ -48,11 +48,10 @@ class Admission:
         self._store = Store(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), suffix=lambda: "xxxxx")
         self._store.register_crd(definition())
         for name in dict.fromkeys(namespaces):
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             try:
-                self._store.create("namespaces", body)
+                self._store.ensure_namespace(name)
             except ApiError:
-                continue  # it is there from the start, or its name is wrong: the objects in it will say so
+                continue  # its name is wrong: the objects in it will say so
 
     def refusals(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
         """What the server has against an object: the field, and its words."""
@@ -61,6 +60,8 @@ class Admission:
         try:
             self._store.create(resource, obj, namespace=namespace, dry_run=True)
         except ApiError as error:
+            if resource == "namespaces" and error.reason == "AlreadyExists":
+                return []  # some are there from the start, and the others are made for their objects
             causes = (error.status.get("details") or {}).get("causes") or []
             found = [(field_path(str(c.get("field", "")), obj), _said(c)) for c in causes]
             return found or [((), f"the API server refuses it: {error.message}")]
