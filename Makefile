@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live notebooks lock clean
+.PHONY: help demo test lint docs bench crashes mutants live images notebooks lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -38,6 +38,9 @@ mutants: $(DEV)/.installed  ## Which check finds each of some seventy mistakes i
 live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (an hour)
 	@$(DEV)/bin/python -m tests.live.run
 
+images: $(DEV)/.installed  ## Build both images and run them, where docker or podman is
+	@LORA_TWIN_IMAGES=1 $(DEV)/bin/pytest -rs tests/images
+
 notebooks: $(DEV)/.installed  ## Run the notebooks anew and keep their outputs
 	@rm -rf reports/notebooks
 	@cd notebooks && for each in *.ipynb; do ../$(DEV)/bin/jupyter-execute --inplace $$each || exit 1; done
@@ -54,6 +57,9 @@ lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile --group pyproject.toml:fake --constraints requirements-dev.lock --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
 		-o fake_vllm/deploy/requirements.lock
+	@$(DEV)/bin/uv pip compile --group pyproject.toml:build --constraints requirements-dev.lock --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet \
+		-o requirements-build.lock
 
 clean:  ## Remove both environments and caches
 	@rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -57,7 +57,7 @@ def summarise(lines: Sequence[Line], verdicts: Verdicts) -> Summary:
         "backoff_seconds": _spread(story.waits, "p50", "p95", "max"),
         "engine_requests": _totals(story.counts, "engine", ("list", "load", "unload", "metrics")),
         "api_requests": _totals(story.counts, "api", _API, ("conflicts", "throttled")),
-        "reconciles": {name: story.counts[f"reconciles.{name}"] for name in ("total", "useful")},
+        "reconciles": story.reconciles(),
         "placement": story.density.summary(),
         "traffic": story.traffic.summary(),
         "invariants": {
@@ -243,6 +243,11 @@ class _Story:
     def loads(self) -> Summary:
         names = ("attempted", "succeeded", "failed_retriable", "failed_final", "wasted")
         return {name: self._loads[name] for name in names}
+
+    def reconciles(self) -> Summary:
+        """Counted by the operator itself, so by one that runs inside the twin alone."""
+        counted = "reconciles.total" in self.counts
+        return {name: self.counts[f"reconciles.{name}"] if counted else None for name in ("total", "useful")}
 
     def _adapter(self, line: AdapterLine) -> None:
         if line.event == "created":

@@ -4,7 +4,6 @@
 it; `scenarios/README.md` lists all scenarios with question and answer. A test says when they are out of date.
 """
 
-import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from ruamel.yaml import YAML
 
 from twin.oracles.excuses import excuse
 from twin.scenario import CatalogueEntry, Scenario, catalogue, load
+from twin.scenario.writing import yaml_text
 
 MADE = "<!-- Made by `make docs`; what is wrong here is wrong in the code. -->\n"
 FOLDERS: Mapping[str, str] = {
@@ -83,19 +83,9 @@ def _example(path: Path) -> Iterator[str]:
     yield f"## Seen in [scenarios/faults/{path.name}](../../scenarios/faults/{path.name})\n"
     yield f"{' '.join(scenario.description.split())}\n"
     yield "```yaml"
-    yield _flow({"faults": raw["faults"]}).rstrip()
+    yield yaml_text({"faults": raw["faults"]}, width=100).rstrip()
     yield "```\n"
     yield f"{' '.join(scenario.answer.split())}\n"
-
-
-def _flow(value: object) -> str:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = 100
-    out = io.StringIO()
-    yaml.dump(value, out)
-    return out.getvalue()
 
 
 def _faults(entries: list[CatalogueEntry]) -> str:

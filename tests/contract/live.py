@@ -37,6 +37,11 @@ NAMESPACES = Kind(type=Resource, kind="Namespace", plural="namespaces", namespac
 _NUMBERS = count(1)
 
 
+def fresh_namespace() -> str:
+    """A name that no other test has on that server."""
+    return f"contract-{os.getpid()}-{next(_NUMBERS)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A real API server that is up, and knows ModelAdapters."""
@@ -51,7 +56,7 @@ class LiveWorld:
 
     def __init__(self, server: Server, connection: Connection, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.namespace = f"contract-{os.getpid()}-{next(_NUMBERS)}"
+        self.namespace = fresh_namespace()
         self._server = server
         self._connection = connection
 

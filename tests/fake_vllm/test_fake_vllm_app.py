@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import uvicorn
 
-from fake_vllm.__main__ import main
 from fake_vllm.app import App
+from fake_vllm.command import main
 from fake_vllm.engine import Engine, EngineConfig
 from fake_vllm.faults import FaultRule, Faults
 from fake_vllm.latency import Constant

@@ -80,7 +80,19 @@ def _imported() -> set[str]:
 def test_it_runs_as_nobody_and_says_how_it_is() -> None:
     assert instructions("USER") == ["65532:65532"]
     assert json.loads(instructions("ENTRYPOINT")[0]) == ["fake-vllm", "serve"]
-    assert "ln -s fake-vllm /opt/fake/bin/vllm" in instructions("RUN")[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["vllm.entrypoints.openai.api_server --max-loras 0", "sglang.launch_server --model-path m --max-loras-per-batch 0"],
+)
+def test_the_modules_that_manifests_start_are_the_fake_in_the_engines_dialect(words: str) -> None:
+    """Each with a flag of its own, out of range so that it ends."""
+    env = {"PYTHONPATH": str(DEPLOY / "standins")}
+    command = [sys.executable, "-m", *words.split()]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"fake-vllm: {words.split()[-2]} is 0; it must be at least 1\n"
 
 
 def test_the_entrypoint_serves_from_a_read_only_place_and_the_health_check_passes(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from prometheus_client.metrics_core import Metric
 
+from tests.twin import synthetic
 from tests.twin.worlds import a_scenario
 from twin import oracles
 from twin.loop import run
@@ -91,6 +92,11 @@ def test_reconciles_are_measured_by_the_operator_alone(told: tuple[dict[str, Any
     assert value(scraped, "workqueue_work_duration_seconds_count") == summary["reconciles"]["total"]
     assert value(scraped, "controller_runtime_reconcile_errors_total") > 0
     assert 0 < summary["reconciles"]["useful"] < summary["reconciles"]["total"]
+
+
+def test_reconciles_of_an_operator_that_is_not_in_the_twin_are_not_known() -> None:
+    lines = synthetic.a_run()
+    assert summarise(lines, oracles.check(lines))["reconciles"] == {"total": None, "useful": None}
 
 
 def test_who_leads(told: tuple[dict[str, Any], list[Metric]]) -> None:

@@ -6,7 +6,7 @@ this apply would change while another manager owns it; a field that both set to 
 
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object, bad_request, required, unprocessable
+from twin.apiserver.errors import ApiError, Object, bad_request, invalid, required, unprocessable
 from twin.apiserver.kinds import ResourceType
 from twin.apiserver.ownership import (
     Owner,
@@ -70,11 +70,16 @@ def merged(
     for path in sorted(dropped, key=lambda path: (len(path), path)):  # a whole element before the fields in it
         desired = _remove(desired, path, kind.shape)
     owners[owner] = Ownership(mine, now)
-    return _with_precondition(desired, body), write(owners)
+    return _with_precondition(kind, desired, body), write(owners)
 
 
-def _with_precondition(desired: Object, body: Object) -> Object:
-    version = (body.get("metadata") or {}).get("resourceVersion")
+def _with_precondition(kind: ResourceType, desired: Object, body: Object) -> Object:
+    """What was applied to one object is not for another of that name, nor for another state of it."""
+    meta = body.get("metadata") or {}
+    if meta.get("uid") not in (None, "", desired["metadata"]["uid"]):
+        fault = invalid("metadata.uid", meta["uid"], "field is immutable")
+        raise unprocessable(kind.kind, kind.group, desired["metadata"]["name"], [fault])
+    version = meta.get("resourceVersion")
     if not version or version == desired["metadata"]["resourceVersion"]:
         return desired
     return {**desired, "metadata": {**desired["metadata"], "resourceVersion": version}}

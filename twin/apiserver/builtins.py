@@ -5,10 +5,9 @@ what people get wrong in manifests that this project reads. Fields that are not 
 `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
 """
 
-from base64 import b64decode, b64encode
-
 from twin.apiserver import crd, fieldtypes, metadata, shapes
 from twin.apiserver.errors import FieldError, Object, invalid, required
+from twin.apiserver.keyed import admit_config_map, admit_secret
 from twin.apiserver.kinds import ResourceType, ScalePaths
 from twin.apiserver.records import admit_endpoint_slice, admit_event, admit_lease
 from twin.apiserver.services import ServiceRules
@@ -54,8 +53,10 @@ def _core_kinds() -> list[ResourceType]:
             admit=ServiceRules().admit,
             shape=shapes.SERVICE,
         ),
-        ResourceType("secrets", "Secret", types=fieldtypes.SECRET, admit=_admit_secret),
-        ResourceType("configmaps", "ConfigMap", short_names=("cm",)),
+        ResourceType("secrets", "Secret", types=fieldtypes.SECRET, admit=admit_secret),
+        ResourceType(
+            "configmaps", "ConfigMap", types=fieldtypes.CONFIG_MAP, short_names=("cm",), admit=admit_config_map
+        ),
         ResourceType("serviceaccounts", "ServiceAccount", short_names=("sa",)),
         ResourceType(
             "persistentvolumeclaims", "PersistentVolumeClaim", types=fieldtypes.PLAIN, short_names=("pvc",), status=True
@@ -164,6 +165,8 @@ def _policy_kinds() -> list[ResourceType]:
             short_names=("pdb",),
             status=True,
             generation=True,
+            types=fieldtypes.BUDGET,
+            admit=_admit_budget,
         ),
         ResourceType(
             "networkpolicies", "NetworkPolicy", group="networking.k8s.io", short_names=("netpol",), generation=True
@@ -193,30 +196,8 @@ def _admit_definition(new: Object, old: Object | None, errors: list[FieldError])
     return new if errors else crd.accepted(new, new["metadata"]["creationTimestamp"])
 
 
-def _admit_secret(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
-    if old is None or "stringData" in new:
-        new = _with_encoded_data(new)
-    field = "data"
-    for key, value in (new.get("data") or {}).items():
-        if not isinstance(value, str) or not _is_base64(value):
-            errors.append(FieldError(f"{field}[{key}]", "FieldValueInvalid", "Invalid value: must be base64"))
-    if old is not None and new.get("type", "Opaque") != old.get("type", "Opaque"):
-        errors.append(invalid("type", new.get("type"), "field is immutable"))
+def _admit_budget(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
+    spec = new.get("spec") or {}
+    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
+        errors.append(invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"))
     return new
-
-
-def _with_encoded_data(secret: Object) -> Object:
-    plain = secret.get("stringData") or {}
-    data = {key: b64encode(str(value).encode()).decode() for key, value in plain.items()}
-    kept = {key: value for key, value in secret.items() if key != "stringData"}
-    if data:
-        kept["data"] = {**(secret.get("data") or {}), **data}
-    return {**kept, "type": secret.get("type", "Opaque")}
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        b64decode(text, validate=True)
-    except ValueError:
-        return False
-    return True

@@ -68,6 +68,7 @@ def resource_type(manifest: Object) -> ResourceType:
         custom=True,
         admit=_admit(schema),
         shape=of(**from_schema(schema).fields),
+        selectable=tuple(each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ()),
         columns=tuple(version.get("additionalPrinterColumns", ())),
         schema=schema,
     )

@@ -40,6 +40,7 @@ _SERVER_OWNED = (
     "managedFields",
     "resourceVersion",
 )
+_TEXTS = ("name", "namespace", "generateName", "uid", "resourceVersion")
 _NOT_FROM_CLIENT = frozenset({"selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"})
 _DROPPED_IF_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences")
 
@@ -48,6 +49,12 @@ def check_identity(kind: ResourceType, obj: Object) -> None:
     """Refuse an object that says it is of another kind than the one it was sent to, or is none at all."""
     if not isinstance(obj, dict) or not isinstance(obj.get("metadata") or {}, dict):
         raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled: it is no object with metadata')
+    for field in _TEXTS:
+        if not isinstance((obj.get("metadata") or {}).get(field, ""), str | None):
+            raise bad_request(
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: metadata.{field} has to '
+                "be a string"
+            )
     for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
         found = obj.get(field, wanted)
         if found != wanted:

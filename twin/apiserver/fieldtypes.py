@@ -91,11 +91,13 @@ def _types(**fields: Schema) -> Check:
 POD = _types(spec=_POD_SPEC, status=_object(phase=_STRING, conditions=_CONDITIONS))
 WORKLOAD = _types(spec=_WORKLOAD, status=_object(conditions=_CONDITIONS))
 SERVICE = _types(spec=_SERVICE)
-SECRET = _types(data=_map(_STRING), stringData=_map(_STRING), type=_STRING)
+CONFIG_MAP = _types(data=_map(_STRING), binaryData=_map(_STRING), immutable=_BOOLEAN)
+SECRET = _types(data=_map(_STRING), stringData=_map(_STRING), type=_STRING, immutable=_BOOLEAN)
 NODE = _types(spec=_object(unschedulable=_BOOLEAN), status=_object(conditions=_CONDITIONS, addresses=_list(_object())))
 ENDPOINT_SLICE = _types(addressType=_STRING, endpoints=_list(_ENDPOINT), ports=_list(_object(port=_INTEGER)))
 EVENT = _types(
     note=_STRING, reason=_STRING, action=_STRING, type=_STRING, reportingController=_STRING, reportingInstance=_STRING
 )
 LEASE = _types(spec=_object(holderIdentity=_STRING, leaseDurationSeconds=_INTEGER, leaseTransitions=_INTEGER))
+BUDGET = _types(spec=_object(minAvailable=_EITHER, maxUnavailable=_EITHER, selector=_SELECTOR))
 PLAIN = _types(spec=_object(), status=_object())

@@ -61,6 +61,8 @@ class ResourceType:
     types: Check | None = None
     """The JSON types of those fields of a builtin kind that its rules read."""
     shape: Shape = PLAIN
+    selectable: tuple[str, ...] = ()
+    """Fields of a custom resource that field selectors may name (`selectableFields`)."""
     columns: tuple[Object, ...] = field(default=(), compare=False)
     """`additionalPrinterColumns` of a custom resource, for a Table answer."""
     schema: Object | None = field(default=None, compare=False)

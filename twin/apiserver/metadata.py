@@ -7,7 +7,7 @@ has changed is looked at: what was accepted once stays accepted, and the hot pat
 import re
 from collections.abc import Iterator, Mapping
 
-from twin.apiserver.errors import FieldError, Object, forbidden_field, invalid, required, too_long
+from twin.apiserver.errors import FieldError, Object, forbidden_field, invalid, too_long
 
 MAX_LABEL = 63  # bytes; DNS label, label value, and the name part of a qualified name
 MAX_SUBDOMAIN = 253  # bytes
@@ -155,7 +155,10 @@ def check_owners(owners: object) -> Iterator[FieldError]:
     for owner in owners:
         for name in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(name):
-                yield required(f"{field}.{name}", "must not be empty")
+                fault = "version must not be empty" if name == "apiVersion" else "must not be empty"
+                yield invalid(f"{field}.{name}", "", fault)
+        if (owner.get("apiVersion"), owner.get("kind")) == ("v1", "Event"):
+            yield invalid(field, owner, "/v1, Kind=Event is disallowed from being an owner")
         if owner.get("controller"):
             controllers.append(f"{owner.get('kind')}/{owner.get('name')}")
     if len(controllers) > 1:

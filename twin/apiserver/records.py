@@ -35,7 +35,10 @@ def admit_endpoint_slice(new: Object, old: Object | None, errors: list[FieldErro
         elif kind in ("IPv4", "IPv6"):
             for number, address in enumerate(addresses):
                 _check_address(f"endpoints[{at}].addresses", number, address, kind, errors)
-    return new
+    ports = new.get("ports") or []
+    if all("name" in port and "protocol" in port for port in ports):
+        return new
+    return {**new, "ports": [{"name": "", "protocol": "TCP", **port} for port in ports]}
 
 
 def _check_address(field: str, number: int, text: str, family: str, errors: list[FieldError]) -> None:

@@ -1,7 +1,7 @@
 """Label and field selectors: from their text (or a LabelSelector object) to a predicate.
 
 The grammar is that of `k8s.io/apimachinery/pkg/labels`: `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a`,
-`!a`, joined by commas. Parsed selectors are remembered, since the same few are used over and over.
+`!a`, `a>1`, `a<1`, joined by commas. Parsed selectors are remembered, since the same few are used over and over.
 """
 
 import re
@@ -21,6 +21,7 @@ _REQUIREMENT = re.compile(
       | (?P<key>[\w./-]+)\s*(?:
             (?P<set>in|notin)\s*\((?P<values>[^()]*)\)
           | (?P<operator>==|=|!=)\s*(?P<value>[\w.-]*)
+          | (?P<order>[<>])\s*(?P<number>-?\d+)
         )?
     )\s*(?:,|$)""",
     re.VERBOSE,
@@ -41,6 +42,18 @@ def _exists(key: str) -> LabelPredicate:
 
 def _absent(key: str) -> LabelPredicate:
     return lambda labels: key not in labels
+
+
+def _beyond(key: str, order: str, number: int) -> LabelPredicate:
+    """Whether the label is a whole number above (or below) `number`."""
+
+    def holds(labels: Labels) -> bool:
+        text = labels.get(key, "")
+        if not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
+            return False
+        return int(text) > number if order == ">" else int(text) < number
+
+    return holds
 
 
 def _all(requirements: list[LabelPredicate]) -> LabelPredicate:
@@ -75,6 +88,8 @@ def _requirement(match: re.Match[str]) -> LabelPredicate:
     if match["set"]:
         values = frozenset(value.strip() for value in match["values"].split(","))
         return _in(key, values) if match["set"] == "in" else _not_in(key, values)
+    if match["order"]:
+        return _beyond(key, match["order"], int(match["number"]))
     if match["operator"] is None:
         return _exists(key)
     value = frozenset([match["value"]])

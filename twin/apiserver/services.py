@@ -4,6 +4,7 @@ from twin.apiserver.errors import FieldError, Object, forbidden_field, invalid, 
 
 _FIRST_ADDRESS = (10 << 24) + (96 << 16) + 10  # 10.96.0.10; kubeadm's default service range is 10.96.0.0/12
 _MAX_PORT = 65535
+_ADDRESSED: Object = {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster"}
 
 
 class ServiceRules:
@@ -24,7 +25,7 @@ class ServiceRules:
             address = spec.get("clusterIP") or (old or {}).get("spec", {}).get("clusterIP")
             if not address:
                 address = "" if errors else self._allocate()
-            spec = {**spec, "clusterIP": address, "clusterIPs": [address]}
+            spec = {**_ADDRESSED, **spec, "clusterIP": address, "clusterIPs": [address]}
         return {**new, "spec": spec, **({} if "status" in new else {"status": {"loadBalancer": {}}})}
 
     def _allocate(self) -> str:

@@ -3,14 +3,16 @@
 Sources: `pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`, and the validation beside them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from twin.apiserver.errors import FieldError, Object, forbidden_field, invalid, required
+from twin.apiserver.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
 from twin.apiserver.metadata import check_labels
 from twin.apiserver.patches import same
+from twin.apiserver.quantities import quantity
 from twin.apiserver.selectors import label_selector
 
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 _CONTAINER_DEFAULTS: Object = {
@@ -68,6 +70,7 @@ def pod_spec(spec: Object, field: str, errors: list[FieldError]) -> Object:
     containers = spec.get("containers") or []
     if not containers:
         errors.append(required(f"{field}.containers"))
+    errors += _pod_faults(spec, field)
     filled = {**_POD_DEFAULTS, "securityContext": {}, **spec}
     filled["serviceAccount"] = filled["serviceAccountName"]
     for name in ("containers", "initContainers"):
@@ -76,10 +79,26 @@ def pod_spec(spec: Object, field: str, errors: list[FieldError]) -> Object:
     return filled
 
 
+def _pod_faults(spec: Object, field: str) -> Iterator[FieldError]:
+    """What is wrong with a pod's own fields."""
+    policy = spec.get("restartPolicy", "Always")
+    if policy not in _RESTART_POLICIES:
+        yield unsupported(f"{field}.restartPolicy", policy, _RESTART_POLICIES)
+    seen: set[str] = set()
+    for name in ("initContainers", "containers"):
+        for at, container in enumerate(spec.get(name) or ()):
+            if container.get("name") in seen:
+                yield duplicate(f"{field}.{name}[{at}].name", container["name"])
+            seen.add(container.get("name", ""))
+
+
 def _container(container: Object, field: str, errors: list[FieldError]) -> Object:
     if not container.get("name"):
         errors.append(required(f"{field}.name"))
     image = container.get("image", "")
+    if not image:
+        errors.append(required(f"{field}.image"))
+    errors += _resource_faults(container.get("resources") or {}, f"{field}.resources")
     tag = image.rpartition("/")[2].partition(":")[2]
     policy = "IfNotPresent" if tag not in ("", "latest") else "Always"
     filled = {**_CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
@@ -89,6 +108,17 @@ def _container(container: Object, field: str, errors: list[FieldError]) -> Objec
     if container.get("ports"):
         filled["ports"] = [{"protocol": "TCP", **port} for port in container["ports"]]
     return filled
+
+
+def _resource_faults(resources: Object, field: str) -> Iterator[FieldError]:
+    """What is wrong with a container's share of a node: it may not ask for more than it may use."""
+    limits = resources.get("limits") or {}
+    for name, wanted in (resources.get("requests") or {}).items():
+        most = limits.get(name)
+        amount, limit = quantity(wanted), quantity(most)
+        if amount is not None and limit is not None and amount > limit:
+            fault = f"must be less than or equal to {name} limit of {most}"
+            yield invalid(f"{field}.requests", str(wanted), fault)
 
 
 def _probe(probe: Object, field: str, errors: list[FieldError]) -> Object:
@@ -161,4 +191,6 @@ def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Obj
     if old is not None and not same(selector, old["spec"].get("selector")):
         errors.append(invalid("spec.selector", selector, "field is immutable"))
     filled = pod_spec(template.get("spec") or {}, "spec.template.spec", errors)
+    if filled["restartPolicy"] in ("Never", "OnFailure"):
+        errors.append(unsupported("spec.template.spec.restartPolicy", filled["restartPolicy"], ["Always"]))
     return {**spec, "template": {**template, "spec": filled}}

@@ -89,12 +89,14 @@ def _check_place(out: Path) -> None:
 
 def _write(out: Path, made: "Capture", found: "Happenings") -> None:
     """The whole folder or nothing."""
+    from twin.scenario.writing import yaml_text
+
     fresh = out.with_name(f".{out.name}.new-{os.getpid()}")
     try:
         fresh.mkdir(parents=True)
         try:
-            (fresh / SCENARIO).write_text(_HEADING + _yaml(made.scenario), encoding="utf-8")
-            manifests = "---\n".join(_yaml(item) for item in made.manifests)
+            (fresh / SCENARIO).write_text(_HEADING + yaml_text(made.scenario), encoding="utf-8")
+            manifests = "---\n".join(yaml_text(item) for item in made.manifests)
             (fresh / MANIFESTS).write_text(_HEADING + manifests, encoding="utf-8")
             (fresh / OBSERVED).write_text(json.dumps(_observed(made, found), indent=2) + "\n", encoding="utf-8")
             shutil.rmtree(out, ignore_errors=True)
@@ -103,21 +105,6 @@ def _write(out: Path, made: "Capture", found: "Happenings") -> None:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise Refused(f"--out {out}: cannot be written: {error.strerror or error}") from None
-
-
-def _yaml(value: Any) -> str:
-    import io
-
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = 120
-    yaml.representer.ignore_aliases = lambda _: True
-    out = io.StringIO()
-    yaml.dump(value, out)
-    return out.getvalue()
 
 
 def _observed(made: "Capture", found: "Happenings") -> dict[str, Any]:

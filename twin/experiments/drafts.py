@@ -1,15 +1,13 @@
 """Scenarios as plain values, before they are checked: what is drawn at random or cut down is put together here."""
 
-import io
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from twin.scenario import Scenario, load
 from twin.scenario.document import documents
+from twin.scenario.writing import yaml_text
 
 Draft = dict[str, Any]
 """What stands in a scenario file."""
@@ -39,12 +37,4 @@ def read(file: Path) -> Draft:
 
 def written(draft: Draft, heading: str) -> str:
     """YAML for people, under a comment."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = 120
-    yaml.allow_unicode = True
-    yaml.representer.ignore_aliases = lambda _: True
-    out = io.StringIO()
-    yaml.dump(draft, out)
-    return "".join(f"# {line}\n" for line in heading.splitlines()) + out.getvalue()
+    return "".join(f"# {line}\n" for line in heading.splitlines()) + yaml_text(draft)

@@ -82,7 +82,7 @@ def _one_key(value: Any, names: tuple[str, ...], example: str) -> str:
     """The key that tells which form a mapping has."""
     if not isinstance(value, dict):
         raise fault("is no mapping", f"allowed: one of {', '.join(names)}, such as {example}")
-    found = [name for name in names if name in value]
+    found = [name for name in names if value.get(name) is not None]
     if len(found) != 1:
         other = next((key for key in value if key not in names), "")
         said = f"has both {' and '.join(found)}" if found else f'there is no "{other}" here' if other else "is empty"

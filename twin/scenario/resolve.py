@@ -3,12 +3,10 @@
 A run folder keeps this as `scenario.yaml`. Loading it gives the same scenario, wherever it lies.
 """
 
-import io
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from twin.scenario.model import Scenario, ScenarioFile
+from twin.scenario.writing import yaml_text
 
 _HEADING = (
     "# A scenario as it was run: every default written out, manifests included, secrets replaced by pseudonyms.\n"
@@ -36,15 +34,7 @@ def resolved(scenario: Scenario) -> str:
     )
     body = file.model_dump(mode="json", by_alias=True, exclude={"manifests"}, exclude_none=True)
     body["objects"] = list(scenario.objects)
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = 120
-    yaml.allow_unicode = True
-    yaml.representer.ignore_aliases = lambda _: True
-    out = io.StringIO()
-    yaml.dump(body, out)
-    return _HEADING + out.getvalue()
+    return _HEADING + yaml_text(body)
 
 
 def schema() -> dict[str, Any]:

@@ -19,9 +19,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controller import kube, kube_preflight  # noqa: F401 - imported before they are needed
-from controller.__main__ import UNUSABLE, operate
 from controller.options import parse
 from controller.optionvalues import BadOption
+from controller.process import UNUSABLE, operate
 
 
 class WorldClock:

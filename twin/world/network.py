@@ -46,6 +46,7 @@ OnRequest = Callable[[Literal["before", "after"]], None]
 Hosts = Callable[[str], EngineHost | None]
 """Finds an engine's host by IP address."""
 
+_HTTP_PORT = 80
 _NO_REQUEST = httpx.Request("POST", "http://engine" + COMPLETIONS_PATH)  # errors of `complete` have to name one
 _VERBS = {
     LOAD_PATH: "load",
@@ -216,8 +217,11 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         timeouts = request.extensions.get("timeout", {})
         host = await self._reached(request, host, timeouts.get("connect"))
-        if request.url.port == SIDECAR_PORT and host.sidecar is not None:
+        port = request.url.port or _HTTP_PORT
+        if port == SIDECAR_PORT and host.sidecar is not None:
             return await self._beside(host, host.sidecar, request, timeouts.get("read"))
+        if port != host.port:
+            raise _refused(request)
         kept = self._kept.get(host.pod)
         again = kept is not None and kept[1].request is request
         sent = kept[0] if kept is not None and again else received(request, path)
@@ -269,7 +273,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
         verdict = host.faults.verdict(self._caller, path, adapter, draw)
         if host.engine is None or not host.listening or (verdict is not None and verdict.kind == "refuse"):
-            raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
+            raise _refused(request)
         return host.engine, verdict
 
     async def _worked(self, engine: Engine, sent: Request, verdict: Verdict | None) -> Response | Stream:
@@ -308,6 +312,10 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         await asyncio.sleep(seconds)
         if self._severed:
             await self._never()
+
+
+def _refused(request: httpx.Request) -> httpx.ConnectError:
+    return httpx.ConnectError("[Errno 111] Connection refused", request=request)
 
 
 def _stretched(completion: Completion, factor: float) -> Completion:

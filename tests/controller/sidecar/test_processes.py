@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -157,6 +158,14 @@ def test_no_secret_is_found_anywhere(web: WebServer, tmp_path: Path) -> None:
     said += log.read_text()
     assert "not loaded" in said
     assert [name for name, secret in SECRETS.items() if secret in said] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_it_ends_with_0(number: signal.Signals, tmp_path: Path) -> None:
+    with a_sidecar_process(tmp_path / "log", tmp_path / "cache", "http://127.0.0.1:9", free_port()) as sidecar:
+        sidecar.popen.send_signal(number)
+        assert sidecar.popen.wait(20) == 0
+        assert (tmp_path / "log").read_text() == ""
 
 
 @pytest.mark.parametrize(

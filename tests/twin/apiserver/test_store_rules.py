@@ -8,6 +8,7 @@ import pytest
 from twin.apiserver import ApiError, Store
 from twin.apiserver.selectors import label_selector, labels
 
+A_CONTAINER = {"name": "c", "image": "vllm"}
 LABELS = {"app": "qwen", "tier": "gpu", "example.com/zone": "a"}
 
 
@@ -65,7 +66,7 @@ LONG = "x" * 64
         ({"labels": {"": "x"}}, "name part must be non-empty"),
         ({"labels": {"/a": "x"}}, "prefix part must be non-empty"),
         ({"finalizers": ["no good"]}, "metadata.finalizers: Invalid value"),
-        ({"ownerReferences": [{"kind": "X"}]}, "metadata.ownerReferences.uid: Required value: must not be empty"),
+        ({"ownerReferences": [{"kind": "X"}]}, 'metadata.ownerReferences.uid: Invalid value: "": must not be empty'),
     ],
 )
 def test_metadata_are_refused_on_create_and_on_patch(
@@ -241,7 +242,13 @@ def test_a_namespace_is_labelled_with_its_name(store: Store) -> None:
         ("secrets", {"metadata": {"name": "s", "namespace": "default"}, "stringData": {"key": "value"}}),
         ("namespaces", {"metadata": {"name": "team"}}),
         ("nodes", {"metadata": {"name": "n1"}, "spec": {"taints": []}}),
-        ("pods", {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c"}]}}),
+        (
+            "pods",
+            {
+                "metadata": {"name": "p", "namespace": "default"},
+                "spec": {"containers": [{"name": "c", "image": "vllm"}]},
+            },
+        ),
     ],
 )
 def test_putting_back_what_was_read_changes_nothing(store: Store, resource: str, body: dict[str, Any]) -> None:

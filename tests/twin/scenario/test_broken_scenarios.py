@@ -71,6 +71,7 @@ BEHIND: list[tuple[str, str, str]] = [
     (TEMPLATE + "    arrive: now", "9:13: adapters.0.arrive", "is no mapping"),
     (TEMPLATE + "    leave: nevr", "9:12: adapters.0.leave", 'did you mean "never"?'),
     (TEMPLATE + "    leave: {afer: 5m}", "9:13: adapters.0.leave.afer", 'did you mean "after"?'),
+    (TEMPLATE + "    leave: {after: null}", "9:12: adapters.0.leave", "is empty; allowed: after, at"),
     (TEMPLATE + "    popularity: {zipf: -1}", "9:24: adapters.0.popularity.zipf", "is -1; allowed: at least 0"),
     (TEMPLATE.replace("artifactURL", "artifactUrl"), "8:11: adapters.0.spec.artifactURL", "equired"),
     ("faults:\n  - {kind: conection-refused}", "6:12: faults.0.kind", 'did you mean "connection-refused"?'),

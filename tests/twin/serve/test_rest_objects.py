@@ -171,7 +171,7 @@ async def test_a_client_may_want_metadata_alone() -> None:
         ("PUT", f"{ADAPTERS}/sql", adapter("other"), 400, "does not match the name on the URL (sql)"),
         ("PUT", f"{ADAPTERS}/sql", adapter("sql"), 422, "must be specified for an update"),
         ("POST", f"{ADAPTERS}?fieldValidation=Strict", adapter("x", speed=1), 400, 'unknown field "spec.speed"'),
-        ("POST", f"{ADAPTERS}?dryRun=Some", adapter("x"), 422, 'dryRun: Unsupported value: "Some"'),
+        ("POST", f"{ADAPTERS}?dryRun=Some", adapter("x"), 422, 'dryRun: Unsupported value: ["Some"]'),
         ("PATCH", f"{ADAPTERS}/sql", {}, 415, "unknown format"),
         ("DELETE", f"{ADAPTERS}/sql?propagationPolicy=Never", None, 422, "propagationPolicy: Unsupported value"),
         ("DELETE", f"{ADAPTERS}/sql", {"preconditions": {"uid": "x"}}, 409, "Precondition failed: UID"),
@@ -228,3 +228,14 @@ async def test_an_event_is_one_object_under_two_names() -> None:
         await api.client.patch(f"{older}/sql.1", json={"message": "anew", "count": 2}, headers=MERGE)
         newer = (await api.client.get("/apis/events.k8s.io/v1/namespaces/default/events/sql.1")).json()
         assert (newer["note"], newer["deprecatedCount"]) == ("anew", 2)
+
+
+@on_sockets
+async def test_an_eviction_is_of_the_pod_that_it_means() -> None:
+    async with served_store() as api:
+        made = (await api.client.post(PODS, json=pod("qwen"))).json()
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "qwen"}}
+        for uid, code in (("another", 409), (made["metadata"]["uid"], 201)):
+            options = {"preconditions": {"uid": uid}}
+            answer = await api.client.post(f"{PODS}/qwen/eviction", json={**eviction, "deleteOptions": options})
+            assert answer.status_code == code

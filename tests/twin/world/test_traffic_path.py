@@ -42,6 +42,17 @@ def test_an_adapter_answers_without_any_http(scene: Any) -> None:
     at_rest(scene, story)
 
 
+def test_only_the_port_that_the_engine_listens_on_answers(scene: Any) -> None:
+    async def story(network: NetworkTransport, host: Any) -> None:
+        async with httpx.AsyncClient(transport=network) as client:
+            assert (await client.get(f"http://{host.ip}:8000/v1/models")).status_code == 200
+            for elsewhere in (":8001", ":8080", ""):
+                with pytest.raises(httpx.ConnectError, match="refused"):
+                    await client.get(f"http://{host.ip}{elsewhere}/v1/models")
+
+    at_rest(scene, story)
+
+
 def test_a_pod_where_the_adapter_is_not_loaded_says_so(scene: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         with pytest.raises(EngineFault) as refused:

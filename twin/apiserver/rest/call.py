@@ -80,12 +80,12 @@ class Call:
         """
         if self.content_type == protobuf.MEDIA_TYPE:
             return protobuf.decode(self.body)
-        if "cbor" in self.content_type:
+        if self.content_type and not self.content_type.endswith(("json", "yaml")):
             raise ApiError(
                 415,
                 "UnsupportedMediaType",
-                f"the body of the request was in an unknown format ({self.content_type}) - "
-                "accepted media types include: application/json, application/yaml",
+                f"the body of the request was in an unknown format ({self.content_type}) - accepted "
+                "media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
             )
         try:
             return _decoder.decode(self.body)

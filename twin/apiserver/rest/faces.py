@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from twin.apiserver import shapes
 from twin.apiserver.errors import Object, no_such_resource
 from twin.apiserver.kinds import Registry, ResourceType
+from twin.apiserver.rest.fields import check_fields
 from twin.apiserver.rest.target import Target
 from twin.apiserver.watch import Change
 
@@ -38,7 +39,12 @@ class Face:
         return self.shown is _as_it_is
 
     def selector(self, text: str) -> str:
-        """A field selector in the names that are stored."""
+        """A field selector in the names that are stored.
+
+        Raises:
+            ApiError: 400, it names a field that cannot be selected by.
+        """
+        check_fields(self.kind, text)
         return ",".join(self._term(term) for term in text.split(","))
 
     def change(self, change: Change) -> Change:
@@ -85,7 +91,8 @@ def _event_stored(obj: Object) -> Object:
     return {**{_NAMES.get(name, name): value for name, value in obj.items()}, "apiVersion": "events.k8s.io/v1"}
 
 
-_CORE_EVENT = Face(_EVENT, _STORED_EVENT, _event_shown, _event_stored, _NAMES)
+_SELECTED = {**_NAMES, "source": "deprecatedSource.component"}
+_CORE_EVENT = Face(_EVENT, _STORED_EVENT, _event_shown, _event_stored, _SELECTED)
 
 
 class Faces:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from twin.apiserver import drafts
-from twin.apiserver.deletion import Propagation
 from twin.apiserver.drafts import PatchType
-from twin.apiserver.errors import ApiError, Object, bad_request, quoted, unsupported_patch
+from twin.apiserver.errors import ApiError, Object, bad_request, unsupported_patch
 from twin.apiserver.rest.call import Call, Reply
 from twin.apiserver.rest.faces import Face
+from twin.apiserver.rest.options import check_list, check_reached, check_version, check_write, dry_run, propagation
 from twin.apiserver.rest.strict import Strictness
 from twin.apiserver.rest.tables import Now, render
 from twin.apiserver.rest.target import Target
@@ -49,23 +49,28 @@ class Objects:
             "delete": self._delete,
             "deletecollection": self._delete_collection,
         }
-        if verb not in handlers or (verb == "create" and target.name) or (verb == "delete" and target.subresource):
+        if verb not in handlers or not _allowed(verb, face, target):
             message = "the server does not allow this method on the requested resource"
             raise ApiError(405, "MethodNotAllowed", message)
+        if verb in ("create", "update", "patch"):
+            check_write(call)
         return handlers[verb](call, face, target)
 
     # -- reading
 
     def _get(self, call: Call, face: Face, target: Target) -> Reply:
         subresource = "scale" if target.subresource == "scale" else ""
+        wanted = call.query.get("resourceVersion", "")
+        check_version(wanted)
+        check_reached(wanted, self._store.resource_version)
         found = self._store.get(face.resource, _namespace(face, target), target.name, subresource=subresource)
         return self._shown(call, face, found, target.subresource)
 
     def _list(self, call: Call, face: Face, target: Target) -> Reply:
+        check_list(call)
         wanted = call.query.get("resourceVersion", "")
-        if wanted.isdecimal() and int(wanted) > int(self._store.resource_version):
-            message = f"Too large resource version: {wanted}, current: {self._store.resource_version}"
-            raise ApiError(504, "Timeout", message, retry_after=1.0)
+        check_reached(wanted, self._store.resource_version)
+        revision = int(wanted) if call.query.get("resourceVersionMatch") == "Exact" else None
         found = self._store.list(
             face.resource,
             namespace=target.namespace,
@@ -73,7 +78,7 @@ class Objects:
             field_selector=face.selector(call.query.get("fieldSelector", "")),
             limit=call.number("limit", 0),
             continue_token=call.query.get("continue", ""),
-            revision=None if call.sight is None else call.sight.shown_revision(),
+            revision=revision if call.sight is None else call.sight.shown_revision(),
         )
         meta: Object = {"resourceVersion": found.resource_version}
         if found.continue_token:
@@ -90,9 +95,8 @@ class Objects:
     # -- writing
 
     def _create(self, call: Call, face: Face, target: Target) -> Reply:
-        body = call.object()
         strictness = Strictness.of(call)
-        strictness.check(face.kind, body)
+        body = strictness.taken(face.kind, call.object())
         stored = self._store.create(
             face.resource, face.stored(body), namespace=target.namespace, manager=call.manager, dry_run=dry_run(call)
         )
@@ -102,7 +106,7 @@ class Objects:
         body = call.object()
         strictness = Strictness.of(call)
         if target.subresource != "scale":
-            strictness.check(face.kind, body)
+            body = strictness.taken(face.kind, body)
         meta = body.get("metadata") or {}
         namespace = _namespace(face, target)
         for field, named, on_url in (
@@ -132,8 +136,8 @@ class Objects:
             )
         body = call.json()
         strictness = Strictness.of(call)
-        if type_ in ("merge", "apply") and target.subresource != "scale":
-            strictness.check(face.kind, body, patch=True)
+        if type_ != "json" and target.subresource != "scale":
+            body = strictness.taken(face.kind, body, "apply" if type_ == "apply" else "patch")
         namespace = _namespace(face, target)
         if not face.plain:
             return self._patch_shown(call, face, target, body, type_)
@@ -200,9 +204,9 @@ class Objects:
             name,
             uid=conditions.get("uid") or "",
             resource_version=conditions.get("resourceVersion") or "",
-            propagation=_propagation(call, options),
+            propagation=propagation(call, options),
             grace_period=None if grace is None else float(grace),
-            dry_run=dry_run(call) or _checked_dry_run(options.get("dryRun") or []),
+            dry_run=dry_run(call, options),
         )
 
     def _exists(self, face: Face, namespace: str, name: str) -> bool:
@@ -227,34 +231,18 @@ def succeeded(details: Object) -> Object:
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
-def dry_run(call: Call) -> bool:
-    """Whether the request only asks what would happen."""
-    return _checked_dry_run([call.query["dryRun"]] if call.query.get("dryRun") else [])
-
-
-def _checked_dry_run(asked: list[str]) -> bool:
-    for value in asked:
-        if value != "All":
-            raise _unsupported_option("dryRun", value, '"All"')
-    return bool(asked)
-
-
 def _namespace(face: Face, target: Target) -> str:
     if face.kind.namespaced and not target.namespace:
         raise ApiError(405, "MethodNotAllowed", "an object of this kind is reached through its namespace")
     return target.namespace
 
 
-def _propagation(call: Call, options: Object) -> Propagation:
-    wanted = options.get("propagationPolicy") or call.query.get("propagationPolicy")
-    match wanted:
-        case None:
-            return "Orphan" if options.get("orphanDependents") else "Background"
-        case "Background" | "Foreground" | "Orphan" as known:
-            return known
-    raise _unsupported_option("propagationPolicy", wanted, '"Foreground", "Background", "Orphan", "nil"')
-
-
-def _unsupported_option(field: str, value: Any, allowed: str) -> ApiError:
-    fault = f"{field}: Unsupported value: {quoted(value)}: supported values: {allowed}"
-    return ApiError(422, "Invalid", f'DeleteOptions.meta.k8s.io "" is invalid: {fault}')
+def _allowed(verb: str, face: Face, target: Target) -> bool:
+    """Whether the path can take the verb: objects are made and deleted in one namespace, and changed by their names."""
+    if verb == "create":
+        return not target.name and bool(target.namespace or not face.kind.namespaced)
+    if verb == "deletecollection":
+        return bool(target.namespace or not face.kind.namespaced)
+    if verb == "delete":
+        return not target.subresource
+    return bool(target.name) or verb not in ("update", "patch")

@@ -14,9 +14,10 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from twin.apiserver.errors import ApiError, Object, bad_request
+from twin.apiserver.errors import ApiError, Object, bad_request, conflict
 from twin.apiserver.rest.call import Answer, Call, Reply, Stream, encoded
-from twin.apiserver.rest.objects import dry_run, succeeded
+from twin.apiserver.rest.objects import succeeded
+from twin.apiserver.rest.options import dry_run
 from twin.apiserver.rest.tables import Now
 from twin.apiserver.rest.target import Target
 from twin.apiserver.store import Store
@@ -119,19 +120,33 @@ class Pods:
             case "eviction", "create":
                 return self._evict(call, target)
             case "binding", "create":
-                node = str((call.object().get("target") or {}).get("name", ""))
-                body = {"spec": {"nodeName": node}}
-                self._store.patch("pods", target.namespace, target.name, body, dry_run=dry_run(call))
-                return Reply.of(succeeded({}), 201)
+                return self._bind(call, target)
             case "exec", _:
                 raise bad_request("Upgrade request required: exec is spoken over a WebSocket")
         raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 
+    def _bind(self, call: Call, target: Target) -> Reply:
+        """As a scheduler does it, once for each pod."""
+        bound = self._store.get("pods", target.namespace, target.name)["spec"].get("nodeName")
+        if bound:
+            cause = f'pod {target.name} is already assigned to node "{bound}"'
+            raise conflict("pods/binding", "", target.name, cause)
+        body = {"spec": {"nodeName": str((call.object().get("target") or {}).get("name", ""))}}
+        self._store.patch("pods", target.namespace, target.name, body, dry_run=dry_run(call))
+        return Reply.of(succeeded({}), 201)
+
     def _evict(self, call: Call, target: Target) -> Reply:
         options = call.object().get("deleteOptions") or {}
-        grace = options.get("gracePeriodSeconds")
-        asked = dry_run(call) or bool(options.get("dryRun"))
-        self._store.delete("pods", target.namespace, target.name, grace_period=grace, dry_run=asked)
+        conditions = options.get("preconditions") or {}
+        self._store.delete(
+            "pods",
+            target.namespace,
+            target.name,
+            uid=conditions.get("uid") or "",
+            resource_version=conditions.get("resourceVersion") or "",
+            grace_period=options.get("gracePeriodSeconds"),
+            dry_run=dry_run(call, options),
+        )
         return Reply.of(succeeded({}), 201)
 
     def _log(self, call: Call, target: Target) -> Answer:

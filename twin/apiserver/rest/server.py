@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from twin.apiserver.errors import ApiError, Object
+from twin.apiserver.errors import ApiError, invalid, unprocessable
 from twin.apiserver.rest import openapi
 from twin.apiserver.rest.access import ANONYMOUS, Access, User, impersonated, service_account
 from twin.apiserver.rest.call import Answer, Call, Reply, Stream, body_of, headers_of
@@ -29,6 +29,8 @@ from twin.apiserver.store import Store
 
 _HEALTH = ("healthz", "livez", "readyz")
 _TOKEN_LIFE = 3600  # seconds; what a TokenRequest is said to be good for, here it is as long as the server
+_SHORTEST_LIFE = 600  # seconds; pkg/apis/authentication/validation
+_AUDIENCE = "https://kubernetes.default.svc"
 
 
 class _NoContainers:
@@ -175,8 +177,14 @@ class ApiServer:
         """A token for a service account (`kubectl create token`)."""
         account = self._store.get("serviceaccounts", target.namespace, target.name)
         user = service_account(target.namespace, target.name, account["metadata"]["uid"])
-        spec = call.object().get("spec") or {}
-        status = {"token": self._access.issue(user), "expirationTimestamp": _expiry(self._store, spec)}
+        asked = {name: value for name, value in (call.object().get("spec") or {}).items() if value}
+        spec = {"audiences": [_AUDIENCE], "expirationSeconds": _TOKEN_LIFE, **asked}
+        if spec["expirationSeconds"] < _SHORTEST_LIFE:
+            said = "may not specify a duration less than 10 minutes"
+            fault = invalid("spec.expirationSeconds", spec["expirationSeconds"], said)
+            raise unprocessable("TokenRequest", "authentication.k8s.io", "", [fault])
+        until = self._store.time_in(spec["expirationSeconds"])
+        status = {"token": self._access.issue(user), "expirationTimestamp": until}
         meta = {"name": target.name, "namespace": target.namespace}
         body = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": meta}
         return Reply.of({**body, "spec": spec, "status": status}, 201)
@@ -228,7 +236,3 @@ def _attributes(verb: str, target: Target, call: Call) -> Attributes:
     if target.resource == "namespaces":
         namespace = target.name
     return Attributes(verb, target.group, target.plural, target.subresource, namespace, name)
-
-
-def _expiry(store: Store, spec: Object) -> str:
-    return store.time_in(float(spec.get("expirationSeconds") or _TOKEN_LIFE))

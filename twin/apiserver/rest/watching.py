@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
-from twin.apiserver.errors import ApiError, Object, bad_request
+from twin.apiserver.errors import ApiError, Object
 from twin.apiserver.rest.call import Call, Stream, encoded
 from twin.apiserver.rest.faces import Face
 from twin.apiserver.rest.objects import FORMS, META_GROUP
+from twin.apiserver.rest.options import check_watch
 from twin.apiserver.rest.tables import Now, render
 from twin.apiserver.rest.target import Target
 from twin.apiserver.rest.usage import Sight
@@ -47,9 +48,8 @@ class Watches:
         selector = call.query.get("fieldSelector", "")
         if target.name:  # the old form, /watch/…/NAME
             selector = f"metadata.name={target.name}"
+        check_watch(call)
         whole = call.flag("sendInitialEvents")
-        if whole and not call.flag("allowWatchBookmarks"):
-            raise bad_request("sendInitialEvents needs allowWatchBookmarks")
         watch = self._store.watch(
             face.resource,
             resource_version="" if whole else call.query.get("resourceVersion", ""),
@@ -71,16 +71,18 @@ class Watches:
             watch.close()
             self._open.discard(watch)
 
-        return Stream(self._lines(watch, self._writer(call, face), call.sight, whole=whole), close)
+        marked = whole and call.flag("allowWatchBookmarks")
+        return Stream(self._lines(watch, self._writer(call, face), call.sight, whole=whole, marked=marked), close)
 
     async def _lines(
-        self, watch: Watch, line: Callable[[Change], bytes], sight: Sight | None, *, whole: bool
+        self, watch: Watch, line: Callable[[Change], bytes], sight: Sight | None, *, whole: bool, marked: bool
     ) -> AsyncIterator[bytes]:
         try:
             if whole:
                 async for piece in _pieces(watch.take(), line, None):
                     yield piece
-                yield line(self._initial_end(watch))
+                if marked:
+                    yield line(self._initial_end(watch))
             while changes := await watch.batch():
                 async for piece in _pieces(changes, line, sight):
                     yield piece
