@@ -243,3 +243,62 @@ async def test_a_pod_is_bound_once(world: Door) -> None:
 
 def _to(node: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": node}}
+
+
+def a_misspelt_deployment() -> dict[str, Any]:
+    sent = a_deployment()
+    sent["metadata"]["lables"] = {"a": "b"}
+    sent["spec"]["replicaz"] = 1
+    sent["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"port": 80}, "every": 1}
+    return sent
+
+
+MISSPELT = ("metadata.lables", "spec.template.spec.containers[0].readinessProbe.every", "spec.replicaz")
+
+
+async def test_fields_that_a_builtin_kind_does_not_have_are_refused_if_a_client_is_strict(world: Door) -> None:
+    answer = await world.ask("POST", f"{DEPLOYMENTS}?fieldValidation=Strict", a_misspelt_deployment())
+    found = ", ".join(f'unknown field "{name}"' for name in MISSPELT)
+    said = f'Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: {found}'
+    assert (answer.status_code, answer.json()["message"]) == (400, said)
+    await world.ask("POST", MAPS, a_map())
+    patch = await world.ask("PATCH", f"{MAPS}/a?fieldValidation=Strict", {"dataa": {}}, as_type=MERGE)
+    assert patch.status_code == 422
+    assert 'strict decoding error: unknown field "dataa"' in patch.json()["message"]
+
+
+async def test_they_are_dropped_and_told_of_otherwise(world: Door) -> None:
+    answer = await world.ask("POST", DEPLOYMENTS, a_misspelt_deployment())
+    assert answer.status_code == 201
+    told = answer.headers.get_list("warning", split_commas=True)
+    assert told == [f'299 - "unknown field \\"{name}\\""' for name in MISSPELT]
+    stored = answer.json()
+    assert "lables" not in stored["metadata"]
+    assert "replicaz" not in stored["spec"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "named"),
+    [
+        (f"{MAPS}/a", a_map(dataa={"a": "b"}), ".dataa"),
+        (
+            f"{ADAPTERS}/a",
+            {
+                "apiVersion": "model.aibrix.ai/v1alpha1",
+                "kind": "ModelAdapter",
+                "metadata": {"name": "a"},
+                "spec": {"odd": 1, "podSelector": {"matchLabels": {"a": "b"}}, "artifactURL": "hf://a/b"},
+            },
+            ".spec.odd",
+        ),
+    ],
+)
+async def test_an_apply_owns_no_field_that_there_is_not(
+    world: Door, path: str, sent: dict[str, Any], named: str
+) -> None:
+    answer = await world.ask("PATCH", f"{path}?fieldManager=me", sent, as_type=APPLY)
+    kind = f"{sent['apiVersion']}, Kind={sent['kind']}"
+    kind = kind if "/" in kind else f"/{kind}"
+    said = f"failed to create typed patch object (/a; {kind}): {named}: field not declared in schema"
+    assert (answer.status_code, answer.json()["message"]) == (500, said)
+    assert (await world.ask("GET", path)).status_code == 404

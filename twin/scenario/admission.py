@@ -47,19 +47,24 @@ class Admission:
     def __init__(self, namespaces: Iterable[str]) -> None:
         self._store = Store(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), suffix=lambda: "xxxxx")
         self._store.register_crd(definition())
+        self._made: set[str] = set()
         for name in dict.fromkeys(namespaces):
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             try:
                 self._store.create("namespaces", body)
             except ApiError:
                 continue  # it is there from the start, or its name is wrong: the objects in it will say so
+            self._made.add(name)
 
     def refusals(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
         """What the server has against an object: the field, and its words."""
         _, resource = ACCEPTED[obj["kind"]]
         namespace = obj["metadata"].get("namespace", "")
         try:
-            self._store.create(resource, obj, namespace=namespace, dry_run=True)
+            if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self._made:
+                self._store.update(resource, obj, dry_run=True)
+            else:
+                self._store.create(resource, obj, namespace=namespace, dry_run=True)
         except ApiError as error:
             causes = (error.status.get("details") or {}).get("causes") or []
             found = [(field_path(str(c.get("field", "")), obj), _said(c)) for c in causes]

@@ -95,9 +95,8 @@ class Objects:
     # -- writing
 
     def _create(self, call: Call, face: Face, target: Target) -> Reply:
-        body = call.object()
         strictness = Strictness.of(call)
-        strictness.check(face.kind, body)
+        body = strictness.taken(face.kind, call.object())
         stored = self._store.create(
             face.resource, face.stored(body), namespace=target.namespace, manager=call.manager, dry_run=dry_run(call)
         )
@@ -107,7 +106,7 @@ class Objects:
         body = call.object()
         strictness = Strictness.of(call)
         if target.subresource != "scale":
-            strictness.check(face.kind, body)
+            body = strictness.taken(face.kind, body)
         meta = body.get("metadata") or {}
         namespace = _namespace(face, target)
         for field, named, on_url in (
@@ -137,8 +136,8 @@ class Objects:
             )
         body = call.json()
         strictness = Strictness.of(call)
-        if type_ in ("merge", "apply") and target.subresource != "scale":
-            strictness.check(face.kind, body, patch=True)
+        if type_ != "json" and target.subresource != "scale":
+            body = strictness.taken(face.kind, body, "apply" if type_ == "apply" else "patch")
         namespace = _namespace(face, target)
         if not face.plain:
             return self._patch_shown(call, face, target, body, type_)

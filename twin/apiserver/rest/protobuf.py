@@ -42,7 +42,7 @@ def decode(body: bytes) -> Object:
         envelope = {number: value for number, _, value in _fields(body[len(_MAGIC) :])}
         identity = {number: value.decode() for number, _, value in _fields(envelope.get(1, b""))}
         api_version, kind = identity.get(1, ""), identity.get(2, "")
-        decoded: Object = _message(_root(api_version, kind), envelope.get(2, b""))
+        decoded: Object = _message(root(api_version, kind), envelope.get(2, b""))
     except (IndexError, ValueError, struct.error, AttributeError) as error:
         raise bad_request(f"the body is no protobuf message that can be read: {error}") from error
     return {"kind": kind, "apiVersion": api_version, **decoded}
@@ -60,7 +60,7 @@ class _Field:
 
 
 @cache
-def _messages() -> Mapping[str, Mapping[int, _Field]]:
+def messages() -> Mapping[str, Mapping[int, _Field]]:
     found = {}
     for line in (files("twin.apiserver.rest") / "protobuf.txt").read_text(encoding="utf-8").splitlines():
         name, *fields = line.split(" ")
@@ -76,10 +76,10 @@ def _parsed(text: str) -> tuple[int, _Field]:
     return int(number), _Field(name, kind.lstrip("[{"), container, keeps, inline)
 
 
-def _root(api_version: str, kind: str) -> str:
+def root(api_version: str, kind: str) -> str:
     group = api_version.split("/")[0].split(".")[0]
     for package in (_PACKAGES.get(api_version, group), "meta", "autoscaling"):
-        if f"{package}.{kind}" in _messages():
+        if f"{package}.{kind}" in messages():
             return f"{package}.{kind}"
     raise ApiError(
         415,
@@ -123,9 +123,9 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _message(name: str, data: bytes) -> Any:
-    if name in _SPECIAL:
-        return _SPECIAL[name]({number: value for number, _, value in _fields(data)})
-    known = _messages()[name]
+    if name in SPECIAL:
+        return SPECIAL[name]({number: value for number, _, value in _fields(data)})
+    known = messages()[name]
     found: Object = {}
     for number, _, raw in _fields(data):
         field = known.get(number)
@@ -192,7 +192,7 @@ def _json(fields: Mapping[int, Any]) -> Any:
     return json.loads(fields[1]) if fields.get(1) else None
 
 
-_SPECIAL: Mapping[str, Callable[[Mapping[int, Any]], Any]] = {
+SPECIAL: Mapping[str, Callable[[Mapping[int, Any]], Any]] = {
     "meta.Time": _time,
     "meta.MicroTime": _micro_time,
     "meta.Duration": lambda fields: f"{_signed(fields.get(1, 0)) / 1e9:g}s",

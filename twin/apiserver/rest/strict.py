@@ -1,16 +1,16 @@
-"""`fieldValidation`: what a client asks to be done about fields that the schema of a custom resource does not know.
+"""`fieldValidation`: what a client asks to be done about fields that a kind does not have.
 
 They are dropped in any case. `Strict` (which kubectl asks for) refuses the request instead, `Warn` says so in a header.
-Of builtin kinds the store knows no whole schema, so nothing is said about theirs.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from twin.apiserver.errors import ApiError, bad_request
 from twin.apiserver.kinds import ResourceType
 from twin.apiserver.rest.call import Call, Reply
+from twin.apiserver.rest.known import known_part
 
 _ALWAYS = ("apiVersion", "kind", "metadata")
 
@@ -27,19 +27,30 @@ class Strictness:
         """As the request asks for it; `Warn` if it does not say. That there is such a level has been checked."""
         return cls(call.query.get("fieldValidation") or "Warn")
 
-    def check(self, kind: ResourceType, obj: Any, *, patch: bool = False) -> None:
-        """Look for unknown fields; remember them, or refuse the request with 400."""
-        if self.level == "Ignore" or kind.schema is None or not isinstance(obj, dict):
-            return
-        given = {name: value for name, value in obj.items() if name not in _ALWAYS}
-        unknown = [f'unknown field "{path}"' for path in _unknown(kind.schema, given, "")]
-        if not unknown:
-            return
+    def taken(self, kind: ResourceType, obj: Any, how: Literal["whole", "patch", "apply"] = "whole") -> Any:
+        """What is taken of an object or a patch: not the fields that its kind does not have.
+
+        Raises:
+            ApiError: there are such fields, and the request is to be strict (400, 422) or an apply (500).
+        """
+        if not isinstance(obj, dict):
+            return obj
+        names: list[str] = []
+        if not kind.custom:
+            obj = known_part(kind.api_version, kind.kind, obj, names)
+        elif kind.schema is not None:
+            given = {name: value for name, value in obj.items() if name not in _ALWAYS}
+            names += _unknown(kind.schema, given, "")
+        if names and how == "apply":
+            raise _not_declared(kind, obj.get("metadata") or {}, names)
+        unknown = [f'unknown field "{name}"' for name in names]
+        if not unknown or self.level == "Ignore":
+            return obj
         if self.level == "Warn":
             self.warnings += unknown
-            return
+            return obj
         found = ", ".join(unknown)
-        if patch:
+        if how == "patch":
             raise ApiError(422, "Invalid", f' "" is invalid: patch: Invalid value: strict decoding error: {found}')
         said = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
         raise bad_request(f"{said}: strict decoding error: {found}")
@@ -51,6 +62,15 @@ class Strictness:
         quoted = (warning.replace('"', '\\"') for warning in self.warnings)
         text = ", ".join(f'299 - "{warning}"' for warning in quoted)
         return Reply(reply.body, reply.status, reply.content_type, {**reply.headers, "warning": text})
+
+
+def _not_declared(kind: ResourceType, meta: Mapping[str, Any], names: list[str]) -> ApiError:
+    """What an apply says, whatever it asks for: it cannot own a field that there is not."""
+    version = f"{kind.group}/{kind.version}, Kind={kind.kind}"
+    about = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {version}"
+    faults = [f".{name}: field not declared in schema" for name in names]
+    said = faults[0] if len(faults) == 1 else "errors:" + "".join(f"\n  {fault}" for fault in faults)
+    return ApiError(500, "", f"failed to create typed patch object ({about}): {said}")
 
 
 def _unknown(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
