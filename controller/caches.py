@@ -5,7 +5,7 @@ by selector, so that a change of a pod is judged once per selector and wakes onl
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
@@ -15,6 +15,7 @@ from controller.annotations import Remembered
 from controller.cluster import Cluster
 from controller.discovery import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.informer import Informer
+from controller.matching import NOBODY, Matching
 from controller.observed import PodView, view
 from controller.occupancy import Occupancy
 from controller.resources import (
@@ -77,12 +78,10 @@ class Caches:
         """All pods of the namespace, by name. Not to be mutated."""
         return self._views.get(namespace, {})
 
-    def matching(self, adapter: ModelAdapter) -> Sequence[PodView]:
+    def matching(self, adapter: ModelAdapter) -> Matching:
         """Enabled pods that the adapter's selector matches, by name."""
         place = self._selector_of.get(adapter.key)
-        if place is None:
-            return []
-        return self._selected[place].by_name()
+        return NOBODY if place is None else self._selected[place].matching()
 
     def remembered(self, adapter: ModelAdapter) -> Remembered:
         """What the object's annotations remember; parsed once per version of them."""
@@ -191,17 +190,17 @@ class _Selected:
     def __init__(self, selector: LabelSelector, pods: Iterable[PodView]) -> None:
         self._selector = selector
         self._pods = {pod.name: pod for pod in pods if self._matches(pod)}
-        self._by_name: tuple[PodView, ...] | None = None
+        self._matching: Matching | None = None
 
-    def by_name(self) -> tuple[PodView, ...]:
-        """In order; put in order once per change, since pods change seldom and adapters ask often."""
-        if self._by_name is None:
-            self._by_name = tuple(self._pods[name] for name in sorted(self._pods))
-        return self._by_name
+    def matching(self) -> Matching:
+        """The same value until a pod changes."""
+        if self._matching is None:
+            self._matching = Matching(self._pods.values())
+        return self._matching
 
     def changed(self, name: str, pod: PodView | None) -> bool:
         """Takes in what became of a pod; returns whether it matches, or did."""
-        self._by_name = None
+        self._matching = None
         if pod is not None and self._matches(pod):
             self._pods[name] = pod
             return True

@@ -6,6 +6,7 @@ pod, since hundreds of adapters look at the same pods.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from controller.annotations import ENABLED_LABEL, Remembered
 from controller.dialects import DIALECTS, SGLANG, VLLM, Dialect
@@ -13,6 +14,9 @@ from controller.engineerrors import EngineError
 from controller.policies.view import EngineLoad
 from controller.resources import EndpointSlice, ModelAdapter, Pod, Service
 from controller.spec import SpecProblem
+
+if TYPE_CHECKING:
+    from controller.matching import Matching
 
 PORT_LABEL = "model.aibrix.ai/port"
 ENGINE_LABEL = "model.aibrix.ai/engine"
@@ -150,7 +154,7 @@ class Observed:
     remembered: Remembered
     pods: Mapping[str, PodView]
     """All pods of the namespace that exist."""
-    matching: Sequence[PodView]
+    matching: "Matching"
     """Those that the selector matches and that are enabled, by name."""
     inventory: Callable[[PodView], Inventory | None]
     """What the pod's present incarnation listed last."""

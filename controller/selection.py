@@ -4,11 +4,13 @@ What is selected stays selected while it can serve: a policy only fills places t
 being ready, or was left aside after its retries, keeps its place until another pod takes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from random import Random
 
 from controller.annotations import MOST_PODS
+from controller.matching import Matching
 from controller.observed import Observed, PodView
 from controller.policies import Candidate, Choice, Policy, View, choose
 from controller.settings import Settings
@@ -42,9 +44,10 @@ def select(
     """Keeps what can stay, and fills up with the policy's choice."""
     fitting = able(seen.adapter.spec, seen.matching, settings)
     aside = {name for name, standing in standings.items() if standing.aside(now)}
-    candidates = [pod for pod in fitting if pod.stable(now, settings.stable_for) and pod.name not in aside]
-    matching = {pod.name for pod in fitting}
-    kept = [standings[name] for name in seen.remembered.selected if _may_stay(standings.get(name), matching)]
+    candidates = fitting.stable(now, settings.stable_for)
+    if aside:
+        candidates = [pod for pod in candidates if pod.name not in aside]
+    kept = [standings[name] for name in seen.remembered.selected if _may_stay(standings.get(name), fitting.named)]
     asked = seen.adapter.spec.replicas
     if asked is None:
         everywhere = _everywhere(kept, candidates)
@@ -82,7 +85,7 @@ def _everywhere(kept: Sequence[Standing], candidates: Sequence[PodView]) -> Sele
     return Selection(pods, desired=len(all_of_them), candidates=len(candidates), missing=beyond, beyond=beyond)
 
 
-def _may_stay(standing: Standing | None, matching: set[str]) -> bool:
+def _may_stay(standing: Standing | None, matching: Container[str]) -> bool:
     """A selected pod keeps its place while it is the same pod, still matches and is not going away."""
     if standing is None or not standing.usable or standing.pod not in matching:
         return False
@@ -138,18 +141,19 @@ def _candidate(seen: Observed, pod: PodView, metrics: bool) -> Candidate:
 
 
 def _wake(
-    matching: Sequence[PodView], standings: Mapping[str, Standing], names: set[str], now: float, settings: Settings
+    fitting: Matching, standings: Mapping[str, Standing], names: set[str], now: float, settings: Settings
 ) -> float:
     """The first moment at which a pod that is not selected becomes a candidate by time alone."""
-    moments = []
-    for pod in matching:
-        if pod.name in names and pod.name not in standings:
+    moments, used = [], set(names)
+    for name, at in standings.items():
+        pod = fitting.named.get(name)
+        if pod is None:
             continue
-        standing = standings.get(pod.name)
-        if standing is not None and standing.aside(now):
-            moments.append(standing.aside_until)
-        elif pod.name not in names and pod.ready and not pod.terminating:
-            moments.append(pod.changed + settings.stable_for)
-        elif pod.name in names and not pod.ready and settings.unready_grace:
+        if at.aside(now):
+            moments.append(at.aside_until)
+            used.add(name)
+        elif name in names and not pod.ready and settings.unready_grace:
             moments.append(pod.changed + settings.unready_grace)
+    others = (moment for moment, name in fitting.becoming_stable(now, settings.stable_for) if name not in used)
+    moments += islice(others, 1)
     return min((moment for moment in moments if moment > now), default=0.0)

@@ -4,8 +4,7 @@ The choice is made per pod and nowhere else: by its containers and the operator'
 needs decides which pods can take it, and whether a spec can be served at all.
 """
 
-from collections.abc import Iterable, Sequence
-
+from controller.matching import NOBODY, Matching
 from controller.observed import PodView
 from controller.resources import ModelAdapterSpec
 from controller.settings import Settings
@@ -28,19 +27,20 @@ def port_of(pod: PodView, settings: Settings) -> int:
     return SIDECAR_PORT if through_sidecar(pod, settings) else pod.port
 
 
-def able(spec: ModelAdapterSpec, pods: Sequence[PodView], settings: Settings) -> Sequence[PodView]:
+def able(spec: ModelAdapterSpec, pods: Matching, settings: Settings) -> Matching:
     """Those of the pods by whose way the adapter's artifact can be had."""
-    return [pod for pod in pods if through_sidecar(pod, settings)] if sidecar_needed(spec) else pods
+    if not sidecar_needed(spec):
+        return pods
+    return pods.beside_sidecars if settings.enable_runtime_sidecar else NOBODY
 
 
-def way_problem(spec: ModelAdapterSpec, matching: Iterable[PodView], settings: Settings) -> SpecProblem | None:
+def way_problem(spec: ModelAdapterSpec, matching: Matching, settings: Settings) -> SpecProblem | None:
     """What keeps the artifact from being had on any of the matching pods; nothing while there are none."""
     why = sidecar_needed(spec)
-    pods = list(matching)
-    if not why or any(through_sidecar(pod, settings) for pod in pods):
+    if not why or able(spec, matching, settings):
         return None
     if not settings.enable_runtime_sidecar:
         return SpecProblem("UnsupportedArtifact", f"{why}, and --enable-runtime-sidecar is off")
-    if not pods:
+    if not matching:
         return None
     return SpecProblem("UnsupportedArtifact", f"{why}: no matching pod has its container, aibrix-runtime")

@@ -5,7 +5,7 @@ therefore counted with what an adapter costs on average. A pod of which nothing 
 that it is neither shunned nor overrun. Where nothing is known of any, the number of adapters decides.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from controller.policies.counting import first
@@ -33,13 +33,34 @@ class LeastThroughput:
 
 
 class LoadAware:
-    """The pods whose adapters have the fewest requests in flight, by what each adapter was seen to have."""
+    """The pods that have least of two things together: requests in flight, as their adapters were seen to have, and
+    adapters for each slot of a batch.
+    """
 
     name: ClassVar[str] = "load-aware"
     needs_metrics: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
-        return first(view.candidates, view.count, lambda p: (p.full, p.expected_requests, p.adapters, p.name))
+        # Requests share an engine's time, adapters the slots of its batch: by requests alone, all that is seldom asked
+        # for would come together on one pod, and wait there for four slots. Each counts by what is usual.
+        requests = _average(pod.expected_requests for pod in view.candidates)
+        crowding = _average(_crowding(pod) for pod in view.candidates)
+
+        def rank(pod: Candidate) -> tuple[float | str, ...]:
+            share = pod.expected_requests / requests + _crowding(pod) / crowding
+            return pod.full, share, pod.adapters, pod.name
+
+        return first(view.candidates, view.count, rank)
+
+
+def _crowding(pod: Candidate) -> float:
+    return pod.adapters / max(pod.max_loras, 1)
+
+
+def _average(values: Iterable[float]) -> float:
+    """1 where there is nothing to be shared."""
+    known = list(values)
+    return sum(known) / len(known) if any(known) else 1.0
 
 
 def _lowest(view: View, value: Callable[[EngineLoad], float | None]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from controller.annotations import ENABLED_LABEL, FINALIZER, Placement, Remembered
+from controller.matching import Matching
 from controller.observed import Inventory, Observed, Outcome, PodView
 from controller.resources import LabelSelector, ModelAdapter, ModelAdapterSpec, ModelAdapterStatus, ObjectMeta
 from controller.spec import artifact_of
@@ -93,7 +94,7 @@ def seen(
         adapter=adapter,
         remembered=remembered or Remembered(),
         pods={pod.name: pod for pod in pods},
-        matching=sorted(pods, key=lambda pod: pod.name),
+        matching=Matching(pods),
         inventory=inventory,
         silent=lambda pod: pod.name in silent,
         adapters_on=lambda pod: (adapters_on or {}).get(pod, 0),

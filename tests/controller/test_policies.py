@@ -121,6 +121,14 @@ def test_load_aware_goes_by_what_is_expected_of_the_adapters_and_not_by_their_nu
     assert chosen("load-aware", [popular, quiet]) == ["quiet"]
 
 
+def test_load_aware_does_not_lay_all_that_is_seldom_asked_for_on_one_pod() -> None:
+    """Sixteen such adapters on an engine with two slots in a batch wait for one another."""
+    hot = replace(a_pod("hot", 1), max_cpu_loras=64, expected_requests=3.0)
+    crowded = replace(a_pod("crowded", 16), max_cpu_loras=64, expected_requests=2.0)
+    assert chosen("load-aware", [hot, crowded]) == ["hot"]
+    assert chosen("load-aware", [hot, replace(crowded, max_loras=64)]) == ["crowded"]
+
+
 @given(views(), st.sampled_from(POLICIES))
 def test_no_policy_chooses_twice_or_too_many_or_strangers(view: View, policy: str) -> None:
     found = find(policy).choose(view)

@@ -14,6 +14,7 @@ from controller.codes import CODES
 from controller.dialects import SGLANG, VLLM, Dialect
 from controller.engine import Address, EngineClient, Order
 from controller.engineerrors import AlreadyLoaded, EngineError, Scope, failure
+from controller.matching import NOBODY, Matching
 from controller.observed import view
 from controller.resources import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
 from controller.settings import Settings
@@ -71,18 +72,22 @@ def test_a_view_knows_whose_engine_it_is_by_its_label_and_how_much_fits(
 
 @pytest.mark.parametrize("spec", [a_spec("s3://b/x/"), a_spec("tos://b/x/"), a_spec("gs://b/x/"), a_spec(secret="key")])
 def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec) -> None:
-    assert able(spec, [PLAIN, BESIDE], ON) == [BESIDE]
-    assert way_problem(spec, [PLAIN, BESIDE], ON) is None
-    assert way_problem(spec, [], ON) is None, "there may be some soon"
-    for problem in (way_problem(spec, [PLAIN], ON), way_problem(spec, [BESIDE], OFF), way_problem(spec, [], OFF)):
+    assert list(able(spec, Matching([PLAIN, BESIDE]), ON)) == [BESIDE]
+    assert way_problem(spec, Matching([PLAIN, BESIDE]), ON) is None
+    assert way_problem(spec, NOBODY, ON) is None, "there may be some soon"
+    for problem in (
+        way_problem(spec, Matching([PLAIN]), ON),
+        way_problem(spec, Matching([BESIDE]), OFF),
+        way_problem(spec, NOBODY, OFF),
+    ):
         assert problem is not None
         assert problem.reason == "UnsupportedArtifact"
 
 
 def test_public_artifacts_go_anywhere() -> None:
     for url in ("hf://acme/sql", "https://host/sql.zip", "/models/sql"):
-        assert able(a_spec(url), [PLAIN], OFF) == [PLAIN]
-        assert way_problem(a_spec(url), [PLAIN], OFF) is None
+        assert list(able(a_spec(url), Matching([PLAIN]), OFF)) == [PLAIN]
+        assert way_problem(a_spec(url), Matching([PLAIN]), OFF) is None
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ MUTANTS = (
     Mutant(
         "a new pod is not used",
         "selection.py",
-        "moments.append(pod.changed + settings.stable_for)",
+        "moments += islice(others, 1)",
         "pass",
         "missing requeue for stability",
     ),

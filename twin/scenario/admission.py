@@ -47,21 +47,24 @@ class Admission:
     def __init__(self, namespaces: Iterable[str]) -> None:
         self._store = Store(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), suffix=lambda: "xxxxx")
         self._store.register_crd(definition())
+        self._there: set[str] = set()
         for name in dict.fromkeys(namespaces):
             try:
                 self._store.ensure_namespace(name)
             except ApiError:
                 continue  # its name is wrong: the objects in it will say so
+            self._there.add(name)
 
     def refusals(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
         """What the server has against an object: the field, and its words."""
         _, resource = ACCEPTED[obj["kind"]]
         namespace = obj["metadata"].get("namespace", "")
         try:
-            self._store.create(resource, obj, namespace=namespace, dry_run=True)
+            if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self._there:
+                self._store.update(resource, obj, dry_run=True)
+            else:
+                self._store.create(resource, obj, namespace=namespace, dry_run=True)
         except ApiError as error:
-            if resource == "namespaces" and error.reason == "AlreadyExists":
-                return []  # some are there from the start, and the others are made for their objects
             causes = (error.status.get("details") or {}).get("causes") or []
             found = [(field_path(str(c.get("field", "")), obj), _said(c)) for c in causes]
             return found or [((), f"the API server refuses it: {error.message}")]

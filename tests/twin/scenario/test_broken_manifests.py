@@ -82,3 +82,13 @@ def test_problems_of_scenario_and_manifests_are_told_together(folder: Any) -> No
     folder.write("m.yaml", ADAPTER.replace("kind: ModelAdapter", "kind: Modeladapter"))
     lines = folder.errors(SCENARIO + "sead: 1\n")
     assert [line.split(":")[0] for line in lines] == ["s.yaml", "m.yaml"]
+
+
+def test_a_namespace_may_come_with_what_is_in_it_and_is_looked_at_like_the_rest(folder: Any) -> None:
+    """Wherever in the manifest it stands."""
+    here = ADAPTER.replace("{name: sql}", "{name: sql, namespace: zoo}")
+    zoo = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: zoo, labels: {team: LABEL}}\n"
+    folder.write("m.yaml", here + zoo.replace("LABEL", "b"))
+    assert "zoo" in [each["metadata"]["name"] for each in folder.load(SCENARIO).objects]
+    folder.write("m.yaml", here + zoo.replace("LABEL", '"a b"'))
+    assert ["m.yaml:" in line and "metadata.labels" in line for line in folder.errors(SCENARIO)] == [True]
