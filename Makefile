@@ -35,7 +35,7 @@ crashes: $(DEV)/.installed  ## Kill the operator at every point of a whole life;
 mutants: $(DEV)/.installed  ## Which check finds each of some seventy mistakes in the operator
 	@$(DEV)/bin/python -m tests.mutants.run
 
-live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (an hour)
+live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (two hours)
 	@$(DEV)/bin/python -m tests.live.run
 
 images: $(DEV)/.installed  ## Build both images and run them, where docker or podman is

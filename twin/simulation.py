@@ -177,11 +177,13 @@ class Simulation:
         self.store.register_crd(definition())
         namespaces = {item["metadata"].get("namespace", "") for item in self.scenario.objects}
         namespaces |= {template.namespace for template in self.scenario.adapters}
-        given = {item["metadata"]["name"] for item in self.scenario.objects if item["kind"] == "Namespace"}
-        for name in sorted(namespaces - given - {"", "default"}):
-            self.store.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        order = {"Namespace": 0, "Secret": 1, "ConfigMap": 1}
-        for item in sorted(self.scenario.objects, key=lambda item: order.get(item["kind"], 2)):
+        given = {item["metadata"]["name"]: item for item in self.scenario.objects if item["kind"] == "Namespace"}
+        for name in sorted((namespaces | given.keys()) - {""}):
+            self.store.ensure_namespace(name)
+            self.store.patch("namespaces", "", name, given.get(name, {}), manager="kubectl")
+        order = {"Secret": 0, "ConfigMap": 0}
+        rest = [item for item in self.scenario.objects if item["kind"] != "Namespace"]
+        for item in sorted(rest, key=lambda item: order.get(item["kind"], 1)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
 
     def _surroundings(self) -> Surroundings:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import controller.plan as plan_module
+import controller.standing as standing_module
 import twin.simulation as simulation_module
 from controller.actions import Plan, RemoveFinalizer, Unload, WriteStatus
 from controller.backoff import Backoff
@@ -46,6 +47,7 @@ ANOTHER: dict[str, Any] = {
     "edits": [{"at": "3m", "of": "ModelAdapter/a-0", "patch": {"spec": {"artifactURL": "huggingface://acme/second"}}}],
 }
 QUIET: dict[str, Any] = {"duration": "20m"}
+ANOTHER_AT_LENGTH = ANOTHER | QUIET
 
 Patch = pytest.MonkeyPatch
 
@@ -164,6 +166,10 @@ def no_silence(patch: Patch) -> None:
     patch.setattr(reconciler_module, "plan", restless)
 
 
+def what_is_loaded_is_good_for_ever(patch: Patch) -> None:
+    patch.setattr(standing_module, "artifact_of", lambda path: "any")
+
+
 def refused_once_is_refused_for_ever(patch: Patch) -> None:
     honest = simulation_module.of_operator
     patch.setattr(simulation_module, "of_operator", lambda scenario: replace(honest(scenario), aside_for=1e9))
@@ -185,6 +191,7 @@ BUGS = [
     (9, unloads_come_before_anything_else, ANOTHER),
     ("liveness", one_adapter_is_ignored, QUIET),
     ("liveness", no_silence, QUIET),
+    ("liveness", what_is_loaded_is_good_for_ever, ANOTHER_AT_LENGTH),
     ("liveness", refused_once_is_refused_for_ever, NO_REGISTRY),
 ]
 

@@ -262,6 +262,11 @@ class Store:
         else:
             self.update(CRDS, manifest)
 
+    def ensure_namespace(self, name: str) -> None:
+        """Make the namespace if it is not there."""
+        if self._tables["namespaces"].get("", name) is None:
+            self.create("namespaces", {"metadata": {"name": name}})
+
     # -- How a write comes about
 
     def _serve(self, kind: ResourceType) -> None:

@@ -1,10 +1,14 @@
-"""What must come true in the end: once faults have ended, every adapter that can run does, and then silence.
+"""What must come true in the end: once faults have ended, every adapter that can run does, with the artifact that its
+spec names, and then silence.
 
 The bound is the contract's: the longest single wait, the aside time, the time that all loads need at `loads_per_pod`,
 a pod's start, and 30 s. A run that ends sooner, or whose faults last to its end, is not judged.
 """
 
+from collections import defaultdict
+
 from controller.codes import CODES
+from controller.spec import artifact_of, lora_path
 from twin.oracles.excuses import over
 from twin.oracles.scene import Scene
 from twin.oracles.verdicts import Violation
@@ -12,6 +16,7 @@ from twin.record import (
     AdapterLine,
     ApiLine,
     ControllerLine,
+    EngineLine,
     FaultLine,
     Line,
     PodLine,
@@ -52,6 +57,10 @@ class Liveness:
         self._longest = 0.0
         self._sent: dict[int, float] = {}
         self._tried: dict[str, float] = {}
+        self._roots: dict[tuple[str, str], str] = {}
+        """(pod, adapter's name) to what its engine was given."""
+        self._named: dict[str, set[str]] = defaultdict(set)
+        """Adapter to all that its artifactURL has been; one that was never changed is not looked at again."""
         self._generations: dict[str, tuple[str, int]] = {}
         self._acts: list[tuple[float, str, str, int]] = []
 
@@ -65,6 +74,9 @@ class Liveness:
                 self._quiet_since = max(self._quiet_since, line.t)
             case AdapterLine():
                 self._adapter(line)
+                self._named[line.object].add(line.artifact)
+            case EngineLine(event="loaded"):
+                self._roots[line.object, line.adapter] = line.root
             case RequestLine(event="sent"):
                 self._sent[line.id] = line.t
                 adapter = f"{line.object.split('/')[0]}/{line.adapter}"
@@ -140,6 +152,16 @@ class Liveness:
             return f"it is {line.phase or 'untouched'}, though {len(usable)} pods could take it: {line.message}"
         if len(line.instances) < due:
             return f"{len(line.instances)} of {due} possible replicas serve"
+        return self._outdated(line)
+
+    def _outdated(self, line: AdapterLine) -> str:
+        """Where it still serves what its artifactURL named before, if anywhere."""
+        namespace, name = line.object.split("/")
+        wanted = artifact_of(lora_path(line.artifact))
+        for pod in line.instances if len(self._named[line.object]) > 1 else ():
+            root = self._roots.get((f"{namespace}/{pod}", name))
+            if root is not None and artifact_of(root) != wanted:
+                return f"{pod} serves {root} as {name}, though its artifactURL is {line.artifact}"
         return ""
 
 

@@ -47,21 +47,20 @@ class Admission:
     def __init__(self, namespaces: Iterable[str]) -> None:
         self._store = Store(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), suffix=lambda: "xxxxx")
         self._store.register_crd(definition())
-        self._made: set[str] = set()
+        self._there: set[str] = set()
         for name in dict.fromkeys(namespaces):
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             try:
-                self._store.create("namespaces", body)
+                self._store.ensure_namespace(name)
             except ApiError:
-                continue  # it is there from the start, or its name is wrong: the objects in it will say so
-            self._made.add(name)
+                continue  # its name is wrong: the objects in it will say so
+            self._there.add(name)
 
     def refusals(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
         """What the server has against an object: the field, and its words."""
         _, resource = ACCEPTED[obj["kind"]]
         namespace = obj["metadata"].get("namespace", "")
         try:
-            if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self._made:
+            if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self._there:
                 self._store.update(resource, obj, dry_run=True)
             else:
                 self._store.create(resource, obj, namespace=namespace, dry_run=True)

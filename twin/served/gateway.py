@@ -197,7 +197,7 @@ _TYPES = {404: "NotFoundError", 400: "BadRequestError"}
 
 def publish(store: Store, host: str, port: int) -> None:
     """The gateway's Service, so that the document's way to its address works."""
-    store.create("namespaces", {"metadata": {"name": NAMESPACE}})
+    store.ensure_namespace(NAMESPACE)
     spec = {"type": "LoadBalancer", "ports": [{"name": "http", "port": port}]}
     store.create("services", {"metadata": {"name": SERVICE, "namespace": NAMESPACE}, "spec": spec})
     status = {"status": {"loadBalancer": {"ingress": [{"ip": host}]}}}

@@ -44,7 +44,7 @@ class InsideOperator:
 
     def deploy(self, asked: Controller) -> None:
         """Creates the Deployment and follows its pods."""
-        self._store.create("namespaces", {"metadata": {"name": NAMESPACE}})
+        self._store.ensure_namespace(NAMESPACE)
         self._store.create("deployments.apps", _deployment(asked), namespace=NAMESPACE, manager="kubectl")
         self._store.subscribe(self._pod_changed, "pods")
 
