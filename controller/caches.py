@@ -6,6 +6,7 @@ by selector, so that a change of a pod is judged once per selector and wakes onl
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
@@ -153,7 +154,7 @@ class Caches:
             views[name] = after
         concerned = set(self.occupancy.on(f"{namespace}/{name}"))
         for place, selected in self._selected.items():
-            if place[0] == namespace and selected.changed(name, after):
+            if place[0] == namespace and selected.changed(name, after) and not _still_coming(before, after):
                 concerned |= self._selected_by[place] & self.unsettled
         self.on_pod(before, after)
         for key in sorted(concerned):
@@ -182,6 +183,13 @@ class Caches:
         name = item.metadata.labels.get(annotations.NAME_LABEL)
         if name:
             self._wake(f"{item.metadata.namespace}/{name}")
+
+
+def _still_coming(before: PodView | None, after: PodView | None) -> bool:
+    """Whether a pod has only got a node, an address or a container, and is no more ready than it was."""
+    if before is None or after is None or before.ready or after.ready:
+        return False
+    return replace(before, node=after.node, zone=after.zone, ip=after.ip, engine=after.engine) == after
 
 
 class _Selected:

@@ -16,6 +16,7 @@ from controller.policies.view import Candidate
 from controller.reconciler import Reconciler
 from controller.settings import Settings
 from controller.term import Term
+from tests.controller.builders import NOW, a_pod, an_adapter, seen
 from tests.twin.worlds import a_scenario, adapters
 from twin.loop import run
 from twin.simulation import Progress, Simulation
@@ -34,6 +35,9 @@ def measure() -> dict[str, float]:
     for what in ("no-op reconcile", "plan"):
         first, last = (f"{what}, {count} adapters on {pods} pods, us" for count, pods in (WORLDS[0], WORLDS[-1]))
         figures[f"{what}: growth, ten times the adapters and pods"] = figures[last] / figures[first]
+    waits = {pods: _waiting(pods) for pods in (100, 1000)}
+    figures |= {f"plan of an adapter that waits for one of {pods} pods, us": cost for pods, cost in waits.items()}
+    figures["plan of an adapter that waits: growth, ten times the pods"] = waits[1000] / waits[100]
     for name in ("least-adapters", "spread", "rendezvous", "load-aware"):
         figures[f"choice of {name} among 100 pods, us"] = _choice(name)
     return figures
@@ -80,6 +84,13 @@ def _plans(term: Term) -> float:
     now = term._clock.now().timestamp()
     settings, policy, rng = Settings(), find("default"), Random(0)
     return _each(lambda number: plan(seen[number % len(seen)], now, settings, policy, rng))
+
+
+def _waiting(pods: int) -> float:
+    """All pods are up and none is stable: whoever looks learns when to look again, and looks at every change."""
+    waits = seen(pods=[a_pod(f"pod-{n:04}", ready_for=1) for n in range(pods)], adapter=an_adapter())
+    settings, policy, rng = Settings(), find("default"), Random(0)
+    return _each(lambda _: plan(waits, NOW, settings, policy, rng))
 
 
 def _choice(name: str) -> float:
