@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from controller.dialects import VLLM, Dialect
-from controller.engineerrors import EngineError, classify, failure, was_not_there
+from controller.engineerrors import EngineError, classify, failure, name_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,9 @@ class EngineClient:
     async def _post(self, address: Address, verb: str, path: str, body: dict[str, object], timeout: float) -> bytes:
         request = self._request(address, "POST", path, msgspec.json.encode(body), timeout)
         response, answer = await self._send(verb, request, timeout)
-        if response.status_code == 200 or (verb == "unload" and was_not_there(response.status_code, answer)):
+        if response.status_code == 200 or (
+            verb == "unload" and name_unknown(response.status_code, answer.decode(errors="replace"))
+        ):
             return answer
         raise failure(verb, response, answer)
 

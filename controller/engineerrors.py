@@ -175,7 +175,7 @@ def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
     if status in (401, 403):
         hint = "the engine refuses the key: see additionalConfig.api-key or apiKeySecretRef"
         return EngineError("Unauthorized", f"{status} {hint}", retriable=False)
-    if any(sign in text for sign in _TAKEN):
+    if name_taken(text):
         return AlreadyLoaded("AlreadyLoaded", shown, retriable=False)
     if status == 400 and (refused := _sglangs(text, shown)) is not None:
         return refused
@@ -218,10 +218,15 @@ def _text(body: bytes) -> _Detail:
     return _Detail(message=said.message or said.error_message or str(said.detail or ""), type=said.type)
 
 
-def was_not_there(status: int, body: bytes) -> bool:
+def name_taken(said: str) -> bool:
+    """Whether a load is refused because the name is loaded already."""
+    text = said.lower()
+    return any(sign in text for sign in _TAKEN)
+
+
+def name_unknown(status: int, said: str) -> bool:
     """Whether an unload is refused because the engine knows no such name: vLLM's words, then SGLang's."""
-    text = _text(body).message
-    return (status == 404 and "cannot be found" in text) or (status == 400 and "does not exist" in text)
+    return (status == 404 and "cannot be found" in said) or (status == 400 and "does not exist" in said)
 
 
 def _retry_after(response: httpx.Response) -> float:

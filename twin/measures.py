@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from controller.engineerrors import name_taken
 from twin.oracles import Verdicts
 from twin.percentiles import percentiles
 from twin.record import (
@@ -310,8 +311,7 @@ class _Story:
             if place in self._failed_at:
                 self._waited(line.t - self._failed_at.pop(place))
             return
-        taken = "already been loaded" in line.error
-        if line.status == 200 or taken:
+        if line.status == 200 or name_taken(line.error):
             self._loads["succeeded"] += 1
             self._wasted(line)
             return

@@ -69,6 +69,16 @@ def test_an_engine_that_was_restarted_or_forgets_is_loaded_again_in_its_words(tm
     assert not findings.violations
 
 
+def test_a_load_that_timed_out_and_ended_later_counts_as_loaded(tmp_path: Path) -> None:
+    engine = {"startup": "2s", "load": "4s"}
+    hasty = [adapters(1, replicas=1, spec={"additionalConfig": {"timeout": "2s"}})]
+    sections = {"cluster": {"engines": {"default": engine}, "artifacts": {"bandwidth": "10Gbit/s"}}, "adapters": hasty}
+    findings = without_a_sidecar(tmp_path, LABELS, **sections)
+    assert answered(findings) == {("load", 400)}, "the name is taken, by the right artifact"
+    assert findings.measures["adapters"]["running"] == findings.measures["loads"]["succeeded"] == 1
+    assert findings.measures["loads"]["failed_final"] == 0
+
+
 def test_a_pod_without_the_label_is_taken_for_vllm_and_users_are_told_what_to_do(tmp_path: Path) -> None:
     findings = without_a_sidecar(tmp_path, dict(SELECTOR["matchLabels"]))
     assert answered(findings) == {("load", 404)}

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from pydantic_core import PydanticCustomError
 
+from controller.engineerrors import name_taken
 from twin import runfolder
 from twin.analysis.fleet import gpu_hours
 from twin.analysis.source import Source, lines_of
@@ -169,6 +170,6 @@ def _durations(values: Iterable[Any]) -> list[float]:
 
 
 def _outcome(line: RequestLine) -> str:
-    if line.status == 200 or "already been loaded" in line.error:
+    if line.status == 200 or name_taken(line.error):
         return "loaded"
     return "final" if line.status in range(400, 500) and line.status not in (408, 429) else "retriable"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from controller.engineerrors import name_taken, name_unknown
 from twin.record import (
     AdapterLine,
     Counts,
@@ -36,9 +37,9 @@ class Attempt:
     @property
     def ok(self) -> bool:
         """Whether the engine did it, or had it done already."""
-        if self.verb == "unload" and self.status == 404:
+        if self.verb == "unload" and (self.status == 404 or name_unknown(self.status, self.error)):
             return True
-        return 200 <= self.status < 300 or "already been loaded" in self.error
+        return 200 <= self.status < 300 or name_taken(self.error)
 
     @property
     def failed(self) -> bool:
