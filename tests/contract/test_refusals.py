@@ -3,6 +3,7 @@
 The operator's seam sends nothing of this, so these requests are made by hand, to the twin's API and to a real one.
 """
 
+import json
 from functools import partial
 from typing import Any
 
@@ -302,3 +303,51 @@ async def test_an_apply_owns_no_field_that_there_is_not(
     said = f"failed to create typed patch object (/a; {kind}): {named}: field not declared in schema"
     assert (answer.status_code, answer.json()["message"]) == (500, said)
     assert (await world.ask("GET", path)).status_code == 404
+
+
+async def test_who_made_an_object_owns_its_fields_and_an_apply_of_another_is_told_so(world: Door) -> None:
+    made = await world.ask("POST", f"{MAPS}?fieldManager=maker", a_map(data={"a": "1"}))
+    (entry,) = made.json()["metadata"]["managedFields"]
+    assert (entry["manager"], entry["operation"], entry["apiVersion"]) == ("maker", "Update", "v1")
+    assert "f:a" in entry["fieldsV1"]["f:data"]
+    other = await world.ask("PATCH", f"{MAPS}/a?fieldManager=me", a_map(data={"a": "2"}), as_type=APPLY)
+    said = 'Apply failed with 1 conflict: conflict with "maker" using v1: .data.a'
+    assert (other.status_code, other.json()["message"]) == (409, said)
+
+
+async def test_one_who_applies_is_named_without_a_version(world: Door) -> None:
+    await world.ask("PATCH", f"{MAPS}/a?fieldManager=first", a_map(data={"a": "1"}), as_type=APPLY)
+    other = await world.ask("PATCH", f"{MAPS}/a?fieldManager=me", a_map(data={"a": "2"}), as_type=APPLY)
+    assert other.json()["message"] == 'Apply failed with 1 conflict: conflict with "first": .data.a'
+
+
+async def test_fields_can_be_handed_over_to_another_manager(world: Door) -> None:
+    made = (await world.ask("POST", f"{MAPS}?fieldManager=maker", a_map(data={"a": "1"}))).json()["metadata"]
+    (entry,) = made["managedFields"]
+    handed = [{**entry, "manager": "me", "operation": "Apply"}]
+    patch = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": handed},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": made["resourceVersion"]},
+    ]
+    assert (await world.ask("PATCH", f"{MAPS}/a", patch, as_type="application/json-patch+json")).status_code == 200
+    mine = await world.ask("PATCH", f"{MAPS}/a?fieldManager=me", a_map(data={"b": "2"}), as_type=APPLY)
+    assert mine.json()["data"] == {"b": "2"}
+
+
+def applied_by_kubectl_itself(value: str) -> dict[str, Any]:
+    last = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(a_map(data={"a": value}))}
+    return a_map(metadata={"name": "a", "annotations": last}, data={"a": value})
+
+
+async def test_kubectl_takes_over_what_it_applied_by_itself_before(world: Door) -> None:
+    await world.ask("POST", f"{MAPS}?fieldManager=kubectl-client-side-apply", applied_by_kubectl_itself("1"))
+    applied = await world.ask("PATCH", f"{MAPS}/a?fieldManager=kubectl", a_map(data={"a": "2"}), as_type=APPLY)
+    assert applied.json()["data"] == {"a": "2"}
+
+
+async def test_but_not_what_somebody_has_changed_since(world: Door) -> None:
+    await world.ask("POST", f"{MAPS}?fieldManager=kubectl-client-side-apply", applied_by_kubectl_itself("1"))
+    await world.ask("PATCH", f"{MAPS}/a?fieldManager=other", {"data": {"a": "3"}}, as_type=MERGE)
+    applied = await world.ask("PATCH", f"{MAPS}/a?fieldManager=kubectl", a_map(data={"a": "2"}), as_type=APPLY)
+    said = 'Apply failed with 1 conflict: conflict with "other" using v1: .data.a'
+    assert (applied.status_code, applied.json()["message"]) == (409, said)

@@ -4,6 +4,7 @@ Source: `sigs.k8s.io/structured-merge-diff` and `k8s.io/apimachinery/pkg/util/ma
 this apply would change while another manager owns it; a field that both set to the same value they share.
 """
 
+import json
 from typing import Any
 
 from twin.apiserver.errors import ApiError, Object, bad_request, invalid, required, unprocessable
@@ -19,11 +20,13 @@ from twin.apiserver.ownership import (
     owned_part,
     read,
     with_managed,
+    without,
     write,
 )
 from twin.apiserver.patches import same
 from twin.apiserver.shapes import Shape
 
+_KUBECTL, _LAST_APPLIED = "kubectl", "kubectl.kubernetes.io/last-applied-configuration"
 BEFORE_FIRST_APPLY = "before-first-apply"  # managedfields/internal/lastappliedmanager.go
 
 
@@ -63,7 +66,7 @@ def merged(
     part = owner.subresource
     changed, _ = diff(owned_part(kind, live, part), owned_part(kind, desired, part), kind.shape)
     if not force:
-        _check_conflicts(owners, changed)
+        _check_conflicts(owners, changed, _applied_by_kubectl(kind, live) if owner.manager == _KUBECTL else frozenset())
     for other, owned in owners.items():
         owners[other] = Ownership(owned.fields - (changed & mine), owned.time)
     dropped = _unowned(before - mine, owners)
@@ -116,17 +119,29 @@ def _merge(live: Any, wanted: Any, shape: Shape) -> Any:
     return wanted
 
 
-def _check_conflicts(owners: Owners, changed: set[Path]) -> None:
-    conflicts = [(owner, owned, path) for owner, owned in owners.items() for path in sorted(owned.fields & changed)]
-    if not conflicts:
+def _applied_by_kubectl(kind: ResourceType, live: Object) -> frozenset[Path]:
+    """What `kubectl apply` has set by itself before, as far as nobody has changed it since: kubectl takes that over."""
+    annotations = live["metadata"].get("annotations") or {}
+    try:
+        before = owned_part(kind, json.loads(annotations.get(_LAST_APPLIED, "")))
+    except (ValueError, AttributeError):
+        return frozenset()
+    changed, removed = diff(before, owned_part(kind, live), kind.shape)
+    return without(frozenset(leaves(before, kind.shape)) - changed, removed)
+
+
+def _check_conflicts(owners: Owners, changed: set[Path], own: frozenset[Path]) -> None:
+    """Refuse what changes fields of others, unless all of them are the manager's `own` from before."""
+    conflicts = [(owner, path) for owner, owned in owners.items() for path in sorted(owned.fields & changed)]
+    if own.issuperset(path for _, path in conflicts):
         return
     causes = [
         {
             "reason": "FieldManagerConflict",
-            "message": f"conflict with {_described(owner, owned)}",
+            "message": f"conflict with {_described(owner)}",
             "field": _readable(path),
         }
-        for owner, owned, path in conflicts
+        for owner, path in conflicts
     ]
     if len(conflicts) == 1:
         said = f"1 conflict: {causes[0]['message']}: {causes[0]['field']}"
@@ -139,12 +154,11 @@ def _check_conflicts(owners: Owners, changed: set[Path]) -> None:
     raise ApiError(409, "Conflict", f"Apply failed with {said}", details={"causes": causes})
 
 
-def _described(owner: Owner, owned: Ownership) -> str:
+def _described(owner: Owner) -> str:
     text = f'"{owner.manager}"'
     if owner.subresource:
         text += f' with subresource "{owner.subresource}"'
-    text += f" using {owner.api_version}"
-    return f"{text} at {owned.time}" if owner.operation == "Update" else text
+    return f"{text} using {owner.api_version}" if owner.operation == "Update" else text
 
 
 def _readable(path: Path) -> str:

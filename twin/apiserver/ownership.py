@@ -1,8 +1,9 @@
 """Who owns which fields: `metadata.managedFields`, read, written and kept up.
 
 Fields are paths as in FieldsV1: `("f:spec", "f:replicas")`, with `k:{"type":"Ready"}` for an element of a list that
-is a map and `v:"x"` for one of a set. Owners are tracked from an object's first server-side apply on. A real server
-does so from its creation; but only an apply asks who owns what, and tracking would cost every write.
+is a map and `v:"x"` for one of a set. Owners of what comes over HTTP are tracked from its creation, as on a real
+server; of what the simulated world writes, from an object's first server-side apply on: only an apply asks who owns
+what, and tracking would cost every write.
 """
 
 import json
@@ -202,6 +203,18 @@ def with_managed(obj: Object, managed: list[Object]) -> Object:
     if same(obj["metadata"].get("managedFields"), managed):
         return obj
     return {**obj, "metadata": {**obj["metadata"], "managedFields": managed}}
+
+
+def with_given_owners(old: Object, sent: Object) -> Object:
+    """`old` with the owners that a client has sent, if it changes them and they can be read.
+
+    So kubectl hands over what it has applied by itself to server-side apply.
+    """
+    given = (sent.get("metadata") or {}).get("managedFields")
+    if not isinstance(given, list) or not given or same(given, old["metadata"]["managedFields"]):
+        return old
+    readable = all(isinstance(entry, dict) and isinstance(entry.get("fieldsV1"), dict) for entry in given)
+    return with_managed(old, given) if readable else old
 
 
 def same_fields(left: list[Object], right: list[Object]) -> bool:

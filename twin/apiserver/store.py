@@ -26,7 +26,7 @@ from twin.apiserver.errors import (
 )
 from twin.apiserver.gc import GarbageCollector
 from twin.apiserver.kinds import Registry, ResourceType
-from twin.apiserver.ownership import Owner, same_fields, track_update, with_managed
+from twin.apiserver.ownership import Owner, same_fields, track_update, with_given_owners, with_managed
 from twin.apiserver.table import Listing, Table
 from twin.apiserver.watch import Change, Watch
 
@@ -155,10 +155,14 @@ class Store:
         obj: Object,
         *,
         namespace: str = "",
-        manager: str = "",  # noqa: ARG002 - as every verb takes it; owners are tracked from the first apply on
+        manager: str = "",
+        tracked: bool = False,
         dry_run: bool = False,
     ) -> Object:
         """Store a new object; with `dry_run`, as with every verb that writes, only say what would be stored.
+
+        With `tracked`, `manager` is written down as the owner of its fields at once; without, owners are tracked from
+        the first apply on.
 
         Raises:
             ApiError: 409 if the name is taken, 422 if a rule is broken, 404 if the namespace is missing.
@@ -174,6 +178,8 @@ class Store:
         new = self._draft(kind, obj, name, namespace)
         if table.get(namespace, name) is not None:
             raise already_exists(kind.plural, kind.group, name)
+        if tracked:
+            new = apply.with_first_owner(kind, new, new, _updater(kind, manager), self._timestamp())
         return self._commit("ADDED", kind, new, None)
 
     def update(
@@ -298,12 +304,11 @@ class Store:
 
     def _replace(self, kind: ResourceType, old: Object, sent: Object, subresource: str, manager: str) -> Object:
         new = drafts.replacement(kind, old, sent, subresource)
-        if new is old:
-            return old
         if "managedFields" in old["metadata"]:
-            owner = Owner(manager or "unknown", "Update", kind.api_version, subresource)
-            new = track_update(kind, old, new, owner, self._timestamp())
-        return self._settle(kind, new, old)
+            owners = old if subresource else with_given_owners(old, sent)
+            new = with_managed(new, owners["metadata"]["managedFields"])
+            new = track_update(kind, owners, new, _updater(kind, manager, subresource), self._timestamp())
+        return old if new is old else self._settle(kind, new, old)
 
     def _apply(
         self, kind: ResourceType, namespace: str, name: str, body: Object, subresource: str, manager: str, force: bool
@@ -383,3 +388,8 @@ class Store:
 
     def _timestamp(self) -> str:
         return timestamp(self._now())
+
+
+def _updater(kind: ResourceType, manager: str, subresource: str = "") -> Owner:
+    """Who writes without an apply."""
+    return Owner(manager or "unknown", "Update", kind.api_version, subresource)

@@ -98,7 +98,12 @@ class Objects:
         strictness = Strictness.of(call)
         body = strictness.taken(face.kind, call.object())
         stored = self._store.create(
-            face.resource, face.stored(body), namespace=target.namespace, manager=call.manager, dry_run=dry_run(call)
+            face.resource,
+            face.stored(body),
+            namespace=target.namespace,
+            manager=call.manager,
+            tracked=True,
+            dry_run=dry_run(call),
         )
         return strictness.warned(self._shown(call, face, stored, status=201))
 

@@ -8,8 +8,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object
+from twin.apiserver.errors import Object
 from twin.apiserver.kinds import ResourceType
+from twin.apiserver.rest import openapi_protobuf
 from twin.apiserver.rest.call import Call, Reply, encoded
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
@@ -43,8 +44,8 @@ def answer(call: Call, kinds: Sequence[ResourceType]) -> Reply | None:
     """The answer to a path under `/openapi`; None if there is no such document."""
     path = call.path.rstrip("/")
     if path == "/openapi/v2":
-        if all(_PROTOBUF in each.media_type for each in call.accepted()):
-            raise ApiError(406, "NotAcceptable", "the twin serves OpenAPI v2 as application/json")
+        if _PROTOBUF in call.accepted()[0].media_type:
+            return Reply(openapi_protobuf.document(_v2(kinds)), content_type=openapi_protobuf.MEDIA_TYPE)
         return Reply.of(_v2(kinds))
     if path == "/openapi/v3":
         found = {_place(group_version): group_version for group_version in _versions(kinds)}

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
+	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
@@ -38,7 +39,10 @@ import (
 
 const here = "default"
 
-var maps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+var (
+	maps     = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	adapters = schema.GroupVersionResource{Group: "model.aibrix.ai", Version: "v1alpha1", Resource: "modeladapters"}
+)
 
 func main() {
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
@@ -57,6 +61,7 @@ func main() {
 	}
 	client := kubernetes.NewForConfigOrDie(config)
 	mapped(client)
+	extracted(ctx, client, config)
 	untyped(ctx, config)
 	paged(ctx, client)
 	informed(ctx, client)
@@ -107,6 +112,25 @@ func mapped(client kubernetes.Interface) {
 	found, err := mapper.RESTMapping(schema.GroupKind{Group: "model.aibrix.ai", Kind: "ModelAdapter"})
 	must(err)
 	expect("the kind has a resource", found.Resource.Resource == "modeladapters")
+}
+
+// extracted reads the whole OpenAPI document, in protobuf, to tell whose fields are whose.
+func extracted(ctx context.Context, client kubernetes.Interface, config *rest.Config) {
+	api := dynamic.NewForConfigOrDie(config).Resource(adapters).Namespace(here)
+	wanted := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "model.aibrix.ai/v1alpha1", "kind": "ModelAdapter", "metadata": map[string]any{"name": "extracted"},
+		"spec": map[string]any{"podSelector": map[string]any{"matchLabels": map[string]any{"app": "none"}}, "artifactURL": "hf://acme/extracted"},
+	}}
+	applied, err := api.Apply(ctx, "extracted", wanted, meta.ApplyOptions{FieldManager: "go"})
+	must(err)
+	extractor, err := applymeta.NewUnstructuredExtractor(client.Discovery())
+	must(err)
+	mine, err := extractor.Extract(applied, "go")
+	must(err)
+	url, _, _ := unstructured.NestedString(mine.Object, "spec", "artifactURL")
+	_, filled, _ := unstructured.NestedString(mine.Object, "spec", "schedulerName")
+	expect("mine is what I applied, and no default", url == "hf://acme/extracted" && !filled)
+	must(api.Delete(ctx, "extracted", meta.DeleteOptions{}))
 }
 
 func untyped(ctx context.Context, config *rest.Config) {
