@@ -6,9 +6,9 @@ What they answer is sorted in `engine.py`, and for the sidecar in `sidecar/engin
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
-    """One kind of engine."""
+    """One kind of engine; there is one value of each, so that it is compared and hashed by which it is."""
 
     name: str
     load: str

@@ -73,6 +73,7 @@ def a_network() -> Network:
         listening=True,
         way=Way(),
         pod="a",
+        port=8000,
     )
     recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None)
     return Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))

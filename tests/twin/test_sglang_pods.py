@@ -130,5 +130,8 @@ def test_a_sidecar_for_an_unknown_engine_does_not_start(tmp_path: Path) -> None:
 
 
 def test_flags_that_it_would_not_start_with_are_named_when_the_scenario_is_read(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioErrors, match="you need to specify both"):
+    with pytest.raises(
+        ScenarioErrors,
+        match="the engine would not start: When no initial --lora-paths is provided, you need to specify both",
+    ):
         a_run(tmp_path, {"command": COMMAND, "args": ["--enable-lora"]})

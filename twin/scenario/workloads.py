@@ -113,7 +113,7 @@ def _workload(entry: Entry) -> Workload | None:
 
 
 def check_engine(workload: Workload, version: str) -> Problem | None:
-    """What vLLM would refuse to start with, at the flag that it refuses."""
+    """What the engine would refuse to start with, at the flag that it refuses."""
     container = workload.engine
     environment = {str(v.get("name")): str(v.get("value", "")) for v in container.get("env") or ()}
     try:
@@ -129,8 +129,8 @@ def check_engine(workload: Workload, version: str) -> Problem | None:
         for key in ("command", "args"):
             for place, word in enumerate(container.get(key) or ()):
                 if flag and word.replace("_", "-").startswith(flag[0]):
-                    return workload.entry.problem((*at, key, place), f"vLLM would not start: {error}")
-        return workload.entry.problem(at, f"vLLM would not start: {error}")
+                    return workload.entry.problem((*at, key, place), f"the engine would not start: {error}")
+        return workload.entry.problem(at, f"the engine would not start: {error}")
     return None
 
 
