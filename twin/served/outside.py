@@ -94,7 +94,7 @@ class Outside:
             recorder.count("api.throttled")
         if verb is None:
             return
-        key = f"{asked.namespace}/{asked.name}" if asked.namespace else asked.name
+        key = f"{asked.namespace}/{used.name}" if asked.namespace else used.name
         recorder.emit(
             ApiLine(
                 t=recorder.now(),

@@ -15,6 +15,7 @@ from fake_vllm.latency import Constant
 from tests.twin.serve.api import ADAPTERS, Api, adapter, on_sockets, served_store
 from twin.apiserver import Store
 from twin.apiserver.rest.usage import Interference
+from twin.record import ApiLine
 from twin.recorder import Recorder
 from twin.served.outside import Outside
 from twin.world.apifaults import ApiFaults, ApiRule
@@ -145,3 +146,24 @@ def _noting(waits: list[float]) -> Callable[[float], Any]:
         waits.append(seconds)
 
     return sleep
+
+
+@on_sockets
+async def test_the_record_names_what_was_asked_for_and_what_was_created() -> None:
+    recorder = Recorder(lambda: 0.0, ())
+    async with served_store() as api:
+        for code in (201, 409):
+            assert (await api.client.post(ADAPTERS, json=adapter("sql"), headers=OPERATOR)).status_code == code
+        assert (await api.client.post(ADAPTERS, content=b"[", headers=OPERATOR)).status_code == 400
+        assert (await api.client.delete(f"{ADAPTERS}/sql", headers=OPERATOR)).status_code == 200
+        faults = ApiFaults(simpy.Environment(), api.store)
+        outside = Outside(api.store, recorder, faults, Constant(0.0), np.random.default_rng(0))
+        for used in api.used:
+            outside.saw(used)
+    seen = [(line.verb, line.object, line.code) for line in recorder.lines if isinstance(line, ApiLine)]
+    assert seen == [
+        ("create", "default/sql", 201),
+        ("create", "default/sql", 409),
+        ("create", "default/", 400),
+        ("delete", "default/sql", 200),
+    ]

@@ -110,7 +110,7 @@ class ApiServer:
         if target is None:
             return self._elsewhere(call)
         asked = _attributes(verb_of(call.method, target, call.query), target, call)
-        used = Used(call.user, asked, 0, call.headers.get("user-agent", ""))
+        used = Used(call.user, asked, 0, call.headers.get("user-agent", ""), asked.name or _named(call))
         try:
             self._authorizer.check(call.user, asked)
             if self._creates(call, target):  # an apply of what is not there takes both rights, and uses both
@@ -121,9 +121,9 @@ class ApiServer:
             answer = self._about(asked.verb, replace(call, sight=met.sight), target)
             met.afterwards()
         except ApiError as error:
-            self._observer(Used(call.user, asked, error.code, used.agent))
+            self._observer(replace(used, code=error.code))
             raise
-        self._observer(Used(call.user, asked, 200 if isinstance(answer, Stream) else answer.status, used.agent))
+        self._observer(replace(used, code=200 if isinstance(answer, Stream) else answer.status))
         return answer
 
     def _creates(self, call: Call, target: Target) -> bool:
@@ -204,6 +204,17 @@ class ApiServer:
             return
         self._observer(Used(user, asked, 101, headers_of(scope).get("user-agent", "")))
         await self._pods.execute(scope, receive, send, target)
+
+
+def _named(call: Call) -> str:
+    """What an object to be created is called; nothing if the body does not say, or cannot be read."""
+    if call.method != "POST":
+        return ""
+    try:
+        meta = call.object().get("metadata")
+    except ApiError:
+        return ""
+    return str(meta.get("name", "")) if isinstance(meta, dict) else ""
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:

@@ -18,6 +18,8 @@ class Used:
     code: int
     agent: str = ""
     """The client's own name for itself."""
+    name: str = ""
+    """The object's; of one that is created, as the body has it."""
     implied: bool = False
     """Whether it is no request, but a right that another one needs besides its own."""
 
