@@ -1,6 +1,7 @@
 """How engines are spoken to, by kind: on which paths vLLM and SGLang load and unload adapters.
 
-What they answer is sorted in `engine.py`, and for the sidecar in `sidecar/engine.py`; listing is the same for both.
+What they answer is sorted in `engineerrors.py`, and for the sidecar in `sidecar/engine.py`; listing is the same for
+both.
 """
 
 from dataclasses import dataclass

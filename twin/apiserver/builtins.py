@@ -1,7 +1,8 @@
 """The builtin kinds: which there are, and of their rules those that matter to whoever serves models.
 
 Not all of Kubernetes' validation is here: what decides about scheduling, rollouts, probes and discovery is, and
-what people get wrong in manifests that this project reads. Fields that are not known are kept. Sources:
+what people get wrong in manifests that this project reads. Fields that are not known are kept here; what comes over
+HTTP has lost them before (`rest/known.py`). Sources:
 `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
 """
 
