@@ -11,7 +11,7 @@ import signal
 def main() -> None:
     """Entry point of the `lora-controller` command."""
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-    from controller.process import main as operate
+    from controller.main import main as operate
 
     operate()
 

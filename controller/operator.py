@@ -11,14 +11,14 @@ from random import Random
 import httpx
 from structlog.typing import FilteringBoundLogger
 
+from controller.client.interface import Cluster
 from controller.clock import Clock
-from controller.cluster import Cluster
-from controller.counted import CountedCluster
-from controller.election import LEASE_NAME, Election
-from controller.engine import EngineClient
-from controller.metrics import Metrics
+from controller.controller import Term
+from controller.engine.client import EngineClient
+from controller.metrics.client import CountedCluster
+from controller.metrics.instruments import Metrics
+from controller.runtime.leaderelection import LEASE_NAME, Election
 from controller.settings import Settings
-from controller.term import Term
 
 Observer = Callable[[str], None]
 """Hears `leading` and `lost` at the moment."""

@@ -12,8 +12,8 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from controller.backoff import Backoff
-from controller.logs import LEVELS
-from controller.optionvalues import (
+from controller.logging import LEVELS
+from controller.option_types import (
     BadOption,
     address,
     boolean,

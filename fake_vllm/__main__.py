@@ -11,7 +11,7 @@ import signal
 def main() -> None:
     """Entry point of the `fake-vllm` command."""
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-    from fake_vllm.command import main as serve
+    from fake_vllm.main import main as serve
 
     serve()
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fake_vllm.latency import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
+from fake_vllm.distributions import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
 
 _UNITS = {"us": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:us|ms|s|m|h))+")

@@ -13,7 +13,6 @@ import typer
 from twin.commands import (
     calibrate,
     capture,
-    catalogues,
     compare,
     compare_worlds,
     node,
@@ -23,7 +22,7 @@ from twin.commands import (
     swarm,
     sweep,
 )
-from twin.commands.answers import FAULT, complain
+from twin.commands.common import FAULT, complain
 
 app = typer.Typer(
     name="twin",
@@ -67,5 +66,5 @@ def twin(
     """A digital twin for LoRA serving on Kubernetes: your operator, run against a simulated cluster."""
 
 
-for _topic in (runs, compare, compare_worlds, sweep, search, swarm, serve, node, capture, calibrate, catalogues):
+for _topic in (runs, compare, compare_worlds, sweep, search, swarm, serve, node, capture, calibrate, lists):
     _topic.register(app)

@@ -6,9 +6,9 @@ checked by `choosing.py`, so that a user's own policy (`registry.py`) can do no 
 people who choose or write one.
 """
 
-from controller.policies.choosing import Choice, choose
+from controller.policies.dispatch import Choice, choose
+from controller.policies.interface import Candidate, EngineLoad, Policy, View
 from controller.policies.registry import BUILT_IN, DEFAULT, Policies, UnknownPolicy, find, installed
-from controller.policies.view import Candidate, EngineLoad, Policy, View
 
 __all__ = [
     "BUILT_IN",

@@ -11,11 +11,11 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
 
-from controller.policies.chance import PowerOfTwo, RandomChoice
-from controller.policies.counting import BinPack, LeastAdapters
-from controller.policies.measured import LeastLatency, LeastThroughput, LoadAware
-from controller.policies.spreading import Rendezvous, Spread
-from controller.policies.view import Policy
+from controller.policies.by_count import BinPack, LeastAdapters
+from controller.policies.by_metrics import LeastLatency, LeastThroughput, LoadAware
+from controller.policies.interface import Policy
+from controller.policies.random import PowerOfTwo, RandomChoice
+from controller.policies.topology import Rendezvous, Spread
 
 ENTRY_POINTS = "lora_controller.policies"
 

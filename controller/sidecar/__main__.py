@@ -11,7 +11,7 @@ import signal
 def main() -> None:
     """Entry point of the `lora-runtime` command."""
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-    from controller.sidecar.process import main as serve
+    from controller.sidecar.main import main as serve
 
     serve()
 

@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from structlog.typing import FilteringBoundLogger
 
-from controller.sidecar.downloads import Downloads
+from controller.sidecar.adapters import Adapters
+from controller.sidecar.artifacts.progress import Downloads
 from controller.sidecar.engine import Engine
 from controller.sidecar.errors import Code, SidecarError
-from controller.sidecar.loading import Adapters
-from controller.sidecar.scrape import CONTENT_TYPE, Scrape
+from controller.sidecar.metrics import CONTENT_TYPE, Scrape
 
 LOAD_PATH = "/v1/lora_adapter/load"
 UNLOAD_PATH = "/v1/lora_adapter/unload"

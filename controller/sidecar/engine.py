@@ -1,7 +1,7 @@
 """What the sidecar asks of the engine beside it, vLLM or SGLang, and what the answers mean.
 
 The caller's `Authorization` is passed on with each request and kept nowhere. An engine that refuses is quoted: its
-status, type and message go to whoever asked, who knows how to read them (`controller/engineerrors.py`).
+status, type and message go to whoever asked, who knows how to read them (`controller/engine/errors.py`).
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from controller.dialects import Dialect
+from controller.engine.flavors import Dialect
 from controller.sidecar.errors import Code, SidecarError
 
 _CONNECT = 5.0  # seconds; the engine is in the same pod

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from controller.dialects import DIALECTS, VLLM, Dialect
-from controller.sidecar.addresses import Network
-from controller.sidecar.transfer import FIRST_WAIT
+from controller.engine.flavors import DIALECTS, VLLM, Dialect
+from controller.sidecar.artifacts.egress_guard import Network
+from controller.sidecar.artifacts.transfer import FIRST_WAIT
 
 ROOT = Path("/tmp/aibrix/adapters")
 MOUNT = Path("/var/run/secrets/aibrix")

@@ -1,8 +1,8 @@
 """`/metrics` as SGLang writes it (with `--enable-metrics`): python/sglang/srt/observability/metrics_collector.py."""
 
-from fake_vllm.config import EngineConfig
-from fake_vllm.metrics import Edges, Metrics, Seen
-from fake_vllm.series import Family, exposition, labels
+from fake_vllm.engine.config import EngineConfig
+from fake_vllm.engine.prometheus import Family, exposition, labels
+from fake_vllm.engine.stats import Edges, Metrics, Seen
 
 _REQUEST = (
     *(0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 200.0, 400.0, 600.0),

@@ -3,24 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fake_vllm import openapi
-from fake_vllm import routes as vllm
-from fake_vllm.answers import Form
-from fake_vllm.asks import Ask
-from fake_vllm.bodies import Invalid, boolean, optional, required, string
-from fake_vllm.dialect import Generate, Load, Route, Unload
-from fake_vllm.engine import Engine, EngineFault
-from fake_vllm.messages import Request, Response, encoded
-from fake_vllm.sglang import asks
-from fake_vllm.sglang.shapes import NativeShape, SglangShape, error
-from fake_vllm.sglang.words import refused
+from fake_vllm.engine.engine import Engine, EngineFault
+from fake_vllm.http import openapi
+from fake_vllm.http.messages import Request, Response, encoded
+from fake_vllm.http.validation import Invalid, boolean, optional, required, string
+from fake_vllm.openai.completions import Form
+from fake_vllm.openai.flavor import Generate, Load, Route, Unload
+from fake_vllm.openai.requests import Ask
+from fake_vllm.sglang import requests
+from fake_vllm.sglang.errors import refused
+from fake_vllm.sglang.responses import NativeShape, SglangShape, error
+from fake_vllm.vllm import routes as vllm
 
 LOAD_PATH = "/load_lora_adapter"
 UNLOAD_PATH = "/unload_lora_adapter"
 GENERATE_PATH = "/generate"
 
 _OPEN = ("/health", "/metrics")  # what begins with these never asks for the key
-_OPENAI, _NATIVE = Form(SglangShape, asks.checked), Form(NativeShape, asks.checked)
+_OPENAI, _NATIVE = Form(SglangShape, requests.checked), Form(NativeShape, requests.checked)
 _FLUSHED = (
     "Cache flushed.\nPlease check backend logs for more details. (When there are running or waiting requests, the"
     " operation will not be performed.)\n"
@@ -69,17 +69,17 @@ def outcome(problem: str, adapters: Mapping[str, str] | None) -> dict[str, Any]:
 
 def _completion(engine: Engine, request: Request) -> Generate:
     body = request.content()
-    return Generate(_known(engine, asks.completion(body)), _OPENAI, optional(body, "rid", string, ""))
+    return Generate(_known(engine, requests.completion(body)), _OPENAI, optional(body, "rid", string, ""))
 
 
 def _chat(engine: Engine, request: Request) -> Generate:
     body = request.content()
-    return Generate(_known(engine, asks.chat(body)), _OPENAI, optional(body, "rid", string, ""))
+    return Generate(_known(engine, requests.chat(body)), _OPENAI, optional(body, "rid", string, ""))
 
 
 def _generate(engine: Engine, request: Request) -> Generate:
     body = request.content()
-    return Generate(_known(engine, asks.native(body)), _NATIVE, optional(body, "rid", string, ""))
+    return Generate(_known(engine, requests.native(body)), _NATIVE, optional(body, "rid", string, ""))
 
 
 def _known(engine: Engine, ask: Ask) -> Ask:

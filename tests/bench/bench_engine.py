@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fake_vllm.engine import Engine, EngineConfig
-from fake_vllm.faults import FaultRule, Faults
-from fake_vllm.latency import Constant
-from fake_vllm.wire import LOAD_PATH, UNLOAD_PATH, Request, respond, respond_now
+from fake_vllm.distributions import Constant
+from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.faults.rules import FaultRule, Faults
+from fake_vllm.router import LOAD_PATH, UNLOAD_PATH, Request, respond, respond_now
 
 ROUNDS = 20_000
 CHANGES = 3_000

@@ -11,13 +11,13 @@ import httpx
 import numpy as np
 import simpy
 
-from fake_vllm.engine import Engine, EngineConfig
-from fake_vllm.faults import Faults
-from fake_vllm.latency import Constant
-from twin import loop
-from twin.streams import Streams
-from twin.world.network import Network, NetworkTransport
-from twin.world.ways import Way
+from fake_vllm.distributions import Constant
+from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.faults.rules import Faults
+from twin.kernel import loop
+from twin.kernel.random_streams import Streams
+from twin.world.network.link import Way
+from twin.world.network.transport import Network, NetworkTransport
 
 CLIENTS, EACH = 64, 200
 ADAPTERS = tuple((f"a{number}", f"/a{number}") for number in range(8))

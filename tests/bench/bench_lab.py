@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from tests.twin.experiments.tiny import a_file
+from twin.evaluate.judge import judge
 from twin.experiments.design import designed
-from twin.report.judge import judge
-from twin.simulation import simulate
+from twin.sim.simulation import simulate
 
 FLAPPING = Path("scenarios/flapping-readiness.yaml")
 RUNS = int(os.environ.get("LAB_RUNS", "200"))

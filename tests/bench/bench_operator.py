@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from controller.plan import plan
+from controller.controller import Term
 from controller.policies import View, find
-from controller.policies.view import Candidate
-from controller.reconciler import Reconciler
+from controller.policies.interface import Candidate
+from controller.reconcile.plan import plan
+from controller.reconcile.reconciler import Reconciler
 from controller.settings import Settings
-from controller.term import Term
 from tests.controller.builders import NOW, a_pod, an_adapter, seen
 from tests.twin.worlds import a_scenario, adapters
-from twin.loop import run
-from twin.simulation import Progress, Simulation
+from twin.kernel.loop import run
+from twin.sim.simulation import Progress, Simulation
 
 WORLDS = ((100, 10), (1000, 10), (100, 100), (1000, 100))
 """Adapters, pods."""

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from tests.twin.synthetic import MEASURES, a_run
-from twin.record import Line, TrafficLine
 from twin.report import Findings, make
+from twin.trace.lines import Line, TrafficLine
 
 ADAPTERS, PODS, HOUR = 10_000, 400, 3600.0
 ASKED = 2_000

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controller.resources import (
+from controller.api.types import (
     Endpoint,
     EndpointPort,
     EndpointSlice,

@@ -13,18 +13,18 @@ from typing import Any
 import httpx
 import msgspec
 
+from controller.api.types import Kind, Resource
+from controller.client.config import Kubeconfig
+from controller.client.interface import Cluster, NotFound
+from controller.client.ratelimit import RateLimit
+from controller.client.rest import KubeCluster, path
+from controller.client.transport import Connection
 from controller.clock import SystemClock
-from controller.cluster import Cluster, NotFound
-from controller.kube import KubeCluster, path
-from controller.kube_access import Kubeconfig
-from controller.kube_connection import Connection
-from controller.kube_limits import RateLimit
-from controller.resources import Kind, Resource
 from tests.contract.worlds import SOMEBODY, StoreWorld, World, a_log, a_store, crd, draws
 from twin.apiserver import Object
 from twin.apiserver.rest import Access, ApiServer
-from twin.served.kubeconfig import kubeconfig, write
-from twin.served.sockets import listening
+from twin.serve.kubeconfig import kubeconfig, write
+from twin.serve.network.sockets import listening
 
 CRDS = Kind(
     type=Resource,

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from controller.cluster import FIELD_MANAGER, Conflict, Invalid, NotFound
-from controller.resources import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, OwnerReference
+from controller.api.types import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, OwnerReference
+from controller.client.interface import FIELD_MANAGER, Conflict, Invalid, NotFound
 from tests.contract.builders import a_service, a_slice, an_adapter
 from tests.contract.worlds import World
 

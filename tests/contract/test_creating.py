@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from controller.cluster import AlreadyExists, Invalid, NotFound
-from controller.resources import (
+from controller.api.types import (
     EVENTS,
     LEASES,
     MODEL_ADAPTERS,
@@ -16,6 +15,7 @@ from controller.resources import (
     ObjectReference,
     Secret,
 )
+from controller.client.interface import AlreadyExists, Invalid, NotFound
 from tests.contract.builders import MOMENT, a_lease, a_secret, a_service, an_adapter
 from tests.contract.worlds import World
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controller.cluster import ClusterError, Conflict, NotFound, Propagation
-from controller.resources import LEASES, MODEL_ADAPTERS
+from controller.api.types import LEASES, MODEL_ADAPTERS
+from controller.client.interface import ClusterError, Conflict, NotFound, Propagation
 from tests.contract.builders import a_lease, an_adapter
 from tests.contract.worlds import World
 

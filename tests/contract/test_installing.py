@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.live import Server
-from tests.controller.test_lora_controller import FAST, QUIET, line_of, process, refused
+from tests.controller.test_main import FAST, QUIET, line_of, process, refused
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "controller" / "deploy"

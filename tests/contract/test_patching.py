@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from controller.cluster import ClusterError, Conflict, Invalid, NotFound
-from controller.resources import LEASES, MODEL_ADAPTERS, SCALES, ModelAdapter
+from controller.api.types import LEASES, MODEL_ADAPTERS, SCALES, ModelAdapter
+from controller.client.interface import ClusterError, Conflict, Invalid, NotFound
 from tests.contract.builders import a_lease, an_adapter
 from tests.contract.worlds import World
 

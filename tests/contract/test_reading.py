@@ -2,16 +2,8 @@
 
 import pytest
 
-from controller.cluster import Invalid, NotFound
-from controller.resources import (
-    LEASES,
-    MODEL_ADAPTERS,
-    NODES,
-    PODS,
-    SECRETS,
-    Kind,
-    Resource,
-)
+from controller.api.types import LEASES, MODEL_ADAPTERS, NODES, PODS, SECRETS, Kind, Resource
+from controller.client.interface import Invalid, NotFound
 from tests.contract.builders import a_lease, a_pod, a_secret, an_adapter
 from tests.contract.worlds import World
 

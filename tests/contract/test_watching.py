@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from controller.cluster import Expired, NotFound, WatchEvent
-from controller.informer import Informer
-from controller.resources import LEASES, MODEL_ADAPTERS, Kind, Lease, Resource
+from controller.api.types import LEASES, MODEL_ADAPTERS, Kind, Lease, Resource
+from controller.client.interface import Expired, NotFound, WatchEvent
+from controller.runtime.informer import Informer
 from tests.contract.builders import a_lease, an_adapter
 from tests.contract.worlds import World, a_log
 

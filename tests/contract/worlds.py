@@ -17,14 +17,14 @@ import simpy
 import structlog
 from ruamel.yaml import YAML
 
+from controller.api.types import Kind
+from controller.client.interface import Cluster
 from controller.clock import SystemClock
-from controller.cluster import Cluster
-from controller.resources import Kind
-from fake_vllm.latency import Constant
+from fake_vllm.distributions import Constant
 from twin.apiserver import Object, Store
-from twin.recorder import Recorder
-from twin.world.apifaults import ApiFaults
-from twin.world.cluster import StoreCluster
+from twin.trace.recorder import Recorder
+from twin.world.api_faults import ApiFaults
+from twin.world.store_client import StoreCluster
 
 SOMEBODY = "kubectl"
 """The field manager of other people."""

@@ -10,12 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
+from controller.client.config import Access, Kubeconfig
+from controller.client.ratelimit import RateLimit
+from controller.client.rest import KubeCluster
+from controller.client.transport import Connection
 from controller.clock import SystemClock
-from controller.kube import KubeCluster
-from controller.kube_access import Access, Kubeconfig
-from controller.kube_connection import Connection
-from controller.kube_limits import RateLimit
-from controller.logs import logger
+from controller.logging import logger
 
 Handler = Callable[[web.Request], Any]
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from controller.annotations import ENABLED_LABEL, FINALIZER, Placement, Remembered
-from controller.matching import Matching
-from controller.observed import Inventory, Observed, Outcome, PodView
-from controller.resources import LabelSelector, ModelAdapter, ModelAdapterSpec, ModelAdapterStatus, ObjectMeta
-from controller.spec import artifact_of
+from controller.api.annotations import ENABLED_LABEL, FINALIZER, Placement, Remembered
+from controller.api.spec import artifact_of
+from controller.api.types import LabelSelector, ModelAdapter, ModelAdapterSpec, ModelAdapterStatus, ObjectMeta
+from controller.cache.pod_index import Matching
+from controller.reconcile.snapshot import Inventory, Observed, Outcome, PodView
 
 NOW = 1_800_000_000.0
 LABELS = {"model": "base", ENABLED_LABEL: "true"}

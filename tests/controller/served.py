@@ -7,15 +7,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from controller.client.config import Kubeconfig
+from controller.client.ratelimit import RateLimit
+from controller.client.transport import Connection
 from controller.clock import SystemClock
-from controller.kube_access import Kubeconfig
-from controller.kube_connection import Connection
-from controller.kube_limits import RateLimit
 from tests.contract.worlds import crd
 from twin.apiserver import Object, Store
 from twin.apiserver.rest import Access, ApiServer, Used, User
-from twin.served.kubeconfig import kubeconfig, write
-from twin.served.sockets import listening
+from twin.serve.kubeconfig import kubeconfig, write
+from twin.serve.network.sockets import listening
 
 
 @dataclass

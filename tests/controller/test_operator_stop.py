@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.twin.worlds import a_scenario, adapters
-from twin import oracles
-from twin.loop import run
-from twin.measures import summarise
-from twin.record import ControllerLine, LeaseLine, Line, RequestLine
-from twin.replicas import Replica, leader
-from twin.simulation import Simulation
+from twin.evaluate import invariants as oracles
+from twin.evaluate.measures import summarise
+from twin.kernel.loop import run
+from twin.sim.simulation import Simulation
+from twin.trace.lines import ControllerLine, LeaseLine, Line, RequestLine
+from twin.world.controller_replica import Replica, leader
 
 Story = Callable[[Simulation], Awaitable[None]]
 

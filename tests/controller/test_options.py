@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
+from controller.option_types import BadOption, duration
 from controller.options import Options, flag, parse, variable
-from controller.optionvalues import BadOption, duration
 from controller.settings import Settings
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from twin.record import AdapterLine
-from twin.running import simulated
+from twin.runs.run import simulated
 from twin.scenario import load
+from twin.trace.lines import AdapterLine
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "troubleshooting.md"

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from fake_vllm import options
-from fake_vllm.process import EngineProcess
+from fake_vllm.cli import options
+from fake_vllm.server.process import EngineProcess
 from tests.ports import free_port
 
 UPDATING = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}

@@ -20,22 +20,22 @@ from typing import Any
 import httpx
 
 from controller.backoff import Backoff
+from controller.client.rest import KubeCluster
 from controller.clock import SystemClock
-from controller.kube import KubeCluster
-from controller.metrics import Metrics
+from controller.metrics.instruments import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
-from fake_vllm.planned import Planned
-from tests.controller.fakecluster import QUIET
+from fake_vllm.faults.spec import Planned
+from tests.controller.fake_client import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port
 from tests.twin.worlds import MODEL, SELECTOR, a_scenario
 from twin.apiserver import Change, Store
-from twin.loop import run
-from twin.record import RequestLine
+from twin.kernel.loop import run
 from twin.scenario import Scenario
-from twin.simulation import Simulation
-from twin.world.engines import EngineHost
+from twin.sim.simulation import Simulation
+from twin.trace.lines import RequestLine
+from twin.world.network.engine_host import EngineHost
 
 PODS = ("base-0", "base-1", "base-2")
 FIRST = PODS[0]

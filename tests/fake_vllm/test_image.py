@@ -21,10 +21,10 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
-from fake_vllm.commandline import read
+from fake_vllm.cli.command_line import read
 from tests.fake_vllm.processes import answers
 from tests.ports import free_port
-from twin.running import simulated
+from twin.runs.run import simulated
 from twin.scenario import load
 
 ROOT = Path(__file__).parents[2]

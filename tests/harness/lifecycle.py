@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.twin.worlds import a_scenario, adapters
-from twin import oracles
-from twin.loop import run
-from twin.oracles.verdicts import Violation
-from twin.record import AdapterLine, EngineLine, EventLine, FaultLine, Line, RequestLine, SliceLine
-from twin.replicas import Replica
+from twin.evaluate import invariants as oracles
+from twin.evaluate.invariants.violations import Violation
+from twin.kernel.loop import run
 from twin.scenario import Scenario
-from twin.simulation import Simulation
+from twin.sim.simulation import Simulation
+from twin.trace.lines import AdapterLine, EngineLine, EventLine, FaultLine, Line, RequestLine, SliceLine
+from twin.world.controller_replica import Replica
 
 Step = Literal["write", "request"]
 Moment = Literal["before", "during", "after"]

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fake_vllm.engine import Engine
+from fake_vllm.engine.engine import Engine
 from tests.twin.worlds import a_scenario, adapters
-from twin import oracles
-from twin.loop import run
-from twin.oracles.verdicts import Violation
-from twin.record import AdapterLine, EventLine, Line, RequestLine
-from twin.simulation import Simulation
+from twin.evaluate import invariants as oracles
+from twin.evaluate.invariants.violations import Violation
+from twin.kernel.loop import run
+from twin.sim.simulation import Simulation
+from twin.trace.lines import AdapterLine, EventLine, Line, RequestLine
 
 ADAPTERS = "modeladapters.model.aibrix.ai"
 SLICES = "endpointslices.discovery.k8s.io"

@@ -10,8 +10,8 @@ import pytest
 
 from tests.harness.story import ADAPTERS, engines, one, told
 from tests.twin.worlds import MODEL, SELECTOR, adapters, deployment
-from twin.record import AdapterLine, EngineLine, PodLine, RequestLine
-from twin.simulation import Simulation
+from twin.sim.simulation import Simulation
+from twin.trace.lines import AdapterLine, EngineLine, PodLine, RequestLine
 
 ENABLED = "adapter.model.aibrix.ai/enabled"
 NAME = "model.aibrix.ai/name"

@@ -7,8 +7,8 @@ import pytest
 
 from tests.harness.story import ADAPTERS, ENGINES, one, told
 from tests.twin.worlds import MODEL, adapters, deployment
-from twin.record import AdapterLine, ApiLine, EngineLine, Line, LogLine, RequestLine
-from twin.simulation import Simulation
+from twin.sim.simulation import Simulation
+from twin.trace.lines import AdapterLine, ApiLine, EngineLine, Line, LogLine, RequestLine
 
 NEW: dict[str, Any] = {"spec": {"artifactURL": "huggingface://acme/second"}}
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.twin.worlds import a_scenario, adapters
-from twin import oracles
-from twin.measures import summarise
-from twin.record import AdapterLine, Counts, Line
-from twin.simulation import simulate
+from twin.evaluate import invariants as oracles
+from twin.evaluate.measures import summarise
+from twin.sim.simulation import simulate
+from twin.trace.lines import AdapterLine, Counts, Line
 
 QUICK: dict[str, Any] = {
     "engines": {"default": {"startup": "2s", "load": "1s"}},

@@ -8,8 +8,8 @@ import pytest
 
 from tests.harness.lifecycle import Life, attempts, live
 from tests.twin.worlds import a_scenario, adapters
-from twin.record import AdapterLine, EventLine, RequestLine
 from twin.scenario import Scenario
+from twin.trace.lines import AdapterLine, EventLine, RequestLine
 
 SCHEDULE = [0.0, 5.0, 15.0, 35.0, 75.0, 155.0]
 """Seconds after the first attempt (seed document, "Automatic Retry Mechanism": waits of 5, 10, 20, 40 and 80 s)."""

@@ -8,8 +8,8 @@ import pytest
 
 from tests.harness.story import engines, one, told
 from tests.twin.worlds import MODEL, adapters, deployment
-from twin.record import PodLine, SliceLine
-from twin.simulation import Simulation
+from twin.sim.simulation import Simulation
+from twin.trace.lines import PodLine, SliceLine
 
 
 def scaled(replicas: int) -> list[dict[str, Any]]:

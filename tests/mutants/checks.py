@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twin.experiments.checkout import adopt
+from twin.experiments.execution.worktree import adopt
 
 if TYPE_CHECKING:
     from tests.harness.lifecycle import Life
@@ -76,7 +76,7 @@ def _life(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _untold(life: "Life") -> str:
-    from twin.record import AdapterLine, RequestLine
+    from twin.trace.lines import AdapterLine, RequestLine
 
     if lacking := TOLD - life.reasons():
         return f"users are not told {', '.join(sorted(lacking))}"
@@ -164,8 +164,8 @@ def _mixed(seeds: int) -> Iterator[tuple[str, str]]:
 
 
 def _violation(scenario: Any) -> str:
-    from twin import oracles
-    from twin.simulation import simulate
+    from twin.evaluate import invariants as oracles
+    from twin.sim.simulation import simulate
 
     found = oracles.check(list(simulate(scenario).lines)).violations
     return f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""

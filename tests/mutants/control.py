@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.mutants.judging import ONE, conflicts, last, lived, running_by
 from tests.twin.worlds import a_scenario, adapters
-from twin.loop import run
-from twin.simulation import Simulation
+from twin.kernel.loop import run
+from twin.sim.simulation import Simulation
 
 
 def _alone(folder: Path, kind: str) -> str:

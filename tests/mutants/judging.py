@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.twin.worlds import a_scenario, adapters
-from twin import oracles
-from twin.record import AdapterLine, Counts, Line, RequestLine
-from twin.simulation import simulate
+from twin.evaluate import invariants as oracles
+from twin.sim.simulation import simulate
+from twin.trace.lines import AdapterLine, Counts, Line, RequestLine
 
 QUICK: dict[str, Any] = {"startup": "2s", "load": "700ms", "unload": "50ms"}
 ONE = [adapters(1, replicas=1, arrive={"at": "30s"})]

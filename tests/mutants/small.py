@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.mutants.judging import ONE, conflicts, gone_by, last, lived, loads, running_by, shown
 from tests.twin.worlds import MODEL, SELECTOR, adapters
-from twin.record import EngineLine, EventLine, Line, PodLine, RequestLine
+from twin.trace.lines import EngineLine, EventLine, Line, PodLine, RequestLine
 
 # -- nothing goes wrong
 

@@ -10,14 +10,14 @@ import pytest
 
 from tests.mutants.applying import Mutant, copy
 from tests.mutants.catalogue import MUTANTS
-from twin.experiments import drafts
-from twin.experiments.trial import Row, Task, perform
+from twin.experiments import raw_scenario
+from twin.experiments.execution.trial import Row, Task, perform
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.yaml"))
 
 
 def run(file: Path, source: str = "") -> Row:
-    scenario = drafts.scenario_of(drafts.read(file))
+    scenario = raw_scenario.scenario_of(raw_scenario.read(file))
     settings: dict[str, str] = {}
     return perform(Task(key="", variant="", seed=scenario.seed, settings=settings, scenario=scenario, source=source))
 
@@ -28,7 +28,7 @@ def mutant_of(file: Path) -> Mutant:
 
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
 def test_what_was_found_is_small(file: Path) -> None:
-    draft = drafts.read(file)
+    draft = raw_scenario.read(file)
     assert len(draft.get("faults", ())) <= 2
     assert sum(template.get("count", 1) for template in draft["adapters"]) <= 3
     assert sum(item["spec"]["replicas"] for item in draft["objects"]) <= 3

@@ -8,17 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from twin.record import (
-    AdapterLine,
-    Counts,
-    EngineLine,
-    EventLine,
-    FaultLine,
-    Line,
-    PodLine,
-    RequestLine,
-    Run,
-)
+from twin.trace.lines import AdapterLine, Counts, EngineLine, EventLine, FaultLine, Line, PodLine, RequestLine, Run
 
 STEPS = (("Pending", 0.0), ("Scheduled", 0.1), ("Loading", 0.2), ("Bound", 0.4), ("Running", 0.6))
 

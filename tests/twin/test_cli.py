@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from tests.twin.synthetic import a_run
-from twin import cli, measures, oracles, running
-from twin.record import Line
+from twin import cli
+from twin.evaluate import invariants as oracles
+from twin.evaluate import measures
+from twin.runs import run as running
+from twin.trace.lines import Line
 
 SCENARIO = """\
 name: {name}

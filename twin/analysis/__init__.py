@@ -7,11 +7,11 @@ fleet can be filled. `plots.py` draws on an `Axes` that it is given and decides 
 """
 
 from twin.analysis import plots
+from twin.analysis.api import run, sweep
+from twin.analysis.capacity import frontier, means, reach
 from twin.analysis.density import adapters_over_time, cv, evenness, gini, held, jain
-from twin.analysis.doing import run, sweep
 from twin.analysis.fleet import cold_hits, gpu_hours, gpu_hours_for, stranded
 from twin.analysis.frames import attempts, loads, placements, runs, traffic
-from twin.analysis.frontier import frontier, means, reach
 
 __all__ = [
     "adapters_over_time",

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from twin.analysis.source import Source, lines_of, scenario_of
-from twin.record import EngineLine, PodLine
+from twin.analysis.run_data import Source, lines_of, scenario_of
+from twin.evaluate.statistics import interval
 from twin.scenario import Scenario
-from twin.statistics import interval
+from twin.trace.lines import EngineLine, PodLine
 from twin.world.scheduler import gpus_of
 
 _HOUR = 3600.0

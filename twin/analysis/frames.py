@@ -11,15 +11,15 @@ from typing import Any
 import pandas as pd
 from pydantic_core import PydanticCustomError
 
-from controller.engineerrors import name_taken
-from twin import runfolder
+from controller.engine.errors import name_taken
 from twin.analysis.fleet import gpu_hours
-from twin.analysis.source import Source, lines_of
-from twin.experiments.trial import numbers
-from twin.measures import placement_rows
-from twin.record import EngineLine, PodLine, RequestLine, Run
-from twin.scenario.quantities import duration
-from twin.traffic.measures import traffic_rows
+from twin.analysis.run_data import Source, lines_of
+from twin.evaluate.measures import placement_rows
+from twin.evaluate.traffic_measures import traffic_rows
+from twin.experiments.execution.trial import numbers
+from twin.runs import folder as runfolder
+from twin.scenario.units import duration
+from twin.trace.lines import EngineLine, PodLine, RequestLine, Run
 
 _ATTEMPTS = (
     "adapter", "pod", "attempt", "sent_seconds", "ended_seconds", "took_seconds", "waited_seconds", "outcome",

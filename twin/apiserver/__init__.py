@@ -6,9 +6,9 @@ objects off. It has no clock and no network of its own: the time is handed in, a
 """
 
 from twin.apiserver.errors import ApiError, FieldError, Object
-from twin.apiserver.kinds import ResourceType
-from twin.apiserver.store import Store
-from twin.apiserver.table import Listing
-from twin.apiserver.watch import Change, Watch
+from twin.apiserver.schema.resource_types import ResourceType
+from twin.apiserver.storage.store import Store
+from twin.apiserver.storage.table import Listing
+from twin.apiserver.storage.watch import Change, Watch
 
 __all__ = ["ApiError", "Change", "FieldError", "Listing", "Object", "ResourceType", "Store", "Watch"]

@@ -5,10 +5,10 @@ that fits one quantity and says how well. `calibrating.py` knows which quantity 
 writes it. The picture is `twin.report.calibration`'s.
 """
 
-from twin.calibration.calibrating import Calibration, Finding, from_measurements
-from twin.calibration.fitting import Binned, Fit, as_measured, fit_bins, fit_values, rounded
-from twin.calibration.sources import Measured, SourceError, read
-from twin.calibration.written import written
+from twin.calibration.calibration import Calibration, Finding, from_measurements
+from twin.calibration.fit import Binned, Fit, as_measured, fit_bins, fit_values, rounded
+from twin.calibration.measurements import Measured, SourceError, read
+from twin.calibration.profile_writer import written
 
 __all__ = [
     "Binned",

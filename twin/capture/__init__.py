@@ -6,10 +6,10 @@ every change with its time. `happenings.py` makes facts of the changes, `objects
 each phase beside what was seen.
 """
 
-from twin.capture.comparing import Compared, compared
-from twin.capture.composing import Capture, compose
-from twin.capture.happenings import happened
-from twin.capture.reading import CaptureError, reading
-from twin.capture.watching import Seen, watch
+from twin.capture.client import CaptureError, reading
+from twin.capture.comparison import Compared, compared
+from twin.capture.history import happened
+from twin.capture.scenario_builder import Capture, compose
+from twin.capture.watcher import Seen, watch
 
 __all__ = ["Capture", "CaptureError", "Compared", "Seen", "compared", "compose", "happened", "reading", "watch"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.answers import OK, Refused, answering
+from twin.commands.common import OK, Refused, answering
 
 if TYPE_CHECKING:
-    from fake_vllm.parameters import Parameters
+    from fake_vllm.cli.profile import Parameters
     from twin.calibration import Calibration
 
 
@@ -34,7 +34,7 @@ def calibrate(
 ) -> int:
     """Fit latencies to measurements; say how well they fit; write the file that fake-vllm and scenarios read."""
     from twin import calibration as calibrating
-    from twin.report.calibration import render
+    from twin.calibration.page import render
 
     check_output(out)
     try:
@@ -55,7 +55,7 @@ def calibrate(
 
 def check_output(out: Path) -> None:
     """Refuses to replace what this command has not made."""
-    from twin.calibration.written import HEADING
+    from twin.calibration.profile_writer import HEADING
 
     if out.suffix not in (".yaml", ".yml"):
         raise Refused(f"--out {out}: is no name of a YAML file; allowed: one that ends in .yaml")
@@ -67,7 +67,7 @@ def check_output(out: Path) -> None:
 
 
 def _base(name: str) -> "Parameters":
-    from fake_vllm.parameters import DEFAULT_PARAMETERS, ParametersError, preset, presets, read
+    from fake_vllm.cli.profile import DEFAULT_PARAMETERS, ParametersError, preset, presets, read
 
     if not name:
         return DEFAULT_PARAMETERS
@@ -92,7 +92,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _as_json(found: "Calibration", out: Path, picture: Path) -> dict[str, object]:
-    from twin.calibration.written import value_text
+    from twin.calibration.profile_writer import value_text
 
     entries = {
         finding.entry: {
@@ -110,7 +110,7 @@ def _show(found: "Calibration", out: Path, picture: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from twin.calibration.written import said_value
+    from twin.calibration.profile_writer import said_value
     from twin.report import terminal
 
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")

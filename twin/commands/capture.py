@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.answers import FAILED, OK, Refused, answering
+from twin.commands.common import FAILED, OK, Refused, answering
 
 if TYPE_CHECKING:
     from twin.capture import Capture, Compared, Seen
-    from twin.capture.happenings import Happenings
+    from twin.capture.history import Happenings
 
 SCENARIO, MANIFESTS, OBSERVED = "scenario.yaml", "manifests.yaml", "observed.json"
 _HEADING = "# Captured by twin capture. Keys are pseudonyms, Secrets and ConfigMaps are stand-ins.\n"
@@ -72,7 +72,7 @@ def _begun(server: str, seen: "Seen", seconds: float) -> None:
 def _seconds(text: str) -> float:
     from pydantic_core import PydanticCustomError
 
-    from twin.scenario.quantities import positive_duration
+    from twin.scenario.units import positive_duration
 
     try:
         return positive_duration(text)
@@ -89,7 +89,7 @@ def _check_place(out: Path) -> None:
 
 def _write(out: Path, made: "Capture", found: "Happenings") -> None:
     """The whole folder or nothing."""
-    from twin.scenario.writing import yaml_text
+    from twin.scenario.yaml.writer import yaml_text
 
     fresh = out.with_name(f".{out.name}.new-{os.getpid()}")
     try:
@@ -109,7 +109,7 @@ def _write(out: Path, made: "Capture", found: "Happenings") -> None:
 
 def _observed(made: "Capture", found: "Happenings") -> dict[str, Any]:
     """The single observations behind the scenario, for `twin calibrate` and for whoever wants to look."""
-    from twin.capture.comparing import medians
+    from twin.capture.comparison import medians
 
     return {
         "lead_seconds": made.lead,

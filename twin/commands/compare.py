@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.answers import FAILED, OK, Refused, answering, overrides_of
+from twin.commands.common import FAILED, OK, Refused, answering, overrides_of
 from twin.commands.experiments import (
     Address,
     EngineName,
@@ -50,10 +50,10 @@ def compare(
 ) -> int:
     """Compare variants of a scenario over the same seeds; say what differs beyond chance."""
     from twin.experiments import comparison as comparing
-    from twin.experiments.campaign import watching
+    from twin.experiments import page as page
     from twin.experiments.design import axes_of, designed, grid
-    from twin.experiments.store import Store
-    from twin.report import comparison as page
+    from twin.experiments.execution.results import Store
+    from twin.experiments.execution.runner import watching
 
     auto, count = _seeds(seeds)
     with experiment_faults():
@@ -131,8 +131,8 @@ def _table(study: "Study") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    from twin.report.comparison import verdict
-    from twin.report.effects import HEADLINES, figure, said_first
+    from twin.experiments.page import verdict
+    from twin.report.wording import HEADLINES, figure, said_first
 
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for column in ("measure", "variant", "baseline", "variant", "difference", "interval", "p", "how sure"):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.answers import INTERRUPTED, OK, Refused, answering, folder_faults, overrides_of
+from twin.commands.common import INTERRUPTED, OK, Refused, answering, folder_faults, overrides_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from twin.served.likeness import Row
+    from twin.serve.comparison import Row
 
 
 @answering
@@ -32,10 +32,10 @@ def compare_worlds(
     """Run a scenario simulated, then served for as long as it says; show where the two differ."""
     from tempfile import TemporaryDirectory
 
-    from twin import running
-    from twin.served.errors import CannotServe
-    from twin.served.likeness import compared
-    from twin.served.world import Options, serve
+    from twin.runs import run as running
+    from twin.serve.comparison import compared
+    from twin.serve.errors import CannotServe
+    from twin.serve.server import Options, serve
 
     scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
     if problems:
@@ -70,7 +70,7 @@ def _show(rows: "Sequence[Row]", *, everything: bool) -> None:
 
     from twin.report import shown
     from twin.report.terminal import console
-    from twin.served.likeness import MATTERS
+    from twin.serve.comparison import MATTERS
 
     chosen = [row for row in rows if everything or row.matters]
     table = Table(box=None, padding=(0, 2, 0, 0))

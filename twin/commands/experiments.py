@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from twin.commands.answers import Refused
+from twin.commands.common import Refused
 
 if TYPE_CHECKING:
-    from twin.experiments.executors import Execute
+    from twin.experiments.execution.executors import Execute
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A scenario file.", show_default=False)]
 Settings = Annotated[
@@ -24,8 +24,8 @@ Address = Annotated[str, typer.Option(metavar="URL", help="A Dask scheduler or R
 @contextmanager
 def workers_of(engine: Literal["joblib", "dask", "ray"], jobs: int, address: str) -> Iterator["Execute"]:
     """An executor for as long as the context lasts."""
-    from twin.experiments.campaign import jobs_here
-    from twin.experiments.executors import executor
+    from twin.experiments.execution.executors import executor
+    from twin.experiments.execution.runner import jobs_here
 
     with executor(engine, jobs or jobs_here(), address) as execute:
         yield execute
@@ -35,9 +35,9 @@ def workers_of(engine: Literal["joblib", "dask", "ray"], jobs: int, address: str
 def experiment_faults() -> Iterator[None]:
     """What can be wrong with an experiment, as lines for a person."""
     from twin.experiments.design import DesignErrors
-    from twin.experiments.executors import EngineError
-    from twin.experiments.store import StoreError
-    from twin.runfolder import FolderError
+    from twin.experiments.execution.executors import EngineError
+    from twin.experiments.execution.results import StoreError
+    from twin.runs.folder import FolderError
 
     try:
         yield

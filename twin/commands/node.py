@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from twin.commands.answers import OK, Refused, answering
+from twin.commands.common import OK, Refused, answering
 from twin.commands.serve import KUBECONFIG, ended_by_sigterm, way_to
 
 
@@ -30,8 +30,8 @@ def node(
 
     from controller.clock import SystemClock
     from twin.apiserver import ApiError
-    from twin.node.agent import Agent
-    from twin.node.api import Api
+    from twin.process_node.client import Api
+    from twin.process_node.kubelet import Agent
 
     way = way_to(kubeconfig)
     try:

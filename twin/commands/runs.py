@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from twin.commands.answers import (
+from twin.commands.common import (
     FAILED,
     INTERRUPTED,
     OK,
@@ -36,8 +36,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON instead of a table.")] = False,
 ) -> int:
     """Run scenarios; print what came of each, write run folders."""
-    from twin import running
     from twin.report import terminal
+    from twin.runs import run as running
 
     scenarios, problems = running.load_all(files, overrides_of(settings or []), seed)
     complain(*problems)
@@ -59,7 +59,7 @@ def run(
 @answering
 def check(files: Files) -> int:
     """Validate scenarios and their manifests without running them."""
-    from twin import running
+    from twin.runs import run as running
 
     scenarios, problems = running.load_all(files, {}, None)
     complain(*problems)
@@ -73,9 +73,9 @@ def check(files: Files) -> int:
 @answering
 def report(path: RunPath) -> int:
     """Draw the report of a run again, from its record alone."""
-    from twin import runfolder
+    from twin.evaluate.judge import judge
     from twin.report import terminal
-    from twin.report.judge import judge
+    from twin.runs import folder as runfolder
     from twin.scenario import parse_expectation
 
     with folder_faults():
@@ -92,9 +92,10 @@ def report(path: RunPath) -> int:
 @answering
 def replay(path: RunPath) -> int:
     """Run again from a run folder; check that nothing differs."""
-    from twin import runfolder, running
-    from twin.recorder import encode
-    from twin.report.difference import first_difference, until
+    from twin.report.first_difference import first_difference, until
+    from twin.runs import folder as runfolder
+    from twin.runs import run as running
+    from twin.trace.recorder import encode
 
     with folder_faults():
         folder = runfolder.read(path)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.answers import FAILED, OK, Refused, answering, complain, overrides_of
+from twin.commands.common import FAILED, OK, Refused, answering, complain, overrides_of
 from twin.commands.experiments import Address, EngineName, File, Jobs, Settings, experiment_faults, workers_of
 
 if TYPE_CHECKING:
-    from twin.experiments.searching import Found, Goal
+    from twin.experiments.search import Found, Goal
 
 SHOWN = 5
 """Points in the table."""
@@ -41,11 +41,11 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> int:
     """Find the settings that minimise a measure, or satisfy limits; check the best on fresh seeds."""
-    from twin.experiments.campaign import watching
     from twin.experiments.design import axes_of
-    from twin.experiments.searching import Plan, Space
-    from twin.experiments.searching import search as look
-    from twin.experiments.store import Store
+    from twin.experiments.execution.results import Store
+    from twin.experiments.execution.runner import watching
+    from twin.experiments.search import Plan, Space
+    from twin.experiments.search import search as look
 
     goal = _goal(minimise, maximise, satisfy or [])
     with experiment_faults():
@@ -75,9 +75,9 @@ def _goal(minimise: str, maximise: str, satisfy: list[str]) -> "Goal":
     from pydantic_core import PydanticCustomError
 
     from twin.experiments.comparison import measures_named
-    from twin.experiments.searching import Goal
+    from twin.experiments.search import Goal
     from twin.scenario import MEASURES, parse_expectation
-    from twin.scenario.problems import choices
+    from twin.scenario.errors import choices
 
     if minimise and maximise:
         raise Refused("--minimise and --maximise: one measure can be made best at a time; allowed: one of them")
@@ -115,7 +115,7 @@ def _show(found: "Found", written: Path) -> None:
     from rich.table import Table
 
     from twin.report import terminal
-    from twin.report.effects import figure, sentence
+    from twin.report.wording import figure, sentence
 
     output, ranked = terminal.console(), found.ranked()
     troubles = [tried for tried in found.tried if tried.trouble]
@@ -148,7 +148,7 @@ def _show(found: "Found", written: Path) -> None:
 
 
 def _kept(found: "Found", name: str) -> bool:
-    from twin.experiments.searching import excesses
+    from twin.experiments.search import excesses
 
     return all(
         not excess

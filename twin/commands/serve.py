@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.answers import OK, Refused, answering, code_of, overrides_of
+from twin.commands.common import OK, Refused, answering, code_of, overrides_of
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx
 
-    from twin.served.world import Options, Served
+    from twin.serve.server import Options, Served
 
 KUBECONFIG = Path("twin.kubeconfig")
 _Config = Annotated[Path, typer.Option("--kubeconfig", help="Of the served world; as `twin serve` wrote it.")]
@@ -50,10 +50,10 @@ def serve(
     ] = None,
 ) -> int:
     """Serve a scenario's world in wall-clock time, behind a Kubernetes API."""
-    from twin import running
-    from twin.served.errors import CannotServe
-    from twin.served.world import Options
-    from twin.served.world import serve as serve_world
+    from twin.runs import run as running
+    from twin.serve.errors import CannotServe
+    from twin.serve.server import Options
+    from twin.serve.server import serve as serve_world
 
     scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
     if problems:
@@ -98,7 +98,7 @@ def _check(options: "Options") -> None:
 
 
 def _duration(text: str, flag: str) -> float:
-    from twin.scenario.quantities import duration
+    from twin.scenario.units import duration
 
     try:
         return float(duration(text))

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.answers import FAILED, OK, Refused, answering, folder_faults
+from twin.commands.common import FAILED, OK, Refused, answering, folder_faults
 from twin.commands.experiments import Address, EngineName, Jobs, experiment_faults, workers_of
 from twin.commands.runs import RunPath
 
 if TYPE_CHECKING:
-    from twin.experiments.drafts import Draft
-    from twin.experiments.shrinking import Shrunk
-    from twin.experiments.swarming import Coverage
+    from twin.experiments.raw_scenario import Draft
+    from twin.experiments.shrink import Shrunk
+    from twin.experiments.swarm import Coverage
 
 MOST_SHRUNK = 8
 """Invariants of which the first violation is shrunk."""
@@ -39,9 +39,9 @@ def swarm(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was covered and found as JSON.")] = False,
 ) -> int:
     """Run random scenarios with random faults; say what was covered, shrink what breaks an invariant."""
-    from twin.experiments.campaign import carry_out, watching
-    from twin.experiments.store import Store
-    from twin.experiments.swarming import Swarm, covered
+    from twin.experiments.execution.results import Store
+    from twin.experiments.execution.runner import carry_out, watching
+    from twin.experiments.swarm import Swarm, covered
 
     crew = Swarm(range(first, first + seeds), _kinds(faults or []), _source(source))
     with experiment_faults(), Store(out / "swarm.parquet") as store:
@@ -66,31 +66,31 @@ def shrink(
     out: Annotated[Path | None, typer.Option(help="Scenario file to write; RUN-shrunk.yaml if left out.")] = None,
 ) -> int:
     """From a run that broke an invariant to the smallest scenario that still does."""
-    from twin import runfolder
-    from twin.experiments import drafts, shrinking
+    from twin.experiments import raw_scenario, shrink
+    from twin.runs import folder as runfolder
     from twin.scenario import ScenarioErrors
 
     with folder_faults():
         folder = runfolder.read(path)
     target = out or path.resolve().parent / f"{path.resolve().name}-shrunk.yaml"
     try:
-        draft = drafts.read(path / runfolder.SCENARIO)
-        result = shrinking.shrink(draft, _source(source), invariant, _telling())
-    except shrinking.Sound as sound:
+        draft = raw_scenario.read(path / runfolder.SCENARIO)
+        result = shrink.shrink(draft, _source(source), invariant, _telling())
+    except shrink.Sound as sound:
         raise Refused(f"{path}: nothing to shrink: run again, {sound}") from None
     except ScenarioErrors as errors:
         raise Refused(*map(str, errors.problems)) from None
     with experiment_faults():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_small(result, str(folder.summary.get("name"))), encoding="utf-8")
-    print(f"{path}: {shrinking.sizes(draft)}")
-    print(f"{target}: {shrinking.sizes(result.draft)}, after {result.runs} runs; still breaks {result.violation}")
+    print(f"{path}: {shrink.sizes(draft)}")
+    print(f"{target}: {shrink.sizes(result.draft)}, after {result.runs} runs; still breaks {result.violation}")
     return OK
 
 
 def _kinds(asked: list[str]) -> tuple[str, ...]:
     from twin.scenario import FAULTS
-    from twin.scenario.problems import choices
+    from twin.scenario.errors import choices
 
     for kind in asked:
         if kind not in FAULTS:
@@ -99,7 +99,7 @@ def _kinds(asked: list[str]) -> tuple[str, ...]:
 
 
 def _source(folder: Path | None) -> str:
-    from twin.experiments import checkout
+    from twin.experiments.execution import worktree as checkout
 
     if folder is None:
         return ""
@@ -111,19 +111,19 @@ def _source(folder: Path | None) -> str:
 
 def _found(coverage: "Coverage", kinds: tuple[str, ...], source: str, out: Path, *, shrunk: bool) -> list[Any]:
     """Writes a scenario for each broken invariant, shrunk if wanted, and says where."""
-    from twin.experiments import chance, shrinking
+    from twin.experiments import random_scenario, shrink
 
     found = []
     for name, rows in sorted(coverage.broken.items())[:MOST_SHRUNK]:
         seed = min(row.seed for row in rows)
-        draft = chance.draw(seed, kinds)
-        result = shrinking.Shrunk(draft, name, next(row.violation for row in rows if row.seed == seed), 0)
+        draft = random_scenario.draw(seed, kinds)
+        result = shrink.Shrunk(draft, name, next(row.violation for row in rows if row.seed == seed), 0)
         if shrunk:
-            result = shrinking.shrink(draft, source, name, _telling())
+            result = shrink.shrink(draft, source, name, _telling())
         file = out / "found" / f"{name}-seed-{seed}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_small(result, f"swarm-{seed}"), encoding="utf-8")
-        size, before = shrinking.sizes(result.draft), shrinking.sizes(draft)
+        size, before = shrink.sizes(result.draft), shrink.sizes(draft)
         said = {"invariant": name, "seed": seed, "violation": result.violation}
         found.append({**said, "file": str(file), "size": size, "before": before})
     return found
@@ -131,7 +131,7 @@ def _found(coverage: "Coverage", kinds: tuple[str, ...], source: str, out: Path,
 
 def _small(result: "Shrunk", name: str) -> str:
     """The scenario file of a violation."""
-    from twin.experiments.drafts import written
+    from twin.experiments.raw_scenario import written
 
     draft: Draft = {
         **result.draft,
@@ -146,7 +146,7 @@ def _telling() -> Any:
     """A line on a terminal that tells how far shrinking is; nothing when nobody watches."""
     from rich.console import Console
 
-    from twin.experiments.shrinking import sizes
+    from twin.experiments.shrink import sizes
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -158,7 +158,7 @@ def _show(coverage: "Coverage", kinds: tuple[str, ...], found: list[Any]) -> Non
     from rich.markup import escape
     from rich.table import Table
 
-    from twin.experiments.swarming import PHASES, possible_pairs
+    from twin.experiments.swarm import PHASES, possible_pairs
     from twin.report import terminal
 
     output = terminal.console()

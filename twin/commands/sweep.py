@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.answers import FAILED, OK, Refused, answering, complain, overrides_of
+from twin.commands.common import FAILED, OK, Refused, answering, complain, overrides_of
 from twin.commands.experiments import Address, EngineName, File, Jobs, Settings, experiment_faults, workers_of
 
 if TYPE_CHECKING:
     from twin.experiments.design import Design
-    from twin.experiments.store import Store
-    from twin.experiments.sweeping import Outcome
+    from twin.experiments.execution.results import Store
+    from twin.experiments.sweep import Outcome
 
 MOST_POINTS = 100_000
 """Each is checked before anything runs, at some 15 ms."""
@@ -41,10 +41,10 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> int:
     """Run a grid of variants, or random points, with every seed; one row a run in one Parquet file."""
-    from twin.experiments.campaign import watching
-    from twin.experiments.executors import EngineError
-    from twin.experiments.store import Store
-    from twin.experiments.sweeping import sweep as carry_out
+    from twin.experiments.execution.executors import EngineError
+    from twin.experiments.execution.results import Store
+    from twin.experiments.execution.runner import watching
+    from twin.experiments.sweep import sweep as carry_out
 
     with experiment_faults():
         design = _design(file, vary or [], overrides_of(settings or []), random, points_seed, seeds)

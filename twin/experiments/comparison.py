@@ -11,16 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from twin import statistics
-from twin.experiments.campaign import Watch, carry_out
+from twin.evaluate import statistics
+from twin.evaluate.statistics import Comparison, half_width, paired, seeds_for_width
 from twin.experiments.design import Design, Variant
-from twin.experiments.executors import Execute
-from twin.experiments.store import Store
-from twin.experiments.trial import Row
-from twin.report.effects import HEADLINES, sentence
+from twin.experiments.execution.executors import Execute
+from twin.experiments.execution.results import Store
+from twin.experiments.execution.runner import Watch, carry_out
+from twin.experiments.execution.trial import Row
+from twin.report.wording import HEADLINES, sentence
 from twin.scenario import MEASURES
-from twin.scenario.problems import choices
-from twin.statistics import Comparison, half_width, paired, seeds_for_width
+from twin.scenario.errors import choices
 
 FIRST_SEEDS = 10
 """`--seeds auto` begins with these."""

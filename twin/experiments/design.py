@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import controller
-from twin.experiments import checkout
-from twin.experiments.space import Choice, Dimension, dimension
-from twin.experiments.store import code, digest_of
-from twin.experiments.trial import Task
+from twin.experiments.execution import worktree as checkout
+from twin.experiments.execution.results import code, digest_of
+from twin.experiments.execution.trial import Task
+from twin.experiments.search_space import Choice, Dimension, dimension
+from twin.kernel.random_streams import Streams
 from twin.scenario import Scenario, ScenarioErrors, load, resolved
-from twin.scenario.document import value_of
-from twin.streams import Streams
+from twin.scenario.yaml.positions import value_of
 
 SOURCE = "controller.source"
 """A path that is no field of a scenario: the checkout whose operator runs."""

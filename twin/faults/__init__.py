@@ -8,7 +8,7 @@ name, by labels) also hits those that are born while it lasts; one that draws a 
 from collections.abc import Sequence
 
 from twin.faults import api, artifacts, cluster, controllers, engines
-from twin.faults.stage import Acting, Process, Stage
+from twin.faults.context import Acting, Process, Stage
 from twin.scenario import Fault
 from twin.scenario.faults import (
     ApiSlow,

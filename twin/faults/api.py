@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from twin.faults.stage import Acting, Process, Undo
+from twin.faults.context import Acting, Process, Undo
 from twin.scenario.faults import (
     ApiConflict,
     ApiError,
@@ -13,7 +13,7 @@ from twin.scenario.faults import (
     WatchDrop,
     WatchExpired,
 )
-from twin.world.apifaults import ApiRule
+from twin.world.api_faults import ApiRule
 
 
 def answers(acting: Acting, fault: ApiSpell) -> Process:

@@ -1,8 +1,8 @@
 """The registry that adapters come from."""
 
-from twin.faults.stage import Acting, Process
+from twin.faults.context import Acting, Process
 from twin.scenario.faults import RegistrySlow, RegistrySpell
-from twin.world.artifacts import RegistryRule, Trouble
+from twin.world.registry import RegistryRule, Trouble
 
 _TROUBLE: dict[str, Trouble] = {
     "registry-down": "unreachable",

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import partial
 
-from fake_vllm.schedule import flapping
+from fake_vllm.faults.windows import flapping
 from twin.apiserver import ApiError
-from twin.faults.stage import SETTLED, Acting, Process, Stage, Undo
+from twin.faults.context import SETTLED, Acting, Process, Stage, Undo
 from twin.scenario.faults import (
     EngineRestart,
     NodeDown,

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import simpy
 
-from controller.election import LEASE_NAME
+from controller.runtime.leaderelection import LEASE_NAME
 from twin.apiserver import Change
-from twin.faults.stage import Acting, Process, Undo
-from twin.replicas import Replica, leader
+from twin.faults.context import Acting, Process, Undo
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss
+from twin.world.controller_replica import Replica, leader
 
 LEASES = "leases.coordination.k8s.io"
 LONGEST_LOSS = 120.0

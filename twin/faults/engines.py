@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from fake_vllm.faults import FaultRule
+from fake_vllm.faults.rules import FaultRule
 from twin.apiserver import Change
-from twin.faults.stage import SETTLED, Acting, Process, Undo, living
+from twin.faults.context import SETTLED, Acting, Process, Undo, living
 from twin.scenario import Candidate
 from twin.scenario.faults import EngineSpell, NetworkLatency, Partition, Spell
-from twin.world.engines import EngineHost
+from twin.world.network.engine_host import EngineHost
 
 Hit = Callable[[str, EngineHost], Undo]
 """Does it to a pod; returns what ends it there."""

@@ -7,11 +7,11 @@ Nothing here reads a clock or a file of the run.
 
 from dataclasses import dataclass
 
+from twin.evaluate.run_result import Findings, rule
 from twin.report.figures import draw
-from twin.report.findings import Findings, rule
 from twin.report.page import flattened, render, shown
-from twin.report.story import tell
 from twin.report.svg import Figure
+from twin.report.timeline import tell
 
 __all__ = ["Figure", "Findings", "Report", "flattened", "make", "rule", "shown"]
 

@@ -12,12 +12,12 @@ from typing import Any
 import jinja2
 import msgspec
 
-from twin.expectations import measure
-from twin.oracles import Violation
-from twin.record import EventLine
-from twin.report.findings import Findings, rule
-from twin.report.story import AdapterStory, Story
+from twin.evaluate.expectations import measure
+from twin.evaluate.invariants import Violation
+from twin.evaluate.run_result import Findings, rule
 from twin.report.svg import Figure, clock, stylesheet
+from twin.report.timeline import AdapterStory, Story
+from twin.trace.lines import EventLine
 
 MOST_VIOLATIONS = 50
 """Written out one by one; the rest are counted."""

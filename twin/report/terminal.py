@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from twin.expectations import measure
-from twin.report.findings import Findings, rule
+from twin.evaluate.expectations import measure
+from twin.evaluate.run_result import Findings, rule
 from twin.report.page import shown
 from twin.report.svg import clock
 

@@ -6,16 +6,16 @@ between the parts. Whatever is wrong becomes a `Problem` with file, line and col
 `faults.py` has a class for every kind of fault; `resolve.py` writes a scenario out again.
 """
 
-from twin.scenario.adapters import AdapterTemplate
-from twin.scenario.catalogue import CatalogueEntry, catalogue
-from twin.scenario.cluster import Cluster, Controller, Engine, Node
-from twin.scenario.expectations import MEASURES, Expectation, parse_expectation
+from twin.scenario.errors import Problem, ScenarioErrors
 from twin.scenario.faults import FAULTS, Fault
-from twin.scenario.loading import load
+from twin.scenario.faults.catalogue import CatalogueEntry, catalogue
+from twin.scenario.load import load
 from twin.scenario.model import Scenario
-from twin.scenario.problems import Problem, ScenarioErrors
 from twin.scenario.resolve import resolved, schema
-from twin.scenario.targets import Candidate, NodeTargets, PodTargets
+from twin.scenario.sections.adapters import AdapterTemplate
+from twin.scenario.sections.cluster import Cluster, Controller, Engine, Node
+from twin.scenario.sections.expectations import MEASURES, Expectation, parse_expectation
+from twin.scenario.sections.targets import Candidate, NodeTargets, PodTargets
 
 __all__ = [
     "FAULTS",

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from twin.apiserver.patches import merge
-from twin.scenario.adapters import AdapterTemplate
-from twin.scenario.admission import ACCEPTED, Admission
-from twin.scenario.document import Document
-from twin.scenario.manifests import Entry
-from twin.scenario.problems import Problem, choices
-from twin.scenario.quantities import Duration, fault, show_duration
-from twin.scenario.section import Flag, Section
+from twin.apiserver.patch.json_patch import merge
+from twin.scenario.errors import Problem, choices
+from twin.scenario.manifests.admission import ACCEPTED, Admission
+from twin.scenario.manifests.reader import Entry
+from twin.scenario.sections.adapters import AdapterTemplate
+from twin.scenario.sections.base_model import Flag, Section
+from twin.scenario.units import Duration, fault, show_duration
+from twin.scenario.yaml.positions import Document
 
 _NAMED = 20
 """Names that a message lists at most."""

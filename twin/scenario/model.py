@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from twin.scenario.adapters import AdapterTemplate
-from twin.scenario.cluster import Cluster, Controller, Node
 from twin.scenario.edits import Edit
-from twin.scenario.expectations import Expectation, ExpectationText
 from twin.scenario.faults import Fault
-from twin.scenario.quantities import PositiveDuration
-from twin.scenario.section import Section
-from twin.scenario.traffic import Traffic
+from twin.scenario.sections.adapters import AdapterTemplate
+from twin.scenario.sections.base_model import Section
+from twin.scenario.sections.cluster import Cluster, Controller, Node
+from twin.scenario.sections.expectations import Expectation, ExpectationText
+from twin.scenario.sections.traffic import Traffic
+from twin.scenario.units import PositiveDuration
 
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 

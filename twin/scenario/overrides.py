@@ -7,8 +7,8 @@ the longest key first (`vary.controller.retry.base`). What lies on the way and i
 from collections.abc import Mapping
 from typing import Any
 
-from twin.scenario.document import Document, value_of
-from twin.scenario.problems import Path, Problem, ScenarioErrors, choices
+from twin.scenario.errors import Path, Problem, ScenarioErrors, choices
+from twin.scenario.yaml.positions import Document, value_of
 
 
 def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Problem]:

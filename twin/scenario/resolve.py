@@ -6,7 +6,7 @@ A run folder keeps this as `scenario.yaml`. Loading it gives the same scenario, 
 from typing import Any
 
 from twin.scenario.model import Scenario, ScenarioFile
-from twin.scenario.writing import yaml_text
+from twin.scenario.yaml.writer import yaml_text
 
 _HEADING = (
     "# A scenario as it was run: every default written out, manifests included, secrets replaced by pseudonyms.\n"

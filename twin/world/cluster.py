@@ -1,329 +1,193 @@
-"""Seam 1 in the twin: the store as a `Cluster`, for one controller replica.
+"""The world as one thing: built from settings, changed by verbs.
 
-Between a call and the store lies a request, between the store and the answer another half: a replica may die in
-either, and what the store took stays. Each write is recorded when the store has taken or refused it, also if nobody
-hears the answer.
+`simulation.py` builds one, puts manifests into the store and lets time run; faults call the verbs. Everything
+that happens inside an engine is told to `on_engine`.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address
 
-import numpy as np
+import simpy
 
-from controller.cluster import (
-    FIELD_MANAGER,
-    ClusterError,
-    Listing,
-    Propagation,
-    Subresource,
-    Unavailable,
-    WatchEvent,
-)
-from controller.kube_errors import Status, from_status
-from controller.kube_limits import RateLimit
-from controller.resources import LEASES, Kind, Lease, Resource
-from fake_vllm.latency import Latency
-from twin.apiserver import ApiError, Change, Object, Store
-from twin.loop import happened
-from twin.record import ApiLine, LeaseLine
-from twin.recorder import Recorder
-from twin.world.apifaults import ApiFaults
+from controller.reconcile.snapshot import SIDECAR
+from fake_vllm.distributions import Latency, LogNormal
+from twin.apiserver import Store
+from twin.apiserver.objects import EPOCH, Object, is_finished, is_terminating, key, split, stamp
+from twin.kernel.random_streams import Streams
+from twin.world.kubelet.kubelet import Kubelet
+from twin.world.kubelet.pod_worker import PodRun
+from twin.world.network.engine_host import EngineHost, EngineSettings, OnEngine
+from twin.world.network.sidecar_host import SidecarHost
+from twin.world.nodes import Nodes, NodeSpec
+from twin.world.registry import Artifacts, ArtifactSettings
+from twin.world.scheduler import Scheduler
+from twin.world.workloads.deployments import DEPLOYMENTS, RESTARTED_AT, Deployments
+from twin.world.workloads.replicasets import ReplicaSets
 
-T = TypeVar("T", bound=Resource)
-R = TypeVar("R")
-OnWrite = Callable[[int, Literal["before", "after"]], None]
+DEFAULT = "default"
+FIRST_ADDRESS = IPv4Address("10.0.0.1")
+"""Of the first pod."""
+POD_START = LogNormal(4.0, 10.0)  # seconds; sandbox, network, volumes; Kubernetes' own objective is 5 s for 99 %
 
 
-class StoreCluster:
-    """The store as one replica sees it. Latency is for a request and its answer, in seconds."""
+@dataclass(frozen=True, slots=True)
+class WorldSettings:
+    """What manifests don't say."""
+
+    nodes: Sequence[NodeSpec]
+    engines: Mapping[str, EngineSettings] = field(default_factory=dict)
+    """By Deployment name (a bare pod's own name); `default` is for the rest."""
+    artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
+    pod_start: Latency = POD_START
+    """Seconds for image and sandbox, from when the kubelet has seen the pod; the image is on the node."""
+
+
+class World:
+    """Nodes, scheduler, workload controllers and kubelets around one store.
+
+    It sees what is put into the store after it was built, so it is built first.
+    """
 
     def __init__(
         self,
+        env: simpy.Environment,
         store: Store,
-        by: str,
-        recorder: Recorder,
-        latency: Latency,
-        rng: np.random.Generator,
-        faults: ApiFaults,
-        limit: RateLimit | None = None,
+        streams: Streams,
+        settings: WorldSettings,
+        on_engine: OnEngine = lambda host, event, adapter, root: None,  # noqa: ARG005
+        *,
+        epoch: datetime = EPOCH,
+        first_address: IPv4Address = FIRST_ADDRESS,
     ) -> None:
-        self.on_write: OnWrite = lambda number, moment: None  # noqa: ARG005
-        """Told of this process's nth write when it is about to be sent, and when it is stored but not answered."""
+        self._env = env
         self._store = store
-        self._by = by
-        self._recorder = recorder
-        self._latency = latency
-        self._rng = rng
-        self._faults = faults
-        self._limit = limit or RateLimit(0, 1)
-        self._writes = 0
-        self._severed = False
-        self._decoded: dict[tuple[str, str], tuple[Object, Any]] = {}
+        self._streams = streams
+        self._settings = settings
+        self._on_engine = on_engine
+        self._epoch = epoch
+        self.artifacts = Artifacts(store, settings.artifacts)
+        """The registry."""
+        self._sets = ReplicaSets(env, store, streams, self._now)
+        self._deployments = Deployments(env, store, streams, self._now, self._sets)
+        self._scheduler = Scheduler(env, store, streams, self._now)
+        names = frozenset(spec.name for spec in settings.nodes)
+        self._kubelet = Kubelet(env, store, streams, self._at, settings.pod_start, self._new_host, first_address, names)
+        self._nodes = Nodes(env, store, self._now, settings.nodes, self._kubelet)
+        self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts
+        """By IP address; only pods whose containers have been started."""
 
-    def sever(self) -> None:
-        """The replica is dead: nothing that it has in flight reaches the store, and it hears no answer."""
-        self._severed = True
+    def start(self) -> None:
+        """Creates the nodes."""
+        self._nodes.start()
 
-    # -- reading
+    def host_of(self, pod: str) -> EngineHost | None:
+        """The engine's host of a pod (`namespace/name`), None if its kubelet has not seen it."""
+        run = self._kubelet.runs.get(pod)
+        return None if run is None else run.host
 
-    async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
-        def read() -> T:
-            return self._decode(kind, self._store.get(_resource(kind), namespace, name))
+    def pods_of(self, deployment: str) -> list[str]:
+        """Pods of a Deployment (`namespace/name`), old and new, those that are terminating too."""
+        return self._deployments.pods_of(deployment)
 
-        return await self._read("get", kind, read)
+    def workload_of(self, pod: Object) -> str:
+        """Name of the Deployment that a pod object belongs to; empty if none."""
+        return self._deployments.of_pod(pod) or ""
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
-        def read() -> Listing[T]:
-            found = self._store.list(
-                _resource(kind),
-                namespace=namespace,
-                label_selector=label_selector,
-                revision=self._faults.shown_revision(),
-            )
-            return Listing([self._decode(kind, item) for item in found.items], found.resource_version)
+    def living_pods(self) -> list[str]:
+        """All pods that are neither finished nor terminating, sorted."""
+        pods = self._store.list("pods").items
+        return sorted(key(pod) for pod in pods if not is_terminating(pod) and not is_finished(pod))
 
-        return await self._read("list", kind, read)
+    def restart_engine(self, pod: str) -> None:
+        """The engine's container is killed now; the kubelet restarts it in place.
 
-    async def watch(
-        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
-    ) -> AsyncIterator[WatchEvent[T]]:
-        await self._limit.wait()
-        self._recorder.count("api.watch")
-        await self._refused("watch", kind)
-        if self._faults.too_old(resource_version):
-            raise translated(self._faults.compacted())
-        try:
-            watch = self._store.watch(
-                _resource(kind),
-                resource_version=resource_version,
-                namespace=namespace,
-                label_selector=label_selector,
-                field_selector=f"metadata.name={name}" if name else "",
-                bookmarks=True,
-            )
-        except ApiError as error:
-            raise translated(error) from None
-        self._faults.opened(watch)
-        try:
-            while changes := await watch.batch():
-                await self._pass(self._draw() / 2)
-                for change in changes:
-                    if held := self._faults.hold(change):
-                        await self._pass(held)
-                    yield self._event(kind, change)
-        except ApiError as error:
-            raise translated(error) from None
-        finally:
-            self._faults.closed(watch)
-            watch.close()
+        Raises:
+            ValueError: if the pod is not on a node.
+        """
+        self._run(pod).exit_engine()
 
-    # -- writing
+    def set_unready(self, pod: str, unready: bool) -> None:
+        """The pod's readiness fails by force, or is the probe's again; its status says so at once.
 
-    async def create(self, kind: Kind[T], obj: T) -> T:
-        meta = obj.metadata
-        body = kind.desired(obj)
-        return await self._stored(
-            "create",
-            kind,
-            meta.namespace,
-            meta.name,
-            lambda: self._store.create(_resource(kind), body, namespace=meta.namespace, manager=FIELD_MANAGER),
+        Raises:
+            ValueError: if the pod is not on a node.
+        """
+        self._run(pod).force_unready(unready)
+
+    def kill_pod(self, pod: str) -> None:
+        """Deletes the pod without grace: object, engine and address are gone at once.
+
+        Raises:
+            ApiError: 404 if there is no such pod.
+        """
+        namespace, name = split(pod)
+        self._store.delete("pods", namespace, name, grace_period=0)
+
+    def node_down(self, node: str) -> None:
+        """The node loses power. Raises ValueError if there is no such node, or it is down already."""
+        self._nodes.down(node)
+
+    def node_up(self, node: str) -> None:
+        """The node boots again. Raises ValueError if there is no such node, or it is not down."""
+        self._nodes.up(node)
+
+    def strand_pod(self, pod: str, seconds: float) -> None:
+        """Deletes the pod, whose containers do not end: it stays terminating for so long, and its engine works on.
+
+        Raises:
+            ValueError: if the pod is not on a node.
+        """
+        self._run(pod).linger = seconds
+        namespace, name = split(pod)
+        self._store.delete("pods", namespace, name)
+
+    def drain(self, node: str) -> None:
+        """No new pods on the node, and its own are evicted. Raises ValueError if there is no such node."""
+        self._nodes.drain(node)
+
+    def uncordon(self, node: str) -> None:
+        """The node takes pods again. Raises ValueError if there is no such node."""
+        self._nodes.uncordon(node)
+
+    def rollout(self, deployment: str) -> None:
+        """`kubectl rollout restart` of a Deployment (`namespace/name`).
+
+        Raises:
+            ApiError: 404 if there is no such Deployment.
+        """
+        namespace, name = split(deployment)
+        annotations = {RESTARTED_AT: stamp(self._now())}
+        body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        self._store.patch(DEPLOYMENTS, namespace, name, body, manager="kubectl-rollout")
+
+    def _run(self, pod: str) -> PodRun:
+        run = self._kubelet.runs.get(pod)
+        if run is None:
+            raise ValueError(f"pod {pod} does not run on any node; see living_pods() for those that may")
+        return run
+
+    def _now(self) -> datetime:
+        return self._at(self._env.now)
+
+    def _at(self, moment: float) -> datetime:
+        return self._epoch + timedelta(seconds=moment)
+
+    def _new_host(self, pod: Object) -> EngineHost:
+        engines = self._settings.engines
+        workload = self._deployments.of_pod(pod) or pod["metadata"]["name"]
+        settings = engines.get(workload) or engines.get(DEFAULT) or EngineSettings()
+        host = EngineHost(
+            self._env,
+            self._streams,
+            key(pod),
+            pod["metadata"]["uid"],
+            settings,
+            self.artifacts,
+            self._on_engine,
+            int(self._epoch.timestamp()),
         )
-
-    async def patch(
-        self,
-        kind: Kind[T],
-        namespace: str,
-        name: str,
-        body: Mapping[str, Any],
-        *,
-        resource_version: str = "",
-        subresource: Subresource = "",
-    ) -> T:
-        sent = dict(body)
-        if resource_version:
-            sent["metadata"] = {**sent.get("metadata", {}), "resourceVersion": resource_version}
-        return await self._stored(
-            "patch",
-            kind,
-            namespace,
-            name,
-            lambda: self._store.patch(
-                _resource(kind), namespace, name, sent, subresource=subresource, manager=FIELD_MANAGER
-            ),
-            subresource,
-        )
-
-    async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
-        meta = obj.metadata
-        body = kind.desired(obj)
-        return await self._stored(
-            "apply",
-            kind,
-            meta.namespace,
-            meta.name,
-            lambda: self._store.patch(
-                _resource(kind), meta.namespace, meta.name, body, type="apply", manager=FIELD_MANAGER, force=force
-            ),
-        )
-
-    async def delete(
-        self,
-        kind: Kind[T],
-        namespace: str,
-        name: str,
-        *,
-        uid: str = "",
-        propagation: Propagation = "Background",
-    ) -> None:
-        await self._write(
-            "delete",
-            kind,
-            namespace,
-            name,
-            lambda: self._store.delete(_resource(kind), namespace, name, uid=uid, propagation=propagation),
-        )
-
-    # -- the way there and back
-
-    async def _read(self, verb: str, kind: Kind[Any], read: Callable[[], R]) -> R:
-        await self._limit.wait()
-        await self._pass(self._draw())
-        self._recorder.count(f"api.{verb}")
-        await self._refused(verb, kind)
-        try:
-            return read()
-        except ApiError as error:
-            raise translated(error) from None
-
-    async def _refused(self, verb: str, kind: Kind[Any]) -> None:
-        """Raises what a read, or a watch that is opened, meets of faults."""
-        if verb == "watch" and self._faults.deaf:
-            raise translated(self._faults.broken())
-        await self._silence(kind)
-        rule = self._faults.verdict(verb, kind.plural)
-        if rule is not None:
-            if rule.code == 429:
-                self._recorder.count("api.throttled")
-            raise translated(rule.error(kind.plural, kind.group, ""))
-
-    async def _silence(self, kind: Kind[Any]) -> None:
-        """About Leases this replica may get no answer for a while."""
-        over = self._faults.lease_silence(self._by) if kind is LEASES else None
-        if over is not None:
-            await happened(over)
-            await self._pass(0.0)
-            raise Unavailable("the connection was reset by peer")
-
-    def _draw(self) -> float:
-        """Seconds that a request and its answer are under way."""
-        return self._latency.draw(self._rng) * self._faults.factor
-
-    async def _stored(
-        self,
-        verb: Literal["create", "patch", "apply"],
-        kind: Kind[T],
-        namespace: str,
-        name: str,
-        write: Callable[[], Object],
-        subresource: str = "",
-    ) -> T:
-        """A write that is answered with the object."""
-        stored = await self._write(verb, kind, namespace, name, write, subresource)
-        assert stored is not None
-        return self._decode(kind, stored)
-
-    async def _write(
-        self,
-        verb: Literal["create", "patch", "apply", "delete"],
-        kind: Kind[T],
-        namespace: str,
-        name: str,
-        write: Callable[[], Object | None],
-        subresource: str = "",
-    ) -> Object | None:
-        await self._limit.wait()
-        self._writes += 1
-        number = self._writes
-        self.on_write(number, "before")
-        half = self._draw() / 2
-        await self._pass(half)
-        await self._silence(kind)
-        failure: ApiError | None = None
-        stored: Object | None = None
-        rule = self._faults.verdict(verb, kind.plural)
-        try:
-            if rule is None or rule.after:
-                stored = write()
-        except ApiError as error:
-            failure = error
-        if rule is not None and failure is None:
-            failure = rule.error(kind.plural, kind.group, name)
-        self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure)
-        if kind is LEASES and stored is not None:
-            self._record_lease(LEASES.decode(stored))
-        self.on_write(number, "after")
-        await self._pass(half)
-        if failure is not None:
-            raise translated(failure) from None
-        return stored
-
-    async def _pass(self, seconds: float) -> None:
-        """Half a way, or a whole one; a dead replica never arrives."""
-        if not self._severed:
-            await asyncio.sleep(seconds)
-        if self._severed:
-            await asyncio.get_running_loop().create_future()
-
-    def _record(self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None) -> None:
-        self._recorder.count(f"api.{'patch' if verb == 'apply' else verb}")
-        if failure is not None and failure.code == 409:
-            self._recorder.count("api.conflicts")
-        if failure is not None and failure.code == 429:
-            self._recorder.count("api.throttled")
-        line = ApiLine(
-            t=self._recorder.now(),
-            object=key,
-            by=self._by,
-            verb=verb,
-            resource=kind.plural,
-            subresource=subresource,
-            code=failure.code if failure is not None else (201 if verb == "create" else 200),
-            reason=failure.reason if failure is not None else "",
-        )
-        self._recorder.emit(line)
-
-    def _record_lease(self, lease: Lease) -> None:
-        """It holds from now: others wait its full duration from when they saw it, whatever the holder's clock says."""
-        now = self._recorder.now()
-        until = round(now + lease.spec.lease_duration_seconds, 6)
-        self._recorder.emit(LeaseLine(t=now, by=lease.spec.holder_identity, until=until))
-
-    # -- JSON to structs
-
-    def _event(self, kind: Kind[T], change: Change) -> WatchEvent[T]:
-        if change.type == "BOOKMARK":
-            return WatchEvent("BOOKMARK", kind.bookmark(change.object["metadata"]["resourceVersion"]))
-        return WatchEvent(change.type, self._decode(kind, change.object))
-
-    def _decode(self, kind: Kind[T], raw: Object) -> T:
-        """The struct of an object; the same version is decoded once, for a write's answer and for its watch event."""
-        meta = raw["metadata"]
-        place = (kind.plural, f"{meta.get('namespace', '')}/{meta['name']}")
-        kept = self._decoded.get(place)
-        if kept is not None and kept[0] is raw:
-            found: T = kept[1]
-            return found
-        decoded = kind.decode(raw)
-        self._decoded[place] = (raw, decoded)
-        return decoded
-
-
-def translated(error: ApiError) -> ClusterError:
-    """The seam's error for the server's, by the same table as for a live one."""
-    return from_status(Status(error.message, error.reason), error.code, error.retry_after)
-
-
-def _resource(kind: Kind[Any]) -> str:
-    return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+        if any(container["name"] == SIDECAR for container in pod["spec"]["containers"]):
+            host.sidecar = SidecarHost(self.artifacts)
+        return host

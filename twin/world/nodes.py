@@ -14,10 +14,10 @@ from typing import Any
 import simpy
 
 from twin.apiserver import ApiError, Store
-from twin.world.kubelet import Kubelet
-from twin.world.objects import Object, is_terminating, key, split, stamp, with_conditions
-from twin.world.reactions import Alarm
+from twin.apiserver.objects import Object, is_terminating, key, split, stamp, with_conditions
+from twin.world.kubelet.kubelet import Kubelet
 from twin.world.scheduler import GPU, tolerates
+from twin.world.work import Alarm
 
 MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)
 TOLERATION = 300.0  # seconds; Kubernetes docs, "Taint based Evictions": added to every pod that says nothing else

@@ -13,11 +13,11 @@ from typing import Any
 
 import simpy
 
-from fake_vllm.latency import Uniform
+from fake_vllm.distributions import Uniform
 from twin.apiserver import Change, Store
-from twin.streams import Streams
-from twin.world.objects import Object, condition, is_finished, is_terminating, key, split, stamp, with_conditions
-from twin.world.reactions import Reactions
+from twin.apiserver.objects import Object, condition, is_finished, is_terminating, key, split, stamp, with_conditions
+from twin.kernel.random_streams import Streams
+from twin.world.work import Reactions
 
 GPU = "nvidia.com/gpu"
 DELAY = Uniform(0.005, 0.030)  # seconds to get round to a pod; scheduling latencies of a lightly loaded cluster

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controller.dialects import SGLANG
+from controller.engine.flavors import SGLANG
 from tests.controller.sidecar.worlds import WebServer, a_fake_engine, a_sidecar, an_adapter, code, run, web_server
 
 

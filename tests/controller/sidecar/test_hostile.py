@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.sidecar.addresses import Guard, networks
-from controller.sidecar.artifact import parse
-from controller.sidecar.check import check_safetensors
+from controller.sidecar.artifacts.archive import safe_join, unpack
+from controller.sidecar.artifacts.egress_guard import Guard, networks
+from controller.sidecar.artifacts.url import parse
+from controller.sidecar.artifacts.validation import check_safetensors
 from controller.sidecar.errors import Code, SidecarError
-from controller.sidecar.safety import safe_join, unpack
 from tests.controller.sidecar.worlds import (
     LOAD,
     UNLOAD,

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.dialects import VLLM
+from controller.engine.flavors import VLLM
 from controller.sidecar.engine import Engine
-from controller.sidecar.scrape import Scrape
+from controller.sidecar.metrics import Scrape
+from controller.sidecar.metrics_translation import renamed
 from controller.sidecar.settings import Metrics, metrics_of
-from controller.sidecar.translation import renamed
 from tests.controller.sidecar.worlds import a_sidecar, run
 
 VLLM_PAGE = b"""\

@@ -18,12 +18,12 @@ import httpx
 import numpy as np
 import structlog
 
-from controller.sidecar.addresses import networks
+from controller.sidecar.artifacts.egress_guard import networks
+from controller.sidecar.build import assembled
 from controller.sidecar.settings import Settings
-from controller.sidecar.wiring import assembled
-from fake_vllm.app import App
-from fake_vllm.engine import Engine, EngineConfig
-from fake_vllm.latency import Constant
+from fake_vllm.distributions import Constant
+from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.server.asgi import App
 
 LOAD, UNLOAD = "/v1/lora_adapter/load", "/v1/lora_adapter/unload"
 LOOPBACK = networks(["127.0.0.0/8"])

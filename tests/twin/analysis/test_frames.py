@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from tests.twin.experiments.tiny import a_file
-from twin import analysis, runfolder
+from twin import analysis
+from twin.runs import folder as runfolder
 
 TRAFFIC = {"rate": "4/s", "from": "1m"}
 FAULTS = [

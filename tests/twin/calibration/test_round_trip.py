@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from fake_vllm import parameters
-from fake_vllm.parameters import Parameters
+from fake_vllm.cli import profile as parameters
+from fake_vllm.cli.profile import Parameters
 from tests.twin.worlds import a_scenario, adapters
-from twin import cli, oracles
+from twin import cli
 from twin.calibration import from_measurements, read, written
-from twin.loop import run
-from twin.measures import summarise
-from twin.simulation import Simulation, simulate
+from twin.evaluate import invariants as oracles
+from twin.evaluate.measures import summarise
+from twin.kernel.loop import run
+from twin.sim.simulation import Simulation, simulate
 
 KNOWN = """\
 startup: {lognormal: {median: 20s, p95: 35s}}

@@ -6,10 +6,10 @@ from typing import Any
 
 from tests.twin.worlds import a_scenario
 from twin.apiserver import Change as StoreChange
-from twin.capture.reading import ADAPTERS, DEPLOYMENTS, NODES, PODS, SERVICES
-from twin.capture.watching import Change, Seen
-from twin.loop import run
-from twin.simulation import Simulation
+from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, PODS, SERVICES
+from twin.capture.watcher import Change, Seen
+from twin.kernel.loop import run
+from twin.sim.simulation import Simulation
 
 RESOURCES = {
     "modeladapters.model.aibrix.ai": ADAPTERS.kind,

@@ -11,7 +11,7 @@ from tests.twin.worlds import SELECTOR, adapters, deployment
 from twin.capture import compared, compose, happened
 from twin.commands.capture import MANIFESTS, SCENARIO, _write
 from twin.scenario import load
-from twin.scenario.quantities import duration
+from twin.scenario.units import duration
 
 BUSY: dict[str, Any] = {
     "adapters": [adapters(60, arrive={"poisson": "30/min", "from": "30s"})],

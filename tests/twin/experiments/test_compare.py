@@ -15,11 +15,11 @@ import pytest
 
 from tests.twin.experiments.tiny import a_file
 from tests.twin.worlds import adapters
+from twin.evaluate.statistics import compare
 from twin.experiments.comparison import frame_of
 from twin.experiments.design import designed
-from twin.experiments.trial import perform
+from twin.experiments.execution.trial import perform
 from twin.scenario import MEASURES
-from twin.statistics import compare
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -92,7 +92,7 @@ def test_another_checkouts_operator_runs_in_a_process_of_its_own(
     same, other = tmp_path / "same", tmp_path / "other"
     for folder in (same, other):
         shutil.copytree(ROOT / "controller", folder / "controller")
-    policies = other / "controller/policies/counting.py"
+    policies = other / "controller/policies/by_count.py"
     text, least = policies.read_text(), "lambda pod: (pod.full, pod.adapters, pod.name)"
     assert least in text
     policies.write_text(text.replace(least, "lambda pod: (pod.full, -pod.adapters, pod.name)"))
@@ -157,8 +157,8 @@ def test_the_page_links_every_point_to_its_run_and_every_link_leads_somewhere(
 def test_runs_that_break_an_invariant_are_told_and_end_with_1(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import controller.plan as plan_module
-    from controller.actions import Plan, RemoveFinalizer
+    import controller.reconcile.plan as plan_module
+    from controller.reconcile.actions import Plan, RemoveFinalizer
 
     monkeypatch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
     file = a_file(tmp_path, adapters=[adapters(2, leave={"after": "1m"})])
@@ -173,7 +173,7 @@ def test_runs_that_break_an_invariant_are_told_and_end_with_1(
 def test_a_run_that_crashes_is_left_out_and_told(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twin.experiments import trial
+    from twin.experiments.execution import trial
 
     honest = trial.simulate
 

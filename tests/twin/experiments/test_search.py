@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.twin.experiments.tiny import a_file
-from twin.experiments.searching import Goal, excesses
+from twin.experiments.search import Goal, excesses
 from twin.scenario import parse_expectation
 
 Command = Callable[..., int]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from twin.experiments import chance, drafts, shrinking
-from twin.experiments.store import Store
-from twin.experiments.swarming import Swarm, covered
+from twin.experiments import random_scenario, raw_scenario, shrink
+from twin.experiments.execution.results import Store
+from twin.experiments.swarm import Swarm, covered
+from twin.kernel.random_streams import Streams
 from twin.scenario import FAULTS, load
-from twin.streams import Streams
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -34,17 +34,17 @@ def a_mutant(folder: Path) -> Path:
 
 def test_every_kind_of_the_catalogue_can_be_drawn() -> None:
     for kind in FAULTS:
-        assert chance.fault(kind, Streams(1).get(kind))["kind"] == kind
+        assert random_scenario.fault(kind, Streams(1).get(kind))["kind"] == kind
 
 
 def test_every_seed_gives_a_scenario_that_can_be_run_and_always_the_same() -> None:
     for seed in range(60):
-        assert chance.draw(seed) == chance.draw(seed)
-        assert drafts.scenario_of(chance.draw(seed)).seed == seed
+        assert random_scenario.draw(seed) == random_scenario.draw(seed)
+        assert raw_scenario.scenario_of(random_scenario.draw(seed)).seed == seed
 
 
 def test_in_a_fixed_slice_no_invariant_is_broken_and_the_catalogue_is_covered(tmp_path: Path) -> None:
-    from twin.experiments.trial import perform
+    from twin.experiments.execution.trial import perform
 
     crew = Swarm(SLICE, tuple(FAULTS))
     with Store(tmp_path / "swarm.parquet") as store:
@@ -65,27 +65,27 @@ def test_a_mutant_is_found_and_shrunk_and_the_result_is_a_test_that_tells_it_fro
     assert command(*arguments, "--json") == 1
     told = json.loads(capsys.readouterr().out)
     (found,) = (each for each in told["found"] if each["invariant"] == "5")
-    draft = drafts.read(Path(found["file"]))
+    draft = raw_scenario.read(Path(found["file"]))
     assert len(draft["faults"]) <= 2
     assert sum(template.get("count", 1) for template in draft["adapters"]) <= 3
     assert sum(item["spec"]["replicas"] for item in draft["objects"]) <= 3
     assert command("run", found["file"], "--out", tmp_path) == 0  # the operator as it is
-    with pytest.raises(shrinking.Sound):
-        shrinking.shrink(draft)
-    assert shrinking.shrink(draft, source=str(mutant)).invariant == "5"
+    with pytest.raises(shrink.Sound):
+        shrink.shrink(draft)
+    assert shrink.shrink(draft, source=str(mutant)).invariant == "5"
     assert load(found["file"]).expect
 
 
 def test_shrink_takes_a_run_folder_and_leaves_a_scenario_beside_it(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import controller.plan as plan_module
-    from controller.actions import Plan, RemoveFinalizer
+    import controller.reconcile.plan as plan_module
+    from controller.reconcile.actions import Plan, RemoveFinalizer
 
     monkeypatch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
-    draft: dict[str, Any] = chance.draw(5)
+    draft: dict[str, Any] = random_scenario.draw(5)
     draft["adapters"] = [{**draft["adapters"][0], "leave": {"at": "4m"}}]
-    (tmp_path / "large.yaml").write_text(drafts.written(draft, "found"))
+    (tmp_path / "large.yaml").write_text(raw_scenario.written(draft, "found"))
     assert command("run", tmp_path / "large.yaml", "--out", tmp_path) == 1
     capsys.readouterr()
     assert command("shrink", tmp_path / "swarm-5/5") == 0
@@ -96,7 +96,7 @@ def test_shrink_takes_a_run_folder_and_leaves_a_scenario_beside_it(
 
 
 def test_a_run_that_broke_nothing_cannot_be_shrunk(command: Command, capsys: Capture, tmp_path: Path) -> None:
-    (tmp_path / "fine.yaml").write_text(drafts.written(chance.draw(100), "fine"))
+    (tmp_path / "fine.yaml").write_text(raw_scenario.written(random_scenario.draw(100), "fine"))
     assert command("run", tmp_path / "fine.yaml", "--out", tmp_path) == 0
     capsys.readouterr()
     assert command("shrink", tmp_path / "swarm-100/100") == 2

@@ -20,9 +20,9 @@ from distributed import Client, Future
 from distributed.comm import CommClosedError
 
 from tests.twin.experiments.tiny import a_file
-from twin.experiments import trial
-from twin.experiments.store import Store, StoreError, journal_of
-from twin.experiments.trial import Row
+from twin.experiments.execution import trial
+from twin.experiments.execution.results import Store, StoreError, journal_of
+from twin.experiments.execution.trial import Row
 from twin.scenario import MEASURES
 
 Command = Callable[..., int]
@@ -311,7 +311,7 @@ def test_a_journal_that_was_cut_off_goes_on_from_its_last_whole_line(tmp_path: P
 
 def test_no_more_tasks_are_held_than_workers_can_be_kept_busy_with(tmp_path: Path) -> None:
     from twin.experiments.design import designed
-    from twin.experiments.executors import executor
+    from twin.experiments.execution.executors import executor
 
     design, drawn = designed(a_file(tmp_path), [{}], {}, 500), 0
 

@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 import pytest
 import simpy
 
-from controller.resources import NODES, Node
-from fake_vllm.latency import Constant
+from controller.api.types import NODES, Node
+from fake_vllm.distributions import Constant
 from twin.apiserver import Store
-from twin.loop import run
-from twin.record import ApiLine
-from twin.recorder import Recorder
-from twin.streams import Streams
-from twin.world.apifaults import ApiFaults, ApiRule
-from twin.world.cluster import StoreCluster
-from twin.world.objects import EPOCH
+from twin.apiserver.objects import EPOCH
+from twin.kernel.loop import run
+from twin.kernel.random_streams import Streams
+from twin.trace.lines import ApiLine
+from twin.trace.recorder import Recorder
+from twin.world.api_faults import ApiFaults, ApiRule
+from twin.world.store_client import StoreCluster
 
 T = TypeVar("T")
 LATENCY = 0.010

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from controller.cluster import Conflict, Expired, Unavailable
-from controller.resources import LEASES, NODES, Lease, LeaseSpec, Node, ObjectMeta
+from controller.api.types import LEASES, NODES, Lease, LeaseSpec, Node, ObjectMeta
+from controller.client.interface import Conflict, Expired, Unavailable
 from tests.twin.faults.conftest import LATENCY, Server
 
 A_NODE = Node(metadata=ObjectMeta(name="new"))

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from twin.record import FaultLine
 from twin.scenario import load
 from twin.scenario.faults import FAULTS
-from twin.simulation import simulate
+from twin.sim.simulation import simulate
+from twin.trace.lines import FaultLine
 
 MIXED = load(Path(__file__).parents[3] / "tests/data/mixed.yaml")
 OPERATORS_OWN = ("controller-crash", "leader-loss")

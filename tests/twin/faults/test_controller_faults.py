@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from tests.twin.worlds import a_scenario
-from twin import oracles
+from twin.evaluate import invariants as oracles
 from twin.faults import begin
-from twin.record import ApiLine, ControllerLine, FaultLine, Line
 from twin.scenario import ScenarioErrors
-from twin.simulation import Simulation, simulate
+from twin.sim.simulation import Simulation, simulate
+from twin.trace.lines import ApiLine, ControllerLine, FaultLine, Line
 
 TWO = {"replicas": 2}
 

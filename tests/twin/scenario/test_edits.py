@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.twin.worlds import a_scenario, adapters
-from twin.record import AdapterLine
 from twin.scenario import resolved
-from twin.simulation import simulate
+from twin.sim.simulation import simulate
+from twin.trace.lines import AdapterLine
 
 HEAD = """\
 name: edited

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from twin.loop import run
-from twin.served.gateway import publish
-from twin.simulation import Simulation
+from twin.kernel.loop import run
+from twin.serve.network.gateway import publish
+from twin.sim.simulation import Simulation
 
 OBJECTS = """\
 name: team

@@ -18,10 +18,10 @@ import httpx
 
 from twin.apiserver import Store
 from twin.apiserver.rest import Access, ApiServer, Containers, Used, User
-from twin.apiserver.rest.usage import Interference, undisturbed
-from twin.scenario.admission import definition
-from twin.served.kubeconfig import kubeconfig
-from twin.served.sockets import Address, listening
+from twin.apiserver.rest.middleware import Interference, undisturbed
+from twin.scenario.manifests.admission import definition
+from twin.serve.kubeconfig import kubeconfig
+from twin.serve.network.sockets import Address, listening
 
 ADAPTERS = "/apis/model.aibrix.ai/v1alpha1/namespaces/default/modeladapters"
 PODS = "/api/v1/namespaces/default/pods"

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import simpy
 
-from fake_vllm.latency import Constant
+from fake_vllm.distributions import Constant
 from tests.twin.serve.api import ADAPTERS, Api, adapter, on_sockets, served_store
 from twin.apiserver import Store
-from twin.apiserver.rest.usage import Interference
-from twin.record import ApiLine
-from twin.recorder import Recorder
-from twin.served.outside import Outside
-from twin.world.apifaults import ApiFaults, ApiRule
+from twin.apiserver.rest.middleware import Interference
+from twin.serve.operator.external import Outside
+from twin.trace.lines import ApiLine
+from twin.trace.recorder import Recorder
+from twin.world.api_faults import ApiFaults, ApiRule
 
 OPERATOR = {"user-agent": "lora-controller/1"}
 KUBECTL = {"user-agent": "kubectl/v1.34"}
@@ -134,7 +134,7 @@ async def test_a_slow_server_takes_as_much_longer(monkeypatch: pytest.MonkeyPatc
         recorder, latency = Recorder(lambda: float(env.now), ()), Constant(0.01)
         outside = Outside(api.store, recorder, faults, latency, np.random.default_rng(0))
         waits = list[float]()
-        monkeypatch.setattr("twin.served.outside.asyncio.sleep", _noting(waits))
+        monkeypatch.setattr("twin.serve.operator.external.asyncio.sleep", _noting(waits))
         await outside.interfere(api.used[-1])
         faults.slow_down(0, 20.0)
         await outside.interfere(api.used[-1])

@@ -17,12 +17,12 @@ from tests.twin.serve.worlds import SCENARIO, World, a_served_world
 from twin.apiserver.rest import Access
 from twin.cli import app
 from twin.scenario import load
-from twin.scenario.admission import definition
-from twin.served.control import Control
-from twin.served.kubeconfig import kubeconfig, write
-from twin.served.pace import Pace
-from twin.served.sockets import listening
-from twin.simulation import Simulation
+from twin.scenario.manifests.admission import definition
+from twin.serve.clock import Pace
+from twin.serve.control.api import Control
+from twin.serve.kubeconfig import kubeconfig, write
+from twin.serve.network.sockets import listening
+from twin.sim.simulation import Simulation
 
 
 def refused(*words: str) -> str:
@@ -60,7 +60,7 @@ def test_a_world_that_cannot_be_served_is_refused(flags: tuple[str, ...], said: 
 
 
 def test_processes_need_the_operators_own_extra(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twin.served.world.find_spec", lambda _: None)
+    monkeypatch.setattr("twin.serve.server.find_spec", lambda _: None)
     assert "needs the extra `live`: pip install 'lora-twin[live]'" in refused("serve", scenario, "--apart")
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests.twin.worlds import a_scenario, adapters
-from twin import oracles
-from twin.loop import run
-from twin.measures import summarise
-from twin.record import AdapterLine, Line, TrafficLine
-from twin.simulation import Simulation, simulate
+from twin.evaluate import invariants as oracles
+from twin.evaluate.measures import summarise
+from twin.kernel.loop import run
+from twin.sim.simulation import Simulation, simulate
+from twin.trace.lines import AdapterLine, Line, TrafficLine
 
 RATE = {"rate": "4/s", "timeout": "20s"}
 

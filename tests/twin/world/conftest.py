@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import simpy
 
-from fake_vllm.latency import Constant
+from fake_vllm.distributions import Constant
 from twin.apiserver import Store
-from twin.streams import Streams
-from twin.world.artifacts import ArtifactSettings
-from twin.world.engines import EngineHost, EngineSettings
+from twin.kernel.random_streams import Streams
+from twin.world.cluster import EPOCH, World, WorldSettings
+from twin.world.network.engine_host import EngineHost, EngineSettings
 from twin.world.nodes import NodeSpec
-from twin.world.world import EPOCH, World, WorldSettings
+from twin.world.registry import ArtifactSettings
 
 STARTUP = 40.0
 READINESS = {"httpGet": {"path": "/health", "port": 8000}, "initialDelaySeconds": 30, "periodSeconds": 5}

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twin.world.kubelet.crash_loop_backoff import CrashLoop
 from twin.world.names import ALPHABET, container_id, pod_name, replica_set_name, template_hash
-from twin.world.restarts import CrashLoop
 
 TEMPLATES = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=4)
 

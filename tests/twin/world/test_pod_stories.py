@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fake_vllm.faults import FaultRule
+from fake_vllm.faults.rules import FaultRule
 
 
 def ready_of(pod: dict[str, Any]) -> dict[str, Any]:

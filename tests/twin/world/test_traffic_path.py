@@ -7,13 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from fake_vllm.engine import EngineFault
-from fake_vllm.faults import FaultRule
-from fake_vllm.latency import Constant
-from twin import loop
-from twin.recorder import Recorder
-from twin.streams import Streams
-from twin.world.network import Network, NetworkTransport
+from fake_vllm.distributions import Constant
+from fake_vllm.engine.engine import EngineFault
+from fake_vllm.faults.rules import FaultRule
+from twin.kernel import loop
+from twin.kernel.random_streams import Streams
+from twin.trace.recorder import Recorder
+from twin.world.network.transport import Network, NetworkTransport
 
 HITS = ("traffic",)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fake_vllm.engine import EngineFault
+from fake_vllm.engine.engine import EngineFault
 from tests.twin.world.conftest import is_ready
-from twin import loop
-from twin.world.artifacts import RegistryRule, Trouble
+from twin.kernel import loop
+from twin.world.registry import RegistryRule, Trouble
 
 HUB = "acme/sql"
 

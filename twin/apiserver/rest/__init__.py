@@ -5,9 +5,9 @@
 is. Nothing here decides what may be stored: that is the store's, so that a client in the process meets the same rules.
 """
 
-from twin.apiserver.rest.access import Access, User
-from twin.apiserver.rest.pods import Containers
+from twin.apiserver.rest.auth.authentication import Access, User
+from twin.apiserver.rest.middleware import Used
+from twin.apiserver.rest.pod_subresources import Containers
 from twin.apiserver.rest.server import ApiServer
-from twin.apiserver.rest.usage import Used
 
 __all__ = ["Access", "ApiServer", "Containers", "Used", "User"]

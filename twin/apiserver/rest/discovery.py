@@ -6,8 +6,8 @@ Sources: Kubernetes' API concepts, "Discovery API"; `k8s.io/api/apidiscovery/v2`
 from collections.abc import Sequence
 
 from twin.apiserver.errors import ApiError, Object
-from twin.apiserver.kinds import ResourceType
-from twin.apiserver.rest.call import Call, Reply
+from twin.apiserver.rest.http import Call, Reply
+from twin.apiserver.schema.resource_types import ResourceType
 
 _GROUP = "apidiscovery.k8s.io"
 _AGGREGATED = "APIGroupDiscoveryList"

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from twin.apiserver import drafts
-from twin.apiserver.drafts import PatchType
 from twin.apiserver.errors import ApiError, Object, bad_request, unsupported_patch
-from twin.apiserver.rest.call import Call, Reply
-from twin.apiserver.rest.faces import Face
-from twin.apiserver.rest.options import check_list, check_reached, check_version, check_write, dry_run, propagation
-from twin.apiserver.rest.strict import Strictness
-from twin.apiserver.rest.tables import Now, render
-from twin.apiserver.rest.target import Target
-from twin.apiserver.store import Store
+from twin.apiserver.registry import strategy as drafts
+from twin.apiserver.registry.strategy import PatchType
+from twin.apiserver.rest.codec.field_validation import Strictness
+from twin.apiserver.rest.conversion import Face
+from twin.apiserver.rest.http import Call, Reply
+from twin.apiserver.rest.list_options import check_list, check_reached, check_version, check_write, dry_run, propagation
+from twin.apiserver.rest.printers.table import Now, render
+from twin.apiserver.rest.request_info import Target
+from twin.apiserver.storage.store import Store
 
 _PATCHES: dict[str, PatchType] = {
     "application/json-patch+json": "json",

@@ -12,20 +12,20 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 
 from twin.apiserver.errors import ApiError, invalid, unprocessable
-from twin.apiserver.rest import openapi
-from twin.apiserver.rest.access import ANONYMOUS, Access, User, impersonated, service_account
-from twin.apiserver.rest.call import Answer, Call, Reply, Stream, body_of, headers_of
+from twin.apiserver.rest.auth.access_reviews import Reviews, is_review
+from twin.apiserver.rest.auth.authentication import ANONYMOUS, Access, User, impersonated, service_account
+from twin.apiserver.rest.auth.rbac import Attributes, Authorizer
+from twin.apiserver.rest.conversion import Faces
 from twin.apiserver.rest.discovery import EXTRA, VERSION, Discovery
-from twin.apiserver.rest.faces import Faces
+from twin.apiserver.rest.http import Answer, Call, Reply, Stream, body_of, headers_of
+from twin.apiserver.rest.middleware import Interference, Observer, Used, nobody, undisturbed
 from twin.apiserver.rest.objects import Objects
-from twin.apiserver.rest.pods import Containers, Executed, Log, Pods
-from twin.apiserver.rest.rbac import Attributes, Authorizer
-from twin.apiserver.rest.reviews import Reviews, is_review
-from twin.apiserver.rest.tables import Now
-from twin.apiserver.rest.target import Target, target_of, verb_of
-from twin.apiserver.rest.usage import Interference, Observer, Used, nobody, undisturbed
-from twin.apiserver.rest.watching import Watches
-from twin.apiserver.store import Store
+from twin.apiserver.rest.openapi import documents as openapi
+from twin.apiserver.rest.pod_subresources import Containers, Executed, Log, Pods
+from twin.apiserver.rest.printers.table import Now
+from twin.apiserver.rest.request_info import Target, target_of, verb_of
+from twin.apiserver.rest.watch import Watches
+from twin.apiserver.storage.store import Store
 
 _HEALTH = ("healthz", "livez", "readyz")
 _TOKEN_LIFE = 3600  # seconds; what a TokenRequest is said to be good for, here it is as long as the server

@@ -1,14 +1,14 @@
 """The report's figures: start with `draw`. Each module draws one, from the story and nothing else."""
 
-from twin.report.figures.asked import asked
-from twin.report.figures.held import held
-from twin.report.figures.lanes import lanes
+from twin.report.figures.adapter_timelines import lanes
+from twin.report.figures.adapters_per_pod import held
 from twin.report.figures.phases import phases
-from twin.report.figures.running import running
+from twin.report.figures.request_rates import asked
+from twin.report.figures.time_to_running import running
 from twin.report.figures.traffic import traffic
-from twin.report.figures.waited import waited
-from twin.report.story import Story
+from twin.report.figures.user_latency import waited
 from twin.report.svg import Figure
+from twin.report.timeline import Story
 
 __all__ = ["draw"]
 

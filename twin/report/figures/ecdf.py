@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from twin.percentiles import percentiles
-from twin.report.effects import figure
+from twin.evaluate.percentiles import percentiles
 from twin.report.figures.forest import MARGIN, colour
 from twin.report.svg import Figure, Scale, element, legend_rows, lowered, path, staircase, text, tip
+from twin.report.wording import figure
 
 WIDTH, HEIGHT = 880.0, 260.0
 MOST_CORNERS = 400

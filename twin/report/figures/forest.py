@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from twin.report.effects import effect, noun
+from twin.evaluate.statistics import Comparison, scale
 from twin.report.svg import Figure, Scale, element, legend_rows, lowered, number, text, tip
-from twin.statistics import Comparison, scale
+from twin.report.wording import effect, noun
 
 WIDTH, LEFT, RIGHT = 880.0, 250.0, 210.0
 ROW, GAP, TOP, MARGIN = 17.0, 9.0, 46.0, 12.0

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from twin.report.figures.strip import edges, shade, strip, strip_height
-from twin.report.story import AdapterStory, Story, steps
+from twin.report.figures.fault_strip import edges, shade, strip, strip_height
 from twin.report.svg import Figure, Plot, Scale, clock, count_ticks, legend, path, staircase, time_ticks
+from twin.report.timeline import AdapterStory, Story, steps
 
 WIDTH, PLOT_HEIGHT = 880.0, 230.0
 BOTTOM_UP = ("Running", "Bound", "Loading", "Scheduled", "Pending", "Failed", "")

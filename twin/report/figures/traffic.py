@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
-from twin.percentiles import percentiles
-from twin.record import TrafficLine
-from twin.report.figures.strip import edges, shade, strip, strip_height
-from twin.report.story import Story
+from twin.evaluate.percentiles import percentiles
+from twin.evaluate.traffic_measures import NO_ENDPOINT
+from twin.report.figures.fault_strip import edges, shade, strip, strip_height
 from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, text
-from twin.traffic.measures import NO_ENDPOINT
+from twin.report.timeline import Story
+from twin.trace.lines import TrafficLine
 
 WIDTH, PANEL, GAP = 880.0, 110.0, 62.0
 EMPTY = -30.0

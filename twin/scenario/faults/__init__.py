@@ -43,7 +43,7 @@ from twin.scenario.faults.engines import (
 )
 from twin.scenario.faults.network import NetworkLatency, Partition, WaySpell
 from twin.scenario.faults.pods import NodeDown, NodeDrain, PodKill, PodStuckTerminating, ReadinessFlap, Rollout
-from twin.scenario.faults.timing import Moment, Spell
+from twin.scenario.faults.window import Moment, Spell
 
 __all__ = [
     "FAULTS",

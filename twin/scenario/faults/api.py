@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twin.scenario.faults.timing import Moment, Spell
-from twin.scenario.quantities import PositiveDuration
-from twin.scenario.section import Flag, Probability
+from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.sections.base_model import Flag, Probability
+from twin.scenario.units import PositiveDuration
 
 Verb = Literal["get", "list", "watch", "create", "patch", "apply", "delete"]
 WRITES: tuple[Verb, ...] = ("create", "patch", "apply", "delete")

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twin.scenario.faults.timing import Spell
+from twin.scenario.faults.window import Spell
 
 ArtifactGlob = Annotated[str, Field(min_length=1)]
 

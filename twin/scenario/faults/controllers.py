@@ -4,9 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from twin.scenario.faults.timing import Moment, Spell
-from twin.scenario.quantities import Duration, PositiveDuration, fault
-from twin.scenario.section import Count, Section, Whole
+from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.sections.base_model import Count, Section, Whole
+from twin.scenario.units import Duration, PositiveDuration, fault
 
 
 class ControllerCrash(Section):

@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from fake_vllm.faults import FaultRule
-from twin.scenario.faults.timing import Moment, Spell
-from twin.scenario.section import Flag, Probability
-from twin.scenario.targets import ALL_PODS, Pods
+from fake_vllm.faults.rules import FaultRule
+from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.sections.base_model import Flag, Probability
+from twin.scenario.sections.targets import ALL_PODS, Pods
 
 Caller = Literal["controller", "probes", "traffic"]
 AdapterGlob = Annotated[str, Field(min_length=1)]

@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from twin.scenario.distributions import Distribution
-from twin.scenario.faults.timing import Spell
-from twin.scenario.quantities import fault
-from twin.scenario.targets import Nodes, Pods
+from twin.scenario.faults.window import Spell
+from twin.scenario.sections.distributions import Distribution
+from twin.scenario.sections.targets import Nodes, Pods
+from twin.scenario.units import fault
 
 Caller = Literal["controller", "traffic"]
 

@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twin.scenario.faults.timing import Moment, Spell
-from twin.scenario.quantities import PositiveDuration
-from twin.scenario.targets import Nodes, Pods
+from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.sections.targets import Nodes, Pods
+from twin.scenario.units import PositiveDuration
 
 
 class ReadinessFlap(Spell):

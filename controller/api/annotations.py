@@ -1,0 +1,135 @@
+"""What a restarted controller must know, as annotations on the ModelAdapter: the one place that names them.
+
+- `scheduled-pods`: the selection, comma-separated;
+- `retry-count.POD` and `last-retry-time.POD`: the attempt announced last on that pod;
+- `placements`: JSON, where the adapter may be loaded. It alone says what the operator may touch on an engine.
+
+`read` makes a `Remembered` of them and `changes` the merge patch from one `Remembered` to another, so that whoever
+decides never handles a key. A value that cannot be read (edited by hand) counts as absent and is named in `unreadable`,
+so that users hear of it; the next change takes it off.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import msgspec
+
+from controller.api.types import timestamp
+
+DOMAIN = "adapter.model.aibrix.ai"
+FINALIZER = f"{DOMAIN}/finalizer"
+ENABLED_LABEL = f"{DOMAIN}/enabled"
+NAME_LABEL = f"{DOMAIN}/name"
+SCHEDULED_PODS = f"{DOMAIN}/scheduled-pods"
+PLACEMENTS = f"{DOMAIN}/placements"
+RETRY_COUNT = f"{DOMAIN}/retry-count."
+LAST_RETRY_TIME = f"{DOMAIN}/last-retry-time."
+
+_LONGEST_POD = 63 - len("last-retry-time.")
+"""An annotation key's name part holds 63 characters at most (Kubernetes, "Labels and Selectors", syntax)."""
+
+MOST_PODS = 500
+"""Pods that one object has room to remember: annotations hold 256 KiB in all (Kubernetes, "Annotations")."""
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """Where an adapter may be loaded: one incarnation of one pod's engine, and which artifact."""
+
+    uid: str
+    engine: str
+    """Container id."""
+    artifact: str
+    """Short hash, see `spec.artifact_of`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The attempt announced last on a pod."""
+
+    retries: int
+    """0 for the first attempt."""
+    announced: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Everything that is on the object for the operator's own use."""
+
+    selected: tuple[str, ...] = ()
+    attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    """By `pod_key`."""
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    """By pod name."""
+    unreadable: tuple[str, ...] = ()
+    """Keys whose values could not be read; nothing of them is kept."""
+
+    def attempt(self, pod: str) -> Attempt | None:
+        return self.attempts.get(pod_key(pod))
+
+
+NOTHING = Remembered()
+
+
+def pod_key(pod: str) -> str:
+    """The pod's name, shortened with a hash if an annotation key could not hold it."""
+    if len(pod) <= _LONGEST_POD:
+        return pod
+    return f"{pod[: _LONGEST_POD - 9]}-{sha256(pod.encode()).hexdigest()[:8]}"
+
+
+def read(annotations: Mapping[str, str]) -> Remembered:
+    """What the annotations of an object remember."""
+    counts = {key[len(RETRY_COUNT) :]: value for key, value in annotations.items() if key.startswith(RETRY_COUNT)}
+    attempts, unreadable = {}, []
+    for key, count in counts.items():
+        attempt = _attempt(count, annotations.get(LAST_RETRY_TIME + key, ""))
+        if attempt is not None:
+            attempts[key] = attempt
+        else:
+            unreadable += [name + key for name in (RETRY_COUNT, LAST_RETRY_TIME) if name + key in annotations]
+    placements = _placements(annotations.get(PLACEMENTS, ""))
+    return Remembered(
+        selected=tuple(filter(None, annotations.get(SCHEDULED_PODS, "").split(","))),
+        attempts=attempts,
+        placements=placements or {},
+        unreadable=(*unreadable, *([PLACEMENTS] if placements is None else [])),
+    )
+
+
+def changes(before: Remembered, after: Remembered) -> dict[str, str | None]:
+    """The merge patch for `metadata.annotations` that turns `before` into `after`."""
+    patch: dict[str, str | None] = dict.fromkeys(key for key in before.unreadable if key not in after.unreadable)
+    if before.selected != after.selected:
+        patch[SCHEDULED_PODS] = ",".join(after.selected) or None
+    if before.placements != after.placements or PLACEMENTS in before.unreadable:
+        ordered = dict(sorted(after.placements.items()))
+        patch[PLACEMENTS] = msgspec.json.encode(ordered).decode() if ordered else None
+    for key in sorted({*before.attempts, *after.attempts}):
+        attempt = after.attempts.get(key)
+        if attempt == before.attempts.get(key):
+            continue
+        patch[RETRY_COUNT + key] = None if attempt is None else str(attempt.retries)
+        patch[LAST_RETRY_TIME + key] = (
+            None if attempt is None else timestamp(datetime.fromtimestamp(attempt.announced, UTC))
+        )
+    return patch
+
+
+def _attempt(count: str, announced: str) -> Attempt | None:
+    try:
+        return Attempt(retries=max(int(count), 0), announced=datetime.fromisoformat(announced).timestamp())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _placements(text: str) -> dict[str, Placement] | None:
+    """None if the text cannot be read."""
+    if not text:
+        return {}
+    try:
+        return msgspec.json.decode(text, type=dict[str, Placement])
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,192 @@
+"""Seam 2: load, unload and list adapters on an engine. What went wrong is sorted in `engineerrors.py`.
+
+Engines are vLLM or SGLang (`dialects.py`). One may have the runtime sidecar before it, which is asked in its own words
+(`order`, `cancel`). An `EngineClient` speaks through an `httpx` transport: real sockets on a cluster, the simulated
+network in the twin.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+import msgspec
+
+from controller.engine.errors import EngineError, classify, failure, name_unknown
+from controller.engine.flavors import VLLM, Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an engine listens, its key, and how it is spoken to."""
+
+    host: str
+    port: int
+    key: str = field(default="", repr=False)
+    dialect: Dialect = VLLM
+
+    @property
+    def base(self) -> str:
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What an engine lists. Nobody mutates it."""
+
+    adapters: Mapping[str, str]
+    """Name to root."""
+    bases: frozenset[str]
+    """Names and roots of what it serves that is no adapter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a runtime sidecar is asked to fetch and load."""
+
+    name: str
+    url: str
+    credentials: dict[str, str] = field(default_factory=dict, repr=False)
+    config: dict[str, str] = field(default_factory=dict)
+
+
+class _Model(msgspec.Struct):
+    id: str
+    root: str | None = None
+    parent: str | None = None
+    max_model_len: int | None = None
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
+
+
+class _Brought(msgspec.Struct):
+    """A sidecar's answer to an order."""
+
+    local_path: str
+
+
+Heard = Callable[[str, str, float], None]
+"""Hears of each request: verb, status (or the reason of its error if there was no answer), seconds."""
+
+_CONNECT_SECONDS = 10.0
+"""Longest wait for a connection; loading has a long timeout of its own, connecting has not."""
+
+_MODELS = msgspec.json.Decoder(_Models)
+_BROUGHT = msgspec.json.Decoder(_Brought)
+
+
+class EngineClient:
+    """Speaks to engines. Every method raises `EngineError` and nothing else of its own."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, heard: Heard = lambda *_: None) -> None:
+        self._transport = transport
+        self._heard = heard
+        self._lists: dict[Address, httpx.Request] = {}
+        self._bodies: dict[Address, tuple[bytes, Listed]] = {}
+
+    async def models(self, address: Address, timeout: float) -> Listed:
+        """What `GET /v1/models` lists; the same object as long as the answer is the same."""
+        request = self._lists.get(address)
+        if request is None:
+            request = self._request(address, "GET", "/v1/models", None, timeout)
+            self._lists[address] = request
+        response, body = await self._send("list", request, timeout)
+        if response.status_code != 200:
+            raise failure("list", response, body)
+        # The same bytes come back a thousand times a day: decode them once.
+        known = self._bodies.get(address)
+        if known is not None and known[0] == body:
+            return known[1]
+        try:
+            listed = _listed(_MODELS.decode(body).data)
+        except msgspec.MsgspecError:
+            raise EngineError("InvalidAnswer", "the engine's list of models is not valid", retriable=True) from None
+        self._bodies[address] = (body, listed)
+        return listed
+
+    async def metrics(self, address: Address, timeout: float) -> bytes:
+        """What `GET /metrics` answers."""
+        response, body = await self._send("metrics", self._request(address, "GET", "/metrics", None, timeout), timeout)
+        if response.status_code != 200:
+            raise failure("metrics", response, body)
+        return body
+
+    async def load(self, address: Address, name: str, path: str, timeout: float, *, in_place: bool = False) -> None:
+        """Loads `path` as `name`; raises `AlreadyLoaded` if the name is taken."""
+        body: dict[str, object] = {"lora_name": name, "lora_path": path}
+        if in_place:
+            body["load_inplace"] = True
+        await self._post(address, "load", address.dialect.load, body, timeout)
+
+    async def unload(self, address: Address, name: str, timeout: float) -> None:
+        """Unloads `name`; that it was not there is success. Raises `RemoveFailed` if only a load in place helps."""
+        await self._post(address, "unload", address.dialect.unload, {"lora_name": name}, timeout)
+
+    async def order(self, address: Address, order: Order, timeout: float) -> str:
+        """Has the sidecar load an artifact; returns its `root`. Raises `AlreadyLoaded` if the name is taken."""
+        body: dict[str, object] = {"lora_name": order.name, "artifact_url": order.url}
+        if order.credentials:
+            body["credentials"] = order.credentials
+        if order.config:
+            body["additional_config"] = order.config
+        answer = await self._post(address, "load", "/v1/lora_adapter/load", body, timeout)
+        try:
+            return _BROUGHT.decode(answer).local_path
+        except msgspec.MsgspecError:
+            raise EngineError(
+                "InvalidAnswer", "the sidecar's answer is not valid", retriable=True, ambiguous=True
+            ) from None
+
+    async def cancel(self, address: Address, name: str, timeout: float) -> None:
+        """Has the sidecar unload `name` and remove its files; that it was not there is success."""
+        body: dict[str, object] = {"lora_name": name, "cleanup_local": True}
+        await self._post(address, "unload", "/v1/lora_adapter/unload", body, timeout)
+
+    def forget(self, host: str) -> None:
+        """Drops what was kept for an engine that is gone."""
+        for address in [address for address in self._lists if address.host == host]:
+            del self._lists[address]
+            self._bodies.pop(address, None)
+
+    async def _post(self, address: Address, verb: str, path: str, body: dict[str, object], timeout: float) -> bytes:
+        request = self._request(address, "POST", path, msgspec.json.encode(body), timeout)
+        response, answer = await self._send(verb, request, timeout)
+        if response.status_code == 200 or (
+            verb == "unload" and name_unknown(response.status_code, answer.decode(errors="replace"))
+        ):
+            return answer
+        raise failure(verb, response, answer)
+
+    async def _send(self, verb: str, request: httpx.Request, timeout: float) -> tuple[httpx.Response, bytes]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._transport.handle_async_request(request)
+                body = await response.aread()
+        except (httpx.HTTPError, TimeoutError) as error:
+            classified = classify(error, timeout)
+            self._heard(verb, classified.reason, loop.time() - started)
+            raise classified from error
+        self._heard(verb, str(response.status_code), loop.time() - started)
+        return response, body
+
+    @staticmethod
+    def _request(address: Address, method: str, path: str, body: bytes | None, timeout: float) -> httpx.Request:
+        headers = {"authorization": f"Bearer {address.key}"} if address.key else {}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        connect = min(timeout, _CONNECT_SECONDS)
+        times = {"connect": connect, "read": timeout, "write": timeout, "pool": timeout}
+        return httpx.Request(method, address.base + path, headers=headers, content=body, extensions={"timeout": times})
+
+
+def _listed(models: Sequence[_Model]) -> Listed:
+    """A base model has a length and no parent (vLLM's `ModelCard`); old versions gave adapters no parent either."""
+    bases = [model for model in models if model.parent is None and model.max_model_len is not None]
+    return Listed(
+        adapters={model.id: model.root or "" for model in models if model not in bases},
+        bases=frozenset(name for model in bases for name in (model.id, model.root) if name),
+    )

@@ -1,0 +1,34 @@
+"""Policies that count adapters: `least-adapters` (which is `default`) and `bin-pack`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+from controller.policies.interface import Candidate, View
+
+Rank = Callable[[Candidate], tuple[float | str, ...]]
+
+
+class LeastAdapters:
+    """The pods with the fewest adapters, full ones last, ties by name."""
+
+    name: ClassVar[str] = "least-adapters"
+    needs_metrics: ClassVar[bool] = False
+
+    def choose(self, view: View) -> Sequence[str]:
+        return first(view.candidates, view.count, lambda pod: (pod.full, pod.adapters, pod.name))
+
+
+class BinPack:
+    """The fullest pods with room left: for one more in a batch (--max-loras), else in memory (--max-cpu-loras)."""
+
+    name: ClassVar[str] = "bin-pack"
+    needs_metrics: ClassVar[bool] = False
+
+    def choose(self, view: View) -> Sequence[str]:
+        roomy = [pod for pod in view.candidates if not pod.full]
+        return first(roomy, view.count, lambda pod: (pod.adapters >= pod.max_loras, -pod.adapters, pod.name))
+
+
+def first(candidates: Iterable[Candidate], count: int, rank: Rank) -> list[str]:
+    """The names of the `count` best."""
+    return [pod.name for pod in sorted(candidates, key=rank)[:count]]

@@ -1,0 +1,54 @@
+"""Which store an artifact is in, made with what it needs."""
+
+from dataclasses import dataclass, field
+
+import httpx
+
+from controller.sidecar.artifacts.credentials import Credentials
+from controller.sidecar.artifacts.egress_guard import Guard
+from controller.sidecar.artifacts.stores import Store
+from controller.sidecar.artifacts.stores.gcs import GoogleStore
+from controller.sidecar.artifacts.stores.http import HttpStore
+from controller.sidecar.artifacts.stores.huggingface import HuggingFaceStore
+from controller.sidecar.artifacts.stores.s3 import BucketStore, tos_keys
+from controller.sidecar.artifacts.url import Artifact
+
+HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Opens stores. The endpoints are of whoever runs the sidecar."""
+
+    transport: httpx.AsyncBaseTransport
+    guard: Guard = field(default_factory=Guard)
+    hub: str = HUB
+    """`HF_ENDPOINT`."""
+    google: str = ""
+    """`STORAGE_EMULATOR_HOST`; empty: Google's."""
+    s3: str = ""
+    """`AWS_ENDPOINT_URL`; empty: Amazon's."""
+
+    async def open(self, artifact: Artifact, credentials: Credentials) -> Store:
+        """The artifact's store.
+
+        Raises:
+            SidecarError: the credentials are none for it.
+        """
+        match artifact.store:
+            case "http":
+                return HttpStore(artifact, credentials.headers(), self.transport)
+            case "huggingface":
+                return await self._hub(artifact, credentials)
+            case "gs":
+                return GoogleStore(artifact, credentials.google(), self.guard, self.google)
+            case "tos":
+                return BucketStore(artifact, tos_keys(credentials.tos()), self.guard)
+        return BucketStore(artifact, credentials.aws(), self.guard, self.s3)
+
+    async def _hub(self, artifact: Artifact, credentials: Credentials) -> Store:
+        token = credentials.hub()
+        if token.endpoint:
+            await self.guard.check(token.endpoint)
+            return HuggingFaceStore(artifact, token, self.transport, token.endpoint)
+        return HuggingFaceStore(artifact, token, self.transport, self.hub)

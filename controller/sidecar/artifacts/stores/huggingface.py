@@ -1,0 +1,99 @@
+"""Repositories on the Hugging Face Hub, or on a mirror that answers the same paths.
+
+`huggingface_hub` says which files a revision has, of which commit, and where they are; they are read by `http.py`
+like any others (the Hub leads to its storage by a redirect, which must not take the token along).
+"""
+
+import asyncio
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from controller.sidecar.artifacts.credentials import HubToken
+from controller.sidecar.artifacts.stores import Listing, RemoteFile, Sink, listing_of, wanted
+from controller.sidecar.artifacts.stores.http import Reader
+from controller.sidecar.artifacts.url import Artifact
+from controller.sidecar.errors import Code, SidecarError, missing_extra
+
+_SECONDS = 30.0
+
+
+class HuggingFaceStore:
+    """One repository, or a folder in it, at one revision."""
+
+    def __init__(self, artifact: Artifact, token: HubToken, transport: httpx.AsyncBaseTransport, endpoint: str) -> None:
+        self._artifact = artifact
+        self._token = token.token
+        self._endpoint = endpoint.rstrip("/")
+        headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+        self._reader = Reader(transport, artifact.shown, headers, self._endpoint)
+
+    async def listing(self) -> Listing:
+        info = await asyncio.to_thread(self._info)
+        prefix = f"{self._artifact.path}/" if self._artifact.path else ""
+        files = []
+        for sibling in info.siblings or ():
+            path = sibling.rfilename.removeprefix(prefix)
+            if not sibling.rfilename.startswith(prefix) or not wanted(path) or sibling.size is None:
+                continue
+            lfs = sibling.lfs
+            url = f"{self._endpoint}/{self._artifact.place}/resolve/{info.sha}/{quote(sibling.rfilename)}"
+            checksum = f"sha256:{lfs.sha256}" if lfs is not None else ""
+            files.append(RemoteFile(path=path, size=sibling.size, key=url, checksum=checksum))
+        if not files:
+            raise SidecarError(Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown} has no files of an adapter")
+        return listing_of(files, version=str(info.sha))
+
+    async def read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
+        await self._reader.read(file.key, file, start, end, sink)
+
+    async def close(self) -> None:
+        """Nothing is held: the transport is everybody's."""
+
+    def _info(self) -> Any:
+        try:
+            from huggingface_hub import HfApi
+            from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
+        except ImportError:
+            raise missing_extra("huggingface://", "huggingface") from None
+        api = HfApi(endpoint=self._endpoint, token=self._token or False)
+        shown = self._artifact.shown
+        try:
+            return api.model_info(
+                self._artifact.place,
+                revision=self._artifact.revision or None,
+                files_metadata=True,
+                timeout=_SECONDS,
+            )
+        except GatedRepoError:
+            raise self._denied("the repository is gated: its terms have to be accepted") from None
+        except HFValidationError:
+            raise SidecarError(Code.INVALID_URL, f"{shown} is no name of a repository") from None
+        except HfHubHTTPError as error:
+            raise self._failed(error.response) from None
+        except Exception as error:  # of the HTTP library, which is another in each version of the Hub's
+            if "timeout" in type(error).__name__.lower():
+                raise SidecarError(Code.STORE_TIMEOUT, f"{shown}: the hub does not answer in time") from None
+            raise SidecarError(
+                Code.STORE_UNAVAILABLE, f"{shown}: no answer from the hub ({type(error).__name__})"
+            ) from None
+
+    def _failed(self, response: Any) -> SidecarError:
+        status, shown = response.status_code, self._artifact.shown
+        kind = response.headers.get("x-error-code", "")
+        if status in (401, 403):  # also how the hub answers to strangers about what does not exist
+            return self._denied(f"the hub answers {status} {kind}".strip())
+        if status == 404:
+            return SidecarError(Code.ARTIFACT_NOT_FOUND, f"{shown} was not found ({kind or status})")
+        if status == 429 or status >= 500:
+            return SidecarError(Code.STORE_UNAVAILABLE, f"{shown}: the hub answers {status}")
+        return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{shown}: the hub answers {status}")
+
+    def _denied(self, why: str) -> SidecarError:
+        if self._token:
+            return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{self._artifact.shown}: the token does not do: {why}")
+        return SidecarError(
+            Code.CREDENTIALS_MISSING,
+            f"{self._artifact.shown}: there is no such repository, or it needs a huggingface_token: {why}",
+        )

@@ -1,0 +1,203 @@
+"""S3, and what speaks its protocol: MinIO and others by `endpoint`, Volcengine's TOS by its S3 endpoint.
+
+`boto3` signs and asks; its calls block, so each runs in a thread. Keys come from the request alone: neither the
+environment nor the node's own identity is used, for a ModelAdapter's author must not act with it.
+"""
+
+import asyncio
+from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from controller.sidecar.artifacts.credentials import BucketKeys
+from controller.sidecar.artifacts.egress_guard import Guard
+from controller.sidecar.artifacts.stores import MOST_FILES, Listing, RemoteFile, Sink, listing_of, wanted
+from controller.sidecar.artifacts.url import Artifact
+from controller.sidecar.errors import Code, SidecarError, missing_extra
+
+_CHUNK = 1 << 18  # bytes; larger pieces are no faster, and eight readers hold one each
+_AT_ONCE = 8  # requests for what is known of files
+_TOS_REGION = "cn-beijing"
+_NOT_FOUND = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+_FORBIDDEN = frozenset(
+    {
+        "401", "403", "AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken",
+        "SignatureDoesNotMatch", "TokenRefreshRequired", "AuthFailure", "UnauthorizedAccess",
+    }
+)  # fmt: skip
+_BUSY = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"})
+
+
+class BucketStore:
+    """A folder, or an archive, in a bucket."""
+
+    def __init__(self, artifact: Artifact, keys: BucketKeys, guard: Guard, endpoint: str = "") -> None:
+        self._artifact = artifact
+        self._guarded = keys.endpoint
+        self._keys = keys if keys.endpoint else replace(keys, endpoint=endpoint)
+        self._guard = guard
+        self._client: Any = None
+
+    async def listing(self) -> Listing:
+        if self._guarded:
+            await self._guard.check(self._guarded)
+        return await asyncio.to_thread(self._list)
+
+    async def read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
+        await asyncio.to_thread(self._read, file, start, end, sink)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _list(self) -> Listing:
+        self._client = self._client or _client(self._keys)
+        key = self._artifact.path
+        if self._artifact.is_archive:
+            listing = listing_of([self._head(key, "archive")])
+            return Listing(files=listing.files, version=listing.version, is_archive=True)
+        prefix = key.rstrip("/") + "/"
+        pages = self._client.get_paginator("list_objects_v2")
+        keys: list[str] = []
+        with _Errors(self._artifact.shown, self._keys):
+            for page in pages.paginate(Bucket=self._artifact.place, Prefix=prefix, Delimiter="/"):
+                keys += [found["Key"] for found in page.get("Contents", ()) if wanted(found["Key"][len(prefix) :])]
+                if len(keys) > MOST_FILES:
+                    break
+        if not keys:
+            raise SidecarError(
+                Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown}: the bucket has no files of an adapter there"
+            )
+        if len(keys) > MOST_FILES:
+            raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"the artifact has more than {MOST_FILES} files")
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return listing_of(list(pool.map(lambda key: self._head(key, key[len(prefix) :]), keys)))
+
+    def _head(self, key: str, path: str) -> RemoteFile:
+        with _Errors(self._artifact.shown, self._keys):
+            found = self._client.head_object(Bucket=self._artifact.place, Key=key, ChecksumMode="ENABLED")
+        size, tag = int(found["ContentLength"]), str(found.get("ETag", ""))
+        return RemoteFile(path=path, size=size, key=key, tag=tag, checksum=_checksum(found))
+
+    def _read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
+        asked = {"Bucket": self._artifact.place, "Key": file.key}
+        if start or end != file.size:
+            asked["Range"] = f"bytes={start}-{end - 1}"
+        if file.tag:
+            asked["IfMatch"] = file.tag
+        with _Errors(self._artifact.shown, self._keys):
+            body = self._client.get_object(**asked)["Body"]
+        try:
+            while True:
+                with _Errors(self._artifact.shown, self._keys):
+                    chunk = body.read(_CHUNK)
+                if not chunk:
+                    return
+                sink(chunk)
+        finally:
+            body.close()
+
+
+def tos_keys(keys: BucketKeys) -> BucketKeys:
+    """Keys for TOS as its S3 endpoint takes them: `tos-REGION.volces.com` is its own protocol, `tos-s3-…` is S3's."""
+    region = keys.region or _TOS_REGION
+    endpoint = keys.endpoint or f"https://tos-s3-{region}.volces.com"
+    if "://" not in endpoint:
+        endpoint = f"https://{endpoint}"
+    if "://tos-s3-" not in endpoint and endpoint.rstrip("/").endswith(("volces.com", "ivolces.com")):
+        endpoint = endpoint.replace("://tos-", "://tos-s3-", 1)
+    return replace(keys, region=region, endpoint=endpoint)
+
+
+def _client(keys: BucketKeys) -> Any:
+    try:
+        import botocore.session
+        from botocore import UNSIGNED
+        from botocore.config import Config
+    except ImportError:
+        raise missing_extra("s3:// and tos://", "s3") from None
+    style = "virtual" if "volces.com" in keys.endpoint else "auto"
+    config = Config(
+        signature_version=None if keys.access else UNSIGNED,
+        connect_timeout=10,
+        read_timeout=30,
+        max_pool_connections=32,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+        s3={"addressing_style": style},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        proxies={},
+    )
+    session = botocore.session.Session()
+    session.set_config_variable("config_file", "/dev/null")
+    session.set_config_variable("credentials_file", "/dev/null")
+    return session.create_client(
+        "s3",
+        region_name=keys.region or "us-east-1",
+        endpoint_url=keys.endpoint or None,
+        aws_access_key_id=keys.access or None,
+        aws_secret_access_key=keys.secret or None,
+        aws_session_token=keys.session or None,
+        config=config,
+    )
+
+
+class _Errors:
+    """Maps what boto3 raises."""
+
+    def __init__(self, shown: str, keys: BucketKeys) -> None:
+        self._shown = shown
+        self._private = bool(keys.access)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        from botocore import exceptions
+
+        if isinstance(error, exceptions.ClientError):
+            raise self._answered(error) from None
+        if isinstance(error, (exceptions.ReadTimeoutError, exceptions.ConnectTimeoutError)):
+            raise SidecarError(Code.STORE_TIMEOUT, f"{self._shown}: the store does not answer in time") from None
+        if isinstance(error, exceptions.ParamValidationError):
+            raise SidecarError(Code.INVALID_URL, f"{self._shown}: this bucket or key cannot be") from None
+        if isinstance(error, ValueError) and "endpoint" in str(error).lower():
+            raise SidecarError(Code.CREDENTIALS_INVALID, "`endpoint` is no http(s) URL") from None
+        if isinstance(error, (exceptions.BotoCoreError, OSError)) or type(error).__module__.startswith("urllib3"):
+            name = type(error).__name__
+            raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown}: no connection to the store ({name})") from None
+
+    def _answered(self, error: Any) -> SidecarError:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        said = f"{self._shown}: the store answers {status} {code}".rstrip()
+        if code in _NOT_FOUND or status == 404:
+            return SidecarError(Code.ARTIFACT_NOT_FOUND, said)
+        if code in _FORBIDDEN or status in (401, 403):
+            if self._private:
+                return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{said}: see the keys in the Secret and their rights")
+            return SidecarError(Code.CREDENTIALS_MISSING, f"{said}: it wants keys: see credentialsSecretRef")
+        if status == 412:
+            return SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown} has changed while it was fetched")
+        if status == 416:
+            return SidecarError(Code.ARTIFACT_CORRUPT, f"{self._shown}: a file is shorter than its store says")
+        if code in _BUSY or status == 429 or status >= 500:
+            return SidecarError(Code.STORE_UNAVAILABLE, said)
+        if status in (301, 307, 400) and code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "400"):
+            return SidecarError(Code.CREDENTIALS_INVALID, f"{said}: is aws_region the bucket's region?")
+        return SidecarError(Code.ARTIFACT_FORBIDDEN, said)
+
+
+def _checksum(found: dict[str, Any]) -> str:
+    """The checksum of a whole object. An ETag is its MD5 unless it came in parts or is encrypted with a key."""
+    whole = found.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
+    for kind, name in (("sha256", "ChecksumSHA256"), ("crc32", "ChecksumCRC32")):
+        if whole and found.get(name) and "-" not in found[name]:
+            return f"{kind}:{b64decode(found[name]).hex()}"
+    tag = str(found.get("ETag", "")).strip('"').lower()
+    plain = found.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in found
+    is_md5 = plain and len(tag) == 32 and all(character in "0123456789abcdef" for character in tag)
+    return f"md5:{tag}" if is_md5 else ""

@@ -1,0 +1,163 @@
+"""What makes a fake the fake of one model on one GPU: a file of times, and the presets that come along.
+
+The file is YAML. Every number in a preset has its source beside it; a file that was made from measurements of
+one's own engine takes its place (`--parameters FILE`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fake_vllm.distributions import Constant, Latency, LogNormal
+from fake_vllm.durations import distribution, seconds
+from fake_vllm.engine.timing import DEFAULT_PACE, Pace
+from fake_vllm.sizes import rate, size
+
+_SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "pace")
+_TIMES = ("step", "sequence", "prompt_token")
+_COUNTS = ("kv_tokens", "batched_tokens")
+_FACTORS = ("while_loading", "spread")
+_AT_ONCE, _LOAD, _UNLOAD = Constant(0.0), Constant(0.5), Constant(0.02)  # seconds; quick enough to play with
+
+
+class ParametersError(ValueError):
+    """A file cannot be used; the message names file, place and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Times of one model on one GPU."""
+
+    startup: Latency = _AT_ONCE
+    load: Latency = _LOAD
+    unload: Latency = _UNLOAD
+    pace: Pace = DEFAULT_PACE
+    lora_memory: int | None = None
+    """Bytes that adapters' weights may take in all; None: no limit."""
+
+
+DEFAULT_PARAMETERS = Parameters()
+
+
+def presets() -> list[str]:
+    """Names of what comes along."""
+    found = files("fake_vllm").joinpath("presets").iterdir()
+    return sorted(each.name.removesuffix(".yaml") for each in found if each.name.endswith(".yaml"))
+
+
+def preset(name: str) -> Parameters:
+    """The parameters of that name.
+
+    Raises:
+        ParametersError: if there are none.
+    """
+    if name not in presets():
+        raise ParametersError(f"--preset: there is none called {name!r}; there are {', '.join(presets())}")
+    text = files("fake_vllm").joinpath("presets", f"{name}.yaml").read_text("utf-8")
+    return parameters_of(_parsed(text, f"{name}.yaml"), f"{name}.yaml")
+
+
+def read(path: str) -> Parameters:
+    """The parameters in a file.
+
+    Raises:
+        ParametersError: if it cannot be read or used.
+    """
+    return parameters_of(document(path), path)
+
+
+def document(path: str) -> Any:
+    """What a YAML file holds.
+
+    Raises:
+        ParametersError: if it cannot be read.
+    """
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParametersError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return _parsed(text, path)
+
+
+def mapping(value: object, name: str, where: str, known: tuple[str, ...]) -> Mapping[str, Any]:
+    """`value`, a mapping with none but known keys.
+
+    Raises:
+        ParametersError: if it is something else; `name` is the file and `where` the place in it.
+    """
+    if not isinstance(value, Mapping):
+        place = where.rstrip(".") or "the file"
+        raise ParametersError(f"{name}: {place}: must be a mapping with some of {', '.join(known)}")
+    for key in value:
+        if key not in known:
+            raise ParametersError(f"{name}: {where}{key}: there is no such key; there are {', '.join(known)}")
+    return value
+
+
+def _parsed(text: str, name: str) -> Any:
+    from ruamel.yaml import YAML  # a fake without such a file starts without it
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe").load(text)
+    except (YAMLError, RecursionError, ValueError) as error:
+        where = getattr(error, "problem_mark", None)
+        at = f":{where.line + 1}:{where.column + 1}" if where else ""
+        said = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ParametersError(f"{name}{at}: not YAML: {said}") from error
+
+
+def parameters_of(given: object, name: str) -> Parameters:
+    """The parameters that a parsed file gives; `name` is the file.
+
+    Raises:
+        ParametersError: if it cannot be used.
+    """
+    said = mapping(given, name, "", _SECTIONS)
+    times = {
+        section: _read(distribution, said[section], name, section)
+        for section in ("startup", "load", "unload")
+        if section in said
+    }
+    memory = _read(size, said["lora_memory"], name, "lora_memory") if "lora_memory" in said else None
+    pace = mapping(said.get("pace") or {}, name, "pace.", tuple(each.name for each in fields(Pace)))
+    return replace(Parameters(pace=_pace(pace, name), lora_memory=memory), **times)
+
+
+def _pace(given: Mapping[str, Any], name: str) -> Pace:
+    said: dict[str, Any] = {}
+    for key, value in given.items():
+        where = f"pace.{key}"
+        if key in _TIMES:
+            said[key] = _read(seconds, value, name, where)
+        elif key == "disk":
+            said[key] = _read(rate, value, name, where)
+        elif key in _COUNTS:
+            said[key] = _number(value, name, where, int)
+        elif key in _FACTORS:
+            said[key] = float(_number(value, name, where, int | float))
+        else:
+            answer = mapping(value, name, where + ".", ("median", "p95"))
+            if set(answer) != {"median", "p95"}:
+                raise ParametersError(f"{name}: {where}: needs median and p95, in tokens")
+            median, p95 = (float(_number(answer[each], name, where, int | float)) for each in ("median", "p95"))
+            said[key] = _read(lambda pair: LogNormal(*pair), (median, p95), name, where)
+    try:
+        return Pace(**said)
+    except ValueError as error:
+        raise ParametersError(f"{name}: pace: {error}") from error
+
+
+def _number(value: object, name: str, where: str, kind: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ParametersError(f"{name}: {where}: {value!r} is not a{' whole' if kind is int else ''} number")
+    return value
+
+
+def _read(reader: Any, value: object, name: str, where: str) -> Any:
+    try:
+        return reader(value)
+    except ValueError as error:
+        raise ParametersError(f"{name}: {where}: {error}") from error

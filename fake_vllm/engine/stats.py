@@ -1,0 +1,137 @@
+"""What an engine counts while it works: an `Observer` of its batch.
+
+Values are kept as plain numbers, so that who simulates may read them without any text; `metricspage.py` writes them
+down as vLLM does, `sglang/metrics.py` as SGLang does. Edges are those of vllm/v1/metrics/loggers.py.
+"""
+
+from collections import Counter
+from collections.abc import Sequence as Numbers
+from dataclasses import dataclass
+from typing import Protocol
+
+from fake_vllm.engine.config import EngineConfig
+from fake_vllm.engine.prometheus import Histogram
+from fake_vllm.engine.sequence import Sequence
+
+FIRST_TOKEN = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0),
+    *(80.0, 160.0, 640.0, 2560.0),
+)
+BETWEEN_TOKENS = (
+    *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0),
+)
+REQUEST = (
+    *(0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0),
+    *(1920.0, 7680.0),
+)
+ITERATION = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+CHOICES = (1, 2, 5, 10, 20)
+BLOCK = 16  # tokens; vLLM's --block-size
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Where the buckets of an engine's histograms end. `tokens`: of lengths; None: 1, 2, 5, 10, ..."""
+
+    first_token: Numbers[float] = FIRST_TOKEN
+    between_tokens: Numbers[float] = BETWEEN_TOKENS
+    request: Numbers[float] = REQUEST
+    tokens: Numbers[float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is so at the moment when Prometheus asks. Times in seconds since 1970."""
+
+    running: int
+    """Sequences in the batch."""
+    waiting: int
+    usage: float
+    """Share of the KV cache."""
+    running_adapters: Numbers[str]
+    waiting_adapters: Numbers[str]
+    now: float
+    created: float
+
+
+class Page(Protocol):
+    """Writes what was counted."""
+
+    def text(self, seen: Seen) -> str:
+        """The page."""
+
+
+def one_two_five(longest: int) -> list[float]:
+    """Edges 1, 2, 5, 10, ... up to `longest`."""
+    edges: list[float] = []
+    power = 1
+    while True:
+        for mantissa in (1, 2, 5):
+            if mantissa * power > longest:
+                return edges
+            edges.append(mantissa * power)
+        power *= 10
+
+
+class Metrics:
+    """What one engine has counted."""
+
+    def __init__(self, config: EngineConfig, kv_tokens: int, edges: Edges) -> None:
+        self.kv_tokens = kv_tokens
+        tokens = one_two_five(config.max_model_len) if edges.tokens is None else edges.tokens
+        self.throughput = 0.0
+        """Tokens a second of the last steps."""
+        self.prompt_tokens = 0
+        self.generation_tokens = 0
+        self.preemptions = 0
+        self.cache_queries = 0
+        self.cache_hits = 0
+        self.endings: Counter[str] = Counter()
+        self.first_token = Histogram(edges.first_token)
+        self.between_tokens = Histogram(edges.between_tokens)
+        self.per_token = Histogram(edges.between_tokens)
+        self.whole = Histogram(edges.request)
+        self.queue = Histogram(edges.request)
+        self.inference = Histogram(edges.request)
+        self.prefill = Histogram(edges.request)
+        self.decode = Histogram(edges.request)
+        self.iteration = Histogram(ITERATION)
+        self.prompts = Histogram(tokens)
+        self.answers = Histogram(tokens)
+        self.limits = Histogram(tokens)
+        self.longest = Histogram(tokens)
+        self.choices = Histogram(CHOICES)
+
+    def stepped(self, steps: int, seconds: float, decoded: int, read: int) -> None:
+        if decoded:
+            self.generation_tokens += steps * decoded
+            self.between_tokens.observe(seconds, steps * decoded)
+        self.throughput = decoded / seconds if seconds else 0.0
+        self.iteration.observe(decoded + read, steps)
+
+    def began(self, sequence: Sequence) -> None:
+        self.prompt_tokens += sequence.prompt
+        self.generation_tokens += 1
+        self.cache_queries += sequence.prompt
+        self.cache_hits += sequence.cached
+        self.first_token.observe(max(0.0, sequence.first - sequence.arrived))
+
+    def ended(self, sequence: Sequence) -> None:
+        self.endings[sequence.ending] += 1
+        if sequence.ending == "abort":
+            return
+        decoding = sequence.finished - sequence.first
+        self.whole.observe(max(0.0, sequence.finished - sequence.arrived))
+        self.queue.observe(sequence.admitted - sequence.arrived)
+        self.inference.observe(max(0.0, sequence.finished - sequence.admitted))
+        self.prefill.observe(max(0.0, sequence.first - sequence.admitted))
+        self.decode.observe(decoding)
+        if sequence.output > 1:
+            self.per_token.observe(decoding / (sequence.output - 1))
+        self.prompts.observe(sequence.prompt)
+        self.answers.observe(sequence.output)
+        self.longest.observe(sequence.output)
+        self.limits.observe(sequence.limit)
+
+    def preempted(self) -> None:
+        self.preemptions += 1

@@ -1,0 +1,43 @@
+"""When a fault is in force and when it strikes: one account of it, for a scenario and for a fake engine by itself.
+
+Pure: times are seconds of whatever clock the caller has. The twin waits for them in virtual time (`twin/faults`), a
+fake engine by asyncio's timers (`timetable.py`), so that the same words mean the same times in both.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fake_vllm.distributions import Latency
+
+
+class Turn(NamedTuple):
+    """One time in force."""
+
+    start: float
+    end: float = math.inf
+    """Infinite if it stays."""
+
+
+def spell(start: float, until: float | None, horizon: float = math.inf) -> Turn:
+    """From a time until another; what would end after the horizon stays."""
+    return Turn(start, until if until is not None and until <= horizon else math.inf)
+
+
+def flapping(whole: Turn, *, down: float, up: float) -> Iterator[Turn]:
+    """The turns in which what flaps is down; each turn of down and up begins with down."""
+    start = whole.start
+    while start < whole.end:
+        end = min(start + down, whole.end)
+        yield Turn(start, end)
+        start = end + up
+
+
+def strikes(whole: Turn, every: Latency, rng: np.random.Generator) -> Iterator[float]:
+    """Moments with so much in between, the first as long after the start; `every` must not always be nothing."""
+    moment = whole.start + every.draw(rng)
+    while moment <= whole.end:
+        yield moment
+        moment += every.draw(rng)

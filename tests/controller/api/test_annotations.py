@@ -1,0 +1,71 @@
+"""What is remembered on the object survives being written and read."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.api.annotations import MOST_PODS, NOTHING, Attempt, Placement, Remembered, changes, pod_key, read
+
+names = st.from_regex(r"[a-z]([-a-z0-9]{0,80}[a-z0-9])?", fullmatch=True)
+attempts = st.builds(
+    Attempt, retries=st.integers(0, 9), announced=st.integers(10**9, 2 * 10**9).map(lambda n: n + 0.25)
+)
+placements = st.builds(Placement, uid=st.text(max_size=5), engine=st.text(max_size=5), artifact=st.text(max_size=5))
+remembered = st.builds(
+    Remembered,
+    selected=st.lists(names, unique=True, max_size=4).map(tuple),
+    attempts=st.dictionaries(names.map(pod_key), attempts, max_size=4),
+    placements=st.dictionaries(names, placements, max_size=4),
+)
+
+
+def merged(annotations: dict[str, str], patch: dict[str, str | None]) -> dict[str, str]:
+    both = annotations | patch
+    return {key: value for key, value in both.items() if value is not None}
+
+
+@given(remembered, remembered)
+def test_a_patch_turns_one_memory_into_another(before: Remembered, after: Remembered) -> None:
+    annotations = merged({}, changes(NOTHING, before))
+    assert read(annotations) == before
+    assert read(merged(annotations, changes(before, after))) == after
+
+
+@given(remembered)
+def test_nothing_is_written_where_nothing_has_changed(memory: Remembered) -> None:
+    assert changes(memory, memory) == {}
+
+
+@given(names)
+def test_every_key_fits_into_an_annotation(pod: str) -> None:
+    assert len(f"last-retry-time.{pod_key(pod)}") <= 63
+
+
+def test_long_names_with_a_common_beginning_stay_apart() -> None:
+    assert pod_key("a" * 60 + "-1") != pod_key("a" * 60 + "-2")
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"adapter.model.aibrix.ai/retry-count.p": "many", "adapter.model.aibrix.ai/last-retry-time.p": "2026-01-01"},
+        {"adapter.model.aibrix.ai/retry-count.p": "2"},
+        {"adapter.model.aibrix.ai/placements": "{not json"},
+        {"adapter.model.aibrix.ai/placements": '{"p": 3}'},
+    ],
+)
+def test_a_value_that_somebody_broke_counts_as_absent(edited: dict[str, str]) -> None:
+    remembered = read(edited)
+    assert replace(remembered, unreadable=()) == NOTHING
+    assert set(remembered.unreadable) == set(edited)
+    assert merged(edited, changes(remembered, NOTHING)) == {}
+
+
+def test_the_most_pods_fit_into_an_object_with_the_longest_names_and_an_attempt_on_each() -> None:
+    names = [f"{'a' * 59}{number:04}" for number in range(MOST_PODS)]
+    placements = {name: Placement("u" * 36, f"containerd://{'c' * 64}", "a" * 12) for name in names}
+    attempts = {pod_key(name): Attempt(5, 1_800_000_000.5) for name in names}
+    patch = changes(NOTHING, Remembered(tuple(names), attempts, placements))
+    assert sum(len(key) + len(value or "") for key, value in patch.items()) < 256 * 1024

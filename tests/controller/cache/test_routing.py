@@ -1,0 +1,180 @@
+"""The operator's two ways to an engine: which pods take which, what is sent, and what comes back."""
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from controller.api.spec import artifact_of, lora_path
+from controller.api.types import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
+from controller.cache.pod_index import NOBODY, Matching
+from controller.cache.routing import able, port_of, through_sidecar, way_problem
+from controller.engine.client import Address, EngineClient, Order
+from controller.engine.errors import AlreadyLoaded, EngineError, Scope, failure
+from controller.engine.flavors import SGLANG, VLLM, Dialect
+from controller.engine.sidecar_codes import CODES
+from controller.reconcile.snapshot import view
+from controller.settings import Settings
+from controller.sidecar.app import failure as answer_of
+from controller.sidecar.artifacts.url import digest_of
+from controller.sidecar.errors import Code, SidecarError
+from tests.controller.builders import a_pod, an_adapter
+
+ON, OFF = Settings(), Settings(enable_runtime_sidecar=False)
+PLAIN, BESIDE = a_pod("plain"), replace(a_pod("beside"), sidecar=True, owned=True)
+
+
+def a_spec(url: str = "hf://acme/sql", secret: str = "") -> ModelAdapterSpec:
+    reference = LocalReference(name=secret) if secret else None
+    return msgspec.structs.replace(an_adapter().spec, artifact_url=url, credentials_secret_ref=reference)
+
+
+def test_a_pod_with_the_sidecars_container_is_spoken_to_through_it_if_the_flag_is_on() -> None:
+    assert [through_sidecar(pod, ON) for pod in (PLAIN, BESIDE)] == [False, True]
+    assert not through_sidecar(BESIDE, OFF)
+    assert [port_of(pod, ON) for pod in (PLAIN, BESIDE)] == [8000, 8080]
+    assert port_of(BESIDE, OFF) == 8000
+
+
+def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
+    engine, sidecar = Container(name="vllm"), Container(name="aibrix-runtime")
+    owner = OwnerReference(api_version="apps/v1", kind="ReplicaSet", name="a", uid="1", controller=True)
+    pod = Pod(metadata=ObjectMeta(name="a", owner_references=(owner,)), spec=PodSpec(containers=(engine, sidecar)))
+    assert (view(pod, "").sidecar, view(pod, "").owned) == (True, True)
+    bare = Pod(metadata=ObjectMeta(name="a"), spec=PodSpec(containers=(engine,)))
+    assert (view(bare, "").sidecar, view(bare, "").owned) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("label", "args", "spoken", "room"),
+    [
+        ("", ("--max-loras", "4"), VLLM, (4, 4)),
+        ("vllm", ("--max-loras=4", "--max-cpu-loras", "9"), VLLM, (4, 9)),
+        ("another", (), VLLM, (1, 1)),
+        ("sglang", ("--max-loras", "4"), SGLANG, (8, 1 << 30)),
+        ("sglang", ("--max-loras-per-batch", "2", "--max-loaded-loras=6"), SGLANG, (2, 6)),
+    ],
+)
+def test_a_view_knows_whose_engine_it_is_by_its_label_and_how_much_fits(
+    label: str, args: tuple[str, ...], spoken: Dialect, room: tuple[int, int]
+) -> None:
+    labels = {"model.aibrix.ai/engine": label} if label else {}
+    spec = PodSpec(containers=(Container(name="engine", args=args),))
+    seen = view(Pod(metadata=ObjectMeta(name="a", labels=labels), spec=spec), "")
+    assert seen.dialect is spoken
+    assert (seen.max_loras, seen.max_cpu_loras) == room
+
+
+@pytest.mark.parametrize("spec", [a_spec("s3://b/x/"), a_spec("tos://b/x/"), a_spec("gs://b/x/"), a_spec(secret="key")])
+def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec) -> None:
+    assert list(able(spec, Matching([PLAIN, BESIDE]), ON)) == [BESIDE]
+    assert way_problem(spec, Matching([PLAIN, BESIDE]), ON) is None
+    assert way_problem(spec, NOBODY, ON) is None, "there may be some soon"
+    for problem in (
+        way_problem(spec, Matching([PLAIN]), ON),
+        way_problem(spec, Matching([BESIDE]), OFF),
+        way_problem(spec, NOBODY, OFF),
+    ):
+        assert problem is not None
+        assert problem.reason == "UnsupportedArtifact"
+
+
+def test_public_artifacts_go_anywhere() -> None:
+    for url in ("hf://acme/sql", "https://host/sql.zip", "/models/sql"):
+        assert list(able(a_spec(url), Matching([PLAIN]), OFF)) == [PLAIN]
+        assert way_problem(a_spec(url), Matching([PLAIN]), OFF) is None
+
+
+@pytest.mark.parametrize(
+    "url", ["hf://acme/sql", "huggingface://acme/sql@v1", "s3://bucket/sql/", "https://host/a.zip"]
+)
+def test_both_ways_know_an_artifact_by_the_same_hash(url: str) -> None:
+    root = f"/tmp/aibrix/adapters/{digest_of(url)}/{'a' * 40}"
+    assert artifact_of(root) == artifact_of(lora_path(url))
+    assert artifact_of(root) != artifact_of(lora_path(url + "2"))
+
+
+def test_the_operator_knows_every_code_of_the_sidecar() -> None:
+    own_words = {"engine_refused", "engine_timeout", "name_taken"}
+    assert CODES.keys() == {code.word for code in Code} - own_words
+    for code in Code:
+        if code.word in CODES:
+            assert CODES[code.word].retriable == code.retriable, code
+
+
+def sorted_by_operator(error: SidecarError) -> EngineError:
+    answer = answer_of(error)
+    return failure("load", httpx.Response(answer.status_code, headers=dict(answer.headers)), bytes(answer.body))
+
+
+def test_codes_are_sorted_without_their_text() -> None:
+    forbidden = sorted_by_operator(SidecarError(Code.ARTIFACT_FORBIDDEN, "out of memory, already been loaded"))
+    assert (forbidden.reason, forbidden.retriable, forbidden.scope) == ("ArtifactForbidden", False, Scope.ADAPTER)
+    down = sorted_by_operator(SidecarError(Code.STORE_UNAVAILABLE, "not found", retry_after=7))
+    assert (down.reason, down.retriable, down.retry_after) == ("StoreUnavailable", True, 7)
+    assert sorted_by_operator(SidecarError(Code.ENGINE_TIMEOUT, "late")).ambiguous
+    assert isinstance(sorted_by_operator(SidecarError(Code.NAME_TAKEN, "another")), AlreadyLoaded)
+    missing = sorted_by_operator(SidecarError(Code.CREDENTIALS_MISSING, "see credentialsSecretRef"))
+    assert missing.reason == "CredentialsMissing", "its status is 401, and it is not about the engine's key"
+
+
+@pytest.mark.parametrize(
+    ("status", "type", "message", "reason"),
+    [
+        (401, "", "Unauthorized", "Unauthorized"),
+        (404, "", "Not Found", "RuntimeUpdatingOff"),
+        (404, "NotFoundError", "No adapter found for /x", "ArtifactNotFound"),
+        (500, "InternalServerError", "LoRA rank 64 is greater than max_lora_rank 16.", "InvalidAdapter"),
+        (400, "InvalidUserInput", "The lora adapter 'sql' has already been loaded.", "AlreadyLoaded"),
+    ],
+)
+def test_what_the_engine_said_is_sorted_as_if_it_had_said_it_itself(
+    status: int, type: str, message: str, reason: str
+) -> None:
+    passed_on = SidecarError(Code.ENGINE_REFUSED, message, status=status, type=type)
+    assert sorted_by_operator(passed_on).reason == reason
+
+
+def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_adapter_is() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"status": "success", "lora_name": "sql", "local_path": "/cache/x"})
+
+    async def story() -> None:
+        client = EngineClient(httpx.MockTransport(answer))
+        order = Order("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}, {"rank": "8"})
+        assert await client.order(Address("10.0.0.1", 8080, "sk-1"), order, 5) == "/cache/x"
+        await client.cancel(Address("10.0.0.1", 8080, "sk-1"), "sql", 5)
+
+    asyncio.run(story())
+    load, unload = seen
+    assert str(load.url) == "http://10.0.0.1:8080/v1/lora_adapter/load"
+    assert load.headers["authorization"] == "Bearer sk-1"
+    expected: dict[str, Any] = {
+        "lora_name": "sql",
+        "artifact_url": "s3://b/sql/",
+        "credentials": {"aws_access_key_id": "AKIA"},
+        "additional_config": {"rank": "8"},
+    }
+    assert json.loads(load.content) == expected
+    assert json.loads(unload.content) == {"lora_name": "sql", "cleanup_local": True}
+    assert "AKIA" not in repr(Order("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}))
+
+
+def test_the_page_of_the_sidecar_tells_every_code_with_its_condition() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sidecar" / "README.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for code in Code:
+        (row,) = [line for line in rows if f"`{code.word}`" in line.split("|")[1]]
+        if code.word in CODES:
+            assert f"`{CODES[code.word].reason}`" in row.split("|")[4], code
+        if code is not Code.ENGINE_REFUSED:
+            assert str(int(code.status)) in row.split("|")[2], code
+            assert row.split("|")[3].strip() == ("yes" if code.retriable else "no"), code

@@ -1,0 +1,269 @@
+"""How the operator finds its cluster and proves who it is, and what it says when it cannot."""
+
+import asyncio
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.api.types import LEASES
+from controller.client import config as kube_access
+from controller.client import transport as kube_connection
+from controller.client.config import AccessError, InCluster, Kubeconfig, find
+from controller.client.exec_credentials import PluginError, credential
+from controller.client.interface import Forbidden, Unavailable
+from controller.clock import SystemClock
+from tests.controller.api_server import Scripted, cluster_of, kubeconfig, says, status
+
+LEASE = {"metadata": {"name": "lock", "namespace": "default", "resourceVersion": "1"}, "spec": {}}
+
+
+def a_plugin(folder: Path, script: str) -> dict[str, Any]:
+    program = folder / "plugin"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return {"command": str(program), "apiVersion": "client.authentication.k8s.io/v1", "args": ["login"]}
+
+
+def a_credential(**fields: str) -> str:
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": fields}
+    return f"echo '{json.dumps(answer)}'"
+
+
+def log_in(file: Path) -> kube_access.Login:
+    return asyncio.run(Kubeconfig(str(file), "", SystemClock()).log_in())
+
+
+def refused(file: Path) -> str:
+    with pytest.raises(AccessError) as caught:
+        log_in(file)
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+def test_a_token_in_a_kubeconfig_is_shown(tmp_path: Path) -> None:
+    login = log_in(kubeconfig(tmp_path, "https://api:6443", {"token": "sesame"}))
+    assert (login.token, login.configuration.host) == ("Bearer sesame", "https://api:6443")
+    assert login.good_for is None
+    assert "sesame" not in repr(login)
+
+
+def test_a_token_file_is_read_again(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    file = kubeconfig(tmp_path, "https://api:6443", {"tokenFile": "token"})
+    assert (log_in(file).token, log_in(file).good_for) == ("Bearer first", 60.0)
+    token.write_text("second\n")
+    assert log_in(file).token == "Bearer second"
+
+
+def test_a_plugins_token_is_good_until_a_minute_before_it_expires(tmp_path: Path) -> None:
+    expires = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=1)).isoformat()
+    plugin = a_plugin(tmp_path, a_credential(token="cloud", expirationTimestamp=expires))
+    file = kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})
+
+    class Noon:
+        def now(self) -> datetime:
+            return datetime(2026, 1, 1, tzinfo=UTC)
+
+    login = asyncio.run(Kubeconfig(str(file), "", Noon()).log_in())
+    assert login.token == "Bearer cloud"
+    assert login.good_for == 3600 - 60
+
+
+def test_a_plugins_certificate_is_used(tmp_path: Path) -> None:
+    plugin = a_plugin(tmp_path, a_credential(clientCertificateData="CERT", clientKeyData="KEY"))
+    login = log_in(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin}))
+    assert login.token == ""
+    assert Path(login.configuration.cert_file).read_text() == "CERT"
+    assert Path(login.configuration.key_file).read_text() == "KEY"
+
+
+def test_a_plugin_is_told_what_a_kubeconfig_says(tmp_path: Path) -> None:
+    script = 'test "$1" = login && test "$REGION" = eu && test -n "$KUBERNETES_EXEC_INFO" && ' + a_credential(token="t")
+    plugin = {**a_plugin(tmp_path, script), "env": [{"name": "REGION", "value": "eu"}]}
+    assert log_in(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})).token == "Bearer t"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo denied >&2; exit 3", "exit code 3: denied"),
+        ("echo sesame", "did not print an ExecCredential"),
+        (a_credential(), "neither a token nor a certificate"),
+        (a_credential(clientCertificateData="CERT"), "neither a token nor a certificate"),
+        (a_credential(token="sesame").replace("k8s.io/v1", "k8s.io/v1beta1"), "answered in"),
+    ],
+)
+def test_a_plugin_that_fails_is_named(script: str, said: str, tmp_path: Path) -> None:
+    line = refused(kubeconfig(tmp_path, "https://api:6443", {"exec": a_plugin(tmp_path, script)}))
+    assert said in line
+    assert str(tmp_path / "plugin") in line
+    assert "sesame" not in line
+
+
+def test_a_plugin_that_is_not_there_is_named_with_its_hint(tmp_path: Path) -> None:
+    plugin = {"command": "no-such-plugin", "apiVersion": "client.authentication.k8s.io/v1", "installHint": "get it"}
+    assert "no-such-plugin cannot be run: No such file or directory; get it" in refused(
+        kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})
+    )
+
+
+def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=r"no answer within 0.1 s"):
+        asyncio.run(credential(a_plugin(tmp_path, "exec sleep 60"), seconds=0.1))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("clusters: [", "not YAML"),
+        ("- a", "its top level is no mapping"),
+        ("{}", "names no cluster and context"),
+        ("{clusters: {a: b}, contexts: []}", "clusters is no list of named entries"),
+        ("{clusters: [{name: t}], contexts: [{name: t, context: {cluster: t}}], current-context: t}", "Expected key"),
+        ("{clusters: [{name: t}], contexts: [{name: t}]}", "no current-context"),
+        (
+            "{clusters: [{name: t}], contexts: [{name: t, context: {cluster: other}}], current-context: t}",
+            "name other in",
+        ),
+        ("{clusters: [{name: t}], contexts: [{name: t}], current-context: other}", "no context 'other'; it has t"),
+        (
+            "{clusters: [{name: t, cluster: {server: 'api:6443'}}], contexts: [{name: t, context: {cluster: t}}], "
+            "current-context: t}",
+            "must start with https://",
+        ),
+        (
+            "{clusters: [{name: t, cluster: {server: 'https://api', certificate-authority: nowhere.crt}}], "
+            "contexts: [{name: t, context: {cluster: t}}], current-context: t}",
+            "nowhere.crt",
+        ),
+    ],
+)
+def test_a_kubeconfig_that_is_none_gets_one_line(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    line = refused(file)
+    assert said in line
+
+
+def test_a_kubeconfig_that_is_not_there_gets_one_line(tmp_path: Path) -> None:
+    assert refused(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such kubeconfig"
+
+
+def test_what_is_named_comes_before_the_pod_and_the_pod_before_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / ".kube"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    clock = SystemClock()
+    with pytest.raises(AccessError, match="--kubeconfig"):
+        find("", "", clock)
+    (home / "config").write_text("{}")
+    assert isinstance(find("", "", clock), Kubeconfig)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert isinstance(find("", "", clock), InCluster)
+    monkeypatch.setenv("KUBECONFIG", "somewhere")
+    assert isinstance(find("", "", clock), Kubeconfig)
+
+
+def test_the_namespace_is_the_contexts(tmp_path: Path) -> None:
+    file = kubeconfig(tmp_path, "https://api:6443", {"token": "t"})
+    assert Kubeconfig(str(file), "", SystemClock()).namespace == "models"
+
+
+def test_a_pods_account_is_used_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = kube_access.incluster_config
+    for name, text in (("token", "first"), ("ca.crt", "CA"), ("namespace", "operators")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr(kube_access, "_NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    access = InCluster()
+    login = asyncio.run(access.log_in())
+    assert login.token.lower() == "bearer first"
+    assert login.configuration.host == "https://[fd00::1]:443"
+    assert (login.good_for, access.namespace) == (60.0, "operators")
+    (tmp_path / "token").write_text("second")
+    assert asyncio.run(access.log_in()).token.lower() == "bearer second"
+    (tmp_path / "token").unlink()
+    with pytest.raises(AccessError, match="service account"):
+        asyncio.run(access.log_in())
+
+
+def test_a_token_that_is_refused_is_read_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token may be replaced before its time: the server's 401 is believed, and the file looked at."""
+    monkeypatch.setattr(kube_connection, "_RELOGIN_SECONDS", -1.0)
+    token = tmp_path / "token"
+    token.write_text("old")
+
+    def access(url: str) -> Kubeconfig:
+        return Kubeconfig(str(kubeconfig(tmp_path, url, {"tokenFile": "token"})), "", SystemClock())
+
+    def replaced(request: Any) -> Any:
+        token.write_text("new")
+        return status(401, "Unauthorized")(request)
+
+    script = Scripted([replaced, says(200, LEASE)])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path, access=access) as cluster:
+            await cluster.get(LEASES, "default", "lock")
+
+    asyncio.run(story())
+    assert [request.headers["Authorization"] for request in script.asked] == ["Bearer old", "Bearer new"]
+
+
+def test_a_server_that_always_says_401_is_not_asked_for_ever(tmp_path: Path) -> None:
+    script = Scripted([status(401, "Unauthorized", "Unauthorized")])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            with pytest.raises(Forbidden) as caught:
+                await cluster.get(LEASES, "default", "lock")
+        assert caught.value.code == 401
+
+    asyncio.run(story())
+    assert len(script.asked) <= 2
+
+
+def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    def nowhere(url: str) -> Kubeconfig:
+        return Kubeconfig(str(kubeconfig(tmp_path, "http://127.0.0.1:1", {"token": "t"})), "", SystemClock())
+
+    async def story() -> None:
+        async with cluster_of(Scripted([says(200, LEASE)]), tmp_path, access=nowhere) as cluster:
+            with pytest.raises(Unavailable, match=r"http://127.0.0.1:1: no connection"):
+                await cluster.patch(LEASES, "default", "lock", {})
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("by", ["environment", "kubeconfig"])
+def test_a_proxy_is_gone_through(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripted server plays the proxy: it is asked for the address of a host that is not there."""
+    script = Scripted([says(200, LEASE)])
+
+    def access(url: str) -> Kubeconfig:
+        if by == "environment":
+            monkeypatch.setenv("http_proxy", url)
+        cluster = {} if by == "environment" else {"proxy-url": url}
+        return Kubeconfig(
+            str(kubeconfig(tmp_path, "http://api.invalid:6443", {"token": "t"}, **cluster)), "", SystemClock()
+        )
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path, access=access) as cluster:
+            await cluster.get(LEASES, "default", "lock")
+
+    asyncio.run(story())
+    assert script.asked[0].host.startswith("api.invalid")

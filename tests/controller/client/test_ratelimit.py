@@ -1,0 +1,46 @@
+"""How fast the operator may ask: in the twin's time, so that seconds cost nothing."""
+
+import asyncio
+
+import simpy
+
+from controller.client.ratelimit import RateLimit
+from twin.kernel.loop import run
+
+
+def times(per_second: float, burst: int, requests: int) -> list[float]:
+    """When each of so many requests, all wanted at once, may be sent."""
+    sent: list[float] = []
+
+    async def ask(limit: RateLimit) -> None:
+        await limit.wait()
+        sent.append(round(asyncio.get_running_loop().time(), 3))
+
+    async def story() -> None:
+        limit = RateLimit(per_second, burst)
+        await asyncio.gather(*(ask(limit) for _ in range(requests)))
+
+    run(story(), simpy.Environment())
+    return sent
+
+
+def test_a_burst_passes_and_then_it_is_so_many_a_second() -> None:
+    assert times(10, 3, 6) == [0, 0, 0, 0.1, 0.2, 0.3]
+
+
+def test_nought_a_second_is_without_limit() -> None:
+    assert times(0, 1, 100) == [0] * 100
+
+
+def test_tokens_come_back_up_to_a_burst() -> None:
+    async def story() -> float:
+        limit = RateLimit(10, 3)
+        for _ in range(3):
+            await limit.wait()
+        await asyncio.sleep(60)
+        start = asyncio.get_running_loop().time()
+        for _ in range(4):
+            await limit.wait()
+        return asyncio.get_running_loop().time() - start
+
+    assert round(run(story(), simpy.Environment()), 3) == 0.1

@@ -1,0 +1,329 @@
+"""The seam on a live server, where servers differ from a store: pages, broken streams, odd answers, bad days."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from controller.api.types import ENDPOINT_SLICES, LEASES, MODEL_ADAPTERS, NODES, PODS, SECRETS
+from controller.client.interface import Conflict, Expired, Forbidden, Invalid, NotFound, Unavailable
+from controller.client.rest import KubeCluster, path
+from tests.controller.api_server import Scripted, cluster_of, says, status, streams
+
+
+def a_lease(name: str = "lock", version: int = 1) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "default", "resourceVersion": str(version)}, "spec": {}}
+
+
+def a_list(*items: dict[str, Any], version: int = 9, further: str = "") -> dict[str, Any]:
+    return {"kind": "LeaseList", "metadata": {"resourceVersion": str(version), "continue": further}, "items": [*items]}
+
+
+def line(kind: str, obj: dict[str, Any]) -> bytes:
+    return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
+
+
+async def seen(cluster: KubeCluster) -> list[tuple[str, str]]:
+    events = [event async for event in cluster.watch(LEASES, resource_version="1")]
+    return [(event.type, event.object.metadata.resource_version) for event in events]
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (path(PODS), "/api/v1/pods"),
+        (path(PODS, "a"), "/api/v1/namespaces/a/pods"),
+        (path(NODES, "", "n"), "/api/v1/nodes/n"),
+        (
+            path(MODEL_ADAPTERS, "a", "b", "status"),
+            "/apis/model.aibrix.ai/v1alpha1/namespaces/a/modeladapters/b/status",
+        ),
+        (path(LEASES, "a", "../b"), "/apis/coordination.k8s.io/v1/namespaces/a/leases/..%2Fb"),
+    ],
+)
+def test_paths_are_kubernetes_own(found: str, wanted: str) -> None:
+    assert found == wanted
+
+
+def test_pages_are_followed_and_the_first_ones_version_is_kept(tmp_path: Path) -> None:
+    script = Scripted([says(200, a_list(a_lease("a"), further="more")), says(200, a_list(a_lease("b")))])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            found = await cluster.list(LEASES, label_selector="a=b")
+        assert [item.metadata.name for item in found.items] == ["a", "b"]
+        assert found.resource_version == "9"
+
+    asyncio.run(story())
+    assert [dict(request.query) for request in script.asked] == [
+        {"limit": "500", "labelSelector": "a=b"},
+        {"limit": "500", "labelSelector": "a=b", "continue": "more"},
+    ]
+
+
+def test_a_list_whose_next_page_has_expired_is_asked_for_whole(tmp_path: Path) -> None:
+    script = Scripted(
+        [says(200, a_list(a_lease("a"), further="more")), status(410, "Expired"), says(200, a_list(a_lease("c")))]
+    )
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            found = await cluster.list(LEASES)
+        assert [item.metadata.name for item in found.items] == ["c"]
+
+    asyncio.run(story())
+    assert dict(script.asked[-1].query) == {}
+
+
+def test_a_watch_asks_for_bookmarks_and_for_an_end(tmp_path: Path) -> None:
+    script = Scripted([streams(line("ADDED", a_lease()))])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            await seen(cluster)
+
+    asyncio.run(story())
+    query = dict(script.asked[0].query)
+    assert 300 <= int(query.pop("timeoutSeconds")) <= 600
+    assert query == {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": "1"}
+
+
+def test_lines_of_a_watch_may_arrive_in_pieces(tmp_path: Path) -> None:
+    whole = line("ADDED", a_lease(version=2)) + line("MODIFIED", a_lease(version=3))
+    script = Scripted([streams(whole[:20], whole[20:70], whole[70:])])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            assert await seen(cluster) == [("ADDED", "2"), ("MODIFIED", "3")]
+
+    asyncio.run(story())
+
+
+def test_a_line_that_was_cut_off_is_no_event(tmp_path: Path) -> None:
+    script = Scripted([streams(line("ADDED", a_lease(version=2)), line("MODIFIED", a_lease(version=3))[:-10])])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            assert await seen(cluster) == [("ADDED", "2")]
+
+    asyncio.run(story())
+
+
+def test_a_line_may_be_longer_than_any_buffer(tmp_path: Path) -> None:
+    lease = a_lease(version=2)
+    lease["metadata"]["annotations"] = {"a": "x" * 5_000_000}
+    script = Scripted([streams(line("ADDED", lease))])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            assert await seen(cluster) == [("ADDED", "2")]
+
+    asyncio.run(story())
+
+
+def test_a_bookmark_of_a_custom_resource_carries_a_version_only(tmp_path: Path) -> None:
+    mark = {"kind": "ModelAdapter", "apiVersion": "model.aibrix.ai/v1alpha1", "metadata": {"resourceVersion": "77"}}
+    script = Scripted([streams(line("BOOKMARK", mark))])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            events = [event async for event in cluster.watch(MODEL_ADAPTERS, resource_version="1")]
+        assert [(event.type, event.object.metadata.resource_version) for event in events] == [("BOOKMARK", "77")]
+
+    asyncio.run(story())
+
+
+def test_an_error_within_a_watch_is_raised(tmp_path: Path) -> None:
+    said = {"kind": "Status", "status": "Failure", "reason": "Expired", "message": "too old", "code": 410}
+    script = Scripted([streams(line("ADDED", a_lease()), line("ERROR", said))])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            with pytest.raises(Expired, match="too old"):
+                await seen(cluster)
+
+    asyncio.run(story())
+
+
+def test_a_watch_that_ends_as_it_begins_is_a_fault_not_an_invitation(tmp_path: Path) -> None:
+    script = Scripted([streams()])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            with pytest.raises(Unavailable, match="as soon as it had begun"):
+                await seen(cluster)
+
+    asyncio.run(story())
+
+
+def test_something_else_than_an_event_is_a_fault(tmp_path: Path) -> None:
+    script = Scripted([streams(b"<html>hello</html>\n")])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            with pytest.raises(Unavailable, match="no event"):
+                await seen(cluster)
+
+    asyncio.run(story())
+
+
+def test_nulls_where_lists_could_be_say_nothing(tmp_path: Path) -> None:
+    item = {"metadata": {"name": "a", "resourceVersion": "1", "labels": None}, "endpoints": None, "ports": None}
+    script = Scripted([says(200, item)])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            found = await cluster.get(ENDPOINT_SLICES, "default", "a")
+        assert found.endpoints == ()
+
+    asyncio.run(story())
+
+
+def test_one_object_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) -> None:
+    good = {"podSelector": {}, "artifactURL": "hf://acme/sql"}
+    items = [
+        {"metadata": {"name": "old", "namespace": "default", "resourceVersion": "1"}, "spec": {"replicas": "many"}},
+        {"metadata": {"name": "new", "namespace": "default", "resourceVersion": "2"}, "spec": good},
+    ]
+    script = Scripted([says(200, a_list(*items)), streams(line("ADDED", items[0]), line("ADDED", items[1]))])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            found = await cluster.list(MODEL_ADAPTERS)
+            assert [item.key for item in found.items] == ["default/new"]
+            events = [event async for event in cluster.watch(MODEL_ADAPTERS, resource_version="1")]
+            assert [event.object.key for event in events] == ["default/new"]
+
+    asyncio.run(story())
+    assert "ModelAdapter default/old cannot be read" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (status(400, "BadRequest"), Invalid),
+        (status(401, "Unauthorized"), Forbidden),
+        (status(403, "Forbidden"), Forbidden),
+        (status(404, "NotFound"), NotFound),
+        (says(404, "404 page not found"), NotFound),
+        (status(405, "MethodNotAllowed"), Invalid),
+        (status(409, "Conflict"), Conflict),
+        (status(413, "RequestEntityTooLarge"), Invalid),
+        (status(415, "UnsupportedMediaType"), Invalid),
+        (status(422, "Invalid"), Invalid),
+        (status(429, "TooManyRequests", Retry_After="60"), Unavailable),
+        (status(500, "InternalError"), Unavailable),
+        (says(502, "<html>bad gateway</html>"), Unavailable),
+        (status(503, "ServiceUnavailable", Retry_After="60"), Unavailable),
+        (status(504, "Timeout"), Unavailable),
+    ],
+)
+def test_answers_are_sorted_by_what_can_be_done_about_them(
+    answer: Any, wanted: type[Exception], tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with cluster_of(Scripted([answer]), tmp_path) as cluster:
+            with pytest.raises(wanted):
+                await cluster.patch(LEASES, "default", "lock", {"spec": {}})
+
+    asyncio.run(story())
+
+
+def test_a_server_that_says_when_to_come_again_is_obeyed_also_for_writes(tmp_path: Path) -> None:
+    script = Scripted([status(429, "TooManyRequests", Retry_After="0"), says(200, a_lease())])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            assert (await cluster.patch(LEASES, "default", "lock", {"spec": {}})).metadata.name == "lock"
+
+    asyncio.run(story())
+    assert script.bodies == [{"spec": {}}] * 2
+
+
+def test_a_server_that_says_to_come_much_later_is_left_to_the_caller(tmp_path: Path) -> None:
+    script = Scripted([status(503, "ServiceUnavailable", Retry_After="120")])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            with pytest.raises(Unavailable) as caught:
+                await cluster.get(LEASES, "default", "lock")
+        assert caught.value.retry_after == 120
+
+    asyncio.run(story())
+    assert len(script.asked) == 1
+
+
+def test_reads_are_tried_again_and_writes_are_not(tmp_path: Path) -> None:
+    reads = Scripted([status(500, "InternalError"), status(503, "ServiceUnavailable"), says(200, a_lease())])
+    writes = Scripted([status(500, "InternalError")])
+
+    async def story() -> None:
+        async with cluster_of(reads, tmp_path) as cluster:
+            await cluster.get(LEASES, "default", "lock")
+        async with cluster_of(writes, tmp_path) as cluster:
+            with pytest.raises(Unavailable):
+                await cluster.patch(LEASES, "default", "lock", {"spec": {}})
+
+    asyncio.run(story())
+    assert (len(reads.asked), len(writes.asked)) == (3, 1)
+
+
+def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
+    async def silence(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(5)
+        raise AssertionError("nobody waits so long")
+
+    async def story() -> None:
+        async with cluster_of(Scripted([silence]), tmp_path, timeout=0.2) as cluster:
+            with pytest.raises(Unavailable, match=r"no answer within 0.2 s"):
+                await cluster.patch(LEASES, "default", "lock", {"spec": {}})
+
+    asyncio.run(story())
+
+
+def test_a_list_that_is_something_else_is_a_fault(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with cluster_of(Scripted([says(200, "welcome to the guest network")]), tmp_path) as cluster:
+            with pytest.raises(Unavailable, match="something else"):
+                await cluster.list(LEASES)
+
+    asyncio.run(story())
+
+
+def test_every_write_says_whose_it_is_and_what_it_is(tmp_path: Path) -> None:
+    script = Scripted([says(200, a_lease())])
+
+    async def story() -> None:
+        async with cluster_of(script, tmp_path) as cluster:
+            lease = LEASES.decode(a_lease())
+            await cluster.create(LEASES, lease)
+            await cluster.apply(LEASES, lease)
+            await cluster.patch(LEASES, "default", "lock", {"spec": {}}, resource_version="7")
+            await cluster.delete(LEASES, "default", "lock", uid="u", propagation="Orphan")
+
+    asyncio.run(story())
+    create, apply, patch, delete = script.asked
+    assert (create.method, create.query["fieldManager"]) == ("POST", "lora-controller")
+    assert "resourceVersion" not in script.bodies[0]["metadata"]
+    assert (apply.content_type, apply.query["force"]) == ("application/apply-patch+yaml", "true")
+    assert patch.content_type == "application/merge-patch+json"
+    assert script.bodies[2] == {"spec": {}, "metadata": {"resourceVersion": "7"}}
+    assert delete.method == "DELETE"
+    assert script.bodies[3]["preconditions"] == {"uid": "u"}
+    assert script.bodies[3]["propagationPolicy"] == "Orphan"
+
+
+def test_a_secret_that_cannot_be_read_is_not_shown(tmp_path: Path) -> None:
+    item = {"metadata": {"name": "key", "namespace": "default"}, "data": {"api-key": "not base64 sk-secret"}}
+
+    async def story() -> None:
+        async with cluster_of(Scripted([says(200, item)]), tmp_path) as cluster:
+            with pytest.raises(Invalid) as caught:
+                await cluster.get(SECRETS, "default", "key")
+        assert "sk-secret" not in str(caught.value)
+        assert "default/key" in str(caught.value)
+
+    asyncio.run(story())

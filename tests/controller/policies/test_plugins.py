@@ -1,0 +1,170 @@
+"""Users' own policies: found, and held to the rules."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+import pytest
+
+from controller.policies import Candidate, Policies, UnknownPolicy, View, choose, find, installed, registry
+from controller.reconcile.actions import Load, Tell
+from controller.reconcile.plan import plan
+from controller.settings import Settings
+from tests.controller.builders import NOW, a_pod, an_adapter, seen
+
+MODULE = """
+class Last:
+    '''The last by name.'''
+    name = "last"
+
+    def choose(self, view):
+        return [pod.name for pod in view.candidates][-view.count:]
+
+class Nameless:
+    def choose(self, view): return []
+
+class Impostor(Last):
+    name = "spread"
+
+class Fragile(Last):
+    def __init__(self): raise KeyError("no such\\nthing")
+
+def function(view): return []
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A user's module that can be imported."""
+    (tmp_path / "their_policies.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "their_policies"
+    sys.modules.pop("their_policies", None)
+
+
+@pytest.fixture
+def package(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed package that offers it under two names."""
+    group = registry.ENTRY_POINTS
+    points = [EntryPoint("last", f"{module}:Last", group), EntryPoint("random", f"{module}:Last", group)]
+    monkeypatch.setattr(registry, "entry_points", lambda *, group: points)
+    installed.cache_clear()
+    yield
+    installed.cache_clear()
+
+
+class Answering:
+    """Gives whatever it was made with, or raises it."""
+
+    name: ClassVar[str] = "theirs"
+    needs_metrics: ClassVar[bool] = False
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def choose(self, view: View) -> Sequence[str]:
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def test_module_and_class_find_a_users_policy(module: str) -> None:
+    assert find(f"{module}:Last").name == "last"
+    known = Policies(f"{module}:Last")
+    assert known.of("default").name == known.of("last").name == known.of(f"{module}:Last").name == "last"
+    assert known.of("spread").name == "spread"
+
+
+def test_further_policies_can_be_named_by_adapters_without_being_the_default(module: str) -> None:
+    known = Policies(others=[f"{module}:Last"])
+    assert known.of("last").name == "last"
+    assert known.of("default").name == "least-adapters"
+    assert {"last", f"{module}:Last", "default", "bin-pack"} <= known.names
+
+
+def test_what_only_an_adapter_names_is_not_imported(module: str) -> None:
+    known = Policies()
+    assert f"{module}:Last" not in known.names
+    assert known.of(f"{module}:Last").name == "least-adapters"
+    assert module not in sys.modules
+
+
+@pytest.mark.usefixtures("package")
+def test_an_installed_package_offers_a_policy_but_takes_no_built_in_name() -> None:
+    known = Policies("last")
+    assert known.of("default").name == "last"
+    assert type(known.of("random")).__module__.startswith("controller.")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("best", "unknown policy 'best'; known are default, bin-pack"),
+        ("no_such_module:Class", "no_such_module:Class cannot be used: ModuleNotFoundError"),
+        ("{}:Missing", "cannot be used: AttributeError"),
+        ("{}:function", "is no class with a method choose"),
+        ("{}:Nameless", "has no name"),
+        ("{}:Impostor", "is called 'spread', which is the name of one that is built in"),
+        ("{}:Fragile", "cannot be used: KeyError: 'no such"),
+        ("os:abort", "is no class with a method choose"),
+        (":", "cannot be used: ValueError"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_reason_on_one_line(module: str, name: str, said: str) -> None:
+    with pytest.raises(UnknownPolicy) as refused:
+        find(name.format(module))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (ValueError("first\nsecond"), "raised ValueError: first second"),
+        (SystemError("x" * 5000), "raised SystemError: xxx"),
+        (None, "gave a NoneType where a list of pod names belongs"),
+        ("pod-a", "gave a str where a list of pod names belongs"),
+        ({"pod-a"}, "gave a set where a list of pod names belongs"),
+        ((name for name in ["pod-a"]), "gave a generator where a list of pod names belongs"),
+        ([None], "gave a list of other things than pod names"),
+        (["pod-a", "pod-b"], "chose 2 pods where 1 were wanted"),
+        (["pod-z"], "chose 'pod-z', which is no candidate"),
+    ],
+)
+def test_a_policy_that_fails_or_talks_nonsense_is_replaced_by_default_and_users_are_told(
+    answer: Any, said: str
+) -> None:
+    todo = plan(
+        seen(an_adapter(), [a_pod("pod-a"), a_pod("pod-b")], adapters_on={"pod-a": 3}),
+        NOW,
+        Settings(),
+        Answering(answer),
+        Random(0),
+    )
+    assert [action.pod.name for action in todo.actions if isinstance(action, Load)] == ["pod-b"]
+    (told,) = [a for a in todo.actions if isinstance(a, Tell) and a.reason == "PolicyFailed"]
+    assert told.type == "Warning"
+    assert said in told.note
+    assert told.note.endswith("default has chosen instead")
+    assert len(told.note) < 400
+
+
+def test_a_pod_chosen_twice_is_no_choice() -> None:
+    pods = [a_pod("pod-a"), a_pod("pod-b"), a_pod("pod-c")]
+    todo = plan(seen(an_adapter(replicas=2), pods), NOW, Settings(), Answering(["pod-c", "pod-c"]), Random(0))
+    assert [action.pod.name for action in todo.actions if isinstance(action, Load)] == ["pod-a", "pod-b"]
+
+
+@pytest.mark.parametrize("answer", [["pod-b"], ("pod-b",), []])
+def test_a_policy_may_choose_fewer(answer: Sequence[str]) -> None:
+    candidates = tuple(Candidate(name, 0, max_loras=2, max_cpu_loras=4) for name in ("pod-a", "pod-b"))
+    choice = choose(Answering(answer), View("default/sql", 2, candidates))
+    assert (choice.pods, choice.fault) == (tuple(answer), "")
+
+
+def test_interrupting_the_process_is_no_fault_of_the_policy() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        choose(Answering(KeyboardInterrupt()), View("default/sql", 1, ()))

@@ -1,0 +1,294 @@
+"""A cache that follows the API server, whatever the watch does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.api.types import PODS, ObjectMeta, Pod
+from controller.client.interface import Unavailable
+from controller.runtime.informer import Informer
+from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
+from twin.kernel.loop import run
+
+AWAY = Unavailable("connection refused")
+
+
+def a_pod(name: str, **labels: str) -> Pod:
+    return Pod(metadata=ObjectMeta(name=name, namespace="default", labels=labels))
+
+
+class Scene:
+    """A server, an informer that follows it, and what the informer told."""
+
+    def __init__(self, resync: float = 0.0) -> None:
+        self.server = FakeServer()
+        self.cluster = FakeCluster(self.server)
+        self.informer: Informer[Pod] = Informer(self.cluster, PODS, QUIET, resync=resync)
+        self.told: list[tuple[Pod | None, Pod | None]] = []
+        self.informer.on_change(lambda old, new: self.told.append((old, new)))
+
+    def names(self) -> list[str]:
+        return sorted(pod.metadata.name for pod in self.informer)
+
+    def lists(self) -> int:
+        return self.cluster.count("list")
+
+
+def story(tell: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
+    """Runs a story beside a running informer in virtual time."""
+
+    async def main() -> None:
+        scene = Scene(**options)
+        following = asyncio.create_task(scene.informer.run())
+        await tell(scene)
+        assert not following.done()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    run(main())
+
+
+def test_what_is_there_is_listed_and_what_changes_is_followed() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.server.put(a_pod("a"))
+        await scene.informer.synced()
+        assert scene.names() == ["a"]
+        scene.server.put(a_pod("b"))
+        scene.server.put(a_pod("a", color="red"))
+        scene.server.remove("default/b")
+        await asyncio.sleep(0.1)
+        assert scene.names() == ["a"]
+        assert scene.informer.get("default/a").metadata.labels == {"color": "red"}
+        assert [(old is None, new is None) for old, new in scene.told] == [
+            (True, False),
+            (True, False),
+            (False, False),
+            (False, True),
+        ]
+
+    story(tell)
+
+
+def test_a_watch_that_ends_goes_on_from_where_it_was_without_a_list() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.server.put(a_pod("a"))
+        await asyncio.sleep(10)
+        scene.server.end_watches()
+        scene.server.put(a_pod("b"))
+        await asyncio.sleep(1)
+        assert scene.names() == ["a", "b"]
+        assert scene.lists() == 1
+
+    story(tell)
+
+
+def test_a_version_that_is_too_old_is_answered_with_a_list_at_once() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.server.put(a_pod("a"))
+        scene.server.put(a_pod("b"))
+        await asyncio.sleep(10)
+        scene.server.remove("default/a")
+        scene.server.put(a_pod("c"))
+        scene.server.compact()
+        scene.server.put(a_pod("d"))
+        await asyncio.sleep(0.1)
+        assert scene.names() == ["b", "c", "d"]
+        assert scene.lists() == 2
+        assert ("a", None) in [(old.metadata.name, new) for old, new in scene.told if old is not None]
+
+    story(tell)
+
+
+def test_a_bookmark_saves_the_list_after_old_versions_are_forgotten() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.server.put(a_pod("a"))
+        await asyncio.sleep(10)
+        scene.server.bookmark()
+        await asyncio.sleep(1)
+        scene.server.compact()
+        scene.server.end_watches()
+        scene.server.put(a_pod("b"))
+        await asyncio.sleep(5)
+        assert scene.names() == ["a", "b"]
+        assert scene.lists() == 1
+
+    story(tell)
+
+
+def test_a_server_that_is_away_is_asked_less_and_less_often_and_then_caught_up_with() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.cluster.trouble = AWAY
+        await asyncio.sleep(200)
+        times = [at for at, _ in scene.cluster.asked]
+        waits = [after - before for before, after in pairwise(times)]
+        assert waits[:7] == [0.5, 1, 2, 4, 8, 16, 30]
+        assert set(waits[6:]) == {30}
+        scene.server.put(a_pod("a"))
+        scene.cluster.trouble = None
+        await asyncio.sleep(30)
+        assert scene.names() == ["a"]
+
+    story(tell)
+
+
+def test_the_wait_is_short_again_after_a_watch_that_brought_something() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.cluster.trouble = AWAY
+        await asyncio.sleep(20)
+        scene.cluster.trouble = None
+        await asyncio.sleep(60)
+        scene.cluster.asked.clear()
+        scene.cluster.trouble = AWAY
+        scene.server.bookmark()
+        await asyncio.sleep(1)
+        scene.cluster.trouble = None
+        first = scene.cluster.asked[0][0]
+        await asyncio.sleep(2)
+        assert [round(at - first, 3) for at, _ in scene.cluster.asked] == [0, 1]
+
+    story(tell)
+
+
+def test_a_server_that_asks_for_time_gets_it() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.cluster.trouble = Unavailable("too many requests", code=429, retry_after=17)
+        await asyncio.sleep(40)
+        assert [at for at, _ in scene.cluster.asked] == [0, 17, 34]
+
+    story(tell)
+
+
+def test_a_watch_that_ends_at_once_each_time_is_not_asked_in_a_hot_loop() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.cluster.ends_at_once = True
+        await asyncio.sleep(60)
+        assert scene.cluster.count("watch") < 10
+
+    story(tell)
+
+
+def test_a_server_that_calls_its_own_list_too_old_is_not_asked_in_a_hot_loop() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.server.compacted = 10**9
+        await asyncio.sleep(60)
+        assert 1 < scene.lists() < 10
+
+    story(tell)
+
+
+def test_the_answer_to_an_own_write_is_known_before_the_watch_tells_and_is_then_no_news() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.server.put(a_pod("a"))
+        await asyncio.sleep(1)
+        stored = scene.server.put(a_pod("a", color="red"))
+        scene.informer.observe(stored)
+        assert scene.informer.get("default/a") is stored
+        await asyncio.sleep(1)
+        assert len(scene.told) == 2
+
+    story(tell)
+
+
+def test_a_late_answer_to_a_write_does_not_bring_a_deleted_object_back() -> None:
+    async def tell(scene: Scene) -> None:
+        stored = scene.server.put(a_pod("a"))
+        await asyncio.sleep(1)
+        scene.server.remove("default/a")
+        await asyncio.sleep(1)
+        scene.informer.observe(stored)
+        assert scene.names() == []
+        scene.server.put(a_pod("a"))
+        await asyncio.sleep(1)
+        assert scene.names() == ["a"], "but one of that name that was made since is another"
+
+    story(tell)
+
+
+def test_a_resync_shows_every_object_again() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.server.put(a_pod("a"))
+        scene.server.put(a_pod("b"))
+        await asyncio.sleep(10)
+        assert len(scene.told) == 2
+        await asyncio.sleep(291)
+        assert [old is new for old, new in scene.told[2:]] == [True, True]
+
+    story(tell, resync=300)
+
+
+Step = Callable[[Scene], Coroutine[Any, Any, None]]
+
+
+def _step(act: Callable[[Scene, str, float], object]) -> st.SearchStrategy[Step]:
+    def build(name: str, seconds: float) -> Step:
+        async def step(scene: Scene) -> None:
+            act(scene, name, seconds)
+            await asyncio.sleep(seconds)
+
+        return step
+
+    return st.builds(build, st.sampled_from("abc"), st.sampled_from([0.0, 0.01, 0.7, 3.0]))
+
+
+def _write(scene: Scene, name: str, _: float) -> None:
+    scene.server.put(a_pod(name))
+
+
+def _write_and_hear_of_it_first(scene: Scene, name: str, _: float) -> None:
+    scene.informer.observe(scene.server.put(a_pod(name)))
+
+
+def _delete(scene: Scene, name: str, _: float) -> None:
+    if f"default/{name}" in scene.server.objects:
+        scene.server.remove(f"default/{name}")
+
+
+def _away(scene: Scene, *_: object) -> None:
+    scene.cluster.trouble = AWAY
+    scene.server.end_watches()
+
+
+def _back(scene: Scene, *_: object) -> None:
+    scene.cluster.trouble = None
+
+
+steps = st.one_of(
+    *map(
+        _step,
+        (
+            _write,
+            _write_and_hear_of_it_first,
+            _delete,
+            _away,
+            _back,
+            lambda scene, *_: scene.server.end_watches(),
+            lambda scene, *_: scene.server.compact(),
+            lambda scene, *_: scene.server.bookmark(),
+        ),
+    )
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(steps, max_size=25))
+def test_whatever_happened_the_cache_ends_as_the_server_is_and_handlers_saw_how_it_came_to_be(todo: list[Step]) -> None:
+    async def tell(scene: Scene) -> None:
+        for step in todo:
+            await step(scene)
+        scene.cluster.trouble = None
+        await asyncio.sleep(61)
+        assert {pod.key: pod for pod in scene.informer} == scene.server.objects
+        replayed: dict[str, Pod] = {}
+        for old, new in scene.told:
+            assert old == replayed.get((old or new).key)
+            if new is None:
+                del replayed[old.key]
+            else:
+                replayed[new.key] = new
+        assert replayed == scene.server.objects
+
+    story(tell)

@@ -1,0 +1,257 @@
+"""Of several replicas one acts at a time, whatever their clocks say and whoever cannot reach the API server."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.client.interface import Unavailable
+from controller.runtime.leaderelection import LEASE_NAME, Election
+from controller.settings import LeaseSettings, Settings
+from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
+from twin.kernel.loop import run
+
+KEY = f"default/{LEASE_NAME}"
+
+
+@dataclass
+class SkewedClock:
+    """A wall clock that is wrong by so many seconds."""
+
+    ahead: float = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=asyncio.get_running_loop().time() + self.ahead)
+
+
+@dataclass
+class Replica:
+    """One replica whose work is to note when it acts."""
+
+    name: str
+    cluster: FakeCluster
+    clock: SkewedClock = field(default_factory=SkewedClock)
+    settings: Settings = field(default_factory=Settings)
+    winding_up: float = 0.0
+    spells: list[list[float]] = field(default_factory=list)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        election = Election(self.cluster, self.clock, self.name, self.settings, QUIET)
+        self.task = asyncio.create_task(election.lead(self._work, self.stopping))
+
+    @property
+    def acts(self) -> bool:
+        return bool(self.spells) and len(self.spells[-1]) == 1
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.spells.append([loop.time()])
+        try:
+            await self.stopping.wait()
+            await asyncio.sleep(self.winding_up)
+        finally:
+            self.spells[-1].append(loop.time())
+
+    async def kill(self) -> None:
+        assert self.task is not None
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+def two(latency: float = 0.01, **options: Any) -> list[Replica]:
+    """Two replicas of one server, started."""
+    server = FakeServer()
+    replicas = [Replica(name, FakeCluster(server, latency=latency), **options) for name in ("one", "two")]
+    for replica in replicas:
+        replica.start()
+    return replicas
+
+
+def never_two_at_once(replicas: list[Replica]) -> None:
+    now = asyncio.get_running_loop().time()
+    spells = sorted((spell[0], spell[1] if len(spell) > 1 else now) for r in replicas for spell in r.spells)
+    for (_, ended), (begun, _) in pairwise(spells):
+        assert ended <= begun, f"two acted at {begun}: {spells}"
+
+
+def test_one_leads_and_keeps_leading() -> None:
+    async def main() -> None:
+        one, other = two()
+        await asyncio.sleep(600)
+        assert [one.acts, other.acts] == [True, False]
+        assert (len(one.spells), len(other.spells)) == (1, 0)
+        for replica in (one, other):
+            await replica.kill()
+
+    run(main())
+
+
+def test_a_leader_that_is_killed_is_followed_when_its_lease_has_run_out() -> None:
+    async def main() -> None:
+        one, other = two()
+        await asyncio.sleep(100)
+        await one.kill()
+        await asyncio.sleep(12)
+        assert not other.acts
+        await asyncio.sleep(6)
+        assert other.acts
+        await other.kill()
+
+    run(main())
+
+
+def test_a_leader_that_stops_gives_the_lease_back_and_the_next_need_not_wait() -> None:
+    async def main() -> None:
+        one, other = two(winding_up=5)
+        await asyncio.sleep(100)
+        one.stopping.set()
+        await asyncio.sleep(4.9)
+        assert one.acts, "what is under way is given its time, under the lease"
+        assert not other.acts
+        await asyncio.sleep(2.2)
+        assert one.task is not None
+        assert one.task.done()
+        assert other.acts
+        never_two_at_once([one, other])
+        assert other.cluster.server.objects[KEY].spec.lease_transitions == 1
+        await other.kill()
+
+    run(main())
+
+
+def test_one_that_stands_by_stops_at_once() -> None:
+    async def main() -> None:
+        one, other = two()
+        await asyncio.sleep(100)
+        other.stopping.set()
+        await asyncio.sleep(0.1)
+        assert other.task is not None
+        assert other.task.done()
+        assert one.acts
+        await one.kill()
+
+    run(main())
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["answers with errors", "does not answer"])
+def test_over_fifteen_seconds_without_the_api_server_nobody_acts_on_a_lease_that_has_run_out(silent: bool) -> None:
+    async def main() -> None:
+        replicas = one, other = two()
+        await asyncio.sleep(100)
+        for replica in replicas:
+            replica.cluster.trouble, replica.cluster.hangs = (None, True) if silent else (Unavailable("gone"), False)
+        await asyncio.sleep(15)
+        assert not one.acts
+        assert 98 + 10 <= one.spells[0][1] <= 100 + 10 + 0.1
+        for replica in replicas:
+            replica.cluster.trouble, replica.cluster.hangs = None, False
+        await asyncio.sleep(20)
+        assert one.acts or other.acts
+        never_two_at_once([one, other])
+        for replica in replicas:
+            await replica.kill()
+
+    run(main())
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, -14.0, 14.0, 3600.0, 86400.0 * 365])
+def test_clocks_that_disagree_change_nothing(ahead: float) -> None:
+    async def main() -> None:
+        one, other = two()
+        other.clock.ahead = ahead
+        await asyncio.sleep(60)
+        assert [one.acts, other.acts] == [True, False]
+        one.clock.ahead = -ahead  # it jumps while it leads
+        await asyncio.sleep(60)
+        assert [one.acts, other.acts] == [True, False]
+        one.cluster.trouble = Unavailable("gone")
+        await asyncio.sleep(30)
+        assert [one.acts, other.acts] == [False, True]
+        never_two_at_once([one, other])
+        for replica in (one, other):
+            await replica.kill()
+
+    run(main())
+
+
+def test_a_lease_shorter_than_whole_seconds_is_rounded_up_for_those_who_wait() -> None:
+    async def main() -> None:
+        lease = LeaseSettings(duration=1.5, renew=1.4, retry=0.2)
+        one, other = two(settings=Settings(lease=lease))
+        await asyncio.sleep(10)
+        assert one.cluster.server.objects[KEY].spec.lease_duration_seconds == 2
+        one.cluster.trouble = Unavailable("gone")
+        await asyncio.sleep(5)
+        assert other.acts
+        never_two_at_once([one, other])
+        for replica in (one, other):
+            await replica.kill()
+
+    run(main())
+
+
+def test_a_leader_that_hangs_beyond_its_lease_says_so() -> None:
+    async def main() -> None:
+        election = Election(FakeCluster(FakeServer()), SkewedClock(), "one", Settings(), QUIET)
+        assert not election.overdue(), "one that does not lead has nothing to overrun"
+        election._until = asyncio.get_running_loop().time()
+        await asyncio.sleep(14)
+        assert not election.overdue()
+        await asyncio.sleep(2)
+        assert election.overdue()
+
+    run(main())
+
+
+def test_one_request_that_hangs_does_not_cost_the_lead() -> None:
+    async def main() -> None:
+        one, other = two()
+        await asyncio.sleep(100)
+        one.cluster.hangs = True
+        await asyncio.sleep(2.5)
+        one.cluster.hangs = False
+        await asyncio.sleep(60)
+        assert one.acts
+        assert len(one.spells) == 1
+        for replica in (one, other):
+            await replica.kill()
+
+    run(main())
+
+
+outages = st.lists(
+    st.tuples(st.floats(0.5, 120), st.floats(0.1, 40), st.sampled_from(["one", "two"]), st.booleans()), max_size=6
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(outages, st.floats(0.0, 1.5), st.floats(-1e6, 1e6))
+def test_whoever_is_cut_off_when_and_for_how_long_no_two_act_at_once_and_in_the_end_one_does(
+    cuts: list[tuple[float, float, str, bool]], latency: float, ahead: float
+) -> None:
+    async def main() -> None:
+        replicas = two(latency=latency)
+        replicas[0].clock.ahead = ahead
+
+        async def cut(at: float, seconds: float, name: str, after: bool) -> None:
+            cluster = next(r.cluster for r in replicas if r.name == name)
+            await asyncio.sleep(at)
+            cluster.trouble, cluster.loses_answers = Unavailable("gone"), after
+            await asyncio.sleep(seconds)
+            cluster.trouble, cluster.loses_answers = None, False
+
+        await asyncio.gather(*(cut(*each) for each in cuts))
+        await asyncio.sleep(40)
+        assert sum(replica.acts for replica in replicas) == 1
+        never_two_at_once(replicas)
+        for replica in replicas:
+            await replica.kill()
+
+    run(main())

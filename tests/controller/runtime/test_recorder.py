@@ -1,0 +1,94 @@
+"""Events for users: one object for what is said again and again, and nobody waits for them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from controller.api.types import Event
+from controller.client.interface import Unavailable
+from controller.runtime.recorder import EventRecorder
+from tests.controller.builders import an_adapter
+from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
+from twin.kernel.loop import run
+
+
+class _Clock:
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Scene:
+    """A server, a client of it, and recorders on that client."""
+
+    def __init__(self) -> None:
+        self.server = FakeServer()
+        self.cluster = FakeCluster(self.server)
+        self.recorder = self.another()
+
+    def another(self) -> EventRecorder:
+        return EventRecorder(self.cluster, _Clock(), "lora-controller-0", QUIET)
+
+    def play(self, story: Callable[[], Awaitable[None]]) -> list[Event]:
+        """Runs a story while the recorder writes; the Events that are there in the end."""
+
+        async def body() -> None:
+            writing = asyncio.ensure_future(self.recorder.run())
+            await story()
+            await self.recorder.written()
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+
+        run(body())
+        return list(self.server.objects.values())
+
+
+def test_what_is_told_again_is_counted_on_one_event() -> None:
+    scene = Scene()
+
+    async def story() -> None:
+        for _ in range(3):
+            scene.recorder.tell(an_adapter(), "Warning", "LoadFailed", "no")
+        scene.recorder.tell(an_adapter(), "Normal", "Loaded", "yes")
+
+    refused, loaded = scene.play(story)
+    assert (refused.reason, refused.note, refused.type) == ("LoadFailed", "no", "Warning")
+    assert refused.series is not None
+    assert refused.series.count == 3
+    assert (loaded.reason, loaded.series) == ("Loaded", None)
+    assert (refused.regarding.kind, refused.regarding.name, refused.regarding.uid) == ("ModelAdapter", "sql", "uid-sql")
+
+
+def test_a_restarted_operator_counts_on() -> None:
+    scene = Scene()
+
+    async def story() -> None:
+        scene.recorder.tell(an_adapter(), "Warning", "LoadFailed", "no")
+
+    scene.play(story)
+    scene.recorder = scene.another()
+    (event,) = scene.play(story)
+    assert event.series is not None
+    assert event.series.count == 2
+
+
+def test_a_note_is_no_longer_than_an_api_server_takes() -> None:
+    scene = Scene()
+
+    async def story() -> None:
+        scene.recorder.tell(an_adapter(), "Warning", "LoadFailed", "ü" * 2000)
+
+    (event,) = scene.play(story)
+    assert len(event.note.encode()) == 1024
+
+
+def test_one_that_cannot_be_written_is_dropped_and_the_next_one_is_written() -> None:
+    scene = Scene()
+
+    async def story() -> None:
+        scene.cluster.trouble = Unavailable("away")
+        scene.recorder.tell(an_adapter(), "Warning", "LoadFailed", "lost")
+        await scene.recorder.written()
+        scene.cluster.trouble = None
+        scene.recorder.tell(an_adapter(), "Normal", "Loaded", "kept")
+
+    assert [event.note for event in scene.play(story)] == ["kept"]

@@ -1,0 +1,78 @@
+"""Keys come once, to one worker at a time, and later each time they fail."""
+
+import asyncio
+
+import pytest
+
+from controller.runtime.workqueue import WorkQueue
+from twin.kernel.loop import run
+
+
+def test_a_key_that_waits_already_is_not_queued_twice() -> None:
+    async def main() -> None:
+        queue = WorkQueue()
+        queue.add("a")
+        queue.add("a")
+        assert await queue.get() == "a"
+        assert len(queue) == 0
+
+    run(main())
+
+
+def test_a_key_added_while_it_is_worked_on_comes_again_after_that() -> None:
+    async def main() -> None:
+        queue = WorkQueue()
+        queue.add("a")
+        await queue.get()
+        queue.add("a")
+        assert len(queue) == 0
+        queue.done("a")
+        assert await queue.get() == "a"
+
+    run(main())
+
+
+def test_the_earliest_of_two_delays_stands() -> None:
+    async def main() -> float:
+        queue = WorkQueue()
+        queue.add_after("a", 10)
+        queue.add_after("a", 3)
+        queue.add_after("a", 20)
+        await queue.get()
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 3
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 0.005), (2, 0.01), (5, 0.08), (40, 30)])
+def test_failures_slow_a_key_down_until_it_succeeds(failures: int, seconds: float) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        queue = WorkQueue()
+        for _ in range(failures):
+            started = loop.time()
+            queue.retry("a")
+            await queue.get()
+            queue.done("a")
+        assert loop.time() - started == pytest.approx(seconds)
+        queue.succeeded("a")
+        started = loop.time()
+        queue.retry("a")
+        await queue.get()
+        assert loop.time() - started == pytest.approx(0.005)
+
+    run(main())
+
+
+def test_a_worker_that_is_cancelled_leaves_its_key_to_another() -> None:
+    async def main() -> None:
+        queue = WorkQueue()
+        first = asyncio.create_task(queue.get())
+        second = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        queue.add("a")
+        first.cancel()
+        assert await second == "a"
+        await asyncio.gather(first, return_exceptions=True)
+
+    run(main())

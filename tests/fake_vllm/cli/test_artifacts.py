@@ -1,0 +1,210 @@
+"""Adapters that really lie on a disk, and those that a catalogue speaks of: what is found, and what is wrong."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from fake_vllm.cli.artifacts import Adapters, Catalogue, look_at
+from fake_vllm.cli.profile import ParametersError
+from fake_vllm.engine.lora import Artifact
+from tests.fake_vllm.processes import answers, running
+
+MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
+LAYER = "base_model.model.model.layers.0.self_attn.{module}.lora_{side}.weight"
+
+
+def an_adapter(folder: Path, *, modules: tuple[str, ...] = ("q_proj",), weights: bool = True, **config: Any) -> Path:
+    """A folder as `peft` writes it."""
+    said = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": MODEL, **config}
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_config.json").write_text(json.dumps({key: v for key, v in said.items() if v is not ...}))
+    if weights:
+        zeros = np.zeros((8, 16), np.float16)
+        tensors = {LAYER.format(module=module, side=side): zeros for module in modules for side in "AB"}
+        save_file(tensors, folder / "adapter_model.safetensors")
+    return folder
+
+
+def broken(folder: Path, model: str = MODEL) -> str:
+    found = look_at(folder, model)
+    assert found is not None
+    return found.broken
+
+
+def test_a_whole_adapter_is_good_and_has_its_rank_and_size(tmp_path: Path) -> None:
+    folder = an_adapter(tmp_path / "sql", modules=("q_proj", "v_proj", "down_proj"), r=32)
+    size = (folder / "adapter_model.safetensors").stat().st_size
+    assert look_at(folder, MODEL) == Artifact(rank=32, size=size)
+
+
+def test_where_there_is_no_configuration_there_is_no_adapter(tmp_path: Path) -> None:
+    assert look_at(tmp_path, MODEL) is None
+    assert look_at(tmp_path / "nowhere", MODEL) is None
+    (tmp_path / "file").write_text("x")
+    assert look_at(tmp_path / "file", MODEL) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({"r": ...}, "missing 1 required positional argument: 'r'"),
+        ({"r": "8"}, "missing 1 required positional argument: 'r'"),
+        ({"bias": "all"}, "Adapter bias is not supported"),
+        ({"modules_to_save": ["lm_head"]}, "only supports modules_to_save being None"),
+        ({"use_dora": True}, "does not yet support DoRA"),
+        ({"base_model_name_or_path": "meta-llama/Llama-3.1-8B"}, "received those of meta-llama/Llama-3.1-8B"),
+        ({"modules": ("q_proj", "w1", "w2")}, "but received ['w1', 'w2']"),
+        ({"weights": False}, "doesn't contain tensors"),
+    ],
+)
+def test_what_is_wrong_with_an_adapter_is_said(config: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    assert complaint in broken(an_adapter(tmp_path / "sql", **config))
+
+
+def test_base_models_are_compared_only_where_both_are_repositories(tmp_path: Path) -> None:
+    assert broken(an_adapter(tmp_path / "a", base_model_name_or_path="/models/qwen")) == ""
+    assert broken(an_adapter(tmp_path / "b"), "/models/qwen") == ""
+    assert broken(an_adapter(tmp_path / "c", base_model_name_or_path=None)) == ""
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x00" * 8, b"\xff" * 64, b"\x10\x00\x00\x00\x00\x00\x00\x00{not json here }"])
+def test_a_broken_header_is_said_by_the_safetensors_library(raw: bytes, tmp_path: Path) -> None:
+    folder = an_adapter(tmp_path / "sql")
+    (folder / "adapter_model.safetensors").write_bytes(raw)
+    assert "safetensors" in broken(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"r"', "[" * 100_000, "\udcff"])
+def test_a_broken_configuration_breaks_the_adapter_and_nothing_else(text: str, tmp_path: Path) -> None:
+    folder = an_adapter(tmp_path / "sql")
+    (folder / "adapter_config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert "adapter_config.json" in broken(folder)
+
+
+def test_a_file_of_pickles_is_taken_as_it_is(tmp_path: Path) -> None:
+    folder = an_adapter(tmp_path / "sql", weights=False)
+    (folder / "adapter_model.bin").write_bytes(b"pickle")
+    assert look_at(folder, MODEL) == Artifact(rank=8, size=6)
+
+
+def test_a_catalogue_says_what_there_is_and_a_folder_wins_over_it(tmp_path: Path) -> None:
+    folder = an_adapter(tmp_path / "here", r=16)
+    file = tmp_path / "catalogue.yaml"
+    file.write_text(
+        "acme/sql: {rank: 16, size: 80MiB, fetch: 3s}\n"
+        "acme/plain:\n"
+        "acme/other: {base: meta-llama/Llama-3.1-8B}\n"
+        f"acme/same: {{base: {MODEL}}}\n"
+        "acme/gone: {missing: true}\n"
+        "acme/bad: {broken: bad header}\n"
+        f"{folder}: {{missing: true}}\n"
+    )
+    adapters = Adapters(MODEL, Catalogue.read(str(file)))
+    assert adapters.find("acme/sql") == Artifact(rank=16, size=80 << 20)
+    assert adapters.find("acme/plain") == adapters.find("acme/same") == Artifact()
+    other, gone, bad, here = (adapters.find(name) for name in ("acme/other", "acme/gone", "acme/bad", str(folder)))
+    assert other is not None
+    assert "received those of meta-llama" in other.broken
+    assert gone is not None
+    assert gone.missing
+    assert bad == Artifact(broken="bad header")
+    assert here is not None
+    assert here.rank == 16
+    assert adapters.find("acme/unheard-of") is None
+    assert [adapters.fetch(name) for name in ("acme/sql", "acme/sql", "acme/plain", "x")] == [3.0, 0.0, 0.0, 0.0]
+
+
+def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
+    assert Adapters(MODEL).find("acme/anything") == Artifact()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[]", "must be a mapping from repository"),
+        ("acme/sql: 3", "acme/sql: must be a mapping"),
+        ("acme/sql: {rnak: 3}", "acme/sql.rnak: there is no such key; there are rank, size"),
+        ("acme/sql: {rank: 0}", "acme/sql.rank: 0 is not a whole number above 0"),
+        ("acme/sql: {rank: true}", "is not a whole number"),
+        ("acme/sql: {size: large}", "'large' is no size"),
+        ("acme/sql: {fetch: soon}", "acme/sql: "),
+        ("acme/sql: {base: 3}", "acme/sql.base: 3 is not text"),
+        ("acme/sql: {missing: 1}", "acme/sql.missing: 1 is neither true nor false"),
+        ("acme/sql: {", "not YAML"),
+    ],
+)
+def test_a_catalogue_that_cannot_be_used_says_where_and_why(text: str, complaint: str, tmp_path: Path) -> None:
+    file = tmp_path / "catalogue.yaml"
+    file.write_text(text)
+    with pytest.raises(ParametersError) as caught:
+        Catalogue.read(str(file))
+    assert complaint in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_process_looks_at_real_files_and_refuses_them_in_the_engines_words(tmp_path: Path) -> None:
+    good, high = an_adapter(tmp_path / "good"), an_adapter(tmp_path / "high", r=64)
+    torn = an_adapter(tmp_path / "torn")
+    (torn / "adapter_model.safetensors").write_bytes(b"\x00" * 4)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    async def story() -> None:
+        async with running("--max-lora-rank", "16") as (port, _), httpx.AsyncClient() as client:
+            client.base_url = httpx.URL(f"http://127.0.0.1:{port}")
+            await answers(client, "/health")
+
+            async def load(path: Path) -> tuple[int, str]:
+                said = {"lora_name": path.name, "lora_path": str(path)}
+                response = await client.post("/v1/load_lora_adapter", json=said)
+                return response.status_code, response.text
+
+            assert await load(good) == (200, "Success: LoRA adapter 'good' added successfully.")
+            assert await load(high) == (500, refusal("LoRA rank 64 is greater than max_lora_rank 16."))
+            status, said = await load(torn)
+            assert (status, "safetensors" in said) == (500, True)
+            status, said = await load(empty)
+            assert (status, f"No adapter found for {empty}" in said) == (404, True)
+            listed = [model["id"] for model in (await client.get("/v1/models")).json()["data"]]
+            assert listed == ["base", "good"]
+
+    asyncio.run(story())
+
+
+def test_a_load_has_a_part_for_the_network_one_for_the_disk_and_needs_memory(tmp_path: Path) -> None:
+    catalogue, times = tmp_path / "catalogue.yaml", tmp_path / "times.yaml"
+    catalogue.write_text("acme/small: {size: 40MB}\nacme/large: {size: 400MB}\nacme/far: {size: 40MB, fetch: 300ms}\n")
+    times.write_text("load: 10ms\nlora_memory: 460MB\npace: {disk: 1GB/s}\n")
+
+    async def story() -> None:
+        flags = ("--catalogue", str(catalogue), "--parameters", str(times), "--load-latency", "10ms")
+        async with running(*flags) as (port, _), httpx.AsyncClient() as client:
+            loop = asyncio.get_running_loop()
+
+            async def load(name: str) -> tuple[float, httpx.Response]:
+                began = loop.time()
+                said = {"lora_name": name, "lora_path": f"acme/{name}"}
+                response = await client.post(f"http://127.0.0.1:{port}/v1/load_lora_adapter", json=said)
+                return loop.time() - began, response
+
+            client.timeout = httpx.Timeout(10)
+            large, small, far = [await load(name) for name in ("large", "small", "far")]
+            assert large[0] >= 0.41
+            assert small[0] >= 0.05
+            assert far[0] >= 0.35
+            assert (large[1].status_code, small[1].status_code) == (200, 200)
+            assert far[1].text == refusal("CUDA out of memory. Tried to allocate 38.15 MiB.")
+
+    asyncio.run(story())
+
+
+def refusal(message: str) -> str:
+    said = {"message": message, "type": "InternalServerError", "param": None, "code": 500}
+    return json.dumps({"error": said}, separators=(",", ":"))

@@ -1,0 +1,82 @@
+"""Whatever is sent, the answer is one that a real server could give: no 500 of the fake's own, nothing left behind."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fake_vllm.distributions import Constant
+from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import Pace
+from fake_vllm.http.messages import Request, Stream
+from fake_vllm.router import respond
+from tests.fake_vllm.openai.strategies import Asked, requests
+from twin.kernel import loop
+
+BATCH = 20
+ALLOWED = {200, 400, 401, 404, 405}
+SERVERS: Mapping[str, Mapping[str, Any]] = {
+    "vllm": {},
+    "old vllm, with a key": {"version": "0.8.0", "api_keys": ("sk-one",)},
+    "new vllm, with a key": {"version": "0.29.0", "api_keys": ("sk-one",)},
+    "sglang": {"dialect": "sglang", "max_cpu_loras": 1 << 30, "max_listed": 3},
+}
+
+
+def an_engine(**told: Any) -> Engine:
+    usual = {"served_model_names": ("base",), "max_model_len": 512, "enable_lora": True, "max_loras": 2}
+    config = EngineConfig(**{**usual, "runtime_updating": True, "lora_modules": (("held", "/held"),), **told})
+    pace = Pace(step=0.01, sequence=0.0, prompt_token=0.0, kv_tokens=600)
+    return Engine(config, load=Constant(0.1), unload=Constant(0.0), rng=np.random.default_rng(0), pace=pace)
+
+
+def document(engine: Engine) -> dict[str, Any]:
+    """As the server tells it."""
+    described: dict[str, Any] = json.loads(loop.run(answer(engine, Request("GET", "/openapi.json", {})))[1])
+    return described
+
+
+async def answer(engine: Engine, request: Request) -> tuple[int, bytes]:
+    response = await respond(engine, request)
+    if not isinstance(response, Stream):
+        return response.status, response.body
+    return response.status, b"".join([chunk async for chunk in response.chunks])
+
+
+def checked(asked: Asked, status: int, body: bytes, allowed: set[int]) -> None:
+    assert status in allowed, asked
+    if status == 200 and body.startswith(b"data: "):
+        assert body.endswith(b"data: [DONE]\n\n"), asked
+    elif status != 200:
+        told = json.loads(body)
+        said = told.get("error") or told.get("detail") or told.get("message") or told.get("error_message")
+        assert said, asked
+        assert "Traceback" not in str(said), asked
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_ten_thousand_requests_in_process(server: str) -> None:
+    told = SERVERS[server]
+    allowed = ALLOWED | ({422} if "old" in server else set())
+    engine = an_engine(**told)
+
+    @settings(max_examples=10_000 // BATCH // len(SERVERS), deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(requests(document(engine)), min_size=BATCH, max_size=BATCH))
+    def all_are_answered(batch: list[Asked]) -> None:
+        async def story() -> list[tuple[int, bytes]]:
+            engine = an_engine(**told)
+            answers = [await answer(engine, asked.request()) for asked in batch]
+            batch_left = engine.generation.batch
+            assert not batch_left.running
+            assert not batch_left.waiting
+            assert batch_left.used == 0
+            return answers
+
+        for asked, (status, body) in zip(batch, loop.run(story()), strict=True):
+            checked(asked, status, body, allowed)
+
+    all_are_answered()

@@ -1,0 +1,133 @@
+"""The table of wire cases, held against the pure function and against both faces.
+
+The in-process face is the simulated network's transport, in virtual time; the other is a socket on loopback.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import simpy
+import uvicorn
+
+from fake_vllm.distributions import Constant
+from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
+from fake_vllm.engine.timing import Pace
+from fake_vllm.faults.rules import Faults
+from fake_vllm.server.asgi import App
+from tests.fake_vllm.router_cases import CASES, NOW, Case
+from tests.fake_vllm.sglang.cases import SGLANG_CASES
+from twin.kernel import loop
+from twin.kernel.random_streams import Streams
+from twin.world.network.link import Way
+from twin.world.network.transport import Network
+
+FOUND = {"acme/huge": Artifact(rank=64), "acme/broken": Artifact(broken="bad header"), "nowhere": None}
+ALL = (*CASES, *SGLANG_CASES)
+QUICK = Pace(step=0.0005, sequence=0.0, prompt_token=0.0)
+
+
+def an_engine(case: Case) -> Engine:
+    """The engine that a case is about; its time of day stands still, so that answers can be compared."""
+    usual = {
+        "served_model_names": ("base",),
+        "model": "acme/base",
+        "max_model_len": 4096,
+        "enable_lora": True,
+        "max_loras": 8,
+        "runtime_updating": True,
+        "lora_modules": (("held", "/held"),),
+    }
+    engine = Engine(
+        EngineConfig(**{**usual, **case.settings}),
+        load=Constant(0.0),
+        unload=Constant(0.0),
+        rng=np.random.default_rng(0),
+        artifacts=lambda path: FOUND.get(path, Artifact()),
+        created=NOW,
+        pace=QUICK,
+    )
+    engine.now = lambda: NOW  # type: ignore[method-assign]
+    return engine
+
+
+async def asked(client: httpx.AsyncClient, case: Case) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers that matter, and body."""
+    response = await client.request(case.method, case.path, content=case.raw, headers=case.sent)
+    ours = {name: value for name, value in response.headers.items() if name in ("content-type", "allow", "x-tokenizer")}
+    return response.status_code, ours, response.content
+
+
+async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
+    """Through the simulated network."""
+    chance = np.random.default_rng(0)
+    host: Any = SimpleNamespace(
+        engine=an_engine(case), faults=Faults(), rng=chance, traffic_rng=chance, reachable=True, listening=True,
+        pod="default/a", container_id="c", port=8000, way=Way(),
+    )  # fmt: skip
+    recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None, emit=lambda _: None)
+    network = Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))
+    async with httpx.AsyncClient(transport=network.transport("tester"), base_url="http://10.0.0.1:8000") as client:
+        return await asked(client, case)
+
+
+@asynccontextmanager
+async def listening(app: App) -> AsyncIterator[str]:
+    """An application on a socket; gives its address."""
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+@pytest.fixture(scope="module")
+def on_sockets() -> dict[str, tuple[int, dict[str, str], bytes]]:
+    """What the socket answers to every case, each with an engine of its own behind one listener."""
+
+    async def story() -> dict[str, tuple[int, dict[str, str], bytes]]:
+        answers = {}
+        app = App(an_engine(CASES[0]))
+        async with listening(app) as url, httpx.AsyncClient(base_url=url) as client:
+            for case in ALL:
+                app.engine = an_engine(case)
+                answers[case.name] = await asked(client, case)
+        return answers
+
+    return asyncio.run(story())
+
+
+def test_the_table_is_large_and_every_case_has_a_name_and_a_source() -> None:
+    assert len(CASES) >= 60
+    assert len({case.name for case in ALL}) == len(ALL)
+    assert all(case.source for case in ALL)
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+def test_both_faces_answer_as_the_table_says(
+    case: Case, on_sockets: dict[str, tuple[int, dict[str, str], bytes]]
+) -> None:
+    status, headers, body = loop.run(in_process(case))
+    assert (status, headers) == (case.status, dict(case.replied))
+    assert told(body, case) == case.answer
+    assert on_sockets[case.name] == (status, headers, body)
+
+
+def told(body: bytes, case: Case) -> object:
+    """The body as the table writes it."""
+    if isinstance(case.answer, bytes):
+        return body
+    if isinstance(case.answer, list):
+        events = [line.removeprefix("data: ") for line in body.decode().split("\n\n") if line]
+        return [each if each == "[DONE]" else json.loads(each) for each in events]
+    return json.loads(body)

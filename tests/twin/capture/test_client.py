@@ -1,0 +1,98 @@
+"""What is said to the API server: get, list and watch alone; and what is made of its bad days."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.controller.api_server import Scripted, kubeconfig, listening, says, status, streams
+from twin.capture import CaptureError, Seen, reading, watch
+from twin.capture.client import RESOURCES
+
+ADAPTER = {"metadata": {"name": "a", "namespace": "default", "uid": "1", "resourceVersion": "5"}, "spec": {}}
+
+
+def lists(**items: list[dict[str, Any]]) -> list[Any]:
+    """An answer for each kind, in the order in which they are asked for."""
+    return [
+        says(200, {"metadata": {"resourceVersion": "7"}, "items": items.get(resource.plural, [])})
+        for resource in RESOURCES
+    ]
+
+
+def event(type_: str, **more: Any) -> bytes:
+    return json.dumps({"type": type_, "object": {**ADAPTER, **more}}).encode() + b"\n"
+
+
+async def looked(folder: Path, script: Scripted, seconds: float = 0.3) -> Seen:
+    async with listening(script) as url:
+        file = kubeconfig(folder, url, {"token": "sesame"})
+        async with reading(str(file), "") as reader:
+            return await watch(reader, [], seconds)
+
+
+def test_only_get_is_ever_said_and_never_of_secrets(tmp_path: Path) -> None:
+    script = Scripted([*lists(modeladapters=[ADAPTER]), streams(event("MODIFIED"))])
+    seen = asyncio.run(looked(tmp_path, script))
+    assert {request.method for request in script.asked} == {"GET"}
+    assert len(script.asked) >= 2 * len(RESOURCES)
+    assert not any("secret" in request.path for request in script.asked)
+    assert script.bodies == [None] * len(script.bodies)
+    assert len(seen.changes) >= 1
+
+
+def test_a_long_list_is_read_page_by_page(tmp_path: Path) -> None:
+    first = says(200, {"metadata": {"resourceVersion": "7", "continue": "more"}, "items": [ADAPTER]})
+    script = Scripted([first, *lists(modeladapters=[ADAPTER]), streams()])
+    assert len(asyncio.run(looked(tmp_path, script)).first["ModelAdapter"]) == 2
+    assert script.asked[1].query["continue"] == "more"
+
+
+def test_a_watch_that_is_too_old_begins_with_a_new_list_and_that_is_said(tmp_path: Path) -> None:
+    expired = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}).encode()
+
+    def answer(request: Any) -> Any:
+        if "modeladapters" not in request.path:
+            return says(200, {"metadata": {"resourceVersion": "7"}, "items": []})(request)
+        if "watch" in request.query:
+            return streams(expired + b"\n")(request)
+        items = [] if request is script.asked[0] else [ADAPTER]
+        return says(200, {"metadata": {"resourceVersion": "7"}, "items": items})(request)
+
+    script = Scripted([answer])
+    seen = asyncio.run(looked(tmp_path, script))
+    assert [(change.kind, change.type) for change in seen.changes][:1] == [("ModelAdapter", "ADDED")]
+    assert any("the watch of modeladapters fell behind" in note for note in seen.notes)
+
+
+def test_nodes_that_may_not_be_read_are_a_note(tmp_path: Path) -> None:
+    script = Scripted([*lists()[:-1], status(403, "Forbidden", "nodes is forbidden"), streams()])
+    notes = asyncio.run(looked(tmp_path, script)).notes
+    assert any("nodes could not be read, so defaults stand for them: nodes is forbidden" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (status(404, "NotFound"), "it has no ModelAdapters: their definition is not there"),
+        (status(403, "Forbidden", "may not"), "modeladapters may not be read: may not"),
+        (status(401, "Unauthorized", "who are you"), "modeladapters may not be read: who are you"),
+        (says(200, "<html>"), "the server answered a list with something else"),
+    ],
+)
+def test_what_keeps_a_cluster_from_being_captured_is_one_line(tmp_path: Path, answer: Any, said: str) -> None:
+    with pytest.raises(CaptureError, match=said) as caught:
+        asyncio.run(looked(tmp_path, Scripted([answer])))
+    assert "\n" not in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
+def test_a_kubeconfig_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    async def reached() -> None:
+        async with reading(str(tmp_path / "none"), ""):
+            raise AssertionError("there was nothing to read")
+
+    with pytest.raises(CaptureError, match="none: no such kubeconfig"):
+        asyncio.run(reached())

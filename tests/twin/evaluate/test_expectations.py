@@ -1,0 +1,48 @@
+"""What a scenario expects, against the numbers of a summary."""
+
+import pytest
+
+from twin.evaluate.expectations import Outcome, evaluate, measure
+from twin.scenario import parse_expectation
+
+SUMMARY = {
+    "adapters": {"running": 40, "total": 40},
+    "time_to_running_seconds": {"p95": 119.5},
+    "recovery_seconds": {"p95": None},
+    "availability": 0.995,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("adapters.running == 40", True),
+        ("adapters.running != 40", False),
+        ("adapters.running >= 41", False),
+        ("adapters.running < 41", True),
+        ("time_to_running_seconds.p95 <= 120", True),
+        ("time_to_running_seconds.p95 > 119.5", False),
+        ("availability >= 0.99", True),
+    ],
+)
+def test_an_expectation_is_what_its_operator_says(text: str, holds: bool) -> None:
+    (outcome,) = evaluate([parse_expectation(text)], SUMMARY)
+    assert outcome.holds is holds
+    assert outcome.text == text
+    assert outcome.message == ""
+
+
+def test_what_was_not_measured_fails_and_says_so() -> None:
+    (outcome,) = evaluate([parse_expectation("recovery_seconds.p95 <= 10")], SUMMARY)
+    message = "recovery_seconds.p95 could not be measured in this run"
+    assert outcome == Outcome("recovery_seconds.p95 <= 10", False, None, message)
+
+
+def test_a_measure_that_the_summary_lacks_fails_too() -> None:
+    (outcome,) = evaluate([parse_expectation("switches == 0")], SUMMARY)
+    assert not outcome.holds
+
+
+def test_a_group_is_no_number() -> None:
+    assert measure(SUMMARY, "adapters") is None
+    assert measure(SUMMARY, "adapters.running.more") is None

@@ -1,0 +1,210 @@
+"""Each invariant is shown to fire: the operator is broken on purpose, as a bug would break it.
+
+The same worlds with the operator as it is are clean, so it is the bug that is found and not the world.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import controller.reconcile.plan as plan_module
+import controller.reconcile.replica_state as standing_module
+import twin.sim.simulation as simulation_module
+from controller.api.types import ModelAdapter
+from controller.backoff import Backoff
+from controller.reconcile.actions import Plan, RemoveFinalizer, Unload, WriteStatus
+from controller.reconcile.snapshot import Observed, PodView
+from controller.runtime.leaderelection import Election
+from controller.runtime.recorder import EventRecorder
+from tests.twin.worlds import a_scenario, adapters
+from twin.evaluate import invariants as oracles
+from twin.sim.simulation import simulate
+
+KEY = "sk-0123456789-not-real"
+KILLS: dict[str, Any] = {"faults": [{"kind": "pod-kill", "pods": {"count": 1}, "every": "40s", "until": "4m"}]}
+FLAPS: dict[str, Any] = {
+    "faults": [
+        {"kind": "readiness-flap", "pods": {"count": 1}, "from": "1m", "until": "3m", "up": "20s", "down": "20s"}
+    ]
+}
+REFUSED: dict[str, Any] = {
+    "faults": [{"kind": "connection-refused", "pods": {"count": 1}, "from": "1s", "until": "5m"}],
+    "pods": 1,
+}
+LEAVING: dict[str, Any] = {"adapters": [adapters(leave={"after": "2m"})]}
+KEYED: dict[str, Any] = {"key": KEY, "adapters": [adapters(spec={"additionalConfig": {"api-key": KEY}})]}
+TWO: dict[str, Any] = {"controller": {"replicas": 2}}
+AWAY: dict[str, Any] = {
+    "adapters": [adapters(1)],
+    "faults": [{"kind": "connection-refused", "from": "3m", "until": "12m"}],
+    "edits": [{"at": "4m", "of": "ModelAdapter/a-0", "delete": True}],
+    "duration": "20m",
+}
+ANOTHER: dict[str, Any] = {
+    "edits": [{"at": "3m", "of": "ModelAdapter/a-0", "patch": {"spec": {"artifactURL": "huggingface://acme/second"}}}],
+}
+QUIET: dict[str, Any] = {"duration": "20m"}
+ANOTHER_AT_LENGTH = ANOTHER | QUIET
+
+Patch = pytest.MonkeyPatch
+
+
+def slices_are_never_withdrawn(patch: Patch) -> None:
+    honest = plan_module._publication
+
+    def lazy(seen: Observed, views: list[PodView | None]) -> Any:
+        return None if seen.slices else honest(seen, views)
+
+    patch.setattr(plan_module, "_publication", lazy)
+
+
+def instances_are_never_withdrawn(patch: Patch) -> None:
+    honest = plan_module.status_of
+
+    def sticky(adapter: ModelAdapter, situation: Any, now: float) -> Any:
+        kept = tuple(dict.fromkeys((*adapter.status.instances, *situation.instances)))
+        return honest(adapter, replace(situation, instances=kept), now)
+
+    patch.setattr(plan_module, "status_of", sticky)
+
+
+def one_replica_too_many(patch: Patch) -> None:
+    honest = plan_module.select
+
+    def generous(seen: Observed, *rest: Any) -> Any:
+        chosen = honest(seen, *rest)
+        more = [pod.name for pod in seen.matching if pod.ready and pod.name not in chosen.pods][:1]
+        return replace(chosen, pods=tuple(sorted((*chosen.pods, *more))))
+
+    patch.setattr(plan_module, "select", generous)
+
+
+def every_pod_is_stable(patch: Patch) -> None:
+    patch.setattr(PodView, "stable", lambda self, now, stable_for: bool(self.ip and self.engine))
+
+
+def no_patience(patch: Patch) -> None:
+    patch.setattr(Backoff, "wait", lambda self, failures, salt="": 1.0)
+
+
+def no_limit(patch: Patch) -> None:
+    patch.setattr(Backoff, "exhausted", lambda self, failures: False)
+    patch.setattr(Backoff, "wait", lambda self, failures, salt="": min(5.0 * 2 ** (failures - 1), 80.0))
+
+
+def deletion_forgets_to_unload(patch: Patch) -> None:
+    patch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
+
+
+def engines_are_given_up_in_silence(patch: Patch) -> None:
+    honest = EventRecorder.tell
+
+    def shy(self: EventRecorder, adapter: ModelAdapter, kind: str, reason: str, note: str) -> None:
+        if reason != "UnloadAbandoned":
+            honest(self, adapter, kind, reason, note)
+
+    patch.setattr(EventRecorder, "tell", shy)
+
+
+def unloads_come_before_anything_else(patch: Patch) -> None:
+    honest = plan_module.plan
+    import controller.reconcile.reconciler as reconciler_module
+
+    def hasty(seen: Observed, *rest: Any) -> Plan:
+        todo = honest(seen, *rest)
+        return replace(todo, actions=tuple(sorted(todo.actions, key=lambda action: not isinstance(action, Unload))))
+
+    patch.setattr(reconciler_module, "plan", hasty)
+
+
+def events_tell_the_key(patch: Patch) -> None:
+    honest = EventRecorder.tell
+
+    def chatty(self: EventRecorder, adapter: ModelAdapter, kind: str, reason: str, note: str) -> None:
+        honest(self, adapter, kind, reason, f"{note} {adapter.spec.additional_config}")
+
+    patch.setattr(EventRecorder, "tell", chatty)
+
+
+def everybody_leads(patch: Patch) -> None:
+    async def at_once(self: Election, work: Any, stopping: Any) -> None:
+        await work()
+
+    patch.setattr(Election, "lead", at_once)
+
+
+def one_adapter_is_ignored(patch: Patch) -> None:
+    honest = plan_module.plan
+    import controller.reconcile.reconciler as reconciler_module
+
+    def selective(seen: Observed, *rest: Any) -> Plan:
+        return Plan(()) if seen.adapter.metadata.name == "a-1" else honest(seen, *rest)
+
+    patch.setattr(reconciler_module, "plan", selective)
+
+
+def no_silence(patch: Patch) -> None:
+    honest = plan_module.plan
+    from msgspec.structs import replace as with_fields
+
+    import controller.reconcile.reconciler as reconciler_module
+
+    written: dict[str, float] = {}
+
+    def restless(seen: Observed, now: float, *rest: Any) -> Plan:
+        """Turns one figure of the status once a minute, for ever."""
+        minute = now // 60
+        if written.setdefault(seen.adapter.metadata.name, minute) == minute:
+            return replace(honest(seen, now, *rest), wake=now + 60)
+        written[seen.adapter.metadata.name] = minute
+        turned = with_fields(seen.adapter.status, candidates=int(minute) % 7 + 10)
+        return Plan((WriteStatus(turned),), wake=now + 60)
+
+    patch.setattr(reconciler_module, "plan", restless)
+
+
+def what_is_loaded_is_good_for_ever(patch: Patch) -> None:
+    patch.setattr(standing_module, "artifact_of", lambda path: "any")
+
+
+def refused_once_is_refused_for_ever(patch: Patch) -> None:
+    honest = simulation_module.of_operator
+    patch.setattr(simulation_module, "of_operator", lambda scenario: replace(honest(scenario), aside_for=1e9))
+
+
+NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}
+
+BUGS = [
+    (1, slices_are_never_withdrawn, KILLS),
+    (2, instances_are_never_withdrawn, FLAPS | {"adapters": [adapters(replicas=None)]}),
+    (3, one_replica_too_many, {}),
+    (4, every_pod_is_stable, FLAPS | {"adapters": [adapters(30, arrive={"poisson": "10/min"}, replicas=None)]}),
+    (5, no_patience, REFUSED),
+    (5, no_limit, REFUSED),
+    (6, deletion_forgets_to_unload, LEAVING),
+    (6, engines_are_given_up_in_silence, AWAY),
+    (7, events_tell_the_key, KEYED),
+    (8, everybody_leads, TWO),
+    (9, unloads_come_before_anything_else, ANOTHER),
+    ("liveness", one_adapter_is_ignored, QUIET),
+    ("liveness", no_silence, QUIET),
+    ("liveness", what_is_loaded_is_good_for_ever, ANOTHER_AT_LENGTH),
+    ("liveness", refused_once_is_refused_for_ever, NO_REGISTRY),
+]
+
+
+def broken(folder: Path, sections: dict[str, Any]) -> Iterator[int | str]:
+    record = simulate(a_scenario(folder, **sections)).lines
+    return (violation.invariant for violation in oracles.check(record).violations)
+
+
+@pytest.mark.parametrize(("invariant", "bug", "world"), BUGS, ids=[bug.__name__ for _, bug, _ in BUGS])
+def test_an_operator_with_this_bug_is_found_out(
+    invariant: int | str, bug: Any, world: dict[str, Any], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    assert not list(broken(tmp_path, world)), "the world is one in which an honest operator breaks nothing"
+    bug(monkeypatch)
+    assert invariant in set(broken(tmp_path, world))

@@ -1,0 +1,131 @@
+"""The way between callers and engines: cut, or long."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fake_vllm.distributions import Constant
+from tests.twin.worlds import a_scenario
+from twin.evaluate import invariants as oracles
+from twin.faults import begin
+from twin.kernel.loop import run
+from twin.sim.simulation import Simulation, simulate
+from twin.trace.lines import FaultLine
+
+TIMEOUTS = {"connect": 5.0, "read": 30.0, "write": 5.0, "pool": 5.0}
+
+
+def on_the_way(folder: Path, story: Callable[[Simulation, str], Awaitable[None]]) -> None:
+    """Runs a story beside two engines that listen; it is told the address of the first."""
+    simulation = Simulation(a_scenario(folder, pods=2))
+
+    async def main() -> None:
+        simulation.world.start()
+        simulation._apply_manifests()
+        await asyncio.sleep(30)
+        await story(simulation, min(simulation.world.hosts))
+        await simulation.end()
+
+    run(main(), simulation.env)
+
+
+async def ask(simulation: Simulation, ip: str, caller: str = "controller", **load: str) -> int:
+    """One request; the status of its answer."""
+    path, body = ("/v1/load_lora_adapter", load) if load else ("/v1/models", None)
+    method = "POST" if load else "GET"
+    url = f"http://{ip}:8000{path}"
+    extensions = {"timeout": TIMEOUTS}
+    request = httpx.Request(method, url, json=body, extensions=extensions)
+    return (await simulation.network.transport("me", caller).handle_async_request(request)).status_code
+
+
+def test_through_a_cut_connections_time_out(tmp_path: Path) -> None:
+    async def story(simulation: Simulation, ip: str) -> None:
+        mend = simulation.world.hosts[ip].way.cut(["controller"])
+        start = simulation.env.now
+        with pytest.raises(httpx.ConnectTimeout):
+            await ask(simulation, ip)
+        assert simulation.env.now - start == 5.0
+        assert await ask(simulation, max(simulation.world.hosts)) == 200, "other ways are open"
+        assert await ask(simulation, ip, "traffic") == 200, "and so is this one to others"
+        mend()
+        assert await ask(simulation, ip) == 200
+
+    on_the_way(tmp_path, story)
+
+
+def test_who_still_waits_when_the_way_is_mended_gets_through(tmp_path: Path) -> None:
+    async def story(simulation: Simulation, ip: str) -> None:
+        mend = simulation.world.hosts[ip].way.cut(["controller"])
+        asking = asyncio.ensure_future(ask(simulation, ip))
+        await asyncio.sleep(3)
+        mend()
+        assert await asking == 200
+
+    on_the_way(tmp_path, story)
+
+
+def test_an_answer_that_meets_a_cut_never_comes_and_the_engine_has_done_it(tmp_path: Path) -> None:
+    async def story(simulation: Simulation, ip: str) -> None:
+        host = simulation.world.hosts[ip]
+        asking = asyncio.ensure_future(ask(simulation, ip, lora_name="x", lora_path="acme/x"))
+        await asyncio.sleep(0.05)
+        host.way.cut(["controller"])
+        with pytest.raises(httpx.ReadTimeout):
+            await asking
+        assert host.engine is not None
+        assert "x" in host.engine.adapters
+
+    on_the_way(tmp_path, story)
+
+
+def test_a_long_way_takes_longer_for_whom_it_is_long(tmp_path: Path) -> None:
+    async def story(simulation: Simulation, ip: str) -> None:
+        rng = simulation.streams.get("way")
+        end = simulation.world.hosts[ip].way.delay(["controller"], Constant(2.0), rng)
+        for caller, seconds in (("controller", 2.001), ("traffic", 0.001)):
+            start = simulation.env.now
+            await ask(simulation, ip, caller)
+            assert simulation.env.now - start == pytest.approx(seconds)
+        end()
+        start = simulation.env.now
+        await ask(simulation, ip)
+        assert simulation.env.now - start == pytest.approx(0.001)
+
+    on_the_way(tmp_path, story)
+
+
+def test_a_partition_of_nodes_is_one_of_the_pods_on_them_and_of_those_that_come(tmp_path: Path) -> None:
+    cluster = {"nodes": {"count": 2, "gpus": 2}, "engines": {"default": {"startup": "2s"}}}
+    faults: list[dict[str, Any]] = [
+        {"kind": "partition", "nodes": {"names": ["node-0"]}, "from": "1m", "until": "3m"},
+        {"kind": "pod-kill", "pods": {"count": 2}, "at": "2m"},
+    ]
+    lines = simulate(a_scenario(tmp_path, pods=3, faults=faults, cluster=cluster, duration="20m")).lines
+    told = [line for line in lines if isinstance(line, FaultLine) and line.fault == "partition"]
+    first, *later, end = told
+    assert first.targets
+    assert sorted({pod for line in (first, *later) for pod in line.targets}) == end.targets
+    assert later, "a pod came to the node while it lasted"
+    assert oracles.check(lines).violations == ()
+
+
+def test_pods_that_were_drawn_stay_the_ones(tmp_path: Path) -> None:
+    faults = [
+        {"kind": "latency", "pods": {"count": 1}, "extra": "1s", "from": "1m", "until": "3m"},
+        {"kind": "pod-kill", "pods": "all", "at": "2m"},
+    ]
+    lines = simulate(a_scenario(tmp_path, faults=faults)).lines
+    told = [line for line in lines if isinstance(line, FaultLine) and line.fault == "latency"]
+    assert [(line.event, len(line.targets)) for line in told] == [("begin", 1), ("end", 1)]
+
+
+def test_every_fault_begins_with_the_run_if_nothing_else_is_said(tmp_path: Path) -> None:
+    simulation = Simulation(a_scenario(tmp_path, faults=[{"kind": "registry-down"}]))
+    begin(simulation.scenario.faults, simulation.stage)
+    simulation.env.run(until=0.1)
+    assert simulation.world.artifacts.deliver("acme/x").trouble == "unreachable"

@@ -1,0 +1,159 @@
+"""Run folders: what lies in them, and that nothing is ever lost or half there."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.twin.synthetic import MEASURES, a_run
+from twin.evaluate.expectations import Outcome
+from twin.report import Findings
+from twin.report.first_difference import first_difference, until
+from twin.runs.folder import FolderError, read, redraw, summary_bytes, write
+
+FINDINGS = Findings(a_run(), MEASURES, [Outcome("adapters.running == 38", True, 38)], scenario="name: made-up\n")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def test_a_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
+    folder = write(tmp_path, FINDINGS, timing={"run": 1.5})
+    assert folder == tmp_path / "made-up" / "7"
+    assert set(files(folder)) == {
+        "report.html",
+        "summary.json",
+        "events.jsonl",
+        "placement.parquet",
+        "scenario.yaml",
+        "timing.json",
+        *(
+            f"figures/{name}.svg"
+            for name in ("time-to-running", "phases", "adapters-held", "adapter-stories", "requests")
+        ),
+    }
+    assert [p.name for p in folder.parent.iterdir()] == ["7"]
+
+
+def test_only_timing_differs_between_two_writes(tmp_path: Path) -> None:
+    one = files(write(tmp_path / "a", FINDINGS, timing={"run": 1.5}))
+    other = files(write(tmp_path / "b", FINDINGS, timing={"run": 2.5}))
+    assert [name for name in one if one[name] != other[name]] == ["timing.json"]
+
+
+def test_an_older_run_gives_way(tmp_path: Path) -> None:
+    folder = write(tmp_path, FINDINGS, timing={})
+    (folder / "left-over").touch()
+    write(tmp_path, replace(FINDINGS, partial=True), timing={})
+    assert not (folder / "left-over").exists()
+    assert json.loads((folder / "summary.json").read_text())["partial"] is True
+    assert [p.name for p in folder.parent.iterdir()] == ["7"]
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "made-up" / "7" / "thesis.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("years of work")
+    with pytest.raises(FolderError, match="is there already and no run folder; move it away or choose another --out"):
+        write(tmp_path, FINDINGS, timing={})
+    assert theirs.read_text() == "years of work"
+
+
+def test_a_link_to_a_run_is_left_alone(tmp_path: Path) -> None:
+    elsewhere = write(tmp_path / "elsewhere", FINDINGS, timing={})
+    (tmp_path / "out" / "made-up").mkdir(parents=True)
+    (tmp_path / "out" / "made-up" / "7").symlink_to(elsewhere)
+    with pytest.raises(FolderError, match="no run folder"):
+        write(tmp_path / "out", FINDINGS, timing={})
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match=r"cannot be written: .*; choose another --out"):
+        write(tmp_path / "file", FINDINGS, timing={})
+
+
+def test_a_write_that_fails_leaves_the_old_run_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path, FINDINGS, timing={})
+    before = files(folder)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("twin.runs.folder._write_placement", full)
+    with pytest.raises(FolderError, match="No space left on device"):
+        write(tmp_path, FINDINGS, timing={})
+    assert files(folder) == before
+    assert [p.name for p in folder.parent.iterdir()] == ["7"]
+
+
+def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+    folder = read(write(tmp_path, FINDINGS, timing={}))
+    assert folder.lines() == FINDINGS.lines
+    assert folder.expectations == ["adapters.running == 38"]
+    assert folder.scenario == "name: made-up\n"
+    assert not folder.partial
+
+
+def test_the_placement_table_can_be_read(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(write(tmp_path, FINDINGS, timing={}) / "placement.parquet")
+    assert table.column_names == ["time", "pod", "node", "adapter", "state"]
+    assert table.num_rows > 0
+
+
+@pytest.mark.parametrize("name", ["summary.json", "events.jsonl", "scenario.yaml"])
+def test_a_folder_with_a_file_missing_is_no_run(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path, FINDINGS, timing={})
+    (folder / name).unlink()
+    with pytest.raises(FolderError, match=f"is no run folder: {name} is missing"):
+        read(folder)
+
+
+def test_a_damaged_record_is_said_to_be(tmp_path: Path) -> None:
+    folder = write(tmp_path, FINDINGS, timing={})
+    (folder / "events.jsonl").write_bytes(b'{"kind":"run","t":0.0')
+    with pytest.raises(FolderError, match="this version cannot read it"):
+        read(folder).lines()
+
+
+def test_a_report_is_drawn_again_from_the_record(tmp_path: Path) -> None:
+    folder = write(tmp_path, FINDINGS, timing={})
+    before = files(folder)
+    (folder / "report.html").unlink()
+    (folder / "figures" / "phases.svg").write_text("spoilt")
+    redraw(read(folder), FINDINGS)
+    assert files(folder) == before
+
+
+def test_the_summary_begins_with_what_was_run() -> None:
+    summary = json.loads(summary_bytes(FINDINGS))
+    assert list(summary)[:4] == ["name", "seed", "version", "policy"]
+    assert summary["adapters"]["running"] == 38
+    assert summary["expectations"] == [{"text": "adapters.running == 38", "holds": True, "actual": 38}]
+
+
+def test_the_first_difference_is_shown_from_both_sides() -> None:
+    before = b'{"kind":"run","t":0.0}\n{"kind":"pod","t":1.5,"object":"default/a","event":"created"}\n'
+    now = b'{"kind":"run","t":0.0}\n{"kind":"pod","t":2.5,"object":"default/b","event":"created"}\n'
+    said = first_difference("events.jsonl", before, now)
+    assert said.startswith("events.jsonl: line 2 differs\n")
+    assert "recorded: t=1.5 pod created default/a: {" in said
+    assert "now:      t=2.5 pod created default/b: {" in said
+
+
+def test_no_difference_is_nothing_to_say() -> None:
+    assert first_difference("events.jsonl", b"a\n", b"a\n") == ""
+
+
+def test_a_record_that_goes_on_differs_where_the_other_ends() -> None:
+    assert "line 2 differs\n  recorded: nothing, it ends before\n  now:      b" in first_difference(
+        "x", b"a\n", b"a\nb\n"
+    )
+
+
+def test_an_interrupted_run_is_compared_up_to_its_end() -> None:
+    assert until(b'{"t":0.0}\n{"t":1.0}\n{"t":2.0}\n', 2.0) == b'{"t":0.0}\n{"t":1.0}\n'

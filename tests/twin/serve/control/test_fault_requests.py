@@ -1,0 +1,49 @@
+"""From what `twin fault` is told to a fault of the scenario's own classes; times count from now."""
+
+from typing import Any
+
+import pytest
+
+from twin.scenario import FAULTS
+from twin.serve.control.fault_requests import NoFault, fault_from
+
+NOW = 100.0
+
+
+def test_a_fault_that_lasts_begins_now_and_ends_when_it_was_said() -> None:
+    found: Any = fault_from({"kind": "timeout", "pods": {"count": 1}, "for": "30s"}, NOW)
+    assert (found.start, found.until) == (100.0, 130.0)
+
+
+def test_one_that_strikes_strikes_now() -> None:
+    found: Any = fault_from({"kind": "engine-restart", "pods": {"count": 1}}, NOW)
+    assert found.at == 100.0
+
+
+def test_the_operator_can_be_killed_now_or_beside_a_write() -> None:
+    now: Any = fault_from({"kind": "controller-crash"}, NOW)
+    beside: Any = fault_from({"kind": "controller-crash", "after_write": 3}, NOW)
+    assert (now.at, beside.at, beside.after_write) == (100.0, None, 3)
+
+
+ONE = {"count": 1}
+NEEDS: dict[str, dict[str, Any]] = {
+    **{kind: {"nodes": ONE} for kind in ("node-down", "node-drain")},
+    **{kind: {"pods": ONE} for kind in ("engine-restart", "pod-kill", "pod-stuck-terminating", "readiness-flap")},
+    "partition": {"pods": ONE},
+    "latency": {"extra": "100ms", "pods": ONE},
+    "rollout": {"deployment": "qwen"},
+    "clock-skew": {"ahead": "5s"},
+}
+"""What kinds have to be told besides a time."""
+
+
+@pytest.mark.parametrize("kind", sorted(FAULTS))
+def test_every_kind_of_the_catalogue_can_befall_at_once(kind: str) -> None:
+    found: Any = fault_from({"kind": kind, **NEEDS.get(kind, {})}, NOW)
+    assert NOW in (getattr(found, "start", None), getattr(found, "at", None))
+
+
+def test_what_a_kind_lacks_is_named() -> None:
+    with pytest.raises(NoFault, match="rollout: deployment"):
+        fault_from({"kind": "rollout"}, NOW)

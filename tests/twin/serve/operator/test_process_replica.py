@@ -1,0 +1,45 @@
+"""The operator as `lora-controller` processes on a served world: killed, cut off, and there again."""
+
+import json
+from pathlib import Path
+
+from tests.twin.serve.worlds import a_served_world
+from twin.trace.lines import ControllerLine, Line, RequestLine
+from twin.trace.recorder import decode
+
+MANIFESTS = Path(__file__).parents[4] / "scenarios" / "manifests"
+SCENARIO = f"""\
+name: apart
+duration: 170s
+manifests: [{MANIFESTS / "qwen-coder.yaml"}, {MANIFESTS / "quickstart-adapters.yaml"}]
+cluster:
+  nodes: {{count: 2, gpus: 4}}
+  engines: {{default: {{startup: 5s, load: 1s}}}}
+faults:
+  - {{kind: connection-refused, pods: {{count: 1}}, from: 0s, until: 60s}}
+  - {{kind: watch-drop, from: 62s, until: 66s}}
+  - {{kind: api-error, probability: 0.3, from: 66s, until: 70s}}
+  - {{kind: clock-skew, ahead: 20s, from: 75s, until: 85s}}
+expect:
+  - adapters.running == 3
+  - invariants.violations == 0
+"""
+
+
+def test_a_scenario_holds_with_the_operator_as_a_process_that_is_killed_in_between(tmp_path: Path) -> None:
+    """Every adapter runs where a fault, two SIGKILLs and a wrong clock came in between; the record tells who acted."""
+    ended = ("--apart", "--once", "--speed", "8", "--kill-every", "45s", "--out", str(tmp_path))
+    with a_served_world(tmp_path, *ended, scenario=SCENARIO) as world:
+        out, _ = world.process.communicate(timeout=60)
+    assert world.process.returncode == 0, out
+    lines = decode((tmp_path / "apart" / "0" / "events.jsonl").read_bytes())
+    assert _lives(lines)[:4] == ["started", "leading", "crashed", "started"]
+    assert _lives(lines).count("crashed") == 2
+    asked = {line.by for line in lines if isinstance(line, RequestLine)}
+    assert asked == {"lora-controller-0"}
+    summary = json.loads((tmp_path / "apart" / "0" / "summary.json").read_text())
+    assert summary["loads"]["failed_retriable"] > 0
+
+
+def _lives(lines: list[Line]) -> list[str]:
+    return [line.event for line in lines if isinstance(line, ControllerLine)]

@@ -1,0 +1,136 @@
+"""Time that follows the wall clock, at a speed, not at all, or by steps. The wall here is a number."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import simpy
+
+from twin.serve.clock import Pace, run
+
+
+class Wall:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def wall() -> Wall:
+    return Wall()
+
+
+def test_time_goes_at_its_speed(wall: Wall) -> None:
+    pace = Pace(10, wall)
+    wall.now += 3
+    assert pace.reach(999) == 30
+    assert pace.wait(50) == 2
+
+
+def test_a_change_of_speed_leaves_what_has_passed(wall: Wall) -> None:
+    pace = Pace(10, wall)
+    wall.now += 3
+    pace.set_speed(1)
+    wall.now += 3
+    assert pace.reach(999) == 33
+
+
+def test_a_paused_world_stands_still_and_goes_on_from_there(wall: Wall) -> None:
+    pace = Pace(1, wall)
+    wall.now += 5
+    pace.pause()
+    wall.now += 100
+    assert pace.reach(999) == 5
+    assert pace.wait(999) is None
+    pace.resume()
+    wall.now += 1
+    assert pace.reach(999) == 6
+
+
+def test_a_step_visits_what_is_due_and_stops_at_its_end(wall: Wall) -> None:
+    pace = Pace(1, wall)
+    assert pace.step(10) == 10
+    assert pace.wait(4) == 0
+    assert pace.reach(4) == 4
+    assert pace.reach(25) == 10
+    assert pace.wait(25) is None
+    assert pace.paused
+
+
+@pytest.mark.parametrize("speed", [0, -1, float("inf"), float("nan")])
+def test_a_speed_is_a_number_above_0(speed: float) -> None:
+    with pytest.raises(ValueError, match="speed"):
+        Pace(speed)
+
+
+def _driven(main: Callable[[Pace, simpy.Environment], object]) -> object:
+    """What `main` returns; by itself time hardly moves, so that a test steps it."""
+    env, pace = simpy.Environment(), Pace(1e-9)
+    return run(lambda: main(pace, env), env, pace)
+
+
+async def _stepped(pace: Pace, seconds: float) -> None:
+    pace.step(seconds)
+    await pace.arrived()
+
+
+def test_processes_and_coroutines_share_one_time() -> None:
+    async def main(pace: Pace, env: simpy.Environment) -> list[tuple[str, float]]:
+        seen: list[tuple[str, float]] = []
+
+        def ticking() -> object:
+            for _ in range(3):
+                yield env.timeout(10)
+                seen.append(("simpy", round(env.now)))
+
+        async def sleeping() -> None:
+            for _ in range(3):
+                await asyncio.sleep(10)
+                seen.append(("asyncio", round(env.now)))
+
+        env.process(ticking())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(sleeping())
+            await asyncio.sleep(0)
+            await _stepped(pace, 31)
+        return seen
+
+    assert _driven(main) == [(who, t) for t in (10, 20, 30) for who in ("simpy", "asyncio")]
+
+
+def test_what_a_process_wakes_runs_before_the_next_instant() -> None:
+    async def main(pace: Pace, env: simpy.Environment) -> list[float]:
+        loop, seen = asyncio.get_running_loop(), list[float]()
+
+        def waking() -> object:
+            for _ in range(5):
+                yield env.timeout(1)
+                loop.call_soon(lambda: seen.append(env.now))
+
+        env.process(waking())
+        await _stepped(pace, 5.5)
+        return [round(t, 3) for t in seen]
+
+    assert _driven(main) == [1, 2, 3, 4, 5]
+
+
+def test_sockets_are_served_while_time_stands_still() -> None:
+    async def main(pace: Pace, env: simpy.Environment) -> bytes:
+        pace.pause()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readline())
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"hello\n")
+            answered = await reader.read()
+            writer.close()
+            return answered
+
+    assert _driven(main) == b"hello\n"

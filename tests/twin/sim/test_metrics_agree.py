@@ -1,0 +1,105 @@
+"""The operator's own metrics and the twin's measures, which come from the world's side, tell the same story."""
+
+from typing import Any
+
+import pytest
+from prometheus_client.metrics_core import Metric
+
+from tests.twin import synthetic
+from tests.twin.worlds import a_scenario
+from twin.evaluate import invariants as oracles
+from twin.evaluate.measures import summarise
+from twin.kernel.loop import run
+from twin.sim.simulation import Simulation
+
+TROUBLE: dict[str, Any] = {
+    "faults": [
+        {"kind": "connection-refused", "pods": {"count": 1}, "probability": 0.7, "from": "1s", "until": "3m"},
+        {"kind": "api-conflict", "probability": 0.1, "from": "1s", "until": "3m"},
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[Metric]]:
+    """The summary of a run with some trouble in it, and what its one replica would have answered at the end."""
+    simulation = Simulation(a_scenario(tmp_path_factory.mktemp("world"), **TROUBLE))
+    scraped: list[Metric] = []
+    asleep = simulation._until_end
+
+    async def until_end(progress: Any) -> None:
+        await asleep(progress)
+        scraped.extend(simulation.replicas[0].metrics.registry.collect())
+
+    simulation._until_end = until_end
+    run(simulation.main(None), simulation.env)
+    simulation.recorder.close()
+    lines = simulation.recorder.lines
+    return summarise(lines, oracles.check(lines)), scraped
+
+
+def value(scraped: list[Metric], sample_name: str, **labels: str) -> float:
+    """The sum of all samples of that name with those labels."""
+    return sum(
+        sample.value
+        for metric in scraped
+        for sample in metric.samples
+        if sample.name == sample_name and labels.items() <= sample.labels.items()
+    )
+
+
+def test_loads_by_outcome(told: tuple[dict[str, Any], list[Metric]]) -> None:
+    summary, scraped = told
+    assert summary["loads"]["failed_retriable"] > 0
+    for outcome in ("succeeded", "failed_retriable", "failed_final"):
+        assert value(scraped, "lora_controller_loads_total", outcome=outcome) == summary["loads"][outcome]
+
+
+def test_engine_requests(told: tuple[dict[str, Any], list[Metric]]) -> None:
+    summary, scraped = told
+    for verb in ("list", "load", "unload", "metrics"):
+        assert value(scraped, "lora_controller_engine_requests_total", verb=verb) == summary["engine_requests"][verb]
+    assert value(scraped, "lora_controller_engine_requests_total", verb="load", code="ConnectError") > 0
+
+
+def test_requests_to_the_api_server(told: tuple[dict[str, Any], list[Metric]]) -> None:
+    summary, scraped = told
+    asked = summary["api_requests"]
+    assert value(scraped, "rest_client_requests_total", method="PATCH") == asked["patch"]
+    assert value(scraped, "rest_client_requests_total", method="POST") == asked["create"]
+    assert value(scraped, "rest_client_requests_total", code="409") == asked["conflicts"] > 0
+
+
+def test_adapters_and_replicas(told: tuple[dict[str, Any], list[Metric]]) -> None:
+    summary, scraped = told
+    assert value(scraped, "lora_controller_adapters", phase="Running") == summary["adapters"]["running"] == 4
+    assert value(scraped, "lora_controller_replicas_wanted") == value(scraped, "lora_controller_replicas_ready") == 8
+
+
+def test_time_to_running_within_the_second_that_kubernetes_keeps(
+    told: tuple[dict[str, Any], list[Metric]],
+) -> None:
+    summary, scraped = told
+    count = value(scraped, "lora_controller_time_to_running_seconds_count")
+    mean = value(scraped, "lora_controller_time_to_running_seconds_sum") / count
+    assert count == 4
+    assert 0 <= mean - summary["time_to_running_seconds"]["mean"] <= 1
+
+
+def test_reconciles_are_measured_by_the_operator_alone(told: tuple[dict[str, Any], list[Metric]]) -> None:
+    summary, scraped = told
+    assert value(scraped, "controller_runtime_reconcile_total") == summary["reconciles"]["total"] > 0
+    assert value(scraped, "workqueue_work_duration_seconds_count") == summary["reconciles"]["total"]
+    assert value(scraped, "controller_runtime_reconcile_errors_total") > 0
+    assert 0 < summary["reconciles"]["useful"] < summary["reconciles"]["total"]
+
+
+def test_reconciles_of_an_operator_that_is_not_in_the_twin_are_not_known() -> None:
+    lines = synthetic.a_run()
+    assert summarise(lines, oracles.check(lines))["reconciles"] == {"total": None, "useful": None}
+
+
+def test_who_leads(told: tuple[dict[str, Any], list[Metric]]) -> None:
+    _, scraped = told
+    assert value(scraped, "leader_election_master_status", name="lora-controller") == 1
+    assert value(scraped, "controller_runtime_max_concurrent_reconciles") == 16

@@ -1,0 +1,124 @@
+"""What is read from manifests: which container is the engine, its environment, tolerations, ranks of pods."""
+
+from typing import Any
+
+import pytest
+
+from twin.world.kubelet.pod_spec import ConfigMissing, engine_index, environment, port_of, version_of
+from twin.world.scheduler import gpus_of, tolerates
+from twin.world.workloads.replicasets import leaving_first
+
+
+@pytest.mark.parametrize(
+    ("containers", "index"),
+    [
+        ([{"image": "nginx"}, {"image": "vllm/vllm-openai:v0.9.1"}], 1),
+        ([{"image": "aibrix/runtime"}, {"image": "registry/engine", "command": ["python", "-m", "vllm.serve"]}], 1),
+        ([{"image": "registry/engine", "args": ["vllm serve acme/base"]}, {"image": "aibrix/runtime"}], 0),
+        ([{"image": "sglang"}, {"image": "nginx"}], 0),
+    ],
+)
+def test_the_engine_is_the_first_container_that_names_vllm(containers: list[dict[str, Any]], index: int) -> None:
+    assert engine_index(containers) == index
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("vllm/vllm-openai:v0.28.1", "v0.28.1"),
+        ("localhost:5000/vllm:0.9.1@sha256:abc", "0.9.1"),
+        ("localhost:5000/vllm", "0.27.0"),
+        ("vllm/vllm-openai:my-build", "0.27.0"),
+    ],
+)
+def test_the_version_is_the_image_tags_if_it_is_one(image: str, version: str) -> None:
+    assert version_of({"image": image}) == version
+
+
+@pytest.mark.parametrize(("port", "number"), [(8000, 8000), ("8000", 8000), ("http", 8080), ("nowhere", 0)])
+def test_a_probes_port_is_a_number_or_a_declared_name(port: int | str, number: int) -> None:
+    assert port_of({"ports": [{"name": "http", "containerPort": 8080}]}, port) == number
+
+
+def reference(kind: str, name: str, key: str, **more: Any) -> dict[str, Any]:
+    return {"name": "VALUE", "valueFrom": {f"{kind}KeyRef": {"name": name, "key": key, **more}}}
+
+
+def test_an_environment_is_read_from_secrets_and_configmaps(scene: Any) -> None:
+    scene.store.create("secrets", {"metadata": {"name": "s"}, "data": {"key": "dG9w"}}, namespace="default")
+    scene.store.create("configmaps", {"metadata": {"name": "c"}, "data": {"mode": "fast"}}, namespace="default")
+    container = {
+        "envFrom": [{"configMapRef": {"name": "c"}, "prefix": "X_"}, {"secretRef": {"name": "no", "optional": True}}],
+        "env": [{"name": "PLAIN", "value": "1"}, reference("secret", "s", "key")],
+    }
+    assert environment(scene.store, "default", container) == {"X_mode": "fast", "PLAIN": "1", "VALUE": "top"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        (reference("secret", "absent", "key"), 'secret "absent" not found'),
+        (reference("configMap", "absent", "key"), 'configmap "absent" not found'),
+        (reference("secret", "s", "other"), "couldn't find key other in Secret default/s"),
+    ],
+)
+def test_what_is_missing_is_named(scene: Any, variable: dict[str, Any], message: str) -> None:
+    scene.store.create("secrets", {"metadata": {"name": "s"}, "data": {}}, namespace="default")
+    with pytest.raises(ConfigMissing, match=message):
+        environment(scene.store, "default", {"env": [variable]})
+
+
+@pytest.mark.parametrize("kind", ["secret", "configMap"])
+def test_what_is_optional_may_be_missing(scene: Any, kind: str) -> None:
+    container = {"env": [reference(kind, "absent", "key", optional=True)]}
+    assert environment(scene.store, "default", container) == {}
+
+
+TAINT = {"key": "gpu", "value": "a100", "effect": "NoExecute"}
+
+
+@pytest.mark.parametrize(
+    ("toleration", "tolerated"),
+    [
+        ({"operator": "Exists"}, True),
+        ({"key": "gpu", "operator": "Exists"}, True),
+        ({"key": "gpu", "value": "a100"}, True),
+        ({"key": "gpu", "value": "h100"}, False),
+        ({"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+    ],
+)
+def test_a_toleration_matches_by_key_value_and_effect(toleration: dict[str, str], tolerated: bool) -> None:
+    assert (tolerates({"spec": {"tolerations": [toleration]}}, TAINT) is not None) is tolerated
+
+
+def test_gpus_are_requests_or_limits_of_all_containers() -> None:
+    ask = {"nvidia.com/gpu": "2"}
+    containers = [{"resources": {"requests": ask}}, {"resources": {"limits": ask}}, {}]
+    assert gpus_of({"spec": {"containers": containers}}) == 4
+
+
+def a_pod(name: str, *, node: str = "n", phase: str = "Running", ready: str = "", created: int = 0) -> dict[str, Any]:
+    since = {"type": "Ready", "status": "True", "lastTransitionTime": f"2026-01-01T00:{ready}:00Z"}
+    return {
+        "metadata": {"name": name, "creationTimestamp": f"2026-01-01T00:{created:02d}:00Z"},
+        "spec": {"nodeName": node} if node else {},
+        "status": {"phase": phase, "conditions": [since] if ready else []},
+    }
+
+
+def test_the_least_useful_pods_leave_first() -> None:
+    pods = [
+        a_pod("old", ready="10"),
+        a_pod("young", ready="20", created=9),
+        a_pod("unready"),
+        a_pod("pending", phase="Pending"),
+        a_pod("unassigned", node="", phase="Pending"),
+    ]
+    assert [pod["metadata"]["name"] for pod in leaving_first(pods)] == [
+        "unassigned",
+        "pending",
+        "unready",
+        "young",
+        "old",
+    ]

@@ -1,0 +1,27 @@
+"""What a run is given by: its folder, or what is known of it in memory."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from twin.report import Findings
+from twin.runs import folder as runfolder
+from twin.scenario import Scenario, load
+from twin.trace.lines import Line
+
+Source = str | Path | Findings
+
+
+def lines_of(run: Source) -> Sequence[Line]:
+    """The record."""
+    return run.lines if isinstance(run, Findings) else runfolder.read(Path(run)).lines()
+
+
+def scenario_of(run: Source) -> Scenario:
+    """The scenario, as it was run."""
+    if not isinstance(run, Findings):
+        return load(Path(run) / runfolder.SCENARIO)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / runfolder.SCENARIO
+        file.write_text(run.scenario, encoding="utf-8")
+        return load(file)

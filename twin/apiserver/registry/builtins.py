@@ -1,0 +1,207 @@
+"""The builtin kinds: which there are, and of their rules those that matter to whoever serves models.
+
+Not all of Kubernetes' validation is here: what decides about scheduling, rollouts, probes and discovery is, and
+what people get wrong in manifests that this project reads. Fields that are not known are kept here; what comes over
+HTTP has lost them before (`rest/known.py`). Sources:
+`pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
+"""
+
+from twin.apiserver.errors import FieldError, Object, invalid, required
+from twin.apiserver.registry import crd
+from twin.apiserver.registry.configmaps import admit_config_map, admit_secret
+from twin.apiserver.registry.coordination import admit_endpoint_slice, admit_event, admit_lease
+from twin.apiserver.registry.services import ServiceRules
+from twin.apiserver.registry.workloads import admit_deployment, admit_pod, admit_replica_set
+from twin.apiserver.schema import builtin_types as fieldtypes
+from twin.apiserver.schema import merge_types as shapes
+from twin.apiserver.schema import metadata
+from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
+
+
+def builtin_kinds() -> list[ResourceType]:
+    """The kinds of a fresh server; each call has its own Service addresses to give out."""
+    return [*_core_kinds(), *_grouped_kinds()]
+
+
+def _core_kinds() -> list[ResourceType]:
+    return [
+        ResourceType(
+            "namespaces",
+            "Namespace",
+            types=fieldtypes.PLAIN,
+            namespaced=False,
+            short_names=("ns",),
+            status=True,
+            name_rule=metadata.dns_label,
+            admit=_admit_namespace,
+        ),
+        ResourceType(
+            "pods",
+            "Pod",
+            types=fieldtypes.POD,
+            categories=("all",),
+            short_names=("po",),
+            status=True,
+            generation=True,
+            admit=admit_pod,
+            shape=shapes.POD,
+        ),
+        ResourceType(
+            "services",
+            "Service",
+            types=fieldtypes.SERVICE,
+            categories=("all",),
+            short_names=("svc",),
+            status=True,
+            name_rule=metadata.dns_1035_label,
+            admit=ServiceRules().admit,
+            shape=shapes.SERVICE,
+        ),
+        ResourceType("secrets", "Secret", types=fieldtypes.SECRET, admit=admit_secret),
+        ResourceType(
+            "configmaps", "ConfigMap", types=fieldtypes.CONFIG_MAP, short_names=("cm",), admit=admit_config_map
+        ),
+        ResourceType("serviceaccounts", "ServiceAccount", short_names=("sa",)),
+        ResourceType(
+            "persistentvolumeclaims", "PersistentVolumeClaim", types=fieldtypes.PLAIN, short_names=("pvc",), status=True
+        ),
+        ResourceType(
+            "nodes",
+            "Node",
+            types=fieldtypes.NODE,
+            namespaced=False,
+            short_names=("no",),
+            status=True,
+            keeps_status_on_create=True,
+            shape=shapes.NODE,
+        ),
+    ]
+
+
+def _grouped_kinds() -> list[ResourceType]:
+    workload = ScalePaths(selector=("spec", "selector"))
+    return [
+        ResourceType(
+            "events",
+            "Event",
+            types=fieldtypes.EVENT,
+            group="events.k8s.io",
+            short_names=("ev",),
+            shape=shapes.EVENT,
+            admit=admit_event,
+        ),
+        ResourceType(
+            "endpointslices",
+            "EndpointSlice",
+            types=fieldtypes.ENDPOINT_SLICE,
+            group="discovery.k8s.io",
+            generation=True,
+            admit=admit_endpoint_slice,
+        ),
+        ResourceType(
+            "leases",
+            "Lease",
+            types=fieldtypes.LEASE,
+            group="coordination.k8s.io",
+            unconditional_update=False,
+            admit=admit_lease,
+        ),
+        ResourceType(
+            "deployments",
+            "Deployment",
+            types=fieldtypes.WORKLOAD,
+            group="apps",
+            categories=("all",),
+            short_names=("deploy",),
+            status=True,
+            scale=workload,
+            generation=True,
+            admit=admit_deployment,
+            shape=shapes.WORKLOAD,
+        ),
+        ResourceType(
+            "replicasets",
+            "ReplicaSet",
+            types=fieldtypes.WORKLOAD,
+            group="apps",
+            categories=("all",),
+            short_names=("rs",),
+            status=True,
+            scale=workload,
+            generation=True,
+            admit=admit_replica_set,
+            shape=shapes.WORKLOAD,
+        ),
+        ResourceType(
+            "customresourcedefinitions",
+            "CustomResourceDefinition",
+            types=fieldtypes.PLAIN,
+            group="apiextensions.k8s.io",
+            namespaced=False,
+            short_names=("crd", "crds"),
+            status=True,
+            generation=True,
+            admit=_admit_definition,
+        ),
+        *_policy_kinds(),
+    ]
+
+
+def _policy_kinds() -> list[ResourceType]:
+    """Kinds that say who may do what; `rest/rbac.py` reads the first four, nobody here the others."""
+    rbac = "rbac.authorization.k8s.io"
+    return [
+        ResourceType("roles", "Role", group=rbac, name_rule=metadata.path_segment),
+        ResourceType("rolebindings", "RoleBinding", group=rbac, name_rule=metadata.path_segment, admit=_admit_binding),
+        ResourceType("clusterroles", "ClusterRole", group=rbac, namespaced=False, name_rule=metadata.path_segment),
+        ResourceType(
+            "clusterrolebindings",
+            "ClusterRoleBinding",
+            group=rbac,
+            namespaced=False,
+            name_rule=metadata.path_segment,
+            admit=_admit_binding,
+        ),
+        ResourceType(
+            "poddisruptionbudgets",
+            "PodDisruptionBudget",
+            group="policy",
+            short_names=("pdb",),
+            status=True,
+            generation=True,
+            types=fieldtypes.BUDGET,
+            admit=_admit_budget,
+        ),
+        ResourceType(
+            "networkpolicies", "NetworkPolicy", group="networking.k8s.io", short_names=("netpol",), generation=True
+        ),
+    ]
+
+
+def _admit_binding(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    reference = new.get("roleRef") or {}
+    if not reference.get("name"):
+        errors.append(required("roleRef.name"))
+    if old is not None and reference != old.get("roleRef"):
+        errors.append(invalid("roleRef", reference, "cannot change roleRef"))
+    return new
+
+
+def _admit_namespace(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
+    name = new["metadata"]["name"]
+    labels = {**new["metadata"].get("labels", {}), "kubernetes.io/metadata.name": name}
+    return {**new, "metadata": {**new["metadata"], "labels": labels}, "status": {"phase": "Active"}}
+
+
+def _admit_definition(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    if old is not None and new.get("spec") is old.get("spec"):
+        return new
+    crd.check_definition(new, errors)
+    return new if errors else crd.accepted(new, new["metadata"]["creationTimestamp"])
+
+
+def _admit_budget(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
+    spec = new.get("spec") or {}
+    if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
+        errors.append(invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"))
+    return new

@@ -1,0 +1,124 @@
+"""CustomResourceDefinitions: from the manifest to a kind that the store knows.
+
+What a real server refuses when a CRD is created is refused here too, as far as it can be told: a schema
+that is not structural, a rule that cannot be compiled, a name that is not plural.group.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from twin.apiserver.errors import FieldError, Object, invalid, required
+from twin.apiserver.schema.merge_types import from_schema, of
+from twin.apiserver.schema.resource_types import Admit, ResourceType, ScalePaths
+from twin.apiserver.schema.structural import compile_schema
+from twin.apiserver.schema.value_validations import ROOT
+
+_METADATA: Object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_STRING: Object = {"type": "string"}
+
+
+def check_definition(manifest: Object, errors: list[FieldError]) -> None:
+    """Add to `errors` whatever keeps a CRD manifest from being served."""
+    spec = manifest.get("spec") or {}
+    names = spec.get("names") or {}
+    for field in ("group", "scope", "versions"):
+        if not spec.get(field):
+            errors.append(required(f"spec.{field}"))
+    for field in ("plural", "kind"):
+        if not names.get(field):
+            errors.append(required(f"spec.names.{field}"))
+    if errors:
+        return
+    wanted = f"{names['plural']}.{spec['group']}"
+    name = manifest["metadata"].get("name")
+    if name != wanted:
+        errors.append(invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+    stored = [version["name"] for version in spec["versions"] if version.get("storage")]
+    if len(stored) != 1:
+        errors.append(invalid("spec.versions", stored, "must have exactly one version marked as storage version"))
+    for at, version in enumerate(spec["versions"]):
+        try:
+            _admit(_schema(version))
+        except ValueError as error:
+            errors.append(invalid(f"spec.versions[{at}].schema", version["name"], str(error)))
+
+
+def resource_type(manifest: Object) -> ResourceType:
+    """The kind that a (checked) CRD manifest defines, in its storage version."""
+    spec = manifest["spec"]
+    names = spec["names"]
+    version = next(version for version in spec["versions"] if version.get("storage"))
+    schema = _schema(version)
+    subresources = version.get("subresources") or {}
+    scale = subresources.get("scale")
+    status = "status" in subresources
+    return ResourceType(
+        plural=names["plural"],
+        kind=names["kind"],
+        group=spec["group"],
+        version=version["name"],
+        namespaced=spec["scope"] == "Namespaced",
+        singular=names.get("singular") or names["kind"].lower(),
+        short_names=tuple(names.get("shortNames", ())),
+        categories=tuple(names.get("categories", ())),
+        status=status,
+        scale=_scale(scale) if scale else None,
+        generation=True,
+        unconditional_update=False,
+        custom=True,
+        admit=_admit(schema),
+        shape=of(**from_schema(schema).fields),
+        selectable=tuple(each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ()),
+        columns=tuple(version.get("additionalPrinterColumns", ())),
+        schema=schema,
+    )
+
+
+def accepted(manifest: Object, now: str) -> Object:
+    """The manifest with the status of a definition that is being served."""
+    spec = manifest["spec"]
+    names = spec["names"]
+    condition = {"status": "True", "lastTransitionTime": now}
+    status = {
+        "acceptedNames": {"singular": names["kind"].lower(), "listKind": f"{names['kind']}List", **names},
+        "conditions": [
+            {"type": "NamesAccepted", "reason": "NoConflicts", "message": "no conflicts found", **condition},
+            {
+                "type": "Established",
+                "reason": "InitialNamesAccepted",
+                "message": "the initial names have been accepted",
+                **condition,
+            },
+        ],
+        "storedVersions": [version["name"] for version in spec["versions"] if version.get("storage")],
+    }
+    return {**manifest, "status": status}
+
+
+def _schema(version: Mapping[str, Any]) -> Object:
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    if not isinstance(schema, dict):
+        raise ValueError("schemas are required: openAPIV3Schema is missing")
+    if schema.get("type") != "object":
+        raise ValueError("openAPIV3Schema.type: must be object at the root")
+    return schema
+
+
+def _admit(schema: Object) -> Admit:
+    """Pruning, defaults and validation by the schema; `metadata` is the server's own business."""
+    properties = {**schema.get("properties", {}), "apiVersion": _STRING, "kind": _STRING, "metadata": _METADATA}
+    check = compile_schema({**schema, "properties": properties})
+
+    def admit(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+        admitted: Object = check(new, old, ROOT, errors)
+        return admitted
+
+    return admit
+
+
+def _scale(scale: Mapping[str, str]) -> ScalePaths:
+    def path(name: str) -> tuple[str, ...]:
+        return tuple(scale.get(name, "").strip(".").split("."))
+
+    selector = path("labelSelectorPath") if scale.get("labelSelectorPath") else ()
+    return ScalePaths(path("specReplicasPath"), path("statusReplicasPath"), selector)

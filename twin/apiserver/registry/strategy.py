@@ -1,0 +1,255 @@
+"""The server's share of an object: what it fills in, keeps and refuses when one is created or replaced.
+
+Pure functions on JSON values, from what a client sent to what may be stored. The order is a real server's:
+identity first, then the subresource's view, then the kind's own rules, then metadata; all field errors at once.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from twin.apiserver.errors import (
+    FieldError,
+    Object,
+    bad_request,
+    conflict,
+    invalid,
+    required,
+    undecodable,
+    unprocessable,
+    unsupported_patch,
+)
+from twin.apiserver.patch import json_patch as patches
+from twin.apiserver.patch import strategic_merge as strategic
+from twin.apiserver.patch.json_patch import same
+from twin.apiserver.schema import metadata
+from twin.apiserver.schema.resource_types import ResourceType
+from twin.apiserver.schema.value_validations import ROOT
+
+PatchType = Literal["merge", "strategic", "json", "apply"]
+
+_GENERATED_NAME = 58  # characters of generateName that are kept; k8s.io/apiserver/pkg/storage/names
+_NAME_ATTEMPTS = 8  # tries to generate a name that is free; k8s.io/apiserver, RetryGenerateName
+
+_SERVER_OWNED = (
+    "name",
+    "namespace",
+    "generateName",
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+    "resourceVersion",
+)
+_TEXTS = ("name", "namespace", "generateName", "uid", "resourceVersion")
+_NOT_FROM_CLIENT = frozenset({"selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"})
+_DROPPED_IF_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences")
+
+
+def check_identity(kind: ResourceType, obj: Object) -> None:
+    """Refuse an object that says it is of another kind than the one it was sent to, or is none at all."""
+    if not isinstance(obj, dict) or not isinstance(obj.get("metadata") or {}, dict):
+        raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled: it is no object with metadata')
+    for field in _TEXTS:
+        if not isinstance((obj.get("metadata") or {}).get(field, ""), str | None):
+            raise bad_request(
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: metadata.{field} has to '
+                "be a string"
+            )
+    for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
+        found = obj.get(field, wanted)
+        if found != wanted:
+            raise bad_request(
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: the object\'s {field} is '
+                f"{found!r}, but {kind.resource} takes {wanted!r}"
+            )
+
+
+def name_for(obj: Object, suffix: Callable[[], str], taken: Callable[[str], bool]) -> str:
+    """The name of a new object: its own, or one made from its `generateName`; "" if it has neither."""
+    meta = obj.get("metadata") or {}
+    name, base = str(meta.get("name") or ""), str(meta.get("generateName") or "")
+    if name or not base:
+        return name
+    for _ in range(_NAME_ATTEMPTS):
+        name = base[:_GENERATED_NAME] + suffix()
+        if not taken(name):
+            break
+    return name
+
+
+def namespace_of(kind: ResourceType, obj: Object, namespace: str) -> str:
+    """The namespace that a new object goes to: the request's, else its own, else `default` as with kubectl."""
+    own = str((obj.get("metadata") or {}).get("namespace") or "")
+    if not kind.namespaced:
+        if namespace or own:
+            raise bad_request(f"{kind.resource} have no namespace, but {namespace or own!r} was given")
+        return ""
+    if own and namespace and own != namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    return namespace or own or "default"
+
+
+def new_object(kind: ResourceType, obj: Object, *, name: str, namespace: str, uid: str, created: str) -> Object:
+    """What is stored of an object that a client wants created, but for its resourceVersion.
+
+    Raises:
+        ApiError: 422 with all that is wrong with it.
+    """
+    sent = obj.get("metadata") or {}
+    if sent.get("resourceVersion"):
+        raise bad_request("resourceVersion should not be set on objects to be created")
+    meta = {key: value for key, value in sent.items() if key not in _NOT_FROM_CLIENT and value is not None}
+    meta["name"] = name
+    if namespace:
+        meta["namespace"] = namespace
+    meta["uid"] = uid
+    meta["creationTimestamp"] = created
+    meta.pop("generation", None)
+    if kind.generation:
+        meta["generation"] = 1
+    meta = _tidy(meta)
+    draft = {"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": meta}
+    if kind.status and not kind.keeps_status_on_create:
+        draft.pop("status", None)
+    errors: list[FieldError] = []
+    if not name:
+        errors.append(required("metadata.name", "name or generateName is required"))
+    else:
+        errors += [invalid("metadata.name", name, fault) for fault in kind.name_rule(name)]
+    errors += metadata.check_create(meta)
+    admitted = _admitted(kind, draft, None, errors)
+    if errors:
+        raise unprocessable(kind.kind, kind.group, name or str(sent.get("generateName", "")), errors)
+    return admitted
+
+
+def _admitted(kind: ResourceType, new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    """`new` as the kind's rules leave it; a builtin with a field of the wrong type cannot even be read (400)."""
+    if kind.types is not None:
+        mistyped: list[FieldError] = []
+        kind.types(new, old, ROOT, mistyped)
+        if mistyped:
+            raise undecodable(kind.kind, kind.version, mistyped)
+    return kind.admit(new, old, errors)
+
+
+def replacement(kind: ResourceType, old: Object, sent: Object, subresource: str) -> Object:
+    """What is stored in place of `old`; `old` itself if nothing changes.
+
+    Raises:
+        ApiError: 409 if it was made for another state of the object, 422 if it breaks a rule.
+    """
+    if sent is old:
+        return old
+    check_identity(kind, sent)
+    _check_preconditions(kind, old, sent.get("metadata") or {})
+    if subresource == "status":
+        new = _with_status(old, sent)
+    else:
+        new = _with_status(sent, old) if kind.status else sent
+        new = _with_metadata(new, old)
+    errors: list[FieldError] = []
+    new = _admitted(kind, new, old, errors)
+    if new["metadata"] is not old["metadata"]:
+        errors += metadata.check_update(new["metadata"], old["metadata"])
+    if errors:
+        raise unprocessable(kind.kind, kind.group, old["metadata"]["name"], errors)
+    if same(new, old):
+        return old
+    return _with_generation(new, old) if kind.generation else new
+
+
+def patched(kind: ResourceType, target: Object, body: Any, type: PatchType) -> Object:
+    """`target` after a patch of one of the three sorts that need nothing but the object.
+
+    Raises:
+        ApiError: 415, the kind takes no such patch; 400 or 422, the patch is wrong or does not fit.
+    """
+    match type:
+        case "merge":
+            found = patches.merge(target, body)
+        case "json":
+            found = patches.json_patch(target, body)
+        case "strategic" if not kind.custom:
+            found = strategic.merge(target, body, kind.shape)
+        case _:
+            raise unsupported_patch(
+                f"the body of the request was in an unknown format: {kind.resource} take no {type} patch; "
+                "accepted media types include: application/json-patch+json, application/merge-patch+json, "
+                "application/apply-patch+yaml"
+            )
+    if not isinstance(found, dict):
+        raise bad_request(f"a patch of {kind.resource} has to leave an object, not {found!r}")
+    return found
+
+
+def check_preconditions(kind: ResourceType, old: Object, *, uid: str = "", resource_version: str = "") -> None:
+    """Refuse with 409 what was meant for another object of that name, or for another state of it."""
+    meta = old["metadata"]
+    name = meta["name"]
+    if uid and uid != meta["uid"]:
+        cause = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+        raise conflict(kind.plural, kind.group, name, cause)
+    if resource_version and resource_version != meta["resourceVersion"]:
+        raise conflict(kind.plural, kind.group, name)
+
+
+def _check_preconditions(kind: ResourceType, old: Object, sent: Object) -> None:
+    current = old["metadata"]
+    if sent is current:
+        return
+    for field in ("name", "namespace"):
+        found = sent.get(field) or current.get(field)
+        if found != current.get(field):
+            raise bad_request(
+                f"the {field} of the object ({found}) does not match the {field} on the URL ({current.get(field)})"
+            )
+    check_preconditions(kind, old, uid=sent.get("uid") or "", resource_version=str(sent.get("resourceVersion") or ""))
+
+
+def _with_status(target: Object, source: Object) -> Object:
+    """`target` with the status of `source`."""
+    if target.get("status") is source.get("status"):
+        return target
+    if source.get("status") is None:
+        return {key: value for key, value in target.items() if key != "status"}
+    return {**target, "status": source["status"]}
+
+
+def _with_metadata(new: Object, old: Object) -> Object:
+    """`new` with those metadata that only the server sets, and with apiVersion and kind."""
+    before, sent = old["metadata"], new.get("metadata") or {}
+    if sent is before:
+        return new
+    differing = [key for key in _SERVER_OWNED if sent.get(key) is not before.get(key)]
+    meta = sent
+    if differing:
+        meta = {key: value for key, value in sent.items() if key not in differing}
+        meta.update({key: before[key] for key in differing if key in before})
+    meta = _tidy(meta)
+    meta = before if same(meta, before) else meta
+    return {"apiVersion": old["apiVersion"], "kind": old["kind"], **new, "metadata": meta}
+
+
+def _tidy(meta: Object) -> Object:
+    """Metadata without those maps and lists that are empty: Kubernetes leaves them out."""
+    empty = [key for key in _DROPPED_IF_EMPTY if key in meta and not meta[key]]
+    return {key: value for key, value in meta.items() if key not in empty} if empty else meta
+
+
+def _with_generation(new: Object, old: Object) -> Object:
+    """`new` with its generation counted up if anything but metadata and status has changed."""
+    for key in (*new, *old):
+        if key not in ("metadata", "status") and not same(new.get(key), old.get(key)):
+            return {**new, "metadata": {**new["metadata"], "generation": old["metadata"].get("generation", 0) + 1}}
+    return new
+
+
+def check_versioned(kind: ResourceType, sent: Object) -> None:
+    """Refuse an update without resourceVersion for kinds that demand one."""
+    meta = sent.get("metadata") or {}
+    if not kind.unconditional_update and not meta.get("resourceVersion"):
+        fault = invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise unprocessable(kind.plural, kind.group, str(meta.get("name", "")), [fault])

@@ -1,0 +1,196 @@
+"""Pods, Deployments and ReplicaSets: the defaults that decide about timing, and what may not change.
+
+Sources: `pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`, and the validation beside them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from twin.apiserver.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
+from twin.apiserver.patch.json_patch import same
+from twin.apiserver.schema.metadata import check_labels
+from twin.apiserver.schema.quantity import quantity
+from twin.apiserver.selectors import label_selector
+
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
+_CONTAINER_DEFAULTS: Object = {
+    "terminationMessagePath": "/dev/termination-log",
+    "terminationMessagePolicy": "File",
+    "resources": {},
+}
+_POD_DEFAULTS: Object = {
+    "restartPolicy": "Always",
+    "terminationGracePeriodSeconds": 30,
+    "dnsPolicy": "ClusterFirst",
+    "schedulerName": "default-scheduler",
+    "enableServiceLinks": True,
+    "serviceAccountName": "default",
+}
+_DEPLOYMENT_DEFAULTS: Object = {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600}
+_ROLLING_DEFAULTS: Object = {"maxUnavailable": "25%", "maxSurge": "25%"}
+_CHANGEABLE = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName", "schedulingGates")
+_POD_UPDATE = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    """A pod with its defaults; of its spec little may change once it exists, and its node never."""
+    spec = new.get("spec") or {}
+    if old is None:
+        spec = pod_spec(spec, "spec", errors)
+        return {**new, "spec": spec, "status": {"phase": "Pending", "qosClass": _quality_of_service(spec)}}
+    before = old["spec"]
+    if spec is before:
+        return new
+    spec = pod_spec(spec, "spec", errors)
+    node = before.get("nodeName")
+    if node and spec.get("nodeName") != node:
+        errors.append(invalid("spec.nodeName", spec.get("nodeName"), "field is immutable: the pod is bound already"))
+    elif not same(_fixed(spec), _fixed(before)):
+        errors.append(forbidden_field("spec", _POD_UPDATE))
+    return {**new, "spec": spec}
+
+
+def _fixed(spec: Object) -> Object:
+    """What of a pod's spec may not change."""
+    fixed = {key: value for key, value in spec.items() if key not in _CHANGEABLE}
+    for field in ("containers", "initContainers"):
+        if field in spec:
+            fixed[field] = [{**container, "image": ""} for container in spec[field]]
+    return fixed
+
+
+def pod_spec(spec: Object, field: str, errors: list[FieldError]) -> Object:
+    """A pod spec with its defaults; faults under `field` go to `errors`."""
+    containers = spec.get("containers") or []
+    if not containers:
+        errors.append(required(f"{field}.containers"))
+    errors += _pod_faults(spec, field)
+    filled = {**_POD_DEFAULTS, "securityContext": {}, **spec}
+    filled["serviceAccount"] = filled["serviceAccountName"]
+    for name in ("containers", "initContainers"):
+        if spec.get(name):
+            filled[name] = [_container(each, f"{field}.{name}[{at}]", errors) for at, each in enumerate(spec[name])]
+    return filled
+
+
+def _pod_faults(spec: Object, field: str) -> Iterator[FieldError]:
+    """What is wrong with a pod's own fields."""
+    policy = spec.get("restartPolicy", "Always")
+    if policy not in _RESTART_POLICIES:
+        yield unsupported(f"{field}.restartPolicy", policy, _RESTART_POLICIES)
+    seen: set[str] = set()
+    for name in ("initContainers", "containers"):
+        for at, container in enumerate(spec.get(name) or ()):
+            if container.get("name") in seen:
+                yield duplicate(f"{field}.{name}[{at}].name", container["name"])
+            seen.add(container.get("name", ""))
+
+
+def _container(container: Object, field: str, errors: list[FieldError]) -> Object:
+    if not container.get("name"):
+        errors.append(required(f"{field}.name"))
+    image = container.get("image", "")
+    if not image:
+        errors.append(required(f"{field}.image"))
+    errors += _resource_faults(container.get("resources") or {}, f"{field}.resources")
+    tag = image.rpartition("/")[2].partition(":")[2]
+    policy = "IfNotPresent" if tag not in ("", "latest") else "Always"
+    filled = {**_CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
+    for name in _PROBES:
+        if container.get(name):
+            filled[name] = _probe(container[name], f"{field}.{name}", errors)
+    if container.get("ports"):
+        filled["ports"] = [{"protocol": "TCP", **port} for port in container["ports"]]
+    return filled
+
+
+def _resource_faults(resources: Object, field: str) -> Iterator[FieldError]:
+    """What is wrong with a container's share of a node: it may not ask for more than it may use."""
+    limits = resources.get("limits") or {}
+    for name, wanted in (resources.get("requests") or {}).items():
+        most = limits.get(name)
+        amount, limit = quantity(wanted), quantity(most)
+        if amount is not None and limit is not None and amount > limit:
+            fault = f"must be less than or equal to {name} limit of {most}"
+            yield invalid(f"{field}.requests", str(wanted), fault)
+
+
+def _probe(probe: Object, field: str, errors: list[FieldError]) -> Object:
+    handlers = [name for name in ("httpGet", "exec", "tcpSocket", "grpc") if name in probe]
+    if not handlers:
+        errors.append(required(field, "must specify a handler type"))
+    filled: Object = {**_PROBE_DEFAULTS, **probe}
+    if isinstance(probe.get("httpGet"), dict):
+        filled["httpGet"] = {"path": "/", "scheme": "HTTP", **probe["httpGet"]}
+    for name in (*_PROBE_DEFAULTS, "initialDelaySeconds"):
+        number = filled.get(name, 0)
+        if type(number) is not int or number < 0:
+            errors.append(invalid(f"{field}.{name}", number, "must be greater than or equal to 0"))
+    return filled
+
+
+def _quality_of_service(spec: Object) -> str:
+    """A pod's QoS class; `pkg/apis/core/v1/helper/qos`, for CPU and memory."""
+    resources = [container.get("resources") or {} for container in spec.get("containers") or ()]
+    limits = [each.get("limits") or {} for each in resources]
+    requests = [each.get("requests") or {} for each in resources]
+    if not any(_computing(each) for each in (*limits, *requests)):
+        return "BestEffort"
+    full = all(_computing(limit) == {"cpu", "memory"} for limit in limits)
+    equal = all(
+        request.get(k, limit.get(k)) == limit.get(k)
+        for request, limit in zip(requests, limits, strict=True)
+        for k in ("cpu", "memory")
+    )
+    return "Guaranteed" if full and equal else "Burstable"
+
+
+def _computing(amounts: Mapping[str, Any]) -> set[str]:
+    return {"cpu", "memory"} & set(amounts)
+
+
+def admit_deployment(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    """A Deployment with its defaults."""
+    spec = new.get("spec") or {}
+    if old is not None and spec is old.get("spec"):
+        return new
+    strategy = {"type": "RollingUpdate", **(spec.get("strategy") or {})}
+    if strategy["type"] == "RollingUpdate":
+        strategy["rollingUpdate"] = {**_ROLLING_DEFAULTS, **(strategy.get("rollingUpdate") or {})}
+    return {**new, "spec": _workload({**_DEPLOYMENT_DEFAULTS, **spec, "strategy": strategy}, old, errors)}
+
+
+def admit_replica_set(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    """A ReplicaSet with its defaults."""
+    spec = new.get("spec") or {}
+    if old is not None and spec is old.get("spec"):
+        return new
+    return {**new, "spec": _workload({"replicas": 1, **spec}, old, errors)}
+
+
+def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    """What Deployments and ReplicaSets have in common: replicas, selector, template."""
+    replicas, selector, template = spec["replicas"], spec.get("selector"), spec.get("template") or {}
+    if type(replicas) is not int or replicas < 0:
+        errors.append(invalid("spec.replicas", replicas, "must be greater than or equal to 0"))
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    errors += check_labels(labels, "spec.template.labels")
+    if not selector:
+        errors.append(required("spec.selector"))
+    elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        errors.append(invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+    elif not label_selector(selector)(labels):
+        fault = "`selector` does not match template `labels`"
+        errors.append(invalid("spec.template.metadata.labels", labels, fault))
+    if old is not None and not same(selector, old["spec"].get("selector")):
+        errors.append(invalid("spec.selector", selector, "field is immutable"))
+    filled = pod_spec(template.get("spec") or {}, "spec.template.spec", errors)
+    if filled["restartPolicy"] in ("Never", "OnFailure"):
+        errors.append(unsupported("spec.template.spec.restartPolicy", filled["restartPolicy"], ["Always"]))
+    return {**spec, "template": {**template, "spec": filled}}

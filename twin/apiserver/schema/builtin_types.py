@@ -1,0 +1,103 @@
+"""The JSON types of builtin kinds, as far as this server and the world around it read their fields.
+
+A real server decodes a builtin object into a struct, and answers 400 if a field has the wrong type. The same check here
+keeps every rule further in free of type checks. Fields that are not named are not looked at.
+"""
+
+from typing import Any
+
+from twin.apiserver.schema.structural import Check, compile_schema
+
+Schema = dict[str, Any]
+
+_STRING: Schema = {"type": "string", "nullable": True}
+_INTEGER: Schema = {"type": "integer", "nullable": True}
+_BOOLEAN: Schema = {"type": "boolean", "nullable": True}
+_EITHER: Schema = {"x-kubernetes-int-or-string": True, "nullable": True}
+_ANY: Schema = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+def _map(values: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": values, "nullable": True}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items, "nullable": True}
+
+
+def _object(**fields: Schema) -> Schema:
+    keep: Schema = {"type": "object", "nullable": True, "x-kubernetes-preserve-unknown-fields": True}
+    return {**keep, "properties": fields}
+
+
+_SELECTOR = _object(
+    matchLabels=_map(_STRING),
+    matchExpressions=_list(_object(key=_STRING, operator=_STRING, values=_list(_STRING))),
+)
+_PROBE = _object(
+    httpGet=_object(path=_STRING, port=_EITHER, scheme=_STRING),
+    exec=_object(command=_list(_STRING)),
+    tcpSocket=_object(port=_EITHER),
+    grpc=_object(port=_INTEGER),
+    initialDelaySeconds=_INTEGER,
+    periodSeconds=_INTEGER,
+    timeoutSeconds=_INTEGER,
+    successThreshold=_INTEGER,
+    failureThreshold=_INTEGER,
+    terminationGracePeriodSeconds=_INTEGER,
+)
+_CONTAINER = _object(
+    name=_STRING,
+    image=_STRING,
+    imagePullPolicy=_STRING,
+    command=_list(_STRING),
+    args=_list(_STRING),
+    env=_list(_object(name=_STRING, value=_STRING, valueFrom=_object())),
+    ports=_list(_object(name=_STRING, containerPort=_INTEGER, protocol=_STRING)),
+    resources=_object(limits=_map(_ANY), requests=_map(_ANY)),
+    volumeMounts=_list(_object(name=_STRING, mountPath=_STRING)),
+    livenessProbe=_PROBE,
+    readinessProbe=_PROBE,
+    startupProbe=_PROBE,
+)
+_POD_SPEC = _object(
+    containers=_list(_CONTAINER),
+    initContainers=_list(_CONTAINER),
+    volumes=_list(_object(name=_STRING)),
+    nodeName=_STRING,
+    nodeSelector=_map(_STRING),
+    serviceAccountName=_STRING,
+    tolerations=_list(_object()),
+    terminationGracePeriodSeconds=_INTEGER,
+)
+_CONDITIONS = _list(_object(type=_STRING, status=_STRING, reason=_STRING, message=_STRING))
+_TEMPLATE = _object(metadata=_object(labels=_map(_STRING), annotations=_map(_STRING)), spec=_POD_SPEC)
+_WORKLOAD = _object(
+    replicas=_INTEGER, selector=_SELECTOR, template=_TEMPLATE, strategy=_object(rollingUpdate=_object())
+)
+_SERVICE = _object(
+    type=_STRING,
+    clusterIP=_STRING,
+    selector=_map(_STRING),
+    ports=_list(_object(name=_STRING, port=_INTEGER, protocol=_STRING, targetPort=_EITHER)),
+)
+_ENDPOINT = _object(addresses=_list(_STRING), conditions=_object(ready=_BOOLEAN), targetRef=_object(), nodeName=_STRING)
+
+
+def _types(**fields: Schema) -> Check:
+    return compile_schema(_object(**fields))
+
+
+POD = _types(spec=_POD_SPEC, status=_object(phase=_STRING, conditions=_CONDITIONS))
+WORKLOAD = _types(spec=_WORKLOAD, status=_object(conditions=_CONDITIONS))
+SERVICE = _types(spec=_SERVICE)
+CONFIG_MAP = _types(data=_map(_STRING), binaryData=_map(_STRING), immutable=_BOOLEAN)
+SECRET = _types(data=_map(_STRING), stringData=_map(_STRING), type=_STRING, immutable=_BOOLEAN)
+NODE = _types(spec=_object(unschedulable=_BOOLEAN), status=_object(conditions=_CONDITIONS, addresses=_list(_object())))
+ENDPOINT_SLICE = _types(addressType=_STRING, endpoints=_list(_ENDPOINT), ports=_list(_object(port=_INTEGER)))
+EVENT = _types(
+    note=_STRING, reason=_STRING, action=_STRING, type=_STRING, reportingController=_STRING, reportingInstance=_STRING
+)
+LEASE = _types(spec=_object(holderIdentity=_STRING, leaseDurationSeconds=_INTEGER, leaseTransitions=_INTEGER))
+BUDGET = _types(spec=_object(minAvailable=_EITHER, maxUnavailable=_EITHER, selector=_SELECTOR))
+PLAIN = _types(spec=_object(), status=_object())

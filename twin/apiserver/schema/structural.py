@@ -1,0 +1,244 @@
+"""Structural OpenAPI v3 schemas, compiled to closures that prune, default and validate in one pass.
+
+A closure gets a value and what was there before. What is the very same object as before is not looked at again,
+so that a patch pays for what it touched (and so that what was valid once stays accepted, as real servers do
+since 1.30: "ratcheting"). Values are never mutated; an unchanged one is returned itself.
+
+Source of wording: `k8s.io/kube-openapi/pkg/validation` and `apiextensions-apiserver/pkg/apiserver/validation`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from twin.apiserver import errors as field_errors
+from twin.apiserver.errors import FieldError, Object, invalid, required, wrong_type
+from twin.apiserver.schema.cel import Rule
+from twin.apiserver.schema.value_validations import Path, json_type, tests_of
+
+_ABSENT: Any = object()
+
+
+Check = Callable[[Any, Any, Path, list[FieldError]], Any]
+"""`check(value, old, path, errors)` → the value, pruned and with defaults; faults go to `errors`."""
+
+
+def compile_schema(schema: Mapping[str, Any]) -> Check:
+    """The closure of a schema.
+
+    Raises:
+        ValueError: the schema uses what this module does not know; says what and where.
+    """
+    return _compile(schema, "openAPIV3Schema")
+
+
+_ANNOTATIONS = {"description", "title", "example", "externalDocs", "$schema", "id"}
+_KNOWN = _ANNOTATIONS | {
+    *("type", "properties", "additionalProperties", "items", "required", "enum", "pattern", "format", "default"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+    *("minItems", "maxItems", "minProperties", "maxProperties", "nullable"),
+    *("allOf", "anyOf", "oneOf", "not"),
+    *("x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string", "x-kubernetes-embedded-resource"),
+    *("x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type", "x-kubernetes-validations"),
+}
+
+
+def _compile(schema: Mapping[str, Any], where: str) -> Check:
+    unknown = sorted(set(schema) - _KNOWN)
+    if unknown:
+        raise ValueError(f"{where}: unsupported schema keyword {unknown[0]!r}")
+    shape = _shape_check(schema, where)
+    tests = tuple(tests_of(schema, where))
+    rules = tuple(Rule.compile(rule, where) for rule in schema.get("x-kubernetes-validations", ()))
+    if not tests and not rules:
+        return shape
+
+    def check(value: Any, old: Any, path: Path, errors: list[FieldError]) -> Any:
+        if value is old:
+            return value
+        before = len(errors)
+        value = shape(value, old, path, errors)
+        if len(errors) > before or value is None:
+            return value
+        for test in tests:
+            test(value, path, errors)
+        if rules and len(errors) == before:
+            for rule in rules:
+                fault = rule.fault(value, None if old is _ABSENT else old)
+                if fault is not None:
+                    errors.append(_rule_error(path, rule, value, fault))
+        return value
+
+    return check
+
+
+def _rule_error(path: Path, rule: Rule, value: Any, message: str) -> FieldError:
+    field = Path(path, rule.field_path).text
+    if rule.reason == "FieldValueForbidden":
+        return field_errors.forbidden_field(field, message)
+    if rule.reason == "FieldValueRequired":
+        return required(field, message)
+    for name in filter(None, rule.field_path.split(".")):  # show what is at fault; a real server says "object"
+        value = value.get(name) if isinstance(value, dict) else None
+    shown = json_type(value) if isinstance(value, (dict, list, type(None))) else value
+    return invalid(field, shown, message)
+
+
+def _shape_check(schema: Mapping[str, Any], where: str) -> Check:
+    nullable = bool(schema.get("nullable"))
+    if schema.get("x-kubernetes-int-or-string"):
+        return _scalar("integer or string", (int, str), nullable)
+    match schema.get("type"):
+        case "object":
+            return _object(schema, where, nullable)
+        case "array":
+            return _array(schema, where, nullable)
+        case "string":
+            return _scalar("string", (str,), nullable)
+        case "integer":
+            return _scalar("integer", (int,), nullable)
+        case "number":
+            return _scalar("number", (int, float), nullable)
+        case "boolean":
+            return _scalar("boolean", (bool,), nullable)
+        case None if schema.get("x-kubernetes-preserve-unknown-fields"):
+            return lambda value, _old, _path, _errors: value
+        case None:
+            raise ValueError(f"{where}.type: Required value: must not be empty for specified object fields")
+        case other:
+            raise ValueError(f'{where}.type: Unsupported value: "{other}"')
+
+
+def _scalar(name: str, types: tuple[type, ...], nullable: bool) -> Check:
+    def check(value: Any, _old: Any, path: Path, errors: list[FieldError]) -> Any:
+        if type(value) in types or (value is None and nullable):
+            return value
+        if type(value) is float and int in types and value.is_integer():
+            return int(value)
+        errors.append(wrong_type(path.text, json_type(value), name))
+        return value
+
+    return check
+
+
+def _object(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
+    fields = _Fields.compile(schema, where)
+    needed = tuple(schema.get("required", ()))
+
+    def check(value: Any, old: Any, path: Path, errors: list[FieldError]) -> Any:
+        if value is old:
+            return value
+        if type(value) is not dict:
+            if not (value is None and nullable):
+                errors.append(wrong_type(path.text, json_type(value), "object"))
+            return value
+        value = fields.pruned(value, old if type(old) is dict else {}, path, errors)
+        value = fields.completed(value, path, errors)
+        for name in needed:
+            if name not in value:
+                errors.append(required(Path(path, f".{name}").text))
+        return value
+
+    return check
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """The fields of an object: those that the schema names, and what it says of others."""
+
+    named: Mapping[str, tuple[Check, str, bool]]
+    """Check, step of the path, and whether null gives way to a default."""
+    defaults: Mapping[str, Any]
+    others: Check | None
+    keeps_others: bool
+
+    @classmethod
+    def compile(cls, schema: Mapping[str, Any], where: str) -> "_Fields":
+        properties, extra = schema.get("properties", {}), schema.get("additionalProperties")
+        if properties and extra:
+            raise ValueError(f"{where}: properties and additionalProperties are mutually exclusive")
+        named = {
+            name: (
+                _compile(child, f"{where}.properties[{name}]"),
+                f".{name}",
+                "default" in child and not child.get("nullable"),
+            )
+            for name, child in properties.items()
+        }
+        defaults = {name: child["default"] for name, child in properties.items() if "default" in child}
+        others = _compile(extra, f"{where}.additionalProperties") if isinstance(extra, Mapping) else None
+        keeps = bool(schema.get("x-kubernetes-preserve-unknown-fields")) or extra is True
+        return cls(named, defaults, others, keeps)
+
+    def pruned(self, value: Object, before: Object, path: Path, errors: list[FieldError]) -> Object:
+        """`value` with its fields checked, less those that the schema does not know."""
+        changed: Object | None = None
+        for name, item in value.items():
+            was = before.get(name, _ABSENT)
+            known = self.named.get(name)
+            if known is not None:
+                if item is was:
+                    continue
+                check, step, null_is_absent = known
+                after = _ABSENT if item is None and null_is_absent else check(item, was, Path(path, step), errors)
+            elif self.others is not None:
+                after = self.others(item, was, Path(path, f".{name}"), errors)
+            else:
+                after = item if self.keeps_others else _ABSENT
+            if after is not item:
+                changed = dict(value) if changed is None else changed
+                if after is _ABSENT:
+                    del changed[name]
+                else:
+                    changed[name] = after
+        return value if changed is None else changed
+
+    def completed(self, value: Object, path: Path, errors: list[FieldError]) -> Object:
+        """`value` with a default for each field that is absent and has one."""
+        absent = [name for name in self.defaults if name not in value]
+        if not absent:
+            return value
+        filled = dict(value)
+        for name in absent:
+            check, step, _ = self.named[name]
+            filled[name] = check(self.defaults[name], _ABSENT, Path(path, step), errors)
+        return filled
+
+
+def _array(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
+    if "items" not in schema:
+        raise ValueError(f"{where}.items: Required value: must be specified")
+    below = _compile(schema["items"], f"{where}.items")
+    keys = tuple(schema.get("x-kubernetes-list-map-keys", ()))
+    unique = schema.get("x-kubernetes-list-type") == "set"
+
+    def check(value: Any, old: Any, path: Path, errors: list[FieldError]) -> Any:
+        if value is old:
+            return value
+        if type(value) is not list:
+            if not (value is None and nullable):
+                errors.append(wrong_type(path.text, json_type(value), "array"))
+            return value
+        before = old if type(old) is list else []
+        checked = []
+        for at, item in enumerate(value):
+            was = before[at] if at < len(before) else _ABSENT
+            checked.append(below(item, was, Path(path, f"[{at}]"), errors))
+        if keys or unique:
+            _check_unique(checked, keys, path, errors)
+        return value if all(map(_is, checked, value)) else checked
+
+    return check
+
+
+def _is(left: object, right: object) -> bool:
+    return left is right
+
+
+def _check_unique(items: list[Any], keys: tuple[str, ...], path: Path, errors: list[FieldError]) -> None:
+    seen: list[Any] = []
+    for at, item in enumerate(items):
+        mark = {key: item.get(key) for key in keys} if keys and isinstance(item, dict) else item
+        if mark in seen:
+            errors.append(field_errors.duplicate(Path(path, f"[{at}]").text, mark))
+        seen.append(mark)

@@ -1,0 +1,107 @@
+"""What all commands share: how input is refused, what the exit codes are, how progress is shown.
+
+Exit codes are a contract: 0 done and everything holds; 1 an expectation or an invariant failed, or a replay differs;
+2 the input cannot be used, one line a fault on stderr; 130 interrupted. 70 is a fault of the twin itself.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from twin.report.svg import clock
+
+if TYPE_CHECKING:
+    from twin.report import Findings
+    from twin.scenario import Scenario
+
+OK, FAILED, UNUSABLE, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
+
+EXTRAS = {
+    **dict.fromkeys(("scipy", "joblib", "optuna"), "lab"),
+    "kubernetes": "live",
+    "distributed": "dask",
+    "ray": "ray",
+}
+"""Which extra brings a package that not everybody has."""
+
+P = ParamSpec("P")
+
+
+class Refused(Exception):
+    """The input cannot be used; each of the arguments is a line that says why."""
+
+
+def complain(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def answering(command: Callable[P, int]) -> Callable[P, None]:
+    """A command whose result is the exit code, with what people do wrong turned into lines."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except Refused as refused:
+            complain(*refused.args)
+            code = UNUSABLE
+        except ModuleNotFoundError as missing:
+            package = (missing.name or "").partition(".")[0]
+            if package not in EXTRAS:
+                raise
+            complain(f"twin: this needs {package}: pip install 'lora-twin[{EXTRAS[package]}]'")
+            code = UNUSABLE
+        except KeyboardInterrupt:
+            complain("twin: interrupted")
+            code = INTERRUPTED
+        raise typer.Exit(code)
+
+    return run
+
+
+def overrides_of(settings: Sequence[str]) -> dict[str, str]:
+    overrides = dict[str, str]()
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        if not equals or not path:
+            raise Refused(f"--set {setting}: is no setting; allowed: PATH=VALUE, such as controller.policy=random")
+        overrides[path.strip()] = value
+    return overrides
+
+
+@contextmanager
+def progress_of(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+    """A bar on a terminal; nothing when nobody watches."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    whole = clock(scenario.duration)
+    words = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeElapsedColumn())
+    with Progress(*words, console=console, transient=True) as progress:
+        task = progress.add_task(escape(scenario.name), total=scenario.duration, now=f"0:00 of {whole}")
+        yield lambda t: progress.update(task, completed=t, now=f"{clock(t)} of {whole}")
+
+
+@contextmanager
+def folder_faults() -> Iterator[None]:
+    from twin.runs.folder import FolderError
+
+    try:
+        yield
+    except FolderError as error:
+        raise Refused(str(error)) from error
+
+
+def code_of(findings: "Findings") -> int:
+    if findings.partial:
+        return INTERRUPTED
+    return OK if findings.holds else FAILED

@@ -1,0 +1,63 @@
+"""`twin schema`, `faults` and `policies`: what may be written in a scenario."""
+
+import json
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from twin.commands.common import OK, answering
+
+
+@answering
+def schema() -> int:
+    """Print the JSON Schema of scenario files, for editors."""
+    from twin.scenario import schema as scenario_schema
+
+    print(json.dumps(scenario_schema(), indent=2))
+    return OK
+
+
+@answering
+def faults() -> int:
+    """List the kinds of faults, and what each takes."""
+    from twin.report import terminal
+    from twin.scenario.faults.catalogue import catalogue
+
+    console = terminal.console()
+    for entry in catalogue():
+        console.print(f"[bold]{escape(entry.kind)}[/] [dim]({escape(entry.on)})[/]\n  {escape(entry.summary)}")
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 4))
+        for parameter in entry.parameters:
+            table.add_row(escape(parameter.name), f"[dim]{escape(parameter.default)}[/]", escape(parameter.meaning))
+        console.print(table)
+    return OK
+
+
+@answering
+def policies() -> int:
+    """List the placement policies, and how each chooses."""
+    from controller.policies import BUILT_IN, DEFAULT, UnknownPolicy, find, installed
+    from twin.report import terminal
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row(
+        f"[bold]{DEFAULT}[/]", "What the operator's setting controller.policy says; least-adapters if nothing."
+    )
+    for name, policy in BUILT_IN.items():
+        table.add_row(f"[bold]{escape(name)}[/]", escape(" ".join((policy.__doc__ or "").split())))
+    for name, place in installed().items():
+        try:
+            text = " ".join((find(name).__doc__ or "").split())
+        except UnknownPolicy as error:
+            text = str(error)
+        table.add_row(f"[bold]{escape(name)}[/]", f"{escape(text)} [dim]({escape(place)})[/]")
+    table.add_row("[bold]module:Class[/]", "Your own: see docs/policies.md.")
+    terminal.console().print(table)
+    return OK
+
+
+def register(app: typer.Typer) -> None:
+    """Hangs the commands on the application."""
+    for command in (schema, faults, policies):
+        app.command()(command)

@@ -1,0 +1,225 @@
+"""How many adapters each pod's engine held, over time: who carried the load, who sat empty, who lost everything."""
+
+import base64
+import struct
+import zlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twin.report.figures.fault_strip import edges, strip, strip_height
+from twin.report.svg import Figure, Plot, Scale, clock, element, text, tip
+from twin.report.timeline import PodStory, Story
+
+WIDTH, LEFT = 880.0, 232.0
+DRAWN_ROWS = 48
+"""Pods up to which each stretch is an element of its own with its figures on hover; beyond, the map is an image."""
+MOST_ROWS = 400
+COLUMNS = 312
+"""Of the image: one to two pixels each."""
+BLUE, GREY = (33, 133, 204), (139, 148, 165)
+"""The image's colours; how many adapters is the opacity, and so it suits light and dark pages alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A time in which nothing changed on a pod."""
+
+    start: float
+    end: float
+    held: int
+    ready: bool
+
+
+def held(story: Story) -> Figure | None:
+    """A heat map: a row a pod, time to the right, the deeper the more adapters."""
+    if not story.pods:
+        return None
+    pods = story.pods[:MOST_ROWS]
+    rows = [_stretches(pod, story.end) for pod in pods]
+    most = max((stretch.held for row in rows for stretch in row), default=0)
+    drawn = len(pods) <= DRAWN_ROWS
+    row_height = 18.0 if len(pods) <= 24 else 13.0 if drawn else max(2.0, min(6.0, 600 / len(pods)))
+    top = 34 + strip_height(story.faults)
+    x = Scale(0, story.end, LEFT if drawn else 58, WIDTH - 28)
+    plot = Plot(x, Scale(0, 1, top + row_height * len(pods), top))
+    field = (
+        "".join(
+            _row(pod, row, x, top + i * row_height, row_height, most)
+            for i, (pod, row) in enumerate(zip(pods, rows, strict=True))
+        )
+        if drawn
+        else _image(rows, story.end, plot, most) + _margin(pods, plot)
+    )
+    return Figure(
+        "adapters-held",
+        "Adapters held by each pod",
+        _alt(pods, rows, story),
+        _key(most, x.start, "held" if drawn else "mapped")
+        + strip(story.faults, x, 22)
+        + field
+        + edges(story.faults, x, top, plot.y.start)
+        + plot.time_axis(),
+        WIDTH,
+        plot.y.start + 44,
+        _caption(story, len(pods)),
+    )
+
+
+def _stretches(pod: PodStory, end: float) -> list[_Stretch]:
+    until = pod.gone if pod.gone is not None else end
+    moments = sorted({pod.created, *(t for t, _ in pod.ready), *(t for t, _ in pod.held)})
+    moments = [t for t in moments if t < until]
+    if not moments:
+        return []
+    row = list[_Stretch]()
+    for start, stop in zip(moments, [*moments[1:], until], strict=True):
+        count, ready = _at(pod.held, start), bool(_at(pod.ready, start))
+        if row and (row[-1].held, row[-1].ready) == (count, ready):
+            row[-1] = _Stretch(row[-1].start, stop, count, ready)
+        else:
+            row.append(_Stretch(start, stop, count, ready))
+    return row
+
+
+def _at(changes: Sequence[tuple[float, int]], t: float) -> int:
+    """What holds at `t`; 0 before the first change."""
+    index = bisect_right(changes, t, key=lambda change: change[0])
+    return int(changes[index - 1][1]) if index else 0
+
+
+def _row(pod: PodStory, row: Sequence[_Stretch], x: Scale, y: float, height: float, most: int) -> str:
+    name = pod.name.partition("/")[2] or pod.name
+    cells = "".join(
+        element(
+            "rect",
+            tip(f"{pod.name}, {_said(s)}"),
+            x=x(s.start),
+            y=y + 1,
+            width=max(x(s.end) - x(s.start), 0.5),
+            height=height - 2,
+            **_look(s, most),
+        )
+        for s in row
+    )
+    return text(x.start - 8, y + height / 2 + 4, _short(name), "name", "end") + cells
+
+
+def _said(stretch: _Stretch) -> str:
+    ready = "ready" if stretch.ready else "not ready"
+    return f"{clock(stretch.start)} to {clock(stretch.end)}: {stretch.held} adapters, {ready}"
+
+
+def _look(stretch: _Stretch, most: int) -> dict[str, str | float]:
+    if not stretch.held:
+        return {"class_": "empty" if stretch.ready else "unready"}
+    return {"class_": "held", "fill_opacity": _depth(stretch.held, most)}
+
+
+def _depth(count: int, most: int) -> float:
+    return 0.2 + 0.8 * count / most if count else 0.0
+
+
+def _short(name: str, most: int = 32) -> str:
+    """A name's end tells pods of one Deployment apart, so the middle goes."""
+    return name if len(name) <= most else f"{name[: most - 19]}…{name[-18:]}"
+
+
+def _image(rows: Sequence[Sequence[_Stretch]], end: float, plot: Plot, most: int) -> str:
+    """The rows as a PNG, one pixel high each: time-weighted mean of adapters held in each column."""
+    pixels = b"".join(b"\0" + _pixel_row(row, end, most) for row in rows)
+    data = base64.b64encode(_png(COLUMNS, len(rows), pixels)).decode()
+    return element(
+        "image",
+        x=plot.x.start,
+        y=plot.y.end,
+        width=plot.x.end - plot.x.start,
+        height=plot.y.start - plot.y.end,
+        preserveAspectRatio="none",
+        style="image-rendering:pixelated",
+        href=f"data:image/png;base64,{data}",
+    )
+
+
+def _pixel_row(row: Sequence[_Stretch], end: float, most: int) -> bytes:
+    step = end / COLUMNS
+    held, seen, ready = [0.0] * COLUMNS, [0.0] * COLUMNS, [0.0] * COLUMNS
+    for s in row:
+        first, last = int(s.start / step), min(int(s.end / step), COLUMNS - 1)
+        for column in range(first, last + 1):
+            share = min(s.end, (column + 1) * step) - max(s.start, column * step)
+            seen[column] += share
+            held[column] += share * s.held
+            ready[column] += share * s.ready
+    return b"".join(_pixel(*column, most) for column in zip(held, seen, ready, strict=True))
+
+
+def _pixel(held: float, seen: float, ready: float, most: int) -> bytes:
+    if not seen:
+        return bytes(4)
+    if not held:
+        return bytes((*GREY, 48 if 2 * ready > seen else 104))
+    return bytes((*BLUE, round(255 * (0.2 + 0.8 * held / seen / most))))
+
+
+def _png(width: int, height: int, pixels: bytes) -> bytes:
+    """An RGBA image, deliberately not compressed: so its bytes don't depend on which zlib is installed."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels, 0)) + chunk(b"IEND", b"")
+    )
+
+
+def _margin(pods: Sequence[PodStory], plot: Plot) -> str:
+    """Pods counted along the left where names would be too small to read."""
+    every = next(n for n in (10, 20, 25, 50, 100) if len(pods) / n <= 12)
+    height = (plot.y.start - plot.y.end) / len(pods)
+    return "".join(
+        text(plot.x.start - 7, plot.y.end + (i - 0.5) * height + 4, str(i), "tick", "end")
+        for i in range(every, len(pods) + 1, every)
+    )
+
+
+def _key(most: int, x: float, class_: str) -> str:
+    """What the colours mean: empty, then the depths between one adapter and the most."""
+    parts = [
+        element("rect", x=x, y=5, width=10, height=10, rx=2, class_="unready"),
+        text(x + 15, 14, "not ready", "tick"),
+    ]
+    x += 86
+    parts += [element("rect", x=x, y=5, width=10, height=10, rx=2, class_="empty"), text(x + 15, 14, "empty", "tick")]
+    x += 68
+    if most:
+        counts = sorted({1, round(most / 2) or 1, most})
+        for count in counts:
+            parts.append(
+                element("rect", x=x, y=5, width=10, height=10, rx=2, class_=class_, fill_opacity=_depth(count, most))
+            )
+            parts.append(text(x + 15, 14, f"{count}", "tick"))
+            x += 15 + 7 * len(str(count)) + 14
+        parts.append(text(x - 4, 14, "adapters" if most > 1 else "adapter", "tick"))
+    return "".join(parts)
+
+
+def _caption(story: Story, shown: int) -> str:
+    total = len(story.pods)
+    said = "Counted inside the engines, whether or not anybody asked. A row begins with its pod and ends with it."
+    if total > shown:
+        said += f" The first {shown} of {total} pods by name are shown."
+    elif total > DRAWN_ROWS:
+        said += " Rows are pods in the order of their names; placement.parquet has them one by one."
+    return said
+
+
+def _alt(pods: Sequence[PodStory], rows: Sequence[Sequence[_Stretch]], story: Story) -> str:
+    last = [row[-1].held for pod, row in zip(pods, rows, strict=True) if row and pod.gone is None]
+    if not last:
+        return f"{len(pods)} pods over {clock(story.end)}; none was left at the end."
+    return (
+        f"{len(pods)} pods over {clock(story.end)}; at the end {len(last)} were there, holding between {min(last)} and "
+        f"{max(last)} adapters, {sum(last)} in all."
+    )

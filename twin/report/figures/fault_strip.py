@@ -1,0 +1,105 @@
+"""The strip of faults that stands above figures over time, and the shade that it throws on them."""
+
+from collections.abc import Sequence
+
+from twin.report.svg import Scale, clock, element, text, tip
+from twin.report.timeline import FaultStory
+
+ROW = 17.0
+"""Pixels that one fault takes."""
+MOST = 12
+"""Faults that get a row each; more would push the figure off the page."""
+
+
+def strip_height(faults: Sequence[FaultStory]) -> float:
+    """Pixels that the strip takes, heading and room below included; none without faults."""
+    rows = min(len(faults), MOST) + (len(faults) > MOST)
+    return rows * ROW + 26 if rows else 0.0
+
+
+def strip(faults: Sequence[FaultStory], x: Scale, top: float) -> str:
+    """One row a fault: bars where it was in force, triangles where it struck."""
+    if not faults:
+        return ""
+    rows = "".join(_row(fault, x, top + 18 + i * ROW) for i, fault in enumerate(faults[:MOST]))
+    rest = len(faults) - MOST
+    more = text(x.start, top + 30 + MOST * ROW, f"and {rest} more", "unit") if rest > 0 else ""
+    return text(x.start, top + 10, "faults in force", "unit") + rows + more
+
+
+def shade(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> str:
+    """A tint over the times at which any fault was in force. It goes below what is drawn, or it would mix colours."""
+    return "".join(
+        element("rect", x=x(start), y=top, width=max(x(end) - x(start), 1), height=bottom - top, class_="shade")
+        for start, end in _merged(sorted(spell for fault in faults for spell in fault.spells))
+    )
+
+
+def edges(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> str:
+    """Dashed lines where that tint begins and ends, for figures whose areas hide it."""
+    spells = _merged(sorted(spell for fault in faults for spell in fault.spells))
+    return "".join(
+        element("line", x1=x(t), x2=x(t), y1=top, y2=bottom, class_="guide")
+        for t in dict.fromkeys(t for spell in spells for t in spell)
+        if x.low < t < x.high
+    )
+
+
+def _row(fault: FaultStory, x: Scale, y: float) -> str:
+    bars = "".join(
+        element(
+            "rect",
+            tip(f"{fault.kind} from {clock(start)} to {clock(end)}: {_named(sorted(fault.targets))}"),
+            x=x(start),
+            y=y,
+            width=max(x(end) - x(start), 2),
+            height=11,
+            rx=2,
+            class_="spell",
+        )
+        for start, end in fault.spells
+    )
+    marks = "".join(
+        element(
+            "path",
+            tip(f"{fault.kind} at {clock(t)}: {_named(targets)}"),
+            d=f"M{x(t) - 5:.1f} {y:.1f}h10l-5 10z",
+            class_="strike",
+        )
+        for t, targets in fault.strikes
+    )
+    return bars + marks + _label(fault, x, y)
+
+
+def _label(fault: FaultStory, x: Scale, y: float) -> str:
+    """The fault's name behind its last mark, or before its first where there is no room."""
+    words = fault.kind + _aim(sorted(fault.targets))
+    last = max([x(end) for _, end in fault.spells] + [x(t) + 5 for t, _ in fault.strikes], default=x.start)
+    first = min([x(start) for start, _ in fault.spells] + [x(t) - 5 for t, _ in fault.strikes], default=x.start)
+    if last + 7 * len(words) < x.end:
+        return text(last + 7, y + 10, words, "tick")
+    if first - 7 * len(words) > x.start:
+        return text(first - 7, y + 10, words, "tick", "end")
+    return text(first + 6, y + 10, words, "strong")
+
+
+def _aim(targets: Sequence[str]) -> str:
+    if len(targets) == 1:
+        name = targets[0].rpartition("/")[2]
+        return f" · {name if len(name) <= 24 else '…' + name[-18:]}"
+    return f" · {len(targets)} targets" if targets else ""
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6]) or "everything it is aimed at"
+    return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def _merged(spells: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    merged = list[tuple[float, float]]()
+    for start, end in spells:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged

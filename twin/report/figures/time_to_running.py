@@ -1,0 +1,87 @@
+"""How long adapters took to serve: the share that was Running after so many seconds."""
+
+import math
+from bisect import bisect_right
+
+from twin.evaluate.percentiles import percentiles
+from twin.report.svg import Figure, Plot, Scale, clock, element, number, path, staircase, text
+from twin.report.timeline import Story
+
+WIDTH, HEIGHT = 880.0, 300.0
+
+
+def running(story: Story) -> Figure | None:
+    """An empirical distribution function, over all adapters that were created: what never ran keeps it below 100 %."""
+    if not story.adapters:
+        return None
+    total = len(story.adapters)
+    times = sorted(t for adapter in story.adapters if (t := adapter.time_to_running) is not None)
+    plot = Plot(Scale(0, max(times[-1] * 1.04 if times else 0.0, 2.0), 58, WIDTH - 28), Scale(0, 100, HEIGHT - 46, 34))
+    points = [(0.0, 0.0), *_thinned(times, total, plot.x)]
+    drawn = staircase([(plot.x(t), plot.y(share)) for t, share in points], plot.x.end)
+    guides = _guides(plot, times, total) if times else ""
+    area = path([*drawn, (plot.x.end, plot.y.start), (plot.x.start, plot.y.start)], "area", closed=True)
+    never = total - len(times)
+    return Figure(
+        "time-to-running",
+        "Time to Running",
+        _alt(times, total),
+        plot.level_axis([0, 25, 50, 75, 100], "share of all adapters", "{:g} %")
+        + plot.time_axis("time since the adapter was created")
+        + area
+        + guides
+        + path(drawn, "line one"),
+        WIDTH,
+        HEIGHT,
+        f"From the creation of a ModelAdapter to its first Running, {total} in all."
+        + _remark(never, len(times), total),
+    )
+
+
+def _remark(never: int, ran: int, total: int) -> str:
+    if not never:
+        return ""
+    said = f" {never} never ran, and so the line ends at {_share(ran, total)}"
+    return f"{said}; median and 95th percentile are of those that did." if ran else f"{said}."
+
+
+def _thinned(times: list[float], total: int, x: Scale) -> list[tuple[float, float]]:
+    """The share at the last moment of each half pixel: ten thousand adapters cannot be told apart on a line."""
+    kept = {round(x(t) * 2): (t, 100 * (i + 1) / total) for i, t in enumerate(times)}
+    return list(kept.values())
+
+
+def _guides(plot: Plot, times: list[float], total: int) -> str:
+    """The summary's median and 95th percentile."""
+    half, most = percentiles(times, 50, 95)
+    return _guide(plot, times, total, half, "median") + _guide(plot, times, total, most, "95th percentile")
+
+
+def _guide(plot: Plot, times: list[float], total: int, t: float, name: str) -> str:
+    """A dashed line from a time up to the curve, and that time in words."""
+    x, y = plot.x(t), plot.y(100 * bisect_right(times, t) / total)
+    dashes = element("path", d=f"M{number(x)} {number(plot.y.start)}V{number(y)}", class_="guide")
+    dot = element("circle", cx=x, cy=y, r=3.5, class_="held")
+    right = x < plot.x.end - 150
+    beside = (x + 9, y + 16) if right else (x - 9, y - 8)  # where the curve is not
+    words = text(*beside, f"{name} {_spoken(t)}", "strong", "start" if right else "end")
+    return dashes + dot + words
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else clock(seconds)
+
+
+def _share(part: int, total: int) -> str:
+    """Rounded down: what is not all is never 100 %."""
+    return f"{math.floor(1000 * part / total) / 10:g} %"
+
+
+def _alt(times: list[float], total: int) -> str:
+    if not times:
+        return f"None of {total} adapters ever ran."
+    (middle,) = percentiles(times, 50)
+    return (
+        f"{len(times)} of {total} adapters ran; the fastest after {_spoken(times[0])}, the median "
+        f"{_spoken(middle)}, the slowest after {_spoken(times[-1])}."
+    )

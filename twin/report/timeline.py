@@ -1,0 +1,248 @@
+"""What happened, told object by object: the record's lines sorted into what figures draw.
+
+One pass over the record. An adapter's story is one ModelAdapter (by uid): a second one under the same name is another
+story. A pod's story is likewise one pod. Times are seconds since the start of the run.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from controller.engine.errors import name_taken, name_unknown
+from twin.trace.lines import (
+    AdapterLine,
+    Counts,
+    EngineLine,
+    EventLine,
+    FaultLine,
+    Line,
+    PodLine,
+    RequestLine,
+    Run,
+    TrafficLine,
+)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A load or an unload that was sent. `end` is None if no answer had come when the run ended."""
+
+    pod: str
+    verb: Literal["load", "unload"]
+    start: float
+    end: float | None = None
+    status: int = 0
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the engine did it, or had it done already."""
+        if self.verb == "unload" and (self.status == 404 or name_unknown(self.status, self.error)):
+            return True
+        return 200 <= self.status < 300 or name_taken(self.error)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an answer came, or the lack of one was noticed, and it was no success."""
+        return self.end is not None and not self.ok
+
+
+@dataclass(slots=True)
+class AdapterStory:
+    """One ModelAdapter from its creation to its end."""
+
+    name: str
+    created: float
+    deleted: float | None = None
+    phases: list[tuple[float, str]] = field(default_factory=list)
+    """When each phase began; an empty name is one that the operator has not seen yet."""
+    attempts: list[Attempt] = field(default_factory=list)
+    switches: list[float] = field(default_factory=list)
+    wanted: int | None = None
+    instances: tuple[str, ...] = ()
+    message: str = ""
+
+    @property
+    def phase(self) -> str:
+        """The last one; empty if the operator never wrote one."""
+        return self.phases[-1][1]
+
+    @property
+    def time_to_running(self) -> float | None:
+        """Seconds from creation to the first Running, or None if it never was."""
+        return next((t - self.created for t, phase in self.phases if phase == "Running"), None)
+
+
+@dataclass(slots=True)
+class PodStory:
+    """One pod: when it was there, when it was ready, how many adapters its engine held."""
+
+    name: str
+    created: float
+    gone: float | None = None
+    node: str = ""
+    ready: list[tuple[float, bool]] = field(default_factory=list)
+    held: list[tuple[float, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class FaultStory:
+    """One entry of the scenario's faults: when it was in force, when it struck."""
+
+    id: int
+    kind: str
+    spells: list[tuple[float, float]] = field(default_factory=list)
+    strikes: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
+    targets: set[str] = field(default_factory=set)
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A whole run."""
+
+    run: Run
+    end: float
+    """Seconds of simulated time that it covers."""
+    adapters: Sequence[AdapterStory]
+    pods: Sequence[PodStory]
+    faults: Sequence[FaultStory]
+    counts: Sequence[Counts]
+    traffic: Sequence[TrafficLine] = ()
+
+
+def tell(lines: Sequence[Line], *, partial: bool = False) -> Story:
+    """The story of a record. Its first line has to be the `Run`.
+
+    Raises:
+        ValueError: if the first line is another, for then nobody knows what was run.
+    """
+    if not lines or not isinstance(lines[0], Run):
+        raise ValueError('the record does not begin with a "run" line: it is cut off or no record')
+    end = lines[-1].t if partial else max(lines[0].duration, lines[-1].t)
+    teller = _Teller()
+    for line in lines:
+        teller.hear(line)
+    return Story(
+        run=lines[0],
+        end=end,
+        adapters=list(teller.adapters.values()),
+        pods=sorted(teller.pods.values(), key=lambda pod: (pod.name, pod.created)),
+        faults=teller.finished_faults(end),
+        counts=teller.counts,
+        traffic=teller.traffic,
+    )
+
+
+class _Teller:
+    """Sorts lines into stories, one at a time."""
+
+    def __init__(self) -> None:
+        self.adapters: dict[str, AdapterStory] = {}
+        self.pods: dict[str, PodStory] = {}
+        self.counts: list[Counts] = []
+        self.traffic: list[TrafficLine] = []
+        self._faults: dict[int, FaultStory] = {}
+        self._open: dict[int, float] = {}
+        self._sent: dict[int, Attempt] = {}
+        self._adapter_named: dict[str, AdapterStory] = {}
+        self._pod_named: dict[str, PodStory] = {}
+        self._held: dict[str, set[str]] = {}
+
+    def hear(self, line: Line) -> None:
+        match line:
+            case AdapterLine():
+                self._adapter(line)
+            case PodLine():
+                self._pod(line)
+            case EngineLine():
+                self._engine(line)
+            case RequestLine():
+                self._request(line)
+            case EventLine(reason="Switched") if line.object in self._adapter_named:
+                self._adapter_named[line.object].switches.append(line.t)
+            case FaultLine():
+                self._fault(line)
+            case Counts():
+                self.counts.append(line)
+            case TrafficLine():
+                self.traffic.append(line)
+            case _:
+                pass
+
+    def _adapter(self, line: AdapterLine) -> None:
+        story = self.adapters.get(line.uid)
+        if story is None and line.event == "deleted":
+            return
+        if story is None:
+            story = self.adapters[line.uid] = AdapterStory(line.object, line.t)
+            self._adapter_named[line.object] = story
+        if line.event == "deleted":
+            story.deleted = line.t
+            return
+        if not story.phases or story.phases[-1][1] != line.phase:
+            story.phases.append((line.t, line.phase))
+        story.wanted, story.instances, story.message = line.wanted, tuple(line.instances), line.message or story.message
+
+    def _pod(self, line: PodLine) -> None:
+        story = self.pods.get(line.uid)
+        if story is None and line.event == "deleted":
+            return
+        if story is None:
+            story = self.pods[line.uid] = PodStory(line.object, line.t)
+            self._pod_named[line.object] = story
+        if line.event == "deleted":
+            story.gone = line.t
+            return
+        story.node = line.node or story.node
+        if not story.ready or story.ready[-1][1] != line.ready:
+            story.ready.append((line.t, line.ready))
+
+    def _engine(self, line: EngineLine) -> None:
+        held = self._held.setdefault(line.object, set())
+        if line.event == "loaded":
+            held.add(line.adapter)
+        elif line.event == "unloaded":
+            held.discard(line.adapter)
+        else:
+            held.clear()
+        if (pod := self._pod_named.get(line.object)) is not None:
+            pod.held.append((line.t, len(held)))
+
+    def _request(self, line: RequestLine) -> None:
+        if line.event == "sent":
+            attempt = self._sent[line.id] = Attempt(line.object, line.verb, line.t)
+            namespace = line.object.partition("/")[0]
+            if (story := self._adapter_named.get(f"{namespace}/{line.adapter}")) is not None:
+                story.attempts.append(attempt)
+        elif (sent := self._sent.pop(line.id, None)) is not None:
+            sent.end, sent.status, sent.error = line.t, line.status, line.error
+
+    def _fault(self, line: FaultLine) -> None:
+        story = self._faults.setdefault(line.id, FaultStory(line.id, line.fault))
+        story.targets.update(line.targets)
+        story.detail = line.detail or story.detail
+        if line.event == "begin":
+            self._open.setdefault(line.id, line.t)
+        elif line.event == "end":
+            story.spells.append((self._open.pop(line.id, 0.0), line.t))
+        else:
+            story.strikes.append((line.t, tuple(line.targets)))
+
+    def finished_faults(self, end: float) -> list[FaultStory]:
+        """Faults in the scenario's order; those that nobody ended last until the run's end."""
+        for id_, begun in self._open.items():
+            self._faults[id_].spells.append((begun, end))
+        return [self._faults[id_] for id_ in sorted(self._faults)]
+
+
+def steps(changes: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Changes of a level (time, +n or -n) as the level after each moment at which any happened."""
+    level, result = 0.0, list[tuple[float, float]]()
+    for t, change in sorted(changes):
+        level += change
+        if result and result[-1][0] == t:
+            result[-1] = (t, level)
+        else:
+            result.append((t, level))
+    return result

@@ -1,0 +1,256 @@
+"""What must hold between the parts of a scenario: names that exist, pods that fit, faults that can strike.
+
+Each check says all that it finds; none of them stops the others.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path as File
+from typing import Any
+
+from twin.scenario.errors import Problem, choices, closest
+from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
+from twin.scenario.manifests.admission import Admission, known
+from twin.scenario.manifests.reader import Entry
+from twin.scenario.manifests.workloads import GPU, Workload, check_engine, nameless_variables
+from twin.scenario.model import ScenarioFile
+from twin.scenario.sections.cluster import Cluster, Node
+from twin.scenario.sections.policies import plug_ins, trouble
+from twin.scenario.sections.targets import NodeTargets, PodTargets
+from twin.scenario.units import show_duration
+from twin.scenario.yaml.positions import Document
+
+_NAMED = 5
+"""Names that a note lists at most."""
+
+
+def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[str]]:
+    """The objects that the twin takes; problems with misspelled kinds; notes on those left out."""
+    taken: list[Entry] = []
+    problems: list[Problem] = []
+    notes: list[str] = []
+    for entry in entries:
+        match known(entry):
+            case None:
+                taken.append(entry)
+            case Problem() as problem:
+                problems.append(problem)
+            case note:
+                notes.append(note)
+    return taken, problems, notes
+
+
+def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[Entry], list[Problem]]:
+    """The objects that an API server would take, and problems with the others and with those that come twice."""
+    accepted: list[Entry] = []
+    problems: list[Problem] = []
+    first: dict[tuple[str, str, str], Entry] = {}
+    for entry in entries:
+        other = first.setdefault((entry.kind, entry.namespace, entry.name), entry)
+        if other is not entry:
+            line, _ = other.document.where(other.path)
+            message = f"{entry.title} is there already, in {other.document.file}:{line}"
+            problems.append(entry.problem(("metadata", "name"), message, "allowed: one object of a kind and name"))
+            continue
+        refusals = admission.refusals(entry.object)
+        problems += [entry.problem(path, message) for path, message in refusals]
+        if not refusals:
+            accepted.append(entry)
+    return accepted, problems
+
+
+def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequence[Node]) -> Iterator[Problem]:
+    """Engines that would not start, and pods that no node can hold."""
+    largest = max(node.gpus for node in nodes)
+    for workload in workloads:
+        yield from nameless_variables(workload)
+        refused = check_engine(workload, cluster.engine(workload.name).version)
+        if refused is not None:
+            yield refused
+        if workload.gpus > largest:
+            message = f"a pod asks for {workload.gpus} {GPU}, and no node has more than {largest}"
+            yield workload.entry.problem(workload.at, message, "allowed: fewer, or larger nodes in cluster.nodes")
+
+
+def check_references(
+    file: ScenarioFile, document: Document, workloads: Sequence[Workload], nodes: Sequence[Node]
+) -> Iterator[Problem]:
+    """Names in the scenario that nothing has."""
+    names = sorted({workload.name for workload in workloads})
+    for name in file.cluster.engines:
+        if name != "default" and name not in names:
+            message = f'there is no Deployment or Pod "{name}" in the manifests'
+            yield document.problem(("cluster", "engines", name), message, choices(name, [*names, "default"]), key=True)
+    for index, fault in enumerate(file.faults):
+        at = ("faults", index)
+        if isinstance(fault, Rollout):
+            yield from _check_deployment(document, (*at, "deployment"), fault.deployment, workloads)
+        pods = getattr(fault, "pods", None)
+        if isinstance(pods, PodTargets):
+            yield from _check_pods(document, (*at, "pods"), pods, workloads)
+        chosen = getattr(fault, "nodes", None)
+        if isinstance(chosen, NodeTargets):
+            yield from _check_nodes(document, (*at, "nodes"), chosen, [node.name for node in nodes])
+
+
+def _check_deployment(
+    document: Document, at: tuple[str | int, ...], name: str, workloads: Sequence[Workload]
+) -> Iterator[Problem]:
+    names = sorted({workload.name for workload in workloads if workload.entry.kind == "Deployment"})
+    if name not in names:
+        yield document.problem(at, f'there is no Deployment "{name}" in the manifests', choices(name, names))
+
+
+def _check_pods(
+    document: Document, at: tuple[str | int, ...], pods: PodTargets, workloads: Sequence[Workload]
+) -> Iterator[Problem]:
+    if pods.of:
+        yield from _check_deployment(document, (*at, "of"), pods.of, workloads)
+    names = sorted({workload.name for workload in workloads})
+    for index, pattern in enumerate(pods.names):
+        if not any(workload.makes(pattern) for workload in workloads):
+            close = closest(pattern, names)
+            hint = f'did you mean "{close}-*"? ' if close else ""
+            listed = ", ".join(names) or "none"
+            message = f'no Deployment or Pod here makes pods named "{pattern}"'
+            yield document.problem((*at, "names", index), message, f"{hint}there are: {listed}; * stands for the rest")
+    if pods.selector and not any(pods.selector.items() <= workload.labels.items() for workload in workloads):
+        yield document.problem((*at, "selector"), "no pod of the manifests has these labels", "allowed: labels of pods")
+
+
+def _check_nodes(
+    document: Document, at: tuple[str | int, ...], chosen: NodeTargets, names: Sequence[str]
+) -> Iterator[Problem]:
+    for index, pattern in enumerate(chosen.names):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            message = f'there is no node "{pattern}"'
+            yield document.problem((*at, "names", index), message, choices(pattern, names[:20]))
+    if chosen.count is not None and chosen.count > len(names):
+        yield document.problem(
+            (*at, "count"), f"is {chosen.count}", f"allowed: at most {len(names)}, so many are there"
+        )
+
+
+def check_times(file: ScenarioFile, document: Document) -> Iterator[Problem]:
+    """Faults that would come after the run has ended, and replicas that are not there to crash."""
+    allowed = f"allowed: before the run ends, {show_duration(file.duration)}"
+    for index, fault in enumerate(file.faults):
+        at = ("faults", index)
+        moment = getattr(fault, "at", None)
+        if moment is not None and moment >= file.duration:
+            yield document.problem((*at, "at"), f"comes at {show_duration(moment)}, after the run", allowed)
+        start = getattr(fault, "start", 0.0)
+        if start >= file.duration:
+            yield document.problem((*at, "from"), f"begins at {show_duration(start)}, after the run", allowed)
+        if isinstance(fault, ControllerCrash | ClockSkew) and (fault.replica or 0) >= file.controller.replicas:
+            most = file.controller.replicas - 1
+            message = f"there is no replica {fault.replica}"
+            yield document.problem((*at, "replica"), message, f"allowed: 0 to {most} (controller.replicas)")
+        if isinstance(fault, LeaderLoss) and file.controller.replicas < 2:
+            message = "nobody could take over, there is one replica"
+            yield document.problem((*at, "kind"), message, "allowed: with controller.replicas of at least 2")
+
+
+def check_templates(file: ScenarioFile, document: Document, admission: Admission) -> Iterator[Problem]:
+    """Adapters that an API server would not take; the first and the last of each template are asked about."""
+    for index, template in enumerate(file.adapters):
+        at: tuple[str | int, ...] = ("adapters", index)
+        for number in dict.fromkeys((0, template.count - 1)):
+            refused = admission.refusals(template.manifest(number))
+            for path, message in refused:
+                place = path[1:] if path[:1] == ("metadata",) else path
+                yield document.problem((*at, *place), message)
+            if refused:
+                break
+
+
+def check_names(file: ScenarioFile, document: Document, entries: Sequence[Entry]) -> Iterator[Problem]:
+    """Two adapters of one name, whether from a template or from the manifests."""
+    taken = {(e.namespace, e.name): e.title for e in entries if e.kind == "ModelAdapter"}
+    for index, template in enumerate(file.adapters):
+        for number in range(template.count):
+            metadata = template.manifest(number)["metadata"]
+            key = (metadata["namespace"], metadata["name"])
+            if key in taken:
+                message = f"{key[0]}/{key[1]} is there already, from {taken[key]}"
+                yield document.problem(("adapters", index, "name"), message, "allowed: a name of its own")
+                break
+            taken[key] = f"adapters.{index}"
+
+
+def check_policies(file: ScenarioFile, document: Document, entries: Sequence[Entry], folder: File) -> Iterator[Problem]:
+    """Plug-ins that adapters name and that cannot be used. Other unknown names the operator itself judges."""
+    for index, template in enumerate(file.adapters):
+        for name in sorted(plug_ins([template.manifest(0)["spec"]])):
+            if wrong := trouble(name, folder):
+                yield document.problem(("adapters", index, "spec", "schedulerName"), *wrong)
+    for entry in entries:
+        if entry.kind == "ModelAdapter":
+            for name in sorted(plug_ins([entry.object.get("spec") or {}])):
+                if wrong := trouble(name, folder):
+                    yield entry.problem(("spec", "schedulerName"), *wrong)
+
+
+def notes_on(
+    entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
+) -> list[str]:
+    """What is no mistake and yet worth knowing."""
+    notes = []
+    there = {(entry.kind, entry.namespace, entry.name) for entry in entries}
+    for workload in workloads:
+        if not workload.looks_like_engine:
+            container = workload.engine["name"]
+            notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is taken for one")
+        if workload.misnamed:
+            lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
+            notes.append(f"{lacking}: the operator takes it for vLLM")
+        for kind, name in workload.references:
+            if (kind, workload.entry.namespace, name) not in there:
+                notes.append(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests")
+    for adapter in adapters:
+        metadata = adapter["metadata"]
+        if not any(_selects(adapter, workload) for workload in workloads):
+            notes.append(f"ModelAdapter {metadata['namespace']}/{metadata['name']} selects no pod of the manifests")
+    asked = sum(workload.gpus * workload.replicas for workload in workloads)
+    free = sum(node.gpus for node in nodes)
+    if asked > free:
+        notes.append(f"the pods ask for {asked} GPUs and the nodes have {free}: some will stay Pending")
+    return list(dict.fromkeys(notes))
+
+
+def notes_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[str]:
+    """Adapters that a trace asks for and that never come: nobody would say so otherwise."""
+    trace = file.traffic.trace if file.traffic is not None else None
+    if trace is None or not trace.adapters:
+        return []
+    there = {entry.name for entry in entries if entry.kind == "ModelAdapter"}
+    there |= {t.manifest(number)["metadata"]["name"] for t in file.adapters for number in range(t.count)}
+    asked = Counter(trace.adapters)
+    unknown = sorted(set(asked) - there)
+    if not unknown:
+        return []
+    lost, names = sum(asked[name] for name in unknown), ", ".join(unknown[:_NAMED])
+    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+    return [f"{lost:,} requests of the trace ask for adapters that never come, and are not made: {names}{more}"]
+
+
+def _selects(adapter: dict[str, Any], workload: Workload) -> bool:
+    selector = adapter["spec"].get("podSelector") or {}
+    return (
+        adapter["metadata"]["namespace"] == workload.entry.namespace
+        and dict(selector.get("matchLabels") or {}).items() <= workload.labels.items()
+        and all(_meets(workload.labels, wish) for wish in selector.get("matchExpressions") or ())
+    )
+
+
+def _meets(labels: dict[str, str], wish: dict[str, Any]) -> bool:
+    key, values = wish.get("key"), wish.get("values") or ()
+    match wish.get("operator"):
+        case "In":
+            return labels.get(str(key)) in values
+        case "NotIn":
+            return labels.get(str(key)) not in values
+        case "Exists":
+            return key in labels
+    return key not in labels

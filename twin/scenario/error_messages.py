@@ -1,0 +1,162 @@
+"""pydantic's errors in the words of a scenario file, each with its place in it.
+
+pydantic knows what is wrong; this module knows where that stands, and which fields or values would have been right.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic_core import ErrorDetails
+
+from twin.scenario.errors import Path, Problem, choices
+from twin.scenario.yaml.positions import Document
+
+
+def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
+    """One problem for each thing that pydantic found."""
+    details = error.errors(include_url=False)
+    return [_problem(each, document, model) for each in details]
+
+
+def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
+    kind, loc = detail["type"], detail["loc"]
+    context: Mapping[str, Any] = detail.get("ctx") or {}
+    path = _path(loc, document.value, kind)
+    if kind == "scenario":
+        place = (*path, *context["at"])
+        return document.problem(place, context["message"], context["allowed"], key=context["key"])
+    if kind == "extra_forbidden":
+        return _unknown(path, document, _annotation_at(model, loc[:-1]))
+    if kind == "missing":
+        return document.problem(path[:-1], f'"{path[-1]}" is missing', "it is required")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _wrong_tag(path, kind, context, document)
+    say = _SAYINGS.get(kind)
+    message, allowed = say(detail.get("input"), context) if say else (detail["msg"], "")
+    return document.problem(path, message, allowed)
+
+
+def _path(loc: tuple[str | int, ...], value: Any, kind: str) -> Path:
+    """The place in the file: `loc` without what pydantic adds to tell the members of a union apart."""
+    path: list[str | int] = []
+    for index, step in enumerate(loc):
+        keys: Any = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        if step in keys:
+            value = value[step]
+        elif not (kind == "missing" and index == len(loc) - 1):
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _unknown(path: Path, document: Document, annotation: Any) -> Problem:
+    name = str(path[-1])
+    fields = (
+        [field.alias or key for key, field in annotation.model_fields.items()]
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        else []
+    )
+    return document.problem(path, f'unknown field "{name}"', choices(name, fields), key=True)
+
+
+def _wrong_tag(path: Path, kind: str, context: Mapping[str, Any], document: Document) -> Problem:
+    expected = re.findall(r"'([^']*)'", str(context.get("expected_tags", "")))
+    key = str(context.get("discriminator", "kind")).strip("'")
+    if kind == "union_tag_not_found":
+        return document.problem(path, f'"{key}" is missing', "it is required; see `twin faults`")
+    given = context["tag"]
+    return document.problem((*path, key), f'there is no fault "{given}"', choices(given, expected))
+
+
+def _annotation_at(annotation: Any, loc: tuple[str | int, ...]) -> Any:
+    """The type that a scenario has at `loc`, as pydantic counts places."""
+    for step in loc:
+        annotation = _step(_bare(annotation), step)
+    return _bare(annotation)
+
+
+def _bare(annotation: Any) -> Any:
+    """Without `Annotated`, and without `None` beside one other type."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, UnionType):
+        members = [member for member in get_args(annotation) if member is not NoneType]
+        if len(members) == 1:
+            return _bare(members[0])
+    return annotation
+
+
+def _step(annotation: Any, step: str | int) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.items()
+        return next((field.annotation for key, field in fields if step in (key, field.alias)), None)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return next((member for member in arguments if _tag(member) == step), None)
+    if origin is tuple or origin is list:
+        return arguments[0]
+    return arguments[1] if origin is dict else None
+
+
+def _tag(member: Any) -> Any:
+    for note in get_args(member)[1:]:
+        if isinstance(note, Tag):
+            return note.tag
+    bare = _bare(member)
+    kind = getattr(bare, "model_fields", {}).get("kind")
+    return get_args(kind.annotation)[0] if kind is not None and get_origin(kind.annotation) is Literal else None
+
+
+def _shown(value: object) -> str:
+    match value:
+        case str():
+            return f'"{value}"'
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case dict() | list():
+            return "a mapping" if isinstance(value, dict) else "a list"
+    return str(value)
+
+
+_Saying = Callable[[Any, Mapping[str, Any]], tuple[str, str]]
+
+
+def _type(what: str) -> _Saying:
+    return lambda value, _: (f"is {_shown(value)}", f"allowed: {what}")
+
+
+def _bound(sign: str, key: str) -> _Saying:
+    return lambda value, context: (f"is {_shown(value)}", f"allowed: {sign} {context[key]:g}")
+
+
+def _text(value: Any, _: Mapping[str, Any]) -> tuple[str, str]:
+    hint = " (in quotes)" if isinstance(value, int | float) else ""
+    return f"is {_shown(value)}", f"allowed: a text{hint}"
+
+
+def _literal(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+    expected = re.findall(r"'([^']*)'", str(context["expected"]))
+    return f"is {_shown(value)}", choices(value, expected)
+
+
+_SAYINGS: dict[str, _Saying] = {
+    **dict.fromkeys(("int_type", "int_from_float", "int_parsing"), _type("a whole number")),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), _type("a number")),
+    "bool_type": _type("true or false"),
+    "string_type": _text,
+    "string_too_short": _type("a text that is not empty"),
+    "string_pattern_mismatch": lambda v, c: (f"is {_shown(v)}", f"allowed: what matches {c['pattern']}"),
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), _type("a mapping")),
+    **dict.fromkeys(("tuple_type", "list_type"), _type("a list")),
+    "too_short": lambda _, c: ("is empty", f"allowed: at least {c['min_length']}"),
+    "literal_error": _literal,
+    "greater_than_equal": _bound("at least", "ge"),
+    "greater_than": _bound("more than", "gt"),
+    "less_than_equal": _bound("at most", "le"),
+    "less_than": _bound("less than", "lt"),
+}

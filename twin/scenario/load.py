@@ -1,0 +1,221 @@
+"""From a file to a `Scenario`, or to everything that is wrong with it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path as File
+from typing import Any
+
+from pydantic import ValidationError
+
+from twin.scenario.cross_checks import (
+    check_names,
+    check_objects,
+    check_policies,
+    check_references,
+    check_templates,
+    check_times,
+    check_workloads,
+    notes_on,
+    notes_on_trace,
+    sort_kinds,
+)
+from twin.scenario.edits import check_edits
+from twin.scenario.error_messages import explain
+from twin.scenario.errors import Problem, ScenarioErrors
+from twin.scenario.manifests.admission import Admission
+from twin.scenario.manifests.reader import CLUSTER_SCOPED, Entry, Manifests, read_manifests
+from twin.scenario.manifests.secrets import Pseudonyms, secrets_of
+from twin.scenario.manifests.workloads import nodes_for, workloads_of
+from twin.scenario.model import Scenario, ScenarioFile
+from twin.scenario.overrides import apply_overrides, place
+from twin.scenario.sections.cluster import Cluster, Engine, Node
+from twin.scenario.yaml.positions import Document, documents
+
+
+def load(path: str | File, *, overrides: Mapping[str, str] | None = None, seed: int | None = None) -> Scenario:
+    """The scenario in a file, checked and complete.
+
+    `overrides` are paths and YAML values as of `--set`; `seed` takes the place of the file's own.
+
+    Raises:
+        ScenarioErrors: with every problem that was found.
+    """
+    file = File(path)
+    document = _document(file, str(path))
+    problems = apply_overrides(document, overrides or {})
+    if seed is not None:
+        document.value = {**document.value, "seed": seed}
+        document.overridden.append(("seed",))
+    manifests = read_manifests(document, file.parent)
+    secrets = _pseudonymise(document, manifests)
+    model, faults = _validated(document, file.parent)
+    problems += [*manifests.problems, *faults]
+    scenario, more = _assembled(model, document, file.parent, manifests, secrets, complete=not problems)
+    if model is not None:
+        more += _check_vary(model, document, file.parent)
+    problems += more
+    if problems or scenario is None:
+        raise ScenarioErrors(_struck(problems, secrets))
+    return scenario
+
+
+def _document(file: File, shown: str) -> Document:
+    found = documents(file, shown)
+    if not found:
+        raise ScenarioErrors(
+            [Problem(shown, 0, 0, "", "is empty", "allowed: a scenario: name, duration, manifests, …")]
+        )
+    if len(found) > 1:
+        line, column = found[1].where(())
+        raise ScenarioErrors(
+            [Problem(shown, line, column, "", "a second YAML document", "allowed: one scenario a file")]
+        )
+    value = found[0].value
+    if not isinstance(value, dict):
+        raise ScenarioErrors(
+            [found[0].problem((), "is no mapping", "allowed: a scenario: name, duration, manifests, …")]
+        )
+    if "apiVersion" in value and "kind" in value:
+        message = "is a Kubernetes manifest, no scenario"
+        raise ScenarioErrors([found[0].problem((), message, "name it under `manifests:` of a scenario")])
+    return found[0]
+
+
+def _pseudonymise(document: Document, manifests: Manifests) -> Pseudonyms:
+    """Takes every secret out of the manifests and the scenario, and says which pseudonyms there are."""
+    secrets = Pseudonyms()
+    templates = document.value.get("adapters")
+    edited = [{"kind": kind, **edit["patch"]} for kind, edit in _patches(document)]
+    secrets.learn(
+        [
+            secret
+            for obj in [*(entry.object for entry in manifests.entries), {"adapters": templates}, *edited]
+            for secret in secrets_of(obj)
+        ]
+    )
+    manifests.entries = [Entry(secrets.manifest(e.object), e.document, e.path) for e in manifests.entries]
+    document.value = {
+        key: value if key == "objects" else secrets.replace(value) for key, value in document.value.items()
+    }
+    for kind, edit in _patches(document):
+        edit["patch"] = {k: v for k, v in secrets.manifest({**edit["patch"], "kind": kind}).items() if k != "kind"}
+    return secrets
+
+
+def _patches(document: Document) -> list[tuple[str, dict[str, Any]]]:
+    """The edits that patch something, each with its kind: what patches a Secret holds secrets."""
+    edits = document.value.get("edits")
+    found = [edit for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
+    return [(str(edit.get("of", "")).split("/")[0], edit) for edit in found if isinstance(edit.get("patch"), dict)]
+
+
+def _validated(document: Document, folder: File) -> tuple[ScenarioFile | None, list[Problem]]:
+    try:
+        return ScenarioFile.model_validate(document.value, context={"folder": folder}), []
+    except ValidationError as error:
+        return None, explain(error, document, ScenarioFile)
+
+
+def _assembled(
+    file: ScenarioFile | None,
+    document: Document,
+    folder: File,
+    manifests: Manifests,
+    secrets: Pseudonyms,
+    *,
+    complete: bool,
+) -> tuple[Scenario | None, list[Problem]]:
+    """The scenario put together, and what does not fit. Without a valid `file`, only the manifests are checked."""
+    entries, problems, notes = sort_kinds(manifests.entries)
+    workloads = workloads_of(entries)
+    templates = file.adapters if file else ()
+    spaces = [e.name if e.kind in CLUSTER_SCOPED else e.namespace for e in entries]
+    admission = Admission([*spaces, *(template.namespace for template in templates)])
+    accepted, refused = check_objects(entries, admission)
+    problems += refused
+    if file is None:
+        return None, problems
+    nodes = nodes_for(file.cluster, workloads)
+    problems += check_workloads(workloads_of(accepted), file.cluster, nodes)
+    problems += check_references(file, document, workloads, nodes) if not manifests.problems else ()
+    problems += check_names(file, document, entries)
+    problems += _misfits(file, document, folder, accepted, admission)
+    if not entries and not templates and not manifests.problems and not problems:
+        message = "there is nothing to run: neither manifests nor adapters"
+        problems.append(document.problem((), message, "allowed: Kubernetes manifests under `manifests:`"))
+    if problems or not complete:
+        return None, problems
+    adapters = [e.object for e in entries if e.kind == "ModelAdapter"] + [t.manifest(0) for t in templates]
+    notes = [*file.notes, *manifests.notes, *notes, *notes_on(entries, workloads, adapters, nodes)]
+    return _scenario(file, entries, nodes, [*notes, *notes_on_trace(file, entries)], secrets), []
+
+
+def _scenario(
+    file: ScenarioFile, entries: Sequence[Entry], nodes: tuple[Node, ...], notes: Sequence[str], secrets: Pseudonyms
+) -> Scenario:
+    """A file without a fault, with what its manifests hold, and every default in its place."""
+    return Scenario(
+        name=file.name,
+        description=file.description,
+        answer=file.answer,
+        duration=file.duration,
+        seed=file.seed,
+        objects=tuple(entry.object for entry in entries),
+        nodes=nodes,
+        cluster=_completed(file.cluster).model_copy(update={"nodes": nodes}),
+        controller=file.controller,
+        adapters=file.adapters,
+        edits=file.edits,
+        traffic=file.traffic,
+        faults=file.faults,
+        expect=file.expect,
+        vary=file.vary,
+        notes=tuple(dict.fromkeys(notes)),
+        secrets=secrets.all,
+    )
+
+
+def _misfits(
+    file: ScenarioFile, document: Document, folder: File, accepted: list[Entry], admission: Admission
+) -> list[Problem]:
+    """What the scenario itself says that cannot be, given the objects that the API server would take."""
+    return [
+        *check_times(file, document),
+        *check_templates(file, document, admission),
+        *check_policies(file, document, accepted, folder),
+        *check_edits(file.edits, file.duration, document, accepted, file.adapters, admission),
+    ]
+
+
+def _completed(cluster: Cluster) -> Cluster:
+    """Engines whose entries leave something out, with that taken from `default`."""
+    default = cluster.engines.get("default", Engine())
+    engines = {
+        name: default.model_copy(update={key: getattr(engine, key) for key in engine.model_fields_set})
+        for name, engine in cluster.engines.items()
+    }
+    return cluster.model_copy(update={"engines": engines})
+
+
+def _check_vary(file: ScenarioFile, document: Document, folder: File) -> list[Problem]:
+    """Each value that a varied path takes, tried on its own."""
+    problems: list[Problem] = []
+    plain = {key: value for key, value in document.value.items() if key != "vary"}
+    for path, values in file.vary.items():
+        for index, value in enumerate(values):
+            placed = place(plain, path, value)
+            if isinstance(placed, Problem):
+                problems.append(document.problem(("vary", path), placed.message, placed.allowed, key=True))
+                break
+            _, found = _validated(Document(document.file, placed[0]), folder)
+            problems += [document.problem(("vary", path, index), each.message, each.allowed) for each in found]
+    return problems
+
+
+def _struck(problems: list[Problem], secrets: Pseudonyms) -> list[Problem]:
+    """The problems without a secret in their words, in the order of the files."""
+
+    def clean(problem: Problem) -> Problem:
+        said = (secrets.strike(text) for text in (problem.path, problem.message, problem.allowed))
+        return Problem(problem.file, problem.line, problem.column, *said)
+
+    return [clean(problem) for problem in problems]

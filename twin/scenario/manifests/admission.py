@@ -1,0 +1,108 @@
+"""Would the API server take these objects? Asked of the twin's own store, so that check and run never differ.
+
+The store says which field it refuses; here that becomes a line and a column.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from controller.api.types import KINDS
+from twin.apiserver import ApiError, Store
+from twin.scenario.errors import Path, Problem, choices, closest
+from twin.scenario.manifests.reader import Entry
+
+_ADAPTER = next(kind for kind in KINDS if kind.kind == "ModelAdapter")
+ACCEPTED: dict[str, tuple[str, str]] = {
+    "Deployment": ("apps/v1", "deployments.apps"),
+    "ReplicaSet": ("apps/v1", "replicasets.apps"),
+    "Pod": ("v1", "pods"),
+    "Service": ("v1", "services"),
+    "Secret": ("v1", "secrets"),
+    "ConfigMap": ("v1", "configmaps"),
+    "Namespace": ("v1", "namespaces"),
+    "ServiceAccount": ("v1", "serviceaccounts"),
+    "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
+    "ModelAdapter": (_ADAPTER.api_version, f"{_ADAPTER.plural}.{_ADAPTER.group}"),
+}
+"""Kinds that the simulated cluster takes from manifests: their apiVersion, and their resource in the store."""
+
+
+@cache
+def definition() -> dict[str, Any]:
+    """The CustomResourceDefinition of ModelAdapters, as the operator ships it."""
+    manifest = (files("controller") / "deploy/crd.yaml").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(manifest)
+    return loaded
+
+
+class Admission:
+    """An empty API server that is asked about objects and keeps none."""
+
+    def __init__(self, namespaces: Iterable[str]) -> None:
+        self._store = Store(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), suffix=lambda: "xxxxx")
+        self._store.register_crd(definition())
+        self._there: set[str] = set()
+        for name in dict.fromkeys(namespaces):
+            try:
+                self._store.ensure_namespace(name)
+            except ApiError:
+                continue  # its name is wrong: the objects in it will say so
+            self._there.add(name)
+
+    def refusals(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
+        """What the server has against an object: the field, and its words."""
+        _, resource = ACCEPTED[obj["kind"]]
+        namespace = obj["metadata"].get("namespace", "")
+        try:
+            if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self._there:
+                self._store.update(resource, obj, dry_run=True)
+            else:
+                self._store.create(resource, obj, namespace=namespace, dry_run=True)
+        except ApiError as error:
+            causes = (error.status.get("details") or {}).get("causes") or []
+            found = [(field_path(str(c.get("field", "")), obj), _said(c)) for c in causes]
+            return found or [((), f"the API server refuses it: {error.message}")]
+        return []
+
+
+def known(entry: Entry) -> Problem | str | None:
+    """A problem if the object's kind or version is misspelled, a note if the twin has no use for it."""
+    if entry.kind in ACCEPTED:
+        version, given = ACCEPTED[entry.kind][0], entry.object["apiVersion"]
+        if given == version:
+            return None
+        hint = f'did you mean "{version}"? ' if closest(given, [version]) else ""
+        return entry.problem(("apiVersion",), f'"{given}" has no {entry.kind} here', f"{hint}allowed: {version}")
+    if closest(entry.kind, ACCEPTED) and "." not in entry.object["apiVersion"].split("/")[0].replace(
+        _ADAPTER.group, ""
+    ):
+        return entry.problem(("kind",), f'there is no kind "{entry.kind}"', choices(entry.kind, ACCEPTED))
+    return f"{entry.title} is left out: the simulated cluster has no use for a {entry.kind}"
+
+
+def field_path(field: str, obj: Any) -> Path:
+    """The place in `obj` that a field of a Kubernetes error names, such as `spec.rules[0].host`."""
+    path: list[str | int] = []
+    steps = [key or index for key, index in re.findall(r"([^.\[\]]+)|\[([^\]]*)\]", field)]
+    while steps:
+        if isinstance(obj, list) and steps[0].isdecimal() and int(steps[0]) < len(obj):
+            path.append(int(steps[0]))
+            obj = obj[int(steps.pop(0))]
+            continue
+        taken = next((n for n in range(len(steps), 0, -1) if isinstance(obj, dict) and ".".join(steps[:n]) in obj), 0)
+        if not taken:
+            return (*path, *steps)
+        path.append(".".join(steps[:taken]))
+        obj, steps = obj[path[-1]], steps[taken:]
+    return tuple(path)
+
+
+def _said(cause: dict[str, Any]) -> str:
+    message = str(cause.get("message", "is refused"))
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,203 @@
+"""Kubernetes manifests as they are: read, taken out of whatever wrapped them, freed of what a server had added.
+
+What `kubectl get -o yaml` prints is good input too: lists are opened, status and server-side metadata are dropped,
+and objects that another object makes anew (a Deployment's pods) are left out with a note. Whether an object is
+acceptable is for `checks.py` to say.
+"""
+
+import glob
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path as File
+from typing import Any
+
+from twin.scenario.errors import Path, Problem, ScenarioErrors, closest, dotted
+from twin.scenario.yaml.positions import Document, documents
+
+_SERVER_SIDE = (
+    "resourceVersion", "uid", "creationTimestamp", "generation", "managedFields", "selfLink",
+    "deletionTimestamp", "deletionGracePeriodSeconds",
+)  # fmt: skip
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+CLUSTER_SCOPED = ("Namespace", "Node", "CustomResourceDefinition")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One Kubernetes object and where it stands."""
+
+    object: dict[str, Any]
+    document: Document
+    path: Path
+
+    @property
+    def kind(self) -> str:
+        return str(self.object.get("kind", ""))
+
+    @property
+    def name(self) -> str:
+        return str(_metadata(self.object).get("name", ""))
+
+    @property
+    def namespace(self) -> str:
+        return str(_metadata(self.object).get("namespace", ""))
+
+    @property
+    def title(self) -> str:
+        """Such as `Deployment default/qwen`."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    def problem(self, path: Path, message: str, allowed: str = "", *, key: bool = False) -> Problem:
+        """A problem with what stands at `path` in the object."""
+        place = self.document.problem((*self.path, *path), message, allowed, key=key)
+        return replace(place, path=dotted(path)) if place.line else place
+
+
+@dataclass(slots=True)
+class Manifests:
+    """What was read: objects, problems, and notes on what was left out."""
+
+    entries: list[Entry] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_manifests(scenario: Document, folder: File) -> Manifests:
+    """The objects that a scenario names under `manifests` and `objects`, in order."""
+    found = Manifests()
+    value = scenario.value if isinstance(scenario.value, dict) else {}
+    patterns = value.get("manifests")
+    seen: set[str] = set()
+    for index, pattern in enumerate(patterns if isinstance(patterns, list) else []):
+        if isinstance(pattern, str) and pattern:
+            _read_pattern(found, scenario, ("manifests", index), pattern, folder, seen)
+    inline = value.get("objects")
+    for index, _ in enumerate(inline if isinstance(inline, list) else []):
+        _take(found, scenario, ("objects", index))
+    return found
+
+
+def _read_pattern(found: Manifests, scenario: Document, at: Path, pattern: str, folder: File, seen: set[str]) -> None:
+    matches = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+    if not matches:
+        others = glob.glob("**/*.y*ml", root_dir=folder, recursive=True)[:1000]
+        close = closest(pattern, sorted(others))
+        hint = f'did you mean "{close}"? ' if close else ""
+        said = "no file matches" if glob.has_magic(pattern) else "there is no file"
+        found.problems.append(
+            scenario.problem(at, f'{said} "{pattern}"', f"{hint}allowed: YAML files, relative to the scenario")
+        )
+    for match in matches:
+        if match in seen:
+            continue
+        seen.add(match)
+        if (folder / match).is_dir():
+            found.problems.append(
+                scenario.problem(at, f'"{match}" is a folder', f"allowed: {match.rstrip('/')}/*.yaml")
+            )
+            continue
+        try:
+            shown = os.path.normpath(os.path.join(os.path.dirname(scenario.file), match))
+            for document in documents(folder / match, shown):
+                _take(found, document, ())
+        except ScenarioErrors as error:
+            found.problems += error.problems
+
+
+def _take(found: Manifests, document: Document, path: Path) -> None:
+    """One object, or each object of a list of them."""
+    value: Any = document.value
+    for step in path:
+        value = value[step]
+    if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
+        for index, _ in enumerate(value["items"]):
+            _take(found, document, (*path, "items", index))
+        return
+    wrong = list(_shape(value, document, path))
+    if wrong:
+        found.problems += wrong
+        return
+    entry = Entry(_bare(value), document, path)
+    owner = next((o for o in _owners(value) if o.get("controller")), None)
+    if owner is not None:
+        found.notes.append(f"{entry.title} is left out: {owner.get('kind')} {owner.get('name')} makes it anew")
+    elif entry.kind == "CustomResourceDefinition":
+        found.notes.append(f"{entry.title} is left out: the twin brings the definition of ModelAdapter along")
+    else:
+        found.entries.append(entry)
+
+
+def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:
+    """What keeps a value from being a Kubernetes object at all."""
+    at = Entry({}, document, path)
+    if not isinstance(value, dict):
+        yield at.problem((), "is no Kubernetes object", "allowed: a mapping with apiVersion, kind and metadata")
+        return
+    for key in ("apiVersion", "kind"):
+        if not isinstance(value.get(key), str) or not value[key]:
+            other = closest(key, [k for k in value if k not in ("apiVersion", "kind", "metadata", "spec", "status")])
+            hint = f'did "{other}" mean it? ' if other else ""
+            message = f'is no Kubernetes object: "{key}" is missing or no text'
+            yield at.problem((key,) if key in value else (), message, f"{hint}every object has one")
+    for path in _nothings(value):
+        yield at.problem(path, "is nothing", "allowed: items that say something")
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict):
+        yield at.problem(("metadata",), 'is no Kubernetes object: "metadata" is missing or no mapping')
+        return
+    for key in ("name", "namespace"):
+        if key in metadata and not isinstance(metadata[key], str):
+            yield at.problem(("metadata", key), "is no text", "allowed: a text (in quotes)")
+    if not metadata.get("name"):
+        yield at.problem(("metadata",), '"name" is missing', "every object here needs a name")
+    for key in ("labels", "annotations"):
+        values = metadata.get(key)
+        if values is not None and not isinstance(values, dict):
+            yield at.problem(("metadata", key), "is no mapping", "allowed: texts by name")
+            continue
+        for name, text in (values or {}).items():
+            if not isinstance(text, str):
+                yield at.problem(("metadata", key, name), "is no text", 'allowed: a text (in quotes: "true", "8000")')
+
+
+def _bare(value: dict[str, Any]) -> dict[str, Any]:
+    """The object without status and server-side metadata, in a namespace if its kind has one."""
+    metadata = {key: item for key, item in value["metadata"].items() if key not in _SERVER_SIDE and item is not None}
+    if _LAST_APPLIED in metadata.get("annotations", {}):
+        annotations = {key: item for key, item in metadata["annotations"].items() if key != _LAST_APPLIED}
+        metadata["annotations"] = annotations
+    if value.get("kind") not in CLUSTER_SCOPED:
+        metadata.setdefault("namespace", "default")
+    rest = {key: item for key, item in value.items() if key != "status"}
+    own = "." not in value["apiVersion"].split("/")[0]
+    return {**(_present(rest) if own else rest), "metadata": metadata}
+
+
+def _present(value: Any) -> Any:
+    """Without fields that are null: for Kubernetes' own kinds that says the same as leaving them out."""
+    match value:
+        case dict():
+            return {key: _present(item) for key, item in value.items() if item is not None}
+        case list():
+            return [_present(item) for item in value]
+    return value
+
+
+def _nothings(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Items of lists that are null, which no kind has a meaning for."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if item is None and isinstance(value, list):
+            yield (*path, key)
+        yield from _nothings(item, (*path, key))
+
+
+def _owners(value: dict[str, Any]) -> list[dict[str, Any]]:
+    owners = value["metadata"].get("ownerReferences")
+    return [owner for owner in owners if isinstance(owner, dict)] if isinstance(owners, list) else []
+
+
+def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    metadata = value.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}

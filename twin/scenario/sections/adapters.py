@@ -1,0 +1,216 @@
+"""The section `adapters`: ModelAdapters made by the twin, when they come and when they go."""
+
+import re
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from controller.api.types import MODEL_ADAPTERS
+from twin.scenario.errors import choices
+from twin.scenario.sections.base_model import Count, Section
+from twin.scenario.sections.distributions import Distribution
+from twin.scenario.sections.traces import Arrivals
+from twin.scenario.sections.traffic import Popularity, weight
+from twin.scenario.units import Duration, Rate, fault
+
+_PLACE = re.compile(r"\{i(?::(0\d+)d?)?\}")
+
+
+class At(Section):
+    """All at one time."""
+
+    at: Duration
+    """When."""
+
+    def times(self, count: int, rng: np.random.Generator) -> list[float]:  # noqa: ARG002
+        """Seconds at which each arrives."""
+        return [self.at] * count
+
+
+class Every(Section):
+    """One after the other, evenly or by a distribution."""
+
+    every: Distribution
+    """Between two."""
+    start: Duration = Field(default=0.0, alias="from")
+    """When the first one comes."""
+
+    def times(self, count: int, rng: np.random.Generator) -> list[float]:
+        """Seconds at which each arrives."""
+        moments = [self.start]
+        while len(moments) < count:
+            moments.append(moments[-1] + self.every.draw(rng))
+        return moments
+
+
+class Poisson(Section):
+    """At random, so many in a time on average."""
+
+    poisson: Rate
+    """How many in a time."""
+    start: Duration = Field(default=0.0, alias="from")
+    """When it begins."""
+
+    def times(self, count: int, rng: np.random.Generator) -> list[float]:
+        """Seconds at which each arrives."""
+        return [float(moment) for moment in self.start + np.cumsum(rng.exponential(1 / self.poisson, count))]
+
+
+class Traced(Section):
+    """At the times that a file says."""
+
+    trace: Arrivals
+    """A CSV or Parquet file with a column `time`, or a list of times since the start of the run; see docs/traces.md."""
+
+    def times(self, count: int, rng: np.random.Generator) -> list[float]:  # noqa: ARG002
+        """Seconds at which each arrives; no more of them than the trace has."""
+        return list(self.trace[:count])
+
+
+def _one_key(value: Any, names: tuple[str, ...], example: str) -> str:
+    """The key that tells which form a mapping has."""
+    if not isinstance(value, dict):
+        raise fault("is no mapping", f"allowed: one of {', '.join(names)}, such as {example}")
+    found = [name for name in names if value.get(name) is not None]
+    if len(found) != 1:
+        other = next((key for key in value if key not in names), "")
+        said = f"has both {' and '.join(found)}" if found else f'there is no "{other}" here' if other else "is empty"
+        misspelled = (other,) if other and not found else ()
+        raise fault(said, choices(other, names), misspelled, key=bool(misspelled))
+    return found[0]
+
+
+def _arrival_form(value: Any) -> Any:
+    if not isinstance(value, Section):
+        _one_key(value, ("at", "every", "poisson", "trace"), "{every: 15s}")
+    return value
+
+
+def _arrival_tag(value: Any) -> str:
+    fields = value if isinstance(value, dict) else type(value).model_fields
+    return next(name for name in ("at", "every", "poisson", "trace") if name in fields)
+
+
+Arrival = Annotated[
+    Annotated[At, Tag("at")]
+    | Annotated[Every, Tag("every")]
+    | Annotated[Poisson, Tag("poisson")]
+    | Annotated[Traced, Tag("trace")],
+    Discriminator(_arrival_tag),
+    BeforeValidator(_arrival_form),
+]
+
+
+class Leave(Section):
+    """When an adapter is deleted again: so long after it came, or at a time."""
+
+    after: Distribution | None = None
+    """How long it stays."""
+    at: Duration | None = None
+    """When all of them go."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _form(cls, value: Any) -> Any:
+        if not isinstance(value, Leave):
+            _one_key(value, ("after", "at"), "never or {after: {exponential: 2h}}")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> Any:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+    def time(self, arrived: float, rng: np.random.Generator) -> float:
+        """Seconds at which one leaves that came at `arrived`; never before it came."""
+        stay = self.after.draw(rng) if self.after is not None else 0.0
+        return arrived + stay if self.at is None else max(self.at, arrived)
+
+
+def _leave_tag(value: Any) -> str:
+    return "never" if isinstance(value, str) else "leave"
+
+
+Departure = Annotated[
+    Annotated[Literal["never"], Tag("never")] | Annotated[Leave, Tag("leave")], Discriminator(_leave_tag)
+]
+
+
+class AdapterTemplate(Section):
+    """So many ModelAdapters of one form."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Name; `{i}` is replaced by 0, 1, 2, … (`{i:03}` by 000, 001, …)."""
+    count: Count = 1
+    """How many."""
+    namespace: Annotated[str, Field(min_length=1)] = "default"
+    """Where."""
+    labels: dict[str, str] = {}
+    """Labels of the ModelAdapters."""
+    spec: dict[str, Any]
+    """As in a ModelAdapter; `{i}` is replaced here too."""
+    arrive: Arrival = At(at=0.0)
+    """When they are created."""
+    leave: Departure = "never"
+    """When they are deleted."""
+    popularity: Popularity = 1.0
+    """How often traffic asks for each, against others: a number, or `{zipf: 1.1}` over those of this template."""
+
+    @field_validator("name")
+    @classmethod
+    def _braces(cls, name: str) -> str:
+        if re.search(r"[{}]", _PLACE.sub("", name)):
+            raise fault(f'"{name}" has braces that mean nothing', "allowed: {i}, or {i:03} for leading zeros")
+        return name
+
+    @model_validator(mode="after")
+    def _distinct(self, info: ValidationInfo) -> "AdapterTemplate":  # noqa: ARG002
+        if self.count > 1 and not _PLACE.search(self.name):
+            raise fault(f'{self.count} adapters cannot all be named "{self.name}"', "allowed: {i} in it", ("name",))
+        return self
+
+    def manifest(self, index: int) -> dict[str, Any]:
+        """The ModelAdapter number `index`, from 0."""
+        metadata: dict[str, Any] = {"name": _filled(self.name, index), "namespace": self.namespace}
+        if self.labels:
+            metadata["labels"] = _filled(self.labels, index)
+        kind = MODEL_ADAPTERS
+        return {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": metadata,
+            "spec": _filled(self.spec, index),
+        }
+
+    def weight(self, index: int) -> float:
+        """How often traffic asks for number `index`, against others."""
+        return weight(self.popularity, index)
+
+    def visits(self, rng: np.random.Generator) -> list[tuple[float, float | None]]:
+        """When each arrives and (None: never) leaves, in seconds; as many as come, in the order of their numbers."""
+        arrivals = self.arrive.times(self.count, rng)
+        if isinstance(self.leave, str):
+            return [(arrived, None) for arrived in arrivals]
+        return [(arrived, self.leave.time(arrived, rng)) for arrived in arrivals]
+
+
+def _filled(value: Any, index: int) -> Any:
+    """`value` with `{i}` replaced wherever it stands in a text."""
+    match value:
+        case str():
+            return _PLACE.sub(lambda match: format(index, match[1] or ""), value)
+        case dict():
+            return {_filled(key, index): _filled(item, index) for key, item in value.items()}
+        case list():
+            return [_filled(item, index) for item in value]
+    return value

@@ -1,0 +1,97 @@
+"""What a scenario expects of its summary: `NAME OP NUMBER`. `twin.expectations` says whether it holds."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+
+from twin.scenario.errors import choices, closest
+from twin.scenario.units import fault
+
+Operator = Literal["==", "!=", "<=", ">=", "<", ">"]
+
+_TABLE = {
+    "adapters": "total running failed pending deleted",
+    "time_to_running_seconds": "p50 p95 p99 max mean",
+    "recovery_seconds": "p50 p95 max",
+    "loads": "attempted succeeded failed_retriable failed_final wasted",
+    "backoff_seconds": "p50 p95 max",
+    "engine_requests": "total list load unload metrics",
+    "api_requests": "total get list watch create patch delete conflicts throttled",
+    "reconciles": "total useful",
+    "placement.adapters_per_pod": "mean max cv",
+    "placement": "jain pods_used",
+    "traffic": "requests ok failed misrouted unrouted cold queued",
+    "traffic.ttft_seconds": "p50 p95 p99",
+    "traffic.e2e_seconds": "p50 p95 p99",
+    "invariants": "checked violations",
+}
+MEASURES: tuple[str, ...] = (
+    "unavailable_adapter_seconds",
+    "availability",
+    "switches",
+    "migrations",
+    *(f"{group}.{name}" for group, names in _TABLE.items() for name in names.split()),
+)
+"""Every number of `summary.json` that an expectation may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """`name` `op` `value`, such as `time_to_running_seconds.p95 <= 120`."""
+
+    name: str
+    op: Operator
+    value: float
+
+    def __str__(self) -> str:
+        whole = self.value.is_integer() and abs(self.value) < 1e15
+        return f"{self.name} {self.op} {int(self.value) if whole else self.value!r}"
+
+
+def parse_expectation(text: object) -> Expectation:
+    """The expectation that `text` writes down.
+
+    Raises:
+        PydanticCustomError: if it is none, with what is allowed.
+    """
+    allowed = "allowed: NAME OP NUMBER, such as adapters.running == 40"
+    if not isinstance(text, str):
+        raise fault("is no expectation", allowed)
+    match = re.fullmatch(r"\s*([A-Za-z_][\w.]*)\s*(==|!=|<=|>=|<|>)\s*(\S+)\s*", text)
+    if match is None:
+        raise fault(f'"{text}" is no expectation', f"{allowed}; OP is one of == != <= >= < >")
+    name, op, number = match.groups()
+    if name not in MEASURES:
+        group = [measure for measure in MEASURES if measure.split(".")[0] == name.split(".")[0]]
+        close = closest(name, MEASURES)
+        hint = f'did you mean "{close}"? ' if close else ""
+        raise fault(f'there is no measure "{name}"', hint + choices("", group or MEASURES))
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise fault(f'"{number}" is no number', "allowed: a number; times are in seconds")
+    return Expectation(name, cast(Operator, op), value)
+
+
+def _validated(value: Any) -> Expectation:
+    return value if isinstance(value, Expectation) else parse_expectation(value)
+
+
+ExpectationText = Annotated[
+    Expectation,
+    PlainValidator(_validated),
+    PlainSerializer(str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*[a-z_][\w.]*\s*(==|!=|<=|>=|<|>)\s*\S+\s*$",
+            "examples": ["adapters.running == 40", "invariants.violations == 0"],
+        }
+    ),
+]
+"""An expectation as it is written."""

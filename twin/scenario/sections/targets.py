@@ -1,0 +1,104 @@
+"""Whom a fault hits: all pods, a share, a number, names, or labels; and nodes likewise.
+
+Who exactly that is gets decided when the fault strikes, among the pods that live then: generated names are not known
+before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from twin.scenario.sections.base_model import Count, Flag, Probability, Section
+from twin.scenario.units import fault
+
+_FORMS = "allowed: all, {fraction: 0.25}, {count: 2}, {names: [...]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something that may be hit: a pod (`name` is namespace/name) or a node."""
+
+    name: str
+    labels: Mapping[str, str]
+    workload: str = ""
+    """Deployment that a pod belongs to."""
+    node: str = ""
+    """Where a pod is."""
+
+
+class NodeTargets(Section):
+    """Which nodes."""
+
+    all: Flag = False
+    """Every one."""
+    fraction: Probability | None = None
+    """A share of them, at least one."""
+    count: Count | None = None
+    """So many, chosen at random."""
+    names: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """By name; `*` and `?` as in a shell."""
+
+    def _chosen_by(self) -> list[str]:
+        return [name for name in type(self).model_fields if name != "of" and getattr(self, name)]
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "NodeTargets":
+        forms = self._chosen_by()
+        if len(forms) > 1:
+            raise fault(f"chooses twice, by {' and by '.join(forms)}", f"{_FORMS}: one of them", (forms[1],))
+        if not forms and not getattr(self, "of", ""):
+            raise fault("chooses nothing", _FORMS)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
+        shown = {name: value for name, value in handler(self).items() if value}
+        return "all" if shown == {"all": True} else shown
+
+    def fits(self, candidate: Candidate) -> bool:
+        """Whether it is one of those among whom is chosen."""
+        if not self.names:
+            return True
+        short = candidate.name.rsplit("/", 1)[-1]
+        return any(fnmatchcase(candidate.name, name) or fnmatchcase(short, name) for name in self.names)
+
+    def pick(self, candidates: Sequence[Candidate], rng: np.random.Generator) -> list[str]:
+        """Names of those hit, sorted. Draws only where chance decides."""
+        eligible = sorted(candidate.name for candidate in candidates if self.fits(candidate))
+        number = self.count if self.fraction is None else max(1, round(self.fraction * len(eligible)))
+        if number is None or number >= len(eligible):
+            return eligible
+        return sorted(eligible[index] for index in rng.permutation(len(eligible))[:number])
+
+
+class PodTargets(NodeTargets):
+    """Which pods."""
+
+    selector: dict[str, str] = {}
+    """Those with all of these labels."""
+    of: str = ""
+    """Only pods of this Deployment."""
+
+    def fits(self, candidate: Candidate) -> bool:
+        return (
+            super().fits(candidate)
+            and (not self.of or candidate.workload == self.of)
+            and all(candidate.labels.get(key) == value for key, value in self.selector.items())
+        )
+
+
+def _spelled(value: Any) -> Any:
+    if value == "all":
+        return {"all": True}
+    if not isinstance(value, Mapping | NodeTargets):
+        raise fault("chooses nothing", _FORMS)
+    return value
+
+
+Pods = Annotated[PodTargets, BeforeValidator(_spelled, json_schema_input_type=PodTargets | Literal["all"])]
+Nodes = Annotated[NodeTargets, BeforeValidator(_spelled, json_schema_input_type=NodeTargets | Literal["all"])]
+ALL_PODS = PodTargets(all=True)

@@ -1,0 +1,222 @@
+"""YAML as plain values, with the line and column of every one of them.
+
+The composed nodes are turned into values here and not by a YAML library's constructor: positions have to survive,
+doubled keys have to be found all at once, and no tag may make an object of anything. YAML 1.2 rules, so that
+`on` and `yes` are words; a date is a word too, as in JSON.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path as File
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from twin.scenario.errors import Path, Problem, ScenarioErrors, dotted
+
+_REPEATED = 20_000
+"""More values than that repeated by aliases come from aliases of aliases, not from a person."""
+_TAG = "tag:yaml.org,2002:"
+
+
+@dataclass(slots=True)
+class Document:
+    """One YAML document: its value, and where each part of it stands (line and column from 1)."""
+
+    file: str
+    value: Any
+    keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    values: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    overridden: list[Path] = field(default_factory=list)
+    """What `--set` has put there: not to be looked for in the file."""
+
+    def where(self, path: Path, *, key: bool = False) -> tuple[int, int]:
+        """Line and column of the value (or the key) at `path`, or of the nearest thing around it."""
+        if key and path in self.keys:
+            return self.keys[path]
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path, (1, 1))
+
+    def problem(self, path: Path, message: str, allowed: str = "", *, key: bool = False) -> Problem:
+        """A problem with what stands at `path`."""
+        if self._was_set(path):
+            return Problem("--set", 0, 0, dotted(path), message, allowed)
+        return Problem(self.file, *self.where(path, key=key), dotted(path), message, allowed)
+
+    def _was_set(self, path: Path) -> bool:
+        """Whether `path` comes from `--set`: put there itself, with what is around it, or to hold what was."""
+        return any(
+            path[: len(given)] == given or (path and given[: len(path)] == path and path not in self.values)
+            for given in self.overridden
+        )
+
+
+def documents(path: File, shown: str) -> list[Document]:
+    """The documents of a file that are not empty; `shown` is the file's name in messages.
+
+    Raises:
+        ScenarioErrors: with one problem if the file cannot be read, with all if it can and is wrong.
+    """
+    return parse(_text(path, shown), shown)
+
+
+def parse(text: str, shown: str) -> list[Document]:
+    """The documents of a YAML text.
+
+    Raises:
+        ScenarioErrors: if it is no YAML, or if a key stands there twice.
+    """
+    reader = _Reader(shown)
+    try:
+        nodes = [node for node in YAML(typ="safe", pure=True).compose_all(text) if node is not None]
+        found = [reader.document(node) for node in nodes]
+    except MarkedYAMLError as error:
+        raise ScenarioErrors([_syntax(error, shown, text)]) from None
+    except (YAMLError, ReaderError) as error:
+        reason = getattr(error, "reason", "it cannot be parsed")
+        raise ScenarioErrors([Problem(shown, 1, 1, "", f"no YAML: {reason}")]) from None
+    except RecursionError:
+        raise ScenarioErrors([Problem(shown, 1, 1, "", "nested too deeply to be read")]) from None
+    if reader.problems:
+        raise ScenarioErrors(reader.problems)
+    return [document for document in found if document.value is not None]
+
+
+def value_of(text: str, shown: str) -> Any:
+    """The one value of a short YAML text, as given on a command line.
+
+    Raises:
+        ScenarioErrors: if it is no YAML or more than one document.
+    """
+    found = parse(text, shown)
+    if len(found) > 1:
+        raise ScenarioErrors([Problem(shown, 0, 0, "", "several YAML documents", "allowed: one value")])
+    return found[0].value if found else None
+
+
+def _text(path: File, shown: str) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        message, allowed = "there is no such file", "allowed: a YAML file that can be read"
+    except IsADirectoryError:
+        message, allowed = "is a folder", "allowed: a YAML file"
+    except UnicodeDecodeError as error:
+        message, allowed = f"is not UTF-8 (byte {error.start})", "allowed: YAML as UTF-8 text"
+    except (OSError, ValueError) as error:
+        message = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        allowed = "allowed: a YAML file that can be read"
+    raise ScenarioErrors([Problem(shown, 0, 0, "", message, allowed)])
+
+
+def _syntax(error: MarkedYAMLError, shown: str, text: str) -> Problem:
+    """The parser's own words, without the excerpt that it would print: that may hold a key."""
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    lines = text.split("\n")
+    if "\\t" in repr(error.problem) and line <= len(lines):
+        return Problem(shown, line, column, "", "a tab stands where YAML wants spaces", "allowed: spaces to indent")
+    said = " ".join(filter(None, [error.context, error.problem]))
+    return Problem(shown, line, column, "", f"no YAML: {said}")
+
+
+class _Reader:
+    """Turns nodes into values and remembers where they stood."""
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+        self.problems: list[Problem] = []
+        self._repeated = 0
+        self._open: list[int] = []
+        self._seen: set[int] = set()
+
+    def document(self, node: Node) -> Document:
+        document = Document(self.shown, None)
+        self._repeated = 0
+        document.value = self._value(node, (), document)
+        return document
+
+    def _complain(self, node: Node, path: Path, message: str, allowed: str = "") -> None:
+        mark = node.start_mark
+        self.problems.append(Problem(self.shown, mark.line + 1, mark.column + 1, dotted(path), message, allowed))
+
+    def _value(self, node: Node, path: Path, document: Document) -> Any:
+        document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        position = node.start_mark.index
+        self._repeated += position in self._seen
+        self._seen.add(position)
+        if self._repeated > _REPEATED:
+            if self._repeated == _REPEATED + 1:
+                self._complain(node, path, f"aliases repeat more than {_REPEATED} values", "do they name each other?")
+            return None
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, path)
+        if position in self._open:
+            self._complain(node, path, "an anchor stands for something that holds it")
+            return None
+        self._open.append(position)
+        try:
+            if isinstance(node, SequenceNode):
+                return [self._value(item, (*path, index), document) for index, item in enumerate(node.value)]
+            return self._mapping(node, path, document) if isinstance(node, MappingNode) else None
+        finally:
+            self._open.pop()
+
+    def _mapping(self, node: MappingNode, path: Path, document: Document) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        own: set[str] = set()
+        for key, value in self._pairs(node, path):
+            if not isinstance(key, ScalarNode):
+                self._complain(key, path, "a key is not a plain word")
+                continue
+            name = str(key.value)
+            if name in own:
+                self._complain(key, (*path, name), f'the key "{name}" stands here twice')
+                continue
+            own.add(name)
+            document.keys[(*path, name)] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            result[name] = self._value(value, (*path, name), document)
+        return result
+
+    def _pairs(self, node: MappingNode, path: Path) -> Iterator[tuple[Node, Node]]:
+        """Pairs of a mapping, those merged in by `<<` first unless the mapping has the key itself."""
+        named = {str(key.value) for key, _ in node.value if isinstance(key, ScalarNode)}
+        for key, value in node.value:
+            if str(key.tag) != f"{_TAG}merge":
+                continue
+            sources = value.value if isinstance(value, SequenceNode) else [value]
+            for source in sources:
+                if not isinstance(source, MappingNode) or source.start_mark.index in self._open:
+                    self._complain(value, path, '"<<" merges something that is no mapping')
+                    continue
+                for merged in self._pairs(source, path):
+                    if str(merged[0].value) not in named:
+                        named.add(str(merged[0].value))
+                        yield merged
+        yield from (pair for pair in node.value if str(pair[0].tag) != f"{_TAG}merge")
+
+    def _scalar(self, node: ScalarNode, path: Path) -> Any:
+        tag, text = str(node.tag), node.value
+        match tag.removeprefix(_TAG):
+            case "null":
+                return None
+            case "bool":
+                return text.lower() == "true"
+            case "int":
+                return _integer(text)
+            case "float":
+                return float(re.sub(r"^([+-]?)\.(inf|nan)$", r"\1\2", text.replace("_", ""), flags=re.IGNORECASE))
+            case "str" | "timestamp" | "value":
+                return text
+        self._complain(node, path, f"the YAML tag {tag} means nothing here", "allowed: plain values")
+        return None
+
+
+def _integer(text: str) -> int:
+    digits = text.replace("_", "")
+    return int(digits, 0) if re.match(r"[+-]?0[xob]", digits, re.IGNORECASE) else int(digits)

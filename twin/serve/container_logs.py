@@ -1,0 +1,118 @@
+"""What containers have written, for `kubectl logs`, and the few commands that `kubectl exec` finds in them.
+
+An engine's lines are those that vLLM would have written at that moment, made from the record; an operator's are its
+own.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import httpx
+
+from twin.apiserver import Change, Object
+from twin.apiserver.objects import key
+from twin.apiserver.rest.pod_subresources import Executed, Log
+from twin.trace.lines import Line, RequestLine
+from twin.world.kubelet.pod_spec import engine_index
+from twin.world.network.engine_host import EngineHost, Event
+from twin.world.network.transport import Network
+
+Now = Callable[[], datetime]
+
+_PATHS = {"load": "/v1/load_lora_adapter", "unload": "/v1/unload_lora_adapter"}
+_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 500: "Internal Server Error"}
+
+
+class ContainerLogs:
+    """The containers of all pods, as far as they write."""
+
+    def __init__(self, network: Network, now: Now) -> None:
+        self._logs: dict[tuple[str, str], Log] = {}
+        self._engines: dict[str, str] = {}
+        self._transport = network.transport("kubectl-exec", "controller")
+        self._now = now
+        self._places: dict[str, tuple[str, int]] = {}
+
+    # -- what is asked
+
+    def log(self, namespace: str, pod: str, container: str) -> Log | None:
+        """What a container has written; None if it has not been started yet."""
+        return self._logs.get((f"{namespace}/{pod}", container))
+
+    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> Executed:
+        """`curl URL` to the pod's own engine; nothing else is installed there."""
+        if (f"{namespace}/{pod}", container) not in self._logs:
+            return Executed(failure=f"container {container} is not running")
+        if not command or command[0] != "curl":
+            missing = command[0] if command else ""
+            return Executed(failure=f'exec: "{missing}": executable file not found in $PATH (the twin has curl alone)')
+        return await self._curl(f"{namespace}/{pod}", list(command[1:]))
+
+    async def _curl(self, pod: str, arguments: list[str]) -> Executed:
+        url = next((each for each in arguments if not each.startswith("-")), "")
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        ip, port = self._places.get(pod, ("", 0))
+        if parts.hostname not in ("localhost", "127.0.0.1", ip):
+            return Executed(stderr=f"curl: (6) Could not resolve host: {parts.hostname}\n".encode(), code=6)
+        refused = f"curl: (7) Failed to connect to {parts.hostname} port {parts.port or 80}\n".encode()
+        if (parts.port or 80) != port:
+            return Executed(stderr=refused, code=7)
+        request = httpx.Request("GET", f"http://{ip}:{port}{parts.path or '/'}", extensions={"timeout": {"read": 30.0}})
+        try:
+            response = await self._transport.handle_async_request(request)
+        except httpx.TransportError:
+            return Executed(stderr=refused, code=7)
+        return Executed(stdout=response.content)
+
+    # -- what happens
+
+    def write(self, pod: str, container: str, text: str) -> None:
+        """A container writes a line."""
+        self._logs.setdefault((pod, container), Log()).write(self._now(), text)
+
+    def pod_changed(self, change: Change) -> None:
+        """Containers that have been started have a log; those of a pod that is gone have none."""
+        pod = key(change.object)
+        containers = change.object["spec"]["containers"]
+        if change.type == "DELETED":
+            for each in containers:
+                log = self._logs.pop((pod, each["name"]), None)
+                if log is not None:
+                    log.end()
+            self._engines.pop(pod, None)
+            return
+        self._engines.setdefault(pod, containers[engine_index(containers)]["name"])
+        for status in (change.object.get("status") or {}).get("containerStatuses") or ():
+            if "running" in status["state"] and (pod, status["name"]) not in self._logs:
+                self.write(pod, status["name"], _first_line(status))
+
+    def engine_changed(self, host: EngineHost, event: Event, adapter: str, root: str) -> None:
+        """What an engine says of itself."""
+        self._places[host.pod] = (host.ip, host.port)
+        said = {
+            "started": f"Starting vLLM API server on http://0.0.0.0:{host.port}",
+            "stopped": "Shutting down",
+            "loaded": f"Loaded new LoRA adapter: name '{adapter}', path '{root}'",
+            "unloaded": f"Removed LoRA adapter: name '{adapter}'",
+        }
+        self._engine_line(host.pod, _info("api_server.py", said[event], self._now()))
+
+    def recorded(self, line: Line) -> None:
+        """The access line of a load or unload."""
+        if isinstance(line, RequestLine) and line.event == "done" and line.status:
+            status = f"{line.status} {_REASONS.get(line.status, '')}".strip()
+            self._engine_line(line.object, f'INFO:     {line.by} - "POST {_PATHS[line.verb]} HTTP/1.1" {status}')
+
+    def _engine_line(self, pod: str, text: str) -> None:
+        container = self._engines.get(pod)
+        if container is not None:
+            self.write(pod, container, text)
+
+
+def _first_line(status: Object) -> str:
+    return f"container {status['name']} of image {status.get('image', '')} started"
+
+
+def _info(module: str, text: str, moment: datetime) -> str:
+    return f"INFO {moment:%m-%d %H:%M:%S} [{module}] {text}"

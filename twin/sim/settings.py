@@ -1,0 +1,121 @@
+"""A scenario's sections as they are taken by who runs it: operator, simulated cluster, and whoever reads the record."""
+
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from controller.backoff import Backoff
+from controller.settings import LeaseSettings, Settings
+from twin.scenario import Scenario
+from twin.scenario.sections.policies import plug_ins
+from twin.trace.lines import Run
+from twin.world.cluster import WorldSettings
+from twin.world.network.engine_host import EngineSettings
+from twin.world.nodes import NodeSpec
+from twin.world.registry import ArtifactSettings
+
+_NOTICE = 2.0
+"""Seconds that an honest controller may take to notice what the API server shows, latency aside (the contract)."""
+
+
+def of_operator(scenario: Scenario) -> Settings:
+    """The operator's settings, from the scenario's section of the same names."""
+    asked = scenario.controller
+    retry, lease = asked.retry, asked.lease
+    return Settings(
+        policy=asked.policy,
+        policies=_plug_ins(scenario),
+        scrape_interval=asked.scrape_interval,
+        backoff=Backoff(
+            base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.attempts, jitter=retry.jitter
+        ),
+        stable_for=asked.stable_for,
+        unready_grace=asked.unready_grace,
+        aside_for=asked.aside_for,
+        workers=asked.workers,
+        loads_per_pod=asked.loads_per_pod,
+        audit_interval=asked.audit_interval,
+        list_timeout=asked.list_timeout,
+        load_timeout=asked.load_timeout,
+        enable_runtime_sidecar=asked.enable_runtime_sidecar,
+        elect=asked.replicas > 1,
+        lease=LeaseSettings(duration=lease.duration, renew=lease.renew, retry=lease.retry),
+    )
+
+
+def _plug_ins(scenario: Scenario) -> tuple[str, ...]:
+    """Policies that adapters of the scenario name as `module:Class`: here the file's author is who runs it."""
+    specs = [item["spec"] for item in scenario.objects if item["kind"] == "ModelAdapter"]
+    specs += [template.manifest(0)["spec"] for template in scenario.adapters]
+    return tuple(sorted({*scenario.controller.policies, *plug_ins(specs)}))
+
+
+def of_world(scenario: Scenario) -> WorldSettings:
+    """The simulated cluster's."""
+    cluster = scenario.cluster
+    size = cluster.artifacts.size
+    return WorldSettings(
+        nodes=[NodeSpec(node.name, node.gpus, node.zone) for node in scenario.nodes],
+        engines={
+            name: EngineSettings(
+                startup=engine.startup,
+                load=engine.load,
+                unload=engine.unload,
+                lora_budget=None if engine.memory.lora_budget is None else int(engine.memory.lora_budget),
+                version=engine.version,
+                pace=engine.pace.settings(),
+            )
+            for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
+            for engine in (cluster.engine(name),)
+        },
+        artifacts=ArtifactSettings(
+            bandwidth=cluster.artifacts.bandwidth,
+            size=int(size.default),
+            per_rank=None if size.per_rank is None else int(size.per_rank),
+        ),
+        pod_start=cluster.pod_start,
+    )
+
+
+def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
+    return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
+
+
+def first_line(scenario: Scenario, epoch: datetime, machine: float) -> Run:
+    """What who reads the record has to know of the run; `machine` as for a `Simulation`."""
+    asked = scenario.controller
+    return Run(
+        t=0.0,
+        name=scenario.name,
+        seed=scenario.seed,
+        version=version("lora-twin"),
+        duration=scenario.duration,
+        epoch=epoch.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        policy=asked.policy,
+        replicas=asked.replicas,
+        stable_for=asked.stable_for,
+        retry_waits=list(asked.retry.waits()),
+        aside_for=asked.aside_for,
+        audit_interval=asked.audit_interval,
+        notice=_NOTICE + scenario.cluster.api.latency.upper() + machine,
+        loads_per_pod=asked.loads_per_pod,
+        load_timeout=asked.load_timeout,
+        pod_start=max((_pod_start(scenario, item) for item in _workloads(scenario)), default=0.0),
+        unready_grace=asked.unready_grace,
+        notes=list(scenario.notes),
+    )
+
+
+def _pod_start(scenario: Scenario, workload: dict[str, Any]) -> float:
+    """Seconds that a pod of this workload may take from its creation until it is ready and stable."""
+    engine = scenario.cluster.engine(workload["metadata"]["name"])
+    spec = workload["spec"]
+    pod = spec if workload["kind"] == "Pod" else spec["template"]["spec"]
+    probes = [
+        probe.get("initialDelaySeconds", 0) + 2 * probe.get("periodSeconds", 10) * probe.get("successThreshold", 1)
+        for container in pod["containers"]
+        for probe in (container.get("startupProbe"), container.get("readinessProbe"))
+        if probe
+    ]
+    start = scenario.cluster.pod_start.upper() + engine.startup.upper()
+    return float(start + sum(probes) + scenario.controller.stable_for)

@@ -1,0 +1,288 @@
+"""Builds a world, puts the operator into it, and lets time run: the page to start reading at.
+
+`simulate` takes a scenario and returns the record of what happened, and nothing else: whether that was good is for
+`oracles.py` and `measures.py` to say.
+"""
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address
+from typing import Any
+
+import simpy
+
+from fake_vllm.distributions import Constant
+from twin import faults
+from twin.apiserver import ApiError, Store
+from twin.apiserver.objects import EPOCH
+from twin.kernel.loop import run
+from twin.kernel.random_streams import Streams
+from twin.scenario import Fault, Scenario
+from twin.scenario.edits import Edit
+from twin.scenario.manifests.admission import ACCEPTED, definition
+from twin.sim.settings import first_line, of_operator, of_world
+from twin.trace.lines import EngineLine, Line
+from twin.trace.recorder import Recorder
+from twin.traffic.generator import Traffic
+from twin.world.api_faults import ApiFaults
+from twin.world.cluster import FIRST_ADDRESS, World
+from twin.world.controller_replica import ApiRate, Replica, Surroundings
+from twin.world.network.engine_host import EngineHost, OnEngine
+from twin.world.network.transport import Network
+
+Progress = Callable[[float], None]
+"""Told how many simulated seconds are done."""
+
+_STEPS = 200
+"""How often progress is told in a run."""
+_NETWORK = Constant(0.001)
+"""Seconds from controller to engine and back, within one cluster."""
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What happened."""
+
+    lines: Sequence[Line]
+    """The record; the first line is a `Run`."""
+    partial: bool = False
+    """Whether it was interrupted."""
+
+
+def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
+    """Runs a scenario from t = 0 to its end. Interrupted (Ctrl-C), it returns what was done so far."""
+    simulation = Simulation(scenario)
+    with _seldom_collected():
+        try:
+            run(simulation.main(progress), simulation.env)
+            partial = False
+        except KeyboardInterrupt:
+            partial = True
+    simulation.recorder.close()
+    return Result(simulation.recorder.lines, partial)
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Looks for cyclic garbage less often: a run makes little of it, and most of what it makes lives to its end."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+class Simulation:
+    """One run: everything in it, wired."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        epoch: datetime = EPOCH,
+        first_address: IPv4Address = FIRST_ADDRESS,
+        replica: Callable[[Surroundings, int], Replica] = Replica,
+        machine: float = 0.0,
+    ) -> None:
+        """Builds it.
+
+        Args:
+            scenario: what happens.
+            epoch: the wall time at t = 0.
+            first_address: the first pod's.
+            replica: makes the operator's replicas, each with its number.
+            machine: seconds that real sockets and processes may take on top of what is simulated.
+        """
+        self.scenario = scenario
+        self.on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
+        """Told of what engines do, after the record."""
+        self._epoch = epoch
+        self._faults = 0
+        self.env = simpy.Environment()
+        self.streams = Streams(scenario.seed)
+        self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, epoch)
+        self.recorder.emit(first_line(scenario, epoch, machine))
+        self.store = Store(self.wall_time, self._suffix)
+        self.world = World(
+            self.env, self.store, self.streams, of_world(scenario), self._engine_changed,
+            epoch=epoch, first_address=first_address,
+        )  # fmt: skip
+        self.recorder.watch_store(self.store, self.world.workload_of)
+        self.api_faults = ApiFaults(self.env, self.store)
+        self.network = Network(self.env, self.world.hosts.get, self.streams, self.recorder, _NETWORK)
+        around = self._surroundings()
+        self.replicas = [replica(around, number) for number in range(scenario.controller.replicas)]
+        self.traffic = self._traffic()
+        self.stage = self._stage()
+
+    async def main(self, progress: Progress | None) -> None:
+        """From the first manifest to the end."""
+        try:
+            self.begin()
+            await self._until_end(progress)
+        finally:
+            await self.end()
+            pending = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    def begin(self, *, controllers: bool = True) -> None:
+        """The first moment: nodes, manifests, and all that the scenario has in store for later."""
+        self.world.start()
+        self._apply_manifests()
+        self._plan_visits()
+        if controllers:
+            for replica in self.replicas:
+                replica.start()
+        self.befall(self.scenario.faults)
+        if self.traffic is not None:
+            self.traffic.start(self.scenario.duration)
+
+    def befall(self, what: Sequence[Fault]) -> int:
+        """Faults begin, each at its time; returns the number of the first in the record."""
+        first, self._faults = self._faults, self._faults + len(what)
+        faults.begin(what, self.stage, first)
+        return first
+
+    async def end(self) -> None:
+        """Ends replicas, and what engines still have under way; that is no part of what happened."""
+        try:
+            if self.traffic is not None:
+                self.traffic.finish()
+            for replica in self.replicas:
+                await replica.stop()
+        finally:
+            for host in self.world.hosts.values():
+                if host.engine is not None:
+                    host.engine.close()
+
+    async def _until_end(self, progress: Progress | None) -> None:
+        duration = self.scenario.duration
+        steps = _STEPS if progress is not None else 1
+        for step in range(1, steps + 1):
+            await asyncio.sleep(duration * step / steps - self.env.now)
+            for replica in self.replicas:
+                replica.check()
+            if progress is not None:
+                progress(float(self.env.now))
+
+    def _apply_manifests(self) -> None:
+        self.store.register_crd(definition())
+        namespaces = {item["metadata"].get("namespace", "") for item in self.scenario.objects}
+        namespaces |= {template.namespace for template in self.scenario.adapters}
+        given = {item["metadata"]["name"]: item for item in self.scenario.objects if item["kind"] == "Namespace"}
+        for name in sorted((namespaces | given.keys()) - {""}):
+            self.store.ensure_namespace(name)
+            self.store.patch("namespaces", "", name, given.get(name, {}), manager="kubectl")
+        order = {"Secret": 0, "ConfigMap": 0}
+        rest = [item for item in self.scenario.objects if item["kind"] != "Namespace"]
+        for item in sorted(rest, key=lambda item: order.get(item["kind"], 1)):
+            self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
+
+    def _surroundings(self) -> Surroundings:
+        """Of the operator's replicas."""
+        asked = self.scenario.controller
+        return Surroundings(
+            env=self.env,
+            epoch=self._epoch,
+            store=self.store,
+            network=self.network,
+            streams=self.streams,
+            recorder=self.recorder,
+            settings=of_operator(self.scenario),
+            api_latency=self.scenario.cluster.api.latency,
+            api_faults=self.api_faults,
+            api_rate=ApiRate(asked.kube_api_qps, asked.kube_api_burst),
+        )
+
+    def _stage(self) -> faults.Stage:
+        """What faults act on."""
+        return faults.Stage(
+            env=self.env,
+            store=self.store,
+            world=self.world,
+            streams=self.streams,
+            recorder=self.recorder,
+            api_faults=self.api_faults,
+            replicas=self.replicas,
+            restart=self.restart,
+            duration=self.scenario.duration,
+            api_latency=self.scenario.cluster.api.latency.upper(),
+        )
+
+    def _traffic(self) -> Traffic | None:
+        settings = self.scenario.traffic
+        if settings is None:
+            return None
+        weights = {
+            f"{template.namespace}/{template.manifest(index)['metadata']['name']}": template.weight(index)
+            for template in self.scenario.adapters
+            for index in range(template.count)
+        }
+        return Traffic(self.env, self.store, self.network, self.streams, self.recorder, settings, weights)
+
+    def _plan_visits(self) -> None:
+        for number, template in enumerate(self.scenario.adapters):
+            visits = template.visits(self.streams.get(f"adapters/{number}"))
+            for index, (arrives, leaves) in enumerate(visits):
+                if arrives <= self.scenario.duration:
+                    self.env.process(self._visit(template.manifest(index), arrives, leaves))
+        for edit in self.scenario.edits:
+            self.env.process(self._edit(edit))
+
+    def _visit(self, manifest: dict[str, Any], arrives: float, leaves: float | None) -> Any:
+        """An adapter is created, and perhaps deleted again."""
+        yield self.env.timeout(arrives)
+        resource, meta = ACCEPTED["ModelAdapter"][1], manifest["metadata"]
+        self.store.create(resource, manifest, manager="kubectl")
+        if leaves is not None and leaves <= self.scenario.duration:
+            yield self.env.timeout(leaves - self.env.now)
+            try:
+                self.store.delete(resource, meta["namespace"], meta["name"])
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+
+    def _edit(self, edit: Edit) -> Any:
+        """A user changes or deletes an object; one that is gone by then is no fault of anybody's."""
+        yield self.env.timeout(edit.at)
+        try:
+            if edit.patch is None:
+                self.store.delete(edit.resource, edit.namespace, edit.name)
+            else:
+                self.store.patch(edit.resource, edit.namespace, edit.name, edit.patch, manager="kubectl")
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    def restart(self, replica: Replica, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, replica.start)
+
+    def _engine_changed(self, host: EngineHost, event: Any, adapter: str, root: str) -> None:
+        self.recorder.emit(
+            EngineLine(
+                t=self.recorder.now(),
+                object=host.pod,
+                engine=host.container_id,
+                event=event,
+                adapter=adapter,
+                root=root,
+            )
+        )
+        self.on_engine(host, event, adapter, root)
+
+    def wall_time(self) -> datetime:
+        """The world's time of day."""
+        return self._epoch + timedelta(seconds=self.env.now)
+
+    def _suffix(self) -> str:
+        """Five characters for `generateName`, of the alphabet that Kubernetes takes for it."""
+        alphabet = "bcdfghjklmnpqrstvwxz2456789"
+        return "".join(alphabet[i] for i in self.streams.get("apiserver/names").integers(0, len(alphabet), 5))

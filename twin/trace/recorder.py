@@ -1,0 +1,274 @@
+"""Writes the record while a run goes on: every typed line, once, in order.
+
+It watches the store for what users would see with `kubectl get -w`, and is told the rest. A change that shows
+nothing new of an object makes no line. Should a secret be about to be recorded, it is struck out and a `LeakLine`
+says where, for the oracle to find.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from controller.api import annotations
+from controller.api.types import PODS
+from controller.reconcile.endpoints import MANAGED_BY, MANAGER, SERVICE_LABEL
+from controller.reconcile.snapshot import SIDECAR, view
+from twin.apiserver import Change, Object, Store
+from twin.apiserver.objects import EPOCH
+from twin.trace.lines import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SecretLine, SliceLine
+
+WorkloadOf = Callable[[Object], str]
+"""Name of the Deployment that a pod object belongs to."""
+
+_MINUTE = 60.0
+_EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}
+_ZONE = "topology.kubernetes.io/zone"
+STRUCK_OUT = "[secret]"
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Line)
+
+
+def encode(lines: Iterable[Line]) -> bytes:
+    """The record as `events.jsonl`: one JSON object a line, `kind` first."""
+    return b"".join(_encoder.encode(line) + b"\n" for line in lines)
+
+
+def decode(data: bytes) -> list[Line]:
+    """The lines of an `events.jsonl`.
+
+    Raises:
+        msgspec.MsgspecError: a line is not of the record.
+    """
+    return [_decoder.decode(line) for line in data.splitlines() if line]
+
+
+class Recorder:
+    """`now` gives seconds since the start of the run, which was at `epoch`; `secrets` may appear nowhere."""
+
+    def __init__(self, now: Callable[[], float], secrets: Sequence[str], epoch: datetime = EPOCH) -> None:
+        self.epoch = epoch
+        self.lines: list[Line] = []
+        self.on_line: list[Callable[[Line], None]] = []
+        """Told of each line, when it has been recorded."""
+        self._clock = now
+        self._secrets = tuple(secrets)
+        self._counts: dict[str, int] = {}
+        self._sources: list[tuple[Callable[[], Mapping[str, int]], dict[str, int]]] = []
+        self._minute = 0
+        self._shown: dict[tuple[str, str], Line] = {}
+        self._zones: dict[str, str] = {}
+        self._pods: dict[str, str] = {}
+        self._workload_of: WorkloadOf = lambda pod: ""  # noqa: ARG005
+
+    def now(self) -> float:
+        """Seconds since the start of the run, rounded to microseconds."""
+        return round(self._clock(), 6)
+
+    def emit(self, line: Line) -> None:
+        """Records a line."""
+        self._flush_minutes()
+        line = self._clean(line)
+        self.lines.append(line)
+        for told in self.on_line:
+            told(line)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Counts something that says nothing on its own."""
+        self._flush_minutes()
+        self._counts[name] = self._counts.get(name, 0) + n
+
+    def count_from(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Counts as well what `read` says has grown since it was read last; it is read at least once a minute."""
+        self._sources.append((read, {}))
+
+    def close(self) -> None:
+        """Writes the last counts."""
+        start = self._minute * _MINUTE
+        self._write_counts(self.now(), self.now() - start)
+
+    def pod_at(self, ip: str) -> str:
+        """The pod that has or had an address (none is used twice in a run), else the address itself."""
+        return self._pods.get(ip, ip)
+
+    def watch_store(self, store: Store, workload_of: WorkloadOf) -> None:
+        """Records what becomes of ModelAdapters, pods, slices, Events and Secrets from now on."""
+        self._workload_of = workload_of
+        views: dict[str, Callable[[Change], Line | None]] = {
+            "modeladapters.model.aibrix.ai": self._adapter,
+            "pods": self._pod,
+            "endpointslices.discovery.k8s.io": self._slice,
+            "events.events.k8s.io": self._event,
+            "nodes": self._node,
+            "secrets": self._secret,
+        }
+        for resource, look in views.items():
+            store.subscribe(lambda change, look=look: self._changed(change, look), resource)  # type: ignore[misc]
+
+    # -- counts by the minute
+
+    def _flush_minutes(self) -> None:
+        now, end = self._clock(), (self._minute + 1) * _MINUTE
+        if now >= end:
+            self._write_counts(end, _MINUTE)
+            self._minute = int(now // _MINUTE)
+
+    def _write_counts(self, t: float, seconds: float) -> None:
+        for read, before in self._sources:
+            for name, total in read().items():
+                if grown := total - before.get(name, 0):
+                    self._counts[name] = self._counts.get(name, 0) + grown
+                before[name] = total
+        if self._counts:
+            self.lines.append(Counts(t=t, seconds=round(seconds, 6), counts=dict(sorted(self._counts.items()))))
+            self._counts = {}
+
+    # -- what users would see
+
+    def _changed(self, change: Change, look: Callable[[Change], Line | None]) -> None:
+        line = look(change)
+        if line is None:
+            return
+        place = (change.resource, _key(change.object))
+        before = self._shown.get(place)
+        if change.type == "DELETED":
+            self._shown.pop(place, None)
+        else:
+            if before is not None and _alike(before, line):
+                return
+            self._shown[place] = line
+        self.emit(line)
+
+    def _adapter(self, change: Change) -> Line:
+        obj = change.object
+        meta, spec, status = obj["metadata"], obj["spec"], obj.get("status", {})
+        selector = spec.get("podSelector", {})
+        remembered = annotations.read(meta.get("annotations", {}))
+        conditions = status.get("conditions", [])
+        latest: Object = max(conditions, key=lambda c: c.get("lastTransitionTime", ""), default={})
+        return AdapterLine(
+            t=self.now(),
+            object=_key(obj),
+            event=_EVENTS[change.type],  # type: ignore[arg-type]
+            uid=meta["uid"],
+            generation=meta.get("generation", 0),
+            wanted=spec.get("replicas"),
+            artifact=spec.get("artifactURL", ""),
+            selector=selector.get("matchLabels", {}),
+            expressions=[
+                (item["key"], item["operator"], item.get("values", [])) for item in selector.get("matchExpressions", [])
+            ],
+            phase=status.get("phase", ""),
+            conditions={item["type"]: (item["status"], item.get("reason", "")) for item in conditions},
+            message=_message(conditions, latest),
+            instances=status.get("instances", []),
+            candidates=status.get("candidates", 0),
+            attempts={pod: attempt.retries for pod, attempt in sorted(remembered.attempts.items())},
+            placements=sorted(remembered.placements),
+            deleting="deletionTimestamp" in meta,
+            finalizer=annotations.FINALIZER in meta.get("finalizers", []),
+        )
+
+    def _pod(self, change: Change) -> Line:
+        obj = change.object
+        meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
+        if status.get("podIP"):
+            self._pods[status["podIP"]] = _key(obj)
+        ready: Object = next((item for item in status.get("conditions", []) if item["type"] == "Ready"), {})
+        engine: Object = next((item for item in status.get("containerStatuses", []) if item["name"] != SIDECAR), {})
+        return PodLine(
+            t=self.now(),
+            object=_key(obj),
+            event=_EVENTS[change.type],  # type: ignore[arg-type]
+            uid=meta["uid"],
+            workload=self._workload_of(obj),
+            node=spec.get("nodeName", ""),
+            zone=self._zones.get(spec.get("nodeName", ""), ""),
+            ip=status.get("podIP", ""),
+            phase=status.get("phase", ""),
+            ready=ready.get("status") == "True",
+            ready_since=self._seconds(ready.get("lastTransitionTime")),
+            terminating="deletionTimestamp" in meta,
+            engine=engine.get("containerID", ""),
+            restarts=engine.get("restartCount", 0),
+            labels=meta.get("labels", {}),
+            capacity=view(PODS.decode(obj), "").max_cpu_loras,
+        )
+
+    def _seconds(self, timestamp: str | None) -> float | None:
+        """A time of day as seconds since the start of the run."""
+        return None if not timestamp else (datetime.fromisoformat(timestamp) - self.epoch).total_seconds()
+
+    def _slice(self, change: Change) -> Line | None:
+        obj = change.object
+        labels = obj["metadata"].get("labels", {})
+        if labels.get(MANAGED_BY) != MANAGER:
+            return None
+        ready = [item for item in obj.get("endpoints") or [] if item.get("conditions", {}).get("ready", True)]
+        return SliceLine(
+            t=self.now(),
+            object=_key(obj),
+            event=_EVENTS[change.type],  # type: ignore[arg-type]
+            adapter=f"{obj['metadata']['namespace']}/{labels.get(SERVICE_LABEL, '')}",
+            pods=[item.get("targetRef", {}).get("name", "") for item in ready],
+        )
+
+    def _event(self, change: Change) -> Line | None:
+        obj = change.object
+        if change.type == "DELETED":
+            return None
+        regarding = obj.get("regarding", {})
+        return EventLine(
+            t=self.now(),
+            object=f"{regarding.get('namespace', '')}/{regarding.get('name', '')}",
+            type=obj.get("type", ""),
+            reason=obj.get("reason", ""),
+            note=obj.get("note", ""),
+            count=obj.get("series", {}).get("count", 1),
+        )
+
+    def _secret(self, change: Change) -> Line:
+        meta = change.object["metadata"]
+        event = _EVENTS[change.type]
+        return SecretLine(t=self.now(), object=_key(change.object), event=event, version=meta["resourceVersion"])  # type: ignore[arg-type]
+
+    def _node(self, change: Change) -> Line | None:
+        """No line: the zone is told with each pod."""
+        self._zones[change.object["metadata"]["name"]] = change.object["metadata"].get("labels", {}).get(_ZONE, "")
+        return None
+
+    # -- secrets
+
+    def _clean(self, line: Line) -> Line:
+        """The line, with any secret struck out."""
+        if not self._secrets or not isinstance(line, AdapterLine | EventLine | LogLine | SliceLine | PodLine):
+            return line
+        text = _encoder.encode(line).decode()
+        if not any(secret in text for secret in self._secrets):
+            return line
+        self.lines.append(LeakLine(t=line.t, object=getattr(line, "object", ""), where=type(line).__name__))
+        for secret in self._secrets:
+            text = text.replace(json.dumps(secret)[1:-1], STRUCK_OUT)
+        cleaned: Line = _decoder.decode(text)
+        return cleaned
+
+
+def _alike(before: Line, after: Line) -> bool:
+    """Whether a change shows nothing new: all the same but the time."""
+    return all(
+        getattr(before, name) == getattr(after, name) for name in after.__struct_fields__ if name not in ("t", "event")
+    )
+
+
+def _key(obj: Mapping[str, Any]) -> str:
+    meta = obj["metadata"]
+    return f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else str(meta["name"])
+
+
+def _message(conditions: Sequence[Mapping[str, Any]], latest: Mapping[str, Any]) -> str:
+    """Of what is wrong, if something is; else of the latest condition."""
+    wrong = next((item for item in conditions if item["type"] == "Loaded" and item["status"] != "True"), None)
+    return str((wrong or latest).get("message", ""))

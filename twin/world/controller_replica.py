@@ -1,0 +1,219 @@
+"""The controller's replicas as processes that start, crash and come back.
+
+A crash is what it is on a cluster: whatever the replica has in flight never reaches anybody's ears again, its tasks
+are gone, and the process that comes back remembers nothing. Engines and API server go on with what they were given.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import simpy
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from controller.client.ratelimit import RateLimit
+from controller.metrics.instruments import Metrics
+from controller.operator import Operator
+from controller.settings import Settings
+from fake_vllm.distributions import Latency
+from twin.apiserver import Store
+from twin.kernel.random_streams import Streams
+from twin.trace.lines import ControllerLine, LogLine
+from twin.trace.recorder import Recorder
+from twin.world.api_faults import ApiFaults
+from twin.world.network.transport import Network
+from twin.world.store_client import StoreCluster
+
+OnStep = Callable[["Replica", Literal["before", "after"]], None]
+"""Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
+
+
+class SimulatedClock:
+    """Wall time in the twin, as one replica's machine tells it."""
+
+    def __init__(self, env: simpy.Environment, epoch: datetime) -> None:
+        self.ahead = 0.0
+        """Seconds by which it is wrong; negative if it is behind."""
+        self._env = env
+        self._epoch = epoch
+
+    def now(self) -> datetime:
+        return self._epoch + timedelta(seconds=self._env.now + self.ahead)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRate:
+    """How fast a replica may ask the API server; 0 a second is as fast as it can."""
+
+    qps: float = 0.0
+    burst: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a replica is put into."""
+
+    env: simpy.Environment
+    epoch: datetime
+    """Wall time at t = 0."""
+    store: Store
+    network: Network
+    streams: Streams
+    recorder: Recorder
+    settings: Settings
+    api_latency: Latency
+    api_faults: ApiFaults
+    api_rate: ApiRate
+
+
+class Replica:
+    """One replica, in one incarnation after the other."""
+
+    def __init__(self, around: Surroundings, number: int) -> None:
+        self.name = f"lora-controller-{number}"
+        self.leading = False
+        self.writes = 0
+        """Writes sent since the run began, in all incarnations."""
+        self.watchers: list[OnStep] = []
+        """Hear of its writes to the API server."""
+        self.requests = 0
+        """Requests sent to engines since the run began, in all incarnations."""
+        self.request_watchers: list[OnStep] = []
+        """Hear of those requests."""
+        self.metrics = Metrics()
+        """Of the present or last incarnation."""
+        self._around = around
+        self.clock = SimulatedClock(around.env, around.epoch)
+        self._incarnation = 0
+        self._task: asyncio.Task[None] | None = None
+        self._operator: Operator | None = None
+        self._severed: list[Callable[[], None]] = []
+        self._failure: BaseException | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self._task is not None
+
+    def start(self) -> None:
+        """Starts a process with an empty memory."""
+        around = self._around
+        self._incarnation += 1
+        stream = f"controller/{self.name}/{self._incarnation}"
+        cluster = StoreCluster(
+            around.store,
+            self.name,
+            around.recorder,
+            around.api_latency,
+            around.streams.get(f"{stream}/api-latency"),
+            around.api_faults,
+            RateLimit(around.api_rate.qps, around.api_rate.burst),
+        )
+        cluster.on_write = self._wrote
+        transport = around.network.transport(self.name)
+        transport.on_request = self._asked
+        self._severed = [cluster.sever, transport.sever]
+        self.metrics = metrics = Metrics()
+        around.recorder.count_from(lambda: _counted(metrics))
+        self._operator = operator = Operator(
+            cluster,
+            transport,
+            self.clock,
+            around.streams.python(f"{stream}/policy"),
+            around.settings,
+            identity=self.name,
+            log=self._log(),
+            metrics=self.metrics,
+            observer=self._observe,
+        )
+        self._emit("started")
+        self._task = asyncio.get_running_loop().create_task(operator.run(), name=self.name)
+        self._task.add_done_callback(self._ended)
+
+    def crash(self) -> None:
+        """The process dies at this instant."""
+        if self._task is None:
+            return
+        for sever in self._severed:
+            sever()
+        task, self._task = self._task, None
+        self.leading = False
+        self._emit("crashed")
+        task.cancel()
+
+    def retire(self) -> None:
+        """The process is asked to end, as by a kubelet: it stops on its own when it has tidied up."""
+        if self._operator is not None:
+            self._operator.stop()
+
+    async def stop(self) -> None:
+        """Ends the process at the end of a run. Raises what made it fail, if anything has."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self.check()
+
+    def check(self) -> None:
+        """Raises what made the operator fail: a fault of its code, not of the simulated world."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+
+    def _wrote(self, _: int, moment: Literal["before", "after"]) -> None:
+        if moment == "before":
+            self.writes += 1
+        for watcher in list(self.watchers):
+            watcher(self, moment)
+
+    def _asked(self, moment: Literal["before", "after"]) -> None:
+        if moment == "before":
+            self.requests += 1
+        for watcher in list(self.request_watchers):
+            watcher(self, moment)
+
+    def _observe(self, name: str) -> None:
+        match name:
+            case "leading":
+                self.leading = True
+                self._emit("leading")
+            case "lost":
+                if self._task is not None:
+                    self.leading = False
+                    self._emit("lost")
+
+    def _emit(self, event: Literal["started", "leading", "lost", "crashed"]) -> None:
+        self._around.recorder.emit(ControllerLine(t=self._around.recorder.now(), by=self.name, event=event))
+
+    def _log(self) -> FilteringBoundLogger:
+        def record(_: object, level: str, fields: Any) -> Any:
+            text = " ".join([str(fields.pop("event")), *(f"{key}={value}" for key, value in sorted(fields.items()))])
+            self._around.recorder.emit(LogLine(t=self._around.recorder.now(), by=self.name, level=level, text=text))
+            raise structlog.DropEvent
+
+        wrapper = structlog.make_filtering_bound_logger(logging.WARNING)
+        log: FilteringBoundLogger = structlog.wrap_logger(None, processors=[record], wrapper_class=wrapper)
+        return log
+
+
+def _counted(metrics: Metrics) -> dict[str, int]:
+    """The measures that are the operator's own metrics, by their names in the record; never falling."""
+    names = {
+        "reconciles.total": "controller_runtime_reconcile_total",
+        "reconciles.useful": "lora_controller_reconciles_useful_total",
+    }
+    return {name: int(metrics.total(metric)) for name, metric in names.items()}
+
+
+def leader(replicas: Sequence[Replica]) -> Replica | None:
+    """The replica that acts, else the first that lives."""
+    living = [replica for replica in replicas if replica.alive]
+    return next((replica for replica in living if replica.leading), living[0] if living else None)

@@ -1,0 +1,62 @@
+"""Between `httpx` and the engine's wire: requests as the engine gets them, answers and failures as the client does."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from fake_vllm.engine.engine import EngineClosed
+from fake_vllm.router import Request, Response, Stream
+
+_NO_ANSWER = "Server disconnected without sending a response."
+_BROKEN_OFF = "peer closed connection without sending complete message body (incomplete chunked read)"
+
+
+def received(request: httpx.Request, path: str) -> Request:
+    """A request as the engine gets it."""
+    headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
+    return Request(request.method, path, headers, request.content)
+
+
+def answered(response: Response | Stream, request: httpx.Request) -> httpx.Response:
+    """An answer as the client gets it; what streams goes on streaming."""
+    headers = dict(response.headers)
+    if isinstance(response, Stream):
+        return httpx.Response(response.status, headers=headers, stream=_Body(response.chunks, request), request=request)
+    return httpx.Response(response.status, headers=headers, content=response.body, request=request)
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body that comes piece by piece, and breaks off if the engine dies."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], request: httpx.Request) -> None:
+        self._chunks = chunks
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        patience = self._request.extensions.get("timeout", {}).get("read")
+        with as_seen(self._request, _BROKEN_OFF):
+            while True:
+                async with asyncio.timeout(patience):
+                    chunk = await anext(self._chunks, None)
+                if chunk is None:
+                    return
+                yield chunk
+
+    async def aclose(self) -> None:
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
+
+
+@contextmanager
+def as_seen(request: httpx.Request, closed: str = _NO_ANSWER) -> Iterator[None]:
+    """What goes wrong at the engine, as the client's library shows it."""
+    try:
+        yield
+    except EngineClosed:
+        raise httpx.RemoteProtocolError(closed, request=request) from None
+    except TimeoutError:
+        raise httpx.ReadTimeout("timed out", request=request) from None
+    except ConnectionResetError:
+        raise httpx.ReadError("[Errno 104] Connection reset by peer", request=request) from None

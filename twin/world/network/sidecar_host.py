@@ -1,0 +1,194 @@
+"""The runtime sidecar of a pod: the product's own application, with the twin's artifact registry behind it.
+
+`lora-runtime`'s requests, flights, errors and answers are the real ones; only what lies between a store and the disk
+(`controller.sidecar.library.Library`) is the registry in virtual time. What is on the pod's disk outlives both of its
+containers. Not simulated: the size of that disk, and ranges that break off and are taken up again.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import NoReturn
+
+import httpx
+import structlog
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from controller.sidecar.adapters import Adapters
+from controller.sidecar.app import create_app
+from controller.sidecar.artifacts.credentials import Credentials
+from controller.sidecar.artifacts.progress import Downloads
+from controller.sidecar.artifacts.provider import Loaded
+from controller.sidecar.artifacts.singleflight import Flights
+from controller.sidecar.artifacts.stores import Listing, RemoteFile
+from controller.sidecar.artifacts.url import Artifact as Asked
+from controller.sidecar.engine import Engine
+from controller.sidecar.errors import Code, SidecarError
+from controller.sidecar.metrics import Scrape
+from controller.sidecar.settings import ROOT, Settings
+from fake_vllm.engine.lora import Artifact
+from twin.world.registry import Artifacts
+
+_VERSION = 40
+"""Characters of a version's name, as of a commit."""
+
+
+def root_of(digest: str) -> str:
+    """Where the sidecar keeps an artifact; it never changes in the twin, so it has one version."""
+    return f"{ROOT}/{digest}/{digest[:_VERSION]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """A download that is known to take so long."""
+
+    size: int
+    started: float
+    seconds: float
+
+    @property
+    def arrived(self) -> int:
+        passed = asyncio.get_running_loop().time() - self.started
+        return self.size if passed >= self.seconds else int(self.size * passed / self.seconds)
+
+
+class RegistryLibrary:
+    """What the sidecar's application brings artifacts with; `downloads` is the present run's account of it."""
+
+    def __init__(self, artifacts: Artifacts, downloads: Downloads) -> None:
+        self.downloads = downloads
+        self._artifacts = artifacts
+        self._disk: dict[str, Artifact] = {}
+        self._names: dict[str, str] = {}
+        self._fetching: Flights[None] = Flights(keep=False)
+
+    def at(self, path: str) -> Artifact | None:
+        """What is on the disk at a path; None if the path is not the sidecar's."""
+        digest = self.digest_of(path)
+        return self._disk.get(digest, Artifact(missing=True)) if digest else None
+
+    @asynccontextmanager
+    async def bring(self, name: str, artifact: Asked, credentials: Credentials, loaded: Loaded) -> AsyncIterator[str]:  # noqa: ARG002
+        if artifact.store == "file":
+            yield artifact.path
+            return
+        self._names[name] = artifact.digest
+        await self._fetching.join(artifact.digest, lambda: self._fetch(artifact))
+        yield root_of(artifact.digest)
+
+    def digest_of(self, root: str) -> str:
+        rest = root.removeprefix(f"{ROOT}/")
+        return "" if rest == root else rest.partition("/")[0]
+
+    async def forget(self, adapter: str, loaded: Loaded) -> None:
+        digest = self._names.pop(adapter, "")
+        roots = await loaded()
+        if digest and digest not in self._names.values() and roots is not None and root_of(digest) not in roots:
+            self._disk.pop(digest, None)
+
+    async def close(self) -> None:
+        await self._fetching.close()
+
+    async def _fetch(self, artifact: Asked) -> None:
+        """Asks the registry; fetches what is not here yet."""
+        await asyncio.sleep(self._artifacts.latency)
+        delivery = self._artifacts.deliver(artifact.url)
+        here = artifact.digest in self._disk
+        match delivery.trouble:
+            case "missing":
+                _fail(Code.ARTIFACT_NOT_FOUND, f"{artifact.shown} was not found")
+            case "forbidden":
+                _fail(Code.ARTIFACT_FORBIDDEN, f"{artifact.shown}: the registry refuses the credentials")
+            case "unreachable" if not here:
+                _fail(Code.STORE_UNAVAILABLE, f"{artifact.shown}: no connection to the registry")
+        if here:
+            self.downloads.hit()
+            return
+        size = delivery.artifact.size
+        files = (RemoteFile(path="adapter_model.safetensors", size=size, key=""),)
+        with self.downloads.begun(artifact, Listing(files=files, version="")) as download:
+            download.watch(_Coming(size, asyncio.get_running_loop().time(), delivery.seconds))
+            await asyncio.sleep(delivery.seconds)
+            if delivery.trouble == "corrupt":
+                _fail(Code.ARTIFACT_CORRUPT, f"{artifact.shown} is no complete adapter")
+        self._disk[artifact.digest] = delivery.artifact
+
+
+class SidecarHost:
+    """The sidecar's container. What it has in memory goes with each of its ends."""
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        self._registry = CollectorRegistry()
+        self.library = RegistryLibrary(artifacts, Downloads(self._registry, self._log))
+        self._running = 0
+        """Number of the present run; 0: it does not run."""
+        self._runs = 0
+        self._settings = Settings()
+        self._app: Starlette | None = None
+        self._adapters: Adapters | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether its container runs; it listens as soon as that."""
+        return self._running > 0
+
+    def start(self, settings: Settings) -> None:
+        """As its environment says: what is before it, and what it does with the metrics."""
+        self._settings = settings
+        self._registry = CollectorRegistry()
+        self.library.downloads = Downloads(self._registry, self._log)
+        self._runs += 1
+        self._running = self._runs
+
+    def stop(self) -> None:
+        self._running, self._app = 0, None
+        adapters, self._adapters = self._adapters, None
+        if adapters is not None:
+            adapters.cancel()
+
+    async def answer(self, request: httpx.Request, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> httpx.Response:
+        """What the application answers.
+
+        Raises:
+            httpx.ConnectError: it does not run.
+            ConnectionResetError: it ended before it had answered.
+        """
+        if not self._running:
+            raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
+        run = self._running
+        response = await httpx.ASGITransport(self._application(to_engine)).handle_async_request(request)
+        await response.aread()
+        if self._running != run:
+            raise ConnectionResetError
+        return response
+
+    def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> Starlette:
+        if self._app is None:
+            settings, registry, log = self._settings, self._registry, self._log
+            engine = Engine(settings.engine, settings.dialect, _Unread(to_engine()))
+            scrape = Scrape(engine, settings.metrics_path, settings.metrics, registry, log)
+            self._adapters = Adapters(engine, self.library, log)
+            self._app = create_app(self._adapters, engine, registry, log, self.library.downloads, scrape)
+        return self._app
+
+
+class _Unread(httpx.AsyncBaseTransport):
+    """Answers that are there at once, to be read as if they came in."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        if not response.is_stream_consumed:
+            return response
+        stream = httpx.ByteStream(response.content)
+        return httpx.Response(response.status_code, headers=response.headers, stream=stream, request=request)
+
+
+def _fail(code: Code, message: str) -> NoReturn:
+    raise SidecarError(code, message)

@@ -1,0 +1,368 @@
+"""Seam 2 in the twin: an `httpx` transport that takes a request to the engine that owns the address.
+
+There are no sockets. What a caller sees of the network is what `httpx` would show: connection refused where nothing
+listens, a connect timeout where nothing answers, a reset or an early close where an engine dies. A caller that gives
+up does not stop the engine: what it was asked goes on.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Literal
+
+import httpx
+import simpy
+
+from controller.cache.routing import SIDECAR_PORT
+from controller.sidecar.app import LOAD_PATH as ORDER_PATH
+from controller.sidecar.app import UNLOAD_PATH as CANCEL_PATH
+from fake_vllm.distributions import Latency
+from fake_vllm.engine.engine import Completion, Engine, EngineFault
+from fake_vllm.faults.rules import Verdict
+from fake_vllm.router import (
+    COMPLETIONS_PATH,
+    GENERATING,
+    LOAD_PATH,
+    MODELS_PATH,
+    SGLANG_LOAD_PATH,
+    SGLANG_UNLOAD_PATH,
+    UNLOAD_PATH,
+    Request,
+    Response,
+    Stream,
+    adapter_of,
+    respond,
+    respond_now,
+)
+from twin.kernel.random_streams import Streams
+from twin.trace.lines import RequestLine
+from twin.trace.recorder import Recorder
+from twin.world.network.engine_host import EngineHost
+from twin.world.network.http_adapter import answered, as_seen, received
+from twin.world.network.sidecar_host import SidecarHost
+
+OnRequest = Callable[[Literal["before", "after"]], None]
+Hosts = Callable[[str], EngineHost | None]
+"""Finds an engine's host by IP address."""
+
+_HTTP_PORT = 80
+_NO_REQUEST = httpx.Request("POST", "http://engine" + COMPLETIONS_PATH)  # errors of `complete` have to name one
+_VERBS = {
+    LOAD_PATH: "load",
+    UNLOAD_PATH: "unload",
+    MODELS_PATH: "list",
+    "/metrics": "metrics",
+    ORDER_PATH: "load",
+    CANCEL_PATH: "unload",
+    SGLANG_LOAD_PATH: "load",
+    SGLANG_UNLOAD_PATH: "unload",
+}
+
+
+class Network:
+    """Who can be reached where."""
+
+    def __init__(
+        self, env: simpy.Environment, hosts: Hosts, streams: Streams, recorder: Recorder, latency: Latency
+    ) -> None:
+        self.env = env
+        self.hosts = hosts
+        self.recorder = recorder
+        self.latency = latency
+        self.rng = streams.get("network/latency")
+        self.traffic_rng = streams.get("network/traffic-latency")
+        self._requests = 0
+        self._work: set[asyncio.Task[Response | Stream]] = set()
+
+    def transport(self, by: str, caller: str = "controller") -> "NetworkTransport":
+        """The network as `by` sees it; `caller` is who it is to faults (`controller`, `traffic`)."""
+        return NetworkTransport(self, by, caller)
+
+    def number(self) -> int:
+        """A new request's number."""
+        self._requests += 1
+        return self._requests
+
+    async def work(self, coroutine: Coroutine[Any, Any, Response | Stream]) -> Response | Stream:
+        """Waits for an engine's work, which goes on if the caller stops waiting."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._work.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: asyncio.Task[Response | Stream]) -> None:
+        self._work.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be left to hear of it
+
+
+class NetworkTransport(httpx.AsyncBaseTransport):
+    """For one caller."""
+
+    def __init__(self, network: Network, by: str, caller: str) -> None:
+        self._network = network
+        self._by = by
+        self._caller = caller
+        self._severed = False
+        self._kept: dict[str, tuple[Request, httpx.Response]] = {}
+        """By pod: audits send the same request all day and get the same bytes, which are made into an answer once."""
+        self.on_request: OnRequest = lambda moment: None  # noqa: ARG005
+        """Told of each request when it is about to be sent, and when it has ended but nobody has heard how."""
+        self._rng = network.rng if caller == "controller" else network.traffic_rng
+
+    def sever(self) -> None:
+        """The caller is dead: it hears no more answers."""
+        self._severed = True
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.on_request("before")
+        if self._severed:
+            await self._never()
+        try:
+            response = await self._sent(request)
+        except httpx.HTTPError:
+            self.on_request("after")
+            if self._severed:
+                await self._never()
+            raise
+        self.on_request("after")
+        if self._severed:
+            await self._never()
+        return response
+
+    async def _never(self) -> None:
+        """What the dead wait for."""
+        await asyncio.get_running_loop().create_future()
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        network, url = self._network, request.url
+        host = network.hosts(url.host)
+        path = url.path
+        verb = _VERBS.get(path)
+        if verb in ("load", "unload"):
+            return await self._recorded(request, host, path, verb)
+        if verb is not None:
+            network.recorder.count(f"engine.{verb}")
+        return await self._answered(request, host, path, "")
+
+    async def _recorded(self, request: httpx.Request, host: EngineHost | None, path: str, verb: Any) -> httpx.Response:
+        """A load or unload, with a line when it is sent and one when it has ended for the caller."""
+        network = self._network
+        network.recorder.count(f"engine.{verb}")
+        body = _said(request.content)
+        number, adapter = network.number(), str(body.get("lora_name", ""))
+        line = RequestLine(
+            t=network.recorder.now(),
+            object=host.pod if host is not None else network.recorder.pod_at(request.url.host),
+            id=number,
+            event="sent",
+            by=self._by,
+            verb=verb,
+            adapter=adapter,
+            engine=host.container_id if host is not None else "",
+            root=str(body.get("lora_path") or body.get("artifact_url", "")),
+        )
+        network.recorder.emit(line)
+        status, error = 0, ""
+        try:
+            response = await self._answered(request, host, path, adapter)
+            status = response.status_code
+            error = "" if status == 200 else response.text[:200]
+            return response
+        except httpx.HTTPError as failed:
+            error = f"{type(failed).__name__}: {failed}"
+            raise
+        except asyncio.CancelledError:
+            error = "abandoned"
+            raise
+        finally:
+            if not self._severed:
+                network.recorder.emit(_done(line, network.recorder.now(), status, error))
+
+    async def complete(
+        self, ip: str, model: str, prompt_tokens: int, output_tokens: int, *, timeout: float | None = None
+    ) -> Completion:
+        """Have a model behind an address answer, as a client over HTTP would but without the HTTP.
+
+        Lengths are in tokens, `timeout` in seconds: for the connection, and for the whole answer.
+
+        Raises:
+            httpx.HTTPError: what the client would see of a connection that failed.
+            EngineFault: what the engine, or a fault in its place, answers instead.
+        """
+        request = _NO_REQUEST
+        host = await self._reached(request, self._network.hosts(ip), timeout)
+        engine, verdict = self._met(request, host, COMPLETIONS_PATH, model)
+        with as_seen(request):
+            if verdict is not None and verdict.kind == "hang":
+                await self._wait(timeout, httpx.ReadTimeout("timed out", request=request))
+            if verdict is not None and verdict.response is not None:
+                told = verdict.response
+                raise EngineFault(told.status, "", told.body[:200].decode(errors="replace"))
+            if verdict is not None and verdict.kind == "reset" and not verdict.after:
+                raise ConnectionResetError
+            async with asyncio.timeout(timeout):
+                completion = await engine.complete(model, prompt_tokens, output_tokens)
+                if verdict is not None and verdict.factor > 1:
+                    await asyncio.sleep(completion.seconds * (verdict.factor - 1))
+                    completion = _stretched(completion, verdict.factor)
+                await host.way.passable(self._caller)
+            if verdict is not None and verdict.kind == "reset":
+                raise ConnectionResetError
+            return completion
+
+    async def _answered(
+        self, request: httpx.Request, host: EngineHost | None, path: str, adapter: str
+    ) -> httpx.Response:
+        timeouts = request.extensions.get("timeout", {})
+        host = await self._reached(request, host, timeouts.get("connect"))
+        port = request.url.port or _HTTP_PORT
+        if port == SIDECAR_PORT and host.sidecar is not None:
+            return await self._beside(host, host.sidecar, request, timeouts.get("read"))
+        if port != host.port:
+            raise _refused(request)
+        kept = self._kept.get(host.pod)
+        again = kept is not None and kept[1].request is request
+        sent = kept[0] if kept is not None and again else received(request, path)
+        if not adapter and host.faults.rules:
+            adapter = adapter_of(sent)
+        engine, verdict = self._met(request, host, path, adapter)
+        if verdict is None and path not in GENERATING:
+            response = respond_now(engine, sent)
+            if response is not None:
+                if kept is not None and again and kept[1].content is response.body:
+                    return kept[1]
+                made = answered(response, request)
+                self._kept[host.pod] = (sent, made)
+                return made
+        if verdict is not None and verdict.kind == "hang":
+            await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
+        with as_seen(request):
+            async with asyncio.timeout(timeouts.get("read")):
+                answer = await self._worked(engine, sent, verdict)
+                await host.way.passable(self._caller)
+                return answered(answer, request)
+
+    async def _beside(
+        self, host: EngineHost, sidecar: SidecarHost, request: httpx.Request, patience: float | None
+    ) -> httpx.Response:
+        """The sidecar's answer, which may have the engine's in it."""
+        with as_seen(request):
+            async with asyncio.timeout(patience):
+                response = await sidecar.answer(request, lambda: Beside(self._network, host))
+                await host.way.passable(self._caller)
+                return response
+
+    async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:
+        """The machine at the other end, once the request has got there."""
+        latency = self._network.latency.draw(self._rng)
+        if host is not None and host.reachable and host.way.free:
+            await self._pass(latency)
+            return host
+        no_way = httpx.ConnectTimeout("timed out", request=request)
+        if host is None or not host.reachable:
+            await self._wait(timeout, no_way)
+        assert host is not None
+        await self._passable(host, timeout, no_way)
+        await self._pass(latency + host.way.extra(self._caller))
+        return host
+
+    def _met(self, request: httpx.Request, host: EngineHost, path: str, adapter: str) -> tuple[Engine, Verdict | None]:
+        """The engine that listens there, and what becomes of the request."""
+        draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
+        verdict = host.faults.verdict(self._caller, path, adapter, draw)
+        if host.engine is None or not host.listening or (verdict is not None and verdict.kind == "refuse"):
+            raise _refused(request)
+        return host.engine, verdict
+
+    async def _worked(self, engine: Engine, sent: Request, verdict: Verdict | None) -> Response | Stream:
+        """The engine's answer, as far as faults let it come through."""
+        if verdict is not None and verdict.kind == "respond" and verdict.response is not None:
+            return verdict.response
+        if verdict is not None and verdict.kind == "reset" and not verdict.after:
+            raise ConnectionResetError
+        factor = verdict.factor if verdict is not None and verdict.kind == "slow" else 1.0
+        work = respond(engine, sent, slow=factor)
+        # What was asked of adapters goes on without the caller; an answer that nobody waits for does not.
+        response = await (work if sent.path in GENERATING else self._network.work(work))
+        if verdict is not None and verdict.kind == "reset":
+            raise ConnectionResetError
+        return response
+
+    async def _passable(self, host: EngineHost, patience: float | None, failure: httpx.HTTPError) -> None:
+        """Waits while the way is cut, and no longer than the caller's patience."""
+        if host.way.open(self._caller):
+            return
+        try:
+            async with asyncio.timeout(patience):
+                await host.way.passable(self._caller)
+        except TimeoutError:
+            raise failure from None
+
+    async def _wait(self, seconds: float | None, failure: httpx.HTTPError) -> None:
+        """Nobody answers: waits until the caller's patience ends."""
+        if seconds is None or self._severed:
+            await self._never()
+        else:
+            await asyncio.sleep(seconds)
+        raise failure
+
+    async def _pass(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        if self._severed:
+            await self._never()
+
+
+def _refused(request: httpx.Request) -> httpx.ConnectError:
+    return httpx.ConnectError("[Errno 111] Connection refused", request=request)
+
+
+def _stretched(completion: Completion, factor: float) -> Completion:
+    """All of it `factor` times as slow."""
+    return replace(
+        completion,
+        queued=completion.queued * factor,
+        first_token=completion.first_token * factor,
+        seconds=completion.seconds * factor,
+    )
+
+
+class Beside(NetworkTransport):
+    """For a sidecar, to the engine in its own pod: nothing is in the way, and the engine's faults take it for the
+    operator, on whose behalf it asks."""
+
+    def __init__(self, network: Network, host: EngineHost) -> None:
+        super().__init__(network, by=host.pod, caller="controller")
+        self._host = host
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        return await self._answered(request, self._host, request.url.path, "")
+
+    async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:  # noqa: ARG002
+        return self._host
+
+
+def _said(content: bytes) -> dict[str, Any]:
+    """What a body holds; nothing if that cannot be read, which the engine will say."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _done(sent: RequestLine, t: float, status: int, error: str) -> RequestLine:
+    return RequestLine(
+        t=t,
+        object=sent.object,
+        id=sent.id,
+        event="done",
+        by=sent.by,
+        verb=sent.verb,
+        adapter=sent.adapter,
+        engine=sent.engine,
+        root=sent.root,
+        status=status,
+        error=error,
+    )

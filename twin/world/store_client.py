@@ -1,0 +1,329 @@
+"""Seam 1 in the twin: the store as a `Cluster`, for one controller replica.
+
+Between a call and the store lies a request, between the store and the answer another half: a replica may die in
+either, and what the store took stays. Each write is recorded when the store has taken or refused it, also if nobody
+hears the answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from controller.api.types import LEASES, Kind, Lease, Resource
+from controller.client.errors import Status, from_status
+from controller.client.interface import (
+    FIELD_MANAGER,
+    ClusterError,
+    Listing,
+    Propagation,
+    Subresource,
+    Unavailable,
+    WatchEvent,
+)
+from controller.client.ratelimit import RateLimit
+from fake_vllm.distributions import Latency
+from twin.apiserver import ApiError, Change, Object, Store
+from twin.kernel.loop import happened
+from twin.trace.lines import ApiLine, LeaseLine
+from twin.trace.recorder import Recorder
+from twin.world.api_faults import ApiFaults
+
+T = TypeVar("T", bound=Resource)
+R = TypeVar("R")
+OnWrite = Callable[[int, Literal["before", "after"]], None]
+
+
+class StoreCluster:
+    """The store as one replica sees it. Latency is for a request and its answer, in seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        by: str,
+        recorder: Recorder,
+        latency: Latency,
+        rng: np.random.Generator,
+        faults: ApiFaults,
+        limit: RateLimit | None = None,
+    ) -> None:
+        self.on_write: OnWrite = lambda number, moment: None  # noqa: ARG005
+        """Told of this process's nth write when it is about to be sent, and when it is stored but not answered."""
+        self._store = store
+        self._by = by
+        self._recorder = recorder
+        self._latency = latency
+        self._rng = rng
+        self._faults = faults
+        self._limit = limit or RateLimit(0, 1)
+        self._writes = 0
+        self._severed = False
+        self._decoded: dict[tuple[str, str], tuple[Object, Any]] = {}
+
+    def sever(self) -> None:
+        """The replica is dead: nothing that it has in flight reaches the store, and it hears no answer."""
+        self._severed = True
+
+    # -- reading
+
+    async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
+        def read() -> T:
+            return self._decode(kind, self._store.get(_resource(kind), namespace, name))
+
+        return await self._read("get", kind, read)
+
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
+        def read() -> Listing[T]:
+            found = self._store.list(
+                _resource(kind),
+                namespace=namespace,
+                label_selector=label_selector,
+                revision=self._faults.shown_revision(),
+            )
+            return Listing([self._decode(kind, item) for item in found.items], found.resource_version)
+
+        return await self._read("list", kind, read)
+
+    async def watch(
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
+    ) -> AsyncIterator[WatchEvent[T]]:
+        await self._limit.wait()
+        self._recorder.count("api.watch")
+        await self._refused("watch", kind)
+        if self._faults.too_old(resource_version):
+            raise translated(self._faults.compacted())
+        try:
+            watch = self._store.watch(
+                _resource(kind),
+                resource_version=resource_version,
+                namespace=namespace,
+                label_selector=label_selector,
+                field_selector=f"metadata.name={name}" if name else "",
+                bookmarks=True,
+            )
+        except ApiError as error:
+            raise translated(error) from None
+        self._faults.opened(watch)
+        try:
+            while changes := await watch.batch():
+                await self._pass(self._draw() / 2)
+                for change in changes:
+                    if held := self._faults.hold(change):
+                        await self._pass(held)
+                    yield self._event(kind, change)
+        except ApiError as error:
+            raise translated(error) from None
+        finally:
+            self._faults.closed(watch)
+            watch.close()
+
+    # -- writing
+
+    async def create(self, kind: Kind[T], obj: T) -> T:
+        meta = obj.metadata
+        body = kind.desired(obj)
+        return await self._stored(
+            "create",
+            kind,
+            meta.namespace,
+            meta.name,
+            lambda: self._store.create(_resource(kind), body, namespace=meta.namespace, manager=FIELD_MANAGER),
+        )
+
+    async def patch(
+        self,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        resource_version: str = "",
+        subresource: Subresource = "",
+    ) -> T:
+        sent = dict(body)
+        if resource_version:
+            sent["metadata"] = {**sent.get("metadata", {}), "resourceVersion": resource_version}
+        return await self._stored(
+            "patch",
+            kind,
+            namespace,
+            name,
+            lambda: self._store.patch(
+                _resource(kind), namespace, name, sent, subresource=subresource, manager=FIELD_MANAGER
+            ),
+            subresource,
+        )
+
+    async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
+        meta = obj.metadata
+        body = kind.desired(obj)
+        return await self._stored(
+            "apply",
+            kind,
+            meta.namespace,
+            meta.name,
+            lambda: self._store.patch(
+                _resource(kind), meta.namespace, meta.name, body, type="apply", manager=FIELD_MANAGER, force=force
+            ),
+        )
+
+    async def delete(
+        self,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        propagation: Propagation = "Background",
+    ) -> None:
+        await self._write(
+            "delete",
+            kind,
+            namespace,
+            name,
+            lambda: self._store.delete(_resource(kind), namespace, name, uid=uid, propagation=propagation),
+        )
+
+    # -- the way there and back
+
+    async def _read(self, verb: str, kind: Kind[Any], read: Callable[[], R]) -> R:
+        await self._limit.wait()
+        await self._pass(self._draw())
+        self._recorder.count(f"api.{verb}")
+        await self._refused(verb, kind)
+        try:
+            return read()
+        except ApiError as error:
+            raise translated(error) from None
+
+    async def _refused(self, verb: str, kind: Kind[Any]) -> None:
+        """Raises what a read, or a watch that is opened, meets of faults."""
+        if verb == "watch" and self._faults.deaf:
+            raise translated(self._faults.broken())
+        await self._silence(kind)
+        rule = self._faults.verdict(verb, kind.plural)
+        if rule is not None:
+            if rule.code == 429:
+                self._recorder.count("api.throttled")
+            raise translated(rule.error(kind.plural, kind.group, ""))
+
+    async def _silence(self, kind: Kind[Any]) -> None:
+        """About Leases this replica may get no answer for a while."""
+        over = self._faults.lease_silence(self._by) if kind is LEASES else None
+        if over is not None:
+            await happened(over)
+            await self._pass(0.0)
+            raise Unavailable("the connection was reset by peer")
+
+    def _draw(self) -> float:
+        """Seconds that a request and its answer are under way."""
+        return self._latency.draw(self._rng) * self._faults.factor
+
+    async def _stored(
+        self,
+        verb: Literal["create", "patch", "apply"],
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        write: Callable[[], Object],
+        subresource: str = "",
+    ) -> T:
+        """A write that is answered with the object."""
+        stored = await self._write(verb, kind, namespace, name, write, subresource)
+        assert stored is not None
+        return self._decode(kind, stored)
+
+    async def _write(
+        self,
+        verb: Literal["create", "patch", "apply", "delete"],
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        write: Callable[[], Object | None],
+        subresource: str = "",
+    ) -> Object | None:
+        await self._limit.wait()
+        self._writes += 1
+        number = self._writes
+        self.on_write(number, "before")
+        half = self._draw() / 2
+        await self._pass(half)
+        await self._silence(kind)
+        failure: ApiError | None = None
+        stored: Object | None = None
+        rule = self._faults.verdict(verb, kind.plural)
+        try:
+            if rule is None or rule.after:
+                stored = write()
+        except ApiError as error:
+            failure = error
+        if rule is not None and failure is None:
+            failure = rule.error(kind.plural, kind.group, name)
+        self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure)
+        if kind is LEASES and stored is not None:
+            self._record_lease(LEASES.decode(stored))
+        self.on_write(number, "after")
+        await self._pass(half)
+        if failure is not None:
+            raise translated(failure) from None
+        return stored
+
+    async def _pass(self, seconds: float) -> None:
+        """Half a way, or a whole one; a dead replica never arrives."""
+        if not self._severed:
+            await asyncio.sleep(seconds)
+        if self._severed:
+            await asyncio.get_running_loop().create_future()
+
+    def _record(self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None) -> None:
+        self._recorder.count(f"api.{'patch' if verb == 'apply' else verb}")
+        if failure is not None and failure.code == 409:
+            self._recorder.count("api.conflicts")
+        if failure is not None and failure.code == 429:
+            self._recorder.count("api.throttled")
+        line = ApiLine(
+            t=self._recorder.now(),
+            object=key,
+            by=self._by,
+            verb=verb,
+            resource=kind.plural,
+            subresource=subresource,
+            code=failure.code if failure is not None else (201 if verb == "create" else 200),
+            reason=failure.reason if failure is not None else "",
+        )
+        self._recorder.emit(line)
+
+    def _record_lease(self, lease: Lease) -> None:
+        """It holds from now: others wait its full duration from when they saw it, whatever the holder's clock says."""
+        now = self._recorder.now()
+        until = round(now + lease.spec.lease_duration_seconds, 6)
+        self._recorder.emit(LeaseLine(t=now, by=lease.spec.holder_identity, until=until))
+
+    # -- JSON to structs
+
+    def _event(self, kind: Kind[T], change: Change) -> WatchEvent[T]:
+        if change.type == "BOOKMARK":
+            return WatchEvent("BOOKMARK", kind.bookmark(change.object["metadata"]["resourceVersion"]))
+        return WatchEvent(change.type, self._decode(kind, change.object))
+
+    def _decode(self, kind: Kind[T], raw: Object) -> T:
+        """The struct of an object; the same version is decoded once, for a write's answer and for its watch event."""
+        meta = raw["metadata"]
+        place = (kind.plural, f"{meta.get('namespace', '')}/{meta['name']}")
+        kept = self._decoded.get(place)
+        if kept is not None and kept[0] is raw:
+            found: T = kept[1]
+            return found
+        decoded = kind.decode(raw)
+        self._decoded[place] = (raw, decoded)
+        return decoded
+
+
+def translated(error: ApiError) -> ClusterError:
+    """The seam's error for the server's, by the same table as for a live one."""
+    return from_status(Status(error.message, error.reason), error.code, error.retry_after)
+
+
+def _resource(kind: Kind[Any]) -> str:
+    return f"{kind.plural}.{kind.group}" if kind.group else kind.plural

@@ -1,0 +1,185 @@
+"""The ReplicaSet controller: as many pods as each ReplicaSet asks for."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+import simpy
+
+from fake_vllm.distributions import Uniform
+from twin.apiserver import ApiError, Change, Store
+from twin.apiserver.objects import (
+    Object,
+    condition,
+    controller_uid,
+    is_finished,
+    is_terminating,
+    is_true,
+    key,
+    owned_by,
+    split,
+)
+from twin.kernel.random_streams import Streams
+from twin.world.names import pod_name
+from twin.world.work import Reactions
+from twin.world.workloads.rollout import wanted
+
+DELAY = Uniform(0.010, 0.060)  # seconds from a change to a controller's reaction; a lightly loaded control plane
+SETS = "replicasets.apps"
+
+
+class Index:
+    """Objects of one resource, by key and by the uid of what controls them."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, Object] = {}
+        self._by_owner: dict[str, dict[str, Object]] = {}
+
+    def put(self, change: Change) -> None:
+        """Follows one change."""
+        name, owner = key(change.object), controller_uid(change.object)
+        if change.type == "DELETED":
+            self.by_key.pop(name, None)
+            self._by_owner.get(owner, {}).pop(name, None)
+        else:
+            self.by_key[name] = change.object
+            self._by_owner.setdefault(owner, {})[name] = change.object
+
+    def of(self, owner: Object) -> list[Object]:
+        """What `owner` controls, in order of creation and name."""
+        found = self._by_owner.get(owner["metadata"]["uid"], {})
+        return sorted(found.values(), key=lambda each: (each["metadata"]["creationTimestamp"], key(each)))
+
+
+class ReplicaSets:
+    """Keeps as many pods as each ReplicaSet asks for."""
+
+    def __init__(self, env: simpy.Environment, store: Store, streams: Streams, now: Callable[[], datetime]) -> None:
+        self._env = env
+        self._store = store
+        self._streams = streams
+        self._now = now
+        self.pods = Index()
+        self.sets = Index()
+        self._keys: dict[str, str] = {}  # uid -> key
+        self._reactions = Reactions(env, streams, "replicaset-controller", DELAY, self._sync)
+        store.subscribe(self._on_set, SETS)
+        store.subscribe(self._on_pod, "pods")
+
+    def _on_set(self, change: Change) -> None:
+        self.sets.put(change)
+        uid, name = change.object["metadata"]["uid"], key(change.object)
+        if change.type == "DELETED":
+            self._keys.pop(uid, None)
+            return
+        self._keys[uid] = name
+        if change.old is None or change.old["spec"] != change.object["spec"]:
+            self._reactions.note(name)
+
+    def set_of(self, pod: Object) -> Object | None:
+        """The ReplicaSet that controls a pod."""
+        name = self._keys.get(controller_uid(pod))
+        return None if name is None else self.sets.by_key.get(name)
+
+    def _on_pod(self, change: Change) -> None:
+        self.pods.put(change)
+        owner = self._keys.get(controller_uid(change.object))
+        if owner is not None and (change.old is None or change.type == "DELETED" or _matters(change)):
+            self._reactions.note(owner)
+
+    def _sync(self, name: str) -> None:
+        replica_set = self.sets.by_key.get(name)
+        if replica_set is None or is_terminating(replica_set):
+            return
+        pods = [pod for pod in self.pods.of(replica_set) if not is_terminating(pod) and not is_finished(pod)]
+        missing = wanted(replica_set["spec"]) - len(pods)
+        for _ in range(missing):
+            self._create_pod(name, replica_set)
+        for pod in leaving_first(pods)[:-missing] if missing < 0 else ():
+            namespace, short = split(key(pod))
+            self._store.delete("pods", namespace, short, uid=pod["metadata"]["uid"])
+        self._write_status(name, replica_set, pods)
+
+    def _create_pod(self, name: str, replica_set: Object) -> None:
+        namespace, short = split(name)
+        template = replica_set["spec"]["template"]
+        rng = self._streams.get(f"replicaset/{name}/pod-names")
+        while True:
+            metadata = {
+                **template.get("metadata", {}),
+                "name": pod_name(short, rng),
+                "generateName": f"{short}-",
+                "namespace": namespace,
+                "ownerReferences": [owned_by(replica_set, "apps/v1", "ReplicaSet")],
+            }
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+            try:
+                self._store.create("pods", pod, namespace=namespace, manager="kube-controller-manager")
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+            else:
+                return
+
+    def _write_status(self, name: str, replica_set: Object, pods: list[Object]) -> None:
+        min_ready = replica_set["spec"].get("minReadySeconds") or 0
+        ready = [pod for pod in pods if is_true(pod, "Ready")]
+        waits = [self._until_available(pod, min_ready) for pod in ready]
+        status = {
+            "replicas": len(pods),
+            "fullyLabeledReplicas": len(pods),
+            "readyReplicas": len(ready),
+            "availableReplicas": sum(wait <= 0 for wait in waits),
+            "observedGeneration": replica_set["metadata"].get("generation", 1),
+        }
+        if (replica_set.get("status") or {}) != status:
+            namespace, short = split(name)
+            body = {"status": status}
+            self._store.patch(SETS, namespace, short, body, subresource="status", manager="kube-controller-manager")
+        later = [wait for wait in waits if wait > 0]
+        if later:
+            self._env.timeout(min(later)).callbacks.append(lambda _: self._reactions.note(name))
+
+    def _until_available(self, pod: Object, min_ready: float) -> float:
+        """Seconds until a ready pod counts as available."""
+        since = (condition(pod, "Ready") or {}).get("lastTransitionTime")
+        if not min_ready or since is None:
+            return 0.0
+        return min_ready - (self._now() - datetime.fromisoformat(since)).total_seconds()
+
+
+def leaving_first(pods: Iterable[Object]) -> list[Object]:
+    """Pods in the order in which a ReplicaSet gives them up (`ActivePodsWithRanks` in Kubernetes' controller code).
+
+    Unassigned before assigned, pending before running, unready before ready, then by restarts, then newer first.
+    """
+
+    def rank(pod: Object) -> tuple[Any, ...]:
+        status: Object = pod.get("status") or {}
+        ready = condition(pod, "Ready") or {}
+        is_ready = ready.get("status") == "True"
+        restarts = max((each.get("restartCount", 0) for each in status.get("containerStatuses") or ()), default=0)
+        return (
+            bool(pod["spec"].get("nodeName")),
+            status.get("phase") == "Running",
+            is_ready,
+            _newest_first(ready.get("lastTransitionTime", "")) if is_ready else 0.0,
+            -restarts,
+            _newest_first(pod["metadata"]["creationTimestamp"]),
+            pod["metadata"]["name"],
+        )
+
+    return sorted(pods, key=rank)
+
+
+def _newest_first(timestamp: str) -> float:
+    return -datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+
+
+def _matters(change: Change) -> bool:
+    """Whether a pod's change may alter a ReplicaSet's count."""
+    old, new = change.old or {}, change.object
+    if is_terminating(old) != is_terminating(new) or is_finished(old) != is_finished(new):
+        return True
+    before, after = condition(old, "Ready") or {}, condition(new, "Ready") or {}
+    return bool(before.get("status") != after.get("status"))
