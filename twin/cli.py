@@ -15,6 +15,7 @@ from twin.commands import (
     capture,
     compare,
     compare_worlds,
+    lists,
     node,
     runs,
     search,
