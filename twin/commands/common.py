@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from twin.report.svg import clock
+from formats.durations import format_clock
 
 if TYPE_CHECKING:
     from twin.report import Findings
@@ -84,11 +84,11 @@ def progress_of(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[floa
     if quiet or not console.is_terminal:
         yield None
         return
-    whole = clock(scenario.duration)
+    whole = format_clock(scenario.duration)
     words = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeElapsedColumn())
     with Progress(*words, console=console, transient=True) as progress:
         task = progress.add_task(escape(scenario.name), total=scenario.duration, now=f"0:00 of {whole}")
-        yield lambda t: progress.update(task, completed=t, now=f"{clock(t)} of {whole}")
+        yield lambda t: progress.update(task, completed=t, now=f"{format_clock(t)} of {whole}")
 
 
 @contextmanager

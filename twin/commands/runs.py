@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from formats.durations import format_clock
 from twin.commands.common import (
     FAILED,
     INTERRUPTED,
@@ -19,7 +20,6 @@ from twin.commands.common import (
     overrides_of,
     progress_of,
 )
-from twin.report.svg import clock
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files.", show_default=False)]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
@@ -64,7 +64,7 @@ def check(files: Files) -> int:
     scenarios, problems = running.load_all(files, {}, None)
     complain(*problems)
     for scenario in scenarios:
-        print(f"{scenario.name}: can be run: {clock(scenario.duration)} simulated, seed {scenario.seed}")
+        print(f"{scenario.name}: can be run: {format_clock(scenario.duration)} simulated, seed {scenario.seed}")
         for note in scenario.notes:
             print(f"  note: {note}")
     return UNUSABLE if problems else OK

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from formats.durations import format_clock
 from twin.evaluate.expectations import Outcome, measure
 from twin.evaluate.invariants import Violation
-from twin.report.svg import clock
 from twin.trace.lines import Line, Run
 
 
@@ -72,7 +72,8 @@ class Findings:
             said.append(self._expectations())
         sentence = "; ".join(said) + "."
         if self.partial:
-            return f"Interrupted after {clock(self.covered)} of {clock(self.run.duration)}. Until then: {sentence}"
+            covered, total = format_clock(self.covered), format_clock(self.run.duration)
+            return f"Interrupted after {covered} of {total}. Until then: {sentence}"
         return sentence[0].upper() + sentence[1:]
 
     @property
@@ -99,7 +100,7 @@ class Findings:
             return "no invariant was broken"
         first, count = self.violations[0], len(self.violations)
         times = f"{count} times" if count > 1 else "once"
-        return f"an invariant was broken {times}, first at {clock(first.t)} by {first.object} ({rule(first)})"
+        return f"an invariant was broken {times}, first at {format_clock(first.t)} by {first.object} ({rule(first)})"
 
     def _expectations(self) -> str:
         total, missed = len(self.outcomes), sum(not outcome.holds for outcome in self.outcomes)

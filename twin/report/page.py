@@ -12,10 +12,11 @@ from typing import Any
 import jinja2
 import msgspec
 
+from formats.durations import format_clock
 from twin.evaluate.expectations import measure
 from twin.evaluate.invariants import Violation
 from twin.evaluate.run_result import Findings, rule
-from twin.report.svg import Figure, clock, stylesheet
+from twin.report.svg import Figure, stylesheet
 from twin.report.timeline import AdapterStory, Story
 from twin.trace.lines import EventLine
 
@@ -62,7 +63,7 @@ def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
         findings=findings,
         scenario=_cut(findings.scenario, MOST_SCENARIO),
         run=findings.run,
-        duration=clock(findings.run.duration),
+        duration=format_clock(findings.run.duration),
         figures=figures,
         style=source("page.css") + stylesheet(),
         tiles=list(_tiles(findings.measures, findings)),
@@ -133,14 +134,14 @@ def _tiles(measures: Mapping[str, Any], findings: Findings) -> Iterator[Tile]:
 
 
 def _seconds(value: float | None) -> str:
-    return "—" if value is None else f"{value:.3g} s" if value < 100 else clock(value)
+    return "—" if value is None else f"{value:.3g} s" if value < 100 else format_clock(value)
 
 
 def _finding(violation: Violation, findings: Findings) -> Finding:
     lines = findings.lines
     around = [lines[i] for i in violation.context[:MOST_CONTEXT] if 0 <= i < len(lines)]
     return Finding(
-        when=clock(violation.t),
+        when=format_clock(violation.t),
         rule=rule(violation),
         object=violation.object,
         message=violation.message,
@@ -157,7 +158,7 @@ def _events(findings: Findings) -> list[tuple[str, str, int, str]]:
     told: dict[tuple[str, str], tuple[int, str]] = {}
     for line in findings.lines:
         if isinstance(line, EventLine):
-            times, first = told.get((line.type, line.reason), (0, f"{clock(line.t)} {line.object}: {line.note}"))
+            times, first = told.get((line.type, line.reason), (0, f"{format_clock(line.t)} {line.object}: {line.note}"))
             told[line.type, line.reason] = times + 1, first
     rows = [(type_, reason, times, _cut(first, 300)) for (type_, reason), (times, first) in told.items()]
     return sorted(rows, key=lambda row: (row[0] != "Warning", -row[2], row[1]))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
+from formats.durations import format_clock
+
 FONT_WIDTH = 6.6
 """Pixels that a character of the figures' 12 px text takes, about."""
 
@@ -106,15 +108,6 @@ class Scale:
         return self.start + (value - self.low) / span * (self.end - self.start) if span else self.start
 
 
-def clock(seconds: float, *, long: bool = False) -> str:
-    """`m:ss`, or `h:mm:ss` from an hour on; `h:mm` where `long` says that a whole axis is."""
-    whole = round(seconds)
-    if long:
-        return f"{whole // 3600}:{whole % 3600 // 60:02}"
-    minutes = f"{whole // 60}:{whole % 60:02}"
-    return minutes if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
-
-
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
 
@@ -146,7 +139,7 @@ class Plot:
         unit = "h:mm" if long else "m:ss" if self.x.high <= 3600 else "h:mm:ss"
         parts = [
             element("line", x1=self.x(t), x2=self.x(t), y1=self.y.start, y2=self.y.start + 4, class_="axis")
-            + text(self.x(t), self.y.start + 17, clock(t, long=long), "tick", "middle")
+            + text(self.x(t), self.y.start + 17, format_clock(t, long=long), "tick", "middle")
             for t in ticks
         ]
         base = element("line", x1=self.x.start, x2=self.x.end, y1=self.y.start, y2=self.y.start, class_="axis")

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from formats.durations import format_clock
 from twin.evaluate.expectations import measure
 from twin.evaluate.run_result import Findings, rule
 from twin.report.page import shown
-from twin.report.svg import clock
 
 MOST_VIOLATIONS = 3
 PIPED_WIDTH = 240
@@ -44,7 +44,7 @@ def _table(findings: Findings, page: Path | None) -> Table:
     table.add_row("loads", f"{succeeded} succeeded of {attempted}")
     table.add_row("invariants", _invariants(findings))
     for violation in findings.violations[:MOST_VIOLATIONS]:
-        said = f"{clock(violation.t)}  {violation.object}: {violation.message} ({rule(violation)})"
+        said = f"{format_clock(violation.t)}  {violation.object}: {violation.message} ({rule(violation)})"
         table.add_row("", f"[red]{escape(said)}[/]")
     for i, outcome in enumerate(findings.outcomes):
         mark = "[green]✓[/]" if outcome.holds else "[red]✗[/]"

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from formats.durations import format_clock
 from tests.twin.synthetic import MEASURES, Writer, a_run
 from twin.evaluate.expectations import Outcome
 from twin.evaluate.invariants import check
 from twin.evaluate.measures import summarise
 from twin.report import Findings, make, shown
 from twin.report.figures.ecdf import Point, ecdf
-from twin.report.svg import Figure, clock, count_ticks, time_ticks
+from twin.report.svg import Figure, count_ticks, time_ticks
 from twin.report.timeline import steps, tell
 from twin.trace.lines import Run, TrafficLine
 
@@ -277,7 +278,7 @@ def test_an_interrupted_run_ends_where_its_record_ends() -> None:
     [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (754, "12:34"), (3600, "1:00:00"), (7325, "2:02:05")],
 )
 def test_times_are_written_as_clocks(seconds: float, said: str) -> None:
-    assert clock(seconds) == said
+    assert format_clock(seconds) == said
 
 
 @pytest.mark.parametrize(

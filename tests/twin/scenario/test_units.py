@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from twin.scenario import quantities as q
+from twin.scenario import units as q
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from formats.durations import format_clock
 from twin.report.figures.fault_strip import shade, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, clock, element, legend, number, text, tip
+from twin.report.svg import Figure, Plot, Scale, element, legend, number, text, tip
 from twin.report.timeline import AdapterStory, Attempt, Story
 
 WIDTH, LEFT, ROW = 880.0, 232.0, 22.0
@@ -51,7 +52,7 @@ def _lane(adapter: AdapterStory, x: Scale, y: float, end: float) -> str:
     switches = "".join(
         element(
             "path",
-            tip(f"given to another pod at {clock(t)}"),
+            tip(f"given to another pod at {format_clock(t)}"),
             d=f"M{number(x(t))} {number(y + 6)}l4 5l-4 5l-4 -5z",
             class_="switch",
         )
@@ -70,7 +71,7 @@ def _bars(adapter: AdapterStory, x: Scale, y: float, end: float) -> str:
     return "".join(
         element(
             "rect",
-            tip(f"{phase or 'not yet seen'} from {clock(start)} to {clock(stop)}"),
+            tip(f"{phase or 'not yet seen'} from {format_clock(start)} to {format_clock(stop)}"),
             x=x(start),
             y=y + 4,
             width=max(x(stop) - x(start), 0.75),
@@ -84,7 +85,7 @@ def _bars(adapter: AdapterStory, x: Scale, y: float, end: float) -> str:
 def _mark(attempt: Attempt, x: Scale, y: float, end: float) -> str:
     at = x(attempt.start)
     middle = y + 11
-    words = tip(f"{attempt.verb} on {attempt.pod} at {clock(attempt.start)}: {_outcome(attempt, end)}")
+    words = tip(f"{attempt.verb} on {attempt.pod} at {format_clock(attempt.start)}: {_outcome(attempt, end)}")
     if attempt.failed:
         cross = f"M{number(at - 3.5)} {number(middle - 3.5)}l7 7m0 -7l-7 7"
         return element("path", words, d=cross, class_="fault")

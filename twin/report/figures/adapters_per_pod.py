@@ -7,8 +7,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from formats.durations import format_clock
 from twin.report.figures.fault_strip import edges, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, clock, element, text, tip
+from twin.report.svg import Figure, Plot, Scale, element, text, tip
 from twin.report.timeline import PodStory, Story
 
 WIDTH, LEFT = 880.0, 232.0
@@ -107,7 +108,7 @@ def _row(pod: PodStory, row: Sequence[_Stretch], x: Scale, y: float, height: flo
 
 def _said(stretch: _Stretch) -> str:
     ready = "ready" if stretch.ready else "not ready"
-    return f"{clock(stretch.start)} to {clock(stretch.end)}: {stretch.held} adapters, {ready}"
+    return f"{format_clock(stretch.start)} to {format_clock(stretch.end)}: {stretch.held} adapters, {ready}"
 
 
 def _look(stretch: _Stretch, most: int) -> dict[str, str | float]:
@@ -218,8 +219,8 @@ def _caption(story: Story, shown: int) -> str:
 def _alt(pods: Sequence[PodStory], rows: Sequence[Sequence[_Stretch]], story: Story) -> str:
     last = [row[-1].held for pod, row in zip(pods, rows, strict=True) if row and pod.gone is None]
     if not last:
-        return f"{len(pods)} pods over {clock(story.end)}; none was left at the end."
+        return f"{len(pods)} pods over {format_clock(story.end)}; none was left at the end."
     return (
-        f"{len(pods)} pods over {clock(story.end)}; at the end {len(last)} were there, holding between {min(last)} and "
-        f"{max(last)} adapters, {sum(last)} in all."
+        f"{len(pods)} pods over {format_clock(story.end)}; at the end {len(last)} were there, holding between "
+        f"{min(last)} and {max(last)} adapters, {sum(last)} in all."
     )

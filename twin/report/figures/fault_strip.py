@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from twin.report.svg import Scale, clock, element, text, tip
+from formats.durations import format_clock
+from twin.report.svg import Scale, element, text, tip
 from twin.report.timeline import FaultStory
 
 ROW = 17.0
@@ -49,7 +50,7 @@ def _row(fault: FaultStory, x: Scale, y: float) -> str:
     bars = "".join(
         element(
             "rect",
-            tip(f"{fault.kind} from {clock(start)} to {clock(end)}: {_named(sorted(fault.targets))}"),
+            tip(f"{fault.kind} from {format_clock(start)} to {format_clock(end)}: {_named(sorted(fault.targets))}"),
             x=x(start),
             y=y,
             width=max(x(end) - x(start), 2),
@@ -62,7 +63,7 @@ def _row(fault: FaultStory, x: Scale, y: float) -> str:
     marks = "".join(
         element(
             "path",
-            tip(f"{fault.kind} at {clock(t)}: {_named(targets)}"),
+            tip(f"{fault.kind} at {format_clock(t)}: {_named(targets)}"),
             d=f"M{x(t) - 5:.1f} {y:.1f}h10l-5 10z",
             class_="strike",
         )

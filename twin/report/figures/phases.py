@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from formats.durations import format_clock
 from twin.report.figures.fault_strip import edges, shade, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, clock, count_ticks, legend, path, staircase, time_ticks
+from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, time_ticks
 from twin.report.timeline import AdapterStory, Story, steps
 
 WIDTH, PLOT_HEIGHT = 880.0, 230.0
@@ -89,7 +90,7 @@ def _thinned(levels: Sequence[Level], x: Scale) -> list[Level]:
 def _alt(levels: Sequence[Level], story: Story) -> str:
     at = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(story.end, 4)]
     said = (
-        f"at {clock(t)} "
+        f"at {format_clock(t)} "
         + (", ".join(f"{row[i]:g} {p or 'unseen'}" for i, p in enumerate(BOTTOM_UP) if row[i]) or "none")
         for t, row in at
     )

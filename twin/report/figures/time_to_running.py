@@ -3,8 +3,9 @@
 import math
 from bisect import bisect_right
 
+from formats.durations import format_clock
 from twin.evaluate.percentiles import percentiles
-from twin.report.svg import Figure, Plot, Scale, clock, element, number, path, staircase, text
+from twin.report.svg import Figure, Plot, Scale, element, number, path, staircase, text
 from twin.report.timeline import Story
 
 WIDTH, HEIGHT = 880.0, 300.0
@@ -69,7 +70,7 @@ def _guide(plot: Plot, times: list[float], total: int, t: float, name: str) -> s
 
 
 def _spoken(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 100 else clock(seconds)
+    return f"{seconds:.1f} s" if seconds < 100 else format_clock(seconds)
 
 
 def _share(part: int, total: int) -> str:
