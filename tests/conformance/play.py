@@ -1,0 +1,61 @@
+"""Plays the whole table to one engine."""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from pathlib import Path
+
+from tests.conformance import lifecycle, startup
+from tests.conformance.artifacts import make_all
+from tests.conformance.cases import CASES
+from tests.conformance.exchange import Case
+from tests.conformance.masking import Masker
+from tests.conformance.player import Answer, Player
+from tests.conformance.profiles import PROFILES
+from tests.conformance.recording import Recording
+from tests.conformance.servers import Engine, serving
+
+
+def play_all(engine: Engine, version: str, report: Callable[[str], None], *, only_cases: bool = False) -> Recording:
+    """Return what the engine answers to every case, and (unless `only_cases`) how it starts and ends."""
+    with tempfile.TemporaryDirectory(prefix="conformance-") as name:
+        folder = Path(name)
+        loras = folder / "loras"
+        make_all(loras)
+        masker = Masker({str(loras): "<loras>", engine.model: "<model>", str(folder): "<folder>"})
+        answers: dict[str, list[Answer]] = {}
+        for profile, cases in groupby(sorted(CASES, key=lambda case: case.profile), key=lambda case: case.profile):
+            answers |= _play_profile(engine, profile, list(cases), loras, masker, folder, report)
+        if only_cases:
+            return Recording(version, answers)
+        report("start-up")
+        starts = startup.play(engine, masker, folder)
+        report("life and death")
+        return Recording(version, answers, starts, lifecycle.play(engine, masker, loras, folder))
+
+
+def _play_profile(
+    engine: Engine,
+    name: str,
+    cases: list[Case],
+    loras: Path,
+    masker: Masker,
+    folder: Path,
+    report: Callable[[str], None],
+) -> dict[str, list[Answer]]:
+    """Play the cases of one profile; a case that ends the server is followed by a new server."""
+    profile = PROFILES[name]
+    headers = {"authorization": f"Bearer {profile.api_key}"} if profile.api_key else {}
+    answers: dict[str, list[Answer]] = {}
+    rest: Iterable[Case] = iter(cases)
+    while len(answers) < len(cases):
+        report(f"{name}: {len(answers)} of {len(cases)} cases")
+        with (
+            serving(engine, profile, folder / f"{name}.log") as running,
+            Player(running.url, str(loras), masker, headers) as player,
+        ):
+            for case in rest:
+                answers |= player.play([case])
+                if any("error" in answer for answer in answers[case.name]) and running.wait(10) is not None:
+                    break
+    return answers

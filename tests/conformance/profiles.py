@@ -1,0 +1,18 @@
+"""The ways in which servers of the table are started. Each costs a real server one to two minutes."""
+
+from tests.conformance.exchange import Profile
+
+UPDATING = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("lora", ("--enable-lora", "--max-loras", "2", "--max-cpu-loras", "4"), UPDATING),
+        Profile("two-names", ("--served-model-name", "base", "alias", "--enable-lora"), UPDATING),
+        Profile("key", ("--enable-lora", "--api-key", "sesame"), UPDATING, api_key="sesame"),
+        Profile("no-updating", ("--enable-lora",)),
+        Profile("no-lora", (), UPDATING),
+        Profile("root-path", ("--enable-lora", "--root-path", "/pre"), UPDATING),
+        Profile("one-process", ("--enable-lora",), {**UPDATING, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}),
+    )
+}
