@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live images notebooks lock clean
+.PHONY: help demo test lint docs bench crashes mutants live images notebooks record conform lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -44,6 +44,12 @@ images: $(DEV)/.installed  ## Build both images and run them, where docker or po
 notebooks: $(DEV)/.installed  ## Run the notebooks anew and keep their outputs
 	@rm -rf reports/notebooks
 	@cd notebooks && for each in *.ipynb; do ../$(DEV)/bin/jupyter-execute --inplace $$each || exit 1; done
+
+record: $(DEV)/.installed  ## Play the conformance table to a real vLLM and keep its answers: make record VLLM=0.32.0
+	@$(DEV)/bin/python -m tests.conformance.record $(VLLM)
+
+conform: $(DEV)/.installed  ## List where the fake engine differs from the recordings of real vLLM
+	@$(DEV)/bin/python -m tests.conformance.conform $(VLLM)
 
 lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \
