@@ -16,7 +16,7 @@ from hashlib import sha256
 
 import msgspec
 
-from controller.api.types import timestamp
+from formats.timestamps import format_micro_time, parse_timestamp
 
 DOMAIN = "adapter.model.aibrix.ai"
 FINALIZER = f"{DOMAIN}/finalizer"
@@ -113,14 +113,14 @@ def changes(before: Remembered, after: Remembered) -> dict[str, str | None]:
             continue
         patch[RETRY_COUNT + key] = None if attempt is None else str(attempt.retries)
         patch[LAST_RETRY_TIME + key] = (
-            None if attempt is None else timestamp(datetime.fromtimestamp(attempt.announced, UTC))
+            None if attempt is None else format_micro_time(datetime.fromtimestamp(attempt.announced, UTC))
         )
     return patch
 
 
 def _attempt(count: str, announced: str) -> Attempt | None:
     try:
-        return Attempt(retries=max(int(count), 0), announced=datetime.fromisoformat(announced).timestamp())
+        return Attempt(retries=max(int(count), 0), announced=parse_timestamp(announced).timestamp())
     except (ValueError, OverflowError):
         return None
 

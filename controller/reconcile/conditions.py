@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.api.annotations import MOST_PODS
-from controller.api.types import timestamp
 from controller.reconcile.actions import Tell
 from controller.reconcile.replica_state import Holding, Standing
 from controller.reconcile.selection import Selection
 from controller.reconcile.snapshot import Observed
 from controller.reconcile.status import Phase, Progress, Situation
 from controller.settings import Settings
+from formats.timestamps import format_time
 
 _NAMED = 3
 """Pods that a message names at most."""
@@ -186,4 +186,4 @@ def _listed(waits: Iterable[str]) -> str:
 
 def _moment(seconds: float) -> str:
     """Whole seconds, in UTC."""
-    return timestamp(datetime.fromtimestamp(int(seconds), UTC)).replace(".000000", "")
+    return format_time(datetime.fromtimestamp(int(seconds), UTC))

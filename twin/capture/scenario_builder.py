@@ -16,6 +16,7 @@ from controller.option_types import BadOption
 from controller.options import Options, parse
 from controller.settings import Settings
 from fake_vllm.distributions import Constant, Latency
+from formats.durations import format_duration
 from twin.calibration import Fit, as_measured, fit_values, rounded
 from twin.capture.accessors import is_true
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, Object
@@ -24,7 +25,6 @@ from twin.capture.history import Happenings
 from twin.capture.sanitize import bare, operator_words, stand_ins, standing, without_secrets
 from twin.capture.watcher import Seen
 from twin.scenario.sections.distributions import show_distribution
-from twin.scenario.units import show_duration
 
 _LONGEST_START = 3600.0
 """Seconds; a pod that took longer was not starting all the time."""
@@ -66,7 +66,7 @@ def compose(seen: Seen, found: Happenings, name: str) -> Capture:
         "name": name,
         "description": f"What if it were otherwise? A cluster as it was seen for {_clock(seen.seconds)}, "
         f"after {_clock(lead)} in which its engines start and take the adapters that were there.",
-        "duration": show_duration(duration),
+        "duration": format_duration(duration),
         "manifests": ["manifests.yaml"],
         "cluster": _cluster(seen, engines, times, found),
         "controller": controller,
@@ -156,9 +156,9 @@ def _settings(options: Options) -> dict[str, Any]:
     }
     for name in _DURATIONS:
         if getattr(options, name) != getattr(default, name):
-            found[name] = show_duration(getattr(options, name))
+            found[name] = format_duration(getattr(options, name))
     retry = {
-        name: show_duration(value) if name in ("base", "cap") else value
+        name: format_duration(value) if name in ("base", "cap") else value
         for name in ("attempts", "base", "factor", "cap", "jitter")
         if (value := getattr(options, f"retry_{name}")) != getattr(default, f"retry_{name}")
     }
@@ -246,4 +246,4 @@ def _running(seen: Seen) -> int:
 
 
 def _clock(seconds: float) -> str:
-    return show_duration(float(round(seconds)))
+    return format_duration(float(round(seconds)))

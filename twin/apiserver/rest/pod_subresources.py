@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
+from formats.timestamps import format_micro_time, parse_timestamp
 from twin.apiserver.errors import ApiError, Object, bad_request, conflict
 from twin.apiserver.rest.http import Answer, Call, Reply, Stream, encoded
 from twin.apiserver.rest.list_options import dry_run
@@ -172,7 +173,7 @@ class Pods:
             since = self._now() - timedelta(seconds=seconds)
         elif moment := call.query.get("sinceTime"):
             try:
-                since = datetime.fromisoformat(moment)
+                since = parse_timestamp(moment)
             except ValueError as error:
                 raise bad_request(f"sinceTime: {moment!r} is no RFC 3339 time") from error
         found = lines if since is None else [line for line in lines if line.moment >= since]
@@ -231,7 +232,7 @@ def _result(done: Executed) -> Object:
 
 
 def _written(line: LogLine, stamped: bool) -> bytes:
-    stamp = line.moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ ") if stamped else ""
+    stamp = f"{format_micro_time(line.moment)} " if stamped else ""
     return f"{stamp}{line.text}\n".encode()
 
 

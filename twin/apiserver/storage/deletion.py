@@ -3,9 +3,10 @@
 Source: `k8s.io/apiserver/pkg/registry/rest/delete.go` and the pod strategy's `CheckGracefulDelete`.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
+from formats.timestamps import format_time
 from twin.apiserver.errors import Object
 from twin.apiserver.schema.resource_types import ResourceType
 
@@ -15,11 +16,6 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _FINALIZERS = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 DEFAULT_GRACE = 30  # seconds; corev1.DefaultTerminationGracePeriodSeconds
-
-
-def timestamp(moment: datetime) -> str:
-    """A `metav1.Time`: RFC 3339 in UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_due(obj: Object) -> bool:
@@ -39,7 +35,7 @@ def marked(
     if finalizers != (meta.get("finalizers") or []):
         changes["finalizers"] = finalizers
     if "deletionTimestamp" not in meta or grace < meta.get("deletionGracePeriodSeconds", 0):
-        changes["deletionTimestamp"] = timestamp(now + timedelta(seconds=grace))
+        changes["deletionTimestamp"] = format_time(now + timedelta(seconds=grace))
         changes["deletionGracePeriodSeconds"] = grace
         if "deletionTimestamp" not in meta and meta.get("generation"):
             changes["generation"] = meta["generation"] + 1

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from formats.timestamps import format_time
 from twin.apiserver import selectors
 from twin.apiserver.errors import (
     ApiError,
@@ -29,7 +30,6 @@ from twin.apiserver.registry.builtins import builtin_kinds
 from twin.apiserver.registry.strategy import PatchType
 from twin.apiserver.schema.resource_types import Registry, ResourceType
 from twin.apiserver.storage import deletion
-from twin.apiserver.storage.deletion import timestamp
 from twin.apiserver.storage.gc import GarbageCollector
 from twin.apiserver.storage.table import Listing, Table
 from twin.apiserver.storage.watch import Change, Watch
@@ -144,7 +144,7 @@ class Store:
 
     def time_in(self, seconds: float) -> str:
         """The server's time in so many seconds, as objects carry it."""
-        return timestamp(self._now() + timedelta(seconds=seconds))
+        return format_time(self._now() + timedelta(seconds=seconds))
 
     def compact(self) -> None:
         """Forget history: watches and page tokens from before now get 410, as after an etcd compaction."""
@@ -391,7 +391,7 @@ class Store:
         return int(resource_version)
 
     def _timestamp(self) -> str:
-        return timestamp(self._now())
+        return format_time(self._now())
 
 
 def _updater(kind: ResourceType, manager: str, subresource: str = "") -> Owner:

@@ -7,9 +7,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from fake_vllm.faults import windows as schedule
+from formats.durations import format_duration
 from twin.scenario.sections.base_model import Section
 from twin.scenario.sections.distributions import Distribution
-from twin.scenario.units import Duration, fault, show_duration
+from twin.scenario.units import Duration, fault
 
 
 class Spell(Section):
@@ -26,7 +27,7 @@ class Spell(Section):
     @model_validator(mode="after")
     def _ordered(self) -> "Spell":
         if self.until is not None and self.until <= self.start:
-            raise fault("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
+            raise fault("ends before it begins", f"allowed: later than {format_duration(self.start)}", ("until",))
         return self
 
     def turn(self, end: float) -> schedule.Turn:
@@ -58,7 +59,7 @@ class Moment(Section):
         if self.at is not None and given:
             raise fault("`from` and `until` go with `every`", "allowed: `at` alone, or `every` with them")
         if self.until is not None and self.until <= self.start:
-            raise fault("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
+            raise fault("ends before it begins", f"allowed: later than {format_duration(self.start)}", ("until",))
         if self.every is not None and self.every.upper() <= 0:
             raise fault("takes no time", "allowed: a time above zero", ("every",))
         return self

@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from formats.durations import parse_duration
 from twin.apiserver import ApiError
 from twin.apiserver.errors import bad_request
 from twin.apiserver.rest import Access
@@ -21,7 +22,6 @@ from twin.evaluate.judge import judge
 from twin.report import make
 from twin.scenario import Fault, resolved
 from twin.scenario.faults import Spell
-from twin.scenario.units import duration
 from twin.serve.clock import Pace
 from twin.serve.control.fault_requests import NoFault, fault_from
 from twin.serve.control.status_page import Overview
@@ -125,7 +125,7 @@ class Control:
         changes: dict[str, Callable[[Any], object]] = {
             "speed": lambda value: self._pace.set_speed(float(value)),
             "paused": lambda value: self._pace.pause() if value else self._pace.resume(),
-            "step": lambda value: self._pace.step(duration(value)),
+            "step": lambda value: self._pace.step(parse_duration(value)),
         }
         for name, value in asked.items():
             if name not in changes:

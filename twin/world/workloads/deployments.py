@@ -9,8 +9,9 @@ from datetime import datetime
 
 import simpy
 
+from formats.timestamps import format_time
 from twin.apiserver import Change, Store
-from twin.apiserver.objects import Object, controller_uid, is_terminating, key, owned_by, split, stamp, with_conditions
+from twin.apiserver.objects import Object, controller_uid, is_terminating, key, owned_by, split, with_conditions
 from twin.kernel.random_streams import Streams
 from twin.world.names import replica_set_name, template_hash
 from twin.world.work import Reactions
@@ -165,7 +166,7 @@ class Deployments:
             "readyReplicas": _total(owned, "readyReplicas"),
             "availableReplicas": available,
             "unavailableReplicas": max(0, max(desired, _total(owned, "replicas")) - available),
-            "conditions": with_conditions(before.get("conditions") or (), conditions, stamp(self._now())),
+            "conditions": with_conditions(before.get("conditions") or (), conditions, format_time(self._now())),
         }
         if before != status:
             namespace, short = split(name)

@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from formats.timestamps import format_micro_time, format_time
 from twin.apiserver.errors import ApiError, Object, bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -169,12 +170,12 @@ def _signed(value: int) -> int:
 def _time(fields: Mapping[int, Any]) -> str | None:
     """A Time; the zero one is no time at all."""
     moment = _moment(fields)
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else format_time(moment)
 
 
 def _micro_time(fields: Mapping[int, Any]) -> str | None:
     moment = _moment(fields)
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if moment is None else format_micro_time(moment)
 
 
 def _moment(fields: Mapping[int, Any]) -> datetime | None:

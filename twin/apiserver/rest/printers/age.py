@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from formats.timestamps import parse_timestamp
+
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
 
 
@@ -9,7 +11,7 @@ def age(moment: str | None, now: datetime) -> str:
     """Time since a timestamp of an object: `5s`, `3m20s`, `2d4h`."""
     if not moment:
         return "<unknown>"
-    return human((now - datetime.fromisoformat(moment)).total_seconds())
+    return human((now - parse_timestamp(moment)).total_seconds())
 
 
 def human(seconds: float) -> str:
