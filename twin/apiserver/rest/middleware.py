@@ -44,7 +44,7 @@ class ReadView(Protocol):
         ...
 
     def watch_opened(self, watch: Watch) -> None:
-        """A watch of this client has begun; it may be error_response from now on."""
+        """A watch of this client has begun; it may be failed from now on."""
         ...
 
     def watch_closed(self, watch: Watch) -> None:

@@ -174,7 +174,7 @@ async def test_a_client_may_want_metadata_alone() -> None:
         ("POST", f"{ADAPTERS}?dryRun=Some", adapter("x"), 422, 'dryRun: Unsupported value: ["Some"]'),
         ("PATCH", f"{ADAPTERS}/sql", {}, 415, "unknown format"),
         ("DELETE", f"{ADAPTERS}/sql?propagationPolicy=Never", None, 422, "propagationPolicy: Unsupported value"),
-        ("DELETE", f"{ADAPTERS}/sql", {"preconditions": {"uid": "x"}}, 409, "Precondition error_response: UID"),
+        ("DELETE", f"{ADAPTERS}/sql", {"preconditions": {"uid": "x"}}, 409, "Precondition failed: UID"),
         ("GET", f"{ADAPTERS}?labelSelector=((", None, 400, "unable to parse requirement"),
         ("GET", f"{ADAPTERS}?resourceVersion=99999", None, 504, "Too large resource version"),
         ("GET", f"{ADAPTERS}?watch=1&resourceVersion=x", None, 400, "resourceVersion"),

@@ -70,7 +70,7 @@ def _not_declared(kind: ResourceType, meta: Mapping[str, Any], names: list[str])
     about = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {version}"
     faults = [f".{name}: field not declared in schema" for name in names]
     said = faults[0] if len(faults) == 1 else "errors:" + "".join(f"\n  {fault}" for fault in faults)
-    return ApiError(500, "", f"error_response to create typed patch object ({about}): {said}")
+    return ApiError(500, "", f"failed to create typed patch object ({about}): {said}")
 
 
 def _unknown(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
