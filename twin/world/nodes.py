@@ -15,7 +15,7 @@ import simpy
 
 from formats.timestamps import format_time
 from twin.apiserver import ApiError, Store
-from twin.apiserver.objects import Object, is_terminating, key, split, with_conditions
+from twin.apiserver.meta.objects import Object, is_terminating, key, split, with_conditions
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.scheduler import GPU, tolerates
 from twin.world.work import Alarm

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from formats.timestamps import format_time
-from twin.apiserver.errors import Object
+from twin.apiserver.meta.errors import Object
 from twin.apiserver.schema.resource_types import ResourceType
 
 Propagation = Literal["Background", "Foreground", "Orphan"]

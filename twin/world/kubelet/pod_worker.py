@@ -14,7 +14,7 @@ import simpy
 from fake_vllm.distributions import Latency, Uniform
 from formats.timestamps import format_time
 from twin.apiserver import Store
-from twin.apiserver.objects import Object, key, split
+from twin.apiserver.meta.objects import Object, key, split
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.container import SIGKILL, ContainerRun, Surroundings
 from twin.world.kubelet.pod_spec import engine_index, is_operator

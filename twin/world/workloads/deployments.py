@@ -11,7 +11,15 @@ import simpy
 
 from formats.timestamps import format_time
 from twin.apiserver import Change, Store
-from twin.apiserver.objects import Object, controller_uid, is_terminating, key, owned_by, split, with_conditions
+from twin.apiserver.meta.objects import (
+    Object,
+    controller_uid,
+    is_terminating,
+    key,
+    owned_by,
+    split,
+    with_conditions,
+)
 from twin.kernel.random_streams import Streams
 from twin.world.names import replica_set_name, template_hash
 from twin.world.work import Reactions

@@ -9,7 +9,7 @@ import simpy
 from fake_vllm.distributions import Uniform
 from formats.timestamps import parse_timestamp
 from twin.apiserver import ApiError, Change, Store
-from twin.apiserver.objects import (
+from twin.apiserver.meta.objects import (
     Object,
     condition,
     controller_uid,

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from formats.timestamps import format_micro_time, format_time
-from twin.apiserver.errors import ApiError, Object, bad_request
+from twin.apiserver.meta.errors import ApiError, Object, bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"

@@ -10,7 +10,7 @@ from typing import Any
 
 from formats.errors import FormatError
 from formats.label_selectors import Expression, LabelPredicate, compile_selector, parse_selector
-from twin.apiserver.errors import Object, bad_request
+from twin.apiserver.meta.errors import Object, bad_request
 
 Predicate = Callable[[Object], bool]
 
