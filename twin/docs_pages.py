@@ -1,4 +1,4 @@
-"""Pages that are made from the code and the scenarios, so that they cannot differ from them: `python -m twin.pages`.
+"""Pages that are made from the code and the scenarios, so that they cannot differ from them: `python -m twin.docs_pages`.
 
 `docs/faults/` has a page for each kind of fault, from its class in `twin/scenario/faults` and the scenario that shows
 it; `scenarios/README.md` lists all scenarios with question and answer. A test says when they are out of date.

@@ -46,7 +46,7 @@ class ViolationView:
     """A violation as the page shows it."""
 
     when: str
-    invariant_label: str
+    invariant: str
     object: str
     message: str
     context: tuple[str, ...]
@@ -146,7 +146,7 @@ def _finding(violation: Violation, findings: RunResult) -> ViolationView:
     around = [lines[i] for i in violation.context[:MOST_CONTEXT] if 0 <= i < len(lines)]
     return ViolationView(
         when=format_clock(violation.t),
-        invariant_label=invariant_label(violation),
+        invariant=invariant_label(violation),
         object=violation.object,
         message=violation.message,
         context=tuple(_cut(msgspec.json.encode(line).decode()) for line in around),

@@ -67,9 +67,9 @@ def test_an_interrupted_run_owes_nothing_after_its_end() -> None:
 
 def test_two_processes_with_other_hash_seeds_write_the_same_bytes(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from twin.running import load_all, recorded\n"
+        "import sys; from pathlib import Path; from twin.runs.run import load_all, run_to_folder\n"
         "(scenario,), _ = load_all([Path(sys.argv[1])], {'duration': '12m'}, int(sys.argv[3]))\n"
-        "recorded(scenario, Path(sys.argv[2]))\n"
+        "run_to_folder(scenario, Path(sys.argv[2]))\n"
     )
     mixed = Path(__file__).parents[2] / "data" / "mixed.yaml"
 
