@@ -1,7 +1,8 @@
-"""Pages that are made from the code and the scenarios, so that they cannot differ from them: `python -m twin.docs_pages`.
+"""Generated documentation pages (`python -m twin.docs_pages`).
 
-`docs/faults/` has a page for each kind of fault, from its class in `twin/scenario/faults` and the scenario that shows
-it; `scenarios/README.md` lists all scenarios with question and answer. A test says when they are out of date.
+`docs/faults/` has one page for each kind of fault, made from its class in `twin/scenario/faults` and from the scenario
+that demonstrates it; `scenarios/README.md` lists all scenarios with their questions and findings. A test fails when
+they are out of date.
 """
 
 import re

@@ -146,7 +146,7 @@ class Control:
         except NoFault as error:
             raise bad_request(str(error)) from error
         number = self._simulation.befall([fault])
-        until = fault.until if isinstance(fault, Spell) else None
+        until = fault.until if isinstance(fault, LastingFault) else None
         return Response.of({"number": number, "kind": fault.kind, "until": until}, 201)
 
     def _check(self, fault: Fault) -> None:
