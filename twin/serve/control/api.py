@@ -20,6 +20,7 @@ from twin.apiserver.rest.server import error_response
 from twin.evaluate.judge import evaluate
 from twin.report import build_report
 from twin.scenario import Fault, resolved
+from twin.scenario.faults import LastingFault
 from twin.scenario.units import duration
 from twin.serve.clock import Pace
 from twin.serve.control.fault_requests import NoFault, fault_from
