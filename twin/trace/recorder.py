@@ -17,7 +17,7 @@ from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.api.types import PODS
 from controller.cache.pod_view import SIDECAR, pod_view
 from twin.apiserver import Change, Object, Store
-from twin.apiserver.objects import EPOCH
+from twin.apiserver.meta.objects import EPOCH
 from twin.trace.lines import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SecretLine, SliceLine
 
 WorkloadOf = Callable[[Object], str]

@@ -14,7 +14,7 @@ import simpy
 from controller.cache.pod_view import SIDECAR
 from fake_vllm.distributions import Latency, LogNormal
 from twin.apiserver import Store
-from twin.apiserver.objects import EPOCH, Object, is_finished, is_terminating, key, split, stamp
+from twin.apiserver.meta.objects import EPOCH, Object, is_finished, is_terminating, key, split, stamp
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.kubelet.pod_worker import PodRun

@@ -13,7 +13,7 @@ from fake_vllm.cli import command_line as commandline
 from fake_vllm.distributions import Uniform
 from fake_vllm.engine.engine import EngineConfigError
 from twin.apiserver import Store
-from twin.apiserver.objects import Object, split
+from twin.apiserver.meta.objects import Object, split
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.container_state import ContainerState, Exit
 from twin.world.kubelet.crash_loop_backoff import CrashLoop

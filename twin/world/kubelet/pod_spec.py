@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from controller.api.labels import ENGINE_LABEL
 from fake_vllm.engine.versions import DEFAULT_VERSION, Behaviour
 from twin.apiserver import ApiError
-from twin.apiserver.objects import Object
+from twin.apiserver.meta.objects import Object
 
 _OPERATOR = "lora-controller"
 
