@@ -21,7 +21,7 @@ from formats.timestamps import format_micro_time
 LEASE_NAME = "lora-controller"
 
 
-class Election:
+class LeaderElector:
     """One replica's part in it."""
 
     def __init__(

@@ -23,7 +23,7 @@ from formats.quantities import (
 from twin.scenario.errors import Path
 
 
-def fault(message: str, allowed: str = "", at: Path = (), *, key: bool = False) -> PydanticCustomError:
+def value_error(message: str, allowed: str = "", at: Path = (), *, key: bool = False) -> PydanticCustomError:
     """Return the error that a validator raises.
 
     Args:
@@ -36,9 +36,9 @@ def fault(message: str, allowed: str = "", at: Path = (), *, key: bool = False) 
     return PydanticCustomError("scenario", "{message}", context)
 
 
-def format_fault(error: FormatError, at: Path = ()) -> PydanticCustomError:
+def format_error(error: FormatError, at: Path = ()) -> PydanticCustomError:
     """Return the validator's error for text that a parser of `formats/` refused."""
-    return fault(error.message, f"allowed: {error.allowed}", at)
+    return value_error(error.message, f"allowed: {error.allowed}", at)
 
 
 def _validator(parse: Callable[[object], float]) -> BeforeValidator:
@@ -46,7 +46,7 @@ def _validator(parse: Callable[[object], float]) -> BeforeValidator:
         try:
             return parse(value)
         except FormatError as error:
-            raise format_fault(error) from None
+            raise format_error(error) from None
 
     return BeforeValidator(validate)
 

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 
 import simpy
 
-from controller.reconcile.snapshot import SIDECAR
+from controller.cache.pod_view import SIDECAR
 from fake_vllm.distributions import Latency, LogNormal
 from formats.timestamps import format_time
 from twin.apiserver import Store

@@ -29,7 +29,7 @@ from pydantic_core import PydanticCustomError
 from formats.durations import format_duration, parse_duration
 from formats.errors import FormatError
 from twin.scenario.errors import Path, closest
-from twin.scenario.units import fault, format_fault
+from twin.scenario.units import format_error, value_error
 
 _NAMES = {"ContextTokens": "prompt_tokens", "GeneratedTokens": "output_tokens"}
 _TIMES = ("time", "TIMESTAMP")
@@ -66,7 +66,7 @@ class _Table:
         self._given = list(columns)
 
     def wrong(self, number: int, message: str, allowed: str) -> PydanticCustomError:
-        return fault(f'"{self.shown}" {self._unit} {number}: {message}', allowed)
+        return value_error(f'"{self.shown}" {self._unit} {number}: {message}', allowed)
 
     def require(self, *names: str) -> None:
         """Raises if a column is not there, or looks misspelled."""
@@ -133,19 +133,19 @@ def arrivals(value: object, info: ValidationInfo) -> tuple[float, ...]:
         table = _read(_folder(info) / value, value, heading=False)
         return tuple(table.times())
     if not isinstance(value, list | tuple):
-        raise fault("is no file", "allowed: the name of a CSV or Parquet file, or a list of durations")
+        raise value_error("is no file", "allowed: the name of a CSV or Parquet file, or a list of durations")
     moments: list[float] = []
     for index, item in enumerate(value):
         at: Path = (index,)
         try:
             moment = parse_duration(item)
         except FormatError as error:
-            raise format_fault(error, at) from None
+            raise format_error(error, at) from None
         if moments and moment < moments[-1]:
-            raise fault("comes before the one above", "allowed: times in order", at)
+            raise value_error("comes before the one above", "allowed: times in order", at)
         moments.append(moment)
     if not moments:
-        raise fault("holds no times", "allowed: one or more")
+        raise value_error("holds no times", "allowed: one or more")
     return tuple(moments)
 
 
@@ -158,7 +158,7 @@ def requests(value: object, info: ValidationInfo) -> RequestTrace:
     elif isinstance(value, dict) and list(value) == ["packed"] and isinstance(value["packed"], str):
         table = _table(io.StringIO(_unpacked(value["packed"])), "packed", heading=True)
     else:
-        raise fault("is no file", "allowed: the name of a CSV or Parquet file")
+        raise value_error("is no file", "allowed: the name of a CSV or Parquet file")
     table.require("prompt_tokens", "output_tokens")
     times = tuple(table.times())
     adapters = table.texts("adapter") if "adapter" in table.columns else ()
@@ -180,7 +180,9 @@ def _unpacked(text: str) -> str:
     try:
         return zlib.decompress(base64.b64decode(text, validate=True)).decode()
     except (binascii.Error, zlib.error, UnicodeDecodeError):
-        raise fault("cannot be unpacked", "allowed: what a resolved scenario holds, unchanged", ("packed",)) from None
+        raise value_error(
+            "cannot be unpacked", "allowed: what a resolved scenario holds, unchanged", ("packed",)
+        ) from None
 
 
 def _folder(info: ValidationInfo) -> File:
@@ -196,7 +198,7 @@ def _read(path: File, shown: str, *, heading: bool = True) -> _Table:
             return _table(file, shown, heading=heading)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise fault(
+        raise value_error(
             f'cannot read "{shown}": {reason}', "allowed: a CSV or Parquet file, relative to the scenario"
         ) from None
 
@@ -208,7 +210,7 @@ def _parquet(path: File, shown: str) -> _Table:
     try:
         table = parquet.read_table(path)
     except ArrowInvalid:
-        raise fault(f'cannot read "{shown}": it is no Parquet file', "allowed: a CSV or Parquet file") from None
+        raise value_error(f'cannot read "{shown}": it is no Parquet file', "allowed: a CSV or Parquet file") from None
     rows = [_Row(number, _renamed(row)) for number, row in enumerate(table.to_pylist(), 1)]
     return _with_rows(_Table(shown, "row", table.column_names, rows))
 
@@ -218,7 +220,7 @@ def _table(file: Iterable[str], shown: str, *, heading: bool) -> _Table:
     while lines and not any(cell.strip() for cell in lines[-1][1]):
         lines.pop()  # what ends a file is no gap in it
     if not lines:
-        raise fault(f'"{shown}" holds no rows', "allowed: one or more")
+        raise value_error(f'"{shown}" holds no rows', "allowed: one or more")
     first = [cell.strip() for cell in lines[0][1]]
     if not heading and (_seconds(first[0]) is not None or not set(first) & set(_KNOWN)):
         bare = lines if _seconds(first[0]) is not None else lines[1:]
@@ -235,7 +237,7 @@ def _table(file: Iterable[str], shown: str, *, heading: bool) -> _Table:
 
 def _with_rows(table: _Table) -> _Table:
     if not table.rows:
-        raise fault(f'"{table.shown}" holds no rows', "allowed: one or more")
+        raise value_error(f'"{table.shown}" holds no rows', "allowed: one or more")
     return table
 
 

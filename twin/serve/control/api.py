@@ -18,10 +18,10 @@ from twin.apiserver.rest import TokenAuthenticator
 from twin.apiserver.rest.auth.authentication import ANONYMOUS
 from twin.apiserver.rest.http import Answer, Request, Response, Stream, body_of, encode_json, headers_of
 from twin.apiserver.rest.server import error_response
-from twin.evaluate.judge import judge
-from twin.report import make
+from twin.evaluate.judge import evaluate
+from twin.report import build_report
 from twin.scenario import Fault, resolved
-from twin.scenario.faults import Spell
+from twin.scenario.faults import LastingFault
 from twin.serve.clock import Pace
 from twin.serve.control.fault_requests import NoFault, fault_from
 from twin.serve.control.status_page import Overview
@@ -94,7 +94,7 @@ class Control:
         scenario, lines = self._simulation.scenario, list(self._simulation.recorder.lines)
 
         def drawn() -> str:
-            return make(judge(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
+            return build_report(evaluate(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
 
         html = await asyncio.to_thread(drawn)
         return Response(html.encode(), content_type="text/html; charset=utf-8")
@@ -147,7 +147,7 @@ class Control:
         except NoFault as error:
             raise bad_request(str(error)) from error
         number = self._simulation.befall([fault])
-        until = fault.until if isinstance(fault, Spell) else None
+        until = fault.until if isinstance(fault, LastingFault) else None
         return Response.of({"number": number, "kind": fault.kind, "until": until}, 201)
 
     def _check(self, fault: Fault) -> None:
