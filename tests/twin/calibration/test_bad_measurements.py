@@ -122,7 +122,7 @@ def test_a_file_that_it_made_itself_is_made_anew(monkeypatch: pytest.MonkeyPatch
     ("engine", "said"),
     [
         ("{parameters: none.yaml}", "parameters: none.yaml: cannot be read: No such file or directory"),
-        ("{parameters: bad.yaml}", "parameters: bad.yaml: load: 'soon' is no duration"),
+        ("{parameters: bad.yaml}", 'parameters: bad.yaml: load: "soon" is not a duration'),
         ("{parameters: [x]}", "parameters: is no file"),
         ("{pace: {step: 0s, sequence: 0s}}", "pace.step: step and sequence are both 0"),
         ("{pace: {stp: 1ms}}", 'pace.stp: unknown field "stp"; did you mean "step"?'),
