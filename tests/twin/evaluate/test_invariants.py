@@ -171,7 +171,7 @@ def what_is_loaded_is_good_for_ever(patch: Patch) -> None:
 
 
 def refused_once_is_refused_for_ever(patch: Patch) -> None:
-    honest = simulation_module.of_operator
+    honest = simulation_module.controller_settings
     patch.setattr(simulation_module, "of_operator", lambda scenario: replace(honest(scenario), aside_for=1e9))
 
 
