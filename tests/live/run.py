@@ -1,9 +1,9 @@
-"""`make live`: run every shipped scenario on a served world, with `lora-controller` as a process that is killed regularly.
+"""`make live`: run every shipped scenario on a served world, with `lora-controller` as a process that is killed often.
 
 Each scenario is served like `twin serve FILE --operator-process --until-end`: real sockets, HTTP and TLS, and a SIGKILL
 to the operator every eight minutes. It is judged by its own expectations and all invariants. Several scenarios run at
-once, since they mostly wait; large ones run alone afterwards, in real time. Arguments select scenarios by file or folder
-below `scenarios/`; the default is all of them.
+once, since they mostly wait; large ones run alone afterwards, in real time. Arguments select scenarios by file or
+folder below `scenarios/`; the default is all of them.
 """
 
 import argparse
