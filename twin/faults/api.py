@@ -6,8 +6,8 @@ from twin.faults.context import ActiveFault, Process, Undo
 from twin.scenario.faults import (
     ApiConflict,
     ApiError,
+    ApiFault,
     ApiSlow,
-    ApiSpell,
     ApiThrottle,
     StaleReads,
     WatchDrop,
@@ -16,13 +16,13 @@ from twin.scenario.faults import (
 from twin.world.api_faults import ApiRule
 
 
-def answers(active: ActiveFault, fault: ApiSpell) -> Process:
+def answers(active: ActiveFault, fault: ApiFault) -> Process:
     """Requests are answered with an error."""
     rule = _rule(active, fault)
     return _lasting(active, fault, lambda: active.stage.api_faults.add(active.number, rule), rule.retry_after or 0.0)
 
 
-def _rule(active: ActiveFault, fault: ApiSpell) -> ApiRule:
+def _rule(active: ActiveFault, fault: ApiFault) -> ApiRule:
     rng = active.stage.streams.get(f"fault/{active.number}/{fault.kind}")
     verbs, resources = fault.asked(), frozenset(fault.resources)
     match fault:
@@ -66,7 +66,7 @@ def stale_reads(active: ActiveFault, fault: StaleReads) -> Process:
 
 def _lasting(
     active: ActiveFault,
-    fault: ApiSpell | ApiSlow | WatchDrop | StaleReads,
+    fault: ApiFault | ApiSlow | WatchDrop | StaleReads,
     begin: Callable[[], Undo],
     seconds: float = 0.0,
 ) -> Process:
