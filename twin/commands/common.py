@@ -34,7 +34,7 @@ EXTRAS = {
 P = ParamSpec("P")
 
 
-class Refused(Exception):
+class UsageError(Exception):
     """The input cannot be used; each of the arguments is a line that says why."""
 
 
@@ -50,7 +50,7 @@ def answering(command: Callable[P, int]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             code = command(*args, **kwargs)
-        except Refused as refused:
+        except UsageError as refused:
             complain(*refused.args)
             code = UNUSABLE
         except ModuleNotFoundError as missing:
@@ -72,7 +72,7 @@ def overrides_of(settings: Sequence[str]) -> dict[str, str]:
     for setting in settings:
         path, equals, value = setting.partition("=")
         if not equals or not path:
-            raise Refused(f"--set {setting}: is no setting; allowed: PATH=VALUE, such as controller.policy=random")
+            raise UsageError(f"--set {setting}: is no setting; allowed: PATH=VALUE, such as controller.policy=random")
         overrides[path.strip()] = value
     return overrides
 
@@ -98,7 +98,7 @@ def folder_faults() -> Iterator[None]:
     try:
         yield
     except FolderError as error:
-        raise Refused(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def code_of(findings: "Findings") -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import INTERRUPTED, OK, Refused, answering, folder_faults, overrides_of
+from twin.commands.common import INTERRUPTED, OK, UsageError, answering, folder_faults, overrides_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def compare_worlds(
 
     scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
     if problems:
-        raise Refused(*problems)
+        raise UsageError(*problems)
     scenario = scenarios[0]
     if not as_json:
         print(f"{scenario.name}: simulated at once, then served for {scenario.duration / speed:.0f} s", flush=True)
@@ -51,7 +51,7 @@ def compare_worlds(
                 there = replace(scenario, name=f"{scenario.name}-served")
                 outcome = serve(there, options, lambda _: None)
         except (CannotServe, ValueError) as error:
-            raise Refused(f"twin compare-worlds: {error}") from error
+            raise UsageError(f"twin compare-worlds: {error}") from error
         served, _ = running.written(there, outcome.lines, out, partial=outcome.partial)
     rows = compared(simulated, served)
     if as_json:

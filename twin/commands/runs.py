@@ -12,7 +12,7 @@ from twin.commands.common import (
     INTERRUPTED,
     OK,
     UNUSABLE,
-    Refused,
+    UsageError,
     answering,
     code_of,
     complain,
@@ -101,7 +101,7 @@ def replay(path: RunPath) -> int:
         folder = runfolder.read(path)
     scenarios, problems = running.load_all([path / runfolder.SCENARIO], {}, None)
     if problems:
-        raise Refused(*problems)
+        raise UsageError(*problems)
     with progress_of(scenarios[0], quiet=False) as reached:
         findings = running.simulated(scenarios[0], reached)
     if findings.partial:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.twin.experiments.tiny import a_file
-from twin.experiments.search import Goal, excesses
+from twin.experiments.search import Objective, constraint_violations
 from twin.scenario import parse_expectation
 
 Command = Callable[..., int]
@@ -104,7 +104,7 @@ def test_settings_that_do_not_go_together_are_a_point_that_cannot_be_judged_not_
 )
 def test_a_limit_is_missed_by_a_share_of_itself(limit: str, value: float, excess: float) -> None:
     expectation = parse_expectation(limit.replace("a", "availability"))
-    assert excesses(Goal(limits=(expectation,)), {"availability": value}) == (pytest.approx(excess),)
+    assert constraint_violations(Objective(limits=(expectation,)), {"availability": value}) == (pytest.approx(excess),)
 
 
 @pytest.mark.parametrize(
