@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import OK, UsageError, answering
+from twin.commands.common import OK, UsageError, exit_code
 
 if TYPE_CHECKING:
     from fake_vllm.cli.profile import Parameters
     from twin.calibration import Calibration
 
 
-@answering
+@exit_code
 def calibrate(
     sources: Annotated[
         list[str],

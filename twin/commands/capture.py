@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, UsageError, answering
+from twin.commands.common import FAILED, OK, UsageError, exit_code
 
 if TYPE_CHECKING:
     from twin.capture import CapturedScenario, Observation, PhaseComparison
@@ -20,7 +20,7 @@ SCENARIO, MANIFESTS, OBSERVED = "scenario.yaml", "manifests.yaml", "observed.jso
 _HEADING = "# Captured by twin capture. Keys are pseudonyms, Secrets and ConfigMaps are stand-ins.\n"
 
 
-@answering
+@exit_code
 def capture(
     kubeconfig: Annotated[str, typer.Option(help="Instead of KUBECONFIG, or ~/.kube/config.")] = "",
     context: Annotated[str, typer.Option(help="Of the kubeconfig; its current one if left out.")] = "",

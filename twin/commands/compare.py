@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import FAILED, OK, UsageError, answering, overrides_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
 from twin.commands.experiments import (
     Address,
     ExecutorName,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twin.experiments.comparison import ComparisonResult
 
 
-@answering
+@exit_code
 def compare(
     file: File,
     vary: Annotated[
@@ -57,7 +57,7 @@ def compare(
 
     auto, count = _seeds(seeds)
     with usage_errors():
-        overrides = overrides_of(settings or [])
+        overrides = parse_overrides(settings or [])
         axes = parse_axes(file, vary or [], overrides)
         design = build_design(file, grid(axes), overrides, count)
         if len(design.variants) < 2:
@@ -132,22 +132,22 @@ def _table(study: "ComparisonResult") -> "Table":
     from rich.table import Table
 
     from twin.experiments.page import verdict
-    from twin.report.wording import HEADLINES, figure, said_first
+    from twin.report.wording import HEADLINES, format_number, headlines_first
 
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for column in ("measure", "variant", "baseline", "variant", "difference", "interval", "p", "how sure"):
         table.add_column(column, justify="left" if column in ("measure", "variant", "how sure") else "right")
     few = len({c.measure for c in study.comparisons}) <= len(HEADLINES)
-    for c in said_first(study.comparisons):
+    for c in headlines_first(study.comparisons):
         if c.identical or not c.pairs or not (few or c.measure in HEADLINES):
             continue
         short = c.variant.rpartition("=")[2] if len(study.design.paths) == 1 else c.variant
         sure = f"[green]{verdict(c)}[/]" if c.significant else escape(verdict(c))
         p = "—" if c.p_value is None else f"{c.p_value:.2g}"
-        interval = f"{figure(c.ci_low)} to {figure(c.ci_high)}"
+        interval = f"{format_number(c.ci_low)} to {format_number(c.ci_high)}"
         table.add_row(
-            escape(c.measure), escape(short), figure(c.baseline_mean), figure(c.variant_mean), figure(c.difference),
-            interval, p, sure,
+            escape(c.measure), escape(short),
+            *map(format_number, (c.baseline_mean, c.variant_mean, c.difference)), interval, p, sure,
         )  # fmt: skip
     return table
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from twin.commands.common import OK, UsageError, answering
+from twin.commands.common import OK, UsageError, exit_code
 from twin.commands.serve import KUBECONFIG, ended_by_sigterm, way_to
 
 
@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     app.command()(node)
 
 
-@answering
+@exit_code
 def node(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Of the Node.")] = "processes",
     kubeconfig: Annotated[Path, typer.Option(help="Of the served world; as `twin serve` wrote it.")] = KUBECONFIG,

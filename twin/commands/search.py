@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, UsageError, answering, complain, overrides_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
 from twin.commands.experiments import Address, ExecutorName, File, Jobs, Settings, open_executor, usage_errors
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ SHOWN = 5
 """Points in the table."""
 
 
-@answering
+@exit_code
 def search(
     file: File,
     vary: Annotated[
@@ -49,7 +49,7 @@ def search(
 
     objective = _goal(minimise, maximise, satisfy or [])
     with usage_errors():
-        overrides = overrides_of(settings or [])
+        overrides = parse_overrides(settings or [])
         space = SearchSpace(file, parse_axes(file, vary or [], overrides), overrides)
         name = space.design([{}], 1).baseline.scenario.name
         target = out / name / f"{('search-' + '+'.join(space.axes))[:80]}.parquet"
@@ -60,7 +60,7 @@ def search(
                     lambda total: watching("searching", total, quiet=as_json),
                 )  # fmt: skip
             except KeyboardInterrupt:
-                complain(f"{len(store):,} finished runs are kept, the same command goes on from there")
+                print_errors(f"{len(store):,} finished runs are kept, the same command goes on from there")
                 raise
         written = target.with_suffix(".json")
         written.write_text(json.dumps(_told(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -115,7 +115,7 @@ def _show(found: "SearchResult", written: Path) -> None:
     from rich.table import Table
 
     from twin.report import terminal
-    from twin.report.wording import figure, sentence
+    from twin.report.wording import format_number, sentence
 
     output, ranked = terminal.console(), found.ranked()
     troubles = [tried for tried in found.tried if tried.trouble]
@@ -131,14 +131,16 @@ def _show(found: "SearchResult", written: Path) -> None:
         table.add_column(escape(column), justify="right")
     for tried in ranked[:SHOWN]:
         table.add_row(
-            *map(escape, tried.settings.values()), *(figure(tried.means.get(name)) for name in found.objective.measures)
+            *map(escape, tried.settings.values()),
+            *(format_number(tried.means.get(name)) for name in found.objective.measures),
         )
     output.print(table)
     output.print(f"the best, on {found.check[0].pairs} seeds that no point had met, against the scenario as it is:")
     output.print(f"  {escape(sentence(found.check))}")
     for c in found.check:
-        interval = f"{figure(c.ci_low)} to {figure(c.ci_high)}"
-        output.print(f"  {escape(c.measure)}: {figure(c.variant_mean)}, difference {figure(c.difference)} ({interval})")
+        interval = f"{format_number(c.ci_low)} to {format_number(c.ci_high)}"
+        mean, difference = format_number(c.variant_mean), format_number(c.difference)
+        output.print(f"  {escape(c.measure)}: {mean}, difference {difference} ({interval})")
     for limit in found.objective.limits:
         kept = found.objective.limits and _kept(found, limit.name)
         output.print(f"  {'[green]keeps[/]' if kept else '[red]misses[/]'} {escape(str(limit))}")

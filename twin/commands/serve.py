@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import OK, UsageError, answering, code_of, overrides_of
+from twin.commands.common import OK, UsageError, exit_code, exit_code_of, parse_overrides
 
 if TYPE_CHECKING:
     import ssl
@@ -23,7 +23,7 @@ KUBECONFIG = Path("twin.kubeconfig")
 _Config = Annotated[Path, typer.Option("--kubeconfig", help="Of the served world; as `twin serve` wrote it.")]
 
 
-@answering
+@exit_code
 def serve(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A scenario.", show_default=False)],
     speed: Annotated[float, typer.Option(help="Simulated seconds a second.")] = 1.0,
@@ -55,7 +55,7 @@ def serve(
     from twin.serve.server import Options
     from twin.serve.server import serve as serve_world
 
-    scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
+    scenarios, problems = running.load_all([file], parse_overrides(settings or []), seed)
     if problems:
         raise UsageError(*problems)
     options = Options(
@@ -80,9 +80,9 @@ def serve(
         return OK
     from twin.report import terminal
 
-    findings, page = running.written(scenarios[0], outcome.lines, out, partial=outcome.partial)
+    findings, page = running.judge_to_folder(scenarios[0], outcome.lines, out, partial=outcome.partial)
     terminal.show(findings, page)
-    return code_of(findings)
+    return exit_code_of(findings)
 
 
 def _check(options: "Options") -> None:
@@ -132,7 +132,7 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@answering
+@exit_code
 def fault(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="As `twin faults` lists them.", show_default=False)],
     settings: Annotated[
@@ -150,7 +150,7 @@ def fault(
     return OK
 
 
-@answering
+@exit_code
 def events(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what happens.")] = False,
     tail: Annotated[int | None, typer.Option(min=0, help="Only so many lines of the past.", show_default=False)] = None,
@@ -170,7 +170,7 @@ def events(
 OK_STATUS = 200
 
 
-@answering
+@exit_code
 def pace(
     speed: Annotated[float | None, typer.Option(help="Simulated seconds a second.", show_default=False)] = None,
     pause: Annotated[bool, typer.Option("--pause", help="Let time stand still.")] = False,

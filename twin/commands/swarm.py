@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, UsageError, answering, folder_faults
+from twin.commands.common import FAILED, OK, UsageError, exit_code, run_folder_errors
 from twin.commands.experiments import Address, ExecutorName, Jobs, open_executor, usage_errors
 from twin.commands.runs import RunPath
 
@@ -23,7 +23,7 @@ Source = Annotated[
 ]
 
 
-@answering
+@exit_code
 def swarm(
     seeds: Annotated[int, typer.Option(min=1, help="How many random scenarios.")] = 1000,
     first: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
@@ -58,7 +58,7 @@ def swarm(
     return FAILED if coverage.broken or coverage.crashed else OK
 
 
-@answering
+@exit_code
 def shrink(
     path: RunPath,
     source: Source = None,
@@ -70,7 +70,7 @@ def shrink(
     from twin.runs import folder as runfolder
     from twin.scenario import ScenarioErrors
 
-    with folder_faults():
+    with run_folder_errors():
         folder = runfolder.read(path)
     target = out or path.resolve().parent / f"{path.resolve().name}-shrunk.yaml"
     try:

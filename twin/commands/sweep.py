@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import FAILED, OK, UsageError, answering, complain, overrides_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
 from twin.commands.experiments import Address, ExecutorName, File, Jobs, Settings, open_executor, usage_errors
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ MOST_POINTS = 100_000
 """Each is checked before anything runs, at some 15 ms."""
 
 
-@answering
+@exit_code
 def sweep(
     file: File,
     vary: Annotated[
@@ -47,13 +47,13 @@ def sweep(
     from twin.experiments.sweep import sweep as run_all
 
     with usage_errors():
-        design = _design(file, vary or [], overrides_of(settings or []), random, points_seed, seeds)
+        design = _design(file, vary or [], parse_overrides(settings or []), random, points_seed, seeds)
         target = out / design.baseline.scenario.name / f"{('sweep-' + '+'.join(design.paths))[:80]}.parquet"
         with open_executor(engine, jobs, address) as execute, ResultStore(target) as store:
             try:
                 outcome = run_all(design, execute, store, lambda total: watching("sweeping", total, quiet=as_json))
             except KeyboardInterrupt:
-                complain(_kept(store))
+                print_errors(_kept(store))
                 raise
             except ExecutorError as error:
                 raise UsageError(f"{error}; {_kept(store)}") from None

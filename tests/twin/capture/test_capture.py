@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from tests.twin.capture.looking import look
 from tests.twin.worlds import SELECTOR, adapters, deployment
+from twin.capture import build_history, build_scenario, compare_phases
 from twin.commands.capture import MANIFESTS, SCENARIO, _write
 from twin.scenario import load
 from twin.scenario.units import duration

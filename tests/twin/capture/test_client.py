@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.controller.api_server import Scripted, kubeconfig, listening, says, status, streams
-from twin.capture import CaptureError, Observation, watch
+from twin.capture import CaptureError, Observation, open_reader, watch
 from twin.capture.client import RESOURCES
 
 ADAPTER = {"metadata": {"name": "a", "namespace": "default", "uid": "1", "resourceVersion": "5"}, "spec": {}}

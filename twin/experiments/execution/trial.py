@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twin.evaluate.judge import judge
+from twin.evaluate.judge import evaluate
 from twin.experiments.execution.collectors import COLLECTORS
 from twin.experiments.execution.task import Interrupted, Row, Task
 from twin.experiments.execution.worktree import perform_in_checkout
@@ -50,7 +50,7 @@ def perform_local(task: Task) -> Row:
     if result.partial:
         raise Interrupted
     text = resolved(task.scenario) if task.keep else ""
-    findings = judge(result.lines, task.scenario.expect, scenario=text)
+    findings = evaluate(result.lines, task.scenario.expect, scenario=text)
     if task.keep:
         runfolder.write_at(Path(task.keep), findings, timing={})
     first = findings.measures["invariants"]["first"]
