@@ -227,7 +227,7 @@ def server_connection(path: Path) -> ServerConnection:
     """The way that a kubeconfig of `twin serve` says.
 
     Raises:
-        Refused: it is none.
+        UsageError: it is none.
     """
     import base64
     import ssl
