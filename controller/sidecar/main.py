@@ -94,7 +94,7 @@ def _refused(why: str) -> typer.Exit:
 
 def _bytes(option: str, text: str) -> int:
     try:
-        return int(parse_size(text, plain_bytes=True))
+        return int(parse_size(text, plain_bytes=True, allow_zero=True))
     except FormatError as error:
         raise ValueError(f"--{option.replace('_', '-')}: {error}") from None
 
