@@ -16,10 +16,10 @@ from controller.cache.cache import Caches
 from controller.cache.routing import way_to
 from controller.cache.secret_watcher import SecretWatches
 from controller.cache.secrets import Credentials
-from controller.client.interface import Cluster, ClusterError, Conflict, NotFound
+from controller.client.interface import Client, ClientError, Conflict, NotFound
 from controller.clock import Clock
 from controller.engine.client import EngineClient
-from controller.metrics.instruments import Census, Metrics
+from controller.metrics.instruments import AdapterCounts, Metrics
 from controller.policies import Policies
 from controller.reconcile.reconciler import Reconciler, Result
 from controller.reconcile.snapshot import Outcome, PodView
@@ -36,7 +36,7 @@ class Term:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Client,
         client: EngineClient,
         clock: Clock,
         rng: Random,
@@ -50,8 +50,8 @@ class Term:
         self._log = log
         self._metrics = metrics
         self._queue = WorkQueue(metrics.queue)
-        self._caches = Caches(cluster, log, self._queue.add, resync=settings.resync_interval)
-        self._events = EventRecorder(cluster, clock, identity, log, metrics.told)
+        self._caches = Caches(cluster, log, self._queue.add, resync=settings.sync_period)
+        self._events = EventRecorder(cluster, clock, identity, log, metrics.count_event)
         self._policies = Policies(settings.policy, settings.policies)
         self._loads = EngineLoads(client, self._caches, self._policies, settings)
         credentials = Credentials(cluster, clock)
@@ -104,10 +104,10 @@ class Term:
                 for informer in self._caches.informers():
                     tasks.create_task(informer.run(), name=f"informer {informer.kind}")
                     await informer.synced()
-                self._metrics.starts(self._queue, self._settings.workers, self._census)
+                self._metrics.bind(self._queue, self._settings.max_concurrent_reconciles, self._census)
                 tasks.create_task(self._events.run(), name="events")
                 tasks.create_task(self._loads.run(), name="engine metrics")
-                for number in range(self._settings.workers):
+                for number in range(self._settings.max_concurrent_reconciles):
                     self._workers.append(tasks.create_task(self._worker(), name=f"worker {number}"))
         finally:
             self._queue.shut_down()
@@ -115,11 +115,11 @@ class Term:
             await self._operations.drained()
 
     async def _wind_up(self) -> None:
-        """Takes no more work; waits for reconciles, then requests, then events to end, all within `stop_grace`."""
+        """Stop taking work, then wait for reconciles, requests and events, all within `graceful_shutdown_timeout`."""
         self._stopping = True
         self._queue.shut_down()
         try:
-            async with asyncio.timeout(self._settings.stop_grace):
+            async with asyncio.timeout(self._settings.graceful_shutdown_timeout):
                 await asyncio.gather(*map(_ended, self._workers))
                 await self._operations.drained()
                 await self._events.written()
@@ -145,7 +145,7 @@ class Term:
             self._succeeded(key, result)
         except (Conflict, NotFound):
             self._queue.retry(key)
-        except ClusterError as error:
+        except ClientError as error:
             self._log.warning(
                 "reconcile failed",
                 adapter=key,
@@ -154,7 +154,7 @@ class Term:
                 attempt=self._queue.failures(key) + 1,
             )
             self._queue.retry(key, error.retry_after or 0.0)
-        self._metrics.reconciled(outcome, loop.time() - started, useful=useful)
+        self._metrics.observe_reconcile(outcome, loop.time() - started, with_actions=useful)
 
     def _succeeded(self, key: str, result: Result) -> None:
         self._queue.succeeded(key)
@@ -181,13 +181,13 @@ class Term:
         elif new.status.phase == "Running" and meta.uid in self._newcomers:
             self._newcomers.discard(meta.uid)
             if meta.creation_timestamp is not None:
-                self._metrics.running((self._clock.now() - meta.creation_timestamp).total_seconds())
+                self._metrics.observe_time_to_running((self._clock.now() - meta.creation_timestamp).total_seconds())
 
-    def _census(self) -> Census:
+    def _census(self) -> AdapterCounts:
         adapters = list(self._caches.adapters)
         wanted = sum(_wanted(adapter) for adapter in adapters)
         ready = sum(adapter.status.ready_replicas for adapter in adapters)
-        return Census(Counter(adapter.status.phase or "Pending" for adapter in adapters), wanted, ready)
+        return AdapterCounts(Counter(adapter.status.phase or "Pending" for adapter in adapters), wanted, ready)
 
     # -- what users are told
 
@@ -220,9 +220,9 @@ class Term:
         if outcome.verb != "load":
             return
         if outcome.error is None:
-            self._metrics.load_ended("succeeded")
+            self._metrics.observe_load("succeeded")
         else:
-            self._metrics.load_ended("failed_retriable" if outcome.error.retriable else "failed_final")
+            self._metrics.observe_load("failed_retriable" if outcome.error.retriable else "failed_final")
 
     def _report(self, key: str, pod: PodView, outcome: Outcome, attempts: int) -> None:
         error = outcome.error

@@ -30,7 +30,7 @@ from controller.api.types import (
 )
 from controller.cache.occupancy import Occupancy
 from controller.cache.pod_index import NOBODY, Matching
-from controller.client.interface import Cluster
+from controller.client.interface import Client
 from controller.reconcile.endpoints import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.reconcile.snapshot import PodView, view
 from controller.runtime.informer import Informer
@@ -42,7 +42,7 @@ class Caches:
     """`wake` queues an adapter's key; `on_pod` hears of pods that came, changed or went."""
 
     def __init__(
-        self, cluster: Cluster, log: FilteringBoundLogger, wake: Callable[[str], None], *, resync: float = 0.0
+        self, cluster: Client, log: FilteringBoundLogger, wake: Callable[[str], None], *, resync: float = 0.0
     ) -> None:
         self.adapters: Informer[ModelAdapter] = Informer(cluster, MODEL_ADAPTERS, log, resync=resync)
         self.pods: Informer[Pod] = Informer(cluster, PODS, log)

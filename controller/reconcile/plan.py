@@ -265,7 +265,7 @@ class _Draft:
     def _refused_until(self) -> float:
         return max(
             (
-                at.outcome.at + self.settings.aside_for
+                at.outcome.at + self.settings.pod_cooldown
                 for at in self.standings.values()
                 if at.outcome is not None and _is_final(at, Scope.ADAPTER)
             ),

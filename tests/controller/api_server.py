@@ -12,7 +12,7 @@ from aiohttp import web
 
 from controller.client.config import Access, Kubeconfig
 from controller.client.ratelimit import RateLimit
-from controller.client.rest import KubeCluster
+from controller.client.rest import RestClient
 from controller.client.transport import Connection
 from controller.clock import SystemClock
 from controller.logging import logger
@@ -80,7 +80,7 @@ async def listening(script: Scripted) -> AsyncIterator[str]:
 @asynccontextmanager
 async def cluster_of(
     script: Scripted, folder: Path, *, access: Callable[[str], Access] | None = None, timeout: float = 5.0
-) -> AsyncIterator[KubeCluster]:
+) -> AsyncIterator[RestClient]:
     """`kube.py` against a scripted server."""
     async with listening(script) as url:
         if access is None:
@@ -90,7 +90,7 @@ async def cluster_of(
             way = access(url)
         with (folder / "log").open("a") as log:
             async with Connection(way, limit=RateLimit(0, 1), timeout=timeout, rng=Random(0)) as connection:
-                yield KubeCluster(connection, Random(0), logger(SystemClock(), log))
+                yield RestClient(connection, Random(0), logger(SystemClock(), log))
 
 
 def kubeconfig(folder: Path, url: str, user: dict[str, Any] | None, **cluster: Any) -> Path:
