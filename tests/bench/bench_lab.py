@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.twin.experiments.tiny import a_file
-from twin.evaluate.judge import judge
+from twin.evaluate.judge import evaluate
 from twin.experiments.design import designed
 from twin.sim.simulation import simulate
 
@@ -54,7 +54,7 @@ def _bare(file: Path, seeds: int) -> float:
     started = time.process_time()
     for seed in design.seeds:
         scenario = design.task(design.baseline, seed).scenario
-        judge(simulate(scenario).lines, scenario.expect)
+        evaluate(simulate(scenario).lines, scenario.expect)
     return time.process_time() - started
 
 

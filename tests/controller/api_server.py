@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from controller.client.config import Access, Kubeconfig
+from controller.client.config import ClientConfig, Kubeconfig
 from controller.client.ratelimit import RateLimit
 from controller.client.rest import RestClient
 from controller.client.transport import Connection
@@ -79,13 +79,13 @@ async def listening(script: Scripted) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def cluster_of(
-    script: Scripted, folder: Path, *, access: Callable[[str], Access] | None = None, timeout: float = 5.0
+    script: Scripted, folder: Path, *, access: Callable[[str], ClientConfig] | None = None, timeout: float = 5.0
 ) -> AsyncIterator[RestClient]:
     """`kube.py` against a scripted server."""
     async with listening(script) as url:
         if access is None:
             file = kubeconfig(folder, url, {"token": "sesame"})
-            way: Access = Kubeconfig(str(file), "", SystemClock())
+            way: ClientConfig = Kubeconfig(str(file), "", SystemClock())
         else:
             way = access(url)
         with (folder / "log").open("a") as log:

@@ -31,8 +31,8 @@ def run(
     """
     scenario = load(Path(file), overrides=settings or {}, seed=seed)
     with ThreadPoolExecutor(1) as aside:
-        aside.submit(running.recorded, scenario, Path(out)).result()
-    return runfolder.place(Path(out), scenario.name, scenario.seed)
+        aside.submit(running.run_to_folder, scenario, Path(out)).result()
+    return runfolder.run_path(Path(out), scenario.name, scenario.seed)
 
 
 def sweep(

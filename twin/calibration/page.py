@@ -14,7 +14,7 @@ from twin.calibration.fit import CLOSE, ROUGH, Binned, Floats, quantile, share_b
 from twin.calibration.profile_writer import said_value
 from twin.report.figures.ecdf import axes
 from twin.report.page import source
-from twin.report.svg import Figure, Scale, legend, path, staircase, stylesheet
+from twin.report.svg import Figure, Scale, legend, path, step_path, stylesheet
 
 if TYPE_CHECKING:
     from twin.calibration.calibration import Calibration, Finding
@@ -55,7 +55,7 @@ def _figure(finding: "Finding") -> Figure:
     steps = _of_bins(measured) if isinstance(measured, Binned) else _of_values(measured)
     reach = max(steps[-1][0], quantile(fit.latency, 0.99)) * 1.02 or 1.0
     x, y = Scale(0, reach, 58, WIDTH - 28), Scale(0, 1, HEIGHT - 46, 34)
-    drawn = staircase([(x(value), y(share)) for value, share in [(0.0, 0.0), *steps]], x.end)
+    drawn = step_path([(x(value), y(share)) for value, share in [(0.0, 0.0), *steps]], x.end)
     at = np.linspace(0, reach, POINTS)
     curve = [(x(float(v)), y(float(s))) for v, s in zip(at, share_below(fit.latency, at), strict=True)]
     body = (

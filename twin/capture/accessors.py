@@ -28,7 +28,7 @@ def is_true(item: Object, condition: str) -> bool:
     return any(each.get("type") == condition and each.get("status") == "True" for each in found)
 
 
-def remembered(item: Object | None) -> annotations.Remembered:
+def remembered(item: Object | None) -> annotations.PersistedState:
     return annotations.read((item or {"metadata": {}})["metadata"].get("annotations") or {})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from twin.capture.accessors import workload_of
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, PODS, SERVICES, Object
 from twin.capture.watcher import Seen
-from twin.scenario.manifests.secrets import Pseudonyms, secrets_of
+from twin.scenario.manifests.secrets import SecretRedactor, secrets_of
 from twin.world.kubelet.pod_spec import command_of, is_operator
 
 ENABLED = "adapter.model.aibrix.ai/enabled"
@@ -86,7 +86,7 @@ def stand_ins(objects: Sequence[Object], templates: Sequence[Object]) -> Iterato
 
 def without_secrets(objects: Iterable[Object]) -> list[Object]:
     """All of them with pseudonyms for whatever is a key."""
-    found, secrets = list(objects), Pseudonyms()
+    found, secrets = list(objects), SecretRedactor()
     secrets.learn([text for item in found for text in secrets_of(item) if text != STAND_IN])
     return [secrets.manifest(item) for item in found]
 

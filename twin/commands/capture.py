@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering
+from twin.commands.common import FAILED, OK, UsageError, exit_code
 
 if TYPE_CHECKING:
     from twin.capture import Capture, Compared, Seen
@@ -20,7 +20,7 @@ SCENARIO, MANIFESTS, OBSERVED = "scenario.yaml", "manifests.yaml", "observed.jso
 _HEADING = "# Captured by twin capture. Keys are pseudonyms, Secrets and ConfigMaps are stand-ins.\n"
 
 
-@answering
+@exit_code
 def capture(
     kubeconfig: Annotated[str, typer.Option(help="Instead of KUBECONFIG, or ~/.kube/config.")] = "",
     context: Annotated[str, typer.Option(help="Of the kubeconfig; its current one if left out.")] = "",
@@ -39,11 +39,11 @@ def capture(
     try:
         seen = asyncio.run(_looked(kubeconfig, context, namespace or [], seconds))
     except capturing.CaptureError as error:
-        raise Refused(f"twin capture: {error}") from None
+        raise UsageError(f"twin capture: {error}") from None
     found = capturing.happened(seen)
     made = capturing.compose(seen, found, name)
     if not any(item["kind"] in ("Deployment", "Pod") for item in made.manifests):
-        raise Refused("twin capture: no Deployment there makes pods that ModelAdapters select; look elsewhere")
+        raise UsageError("twin capture: no Deployment there makes pods that ModelAdapters select; look elsewhere")
     _write(out, made, found)
     rows = capturing.compared(out / SCENARIO, found) if check else []
     _show(out, made, seen, rows, as_json=as_json)
@@ -78,13 +78,13 @@ def _seconds(text: str) -> float:
         return positive_duration(text)
     except PydanticCustomError as error:
         said = error.context or {}
-        raise Refused(f"--for {text}: {said['message']}; {said['allowed']}") from None
+        raise UsageError(f"--for {text}: {said['message']}; {said['allowed']}") from None
 
 
 def _check_place(out: Path) -> None:
     """Only a folder of our own is replaced."""
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / OBSERVED).is_file())):
-        raise Refused(f"--out {out}: is there already and no captured scenario; choose another folder")
+        raise UsageError(f"--out {out}: is there already and no captured scenario; choose another folder")
 
 
 def _write(out: Path, made: "Capture", found: "Happenings") -> None:
@@ -104,7 +104,7 @@ def _write(out: Path, made: "Capture", found: "Happenings") -> None:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
-        raise Refused(f"--out {out}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
 
 
 def _observed(made: "Capture", found: "Happenings") -> dict[str, Any]:

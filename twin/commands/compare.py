@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, overrides_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
 from twin.commands.experiments import (
     Address,
     EngineName,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twin.experiments.comparison import Study
 
 
-@answering
+@exit_code
 def compare(
     file: File,
     vary: Annotated[
@@ -57,11 +57,13 @@ def compare(
 
     auto, count = _seeds(seeds)
     with experiment_faults():
-        overrides = overrides_of(settings or [])
+        overrides = parse_overrides(settings or [])
         axes = axes_of(file, vary or [], overrides)
         design = designed(file, grid(axes), overrides, count)
         if len(design.variants) < 2:
-            raise Refused(f"{file}: there is one variant only; allowed: two values or more, the first is the baseline")
+            raise UsageError(
+                f"{file}: there is one variant only; allowed: two values or more, the first is the baseline"
+            )
         folder = out / design.baseline.scenario.name / ("compare-" + "+".join(axes))[:80]
         plan = comparing.Plan(
             measures=_measures(measure or []),
@@ -91,7 +93,7 @@ def _seeds(asked: str) -> tuple[bool, int]:
     if asked == "auto":
         return True, FIRST_SEEDS
     if not asked.isdecimal() or not 1 <= int(asked) <= 100_000:
-        raise Refused(f"--seeds {asked}: is no number of seeds; allowed: 1 to 100000, or auto")
+        raise UsageError(f"--seeds {asked}: is no number of seeds; allowed: 1 to 100000, or auto")
     return False, int(asked)
 
 
@@ -101,7 +103,7 @@ def _measures(asked: list[str]) -> tuple[str, ...]:
     try:
         return measures_named(asked)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise UsageError(str(error)) from None
 
 
 def _show(study: "Study", page: Path) -> None:
@@ -132,22 +134,22 @@ def _table(study: "Study") -> "Table":
     from rich.table import Table
 
     from twin.experiments.page import verdict
-    from twin.report.wording import HEADLINES, figure, said_first
+    from twin.report.wording import HEADLINES, format_number, headlines_first
 
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for column in ("measure", "variant", "baseline", "variant", "difference", "interval", "p", "how sure"):
         table.add_column(column, justify="left" if column in ("measure", "variant", "how sure") else "right")
     few = len({c.measure for c in study.comparisons}) <= len(HEADLINES)
-    for c in said_first(study.comparisons):
+    for c in headlines_first(study.comparisons):
         if c.identical or not c.pairs or not (few or c.measure in HEADLINES):
             continue
         short = c.variant.rpartition("=")[2] if len(study.design.paths) == 1 else c.variant
         sure = f"[green]{verdict(c)}[/]" if c.significant else escape(verdict(c))
         p = "—" if c.p_value is None else f"{c.p_value:.2g}"
-        interval = f"{figure(c.ci_low)} to {figure(c.ci_high)}"
+        interval = f"{format_number(c.ci_low)} to {format_number(c.ci_high)}"
         table.add_row(
-            escape(c.measure), escape(short), figure(c.baseline_mean), figure(c.variant_mean), figure(c.difference),
-            interval, p, sure,
+            escape(c.measure), escape(short),
+            *map(format_number, (c.baseline_mean, c.variant_mean, c.difference)), interval, p, sure,
         )  # fmt: skip
     return table
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from twin.commands.common import Refused
+from twin.commands.common import UsageError
 
 if TYPE_CHECKING:
     from twin.experiments.execution.executors import Execute
@@ -42,11 +42,11 @@ def experiment_faults() -> Iterator[None]:
     try:
         yield
     except DesignErrors as errors:
-        raise Refused(*errors.args) from None
+        raise UsageError(*errors.args) from None
     except (EngineError, FolderError, StoreError) as error:
-        raise Refused(str(error)) from None
+        raise UsageError(str(error)) from None
     except OSError as error:
-        raise Refused(f"{error.filename or 'the results'}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"{error.filename or 'the results'}: cannot be written: {error.strerror or error}") from None
 
 
 def share_of(option: str, text: str) -> float:
@@ -57,5 +57,7 @@ def share_of(option: str, text: str) -> float:
     except ValueError:
         value = 0.0
     if rest or not 0 < value < 1:
-        raise Refused(f"{option} {text}: is no share; allowed: more than 0 % and less than 100 %, such as 5% or 0.05")
+        raise UsageError(
+            f"{option} {text}: is no share; allowed: more than 0 % and less than 100 %, such as 5% or 0.05"
+        )
     return value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, complain, overrides_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
 from twin.commands.experiments import Address, EngineName, File, Jobs, Settings, experiment_faults, workers_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ SHOWN = 5
 """Points in the table."""
 
 
-@answering
+@exit_code
 def search(
     file: File,
     vary: Annotated[
@@ -49,7 +49,7 @@ def search(
 
     goal = _goal(minimise, maximise, satisfy or [])
     with experiment_faults():
-        overrides = overrides_of(settings or [])
+        overrides = parse_overrides(settings or [])
         space = Space(file, axes_of(file, vary or [], overrides), overrides)
         name = space.design([{}], 1).baseline.scenario.name
         target = out / name / f"{('search-' + '+'.join(space.axes))[:80]}.parquet"
@@ -60,7 +60,7 @@ def search(
                     lambda total: watching("searching", total, quiet=as_json),
                 )  # fmt: skip
             except KeyboardInterrupt:
-                complain(f"{len(store):,} finished runs are kept, the same command goes on from there")
+                print_errors(f"{len(store):,} finished runs are kept, the same command goes on from there")
                 raise
         written = target.with_suffix(".json")
         written.write_text(json.dumps(_told(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -80,17 +80,19 @@ def _goal(minimise: str, maximise: str, satisfy: list[str]) -> "Goal":
     from twin.scenario.errors import choices
 
     if minimise and maximise:
-        raise Refused("--minimise and --maximise: one measure can be made best at a time; allowed: one of them")
+        raise UsageError("--minimise and --maximise: one measure can be made best at a time; allowed: one of them")
     measure = minimise or maximise
     if not measure and not satisfy:
-        raise Refused("there is no goal; allowed: --minimise MEASURE, --maximise MEASURE, --satisfy 'NAME OP NUMBER'")
+        raise UsageError(
+            "there is no goal; allowed: --minimise MEASURE, --maximise MEASURE, --satisfy 'NAME OP NUMBER'"
+        )
     if measure and measure not in measures_named([]):
         option = "--minimise" if minimise else "--maximise"
-        raise Refused(f'{option} {measure}: there is no measure "{measure}"; {choices(measure, MEASURES)}')
+        raise UsageError(f'{option} {measure}: there is no measure "{measure}"; {choices(measure, MEASURES)}')
     try:
         limits = tuple(parse_expectation(text) for text in satisfy)
     except PydanticCustomError as error:
-        raise Refused(f"--satisfy: {error.message()}; {(error.context or {}).get('allowed', '')}") from None
+        raise UsageError(f"--satisfy: {error.message()}; {(error.context or {}).get('allowed', '')}") from None
     return Goal(measure, -1 if maximise else 1, limits)
 
 
@@ -115,7 +117,7 @@ def _show(found: "Found", written: Path) -> None:
     from rich.table import Table
 
     from twin.report import terminal
-    from twin.report.wording import figure, sentence
+    from twin.report.wording import format_number, sentence
 
     output, ranked = terminal.console(), found.ranked()
     troubles = [tried for tried in found.tried if tried.trouble]
@@ -131,14 +133,16 @@ def _show(found: "Found", written: Path) -> None:
         table.add_column(escape(column), justify="right")
     for tried in ranked[:SHOWN]:
         table.add_row(
-            *map(escape, tried.settings.values()), *(figure(tried.means.get(name)) for name in found.goal.measures)
+            *map(escape, tried.settings.values()),
+            *(format_number(tried.means.get(name)) for name in found.goal.measures),
         )
     output.print(table)
     output.print(f"the best, on {found.check[0].pairs} seeds that no point had met, against the scenario as it is:")
     output.print(f"  {escape(sentence(found.check))}")
     for c in found.check:
-        interval = f"{figure(c.ci_low)} to {figure(c.ci_high)}"
-        output.print(f"  {escape(c.measure)}: {figure(c.variant_mean)}, difference {figure(c.difference)} ({interval})")
+        interval = f"{format_number(c.ci_low)} to {format_number(c.ci_high)}"
+        mean, difference = format_number(c.variant_mean), format_number(c.difference)
+        output.print(f"  {escape(c.measure)}: {mean}, difference {difference} ({interval})")
     for limit in found.goal.limits:
         kept = found.goal.limits and _kept(found, limit.name)
         output.print(f"  {'[green]keeps[/]' if kept else '[red]misses[/]'} {escape(str(limit))}")

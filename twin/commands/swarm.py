@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, folder_faults
+from twin.commands.common import FAILED, OK, UsageError, exit_code, run_folder_errors
 from twin.commands.experiments import Address, EngineName, Jobs, experiment_faults, workers_of
 from twin.commands.runs import RunPath
 
@@ -23,7 +23,7 @@ Source = Annotated[
 ]
 
 
-@answering
+@exit_code
 def swarm(
     seeds: Annotated[int, typer.Option(min=1, help="How many random scenarios.")] = 1000,
     first: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
@@ -58,7 +58,7 @@ def swarm(
     return FAILED if coverage.broken or coverage.crashed else OK
 
 
-@answering
+@exit_code
 def shrink(
     path: RunPath,
     source: Source = None,
@@ -70,16 +70,16 @@ def shrink(
     from twin.runs import folder as runfolder
     from twin.scenario import ScenarioErrors
 
-    with folder_faults():
+    with run_folder_errors():
         folder = runfolder.read(path)
     target = out or path.resolve().parent / f"{path.resolve().name}-shrunk.yaml"
     try:
         draft = raw_scenario.read(path / runfolder.SCENARIO)
         result = shrink.shrink(draft, _source(source), invariant, _telling())
     except shrink.Sound as sound:
-        raise Refused(f"{path}: nothing to shrink: run again, {sound}") from None
+        raise UsageError(f"{path}: nothing to shrink: run again, {sound}") from None
     except ScenarioErrors as errors:
-        raise Refused(*map(str, errors.problems)) from None
+        raise UsageError(*map(str, errors.problems)) from None
     with experiment_faults():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_small(result, str(folder.summary.get("name"))), encoding="utf-8")
@@ -94,7 +94,7 @@ def _kinds(asked: list[str]) -> tuple[str, ...]:
 
     for kind in asked:
         if kind not in FAULTS:
-            raise Refused(f"--fault {kind}: there is no such fault; {choices(kind, FAULTS)}")
+            raise UsageError(f"--fault {kind}: there is no such fault; {choices(kind, FAULTS)}")
     return tuple(dict.fromkeys(asked)) or tuple(FAULTS)
 
 
@@ -105,7 +105,7 @@ def _source(folder: Path | None) -> str:
         return ""
     wrong = checkout.check(str(folder.resolve()))
     if wrong:
-        raise Refused(f"--source {folder}: {wrong}; allowed: the folder of a checkout")
+        raise UsageError(f"--source {folder}: {wrong}; allowed: the folder of a checkout")
     return str(folder.resolve())
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, complain, overrides_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
 from twin.commands.experiments import Address, EngineName, File, Jobs, Settings, experiment_faults, workers_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ MOST_POINTS = 100_000
 """Each is checked before anything runs, at some 15 ms."""
 
 
-@answering
+@exit_code
 def sweep(
     file: File,
     vary: Annotated[
@@ -47,16 +47,16 @@ def sweep(
     from twin.experiments.sweep import sweep as carry_out
 
     with experiment_faults():
-        design = _design(file, vary or [], overrides_of(settings or []), random, points_seed, seeds)
+        design = _design(file, vary or [], parse_overrides(settings or []), random, points_seed, seeds)
         target = out / design.baseline.scenario.name / f"{('sweep-' + '+'.join(design.paths))[:80]}.parquet"
         with workers_of(engine, jobs, address) as execute, Store(target) as store:
             try:
                 outcome = carry_out(design, execute, store, lambda total: watching("sweeping", total, quiet=as_json))
             except KeyboardInterrupt:
-                complain(_kept(store))
+                print_errors(_kept(store))
                 raise
             except EngineError as error:
-                raise Refused(f"{error}; {_kept(store)}") from None
+                raise UsageError(f"{error}; {_kept(store)}") from None
     _tell(outcome, design, target, as_json)
     return FAILED if outcome.crashed or outcome.broken else OK
 
@@ -70,7 +70,7 @@ def _design(
     points = random_points(axes, random, points_seed) if random else grid(axes)
     distinct = list({tuple(point.items()): point for point in points}.values())
     if len(distinct) > MOST_POINTS:
-        raise Refused(f"{len(distinct):,} points are more than one sweep takes; allowed: up to {MOST_POINTS:,}")
+        raise UsageError(f"{len(distinct):,} points are more than one sweep takes; allowed: up to {MOST_POINTS:,}")
     return designed(file, distinct, overrides, seeds)
 
 

@@ -15,7 +15,7 @@ from twin.report.figures.ecdf import Point, ecdf, samples
 from twin.report.figures.forest import forest
 from twin.report.page import source
 from twin.report.svg import Figure, stylesheet
-from twin.report.wording import HEADLINES, effect, figure, noun, said_first
+from twin.report.wording import HEADLINES, describe, format_number, headlines_first, label
 
 if TYPE_CHECKING:
     from twin.experiments.comparison import Study
@@ -62,12 +62,12 @@ def render(study: "Study", file: str, runs: Path | None) -> str:
         scenario=study.design.baseline.scenario,
         style=source("page.css") + stylesheet() + source("comparison.css"),
         sentences=study.sentences(),
-        forest=forest(said_first(shown), variants),
+        forest=forest(headlines_first(shown), variants),
         pooled=[drawn for name in POOLED if (drawn := _pooled(study, name)) is not None],
         sections=[_section(study, measure, runs, file) for measure in _measures(study)],
-        same=[noun(c) for c in _unchanged(study)],
+        same=[label(c) for c in _unchanged(study)],
         runs=list(_runs(study, runs, file)),
-        figure=figure,
+        format_number=format_number,
         words=verdict,
     )
 
@@ -75,7 +75,7 @@ def render(study: "Study", file: str, runs: Path | None) -> str:
 def _measures(study: "Study") -> list[str]:
     """Those that differ anywhere, headlines first."""
     differing = [c for c in study.comparisons if c.pairs and not c.identical]
-    return list(dict.fromkeys(c.measure for c in said_first(differing)))
+    return list(dict.fromkeys(c.measure for c in headlines_first(differing)))
 
 
 def _unchanged(study: "Study") -> list[str]:
@@ -84,14 +84,16 @@ def _unchanged(study: "Study") -> list[str]:
 
 
 def _section(study: "Study", measure: str, runs: Path | None, file: str) -> Section:
-    lines = [(c, effect(c)) for c in study.comparisons if c.measure == measure]
+    lines = [(c, describe(c)) for c in study.comparisons if c.measure == measure]
     series: dict[str, list[Point]] = {variant.name: [] for variant in study.design.variants}
     for run, row in zip(_runs(study, runs, file), study.rows, strict=True):
         value = row.measures.get(measure)
         if value is not None:
-            series[row.variant].append(Point(value, f"{run.variant}, seed {run.seed}: {figure(value)}", run.link))
+            series[row.variant].append(
+                Point(value, f"{run.variant}, seed {run.seed}: {format_number(value)}", run.link)
+            )
     drawn = ecdf(f"runs-{measure.replace('.', '-')}", f"{measure}, run by run", series, measure)
-    return Section(measure, noun(measure), lines, drawn, any(c.significant and measure in HEADLINES for c, _ in lines))
+    return Section(measure, label(measure), lines, drawn, any(c.significant and measure in HEADLINES for c, _ in lines))
 
 
 def _pooled(study: "Study", name: str) -> Figure | None:

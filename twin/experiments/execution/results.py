@@ -26,7 +26,7 @@ import controller
 import fake_vllm
 import twin
 from twin.experiments.execution.trial import Row
-from twin.report.wording import noun
+from twin.report.wording import label
 from twin.scenario import MEASURES
 
 SCHEMA = "1"
@@ -190,7 +190,7 @@ def schema_of(paths: Sequence[str], *, scenario: str = "", partial: bool = False
             column("seed", pa.int64(), "rows of one seed met the same arrivals, latencies and faults"),
             column("key", pa.string(), "names everything that the row depends on"),
             *(column(f"setting.{path}", pa.string(), f"as of --set {path}=") for path in paths),
-            *(column(name, pa.float64(), noun(name)) for name in sorted(MEASURES)),
+            *(column(name, pa.float64(), label(name)) for name in sorted(MEASURES)),
             column("holds", pa.bool_(), "whether invariants and expectations held; null if the run crashed"),
             column("violation", pa.string(), "the first invariant that was broken, with its object"),
             column("error", pa.string(), "why the run crashed; empty if it did not"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from twin.evaluate.judge import judge
+from twin.evaluate.judge import evaluate
 from twin.experiments.execution import collectors as collect
 from twin.experiments.execution import worktree as checkout
 from twin.runs import folder as runfolder
@@ -94,7 +94,7 @@ def perform_here(task: Task) -> Row:
     if result.partial:
         raise Interrupted
     text = resolved(task.scenario) if task.keep else ""
-    findings = judge(result.lines, task.scenario.expect, scenario=text)
+    findings = evaluate(result.lines, task.scenario.expect, scenario=text)
     if task.keep:
         runfolder.write_at(Path(task.keep), findings, timing={})
     first = findings.measures["invariants"]["first"]
