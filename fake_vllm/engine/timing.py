@@ -14,20 +14,20 @@ _ANSWER = LogNormal(128.0, 512.0)  # tokens; chat answers are a few sentences to
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StepTimeModel:
     """One model on one GPU. Times in seconds."""
 
-    step: float = 0.008
+    step_base: float = 0.008
     """A step with one sequence in the batch."""
-    sequence: float = 0.00006
+    per_sequence: float = 0.00006
     """More for every further sequence."""
-    prompt_token: float = 0.00005
+    per_prefill_token: float = 0.00005
     """More for every prompt token that the step reads."""
     kv_tokens: int = 400_000
     """Tokens for which there is room in the KV cache."""
     batched_tokens: int = 2048
     """`--max-num-batched-tokens`: what one step may compute at most."""
-    while_loading: float = 1.25
+    loading_slowdown: float = 1.25
     """Multiplies a step's time while an adapter is being loaded."""
     disk: float = inf
     """Bytes a second at which weights of adapters are read, beside what a load takes anyway."""
@@ -41,7 +41,7 @@ class Pace:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} is {value}; it must be finite and not negative")
-        if self.step + self.sequence <= 0:
+        if self.step_base + self.per_sequence <= 0:
             raise ValueError("step and sequence are both 0; a step must take some time")
         for name in ("kv_tokens", "batched_tokens"):
             if getattr(self, name) < 1:
@@ -54,7 +54,7 @@ class Pace:
 
     def seconds(self, sequences: int, prompt_tokens: int) -> float:
         """How long a step takes."""
-        return self.step + self.sequence * max(0, sequences - 1) + self.prompt_token * prompt_tokens
+        return self.step_base + self.per_sequence * max(0, sequences - 1) + self.per_prefill_token * prompt_tokens
 
 
-DEFAULT_PACE = Pace()
+DEFAULT_TIMING = StepTimeModel()

@@ -25,12 +25,12 @@ from controller.clock import SystemClock
 from controller.metrics.instruments import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
-from fake_vllm.faults.spec import Planned
+from fake_vllm.faults.spec import FaultSpec
 from tests.controller.fake_client import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port
 from tests.twin.worlds import MODEL, SELECTOR, a_scenario
-from twin.apiserver import Change, Store
+from twin.apiserver import AdapterEvent, Store
 from twin.kernel.loop import run
 from twin.scenario import Scenario
 from twin.sim.simulation import Simulation
@@ -84,7 +84,7 @@ class Witness:
     def story(self) -> Story:
         return Story(self.attempts, self.reasons, self.told, self.phase, self.instances)
 
-    def _adapter(self, change: Change) -> None:
+    def _adapter(self, change: AdapterEvent) -> None:
         status: Mapping[str, Any] = change.object.get("status") or {}
         self.phase, self.instances = status.get("phase", ""), list(status.get("instances") or ())
         for condition in status.get("conditions") or ():
@@ -92,7 +92,7 @@ class Witness:
                 self.reasons.append(condition["reason"])
         self.changed.set()
 
-    def _event(self, change: Change) -> None:
+    def _event(self, change: AdapterEvent) -> None:
         self.told.add((change.object["reason"], change.object["note"]))
 
 
@@ -323,7 +323,7 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
     """
     simulation = Simulation(scenario(folder, wrong if later else None))
     if not later:
-        rule = Planned.of(wrong).rule
+        rule = FaultSpec.of(wrong).rule
         assert rule is not None
         hit = replace(rule, hits=tuple(wrong.get("hits", ("controller",))))
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from fake_vllm.faults.windows import flapping
+from fake_vllm.faults.windows import flap_windows
 from twin.apiserver import ApiError
 from twin.faults.context import SETTLED, Acting, Process, Stage, Undo
 from twin.scenario.faults import (
@@ -27,7 +27,7 @@ def flap(acting: Acting, fault: ReadinessFlap) -> Process:
     yield acting.until(whole.start)
     targets = acting.pods(fault.pods)
     acting.tell("begin", targets)
-    for turn in flapping(whole, down=fault.down, up=fault.up):
+    for turn in flap_windows(whole, down=fault.down, up=fault.up):
         yield acting.until(turn.start)
         _force(stage, targets, unready=True)
         yield acting.until(turn.end)
@@ -82,10 +82,10 @@ def _boot(stage: Stage, nodes: Sequence[str]) -> None:
         stage.world.node_up(node)
 
 
-def strikes(acting: Acting, fault: Stroke) -> Process:
+def occurrences(acting: Acting, fault: Stroke) -> Process:
     """Faults of a moment, each time."""
     times = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}/times")
-    for moment in fault.strikes(acting.stage.duration, times):
+    for moment in fault.occurrences(acting.stage.duration, times):
         yield acting.until(moment)
         acting.tell("strike", _strike(acting, fault))
 

@@ -11,7 +11,7 @@ from fake_vllm.cli import profile as parameters
 from fake_vllm.cli.profile import ParametersError
 from fake_vllm.distributions import Constant, LogNormal
 from fake_vllm.engine.engine import EngineConfigError
-from fake_vllm.faults.spec import KINDS, Planned
+from fake_vllm.faults.spec import KINDS, FaultSpec
 
 
 def read(folder: Path, text: str) -> parameters.Parameters:
@@ -150,7 +150,7 @@ def test_a_file_of_faults_says_which_of_them_is_wrong(tmp_path: Path) -> None:
 def test_whatever_is_said_of_a_fault_is_one_or_is_refused_in_a_line(said: dict[str, object]) -> None:
     refusal = ""
     try:
-        planned = Planned.of(said)
+        planned = FaultSpec.of(said)
     except ValueError as error:
         refusal = str(error)
         assert refusal

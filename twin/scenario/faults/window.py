@@ -29,7 +29,7 @@ class Spell(Section):
             raise fault("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
         return self
 
-    def turn(self, end: float) -> schedule.Turn:
+    def turn(self, end: float) -> schedule.Window:
         """When it is in force; what would end after the run's `end` does not."""
         return schedule.spell(self.start, self.until, end)
 
@@ -70,4 +70,4 @@ class Moment(Section):
                 yield self.at
             return
         last = end if self.until is None else min(self.until, end)
-        yield from schedule.strikes(schedule.Turn(self.start, last), self.every, rng)
+        yield from schedule.strikes(schedule.Window(self.start, last), self.every, rng)

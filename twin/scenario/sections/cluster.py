@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from fake_vllm.cli import profile as parameters
 from fake_vllm.distributions import LogNormal, Uniform
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from twin.scenario.sections.base_model import Count, Section, Whole
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.sections.policies import PlugIn, Policy
@@ -77,19 +77,19 @@ class Memory(Section):
 class EnginePace(Section):
     """How fast an engine computes: see `fake_vllm/engine/timing.py`. Lengths of answers are the traffic's."""
 
-    step: Duration = DEFAULT_PACE.step
+    step: Duration = DEFAULT_TIMING.step
     """A step with one sequence in the batch, which is the time between two tokens."""
-    sequence: Duration = DEFAULT_PACE.sequence
+    sequence: Duration = DEFAULT_TIMING.sequence
     """More for every further sequence."""
-    prompt_token: Duration = DEFAULT_PACE.prompt_token
+    prompt_token: Duration = DEFAULT_TIMING.prompt_token
     """More for every prompt token that the step reads."""
-    kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_PACE.kv_tokens
+    kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.kv_tokens
     """Tokens for which there is room in the KV cache."""
-    batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_PACE.batched_tokens
+    batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.batched_tokens
     """What one step may compute at most."""
-    while_loading: float = Field(default=DEFAULT_PACE.while_loading, ge=1, le=1000, allow_inf_nan=False)
+    while_loading: float = Field(default=DEFAULT_TIMING.while_loading, ge=1, le=1000, allow_inf_nan=False)
     """Multiplies a step's time while an adapter is being loaded."""
-    spread: float = Field(default=DEFAULT_PACE.spread, ge=1, le=1000, allow_inf_nan=False)
+    spread: float = Field(default=DEFAULT_TIMING.spread, ge=1, le=1000, allow_inf_nan=False)
     """95 % quantile of a step's time over its median; 1 is none."""
 
     @model_validator(mode="after")
@@ -98,9 +98,9 @@ class EnginePace(Section):
             raise fault("step and sequence are both 0", "allowed: a step that takes some time", ("step",))
         return self
 
-    def settings(self) -> Pace:
+    def settings(self) -> StepTimeModel:
         """As the engine takes it."""
-        return Pace(**{name: getattr(self, name) for name in type(self).model_fields})
+        return StepTimeModel(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 _FROM_FILE = ("startup", "load", "unload", "pace")
