@@ -14,18 +14,18 @@ from fake_vllm.sglang import metrics as sglang_metrics
 from fake_vllm.sglang.errors import SglangErrorTexts
 from fake_vllm.sglang.responses import card as sglang_card
 from fake_vllm.vllm import metrics as metricspage
-from fake_vllm.vllm.errors import VllmErrorTexts, ErrorTexts
+from fake_vllm.vllm.errors import ErrorTexts, VllmErrorTexts
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFlavor:
     """One dialect."""
 
-    words: ErrorTexts
+    errors: ErrorTexts
     card: Callable[[Model, int], dict[str, object]]
     """A model as `GET /v1/models` shows it, and when it says that it was made."""
-    edges: BucketBounds
-    page: Callable[[EngineConfig, Metrics], MetricsRenderer]
+    buckets: BucketBounds
+    renderer: Callable[[EngineConfig, Metrics], MetricsRenderer]
 
 
 FLAVORS: Mapping[str, EngineFlavor] = {

@@ -13,7 +13,7 @@ from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import EVENTS, JSON, Request, Response, Stream, encoded, error, unauthorized
 from fake_vllm.http.validation import Invalid
 from fake_vllm.openai.completions import CompletionTask
-from fake_vllm.openai.flavor import ServerFlavor, Generate, Load, Step
+from fake_vllm.openai.flavor import Generate, Load, ServerFlavor, Step
 from fake_vllm.sglang.routes import GENERATE_PATH as SGLANG_GENERATE_PATH
 from fake_vllm.sglang.routes import LOAD_PATH as SGLANG_LOAD_PATH
 from fake_vllm.sglang.routes import UNLOAD_PATH as SGLANG_UNLOAD_PATH
@@ -35,11 +35,11 @@ __all__ = [
     "Request",
     "Response",
     "Stream",
-    "adapter_of",
     "error",
-    "not_loaded",
-    "respond",
-    "respond_now",
+    "handle",
+    "handle_immediate",
+    "load_error",
+    "requested_adapter",
     "unauthorized",
 ]
 

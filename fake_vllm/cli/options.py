@@ -132,7 +132,7 @@ def _parameters(flags: Flags) -> Parameters:
         unload=_latency(flags, "unload-latency", chosen.unload),
     )
     budget = _budget(flags)
-    return replace(chosen, pace=replace(chosen.pace, batched_tokens=budget)) if budget else chosen
+    return replace(chosen, timing=replace(chosen.timing, batched_tokens=budget)) if budget else chosen
 
 
 def _budget(flags: Flags) -> int:

@@ -62,11 +62,11 @@ class EngineConfig:
             if value < 1:
                 raise EngineConfigError(f"{flag} is {value}; it must be at least 1")
         if self.dialect == "sglang":
-            object.__setattr__(self, "behaviour", SGLANG)
+            object.__setattr__(self, "quirks", SGLANG)
             return
         self._check_loras()
         try:
-            object.__setattr__(self, "behaviour", VersionQuirks.of(self.version))
+            object.__setattr__(self, "quirks", VersionQuirks.of(self.version))
         except ValueError as error:
             raise EngineConfigError(f"--version: {error}") from error
 

@@ -18,15 +18,15 @@ import numpy as np
 from fake_vllm.distributions import Latency
 from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
-from fake_vllm.engine.lora import Artifact, AdapterEvent, EngineClosed, EngineError, Model
+from fake_vllm.engine.lora import AdapterEvent, Artifact, EngineClosed, EngineError, Model
 from fake_vllm.engine.lora_registry import LoraRegistry
 from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from fake_vllm.flavors import FLAVORS
 
 __all__ = [
-    "Artifact",
     "AdapterEvent",
+    "Artifact",
     "Completion",
     "Engine",
     "EngineClosed",
@@ -51,7 +51,7 @@ class Engine:
         artifacts: Callable[[str], Artifact | None] | None = None,
         fetch: Callable[[str], float] | None = None,
         created: int = 0,
-        pace: StepTimeModel = DEFAULT_TIMING,
+        timing: StepTimeModel = DEFAULT_TIMING,
         seed: int = 0,
         chance: np.random.Generator | None = None,
         epoch: float = 0.0,
@@ -67,7 +67,7 @@ class Engine:
             artifacts: what is under a path, None for nothing; without it everything is there and good.
             fetch: extra seconds until the artifact of a path is on the pod.
             created: when it started, in seconds since 1970.
-            pace: how fast it computes.
+            timing: how fast it computes.
             seed: what its texts depend on, beside adapter and prompt.
             chance: where generating draws from, so that traffic does not shift loads; if None, made from the seed.
             epoch: what seconds since 1970 were when the event loop's time was 0.
@@ -77,8 +77,8 @@ class Engine:
         self._load_latency, self._unload_latency, self._rng = load, unload, rng
         self._on_change, self._fetch, self._created = on_change, fetch, created
         self._generation_rng = np.random.default_rng(seed) if chance is None else chance
-        self.runner = ModelRunner(config, pace, normal=self._generation_rng.standard_normal, activate=self._activate)
-        self._id_prefix = f"{seed}/{created}/{config.port}/{self._chance.integers(1 << 32)}"
+        self.runner = ModelRunner(config, timing, normal=self._generation_rng.standard_normal, activate=self._activate)
+        self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
         self._responses = 0
         self._error_texts = FLAVORS[config.dialect].errors
         self.lora_registry = LoraRegistry(config, FLAVORS[config.dialect], artifacts)
@@ -146,7 +146,7 @@ class Engine:
     def new_id(self) -> str:
         """An id that no other answer has, of this engine or another."""
         self._responses += 1
-        return blake2b(f"{self._birth}/{self._answers}".encode(), digest_size=16).hexdigest()
+        return blake2b(f"{self._id_prefix}/{self._responses}".encode(), digest_size=16).hexdigest()
 
     def ensure_alive(self) -> None:
         """Raises `EngineFault` if the engine's core is dead."""
@@ -239,7 +239,7 @@ class Engine:
             self.ensure_alive()
             seconds = self._load_latency.draw(self._rng)
             artifact = self.lora_registry.resolve(name, path)
-            seconds += artifact.size / self.runner.pace.disk
+            seconds += artifact.size / self.runner.timing.disk
             fetching = self._fetch(path) if self._fetch else 0.0
             error = self.lora_registry.validate(name, artifact)
             if error:
@@ -313,7 +313,7 @@ class Engine:
         if self.lora_registry.use(name):
             return 0.0
         size = self.lora_registry.entry(name).artifact.size
-        return self._load_latency.draw(self._generation_rng) + size / self.runner.pace.disk
+        return self._load_latency.draw(self._generation_rng) + size / self.runner.timing.disk
 
     def _notify(self, change: AdapterEvent) -> None:
         if self._on_change is not None and not self._closed:

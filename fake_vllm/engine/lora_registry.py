@@ -158,7 +158,7 @@ class LoraRegistry:
 
     def drop(self, entry: RegisteredAdapter) -> bool:
         """Let go of an entry's weights; returns whether they were still held."""
-        return self._cache.drop(entry.weights)
+        return self._cache.remove(entry.weights)
 
     def unregister(self, name: str) -> None:
         """Take a name off the list."""
@@ -178,14 +178,14 @@ class LoraRegistry:
         for name, path, artifact in found:
             try:
                 self.ensure_available(name, load_inplace=False)
-                if error := self.validate(name, artifact):
-                    raise error
+                if refusal := self.validate(name, artifact):
+                    raise refusal
                 self.register(name, path, artifact)
             except EngineError as error:
                 raise self._refusal(name, path, error) from error
 
     def _refusal(self, name: str, path: str, error: EngineError) -> EngineConfigError:
-        return EngineConfigError(f"{self._config.static_flag} {name}={path}: {fault.message}")
+        return EngineConfigError(f"{self._config.static_flag} {name}={path}: {error.message}")
 
     def _names(self, weights: list[int]) -> tuple[str, ...]:
         names = {entry.weights: name for name, entry in self._entries.items()}

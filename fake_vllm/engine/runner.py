@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.scheduler import Scheduler
 from fake_vllm.engine.sequence import Ending, OnToken, Sequence
-from fake_vllm.engine.stats import BLOCK, Metrics, EngineStats
+from fake_vllm.engine.stats import BLOCK, EngineStats, Metrics
 from fake_vllm.engine.timing import StepTimeModel
 from fake_vllm.flavors import FLAVORS
 
@@ -38,19 +38,19 @@ class ModelRunner:
     def __init__(
         self,
         config: EngineConfig,
-        pace: StepTimeModel,
+        timing: StepTimeModel,
         *,
         normal: Callable[[], float],
         activate: Callable[[str], float],
     ) -> None:
         """See `Batch` for `normal` and `activate`."""
-        kv_tokens = max(pace.kv_tokens, config.max_model_len)  # a real server refuses to start with less
-        self.pace = pace
+        kv_tokens = max(timing.kv_tokens, config.max_model_len)  # a real server refuses to start with less
+        self.timing = timing
         flavor = FLAVORS[config.dialect]
-        self.metrics = Metrics(config, kv_tokens, flavor.edges)
-        self._renderer = flavor.metrics_page(config, self.metrics)
+        self.metrics = Metrics(config, kv_tokens, flavor.buckets)
+        self._renderer = flavor.renderer(config, self.metrics)
         self.scheduler = Scheduler(
-            pace,
+            timing,
             max_num_seqs=config.max_num_seqs,
             max_loras=config.max_loras,
             kv_tokens=kv_tokens,
@@ -141,6 +141,6 @@ def completion_of(model: str, sequence: Sequence) -> Completion:
         output_tokens=sequence.output,
         queued=sequence.admitted - sequence.arrived,
         first_token=max(0.0, sequence.first - sequence.arrived),
-        seconds=max(0.0, sequence.wait_finished - sequence.arrived),
+        seconds=max(0.0, sequence.finished - sequence.arrived),
         ending=sequence.ending,
     )

@@ -58,7 +58,7 @@ class Scheduler:
         """An empty batch.
 
         Args:
-            pace: how long steps take.
+            timing: how long steps take.
             max_num_seqs: sequences in the batch at most.
             max_loras: adapters in the batch at most.
             kv_tokens: tokens for which there is room.
@@ -169,7 +169,9 @@ class Scheduler:
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(self._steps_started_at + self._steps_planned * self._seconds, self._on_step_end)
+        self._timer = asyncio.get_running_loop().call_at(
+            self._steps_started_at + self._steps_planned * self._seconds, self._on_step_end
+        )
 
     def _on_step_end(self) -> None:
         """The steps under way have ended. Reckons from when they should have, so that lateness does not add up."""

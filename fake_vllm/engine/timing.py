@@ -37,18 +37,18 @@ class StepTimeModel:
     """Tokens of an answer that nothing cuts off."""
 
     def __post_init__(self) -> None:
-        for name in ("step", "sequence", "prompt_token"):
+        for name in ("step_base", "per_sequence", "per_prefill_token"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} is {value}; it must be finite and not negative")
         if self.step_base + self.per_sequence <= 0:
-            raise ValueError("step and sequence are both 0; a step must take some time")
+            raise ValueError("step_base and per_sequence are both 0; a step must take some time")
         for name in ("kv_tokens", "batched_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not self.disk > 0:
             raise ValueError(f"disk is {self.disk}; it must be above 0")
-        for name in ("while_loading", "spread"):
+        for name in ("loading_slowdown", "spread"):
             if not 1 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 

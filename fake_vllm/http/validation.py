@@ -123,7 +123,7 @@ def mapping(field: str, value: object) -> dict[str, Any]:
     return value
 
 
-def lora_registry(field: str, value: object) -> list[Any]:
+def listing(field: str, value: object) -> list[Any]:
     """A list."""
     if not isinstance(value, list):
         raise invalid("list_type", field, "Input should be a valid list", value)

@@ -142,10 +142,10 @@ class CompletionTask:
         ask = self._ask
         limit = self._limit(prompt)
         source = b"/".join((self._key(prompt), str((self._engine.seed, ask.seed, choice)).encode()))
-        length = self._engine.runner.pace.answer
+        length = self._engine.runner.timing.answer
         made = draft(source, self._speaker, limit, length, least=ask.min_tokens, endless=ask.endless)
         pieces, stop = _cut(made.pieces, ask.stop, ask.min_tokens, keep=ask.keep_stop)
-        ending: Ending = "stop" if made.on_finished or stop is not None else "length"
+        ending: Ending = "stop" if made.ended or stop is not None else "length"
         return Choice(index, prompt, pieces, ending, stop)
 
     def _limit(self, prompt: Prompt) -> int:

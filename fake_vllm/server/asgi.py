@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from fake_vllm import router
 from fake_vllm.engine.engine import Engine, EngineClosed
-from fake_vllm.faults.rules import FaultRules, FaultEffect, caller_of
+from fake_vllm.faults.rules import FaultEffect, FaultRules, caller_of
 from fake_vllm.router import Request, Response, Stream
 
 Message = MutableMapping[str, Any]
@@ -114,7 +114,9 @@ class AsgiApp:
         caller = caller_of(request.path, request.headers.get("user-agent", ""))
         return self._faults.verdict(caller, request.path, router.requested_adapter(request), self._draw)
 
-    async def _apply_fault(self, verdict: FaultEffect, scope: MutableMapping[str, Any], request: Request, send: Send) -> None:
+    async def _apply_fault(
+        self, verdict: FaultEffect, scope: MutableMapping[str, Any], request: Request, send: Send
+    ) -> None:
         if verdict.kind == "hang":
             await asyncio.Event().wait()
         if verdict.response is not None:

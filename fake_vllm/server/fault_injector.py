@@ -14,7 +14,7 @@ import numpy as np
 
 from fake_vllm.faults.rules import FaultRule, FaultRules
 from fake_vllm.faults.spec import FLAP, RESTART, STRIKING, FaultSpec
-from fake_vllm.faults.windows import flap_windows, window, occurrences
+from fake_vllm.faults.windows import flap_windows, occurrences, window
 
 _UNREADY = FaultRule("http-error", hits=("probes",), status=503, message="readiness-flap")
 

@@ -107,7 +107,7 @@ class Server:
             artifacts=self._options.find,
             fetch=self._options.fetch,
             created=int(self._now()),
-            pace=parameters.pace,
+            timing=parameters.timing,
             seed=self._options.seed,
             epoch=self._epoch,
         )

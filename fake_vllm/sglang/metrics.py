@@ -2,7 +2,7 @@
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.prometheus import MetricFamily, exposition, labels
-from fake_vllm.engine.stats import BucketBounds, Metrics, EngineStats
+from fake_vllm.engine.stats import BucketBounds, EngineStats, Metrics
 
 _REQUEST = (
     *(0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 200.0, 400.0, 600.0),
@@ -59,9 +59,13 @@ class SglangMetricsRenderer:
             ("num_requests", "Number of requests processed.", counted.endings.total() - aborted),
             ("num_aborted_requests", "Number of requests aborted.", aborted),
         )
-        families = [MetricFamily(f"sglang:{name}", "counter", help, {self._request: value}) for name, help, value in told]
+        families = [
+            MetricFamily(f"sglang:{name}", "counter", help, {self._request: value}) for name, help, value in told
+        ]
         cached = {labels({**dict(self._request), "cache_source": "total"}): float(counted.cache_hits)}
-        families.append(MetricFamily("sglang:cached_tokens", "counter", "Number of cached prompt tokens by source.", cached))
+        families.append(
+            MetricFamily("sglang:cached_tokens", "counter", "Number of cached prompt tokens by source.", cached)
+        )
         return families
 
     def _histograms(self) -> list[MetricFamily]:

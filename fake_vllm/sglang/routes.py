@@ -20,7 +20,10 @@ UNLOAD_PATH = "/unload_lora_adapter"
 GENERATE_PATH = "/generate"
 
 _OPEN = ("/health", "/metrics")  # what begins with these never asks for the key
-_OPENAI, _NATIVE = ResponseFormat(SglangResponseBuilder, requests.checked), ResponseFormat(GenerateResponseBuilder, requests.checked)
+_OPENAI, _NATIVE = (
+    ResponseFormat(SglangResponseBuilder, requests.checked),
+    ResponseFormat(GenerateResponseBuilder, requests.checked),
+)
 _FLUSHED = (
     "Cache flushed.\nPlease check backend logs for more details. (When there are running or waiting requests, the"
     " operation will not be performed.)\n"

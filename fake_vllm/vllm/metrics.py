@@ -4,8 +4,8 @@ Which of them a release has says `versions.py`.
 """
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.prometheus import MetricFamily, Labels, exposition, labels
-from fake_vllm.engine.stats import BLOCK, Metrics, EngineStats
+from fake_vllm.engine.prometheus import Labels, MetricFamily, exposition, labels
+from fake_vllm.engine.stats import BLOCK, EngineStats, Metrics
 
 ENDINGS = ("stop", "length", "abort", "error")
 _MOST_LORA_SERIES = 64  # a real server keeps every combination of names that it ever saw
@@ -60,7 +60,9 @@ class VllmMetricsRenderer:
         )
         families = [MetricFamily(f"vllm:{name}", "counter", help, {own: value}) for name, help, value in told]
         endings = {self._own(finished_reason=ending): float(has.endings[ending]) for ending in ENDINGS}
-        families.append(MetricFamily("vllm:request_success", "counter", "Count of successfully processed requests.", endings))
+        families.append(
+            MetricFamily("vllm:request_success", "counter", "Count of successfully processed requests.", endings)
+        )
         return families
 
     def _histograms(self) -> list[MetricFamily]:
@@ -94,7 +96,8 @@ class VllmMetricsRenderer:
         ]
         own = self._own()
         return [
-            MetricFamily(f"vllm:{name}", "histogram", f"Histogram of {what}.", {own: values}) for name, what, values in shown
+            MetricFamily(f"vllm:{name}", "histogram", f"Histogram of {what}.", {own: values})
+            for name, what, values in shown
         ]
 
     def _cache_config(self) -> MetricFamily:

@@ -30,7 +30,7 @@ from tests.controller.fake_client import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port
 from tests.twin.worlds import MODEL, SELECTOR, a_scenario
-from twin.apiserver import AdapterEvent, Store
+from twin.apiserver import Change, Store
 from twin.kernel.loop import run
 from twin.scenario import Scenario
 from twin.sim.simulation import Simulation
@@ -84,7 +84,7 @@ class Witness:
     def story(self) -> Story:
         return Story(self.attempts, self.reasons, self.told, self.phase, self.instances)
 
-    def _adapter(self, change: AdapterEvent) -> None:
+    def _adapter(self, change: Change) -> None:
         status: Mapping[str, Any] = change.object.get("status") or {}
         self.phase, self.instances = status.get("phase", ""), list(status.get("instances") or ())
         for condition in status.get("conditions") or ():
@@ -92,7 +92,7 @@ class Witness:
                 self.reasons.append(condition["reason"])
         self.changed.set()
 
-    def _event(self, change: AdapterEvent) -> None:
+    def _event(self, change: Change) -> None:
         self.told.add((change.object["reason"], change.object["note"]))
 
 

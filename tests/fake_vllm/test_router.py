@@ -9,7 +9,7 @@ import pytest
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
-from fake_vllm.router import Request, Response, requested_adapter, handle, handle_immediate
+from fake_vllm.router import Request, Response, handle, handle_immediate, requested_adapter
 
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 NEW = "0.28.0"

@@ -31,7 +31,7 @@ from twin.world.network.transport import Network
 
 FOUND = {"acme/huge": Artifact(rank=64), "acme/broken": Artifact(broken="bad header"), "nowhere": None}
 ALL = (*CASES, *SGLANG_CASES)
-QUICK = StepTimeModel(step=0.0005, sequence=0.0, prompt_token=0.0)
+QUICK = StepTimeModel(step_base=0.0005, per_sequence=0.0, per_prefill_token=0.0)
 
 
 def an_engine(case: Case) -> Engine:
@@ -52,7 +52,7 @@ def an_engine(case: Case) -> Engine:
         rng=np.random.default_rng(0),
         artifacts=lambda path: FOUND.get(path, Artifact()),
         created=NOW,
-        pace=QUICK,
+        timing=QUICK,
     )
     engine.now = lambda: NOW  # type: ignore[method-assign]
     return engine

@@ -3,11 +3,11 @@
 | entry | from a table | from `/metrics` |
 | --- | --- | --- |
 | `startup`, `load`, `unload` | the column of that name | the operator's requests to engines (`load`, `unload`) |
-| `pace.step` | median of `inter_token_seconds` | time between tokens, less what further requests cost |
-| `pace.sequence` | how that grows with `sequences` | |
-| `pace.spread` | 95th percentile over median of what is left | likewise, of the histogram |
-| `pace.prompt_token` | how `ttft_seconds` grows with `prompt_tokens` | mean prefill less a step, over mean prompt |
-| `pace.answer` | `output_tokens` | `request_generation_tokens` |
+| `timing.step_base` | median of `inter_token_seconds` | time between tokens, less what further requests cost |
+| `timing.per_sequence` | how that grows with `sequences` | |
+| `timing.spread` | 95th percentile over median of what is left | likewise, of the histogram |
+| `timing.per_prefill_token` | how `ttft_seconds` grows with `prompt_tokens` | mean prefill minus a step by prompt |
+| `timing.answer` | `output_tokens` | `request_generation_tokens` |
 
 What was not measured is not written, so that the reader's defaults hold. Slopes are those of Theil and Sen, which a few
 stragglers do not move.
@@ -36,7 +36,7 @@ class Finding:
     """One entry of the file."""
 
     entry: str
-    """Such as `load` or `pace.step`."""
+    """Such as `load` or `timing.step_base`."""
     value: Latency | float
     """In seconds or tokens, or a plain factor."""
     said: str
@@ -81,7 +81,7 @@ def _direct(measured: Measured) -> Iterator[Finding]:
 def _pace(measured: Measured, base: Parameters) -> Iterator[Finding]:
     steps = list(_steps(measured, base))
     yield from steps
-    step = next((float(each.value) for each in steps if each.entry == "pace.step"), base.pace.step)  # type: ignore[arg-type]
+    step = next((float(each.value) for each in steps if each.entry == "timing.step_base"), base.timing.step_base)  # type: ignore[arg-type]
     yield from _prompts(measured, step, base)
 
 
@@ -98,17 +98,17 @@ def _steps(measured: Measured, base: Parameters) -> Iterator[Finding]:
     bins = next((measured.histograms[name] for name in _BETWEEN if name in measured.histograms), None)
     if bins is not None:
         fit, batch = fit_bins(bins), _mean_batch(measured)
-        more = base.pace.sequence * (batch - 1)
+        more = base.timing.per_sequence * (batch - 1)
         less = f", less {1e3 * more:.3g} ms for {batch - 1:.3g} further requests on average" if batch > 1 else ""
         middle = quantile(fit.latency, 0.5)
         yield from _step(fit, bins, _sentence(fit, bins) + less, max(middle - more, middle / 10))
 
 
 def _step(fit: Fit, measured: Floats | Binned, said: str, step: float) -> Iterator[Finding]:
-    yield Finding("pace.step", step, said, "time between tokens", fit=fit, measured=measured)
+    yield Finding("timing.step_base", step, said, "time between tokens", fit=fit, measured=measured)
     if not isinstance(fit.latency, Constant):
         spread = quantile(fit.latency, 0.95) / quantile(fit.latency, 0.5)
-        yield Finding("pace.spread", max(spread, 1.0), "95th percentile over median of the time between tokens")
+        yield Finding("timing.spread", max(spread, 1.0), "95th percentile over median of the time between tokens")
 
 
 def _steps_by_sequences(values: Floats, together: Floats) -> Iterator[Finding]:
@@ -119,7 +119,7 @@ def _steps_by_sequences(values: Floats, together: Floats) -> Iterator[Finding]:
     fit = fit_values(ratio)
     rows = f"{len(values):,} values with 1 to {together.max():.0f} requests at once"
     yield Finding(
-        "pace.step",
+        "timing.step_base",
         intercept * quantile(fit.latency, 0.5),
         f"{rows}; the rest {fit.sentence().partition('; ')[2] or 'is the same everywhere'}",
         "time between tokens as a multiple of what step and sequence say",
@@ -127,10 +127,10 @@ def _steps_by_sequences(values: Floats, together: Floats) -> Iterator[Finding]:
         fit,
         ratio,
     )
-    yield Finding("pace.sequence", slope, f"slope over {rows}")
+    yield Finding("timing.per_sequence", slope, f"slope over {rows}")
     if not isinstance(fit.latency, Constant):
         spread = quantile(fit.latency, 0.95) / quantile(fit.latency, 0.5)
-        yield Finding("pace.spread", max(spread, 1.0), "95th percentile over median of the time between tokens")
+        yield Finding("timing.spread", max(spread, 1.0), "95th percentile over median of the time between tokens")
 
 
 def _prompts(measured: Measured, step: float, base: Parameters) -> Iterator[Finding]:
@@ -140,17 +140,17 @@ def _prompts(measured: Measured, step: float, base: Parameters) -> Iterator[Find
         rest = first - intercept - slope * lengths
         off = float(np.median(np.abs(rest)))
         said = f"slope over {len(first):,} first tokens; half of them lie within {1e3 * off:.3g} ms of the line"
-        yield Finding("pace.prompt_token", max(slope, 0.0), said)
+        yield Finding("timing.per_prefill_token", max(slope, 0.0), said)
         return
     prefill = measured.histograms.get("request_prefill_time_seconds")
     prompts = measured.histograms.get("request_prompt_tokens")
     if prefill is not None and prompts is not None and prompts.mean > 0:
-        stepped = step + base.pace.sequence * (_mean_batch(measured) - 1)
+        stepped = step + base.timing.per_sequence * (_mean_batch(measured) - 1)
         said = (
             f"mean prefill of {prefill.count:,} requests, {1e3 * prefill.mean:.3g} ms, less a step, over the mean "
             f"prompt of {prompts.mean:.4g} tokens; waits for cold adapters are in it"
         )
-        yield Finding("pace.prompt_token", max(prefill.mean - stepped, 0.0) / prompts.mean, said)
+        yield Finding("timing.per_prefill_token", max(prefill.mean - stepped, 0.0) / prompts.mean, said)
 
 
 def _answers(measured: Measured) -> Iterator[Finding]:
@@ -159,12 +159,12 @@ def _answers(measured: Measured) -> Iterator[Finding]:
     if len(lengths):
         logs = np.log(lengths)
         fit = _as_lognormal(fit_values(lengths), float(logs.mean()), float(logs.std()))
-        yield Finding("pace.answer", fit.latency, _length(fit), "length of an answer", "tokens", fit, lengths)
+        yield Finding("timing.answer", fit.latency, _length(fit), "length of an answer", "tokens", fit, lengths)
     elif bins is not None:
         found = fit_bins(bins)
         middle, high = quantile(found.latency, 0.5), quantile(found.latency, 0.95)
         fit = _as_lognormal(found, float(np.log(middle)), float(np.log(high / middle) / stats.norm.ppf(0.95)))
-        yield Finding("pace.answer", fit.latency, _length(fit), "length of an answer", "tokens", fit, bins)
+        yield Finding("timing.answer", fit.latency, _length(fit), "length of an answer", "tokens", fit, bins)
 
 
 def _as_lognormal(fit: Fit, mu: float, sigma: float) -> Fit:

@@ -82,10 +82,10 @@ def _boot(stage: Stage, nodes: Sequence[str]) -> None:
         stage.world.node_up(node)
 
 
-def occurrences(acting: Acting, fault: Stroke) -> Process:
+def strikes(acting: Acting, fault: Stroke) -> Process:
     """Faults of a moment, each time."""
     times = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}/times")
-    for moment in fault.occurrences(acting.stage.duration, times):
+    for moment in fault.strikes(acting.stage.duration, times):
         yield acting.until(moment)
         acting.tell("strike", _strike(acting, fault))
 

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant, Latency
-from fake_vllm.engine.engine import Artifact, AdapterEvent, Engine, EngineClosed, EngineConfig, EngineConfigError, EngineError
+from fake_vllm.engine.engine import (
+    AdapterEvent,
+    Artifact,
+    Engine,
+    EngineClosed,
+    EngineConfig,
+    EngineConfigError,
+    EngineError,
+)
 
 OLD, NEW = "0.27.0", "0.28.0"
 MIB = 1 << 20

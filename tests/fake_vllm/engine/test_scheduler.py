@@ -15,11 +15,13 @@ from fake_vllm.engine.timing import StepTimeModel
 from twin.kernel import loop
 
 STEP = 0.01
-PLAIN = StepTimeModel(step=STEP, sequence=0.001, prompt_token=0.0001, kv_tokens=100_000, batched_tokens=1000)
+PLAIN = StepTimeModel(
+    step_base=STEP, per_sequence=0.001, per_prefill_token=0.0001, kv_tokens=100_000, batched_tokens=1000
+)
 ADAPTERS = tuple((f"a{number}", f"/a{number}") for number in range(6))
 
 
-def an_engine(pace: StepTimeModel = PLAIN, load: float = 0.5, **settings: Any) -> Engine:
+def an_engine(timing: StepTimeModel = PLAIN, load: float = 0.5, **settings: Any) -> Engine:
     config = EngineConfig(
         **{
             "served_model_names": ("base",),
@@ -31,7 +33,7 @@ def an_engine(pace: StepTimeModel = PLAIN, load: float = 0.5, **settings: Any) -
             **settings,
         }
     )
-    return Engine(config, load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0), pace=pace)
+    return Engine(config, load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0), timing=timing)
 
 
 def simulated(story: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -84,7 +86,7 @@ def test_an_adapter_that_fell_out_of_host_memory_is_read_again() -> None:
 
 def test_a_load_slows_whoever_is_being_answered() -> None:
     async def story() -> tuple[float, float]:
-        engine = an_engine(StepTimeModel(step=STEP, sequence=0.0, prompt_token=0.0, while_loading=2.0))
+        engine = an_engine(StepTimeModel(step_base=STEP, per_sequence=0.0, per_prefill_token=0.0, loading_slowdown=2.0))
         quiet = await engine.complete("base", 1, 100)
         busy, _ = await asyncio.gather(engine.complete("base", 1, 100), engine.load("new", "/new"))
         return quiet.seconds, busy.seconds
@@ -96,7 +98,7 @@ def test_a_load_slows_whoever_is_being_answered() -> None:
 
 def test_a_full_cache_puts_the_youngest_out_and_all_get_their_answers() -> None:
     async def story() -> tuple[list[Completion], int, int]:
-        engine = an_engine(StepTimeModel(step=STEP, kv_tokens=300), max_model_len=300)
+        engine = an_engine(StepTimeModel(step_base=STEP, kv_tokens=300), max_model_len=300)
         done = await together(engine, *[("base", 80, 100)] * 3)
         return done, engine.runner.metrics.preemptions, engine.runner.scheduler.kv_used
 
@@ -129,7 +131,7 @@ def test_what_the_engine_would_refuse_is_refused(model: str, prompt: int, output
     assert refused.value.status == status
 
 
-@pytest.mark.parametrize(("end", "error"), [("die", EngineError), ("close", EngineClosed)])
+@pytest.mark.parametrize(("end", "error"), [("crash_core", EngineError), ("close", EngineClosed)])
 def test_an_engine_that_ends_leaves_nobody_waiting(end: str, error: type[Exception]) -> None:
     async def story() -> list[object]:
         engine = an_engine(max_num_seqs=1)
@@ -144,7 +146,7 @@ def test_an_engine_that_ends_leaves_nobody_waiting(end: str, error: type[Excepti
 
 
 def test_the_same_seed_gives_the_same_times() -> None:
-    pace = StepTimeModel(step=STEP, spread=1.5)
+    timing = StepTimeModel(step_base=STEP, spread=1.5)
 
     def times(seed: int) -> list[float]:
         engine = Engine(
@@ -152,7 +154,7 @@ def test_the_same_seed_gives_the_same_times() -> None:
             load=Constant(0),
             unload=Constant(0),
             rng=np.random.default_rng(0),
-            pace=pace,
+            timing=timing,
             seed=seed,
         )
         return [each.seconds for each in simulated(lambda: together(engine, *[("base", 9, 9), ("base", 5, 30)]))]
@@ -172,7 +174,9 @@ def test_whatever_comes_nothing_is_lost_and_memory_is_given_back(
     asked: list[tuple[str, int, int, float]], give_up: float, crowd: int
 ) -> None:
     async def story() -> None:
-        engine = an_engine(StepTimeModel(step=STEP, kv_tokens=1500, batched_tokens=256), max_model_len=1500, max_num_seqs=crowd)
+        engine = an_engine(
+            StepTimeModel(step_base=STEP, kv_tokens=1500, batched_tokens=256), max_model_len=1500, max_num_seqs=crowd
+        )
 
         async def one(model: str, prompt: int, output: int, after: float) -> Completion | None:
             await asyncio.sleep(after)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_vllm.faults.rules import CATALOGUE, FaultRule, FaultRules, FaultEffect, caller_of
+from fake_vllm.faults.rules import CATALOGUE, FaultEffect, FaultRule, FaultRules, caller_of
 
 LOAD, UNLOAD, MODELS, HEALTH = "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/models", "/health"
 
@@ -23,7 +23,9 @@ def some(*rules: FaultRule) -> FaultRules:
     return faults
 
 
-def verdict(faults: FaultRules, path: str = LOAD, adapter: str = "sql", caller: str = "controller") -> FaultEffect | None:
+def verdict(
+    faults: FaultRules, path: str = LOAD, adapter: str = "sql", caller: str = "controller"
+) -> FaultEffect | None:
     return faults.verdict(caller, path, adapter, never)
 
 
@@ -75,7 +77,7 @@ def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("rule", "caller", "path", "adapter", "strikes"),
+    ("rule", "caller", "path", "adapter", "applies"),
     [
         (FaultRule("timeout"), "controller", MODELS, "", True),
         (FaultRule("timeout"), "probes", HEALTH, "", False),
@@ -96,8 +98,8 @@ def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None
         (FaultRule("timeout", probability=0.0), "controller", MODELS, "", False),
     ],
 )
-def test_who_meets_a_fault(rule: FaultRule, caller: str, path: str, adapter: str, occurrences: bool) -> None:
-    assert (some(rule).verdict(caller, path, adapter, lambda: 0.0) is not None) is occurrences
+def test_who_meets_a_fault(rule: FaultRule, caller: str, path: str, adapter: str, applies: bool) -> None:
+    assert (some(rule).verdict(caller, path, adapter, lambda: 0.0) is not None) is applies
 
 
 def test_the_first_rule_that_strikes_decides_and_slowness_adds_up() -> None:

@@ -38,8 +38,8 @@ def an_engine() -> Engine:
         lora_modules=(("sql", "/sql"), ("js", "/js")),
         max_num_seqs=8,
     )
-    pace = StepTimeModel(step=0.02, kv_tokens=2500)
-    return Engine(config, load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0), pace=pace)
+    timing = StepTimeModel(step_base=0.02, kv_tokens=2500)
+    return Engine(config, load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0), timing=timing)
 
 
 def scraped() -> list[str]:

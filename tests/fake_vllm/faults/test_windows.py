@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fake_vllm.distributions import Constant, Uniform
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.faults.spec import FaultSpec, shown
-from fake_vllm.faults.windows import Window, flap_windows, window, occurrences
+from fake_vllm.faults.windows import Window, flap_windows, occurrences, window
 from fake_vllm.server.fault_injector import FaultInjector
 from twin.kernel import loop
 

@@ -30,8 +30,8 @@ SERVERS: Mapping[str, Mapping[str, Any]] = {
 def an_engine(**told: Any) -> Engine:
     usual = {"served_model_names": ("base",), "max_model_len": 512, "enable_lora": True, "max_loras": 2}
     config = EngineConfig(**{**usual, "runtime_updating": True, "lora_modules": (("held", "/held"),), **told})
-    pace = StepTimeModel(step=0.01, sequence=0.0, prompt_token=0.0, kv_tokens=600)
-    return Engine(config, load=Constant(0.1), unload=Constant(0.0), rng=np.random.default_rng(0), pace=pace)
+    timing = StepTimeModel(step_base=0.01, per_sequence=0.0, per_prefill_token=0.0, kv_tokens=600)
+    return Engine(config, load=Constant(0.1), unload=Constant(0.0), rng=np.random.default_rng(0), timing=timing)
 
 
 def document(engine: Engine) -> dict[str, Any]:

@@ -9,13 +9,14 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.engine import errors as controller_errors
 from controller.engine.client import Address, EngineClient
-from controller.engine.errors import AlreadyLoaded, EngineError, Scope
+from controller.engine.errors import AlreadyLoaded, Scope
 from controller.engine.flavors import SGLANG
 from fake_vllm.cli import options
 from fake_vllm.cli.command_line import read
 from fake_vllm.distributions import Constant
-from fake_vllm.engine.engine import Artifact, AdapterEvent, Engine, EngineConfig, EngineConfigError, EngineError
+from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError, EngineError
 from fake_vllm.faults.rules import FaultRule, FaultRules
 from tests.controller.sidecar.processes import a_process, a_sidecar_process
 from tests.fake_vllm.cli.test_artifacts import an_adapter
@@ -243,7 +244,7 @@ def test_the_operator_loads_and_unloads_on_it_without_a_sidecar() -> None:
             await operator.unload(engine, "sql", 5)
             assert (await operator.models(engine, 5)).adapters == {}
             await admin.post("/_faults", json={"kind": "out-of-memory", "hits": ["controller"]})
-            with pytest.raises(EngineError, match="CUDA out of memory") as refused:
+            with pytest.raises(controller_errors.EngineError, match="CUDA out of memory") as refused:
                 await operator.load(engine, "sql", "acme/sql", 5)
             assert (refused.value.reason, refused.value.scope) == ("OutOfMemory", Scope.POD)
 
@@ -256,7 +257,7 @@ def listed(url: str) -> list[str]:
 
 def test_its_flag_for_the_size_of_a_step_counts() -> None:
     flags = ["serve", "base", "--dialect", "sglang", "--chunked-prefill-size"]
-    assert options.read([*flags, "512"], {})[1].parameters.pace.batched_tokens == 512
-    assert options.read([*flags, "-1"], {})[1].parameters.pace.batched_tokens == 2048
+    assert options.read([*flags, "512"], {})[1].parameters.timing.batched_tokens == 512
+    assert options.read([*flags, "-1"], {})[1].parameters.timing.batched_tokens == 2048
     with pytest.raises(EngineConfigError, match="--chunked-prefill-size is 0".replace("--", "[-]{2}")):
         options.read([*flags, "0"], {})

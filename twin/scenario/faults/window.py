@@ -31,7 +31,7 @@ class Spell(Section):
 
     def turn(self, end: float) -> schedule.Window:
         """When it is in force; what would end after the run's `end` does not."""
-        return schedule.spell(self.start, self.until, end)
+        return schedule.window(self.start, self.until, end)
 
 
 class Moment(Section):
@@ -70,4 +70,4 @@ class Moment(Section):
                 yield self.at
             return
         last = end if self.until is None else min(self.until, end)
-        yield from schedule.strikes(schedule.Window(self.start, last), self.every, rng)
+        yield from schedule.occurrences(schedule.Window(self.start, last), self.every, rng)

@@ -74,28 +74,28 @@ class Memory(Section):
     """Memory for adapters; beyond it a load fails with "out of memory". No limit if absent."""
 
 
-class EnginePace(Section):
+class EngineTiming(Section):
     """How fast an engine computes: see `fake_vllm/engine/timing.py`. Lengths of answers are the traffic's."""
 
-    step: Duration = DEFAULT_TIMING.step
+    step_base: Duration = DEFAULT_TIMING.step_base
     """A step with one sequence in the batch, which is the time between two tokens."""
-    sequence: Duration = DEFAULT_TIMING.sequence
+    per_sequence: Duration = DEFAULT_TIMING.per_sequence
     """More for every further sequence."""
-    prompt_token: Duration = DEFAULT_TIMING.prompt_token
+    per_prefill_token: Duration = DEFAULT_TIMING.per_prefill_token
     """More for every prompt token that the step reads."""
     kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.kv_tokens
     """Tokens for which there is room in the KV cache."""
     batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.batched_tokens
     """What one step may compute at most."""
-    while_loading: float = Field(default=DEFAULT_TIMING.while_loading, ge=1, le=1000, allow_inf_nan=False)
+    loading_slowdown: float = Field(default=DEFAULT_TIMING.loading_slowdown, ge=1, le=1000, allow_inf_nan=False)
     """Multiplies a step's time while an adapter is being loaded."""
     spread: float = Field(default=DEFAULT_TIMING.spread, ge=1, le=1000, allow_inf_nan=False)
     """95 % quantile of a step's time over its median; 1 is none."""
 
     @model_validator(mode="after")
-    def _takes_time(self) -> "EnginePace":
-        if not self.step + self.sequence:
-            raise fault("step and sequence are both 0", "allowed: a step that takes some time", ("step",))
+    def _takes_time(self) -> "EngineTiming":
+        if not self.step_base + self.per_sequence:
+            raise fault("step_base and per_sequence are both 0", "allowed: a step that takes some time", ("step_base",))
         return self
 
     def settings(self) -> StepTimeModel:
@@ -103,7 +103,7 @@ class EnginePace(Section):
         return StepTimeModel(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-_FROM_FILE = ("startup", "load", "unload", "pace")
+_FROM_FILE = ("startup", "load", "unload", "timing")
 
 
 class Engine(Section):
@@ -121,7 +121,7 @@ class Engine(Section):
     """Memory for adapters."""
     version: str = Field(default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$")
     """vLLM version that it behaves like; if empty, the one that the image's tag names."""
-    pace: EnginePace = EnginePace()
+    timing: EngineTiming = EngineTiming()
     """How fast it computes answers."""
 
     @model_validator(mode="before")
@@ -132,8 +132,8 @@ class Engine(Section):
             return value
         given = _times(value["parameters"], File((info.context or {}).get("folder", ".")))
         own = {key: item for key, item in value.items() if key != "parameters"}
-        if isinstance(own.get("pace"), Mapping):
-            own["pace"] = {**given.get("pace", {}), **own["pace"]}
+        if isinstance(own.get("timing"), Mapping):
+            own["timing"] = {**given.get("timing", {}), **own["timing"]}
         return {**given, **own}
 
 
@@ -148,8 +148,8 @@ def _times(name: Any, folder: File) -> dict[str, Any]:
     except parameters.ParametersError as error:
         raise fault(str(error).replace(str(folder / name), name), allowed, at) from None
     found = {key: document[key] for key in _FROM_FILE if document.get(key) is not None}
-    if "pace" in found:
-        found["pace"] = {key: item for key, item in found["pace"].items() if key != "answer"}
+    if "timing" in found:
+        found["timing"] = {key: item for key, item in found["timing"].items() if key != "answer"}
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import simpy
 
 from fake_vllm.distributions import Constant, Latency, LogNormal
-from fake_vllm.engine.engine import Artifact, AdapterEvent, Engine, EngineConfig, EngineConfigError
+from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.router import Request, handle_immediate
@@ -43,7 +43,7 @@ class EngineSettings:
     """Bytes of adapters' weights in all."""
     version: str = ""
     """vLLM's; empty: as the image tag says."""
-    pace: StepTimeModel = DEFAULT_TIMING
+    timing: StepTimeModel = DEFAULT_TIMING
     """How fast the engine computes."""
 
 
@@ -153,7 +153,7 @@ class EngineHost:
             artifacts=self._find,
             fetch=self._fetch,
             created=self._epoch + int(self._env.now),
-            pace=self._settings.pace,
+            timing=self._settings.timing,
             seed=self._streams.python("answers").getrandbits(32),
             chance=self._streams.get(f"pod/{self.pod}/generation"),
             epoch=self._epoch,

@@ -31,9 +31,9 @@ from fake_vllm.router import (
     Request,
     Response,
     Stream,
-    requested_adapter,
     handle,
     handle_immediate,
+    requested_adapter,
 )
 from twin.kernel.random_streams import Streams
 from twin.trace.lines import RequestLine
@@ -268,7 +268,9 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         await self._pass(latency + host.way.extra(self._caller))
         return host
 
-    def _met(self, request: httpx.Request, host: EngineHost, path: str, adapter: str) -> tuple[Engine, FaultEffect | None]:
+    def _met(
+        self, request: httpx.Request, host: EngineHost, path: str, adapter: str
+    ) -> tuple[Engine, FaultEffect | None]:
         """The engine that listens there, and what becomes of the request."""
         draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
         verdict = host.faults.verdict(self._caller, path, adapter, draw)
