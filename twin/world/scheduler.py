@@ -15,9 +15,18 @@ import simpy
 
 from fake_vllm.distributions import Uniform
 from twin.apiserver import Change, Store
-from twin.apiserver.objects import Object, condition, is_finished, is_terminating, key, split, stamp, with_conditions
+from twin.apiserver.meta.objects import (
+    Object,
+    condition,
+    is_finished,
+    is_terminating,
+    key,
+    split,
+    stamp,
+    with_conditions,
+)
 from twin.kernel.random_streams import Streams
-from twin.world.work import Reactions
+from twin.world.work import DelayedQueue
 
 GPU = "nvidia.com/gpu"
 DELAY = Uniform(0.005, 0.030)  # seconds to get round to a pod; scheduling latencies of a lightly loaded cluster
@@ -34,7 +43,7 @@ class Scheduler:
         self._pending: dict[str, Object] = {}
         self._bound: dict[str, tuple[str, int]] = {}  # pod -> node, GPUs
         self._used: Counter[str] = Counter()
-        self._rounds = Reactions(env, streams, "scheduler", DELAY, self._round)
+        self._rounds = DelayedQueue(env, streams, "scheduler", DELAY, self._round)
         store.subscribe(self._on_pod, "pods")
         store.subscribe(self._on_node, "nodes")
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from twin.apiserver import Change, Object, Store
-from twin.apiserver.objects import is_terminating, is_true, key
+from twin.apiserver.meta.objects import is_terminating, is_true, key
 from twin.scenario.sections.cluster import Controller
 from twin.serve.operator.process_replica import ProcessReplica
 from twin.trace.lines import ControllerLine, Line, LogLine, RequestLine
@@ -27,7 +27,7 @@ WriteLog = Callable[[str, str, str], None]
 """Takes pod, container and a line."""
 
 
-class InsideOperator:
+class OperatorDeployment:
     """Binds replicas to pods."""
 
     def __init__(self, store: Store, replicas: list[Replica], write: WriteLog, now: Callable[[], datetime]) -> None:
