@@ -16,19 +16,11 @@ class OptionError(ValueError):
 
 
 def duration(text: str) -> float:
-<<<<<<< HEAD
     """Seconds: `90`, `90s`, `1m30s`, `2h`, `500ms`."""
     try:
         return parse_duration(text, plain_seconds=True)
     except FormatError as error:
-        raise BadOption(f"must be {error.allowed}") from None
-=======
-    """Seconds: `90`, `90s`, `1.5m`, `2h`, `500ms`."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise OptionError("must be a duration such as 5s, 1.5m or 2h")
-    return float(found[1]) * _UNITS[found[2] or ""]
->>>>>>> main
+        raise OptionError(f"must be {error.allowed}") from None
 
 
 def positive_duration(text: str) -> float:
@@ -93,17 +85,10 @@ def address(text: str) -> tuple[str, int] | None:
     """`HOST:PORT`, `:PORT` for all interfaces, `0` for none."""
     if text in ("", "0"):
         return None
-<<<<<<< HEAD
     try:
         return parse_address(text)
     except FormatError as error:
-        raise BadOption(f"must be {error.allowed}, or 0 for none") from None
-=======
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise OptionError("must be HOST:PORT, :PORT for every interface, or 0 for none")
-    return host.strip("[]") or "0.0.0.0", int(port)
->>>>>>> main
+        raise OptionError(f"must be {error.allowed}, or 0 for none") from None
 
 
 def url(text: str) -> str:

@@ -10,12 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from fake_vllm.distributions import Constant, Latency, LogNormal, parse_distribution
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from formats.durations import parse_duration
 from formats.quantities import parse_bandwidth, parse_size
-from fake_vllm.distributions import Constant, Latency, LogNormal
-from fake_vllm.durations import distribution, seconds
-from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
-from fake_vllm.sizes import rate, size
 
 _SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "timing")
 _TIMES = ("step_base", "per_sequence", "per_prefill_token")
@@ -123,15 +121,9 @@ def parameters_of(given: object, name: str) -> Parameters:
         for section in ("startup", "load", "unload")
         if section in said
     }
-<<<<<<< HEAD
     memory = int(_read(parse_size, said["lora_memory"], name, "lora_memory")) if "lora_memory" in said else None
-    pace = mapping(said.get("pace") or {}, name, "pace.", tuple(each.name for each in fields(Pace)))
-    return replace(Parameters(pace=_pace(pace, name), lora_memory=memory), **times)
-=======
-    memory = _read(size, said["lora_memory"], name, "lora_memory") if "lora_memory" in said else None
     timing = mapping(said.get("timing") or {}, name, "timing.", tuple(each.name for each in fields(StepTimeModel)))
     return replace(Parameters(timing=_timing(timing, name), lora_memory=memory), **times)
->>>>>>> main
 
 
 def _timing(given: Mapping[str, Any], name: str) -> StepTimeModel:

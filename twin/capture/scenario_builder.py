@@ -172,22 +172,12 @@ def _settings(options: Options) -> dict[str, Any]:
         for name in (*_SAME, *_DURATIONS, *(f"retry_{name}" for name in _RETRY))
         if (value := _option(options, name)) != _option(Options(), name)
     }
-<<<<<<< HEAD
-    for name in _DURATIONS:
-        if getattr(options, name) != getattr(default, name):
-            found[name] = format_duration(getattr(options, name))
+    found = {name: changed[name] for name in _SAME if name in changed}
+    found |= {name: format_duration(changed[name]) for name in _DURATIONS if name in changed}
     retry = {
         name: format_duration(value) if name in ("base", "cap") else value
-        for name in ("attempts", "base", "factor", "cap", "jitter")
-        if (value := getattr(options, f"retry_{name}")) != getattr(default, f"retry_{name}")
-=======
-    found = {name: changed[name] for name in _SAME if name in changed}
-    found |= {name: show_duration(changed[name]) for name in _DURATIONS if name in changed}
-    retry = {
-        name: show_duration(value) if name in ("base", "cap") else value
         for name in _RETRY
         if (value := changed.get(f"retry_{name}")) is not None
->>>>>>> main
     }
     return {**found, **({"retry": retry} if retry else {})}
 
