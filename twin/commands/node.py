@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from twin.commands.common import OK, Refused, answering
-from twin.commands.serve import KUBECONFIG, ended_by_sigterm, way_to
+from twin.commands.common import OK, UsageError, exit_code
+from twin.commands.serve import KUBECONFIG, server_connection, sigterm_as_interrupt
 
 
 def register(app: typer.Typer) -> None:
     app.command()(node)
 
 
-@answering
+@exit_code
 def node(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Of the Node.")] = "processes",
     kubeconfig: Annotated[Path, typer.Option(help="Of the served world; as `twin serve` wrote it.")] = KUBECONFIG,
@@ -30,36 +30,40 @@ def node(
 
     from controller.clock import SystemClock
     from twin.apiserver import ApiError
-    from twin.process_node.client import Api
-    from twin.process_node.kubelet import Agent
+    from twin.process_node.client import ApiClient
+    from twin.process_node.kubelet import NodeKubelet
 
-    way = way_to(kubeconfig)
+    connection = server_connection(kubeconfig)
     try:
         address = IPv4Address(first_address)
     except AddressValueError:
         address = IPv4Address(0)
     if address not in IPv4Network("10.0.0.0/8"):
-        raise Refused(f"--first-address {first_address}: is no address of pods; allowed: such as 10.88.0.1")
+        raise UsageError(f"--first-address {first_address}: is no address of pods; allowed: such as 10.88.0.1")
     try:
         logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Refused(f"--logs {logs}: {error.strerror}") from error
+        raise UsageError(f"--logs {logs}: {error.strerror}") from error
 
     async def run() -> None:
         async with httpx.AsyncClient(
-            base_url=way.url, headers=way.headers, verify=way.trust, trust_env=False, timeout=10
+            base_url=connection.url, headers=connection.headers, verify=connection.trust, trust_env=False, timeout=10
         ) as client:
-            print(f"node {name} joins {way.url}; what containers print is in {logs}/; Ctrl-C ends it", flush=True)
+            print(
+                f"node {name} joins {connection.url}; what containers print is in {logs}/; Ctrl-C ends it", flush=True
+            )
             tell = lambda line: print(line, flush=True)  # noqa: E731
-            await Agent(Api(client), name, address, logs, SystemClock(), tell).run()
+            await NodeKubelet(ApiClient(client), name, address, logs, SystemClock(), tell).run()
 
     try:
-        with ended_by_sigterm():
+        with sigterm_as_interrupt():
             asyncio.run(run())
     except KeyboardInterrupt:
         return OK
     except ApiError as error:
-        raise Refused(f"twin node: {error.message}") from error
+        raise UsageError(f"twin node: {error.message}") from error
     except httpx.TransportError as error:
-        raise Refused(f"{way.url}: the served world does not answer ({error}); does `twin serve` still run?") from error
+        raise UsageError(
+            f"{connection.url}: the served world does not answer ({error}); does `twin serve` still run?"
+        ) from error
     return OK

@@ -10,12 +10,12 @@ import simpy
 from fake_vllm.engine.engine import EngineFault
 from twin.apiserver import Store
 from twin.kernel.random_streams import Streams
-from twin.scenario.sections.traffic import Asked
+from twin.scenario.sections.traffic import GeneratedRequest
 from twin.scenario.sections.traffic import Traffic as Settings
 from twin.trace.recorder import Recorder
 from twin.traffic.gateway import Gateway
-from twin.traffic.popularity import Users
-from twin.traffic.stats import Answer, Tally
+from twin.traffic.popularity import AdapterPopularity
+from twin.traffic.stats import RequestResult, TrafficStats
 from twin.world.network.engine_host import EngineHost
 from twin.world.network.transport import Network
 
@@ -42,8 +42,8 @@ class Traffic:
         self._recorder = recorder
         self._settings = settings
         self._gateway = Gateway(env, store, settings.lag, settings.balance, streams.get("gateway/balance"))
-        self._users = Users(store, weights)
-        self._tally = Tally(recorder)
+        self._users = AdapterPopularity(store, weights)
+        self._tally = TrafficStats(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     def start(self, duration: float) -> None:
@@ -72,12 +72,12 @@ class Traffic:
             yield self._env.timeout(MINUTE)
             self._tally.tell()
 
-    async def _request(self, adapter: str, asked: Asked) -> None:
+    async def _request(self, adapter: str, asked: GeneratedRequest) -> None:
         """One request, from the user's side."""
         began, name = self._env.now, adapter.split("/")[1]
         ip = self._gateway.pick(adapter)
         if ip is None:
-            self._tally.add(adapter, Answer(cause="no endpoint"))
+            self._tally.add(adapter, RequestResult(cause="no endpoint"))
             return
         host = self._network.hosts(ip)
         loaded = _loaded(host, name)
@@ -94,7 +94,7 @@ class Traffic:
                 cause = str(refused.status)
             except httpx.HTTPError as failed:
                 cause = type(failed).__name__
-        answer = Answer(cause, misrouted=not loaded, cold=cold, queued=queued, first_token=first, seconds=spent)
+        answer = RequestResult(cause, misrouted=not loaded, cold=cold, queued=queued, first_token=first, seconds=spent)
         self._tally.add(adapter, answer)
 
 

@@ -18,7 +18,7 @@ def test_a_stranded_pod_stays_terminating_and_answers_until_its_time_is_over(sce
     scene.deploy()
     scene.run(100)
     name, first = scene.name(), scene.host()
-    scene.world.strand_pod(name, 120.0)
+    scene.world.hold_termination(name, 120.0)
     scene.run(219)
     stuck = next(pod for pod in scene.pods() if f"default/{pod['metadata']['name']}" == name)
     assert "deletionTimestamp" in stuck["metadata"]
@@ -34,7 +34,7 @@ def test_a_stranded_pod_can_be_forced(scene: Any) -> None:
     scene.deploy()
     scene.run(100)
     name = scene.name()
-    scene.world.strand_pod(name, 500.0)
+    scene.world.hold_termination(name, 500.0)
     scene.run(110)
     scene.world.kill_pod(name)
     scene.run(111)

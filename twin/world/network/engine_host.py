@@ -16,11 +16,11 @@ from fake_vllm.engine.timing import DEFAULT_PACE, Pace
 from fake_vllm.faults.rules import Faults
 from fake_vllm.router import Request, respond_now
 from twin.kernel.random_streams import Streams
-from twin.world.network.link import Way
+from twin.world.network.link import Link
 from twin.world.network.sidecar_host import SidecarHost
 from twin.world.probes import Probe
 from twin.world.registry import Artifacts
-from twin.world.work import Alarm
+from twin.world.work import Timer
 
 Event = Literal["started", "stopped", "loaded", "unloaded"]
 OnEngine = Callable[["EngineHost", Event, str, str], None]
@@ -67,7 +67,7 @@ class EngineHost:
         self.port = 0
         self.container_id = ""
         self.faults = Faults()
-        self.way = Way()
+        self.link = Link()
         """From callers to here."""
         self.engine: Engine | None = None
         """None: nothing runs there, or it is still starting up."""
@@ -92,7 +92,7 @@ class EngineHost:
         self._epoch = epoch
         self._config: EngineConfig | None = None
         self._disk: set[str] = set()
-        self._startup = Alarm(env, self._listen)
+        self._startup = Timer(env, self._listen)
         self._probe_rng = streams.get(f"pod/{pod}/probe-faults")
 
     def start(self, container_id: str, config: EngineConfig) -> None:
