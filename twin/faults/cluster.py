@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from fake_vllm.faults.windows import flapping
+from fake_vllm.faults.windows import flap_windows
 from twin.apiserver import ApiError
 from twin.faults.context import SETTLED, ActiveFault, FaultContext, Process, Undo
 from twin.scenario.faults import (
@@ -27,7 +27,7 @@ def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
     yield active.until(whole.start)
     targets = active.pods(fault.pods)
     active.tell("begin", targets)
-    for turn in flapping(whole, down=fault.down, up=fault.up):
+    for turn in flap_windows(whole, down=fault.down, up=fault.up):
         yield active.until(turn.start)
         _force(stage, targets, unready=True)
         yield active.until(turn.end)

@@ -63,7 +63,7 @@ def world_settings(scenario: Scenario) -> WorldSettings:
                 unload=engine.unload,
                 lora_budget=None if engine.memory.lora_budget is None else int(engine.memory.lora_budget),
                 version=engine.version,
-                pace=engine.pace.settings(),
+                timing=engine.timing.settings(),
             )
             for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
             for engine in (cluster.engine(name),)

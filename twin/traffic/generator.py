@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import simpy
 
-from fake_vllm.engine.engine import EngineFault
+from fake_vllm.engine.engine import EngineError
 from twin.apiserver import Store
 from twin.kernel.random_streams import Streams
 from twin.scenario.sections.traffic import GeneratedRequest
@@ -81,7 +81,7 @@ class Traffic:
             return
         host = self._network.hosts(ip)
         loaded = _loaded(host, name)
-        cold = loaded and host is not None and host.engine is not None and not host.engine.warm(name)
+        cold = loaded and host is not None and host.engine is not None and not host.engine.is_resident(name)
         cause, queued, first, spent = "", 0.0, 0.0, 0.0
         with self._gateway.busy(ip):
             try:
@@ -90,7 +90,7 @@ class Traffic:
                 )
                 spent = self._env.now - began
                 queued, first = done.queued, done.first_token + spent - done.seconds
-            except EngineFault as refused:
+            except EngineError as refused:
                 cause = str(refused.status)
             except httpx.HTTPError as failed:
                 cause = type(failed).__name__

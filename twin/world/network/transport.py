@@ -18,8 +18,8 @@ from controller.cache.routing import SIDECAR_PORT
 from controller.sidecar.app import LOAD_PATH as ORDER_PATH
 from controller.sidecar.app import UNLOAD_PATH as CANCEL_PATH
 from fake_vllm.distributions import Latency
-from fake_vllm.engine.engine import Completion, Engine, EngineFault
-from fake_vllm.faults.rules import Verdict
+from fake_vllm.engine.engine import Completion, Engine, EngineError
+from fake_vllm.faults.rules import FaultEffect
 from fake_vllm.router import (
     COMPLETIONS_PATH,
     GENERATING,
@@ -31,9 +31,9 @@ from fake_vllm.router import (
     Request,
     Response,
     Stream,
-    adapter_of,
-    respond,
-    respond_now,
+    handle,
+    handle_immediate,
+    requested_adapter,
 )
 from twin.kernel.random_streams import Streams
 from twin.trace.lines import RequestLine
@@ -199,7 +199,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 await self._wait(timeout, httpx.ReadTimeout("timed out", request=request))
             if verdict is not None and verdict.response is not None:
                 told = verdict.response
-                raise EngineFault(told.status, "", told.body[:200].decode(errors="replace"))
+                raise EngineError(told.status, "", told.body[:200].decode(errors="replace"))
             if verdict is not None and verdict.kind == "reset" and not verdict.after:
                 raise ConnectionResetError
             async with asyncio.timeout(timeout):
@@ -226,10 +226,10 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         again = kept is not None and kept[1].request is request
         sent = kept[0] if kept is not None and again else to_engine(request, path)
         if not adapter and host.faults.rules:
-            adapter = adapter_of(sent)
+            adapter = requested_adapter(sent)
         engine, verdict = self._met(request, host, path, adapter)
         if verdict is None and path not in GENERATING:
-            response = respond_now(engine, sent)
+            response = handle_immediate(engine, sent)
             if response is not None:
                 if kept is not None and again and kept[1].content is response.body:
                     return kept[1]
@@ -268,7 +268,9 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         await self._pass(latency + host.link.added_latency(self._caller))
         return host
 
-    def _met(self, request: httpx.Request, host: EngineHost, path: str, adapter: str) -> tuple[Engine, Verdict | None]:
+    def _met(
+        self, request: httpx.Request, host: EngineHost, path: str, adapter: str
+    ) -> tuple[Engine, FaultEffect | None]:
         """The engine that listens there, and what becomes of the request."""
         draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
         verdict = host.faults.verdict(self._caller, path, adapter, draw)
@@ -276,14 +278,14 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             raise _refused(request)
         return host.engine, verdict
 
-    async def _worked(self, engine: Engine, sent: Request, verdict: Verdict | None) -> Response | Stream:
+    async def _worked(self, engine: Engine, sent: Request, verdict: FaultEffect | None) -> Response | Stream:
         """The engine's answer, as far as faults let it come through."""
         if verdict is not None and verdict.kind == "respond" and verdict.response is not None:
             return verdict.response
         if verdict is not None and verdict.kind == "reset" and not verdict.after:
             raise ConnectionResetError
         factor = verdict.factor if verdict is not None and verdict.kind == "slow" else 1.0
-        work = respond(engine, sent, slow=factor)
+        work = handle(engine, sent, slow=factor)
         # What was asked of adapters goes on without the caller; an answer that nobody waits for does not.
         response = await (work if sent.path in GENERATING else self._network.work(work))
         if verdict is not None and verdict.kind == "reset":
