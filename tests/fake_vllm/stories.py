@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from controller.backoff import Backoff
-from controller.client.rest import KubeCluster
+from controller.client.rest import RestClient
 from controller.clock import SystemClock
 from controller.metrics.instruments import Metrics
 from controller.operator import Operator
@@ -279,7 +279,7 @@ async def working(served: Served, transport: httpx.AsyncBaseTransport) -> AsyncI
         audit_interval=1.0,
     )
     async with served.connection() as connection:
-        cluster = KubeCluster(connection, Random(0), QUIET)
+        cluster = RestClient(connection, Random(0), QUIET)
         operator = Operator(
             cluster, transport, SystemClock(), Random(0), settings, identity="live", log=QUIET, metrics=Metrics()
         )
