@@ -18,11 +18,11 @@ import numpy as np
 from fake_vllm.distributions import Latency
 from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
+from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.lora import AdapterEvent, Artifact, EngineClosed, EngineError, Model
 from fake_vllm.engine.lora_registry import LoraRegistry
 from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
-from fake_vllm.flavors import FLAVORS
 
 __all__ = [
     "AdapterEvent",
@@ -43,6 +43,7 @@ class Engine:
     def __init__(
         self,
         config: EngineConfig,
+        flavor: EngineFlavor,
         *,
         load: Latency,
         unload: Latency,
@@ -77,11 +78,13 @@ class Engine:
         self._load_latency, self._unload_latency, self._rng = load, unload, rng
         self._on_change, self._fetch, self._created = on_change, fetch, created
         self._generation_rng = np.random.default_rng(seed) if chance is None else chance
-        self.runner = ModelRunner(config, timing, normal=self._generation_rng.standard_normal, activate=self._activate)
+        self.runner = ModelRunner(
+            config, flavor, timing, normal=self._generation_rng.standard_normal, activate=self._activate
+        )
         self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
         self._responses = 0
-        self._error_texts = FLAVORS[config.dialect].errors
-        self.lora_registry = LoraRegistry(config, FLAVORS[config.dialect], artifacts)
+        self._error_texts = flavor.errors
+        self.lora_registry = LoraRegistry(config, flavor, artifacts)
         self.adapters: Mapping[str, str] = self.lora_registry.roots
         """Path by name of every adapter that is listed, oldest first."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -123,7 +126,7 @@ class Engine:
         """Whether an adapter is listed and its weights are in memory."""
         return self.lora_registry.is_resident(name)
 
-    def requested_adapter(self, model: str) -> str:
+    def resolve_model(self, model: str) -> str:
         """The adapter that a model's name stands for; empty for a base model.
 
         Raises:
@@ -170,7 +173,7 @@ class Engine:
             EngineClosed: if the container dies first.
         """
         self.ensure_open()
-        adapter = self.requested_adapter(model)
+        adapter = self.resolve_model(model)
         self.ensure_alive()
         if prompt_tokens + output_tokens > self.config.max_model_len:
             limit = self.config.max_model_len
@@ -188,7 +191,7 @@ class Engine:
             EngineClosed: if the container dies first.
         """
         self.ensure_open()
-        await self._background.do(self._load(name, path, load_inplace, slow))
+        await self._background.run(self._load(name, path, load_inplace, slow))
 
     async def unload(self, name: str, *, slow: float = 1.0) -> None:
         """Take the adapter `name` off the list; `slow` multiplies the time that takes.
@@ -198,7 +201,7 @@ class Engine:
             EngineClosed: if the container dies first.
         """
         self.ensure_open()
-        await self._background.do(self._unload(name, slow))
+        await self._background.run(self._unload(name, slow))
 
     def is_reloadable(self, name: str) -> bool:
         """Whether an adapter is listed, or was until others pushed it off the list."""
@@ -227,7 +230,7 @@ class Engine:
         self._closed = True
         self.healthy = False
         self.runner.scheduler.fail(_gone)
-        self._background.end(_gone)
+        self._background.cancel_all(_gone)
 
     # How it is done
 

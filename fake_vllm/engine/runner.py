@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fake_vllm.engine.config import EngineConfig
+from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.scheduler import Scheduler
 from fake_vllm.engine.sequence import Ending, OnToken, Sequence
-from fake_vllm.engine.stats import BLOCK, EngineStats, Metrics
+from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
 from fake_vllm.engine.timing import StepTimeModel
-from fake_vllm.flavors import FLAVORS
 
 _PREFIXES = 4096  # prompts that are remembered; a real cache is bounded by memory
 
@@ -38,6 +38,7 @@ class ModelRunner:
     def __init__(
         self,
         config: EngineConfig,
+        flavor: EngineFlavor,
         timing: StepTimeModel,
         *,
         normal: Callable[[], float],
@@ -46,8 +47,7 @@ class ModelRunner:
         """See `Batch` for `normal` and `activate`."""
         kv_tokens = max(timing.kv_tokens, config.max_model_len)  # a real server refuses to start with less
         self.timing = timing
-        flavor = FLAVORS[config.dialect]
-        self.metrics = Metrics(config, kv_tokens, flavor.buckets)
+        self.metrics = EngineMetrics(config, kv_tokens, flavor.buckets)
         self._renderer = flavor.renderer(config, self.metrics)
         self.scheduler = Scheduler(
             timing,

@@ -14,6 +14,7 @@ import simpy
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
 from fake_vllm.faults.rules import FaultRules
+from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 from twin.kernel.random_streams import Streams
 from twin.world.network.link import Link
@@ -62,7 +63,7 @@ def rate(ask: Callable[[NetworkTransport, int], Awaitable[None]]) -> float:
 def a_network() -> Network:
     """A network with one engine on it."""
     config = EngineConfig(enable_lora=True, max_loras=8, lora_modules=ADAPTERS)
-    engine = Engine(config, load=Constant(0.5), unload=Constant(0.0), rng=np.random.default_rng(0))
+    engine = Engine(config, flavor_of(config), load=Constant(0.5), unload=Constant(0.0), rng=np.random.default_rng(0))
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
         engine=engine,

@@ -193,22 +193,22 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         """
         request = _NO_REQUEST
         host = await self._reached(request, self._network.hosts(ip), timeout)
-        engine, verdict = self._met(request, host, COMPLETIONS_PATH, model)
+        engine, effect = self._met(request, host, COMPLETIONS_PATH, model)
         with map_errors(request):
-            if verdict is not None and verdict.kind == "hang":
+            if effect is not None and effect.kind == "hang":
                 await self._wait(timeout, httpx.ReadTimeout("timed out", request=request))
-            if verdict is not None and verdict.response is not None:
-                told = verdict.response
+            if effect is not None and effect.response is not None:
+                told = effect.response
                 raise EngineError(told.status, "", told.body[:200].decode(errors="replace"))
-            if verdict is not None and verdict.kind == "reset" and not verdict.after:
+            if effect is not None and effect.kind == "reset" and not effect.after:
                 raise ConnectionResetError
             async with asyncio.timeout(timeout):
                 completion = await engine.complete(model, prompt_tokens, output_tokens)
-                if verdict is not None and verdict.factor > 1:
-                    await asyncio.sleep(completion.seconds * (verdict.factor - 1))
-                    completion = _stretched(completion, verdict.factor)
+                if effect is not None and effect.factor > 1:
+                    await asyncio.sleep(completion.seconds * (effect.factor - 1))
+                    completion = _stretched(completion, effect.factor)
                 await host.link.wait_open(self._caller)
-            if verdict is not None and verdict.kind == "reset":
+            if effect is not None and effect.kind == "reset":
                 raise ConnectionResetError
             return completion
 
@@ -227,8 +227,8 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         sent = kept[0] if kept is not None and again else to_engine(request, path)
         if not adapter and host.faults.rules:
             adapter = requested_adapter(sent)
-        engine, verdict = self._met(request, host, path, adapter)
-        if verdict is None and path not in GENERATING:
+        engine, effect = self._met(request, host, path, adapter)
+        if effect is None and path not in GENERATING:
             response = handle_immediate(engine, sent)
             if response is not None:
                 if kept is not None and again and kept[1].content is response.body:
@@ -236,11 +236,11 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 made = to_client(response, request)
                 self._kept[host.pod] = (sent, made)
                 return made
-        if verdict is not None and verdict.kind == "hang":
+        if effect is not None and effect.kind == "hang":
             await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
         with map_errors(request):
             async with asyncio.timeout(timeouts.get("read")):
-                answer = await self._worked(engine, sent, verdict)
+                answer = await self._worked(engine, sent, effect)
                 await host.link.wait_open(self._caller)
                 return to_client(answer, request)
 
@@ -273,22 +273,22 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     ) -> tuple[Engine, FaultEffect | None]:
         """The engine that listens there, and what becomes of the request."""
         draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
-        verdict = host.faults.verdict(self._caller, path, adapter, draw)
-        if host.engine is None or not host.listening or (verdict is not None and verdict.kind == "refuse"):
+        effect = host.faults.effect(self._caller, path, adapter, draw)
+        if host.engine is None or not host.listening or (effect is not None and effect.kind == "refuse"):
             raise _refused(request)
-        return host.engine, verdict
+        return host.engine, effect
 
-    async def _worked(self, engine: Engine, sent: Request, verdict: FaultEffect | None) -> Response | Stream:
+    async def _worked(self, engine: Engine, sent: Request, effect: FaultEffect | None) -> Response | Stream:
         """The engine's answer, as far as faults let it come through."""
-        if verdict is not None and verdict.kind == "respond" and verdict.response is not None:
-            return verdict.response
-        if verdict is not None and verdict.kind == "reset" and not verdict.after:
+        if effect is not None and effect.kind == "respond" and effect.response is not None:
+            return effect.response
+        if effect is not None and effect.kind == "reset" and not effect.after:
             raise ConnectionResetError
-        factor = verdict.factor if verdict is not None and verdict.kind == "slow" else 1.0
+        factor = effect.factor if effect is not None and effect.kind == "slow" else 1.0
         work = handle(engine, sent, slow=factor)
         # What was asked of adapters goes on without the caller; an answer that nobody waits for does not.
         response = await (work if sent.path in GENERATING else self._network.work(work))
-        if verdict is not None and verdict.kind == "reset":
+        if effect is not None and effect.kind == "reset":
             raise ConnectionResetError
         return response
 
