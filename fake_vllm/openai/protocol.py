@@ -30,7 +30,7 @@ class SamplingFields(BaseModel):
 
     model: str | None = None
     n: int = 1
-    stop: str | list[str] | None = []
+    stop: str | list[str] | None = None
     include_stop_str_in_output: bool = False
     ignore_eos: bool = False
     min_tokens: int = 0

@@ -5,6 +5,8 @@ It is built from a request body (`protocol.py`) and checked against the model's 
 
 from dataclasses import dataclass
 
+import msgspec
+
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.lora import EngineError
 from fake_vllm.openai import tokenizer
@@ -29,9 +31,11 @@ class Prompt:
         return self.content if isinstance(self.content, str) else tokenizer.decode(self.content)
 
 
-@dataclass(frozen=True, slots=True)
-class GenerateRequest:
-    """One request for text: `n` choices for each prompt."""
+class GenerateRequest(msgspec.Struct, frozen=True):
+    """One request for text: `n` choices for each prompt.
+
+    Not a dataclass, because a frozen one with this many fields takes 15 microseconds to build.
+    """
 
     chat: bool
     model: str

@@ -81,14 +81,14 @@ def create_api(engine: Engine) -> FastAPI:
     """Return the application for engines of this configuration."""
     routes = router.routes(engine)
     api = FastAPI(title="vLLM" if engine.config.dialect == "vllm" else "SGLang", redirect_slashes=False)
-    for path, route in routes.items():
+    for path, method in [(path, method) for path, route in routes.items() for method in route.methods]:
         api.add_api_route(
             path,
-            _endpoint(route),
-            methods=list(route.methods),
+            _endpoint(routes[path]),
+            methods=[method],  # one at a time, so that each has an operation id of its own
             name=path.strip("/").replace("/", "_"),
             response_model=None,
-            openapi_extra=_request_body(route),
+            openapi_extra=_request_body(routes[path]),
         )
     api.add_exception_handler(HTTPException, _refusal(routes))
     models = {route.body for route in routes.values() if route.body is not None}

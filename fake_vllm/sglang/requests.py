@@ -4,7 +4,7 @@ SGLang ignores the model's name: a base model answers to any. The adapter is `lo
 colon (entrypoints/openai/serving_base.py).
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.http.validation import RequestValidationError

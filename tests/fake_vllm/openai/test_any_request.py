@@ -15,6 +15,7 @@ from fake_vllm.engine.timing import StepTimeModel
 from fake_vllm.flavors import flavor_of
 from fake_vllm.http.messages import Request, Stream
 from fake_vllm.router import handle
+from fake_vllm.server.api import create_api
 from tests.fake_vllm.openai.strategies import Asked, requests
 from twin.kernel import loop
 
@@ -38,9 +39,8 @@ def an_engine(**told: Any) -> Engine:
 
 
 def document(engine: Engine) -> dict[str, Any]:
-    """As the server tells it."""
-    described: dict[str, Any] = json.loads(loop.run(answer(engine, Request("GET", "/openapi.json", {})))[1])
-    return described
+    """Return the server's OpenAPI document."""
+    return create_api(engine).openapi()
 
 
 async def answer(engine: Engine, request: Request) -> tuple[int, bytes]:
