@@ -92,7 +92,7 @@ def test_the_modules_that_manifests_start_are_the_fake_in_the_engines_dialect(wo
     command = [sys.executable, "-m", *words.split()]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"fake-vllm: {words.split()[-2]} is 0; it must be at least 1\n"
+    assert done.stderr == f"fake-vllm: error: {words.split()[-2]} is 0; it must be at least 1\n"
 
 
 def test_the_entrypoint_serves_from_a_read_only_place_and_the_health_check_passes(tmp_path: Path) -> None:
