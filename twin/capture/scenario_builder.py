@@ -16,6 +16,7 @@ from controller.option_types import OptionError
 from controller.options import Options, parse
 from controller.settings import Settings
 from fake_vllm.distributions import Constant, Latency
+from formats.durations import format_duration
 from twin.calibration import Fit, as_measured, fit_values, rounded
 from twin.capture.accessors import is_true
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, Object
@@ -30,7 +31,6 @@ from twin.capture.sanitize import (
 )
 from twin.capture.watcher import Observation
 from twin.scenario.sections.distributions import show_distribution
-from twin.scenario.units import show_duration
 
 _LONGEST_START = 3600.0
 """Seconds; a pod that took longer was not starting all the time."""
@@ -72,7 +72,7 @@ def build_scenario(seen: Observation, found: History, name: str) -> CapturedScen
         "name": name,
         "description": f"What if it were otherwise? A cluster as it was seen for {_clock(seen.seconds)}, "
         f"after {_clock(lead)} in which its engines start and take the adapters that were there.",
-        "duration": show_duration(duration),
+        "duration": format_duration(duration),
         "manifests": ["manifests.yaml"],
         "cluster": _cluster(seen, engines, times, found),
         "controller": controller,
@@ -173,9 +173,9 @@ def _settings(options: Options) -> dict[str, Any]:
         if (value := _option(options, name)) != _option(Options(), name)
     }
     found = {name: changed[name] for name in _SAME if name in changed}
-    found |= {name: show_duration(changed[name]) for name in _DURATIONS if name in changed}
+    found |= {name: format_duration(changed[name]) for name in _DURATIONS if name in changed}
     retry = {
-        name: show_duration(value) if name in ("base", "cap") else value
+        name: format_duration(value) if name in ("base", "cap") else value
         for name in _RETRY
         if (value := changed.get(f"retry_{name}")) is not None
     }
@@ -263,4 +263,4 @@ def _running(seen: Observation) -> int:
 
 
 def _clock(seconds: float) -> str:
-    return show_duration(float(round(seconds)))
+    return format_duration(float(round(seconds)))

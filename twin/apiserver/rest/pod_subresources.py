@@ -14,6 +14,7 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from formats.timestamps import format_micro_time, parse_timestamp
 from twin.apiserver.meta.errors import ApiError, Object, bad_request, conflict
 from twin.apiserver.rest.codec.body import encode_json
 from twin.apiserver.rest.http import Request, Stream, bytes_response, json_response
@@ -179,7 +180,7 @@ class PodSubresources:
             since = self._now() - timedelta(seconds=seconds)
         elif text := request.query.get("sinceTime"):
             try:
-                since = datetime.fromisoformat(text)
+                since = parse_timestamp(text)
             except ValueError as error:
                 raise bad_request(f"sinceTime: {text!r} is not an RFC 3339 timestamp") from error
         selected = lines if since is None else [line for line in lines if line.timestamp >= since]
@@ -233,7 +234,7 @@ def _exec_status(result: ExecResult) -> Object:
 
 
 def _encode(line: LogLine, with_time: bool) -> bytes:
-    prefix = line.timestamp.strftime("%Y-%m-%dT%H:%M:%S.%fZ ") if with_time else ""
+    prefix = f"{format_micro_time(line.timestamp)} " if with_time else ""
     return f"{prefix}{line.text}\n".encode()
 
 

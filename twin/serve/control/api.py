@@ -14,6 +14,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from formats.durations import parse_duration
 from twin.apiserver import ApiError
 from twin.apiserver.meta.errors import bad_request
 from twin.apiserver.rest import TokenAuthenticator
@@ -25,7 +26,6 @@ from twin.evaluate.judge import evaluate
 from twin.report import build_report
 from twin.scenario import Fault, resolved
 from twin.scenario.faults import LastingFault
-from twin.scenario.units import duration
 from twin.serve.clock import RealTimeClock
 from twin.serve.control.fault_requests import FaultRequestError, fault_from
 from twin.serve.control.status_page import StatusPage
@@ -136,7 +136,7 @@ class ControlApi:
         changes: dict[str, Callable[[Any], object]] = {
             "speed": lambda value: self._clock.set_speed(float(value)),
             "paused": lambda value: self._clock.pause() if value else self._clock.resume(),
-            "step": lambda value: self._clock.step(duration(value)),
+            "step": lambda value: self._clock.step(parse_duration(value)),
         }
         for name, value in asked.items():
             if name not in changes:

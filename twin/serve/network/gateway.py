@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from formats.errors import FormatError
+from formats.sockets import parse_address
 from twin.apiserver import ApiError, Object, Store
 from twin.apiserver.meta.objects import is_terminating, is_true
 from twin.apiserver.meta.selectors import labels
@@ -205,8 +207,10 @@ def publish(store: Store, host: str, port: int) -> None:
 
 
 def _parted(authority: str) -> Found:
-    host, _, port = authority.rpartition(":") if authority.rpartition(":")[2].isdecimal() else (authority, "", "80")
-    return host.strip("[]"), int(port)
+    try:
+        return parse_address(authority, default_host="", default_port=80)
+    except FormatError:
+        return authority, 80  # no pod has such a name
 
 
 def _model(body: bytes) -> str:

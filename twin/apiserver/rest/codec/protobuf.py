@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from formats.timestamps import format_micro_time, format_time
 from twin.apiserver.meta.errors import ApiError, Object, bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -183,12 +184,12 @@ def _signed(value: int) -> int:
 def _time(fields: Mapping[int, Any]) -> str | None:
     """Return a Time, or None for the zero time."""
     timestamp = _timestamp(fields)
-    return None if timestamp is None else timestamp.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if timestamp is None else format_time(timestamp)
 
 
 def _micro_time(fields: Mapping[int, Any]) -> str | None:
     timestamp = _timestamp(fields)
-    return None if timestamp is None else timestamp.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if timestamp is None else format_micro_time(timestamp)
 
 
 def _timestamp(fields: Mapping[int, Any]) -> datetime | None:

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from formats.timestamps import parse_timestamp
+
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
 
 
@@ -9,7 +11,7 @@ def age(timestamp: str | None, now: datetime) -> str:
     """Return the time since a timestamp of an object: `5s`, `3m20s`, `2d4h`."""
     if not timestamp:
         return "<unknown>"
-    return human_duration((now - datetime.fromisoformat(timestamp)).total_seconds())
+    return human_duration((now - parse_timestamp(timestamp)).total_seconds())
 
 
 def human_duration(seconds: float) -> str:
