@@ -18,12 +18,12 @@ async def _version(world: World) -> str:
 
 async def _next(changes: AsyncIterator[WatchEvent[Lease]], count: int) -> list[tuple[str, str]]:
     """Return types and names of the next changes, without bookmarks."""
-    changes: list[tuple[str, str]] = []
-    while len(changes) < count:
+    received: list[tuple[str, str]] = []
+    while len(received) < count:
         event = await anext(changes)
         if event.type != "BOOKMARK":
-            changes.append((event.type, event.object.metadata.name))
-    return changes
+            received.append((event.type, event.object.metadata.name))
+    return received
 
 
 async def test_a_watch_shows_what_happened_since_in_order(world: World) -> None:

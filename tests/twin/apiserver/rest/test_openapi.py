@@ -47,15 +47,15 @@ def named(entries: list[bytes]) -> dict[str, dict[int, list[Any]]]:
 @on_sockets
 async def test_the_document_in_protobuf_has_what_the_one_in_json_has() -> None:
     async with served_store() as api:
-        document = (await api.client.get("/openapi/v2")).json()
+        in_json = (await api.client.get("/openapi/v2")).json()
         answer = await api.client.get("/openapi/v2", headers={"accept": PROTOBUF})
     assert answer.headers["content-type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
     document = fields(answer.content)
     definitions = named(fields(document[9][0])[1])
-    assert set(definitions) == set(document["definitions"])
+    assert set(definitions) == set(in_json["definitions"])
     paths = named(fields(document[8][0])[2])
-    assert set(paths) == set(document["paths"])
-    assert fields(paths[PATH][7][0])[5] == [document["paths"][PATH]["patch"]["operationId"].encode()]
+    assert set(paths) == set(in_json["paths"])
+    assert fields(paths[PATH][7][0])[5] == [in_json["paths"][PATH]["patch"]["operationId"].encode()]
 
 
 @on_sockets
