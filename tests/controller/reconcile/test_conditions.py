@@ -74,7 +74,7 @@ def test_no_matching_pod_is_said_with_the_label_that_pods_need() -> None:
 
 def test_full_engines_are_said_to_be_full_and_what_to_do() -> None:
     pod = a_pod()
-    full = replace(a_snapshot(an_adapter(), [pod]), adapters_on=lambda _: pod.max_cpu_loras)
+    full = a_snapshot(an_adapter(), [pod], adapters_on={pod.name: pod.max_cpu_loras})
     result = plan(full, NOW, Settings(), find("bin-pack"), Random(0))
     found = conditions(result)["Ready"]
     assert (found.status, found.reason) == ("False", "NoCapacity")
