@@ -32,11 +32,11 @@ from controller.settings import LeaseSettings, Settings
 PREFIX = "LORA_CONTROLLER_"
 
 RENAMED = {
-    "pod_cooldown": "pod_cooldown",
-    "max_requests_per_pod": "max_requests_per_pod",
-    "sync_period": "sync_period",
+    "aside_for": "pod_cooldown",
+    "loads_per_pod": "max_requests_per_pod",
+    "resync_interval": "sync_period",
     "retry_attempts": "retries",
-    "graceful_shutdown_timeout": "graceful_shutdown_timeout",
+    "stop_grace": "graceful_shutdown_timeout",
     "workers": "max_concurrent_reconciles",
 }
 """Options of earlier releases and their names now."""

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Set
 
 import msgspec
 
-from controller.api.selectors import matches
 from controller.api.types import LabelSelector, ModelAdapter
 from controller.cache.pod_index import EMPTY, PodIndex
 from controller.cache.pod_view import PodView
+from formats.errors import FormatError
+from formats.label_selectors import LabelPredicate, compile_selector
 
 _Place = tuple[str, bytes]
 """Namespace, and the selector as canonical JSON."""
@@ -59,7 +60,7 @@ class _SelectedPods:
     """The enabled pods that one selector matches."""
 
     def __init__(self, selector: LabelSelector, pods: Iterable[PodView]) -> None:
-        self._selector = selector
+        self._selects = _predicate(selector)
         self._pods = {pod.name: pod for pod in pods if self._matches(pod)}
         self._index: PodIndex | None = None
 
@@ -78,4 +79,18 @@ class _SelectedPods:
         return self._pods.pop(name, None) is not None
 
     def _matches(self, pod: PodView) -> bool:
-        return pod.enabled and matches(self._selector, pod.labels)
+        return pod.enabled and self._selects(pod.labels)
+
+
+def _predicate(selector: LabelSelector) -> LabelPredicate:
+    """Return the predicate of an adapter's pod selector; an empty or invalid one selects no pods.
+
+    In Kubernetes an empty selector matches everything; for adapters that would be every pod of the namespace, and the
+    CRD refuses it.
+    """
+    if not selector.match_labels and not selector.match_expressions:
+        return lambda _: False
+    try:
+        return compile_selector(selector.match_labels, selector.match_expressions)
+    except FormatError:
+        return lambda _: False

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 
 from controller.api.annotations import MOST_PODS
 from controller.api.labels import ENABLED_LABEL
-from controller.api.types import ModelAdapterStatus, timestamp
+from controller.api.types import ModelAdapterStatus
 from controller.reconcile.actions import EmitEvent
 from controller.reconcile.context import PlanContext
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.status import Phase, Progress, StatusInput, status_of
+from formats.timestamps import format_time
 
 _NAMED = 3
 """Maximum number of pods that a message names."""
@@ -208,4 +209,4 @@ def _enumerate(waits: Iterable[str]) -> str:
 
 def _time(seconds: float) -> str:
     """Format whole seconds, in UTC."""
-    return timestamp(datetime.fromtimestamp(int(seconds), UTC)).replace(".000000", "")
+    return format_time(datetime.fromtimestamp(int(seconds), UTC))

@@ -25,7 +25,8 @@ from controller.clock import SystemClock
 from controller.dependencies import Dependencies
 from controller.operator import Operator
 from controller.settings import Settings
-from fake_vllm.faults.spec import Planned
+from fake_vllm.faults.spec import FaultSpec
+from formats.timestamps import format_time
 from tests.controller.fake_client import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port
@@ -231,7 +232,7 @@ class Kubelet:
         if self._known.get(engine.pod) == (ready, engine.started):
             return
         self._known[engine.pod] = (ready, engine.started)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - a live world's clock
+        now = format_time(datetime.now(UTC))  # noqa: TID251 - a live world's clock
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": now}
         container = {"name": "vllm", "containerID": f"process://{engine.started}", "ready": ready}
         status = {"phase": "Running", "podIP": engine.ip, "conditions": [condition], "containerStatuses": [container]}
@@ -331,7 +332,7 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
     """
     simulation = Simulation(scenario(folder, wrong if later else None))
     if not later:
-        rule = Planned.of(wrong).rule
+        rule = FaultSpec.of(wrong).rule
         assert rule is not None
         hit = replace(rule, hits=tuple(wrong.get("hits", ("controller",))))
 

@@ -438,9 +438,9 @@ MUTANTS = (
     # -- what users write, and what else is in the cluster
     Mutant(
         "expressions of a selector are not looked at",
-        "api/selectors.py",
-        "return value is not None and value in requirement.values",
-        "return True",
+        "cache/selector_index.py",
+        "compile_selector(selector.match_labels, selector.match_expressions)",
+        "compile_selector(selector.match_labels, ())",
         "half of the input ignored",
     ),
     Mutant(

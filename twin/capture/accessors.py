@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from controller.api import annotations
+from formats.timestamps import parse_timestamp
 from twin.capture.client import Object
 from twin.world.kubelet.pod_spec import engine_index
 
 
 def workload_of(pod: Object) -> str:
-    """Name of the Deployment that made a pod, or the bare pod's own."""
+    """Name of the Deployment that made a pod, or the strip_server_fields pod's own."""
     meta = pod["metadata"]
     owner = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
     if owner is None:
@@ -56,7 +57,7 @@ def engine(pod: Object) -> Object | None:
     return next((status for status in statuses if status.get("name") == name), None)
 
 
-def probed_after(pod: Object) -> float:
+def probe_delay(pod: Object) -> float:
     """Seconds on average from when an engine listens until a probe has seen it."""
     container = pod["spec"]["containers"][engine_index(list(pod["spec"]["containers"]))]
     probe = container.get("startupProbe") or container.get("readinessProbe") or {}
@@ -72,6 +73,6 @@ def ready_since(pod: Object) -> datetime | None:
 
 def moment(text: str | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if text else None
+        return parse_timestamp(text) if text else None
     except ValueError:
         return None
