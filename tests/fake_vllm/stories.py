@@ -381,7 +381,7 @@ def scenario(folder: Path, incident: dict[str, Any] | None) -> Scenario:
         faults=[incident | {"pods": {"names": [FIRST]}}] if incident else [],
         controller={
             "policy": "least-adapters",
-            "retry": {"attempts": RETRIES["retries"], "base": f"{RETRIES['base']}s", "factor": RETRIES["factor"]},
+            "retry": {"retries": RETRIES["retries"], "base": f"{RETRIES['base']}s", "factor": RETRIES["factor"]},
             "stable_for": "0s",
             "list_timeout": f"{PATIENCE}s",
             "load_timeout": f"{PATIENCE}s",

@@ -36,7 +36,7 @@ def test_five_hundred_adapters_at_once_need_at_most_twice_what_their_loads_need(
         duration="3m",
     )
     times = running_times(list(simulate(scenario).lines))
-    bound = 500 * 1.0 / (50 * scenario.controller.loads_per_pod)  # seconds: all loads, two at a time on each engine
+    bound = 500 * 1.0 / (50 * scenario.controller.max_requests_per_pod)  # seconds: all loads
     assert len(times) == 500
     assert max(times.values()) <= 2 * bound
 

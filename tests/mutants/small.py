@@ -102,7 +102,14 @@ def _restart(folder: Path) -> str:
 
 def _readiness(folder: Path) -> str:
     """An adapter for every pod, one of which is ready and is not."""
-    flap = {"kind": "readiness-flap", "pods": {"count": 1}, "from": "1m", "until": "4m", "up": "20s", "down": "20s"}
+    flap = {
+        "kind": "readiness-flap",
+        "pods": {"count": 1},
+        "from": "1m",
+        "until": "4m",
+        "ready_for": "20s",
+        "unready_for": "20s",
+    }
     return lived(folder, adapters=[adapters(2, replicas=None)], faults=[flap])[1]
 
 

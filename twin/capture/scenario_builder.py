@@ -60,7 +60,7 @@ def compose(seen: Seen, found: Happenings, name: str) -> Capture:
     engines = [item for item in manifests if item["kind"] in ("Deployment", "Pod")]
     times = _times(found, notes)
     controller = _controller(seen, notes)
-    lead = _lead(manifests, times, int(controller.get("loads_per_pod", Settings().loads_per_pod)))
+    lead = _lead(manifests, times, int(controller.get("max_requests_per_pod", Settings().loads_per_pod)))
     duration = lead + math.ceil(seen.seconds) + _AFTER
     scenario: dict[str, Any] = {
         "name": name,

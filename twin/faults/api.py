@@ -24,7 +24,7 @@ def answers(acting: Acting, fault: ApiFault) -> Process:
 
 def _rule(acting: Acting, fault: ApiFault) -> ApiRule:
     rng = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}")
-    verbs, resources = fault.asked(), frozenset(fault.resources)
+    verbs, resources = fault.affected_verbs(), frozenset(fault.resources)
     match fault:
         case ApiConflict():
             return ApiRule(409, fault.probability, rng, verbs, resources)

@@ -27,7 +27,7 @@ def flap(acting: Acting, fault: ReadinessFlap) -> Process:
     yield acting.until(whole.start)
     targets = acting.pods(fault.pods)
     acting.tell("begin", targets)
-    for turn in flapping(whole, down=fault.down, up=fault.up):
+    for turn in flapping(whole, down=fault.unready_for, up=fault.ready_for):
         yield acting.until(turn.start)
         _force(stage, targets, unready=True)
         yield acting.until(turn.end)
@@ -102,7 +102,7 @@ def _strike(acting: Acting, fault: Stroke) -> list[str]:
                 case EngineRestart():
                     world.restart_engine(pod)
                 case PodStuckTerminating():
-                    world.strand_pod(pod, fault.lasts)
+                    world.strand_pod(pod, fault.duration)
                 case PodKill():
                     world.kill_pod(pod)
         except (ValueError, ApiError):

@@ -26,7 +26,7 @@ def engine_fault(acting: Acting, fault: EngineFault) -> Process:
 
 def partition(acting: Acting, fault: Partition) -> Process:
     """The way to engines is cut."""
-    return _OnPods(acting, fault, lambda _, host: host.way.cut(fault.hits)).run()
+    return _OnPods(acting, fault, lambda _, host: host.way.cut(fault.callers)).run()
 
 
 def latency(acting: Acting, fault: NetworkLatency) -> Process:
@@ -34,7 +34,7 @@ def latency(acting: Acting, fault: NetworkLatency) -> Process:
     streams = acting.stage.streams
 
     def hit(pod: str, host: EngineHost) -> Undo:
-        return host.way.delay(fault.hits, fault.extra, streams.get(f"fault/{acting.number}/{fault.kind}/{pod}"))
+        return host.way.delay(fault.callers, fault.extra, streams.get(f"fault/{acting.number}/{fault.kind}/{pod}"))
 
     return _OnPods(acting, fault, hit).run()
 

@@ -124,7 +124,7 @@ def _tiles(measures: Mapping[str, Any], findings: RunResult) -> Iterator[Tile]:
     yield Tile(
         "Loads that succeeded",
         f"{format_value(succeeded)} of {format_value(attempted)}",
-        f"{format_value(get('switches'))} switches of pod",
+        f"{format_value(get('pod_switches'))} pod switches",
     )
     if requests := get("traffic.requests"):
         answered, astray = get("traffic.ok") or 0, get("traffic.misrouted")

@@ -39,7 +39,7 @@ def test_what_was_not_measured_fails_and_says_so() -> None:
 
 
 def test_a_measure_that_the_summary_lacks_fails_too() -> None:
-    (outcome,) = check_expectations([parse_expectation("switches == 0")], SUMMARY)
+    (outcome,) = check_expectations([parse_expectation("pod_switches == 0")], SUMMARY)
     assert not outcome.holds
 
 

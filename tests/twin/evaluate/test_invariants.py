@@ -27,7 +27,14 @@ KEY = "sk-0123456789-not-real"
 KILLS: dict[str, Any] = {"faults": [{"kind": "pod-kill", "pods": {"count": 1}, "every": "40s", "until": "4m"}]}
 FLAPS: dict[str, Any] = {
     "faults": [
-        {"kind": "readiness-flap", "pods": {"count": 1}, "from": "1m", "until": "3m", "up": "20s", "down": "20s"}
+        {
+            "kind": "readiness-flap",
+            "pods": {"count": 1},
+            "from": "1m",
+            "until": "3m",
+            "ready_for": "20s",
+            "unready_for": "20s",
+        }
     ]
 }
 REFUSED: dict[str, Any] = {

@@ -79,10 +79,10 @@ def test_a_grid_is_one_row_a_run_and_every_column_says_what_it_is(
 
 
 def test_what_the_scenario_varies_is_swept_if_nothing_else_is_asked_for(command: Command, tmp_path: Path) -> None:
-    file = a_file(tmp_path, vary={"controller.workers": [4, 8, 16]})
+    file = a_file(tmp_path, vary={"controller.max_concurrent_reconciles": [4, 8, 16]})
     assert command("sweep", file, "--seeds", 1, "--jobs", 1, "--out", tmp_path) == 0
-    table = pq.read_table(tmp_path / "tiny/sweep-controller.workers.parquet")
-    assert table["setting.controller.workers"].to_pylist() == ["4", "8", "16"]
+    table = pq.read_table(tmp_path / "tiny/sweep-controller.max_concurrent_reconciles.parquet")
+    assert table["setting.controller.max_concurrent_reconciles"].to_pylist() == ["4", "8", "16"]
 
 
 def test_random_points_lie_within_their_ends_and_more_of_them_are_the_same_and_more(

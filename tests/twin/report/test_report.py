@@ -325,7 +325,7 @@ def test_count_ticks_reach_the_highest_count(highest: int) -> None:
 
 @pytest.mark.parametrize("much", [1, 12])
 def test_a_legend_of_long_names_stays_in_its_frame_and_tells_them_apart(much: int) -> None:
-    names = [f"controller.retry.attempts={n}, {'controller.retry.base=2s, ' * much}policy={n}" for n in range(8)]
+    names = [f"controller.retry.retries={n}, {'controller.retry.base=2s, ' * much}policy={n}" for n in range(8)]
     drawn = ecdf("e", "Times", {name: [Point(1.0, "")] for name in names}, "seconds")
     assert drawn is not None
     root = ET.fromstring(drawn.standalone())

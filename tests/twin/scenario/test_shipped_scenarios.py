@@ -94,7 +94,7 @@ def test_the_schema_describes_every_field() -> None:
     ]
     assert missing == []
     parts = described["$defs"]
-    assert parts["ReadinessFlap"]["properties"]["down"]["default"] == "4s"
+    assert parts["ReadinessFlap"]["properties"]["unready_for"]["default"] == "4s"
     assert parts["Engine"]["properties"]["load"]["default"] == {"lognormal": {"median": "1.8s", "p95": "6s"}}
     assert "default" not in parts["Slow"]["properties"]["until"]
 

@@ -173,7 +173,7 @@ def test_an_adapter_whose_secret_is_gone_says_so_and_nothing_is_sent(tmp_path: P
 
 def test_a_hasty_schedule_is_slower_through_an_outage_and_a_patient_one_is_not() -> None:
     """What docs/sidecar/outages.md says, on one seed."""
-    schedules = ("{base: 5s}", "{base: 1s}", "{base: 1s, attempts: 14, cap: 20s}")
+    schedules = ("{base: 5s}", "{base: 1s}", "{base: 1s, retries: 14, cap: 20s}")
     default, hasty, patient = (
         simulate_and_judge(
             load(ROOT / "scenarios" / "retries" / "registry-outage.yaml", overrides={"controller.retry": text})
@@ -184,4 +184,4 @@ def test_a_hasty_schedule_is_slower_through_an_outage_and_a_patient_one_is_not()
     longest = [f.measures["time_to_running_seconds"]["max"] for f in (default, hasty, patient)]
     assert longest[1] > longest[0] + 100
     assert longest[2] < longest[0] + 20
-    assert [f.measures["switches"] for f in (hasty, patient)] == [pytest.approx(39, abs=15), 0]
+    assert [f.measures["pod_switches"] for f in (hasty, patient)] == [pytest.approx(39, abs=15), 0]

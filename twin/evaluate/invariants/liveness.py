@@ -1,8 +1,8 @@
 """What must come true in the end: once faults have ended, every adapter that can run does, with the artifact that its
 spec names, and then silence.
 
-The bound is the contract's: the longest single wait, the aside time, the time that all loads need at `loads_per_pod`,
-a pod's start, and 30 s. A run that ends sooner, or whose faults last to its end, is not judged.
+The bound is the contract's: the longest single wait, the pod cooldown, the time that all loads need at
+`max_requests_per_pod`, a pod's start, and 30 s. A run that ends sooner, or whose faults last to its end, is not judged.
 """
 
 from collections import defaultdict
@@ -112,9 +112,9 @@ class Liveness:
     def _bound(self) -> float:
         run = self._scene.run
         pods = max(len(self._scene.pods), 1)
-        rounds = len(self._scene.adapters) / (pods * run.loads_per_pod) + 1
+        rounds = len(self._scene.adapters) / (pods * run.max_requests_per_pod) + 1
         wait = max([*run.retry_waits, self._longest])
-        return wait + run.aside_for + rounds * min(self._longest, run.load_timeout) + run.pod_start + _GRACE
+        return wait + run.pod_cooldown + rounds * min(self._longest, run.load_timeout) + run.pod_start + _GRACE
 
     def _has_room(self, pod: str, capacity: int, line: AdapterLine) -> bool:
         """Whether the policy would put the adapter there: one that packs leaves pods alone that are full."""

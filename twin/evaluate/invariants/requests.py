@@ -76,7 +76,7 @@ class AttemptsRespectBackoff:
         pod = scene.pods.get(line.object)
         anew = pod is not None and bool(starts) and pod.ready_anew > starts[-1]
         wrong = TOLERANCE + (scene.excuses.skew(starts[-1], line.t) if starts else 0.0)
-        late = bool(starts) and line.t - starts[-1] >= scene.run.aside_for - wrong
+        late = bool(starts) and line.t - starts[-1] >= scene.run.pod_cooldown - wrong
         if (engine, root) != (line.engine, line.root) or anew or late:
             starts = []
         self.clocks.checked += 1

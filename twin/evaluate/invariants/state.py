@@ -234,4 +234,4 @@ class ClusterState:
 
     def occupied(self, pod: str) -> bool:
         """Whether the pod's engine has as many loads and unloads under way as it gets, so that others wait in line."""
-        return len(self._under_way[pod]) >= self.run.loads_per_pod
+        return len(self._under_way[pod]) >= self.run.max_requests_per_pod
