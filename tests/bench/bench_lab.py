@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.twin.experiments.tiny import a_file
 from twin.evaluate.judge import evaluate
-from twin.experiments.design import designed
+from twin.experiments.design import build_design
 from twin.sim.simulation import simulate
 
 FLAPPING = Path("scenarios/flapping-readiness.yaml")
@@ -51,7 +51,7 @@ def _sweep(file: Path, seeds: int, jobs: int) -> tuple[float, float, float]:
 
 def _bare(file: Path, seeds: int) -> float:
     """Processor seconds of the same runs and their judging, one after the other, with nothing around them."""
-    design = designed(file, [{"controller.max_concurrent_reconciles": "16"}], {}, seeds)
+    design = build_design(file, [{"controller.max_concurrent_reconciles": "16"}], {}, seeds)
     started = time.process_time()
     for seed in design.seeds:
         scenario = design.task(design.baseline, seed).scenario

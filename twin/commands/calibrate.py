@@ -110,14 +110,14 @@ def _show(found: "Calibration", out: Path, picture: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from twin.calibration.profile_writer import said_value
+    from twin.calibration.profile_writer import describe_value
     from twin.report import terminal
 
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for column in ("entry", "value", "how well it fits"):
         table.add_column(column)
     for finding in found.findings:
-        table.add_row(finding.entry, escape(said_value(finding)), escape(finding.said))
+        table.add_row(finding.entry, escape(describe_value(finding)), escape(finding.said))
     console = terminal.console()
     console.print(table)
     console.print(f"  {escape(str(out))} [dim](picture: {escape(str(picture))})[/]")

@@ -9,19 +9,19 @@ import typer
 from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
 from twin.commands.experiments import (
     Address,
-    EngineName,
+    ExecutorName,
     File,
     Jobs,
     Settings,
-    experiment_faults,
-    share_of,
-    workers_of,
+    open_executor,
+    parse_share,
+    usage_errors,
 )  # fmt: skip
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from twin.experiments.comparison import Study
+    from twin.experiments.comparison import ComparisonResult
 
 
 @exit_code
@@ -40,7 +40,7 @@ def compare(
     ] = None,
     settings: Settings = None,
     jobs: Jobs = 0,
-    engine: EngineName = "joblib",
+    engine: ExecutorName = "joblib",
     address: Address = "",
     keep_runs: Annotated[
         bool, typer.Option("--runs/--no-runs", help="Whether to keep a run folder for every run.")
@@ -51,29 +51,27 @@ def compare(
     """Compare variants of a scenario over the same seeds; say what differs beyond chance."""
     from twin.experiments import comparison as comparing
     from twin.experiments import page as page
-    from twin.experiments.design import axes_of, designed, grid
-    from twin.experiments.execution.results import Store
+    from twin.experiments.design import build_design, grid, parse_axes
+    from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import watching
 
     auto, count = _seeds(seeds)
-    with experiment_faults():
+    with usage_errors():
         overrides = parse_overrides(settings or [])
-        axes = axes_of(file, vary or [], overrides)
-        design = designed(file, grid(axes), overrides, count)
+        axes = parse_axes(file, vary or [], overrides)
+        design = build_design(file, grid(axes), overrides, count)
         if len(design.variants) < 2:
-            raise UsageError(
-                f"{file}: there is one variant only; allowed: two values or more, the first is the baseline"
-            )
+            raise UsageError(f"{file}: only one variant; allowed: at least two values, the first is the baseline")
         folder = out / design.baseline.scenario.name / ("compare-" + "+".join(axes))[:80]
-        plan = comparing.Plan(
+        plan = comparing.CompareOptions(
             measures=_measures(measure or []),
-            level=share_of("--level", level),
-            precision=share_of("--precision", precision),
+            level=parse_share("--level", level),
+            precision=parse_share("--precision", precision),
             most_seeds=most_seeds if auto else None,
             runs=folder / "runs" if keep_runs and not address else None,
         )
-        with workers_of(engine, jobs, address) as execute, Store(folder / "runs.parquet") as store:
-            study = comparing.conduct(
+        with open_executor(engine, jobs, address) as execute, ResultStore(folder / "runs.parquet") as store:
+            study = comparing.run_comparison(
                 design, plan, execute, store, lambda total: watching("comparing", total, quiet=as_json)
             )
             store.write(study.design.keys(), study.design.paths, scenario=design.baseline.scenario.name)
@@ -98,15 +96,15 @@ def _seeds(asked: str) -> tuple[bool, int]:
 
 
 def _measures(asked: list[str]) -> tuple[str, ...]:
-    from twin.experiments.comparison import measures_named
+    from twin.experiments.comparison import select_measures
 
     try:
-        return measures_named(asked)
+        return select_measures(asked)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
-def _show(study: "Study", page: Path) -> None:
+def _show(study: "ComparisonResult", page: Path) -> None:
     """Each variant in a sentence, a table of what differs, remarks, and where the page lies."""
     from rich.markup import escape
 
@@ -128,7 +126,7 @@ def _show(study: "Study", page: Path) -> None:
     output.print(f"  [dim]report[/]  {escape(str(page))}")
 
 
-def _table(study: "Study") -> "Table":
+def _table(study: "ComparisonResult") -> "Table":
     """The main measures that differ; the page has them all."""
     from rich.markup import escape
     from rich.table import Table

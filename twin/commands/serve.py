@@ -221,7 +221,7 @@ def way_to(path: Path) -> Way:
     """The way that a kubeconfig of `twin serve` says.
 
     Raises:
-        Refused: it is none.
+        UsageError: it is none.
     """
     import base64
     import ssl

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import simpy
 
-from controller.reconcile.snapshot import SIDECAR
+from controller.cache.pod_view import SIDECAR
 from controller.sidecar.settings import Settings as SidecarSettings
 from controller.sidecar.settings import dialect_of as dialect_of_sidecar
 from controller.sidecar.settings import metrics_of
