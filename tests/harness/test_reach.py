@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.sim.simulation import simulate
 from twin.trace.lines import AdapterLine, Counts, Line
@@ -97,4 +97,4 @@ def test_in_the_steady_state_engines_are_asked_once_an_audit_and_the_api_server_
     assert sum(line.seconds for line in hour) == 3600
     assert asked <= 100 * 3600 / scenario.controller.audit_interval
     assert written == 0
-    assert summarise(lines, oracles.check(lines))["invariants"]["violations"] == 0
+    assert summarise(lines, invariants.check(lines))["invariants"]["violations"] == 0

@@ -1,7 +1,7 @@
 """Small worlds of pods and engines, each of which asks for a promise or two that a whole life does not; not a test.
 
 A world is a scenario of a few pods and a judge of its record: what is wrong, in a sentence, or nothing. The invariants
-of `twin/oracles` hold in each; what only this world can tell comes on top.
+of `twin/evaluate/invariants` hold in each; what only this world can tell comes on top.
 """
 
 from collections.abc import Callable

@@ -148,7 +148,7 @@ def _summaries(path: Path) -> Iterator[dict[str, Any]]:
             "variant": folder.parent.name,
             "seed": run.summary["seed"],
             **comparable_measures(run.summary),
-            "holds": run.summary["holds"],
+            "passed": run.summary["passed"],
             "gpu_hours": gpu_hours(folder),
         }
 

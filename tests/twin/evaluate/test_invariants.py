@@ -21,7 +21,7 @@ from controller.reconcile.snapshot import Snapshot
 from controller.runtime.leaderelection import LeaderElector
 from controller.runtime.recorder import EventRecorder
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.sim.simulation import simulate
 
 KEY = "sk-0123456789-not-real"
@@ -206,7 +206,7 @@ BUGS = [
 
 def broken(folder: Path, sections: dict[str, Any]) -> Iterator[int | str]:
     record = simulate(a_scenario(folder, **sections)).lines
-    return (violation.invariant for violation in oracles.check(record).violations)
+    return (violation.invariant for violation in invariants.check(record).violations)
 
 
 @pytest.mark.parametrize(("invariant", "bug", "world"), BUGS, ids=[bug.__name__ for _, bug, _ in BUGS])

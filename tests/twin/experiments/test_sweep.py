@@ -71,7 +71,7 @@ def test_a_grid_is_one_row_a_run_and_every_column_says_what_it_is(
     assert table.num_rows == 8
     columns = table.column_names
     assert columns[:5] == ["variant", "seed", "key", "setting.controller.policy", "setting.controller.retry.base"]
-    assert columns[5:] == [*sorted(MEASURES), "holds", "violation", "error"]
+    assert columns[5:] == [*sorted(MEASURES), "passed", "violation", "error"]
     assert all(field.metadata[b"meaning"] for field in table.schema)
     about = table.schema.metadata
     assert (about[b"scenario"], about[b"schema"], about[b"partial"]) == (b"tiny", b"1", b"false")
@@ -133,7 +133,7 @@ def test_a_run_that_crashes_is_a_row_with_its_error(
     crashed = [row for row in rows if row["error"]]
     assert [(row["seed"], row["setting.controller.policy"]) for row in crashed] == [(1, "random")] * 2
     assert crashed[0]["error"].startswith("RuntimeError: a bug that only some meet")
-    assert crashed[0]["availability"] is crashed[0]["holds"] is None
+    assert crashed[0]["availability"] is crashed[0]["passed"] is None
     assert "2 crashed" in capsys.readouterr().out
 
 

@@ -7,7 +7,7 @@ from prometheus_client.metrics_core import Metric
 
 from tests.twin import synthetic
 from tests.twin.worlds import a_scenario
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
@@ -35,7 +35,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list
     run(simulation.main(None), simulation.env)
     simulation.recorder.close()
     lines = simulation.recorder.lines
-    return summarise(lines, oracles.check(lines)), scraped
+    return summarise(lines, invariants.check(lines)), scraped
 
 
 def value(scraped: list[Metric], sample_name: str, **labels: str) -> float:
@@ -96,7 +96,7 @@ def test_reconciles_are_measured_by_the_operator_alone(told: tuple[dict[str, Any
 
 def test_reconciles_of_an_operator_that_is_not_in_the_twin_are_not_known() -> None:
     lines = synthetic.a_run()
-    assert summarise(lines, oracles.check(lines))["reconciles"] == {"total": None, "with_actions": None}
+    assert summarise(lines, invariants.check(lines))["reconciles"] == {"total": None, "with_actions": None}
 
 
 def test_who_leads(told: tuple[dict[str, Any], list[Metric]]) -> None:
