@@ -25,7 +25,7 @@ from controller.clock import SystemClock
 from controller.metrics.instruments import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
-from fake_vllm.faults.spec import Planned
+from fake_vllm.faults.spec import FaultSpec
 from tests.controller.fake_client import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port
@@ -323,7 +323,7 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
     """
     simulation = Simulation(scenario(folder, wrong if later else None))
     if not later:
-        rule = Planned.of(wrong).rule
+        rule = FaultSpec.of(wrong).rule
         assert rule is not None
         hit = replace(rule, hits=tuple(wrong.get("hits", ("controller",))))
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.twin.synthetic import a_run
 from twin import cli
-from twin.evaluate import measures
+from twin.evaluate import invariants, measures
 from twin.runs import run as running
 from twin.trace.lines import Line
 

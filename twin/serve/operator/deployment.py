@@ -27,7 +27,7 @@ WriteLog = Callable[[str, str, str], None]
 """Takes pod, container and a line."""
 
 
-class InsideOperator:
+class OperatorDeployment:
     """Binds replicas to pods."""
 
     def __init__(self, store: Store, replicas: list[Replica], write: WriteLog, now: Callable[[], datetime]) -> None:

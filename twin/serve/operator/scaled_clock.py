@@ -39,18 +39,18 @@ class WorldClock:
         return self._moment + timedelta(seconds=passed * self._speed + self.ahead)
 
 
-class HastenedLoop(asyncio.SelectorEventLoop):
+class ScaledLoop(asyncio.SelectorEventLoop):
     """An ordinary loop whose seconds are shorter."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
-        super().__init__(_Shorter(speed))
+        super().__init__(_ScaledSelector(speed))
 
     def time(self) -> float:
         return super().time() * self._speed
 
 
-class _Shorter(selectors.DefaultSelector):
+class _ScaledSelector(selectors.DefaultSelector):
     def __init__(self, speed: float) -> None:
         super().__init__()
         self._speed = speed
@@ -88,7 +88,7 @@ def main() -> None:
         loop.add_reader(told, hear)
         return await work
 
-    with asyncio.Runner(loop_factory=lambda: HastenedLoop(speed)) as runner:
+    with asyncio.Runner(loop_factory=lambda: ScaledLoop(speed)) as runner:
         sys.exit(runner.run(run()))
 
 
