@@ -25,9 +25,9 @@ class EngineFault(LastingFault):
 
     def rule(self) -> FaultRule:
         """Return the rule that the engines apply."""
-        names = ("hits", "probability", "adapters", "factor", "status", "body", "message", "after")
-        fields = type(self).model_fields
-        return FaultRule(self.kind, **{name: getattr(self, name) for name in names if name in fields})
+        names = ("probability", "adapters", "factor", "status", "body", "message", "after")
+        settings = {name: getattr(self, name) for name in names if name in type(self).model_fields}
+        return FaultRule(self.kind, hits=self.callers, **settings)
 
 
 class RequestFault(EngineFault):
