@@ -27,7 +27,7 @@ def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
     yield active.until(whole.start)
     targets = active.pods(fault.pods)
     active.tell("begin", targets)
-    for turn in flap_windows(whole, down=fault.unready_for, up=fault.ready_for):
+    for turn in flap_windows(whole, unready_for=fault.unready_for, ready_for=fault.ready_for):
         yield active.until(turn.start)
         _force(stage, targets, unready=True)
         yield active.until(turn.end)

@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.backoff import Backoff
 from controller.settings import LeaseSettings, Settings
+from formats.timestamps import format_time
 from twin.scenario import Scenario
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
@@ -31,9 +32,9 @@ def controller_settings(scenario: Scenario) -> Settings:
         ),
         stable_for=asked.stable_for,
         unready_grace=asked.unready_grace,
-        aside_for=asked.pod_cooldown,
-        workers=asked.max_concurrent_reconciles,
-        loads_per_pod=asked.max_requests_per_pod,
+        pod_cooldown=asked.pod_cooldown,
+        max_concurrent_reconciles=asked.max_concurrent_reconciles,
+        max_requests_per_pod=asked.max_requests_per_pod,
         audit_interval=asked.audit_interval,
         list_timeout=asked.list_timeout,
         load_timeout=asked.load_timeout,
@@ -90,7 +91,7 @@ def run_header(scenario: Scenario, epoch: datetime, machine: float) -> Run:
         seed=scenario.seed,
         version=version("lora-twin"),
         duration=scenario.duration,
-        epoch=epoch.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        epoch=format_time(epoch),
         policy=asked.policy,
         replicas=asked.replicas,
         stable_for=asked.stable_for,

@@ -1,4 +1,4 @@
-"""Seam 1 in the twin: the store as a `Cluster`, for one controller replica.
+"""Seam 1 in the twin: the store as a `Client`, for one controller replica.
 
 Between a call and the store lies a request, between the store and the answer another half: a replica may die in
 either, and what the store took stays. Each write is recorded when the store has taken or refused it, also if nobody
@@ -15,8 +15,8 @@ from controller.api.types import LEASES, Kind, Lease, Resource
 from controller.client.errors import Status, from_status
 from controller.client.interface import (
     FIELD_MANAGER,
-    ClusterError,
-    Listing,
+    ClientError,
+    ObjectList,
     Propagation,
     Subresource,
     Unavailable,
@@ -73,15 +73,15 @@ class StoreClient:
 
         return await self._read("get", kind, read)
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
-        def read() -> Listing[T]:
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
+        def read() -> ObjectList[T]:
             found = self._store.list(
                 _resource(kind),
                 namespace=namespace,
                 label_selector=label_selector,
                 revision=self._faults.list_revision(),
             )
-            return Listing([self._decode(kind, item) for item in found.items], found.resource_version)
+            return ObjectList([self._decode(kind, item) for item in found.items], found.resource_version)
 
         return await self._read("list", kind, read)
 
@@ -320,7 +320,7 @@ class StoreClient:
         return decoded
 
 
-def map_error(error: ApiError) -> ClusterError:
+def map_error(error: ApiError) -> ClientError:
     """The seam's error for the server's, by the same table as for a live one."""
     return from_status(Status(error.message, error.reason), error.code, error.retry_after)
 

@@ -27,7 +27,7 @@ class EngineFault(LastingFault):
         """Return the rule that the engines apply."""
         names = ("probability", "adapters", "factor", "status", "body", "message", "after")
         settings = {name: getattr(self, name) for name in names if name in type(self).model_fields}
-        return FaultRule(self.kind, hits=self.callers, **settings)
+        return FaultRule(self.kind, callers=self.callers, **settings)
 
 
 class RequestFault(EngineFault):

@@ -7,8 +7,7 @@ import simpy
 
 from controller.cache.pod_view import SIDECAR
 from controller.sidecar.settings import Settings as SidecarSettings
-from controller.sidecar.settings import dialect_of as dialect_of_sidecar
-from controller.sidecar.settings import metrics_of
+from controller.sidecar.settings import engine_flavor, metrics_mode
 from fake_vllm.cli import command_line as commandline
 from fake_vllm.distributions import Uniform
 from fake_vllm.engine.engine import EngineConfigError
@@ -106,7 +105,7 @@ class ContainerRuntime(ContainerState):
         if self._sidecar is not None:
             given = {str(each.get("name")): str(each.get("value", "")) for each in self._spec.get("env") or ()}
             try:
-                self._sidecar.start(SidecarSettings(dialect=dialect_of_sidecar(given), metrics=metrics_of(given)))
+                self._sidecar.start(SidecarSettings(dialect=engine_flavor(given), metrics=metrics_mode(given)))
             except ValueError as error:
                 self._fail_to_start(str(error))
                 return

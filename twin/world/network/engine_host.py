@@ -164,7 +164,7 @@ class EngineHost:
 
     def _find(self, path: str) -> Artifact:
         """What is found under a path: where the sidecar put it, on this container's disk, or else at the registry."""
-        kept = self.sidecar.library.at(path) if self.sidecar is not None else None
+        kept = self.sidecar.provider.at(path) if self.sidecar is not None else None
         if kept is not None:
             return kept
         return self._artifacts.find(path) if path in self._disk else self._artifacts.deliver(path).artifact
