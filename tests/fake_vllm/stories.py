@@ -334,7 +334,7 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
     if not later:
         rule = FaultSpec.of(wrong).rule
         assert rule is not None
-        hit = replace(rule, hits=tuple(wrong.get("hits", ("controller",))))
+        hit = replace(rule, callers=tuple(wrong.get("callers", ("controller",))))
 
         def break_first(host: EngineHost, event: str, adapter: str, root: str) -> None:
             if (host.pod, event) == (f"default/{FIRST}", "started"):
@@ -390,7 +390,7 @@ def scenario(folder: Path, incident: dict[str, Any] | None) -> Scenario:
         faults=[incident | {"pods": {"names": [FIRST]}}] if incident else [],
         controller={
             "policy": "least-adapters",
-            "retry": {"attempts": RETRIES["retries"], "base": f"{RETRIES['base']}s", "factor": RETRIES["factor"]},
+            "retry": {"retries": RETRIES["retries"], "base": f"{RETRIES['base']}s", "factor": RETRIES["factor"]},
             "stable_for": "0s",
             "list_timeout": f"{PATIENCE}s",
             "load_timeout": f"{PATIENCE}s",
