@@ -96,7 +96,7 @@ def test_the_modules_that_manifests_start_are_the_fake_in_the_engines_dialect(wo
 
 
 def test_the_entrypoint_serves_from_a_read_only_place_and_the_health_check_passes(tmp_path: Path) -> None:
-    """The packages of the image alone, in a folder that cannot be written to, with an environment of next to nothing."""
+    """The packages of the image alone, in a read-only folder, with almost no environment variables."""
     copy = tmp_path / "site"
     for package in ("fake_vllm", "formats"):
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
