@@ -198,7 +198,7 @@ def test_one_object_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path)
             assert [event.object.key for event in events] == ["default/new"]
 
     asyncio.run(story())
-    assert "ModelAdapter default/old cannot be read" in (tmp_path / "log").read_text()
+    assert "ModelAdapter default/old cannot be decoded" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
 
     async def story() -> None:
         async with cluster_of(Scripted([silence]), tmp_path, timeout=0.2) as cluster:
-            with pytest.raises(Unavailable, match=r"no answer within 0.2 s"):
+            with pytest.raises(Unavailable, match=r"no response within 0.2 s"):
                 await cluster.patch(LEASES, "default", "lock", {"spec": {}})
 
     asyncio.run(story())
