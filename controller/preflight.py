@@ -123,7 +123,7 @@ async def _check_crd(connection: Connection) -> None:
         raise PreflightError(f"the CustomResourceDefinition {_CRD} is not installed: {_INSTALL}")
     lacking = [f"the subresource {sub}" for sub in ("status", "scale") if f"{MODEL_ADAPTERS.plural}/{sub}" not in names]
     lacking += await _missing_fields(connection)
-    if required:
+    if lacking:
         raise PreflightError(
             f"the CustomResourceDefinition {_CRD} has another version: it lacks {', '.join(lacking)}; {_INSTALL}"
         )

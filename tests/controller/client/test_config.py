@@ -92,11 +92,11 @@ def test_a_plugin_is_told_what_a_kubeconfig_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo denied >&2; exit 3", "exit code 3: denied"),
+        ("echo denied >&2; exit 3", "exited with code 3: denied"),
         ("echo sesame", "did not print an ExecCredential"),
         (a_credential(), "neither a token nor a certificate"),
         (a_credential(clientCertificateData="CERT"), "neither a token nor a certificate"),
-        (a_credential(token="sesame").replace("k8s.io/v1", "k8s.io/v1beta1"), "answered in"),
+        (a_credential(token="sesame").replace("k8s.io/v1", "k8s.io/v1beta1"), "returned apiVersion"),
     ],
 )
 def test_a_plugin_that_fails_is_named(script: str, said: str, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_plugin_that_is_not_there_is_named_with_its_hint(tmp_path: Path) -> No
 
 def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=r"did not finish within 0.1 s"):
-        asyncio.run(run_plugin(a_plugin(tmp_path, "exec sleep 60"), seconds=0.1))
+        asyncio.run(run_plugin(a_plugin(tmp_path, "exec sleep 60"), timeout=0.1))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
     [
         ("clusters: [", "not YAML"),
         ("- a", "its top level must be a mapping"),
-        ("{}", "names no cluster and context"),
+        ("{}", "has no clusters or no contexts"),
         ("{clusters: {a: b}, contexts: []}", "clusters must be a list of named entries"),
         ("{clusters: [{name: t}], contexts: [{name: t, context: {cluster: t}}], current-context: t}", "Expected key"),
         ("{clusters: [{name: t}], contexts: [{name: t}]}", "no current-context"),
@@ -202,7 +202,7 @@ def test_a_pods_account_is_used_and_read_again(tmp_path: Path, monkeypatch: pyte
 
 def test_a_token_that_is_refused_is_read_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token may be replaced before its time: the server's 401 is believed, and the file looked at."""
-    monkeypatch.setattr(kube_connection, "_RELOGIN_SECONDS", -1.0)
+    monkeypatch.setattr(kube_connection, "_RELOAD_INTERVAL", -1.0)
     token = tmp_path / "token"
     token.write_text("old")
 
