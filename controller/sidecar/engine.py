@@ -79,11 +79,11 @@ class LocalEngine:
         if not response.is_success:
             raise refusal(response)
 
-    async def listing(self, key: str) -> httpx.Response:
+    async def list_models(self, key: str) -> httpx.Response:
         """`/v1/models` as the engine answers it."""
         return await self._ask("GET", "/v1/models", key, _LIST)
 
-    async def alive(self) -> bool:
+    async def is_alive(self) -> bool:
         try:
             return (await self._ask("GET", "/health", "", _ALIVE)).is_success
         except SidecarError:
