@@ -1,4 +1,4 @@
-"""The parts of a real sidecar, put together."""
+"""Builds the sidecar from its settings (composition root)."""
 
 import httpx
 from fastapi import FastAPI
@@ -18,7 +18,7 @@ from controller.sidecar.settings import Settings
 
 
 def build_app(settings: Settings, to_engine: httpx.AsyncBaseTransport, log: FilteringBoundLogger) -> FastAPI:
-    """The application of the sidecar that `settings` describe. Empties the cache's folder of what is not complete."""
+    """Return the application; incomplete downloads in the cache's folder are deleted."""
     registry = CollectorRegistry()
     cache = ArtifactCache(settings.root, settings.budget, settings.reserve)
     cache.open()
