@@ -6,8 +6,7 @@ claim what no measurement knows.
 
 from typing import Any
 
-from fake_vllm.distributions import Empirical, Latency, LogNormal
-from fake_vllm.durations import described
+from fake_vllm.distributions import Empirical, Latency, LogNormal, format_distribution
 from twin.calibration.calibration import CalibratedParameter, Calibration
 
 HEADING = "# Made by twin calibrate"
@@ -59,7 +58,7 @@ def describe_value(finding: CalibratedParameter) -> str:
 
 def shown(latency: Latency) -> str:
     """A distribution in the words of the file."""
-    return _flow(described(latency, duration))
+    return _flow(format_distribution(latency, duration))
 
 
 def _flow(value: object) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.backoff import Backoff
 from controller.settings import LeaseSettings, Settings
+from formats.timestamps import format_time
 from twin.scenario import Scenario
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
@@ -27,13 +28,13 @@ def controller_settings(scenario: Scenario) -> Settings:
         policies=_plug_ins(scenario),
         scrape_interval=asked.scrape_interval,
         backoff=Backoff(
-            base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.attempts, jitter=retry.jitter
+            base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.retries, jitter=retry.jitter
         ),
         stable_for=asked.stable_for,
         unready_grace=asked.unready_grace,
-        pod_cooldown=asked.aside_for,
-        max_concurrent_reconciles=asked.workers,
-        max_requests_per_pod=asked.loads_per_pod,
+        pod_cooldown=asked.pod_cooldown,
+        max_concurrent_reconciles=asked.max_concurrent_reconciles,
+        max_requests_per_pod=asked.max_requests_per_pod,
         audit_interval=asked.audit_interval,
         list_timeout=asked.list_timeout,
         load_timeout=asked.load_timeout,
@@ -90,15 +91,15 @@ def run_header(scenario: Scenario, epoch: datetime, machine: float) -> Run:
         seed=scenario.seed,
         version=version("lora-twin"),
         duration=scenario.duration,
-        epoch=epoch.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        epoch=format_time(epoch),
         policy=asked.policy,
         replicas=asked.replicas,
         stable_for=asked.stable_for,
         retry_waits=list(asked.retry.waits()),
-        aside_for=asked.aside_for,
+        pod_cooldown=asked.pod_cooldown,
         audit_interval=asked.audit_interval,
         notice=_NOTICE + scenario.cluster.api.latency.upper() + machine,
-        loads_per_pod=asked.loads_per_pod,
+        max_requests_per_pod=asked.max_requests_per_pod,
         load_timeout=asked.load_timeout,
         pod_start=max((_pod_start(scenario, item) for item in _workloads(scenario)), default=0.0),
         unready_grace=asked.unready_grace,

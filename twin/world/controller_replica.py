@@ -208,7 +208,7 @@ def _counted(metrics: Metrics) -> dict[str, int]:
     """The measures that are the operator's own metrics, by their names in the record; never falling."""
     names = {
         "reconciles.total": "controller_runtime_reconcile_total",
-        "reconciles.useful": "lora_controller_reconciles_with_actions_total",
+        "reconciles.with_actions": "lora_controller_reconciles_with_actions_total",
     }
     return {name: int(metrics.total(metric)) for name, metric in names.items()}
 

@@ -181,7 +181,7 @@ def test_told_to_end_it_ends_with_0(number: signal.Signals, tmp_path: Path) -> N
         (
             [],
             {"INFERENCE_ENGINE_ENDPOINT": "engine"},
-            "INFERENCE_ENGINE_ENDPOINT must be an http or https URL, not 'engine'",
+            "INFERENCE_ENGINE_ENDPOINT must be an http or https URL",
         ),
         (["--host", "192.0.2.1"], {}, "cannot listen on 192.0.2.1:8080: Cannot assign requested address"),
         (["--cache", "/proc/nowhere"], {}, "/proc/nowhere: No such file or directory"),

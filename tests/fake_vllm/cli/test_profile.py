@@ -55,9 +55,9 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
         ("timing: {spread: true}", "timing.spread: True is not a number"),
         ("timing: {spread: 0.5}", "spread is 0.5; it must be at least 1"),
         ("timing: {answer: {median: 3}}", "timing.answer: needs median and p95, in tokens"),
-        ("timing: {disk: 3}", "timing.disk: 3 is no rate; write it as in 1.5GB/s"),
-        ("timing: {disk: 0B/s}", "disk is 0.0; it must be above 0"),
-        ("lora_memory: much", "lora_memory: 'much' is no size"),
+        ("timing: {disk: 3}", "timing.disk: 3 is not a bandwidth; allowed: a bandwidth such as 2Gbit/s or 250MB/s"),
+        ("timing: {disk: 0B/s}", "timing.disk: must be above 0"),
+        ("lora_memory: much", 'lora_memory: "much" is not a size'),
         ("timing: {answer: 3}", "timing.answer: must be a mapping"),
         ("load: [1s", "times.yaml:1:10: not YAML"),
         ("\0", "not YAML"),
@@ -137,7 +137,7 @@ def test_a_file_of_faults_says_which_of_them_is_wrong(tmp_path: Path) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["kind", "from", "until", "at", "every", "hits", "adapters", "probability", "factor", "status", "after"]
+            ["kind", "from", "until", "at", "every", "callers", "adapters", "probability", "factor", "status", "after"]
         ),
         st.sampled_from([*KINDS, "1s", "x", "", "controller"])
         | st.lists(st.sampled_from(["controller", "traffic", "x"]), max_size=2)

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from formats.durations import parse_duration
 from twin.scenario import FAULTS, Fault
 from twin.scenario.errors import choices
 from twin.scenario.faults import InstantFault
-from twin.scenario.units import duration
+from twin.scenario.renamed import present_field, rename_hint
 
 _TIMES = ("from", "until", "at")
 _BESIDE = ("before_write", "after_write")
@@ -36,7 +37,9 @@ def fault_from(asked: Mapping[str, Any], now: float) -> Fault:
     known = {field.alias or name for name, field in FAULTS[kind].model_fields.items()}
     for name in given:
         if name not in known:
-            raise FaultRequestError(f'{kind}: unknown field "{name}"; {choices(name, sorted(known - {"kind"}))}')
+            present = present_field(("faults", 0, name))
+            allowed = rename_hint(present) if present and present in known else choices(name, sorted(known - {"kind"}))
+            raise FaultRequestError(f'{kind}: unknown field "{name}"; {allowed}')
     try:
         timed = _timed(kind, known, given, asked.get("for"), now)
         found: Fault = _ADAPTER.validate_python(timed)
@@ -49,7 +52,7 @@ def fault_from(asked: Mapping[str, Any], now: float) -> Fault:
 
 def _timed(kind: str, known: Collection[str], given: dict[str, Any], lasts: Any, now: float) -> dict[str, Any]:
     """With times from the start of the world."""
-    times: dict[str, float] = {name: duration(given[name]) + now for name in _TIMES if name in given}
+    times: dict[str, float] = {name: parse_duration(given[name]) + now for name in _TIMES if name in given}
     if "at" in known:
         if lasts is not None and "every" not in given:
             said = ", or say `every`" if issubclass(FAULTS[kind], InstantFault) else ""
@@ -59,7 +62,7 @@ def _timed(kind: str, known: Collection[str], given: dict[str, Any], lasts: Any,
     else:
         times.setdefault("from", now)
     if lasts is not None:
-        times["until"] = times["from"] + duration(lasts)
+        times["until"] = times["from"] + parse_duration(lasts)
     return {**given, **{name: f"{moment:.6f}s" for name, moment in times.items()}}
 
 
