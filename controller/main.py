@@ -21,8 +21,8 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.client.interface import Client
 from controller.clock import Clock, SystemClock
+from controller.dependencies import Dependencies
 from controller.logging import logger
-from controller.metrics.instruments import Metrics
 from controller.metrics.server import serve
 from controller.operator import Operator
 from controller.option_types import OptionError
@@ -107,16 +107,16 @@ def _operator(options: Options, connected: _Connected, clock: Clock, log: Filter
     proxy = httpx.Proxy(options.engine_proxy) if options.engine_proxy else None
     # The operator itself limits how many requests are in flight, so the pool does not.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
-    return Operator(
-        connected.client,
-        httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False),
-        clock,
-        Random(),
-        options.settings(connected.lease_namespace),
+    dependencies = Dependencies(
+        client=connected.client,
+        transport=httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False),
+        clock=clock,
+        rng=Random(),
+        settings=options.settings(connected.lease_namespace),
         identity=options.leader_elect_identity or f"{socket.gethostname()}_{uuid4().hex[:8]}",
         log=log,
-        metrics=Metrics(),
     )
+    return Operator(dependencies)
 
 
 async def _serve_pages(options: Options, operator: Operator, stack: AsyncExitStack) -> None:
