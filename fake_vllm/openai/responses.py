@@ -125,8 +125,7 @@ class ResponseBuilder:
             "stop_reason": choice.stop,
         }
         if self._has_token_ids:
-            ids = [token for piece in choice.pieces for token in tokenizer.encode(piece)]
-            content["token_ids"] = ids if self._request.return_token_ids else None
+            content["token_ids"] = self._token_ids(choice) if self._request.return_token_ids else None
         return content
 
     def _usage(self, choices: Sequence[Choice]) -> dict[str, int]:
@@ -138,6 +137,9 @@ class ResponseBuilder:
         if not self._request.continuous_usage:
             return b""
         return b',"usage":' + _encode(usage_content(choice.prompt.length, count))
+
+    def _token_ids(self, choice: Choice) -> list[int]:
+        return [token for piece in choice.pieces for token in tokenizer.encode(piece)]
 
     def _prompt_ids(self, choice: Choice) -> list[int] | None:
         return tokenizer.encode(choice.prompt.text) if self._request.return_token_ids else None

@@ -17,8 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from fake_vllm.faults.spec import KINDS, FaultSpec
-from fake_vllm.faults.spec import shown as describe
+from fake_vllm.faults.spec import KINDS, FaultSpec, describe
 from fake_vllm.server.fault_injector import FaultInjector
 from fake_vllm.server.socket_server import SocketServer
 
@@ -74,7 +73,7 @@ def create_admin_api(injector: FaultInjector) -> FastAPI:
                 return _error(413, f"the body is larger than {_LARGEST_BODY} bytes")
         try:  # any content type will do: `curl -d` declares a form
             content = msgspec.json.decode(body)
-            specs = [FaultSpec.of(item) for item in (content if isinstance(content, list) else [content])]
+            specs = [FaultSpec.parse(item) for item in (content if isinstance(content, list) else [content])]
         except (ValueError, RecursionError) as error:
             return _error(400, str(error))
         return JSONResponse({"ids": [injector.add(spec) for spec in specs]}, 201)

@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 
 from fake_vllm.faults.rules import FaultRule, FaultRules
-from fake_vllm.faults.spec import FLAP, RESTART, STRIKING, FaultSpec
+from fake_vllm.faults.spec import FLAP, INSTANT, RESTART, FaultSpec
 from fake_vllm.faults.windows import flap_windows, occurrences, window
 
-_UNREADY = FaultRule("http-error", hits=("probes",), status=503, message="readiness-flap")
+_UNREADY = FaultRule("http-error", callers=("probes",), status=503, message="readiness-flap")
 
 
 class Process(Protocol):
@@ -92,12 +92,12 @@ class FaultInjector:
 
     def _steps(self, spec: FaultSpec, rng: np.random.Generator) -> Iterator[Step]:
         whole = window(spec.start, spec.until)
-        if spec.kind in STRIKING:
+        if spec.kind in INSTANT:
             times = iter((spec.start,)) if spec.every is None else occurrences(whole, spec.every, rng)
             yield from ((time, self._strike) for time in times)
             return
         flaps = spec.kind == FLAP.name
-        unready = flap_windows(whole, down=spec.down, up=spec.up)
+        unready = flap_windows(whole, unready_for=spec.unready_for, ready_for=spec.ready_for)
         for part in unready if flaps else (whole,):
             yield part.start, self._start
             yield part.end, self._stop

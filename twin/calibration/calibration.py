@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from fake_vllm.cli.profile import DEFAULT_PARAMETERS, Parameters
+from fake_vllm.cli.profile import DEFAULT_PROFILE, ModelProfile
 from fake_vllm.distributions import Constant, Latency, LogNormal
 from twin.calibration.fit import Fit, Floats, Histogram, fit_histogram, fit_values, quantile
 from twin.calibration.measurements import Measurements
@@ -60,7 +60,7 @@ class Calibration:
         return next((finding for finding in self.findings if finding.entry == entry), None)
 
 
-def from_measurements(measured: Measurements, base: Parameters = DEFAULT_PARAMETERS) -> Calibration:
+def from_measurements(measured: Measurements, base: ModelProfile = DEFAULT_PROFILE) -> Calibration:
     """Fits whatever was measured. `base` says what was not, where one entry is needed to see another."""
     findings = [*_direct(measured), *_pace(measured, base), *_answers(measured)]
     return Calibration(tuple(findings), tuple(measured.sources))
@@ -79,14 +79,14 @@ def _direct(measured: Measurements) -> Iterator[CalibratedParameter]:
             yield CalibratedParameter(entry, fit.latency, said, "as the operator waited for it", fit=fit, measured=bins)
 
 
-def _pace(measured: Measurements, base: Parameters) -> Iterator[CalibratedParameter]:
+def _pace(measured: Measurements, base: ModelProfile) -> Iterator[CalibratedParameter]:
     steps = list(_steps(measured, base))
     yield from steps
     step = next((float(each.value) for each in steps if each.entry == "timing.step_base"), base.timing.step_base)  # type: ignore[arg-type]
     yield from _prompts(measured, step, base)
 
 
-def _steps(measured: Measurements, base: Parameters) -> Iterator[CalibratedParameter]:
+def _steps(measured: Measurements, base: ModelProfile) -> Iterator[CalibratedParameter]:
     values, together = measured.values("inter_token_seconds", "sequences")
     if len(values) and np.ptp(together) > 0:
         yield from _steps_by_sequences(values, together)
@@ -138,7 +138,7 @@ def _steps_by_sequences(values: Floats, together: Floats) -> Iterator[Calibrated
         )
 
 
-def _prompts(measured: Measurements, step: float, base: Parameters) -> Iterator[CalibratedParameter]:
+def _prompts(measured: Measurements, step: float, base: ModelProfile) -> Iterator[CalibratedParameter]:
     first, lengths = measured.values("ttft_seconds", "prompt_tokens")
     if len(first) and np.ptp(lengths) > 0:
         slope, intercept = _line(lengths, first)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from controller.client.config import ConfigError, find
+from controller.client.config import ConfigError, find_config
 from controller.client.errors import Status, from_status
 from controller.client.interface import ClientError, Expired
 from controller.client.ratelimit import RateLimit
@@ -109,7 +109,7 @@ async def open_reader(kubeconfig: str, context: str) -> AsyncIterator[ClusterRea
         CaptureError: there is no way to it.
     """
     try:
-        access = find(kubeconfig, context, SystemClock())
+        access = find_config(kubeconfig, context, SystemClock())
         limit = RateLimit(_QPS, _BURST)
         async with Connection(access, limit=limit, timeout=_TIMEOUT, rng=Random()) as connection:
             yield ClusterReader(connection)

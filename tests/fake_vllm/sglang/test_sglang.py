@@ -74,7 +74,7 @@ def test_its_own_command_line_is_understood() -> None:
         (("--lora-paths", "{}"), "is not JSON with lora_name and lora_path"),
         (("--context-length", "0"), "--context-length is 0; it must be at least 1"),
         (("--max-running-requests", "-1"), "--max-running-requests is -1; it must be at least 1"),
-        (("--port", "http"), "--port: 'http' is not a whole number"),
+        (("--port", "http"), "--port: invalid int value: 'http'"),
     ],
 )
 def test_what_it_would_not_start_with_is_refused(flags: tuple[str, ...], complaint: str) -> None:
@@ -181,7 +181,7 @@ def test_a_process_speaks_it_and_names_the_flags_that_make_no_difference() -> No
             asked = {"text": "hi", "lora_path": "sql", "sampling_params": {"max_new_tokens": 4}}
             assert (await client.post("/generate", json=asked)).json()["text"].startswith("[sql]")
             assert "sglang:num_running_reqs" in (await client.get("/metrics")).text
-            await admin.post("/_faults", json={"kind": "unauthorized", "hits": ["controller"]})
+            await admin.post("/_faults", json={"kind": "unauthorized", "callers": ["controller"]})
             refused = await client.post("/unload_lora_adapter", json={"lora_name": "sql"})
             assert refused.status_code == 401
 
@@ -246,7 +246,7 @@ def test_the_operator_loads_and_unloads_on_it_without_a_sidecar() -> None:
             await operator.unload(engine, "sql", 5)
             await operator.unload(engine, "sql", 5)
             assert (await operator.models(engine, 5)).adapters == {}
-            await admin.post("/_faults", json={"kind": "out-of-memory", "hits": ["controller"]})
+            await admin.post("/_faults", json={"kind": "out-of-memory", "callers": ["controller"]})
             with pytest.raises(controller_errors.EngineError, match="CUDA out of memory") as refused:
                 await operator.load(engine, "sql", "acme/sql", 5)
             assert (refused.value.reason, refused.value.scope) == ("OutOfMemory", Scope.POD)
@@ -260,7 +260,7 @@ def listed(url: str) -> list[str]:
 
 def test_its_flag_for_the_size_of_a_step_counts() -> None:
     flags = ["serve", "base", "--dialect", "sglang", "--chunked-prefill-size"]
-    assert options.read([*flags, "512"], {})[1].parameters.timing.batched_tokens == 512
-    assert options.read([*flags, "-1"], {})[1].parameters.timing.batched_tokens == 2048
+    assert options.read([*flags, "512"], {})[1].profile.timing.batched_tokens == 512
+    assert options.read([*flags, "-1"], {})[1].profile.timing.batched_tokens == 2048
     with pytest.raises(EngineConfigError, match="--chunked-prefill-size is 0".replace("--", "[-]{2}")):
         options.read([*flags, "0"], {})

@@ -9,11 +9,11 @@ import pytest
 from prometheus_client import generate_latest
 
 from fake_vllm.cli import profile as parameters
-from fake_vllm.cli.profile import Parameters
+from fake_vllm.cli.profile import ModelProfile
 from tests.twin.worlds import a_scenario, adapters
 from twin import cli
 from twin.calibration import from_measurements, read, written
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
@@ -27,7 +27,7 @@ timing: {step_base: 12ms, per_sequence: 300us, per_prefill_token: 40us, spread: 
 HEADING = "startup_seconds,load_seconds,unload_seconds,ttft_seconds,itl_seconds,prompt_tokens,output_tokens,sequences"
 
 
-def samples(path: Path, known: Parameters, count: int = 1500) -> Path:
+def samples(path: Path, known: ModelProfile, count: int = 1500) -> Path:
     """Measurements as somebody would have taken them of engines with these times."""
     rng = np.random.default_rng(5)
     timing, sigma = known.timing, np.log(known.timing.spread) / 1.645
@@ -90,7 +90,7 @@ def medians(folder: Path, file: Path) -> dict[str, float]:
         traffic={"rate": "4/s", "prompt_tokens": 800, "output_tokens": 40, "from": "3m"},
     )
     lines = simulate(scenario).lines
-    found = summarise(lines, oracles.check(lines))
+    found = summarise(lines, invariants.check(lines))
     return {
         "time to running": found["time_to_running_seconds"]["p50"],
         "first token": found["traffic"]["ttft_seconds"]["p50"],
@@ -152,7 +152,7 @@ def test_the_command_writes_file_and_picture_and_the_fake_engine_takes_it(
         cli.main()
     assert ended.value.code == 0
     assert "timing.per_prefill_token" in capsys.readouterr().out
-    assert parameters.read("mine.yaml").load != parameters.DEFAULT_PARAMETERS.load
+    assert parameters.read("mine.yaml").load != parameters.DEFAULT_PROFILE.load
     page = Path("mine.html").read_text()
     assert page.count("<svg") == 5
     assert "fits well: the share below any length is off by at most" in page
