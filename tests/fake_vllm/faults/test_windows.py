@@ -73,12 +73,12 @@ def carried_out(said: Mapping[str, Any], seconds: float = 100) -> list[tuple[flo
     async def story() -> None:
         faults = FaultRules()
         faults.on_change.append(lambda: seen.append((asyncio.get_running_loop().time(), bool(faults.rules))))
-        timetable = FaultInjector(faults, Struck(seen), seed=0)
+        injector = FaultInjector(faults, Struck(seen), seed=0)
         await asyncio.sleep(7)
-        timetable.add(FaultSpec.parse(said))
+        injector.add(FaultSpec.parse(said))
         await asyncio.sleep(seconds)
-        seen.append((107, [force for _, force in timetable.planned.values()]))
-        timetable.clear()
+        seen.append((107, [force for _, force in injector.faults.values()]))
+        injector.clear()
 
     loop.run(story())
     return [(moment - 7, what) for moment, what in seen]
