@@ -32,7 +32,7 @@ from controller.api.types import (
 from controller.cache.occupancy import Occupancy
 from controller.cache.pod_index import NOBODY, PodIndex
 from controller.cache.pod_view import PodView, pod_view
-from controller.client.interface import Cluster
+from controller.client.interface import Client
 from controller.runtime.informer import Informer
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
@@ -42,7 +42,7 @@ class Cache:
     """`wake` queues an adapter's key; `on_pod` hears of pods that came, changed or went."""
 
     def __init__(
-        self, cluster: Cluster, log: FilteringBoundLogger, wake: Callable[[str], None], *, resync: float = 0.0
+        self, cluster: Client, log: FilteringBoundLogger, wake: Callable[[str], None], *, resync: float = 0.0
     ) -> None:
         self.adapters: Informer[ModelAdapter] = Informer(cluster, MODEL_ADAPTERS, log, resync=resync)
         self.pods: Informer[Pod] = Informer(cluster, PODS, log)

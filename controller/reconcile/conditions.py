@@ -45,7 +45,7 @@ class ConditionBuilder:
             return self._situation("Failed", (), snapshot.problem.reason, snapshot.problem.message)
         reason, message = self.trouble()
         if self.refused_until > self.now:
-            minutes = f"{self.settings.aside_for / 60:g}"
+            minutes = f"{self.settings.pod_cooldown / 60:g}"
             named = snapshot.adapter.spec.credentials_secret_ref or snapshot.adapter.spec.api_key_secret_ref
             change = "the spec or a Secret that it names" if named else "the spec"
             note = f"{message}; tried again when {change} changes, or every {minutes} min"

@@ -13,7 +13,7 @@ from datetime import datetime
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import LEASES, Lease, LeaseSpec, ObjectMeta, timestamp
-from controller.client.interface import AlreadyExists, Cluster, ClusterError, NotFound
+from controller.client.interface import AlreadyExists, Client, ClientError, NotFound
 from controller.clock import Clock
 from controller.settings import Settings
 
@@ -24,7 +24,7 @@ class LeaderElector:
     """One replica's part in it."""
 
     def __init__(
-        self, cluster: Cluster, clock: Clock, identity: str, settings: Settings, log: FilteringBoundLogger
+        self, cluster: Client, clock: Clock, identity: str, settings: Settings, log: FilteringBoundLogger
     ) -> None:
         self._cluster = cluster
         self._clock = clock
@@ -67,7 +67,7 @@ class LeaderElector:
             try:
                 async with asyncio.timeout(self._patience):
                     self._until = await self._try(self._clock.now())
-            except (ClusterError, TimeoutError) as error:
+            except (ClientError, TimeoutError) as error:
                 self._log.debug("no lease", error=str(error), error_class=type(error).__name__)
             if self._until is not None:
                 return True
@@ -85,7 +85,7 @@ class LeaderElector:
             try:
                 async with asyncio.timeout(max(min(self._until - loop.time(), self._patience), 0.0)):
                     renewed = await self._try(self._clock.now())
-            except (ClusterError, TimeoutError):
+            except (ClientError, TimeoutError):
                 renewed = self._until if loop.time() < self._until else None
             self._until = renewed
             if renewed is None:
@@ -101,7 +101,7 @@ class LeaderElector:
                 await self._cluster.patch(
                     LEASES, self._settings.namespace, LEASE_NAME, body, resource_version=self._seen[0]
                 )
-        except (ClusterError, TimeoutError) as error:
+        except (ClientError, TimeoutError) as error:
             self._log.warning("lease not given back", error=str(error), error_class=type(error).__name__)
         else:
             self._log.info("lease given back", identity=self._identity)

@@ -23,7 +23,7 @@ from controller.api.types import (
     json_value,
     timestamp,
 )
-from controller.client.interface import AlreadyExists, Cluster, ClusterError, NotFound
+from controller.client.interface import AlreadyExists, Client, ClientError, NotFound
 from controller.clock import Clock
 
 _SERIES_KEPT = 4096
@@ -47,7 +47,7 @@ class EventRecorder:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Client,
         clock: Clock,
         identity: str,
         log: FilteringBoundLogger,
@@ -76,7 +76,7 @@ class EventRecorder:
             wanted = await self._queue.get()
             try:
                 await self._write(wanted)
-            except ClusterError as error:
+            except ClientError as error:
                 self._dropped(wanted, str(error))
             finally:
                 self._queue.task_done()

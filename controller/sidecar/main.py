@@ -18,8 +18,8 @@ import typer
 import uvicorn
 
 from controller.sidecar.artifacts.egress_guard import networks
-from controller.sidecar.build import assembled
-from controller.sidecar.settings import MOUNT, ROOT, Settings, dialect_of, metrics_of
+from controller.sidecar.build import build_app
+from controller.sidecar.settings import MOUNT, ROOT, Settings, engine_flavor, metrics_mode
 
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _EPILOGUE = """
@@ -69,7 +69,7 @@ def run(
     try:
         settings = Settings(
             engine=_url(environment.get("INFERENCE_ENGINE_ENDPOINT", Settings().engine)),
-            dialect=dialect_of(environment),
+            dialect=engine_flavor(environment),
             root=cache.absolute(),
             mount=credentials,
             budget=size(cache_size),
@@ -77,7 +77,7 @@ def run(
             reserve=size(keep_free),
             connections=connections,
             allowed=networks(allow_network or ()),
-            metrics=metrics_of(environment),
+            metrics=metrics_mode(environment),
             metrics_path=environment.get("METRIC_SCRAPE_PATH", "/metrics"),
             hub=environment.get("HF_ENDPOINT", ""),
             s3=environment.get("AWS_ENDPOINT_URL", ""),
@@ -125,7 +125,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    app = assembled(settings, httpx.AsyncHTTPTransport(), structlog.get_logger())
+    app = build_app(settings, httpx.AsyncHTTPTransport(), structlog.get_logger())
     served = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
     await _Server(served).serve(sockets=[listening])
 

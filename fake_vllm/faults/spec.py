@@ -36,7 +36,7 @@ STRIKING: Mapping[str, tuple[str, ...]] = {RESTART.name: ("at", "every", *_SPELL
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class FaultSpec:
     """A fault and its time, in seconds from when it was asked for."""
 
     kind: str
@@ -51,7 +51,7 @@ class Planned:
     signal: int | None = None
 
     @classmethod
-    def of(cls, said: object) -> "Planned":
+    def of(cls, said: object) -> "FaultSpec":
         """The fault that a mapping describes.
 
         Raises:
@@ -79,7 +79,7 @@ class Planned:
         return replace(planned, code=code, signal=None if signal is None else _whole(said, "signal", 0, 1, 64))
 
 
-def shown(planned: Planned) -> dict[str, Any]:
+def shown(planned: FaultSpec) -> dict[str, Any]:
     """A fault in the words that it was asked for with, what was left to the defaults aside."""
     said: dict[str, Any] = {"kind": planned.kind}
     if planned.every is not None:
@@ -98,7 +98,7 @@ def _shown(duration: float) -> str:
     return f"{duration:g}s"
 
 
-def from_flag(text: str) -> Planned:
+def from_flag(text: str) -> FaultSpec:
     """The fault that a command line gives as `KIND,key=value,...`.
 
     Raises:
@@ -111,7 +111,7 @@ def from_flag(text: str) -> Planned:
         if not equals:
             raise ValueError(f"{pair!r} is not of the form key=value")
         said[key.strip()] = _typed(key.strip(), value.strip())
-    return Planned.of(said)
+    return FaultSpec.of(said)
 
 
 def _typed(key: str, value: str) -> object:

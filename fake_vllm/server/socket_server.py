@@ -21,7 +21,7 @@ _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time at all: closing se
 _BACKLOG = 2048
 
 
-class Port(uvicorn.Server):
+class SocketServer(uvicorn.Server):
     """Serves an ASGI application on one address."""
 
     def __init__(self, app: Callable[..., Any], host: str, port: int, *, ends_on_signals: bool = True) -> None:
@@ -64,19 +64,19 @@ class Port(uvicorn.Server):
         """Serve until told to end; `bind` comes first."""
         await self.serve(sockets=self._sockets)
 
-    def set_open(self, wanted: bool) -> None:
+    def set_accepting(self, wanted: bool) -> None:
         """Close the port, so that connections are refused, or open it again."""
         self._wanted = wanted
         if self._changing is None or self._changing.done():
             self._changing = asyncio.get_running_loop().create_task(self._change())
 
-    def cut(self, client: tuple[str, int] | None) -> None:
+    def reset_connection(self, client: tuple[str, int] | None) -> None:
         """Tear a client's connection down: he sees a reset."""
         for connection in list(self.server_state.connections):
             if getattr(connection, "client", None) == client:
                 _reset(connection.transport)
 
-    def cut_all(self) -> None:
+    def reset_all(self) -> None:
         """Tear all connections down."""
         for connection in list(self.server_state.connections):
             _reset(connection.transport)
@@ -103,7 +103,7 @@ class Port(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self._wanted:
-            self.set_open(False)
+            self.set_accepting(False)
 
     def _protocol(self) -> asyncio.Protocol:
         made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]

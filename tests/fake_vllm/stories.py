@@ -20,12 +20,12 @@ from typing import Any
 import httpx
 
 from controller.backoff import Backoff
-from controller.client.rest import KubeCluster
+from controller.client.rest import RestClient
 from controller.clock import SystemClock
 from controller.metrics.instruments import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
-from fake_vllm.faults.spec import Planned
+from fake_vllm.faults.spec import FaultSpec
 from tests.controller.fake_client import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port
@@ -279,7 +279,7 @@ async def working(served: Served, transport: httpx.AsyncBaseTransport) -> AsyncI
         audit_interval=1.0,
     )
     async with served.connection() as connection:
-        cluster = KubeCluster(connection, Random(0), QUIET)
+        cluster = RestClient(connection, Random(0), QUIET)
         operator = Operator(
             cluster, transport, SystemClock(), Random(0), settings, identity="live", log=QUIET, metrics=Metrics()
         )
@@ -323,7 +323,7 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
     """
     simulation = Simulation(scenario(folder, wrong if later else None))
     if not later:
-        rule = Planned.of(wrong).rule
+        rule = FaultSpec.of(wrong).rule
         assert rule is not None
         hit = replace(rule, hits=tuple(wrong.get("hits", ("controller",))))
 

@@ -75,7 +75,7 @@ def one(**spec: Any) -> list[dict[str, Any]]:
 
 def engines(simulation: Simulation) -> list[Engine]:
     """Those that run, by the names of their pods."""
-    hosts = [simulation.world.host_of(pod) for pod in simulation.world.living_pods()]
+    hosts = [simulation.world.host_of(pod) for pod in simulation.world.running_pods()]
     return [host.engine for host in hosts if host is not None and host.engine is not None]
 
 

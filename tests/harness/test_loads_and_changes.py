@@ -157,7 +157,7 @@ def test_with_a_grace_a_blip_of_readiness_moves_nothing(grace: str, moves: int, 
     def unready(simulation: Simulation, wanted: bool) -> None:
         pod = story_pod(simulation)
         if pod:
-            simulation.world.set_unready(f"default/{pod}", wanted)
+            simulation.world.force_unready(f"default/{pod}", wanted)
 
     kept: list[str] = []
 

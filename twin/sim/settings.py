@@ -18,7 +18,7 @@ _NOTICE = 2.0
 """Seconds that an honest controller may take to notice what the API server shows, latency aside (the contract)."""
 
 
-def of_operator(scenario: Scenario) -> Settings:
+def controller_settings(scenario: Scenario) -> Settings:
     """The operator's settings, from the scenario's section of the same names."""
     asked = scenario.controller
     retry, lease = asked.retry, asked.lease
@@ -31,9 +31,9 @@ def of_operator(scenario: Scenario) -> Settings:
         ),
         stable_for=asked.stable_for,
         unready_grace=asked.unready_grace,
-        aside_for=asked.aside_for,
-        workers=asked.workers,
-        loads_per_pod=asked.loads_per_pod,
+        pod_cooldown=asked.aside_for,
+        max_concurrent_reconciles=asked.workers,
+        max_requests_per_pod=asked.loads_per_pod,
         audit_interval=asked.audit_interval,
         list_timeout=asked.list_timeout,
         load_timeout=asked.load_timeout,
@@ -50,7 +50,7 @@ def _plug_ins(scenario: Scenario) -> tuple[str, ...]:
     return tuple(sorted({*scenario.controller.policies, *plug_ins(specs)}))
 
 
-def of_world(scenario: Scenario) -> WorldSettings:
+def world_settings(scenario: Scenario) -> WorldSettings:
     """The simulated cluster's."""
     cluster = scenario.cluster
     size = cluster.artifacts.size
@@ -63,7 +63,7 @@ def of_world(scenario: Scenario) -> WorldSettings:
                 unload=engine.unload,
                 lora_budget=None if engine.memory.lora_budget is None else int(engine.memory.lora_budget),
                 version=engine.version,
-                pace=engine.pace.settings(),
+                timing=engine.timing.settings(),
             )
             for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
             for engine in (cluster.engine(name),)
@@ -81,7 +81,7 @@ def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
     return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
 
 
-def first_line(scenario: Scenario, epoch: datetime, machine: float) -> Run:
+def run_header(scenario: Scenario, epoch: datetime, machine: float) -> Run:
     """What who reads the record has to know of the run; `machine` as for a `Simulation`."""
     asked = scenario.controller
     return Run(

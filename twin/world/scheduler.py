@@ -26,7 +26,7 @@ from twin.apiserver.meta.objects import (
     with_conditions,
 )
 from twin.kernel.random_streams import Streams
-from twin.world.work import Reactions
+from twin.world.work import DelayedQueue
 
 GPU = "nvidia.com/gpu"
 DELAY = Uniform(0.005, 0.030)  # seconds to get round to a pod; scheduling latencies of a lightly loaded cluster
@@ -43,7 +43,7 @@ class Scheduler:
         self._pending: dict[str, Object] = {}
         self._bound: dict[str, tuple[str, int]] = {}  # pod -> node, GPUs
         self._used: Counter[str] = Counter()
-        self._rounds = Reactions(env, streams, "scheduler", DELAY, self._round)
+        self._rounds = DelayedQueue(env, streams, "scheduler", DELAY, self._round)
         store.subscribe(self._on_pod, "pods")
         store.subscribe(self._on_node, "nodes")
 

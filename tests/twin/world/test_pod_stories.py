@@ -142,14 +142,14 @@ def test_a_pod_deleted_with_grace_drains_and_is_gone(scene: Any) -> None:
 def test_a_killed_pod_is_gone_at_once_and_replaced(scene: Any) -> None:
     scene.deploy(2)
     scene.run(100)
-    victim = scene.world.living_pods()[0]
+    victim = scene.world.running_pods()[0]
     host = scene.world.host_of(victim)
     assert host is not None
     scene.world.kill_pod(victim)
     assert host.engine is None
     assert scene.world.host_of(victim) is None
     scene.run(200)
-    assert len(scene.world.living_pods()) == 2
+    assert len(scene.world.running_pods()) == 2
     assert victim not in scene.world.pods_of("default/qwen")
     assert scene.store.get("deployments.apps", "default", "qwen")["status"]["readyReplicas"] == 2
 
@@ -157,11 +157,11 @@ def test_a_killed_pod_is_gone_at_once_and_replaced(scene: Any) -> None:
 def test_forced_unreadiness_shows_at_once_and_leaves_the_engine_alone(scene: Any) -> None:
     scene.deploy()
     scene.run(100)
-    scene.world.set_unready(scene.name(), True)
+    scene.world.force_unready(scene.name(), True)
     assert ready_of(scene.pod())["status"] == "False"
     assert ready_of(scene.pod())["lastTransitionTime"] == "2026-01-01T00:01:40Z"
     scene.run(107.5)
-    scene.world.set_unready(scene.name(), False)
+    scene.world.force_unready(scene.name(), False)
     assert ready_of(scene.pod())["status"] == "True"
     assert ready_of(scene.pod())["lastTransitionTime"] == "2026-01-01T00:01:47Z"
     assert scene.events("stopped") == []

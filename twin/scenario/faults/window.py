@@ -29,9 +29,9 @@ class LastingFault(ScenarioModel):
             raise value_error("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
         return self
 
-    def turn(self, end: float) -> schedule.Turn:
+    def turn(self, end: float) -> schedule.Window:
         """When it is in force; what would end after the run's `end` does not."""
-        return schedule.spell(self.start, self.until, end)
+        return schedule.window(self.start, self.until, end)
 
 
 class InstantFault(ScenarioModel):
@@ -72,4 +72,4 @@ class InstantFault(ScenarioModel):
                 yield self.at
             return
         last = end if self.until is None else min(self.until, end)
-        yield from schedule.strikes(schedule.Turn(self.start, last), self.every, rng)
+        yield from schedule.occurrences(schedule.Window(self.start, last), self.every, rng)

@@ -1,4 +1,4 @@
-"""The twin's own face, beside Kubernetes': the status page, and what `twin fault`, `twin events` and `twin pace` call.
+"""The twin's own face, beside Kubernetes': the status page, and what `twin fault`, `twin events` and `twin clock` call.
 
 `/` is the page, `/twin/v1/…` what it and the commands ask for. Reading is open on loopback; what changes the world
 needs the administrator's token, as everything does beyond loopback.
@@ -22,9 +22,9 @@ from twin.report import build_report
 from twin.scenario import Fault, resolved
 from twin.scenario.faults import LastingFault
 from twin.scenario.units import duration
-from twin.serve.clock import Pace
-from twin.serve.control.fault_requests import NoFault, fault_from
-from twin.serve.control.status_page import Overview
+from twin.serve.clock import RealTimeClock
+from twin.serve.control.fault_requests import FaultRequestError, fault_from
+from twin.serve.control.status_page import StatusPage
 from twin.serve.operator.process_replica import SKEW, ProcessReplica
 from twin.sim.simulation import Simulation
 from twin.trace.lines import Line
@@ -32,19 +32,25 @@ from twin.trace.lines import Line
 PREFIX = "/twin/v1"
 
 
-class Control:
+class ControlApi:
     """Looks at a world, and changes its pace and its luck."""
 
     def __init__(
-        self, simulation: Simulation, pace: Pace, access: TokenAuthenticator, *, trusting: bool, operated: bool
+        self,
+        simulation: Simulation,
+        clock: RealTimeClock,
+        access: TokenAuthenticator,
+        *,
+        trusting: bool,
+        operated: bool,
     ) -> None:
         """`trusting`: whether reading needs no token. `operated`: whether the operator is of this world."""
         self._simulation = simulation
-        self._pace = pace
+        self._clock = clock
         self._access = access
         self._trusting = trusting
         self._operated = operated
-        self._overview = Overview(simulation, pace)
+        self._overview = StatusPage(simulation, clock)
         self._followers: set[asyncio.Queue[Line | None]] = set()
         simulation.recorder.on_line.append(self._told)
 
@@ -81,8 +87,8 @@ class Control:
                 return await self._report()
             case "GET", "/events":
                 return self._events(request)
-            case "POST", "/pace":
-                return await self._set_pace(request.object())
+            case "POST", "/clock":
+                return await self._set_clock(request.object())
             case "POST", "/faults":
                 return self._befall(request.object())
         raise ApiError(404, "NotFound", f"the twin has nothing at {request.path}")
@@ -122,12 +128,12 @@ class Control:
 
     # -- changing
 
-    async def _set_pace(self, asked: dict[str, Any]) -> Response:
+    async def _set_clock(self, asked: dict[str, Any]) -> Response:
         """`{"speed": X}`, `{"paused": true}` or `{"step": "10s"}`; answers when a step has been taken."""
         changes: dict[str, Callable[[Any], object]] = {
-            "speed": lambda value: self._pace.set_speed(float(value)),
-            "paused": lambda value: self._pace.pause() if value else self._pace.resume(),
-            "step": lambda value: self._pace.step(duration(value)),
+            "speed": lambda value: self._clock.set_speed(float(value)),
+            "paused": lambda value: self._clock.pause() if value else self._clock.resume(),
+            "step": lambda value: self._clock.step(duration(value)),
         }
         for name, value in asked.items():
             if name not in changes:
@@ -137,16 +143,16 @@ class Control:
             except (TypeError, ValueError) as error:
                 raise bad_request(f"{name}: {error}") from error
         if "step" in asked:
-            await self._pace.arrived()
+            await self._clock.arrived()
         return Response.of(self._overview.now())
 
     def _befall(self, asked: dict[str, Any]) -> Response:
         try:
             fault = fault_from(asked, float(self._simulation.env.now))
             self._check(fault)
-        except NoFault as error:
+        except FaultRequestError as error:
             raise bad_request(str(error)) from error
-        number = self._simulation.befall([fault])
+        number = self._simulation.inject_faults([fault])
         until = fault.until if isinstance(fault, LastingFault) else None
         return Response.of({"number": number, "kind": fault.kind, "until": until}, 201)
 
@@ -159,10 +165,14 @@ class Control:
         if fault.on != "controller":
             return
         if not self._operated:
-            raise NoFault(f"{fault.kind}: the operator is none of this world's (--no-controller); end it yourself")
+            raise FaultRequestError(
+                f"{fault.kind}: the operator is none of this world's (--no-controller); end it yourself"
+            )
         unclocked = any(isinstance(each, ProcessReplica) and not each.clocked for each in self._simulation.replicas)
         if fault.kind == SKEW and unclocked:
-            raise NoFault(f"{fault.kind}: these processes go by the machine's clock; name it in the scenario's faults")
+            raise FaultRequestError(
+                f"{fault.kind}: these processes go by the machine's clock; name it in the scenario's faults"
+            )
 
 
 async def _followed(lines: Sequence[Line], queue: asyncio.Queue[Line | None]) -> AsyncIterator[bytes]:

@@ -19,7 +19,7 @@ _BESIDE = ("before_write", "after_write")
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Fault)
 
 
-class NoFault(ValueError):
+class FaultRequestError(ValueError):
     """What was asked for is no fault; the message is one line."""
 
 
@@ -31,19 +31,19 @@ def fault_from(asked: Mapping[str, Any], now: float) -> Fault:
     """
     kind = str(asked.get("kind", ""))
     if kind not in FAULTS:
-        raise NoFault(f'there is no fault "{kind}"; {choices(kind, FAULTS)}')
+        raise FaultRequestError(f'there is no fault "{kind}"; {choices(kind, FAULTS)}')
     given = {name: value for name, value in asked.items() if name != "for"}
     known = {field.alias or name for name, field in FAULTS[kind].model_fields.items()}
     for name in given:
         if name not in known:
-            raise NoFault(f'{kind}: unknown field "{name}"; {choices(name, sorted(known - {"kind"}))}')
+            raise FaultRequestError(f'{kind}: unknown field "{name}"; {choices(name, sorted(known - {"kind"}))}')
     try:
         timed = _timed(kind, known, given, asked.get("for"), now)
         found: Fault = _ADAPTER.validate_python(timed)
     except ValidationError as error:
-        raise NoFault(f"{kind}: {_said(error)}") from error
+        raise FaultRequestError(f"{kind}: {_said(error)}") from error
     except ValueError as error:
-        raise NoFault(f"{kind}: {error}") from error
+        raise FaultRequestError(f"{kind}: {error}") from error
     return found
 
 
@@ -53,7 +53,7 @@ def _timed(kind: str, known: Collection[str], given: dict[str, Any], lasts: Any,
     if "at" in known:
         if lasts is not None and "every" not in given:
             said = ", or say `every`" if issubclass(FAULTS[kind], InstantFault) else ""
-            raise NoFault(f"{kind}: strikes once and does not last; leave `for` out{said}")
+            raise FaultRequestError(f"{kind}: strikes once and does not last; leave `for` out{said}")
         if not any(name in given for name in _BESIDE):
             times.setdefault("from" if "every" in given else "at", now)
     else:

@@ -102,11 +102,11 @@ class Gateway:
 
         return proxied
 
-    async def _through(self, incoming: relay.Incoming, found: Found, on: Wire) -> None:
+    async def _through(self, incoming: relay.ProxiedRequest, found: Found, on: Wire) -> None:
         """To a pod itself: what breaks there breaks here too, so that a client learns neither less nor more."""
         scope, receive, send = on
         try:
-            response = await relay.fetched(self._outside[self._asking(incoming)], incoming.to(*found), receive)
+            response = await relay.forward(self._outside[self._asking(incoming)], incoming.to(*found), receive)
         except httpx.ConnectError as error:
             raise _Refused(503, f"upstream {found[0]}:{found[1]}: {error}") from error
         except httpx.TransportError as error:
@@ -115,7 +115,7 @@ class Gateway:
             if response is not None:
                 await relay.send_response(response, scope, send)
 
-    def _asking(self, incoming: relay.Incoming) -> str:
+    def _asking(self, incoming: relay.ProxiedRequest) -> str:
         """Who asks, by the name in `http://NAME@proxy`."""
         scheme, _, text = incoming.headers.get("proxy-authorization", "").partition(" ")
         try:
@@ -132,10 +132,10 @@ class Gateway:
         await self._pass(self._traffic, incoming, self._of_model(_model(incoming.body)), on)
 
     async def _pass(
-        self, transport: httpx.AsyncBaseTransport, incoming: relay.Incoming, found: Found, on: Wire
+        self, transport: httpx.AsyncBaseTransport, incoming: relay.ProxiedRequest, found: Found, on: Wire
     ) -> None:
         try:
-            response = await relay.fetched(transport, incoming.to(*found), on[1])
+            response = await relay.forward(transport, incoming.to(*found), on[1])
         except httpx.TimeoutException as error:
             raise _Refused(504, f"upstream {found[0]}:{found[1]}: {error}") from error
         except httpx.TransportError as error:

@@ -21,7 +21,7 @@ from twin.apiserver.meta.objects import (
 )
 from twin.kernel.random_streams import Streams
 from twin.world.names import pod_name
-from twin.world.work import Reactions
+from twin.world.work import DelayedQueue
 from twin.world.workloads.rollout import wanted
 
 DELAY = Uniform(0.010, 0.060)  # seconds from a change to a controller's reaction; a lightly loaded control plane
@@ -62,7 +62,7 @@ class ReplicaSets:
         self.pods = Index()
         self.sets = Index()
         self._keys: dict[str, str] = {}  # uid -> key
-        self._reactions = Reactions(env, streams, "replicaset-controller", DELAY, self._sync)
+        self._reactions = DelayedQueue(env, streams, "replicaset-controller", DELAY, self._sync)
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
 
