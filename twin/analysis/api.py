@@ -12,10 +12,10 @@ import pandas as pd
 
 from twin.analysis.frames import runs
 from twin.experiments.design import build_design, grid, parse_axes
-from twin.experiments.execution.executors import executor
+from twin.experiments.execution.executors import open_executor
 from twin.experiments.execution.results import ResultStore
-from twin.experiments.execution.runner import default_jobs, watching
-from twin.experiments.sweep import sweep as run_all
+from twin.experiments.execution.runner import default_jobs, progress_bar
+from twin.experiments.sweep import sweep as run_sweep
 from twin.runs import folder as runfolder
 from twin.runs import run as running
 from twin.scenario import load
@@ -54,9 +54,11 @@ def sweep(
     design = build_design(Path(file), grid(parse_axes(Path(file), asked, overrides)), overrides, seeds)
     target = Path(out) / design.baseline.scenario.name / f"{('sweep-' + '+'.join(design.paths))[:80]}.parquet"
     with (
-        executor("joblib", jobs or default_jobs()) as execute,
+        open_executor("joblib", jobs or default_jobs()) as execute,
         ResultStore(target) as store,
         ThreadPoolExecutor(1) as aside,
     ):
-        aside.submit(run_all, design, execute, store, lambda total: watching("sweeping", total, quiet=True)).result()
+        aside.submit(
+            run_sweep, design, execute, store, lambda total: progress_bar("sweeping", total, quiet=True)
+        ).result()
     return runs(target)

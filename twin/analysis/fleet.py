@@ -33,7 +33,7 @@ def gpu_hours(run: Source) -> float:
 
 
 def gpu_hours_for(runs: pd.DataFrame, availability: float, cost: str = "gpu_hours") -> pd.DataFrame:
-    """Variants by what they cost, and whether each holds the wanted availability beyond chance.
+    """Variants by what they cost, and whether each reaches the availability with statistical significance.
 
     `holds` is true where the lower end of a 95 % interval of the mean over seeds reaches `availability`; the first such
     row is the cheapest fleet that does. One seed has no interval and holds nothing.

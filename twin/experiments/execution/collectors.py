@@ -4,21 +4,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twin.evaluate.measures import samples
-from twin.report import Findings
+from twin.report import RunResult
 from twin.trace.lines import AdapterLine, FaultLine
 
 
-def _samples(findings: Findings) -> dict[str, list[float]]:
+def _samples(run: RunResult) -> dict[str, list[float]]:
     """Return every single time behind the percentiles, for ECDFs over adapters."""
-    return {name: [round(value, 3) for value in values] for name, values in samples(findings.lines).items()}
+    return {name: [round(value, 3) for value in values] for name, values in samples(run.lines).items()}
 
 
-def _coverage(findings: Findings) -> dict[str, Any]:
+def _coverage(run: RunResult) -> dict[str, Any]:
     """Return which faults were active, which at the same time, and the phases that adapters were in meanwhile."""
     active: dict[int, str] = {}
     phases: dict[str, str] = {}
     kinds, pairs, met = set[str](), set[tuple[str, str]](), set[tuple[str, str]]()
-    for line in findings.lines:
+    for line in run.lines:
         if isinstance(line, FaultLine):
             kinds.add(line.fault)
             pairs.update(_sorted_pair(line.fault, other) for id_, other in active.items() if id_ != line.id)
@@ -40,12 +40,12 @@ def _sorted_pair(left: str, right: str) -> tuple[str, str]:
     return (left, right) if left <= right else (right, left)
 
 
-def _invariants(findings: Findings) -> list[str]:
+def _invariants(run: RunResult) -> list[str]:
     """Return every violated invariant."""
-    return sorted({str(violation.invariant) for violation in findings.violations})
+    return sorted({str(violation.invariant) for violation in run.violations})
 
 
-COLLECTORS: Mapping[str, Callable[[Findings], Any]] = {
+COLLECTORS: Mapping[str, Callable[[RunResult], Any]] = {
     "samples": _samples,
     "coverage": _coverage,
     "invariants": _invariants,

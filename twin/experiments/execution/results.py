@@ -121,7 +121,9 @@ class ResultStore:
                     writer.write_table(pa.Table.from_pylist(records, schema=schema))
             temporary.replace(self.path)
         except OSError as error:
-            raise StoreError(f"{self.path}: cannot be written: {error.strerror or error}; choose another --out") from None
+            raise StoreError(
+                f"{self.path}: cannot be written: {error.strerror or error}; choose another --out"
+            ) from None
         finally:
             temporary.unlink(missing_ok=True)
 
