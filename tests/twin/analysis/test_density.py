@@ -46,7 +46,7 @@ def slowly(part: pd.DataFrame) -> tuple[float, int]:
 
 @given(histories())
 def test_what_pods_held_is_what_counting_second_by_second_finds(frame: pd.DataFrame) -> None:
-    found = analysis.held(frame, END, by=("run", "pod")).set_index(["run", "pod"])
+    found = analysis.adapters_held(frame, END, by=("run", "pod")).set_index(["run", "pod"])
     for key, part in frame.groupby(["run", "pod"]):
         mean, most = slowly(part)
         assert found.loc[key, "mean_adapters"] == pytest.approx(mean)
@@ -90,10 +90,10 @@ def test_pods_that_hold_nothing_count_when_evenness_is_judged() -> None:
 def test_files_are_read_as_frames_are(tmp_path: Path) -> None:
     folder = analysis.run(a_file(tmp_path), out=tmp_path)
     file = folder / "placement.parquet"
-    frame = analysis.held(analysis.placements(folder), 180.0)
-    pd.testing.assert_frame_equal(analysis.held(file, 180.0), frame)
+    frame = analysis.adapters_held(analysis.placements(folder), 180.0)
+    pd.testing.assert_frame_equal(analysis.adapters_held(file, 180.0), frame)
     table = pq.read_table(file).rename_columns({"time": "time_seconds"})
-    pd.testing.assert_frame_equal(analysis.held(table, 180.0), frame)
+    pd.testing.assert_frame_equal(analysis.adapters_held(table, 180.0), frame)
 
 
 def test_memory_that_no_slot_is_left_for_is_stranded_and_slots_that_no_memory_is_left_for(tmp_path: Path) -> None:

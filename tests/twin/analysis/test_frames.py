@@ -50,7 +50,7 @@ def test_stays_and_changes_tell_the_same_story(folder: Path) -> None:
     placements, loads = analysis.placements(folder), analysis.loads(folder)
     assert (placements["state"] == "loaded").sum() == len(loads)
     assert set(loads["node"]) == set(placements["node"])
-    by_area = analysis.held(placements, 180.0).set_index("pod")
+    by_area = analysis.adapters_held(placements, 180.0).set_index("pod")
     first = loads.groupby("pod")["from_seconds"].min()
     by_stays = loads.groupby("pod")["held_seconds"].sum() / (180.0 - first)
     pd.testing.assert_series_equal(by_area["mean_adapters"], by_stays, check_names=False, check_index_type=False)

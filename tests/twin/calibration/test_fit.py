@@ -8,7 +8,7 @@ from fake_vllm.distributions import Constant, Empirical, Exponential, LogNormal,
 from fake_vllm.durations import distribution
 from twin.calibration import Histogram, fit_histogram, fit_values
 from twin.calibration.fit import Floats, quantile
-from twin.calibration.profile_writer import duration, shown
+from twin.calibration.profile_writer import duration, format_distribution
 
 EDGES = (0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0)
 
@@ -88,7 +88,7 @@ def test_two_buckets_leave_a_shape_that_their_mean_decides() -> None:
 def test_few_values_are_fitted_and_said_to_be_few() -> None:
     fit = fit_values([1.0, 2.0, 4.0])
     assert fit.p_value is None
-    assert "3 values, too few to say more" in fit.sentence()
+    assert "3 values, too few for a test" in fit.sentence()
 
 
 def test_a_zero_among_the_values_is_no_obstacle() -> None:
@@ -112,4 +112,4 @@ def test_durations_have_four_digits_in_the_unit_that_suits(seconds: float, text:
 
 def test_what_is_written_is_read_as_it_was() -> None:
     for latency in (Constant(2.0), Uniform(0.5, 2.0), Exponential(0.25), LogNormal(1.5, 4.0), Empirical((0.1, 0.2))):
-        assert distribution(YAML(typ="safe").load(shown(latency))) == latency
+        assert distribution(YAML(typ="safe").load(format_distribution(latency))) == latency
