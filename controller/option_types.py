@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable
 
 from controller.policies import UnknownPolicy, find
+from formats.durations import parse_duration
+from formats.errors import FormatError
+from formats.sockets import parse_address
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -15,11 +16,11 @@ class OptionError(ValueError):
 
 
 def duration(text: str) -> float:
-    """Seconds: `90`, `90s`, `1.5m`, `2h`, `500ms`."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise OptionError("must be a duration such as 5s, 1.5m or 2h")
-    return float(found[1]) * _UNITS[found[2] or ""]
+    """Seconds: `90`, `90s`, `1m30s`, `2h`, `500ms`."""
+    try:
+        return parse_duration(text, plain_seconds=True)
+    except FormatError as error:
+        raise OptionError(f"must be {error.allowed}") from None
 
 
 def positive_duration(text: str) -> float:
@@ -84,10 +85,10 @@ def address(text: str) -> tuple[str, int] | None:
     """`HOST:PORT`, `:PORT` for all interfaces, `0` for none."""
     if text in ("", "0"):
         return None
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise OptionError("must be HOST:PORT, :PORT for every interface, or 0 for none")
-    return host.strip("[]") or "0.0.0.0", int(port)
+    try:
+        return parse_address(text)
+    except FormatError as error:
+        raise OptionError(f"must be {error.allowed}, or 0 for none") from None
 
 
 def url(text: str) -> str:

@@ -14,7 +14,6 @@ from structlog.typing import FilteringBoundLogger
 from controller.api import annotations
 from controller.api.annotations import PersistedState
 from controller.api.labels import MANAGED_BY, MANAGER, NAME_LABEL, SERVICE_LABEL
-from controller.api.selectors import matches
 from controller.api.types import (
     ENDPOINT_SLICES,
     MODEL_ADAPTERS,
@@ -34,6 +33,8 @@ from controller.cache.pod_index import NOBODY, PodIndex
 from controller.cache.pod_view import PodView, pod_view
 from controller.client.interface import Client
 from controller.runtime.informer import Informer
+from formats.errors import FormatError
+from formats.label_selectors import LabelPredicate, compile_selector
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
@@ -196,7 +197,7 @@ class _Selected:
     """The enabled pods that a selector matches."""
 
     def __init__(self, selector: LabelSelector, pods: Iterable[PodView]) -> None:
-        self._selector = selector
+        self._selects = _predicate(selector)
         self._pods = {pod.name: pod for pod in pods if self._matches(pod)}
         self._matching: PodIndex | None = None
 
@@ -215,4 +216,18 @@ class _Selected:
         return self._pods.pop(name, None) is not None
 
     def _matches(self, pod: PodView) -> bool:
-        return pod.enabled and matches(self._selector, pod.labels)
+        return pod.enabled and self._selects(pod.labels)
+
+
+def _predicate(selector: LabelSelector) -> LabelPredicate:
+    """Return the predicate of an adapter's pod selector; an empty one selects no pods.
+
+    In Kubernetes an empty selector matches everything; for adapters that would be every pod of the namespace, and the
+    CRD refuses it.
+    """
+    if not selector.match_labels and not selector.match_expressions:
+        return lambda _: False
+    try:
+        return compile_selector(selector.match_labels, selector.match_expressions)
+    except FormatError:
+        return lambda _: False

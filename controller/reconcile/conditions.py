@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.api.annotations import MOST_PODS
-from controller.api.types import timestamp
 from controller.reconcile.actions import EmitEvent
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.selection import Selection
 from controller.reconcile.snapshot import Snapshot
 from controller.reconcile.status import Phase, Progress, StatusInput
 from controller.settings import Settings
+from formats.timestamps import format_time
 
 _NAMED = 3
 """Pods that a message names at most."""
@@ -188,4 +188,4 @@ def _listed(waits: Iterable[str]) -> str:
 
 def _moment(seconds: float) -> str:
     """Whole seconds, in UTC."""
-    return timestamp(datetime.fromtimestamp(int(seconds), UTC)).replace(".000000", "")
+    return format_time(datetime.fromtimestamp(int(seconds), UTC))

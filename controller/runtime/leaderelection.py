@@ -12,10 +12,11 @@ from datetime import datetime
 
 from structlog.typing import FilteringBoundLogger
 
-from controller.api.types import LEASES, Lease, LeaseSpec, ObjectMeta, timestamp
+from controller.api.types import LEASES, Lease, LeaseSpec, ObjectMeta
 from controller.client.interface import AlreadyExists, Client, ClientError, NotFound
 from controller.clock import Clock
 from controller.settings import Settings
+from formats.timestamps import format_micro_time
 
 LEASE_NAME = "lora-controller"
 
@@ -94,7 +95,7 @@ class LeaderElector:
     async def _release(self, until: float) -> None:
         """Gives the lease back, as long as it is still held; a second of lease is what client-go leaves, too."""
         loop = asyncio.get_running_loop()
-        moment = timestamp(self._clock.now())
+        moment = format_micro_time(self._clock.now())
         body = {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": moment, "acquireTime": moment}}
         try:
             async with asyncio.timeout(max(min(until - loop.time(), self._settings.lease.retry), 0.0)):
@@ -120,7 +121,7 @@ class LeaderElector:
         held = spec.holder_identity not in ("", self._identity)
         if held and loop.time() < self._seen[1] + spec.lease_duration_seconds:
             return None
-        moment = timestamp(now)
+        moment = format_micro_time(now)
         body: dict[str, object] = {"renewTime": moment, "leaseDurationSeconds": self._duration}
         if spec.holder_identity != self._identity:
             body |= {
@@ -135,7 +136,7 @@ class LeaderElector:
         return started + settings.lease.renew
 
     async def _create(self, now: datetime) -> bool:
-        moment = timestamp(now)
+        moment = format_micro_time(now)
         spec = LeaseSpec(
             holder_identity=self._identity,
             lease_duration_seconds=self._duration,

@@ -18,11 +18,11 @@ from fake_vllm.cli.artifacts import Adapters, Catalogue
 from fake_vllm.cli.flags import Flags
 from fake_vllm.cli.profile import DEFAULT_PARAMETERS, Parameters
 from fake_vllm.distributions import Constant, Latency
-from fake_vllm.durations import seconds
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.lora import Artifact
 from fake_vllm.engine.versions import DEFAULT_VERSION
 from fake_vllm.faults.spec import FaultSpec, from_flag
+from formats.durations import parse_duration
 
 COUNT = (
     *("model", "served-model-name", "max-model-len", "enable-lora", "max-loras", "max-cpu-loras", "max-lora-rank"),
@@ -151,7 +151,7 @@ def _budget(flags: Flags) -> int:
 def _latency(flags: Flags, name: str, default: Latency) -> Latency:
     text = flags.text(name)
     try:
-        return Constant(seconds(text)) if text else default
+        return Constant(parse_duration(text)) if text else default
     except ValueError as error:
         raise EngineConfigError(f"--{name}: {error}") from error
 

@@ -10,10 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fake_vllm.distributions import Constant, Latency, LogNormal
-from fake_vllm.durations import distribution, seconds
+from fake_vllm.distributions import Constant, Latency, LogNormal, parse_distribution
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
-from fake_vllm.sizes import rate, size
+from formats.durations import parse_duration
+from formats.quantities import parse_bandwidth, parse_size
 
 _SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "timing")
 _TIMES = ("step_base", "per_sequence", "per_prefill_token")
@@ -117,11 +117,11 @@ def parameters_of(given: object, name: str) -> Parameters:
     """
     said = mapping(given, name, "", _SECTIONS)
     times = {
-        section: _read(distribution, said[section], name, section)
+        section: _read(parse_distribution, said[section], name, section)
         for section in ("startup", "load", "unload")
         if section in said
     }
-    memory = _read(size, said["lora_memory"], name, "lora_memory") if "lora_memory" in said else None
+    memory = int(_read(parse_size, said["lora_memory"], name, "lora_memory")) if "lora_memory" in said else None
     timing = mapping(said.get("timing") or {}, name, "timing.", tuple(each.name for each in fields(StepTimeModel)))
     return replace(Parameters(timing=_timing(timing, name), lora_memory=memory), **times)
 
@@ -131,9 +131,9 @@ def _timing(given: Mapping[str, Any], name: str) -> StepTimeModel:
     for key, value in given.items():
         where = f"timing.{key}"
         if key in _TIMES:
-            said[key] = _read(seconds, value, name, where)
+            said[key] = _read(parse_duration, value, name, where)
         elif key == "disk":
-            said[key] = _read(rate, value, name, where)
+            said[key] = _read(parse_bandwidth, value, name, where)
         elif key in _COUNTS:
             said[key] = _number(value, name, where, int)
         elif key in _FACTORS:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from fake_vllm.distributions import Latency
-from fake_vllm.durations import described, distribution, seconds
+from fake_vllm.distributions import Latency, format_distribution, parse_distribution
 from fake_vllm.faults.rules import CALLERS, CATALOGUE, FaultKind, FaultRule, Parameter
+from formats.durations import parse_duration
 
 FLAP = FaultKind(
     "readiness-flap",
@@ -83,7 +83,7 @@ def shown(planned: FaultSpec) -> dict[str, Any]:
     """A fault in the words that it was asked for with, what was left to the defaults aside."""
     said: dict[str, Any] = {"kind": planned.kind}
     if planned.every is not None:
-        said["every"] = described(planned.every, _shown)
+        said["every"] = format_distribution(planned.every, _shown)
     lasts = planned.kind not in STRIKING or planned.every is not None
     said["from" if lasts else "at"] = _shown(planned.start)
     if planned.until is not None:
@@ -146,7 +146,7 @@ def _every(said: Mapping[str, Any]) -> Latency | None:
     if said.get("every") is None:
         return None
     try:
-        every = distribution(said["every"])
+        every = parse_distribution(said["every"])
     except ValueError as error:
         raise ValueError(f"every: {error}") from error
     if every.upper() <= 0:
@@ -192,7 +192,7 @@ def _duration(said: Mapping[str, Any], key: str, default: float) -> float:
     if said.get(key) is None:
         return default
     try:
-        return seconds(said[key])
+        return parse_duration(said[key])
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import uvicorn
 
+from formats.sockets import bind_all
+
 GRACE = 5  # seconds that streams have to end after SIGTERM; a pod's grace is 30 s, and probes have to be told off first
 KEEP_ALIVE = 5  # seconds; vLLM, vllm/envs.py: VLLM_HTTP_TIMEOUT_KEEP_ALIVE
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time at all: closing sends RST
@@ -57,7 +59,7 @@ class SocketServer(uvicorn.Server):
         Raises:
             OSError: if it cannot be had.
         """
-        self._sockets = _bound(self.config.host, self.config.port)
+        self._sockets = bind_all(self.config.host, self.config.port)
         self._number = int(self._sockets[0].getsockname()[1])
 
     async def listen(self) -> None:
@@ -93,7 +95,7 @@ class SocketServer(uvicorn.Server):
     async def _open(self) -> None:
         loop, config = asyncio.get_running_loop(), self.config
         try:
-            sockets = _bound(config.host, self._number)
+            sockets = bind_all(config.host, self._number)
         except OSError:  # somebody else took it meanwhile: tried again a little later
             await asyncio.sleep(0.1)
             return
@@ -133,26 +135,6 @@ def raise_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65535), hard))
-
-
-def _bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets for every address that `host` stands for, bound and not yet listening."""
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # The protocol has to be named: asyncio sets TCP_NODELAY only where it is, and without it small answers wait 40 ms.
-    sockets: list[socket.socket] = []
-    for family, _, _, _, address in dict.fromkeys(found):
-        each = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            each.bind(address)
-        except OSError:
-            for opened in (each, *sockets):
-                opened.close()
-            raise
-        sockets.append(each)
-    return sockets
 
 
 def _reset(transport: asyncio.Transport) -> None:

@@ -62,7 +62,7 @@ def test_namespaces_are_listed_once() -> None:
     [
         ("--max-concurrent-reconciles=0", "--max-concurrent-reconciles=0: must be a whole number, at least 1"),
         ("--max-concurrent-reconciles=many", "must be a whole number"),
-        ("--retry-base=soon", "must be a duration such as 5s"),
+        ("--retry-base=soon", "must be a duration such as 250ms"),
         ("--retry-base=0", "must be longer than 0"),
         ("--retry-factor=0.5", "must be a number, at least 1"),
         ("--kube-api-qps=nan", "must be a number, at least 0"),

@@ -26,6 +26,7 @@ from controller.metrics.instruments import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
 from fake_vllm.faults.spec import FaultSpec
+from formats.timestamps import format_time
 from tests.controller.fake_client import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port
@@ -231,7 +232,7 @@ class Kubelet:
         if self._known.get(engine.pod) == (ready, engine.started):
             return
         self._known[engine.pod] = (ready, engine.started)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - a live world's clock
+        now = format_time(datetime.now(UTC))  # noqa: TID251 - a live world's clock
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": now}
         container = {"name": "vllm", "containerID": f"process://{engine.started}", "ready": ready}
         status = {"phase": "Running", "podIP": engine.ip, "conditions": [condition], "containerStatuses": [container]}

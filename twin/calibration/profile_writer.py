@@ -6,8 +6,7 @@ more exact.
 
 from typing import Any
 
-from fake_vllm.distributions import Empirical, Latency, LogNormal
-from fake_vllm.durations import described
+from fake_vllm.distributions import Empirical, Latency, LogNormal, format_distribution
 from twin.calibration.calibration import CalibratedParameter, Calibration
 
 HEADING = "# Made by twin calibrate"
@@ -46,7 +45,7 @@ def value_text(parameter: CalibratedParameter) -> str:
             return _digits(factor)
         case CalibratedParameter(value=float() as seconds):
             return duration(seconds)
-    return format_distribution(parameter.value)  # type: ignore[arg-type]
+    return distribution_text(parameter.value)  # type: ignore[arg-type]
 
 
 def describe_value(parameter: CalibratedParameter) -> str:
@@ -57,9 +56,9 @@ def describe_value(parameter: CalibratedParameter) -> str:
     return value_text(parameter)
 
 
-def format_distribution(latency: Latency) -> str:
+def distribution_text(latency: Latency) -> str:
     """Return a distribution as it is written in the file."""
-    return _flow(described(latency, duration))
+    return _flow(format_distribution(latency, duration))
 
 
 def _flow(value: object) -> str:

@@ -16,6 +16,7 @@ from controller.option_types import OptionError
 from controller.options import Options, parse
 from controller.settings import Settings
 from fake_vllm.distributions import Constant, Latency
+from formats.durations import format_duration
 from twin.calibration import Fit, as_measured, fit_values, rounded
 from twin.capture.accessors import is_true
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, Object
@@ -30,7 +31,6 @@ from twin.capture.sanitize import (
 )
 from twin.capture.watcher import Observation
 from twin.scenario.sections.distributions import show_distribution
-from twin.scenario.units import show_duration
 
 _LONGEST_START = 3600.0
 """Seconds; a pod that took longer was not starting all the time."""
@@ -72,7 +72,7 @@ def build_scenario(observation: Observation, history: History, name: str) -> Cap
         "name": name,
         "description": f"A cluster captured for {_clock(observation.seconds)}, "
         f"after {_clock(lead)} in which its engines start and load the initial adapters.",
-        "duration": show_duration(duration),
+        "duration": format_duration(duration),
         "manifests": ["manifests.yaml"],
         "cluster": _cluster(observation, engines, times, history),
         "controller": controller,
@@ -174,9 +174,9 @@ def _settings(options: Options) -> dict[str, Any]:
         if (value := _option(options, name)) != _option(Options(), name)
     }
     settings = {name: changed[name] for name in _SAME if name in changed}
-    settings |= {name: show_duration(changed[name]) for name in _DURATIONS if name in changed}
+    settings |= {name: format_duration(changed[name]) for name in _DURATIONS if name in changed}
     retry = {
-        name: show_duration(value) if name in ("base", "cap") else value
+        name: format_duration(value) if name in ("base", "cap") else value
         for name in _RETRY
         if (value := changed.get(f"retry_{name}")) is not None
     }
@@ -264,4 +264,4 @@ def _running(observation: Observation) -> int:
 
 
 def _clock(seconds: float) -> str:
-    return show_duration(float(round(seconds)))
+    return format_duration(float(round(seconds)))

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from formats.durations import format_duration, parse_duration
 from twin.experiments.execution.task import Row, Task
 from twin.experiments.execution.trial import perform
 from twin.experiments.raw_scenario import RawScenario, to_scenario
 from twin.scenario import ScenarioErrors
-from twin.scenario.units import duration, show_duration
 
 MAX_RUNS = 600
 """Limit of runs."""
@@ -166,14 +166,14 @@ def _defaults(raw: RawScenario) -> Iterator[RawScenario]:
 
 def _shorter(raw: RawScenario) -> Iterator[RawScenario]:
     """The run itself, then each fault, shortened."""
-    whole = duration(raw.get("duration", "10m"))
+    total = parse_duration(raw.get("duration", "10m"))
     for share in (0.5, 0.8):
-        yield {**raw, "duration": show_duration(float(round(whole * share)))}
+        yield {**raw, "duration": format_duration(float(round(total * share)))}
     for number, fault in enumerate(raw.get("faults") or []):
         if "until" in fault:
-            begin, end = duration(fault.get("from", 0)), duration(fault["until"])
+            begin, end = parse_duration(fault.get("from", 0)), parse_duration(fault["until"])
             if end - begin > 4:
-                yield _with(raw, ("faults", number, "until"), show_duration(float(round(begin + (end - begin) / 2))))
+                yield _with(raw, ("faults", number, "until"), format_duration(float(round(begin + (end - begin) / 2))))
 
 
 CUTS: tuple[Callable[[RawScenario], Iterator[RawScenario]], ...] = (

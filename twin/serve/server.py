@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from formats.sockets import bind
 from twin.apiserver.rest import ApiServer, TokenAuthenticator, User
 from twin.apiserver.rest.auth.authentication import AUTHENTICATED, MASTERS
 from twin.apiserver.rest.middleware import no_observer
@@ -31,7 +32,7 @@ from twin.serve.errors import ServeError
 from twin.serve.network import gateway
 from twin.serve.network.engine_sockets import EngineSockets
 from twin.serve.network.gateway import Gateway
-from twin.serve.network.sockets import Address, bound, listening
+from twin.serve.network.sockets import Address, listening
 from twin.serve.operator.deployment import OperatorDeployment
 from twin.serve.operator.external import NAME, ExternalOperator
 from twin.serve.operator.process_replica import SKEW, ProcessOptions, ProcessReplica
@@ -231,7 +232,7 @@ class ServedWorld:
             return _bound(self._options.host, 0, "--host")
         for host, port in ((GATEWAY_HOST, _HTTP), (GATEWAY_HOST, 0)):
             try:
-                return bound(host, port)
+                return bind(host, port)
             except OSError:
                 continue
         return _bound("127.0.0.1", 0, "--host")
@@ -269,7 +270,7 @@ def _time() -> datetime:
 
 def _bound(host: str, port: int, flag: str) -> socket.socket:
     try:
-        return bound(host, port)
+        return bind(host, port)
     except (OSError, OverflowError) as error:
         said = getattr(error, "strerror", None) or error
         raise ServeError(f"{flag}: {host}:{port} cannot be listened at: {said}; choose another one") from error

@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.backoff import Backoff
 from controller.settings import LeaseSettings, Settings
+from formats.timestamps import format_time
 from twin.scenario import Scenario
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
@@ -90,7 +91,7 @@ def run_header(scenario: Scenario, epoch: datetime, machine: float) -> Run:
         seed=scenario.seed,
         version=version("lora-twin"),
         duration=scenario.duration,
-        epoch=epoch.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        epoch=format_time(epoch),
         policy=asked.policy,
         replicas=asked.replicas,
         stable_for=asked.stable_for,

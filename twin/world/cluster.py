@@ -13,8 +13,9 @@ import simpy
 
 from controller.cache.pod_view import SIDECAR
 from fake_vllm.distributions import Latency, LogNormal
+from formats.timestamps import format_time
 from twin.apiserver import Store
-from twin.apiserver.meta.objects import EPOCH, Object, is_finished, is_terminating, key, split, stamp
+from twin.apiserver.meta.objects import EPOCH, Object, is_finished, is_terminating, key, split
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.kubelet.pod_worker import PodWorker
@@ -158,7 +159,7 @@ class World:
             ApiError: 404 if there is no such Deployment.
         """
         namespace, name = split(deployment)
-        annotations = {RESTARTED_AT: stamp(self._now())}
+        annotations = {RESTARTED_AT: format_time(self._now())}
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
         self._store.patch(DEPLOYMENTS, namespace, name, body, manager="kubectl-rollout")
 

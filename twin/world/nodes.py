@@ -13,8 +13,9 @@ from typing import Any
 
 import simpy
 
+from formats.timestamps import format_time
 from twin.apiserver import ApiError, Store
-from twin.apiserver.meta.objects import Object, is_terminating, key, split, stamp, with_conditions
+from twin.apiserver.meta.objects import Object, is_terminating, key, split, with_conditions
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.scheduler import GPU, tolerates
 from twin.world.work import Timer
@@ -131,7 +132,7 @@ class Nodes:
         if not verdicts:
             return
         namespace, name = split(key(pod))
-        body = {"status": {"conditions": with_conditions(old, verdicts, stamp(self._now()))}}
+        body = {"status": {"conditions": with_conditions(old, verdicts, format_time(self._now()))}}
         self._store.patch("pods", namespace, name, body, subresource="status", manager="kube-controller-manager")
 
     def _evict_later(self, node: str, pod: Object) -> None:
@@ -157,7 +158,7 @@ class Nodes:
 
     def _write(self, node: Object, ready: Object, more: Object | None = None) -> None:
         old = (node.get("status") or {}).get("conditions") or ()
-        status: dict[str, Any] = {"conditions": with_conditions(old, [ready], stamp(self._now())), **(more or {})}
+        status: dict[str, Any] = {"conditions": with_conditions(old, [ready], format_time(self._now())), **(more or {})}
         name = node["metadata"]["name"]
         self._store.patch("nodes", "", name, {"status": status}, subresource="status", manager="kubelet")
 

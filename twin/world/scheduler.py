@@ -14,6 +14,7 @@ from typing import Any
 import simpy
 
 from fake_vllm.distributions import Uniform
+from formats.timestamps import format_time
 from twin.apiserver import Change, Store
 from twin.apiserver.meta.objects import (
     Object,
@@ -22,7 +23,6 @@ from twin.apiserver.meta.objects import (
     is_terminating,
     key,
     split,
-    stamp,
     with_conditions,
 )
 from twin.kernel.random_streams import Streams
@@ -115,7 +115,8 @@ class Scheduler:
         if known is not None and known.get("message") == message:
             return
         verdict = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-        conditions = with_conditions((pod.get("status") or {}).get("conditions") or (), [verdict], stamp(self._now()))
+        before = (pod.get("status") or {}).get("conditions") or ()
+        conditions = with_conditions(before, [verdict], format_time(self._now()))
         body = {"status": {"phase": "Pending", "conditions": conditions}}
         namespace, short = split(name)
         self._store.patch("pods", namespace, short, body, subresource="status", manager="kube-scheduler")

@@ -132,7 +132,7 @@ def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
         ("acme/sql: {rnak: 3}", "acme/sql.rnak: there is no such key; there are rank, size"),
         ("acme/sql: {rank: 0}", "acme/sql.rank: 0 is not a whole number above 0"),
         ("acme/sql: {rank: true}", "is not a whole number"),
-        ("acme/sql: {size: large}", "'large' is no size"),
+        ("acme/sql: {size: large}", '"large" is not a size'),
         ("acme/sql: {fetch: soon}", "acme/sql: "),
         ("acme/sql: {base: 3}", "acme/sql.base: 3 is not text"),
         ("acme/sql: {missing: 1}", "acme/sql.missing: 1 is neither true nor false"),

@@ -132,7 +132,7 @@ def test_what_was_asked_for_is_shown_in_its_own_words(said: dict[str, Any]) -> N
         ({"every": "10s", "at": "3s"}, "engine-restart: it has both at and every; allowed: one of them"),
         ({"at": "3s", "until": "9s"}, "engine-restart: until goes with every; allowed: at alone, or every with it"),
         ({"every": "0s"}, "every: takes no time; allowed: a time above zero"),
-        ({"every": "often"}, "every: 'often' is no duration; write it as in 250ms, 1.8s or 1m30s"),
+        ({"every": "often"}, 'every: "often" is not a duration; allowed: a duration such as 250ms, 90s, 1h30m or 2d'),
     ],
 )
 def test_times_that_make_no_sense_are_refused(said: dict[str, Any], refusal: str) -> None:

@@ -9,19 +9,23 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import resources
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from formats.durations import parse_duration
 from twin.apiserver import ApiError
 from twin.apiserver.meta.errors import bad_request
 from twin.apiserver.rest import TokenAuthenticator
 from twin.apiserver.rest.auth.authentication import ANONYMOUS
-from twin.apiserver.rest.http import Answer, Request, Response, Stream, body_of, encode_json, headers_of
+from twin.apiserver.rest.codec.body import encode_json
+from twin.apiserver.rest.http import Request, Stream, bytes_response, json_response
 from twin.apiserver.rest.server import error_response
 from twin.evaluate.judge import evaluate
 from twin.report import build_report
 from twin.scenario import Fault, resolved
 from twin.scenario.faults import LastingFault
-from twin.scenario.units import duration
 from twin.serve.clock import RealTimeClock
 from twin.serve.control.fault_requests import FaultRequestError, fault_from
 from twin.serve.control.status_page import StatusPage
@@ -60,29 +64,28 @@ class ControlApi:
             queue.put_nowait(None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        query = dict(part.partition("=")[::2] for part in scope["query_string"].decode("latin-1").split("&"))
-        headers = headers_of(scope)
+        incoming = HttpRequest(scope, receive)
         try:
-            user = self._access.authenticate(headers) if self._guarded(scope["method"]) else None
+            user = self._access.authenticate(incoming.headers) if self._guarded(incoming.method) else None
             if user is not None and not user.is_master:
                 raise ApiError(403, "Forbidden", "the twin's own face is for the administrator")
-            body = await body_of(receive)
-            request = Request(scope["method"], scope["path"], query, headers, body, user or ANONYMOUS)
-            answer = await self._answer(request)
+            response = await self._answer(await Request.read(incoming, user or ANONYMOUS))
         except ApiError as error:
-            answer = error_response(error)
-        await answer.send(send, receive)
+            response = error_response(error)
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
 
     def _guarded(self, method: str) -> bool:
         return not (self._trusting and method in ("GET", "HEAD"))
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Response:
         match request.method, request.path.removeprefix(PREFIX).rstrip("/"):
             case "GET" | "HEAD", "":
                 page = resources.files("twin.serve.control").joinpath("status.html").read_bytes()
-                return Response(page, content_type="text/html; charset=utf-8")
+                return bytes_response(page, "text/html; charset=utf-8")
             case "GET", "/world":
-                return Response.of(self._overview.now())
+                return json_response(self._overview.now())
             case "GET", "/report":
                 return await self._report()
             case "GET", "/events":
@@ -103,7 +106,7 @@ class ControlApi:
             return build_report(evaluate(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
 
         html = await asyncio.to_thread(drawn)
-        return Response(html.encode(), content_type="text/html; charset=utf-8")
+        return bytes_response(html.encode(), "text/html; charset=utf-8")
 
     def _events(self, request: Request) -> Stream:
         """The record, a line of JSON each: the last `tail` lines, and with `follow` what comes."""
@@ -133,7 +136,7 @@ class ControlApi:
         changes: dict[str, Callable[[Any], object]] = {
             "speed": lambda value: self._clock.set_speed(float(value)),
             "paused": lambda value: self._clock.pause() if value else self._clock.resume(),
-            "step": lambda value: self._clock.step(duration(value)),
+            "step": lambda value: self._clock.step(parse_duration(value)),
         }
         for name, value in asked.items():
             if name not in changes:
@@ -144,7 +147,7 @@ class ControlApi:
                 raise bad_request(f"{name}: {error}") from error
         if "step" in asked:
             await self._clock.arrived()
-        return Response.of(self._overview.now())
+        return json_response(self._overview.now())
 
     def _befall(self, asked: dict[str, Any]) -> Response:
         try:
@@ -154,7 +157,7 @@ class ControlApi:
             raise bad_request(str(error)) from error
         number = self._simulation.inject_faults([fault])
         until = fault.until if isinstance(fault, LastingFault) else None
-        return Response.of({"number": number, "kind": fault.kind, "until": until}, 201)
+        return json_response({"number": number, "kind": fault.kind, "until": until}, 201)
 
     def _check(self, fault: Fault) -> None:
         """Whether there is anybody whom the fault could befall.

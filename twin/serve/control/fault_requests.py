@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from formats.durations import parse_duration
 from twin.scenario import FAULTS, Fault
 from twin.scenario.errors import choices
 from twin.scenario.faults import InstantFault
-from twin.scenario.units import duration
 
 _TIMES = ("from", "until", "at")
 _BESIDE = ("before_write", "after_write")
@@ -49,7 +49,7 @@ def fault_from(asked: Mapping[str, Any], now: float) -> Fault:
 
 def _timed(kind: str, known: Collection[str], given: dict[str, Any], lasts: Any, now: float) -> dict[str, Any]:
     """With times from the start of the world."""
-    times: dict[str, float] = {name: duration(given[name]) + now for name in _TIMES if name in given}
+    times: dict[str, float] = {name: parse_duration(given[name]) + now for name in _TIMES if name in given}
     if "at" in known:
         if lasts is not None and "every" not in given:
             said = ", or say `every`" if issubclass(FAULTS[kind], InstantFault) else ""
@@ -59,7 +59,7 @@ def _timed(kind: str, known: Collection[str], given: dict[str, Any], lasts: Any,
     else:
         times.setdefault("from", now)
     if lasts is not None:
-        times["until"] = times["from"] + duration(lasts)
+        times["until"] = times["from"] + parse_duration(lasts)
     return {**given, **{name: f"{moment:.6f}s" for name, moment in times.items()}}
 
 

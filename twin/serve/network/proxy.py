@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
-
-from twin.apiserver.rest.http import body_of
 
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
@@ -44,9 +43,14 @@ class ProxiedRequest:
 
 async def read(scope: Scope, receive: Receive) -> ProxiedRequest:
     """The request that an ASGI server hands over."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    query = scope["query_string"].decode("latin-1")
-    return ProxiedRequest(scope["method"], scope["path"], query, headers, await body_of(receive))
+    incoming = Request(scope, receive)
+    try:
+        body = await incoming.body()
+    except ClientDisconnect:
+        body = b""
+    return ProxiedRequest(
+        incoming.method, scope["path"], scope["query_string"].decode("latin-1"), dict(incoming.headers), body
+    )
 
 
 async def forward(

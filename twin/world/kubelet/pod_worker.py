@@ -12,8 +12,9 @@ from typing import Any
 import simpy
 
 from fake_vllm.distributions import Latency, Uniform
+from formats.timestamps import format_time
 from twin.apiserver import Store
-from twin.apiserver.meta.objects import Object, key, split, stamp
+from twin.apiserver.meta.objects import Object, key, split
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
 from twin.world.kubelet.pod_spec import engine_index, is_operator
@@ -159,7 +160,7 @@ class PodWorker:
             ip=self.host.ip,
             forced_unready=self._forced_unready,
             now=self._node.env.now,
-            at=lambda moment: stamp(self._node.now(moment)),
+            at=lambda moment: format_time(self._node.now(moment)),
         )
         before: Object = self.pod.get("status") or {}
         if all(before.get(field) == value for field, value in status.items()):

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import simpy
 
+from formats.timestamps import format_time
 from twin.apiserver import Change, Store
 from twin.apiserver.meta.objects import (
     Object,
@@ -17,7 +18,6 @@ from twin.apiserver.meta.objects import (
     key,
     owned_by,
     split,
-    stamp,
     with_conditions,
 )
 from twin.kernel.random_streams import Streams
@@ -174,7 +174,7 @@ class Deployments:
             "readyReplicas": _total(owned, "readyReplicas"),
             "availableReplicas": available,
             "unavailableReplicas": max(0, max(desired, _total(owned, "replicas")) - available),
-            "conditions": with_conditions(before.get("conditions") or (), conditions, stamp(self._now())),
+            "conditions": with_conditions(before.get("conditions") or (), conditions, format_time(self._now())),
         }
         if before != status:
             namespace, short = split(name)

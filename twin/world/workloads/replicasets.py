@@ -7,6 +7,7 @@ from typing import Any
 import simpy
 
 from fake_vllm.distributions import Uniform
+from formats.timestamps import parse_timestamp
 from twin.apiserver import ApiError, Change, Store
 from twin.apiserver.meta.objects import (
     Object,
@@ -145,7 +146,7 @@ class ReplicaSets:
         since = (condition(pod, "Ready") or {}).get("lastTransitionTime")
         if not min_ready or since is None:
             return 0.0
-        return min_ready - (self._now() - datetime.fromisoformat(since)).total_seconds()
+        return min_ready - (self._now() - parse_timestamp(since)).total_seconds()
 
 
 def leaving_first(pods: Iterable[Object]) -> list[Object]:
@@ -173,7 +174,7 @@ def leaving_first(pods: Iterable[Object]) -> list[Object]:
 
 
 def _newest_first(timestamp: str) -> float:
-    return -datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+    return -parse_timestamp(timestamp).timestamp() if timestamp else 0.0
 
 
 def _matters(change: Change) -> bool:
