@@ -32,7 +32,7 @@ def test_the_family_that_was_drawn_from_is_the_one_that_is_taken(latency: LogNor
     for share in (0.5, 0.95):
         assert quantile(fit.latency, share) == pytest.approx(quantile(latency, share), rel=0.06)
     assert "fits well" in fit.sentence()
-    assert "no more than chance gives" in fit.sentence()
+    assert "within chance" in fit.sentence()
 
 
 @pytest.mark.parametrize("latency", [LogNormal(1.8, 6.0), Exponential(3.0)])
