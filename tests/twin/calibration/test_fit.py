@@ -64,7 +64,7 @@ def test_a_shape_that_is_a_little_off_is_told_from_chance() -> None:
 
 def test_values_that_are_all_the_same_are_a_constant() -> None:
     assert fit_values([2.0, 2.0, 2.001]).latency == Constant(2.0)
-    assert fit_values([7.0]).sentence() == "1 value, all of them about the same"
+    assert fit_values([7.0]).sentence() == "1 value, all about equal"
 
 
 def test_a_histogram_with_one_bucket_filled_gives_its_mean() -> None:
