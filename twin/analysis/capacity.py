@@ -35,7 +35,7 @@ def frontier(
     at_least: float | None = None,
     group: str | None = None,
 ) -> pd.DataFrame:
-    """Return `means` for each value of `along` (in each `group`), and whether the limit `holds` up to there.
+    """Return `means` for each value of `along` (in each `group`), and whether all values up to there have `passed`.
 
     Raises:
         ValueError: unless exactly one of `at_most` and `at_least` is given.
@@ -44,13 +44,13 @@ def frontier(
         raise ValueError("exactly one of at_most and at_least is required")
     table = means(runs, measure, [group, along] if group else [along])
     passed = table["high"] <= at_most if at_most is not None else table["low"] >= at_least
-    table["holds"] = passed.groupby(table[group]).cummin() if group else passed.cummin()
+    table["passed"] = passed.groupby(table[group]).cummin() if group else passed.cummin()
     return table
 
 
 def reach(table: pd.DataFrame, along: str, group: str | None = None) -> pd.DataFrame:
     """Return the largest value of `along` for which the limit holds, by group; NaN if there is none."""
-    best = table[along].where(table["holds"])
+    best = table[along].where(table["passed"])
     if group is None:
         return pd.DataFrame({along: [best.max()]})
     return best.groupby(table[group]).max().rename(along).reset_index()

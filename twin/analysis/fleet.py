@@ -35,15 +35,15 @@ def gpu_hours(run: Source) -> float:
 def gpu_hours_for(runs: pd.DataFrame, availability: float, cost: str = "gpu_hours") -> pd.DataFrame:
     """Return variants by cost, and whether each reaches an availability with statistical significance.
 
-    `holds` is true if the lower end of the 95 % interval of the mean over seeds reaches `availability`; the first such
-    row is the cheapest sufficient fleet. A single seed has no interval, so `holds` is false.
+    `passed` is true if the lower end of the 95 % interval of the mean over seeds reaches `availability`; the first such
+    row is the cheapest sufficient fleet. A single seed has no interval, so `passed` is false.
     """
     rows = []
     for variant, group in runs.groupby("variant"):
         values = group["availability"].dropna().to_numpy(dtype=float)
         low = interval(values)[0] if len(values) > 1 else float("nan")
         rows.append((variant, float(group[cost].mean()), len(values), float(values.mean()), low, low >= availability))
-    columns = ["variant", cost, "seeds", "availability", "availability_low", "holds"]
+    columns = ["variant", cost, "seeds", "availability", "availability_low", "passed"]
     return pd.DataFrame(rows, columns=columns).sort_values([cost, "variant"], ignore_index=True)
 
 

@@ -105,7 +105,7 @@ def frontier(
     """Draw means with intervals and the limit; points that pass are filled, the others hollow."""
     intervals(ax, frontier, along, group, unit=unit)
     for number, (_, part) in enumerate(frontier.groupby(group, sort=False) if group else [("", frontier)]):
-        failed = part[~part["holds"].astype(bool)]
+        failed = part[~part["passed"].astype(bool)]
         ax.plot(failed[along], failed["mean"], "o", mfc="white", mec=COLOURS[number], ms=5, zorder=5)
     ax.axhline(limit, color="#000000", lw=0.9, ls="--")
     return ax

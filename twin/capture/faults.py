@@ -98,8 +98,8 @@ def _flapping(pods: Mapping[str, Any], intervals: Sequence[Interval], lead: floa
         "pods": dict(pods),
         "from": at(lead + intervals[0].start),
         "until": at(lead + ends[-1]),
-        "down": at(max(down, 0.1)),
-        "up": at(max(up, 0.1)),
+        "unready_for": at(max(down, 0.1)),
+        "ready_for": at(max(up, 0.1)),
     }
 
 

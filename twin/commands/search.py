@@ -94,7 +94,7 @@ def search(
         print(target.read_text(encoding="utf-8"), end="")
     else:
         _print_result(result, target)
-    return OK if result.holds else FAILED
+    return OK if result.passed else FAILED
 
 
 def _parse_objective(minimise: str, maximise: str, satisfy: list[str]) -> "Objective":
@@ -102,8 +102,7 @@ def _parse_objective(minimise: str, maximise: str, satisfy: list[str]) -> "Objec
 
     from twin.experiments.comparison import select_measures
     from twin.experiments.search import Objective
-    from twin.scenario import MEASURES, parse_expectation
-    from twin.scenario.errors import choices
+    from twin.scenario import parse_expectation, unknown_measure
 
     if minimise and maximise:
         raise UsageError("--minimise and --maximise exclude each other")
@@ -112,7 +111,7 @@ def _parse_objective(minimise: str, maximise: str, satisfy: list[str]) -> "Objec
         raise UsageError("no objective; use --minimise MEASURE, --maximise MEASURE or --satisfy 'NAME OP NUMBER'")
     if measure and measure not in select_measures([]):
         option = "--minimise" if minimise else "--maximise"
-        raise UsageError(f'{option} {measure}: unknown measure "{measure}"; {choices(measure, MEASURES)}')
+        raise UsageError(f"{option} {measure}: {'; '.join(unknown_measure(measure))}")
     try:
         limits = tuple(parse_expectation(text) for text in satisfy)
     except PydanticCustomError as error:
@@ -128,7 +127,7 @@ def _as_json(result: "SearchResult") -> dict[str, Any]:
         "seeds": result.options.seeds,
         "best": None if best is None else {"settings": dict(best.settings), "means": dict(best.means)},
         "check": {
-            "holds": result.holds,
+            "passed": result.passed,
             "means": dict(result.checked),
             "against_unchanged_scenario": [asdict(comparison) for comparison in result.check],
         },

@@ -19,8 +19,7 @@ from twin.experiments.execution.results import ResultStore
 from twin.experiments.execution.runner import RowCallback, run_all
 from twin.experiments.execution.task import Row
 from twin.report.wording import HEADLINES, sentence
-from twin.scenario import MEASURES
-from twin.scenario.errors import choices
+from twin.scenario import MEASURES, unknown_measure
 
 FIRST_SEEDS = 10
 """Seeds that `--seeds auto` starts with."""
@@ -106,7 +105,7 @@ def select_measures(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         matches = [measure for measure in MEASURES if measure == name or measure.startswith(f"{name}.")]
         if not matches:
-            raise ValueError(f'--measure {name}: unknown measure "{name}"; {choices(name, MEASURES)}')
+            raise ValueError(f"--measure {name}: {'; '.join(unknown_measure(name))}")
         selected += matches
     return tuple(dict.fromkeys(selected))
 

@@ -112,14 +112,14 @@ def _runs(result: ComparisonResult, runs: Path | None, file: str) -> Sequence[Ru
     for row in result.rows:
         variant = variants[row.variant]
         settings = "".join(f" --set '{path}={value}'" for path, value in row.settings.items())
-        outcome = row.error or row.violation or ("passed" if row.holds else "an expectation failed")
+        outcome = row.error or row.violation or ("passed" if row.passed else "an expectation failed")
         link = run_folder(runs, result.design, variant, row.seed) / "report.html" if runs and not row.error else None
         entries.append(
             RunEntry(
                 variant=row.variant,
                 seed=row.seed,
                 outcome=outcome,
-                passed=bool(row.holds),
+                passed=bool(row.passed),
                 link=link.as_posix() if link else "",
                 command=f"twin run {file} --seed {row.seed}{settings}",
             )

@@ -108,7 +108,7 @@ class SearchResult:
     """Means of the best point with the new seeds."""
 
     @property
-    def holds(self) -> bool:
+    def passed(self) -> bool:
         """True if there is a best point and it satisfies the limits with the new seeds too."""
         return self.best is not None and not any(constraint_violations(self.objective, self.checked))
 

@@ -22,12 +22,12 @@ Stroke = EngineRestart | PodKill | PodStuckTerminating | Rollout
 def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
     """Pods turn unready and ready in turns."""
     stage = active.stage
-    whole = fault.turn(stage.duration)
+    whole = fault.window(stage.duration)
     whole = whole._replace(start=max(whole.start, SETTLED))
     yield active.until(whole.start)
     targets = active.pods(fault.pods)
     active.tell("begin", targets)
-    for turn in flap_windows(whole, down=fault.down, up=fault.up):
+    for turn in flap_windows(whole, unready_for=fault.unready_for, ready_for=fault.ready_for):
         yield active.until(turn.start)
         _force(stage, targets, unready=True)
         yield active.until(turn.end)
@@ -102,7 +102,7 @@ def _strike(active: ActiveFault, fault: Stroke) -> list[str]:
                 case EngineRestart():
                     world.restart_engine(pod)
                 case PodStuckTerminating():
-                    world.hold_termination(pod, fault.lasts)
+                    world.hold_termination(pod, fault.duration)
                 case PodKill():
                     world.kill_pod(pod)
         except (ValueError, ApiError):

@@ -95,7 +95,7 @@ class ActiveFault:
 
     def lasting(self, fault: LastingFault, begin: Begin, *, seconds: float = 0.0) -> Process:
         """A fault that is begun, lasts and is ended, with a line for both; `seconds` is its size in time."""
-        turn = fault.turn(self.stage.duration)
+        turn = fault.window(self.stage.duration)
         yield self.until(turn.start)
         targets, undo = begin()
         self.tell("begin", targets, seconds=seconds)

@@ -26,7 +26,7 @@ def engine_fault(active: ActiveFault, fault: EngineFault) -> Process:
 
 def partition(active: ActiveFault, fault: Partition) -> Process:
     """The way to engines is cut."""
-    return _OnPods(active, fault, lambda _, host: host.link.partition(fault.hits)).run()
+    return _OnPods(active, fault, lambda _, host: host.link.partition(fault.callers)).run()
 
 
 def latency(active: ActiveFault, fault: NetworkLatency) -> Process:
@@ -34,7 +34,7 @@ def latency(active: ActiveFault, fault: NetworkLatency) -> Process:
     streams = active.stage.streams
 
     def hit(pod: str, host: EngineHost) -> Undo:
-        return host.link.delay(fault.hits, fault.extra, streams.get(f"fault/{active.number}/{fault.kind}/{pod}"))
+        return host.link.delay(fault.callers, fault.extra, streams.get(f"fault/{active.number}/{fault.kind}/{pod}"))
 
     return _OnPods(active, fault, hit).run()
 
@@ -54,7 +54,7 @@ class _OnPods:
 
     def run(self) -> Process:
         active, fault = self._active, self._fault
-        turn = fault.turn(active.stage.duration)
+        turn = fault.window(active.stage.duration)
         yield active.until(max(turn.start, SETTLED))
         self._lasting = True
         targets = self._targets()

@@ -41,7 +41,7 @@ class Traffic:
         self._streams = streams
         self._recorder = recorder
         self._settings = settings
-        self._gateway = Gateway(env, store, settings.lag, settings.balance, streams.get("gateway/balance"))
+        self._gateway = Gateway(env, store, settings.endpoints_lag, settings.balance, streams.get("gateway/balance"))
         self._users = AdapterPopularity(store, weights)
         self._tally = TrafficStats(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}

@@ -154,14 +154,14 @@ def test_once_broken_a_promise_is_not_mended_by_a_lucky_value_further_on() -> No
     runs = pd.DataFrame(
         [{"n": n, "seed": seed, "x": x + seed / 1e6} for n, x in ((1, 0.1), (2, 9.0), (3, 0.1)) for seed in range(5)]
     )
-    assert analysis.frontier(runs, "n", "x", at_most=1)["holds"].tolist() == [True, False, False]
+    assert analysis.frontier(runs, "n", "x", at_most=1)["passed"].tolist() == [True, False, False]
 
 
 def test_the_cheapest_fleet_for_an_availability_is_the_first_that_holds() -> None:
     found = analysis.gpu_hours_for(some_runs(), 0.935)
     assert found["gpu_hours"].is_monotonic_increasing
-    assert found[found["holds"]]["variant"].iloc[0] == "n=40"
-    assert not analysis.gpu_hours_for(some_runs().query("seed == 0 and policy == 'calm'"), 0.5)["holds"].any()
+    assert found[found["passed"]]["variant"].iloc[0] == "n=40"
+    assert not analysis.gpu_hours_for(some_runs().query("seed == 0 and policy == 'calm'"), 0.5)["passed"].any()
 
 
 def test_every_drawing_goes_on_the_axes_that_it_is_given(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from twin.scenario import MEASURES
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
+PER_POD_FIELD = "controller.max_requests_per_pod"
+PER_POD = f"{PER_POD_FIELD}=4,8"
 
 
 MOST_ADAPTERS = """
@@ -203,15 +205,15 @@ def test_a_run_that_crashes_is_left_out_and_told(
         (["--vary", "controller.policy"], "--vary controller.policy: is not an axis; allowed: PATH=A,B,C"),
         (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
         (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: there is no"),
-        (["--vary", "controller.workers=4,many"], "controller.workers=many: controller.workers"),
+        (["--vary", f"{PER_POD_FIELD}=4,many"], f"{PER_POD_FIELD}=many: {PER_POD_FIELD}"),
         (["--vary", "controller.policy=random"], "only one variant"),
         (["--vary", "seed=1,2"], "the seed cannot vary between variants; use --seeds N"),
         (["--vary", "controller.retry.base=2s..5s"], "a grid needs values"),
         (["--vary", "controller.source=.,nowhere"], "nowhere: contains no package `controller`"),
-        (["--vary", "controller.workers=4,8", "--measure", "placement.jane"], 'did you mean "placement.jain"'),
-        (["--vary", "controller.workers=4,8", "--seeds", "some"], "--seeds some: is not a number of seeds"),
-        (["--vary", "controller.workers=4,8", "--precision", "5"], "--precision 5: is not a share"),
-        (["--vary", "controller.workers=4,8", "--address", "tcp://localhost:1"], "joblib runs on this machine only"),
+        (["--vary", PER_POD, "--measure", "placement.jane"], 'did you mean "placement.jain"'),
+        (["--vary", PER_POD, "--seeds", "some"], "--seeds some: is not a number of seeds"),
+        (["--vary", PER_POD, "--precision", "5"], "--precision 5: is not a share"),
+        (["--vary", PER_POD, "--address", "tcp://localhost:1"], "joblib runs on this machine only"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused_in_one_line_before_anything_runs(
@@ -227,13 +229,13 @@ def test_what_cannot_be_compared_is_refused_in_one_line_before_anything_runs(
 
 
 def test_results_of_another_version_are_not_mixed_in(command: Command, capsys: Capture, tmp_path: Path) -> None:
-    path = tmp_path / "tiny/compare-controller.workers/runs.parquet"
+    path = tmp_path / "tiny/compare-controller.max_requests_per_pod/runs.parquet"
     with ResultStore(path) as store:
         store.add(Row(key="k", variant="v", seed=0, settings={}))
     with sqlite3.connect(database_path(path)) as database:
         database.execute("UPDATE writer SET lora_twin = '0.0.1'")
     database.close()
-    assert command("compare", a_file(tmp_path), "--vary", "controller.workers=4,8", "--out", tmp_path) == 2
+    assert command("compare", a_file(tmp_path), "--vary", PER_POD, "--out", tmp_path) == 2
     assert "contains results of another version (lora-twin 0.0.1" in capsys.readouterr().err
     with sqlite3.connect(database_path(path)) as database:
         assert database.execute("SELECT count(*) FROM rows").fetchone() == (1,)

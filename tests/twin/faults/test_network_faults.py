@@ -10,7 +10,7 @@ import pytest
 
 from fake_vllm.distributions import Constant
 from tests.twin.worlds import a_scenario
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.faults import begin
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
@@ -111,7 +111,7 @@ def test_a_partition_of_nodes_is_one_of_the_pods_on_them_and_of_those_that_come(
     assert first.targets
     assert sorted({pod for line in (first, *later) for pod in line.targets}) == end.targets
     assert later, "a pod came to the node while it lasted"
-    assert oracles.check(lines).violations == ()
+    assert invariants.check(lines).violations == ()
 
 
 def test_pods_that_were_drawn_stay_the_ones(tmp_path: Path) -> None:

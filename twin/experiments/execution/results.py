@@ -6,7 +6,7 @@ continues. The Parquet file is written in the order of the design, so its bytes 
 processes nor on which run finished first.
 
 The schema is a contract (docs/sweep.md): `variant`, `seed`, `key`, one `setting.PATH` for each varied path, one column
-for each measure by its name in summary.json, `holds`, `violation`, `error`. Each column describes itself in its
+for each measure by its name in summary.json, `passed`, `violation`, `error`. Each column describes itself in its
 metadata; the file's metadata contain the version that wrote it and whether runs are missing.
 """
 
@@ -175,7 +175,7 @@ def parquet_schema(paths: Sequence[str], *, scenario: str = "", partial: bool = 
             column("key", pa.string(), "digest of everything that the row depends on"),
             *(column(f"setting.{path}", pa.string(), f"value of --set {path}=") for path in paths),
             *(column(name, pa.float64(), label(name)) for name in sorted(MEASURES)),
-            column("holds", pa.bool_(), "true if all invariants and expectations passed; null if the run crashed"),
+            column("passed", pa.bool_(), "true if all invariants and expectations passed; null if the run crashed"),
             column("violation", pa.string(), "the first violated invariant, with its object"),
             column("error", pa.string(), "why the run crashed; empty if it did not"),
         ],
@@ -214,7 +214,7 @@ def _flatten(row: Row, paths: Sequence[str]) -> dict[str, Any]:
         "key": row.key,
         **{f"setting.{path}": row.settings.get(path) for path in paths},
         **row.measures,
-        "holds": row.holds,
+        "passed": row.passed,
         "violation": row.violation,
         "error": row.error,
     }

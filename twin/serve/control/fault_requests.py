@@ -12,6 +12,7 @@ from formats.durations import parse_duration
 from twin.scenario import FAULTS, Fault
 from twin.scenario.errors import choices
 from twin.scenario.faults import InstantFault
+from twin.scenario.renamed import present_field, rename_hint
 
 _TIMES = ("from", "until", "at")
 _BESIDE = ("before_write", "after_write")
@@ -36,7 +37,9 @@ def fault_from(asked: Mapping[str, Any], now: float) -> Fault:
     known = {field.alias or name for name, field in FAULTS[kind].model_fields.items()}
     for name in given:
         if name not in known:
-            raise FaultRequestError(f'{kind}: unknown field "{name}"; {choices(name, sorted(known - {"kind"}))}')
+            present = present_field(("faults", 0, name))
+            allowed = rename_hint(present) if present and present in known else choices(name, sorted(known - {"kind"}))
+            raise FaultRequestError(f'{kind}: unknown field "{name}"; {allowed}')
     try:
         timed = _timed(kind, known, given, asked.get("for"), now)
         found: Fault = _ADAPTER.validate_python(timed)

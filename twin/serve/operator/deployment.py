@@ -98,37 +98,22 @@ def _said(line: ControllerLine | LogLine | RequestLine) -> tuple[str, str] | Non
     return "E", f'"Error {line.verb}ing adapter" {where} status={line.status} error="{line.error}"'
 
 
-_SAME = {"policy": "policy", "workers": "max-concurrent-reconciles", "loads_per_pod": "max-requests-per-pod"}
-"""Settings of a scenario and their flags."""
-_TIMES = {
-    "stable_for": "stable-for",
-    "unready_grace": "unready-grace",
-    "aside_for": "pod-cooldown",
-    "audit_interval": "audit-interval",
-    "list_timeout": "list-timeout",
-    "load_timeout": "load-timeout",
-}
-_RETRY = {"attempts": "retries"}
+_SAME = ("policy", "max_concurrent_reconciles", "max_requests_per_pod")
+_TIMES = ("stable_for", "unready_grace", "pod_cooldown", "audit_interval", "list_timeout", "load_timeout")
 
 
 def _flags(asked: Controller) -> list[str]:
     """What `lora-controller` would have to be told to have these settings; defaults are left out, as people do."""
     default, sidecar = Controller(), "" if asked.enable_runtime_sidecar else "=false"
-    said = {
-        flag: f"{getattr(asked, name)}"
-        for name, flag in _SAME.items()
-        if getattr(asked, name) != getattr(default, name)
-    }
-    said |= {
-        flag: f"{getattr(asked, name):g}s"
-        for name, flag in _TIMES.items()
-        if getattr(asked, name) != getattr(default, name)
-    }
+    said = {name: f"{getattr(asked, name)}" for name in _SAME if getattr(asked, name) != getattr(default, name)}
+    said |= {name: f"{getattr(asked, name):g}s" for name in _TIMES if getattr(asked, name) != getattr(default, name)}
     for name in type(asked.retry).model_fields:
         value = getattr(asked.retry, name)
         if value != getattr(default.retry, name):
-            said[_RETRY.get(name, f"retry-{name}")] = f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
-    flags = [f"--{flag}={value}" for flag, value in said.items()]
+            said[name if name == "retries" else f"retry_{name}"] = (
+                f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
+            )
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in said.items()]
     return ["--leader-elect", "--health-probe-bind-address=:8081", f"--enable-runtime-sidecar{sidecar}", *flags]
 
 
