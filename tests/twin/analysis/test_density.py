@@ -146,7 +146,7 @@ def test_the_frontier_is_where_the_whole_interval_is_still_on_the_right_side() -
     assert ((table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()
     none = analysis.frontier(some_runs(), "setting.n", "ttft", at_most=0.0)
     assert analysis.reach(none, "setting.n")["setting.n"].isna().all()
-    with pytest.raises(ValueError, match="give one of at_most and at_least"):
+    with pytest.raises(ValueError, match="exactly one of at_most and at_least"):
         analysis.frontier(some_runs(), "setting.n", "ttft")
 
 

@@ -78,7 +78,7 @@ def test_a_sweep_has_settings_as_what_they_measure(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_runs_is_said_to_be_one(tmp_path: Path) -> None:
-    with pytest.raises(runfolder.FolderError, match="there is no run folder in it"):
+    with pytest.raises(runfolder.FolderError, match="contains no run folder"):
         analysis.runs(tmp_path)
 
 
