@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from fake_vllm.cli.profile import DEFAULT_PARAMETERS, Parameters
+from fake_vllm.cli.profile import DEFAULT_PROFILE, ModelProfile
 from fake_vllm.distributions import Constant, Latency, LogNormal
 from twin.calibration.fit import Fit, Floats, Histogram, fit_histogram, fit_values, quantile
 from twin.calibration.measurements import Measurements
@@ -60,7 +60,7 @@ class Calibration:
         return next((parameter for parameter in self.parameters if parameter.entry == entry), None)
 
 
-def from_measurements(measured: Measurements, base: Parameters = DEFAULT_PARAMETERS) -> Calibration:
+def from_measurements(measured: Measurements, base: ModelProfile = DEFAULT_PROFILE) -> Calibration:
     """Fit what was measured. `base` supplies entries that were not measured but are needed to derive another."""
     parameters = [*_direct(measured), *_timing(measured, base), *_answers(measured)]
     return Calibration(tuple(parameters), tuple(measured.sources))
@@ -81,7 +81,7 @@ def _direct(measured: Measurements) -> Iterator[CalibratedParameter]:
             )
 
 
-def _timing(measured: Measurements, base: Parameters) -> Iterator[CalibratedParameter]:
+def _timing(measured: Measurements, base: ModelProfile) -> Iterator[CalibratedParameter]:
     steps = list(_steps(measured, base))
     yield from steps
     step_base = next((parameter.value for parameter in steps if parameter.entry == "timing.step_base"), None)
@@ -89,7 +89,7 @@ def _timing(measured: Measurements, base: Parameters) -> Iterator[CalibratedPara
     yield from _prompts(measured, step, base)
 
 
-def _steps(measured: Measurements, base: Parameters) -> Iterator[CalibratedParameter]:
+def _steps(measured: Measurements, base: ModelProfile) -> Iterator[CalibratedParameter]:
     values, sequences = measured.values("inter_token_seconds", "sequences")
     if len(values) and np.ptp(sequences) > 0:
         yield from _steps_by_sequences(values, sequences)
@@ -143,7 +143,7 @@ def _steps_by_sequences(values: Floats, sequences: Floats) -> Iterator[Calibrate
         )
 
 
-def _prompts(measured: Measurements, step: float, base: Parameters) -> Iterator[CalibratedParameter]:
+def _prompts(measured: Measurements, step: float, base: ModelProfile) -> Iterator[CalibratedParameter]:
     first, lengths = measured.values("ttft_seconds", "prompt_tokens")
     if len(first) and np.ptp(lengths) > 0:
         slope, intercept = _line(lengths, first)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from controller.client.config import ConfigError, find
+from controller.client.config import ConfigError, find_config
 from controller.client.errors import Status, from_status
 from controller.client.interface import ClientError, Expired
 from controller.client.ratelimit import RateLimit
@@ -98,9 +98,7 @@ def _parse_page(answer: bytes) -> dict[str, Any]:
         document: dict[str, Any] = msgspec.json.decode(answer)
         return {"items": document.get("items") or [], "metadata": document.get("metadata") or {}}
     except (msgspec.DecodeError, AttributeError):
-        raise CaptureError(
-            "the response to a list request is not a Kubernetes list; is the server a Kubernetes API?"
-        ) from None
+        raise CaptureError("the server returned an invalid list; is it a Kubernetes API?") from None
 
 
 @asynccontextmanager
@@ -111,7 +109,7 @@ async def open_reader(kubeconfig: str, context: str) -> AsyncIterator[ClusterRea
         CaptureError: if there is no usable client configuration.
     """
     try:
-        access = find(kubeconfig, context, SystemClock())
+        access = find_config(kubeconfig, context, SystemClock())
         limit = RateLimit(_QPS, _BURST)
         async with Connection(access, limit=limit, timeout=_TIMEOUT, rng=Random()) as connection:
             yield ClusterReader(connection)

@@ -10,7 +10,7 @@ import typer
 from twin.commands.common import OK, UsageError, exit_code
 
 if TYPE_CHECKING:
-    from fake_vllm.cli.profile import Parameters
+    from fake_vllm.cli.profile import ModelProfile
     from twin.calibration import Calibration
 
 
@@ -68,14 +68,14 @@ def check_output(out: Path) -> None:
         raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
 
 
-def _base(name: str) -> "Parameters":
-    from fake_vllm.cli.profile import DEFAULT_PARAMETERS, ParametersError, preset, presets, read
+def _base(name: str) -> "ModelProfile":
+    from fake_vllm.cli.profile import DEFAULT_PROFILE, ProfileError, preset, presets, read
 
     if not name:
-        return DEFAULT_PARAMETERS
+        return DEFAULT_PROFILE
     try:
         return preset(name) if name in presets() else read(name)
-    except ParametersError as error:
+    except ProfileError as error:
         raise UsageError(f"--base: {error}; presets: {', '.join(presets())}") from None
 
 

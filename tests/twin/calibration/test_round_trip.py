@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from fake_vllm.cli import profile as parameters
-from fake_vllm.cli.profile import Parameters
+from fake_vllm.cli.profile import ModelProfile
 from tests.twin.worlds import a_scenario, adapters
 from twin import cli
 from twin.calibration import from_measurements, profile_yaml, read
@@ -27,7 +27,7 @@ timing: {step_base: 12ms, per_sequence: 300us, per_prefill_token: 40us, spread: 
 HEADING = "startup_seconds,load_seconds,unload_seconds,ttft_seconds,itl_seconds,prompt_tokens,output_tokens,sequences"
 
 
-def samples(path: Path, known: Parameters, count: int = 1500) -> Path:
+def samples(path: Path, known: ModelProfile, count: int = 1500) -> Path:
     """Measurements as somebody would have taken them of engines with these times."""
     rng = np.random.default_rng(5)
     timing, sigma = known.timing, np.log(known.timing.spread) / 1.645
@@ -152,7 +152,7 @@ def test_the_command_writes_file_and_picture_and_the_fake_engine_takes_it(
         cli.main()
     assert ended.value.code == 0
     assert "timing.per_prefill_token" in capsys.readouterr().out
-    assert parameters.read("mine.yaml").load != parameters.DEFAULT_PARAMETERS.load
+    assert parameters.read("mine.yaml").load != parameters.DEFAULT_PROFILE.load
     page = Path("mine.html").read_text()
     assert page.count("<svg") == 5
     assert "fits well: the share below any length is off by at most" in page

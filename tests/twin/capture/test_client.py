@@ -79,7 +79,7 @@ def test_nodes_that_may_not_be_read_are_a_note(tmp_path: Path) -> None:
         (status(404, "NotFound"), "ModelAdapter is not defined"),
         (status(403, "Forbidden", "may not"), "modeladapters cannot be read: may not"),
         (status(401, "Unauthorized", "who are you"), "modeladapters cannot be read: who are you"),
-        (says(200, "<html>"), "the response to a list request is not a Kubernetes list"),
+        (says(200, "<html>"), "the server returned an invalid list"),
     ],
 )
 def test_what_keeps_a_cluster_from_being_captured_is_one_line(tmp_path: Path, answer: Any, said: str) -> None:
@@ -94,5 +94,5 @@ def test_a_kubeconfig_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         async with open_reader(str(tmp_path / "none"), ""):
             raise AssertionError("there was nothing to read")
 
-    with pytest.raises(CaptureError, match="none: no such kubeconfig"):
+    with pytest.raises(CaptureError, match="none: kubeconfig not found"):
         asyncio.run(reached())

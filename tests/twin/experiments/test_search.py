@@ -80,7 +80,7 @@ def test_what_nobody_can_keep_is_said_and_ends_with_1(
     arguments = (file, *SCHEDULE, "--satisfy", "time_to_running_seconds.max < 1", "--trials", 4, "--seeds", 1)
     assert command("search", *arguments, "--jobs", 1, "--out", tmp_path) == 1
     out = capsys.readouterr().out
-    assert "4 points with 1 seeds each, 0 satisfy the limits" in out
+    assert "4 points with 1 seeds each; 0 satisfy the limits" in out
     assert "none found" in out
 
 
