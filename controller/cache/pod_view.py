@@ -3,22 +3,22 @@
 It is built once per change of the pod, because hundreds of adapters look at the same pods.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
-from controller.api.types import Pod
-from controller.engine.flavors import FLAVORS, SGLANG, VLLM, EngineFlavor
+from controller.api.types import Container, Pod
+from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
+from formats.engine_command import EngineArgs, expand_environment, read_engine_args
+from formats.errors import FormatError
 
-DEFAULT_PORT = 8000
 SIDECAR = "aibrix-runtime"
-"""Name of the runtime sidecar's container; whatever else runs in the pod, the first other one is the engine."""
-_NO_LIMIT = 1 << 30  # adapters: SGLang lists any number unless it is told how many
+"""Name of the runtime sidecar's container; the first other container of a pod is its engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A pod, as far as adapters are concerned."""
+    """The properties of a pod that matter for adapters."""
 
     namespace: str
     name: str
@@ -29,22 +29,28 @@ class PodView:
     ip: str
     port: int
     engine: str
-    """Container id: the engine's incarnation."""
+    """Incarnation of the engine: its container id."""
     ready: bool
     changed: float
-    """When `Ready` was last set to what it is, seconds since 1970 (whole seconds, as Kubernetes keeps it)."""
+    """Last transition of the condition `Ready`, in (whole) seconds since 1970."""
     terminating: bool
     max_loras: int
     max_cpu_loras: int
     sidecar: bool = False
-    """Whether the runtime sidecar is one of its containers."""
+    """Whether it has the runtime sidecar."""
     owned: bool = False
-    """Whether a controller made it: credentials are sent to no other."""
+    """Whether it has a controller; credentials are sent only to such pods."""
     flavor: EngineFlavor = VLLM
-    """How its engine is spoken to, by its label; a sidecar has a setting of its own for that."""
+    """Kind of the engine, by the pod's label; a sidecar has its own setting for it."""
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
 
     @property
     def enabled(self) -> bool:
+        """Whether it may be given adapters."""
         return self.labels.get(ENABLED_LABEL) == "true"
 
     @property
@@ -53,19 +59,19 @@ class PodView:
         return self.ready and not self.terminating
 
     def stable(self, now: float, stable_for: float) -> bool:
+        """Whether it has been available for `stable_for` seconds."""
         return self.ready and not self.terminating and now - self.changed >= stable_for - 1e-6
 
 
 def pod_view(pod: Pod, zone: str) -> PodView:
-    """The pod's view; `zone` is its node's."""
+    """Return the view of a pod; `zone` is its node's."""
     meta, status = pod.metadata, pod.status
     ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
     changed = ready.last_transition_time if ready is not None else None
     engine = next((c for c in status.container_statuses if c.name != SIDECAR), None)
     container = next((c for c in pod.spec.containers if c.name != SIDECAR), None)
-    command = (*container.command, *container.args) if container is not None else ()
     flavor = FLAVORS.get(meta.labels.get(ENGINE_LABEL, ""), VLLM)
-    max_loras, max_cpu_loras = _room(flavor, command)
+    args = _engine_args(container, flavor)
     port = meta.labels.get(PORT_LABEL, "")
     return PodView(
         namespace=meta.namespace,
@@ -75,32 +81,25 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         node=pod.spec.node_name,
         zone=zone,
         ip=status.pod_ip,
-        port=int(port) if port.isdigit() else DEFAULT_PORT,
+        port=int(port) if port.isdigit() else args.port,
         engine=engine.container_id if engine is not None else "",
         ready=ready is not None and ready.status == "True" and bool(status.pod_ip),
         changed=changed.timestamp() if changed is not None else 0.0,
         terminating=meta.deletion_timestamp is not None,
-        max_loras=max_loras,
-        max_cpu_loras=max_cpu_loras,
+        max_loras=args.max_loras,
+        max_cpu_loras=args.capacity,
         sidecar=any(c.name == SIDECAR for c in pod.spec.containers),
         owned=any(owner.controller for owner in meta.owner_references),
         flavor=flavor,
     )
 
 
-def _room(flavor: EngineFlavor, command: Sequence[str]) -> tuple[int, int]:
-    """(adapters in one batch, adapters at all) of an engine that is started so, each engine's defaults in mind."""
-    if flavor is SGLANG:
-        return _int_flag(command, "--max-loras-per-batch", 8), _int_flag(command, "--max-loaded-loras", _NO_LIMIT)
-    max_loras = _int_flag(command, "--max-loras", 1)
-    return max_loras, _int_flag(command, "--max-cpu-loras", max_loras)
-
-
-def _int_flag(command: Sequence[str], flag: str, default: int) -> int:
-    """The value of `--flag N` or `--flag=N`."""
-    for index, word in enumerate(command):
-        name, equals, value = word.partition("=")
-        if name.replace("_", "-") == flag:
-            text = value if equals else (command[index + 1] if index + 1 < len(command) else "")
-            return int(text) if text.isdigit() else default
-    return default
+def _engine_args(container: Container | None, flavor: EngineFlavor) -> EngineArgs:
+    """Return the arguments of the pod's engine, or their defaults if it would not start with them."""
+    if container is None:
+        return EngineArgs(flavor=flavor.name)
+    env = expand_environment((each.name, each.value) for each in container.env if each.value is not None)
+    try:
+        return read_engine_args((*container.command, *container.args), env, flavor=flavor.name)
+    except FormatError:
+        return EngineArgs(flavor=flavor.name)

@@ -12,7 +12,7 @@ import pytest
 
 from controller.api.spec import artifact_of, lora_path
 from controller.api.types import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
-from controller.cache.pod_index import NOBODY, PodIndex
+from controller.cache.pod_index import EMPTY, PodIndex
 from controller.cache.pod_view import pod_view
 from controller.cache.routing import pods_able_to_load, route_port, routing_problem, uses_sidecar
 from controller.engine.client import Address, EngineClient, LoadOrder
@@ -20,7 +20,7 @@ from controller.engine.errors import AlreadyLoaded, EngineError, Scope, failure
 from controller.engine.flavors import SGLANG, VLLM, EngineFlavor
 from controller.engine.sidecar_codes import CODES
 from controller.settings import Settings
-from controller.sidecar.app import failure as answer_of
+from controller.sidecar.app import error_response
 from controller.sidecar.artifacts.url import digest_of
 from controller.sidecar.errors import Code, SidecarError
 from tests.controller.builders import a_pod, an_adapter
@@ -56,7 +56,7 @@ def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
         ("", ("--max-loras", "4"), VLLM, (4, 4)),
         ("vllm", ("--max-loras=4", "--max-cpu-loras", "9"), VLLM, (4, 9)),
         ("another", (), VLLM, (1, 1)),
-        ("sglang", ("--max-loras", "4"), SGLANG, (8, 1 << 30)),
+        ("sglang", ("--max-cpu-loras", "4"), SGLANG, (8, 1 << 30)),
         ("sglang", ("--max-loras-per-batch", "2", "--max-loaded-loras=6"), SGLANG, (2, 6)),
     ],
 )
@@ -74,11 +74,11 @@ def test_a_view_knows_whose_engine_it_is_by_its_label_and_how_much_fits(
 def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec) -> None:
     assert list(pods_able_to_load(spec, PodIndex([PLAIN, BESIDE]), ON)) == [BESIDE]
     assert routing_problem(spec, PodIndex([PLAIN, BESIDE]), ON) is None
-    assert routing_problem(spec, NOBODY, ON) is None, "there may be some soon"
+    assert routing_problem(spec, EMPTY, ON) is None, "there may be some soon"
     for problem in (
         routing_problem(spec, PodIndex([PLAIN]), ON),
         routing_problem(spec, PodIndex([BESIDE]), OFF),
-        routing_problem(spec, NOBODY, OFF),
+        routing_problem(spec, EMPTY, OFF),
     ):
         assert problem is not None
         assert problem.reason == "UnsupportedArtifact"
@@ -108,7 +108,7 @@ def test_the_operator_knows_every_code_of_the_sidecar() -> None:
 
 
 def sorted_by_operator(error: SidecarError) -> EngineError:
-    answer = answer_of(error)
+    answer = error_response(error)
     return failure("load", httpx.Response(answer.status_code, headers=dict(answer.headers)), bytes(answer.body))
 
 

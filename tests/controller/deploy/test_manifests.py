@@ -20,6 +20,7 @@ from controller.api.types import EVENTS, LEASES, MODEL_ADAPTERS
 from controller.client.namespaced import NamespacedClient
 from controller.client.rest import RestClient
 from controller.clock import SystemClock
+from controller.dependencies import Dependencies
 from controller.operator import Operator
 from controller.options import Options, parse, variable
 from controller.preflight import check, required_permissions
@@ -141,7 +142,7 @@ def test_the_image_installs_all_that_the_operator_imports() -> None:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add((node.module or "").partition(".")[0])
-    others = imported - set(sys.stdlib_module_names) - {"controller"}
+    others = imported - set(sys.stdlib_module_names) - {"controller", "formats"}
     named = {"yaml": "pyyaml", "prometheus_client": "prometheus-client"}
     locked = set(re.findall(r"^([a-z0-9-]+)==", (DEPLOY / "requirements.lock").read_text(), re.MULTILINE))
     assert {named.get(name, name) for name in others} <= locked
@@ -244,13 +245,15 @@ class Life:
             if self.scoped:
                 cluster = NamespacedClient(cluster, namespaces, left_out)
             operator = Operator(
-                cluster,
-                self.engines.transport(),
-                SystemClock(),
-                Random(0),
-                self.settings,
-                identity="one",
-                log=a_log(),
+                Dependencies(
+                    client=cluster,
+                    transport=self.engines.transport(),
+                    clock=SystemClock(),
+                    rng=Random(0),
+                    settings=self.settings,
+                    identity="one",
+                    log=a_log(),
+                )
             )
             running = asyncio.ensure_future(operator.run())
             await story()
