@@ -1,4 +1,4 @@
-"""Texts avoid words that readers had to decode: archaic, invented or personifying ones. The list grows with each review."""
+"""Texts avoid words that readers had to decode: archaic, invented or personifying ones."""
 
 import ast
 import json
