@@ -11,12 +11,12 @@ from twin.faults import api, artifacts, cluster, controllers, engines
 from twin.faults.context import Acting, Process, Stage
 from twin.scenario import Fault
 from twin.scenario.faults import (
+    ApiFault,
     ApiSlow,
-    ApiSpell,
     ClockSkew,
     ControllerCrash,
+    EngineFault,
     EngineRestart,
-    EngineSpell,
     LeaderLoss,
     NetworkLatency,
     NodeDown,
@@ -25,7 +25,7 @@ from twin.scenario.faults import (
     PodKill,
     PodStuckTerminating,
     ReadinessFlap,
-    RegistrySpell,
+    RegistryFault,
     Rollout,
     StaleReads,
     WatchDrop,
@@ -47,13 +47,13 @@ def begin(faults: Sequence[Fault], stage: Stage, first: int = 0) -> None:
 
 def _process(acting: Acting, fault: Fault) -> Process:
     match fault:
-        case EngineSpell():
+        case EngineFault():
             return engines.engine_fault(acting, fault)
         case Partition():
             return engines.partition(acting, fault)
         case NetworkLatency():
             return engines.latency(acting, fault)
-        case RegistrySpell():
+        case RegistryFault():
             return artifacts.registry(acting, fault)
         case ReadinessFlap():
             return cluster.flap(acting, fault)
@@ -63,7 +63,7 @@ def _process(acting: Acting, fault: Fault) -> Process:
             return cluster.node_drain(acting, fault)
         case EngineRestart() | PodKill() | PodStuckTerminating() | Rollout():
             return cluster.strikes(acting, fault)
-        case ApiSpell():
+        case ApiFault():
             return api.answers(acting, fault)
         case ApiSlow():
             return api.slow(acting, fault)

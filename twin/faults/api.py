@@ -6,8 +6,8 @@ from twin.faults.context import Acting, Process, Undo
 from twin.scenario.faults import (
     ApiConflict,
     ApiError,
+    ApiFault,
     ApiSlow,
-    ApiSpell,
     ApiThrottle,
     StaleReads,
     WatchDrop,
@@ -16,13 +16,13 @@ from twin.scenario.faults import (
 from twin.world.api_faults import ApiRule
 
 
-def answers(acting: Acting, fault: ApiSpell) -> Process:
+def answers(acting: Acting, fault: ApiFault) -> Process:
     """Requests are answered with an error."""
     rule = _rule(acting, fault)
     return _lasting(acting, fault, lambda: acting.stage.api_faults.add(acting.number, rule), rule.retry_after or 0.0)
 
 
-def _rule(acting: Acting, fault: ApiSpell) -> ApiRule:
+def _rule(acting: Acting, fault: ApiFault) -> ApiRule:
     rng = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}")
     verbs, resources = fault.asked(), frozenset(fault.resources)
     match fault:
@@ -66,7 +66,7 @@ def stale_reads(acting: Acting, fault: StaleReads) -> Process:
 
 def _lasting(
     acting: Acting,
-    fault: ApiSpell | ApiSlow | WatchDrop | StaleReads,
+    fault: ApiFault | ApiSlow | WatchDrop | StaleReads,
     begin: Callable[[], Undo],
     seconds: float = 0.0,
 ) -> Process:

@@ -1,7 +1,7 @@
 """The registry that adapters come from."""
 
 from twin.faults.context import Acting, Process
-from twin.scenario.faults import RegistrySlow, RegistrySpell
+from twin.scenario.faults import RegistryFault, RegistrySlow
 from twin.world.registry import RegistryRule, Trouble
 
 _TROUBLE: dict[str, Trouble] = {
@@ -13,7 +13,7 @@ _TROUBLE: dict[str, Trouble] = {
 }
 
 
-def registry(acting: Acting, fault: RegistrySpell) -> Process:
+def registry(acting: Acting, fault: RegistryFault) -> Process:
     """Downloads fail, take long, or bring what is of no use."""
     factor = fault.factor if isinstance(fault, RegistrySlow) else 1.0
     rule = RegistryRule(_TROUBLE[acting.kind], fault.artifacts, factor)

@@ -10,7 +10,7 @@ import simpy
 from twin.apiserver import Store
 from twin.kernel.random_streams import Streams
 from twin.scenario import Candidate, NodeTargets, PodTargets
-from twin.scenario.faults import Spell
+from twin.scenario.faults import LastingFault
 from twin.trace.lines import FaultLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
@@ -91,7 +91,7 @@ class Acting:
         ]
         return targets.pick(nodes, self.stage.streams.get(f"fault/{self.number}/{self.kind}/targets"))
 
-    def lasting(self, fault: Spell, begin: Begin, *, seconds: float = 0.0) -> Process:
+    def lasting(self, fault: LastingFault, begin: Begin, *, seconds: float = 0.0) -> Process:
         """A fault that is begun, lasts and is ended, with a line for both; `seconds` is its size in time."""
         turn = fault.turn(self.stage.duration)
         yield self.until(turn.start)

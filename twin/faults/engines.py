@@ -6,14 +6,14 @@ from fake_vllm.faults.rules import FaultRule
 from twin.apiserver import Change
 from twin.faults.context import SETTLED, Acting, Process, Undo, living
 from twin.scenario import Candidate
-from twin.scenario.faults import EngineSpell, NetworkLatency, Partition, Spell
+from twin.scenario.faults import EngineFault, LastingFault, NetworkLatency, Partition
 from twin.world.network.engine_host import EngineHost
 
 Hit = Callable[[str, EngineHost], Undo]
 """Does it to a pod; returns what ends it there."""
 
 
-def engine_fault(acting: Acting, fault: EngineSpell) -> Process:
+def engine_fault(acting: Acting, fault: EngineFault) -> Process:
     """Requests to engines go wrong."""
     rule: FaultRule = fault.rule()
 
@@ -42,11 +42,11 @@ def latency(acting: Acting, fault: NetworkLatency) -> Process:
 class _OnPods:
     """One such fault. Pods that are born while it lasts are hit too, unless it drew a number of them."""
 
-    def __init__(self, acting: Acting, fault: EngineSpell | Partition | NetworkLatency, hit: Hit) -> None:
+    def __init__(self, acting: Acting, fault: EngineFault | Partition | NetworkLatency, hit: Hit) -> None:
         self._acting = acting
-        self._fault: Spell = fault
+        self._fault: LastingFault = fault
         self._pods = fault.pods
-        self._nodes = None if isinstance(fault, EngineSpell) else fault.nodes
+        self._nodes = None if isinstance(fault, EngineFault) else fault.nodes
         self._hit_host = hit
         self._chosen_nodes: list[str] = []
         self._undo: dict[str, Undo] = {}

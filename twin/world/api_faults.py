@@ -13,7 +13,7 @@ import numpy as np
 import simpy
 
 from twin.apiserver import ApiError, Change, Store
-from twin.apiserver.errors import STALE, conflict, expired
+from twin.apiserver.meta.errors import STALE, conflict, expired
 from twin.apiserver.storage.watch import Watch
 
 Undo = Callable[[], object]
@@ -132,7 +132,7 @@ class ApiFaults:
         """Set if the replica gets no answer about Leases: what happens when it does again."""
         return self._leases.get(replica)
 
-    def shown_revision(self) -> int | None:
+    def list_revision(self) -> int | None:
         """The revision that lists show, if they lag."""
         behind = max((lag for lag, _ in self._lags.values()), default=0.0)
         if not behind:
@@ -140,7 +140,7 @@ class ApiFaults:
         place = bisect_right(self._times, self._env.now - behind) - 1
         return self._revisions[max(place, 0)]
 
-    def hold(self, change: Change) -> float:
+    def delay(self, change: Change) -> float:
         """Seconds for which a change is not shown yet."""
         if not self._lags:
             return 0.0
@@ -149,10 +149,10 @@ class ApiFaults:
         due = max(min(made + lag, until) for lag, until in self._lags.values())
         return max(due - self._env.now, 0.0)
 
-    def opened(self, watch: Watch) -> None:
+    def watch_opened(self, watch: Watch) -> None:
         self._watches[watch] = None
 
-    def closed(self, watch: Watch) -> None:
+    def watch_closed(self, watch: Watch) -> None:
         self._watches.pop(watch, None)
 
     def broken(self) -> ApiError:

@@ -11,10 +11,10 @@ from ipaddress import IPv4Address
 
 import simpy
 
-from controller.reconcile.snapshot import SIDECAR
+from controller.cache.pod_view import SIDECAR
 from fake_vllm.distributions import Latency, LogNormal
 from twin.apiserver import Store
-from twin.apiserver.objects import EPOCH, Object, is_finished, is_terminating, key, split, stamp
+from twin.apiserver.meta.objects import EPOCH, Object, is_finished, is_terminating, key, split, stamp
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.kubelet.pod_worker import PodRun

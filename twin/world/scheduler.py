@@ -15,7 +15,16 @@ import simpy
 
 from fake_vllm.distributions import Uniform
 from twin.apiserver import Change, Store
-from twin.apiserver.objects import Object, condition, is_finished, is_terminating, key, split, stamp, with_conditions
+from twin.apiserver.meta.objects import (
+    Object,
+    condition,
+    is_finished,
+    is_terminating,
+    key,
+    split,
+    stamp,
+    with_conditions,
+)
 from twin.kernel.random_streams import Streams
 from twin.world.work import Reactions
 

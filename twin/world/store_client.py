@@ -79,7 +79,7 @@ class StoreCluster:
                 _resource(kind),
                 namespace=namespace,
                 label_selector=label_selector,
-                revision=self._faults.shown_revision(),
+                revision=self._faults.list_revision(),
             )
             return Listing([self._decode(kind, item) for item in found.items], found.resource_version)
 
@@ -104,18 +104,18 @@ class StoreCluster:
             )
         except ApiError as error:
             raise translated(error) from None
-        self._faults.opened(watch)
+        self._faults.watch_opened(watch)
         try:
             while changes := await watch.batch():
                 await self._pass(self._draw() / 2)
                 for change in changes:
-                    if held := self._faults.hold(change):
+                    if held := self._faults.delay(change):
                         await self._pass(held)
                     yield self._event(kind, change)
         except ApiError as error:
             raise translated(error) from None
         finally:
-            self._faults.closed(watch)
+            self._faults.watch_closed(watch)
             watch.close()
 
     # -- writing

@@ -12,15 +12,15 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from twin.apiserver import ApiError
-from twin.apiserver.errors import bad_request
-from twin.apiserver.rest import Access
+from twin.apiserver.meta.errors import bad_request
+from twin.apiserver.rest import TokenAuthenticator
 from twin.apiserver.rest.auth.authentication import ANONYMOUS
-from twin.apiserver.rest.http import Answer, Call, Reply, Stream, body_of, encoded, headers_of
-from twin.apiserver.rest.server import failed
-from twin.evaluate.judge import judge
-from twin.report import make
+from twin.apiserver.rest.http import Answer, Request, Response, Stream, body_of, encode_json, headers_of
+from twin.apiserver.rest.server import error_response
+from twin.evaluate.judge import evaluate
+from twin.report import build_report
 from twin.scenario import Fault, resolved
-from twin.scenario.faults import Spell
+from twin.scenario.faults import LastingFault
 from twin.scenario.units import duration
 from twin.serve.clock import Pace
 from twin.serve.control.fault_requests import NoFault, fault_from
@@ -35,7 +35,9 @@ PREFIX = "/twin/v1"
 class Control:
     """Looks at a world, and changes its pace and its luck."""
 
-    def __init__(self, simulation: Simulation, pace: Pace, access: Access, *, trusting: bool, operated: bool) -> None:
+    def __init__(
+        self, simulation: Simulation, pace: Pace, access: TokenAuthenticator, *, trusting: bool, operated: bool
+    ) -> None:
         """`trusting`: whether reading needs no token. `operated`: whether the operator is of this world."""
         self._simulation = simulation
         self._pace = pace
@@ -55,55 +57,55 @@ class Control:
         query = dict(part.partition("=")[::2] for part in scope["query_string"].decode("latin-1").split("&"))
         headers = headers_of(scope)
         try:
-            user = self._access.identify(headers) if self._guarded(scope["method"]) else None
+            user = self._access.authenticate(headers) if self._guarded(scope["method"]) else None
             if user is not None and not user.is_master:
                 raise ApiError(403, "Forbidden", "the twin's own face is for the administrator")
             body = await body_of(receive)
-            call = Call(scope["method"], scope["path"], query, headers, body, user or ANONYMOUS)
-            answer = await self._answer(call)
+            request = Request(scope["method"], scope["path"], query, headers, body, user or ANONYMOUS)
+            answer = await self._answer(request)
         except ApiError as error:
-            answer = failed(error)
+            answer = error_response(error)
         await answer.send(send, receive)
 
     def _guarded(self, method: str) -> bool:
         return not (self._trusting and method in ("GET", "HEAD"))
 
-    async def _answer(self, call: Call) -> Answer:
-        match call.method, call.path.removeprefix(PREFIX).rstrip("/"):
+    async def _answer(self, request: Request) -> Answer:
+        match request.method, request.path.removeprefix(PREFIX).rstrip("/"):
             case "GET" | "HEAD", "":
                 page = resources.files("twin.serve.control").joinpath("status.html").read_bytes()
-                return Reply(page, content_type="text/html; charset=utf-8")
+                return Response(page, content_type="text/html; charset=utf-8")
             case "GET", "/world":
-                return Reply.of(self._overview.now())
+                return Response.of(self._overview.now())
             case "GET", "/report":
                 return await self._report()
             case "GET", "/events":
-                return self._events(call)
+                return self._events(request)
             case "POST", "/pace":
-                return await self._set_pace(call.object())
+                return await self._set_pace(request.object())
             case "POST", "/faults":
-                return self._befall(call.object())
-        raise ApiError(404, "NotFound", f"the twin has nothing at {call.path}")
+                return self._befall(request.object())
+        raise ApiError(404, "NotFound", f"the twin has nothing at {request.path}")
 
     # -- looking
 
-    async def _report(self) -> Reply:
+    async def _report(self) -> Response:
         """The whole report of what has happened so far; it takes seconds where much has."""
         scenario, lines = self._simulation.scenario, list(self._simulation.recorder.lines)
 
         def drawn() -> str:
-            return make(judge(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
+            return build_report(evaluate(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
 
         html = await asyncio.to_thread(drawn)
-        return Reply(html.encode(), content_type="text/html; charset=utf-8")
+        return Response(html.encode(), content_type="text/html; charset=utf-8")
 
-    def _events(self, call: Call) -> Stream:
+    def _events(self, request: Request) -> Stream:
         """The record, a line of JSON each: the last `tail` lines, and with `follow` what comes."""
         lines = self._simulation.recorder.lines
-        tail = call.number("tail", len(lines))
+        tail = request.number("tail", len(lines))
         chosen = lines[max(0, len(lines) - tail) :]
         queue: asyncio.Queue[Line | None] = asyncio.Queue()
-        if call.flag("follow"):
+        if request.flag("follow"):
             self._followers.add(queue)
         else:
             queue.put_nowait(None)
@@ -120,7 +122,7 @@ class Control:
 
     # -- changing
 
-    async def _set_pace(self, asked: dict[str, Any]) -> Reply:
+    async def _set_pace(self, asked: dict[str, Any]) -> Response:
         """`{"speed": X}`, `{"paused": true}` or `{"step": "10s"}`; answers when a step has been taken."""
         changes: dict[str, Callable[[Any], object]] = {
             "speed": lambda value: self._pace.set_speed(float(value)),
@@ -136,17 +138,17 @@ class Control:
                 raise bad_request(f"{name}: {error}") from error
         if "step" in asked:
             await self._pace.arrived()
-        return Reply.of(self._overview.now())
+        return Response.of(self._overview.now())
 
-    def _befall(self, asked: dict[str, Any]) -> Reply:
+    def _befall(self, asked: dict[str, Any]) -> Response:
         try:
             fault = fault_from(asked, float(self._simulation.env.now))
             self._check(fault)
         except NoFault as error:
             raise bad_request(str(error)) from error
         number = self._simulation.befall([fault])
-        until = fault.until if isinstance(fault, Spell) else None
-        return Reply.of({"number": number, "kind": fault.kind, "until": until}, 201)
+        until = fault.until if isinstance(fault, LastingFault) else None
+        return Response.of({"number": number, "kind": fault.kind, "until": until}, 201)
 
     def _check(self, fault: Fault) -> None:
         """Whether there is anybody whom the fault could befall.
@@ -165,6 +167,6 @@ class Control:
 
 async def _followed(lines: Sequence[Line], queue: asyncio.Queue[Line | None]) -> AsyncIterator[bytes]:
     if lines:
-        yield b"".join(encoded(line) + b"\n" for line in lines)
+        yield b"".join(encode_json(line) + b"\n" for line in lines)
     while (line := await queue.get()) is not None:
-        yield encoded(line) + b"\n"
+        yield encode_json(line) + b"\n"

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from twin.scenario import FAULTS, Fault
 from twin.scenario.errors import choices
-from twin.scenario.faults import Moment
+from twin.scenario.faults import InstantFault
 from twin.scenario.units import duration
 
 _TIMES = ("from", "until", "at")
@@ -52,7 +52,7 @@ def _timed(kind: str, known: Collection[str], given: dict[str, Any], lasts: Any,
     times: dict[str, float] = {name: duration(given[name]) + now for name in _TIMES if name in given}
     if "at" in known:
         if lasts is not None and "every" not in given:
-            said = ", or say `every`" if issubclass(FAULTS[kind], Moment) else ""
+            said = ", or say `every`" if issubclass(FAULTS[kind], InstantFault) else ""
             raise NoFault(f"{kind}: strikes once and does not last; leave `for` out{said}")
         if not any(name in given for name in _BESIDE):
             times.setdefault("from" if "every" in given else "at", now)

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from twin.apiserver import Object
-from twin.apiserver.objects import is_true, key
+from twin.apiserver.meta.objects import is_true, key
 from twin.serve.clock import Pace
 from twin.serve.network.engine_sockets import ADDRESS
 from twin.sim.simulation import Simulation

@@ -20,9 +20,9 @@ import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twin.apiserver import ApiError, Object, Store
-from twin.apiserver.objects import is_terminating, is_true
-from twin.apiserver.rest.http import Reply
-from twin.apiserver.selectors import labels
+from twin.apiserver.meta.objects import is_terminating, is_true
+from twin.apiserver.meta.selectors import labels
+from twin.apiserver.rest.http import Response
 from twin.serve.network import proxy as relay
 from twin.serve.network.node_transport import PodTransport
 from twin.world.network.transport import Network
@@ -90,7 +90,7 @@ class Gateway:
         except _Refused as refused:
             error = {"message": refused.message, "type": _TYPES.get(refused.status, "ServiceUnavailable")}
             body = {"error": {**error, "param": None, "code": refused.status}}
-            await Reply.of(body, refused.status).send(send, receive)
+            await Response.of(body, refused.status).send(send, receive)
 
     def _proxied(self, host: str, port: int) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +127,7 @@ class Gateway:
     async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         incoming, on = await relay.read(scope, receive), (scope, receive, send)
         if incoming.method == "GET" and incoming.path == "/v1/models":
-            await Reply.of({"object": "list", "data": list(self._models())}).send(send, receive)
+            await Response.of({"object": "list", "data": list(self._models())}).send(send, receive)
             return
         await self._pass(self._traffic, incoming, self._of_model(_model(incoming.body)), on)
 
