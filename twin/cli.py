@@ -24,9 +24,11 @@ from twin.commands import (
     sweep,
 )
 from twin.commands.common import FAULT, print_errors
+from twin.commands.renamed import RenamingGroup
 
 app = typer.Typer(
     name="twin",
+    cls=RenamingGroup,
     help="A digital twin for LoRA serving on Kubernetes: your operator, run against a simulated cluster.",
     add_completion=False,
     no_args_is_help=True,

@@ -18,13 +18,13 @@ import structlog
 from ruamel.yaml import YAML
 
 from controller.api.types import Kind
-from controller.client.interface import Cluster
+from controller.client.interface import Client
 from controller.clock import SystemClock
 from fake_vllm.distributions import Constant
 from twin.apiserver import Object, Store
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
-from twin.world.store_client import StoreCluster
+from twin.world.store_client import StoreClient
 
 SOMEBODY = "kubectl"
 """The field manager of other people."""
@@ -33,7 +33,7 @@ SOMEBODY = "kubectl"
 class World(Protocol):
     """A cluster with the ModelAdapter CRD, and a namespace that the test has to itself."""
 
-    cluster: Cluster
+    cluster: Client
     namespace: str
 
     async def create(self, kind: Kind[Any], manifest: Object) -> Object:
@@ -81,7 +81,7 @@ class StoreWorld:
 
     namespace = "contract"
 
-    def __init__(self, store: Store, cluster: Cluster) -> None:
+    def __init__(self, store: Store, cluster: Client) -> None:
         self.cluster = cluster
         self._store = store
         store.create("namespaces", {"metadata": {"name": self.namespace}})
@@ -112,7 +112,7 @@ async def in_process() -> AsyncIterator[World]:
     recorder = Recorder(lambda: 0.0, ())
     rng = np.random.default_rng(0)
     faults = ApiFaults(simpy.Environment(), store)
-    yield StoreWorld(store, StoreCluster(store, "contract", recorder, Constant(0.0), rng, faults))
+    yield StoreWorld(store, StoreClient(store, "contract", recorder, Constant(0.0), rng, faults))
 
 
 def resource(kind: Kind[Any]) -> str:

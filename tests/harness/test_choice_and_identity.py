@@ -74,10 +74,10 @@ def test_a_pod_that_was_unready_for_a_while_keeps_no_second_copy(tmp_path: Path)
     def unready(simulation: Simulation) -> None:
         (pod,) = simulation.store.get(ADAPTERS, "default", "a-0")["status"]["instances"]
         lost.append(pod)
-        simulation.world.set_unready(f"default/{pod}", True)
+        simulation.world.force_unready(f"default/{pod}", True)
 
     def ready(simulation: Simulation) -> None:
-        simulation.world.set_unready(f"default/{lost[0]}", False)
+        simulation.world.force_unready(f"default/{lost[0]}", False)
 
     story = told(tmp_path, (120, unready), (240, ready), pods=2, adapters=one(), duration="6m")
     assert len(story.holders()) == 1

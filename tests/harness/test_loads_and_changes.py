@@ -157,7 +157,7 @@ def test_with_a_grace_a_blip_of_readiness_moves_nothing(grace: str, moves: int, 
     def unready(simulation: Simulation, wanted: bool) -> None:
         pod = story_pod(simulation)
         if pod:
-            simulation.world.set_unready(f"default/{pod}", wanted)
+            simulation.world.force_unready(f"default/{pod}", wanted)
 
     kept: list[str] = []
 
@@ -220,7 +220,7 @@ def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away
     unwell = {
         "kind": "http-error",
         "status": 503,
-        "hits": ["probes"],
+        "callers": ["probes"],
         "pods": {"count": 1},
         "from": "200s",
         "until": "6m",
@@ -233,7 +233,7 @@ def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away
 
 
 def test_unloads_that_wait_behind_others_that_hang_are_nobodys_fault_and_are_made_up_for(tmp_path: Path) -> None:
-    hung = {"kind": "timeout", "hits": ["controller", "probes"], "pods": {"count": 1}, "from": "2m", "until": "2m8s"}
+    hung = {"kind": "timeout", "callers": ["controller", "probes"], "pods": {"count": 1}, "from": "2m", "until": "2m8s"}
     story = told(
         tmp_path, pods=2, adapters=[adapters(8, replicas=1, arrive={"at": "30s"})], faults=[hung], duration="6m"
     )

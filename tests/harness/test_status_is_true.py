@@ -116,7 +116,7 @@ def test_events_tell_of_the_choice_the_retries_the_switch_and_the_load(tmp_path:
 
 def test_a_pod_that_turns_unready_leaves_status_and_slices_at_once(tmp_path: Path) -> None:
     def hand(simulation: Simulation) -> None:
-        simulation.world.set_unready(simulation.world.living_pods()[0], True)
+        simulation.world.force_unready(simulation.world.running_pods()[0], True)
 
     story = told(tmp_path, (180, hand), adapters=[adapters(1, replicas=None)], duration="4m")
     lost = next(ln for ln in story.lines if isinstance(ln, PodLine) and ln.t >= 180 and not ln.ready)

@@ -1,9 +1,9 @@
-"""`make live`: every shipped scenario on a served world, with `lora-controller` as a process that is killed in between.
+"""`make live`: run every shipped scenario on a served world, with `lora-controller` as a process that is killed often.
 
-Each is served as `twin serve FILE --apart --once` does it: real sockets, HTTP, TLS, SIGKILL every eight minutes; and
-judged by its own expectations and all invariants. Several at once, since they wait most of the time; a crowded one has
-the machine for itself afterwards, at the pace of real time. Names of files or folders below `scenarios/` choose; none
-is all.
+Each scenario is served like `twin serve FILE --operator-process --until-end`: real sockets, HTTP and TLS, and a SIGKILL
+to the operator every eight minutes. It is judged by its own expectations and all invariants. Several scenarios run at
+once, since they mostly wait; large ones run alone afterwards, in real time. Arguments select scenarios by file or
+folder below `scenarios/`; the default is all of them.
 """
 
 import argparse
@@ -67,8 +67,9 @@ def served(file: Path, speed: float, arguments: argparse.Namespace) -> Ended:
     """Runs one."""
     out = OUT / file.relative_to(file.parts[0]).with_suffix("")
     out.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "twin", "serve", str(file), "--apart", "--once", "--speed", f"{speed:g}"]
-    words += ["--kill-every", arguments.kill_every, "--kubeconfig", str(out / "kubeconfig"), "--out", str(out)]
+    words = [sys.executable, "-m", "twin", "serve", str(file), "--operator-process", "--until-end"]
+    words += ["--speed", f"{speed:g}"]
+    words += ["--crash-interval", arguments.crash_interval, "--kubeconfig", str(out / "kubeconfig"), "--out", str(out)]
     started = time.perf_counter()
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=_LONGEST, check=False)
@@ -91,7 +92,7 @@ def wrong(out: Path) -> list[str]:
     found = []
     for file in out.rglob("summary.json"):
         summary = json.loads(file.read_text(encoding="utf-8"))
-        found += [f"{each['text']} was {each['actual']}" for each in summary["expectations"] if not each["holds"]]
+        found += [f"{each['text']} was {each['actual']}" for each in summary["expectations"] if not each["passed"]]
         if first := summary["invariants"]["first"]:
             found.append(f"{summary['invariants']['violations']} violations: {first}")
     return found
@@ -102,14 +103,14 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.live.run", description=__doc__)
     parser.add_argument("scenarios", nargs="*")
     parser.add_argument("--speed", type=float, default=6.0, help="simulated seconds a second")
-    parser.add_argument("--kill-every", default="8m", help="simulated time between two SIGKILLs to the operator")
+    parser.add_argument("--crash-interval", default="8m", help="simulated time between two SIGKILLs to the operator")
     parser.add_argument("--jobs", type=int, default=8, help="scenarios at once")
     arguments = parser.parse_args(words)
     chosen = files(arguments.scenarios)
     failed = 0
     for ended in all_served(chosen, arguments):
         failed += ended.code != 0
-        verdict = "holds" if ended.code == 0 else f"exit {ended.code}"
+        verdict = "passed" if ended.code == 0 else f"exit {ended.code}"
         print(f"{ended.file!s:<52}{verdict:<8}{ended.seconds:>6.0f} s{ended.kills:>4} kills  {ended.said}", flush=True)
     print(f"{len(chosen) - failed} of {len(chosen)} hold")
     return 1 if failed else 0

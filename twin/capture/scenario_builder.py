@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from controller.option_types import BadOption
+from controller.option_types import OptionError
 from controller.options import Options, parse
 from controller.settings import Settings
 from fake_vllm.distributions import Constant, Latency
+from formats.durations import format_duration
 from twin.calibration import Fit, as_measured, fit_values, rounded
 from twin.capture.accessors import is_true
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, Object
@@ -30,7 +31,6 @@ from twin.capture.sanitize import (
 )
 from twin.capture.watcher import Observation
 from twin.scenario.sections.distributions import show_distribution
-from twin.scenario.units import show_duration
 
 _LONGEST_START = 3600.0
 """Seconds; a pod that took longer was not starting all the time."""
@@ -66,13 +66,13 @@ def build_scenario(seen: Observation, found: History, name: str) -> CapturedScen
     engines = [item for item in manifests if item["kind"] in ("Deployment", "Pod")]
     times = _times(found, notes)
     controller = _controller(seen, notes)
-    lead = _lead(manifests, times, int(controller.get("loads_per_pod", Settings().loads_per_pod)))
+    lead = _lead(manifests, times, int(controller.get("max_requests_per_pod", Settings().max_requests_per_pod)))
     duration = lead + math.ceil(seen.seconds) + _AFTER
     scenario: dict[str, Any] = {
         "name": name,
         "description": f"What if it were otherwise? A cluster as it was seen for {_clock(seen.seconds)}, "
         f"after {_clock(lead)} in which its engines start and take the adapters that were there.",
-        "duration": show_duration(duration),
+        "duration": format_duration(duration),
         "manifests": ["manifests.yaml"],
         "cluster": _cluster(seen, engines, times, found),
         "controller": controller,
@@ -136,7 +136,7 @@ def _controller(seen: Observation, notes: list[str]) -> dict[str, Any]:
         return {}
     try:
         options = parse(*words)
-    except (BadOption, SystemExit) as error:
+    except (OptionError, SystemExit) as error:
         notes.append(f"the operator's flags could not be read, so it has its default settings: {error}")
         return {}
     replicas = next(
@@ -149,24 +149,32 @@ def _controller(seen: Observation, notes: list[str]) -> dict[str, Any]:
     return {**({"replicas": replicas} if replicas > 1 else {}), **_settings(options)}
 
 
-_DURATIONS = ("stable_for", "unready_grace", "aside_for", "audit_interval", "list_timeout", "load_timeout")
+_SAME = ("policy", "max_concurrent_reconciles", "max_requests_per_pod", "enable_runtime_sidecar")
+_DURATIONS = ("stable_for", "unready_grace", "pod_cooldown", "audit_interval", "list_timeout", "load_timeout")
+_RETRY = {
+    "retries": "retries",
+    "base": "retry_base",
+    "factor": "retry_factor",
+    "cap": "retry_cap",
+    "jitter": "retry_jitter",
+}
+"""Field of a scenario's `controller.retry` to the operator's option."""
 
 
 def _settings(options: Options) -> dict[str, Any]:
     """Those that are not the defaults, by the scenario's names."""
     default = Options()
-    found: dict[str, Any] = {
+    changed = {
         name: getattr(options, name)
-        for name in ("policy", "workers", "loads_per_pod", "enable_runtime_sidecar")
+        for name in (*_SAME, *_DURATIONS, *_RETRY.values())
         if getattr(options, name) != getattr(default, name)
     }
-    for name in _DURATIONS:
-        if getattr(options, name) != getattr(default, name):
-            found[name] = show_duration(getattr(options, name))
+    found = {name: changed[name] for name in _SAME if name in changed}
+    found |= {name: format_duration(changed[name]) for name in _DURATIONS if name in changed}
     retry = {
-        name: show_duration(value) if name in ("base", "cap") else value
-        for name in ("attempts", "base", "factor", "cap", "jitter")
-        if (value := getattr(options, f"retry_{name}")) != getattr(default, f"retry_{name}")
+        field: format_duration(changed[name]) if field in ("base", "cap") else changed[name]
+        for field, name in _RETRY.items()
+        if name in changed
     }
     return {**found, **({"retry": retry} if retry else {})}
 
@@ -252,4 +260,4 @@ def _running(seen: Observation) -> int:
 
 
 def _clock(seconds: float) -> str:
-    return show_duration(float(round(seconds)))
+    return format_duration(float(round(seconds)))

@@ -33,8 +33,8 @@ def compare_worlds(
     from tempfile import TemporaryDirectory
 
     from twin.runs import run as running
-    from twin.serve.comparison import compared
-    from twin.serve.errors import CannotServe
+    from twin.serve.comparison import compare_runs
+    from twin.serve.errors import ServeError
     from twin.serve.server import Options, serve
 
     scenarios, problems = running.load_all([file], parse_overrides(settings or []), seed)
@@ -47,13 +47,15 @@ def compare_worlds(
         simulated, _ = running.run_to_folder(replace(scenario, name=f"{scenario.name}-simulated"), out)
         try:
             with TemporaryDirectory(prefix="lora-twin-") as folder:
-                options = Options(speed=speed, kubeconfig=Path(folder) / "kubeconfig", apart=True, once=True)
+                options = Options(
+                    speed=speed, kubeconfig=Path(folder) / "kubeconfig", operator_process=True, until_end=True
+                )
                 there = replace(scenario, name=f"{scenario.name}-served")
                 outcome = serve(there, options, lambda _: None)
-        except (CannotServe, ValueError) as error:
+        except (ServeError, ValueError) as error:
             raise UsageError(f"twin compare-worlds: {error}") from error
         served, _ = running.judge_to_folder(there, outcome.lines, out, partial=outcome.partial)
-    rows = compared(simulated, served)
+    rows = compare_runs(simulated, served)
     if as_json:
         print(json.dumps([_as_object(row) for row in rows], indent=2))
     else:

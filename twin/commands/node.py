@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from twin.commands.common import OK, UsageError, exit_code
-from twin.commands.serve import KUBECONFIG, ended_by_sigterm, way_to
+from twin.commands.serve import KUBECONFIG, server_connection, sigterm_as_interrupt
 
 
 def register(app: typer.Typer) -> None:
@@ -30,10 +30,10 @@ def node(
 
     from controller.clock import SystemClock
     from twin.apiserver import ApiError
-    from twin.process_node.client import Api
-    from twin.process_node.kubelet import Agent
+    from twin.process_node.client import ApiClient
+    from twin.process_node.kubelet import NodeKubelet
 
-    way = way_to(kubeconfig)
+    connection = server_connection(kubeconfig)
     try:
         address = IPv4Address(first_address)
     except AddressValueError:
@@ -47,14 +47,16 @@ def node(
 
     async def run() -> None:
         async with httpx.AsyncClient(
-            base_url=way.url, headers=way.headers, verify=way.trust, trust_env=False, timeout=10
+            base_url=connection.url, headers=connection.headers, verify=connection.trust, trust_env=False, timeout=10
         ) as client:
-            print(f"node {name} joins {way.url}; what containers print is in {logs}/; Ctrl-C ends it", flush=True)
+            print(
+                f"node {name} joins {connection.url}; what containers print is in {logs}/; Ctrl-C ends it", flush=True
+            )
             tell = lambda line: print(line, flush=True)  # noqa: E731
-            await Agent(Api(client), name, address, logs, SystemClock(), tell).run()
+            await NodeKubelet(ApiClient(client), name, address, logs, SystemClock(), tell).run()
 
     try:
-        with ended_by_sigterm():
+        with sigterm_as_interrupt():
             asyncio.run(run())
     except KeyboardInterrupt:
         return OK
@@ -62,6 +64,6 @@ def node(
         raise UsageError(f"twin node: {error.message}") from error
     except httpx.TransportError as error:
         raise UsageError(
-            f"{way.url}: the served world does not answer ({error}); does `twin serve` still run?"
+            f"{connection.url}: the served world does not answer ({error}); does `twin serve` still run?"
         ) from error
     return OK

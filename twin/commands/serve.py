@@ -1,4 +1,4 @@
-"""`twin serve`, and the commands that act on a served world: `fault`, `events` and `pace`."""
+"""`twin serve`, and the commands that act on a served world: `fault`, `events` and `clock`."""
 
 import json
 import signal
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from formats.durations import parse_duration
 from twin.commands.common import OK, UsageError, exit_code, exit_code_of, parse_overrides
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from twin.serve.server import Options, Served
+    from twin.serve.server import Options, ServedEndpoints
 
 KUBECONFIG = Path("twin.kubeconfig")
 _Config = Annotated[Path, typer.Option("--kubeconfig", help="Of the served world; as `twin serve` wrote it.")]
@@ -33,17 +34,21 @@ def serve(
     controller: Annotated[
         bool, typer.Option("--controller/--no-controller", help="Whether the operator runs inside, as a Deployment.")
     ] = True,
-    apart: Annotated[
+    operator_process: Annotated[
         bool, typer.Option(help="The operator runs as lora-controller processes of its own instead of inside.")
     ] = False,
-    kill_every: Annotated[
+    crash_interval: Annotated[
         str | None,
-        typer.Option("--kill-every", help="With --apart: SIGKILL to the operator so often.", show_default=False),
+        typer.Option(
+            "--crash-interval", help="With --operator-process: SIGKILL to the operator so often.", show_default=False
+        ),
     ] = None,
-    plain: Annotated[bool, typer.Option(help="HTTP without TLS and without a token; on loopback only.")] = False,
+    insecure_http: Annotated[
+        bool, typer.Option(help="HTTP without TLS and without a token; on loopback only.")
+    ] = False,
     paused: Annotated[bool, typer.Option(help="Begin with time standing still.")] = False,
-    once: Annotated[bool, typer.Option(help="End with the scenario, judge it, write its run folder.")] = False,
-    out: Annotated[Path, typer.Option(help="With --once: where run folders go.")] = Path("reports"),
+    until_end: Annotated[bool, typer.Option(help="End with the scenario, judge it, write its run folder.")] = False,
+    out: Annotated[Path, typer.Option(help="With --until-end: where run folders go.")] = Path("reports"),
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's own.", show_default=False)] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value, repeatable.")
@@ -51,7 +56,7 @@ def serve(
 ) -> int:
     """Serve a scenario's world in wall-clock time, behind a Kubernetes API."""
     from twin.runs import run as running
-    from twin.serve.errors import CannotServe
+    from twin.serve.errors import ServeError
     from twin.serve.server import Options
     from twin.serve.server import serve as serve_world
 
@@ -61,22 +66,22 @@ def serve(
     options = Options(
         host=host,
         port=port,
-        plain=plain,
+        insecure_http=insecure_http,
         speed=speed,
         paused=paused,
         controller=controller,
         kubeconfig=kubeconfig.absolute(),
-        apart=apart,
-        kill_every=0.0 if kill_every is None else _duration(kill_every, "--kill-every"),
-        once=once,
+        operator_process=operator_process,
+        crash_interval=0.0 if crash_interval is None else _duration(crash_interval, "--crash-interval"),
+        until_end=until_end,
     )
     _check(options)
     try:
-        with ended_by_sigterm():
+        with sigterm_as_interrupt():
             outcome = serve_world(scenarios[0], options, _tell)
-    except CannotServe as error:
+    except ServeError as error:
         raise UsageError(f"twin serve: {error}") from error
-    if not once:
+    if not until_end:
         return OK
     from twin.report import terminal
 
@@ -89,24 +94,24 @@ def _check(options: "Options") -> None:
     """Flags that go against each other are refused."""
     if not 0 < options.speed < float("inf"):
         raise UsageError(f"--speed {options.speed:g}: is no speed; allowed: a number above 0, such as 1 or 10")
-    if options.apart and not options.controller:
-        raise UsageError("twin serve: --apart and --no-controller go against each other; give one of them")
-    if options.kill_every and not options.apart:
-        raise UsageError("twin serve: --kill-every needs --apart: there is no process to kill")
-    if options.apart and options.paused:
-        raise UsageError("twin serve: --apart and --paused go against each other: processes do not stand still")
+    if options.operator_process and not options.controller:
+        raise UsageError("twin serve: --operator-process and --no-controller go against each other; give one of them")
+    if options.crash_interval and not options.operator_process:
+        raise UsageError("twin serve: --crash-interval needs --operator-process: there is no process to kill")
+    if options.operator_process and options.paused:
+        raise UsageError(
+            "twin serve: --operator-process and --paused go against each other: processes do not stand still"
+        )
 
 
 def _duration(text: str, flag: str) -> float:
-    from twin.scenario.units import duration
-
     try:
-        return float(duration(text))
+        return parse_duration(text)
     except ValueError as error:
         raise UsageError(f"twin serve: {flag} {text}: {error}") from error
 
 
-def _tell(served: "Served") -> None:
+def _tell(served: "ServedEndpoints") -> None:
     """Where everything is; for people, and for scripts that wait for the last line."""
     proxy = served.gateway.url
     print(f"Kubernetes API  {served.api.url}")
@@ -117,7 +122,7 @@ def _tell(served: "Served") -> None:
 
 
 @contextmanager
-def ended_by_sigterm() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """SIGTERM ends it as Ctrl-C does, also where a script has put it into the background, deaf to Ctrl-C."""
 
     def interrupt(_number: int, _frame: object) -> None:
@@ -171,7 +176,7 @@ OK_STATUS = 200
 
 
 @exit_code
-def pace(
+def clock(
     speed: Annotated[float | None, typer.Option(help="Simulated seconds a second.", show_default=False)] = None,
     pause: Annotated[bool, typer.Option("--pause", help="Let time stand still.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Let time go on.")] = False,
@@ -180,12 +185,12 @@ def pace(
 ) -> int:
     """Say how fast a served world goes, or change it."""
     if pause and resume:
-        raise UsageError("twin pace: --pause and --resume go against each other; give one of them")
+        raise UsageError("twin clock: --pause and --resume go against each other; give one of them")
     asked: dict[str, Any] = {"speed": speed, "step": step, "paused": True if pause else False if resume else None}
     body = {name: value for name, value in asked.items() if value is not None}
     with _world(kubeconfig) as client:
-        send = client.post("/twin/v1/pace", json=body, timeout=None) if body else client.get("/twin/v1/world")
-        world = _asked(send, "twin pace")
+        send = client.post("/twin/v1/clock", json=body, timeout=None) if body else client.get("/twin/v1/world")
+        world = _asked(send, "twin clock")
     how = "paused" if world["paused"] else f"speed {world['speed']:g}"
     print(f"{world['name']}: {world['seconds']:.1f} s since the start, {how}")
     return OK
@@ -209,7 +214,7 @@ def _fields(settings: Sequence[str]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ServerConnection:
     """How a served world is reached."""
 
     url: str
@@ -217,7 +222,7 @@ class Way:
     trust: "ssl.SSLContext | bool"
 
 
-def way_to(path: Path) -> Way:
+def server_connection(path: Path) -> ServerConnection:
     """The way that a kubeconfig of `twin serve` says.
 
     Raises:
@@ -235,7 +240,9 @@ def way_to(path: Path) -> Way:
         raise UsageError(f"{path}: is not there; start a world with `twin serve`, or name its --kubeconfig") from error
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UsageError(f"{path}: is no kubeconfig of `twin serve`: {error}") from error
-    return Way(url, {"authorization": f"Bearer {token}"}, ssl.create_default_context(cadata=ca) if ca else True)
+    return ServerConnection(
+        url, {"authorization": f"Bearer {token}"}, ssl.create_default_context(cadata=ca) if ca else True
+    )
 
 
 @contextmanager
@@ -243,15 +250,15 @@ def _world(path: Path) -> Iterator["httpx.Client"]:
     """A client for the world that a kubeconfig leads to."""
     import httpx
 
-    way = way_to(path)
+    connection = server_connection(path)
     try:
         with httpx.Client(
-            base_url=way.url, headers=way.headers, verify=way.trust, trust_env=False, timeout=10
+            base_url=connection.url, headers=connection.headers, verify=connection.trust, trust_env=False, timeout=10
         ) as client:
             yield client
     except httpx.TransportError as error:
         raise UsageError(
-            f"{way.url}: the served world does not answer ({error}); does `twin serve` still run?"
+            f"{connection.url}: the served world does not answer ({error}); does `twin serve` still run?"
         ) from error
 
 
@@ -265,5 +272,5 @@ def _asked(answer: "httpx.Response", command: str) -> dict[str, Any]:
 
 def register(app: typer.Typer) -> None:
     """Hangs the commands on the application."""
-    for command in (serve, fault, events, pace):
+    for command in (serve, fault, events, clock):
         app.command()(command)

@@ -8,7 +8,7 @@ name, by labels) also hits those that are born while it lasts; one that draws a 
 from collections.abc import Sequence
 
 from twin.faults import api, artifacts, cluster, controllers, engines
-from twin.faults.context import Acting, Process, Stage
+from twin.faults.context import ActiveFault, FaultContext, Process
 from twin.scenario import Fault
 from twin.scenario.faults import (
     ApiFault,
@@ -32,49 +32,49 @@ from twin.scenario.faults import (
     WatchExpired,
 )
 
-__all__ = ["Stage", "begin"]
+__all__ = ["FaultContext", "begin"]
 
 
-def begin(faults: Sequence[Fault], stage: Stage, first: int = 0) -> None:
+def begin(faults: Sequence[Fault], stage: FaultContext, first: int = 0) -> None:
     """Starts a process for each fault; its place in the list, counted from `first`, is its id in the record."""
     for number, fault in enumerate(faults, first):
-        acting = Acting(stage, number, fault.kind)
+        active = ActiveFault(stage, number, fault.kind)
         if isinstance(fault, ControllerCrash):
-            controllers.crash(acting, fault)
+            controllers.crash(active, fault)
         else:
-            stage.env.process(_process(acting, fault))
+            stage.env.process(_process(active, fault))
 
 
-def _process(acting: Acting, fault: Fault) -> Process:
+def _process(active: ActiveFault, fault: Fault) -> Process:
     match fault:
         case EngineFault():
-            return engines.engine_fault(acting, fault)
+            return engines.engine_fault(active, fault)
         case Partition():
-            return engines.partition(acting, fault)
+            return engines.partition(active, fault)
         case NetworkLatency():
-            return engines.latency(acting, fault)
+            return engines.latency(active, fault)
         case RegistryFault():
-            return artifacts.registry(acting, fault)
+            return artifacts.registry(active, fault)
         case ReadinessFlap():
-            return cluster.flap(acting, fault)
+            return cluster.flap(active, fault)
         case NodeDown():
-            return cluster.node_down(acting, fault)
+            return cluster.node_down(active, fault)
         case NodeDrain():
-            return cluster.node_drain(acting, fault)
+            return cluster.node_drain(active, fault)
         case EngineRestart() | PodKill() | PodStuckTerminating() | Rollout():
-            return cluster.strikes(acting, fault)
+            return cluster.strikes(active, fault)
         case ApiFault():
-            return api.answers(acting, fault)
+            return api.answers(active, fault)
         case ApiSlow():
-            return api.slow(acting, fault)
+            return api.slow(active, fault)
         case WatchDrop():
-            return api.watch_drop(acting, fault)
+            return api.watch_drop(active, fault)
         case WatchExpired():
-            return api.watch_expired(acting, fault)
+            return api.watch_expired(active, fault)
         case StaleReads():
-            return api.stale_reads(acting, fault)
+            return api.stale_reads(active, fault)
         case LeaderLoss():
-            return controllers.leader_loss(acting, fault)
+            return controllers.leader_loss(active, fault)
         case ClockSkew():
-            return controllers.clock_skew(acting, fault)
+            return controllers.clock_skew(active, fault)
     raise TypeError(f"nothing is known of how {fault.kind} is done")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from twin.faults.context import Acting, Process, Undo
+from twin.faults.context import ActiveFault, Process, Undo
 from twin.scenario.faults import (
     ApiConflict,
     ApiError,
@@ -16,15 +16,15 @@ from twin.scenario.faults import (
 from twin.world.api_faults import ApiRule
 
 
-def answers(acting: Acting, fault: ApiFault) -> Process:
+def answers(active: ActiveFault, fault: ApiFault) -> Process:
     """Requests are answered with an error."""
-    rule = _rule(acting, fault)
-    return _lasting(acting, fault, lambda: acting.stage.api_faults.add(acting.number, rule), rule.retry_after or 0.0)
+    rule = _rule(active, fault)
+    return _lasting(active, fault, lambda: active.stage.api_faults.add(active.number, rule), rule.retry_after or 0.0)
 
 
-def _rule(acting: Acting, fault: ApiFault) -> ApiRule:
-    rng = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}")
-    verbs, resources = fault.asked(), frozenset(fault.resources)
+def _rule(active: ActiveFault, fault: ApiFault) -> ApiRule:
+    rng = active.stage.streams.get(f"fault/{active.number}/{fault.kind}")
+    verbs, resources = fault.affected_verbs(), frozenset(fault.resources)
     match fault:
         case ApiConflict():
             return ApiRule(409, fault.probability, rng, verbs, resources)
@@ -35,39 +35,39 @@ def _rule(acting: Acting, fault: ApiFault) -> ApiRule:
     raise TypeError(f"no rule for {type(fault).__name__}")
 
 
-def slow(acting: Acting, fault: ApiSlow) -> Process:
+def slow(active: ActiveFault, fault: ApiSlow) -> Process:
     """Requests take longer."""
-    faults = acting.stage.api_faults
-    longer = acting.stage.api_latency * (fault.factor - 1)
-    return _lasting(acting, fault, lambda: faults.slow_down(acting.number, fault.factor), longer)
+    faults = active.stage.api_faults
+    longer = active.stage.api_latency * (fault.factor - 1)
+    return _lasting(active, fault, lambda: faults.slow_down(active.number, fault.factor), longer)
 
 
-def watch_drop(acting: Acting, fault: WatchDrop) -> Process:
+def watch_drop(active: ActiveFault, fault: WatchDrop) -> Process:
     """Watches break off and none can be opened."""
-    return _lasting(acting, fault, lambda: acting.stage.api_faults.cut_watches(acting.number))
+    return _lasting(active, fault, lambda: active.stage.api_faults.break_watches(active.number))
 
 
-def watch_expired(acting: Acting, fault: WatchExpired) -> Process:
+def watch_expired(active: ActiveFault, fault: WatchExpired) -> Process:
     """Watches end with 410, each time."""
-    times = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}/times")
-    for moment in fault.strikes(acting.stage.duration, times):
-        yield acting.until(moment)
-        acting.stage.api_faults.expire_watches()
-        acting.tell("strike")
+    times = active.stage.streams.get(f"fault/{active.number}/{fault.kind}/times")
+    for moment in fault.strikes(active.stage.duration, times):
+        yield active.until(moment)
+        active.stage.api_faults.expire_watches()
+        active.tell("strike")
 
 
-def stale_reads(acting: Acting, fault: StaleReads) -> Process:
+def stale_reads(active: ActiveFault, fault: StaleReads) -> Process:
     """Lists and watches are behind."""
-    faults = acting.stage.api_faults
-    faults.remember()
-    until = acting.stage.duration if fault.until is None else fault.until
-    return _lasting(acting, fault, lambda: faults.lag(acting.number, fault.lag, until), fault.lag)
+    faults = active.stage.api_faults
+    faults.keep_history()
+    until = active.stage.duration if fault.until is None else fault.until
+    return _lasting(active, fault, lambda: faults.lag(active.number, fault.lag, until), fault.lag)
 
 
 def _lasting(
-    acting: Acting,
+    active: ActiveFault,
     fault: ApiFault | ApiSlow | WatchDrop | StaleReads,
     begin: Callable[[], Undo],
     seconds: float = 0.0,
 ) -> Process:
-    return acting.lasting(fault, lambda: ((), begin()), seconds=seconds)
+    return active.lasting(fault, lambda: ((), begin()), seconds=seconds)

@@ -1,6 +1,6 @@
 """The registry that adapters come from."""
 
-from twin.faults.context import Acting, Process
+from twin.faults.context import ActiveFault, Process
 from twin.scenario.faults import RegistryFault, RegistrySlow
 from twin.world.registry import RegistryRule, Trouble
 
@@ -13,8 +13,8 @@ _TROUBLE: dict[str, Trouble] = {
 }
 
 
-def registry(acting: Acting, fault: RegistryFault) -> Process:
+def registry(active: ActiveFault, fault: RegistryFault) -> Process:
     """Downloads fail, take long, or bring what is of no use."""
     factor = fault.factor if isinstance(fault, RegistrySlow) else 1.0
-    rule = RegistryRule(_TROUBLE[acting.kind], fault.artifacts, factor)
-    return acting.lasting(fault, lambda: ((), acting.stage.world.artifacts.add(acting.number, rule)))
+    rule = RegistryRule(_TROUBLE[active.kind], fault.artifacts, factor)
+    return active.lasting(fault, lambda: ((), active.stage.world.artifacts.add(active.number, rule)))

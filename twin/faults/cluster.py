@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import partial
 
-from fake_vllm.faults.windows import flapping
+from fake_vllm.faults.windows import flap_windows
 from twin.apiserver import ApiError
-from twin.faults.context import SETTLED, Acting, Process, Stage, Undo
+from twin.faults.context import SETTLED, ActiveFault, FaultContext, Process, Undo
 from twin.scenario.faults import (
     EngineRestart,
     NodeDown,
@@ -19,90 +19,90 @@ from twin.scenario.faults import (
 Stroke = EngineRestart | PodKill | PodStuckTerminating | Rollout
 
 
-def flap(acting: Acting, fault: ReadinessFlap) -> Process:
+def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
     """Pods turn unready and ready in turns."""
-    stage = acting.stage
-    whole = fault.turn(stage.duration)
+    stage = active.stage
+    whole = fault.window(stage.duration)
     whole = whole._replace(start=max(whole.start, SETTLED))
-    yield acting.until(whole.start)
-    targets = acting.pods(fault.pods)
-    acting.tell("begin", targets)
-    for turn in flapping(whole, down=fault.down, up=fault.up):
-        yield acting.until(turn.start)
+    yield active.until(whole.start)
+    targets = active.pods(fault.pods)
+    active.tell("begin", targets)
+    for turn in flap_windows(whole, unready_for=fault.unready_for, ready_for=fault.ready_for):
+        yield active.until(turn.start)
         _force(stage, targets, unready=True)
-        yield acting.until(turn.end)
+        yield active.until(turn.end)
         _force(stage, targets, unready=False)
-    yield acting.until(whole.end)
-    acting.tell("end", targets)
+    yield active.until(whole.end)
+    active.tell("end", targets)
 
 
-def _force(stage: Stage, pods: Sequence[str], *, unready: bool) -> None:
+def _force(stage: FaultContext, pods: Sequence[str], *, unready: bool) -> None:
     for pod in pods:
         if stage.world.host_of(pod) is not None:
-            stage.world.set_unready(pod, unready)
+            stage.world.force_unready(pod, unready)
 
 
-def node_down(acting: Acting, fault: NodeDown) -> Process:
+def node_down(active: ActiveFault, fault: NodeDown) -> Process:
     """Nodes lose power, and boot again when it ends."""
-    world = acting.stage.world
+    world = active.stage.world
 
     def begin() -> tuple[list[str], Undo]:
         down = []
-        for node in acting.nodes(fault.nodes):
+        for node in active.nodes(fault.nodes):
             try:
                 world.node_down(node)
             except ValueError:
                 continue  # another fault has it down already
             down.append(node)
-        return down, partial(_boot, acting.stage, down)
+        return down, partial(_boot, active.stage, down)
 
-    return acting.lasting(fault, begin)
+    return active.lasting(fault, begin)
 
 
-def node_drain(acting: Acting, fault: NodeDrain) -> Process:
+def node_drain(active: ActiveFault, fault: NodeDrain) -> Process:
     """Nodes are drained, and take pods again when it ends."""
-    stage = acting.stage
+    stage = active.stage
 
     def begin() -> tuple[list[str], Undo]:
-        nodes = acting.nodes(fault.nodes)
+        nodes = active.nodes(fault.nodes)
         for node in nodes:
             stage.world.drain(node)
         return nodes, partial(_uncordon, stage, nodes)
 
-    return acting.lasting(fault, begin)
+    return active.lasting(fault, begin)
 
 
-def _uncordon(stage: Stage, nodes: Sequence[str]) -> None:
+def _uncordon(stage: FaultContext, nodes: Sequence[str]) -> None:
     for node in nodes:
         stage.world.uncordon(node)
 
 
-def _boot(stage: Stage, nodes: Sequence[str]) -> None:
+def _boot(stage: FaultContext, nodes: Sequence[str]) -> None:
     for node in nodes:
         stage.world.node_up(node)
 
 
-def strikes(acting: Acting, fault: Stroke) -> Process:
+def strikes(active: ActiveFault, fault: Stroke) -> Process:
     """Faults of a moment, each time."""
-    times = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}/times")
-    for moment in fault.strikes(acting.stage.duration, times):
-        yield acting.until(moment)
-        acting.tell("strike", _strike(acting, fault))
+    times = active.stage.streams.get(f"fault/{active.number}/{fault.kind}/times")
+    for moment in fault.strikes(active.stage.duration, times):
+        yield active.until(moment)
+        active.tell("strike", _strike(active, fault))
 
 
-def _strike(acting: Acting, fault: Stroke) -> list[str]:
+def _strike(active: ActiveFault, fault: Stroke) -> list[str]:
     """Does it; returns who was hit."""
-    world = acting.stage.world
+    world = active.stage.world
     if isinstance(fault, Rollout):
-        return _roll_out(acting.stage, fault.deployment)
-    pods = acting.pods(fault.pods)
+        return _roll_out(active.stage, fault.deployment)
+    pods = active.pods(fault.pods)
     for pod in pods:
         try:
             match fault:
                 case EngineRestart():
                     world.restart_engine(pod)
                 case PodStuckTerminating():
-                    world.strand_pod(pod, fault.lasts)
+                    world.hold_termination(pod, fault.duration)
                 case PodKill():
                     world.kill_pod(pod)
         except (ValueError, ApiError):
@@ -110,7 +110,7 @@ def _strike(acting: Acting, fault: Stroke) -> list[str]:
     return pods
 
 
-def _roll_out(stage: Stage, name: str) -> list[str]:
+def _roll_out(stage: FaultContext, name: str) -> list[str]:
     found = [
         f"{item['metadata']['namespace']}/{item['metadata']['name']}"
         for item in stage.store.list("deployments.apps").items

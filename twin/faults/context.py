@@ -28,7 +28,7 @@ SETTLED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FaultContext:
     """The run, as faults see it."""
 
     env: simpy.Environment
@@ -46,10 +46,10 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Acting:
+class ActiveFault:
     """One fault of the scenario on the stage; `number` is its place in the list, and its id in the record."""
 
-    stage: Stage
+    stage: FaultContext
     number: int
     kind: str
 
@@ -81,7 +81,9 @@ class Acting:
 
     def pods(self, targets: PodTargets) -> list[str]:
         """The pods that are hit, of those that live now."""
-        return targets.pick(living(self.stage), self.stage.streams.get(f"fault/{self.number}/{self.kind}/targets"))
+        return targets.pick(
+            running_pods(self.stage), self.stage.streams.get(f"fault/{self.number}/{self.kind}/targets")
+        )
 
     def nodes(self, targets: NodeTargets) -> list[str]:
         """The nodes that are hit."""
@@ -93,7 +95,7 @@ class Acting:
 
     def lasting(self, fault: LastingFault, begin: Begin, *, seconds: float = 0.0) -> Process:
         """A fault that is begun, lasts and is ended, with a line for both; `seconds` is its size in time."""
-        turn = fault.turn(self.stage.duration)
+        turn = fault.window(self.stage.duration)
         yield self.until(turn.start)
         targets, undo = begin()
         self.tell("begin", targets, seconds=seconds)
@@ -102,7 +104,7 @@ class Acting:
         self.tell("end", targets, seconds=seconds)
 
 
-def living(stage: Stage) -> list[Candidate]:
+def running_pods(stage: FaultContext) -> list[Candidate]:
     """Pods that live and are on a node; an operator's own are hit by the faults of controllers alone."""
     found = []
     for pod in stage.store.list("pods").items:

@@ -6,7 +6,7 @@ import simpy
 
 from controller.runtime.leaderelection import LEASE_NAME
 from twin.apiserver import Change
-from twin.faults.context import Acting, Process, Undo
+from twin.faults.context import ActiveFault, Process, Undo
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss
 from twin.world.controller_replica import Replica, leader
 
@@ -15,17 +15,17 @@ LONGEST_LOSS = 120.0
 """Seconds until a replica gets answers about Leases again if nobody takes over."""
 
 
-def crash(acting: Acting, fault: ControllerCrash) -> None:
+def crash(active: ActiveFault, fault: ControllerCrash) -> None:
     """Kills a replica at a time, or beside its Nth write, once."""
-    stage = acting.stage
+    stage = active.stage
 
     def kill(replica: Replica, detail: str) -> None:
-        acting.tell("strike", [replica.name], detail=detail)
+        active.tell("strike", [replica.name], detail=detail)
         replica.crash()
         stage.restart(replica, fault.restart_after)
 
     if fault.at is not None:
-        stage.env.process(_crash_at(acting, fault, kill))
+        stage.env.process(_crash_at(active, fault, kill))
         return
     wanted = "before" if fault.before_write is not None else "after"
     nth = fault.before_write or fault.after_write
@@ -41,18 +41,18 @@ def crash(acting: Acting, fault: ControllerCrash) -> None:
             replica.watchers.append(wrote)
 
 
-def _crash_at(acting: Acting, fault: ControllerCrash, kill: Callable[[Replica, str], None]) -> Process:
+def _crash_at(active: ActiveFault, fault: ControllerCrash, kill: Callable[[Replica, str], None]) -> Process:
     assert fault.at is not None
-    replicas = acting.stage.replicas
-    yield acting.until(fault.at)
+    replicas = active.stage.replicas
+    yield active.until(fault.at)
     replica = leader(replicas) if fault.replica is None else replicas[fault.replica]
     if replica is not None and replica.alive:
         kill(replica, "")
 
 
-def leader_loss(acting: Acting, fault: LeaderLoss) -> Process:
+def leader_loss(active: ActiveFault, fault: LeaderLoss) -> Process:
     """The leader gets no answers about its Lease until another holds it."""
-    stage = acting.stage
+    stage = active.stage
     waiting: dict[str, simpy.Event] = {}
 
     def changed(change: Change) -> None:
@@ -62,22 +62,22 @@ def leader_loss(acting: Acting, fault: LeaderLoss) -> Process:
             waiting.pop(loser).succeed()
 
     stage.store.subscribe(changed, LEASES)
-    for moment in fault.strikes(stage.duration, stage.streams.get(f"fault/{acting.number}/{fault.kind}/times")):
-        yield acting.until(moment)
+    for moment in fault.strikes(stage.duration, stage.streams.get(f"fault/{active.number}/{fault.kind}/times")):
+        yield active.until(moment)
         replica = leader(stage.replicas)
         if replica is None or not replica.leading:
             continue
-        end = stage.api_faults.hide_lease(replica.name)
-        acting.tell("strike", [replica.name])
+        end = stage.api_faults.drop_lease_responses(replica.name)
+        active.tell("strike", [replica.name])
         taken_over = waiting[replica.name] = stage.env.event()
         yield taken_over | stage.env.timeout(LONGEST_LOSS)
         waiting.pop(replica.name, None)
         end()
 
 
-def clock_skew(acting: Acting, fault: ClockSkew) -> Process:
+def clock_skew(active: ActiveFault, fault: ClockSkew) -> Process:
     """Replicas' clocks jump, and jump back."""
-    replicas = acting.stage.replicas
+    replicas = active.stage.replicas
     hit = list(replicas) if fault.replica is None else [replicas[fault.replica]]
 
     def turn(seconds: float) -> None:
@@ -88,4 +88,4 @@ def clock_skew(acting: Acting, fault: ClockSkew) -> Process:
         turn(fault.seconds)
         return [replica.name for replica in hit], lambda: turn(-fault.seconds)
 
-    return acting.lasting(fault, begin, seconds=abs(fault.seconds))
+    return active.lasting(fault, begin, seconds=abs(fault.seconds))

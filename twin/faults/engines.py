@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fake_vllm.faults.rules import FaultRule
 from twin.apiserver import Change
-from twin.faults.context import SETTLED, Acting, Process, Undo, living
+from twin.faults.context import SETTLED, ActiveFault, Process, Undo, running_pods
 from twin.scenario import Candidate
 from twin.scenario.faults import EngineFault, LastingFault, NetworkLatency, Partition
 from twin.world.network.engine_host import EngineHost
@@ -13,7 +13,7 @@ Hit = Callable[[str, EngineHost], Undo]
 """Does it to a pod; returns what ends it there."""
 
 
-def engine_fault(acting: Acting, fault: EngineFault) -> Process:
+def engine_fault(active: ActiveFault, fault: EngineFault) -> Process:
     """Requests to engines go wrong."""
     rule: FaultRule = fault.rule()
 
@@ -21,29 +21,29 @@ def engine_fault(acting: Acting, fault: EngineFault) -> Process:
         handle = host.faults.add(rule)
         return lambda: host.faults.remove(handle)
 
-    return _OnPods(acting, fault, hit).run()
+    return _OnPods(active, fault, hit).run()
 
 
-def partition(acting: Acting, fault: Partition) -> Process:
+def partition(active: ActiveFault, fault: Partition) -> Process:
     """The way to engines is cut."""
-    return _OnPods(acting, fault, lambda _, host: host.way.cut(fault.hits)).run()
+    return _OnPods(active, fault, lambda _, host: host.link.partition(fault.callers)).run()
 
 
-def latency(acting: Acting, fault: NetworkLatency) -> Process:
+def latency(active: ActiveFault, fault: NetworkLatency) -> Process:
     """The way to engines is long; each pod has a stream of its own, so that others do not shift it."""
-    streams = acting.stage.streams
+    streams = active.stage.streams
 
     def hit(pod: str, host: EngineHost) -> Undo:
-        return host.way.delay(fault.hits, fault.extra, streams.get(f"fault/{acting.number}/{fault.kind}/{pod}"))
+        return host.link.delay(fault.callers, fault.extra, streams.get(f"fault/{active.number}/{fault.kind}/{pod}"))
 
-    return _OnPods(acting, fault, hit).run()
+    return _OnPods(active, fault, hit).run()
 
 
 class _OnPods:
     """One such fault. Pods that are born while it lasts are hit too, unless it drew a number of them."""
 
-    def __init__(self, acting: Acting, fault: EngineFault | Partition | NetworkLatency, hit: Hit) -> None:
-        self._acting = acting
+    def __init__(self, active: ActiveFault, fault: EngineFault | Partition | NetworkLatency, hit: Hit) -> None:
+        self._active = active
         self._fault: LastingFault = fault
         self._pods = fault.pods
         self._nodes = None if isinstance(fault, EngineFault) else fault.nodes
@@ -53,28 +53,28 @@ class _OnPods:
         self._lasting = False
 
     def run(self) -> Process:
-        acting, fault = self._acting, self._fault
-        turn = fault.turn(acting.stage.duration)
-        yield acting.until(max(turn.start, SETTLED))
+        active, fault = self._active, self._fault
+        turn = fault.window(active.stage.duration)
+        yield active.until(max(turn.start, SETTLED))
         self._lasting = True
         targets = self._targets()
         for pod in targets:
             self._hit(pod)
-        acting.tell("begin", targets, detail=" ".join(self._chosen_nodes))
+        active.tell("begin", targets, detail=" ".join(self._chosen_nodes))
         if self._pods is None or (self._pods.count is None and self._pods.fraction is None):
-            acting.stage.store.subscribe(self._pod_changed, "pods")
-        yield acting.until(turn.end)
+            active.stage.store.subscribe(self._pod_changed, "pods")
+        yield active.until(turn.end)
         self._lasting = False
         for undo in self._undo.values():
             undo()
-        acting.tell("end", sorted(self._undo), detail=" ".join(self._chosen_nodes))
+        active.tell("end", sorted(self._undo), detail=" ".join(self._chosen_nodes))
 
     def _targets(self) -> list[str]:
         if self._pods is not None:
-            return self._acting.pods(self._pods)
+            return self._active.pods(self._pods)
         assert self._nodes is not None
-        self._chosen_nodes = self._acting.nodes(self._nodes)
-        return sorted(pod.name for pod in living(self._acting.stage) if self._fits(pod))
+        self._chosen_nodes = self._active.nodes(self._nodes)
+        return sorted(pod.name for pod in running_pods(self._active.stage) if self._fits(pod))
 
     def _fits(self, pod: Candidate) -> bool:
         return pod.node in self._chosen_nodes if self._pods is None else self._pods.fits(pod)
@@ -85,11 +85,11 @@ class _OnPods:
         name = f"{meta['namespace']}/{meta['name']}"
         if not self._lasting or change.type != "MODIFIED" or name in self._undo:
             return
-        if any(pod.name == name and self._fits(pod) for pod in living(self._acting.stage)):
+        if any(pod.name == name and self._fits(pod) for pod in running_pods(self._active.stage)):
             self._hit(name)
-            self._acting.tell("begin", [name])
+            self._active.tell("begin", [name])
 
     def _hit(self, pod: str) -> None:
-        host = self._acting.stage.world.host_of(pod)
+        host = self._active.stage.world.host_of(pod)
         if host is not None:
             self._undo[pod] = self._hit_host(pod, host)

@@ -195,7 +195,7 @@ def run(main: Coroutine[Any, Any, T], env: simpy.Environment | None = None) -> T
         _close(loop)
 
 
-async def happened(event: simpy.Event) -> Any:
+async def wait_for_event(event: simpy.Event) -> Any:
     """Waits for a SimPy event; returns its value or raises its exception."""
     if event.processed:
         if event.ok:

@@ -14,7 +14,7 @@ PODS = "/api/v1/pods"
 _MERGE = {"content-type": "application/merge-patch+json"}
 
 
-class Api:
+class ApiClient:
     """An API server; requests raise `ApiError` if it refuses, `httpx.TransportError` if it does not answer."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:

@@ -23,7 +23,7 @@ from controller.clock import Clock
 from twin.apiserver.meta.objects import Object
 from twin.serve.network.node_transport import PROCESS
 from twin.world.kubelet.container_state import ContainerState, Exit
-from twin.world.kubelet.crash_loop_backoff import CrashLoop
+from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
 from twin.world.kubelet.pod_spec import command_of, port_of
 from twin.world.probes import Probe, Role
 
@@ -63,7 +63,7 @@ class ProcessContainer(ContainerState):
 
     async def run(self, grace: float) -> None:
         """Keeps a process running, for ever; cancelled, it ends it, by force after `grace` seconds."""
-        loop = CrashLoop()
+        loop = CrashLoopBackoff()
         while True:
             code = await self._once(grace)
             now = self._clock.now().timestamp()
@@ -96,7 +96,7 @@ class ProcessContainer(ContainerState):
         return code if code >= 0 else 128 - code
 
     async def _process(self, log: BinaryIO) -> asyncio.subprocess.Process:
-        words = [expanded(word, self._environment) for word in command_of(self._spec)]
+        words = [expand_variables(word, self._environment) for word in command_of(self._spec)]
         if not words:
             raise FileNotFoundError(0, "the container has no command; an image's own is not known here")
         beside = str(Path(sys.executable).parent)
@@ -160,7 +160,7 @@ class ProcessContainer(ContainerState):
         self._on_change()
 
 
-def expanded(text: str, environment: Mapping[str, str]) -> str:
+def expand_variables(text: str, environment: Mapping[str, str]) -> str:
     """`$(NAME)` by its value if there is one, `$$` as a dollar sign."""
     return _REFERENCE.sub(lambda found: environment.get(found[1], found[0]) if found[1] else "$", text)
 

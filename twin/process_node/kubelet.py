@@ -17,11 +17,12 @@ from pathlib import Path
 import httpx
 
 from controller.clock import Clock
+from formats.timestamps import format_time
 from twin.apiserver import ApiError
-from twin.apiserver.meta.objects import Object, is_terminating, stamp
-from twin.process_node.client import NODES, PODS, Api, pod_path
-from twin.process_node.container import ProcessContainer, expanded
-from twin.serve.network.engine_sockets import mapped
+from twin.apiserver.meta.objects import Object, is_terminating
+from twin.process_node.client import NODES, PODS, ApiClient, pod_path
+from twin.process_node.container import ProcessContainer, expand_variables
+from twin.serve.network.engine_sockets import loopback_address
 from twin.world.kubelet.pod_spec import ConfigMissing, environment
 from twin.world.kubelet.pod_status import pod_status
 
@@ -33,10 +34,12 @@ Told = Callable[[str], None]
 """Takes a line for whoever started the node."""
 
 
-class Agent:
+class NodeKubelet:
     """One node."""
 
-    def __init__(self, api: Api, name: str, first_address: IPv4Address, logs: Path, clock: Clock, tell: Told) -> None:
+    def __init__(
+        self, api: ApiClient, name: str, first_address: IPv4Address, logs: Path, clock: Clock, tell: Told
+    ) -> None:
         self._api = api
         self._name = name
         self._addresses = (str(first_address + number) for number in count())
@@ -64,7 +67,7 @@ class Agent:
         meta = {"name": self._name, "labels": {"kubernetes.io/hostname": self._name}}
         await self._api.create(NODES, {"metadata": meta, "spec": {"taints": [TAINT]}})
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "processes of a machine"}
-        condition = {**ready, "lastTransitionTime": stamp(self._clock.now())}
+        condition = {**ready, "lastTransitionTime": format_time(self._clock.now())}
         await self._api.patch(f"{NODES}/{self._name}/status", {"status": {"conditions": [condition]}})
 
     async def _leave(self) -> None:
@@ -103,7 +106,7 @@ class Agent:
             task.add_done_callback(lambda done: self._ended(known, done))
             self._pods[uid] = known, task
             name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-            self._tell(f"pod {name} is {known.ip}, and listens at {mapped(known.ip)}")
+            self._tell(f"pod {name} is {known.ip}, and listens at {loopback_address(known.ip)}")
         self._pods[uid][0].seen(pod)
 
     def _ended(self, pod: "PodProcesses", task: asyncio.Task[None]) -> None:
@@ -121,7 +124,7 @@ class Agent:
 class PodProcesses:
     """One pod: its containers' processes and its status."""
 
-    def __init__(self, api: Api, pod: Object, ip: str, logs: Path, clock: Clock) -> None:
+    def __init__(self, api: ApiClient, pod: Object, ip: str, logs: Path, clock: Clock) -> None:
         meta = pod["metadata"]
         self.path = pod_path(meta["namespace"], meta["name"])
         self.uid: str = meta["uid"]
@@ -164,13 +167,13 @@ class PodProcesses:
     async def _container(self, spec: Object) -> ProcessContainer:
         log = self._logs / f"{self._pod['metadata']['name']}_{spec['name']}.log"
         variables = await self._environment(spec)
-        return ProcessContainer(spec, mapped(self.ip), variables, log, self._clock, self._changed.set)
+        return ProcessContainer(spec, loopback_address(self.ip), variables, log, self._clock, self._changed.set)
 
     async def _environment(self, spec: Object) -> Mapping[str, str]:
         """The container's variables, as soon as the Secrets and ConfigMaps that they come from are there."""
         meta = self._pod["metadata"]
         fields = {
-            "status.podIP": mapped(self.ip),
+            "status.podIP": loopback_address(self.ip),
             "metadata.name": meta["name"],
             "metadata.namespace": meta["namespace"],
         }
@@ -187,7 +190,7 @@ class PodProcesses:
                 await asyncio.sleep(_AGAIN)
             else:
                 given = {**plain, **of_pod}
-                return {name: expanded(value, given) for name, value in given.items()}
+                return {name: expand_variables(value, given) for name, value in given.items()}
 
     async def _sources(self, spec: Object) -> "_Sources":
         namespace = self._pod["metadata"]["namespace"]
@@ -210,7 +213,7 @@ class PodProcesses:
                 ip=self.ip,
                 forced_unready=False,
                 now=self._clock.now().timestamp(),
-                at=lambda moment: stamp(datetime.fromtimestamp(moment, UTC)),
+                at=lambda moment: format_time(datetime.fromtimestamp(moment, UTC)),
             )
             self._pod = await self._api.patch(f"{self.path}/status", {"status": status})
             await self._changed.wait()

@@ -3,7 +3,7 @@
 import ssl
 from dataclasses import dataclass
 
-from twin.serve.errors import CannotServe
+from twin.serve.errors import ServeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,9 @@ def make(*hosts: str) -> Certificates:
     try:
         import trustme
     except ImportError as error:
-        raise CannotServe("TLS needs the extra `serve`: pip install 'lora-twin[serve]'; or use --plain") from error
+        raise ServeError(
+            "TLS needs the extra `serve`: pip install 'lora-twin[serve]'; or use --insecure-http"
+        ) from error
     authority = trustme.CA(organization_name="lora-twin")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*dict.fromkeys(hosts)).configure_cert(context)

@@ -17,7 +17,7 @@ import simpy
 FOREVER = float("inf")
 
 
-class Pace:
+class RealTimeClock:
     """How simulated time follows the wall clock."""
 
     def __init__(self, speed: float = 1.0, wall: Callable[[], float] = time.perf_counter) -> None:
@@ -123,16 +123,16 @@ def _checked(speed: float) -> float:
     return speed
 
 
-class PacedLoop(asyncio.SelectorEventLoop):
+class RealTimeLoop(asyncio.SelectorEventLoop):
     """An ordinary loop but for its time."""
 
     # Of BaseEventLoop, private and the same in Python 3.11 to 3.14: the hook and the queues this loop lives by.
     _ready: Any
     _scheduled: list[Any]
 
-    def __init__(self, env: simpy.Environment, pace: Pace) -> None:
+    def __init__(self, env: simpy.Environment, clock: RealTimeClock) -> None:
         self.env = env
-        self.pace = pace
+        self.clock = clock
         super().__init__(_Waiting(self))
 
     def time(self) -> float:
@@ -155,9 +155,9 @@ class PacedLoop(asyncio.SelectorEventLoop):
     def _advance(self) -> None:
         """Moves time as far as it may go, but not past an instant at which asyncio has something to do."""
         env, ready = self.env, len(self._ready)
-        if ready and self.pace.goal is not None:
+        if ready and self.clock.goal is not None:
             return  # no clock says that it is late
-        target = self.pace.reach(self.due())
+        target = self.clock.reach(self.due())
         while env.peek() <= min(target, self._timer()):
             env.step()
             if len(self._ready) > ready:
@@ -168,18 +168,18 @@ class PacedLoop(asyncio.SelectorEventLoop):
 class _Waiting(selectors.DefaultSelector):
     """Waits for sockets until the next simulated instant is due."""
 
-    def __init__(self, loop: PacedLoop) -> None:
+    def __init__(self, loop: RealTimeLoop) -> None:
         super().__init__()
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
         """Where the loop has nothing ready (`timeout` is not 0), the wall clock says how long."""
         if timeout is None or timeout > 0:
-            timeout = self._loop.pace.wait(self._loop.due())
+            timeout = self._loop.clock.wait(self._loop.due())
         return super().select(timeout)
 
 
-def run(main: Callable[[], Any], env: simpy.Environment, pace: Pace) -> Any:
+def run(main: Callable[[], Any], env: simpy.Environment, clock: RealTimeClock) -> Any:
     """Runs a coroutine function to its end on a paced loop."""
-    with asyncio.Runner(loop_factory=lambda: PacedLoop(env, pace)) as runner:
+    with asyncio.Runner(loop_factory=lambda: RealTimeLoop(env, clock)) as runner:
         return runner.run(main())

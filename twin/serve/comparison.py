@@ -46,7 +46,7 @@ class Row:
         return self.difference is None or abs(self.difference) > MATTERS
 
 
-def compared(simulated: RunResult, served: RunResult) -> list[Row]:
+def compare_runs(simulated: RunResult, served: RunResult) -> list[Row]:
     """All measures that at least one of the worlds has."""
     here, there = dict(_measured(simulated)), dict(_measured(served))
     rows = [Row(name, here.get(name), there.get(name)) for name in dict.fromkeys([*here, *there])]

@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.backoff import Backoff
 from controller.settings import LeaseSettings, Settings
+from formats.timestamps import format_time
 from twin.scenario import Scenario
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
@@ -18,7 +19,7 @@ _NOTICE = 2.0
 """Seconds that an honest controller may take to notice what the API server shows, latency aside (the contract)."""
 
 
-def of_operator(scenario: Scenario) -> Settings:
+def controller_settings(scenario: Scenario) -> Settings:
     """The operator's settings, from the scenario's section of the same names."""
     asked = scenario.controller
     retry, lease = asked.retry, asked.lease
@@ -27,13 +28,13 @@ def of_operator(scenario: Scenario) -> Settings:
         policies=_plug_ins(scenario),
         scrape_interval=asked.scrape_interval,
         backoff=Backoff(
-            base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.attempts, jitter=retry.jitter
+            base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.retries, jitter=retry.jitter
         ),
         stable_for=asked.stable_for,
         unready_grace=asked.unready_grace,
-        aside_for=asked.aside_for,
-        workers=asked.workers,
-        loads_per_pod=asked.loads_per_pod,
+        pod_cooldown=asked.pod_cooldown,
+        max_concurrent_reconciles=asked.max_concurrent_reconciles,
+        max_requests_per_pod=asked.max_requests_per_pod,
         audit_interval=asked.audit_interval,
         list_timeout=asked.list_timeout,
         load_timeout=asked.load_timeout,
@@ -50,7 +51,7 @@ def _plug_ins(scenario: Scenario) -> tuple[str, ...]:
     return tuple(sorted({*scenario.controller.policies, *plug_ins(specs)}))
 
 
-def of_world(scenario: Scenario) -> WorldSettings:
+def world_settings(scenario: Scenario) -> WorldSettings:
     """The simulated cluster's."""
     cluster = scenario.cluster
     size = cluster.artifacts.size
@@ -63,7 +64,7 @@ def of_world(scenario: Scenario) -> WorldSettings:
                 unload=engine.unload,
                 lora_budget=None if engine.memory.lora_budget is None else int(engine.memory.lora_budget),
                 version=engine.version,
-                pace=engine.pace.settings(),
+                timing=engine.timing.settings(),
             )
             for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
             for engine in (cluster.engine(name),)
@@ -81,7 +82,7 @@ def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
     return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
 
 
-def first_line(scenario: Scenario, epoch: datetime, machine: float) -> Run:
+def run_header(scenario: Scenario, epoch: datetime, machine: float) -> Run:
     """What who reads the record has to know of the run; `machine` as for a `Simulation`."""
     asked = scenario.controller
     return Run(
@@ -90,15 +91,15 @@ def first_line(scenario: Scenario, epoch: datetime, machine: float) -> Run:
         seed=scenario.seed,
         version=version("lora-twin"),
         duration=scenario.duration,
-        epoch=epoch.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        epoch=format_time(epoch),
         policy=asked.policy,
         replicas=asked.replicas,
         stable_for=asked.stable_for,
         retry_waits=list(asked.retry.waits()),
-        aside_for=asked.aside_for,
+        pod_cooldown=asked.pod_cooldown,
         audit_interval=asked.audit_interval,
         notice=_NOTICE + scenario.cluster.api.latency.upper() + machine,
-        loads_per_pod=asked.loads_per_pod,
+        max_requests_per_pod=asked.max_requests_per_pod,
         load_timeout=asked.load_timeout,
         pod_start=max((_pod_start(scenario, item) for item in _workloads(scenario)), default=0.0),
         unready_grace=asked.unready_grace,

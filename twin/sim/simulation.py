@@ -24,13 +24,13 @@ from twin.kernel.random_streams import Streams
 from twin.scenario import Fault, Scenario
 from twin.scenario.edits import Edit
 from twin.scenario.manifests.admission import ACCEPTED, definition
-from twin.sim.settings import first_line, of_operator, of_world
+from twin.sim.settings import controller_settings, run_header, world_settings
 from twin.trace.lines import EngineLine, Line
 from twin.trace.recorder import Recorder
 from twin.traffic.generator import Traffic
 from twin.world.api_faults import ApiFaults
 from twin.world.cluster import FIRST_ADDRESS, World
-from twin.world.controller_replica import ApiRate, Replica, Surroundings
+from twin.world.controller_replica import ApiRate, Replica, ReplicaContext
 from twin.world.network.engine_host import EngineHost, OnEngine
 from twin.world.network.transport import Network
 
@@ -87,7 +87,7 @@ class Simulation:
         *,
         epoch: datetime = EPOCH,
         first_address: IPv4Address = FIRST_ADDRESS,
-        replica: Callable[[Surroundings, int], Replica] = Replica,
+        replica: Callable[[ReplicaContext, int], Replica] = Replica,
         machine: float = 0.0,
     ) -> None:
         """Builds it.
@@ -107,10 +107,10 @@ class Simulation:
         self.env = simpy.Environment()
         self.streams = Streams(scenario.seed)
         self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, epoch)
-        self.recorder.emit(first_line(scenario, epoch, machine))
+        self.recorder.emit(run_header(scenario, epoch, machine))
         self.store = Store(self.wall_time, self._suffix)
         self.world = World(
-            self.env, self.store, self.streams, of_world(scenario), self._engine_changed,
+            self.env, self.store, self.streams, world_settings(scenario), self._engine_changed,
             epoch=epoch, first_address=first_address,
         )  # fmt: skip
         self.recorder.watch_store(self.store, self.world.workload_of)
@@ -141,11 +141,11 @@ class Simulation:
         if controllers:
             for replica in self.replicas:
                 replica.start()
-        self.befall(self.scenario.faults)
+        self.inject_faults(self.scenario.faults)
         if self.traffic is not None:
             self.traffic.start(self.scenario.duration)
 
-    def befall(self, what: Sequence[Fault]) -> int:
+    def inject_faults(self, what: Sequence[Fault]) -> int:
         """Faults begin, each at its time; returns the number of the first in the record."""
         first, self._faults = self._faults, self._faults + len(what)
         faults.begin(what, self.stage, first)
@@ -186,25 +186,25 @@ class Simulation:
         for item in sorted(rest, key=lambda item: order.get(item["kind"], 1)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
 
-    def _surroundings(self) -> Surroundings:
+    def _surroundings(self) -> ReplicaContext:
         """Of the operator's replicas."""
         asked = self.scenario.controller
-        return Surroundings(
+        return ReplicaContext(
             env=self.env,
             epoch=self._epoch,
             store=self.store,
             network=self.network,
             streams=self.streams,
             recorder=self.recorder,
-            settings=of_operator(self.scenario),
+            settings=controller_settings(self.scenario),
             api_latency=self.scenario.cluster.api.latency,
             api_faults=self.api_faults,
             api_rate=ApiRate(asked.kube_api_qps, asked.kube_api_burst),
         )
 
-    def _stage(self) -> faults.Stage:
+    def _stage(self) -> faults.FaultContext:
         """What faults act on."""
-        return faults.Stage(
+        return faults.FaultContext(
             env=self.env,
             store=self.store,
             world=self.world,

@@ -7,15 +7,15 @@ from typing import Any
 import httpx
 import simpy
 
-from fake_vllm.engine.engine import EngineFault
+from fake_vllm.engine.engine import EngineError
 from twin.apiserver import Store
 from twin.kernel.random_streams import Streams
 from twin.scenario.sections.traffic import GeneratedRequest
 from twin.scenario.sections.traffic import Traffic as Settings
 from twin.trace.recorder import Recorder
 from twin.traffic.gateway import Gateway
-from twin.traffic.popularity import Users
-from twin.traffic.stats import Answer, Tally
+from twin.traffic.popularity import AdapterPopularity
+from twin.traffic.stats import RequestResult, TrafficStats
 from twin.world.network.engine_host import EngineHost
 from twin.world.network.transport import Network
 
@@ -41,9 +41,9 @@ class Traffic:
         self._streams = streams
         self._recorder = recorder
         self._settings = settings
-        self._gateway = Gateway(env, store, settings.lag, settings.balance, streams.get("gateway/balance"))
-        self._users = Users(store, weights)
-        self._tally = Tally(recorder)
+        self._gateway = Gateway(env, store, settings.endpoints_lag, settings.balance, streams.get("gateway/balance"))
+        self._users = AdapterPopularity(store, weights)
+        self._tally = TrafficStats(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     def start(self, duration: float) -> None:
@@ -77,11 +77,11 @@ class Traffic:
         began, name = self._env.now, adapter.split("/")[1]
         ip = self._gateway.pick(adapter)
         if ip is None:
-            self._tally.add(adapter, Answer(cause="no endpoint"))
+            self._tally.add(adapter, RequestResult(cause="no endpoint"))
             return
         host = self._network.hosts(ip)
         loaded = _loaded(host, name)
-        cold = loaded and host is not None and host.engine is not None and not host.engine.warm(name)
+        cold = loaded and host is not None and host.engine is not None and not host.engine.is_resident(name)
         cause, queued, first, spent = "", 0.0, 0.0, 0.0
         with self._gateway.busy(ip):
             try:
@@ -90,11 +90,11 @@ class Traffic:
                 )
                 spent = self._env.now - began
                 queued, first = done.queued, done.first_token + spent - done.seconds
-            except EngineFault as refused:
+            except EngineError as refused:
                 cause = str(refused.status)
             except httpx.HTTPError as failed:
                 cause = type(failed).__name__
-        answer = Answer(cause, misrouted=not loaded, cold=cold, queued=queued, first_token=first, seconds=spent)
+        answer = RequestResult(cause, misrouted=not loaded, cold=cold, queued=queued, first_token=first, seconds=spent)
         self._tally.add(adapter, answer)
 
 

@@ -14,7 +14,7 @@ from twin.apiserver import Change, Store
 ADAPTERS = "modeladapters.model.aibrix.ai"
 
 
-class Users:
+class AdapterPopularity:
     """Follows the store's ModelAdapters."""
 
     def __init__(self, store: Store, weights: Mapping[str, float]) -> None:

@@ -11,7 +11,7 @@ QUEUED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RequestResult:
     """How one request went, times in seconds."""
 
     cause: str = ""
@@ -33,7 +33,7 @@ class _Sum:
     end_to_end: list[float] = field(default_factory=list)
 
 
-class Tally:
+class TrafficStats:
     """`add` what ends, `tell` what there is since the last time."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -41,7 +41,7 @@ class Tally:
         self._since = recorder.now()
         self._sums: dict[str, _Sum] = {}
 
-    def add(self, adapter: str, answer: Answer) -> None:
+    def add(self, adapter: str, answer: RequestResult) -> None:
         """A request for an adapter (`namespace/name`) has ended."""
         known = self._sums.get(adapter)
         if known is None:

@@ -1,6 +1,6 @@
 """What is wrong with the API server at the moment, as the controller's replicas meet it.
 
-`twin/faults` adds and removes; `StoreCluster` asks about each request, watch and piece of news. The store itself, and
+`twin/faults` adds and removes; `StoreClient` asks about each request, watch and piece of news. The store itself, and
 so all other parts of the cluster, knows nothing of it.
 """
 
@@ -58,7 +58,7 @@ class ApiFaults:
         self._rules: dict[int, ApiRule] = {}
         self._factors: dict[int, float] = {}
         self._lags: dict[int, tuple[float, float]] = {}
-        self._deaf: set[int] = set()
+        self._watch_unavailable: set[int] = set()
         self._floor = 0
         self._leases: dict[str, simpy.Event] = {}
         self._watches: dict[Watch, None] = {}
@@ -78,22 +78,22 @@ class ApiFaults:
         return partial(self._factors.pop, fault, None)
 
     def lag(self, fault: int, seconds: float, until: float) -> Undo:
-        """Lists and watches are `seconds` behind, `until` then; `remember` must have been called at the start."""
+        """Lists and watches are `seconds` behind, `until` then; `keep_history` must have been called at the start."""
         self._lags[fault] = (seconds, until)
         return partial(self._lags.pop, fault, None)
 
-    def cut_watches(self, fault: int) -> Undo:
+    def break_watches(self, fault: int) -> Undo:
         """Open watches break off and none can be opened; returns what ends that."""
-        self._deaf.add(fault)
+        self._watch_unavailable.add(fault)
         self._fail_watches(self.broken())
-        return partial(self._deaf.discard, fault)
+        return partial(self._watch_unavailable.discard, fault)
 
     def expire_watches(self) -> None:
         """Open watches end with 410, and none can be opened from a version before this one."""
         self._floor = int(self._store.resource_version)
         self._fail_watches(self.compacted())
 
-    def hide_lease(self, replica: str) -> Undo:
+    def drop_lease_responses(self, replica: str) -> Undo:
         """The replica gets no answer about Leases; returns what ends that."""
         over = self._leases.setdefault(replica, self._env.event())
 
@@ -103,7 +103,7 @@ class ApiFaults:
 
         return end
 
-    def remember(self) -> None:
+    def keep_history(self) -> None:
         """Keeps, from now on, when the store came to which revision."""
         self._times, self._revisions = [self._env.now], [int(self._store.resource_version)]
         self._store.subscribe(self._note)
@@ -116,11 +116,11 @@ class ApiFaults:
         return float(np.prod(list(self._factors.values()))) if self._factors else 1.0
 
     @property
-    def deaf(self) -> bool:
+    def watch_unavailable(self) -> bool:
         """Whether no watch can be opened."""
-        return bool(self._deaf)
+        return bool(self._watch_unavailable)
 
-    def too_old(self, version: str) -> bool:
+    def watch_expired(self, version: str) -> bool:
         """Whether no watch can be opened from there any more. A cache that lags behind still has what it shows."""
         return not self._lags and int(version or self._floor) < self._floor
 
@@ -128,7 +128,7 @@ class ApiFaults:
         """The fault that a request meets now, if any."""
         return next((rule for rule in self._rules.values() if rule.strikes(verb, resource)), None)
 
-    def lease_silence(self, replica: str) -> simpy.Event | None:
+    def lease_dropped(self, replica: str) -> simpy.Event | None:
         """Set if the replica gets no answer about Leases: what happens when it does again."""
         return self._leases.get(replica)
 

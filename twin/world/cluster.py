@@ -13,11 +13,12 @@ import simpy
 
 from controller.cache.pod_view import SIDECAR
 from fake_vllm.distributions import Latency, LogNormal
+from formats.timestamps import format_time
 from twin.apiserver import Store
-from twin.apiserver.meta.objects import EPOCH, Object, is_finished, is_terminating, key, split, stamp
+from twin.apiserver.meta.objects import EPOCH, Object, is_finished, is_terminating, key, split
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.kubelet import Kubelet
-from twin.world.kubelet.pod_worker import PodRun
+from twin.world.kubelet.pod_worker import PodWorker
 from twin.world.network.engine_host import EngineHost, EngineSettings, OnEngine
 from twin.world.network.sidecar_host import SidecarHost
 from twin.world.nodes import Nodes, NodeSpec
@@ -95,7 +96,7 @@ class World:
         """Name of the Deployment that a pod object belongs to; empty if none."""
         return self._deployments.of_pod(pod) or ""
 
-    def living_pods(self) -> list[str]:
+    def running_pods(self) -> list[str]:
         """All pods that are neither finished nor terminating, sorted."""
         pods = self._store.list("pods").items
         return sorted(key(pod) for pod in pods if not is_terminating(pod) and not is_finished(pod))
@@ -108,7 +109,7 @@ class World:
         """
         self._run(pod).exit_engine()
 
-    def set_unready(self, pod: str, unready: bool) -> None:
+    def force_unready(self, pod: str, unready: bool) -> None:
         """The pod's readiness fails by force, or is the probe's again; its status says so at once.
 
         Raises:
@@ -133,13 +134,13 @@ class World:
         """The node boots again. Raises ValueError if there is no such node, or it is not down."""
         self._nodes.up(node)
 
-    def strand_pod(self, pod: str, seconds: float) -> None:
+    def hold_termination(self, pod: str, seconds: float) -> None:
         """Deletes the pod, whose containers do not end: it stays terminating for so long, and its engine works on.
 
         Raises:
             ValueError: if the pod is not on a node.
         """
-        self._run(pod).linger = seconds
+        self._run(pod).termination_hold = seconds
         namespace, name = split(pod)
         self._store.delete("pods", namespace, name)
 
@@ -158,11 +159,11 @@ class World:
             ApiError: 404 if there is no such Deployment.
         """
         namespace, name = split(deployment)
-        annotations = {RESTARTED_AT: stamp(self._now())}
+        annotations = {RESTARTED_AT: format_time(self._now())}
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
         self._store.patch(DEPLOYMENTS, namespace, name, body, manager="kubectl-rollout")
 
-    def _run(self, pod: str) -> PodRun:
+    def _run(self, pod: str) -> PodWorker:
         run = self._kubelet.runs.get(pod)
         if run is None:
             raise ValueError(f"pod {pod} does not run on any node; see living_pods() for those that may")

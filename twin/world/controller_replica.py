@@ -26,7 +26,7 @@ from twin.trace.lines import ControllerLine, LogLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
 from twin.world.network.transport import Network
-from twin.world.store_client import StoreCluster
+from twin.world.store_client import StoreClient
 
 OnStep = Callable[["Replica", Literal["before", "after"]], None]
 """Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
@@ -54,7 +54,7 @@ class ApiRate:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ReplicaContext:
     """What a replica is put into."""
 
     env: simpy.Environment
@@ -73,7 +73,7 @@ class Surroundings:
 class Replica:
     """One replica, in one incarnation after the other."""
 
-    def __init__(self, around: Surroundings, number: int) -> None:
+    def __init__(self, around: ReplicaContext, number: int) -> None:
         self.name = f"lora-controller-{number}"
         self.leading = False
         self.writes = 0
@@ -91,7 +91,7 @@ class Replica:
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
         self._operator: Operator | None = None
-        self._severed: list[Callable[[], None]] = []
+        self._disconnected: list[Callable[[], None]] = []
         self._failure: BaseException | None = None
 
     @property
@@ -103,7 +103,7 @@ class Replica:
         around = self._around
         self._incarnation += 1
         stream = f"controller/{self.name}/{self._incarnation}"
-        cluster = StoreCluster(
+        cluster = StoreClient(
             around.store,
             self.name,
             around.recorder,
@@ -115,7 +115,7 @@ class Replica:
         cluster.on_write = self._wrote
         transport = around.network.transport(self.name)
         transport.on_request = self._asked
-        self._severed = [cluster.sever, transport.sever]
+        self._disconnected = [cluster.disconnect, transport.disconnect]
         self.metrics = metrics = Metrics()
         around.recorder.count_from(lambda: _counted(metrics))
         self._operator = operator = Operator(
@@ -137,8 +137,8 @@ class Replica:
         """The process dies at this instant."""
         if self._task is None:
             return
-        for sever in self._severed:
-            sever()
+        for disconnect in self._disconnected:
+            disconnect()
         task, self._task = self._task, None
         self.leading = False
         self._emit("crashed")
@@ -208,7 +208,7 @@ def _counted(metrics: Metrics) -> dict[str, int]:
     """The measures that are the operator's own metrics, by their names in the record; never falling."""
     names = {
         "reconciles.total": "controller_runtime_reconcile_total",
-        "reconciles.useful": "lora_controller_reconciles_useful_total",
+        "reconciles.with_actions": "lora_controller_reconciles_with_actions_total",
     }
     return {name: int(metrics.total(metric)) for name, metric in names.items()}
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import simpy
 
+from formats.timestamps import format_time
 from twin.apiserver import ApiError, Store
-from twin.apiserver.meta.objects import Object, is_terminating, key, split, stamp, with_conditions
+from twin.apiserver.meta.objects import Object, is_terminating, key, split, with_conditions
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.scheduler import GPU, tolerates
-from twin.world.work import Alarm
+from twin.world.work import Timer
 
 MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)
 TOLERATION = 300.0  # seconds; Kubernetes docs, "Taint based Evictions": added to every pod that says nothing else
@@ -50,7 +51,7 @@ class Nodes:
         self._now = now
         self._specs = {spec.name: spec for spec in specs}
         self._kubelet = kubelet
-        self._alarms: dict[str, Alarm] = {}
+        self._alarms: dict[str, Timer] = {}
         self._outages: dict[str, int] = {}  # how often each node went down: an old outage evicts nobody
 
     def start(self) -> None:
@@ -76,7 +77,7 @@ class Nodes:
             raise ValueError(f"node {name} is down already")
         self._kubelet.power_off(name)
         self._outages[name] = self._outages.get(name, 0) + 1
-        self._alarms[name] = Alarm(self._env, partial(self._lose, name))
+        self._alarms[name] = Timer(self._env, partial(self._lose, name))
         self._alarms[name].set(self._env.now + MONITOR_GRACE)
 
     def up(self, name: str) -> None:
@@ -131,7 +132,7 @@ class Nodes:
         if not verdicts:
             return
         namespace, name = split(key(pod))
-        body = {"status": {"conditions": with_conditions(old, verdicts, stamp(self._now()))}}
+        body = {"status": {"conditions": with_conditions(old, verdicts, format_time(self._now()))}}
         self._store.patch("pods", namespace, name, body, subresource="status", manager="kube-controller-manager")
 
     def _evict_later(self, node: str, pod: Object) -> None:
@@ -157,7 +158,7 @@ class Nodes:
 
     def _write(self, node: Object, ready: Object, more: Object | None = None) -> None:
         old = (node.get("status") or {}).get("conditions") or ()
-        status: dict[str, Any] = {"conditions": with_conditions(old, [ready], stamp(self._now())), **(more or {})}
+        status: dict[str, Any] = {"conditions": with_conditions(old, [ready], format_time(self._now())), **(more or {})}
         name = node["metadata"]["name"]
         self._store.patch("nodes", "", name, {"status": status}, subresource="status", manager="kubelet")
 

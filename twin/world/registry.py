@@ -50,7 +50,7 @@ class RegistryRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Download:
     """What comes of asking for an artifact."""
 
     artifact: Artifact
@@ -81,12 +81,12 @@ class Artifacts:
         """The artifact of a path as sent to an engine; one of the default size if no adapter said more."""
         return self._known.get(path, self._unknown)
 
-    def deliver(self, url: str) -> Delivery:
+    def deliver(self, url: str) -> Download:
         """What the registry gives now for a URL, or for the path under which an engine asks."""
         path = engine_path(url)
         artifact = self.find(path)
         if path.startswith("/"):
-            return Delivery(artifact, 0.0)
+            return Download(artifact, 0.0)
         struck = [rule for rule in self._rules.values() if rule.strikes(path)]
         seconds = artifact.size / self._settings.bandwidth
         for rule in struck:
@@ -94,10 +94,10 @@ class Artifacts:
         trouble: Trouble = next((rule.trouble for rule in struck if rule.trouble), "")
         match trouble:
             case "":
-                return Delivery(artifact, seconds)
+                return Download(artifact, seconds)
             case "corrupt":
-                return Delivery(replace(artifact, broken=_BROKEN), seconds, trouble)
-        return Delivery(replace(artifact, missing=True), 0.0, trouble)
+                return Download(replace(artifact, broken=_BROKEN), seconds, trouble)
+        return Download(replace(artifact, missing=True), 0.0, trouble)
 
     def _on_adapter(self, change: Change) -> None:
         spec = change.object.get("spec") or {}

@@ -14,6 +14,7 @@ from typing import Any
 import simpy
 
 from fake_vllm.distributions import Uniform
+from formats.timestamps import format_time
 from twin.apiserver import Change, Store
 from twin.apiserver.meta.objects import (
     Object,
@@ -22,11 +23,10 @@ from twin.apiserver.meta.objects import (
     is_terminating,
     key,
     split,
-    stamp,
     with_conditions,
 )
 from twin.kernel.random_streams import Streams
-from twin.world.work import Reactions
+from twin.world.work import DelayedQueue
 
 GPU = "nvidia.com/gpu"
 DELAY = Uniform(0.005, 0.030)  # seconds to get round to a pod; scheduling latencies of a lightly loaded cluster
@@ -43,7 +43,7 @@ class Scheduler:
         self._pending: dict[str, Object] = {}
         self._bound: dict[str, tuple[str, int]] = {}  # pod -> node, GPUs
         self._used: Counter[str] = Counter()
-        self._rounds = Reactions(env, streams, "scheduler", DELAY, self._round)
+        self._rounds = DelayedQueue(env, streams, "scheduler", DELAY, self._round)
         store.subscribe(self._on_pod, "pods")
         store.subscribe(self._on_node, "nodes")
 
@@ -115,7 +115,8 @@ class Scheduler:
         if known is not None and known.get("message") == message:
             return
         verdict = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-        conditions = with_conditions((pod.get("status") or {}).get("conditions") or (), [verdict], stamp(self._now()))
+        before = (pod.get("status") or {}).get("conditions") or ()
+        conditions = with_conditions(before, [verdict], format_time(self._now()))
         body = {"status": {"phase": "Pending", "conditions": conditions}}
         namespace, short = split(name)
         self._store.patch("pods", namespace, short, body, subresource="status", manager="kube-scheduler")

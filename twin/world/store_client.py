@@ -1,4 +1,4 @@
-"""Seam 1 in the twin: the store as a `Cluster`, for one controller replica.
+"""Seam 1 in the twin: the store as a `Client`, for one controller replica.
 
 Between a call and the store lies a request, between the store and the answer another half: a replica may die in
 either, and what the store took stays. Each write is recorded when the store has taken or refused it, also if nobody
@@ -15,8 +15,8 @@ from controller.api.types import LEASES, Kind, Lease, Resource
 from controller.client.errors import Status, from_status
 from controller.client.interface import (
     FIELD_MANAGER,
-    ClusterError,
-    Listing,
+    ClientError,
+    ObjectList,
     Propagation,
     Subresource,
     Unavailable,
@@ -25,7 +25,7 @@ from controller.client.interface import (
 from controller.client.ratelimit import RateLimit
 from fake_vllm.distributions import Latency
 from twin.apiserver import ApiError, Change, Object, Store
-from twin.kernel.loop import happened
+from twin.kernel.loop import wait_for_event
 from twin.trace.lines import ApiLine, LeaseLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
@@ -35,7 +35,7 @@ R = TypeVar("R")
 OnWrite = Callable[[int, Literal["before", "after"]], None]
 
 
-class StoreCluster:
+class StoreClient:
     """The store as one replica sees it. Latency is for a request and its answer, in seconds."""
 
     def __init__(
@@ -58,12 +58,12 @@ class StoreCluster:
         self._faults = faults
         self._limit = limit or RateLimit(0, 1)
         self._writes = 0
-        self._severed = False
+        self._disconnected = False
         self._decoded: dict[tuple[str, str], tuple[Object, Any]] = {}
 
-    def sever(self) -> None:
+    def disconnect(self) -> None:
         """The replica is dead: nothing that it has in flight reaches the store, and it hears no answer."""
-        self._severed = True
+        self._disconnected = True
 
     # -- reading
 
@@ -73,15 +73,15 @@ class StoreCluster:
 
         return await self._read("get", kind, read)
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
-        def read() -> Listing[T]:
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
+        def read() -> ObjectList[T]:
             found = self._store.list(
                 _resource(kind),
                 namespace=namespace,
                 label_selector=label_selector,
                 revision=self._faults.list_revision(),
             )
-            return Listing([self._decode(kind, item) for item in found.items], found.resource_version)
+            return ObjectList([self._decode(kind, item) for item in found.items], found.resource_version)
 
         return await self._read("list", kind, read)
 
@@ -91,8 +91,8 @@ class StoreCluster:
         await self._limit.wait()
         self._recorder.count("api.watch")
         await self._refused("watch", kind)
-        if self._faults.too_old(resource_version):
-            raise translated(self._faults.compacted())
+        if self._faults.watch_expired(resource_version):
+            raise map_error(self._faults.compacted())
         try:
             watch = self._store.watch(
                 _resource(kind),
@@ -103,7 +103,7 @@ class StoreCluster:
                 bookmarks=True,
             )
         except ApiError as error:
-            raise translated(error) from None
+            raise map_error(error) from None
         self._faults.watch_opened(watch)
         try:
             while changes := await watch.batch():
@@ -113,7 +113,7 @@ class StoreCluster:
                         await self._pass(held)
                     yield self._event(kind, change)
         except ApiError as error:
-            raise translated(error) from None
+            raise map_error(error) from None
         finally:
             self._faults.watch_closed(watch)
             watch.close()
@@ -195,24 +195,24 @@ class StoreCluster:
         try:
             return read()
         except ApiError as error:
-            raise translated(error) from None
+            raise map_error(error) from None
 
     async def _refused(self, verb: str, kind: Kind[Any]) -> None:
         """Raises what a read, or a watch that is opened, meets of faults."""
-        if verb == "watch" and self._faults.deaf:
-            raise translated(self._faults.broken())
+        if verb == "watch" and self._faults.watch_unavailable:
+            raise map_error(self._faults.broken())
         await self._silence(kind)
         rule = self._faults.verdict(verb, kind.plural)
         if rule is not None:
             if rule.code == 429:
                 self._recorder.count("api.throttled")
-            raise translated(rule.error(kind.plural, kind.group, ""))
+            raise map_error(rule.error(kind.plural, kind.group, ""))
 
     async def _silence(self, kind: Kind[Any]) -> None:
         """About Leases this replica may get no answer for a while."""
-        over = self._faults.lease_silence(self._by) if kind is LEASES else None
+        over = self._faults.lease_dropped(self._by) if kind is LEASES else None
         if over is not None:
-            await happened(over)
+            await wait_for_event(over)
             await self._pass(0.0)
             raise Unavailable("the connection was reset by peer")
 
@@ -266,14 +266,14 @@ class StoreCluster:
         self.on_write(number, "after")
         await self._pass(half)
         if failure is not None:
-            raise translated(failure) from None
+            raise map_error(failure) from None
         return stored
 
     async def _pass(self, seconds: float) -> None:
         """Half a way, or a whole one; a dead replica never arrives."""
-        if not self._severed:
+        if not self._disconnected:
             await asyncio.sleep(seconds)
-        if self._severed:
+        if self._disconnected:
             await asyncio.get_running_loop().create_future()
 
     def _record(self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None) -> None:
@@ -320,7 +320,7 @@ class StoreCluster:
         return decoded
 
 
-def translated(error: ApiError) -> ClusterError:
+def map_error(error: ApiError) -> ClientError:
     """The seam's error for the server's, by the same table as for a live one."""
     return from_status(Status(error.message, error.reason), error.code, error.retry_after)
 

@@ -13,7 +13,7 @@ from fake_vllm.distributions import Latency
 from twin.kernel.random_streams import Streams
 
 
-class Alarm:
+class Timer:
     """At most one call in the future, that can be moved or called off."""
 
     __slots__ = ("_call", "_env", "_set_for", "_timeout")
@@ -43,7 +43,7 @@ class Alarm:
             self._call()
 
 
-class Reactions:
+class DelayedQueue:
     """Keys that something has happened to; `react` is called once for each, after a delay drawn for that key."""
 
     def __init__(

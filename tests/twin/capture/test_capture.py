@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from formats.durations import parse_duration
 from tests.twin.capture.looking import look
 from tests.twin.worlds import SELECTOR, adapters, deployment
 from twin.capture import build_history, build_scenario, compare_phases
 from twin.commands.capture import MANIFESTS, SCENARIO, _write
 from twin.scenario import load
-from twin.scenario.units import duration
 
 BUSY: dict[str, Any] = {
     "adapters": [adapters(60, arrive={"poisson": "30/min", "from": "30s"})],
@@ -52,11 +52,18 @@ def test_load_times_are_those_that_the_engines_took(tmp_path: Path) -> None:
 
 
 def test_pods_that_flapped_flap_again_as_long(tmp_path: Path) -> None:
-    fault = {"kind": "readiness-flap", "pods": {"count": 1}, "from": "70s", "until": "130s", "up": "12s", "down": "6s"}
+    fault = {
+        "kind": "readiness-flap",
+        "pods": {"count": 1},
+        "from": "70s",
+        "until": "130s",
+        "ready_for": "12s",
+        "unready_for": "6s",
+    }
     (flap,) = captured(tmp_path, 60, 90, faults=[fault])["faults"]
     assert flap["kind"] == "readiness-flap"
     assert flap["pods"] == {"of": "qwen", "count": 1}
-    assert (seconds(flap["down"]), seconds(flap["up"])) == pytest.approx((6, 12), abs=0.2)
+    assert (seconds(flap["unready_for"]), seconds(flap["ready_for"])) == pytest.approx((6, 12), abs=0.2)
     assert seconds(flap["until"]) - seconds(flap["from"]) == pytest.approx(60, abs=7)
 
 
@@ -165,4 +172,4 @@ def manifests(folder: Path) -> list[dict[str, Any]]:
 
 
 def seconds(text: str) -> float:
-    return duration(text)
+    return parse_duration(text)

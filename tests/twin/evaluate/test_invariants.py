@@ -21,14 +21,21 @@ from controller.reconcile.snapshot import Snapshot
 from controller.runtime.leaderelection import LeaderElector
 from controller.runtime.recorder import EventRecorder
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.sim.simulation import simulate
 
 KEY = "sk-0123456789-not-real"
 KILLS: dict[str, Any] = {"faults": [{"kind": "pod-kill", "pods": {"count": 1}, "every": "40s", "until": "4m"}]}
 FLAPS: dict[str, Any] = {
     "faults": [
-        {"kind": "readiness-flap", "pods": {"count": 1}, "from": "1m", "until": "3m", "up": "20s", "down": "20s"}
+        {
+            "kind": "readiness-flap",
+            "pods": {"count": 1},
+            "from": "1m",
+            "until": "3m",
+            "ready_for": "20s",
+            "unready_for": "20s",
+        }
     ]
 }
 REFUSED: dict[str, Any] = {
@@ -172,8 +179,10 @@ def what_is_loaded_is_good_for_ever(patch: Patch) -> None:
 
 
 def refused_once_is_refused_for_ever(patch: Patch) -> None:
-    honest = simulation_module.of_operator
-    patch.setattr(simulation_module, "of_operator", lambda scenario: replace(honest(scenario), aside_for=1e9))
+    honest = simulation_module.controller_settings
+    patch.setattr(
+        simulation_module, "controller_settings", lambda scenario: replace(honest(scenario), pod_cooldown=1e9)
+    )
 
 
 NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}
@@ -199,7 +208,7 @@ BUGS = [
 
 def broken(folder: Path, sections: dict[str, Any]) -> Iterator[int | str]:
     record = simulate(a_scenario(folder, **sections)).lines
-    return (violation.invariant for violation in oracles.check(record).violations)
+    return (violation.invariant for violation in invariants.check(record).violations)
 
 
 @pytest.mark.parametrize(("invariant", "bug", "world"), BUGS, ids=[bug.__name__ for _, bug, _ in BUGS])

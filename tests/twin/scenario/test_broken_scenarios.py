@@ -16,7 +16,7 @@ adapters:
 BEHIND: list[tuple[str, str, str]] = [
     ("sead: 1", "5:1: sead", 'unknown field "sead"; did you mean "seed"?'),
     ("Duration: 1m", "5:1: Duration", 'did you mean "duration"?'),
-    ("traffic: {rate: 20}", "5:17: traffic.rate", "20 is no rate; allowed: a rate such as 20/s"),
+    ("traffic: {rate: 20}", "5:17: traffic.rate", "20 is not a rate; allowed: a rate such as 20/s"),
     ("seed: soon", "5:7: seed", 'is "soon"; allowed: a whole number'),
     ("seed: -1", "5:7: seed", "allowed: at least 0"),
     ("seed: 1.5", "5:7: seed", "is 1.5; allowed: a whole number"),
@@ -57,7 +57,7 @@ BEHIND: list[tuple[str, str, str]] = [
     ("controller: {retry: {base: 10m}}", "5:21: controller.retry", "the cap is below the base"),
     ("controller: {retry: {factor: .inf}}", "5:30: controller.retry.factor", "is inf; allowed: a number"),
     ("controller: {retry: {factor: 0.5}}", "5:30: controller.retry.factor", "at least 1"),
-    ("controller: {stable_for: 5 minutes}", "5:26: controller.stable_for", "is no duration"),
+    ("controller: {stable_for: 5 minutes}", "5:26: controller.stable_for", "is not a duration"),
     ("controller: {lease: {renew: 20s}}", "5:29: controller.lease.renew", "retry < renew < duration"),
     ("controller:\n  lease: 5s", "6:10: controller.lease", 'is "5s"; allowed: a mapping'),
     ("adapters: {name: a}", "5:11: adapters", "is a mapping; allowed: a list"),
@@ -81,9 +81,9 @@ BEHIND: list[tuple[str, str, str]] = [
     ("faults:\n  - {kind: slow, from: 5m, until: 5m}", "6:35: faults.0.until", "allowed: later than 5m"),
     ("faults:\n  - {kind: slow, from: 20m}", "6:24: faults.0.from", "before the run ends, 10m"),
     ("faults:\n  - {kind: slow, probability: 1.5}", "6:31: faults.0.probability", "at most 1"),
-    ("faults:\n  - {kind: slow, hits: [trafic]}", "6:25: faults.0.hits.0", 'is "trafic"'),
-    ("faults:\n  - {kind: slow, hits: [users]}", "6:25: faults.0.hits.0", "allowed: controller, probes, traffic"),
-    ("faults:\n  - {kind: slow, hits: []}", "6:24: faults.0.hits", "at least 1"),
+    ("faults:\n  - {kind: slow, callers: [trafic]}", "6:28: faults.0.callers.0", 'is "trafic"'),
+    ("faults:\n  - {kind: slow, callers: [users]}", "6:28: faults.0.callers.0", "allowed: controller, probes, traffic"),
+    ("faults:\n  - {kind: slow, callers: []}", "6:27: faults.0.callers", "at least 1"),
     ("faults:\n  - {kind: slow, pods: some}", "6:24: faults.0.pods", "allowed: all, {fraction: 0.25}"),
     ("faults:\n  - {kind: slow, pods: {fraction: 0}}", "6:35: faults.0.pods.fraction", "more than 0"),
     ("faults:\n  - {kind: slow, pods: {count: 1, fraction: 0.5}}", "6:", "chooses twice"),
@@ -109,8 +109,12 @@ BEHIND: list[tuple[str, str, str]] = [
     ("expect:\n  - adapters.running == all", "6:5: expect.0", '"all" is no number'),
     ("expect:\n  - traffic.okay > 4", "6:5: expect.0", 'did you mean "traffic.ok"?'),
     ("vary: {controller.polcy: [random]}", "5:27: vary.controller.polcy.0", 'did you mean "policy"?'),
-    ("vary: {controller.workers: [4, none]}", "5:32: vary.controller.workers.1", "a whole number"),
-    ("vary: {controller.workers: []}", "5:28: vary.controller.workers", "is empty"),
+    (
+        "vary: {controller.max_requests_per_pod: [4, none]}",
+        "5:44: vary.controller.max_requests_per_pod.1",
+        "a whole number",
+    ),
+    ("vary: {controller.max_requests_per_pod: []}", "5:40: vary.controller.max_requests_per_pod", "is empty"),
     ("a:\n\t- b", "6:1", "a tab stands where YAML wants spaces"),
     ("a: [1", "", "no YAML"),
     ("a: *nowhere", "5:4", "undefined alias"),
@@ -138,7 +142,7 @@ def test_what_is_wrong_is_told_with_its_place(folder: Any, text: str, place: str
         (b"just text\n", "s.yaml:1:1: is no mapping"),
         (b"apiVersion: v1\nkind: Pod\n", "is a Kubernetes manifest, no scenario"),
         (b"name: x\x07\n", "s.yaml:1:1: no YAML"),
-        (b"name: n\nduration: 0s\n", "s.yaml:2:11: duration: is zero"),
+        (b"name: n\nduration: 0s\n", "s.yaml:2:11: duration: must be longer than 0"),
         (b"name: n\n", "there is nothing to run"),
         (b"name: a b\n", 's.yaml:1:7: name: is "a b"'),
         (b"duration: 5m\n", '"name" is missing'),
@@ -166,7 +170,8 @@ def test_a_missing_file_and_a_folder_are_told(folder: Any) -> None:
 
 def test_all_problems_of_a_file_are_told_at_once(folder: Any) -> None:
     lines = folder.errors(
-        FOUR_LINES + "sead: 1\ncontroller: {workers: 0}\nfaults: [{kind: slow, factor: 0}, {kind: x}]\n"
+        FOUR_LINES
+        + "sead: 1\ncontroller: {max_concurrent_reconciles: 0}\nfaults: [{kind: slow, factor: 0}, {kind: x}]\n"
     )
     assert len(lines) == 4
 
@@ -176,7 +181,11 @@ def test_all_problems_of_a_file_are_told_at_once(folder: Any) -> None:
     [
         ("controller.retry.bse", "2s", '--set: controller.retry.bse: unknown field "bse"; did you mean "base"?'),
         ("contrller.retry.base", "2s", '--set: contrller: unknown field "contrller"; did you mean "controller"?'),
-        ("controller.workers", "many", '--set: controller.workers: is "many"; allowed: a whole number'),
+        (
+            "controller.max_requests_per_pod",
+            "many",
+            '--set: controller.max_requests_per_pod: is "many"; allowed: a whole number',
+        ),
         ("faults.0.kind", "slow", '--set: faults.0.kind: "0" is no index of a list of 0'),
         ("manifests.x", "a", '--set: manifests.x: "x" is no index of a list of 1; did you mean'),
         ("name.x", "a", '--set: name.x: there is nothing inside "name" to set'),

@@ -1,4 +1,4 @@
-"""What `twin serve`, `fault`, `events` and `pace` refuse: one line that says what is wrong, and exit code 2."""
+"""What `twin serve`, `fault`, `events` and `clock` refuse: one line that says what is wrong, and exit code 2."""
 
 import json
 import socket
@@ -18,8 +18,8 @@ from twin.apiserver.rest import TokenAuthenticator
 from twin.cli import app
 from twin.scenario import load
 from twin.scenario.manifests.admission import definition
-from twin.serve.clock import Pace
-from twin.serve.control.api import Control
+from twin.serve.clock import RealTimeClock
+from twin.serve.control.api import ControlApi
 from twin.serve.kubeconfig import kubeconfig, write
 from twin.serve.network.sockets import listening
 from twin.sim.simulation import Simulation
@@ -45,13 +45,13 @@ def scenario(tmp_path: Path) -> str:
     [
         (("--speed", "0"), "--speed 0: is no speed; allowed: a number above 0"),
         (("--speed", "inf"), "--speed inf: is no speed"),
-        (("--plain", "--host", "0.0.0.0"), "--plain: 0.0.0.0 is not loopback"),
+        (("--insecure-http", "--host", "0.0.0.0"), "--insecure-http: 0.0.0.0 is not loopback"),
         (("--host", "192.0.2.1"), "192.0.2.1:0 cannot be listened at"),
         (("--kubeconfig", "/nowhere/config"), "--kubeconfig /nowhere/config: No such file or directory"),
-        (("--apart", "--no-controller"), "--apart and --no-controller go against each other"),
-        (("--apart", "--paused"), "--apart and --paused go against each other"),
-        (("--kill-every", "5m"), "--kill-every needs --apart"),
-        (("--apart", "--kill-every", "5"), '"5" is no duration'),
+        (("--operator-process", "--no-controller"), "--operator-process and --no-controller go against each other"),
+        (("--operator-process", "--paused"), "--operator-process and --paused go against each other"),
+        (("--crash-interval", "5m"), "--crash-interval needs --operator-process"),
+        (("--operator-process", "--crash-interval", "5"), '"5" has no unit'),
         (("--set", "controller.replicas"), "is no setting; allowed: PATH=VALUE"),
     ],
 )
@@ -61,7 +61,7 @@ def test_a_world_that_cannot_be_served_is_refused(flags: tuple[str, ...], said: 
 
 def test_processes_need_the_operators_own_extra(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twin.serve.server.find_spec", lambda _: None)
-    assert "needs the extra `live`: pip install 'lora-twin[live]'" in refused("serve", scenario, "--apart")
+    assert "needs the extra `live`: pip install 'lora-twin[live]'" in refused("serve", scenario, "--operator-process")
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
@@ -76,7 +76,7 @@ def test_a_port_that_is_taken_is_named(scenario: str) -> None:
         assert f"--port: 127.0.0.1:{port} cannot be listened at" in refused("serve", scenario, "--port", str(port))
 
 
-@pytest.mark.parametrize("command", [("fault", "timeout"), ("events",), ("pace",)], ids=lambda words: words[0])
+@pytest.mark.parametrize("command", [("fault", "timeout"), ("events",), ("clock",)], ids=lambda words: words[0])
 def test_a_world_that_is_not_there_is_said_to_be(command: tuple[str, ...], tmp_path: Path) -> None:
     missing = refused(*command, "--kubeconfig", str(tmp_path / "none"))
     assert "none: is not there; start a world with `twin serve`" in missing
@@ -89,7 +89,7 @@ def test_a_world_that_is_not_there_is_said_to_be(command: tuple[str, ...], tmp_p
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_served_world(tmp_path_factory.mktemp("commands"), "--no-controller", "--plain") as served:
+    with a_served_world(tmp_path_factory.mktemp("commands"), "--no-controller", "--insecure-http") as served:
         yield served
 
 
@@ -101,13 +101,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ("fault timeout pods=5", "timeout: pods"),
         ("fault timeout pods={", "is no YAML"),
         ("fault timeout pods", "is no field; allowed: FIELD=VALUE"),
-        ("fault timeout --for soon", '"soon" is no duration'),
+        ("fault timeout --for soon", '"soon" is not a duration'),
         ("fault engine-restart --for 1m", "engine-restart: strikes once and does not last"),
         ("fault controller-crash", "the operator is none of this world's"),
         ("fault leader-loss", "the operator is none of this world's"),
-        ("pace --speed 0", "speed: a speed of 0 is none"),
-        ("pace --step -1s", '"-1s" is negative'),
-        ("pace --pause --resume", "--pause and --resume go against each other"),
+        ("clock --speed 0", "speed: a speed of 0 is none"),
+        ("clock --step -1s", '"-1s" is negative'),
+        ("clock --pause --resume", "--pause and --resume go against each other"),
     ],
 )
 def test_what_a_world_cannot_do_it_refuses(command: str, said: str, world: World) -> None:
@@ -127,18 +127,18 @@ def done(*words: str) -> str:
 
 
 def seconds(world: World) -> float:
-    said = done("pace", "--kubeconfig", str(world.kubeconfig))
+    said = done("clock", "--kubeconfig", str(world.kubeconfig))
     return float(said.split(": ")[1].partition(" s ")[0])
 
 
 def test_time_stands_still_goes_on_by_a_step_and_runs_again(world: World) -> None:
     told = ("--kubeconfig", str(world.kubeconfig))
-    assert done("pace", "--pause", *told).endswith("paused\n")
+    assert done("clock", "--pause", *told).endswith("paused\n")
     before = seconds(world)
     assert seconds(world) == before
-    done("pace", "--step", "90s", *told)
+    done("clock", "--step", "90s", *told)
     assert seconds(world) == pytest.approx(before + 90, abs=0.2)
-    assert done("pace", "--resume", "--speed", "5", *told).endswith("speed 5\n")
+    assert done("clock", "--resume", "--speed", "5", *told).endswith("speed 5\n")
 
 
 def test_the_record_is_printed_and_followed(world: World) -> None:
@@ -166,9 +166,9 @@ async def test_beyond_loopback_everything_of_the_twin_needs_its_token(scenario: 
         access = TokenAuthenticator()
         world = Simulation(load(Path(scenario)))
         world.store.register_crd(definition())
-        control = Control(world, Pace(), access, trusting=trusting, operated=True)
+        control = ControlApi(world, RealTimeClock(), access, trusting=trusting, operated=True)
         async with listening(control) as address, httpx.AsyncClient(base_url=address.url, trust_env=False) as client:
             assert (await client.get("/twin/v1/world")).status_code == looked
-            assert (await client.post("/twin/v1/pace", json={"speed": 2})).status_code == changed
+            assert (await client.post("/twin/v1/clock", json={"speed": 2})).status_code == changed
             headers = {"authorization": f"Bearer {access.admin_token}"}
-            assert (await client.post("/twin/v1/pace", json={"speed": 2}, headers=headers)).status_code == 200
+            assert (await client.post("/twin/v1/clock", json={"speed": 2}, headers=headers)).status_code == 200

@@ -5,7 +5,7 @@ from typing import Any
 
 from twin.apiserver import Object
 from twin.apiserver.meta.objects import is_true, key
-from twin.serve.clock import Pace
+from twin.serve.clock import RealTimeClock
 from twin.serve.network.engine_sockets import ADDRESS
 from twin.sim.simulation import Simulation
 from twin.trace.lines import ApiLine, FaultLine, Line, RequestLine
@@ -17,12 +17,12 @@ _WRONG = ("Ready", "FullyReplicated", "BaseModelServed")
 _ADAPTERS = "modeladapters.model.aibrix.ai"
 
 
-class Overview:
+class StatusPage:
     """Counts as the record grows; the rest is read from the store when asked."""
 
-    def __init__(self, simulation: Simulation, pace: Pace) -> None:
+    def __init__(self, simulation: Simulation, clock: RealTimeClock) -> None:
         self._simulation = simulation
-        self._pace = pace
+        self._clock = clock
         self._loads: Counter[str] = Counter()
         self._api: Counter[str] = Counter()
         self._faults: dict[int, FaultLine] = {}
@@ -42,8 +42,8 @@ class Overview:
             "seconds": round(float(simulation.env.now), 3),
             "wallTime": simulation.wall_time().isoformat(timespec="seconds"),
             "scenarioSeconds": simulation.scenario.duration,
-            "speed": self._pace.speed,
-            "paused": self._pace.paused,
+            "speed": self._clock.speed,
+            "paused": self._clock.paused,
             "adapters": {"total": len(adapters), **dict(sorted(phases.items()))},
             "pods": {"total": len(pods), "ready": sum(is_true(pod, "Ready") for pod in pods)},
             "loads": dict(sorted(self._loads.items())),

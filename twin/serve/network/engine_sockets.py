@@ -35,7 +35,7 @@ _ELSEWHERE = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class _Door:
+class _ListeningPort:
     """One port of a pod, as it is to be reached now."""
 
     host: EngineHost
@@ -53,12 +53,12 @@ class EngineSockets:
         self._transport = network.transport(by, "controller")
         self._listener = Listener(self._answer)
         self._host_of = host_of
-        self._doors: dict[tuple[str, int], _Door] = {}
+        self._doors: dict[tuple[str, int], _ListeningPort] = {}
         """By the address that is listened at."""
-        self._open: dict[str, dict[_Door, Address]] = {}
+        self._open: dict[str, dict[_ListeningPort, Address]] = {}
         """By the pod's uid."""
         self._known: set[str] = set()
-        self._opening: dict[_Door, asyncio.Task[None]] = {}
+        self._opening: dict[_ListeningPort, asyncio.Task[None]] = {}
         store.subscribe(self._pod_changed, "pods")
 
     def changed(self, host: EngineHost, event: Event) -> None:
@@ -100,10 +100,10 @@ class EngineSockets:
                 self._opening[door] = task
                 task.add_done_callback(partial(self._opened, door))
 
-    def _opened(self, door: _Door, _task: asyncio.Task[None]) -> None:
+    def _opened(self, door: _ListeningPort, _task: asyncio.Task[None]) -> None:
         self._opening.pop(door, None)
 
-    async def _open_one(self, door: _Door) -> None:
+    async def _open_one(self, door: _ListeningPort) -> None:
         place = await self._listening(door.ip, door.port)
         self._doors[place.host, place.port] = door
         self._open.setdefault(door.host.uid, {})[door] = place
@@ -118,7 +118,7 @@ class EngineSockets:
             self._settle(door.host)  # it has gone meanwhile
 
     async def _listening(self, ip: str, port: int) -> Address:
-        for host, number in ((mapped(ip), port), (mapped(ip), 0)):
+        for host, number in ((loopback_address(ip), port), (loopback_address(ip), 0)):
             try:
                 return await self._listener.open(host, number)
             except OSError:
@@ -133,7 +133,7 @@ class EngineSockets:
             return
         incoming = await relay.read(scope, receive)
         try:
-            response = await relay.fetched(self._transport, incoming.to(door.ip, door.port), receive)
+            response = await relay.forward(self._transport, incoming.to(door.ip, door.port), receive)
         except httpx.RemoteProtocolError:
             relay.cut(scope, reset=False)
         except httpx.TransportError:
@@ -143,23 +143,23 @@ class EngineSockets:
                 await relay.send_response(response, scope, send)
 
 
-def mapped(ip: str) -> str:
+def loopback_address(ip: str) -> str:
     """The loopback address that stands for a pod's."""
     first, _, rest = ip.partition(".")
     return f"127.{rest}" if first == "10" and rest else _ELSEWHERE
 
 
-def _doors(host: EngineHost) -> list[_Door]:
+def _doors(host: EngineHost) -> list[_ListeningPort]:
     """What of a pod accepts connections now."""
     if not host.ip or not host.reachable:
         return []
     refused = any(
-        rule.kind == "connection-refused" and rule.probability >= 1 and "controller" in rule.hits
+        rule.kind == "connection-refused" and rule.probability >= 1 and "controller" in rule.callers
         for rule in host.faults.rules
     )
     found = []
     if host.engine is not None and host.listening and not refused:
-        found.append(_Door(host, host.ip, host.port, ADDRESS))
+        found.append(_ListeningPort(host, host.ip, host.port, ADDRESS))
     if host.sidecar is not None and host.sidecar.running:
-        found.append(_Door(host, host.ip, SIDECAR_PORT, SIDECAR_ADDRESS))
+        found.append(_ListeningPort(host, host.ip, SIDECAR_PORT, SIDECAR_ADDRESS))
     return found

@@ -19,10 +19,12 @@ from urllib.parse import urlsplit
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from formats.errors import FormatError
+from formats.sockets import parse_address
 from twin.apiserver import ApiError, Object, Store
 from twin.apiserver.meta.objects import is_terminating, is_true
 from twin.apiserver.meta.selectors import labels
-from twin.apiserver.rest.http import Response
+from twin.apiserver.rest.http import json_response
 from twin.serve.network import proxy as relay
 from twin.serve.network.node_transport import PodTransport
 from twin.world.network.transport import Network
@@ -90,7 +92,7 @@ class Gateway:
         except _Refused as refused:
             error = {"message": refused.message, "type": _TYPES.get(refused.status, "ServiceUnavailable")}
             body = {"error": {**error, "param": None, "code": refused.status}}
-            await Response.of(body, refused.status).send(send, receive)
+            await json_response(body, refused.status)(scope, receive, send)
 
     def _proxied(self, host: str, port: int) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,11 +104,11 @@ class Gateway:
 
         return proxied
 
-    async def _through(self, incoming: relay.Incoming, found: Found, on: Wire) -> None:
+    async def _through(self, incoming: relay.ProxiedRequest, found: Found, on: Wire) -> None:
         """To a pod itself: what breaks there breaks here too, so that a client learns neither less nor more."""
         scope, receive, send = on
         try:
-            response = await relay.fetched(self._outside[self._asking(incoming)], incoming.to(*found), receive)
+            response = await relay.forward(self._outside[self._asking(incoming)], incoming.to(*found), receive)
         except httpx.ConnectError as error:
             raise _Refused(503, f"upstream {found[0]}:{found[1]}: {error}") from error
         except httpx.TransportError as error:
@@ -115,7 +117,7 @@ class Gateway:
             if response is not None:
                 await relay.send_response(response, scope, send)
 
-    def _asking(self, incoming: relay.Incoming) -> str:
+    def _asking(self, incoming: relay.ProxiedRequest) -> str:
         """Who asks, by the name in `http://NAME@proxy`."""
         scheme, _, text = incoming.headers.get("proxy-authorization", "").partition(" ")
         try:
@@ -127,15 +129,15 @@ class Gateway:
     async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         incoming, on = await relay.read(scope, receive), (scope, receive, send)
         if incoming.method == "GET" and incoming.path == "/v1/models":
-            await Response.of({"object": "list", "data": list(self._models())}).send(send, receive)
+            await json_response({"object": "list", "data": list(self._models())})(scope, receive, send)
             return
         await self._pass(self._traffic, incoming, self._of_model(_model(incoming.body)), on)
 
     async def _pass(
-        self, transport: httpx.AsyncBaseTransport, incoming: relay.Incoming, found: Found, on: Wire
+        self, transport: httpx.AsyncBaseTransport, incoming: relay.ProxiedRequest, found: Found, on: Wire
     ) -> None:
         try:
-            response = await relay.fetched(transport, incoming.to(*found), on[1])
+            response = await relay.forward(transport, incoming.to(*found), on[1])
         except httpx.TimeoutException as error:
             raise _Refused(504, f"upstream {found[0]}:{found[1]}: {error}") from error
         except httpx.TransportError as error:
@@ -205,8 +207,10 @@ def publish(store: Store, host: str, port: int) -> None:
 
 
 def _parted(authority: str) -> Found:
-    host, _, port = authority.rpartition(":") if authority.rpartition(":")[2].isdecimal() else (authority, "", "80")
-    return host.strip("[]"), int(port)
+    try:
+        return parse_address(authority, default_host="", default_port=80)
+    except FormatError:
+        return authority, 80  # no pod has such a name
 
 
 def _model(body: bytes) -> str:

@@ -7,7 +7,7 @@ its processes listen at 127.x.y.z.
 import httpx
 
 from twin.apiserver import Object, Store
-from twin.serve.network.engine_sockets import mapped
+from twin.serve.network.engine_sockets import loopback_address
 
 PROCESS = "process://"
 """What ids of such containers begin with."""
@@ -25,7 +25,7 @@ class PodTransport(httpx.AsyncBaseTransport):
         ip = request.url.host
         if not any(_is_process(pod, ip) for pod in self._store.list("pods").items):
             return await self._simulated.handle_async_request(request)
-        url = request.url.copy_with(host=mapped(ip))
+        url = request.url.copy_with(host=loopback_address(ip))
         sent = httpx.Request(request.method, url, headers=request.headers, stream=request.stream)
         return await self._sockets.handle_async_request(sent)
 

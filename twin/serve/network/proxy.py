@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
-
-from twin.apiserver.rest.http import body_of
 
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
@@ -25,7 +24,7 @@ _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s; closing sends a reset
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class ProxiedRequest:
     """A request, read whole."""
 
     method: str
@@ -42,14 +41,19 @@ class Incoming:
         return httpx.Request(self.method, url, headers=headers, content=self.body)
 
 
-async def read(scope: Scope, receive: Receive) -> Incoming:
+async def read(scope: Scope, receive: Receive) -> ProxiedRequest:
     """The request that an ASGI server hands over."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    query = scope["query_string"].decode("latin-1")
-    return Incoming(scope["method"], scope["path"], query, headers, await body_of(receive))
+    incoming = Request(scope, receive)
+    try:
+        body = await incoming.body()
+    except ClientDisconnect:
+        body = b""
+    return ProxiedRequest(
+        incoming.method, scope["path"], scope["query_string"].decode("latin-1"), dict(incoming.headers), body
+    )
 
 
-async def fetched(
+async def forward(
     transport: httpx.AsyncBaseTransport, request: httpx.Request, receive: Receive
 ) -> httpx.Response | None:
     """What comes back; None if the client hung up first.

@@ -16,6 +16,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from formats.sockets import bind, format_address
+
 _BACKLOG = 1024
 _KEEP_ALIVE = 75  # seconds that an idle connection is kept; nginx's default
 _FAREWELL = 0.5  # seconds that answers under way get when the server goes
@@ -46,7 +48,7 @@ class Listener:
         Raises:
             OSError: the address cannot be had.
         """
-        return await self.adopt(bound(host, port))
+        return await self.adopt(bind(host, port))
 
     async def adopt(self, sock: socket.socket) -> "Address":
         """Listens on a socket that is bound already."""
@@ -97,31 +99,12 @@ class Address:
     @property
     def place(self) -> str:
         """Host and port."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return format_address(self.host, self.port)
 
     @property
     def url(self) -> str:
         """As clients write it."""
         return f"{'https' if self.tls else 'http'}://{self.place}"
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """A socket at an address, not yet listening.
-
-    Raises:
-        OSError: the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, or asyncio does not set TCP_NODELAY on what connects, and each answer takes 40 ms.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    sock.setblocking(False)
-    return sock
 
 
 @asynccontextmanager
@@ -131,6 +114,6 @@ async def listening(
     """An application at a socket (any free port of 127.0.0.1 if there is none), for as long as the block lasts."""
     listener = Listener(app, tls=tls)
     try:
-        yield await listener.adopt(sock or bound("127.0.0.1", 0))
+        yield await listener.adopt(sock or bind("127.0.0.1", 0))
     finally:
         await listener.close()

@@ -27,7 +27,7 @@ WriteLog = Callable[[str, str, str], None]
 """Takes pod, container and a line."""
 
 
-class InsideOperator:
+class OperatorDeployment:
     """Binds replicas to pods."""
 
     def __init__(self, store: Store, replicas: list[Replica], write: WriteLog, now: Callable[[], datetime]) -> None:
@@ -98,8 +98,8 @@ def _said(line: ControllerLine | LogLine | RequestLine) -> tuple[str, str] | Non
     return "E", f'"Error {line.verb}ing adapter" {where} status={line.status} error="{line.error}"'
 
 
-_SAME = ("policy", "workers", "loads_per_pod")
-_TIMES = ("stable_for", "unready_grace", "aside_for", "audit_interval", "list_timeout", "load_timeout")
+_SAME = ("policy", "max_concurrent_reconciles", "max_requests_per_pod")
+_TIMES = ("stable_for", "unready_grace", "pod_cooldown", "audit_interval", "list_timeout", "load_timeout")
 
 
 def _flags(asked: Controller) -> list[str]:
@@ -110,7 +110,9 @@ def _flags(asked: Controller) -> list[str]:
     for name in type(asked.retry).model_fields:
         value = getattr(asked.retry, name)
         if value != getattr(default.retry, name):
-            said[f"retry_{name}"] = f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
+            said[name if name == "retries" else f"retry_{name}"] = (
+                f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
+            )
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in said.items()]
     return ["--leader-elect", "--health-probe-bind-address=:8081", f"--enable-runtime-sidecar{sidecar}", *flags]
 

@@ -16,7 +16,7 @@ from fake_vllm.distributions import Latency
 from twin.apiserver import ApiError, Change, Store
 from twin.apiserver.rest import AuditEvent
 from twin.apiserver.rest.middleware import RequestEffects
-from twin.kernel.loop import happened
+from twin.kernel.loop import wait_for_event
 from twin.serve.operator.process_replica import ProcessReplica
 from twin.trace.lines import ApiLine, ControllerLine, LeaseLine
 from twin.trace.recorder import Recorder
@@ -29,7 +29,7 @@ _PEOPLE = ("kubectl", "curl", "python-httpx", "Mozilla")
 """Clients that people use; what they ask is no controller's doing."""
 
 
-class Outside:
+class ExternalOperator:
     """Watches over what comes in through the served API."""
 
     def __init__(
@@ -64,10 +64,10 @@ class Outside:
             if not replica.wrote("before"):
                 raise _unavailable()  # nobody is left to hear it
         await asyncio.sleep(self._latency.draw(self._rng) * faults.factor)
-        if asked.resource == "leases" and (over := faults.lease_silence(used.user.name)) is not None:
-            await happened(over)
+        if asked.resource == "leases" and (over := faults.lease_dropped(used.user.name)) is not None:
+            await wait_for_event(over)
             raise _unavailable()
-        if asked.verb == "watch" and faults.deaf:
+        if asked.verb == "watch" and faults.watch_unavailable:
             raise _unavailable()
         rule = faults.verdict("patch" if asked.verb == "update" else asked.verb, asked.resource)
         if rule is not None and not rule.after:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from controller.settings import Settings
-from twin.serve.errors import CannotServe
-from twin.world.controller_replica import ApiRate, Replica, SimulatedClock, Surroundings
+from twin.serve.errors import ServeError
+from twin.world.controller_replica import ApiRate, Replica, ReplicaContext, SimulatedClock
 
 SKEW = "clock-skew"
 """The fault that makes a replica's clock wrong."""
@@ -25,7 +25,7 @@ _KEPT = 20  # last lines of its log, for the message if it fails
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class ProcessOptions:
     """What a process is told of the world."""
 
     kubeconfig: Path
@@ -36,10 +36,10 @@ class Doors:
     now: Callable[[], datetime]
 
 
-class _ToldClock(SimulatedClock):
+class _RemoteClock(SimulatedClock):
     """A clock whose being wrong is told to a process."""
 
-    def __init__(self, around: Surroundings, tell: Callable[[float], None]) -> None:
+    def __init__(self, around: ReplicaContext, tell: Callable[[float], None]) -> None:
         self._tell = tell
         super().__init__(around.env, around.epoch)
 
@@ -56,21 +56,21 @@ class _ToldClock(SimulatedClock):
 class ProcessReplica(Replica):
     """One replica, one process after the other. `open` has to be called before `start`."""
 
-    def __init__(self, around: Surroundings, number: int) -> None:
+    def __init__(self, around: ReplicaContext, number: int) -> None:
         super().__init__(around, number)
         self.on_log: Callable[[str], None] = lambda line: None  # noqa: ARG005
         """Told of each line that it writes."""
         self._settings = around.settings
         self._rate = around.api_rate
-        self._doors: Doors | None = None
+        self._doors: ProcessOptions | None = None
         self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
         """A process that has imported everything and waits, where time goes too fast to wait for that."""
         self._lives: set[asyncio.Task[None]] = set()
         self._process: asyncio.subprocess.Process | None = None
         self._said: list[str] = []
-        self.clock = _ToldClock(around, self._be_wrong)
+        self.clock = _RemoteClock(around, self._be_wrong)
 
-    async def open(self, doors: Doors) -> None:
+    async def open(self, doors: ProcessOptions) -> None:
         """The world has doors now."""
         self._doors = doors
         if doors.clocked:
@@ -147,7 +147,7 @@ class ProcessReplica(Replica):
         if self._task is asyncio.current_task():
             self._task, self._process, self.leading = None, None, False
             last = " / ".join(self._said[-3:])
-            self._failure = CannotServe(f"{self.name} has ended by itself with exit code {code}: {last}")
+            self._failure = ServeError(f"{self.name} has ended by itself with exit code {code}: {last}")
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
@@ -176,7 +176,7 @@ class ProcessReplica(Replica):
         return process
 
 
-def arguments(settings: Settings, rate: ApiRate, name: str, doors: Doors) -> list[str]:
+def arguments(settings: Settings, rate: ApiRate, name: str, doors: ProcessOptions) -> list[str]:
     """The flags of `lora-controller` that give it a scenario's settings."""
     lease, retry = settings.lease, settings.backoff
     proxy = doors.proxy.replace("://", f"://{name}@", 1)
@@ -189,12 +189,12 @@ def arguments(settings: Settings, rate: ApiRate, name: str, doors: Doors) -> lis
         "unready-grace": settings.unready_grace,
         "retry-base": retry.base,
         "retry-cap": retry.cap,
-        "aside-for": settings.aside_for,
+        "pod-cooldown": settings.pod_cooldown,
         "list-timeout": settings.list_timeout,
         "load-timeout": settings.load_timeout,
         "audit-interval": settings.audit_interval,
-        "resync-interval": settings.resync_interval,
-        "stop-grace": settings.stop_grace,
+        "sync-period": settings.sync_period,
+        "graceful-shutdown-timeout": settings.graceful_shutdown_timeout,
         # The machine is not faster because the world is: what takes it a second takes so many of the world's.
         "kube-api-timeout": 30 * max(1.0, doors.speed),
     }
@@ -206,9 +206,9 @@ def arguments(settings: Settings, rate: ApiRate, name: str, doors: Doors) -> lis
         "kube-api-burst": rate.burst,
         "policy": settings.policy,
         "policies": ",".join(settings.policies),
-        "workers": settings.workers,
-        "loads-per-pod": settings.loads_per_pod,
-        "retry-attempts": retry.retries,
+        "max-concurrent-reconciles": settings.max_concurrent_reconciles,
+        "max-requests-per-pod": settings.max_requests_per_pod,
+        "retries": retry.retries,
         "retry-factor": f"{retry.factor:g}",
         "retry-jitter": f"{retry.jitter:g}",
         "enable-runtime-sidecar": str(settings.enable_runtime_sidecar).lower(),

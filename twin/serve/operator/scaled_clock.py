@@ -20,7 +20,7 @@ from typing import Any
 
 from controller import preflight as kube_preflight  # noqa: F401 - imported before they are needed
 from controller.main import UNUSABLE, operate
-from controller.option_types import BadOption
+from controller.option_types import OptionError
 from controller.options import parse
 
 
@@ -39,18 +39,18 @@ class WorldClock:
         return self._moment + timedelta(seconds=passed * self._speed + self.ahead)
 
 
-class HastenedLoop(asyncio.SelectorEventLoop):
+class ScaledLoop(asyncio.SelectorEventLoop):
     """An ordinary loop whose seconds are shorter."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
-        super().__init__(_Shorter(speed))
+        super().__init__(_ScaledSelector(speed))
 
     def time(self) -> float:
         return super().time() * self._speed
 
 
-class _Shorter(selectors.DefaultSelector):
+class _ScaledSelector(selectors.DefaultSelector):
     def __init__(self, speed: float) -> None:
         super().__init__()
         self._speed = speed
@@ -64,7 +64,7 @@ def main() -> None:
     speed = float(sys.argv[1])
     try:
         options = parse(sys.argv[2:], os.environ)
-    except BadOption as error:
+    except OptionError as error:
         print(f"lora-controller: {error}", file=sys.stderr)
         sys.exit(UNUSABLE)
     print("ready", flush=True)
@@ -88,7 +88,7 @@ def main() -> None:
         loop.add_reader(told, hear)
         return await work
 
-    with asyncio.Runner(loop_factory=lambda: HastenedLoop(speed)) as runner:
+    with asyncio.Runner(loop_factory=lambda: ScaledLoop(speed)) as runner:
         sys.exit(runner.run(run()))
 
 

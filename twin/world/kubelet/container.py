@@ -7,8 +7,7 @@ import simpy
 
 from controller.cache.pod_view import SIDECAR
 from controller.sidecar.settings import Settings as SidecarSettings
-from controller.sidecar.settings import dialect_of as dialect_of_sidecar
-from controller.sidecar.settings import metrics_of
+from controller.sidecar.settings import engine_flavor, metrics_mode
 from fake_vllm.cli import command_line as commandline
 from fake_vllm.distributions import Uniform
 from fake_vllm.engine.engine import EngineConfigError
@@ -16,12 +15,12 @@ from twin.apiserver import Store
 from twin.apiserver.meta.objects import Object, split
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.container_state import ContainerState, Exit
-from twin.world.kubelet.crash_loop_backoff import CrashLoop
+from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
 from twin.world.kubelet.pod_spec import ConfigMissing, command_of, dialect_of, environment, port_of, version_of
 from twin.world.names import container_id
 from twin.world.network.engine_host import EngineHost
 from twin.world.probes import Probe, Prober, Role
-from twin.world.work import Alarm
+from twin.world.work import Timer
 
 RESTART = Uniform(0.5, 1.5)  # seconds; the kubelet looks for ended containers once a second (PLEG relist period)
 REFUSES_AFTER = 3.0  # seconds until a server that does not like its flags has ended; vLLM imports first, then parses
@@ -34,7 +33,7 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ContainerContext:
     """What a container's process meets: time, chance, the API, and the machine that its pod is."""
 
     env: simpy.Environment
@@ -48,10 +47,12 @@ class Surroundings:
     """Whether the pod has no engine, for whose sake another container would not be ready."""
 
 
-class ContainerRun(ContainerState):
+class ContainerRuntime(ContainerState):
     """What the kubelet knows of one container. `on_change` is called when its status has changed."""
 
-    def __init__(self, spec: Object, *, is_engine: bool, around: Surroundings, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, spec: Object, *, is_engine: bool, around: ContainerContext, on_change: Callable[[], None]
+    ) -> None:
         super().__init__(spec["name"], spec.get("image", ""))
         self._spec = spec
         self._is_engine = is_engine
@@ -61,10 +62,10 @@ class ContainerRun(ContainerState):
         self._on_change = on_change
         self._probes = {role: Probe.of(role, spec[field]) for role, field in _ROLES if spec.get(field)}
         self._probers: dict[Role, Prober] = {}
-        self._rounds = Alarm(self._env, self._on_round)
-        self._restart = Alarm(self._env, self._start_again)
-        self._refusal = Alarm(self._env, self._refuse)
-        self._loop = CrashLoop()
+        self._rounds = Timer(self._env, self._on_round)
+        self._restart = Timer(self._env, self._start_again)
+        self._refusal = Timer(self._env, self._refuse)
+        self._loop = CrashLoopBackoff()
         self._runs = 0
 
     @property
@@ -93,7 +94,7 @@ class ContainerRun(ContainerState):
             self._on_change()
             return
         except EngineConfigError as error:
-            self._run_in_vain(str(error))
+            self._fail_to_start(str(error))
             return
         host.on_crash = self.crash
         host.start(self._next_id(), config)
@@ -104,13 +105,13 @@ class ContainerRun(ContainerState):
         if self._sidecar is not None:
             given = {str(each.get("name")): str(each.get("value", "")) for each in self._spec.get("env") or ()}
             try:
-                self._sidecar.start(SidecarSettings(dialect=dialect_of_sidecar(given), metrics=metrics_of(given)))
+                self._sidecar.start(SidecarSettings(dialect=engine_flavor(given), metrics=metrics_mode(given)))
             except ValueError as error:
-                self._run_in_vain(str(error))
+                self._fail_to_start(str(error))
                 return
         self._run()
 
-    def _run_in_vain(self, why: str) -> None:
+    def _fail_to_start(self, why: str) -> None:
         """The process starts, reads what it was told, and ends."""
         self._run()
         self.message = why

@@ -8,7 +8,7 @@ FORGET_AFTER = 600.0  # seconds; same place: a container that ran for 10 minutes
 
 
 @dataclass(slots=True)
-class CrashLoop:
+class CrashLoopBackoff:
     """The back-off of one container."""
 
     _next: float = 0.0

@@ -17,9 +17,9 @@ from fake_vllm.distributions import Latency, Uniform
 from twin.apiserver import Change, Store
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.kernel.random_streams import Streams
-from twin.world.kubelet.pod_worker import Node, PodRun
+from twin.world.kubelet.pod_worker import Node, PodWorker
 from twin.world.network.engine_host import EngineHost
-from twin.world.work import Reactions
+from twin.world.work import DelayedQueue
 
 DELAY = Uniform(0.010, 0.050)  # seconds until a kubelet has seen a change: its watch, and its worker's turn
 
@@ -42,15 +42,15 @@ class Kubelet:
         nodes: Collection[str],
     ) -> None:
         self.hosts: dict[str, EngineHost] = {}
-        self.runs: dict[str, PodRun] = {}
+        self.runs: dict[str, PodWorker] = {}
         self._waiting: dict[str, Object] = {}  # bound, not yet admitted
         self._dark: set[str] = set()
         self._nodes = nodes
         self._new_host = new_host
         addresses = count()
         self._node = Node(env, streams, store, pod_start, self.hosts, lambda: str(first_address + next(addresses)), now)
-        self._admissions = Reactions(env, streams, "kubelet", DELAY, self._admit)
-        self._retries = Reactions(env, streams, "kubelet-config", DELAY, self._retry_config)
+        self._admissions = DelayedQueue(env, streams, "kubelet", DELAY, self._admit)
+        self._retries = DelayedQueue(env, streams, "kubelet-config", DELAY, self._retry_config)
         store.subscribe(self._on_pod, "pods")
         store.subscribe(self._on_config, "secrets")
         store.subscribe(self._on_config, "configmaps")
@@ -69,7 +69,7 @@ class Kubelet:
         for name in list(self._waiting):
             self._admissions.note(name)
 
-    def _on(self, node: str) -> list[PodRun]:
+    def _on(self, node: str) -> list[PodWorker]:
         return [run for run in self.runs.values() if run.node_name == node]
 
     def _on_pod(self, change: Change) -> None:
@@ -79,7 +79,7 @@ class Kubelet:
             self._waiting.pop(name, None)
             if run is not None:
                 del self.runs[name]
-                run.vanish()
+                run.delete_now()
         elif run is not None:
             run.pod = pod
             if is_terminating(pod) and not run.terminating:
@@ -93,7 +93,7 @@ class Kubelet:
         if pod is None or pod["spec"]["nodeName"] in self._dark:
             return
         del self._waiting[name]
-        run = PodRun(self._node, pod, self._new_host(pod))
+        run = PodWorker(self._node, pod, self._new_host(pod))
         self.runs[name] = run
         if is_terminating(pod):
             run.terminate()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from controller.api.labels import ENGINE_LABEL
-from fake_vllm.engine.versions import DEFAULT_VERSION, Behaviour
+from fake_vllm.engine.versions import DEFAULT_VERSION, VersionQuirks
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object
 
@@ -46,7 +46,7 @@ def version_of(container: Object) -> str:
     """The engine's version by its image tag; the default where the tag says none."""
     tag = str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[2]
     try:
-        Behaviour.of(tag)
+        VersionQuirks.of(tag)
     except ValueError:
         return DEFAULT_VERSION
     return tag
@@ -68,7 +68,7 @@ def port_of(container: Object, port: int | str) -> int:
     return 0
 
 
-class Lookup(Protocol):
+class ConfigSource(Protocol):
     """Where Secrets and ConfigMaps are found: the store, or who has asked an API for them."""
 
     def get(self, resource: str, namespace: str, name: str) -> Object:
@@ -76,7 +76,7 @@ class Lookup(Protocol):
         ...
 
 
-def environment(store: Lookup, namespace: str, container: Object) -> Mapping[str, str]:
+def environment(store: ConfigSource, namespace: str, container: Object) -> Mapping[str, str]:
     """A container's environment; Secrets and ConfigMaps are looked up, fields of the pod left out.
 
     Raises:
@@ -103,7 +103,7 @@ def environment(store: Lookup, namespace: str, container: Object) -> Mapping[str
     return result
 
 
-def _value(store: Lookup, resource: str, namespace: str, reference: Object) -> str | None:
+def _value(store: ConfigSource, resource: str, namespace: str, reference: Object) -> str | None:
     values = _values(store, resource, namespace, reference)
     if values is None or reference["key"] in values:
         return values[reference["key"]] if values else None
@@ -112,7 +112,7 @@ def _value(store: Lookup, resource: str, namespace: str, reference: Object) -> s
     raise ConfigMissing(f"couldn't find key {reference['key']} in {_WORD[resource]} {namespace}/{reference['name']}")
 
 
-def _values(store: Lookup, resource: str, namespace: str, reference: Object) -> dict[str, str] | None:
+def _values(store: ConfigSource, resource: str, namespace: str, reference: Object) -> dict[str, str] | None:
     """The data of a Secret or ConfigMap; None if it is optional and not there."""
     try:
         data = store.get(resource, namespace, reference["name"]).get("data") or {}

@@ -12,14 +12,15 @@ from typing import Any
 import simpy
 
 from fake_vllm.distributions import Latency, Uniform
+from formats.timestamps import format_time
 from twin.apiserver import Store
-from twin.apiserver.meta.objects import Object, key, split, stamp
+from twin.apiserver.meta.objects import Object, key, split
 from twin.kernel.random_streams import Streams
-from twin.world.kubelet.container import SIGKILL, ContainerRun, Surroundings
+from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
 from twin.world.kubelet.pod_spec import engine_index, is_operator
 from twin.world.kubelet.pod_status import pod_status
 from twin.world.network.engine_host import EngineHost
-from twin.world.work import Alarm
+from twin.world.work import Timer
 
 DRAIN = Uniform(1.0, 3.0)  # seconds from SIGTERM until an engine has closed; vLLM aborts what runs and leaves
 GRACE = 30.0  # seconds; Kubernetes docs, terminationGracePeriodSeconds
@@ -38,7 +39,7 @@ class Node:
     now: Callable[[float], datetime]
 
 
-class PodRun:
+class PodWorker:
     """One pod, from the moment its kubelet has seen it until it is gone."""
 
     def __init__(self, node: Node, pod: Object, host: EngineHost) -> None:
@@ -47,22 +48,22 @@ class PodRun:
         self.node_name: str = pod["spec"]["nodeName"]
         self.host = host
         self.terminating = False
-        self.linger: float | None = None
+        self.termination_hold: float | None = None
         """Seconds for which the containers do not end, whatever they are told; None if they do."""
         self._node = node
         self._forced_unready = False
         self._powered = True
         self._quiet = False
         self._stream = f"pod/{self.key}/kubelet"
-        self._start = Alarm(node.env, self._start_containers)
-        self._end = Alarm(node.env, self._finish)
+        self._start = Timer(node.env, self._start_containers)
+        self._end = Timer(node.env, self._finish)
         containers = pod["spec"]["containers"]
         engine, operator = engine_index(containers), is_operator(containers)
         policy = pod["spec"].get("restartPolicy") or "Always"
         labels = pod["metadata"].get("labels") or {}
-        around = Surroundings(node.env, node.streams, node.store, host, policy, labels=labels, engineless=operator)
+        around = ContainerContext(node.env, node.streams, node.store, host, policy, labels=labels, engineless=operator)
         self._containers = [
-            ContainerRun(spec, is_engine=index == engine and not operator, around=around, on_change=self._write)
+            ContainerRuntime(spec, is_engine=index == engine and not operator, around=around, on_change=self._write)
             for index, spec in enumerate(containers)
         ]
         self._engine = self._containers[engine]
@@ -83,9 +84,9 @@ class PodRun:
         default = self.pod["spec"].get("terminationGracePeriodSeconds", GRACE)
         grace = float(self.pod["metadata"].get("deletionGracePeriodSeconds", default))
         drain = min(DRAIN.draw(self._node.streams.get(self._stream)), grace) if self.host.ip else 0.0
-        self._end.set(self._node.env.now + (drain if self.linger is None else self.linger))
+        self._end.set(self._node.env.now + (drain if self.termination_hold is None else self.termination_hold))
 
-    def vanish(self) -> None:
+    def delete_now(self) -> None:
         """The object is gone from the API: so are the processes, and the address leads nowhere."""
         self._start.cancel()
         self._end.cancel()
@@ -159,7 +160,7 @@ class PodRun:
             ip=self.host.ip,
             forced_unready=self._forced_unready,
             now=self._node.env.now,
-            at=lambda moment: stamp(self._node.now(moment)),
+            at=lambda moment: format_time(self._node.now(moment)),
         )
         before: Object = self.pod.get("status") or {}
         if all(before.get(field) == value for field, value in status.items()):

@@ -11,16 +11,16 @@ from typing import Literal
 import simpy
 
 from fake_vllm.distributions import Constant, Latency, LogNormal
-from fake_vllm.engine.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
-from fake_vllm.faults.rules import Faults
-from fake_vllm.router import Request, respond_now
+from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from fake_vllm.faults.rules import FaultRules
+from fake_vllm.router import Request, handle_immediate
 from twin.kernel.random_streams import Streams
-from twin.world.network.link import Way
+from twin.world.network.link import Link
 from twin.world.network.sidecar_host import SidecarHost
 from twin.world.probes import Probe
 from twin.world.registry import Artifacts
-from twin.world.work import Alarm
+from twin.world.work import Timer
 
 Event = Literal["started", "stopped", "loaded", "unloaded"]
 OnEngine = Callable[["EngineHost", Event, str, str], None]
@@ -43,7 +43,7 @@ class EngineSettings:
     """Bytes of adapters' weights in all."""
     version: str = ""
     """vLLM's; empty: as the image tag says."""
-    pace: Pace = DEFAULT_PACE
+    timing: StepTimeModel = DEFAULT_TIMING
     """How fast the engine computes."""
 
 
@@ -66,8 +66,8 @@ class EngineHost:
         self.ip = ""
         self.port = 0
         self.container_id = ""
-        self.faults = Faults()
-        self.way = Way()
+        self.faults = FaultRules()
+        self.link = Link()
         """From callers to here."""
         self.engine: Engine | None = None
         """None: nothing runs there, or it is still starting up."""
@@ -92,7 +92,7 @@ class EngineHost:
         self._epoch = epoch
         self._config: EngineConfig | None = None
         self._disk: set[str] = set()
-        self._startup = Alarm(env, self._listen)
+        self._startup = Timer(env, self._listen)
         self._probe_rng = streams.get(f"pod/{pod}/probe-faults")
 
     def start(self, container_id: str, config: EngineConfig) -> None:
@@ -127,7 +127,7 @@ class EngineHost:
             return verdict.response is not None and verdict.response.status < 400
         if not probe.path:
             return True
-        response = respond_now(self.engine, Request("GET", probe.path.partition("?")[0], dict(probe.headers), b""))
+        response = handle_immediate(self.engine, Request("GET", probe.path.partition("?")[0], dict(probe.headers), b""))
         return response is None or response.status < 400
 
     def _listen(self) -> None:
@@ -153,18 +153,18 @@ class EngineHost:
             artifacts=self._find,
             fetch=self._fetch,
             created=self._epoch + int(self._env.now),
-            pace=self._settings.pace,
+            timing=self._settings.timing,
             seed=self._streams.python("answers").getrandbits(32),
             chance=self._streams.get(f"pod/{self.pod}/generation"),
             epoch=self._epoch,
         )
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: AdapterEvent) -> None:
         self._on_engine(self, change.event, change.adapter, change.root)
 
     def _find(self, path: str) -> Artifact:
         """What is found under a path: where the sidecar put it, on this container's disk, or else at the registry."""
-        kept = self.sidecar.library.at(path) if self.sidecar is not None else None
+        kept = self.sidecar.provider.at(path) if self.sidecar is not None else None
         if kept is not None:
             return kept
         return self._artifacts.find(path) if path in self._disk else self._artifacts.deliver(path).artifact

@@ -13,13 +13,13 @@ _NO_ANSWER = "Server disconnected without sending a response."
 _BROKEN_OFF = "peer closed connection without sending complete message body (incomplete chunked read)"
 
 
-def received(request: httpx.Request, path: str) -> Request:
+def to_engine(request: httpx.Request, path: str) -> Request:
     """A request as the engine gets it."""
     headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
     return Request(request.method, path, headers, request.content)
 
 
-def answered(response: Response | Stream, request: httpx.Request) -> httpx.Response:
+def to_client(response: Response | Stream, request: httpx.Request) -> httpx.Response:
     """An answer as the client gets it; what streams goes on streaming."""
     headers = dict(response.headers)
     if isinstance(response, Stream):
@@ -36,7 +36,7 @@ class _Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         patience = self._request.extensions.get("timeout", {}).get("read")
-        with as_seen(self._request, _BROKEN_OFF):
+        with map_errors(self._request, _BROKEN_OFF):
             while True:
                 async with asyncio.timeout(patience):
                     chunk = await anext(self._chunks, None)
@@ -50,7 +50,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 @contextmanager
-def as_seen(request: httpx.Request, closed: str = _NO_ANSWER) -> Iterator[None]:
+def map_errors(request: httpx.Request, closed: str = _NO_ANSWER) -> Iterator[None]:
     """What goes wrong at the engine, as the client's library shows it."""
     try:
         yield

@@ -14,7 +14,7 @@ from fake_vllm.distributions import Latency
 Undo = Callable[[], object]
 
 
-class Way:
+class Link:
     """Of one host; callers are told apart as by faults of engines (`controller`, `traffic`)."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Way:
         self._waiting: list[asyncio.Future[None]] = []
         self._number = 0
 
-    def cut(self, hits: Sequence[str]) -> Undo:
+    def partition(self, hits: Sequence[str]) -> Undo:
         """Nothing of these callers gets through until what is returned is called."""
         number = self._next()
         self._cuts[number] = tuple(hits)
@@ -44,21 +44,21 @@ class Way:
         return lambda: self._delays.pop(number, None)
 
     @property
-    def free(self) -> bool:
+    def is_clear(self) -> bool:
         """Whether it is open and no longer than usual, to everybody."""
         return not self._cuts and not self._delays
 
-    def open(self, caller: str) -> bool:
+    def is_open(self, caller: str) -> bool:
         """Whether something of this caller gets through now."""
         return not any(caller in hits for hits in self._cuts.values())
 
-    def extra(self, caller: str) -> float:
+    def added_latency(self, caller: str) -> float:
         """Seconds that a request of this caller and its answer take on top."""
         return sum(latency.draw(rng) for hits, latency, rng in self._delays.values() if caller in hits)
 
-    async def passable(self, caller: str) -> None:
+    async def wait_open(self, caller: str) -> None:
         """Waits until the way is open to this caller."""
-        while not self.open(caller):
+        while not self.is_open(caller):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
             await future

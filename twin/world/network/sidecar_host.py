@@ -1,7 +1,7 @@
 """The runtime sidecar of a pod: the product's own application, with the twin's artifact registry behind it.
 
 `lora-runtime`'s requests, flights, errors and answers are the real ones; only what lies between a store and the disk
-(`controller.sidecar.library.Library`) is the registry in virtual time. What is on the pod's disk outlives both of its
+(`ArtifactProvider`) is the registry in virtual time. What is on the pod's disk outlives both of its
 containers. Not simulated: the size of that disk, and ranges that break off and are taken up again.
 """
 
@@ -17,17 +17,17 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
-from controller.sidecar.adapters import Adapters
+from controller.sidecar.adapters import AdapterService
 from controller.sidecar.app import create_app
 from controller.sidecar.artifacts.credentials import Credentials
-from controller.sidecar.artifacts.progress import Downloads
-from controller.sidecar.artifacts.provider import Loaded
-from controller.sidecar.artifacts.singleflight import Flights
-from controller.sidecar.artifacts.stores import Listing, RemoteFile
+from controller.sidecar.artifacts.progress import DownloadTracker
+from controller.sidecar.artifacts.provider import LoadedPaths
+from controller.sidecar.artifacts.singleflight import SingleFlight
+from controller.sidecar.artifacts.stores import FileList, RemoteFile
 from controller.sidecar.artifacts.url import Artifact as Asked
-from controller.sidecar.engine import Engine
+from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
-from controller.sidecar.metrics import Scrape
+from controller.sidecar.metrics import MetricsEndpoint
 from controller.sidecar.settings import ROOT, Settings
 from fake_vllm.engine.lora import Artifact
 from twin.world.registry import Artifacts
@@ -55,15 +55,15 @@ class _Coming:
         return self.size if passed >= self.seconds else int(self.size * passed / self.seconds)
 
 
-class RegistryLibrary:
+class RegistryArtifactProvider:
     """What the sidecar's application brings artifacts with; `downloads` is the present run's account of it."""
 
-    def __init__(self, artifacts: Artifacts, downloads: Downloads) -> None:
+    def __init__(self, artifacts: Artifacts, downloads: DownloadTracker) -> None:
         self.downloads = downloads
         self._artifacts = artifacts
         self._disk: dict[str, Artifact] = {}
         self._names: dict[str, str] = {}
-        self._fetching: Flights[None] = Flights(keep=False)
+        self._fetching: SingleFlight[None] = SingleFlight(keep=False)
 
     def at(self, path: str) -> Artifact | None:
         """What is on the disk at a path; None if the path is not the sidecar's."""
@@ -71,19 +71,25 @@ class RegistryLibrary:
         return self._disk.get(digest, Artifact(missing=True)) if digest else None
 
     @asynccontextmanager
-    async def bring(self, name: str, artifact: Asked, credentials: Credentials, loaded: Loaded) -> AsyncIterator[str]:  # noqa: ARG002
+    async def fetch(
+        self,
+        name: str,
+        artifact: Asked,
+        credentials: Credentials,  # noqa: ARG002 - of the protocol
+        loaded: LoadedPaths,  # noqa: ARG002 - of the protocol
+    ) -> AsyncIterator[str]:
         if artifact.store == "file":
             yield artifact.path
             return
         self._names[name] = artifact.digest
-        await self._fetching.join(artifact.digest, lambda: self._fetch(artifact))
+        await self._fetching.do(artifact.digest, lambda: self._fetch(artifact))
         yield root_of(artifact.digest)
 
     def digest_of(self, root: str) -> str:
         rest = root.removeprefix(f"{ROOT}/")
         return "" if rest == root else rest.partition("/")[0]
 
-    async def forget(self, adapter: str, loaded: Loaded) -> None:
+    async def delete(self, adapter: str, loaded: LoadedPaths) -> None:
         digest = self._names.pop(adapter, "")
         roots = await loaded()
         if digest and digest not in self._names.values() and roots is not None and root_of(digest) not in roots:
@@ -105,11 +111,11 @@ class RegistryLibrary:
             case "unreachable" if not here:
                 _fail(Code.STORE_UNAVAILABLE, f"{artifact.shown}: no connection to the registry")
         if here:
-            self.downloads.hit()
+            self.downloads.record_cache_hit()
             return
         size = delivery.artifact.size
         files = (RemoteFile(path="adapter_model.safetensors", size=size, key=""),)
-        with self.downloads.begun(artifact, Listing(files=files, version="")) as download:
+        with self.downloads.track(artifact, FileList(files=files, version="")) as download:
             download.watch(_Coming(size, asyncio.get_running_loop().time(), delivery.seconds))
             await asyncio.sleep(delivery.seconds)
             if delivery.trouble == "corrupt":
@@ -123,13 +129,13 @@ class SidecarHost:
     def __init__(self, artifacts: Artifacts) -> None:
         self._log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         self._registry = CollectorRegistry()
-        self.library = RegistryLibrary(artifacts, Downloads(self._registry, self._log))
+        self.provider = RegistryArtifactProvider(artifacts, DownloadTracker(self._registry, self._log))
         self._running = 0
         """Number of the present run; 0: it does not run."""
         self._runs = 0
         self._settings = Settings()
         self._app: Starlette | None = None
-        self._adapters: Adapters | None = None
+        self._adapters: AdapterService | None = None
 
     @property
     def running(self) -> bool:
@@ -140,7 +146,7 @@ class SidecarHost:
         """As its environment says: what is before it, and what it does with the metrics."""
         self._settings = settings
         self._registry = CollectorRegistry()
-        self.library.downloads = Downloads(self._registry, self._log)
+        self.provider.downloads = DownloadTracker(self._registry, self._log)
         self._runs += 1
         self._running = self._runs
 
@@ -169,10 +175,10 @@ class SidecarHost:
     def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> Starlette:
         if self._app is None:
             settings, registry, log = self._settings, self._registry, self._log
-            engine = Engine(settings.engine, settings.dialect, _Unread(to_engine()))
-            scrape = Scrape(engine, settings.metrics_path, settings.metrics, registry, log)
-            self._adapters = Adapters(engine, self.library, log)
-            self._app = create_app(self._adapters, engine, registry, log, self.library.downloads, scrape)
+            engine = LocalEngine(settings.engine, settings.dialect, _Unread(to_engine()))
+            scrape = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
+            self._adapters = AdapterService(engine, self.provider, log)
+            self._app = create_app(self._adapters, engine, registry, log, self.provider.downloads, scrape)
         return self._app
 
 

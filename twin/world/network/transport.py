@@ -18,8 +18,8 @@ from controller.cache.routing import SIDECAR_PORT
 from controller.sidecar.app import LOAD_PATH as ORDER_PATH
 from controller.sidecar.app import UNLOAD_PATH as CANCEL_PATH
 from fake_vllm.distributions import Latency
-from fake_vllm.engine.engine import Completion, Engine, EngineFault
-from fake_vllm.faults.rules import Verdict
+from fake_vllm.engine.engine import Completion, Engine, EngineError
+from fake_vllm.faults.rules import FaultEffect
 from fake_vllm.router import (
     COMPLETIONS_PATH,
     GENERATING,
@@ -31,15 +31,15 @@ from fake_vllm.router import (
     Request,
     Response,
     Stream,
-    adapter_of,
-    respond,
-    respond_now,
+    handle,
+    handle_immediate,
+    requested_adapter,
 )
 from twin.kernel.random_streams import Streams
 from twin.trace.lines import RequestLine
 from twin.trace.recorder import Recorder
 from twin.world.network.engine_host import EngineHost
-from twin.world.network.http_adapter import answered, as_seen, received
+from twin.world.network.http_adapter import map_errors, to_client, to_engine
 from twin.world.network.sidecar_host import SidecarHost
 
 OnRequest = Callable[[Literal["before", "after"]], None]
@@ -104,30 +104,30 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._network = network
         self._by = by
         self._caller = caller
-        self._severed = False
+        self._disconnected = False
         self._kept: dict[str, tuple[Request, httpx.Response]] = {}
         """By pod: audits send the same request all day and get the same bytes, which are made into an answer once."""
         self.on_request: OnRequest = lambda moment: None  # noqa: ARG005
         """Told of each request when it is about to be sent, and when it has ended but nobody has heard how."""
         self._rng = network.rng if caller == "controller" else network.traffic_rng
 
-    def sever(self) -> None:
+    def disconnect(self) -> None:
         """The caller is dead: it hears no more answers."""
-        self._severed = True
+        self._disconnected = True
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.on_request("before")
-        if self._severed:
+        if self._disconnected:
             await self._never()
         try:
             response = await self._sent(request)
         except httpx.HTTPError:
             self.on_request("after")
-            if self._severed:
+            if self._disconnected:
                 await self._never()
             raise
         self.on_request("after")
-        if self._severed:
+        if self._disconnected:
             await self._never()
         return response
 
@@ -177,7 +177,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             error = "abandoned"
             raise
         finally:
-            if not self._severed:
+            if not self._disconnected:
                 network.recorder.emit(_done(line, network.recorder.now(), status, error))
 
     async def complete(
@@ -194,12 +194,12 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         request = _NO_REQUEST
         host = await self._reached(request, self._network.hosts(ip), timeout)
         engine, verdict = self._met(request, host, COMPLETIONS_PATH, model)
-        with as_seen(request):
+        with map_errors(request):
             if verdict is not None and verdict.kind == "hang":
                 await self._wait(timeout, httpx.ReadTimeout("timed out", request=request))
             if verdict is not None and verdict.response is not None:
                 told = verdict.response
-                raise EngineFault(told.status, "", told.body[:200].decode(errors="replace"))
+                raise EngineError(told.status, "", told.body[:200].decode(errors="replace"))
             if verdict is not None and verdict.kind == "reset" and not verdict.after:
                 raise ConnectionResetError
             async with asyncio.timeout(timeout):
@@ -207,7 +207,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 if verdict is not None and verdict.factor > 1:
                     await asyncio.sleep(completion.seconds * (verdict.factor - 1))
                     completion = _stretched(completion, verdict.factor)
-                await host.way.passable(self._caller)
+                await host.link.wait_open(self._caller)
             if verdict is not None and verdict.kind == "reset":
                 raise ConnectionResetError
             return completion
@@ -224,40 +224,40 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             raise _refused(request)
         kept = self._kept.get(host.pod)
         again = kept is not None and kept[1].request is request
-        sent = kept[0] if kept is not None and again else received(request, path)
+        sent = kept[0] if kept is not None and again else to_engine(request, path)
         if not adapter and host.faults.rules:
-            adapter = adapter_of(sent)
+            adapter = requested_adapter(sent)
         engine, verdict = self._met(request, host, path, adapter)
         if verdict is None and path not in GENERATING:
-            response = respond_now(engine, sent)
+            response = handle_immediate(engine, sent)
             if response is not None:
                 if kept is not None and again and kept[1].content is response.body:
                     return kept[1]
-                made = answered(response, request)
+                made = to_client(response, request)
                 self._kept[host.pod] = (sent, made)
                 return made
         if verdict is not None and verdict.kind == "hang":
             await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
-        with as_seen(request):
+        with map_errors(request):
             async with asyncio.timeout(timeouts.get("read")):
                 answer = await self._worked(engine, sent, verdict)
-                await host.way.passable(self._caller)
-                return answered(answer, request)
+                await host.link.wait_open(self._caller)
+                return to_client(answer, request)
 
     async def _beside(
         self, host: EngineHost, sidecar: SidecarHost, request: httpx.Request, patience: float | None
     ) -> httpx.Response:
         """The sidecar's answer, which may have the engine's in it."""
-        with as_seen(request):
+        with map_errors(request):
             async with asyncio.timeout(patience):
-                response = await sidecar.answer(request, lambda: Beside(self._network, host))
-                await host.way.passable(self._caller)
+                response = await sidecar.answer(request, lambda: SidecarTransport(self._network, host))
+                await host.link.wait_open(self._caller)
                 return response
 
     async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:
         """The machine at the other end, once the request has got there."""
         latency = self._network.latency.draw(self._rng)
-        if host is not None and host.reachable and host.way.free:
+        if host is not None and host.reachable and host.link.is_clear:
             await self._pass(latency)
             return host
         no_way = httpx.ConnectTimeout("timed out", request=request)
@@ -265,10 +265,12 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             await self._wait(timeout, no_way)
         assert host is not None
         await self._passable(host, timeout, no_way)
-        await self._pass(latency + host.way.extra(self._caller))
+        await self._pass(latency + host.link.added_latency(self._caller))
         return host
 
-    def _met(self, request: httpx.Request, host: EngineHost, path: str, adapter: str) -> tuple[Engine, Verdict | None]:
+    def _met(
+        self, request: httpx.Request, host: EngineHost, path: str, adapter: str
+    ) -> tuple[Engine, FaultEffect | None]:
         """The engine that listens there, and what becomes of the request."""
         draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
         verdict = host.faults.verdict(self._caller, path, adapter, draw)
@@ -276,14 +278,14 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             raise _refused(request)
         return host.engine, verdict
 
-    async def _worked(self, engine: Engine, sent: Request, verdict: Verdict | None) -> Response | Stream:
+    async def _worked(self, engine: Engine, sent: Request, verdict: FaultEffect | None) -> Response | Stream:
         """The engine's answer, as far as faults let it come through."""
         if verdict is not None and verdict.kind == "respond" and verdict.response is not None:
             return verdict.response
         if verdict is not None and verdict.kind == "reset" and not verdict.after:
             raise ConnectionResetError
         factor = verdict.factor if verdict is not None and verdict.kind == "slow" else 1.0
-        work = respond(engine, sent, slow=factor)
+        work = handle(engine, sent, slow=factor)
         # What was asked of adapters goes on without the caller; an answer that nobody waits for does not.
         response = await (work if sent.path in GENERATING else self._network.work(work))
         if verdict is not None and verdict.kind == "reset":
@@ -292,17 +294,17 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def _passable(self, host: EngineHost, patience: float | None, failure: httpx.HTTPError) -> None:
         """Waits while the way is cut, and no longer than the caller's patience."""
-        if host.way.open(self._caller):
+        if host.link.is_open(self._caller):
             return
         try:
             async with asyncio.timeout(patience):
-                await host.way.passable(self._caller)
+                await host.link.wait_open(self._caller)
         except TimeoutError:
             raise failure from None
 
     async def _wait(self, seconds: float | None, failure: httpx.HTTPError) -> None:
         """Nobody answers: waits until the caller's patience ends."""
-        if seconds is None or self._severed:
+        if seconds is None or self._disconnected:
             await self._never()
         else:
             await asyncio.sleep(seconds)
@@ -310,7 +312,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def _pass(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if self._severed:
+        if self._disconnected:
             await self._never()
 
 
@@ -328,7 +330,7 @@ def _stretched(completion: Completion, factor: float) -> Completion:
     )
 
 
-class Beside(NetworkTransport):
+class SidecarTransport(NetworkTransport):
     """For a sidecar, to the engine in its own pod: nothing is in the way, and the engine's faults take it for the
     operator, on whose behalf it asks."""
 

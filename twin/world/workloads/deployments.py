@@ -9,6 +9,7 @@ from datetime import datetime
 
 import simpy
 
+from formats.timestamps import format_time
 from twin.apiserver import Change, Store
 from twin.apiserver.meta.objects import (
     Object,
@@ -17,14 +18,13 @@ from twin.apiserver.meta.objects import (
     key,
     owned_by,
     split,
-    stamp,
     with_conditions,
 )
 from twin.kernel.random_streams import Streams
 from twin.world.names import replica_set_name, template_hash
-from twin.world.work import Reactions
+from twin.world.work import DelayedQueue
 from twin.world.workloads.replicasets import DELAY, SETS, ReplicaSets
-from twin.world.workloads.rollout import Size, Strategy, next_sizes, wanted
+from twin.world.workloads.rollout import ReplicaCounts, Strategy, next_sizes, wanted
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -46,7 +46,7 @@ class Deployments:
         self._pods = sets.pods
         self._deployments: dict[str, Object] = {}
         self._keys: dict[str, str] = {}
-        self._reactions = Reactions(env, streams, "deployment-controller", DELAY, self._sync)
+        self._reactions = DelayedQueue(env, streams, "deployment-controller", DELAY, self._sync)
         store.subscribe(self._on_deployment, DEPLOYMENTS)
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
@@ -143,9 +143,9 @@ class Deployments:
                 meta, body = replica_set["metadata"], {"spec": {"replicas": size}}
                 self._store.patch(SETS, meta["namespace"], meta["name"], body, manager="kube-controller-manager")
 
-    def _size(self, replica_set: Object) -> Size:
+    def _size(self, replica_set: Object) -> ReplicaCounts:
         available = (replica_set.get("status") or {}).get("availableReplicas", 0)
-        return Size(wanted(replica_set["spec"]), available, len(self._pods.of(replica_set)))
+        return ReplicaCounts(wanted(replica_set["spec"]), available, len(self._pods.of(replica_set)))
 
     def _retire(self, deployment: Object, olds: list[Object]) -> None:
         limit = deployment["spec"].get("revisionHistoryLimit", HISTORY)
@@ -174,7 +174,7 @@ class Deployments:
             "readyReplicas": _total(owned, "readyReplicas"),
             "availableReplicas": available,
             "unavailableReplicas": max(0, max(desired, _total(owned, "replicas")) - available),
-            "conditions": with_conditions(before.get("conditions") or (), conditions, stamp(self._now())),
+            "conditions": with_conditions(before.get("conditions") or (), conditions, format_time(self._now())),
         }
         if before != status:
             namespace, short = split(name)

@@ -7,6 +7,7 @@ from typing import Any
 import simpy
 
 from fake_vllm.distributions import Uniform
+from formats.timestamps import parse_timestamp
 from twin.apiserver import ApiError, Change, Store
 from twin.apiserver.meta.objects import (
     Object,
@@ -21,7 +22,7 @@ from twin.apiserver.meta.objects import (
 )
 from twin.kernel.random_streams import Streams
 from twin.world.names import pod_name
-from twin.world.work import Reactions
+from twin.world.work import DelayedQueue
 from twin.world.workloads.rollout import wanted
 
 DELAY = Uniform(0.010, 0.060)  # seconds from a change to a controller's reaction; a lightly loaded control plane
@@ -62,7 +63,7 @@ class ReplicaSets:
         self.pods = Index()
         self.sets = Index()
         self._keys: dict[str, str] = {}  # uid -> key
-        self._reactions = Reactions(env, streams, "replicaset-controller", DELAY, self._sync)
+        self._reactions = DelayedQueue(env, streams, "replicaset-controller", DELAY, self._sync)
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
 
@@ -145,7 +146,7 @@ class ReplicaSets:
         since = (condition(pod, "Ready") or {}).get("lastTransitionTime")
         if not min_ready or since is None:
             return 0.0
-        return min_ready - (self._now() - datetime.fromisoformat(since)).total_seconds()
+        return min_ready - (self._now() - parse_timestamp(since)).total_seconds()
 
 
 def leaving_first(pods: Iterable[Object]) -> list[Object]:
@@ -173,7 +174,7 @@ def leaving_first(pods: Iterable[Object]) -> list[Object]:
 
 
 def _newest_first(timestamp: str) -> float:
-    return -datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+    return -parse_timestamp(timestamp).timestamp() if timestamp else 0.0
 
 
 def _matters(change: Change) -> bool:

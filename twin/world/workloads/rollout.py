@@ -47,7 +47,7 @@ def _share(value: int | str, of: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class ReplicaCounts:
     """One ReplicaSet: pods asked for, available, and there at all (terminating ones too)."""
 
     replicas: int = 0
@@ -55,7 +55,9 @@ class Size:
     pods: int = 0
 
 
-def next_sizes(desired: int, strategy: Strategy, new: Size, olds: tuple[Size, ...]) -> tuple[int, tuple[int, ...]]:
+def next_sizes(
+    desired: int, strategy: Strategy, new: ReplicaCounts, olds: tuple[ReplicaCounts, ...]
+) -> tuple[int, tuple[int, ...]]:
     """Pods to ask for now from the new ReplicaSet and from the old ones, which are given oldest first."""
     if strategy.recreate:
         return (new.replicas if any(old.pods for old in olds) else desired), (0,) * len(olds)
@@ -65,14 +67,16 @@ def next_sizes(desired: int, strategy: Strategy, new: Size, olds: tuple[Size, ..
     return grown, _old_sizes(desired, strategy, new, olds)
 
 
-def _new_size(desired: int, strategy: Strategy, new: Size, olds: tuple[Size, ...]) -> int:
+def _new_size(desired: int, strategy: Strategy, new: ReplicaCounts, olds: tuple[ReplicaCounts, ...]) -> int:
     if new.replicas >= desired:
         return desired
     room = desired + strategy.surge - new.replicas - sum(old.replicas for old in olds)
     return new.replicas + max(0, min(room, desired - new.replicas))
 
 
-def _old_sizes(desired: int, strategy: Strategy, new: Size, olds: tuple[Size, ...]) -> tuple[int, ...]:
+def _old_sizes(
+    desired: int, strategy: Strategy, new: ReplicaCounts, olds: tuple[ReplicaCounts, ...]
+) -> tuple[int, ...]:
     least = desired - strategy.unavailable
     total = new.replicas + sum(old.replicas for old in olds)
     spare = total - least - (new.replicas - new.available)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from twin.scenario import FAULTS
-from twin.serve.control.fault_requests import NoFault, fault_from
+from twin.serve.control.fault_requests import FaultRequestError, fault_from
 
 NOW = 100.0
 
@@ -45,5 +45,5 @@ def test_every_kind_of_the_catalogue_can_befall_at_once(kind: str) -> None:
 
 
 def test_what_a_kind_lacks_is_named() -> None:
-    with pytest.raises(NoFault, match="rollout: deployment"):
+    with pytest.raises(FaultRequestError, match="rollout: deployment"):
         fault_from({"kind": "rollout"}, NOW)
