@@ -16,7 +16,7 @@ from controller.policies.interface import Candidate
 from controller.reconcile.plan import plan
 from controller.reconcile.reconciler import Reconciler
 from controller.settings import Settings
-from tests.controller.builders import NOW, a_pod, an_adapter, seen
+from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter
 from tests.twin.worlds import a_scenario, adapters
 from twin.kernel.loop import run
 from twin.sim.simulation import Progress, Simulation
@@ -88,7 +88,7 @@ def _plans(term: Controller) -> float:
 
 def _waiting(pods: int) -> float:
     """All pods are up and none is stable: whoever looks learns when to look again, and looks at every change."""
-    waits = seen(pods=[a_pod(f"pod-{n:04}", ready_for=1) for n in range(pods)], adapter=an_adapter())
+    waits = a_snapshot(pods=[a_pod(f"pod-{n:04}", ready_for=1) for n in range(pods)], adapter=an_adapter())
     settings, policy, rng = Settings(), find("default"), Random(0)
     return _each(lambda _: plan(waits, NOW, settings, policy, rng))
 
