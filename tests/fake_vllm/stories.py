@@ -22,7 +22,7 @@ import httpx
 from controller.backoff import Backoff
 from controller.client.rest import RestClient
 from controller.clock import SystemClock
-from controller.metrics.instruments import Metrics
+from controller.dependencies import Dependencies
 from controller.operator import Operator
 from controller.settings import Settings
 from fake_vllm.faults.spec import FaultSpec
@@ -282,7 +282,15 @@ async def working(served: Served, transport: httpx.AsyncBaseTransport) -> AsyncI
     async with served.connection() as connection:
         cluster = RestClient(connection, Random(0), QUIET)
         operator = Operator(
-            cluster, transport, SystemClock(), Random(0), settings, identity="live", log=QUIET, metrics=Metrics()
+            Dependencies(
+                client=cluster,
+                transport=transport,
+                clock=SystemClock(),
+                rng=Random(0),
+                settings=settings,
+                identity="live",
+                log=QUIET,
+            )
         )
         task = asyncio.create_task(operator.run())
         try:

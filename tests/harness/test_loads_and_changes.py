@@ -81,13 +81,13 @@ def test_a_final_error_fails_at_once_and_is_not_tried_pod_after_pod(tmp_path: Pa
     assert [reason for reason, _ in story.told()] == ["Scheduled", "LoadFailed"]
 
 
-def test_the_log_names_adapter_pod_attempt_way_and_the_kind_of_error(tmp_path: Path) -> None:
+def test_the_log_names_adapter_pod_attempt_route_and_error_class(tmp_path: Path) -> None:
     broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s"}
     story = told(tmp_path, adapters=one(), faults=[broken], duration="1m")
     (said,) = [line.text for line in story.lines if isinstance(line, LogLine)]
     pod = story.sent("load")[0].object.split("/")[1]
-    assert said.startswith("load failed for good adapter=default/a-0 attempt=1 error=")
-    assert said.endswith(f"error_class=InvalidAdapter pod={pod} way=direct")
+    assert said.startswith("load failed, no retry adapter=default/a-0 attempt=1 error=")
+    assert said.endswith(f"error_class=InvalidAdapter pod={pod} route=direct")
 
 
 def test_a_pod_that_refuses_the_key_is_left_and_another_that_knows_it_is_used(tmp_path: Path) -> None:

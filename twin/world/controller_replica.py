@@ -16,6 +16,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from controller.client.ratelimit import RateLimit
+from controller.dependencies import Dependencies
 from controller.metrics.instruments import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
@@ -118,17 +119,17 @@ class Replica:
         self._disconnected = [cluster.disconnect, transport.disconnect]
         self.metrics = metrics = Metrics()
         around.recorder.count_from(lambda: _counted(metrics))
-        self._operator = operator = Operator(
-            cluster,
-            transport,
-            self.clock,
-            around.streams.python(f"{stream}/policy"),
-            around.settings,
+        dependencies = Dependencies(
+            client=cluster,
+            transport=transport,
+            clock=self.clock,
+            rng=around.streams.python(f"{stream}/policy"),
+            settings=around.settings,
             identity=self.name,
             log=self._log(),
             metrics=self.metrics,
-            observer=self._observe,
         )
+        self._operator = operator = Operator(dependencies, self._observe)
         self._emit("started")
         self._task = asyncio.get_running_loop().create_task(operator.run(), name=self.name)
         self._task.add_done_callback(self._ended)

@@ -84,7 +84,7 @@ def test_the_log_says_that_a_request_went_through_the_sidecar(tmp_path: Path) ->
     findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[missing]))
     said = [line.text for line in findings.lines if isinstance(line, LogLine)]
     assert len(said) == 2
-    assert all("error_class=ArtifactNotFound" in text and text.endswith("way=sidecar") for text in said)
+    assert all("error_class=ArtifactNotFound" in text and text.endswith("route=sidecar") for text in said)
 
 
 def test_a_restarted_engine_gets_its_own_back_while_the_registry_is_down(tmp_path: Path) -> None:
