@@ -146,8 +146,8 @@ def _times(name: Any, folder: File) -> dict[str, Any]:
         raise value_error("is no file", allowed, at)
     try:
         document = parameters.document(str(folder / name))
-        parameters.parameters_of(document, name)
-    except parameters.ParametersError as error:
+        parameters.parse_profile(document, name)
+    except parameters.ProfileError as error:
         raise value_error(str(error).replace(str(folder / name), name), allowed, at) from None
     found = {key: document[key] for key in _FROM_FILE if document.get(key) is not None}
     if "timing" in found:
