@@ -56,7 +56,7 @@ def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
         ("", ("--max-loras", "4"), VLLM, (4, 4)),
         ("vllm", ("--max-loras=4", "--max-cpu-loras", "9"), VLLM, (4, 9)),
         ("another", (), VLLM, (1, 1)),
-        ("sglang", ("--max-loras", "4"), SGLANG, (8, 1 << 30)),
+        ("sglang", ("--max-cpu-loras", "4"), SGLANG, (8, 1 << 30)),
         ("sglang", ("--max-loras-per-batch", "2", "--max-loaded-loras=6"), SGLANG, (2, 6)),
     ],
 )
