@@ -1,4 +1,4 @@
-"""`twin compare`: what it finds, what it refuses, what it leaves."""
+"""`twin compare`: results, errors and files."""
 
 import json
 import re
