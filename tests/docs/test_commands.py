@@ -1,6 +1,6 @@
 """The shell blocks of the documentation work: they are run in order against a running `twin serve`.
 
-Commands that need an image registry are not run; the operator inside the simulated cluster takes the place of the image.
+Commands that need an image registry are not run; the operator inside the simulated cluster replaces the image.
 """
 
 import os
