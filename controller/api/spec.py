@@ -64,7 +64,7 @@ def problem_of(spec: ModelAdapterSpec, policies: frozenset[str]) -> SpecProblem 
     timeout = spec.additional_config.get("timeout", "").strip()
     if timeout and not _seconds(timeout):
         return SpecProblem(
-            "InvalidTimeout", f"additionalConfig.timeout {timeout!r} is no duration; write seconds or 120s, 2m"
+            "InvalidTimeout", f"additionalConfig.timeout {timeout!r} is not a duration; allowed: seconds, or 120s, 2m"
         )
     return None
 
