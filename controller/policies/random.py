@@ -1,5 +1,7 @@
-"""Random policies: `random`, and `power-of-two`, which compares two pods only and balances nearly as well as a comparison
-of all pods (Mitzenmacher 2001)."""
+"""Random policies: `random` and `power-of-two`.
+
+Comparing two random pods balances nearly as well as comparing all pods (Mitzenmacher 2001).
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar
