@@ -1,4 +1,4 @@
-"""What a restarted controller must know, as annotations on the ModelAdapter. Their keys are defined here only.
+"""State that a restarted controller needs, stored as annotations on the ModelAdapter. Their keys are defined here only.
 
 - `scheduled-pods`: the selected pods, comma-separated;
 - `retry-count.POD` and `last-retry-time.POD`: the last attempt announced on that pod;

@@ -17,7 +17,7 @@ from controller.engine.sidecar_codes import CODES
 
 
 class Scope(Enum):
-    """What a final error concerns, and so what is not tried again for a while."""
+    """Subject of a final error, which is not tried again for a while."""
 
     ADAPTER = "adapter"
     """The adapter: no other pod would succeed."""
@@ -45,7 +45,7 @@ class EngineError(Exception):
         self.retriable = retriable
         self.scope = scope
         self.ambiguous = ambiguous
-        """Whether the engine may have executed the request, or may still do so."""
+        """True if the engine may have executed the request, or may still do so."""
         self.retry_after = retry_after
         """Seconds from the response's `Retry-After`; 0 if there is none."""
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ErrorClass:
-    """How the operator treats a code."""
+    """Reaction of the operator to a code."""
 
     reason: str
     """Reason for conditions, in CamelCase."""
     retriable: bool = False
     adapter_error: bool = False
-    """Whether no other pod would succeed."""
+    """True if no other pod would succeed."""
 
 
 CODES = {

@@ -19,7 +19,7 @@ class Choice:
 
     pods: tuple[str, ...]
     error: str = ""
-    """What the policy did wrong, so that `default` had to choose; empty if nothing."""
+    """Error of the policy, because of which `default` chose; empty if there is none."""
 
 
 def choose(policy: Policy, view: View) -> Choice:

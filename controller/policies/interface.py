@@ -44,7 +44,7 @@ class Candidate:
 
     @property
     def full(self) -> bool:
-        """Whether one more adapter would evict another from the engine's memory."""
+        """True if one more adapter would evict another from the engine's memory."""
         return self.adapters >= self.max_cpu_loras
 
 
@@ -74,7 +74,7 @@ class Policy(Protocol):
     name: ClassVar[str]
     """Value of `schedulerName`."""
     needs_metrics: ClassVar[bool]
-    """Whether it needs engines' `/metrics`; optional."""
+    """True if it needs engines' `/metrics`; optional."""
 
     def choose(self, view: View) -> Sequence[str]:
         """Return at most `view.count` names out of `view.candidates`, best first.

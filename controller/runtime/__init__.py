@@ -1,4 +1,4 @@
-"""What client-go gives Go operators: informer, workqueue, leader election, event recorder.
+"""Counterparts of client-go: informer, workqueue, leader election, event recorder.
 
 Nothing here depends on what the operator does.
 """

@@ -59,7 +59,7 @@ class Informer(Generic[T]):
 
     @property
     def is_synced(self) -> bool:
-        """Whether the first list is complete."""
+        """True if the first list is complete."""
         return self._synced.is_set()
 
     def on_change(self, handler: Handler[T]) -> None:

@@ -233,8 +233,8 @@ MUTANTS = (
     Mutant(
         "the old artifact goes on serving",
         "reconcile/replica_state.py",
-        "wanted = artifact_of(root) == self.artifact",
-        "wanted = bool(root)",
+        "desired = artifact_of(root) == self.artifact",
+        "desired = bool(root)",
         "identity by name alone",
     ),
     Mutant(
