@@ -21,7 +21,7 @@ from formats.timestamps import format_time
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object, is_terminating
 from twin.process_node.client import NODES, PODS, ApiClient, pod_path
-from twin.process_node.container import ProcessContainer, expand_variables
+from twin.process_node.container import ProcessContainer
 from twin.serve.network.engine_sockets import loopback_address
 from twin.world.kubelet.pod_spec import ConfigMissing, environment
 from twin.world.kubelet.pod_status import pod_status
@@ -185,12 +185,9 @@ class PodProcesses:
         while True:
             try:
                 found = await self._sources(spec)
-                plain = environment(found, meta["namespace"], spec)
+                return environment(found, meta["namespace"], spec, of_pod)
             except ConfigMissing:
                 await asyncio.sleep(_AGAIN)
-            else:
-                given = {**plain, **of_pod}
-                return {name: expand_variables(value, given) for name, value in given.items()}
 
     async def _sources(self, spec: Object) -> "_Sources":
         namespace = self._pod["metadata"]["namespace"]
