@@ -12,7 +12,7 @@ from fake_vllm.cli import profile as parameters
 from fake_vllm.cli.profile import ModelProfile
 from tests.twin.worlds import a_scenario, adapters
 from twin import cli
-from twin.calibration import from_measurements, read, written
+from twin.calibration import from_measurements, profile_yaml, read
 from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
@@ -58,7 +58,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     known, fitted = tmp_path / "known.yaml", tmp_path / "fitted.yaml"
     known.write_text(KNOWN)
     table = samples(tmp_path / "measured.csv", parameters.read(str(known)))
-    fitted.write_text(written(from_measurements(read([str(table)]))))
+    fitted.write_text(profile_yaml(from_measurements(read([str(table)]))))
     return known, fitted
 
 
@@ -103,7 +103,7 @@ def test_engines_and_the_operator_are_calibrated_from_their_own_metrics(tmp_path
     pages = metrics_of(tmp_path, engine={"parameters": "known.yaml"})
     found = from_measurements(read(pages))
     fitted = tmp_path / "fitted.yaml"
-    fitted.write_text(written(found))
+    fitted.write_text(profile_yaml(found))
     times = parameters.read(str(fitted))
     assert times.load.median == pytest.approx(0.9, rel=0.25)  # type: ignore[attr-defined]
     assert times.timing.step_base == pytest.approx(0.012, rel=0.15)
