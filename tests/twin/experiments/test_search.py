@@ -1,4 +1,4 @@
-"""`twin search`: finds what is there to be found, the same each time, and claims no more than fresh seeds confirm."""
+"""`twin search`: finds the optimum, reproducibly, and reports what new seeds confirm."""
 
 import json
 from collections.abc import Callable
@@ -113,7 +113,7 @@ def test_a_limit_is_missed_by_a_share_of_itself(limit: str, value: float, excess
         ([*SCHEDULE], "no objective; use --minimise MEASURE"),
         ([*SCHEDULE, "--minimise", "loads.attemted"], 'did you mean "loads.attempted"'),
         ([*SCHEDULE, "--minimise", "pod_switches", "--maximise", "availability"], "exclude each other"),
-        ([*SCHEDULE, "--satisfy", "availability is high"], '"availability is high" is no expectation'),
+        ([*SCHEDULE, "--satisfy", "availability is high"], '"availability is high" is not an expectation'),
         ([*SCHEDULE, "--satisfy", "availabilty > 0.9"], 'did you mean "availability"'),
         (["--vary", "controller.retry.retries=0..-1", "--minimise", "pod_switches"], "has its ends in the wrong order"),
         (["--vary", "controller.retry.jitter=0.5..2.0", "--minimise", "pod_switches"], "controller.retry.jitter=2"),

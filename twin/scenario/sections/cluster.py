@@ -52,7 +52,7 @@ def _distinct(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     names = [node.name for node in nodes]
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise value_error(f'a node "{name}" is there already', "allowed: a name of its own", (index, "name"))
+            raise value_error(f'a node "{name}" already exists', "allowed: a unique name", (index, "name"))
     return nodes
 
 
@@ -143,7 +143,7 @@ def _times(name: Any, folder: File) -> dict[str, Any]:
     """What a file of times says that an engine here has a word for."""
     at, allowed = ("parameters",), "allowed: a file as `twin calibrate` writes it, see docs/calibrate.md"
     if not isinstance(name, str):
-        raise value_error("is no file", allowed, at)
+        raise value_error("is not a file name", allowed, at)
     try:
         document = parameters.document(str(folder / name))
         parameters.parse_profile(document, name)
