@@ -1,8 +1,8 @@
 """Continuous batching: which sequences an engine computes, step by step, in asyncio time.
 
 As in vLLM's scheduler, sequences join and leave between steps; prompts are prefilled in chunks within the budget of a
-step; at most `max_loras` adapters run in one batch, and sequences of another adapter wait while others overtake them; if
-the KV cache is full, the youngest sequence is preempted and computed again later.
+step; at most `max_loras` adapters run in one batch, and sequences of another adapter wait while others overtake them.
+If the KV cache is full, the youngest sequence is preempted and computed again later.
 
 Steps that change nothing are skipped: the scheduler computes when the next sequence ends, waits until then, and stops
 earlier, at the end of the current step, if a sequence arrives that could join. So a long response that is not streamed
