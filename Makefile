@@ -24,7 +24,7 @@ lint: $(DEV)/.installed  ## Style, types, and the rules of the house
 	@$(DEV)/bin/lint-imports
 
 docs: $(DEV)/.installed  ## Make the pages of faults and scenarios anew from the code and the scenarios
-	@$(DEV)/bin/python -m twin.pages
+	@$(DEV)/bin/python -m twin.docs_pages
 
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run

@@ -12,26 +12,27 @@ from random import Random
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import ModelAdapter
-from controller.cache.cache import Caches
-from controller.cache.routing import way_to
-from controller.cache.secret_watcher import SecretWatches
-from controller.cache.secrets import Credentials
+from controller.cache.cache import Cache
+from controller.cache.pod_view import PodView
+from controller.cache.routing import route_name
+from controller.cache.secret_watcher import SecretWatcher
+from controller.cache.secrets import SecretCache
 from controller.client.interface import Cluster, ClusterError, Conflict, NotFound
 from controller.clock import Clock
 from controller.engine.client import EngineClient
 from controller.metrics.instruments import Census, Metrics
 from controller.policies import Policies
 from controller.reconcile.reconciler import Reconciler, Result
-from controller.reconcile.snapshot import Outcome, PodView
-from controller.requests.audit import Audits
-from controller.requests.load_monitor import EngineLoads
-from controller.requests.tracker import Operations
+from controller.requests.audit import EngineAuditor
+from controller.requests.load_monitor import LoadMonitor
+from controller.requests.outcomes import RequestOutcome
+from controller.requests.tracker import RequestTracker
 from controller.runtime.recorder import EventRecorder
 from controller.runtime.workqueue import WorkQueue
 from controller.settings import Settings
 
 
-class Term:
+class Controller:
     """Everything that lives as long as the lead."""
 
     def __init__(
@@ -50,12 +51,12 @@ class Term:
         self._log = log
         self._metrics = metrics
         self._queue = WorkQueue(metrics.queue)
-        self._caches = Caches(cluster, log, self._queue.add, resync=settings.resync_interval)
+        self._caches = Cache(cluster, log, self._queue.add, resync=settings.resync_interval)
         self._events = EventRecorder(cluster, clock, identity, log, metrics.told)
         self._policies = Policies(settings.policy, settings.policies)
-        self._loads = EngineLoads(client, self._caches, self._policies, settings)
-        credentials = Credentials(cluster, clock)
-        self._operations = Operations(client, clock, settings, credentials, self._queue.add)
+        self._loads = LoadMonitor(client, self._caches, self._policies, settings)
+        credentials = SecretCache(cluster, clock)
+        self._operations = RequestTracker(client, clock, settings, credentials, self._queue.add)
         self._operations.on_finished = self._request_finished
         self._reconciler = Reconciler(
             cluster,
@@ -69,13 +70,13 @@ class Term:
             self._policies,
             self._loads,
         )
-        self._audits = Audits(self._caches, self._operations, settings.audit_interval, self._queue.add)
-        self._secrets = SecretWatches(cluster, credentials, self._queue.add, log)
+        self._audits = EngineAuditor(self._caches, self._operations, settings.audit_interval, self._queue.add)
+        self._secrets = SecretWatcher(cluster, credentials, self._queue.add, log)
         self._newcomers: set[str] = set()
         self._workers: list[asyncio.Task[None]] = []
         self._stopping = False
 
-    def not_ready(self) -> str:
+    def readiness_error(self) -> str:
         """What it still waits for; empty if it works."""
         missing = [informer.kind for informer in self._caches.informers() if not informer.is_synced]
         return f"waiting for the first list of {', '.join(missing)}" if missing else ""
@@ -103,7 +104,7 @@ class Term:
                 self._reconciler.follow = lambda key, places: self._secrets.want(key, places, tasks)
                 for informer in self._caches.informers():
                     tasks.create_task(informer.run(), name=f"informer {informer.kind}")
-                    await informer.synced()
+                    await informer.wait_for_sync()
                 self._metrics.starts(self._queue, self._settings.workers, self._census)
                 tasks.create_task(self._events.run(), name="events")
                 tasks.create_task(self._loads.run(), name="engine metrics")
@@ -112,7 +113,7 @@ class Term:
         finally:
             self._queue.shut_down()
             self._operations.cancel()
-            await self._operations.drained()
+            await self._operations.wait_idle()
 
     async def _wind_up(self) -> None:
         """Takes no more work; waits for reconciles, then requests, then events to end, all within `stop_grace`."""
@@ -121,10 +122,10 @@ class Term:
         try:
             async with asyncio.timeout(self._settings.stop_grace):
                 await asyncio.gather(*map(_ended, self._workers))
-                await self._operations.drained()
+                await self._operations.wait_idle()
                 await self._events.written()
         except TimeoutError:
-            self._log.warning("stopping with work under way", requests=self._operations.under_way)
+            self._log.warning("stopping with work under way", requests=self._operations.in_flight)
 
     async def _worker(self) -> None:
         while (key := await self._queue.get()) is not None:
@@ -132,7 +133,7 @@ class Term:
                 if not self._stopping:
                     await self._once(key)
             finally:
-                self._operations.decided(key)
+                self._operations.reconcile_finished(key)
                 self._queue.done(key)
 
     async def _once(self, key: str) -> None:
@@ -144,7 +145,7 @@ class Term:
             outcome, useful = ("requeue_after" if result.wake else "success"), result.useful
             self._succeeded(key, result)
         except (Conflict, NotFound):
-            self._queue.retry(key)
+            self._queue.add_rate_limited(key)
         except ClusterError as error:
             self._log.warning(
                 "reconcile failed",
@@ -153,11 +154,11 @@ class Term:
                 error_class=type(error).__name__,
                 attempt=self._queue.failures(key) + 1,
             )
-            self._queue.retry(key, error.retry_after or 0.0)
+            self._queue.add_rate_limited(key, error.retry_after or 0.0)
         self._metrics.reconciled(outcome, loop.time() - started, useful=useful)
 
     def _succeeded(self, key: str, result: Result) -> None:
-        self._queue.succeeded(key)
+        self._queue.forget(key)
         if result.wake:
             self._queue.add_after(key, result.wake - self._clock.now().timestamp())
 
@@ -191,16 +192,16 @@ class Term:
 
     # -- what users are told
 
-    def _request_finished(self, key: str, pod: PodView, outcome: Outcome) -> None:
+    def _request_finished(self, key: str, pod: PodView, outcome: RequestOutcome) -> None:
         """How a load or unload ended."""
         adapter = self._caches.adapters.get(key)
-        attempt = self._caches.remembered(adapter).attempt(pod.name) if adapter is not None else None
+        attempt = self._caches.persisted(adapter).attempt(pod.name) if adapter is not None else None
         attempts = attempt.retries + 1 if attempt is not None else outcome.failures
         self._count(outcome)
         self._report(key, pod, outcome, attempts)
         if adapter is None:
             return
-        error, tell = outcome.error, self._events.tell
+        error, tell = outcome.error, self._events.event
         match outcome.verb:
             case "load" if error is None:
                 tell(adapter, "Normal", "Loaded", f"Successfully loaded adapter on pod {pod.name}")
@@ -216,7 +217,7 @@ class Term:
                     f"Max retries exceeded for pod {pod.name}: {error.message}",
                 )
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: RequestOutcome) -> None:
         if outcome.verb != "load":
             return
         if outcome.error is None:
@@ -224,9 +225,9 @@ class Term:
         else:
             self._metrics.load_ended("failed_retriable" if outcome.error.retriable else "failed_final")
 
-    def _report(self, key: str, pod: PodView, outcome: Outcome, attempts: int) -> None:
+    def _report(self, key: str, pod: PodView, outcome: RequestOutcome, attempts: int) -> None:
         error = outcome.error
-        line = self._log.bind(adapter=key, pod=pod.name, attempt=attempts, way=way_to(pod, self._settings))
+        line = self._log.bind(adapter=key, pod=pod.name, attempt=attempts, way=route_name(pod, self._settings))
         if error is None:
             line.info(f"{outcome.verb} ended")
         elif error.retriable:

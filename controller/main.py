@@ -75,7 +75,9 @@ async def operate(options: Options, clock: Clock) -> int:
             place: tuple[str, int] | None = getattr(options, name)
             if place is None:
                 continue
-            pages = probes(operator.metrics, operator.not_alive, operator.not_ready, port=place[1], host=place[0])
+            pages = probes(
+                operator.metrics, operator.liveness_error, operator.readiness_error, port=place[1], host=place[0]
+            )
             try:
                 await stack.enter_async_context(pages)
             except OSError as error:

@@ -13,11 +13,11 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.client.interface import Cluster
 from controller.clock import Clock
-from controller.controller import Term
+from controller.controller import Controller
 from controller.engine.client import EngineClient
 from controller.metrics.client import CountedCluster
 from controller.metrics.instruments import Metrics
-from controller.runtime.leaderelection import LEASE_NAME, Election
+from controller.runtime.leaderelection import LEASE_NAME, LeaderElector
 from controller.settings import Settings
 
 Observer = Callable[[str], None]
@@ -49,8 +49,8 @@ class Operator:
         self._identity = identity
         self._log = log
         self._observer = observer
-        self._election = Election(self._cluster, clock, identity, settings, log)
-        self._term: Term | None = None
+        self._election = LeaderElector(self._cluster, clock, identity, settings, log)
+        self._term: Controller | None = None
         self._stopping = asyncio.Event()
         self._ended = False
 
@@ -69,21 +69,21 @@ class Operator:
         given back."""
         self._stopping.set()
 
-    def not_alive(self) -> str:
+    def liveness_error(self) -> str:
         """Why this process should be ended and started anew; empty if it should not."""
         if self._ended:
             return "the operator has ended"
         return "leads although its lease has run out" if self._election.overdue() else ""
 
-    def not_ready(self) -> str:
+    def readiness_error(self) -> str:
         """What it waits for; empty if it works, or stands by while another replica leads."""
-        return self.not_alive() or ("" if self._term is None else self._term.not_ready())
+        return self.liveness_error() or ("" if self._term is None else self._term.readiness_error())
 
     async def _work(self) -> None:
         """All of the operator's work, with empty memory: what matters is on the objects."""
         self._observer("leading")
         self.metrics.leads(LEASE_NAME, True)
-        self._term = Term(
+        self._term = Controller(
             self._cluster,
             self._client,
             self._clock,

@@ -23,7 +23,7 @@ from twin.commands import (
     swarm,
     sweep,
 )
-from twin.commands.common import FAULT, complain
+from twin.commands.common import FAULT, print_errors
 from twin.commands.renamed import RenamingGroup
 
 app = typer.Typer(
@@ -49,8 +49,8 @@ def main() -> None:
         if os.environ.get("TWIN_TRACEBACK"):
             raise
         said = " ".join(str(error).split())[:1000]
-        complain(f"twin: a fault of the twin itself: {type(error).__name__}: {said}")
-        complain("twin: please report it with the scenario; TWIN_TRACEBACK=1 shows where it happened")
+        print_errors(f"twin: a fault of the twin itself: {type(error).__name__}: {said}")
+        print_errors("twin: please report it with the scenario; TWIN_TRACEBACK=1 shows where it happened")
         sys.exit(FAULT)
 
 

@@ -1,7 +1,8 @@
-"""Pages that are made from the code and the scenarios, so that they cannot differ from them: `python -m twin.pages`.
+"""Generated documentation pages (`python -m twin.docs_pages`).
 
-`docs/faults/` has a page for each kind of fault, from its class in `twin/scenario/faults` and the scenario that shows
-it; `scenarios/README.md` lists all scenarios with question and answer. A test says when they are out of date.
+`docs/faults/` has one page for each kind of fault, made from its class in `twin/scenario/faults` and from the scenario
+that demonstrates it; `scenarios/README.md` lists all scenarios with their questions and findings. A test fails when
+they are out of date.
 """
 
 import re
@@ -11,9 +12,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from twin.evaluate.invariants.tolerances import excuse
-from twin.scenario import CatalogueEntry, Scenario, load
-from twin.scenario.faults.catalogue import catalogue
+from twin.evaluate.invariants.tolerances import tolerance_text
+from twin.scenario import FaultDescription, Scenario, load
+from twin.scenario.faults.catalogue import fault_catalogue
 from twin.scenario.yaml.writer import yaml_text
 
 MADE = "<!-- Made by `make docs`; what is wrong here is wrong in the code. -->\n"
@@ -43,7 +44,7 @@ def main(root: Path = Path()) -> None:
 
 def pages(root: Path) -> dict[Path, str]:
     """Path and text of every page."""
-    entries = catalogue()
+    entries = fault_catalogue()
     made = {root / f"docs/faults/{entry.kind}.md": _fault(entry, root) for entry in entries}
     made[root / "docs/faults/README.md"] = _faults(entries)
     made[root / "scenarios/README.md"] = _scenarios(root)
@@ -55,7 +56,7 @@ def scenario_files(root: Path) -> dict[str, list[Path]]:
     return {folder: sorted((root / "scenarios" / folder).glob("*.yaml")) for folder in FOLDERS}
 
 
-def _fault(entry: CatalogueEntry, root: Path) -> str:
+def _fault(entry: FaultDescription, root: Path) -> str:
     when = "lasts, `from` a time `until` another" if entry.lasts else "strikes, at a moment"
     parts = [MADE, f"# {entry.kind}\n", f"{entry.summary} It is a fault of {_on(entry)} and {when}.\n"]
     parts += [f"{paragraph}\n" for paragraph in entry.details]
@@ -63,12 +64,12 @@ def _fault(entry: CatalogueEntry, root: Path) -> str:
     for parameter in entry.parameters:
         meaning = " ".join(parameter.meaning.split()).replace("|", "\\|")
         parts.append(f"| `{parameter.name}` | {_shown(parameter.default)} | {meaning} |")
-    parts += ["\n## How an operator is judged meanwhile\n", f"{excuse(entry.kind)}\n"]
+    parts += ["\n## How an operator is judged meanwhile\n", f"{tolerance_text(entry.kind)}\n"]
     parts.append("\n".join(_example(root / f"scenarios/faults/{entry.kind}.yaml")))
     return "\n".join(parts)
 
 
-def _on(entry: CatalogueEntry) -> str:
+def _on(entry: FaultDescription) -> str:
     return {"controller": "the controller", "network": "the network", "artifacts": "the registry of artifacts"}.get(
         entry.on, "the Kubernetes API" if entry.on == "Kubernetes API" else entry.on
     )
@@ -89,7 +90,7 @@ def _example(path: Path) -> Iterator[str]:
     yield f"{' '.join(scenario.answer.split())}\n"
 
 
-def _faults(entries: list[CatalogueEntry]) -> str:
+def _faults(entries: list[FaultDescription]) -> str:
     lines = [MADE, "# Faults\n", "What can go wrong in a scenario's `faults`; `twin faults` prints the same.\n"]
     lines.append("| kind | on | what happens |\n| --- | --- | --- |")
     lines += [f"| [{entry.kind}]({entry.kind}.md) | {entry.on} | {entry.summary} |" for entry in entries]

@@ -1,12 +1,12 @@
-"""What a restarted controller must know, as annotations on the ModelAdapter: the one place that names them.
+"""What a restarted controller must know, as annotations on the ModelAdapter. Their keys are defined here only.
 
-- `scheduled-pods`: the selection, comma-separated;
-- `retry-count.POD` and `last-retry-time.POD`: the attempt announced last on that pod;
-- `placements`: JSON, where the adapter may be loaded. It alone says what the operator may touch on an engine.
+- `scheduled-pods`: the selected pods, comma-separated;
+- `retry-count.POD` and `last-retry-time.POD`: the last attempt announced on that pod;
+- `placements`: JSON, where the adapter may be loaded. The operator changes no other engine.
 
-`read` makes a `Remembered` of them and `changes` the merge patch from one `Remembered` to another, so that whoever
-decides never handles a key. A value that cannot be read (edited by hand) counts as absent and is named in `unreadable`,
-so that users hear of it; the next change takes it off.
+`read` parses them into a `PersistedState`; `changes` returns the merge patch from one `PersistedState` to another. A
+value that cannot be parsed (edited by hand) counts as absent and is listed in `unreadable`, so that an event can report
+it; the next change removes it.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,10 @@ from hashlib import sha256
 
 import msgspec
 
+from controller.api.labels import DOMAIN
 from controller.api.types import timestamp
 
-DOMAIN = "adapter.model.aibrix.ai"
 FINALIZER = f"{DOMAIN}/finalizer"
-ENABLED_LABEL = f"{DOMAIN}/enabled"
-NAME_LABEL = f"{DOMAIN}/name"
 SCHEDULED_PODS = f"{DOMAIN}/scheduled-pods"
 PLACEMENTS = f"{DOMAIN}/placements"
 RETRY_COUNT = f"{DOMAIN}/retry-count."
@@ -55,7 +53,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class PersistedState:
     """Everything that is on the object for the operator's own use."""
 
     selected: tuple[str, ...] = ()
@@ -70,7 +68,7 @@ class Remembered:
         return self.attempts.get(pod_key(pod))
 
 
-NOTHING = Remembered()
+NOTHING = PersistedState()
 
 
 def pod_key(pod: str) -> str:
@@ -80,7 +78,7 @@ def pod_key(pod: str) -> str:
     return f"{pod[: _LONGEST_POD - 9]}-{sha256(pod.encode()).hexdigest()[:8]}"
 
 
-def read(annotations: Mapping[str, str]) -> Remembered:
+def read(annotations: Mapping[str, str]) -> PersistedState:
     """What the annotations of an object remember."""
     counts = {key[len(RETRY_COUNT) :]: value for key, value in annotations.items() if key.startswith(RETRY_COUNT)}
     attempts, unreadable = {}, []
@@ -91,7 +89,7 @@ def read(annotations: Mapping[str, str]) -> Remembered:
         else:
             unreadable += [name + key for name in (RETRY_COUNT, LAST_RETRY_TIME) if name + key in annotations]
     placements = _placements(annotations.get(PLACEMENTS, ""))
-    return Remembered(
+    return PersistedState(
         selected=tuple(filter(None, annotations.get(SCHEDULED_PODS, "").split(","))),
         attempts=attempts,
         placements=placements or {},
@@ -99,7 +97,7 @@ def read(annotations: Mapping[str, str]) -> Remembered:
     )
 
 
-def changes(before: Remembered, after: Remembered) -> dict[str, str | None]:
+def changes(before: PersistedState, after: PersistedState) -> dict[str, str | None]:
     """The merge patch for `metadata.annotations` that turns `before` into `after`."""
     patch: dict[str, str | None] = dict.fromkeys(key for key in before.unreadable if key not in after.unreadable)
     if before.selected != after.selected:

@@ -12,7 +12,8 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from controller.api import annotations
-from controller.api.annotations import Remembered
+from controller.api.annotations import PersistedState
+from controller.api.labels import MANAGED_BY, MANAGER, NAME_LABEL, SERVICE_LABEL
 from controller.api.selectors import matches
 from controller.api.types import (
     ENDPOINT_SLICES,
@@ -29,16 +30,15 @@ from controller.api.types import (
     Service,
 )
 from controller.cache.occupancy import Occupancy
-from controller.cache.pod_index import NOBODY, Matching
+from controller.cache.pod_index import NOBODY, PodIndex
+from controller.cache.pod_view import PodView, pod_view
 from controller.client.interface import Cluster
-from controller.reconcile.endpoints import MANAGED_BY, MANAGER, SERVICE_LABEL
-from controller.reconcile.snapshot import PodView, view
 from controller.runtime.informer import Informer
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
-class Caches:
+class Cache:
     """`wake` queues an adapter's key; `on_pod` hears of pods that came, changed or went."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Caches:
         self.adapters: Informer[ModelAdapter] = Informer(cluster, MODEL_ADAPTERS, log, resync=resync)
         self.pods: Informer[Pod] = Informer(cluster, PODS, log)
         self.nodes: Informer[Node] = Informer(cluster, NODES, log)
-        managed = annotations.NAME_LABEL
+        managed = NAME_LABEL
         self.services: Informer[Service] = Informer(cluster, SERVICES, log, label_selector=managed)
         self.slices: Informer[EndpointSlice] = Informer(
             cluster, ENDPOINT_SLICES, log, label_selector=f"{MANAGED_BY}={MANAGER}"
@@ -62,7 +62,7 @@ class Caches:
         self._selected: dict[tuple[str, bytes], _Selected] = {}
         self._selector_of: dict[str, tuple[str, bytes]] = {}
         self._selected_by: dict[tuple[str, bytes], set[str]] = {}
-        self._remembered: dict[str, tuple[dict[str, str], Remembered]] = {}
+        self._remembered: dict[str, tuple[dict[str, str], PersistedState]] = {}
         self._slices_of: dict[str, dict[str, EndpointSlice]] = {}
         self.on_pod: Callable[[PodView | None, PodView | None], None] = lambda *_: None
         self.adapters.on_change(self._adapter_changed)
@@ -79,12 +79,12 @@ class Caches:
         """All pods of the namespace, by name. Not to be mutated."""
         return self._views.get(namespace, {})
 
-    def matching(self, adapter: ModelAdapter) -> Matching:
+    def matching(self, adapter: ModelAdapter) -> PodIndex:
         """Enabled pods that the adapter's selector matches, by name."""
         place = self._selector_of.get(adapter.key)
         return NOBODY if place is None else self._selected[place].matching()
 
-    def remembered(self, adapter: ModelAdapter) -> Remembered:
+    def persisted(self, adapter: ModelAdapter) -> PersistedState:
         """What the object's annotations remember; parsed once per version of them."""
         kept = self._remembered.get(adapter.key)
         if kept is not None and kept[0] == adapter.metadata.annotations:
@@ -112,7 +112,7 @@ class Caches:
             key, namespace = new.key, new.metadata.namespace
             if old is None or old.spec.pod_selector != new.spec.pod_selector:
                 self._reselect(key, new)
-            remembered = self.remembered(new)
+            remembered = self.persisted(new)
             left = {pod for pod in remembered.placements if remembered.attempt(pod) is None}
             self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*remembered.selected, *left}])
         self._wake(key)
@@ -145,7 +145,7 @@ class Caches:
         namespace, name = pod.metadata.namespace, pod.metadata.name
         views = self._views.setdefault(namespace, {})
         before = views.get(name)
-        after = None if new is None else view(new, self._zone(new))
+        after = None if new is None else pod_view(new, self._zone(new))
         if before == after:
             return
         if after is None:
@@ -180,7 +180,7 @@ class Caches:
         """A Service or slice of ours came, went or was changed: by whom does not matter, its adapter looks."""
         item = new or old
         assert item is not None
-        name = item.metadata.labels.get(annotations.NAME_LABEL)
+        name = item.metadata.labels.get(NAME_LABEL)
         if name:
             self._wake(f"{item.metadata.namespace}/{name}")
 
@@ -198,12 +198,12 @@ class _Selected:
     def __init__(self, selector: LabelSelector, pods: Iterable[PodView]) -> None:
         self._selector = selector
         self._pods = {pod.name: pod for pod in pods if self._matches(pod)}
-        self._matching: Matching | None = None
+        self._matching: PodIndex | None = None
 
-    def matching(self) -> Matching:
+    def matching(self) -> PodIndex:
         """The same value until a pod changes."""
         if self._matching is None:
-            self._matching = Matching(self._pods.values())
+            self._matching = PodIndex(self._pods.values())
         return self._matching
 
     def changed(self, name: str, pod: PodView | None) -> bool:

@@ -11,13 +11,13 @@ from functools import cached_property
 from math import inf
 from typing import overload
 
-from controller.reconcile.snapshot import PodView
+from controller.cache.pod_view import PodView
 
 _NEARLY = 1e-5
 """Seconds before a moment in which nothing is kept: what is due within a microsecond is due (`PodView.stable`)."""
 
 
-class Matching(Sequence[PodView]):
+class PodIndex(Sequence[PodView]):
     """Pods by name, in order. Nobody mutates it."""
 
     def __init__(self, pods: Iterable[PodView]) -> None:
@@ -46,9 +46,9 @@ class Matching(Sequence[PodView]):
         return {pod.name: pod for pod in self._pods}
 
     @cached_property
-    def beside_sidecars(self) -> "Matching":
+    def beside_sidecars(self) -> "PodIndex":
         """Those that have the runtime sidecar."""
-        return Matching(pod for pod in self._pods if pod.sidecar)
+        return PodIndex(pod for pod in self._pods if pod.sidecar)
 
     def stable(self, now: float, stable_for: float) -> Sequence[PodView]:
         """Those that can be chosen now."""
@@ -71,4 +71,4 @@ class Matching(Sequence[PodView]):
         return sorted((pod.changed, pod.name) for pod in self._pods if pod.ready and not pod.terminating)
 
 
-NOBODY = Matching(())
+NOBODY = PodIndex(())

@@ -11,18 +11,18 @@ from collections.abc import Callable, Collection
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import SECRETS
-from controller.cache.secrets import Credentials, Place
+from controller.cache.secrets import Place, SecretCache
 from controller.client.interface import Cluster, ClusterError, Forbidden, NotFound
 
 _AGAIN = 10.0
 """Seconds until a watch that has ended is begun anew, and between looks where watching is not allowed."""
 
 
-class SecretWatches:
+class SecretWatcher:
     """One task a Secret. `wake` queues an adapter's key."""
 
     def __init__(
-        self, cluster: Cluster, credentials: Credentials, wake: Callable[[str], None], log: FilteringBoundLogger
+        self, cluster: Cluster, credentials: SecretCache, wake: Callable[[str], None], log: FilteringBoundLogger
     ) -> None:
         self._cluster = cluster
         self._credentials = credentials

@@ -36,7 +36,7 @@ class _Kept:
         return now < self.at + (KEPT_FOR if self.problem is None else MISSED_FOR)
 
 
-class Credentials:
+class SecretCache:
     """Finds keys, and remembers them shortly."""
 
     def __init__(self, cluster: Cluster, clock: Clock) -> None:
@@ -83,7 +83,7 @@ class Credentials:
         known = self._known(adapter)
         return known.problem if known is not None else None
 
-    def doubt(self, adapter: ModelAdapter) -> None:
+    def invalidate(self, adapter: ModelAdapter) -> None:
         """An engine has refused the key: unless it was read just now, it is read again when it is needed next."""
         place, known = _place(adapter), self._known(adapter)
         if place is not None and known is not None and self._clock.now().timestamp() > known.at + _DOUBTED_AFTER:

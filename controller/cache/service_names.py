@@ -6,7 +6,7 @@ it when the adapter is deleted. The operator's own Services carry its label; tho
 
 from dataclasses import dataclass
 
-from controller.api.annotations import NAME_LABEL
+from controller.api.labels import NAME_LABEL
 from controller.api.spec import SpecProblem
 from controller.api.types import SERVICES, ModelAdapter
 from controller.client.interface import Cluster, NotFound

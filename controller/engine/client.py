@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from controller.engine.errors import EngineError, classify, failure, name_unknown
-from controller.engine.flavors import VLLM, Dialect
+from controller.engine.flavors import VLLM, EngineFlavor
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Address:
     host: str
     port: int
     key: str = field(default="", repr=False)
-    dialect: Dialect = VLLM
+    flavor: EngineFlavor = VLLM
 
     @property
     def base(self) -> str:
@@ -31,7 +31,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class AdapterList:
     """What an engine lists. Nobody mutates it."""
 
     adapters: Mapping[str, str]
@@ -41,7 +41,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class LoadOrder:
     """What a runtime sidecar is asked to fetch and load."""
 
     name: str
@@ -67,7 +67,7 @@ class _Brought(msgspec.Struct):
     local_path: str
 
 
-Heard = Callable[[str, str, float], None]
+RequestObserver = Callable[[str, str, float], None]
 """Hears of each request: verb, status (or the reason of its error if there was no answer), seconds."""
 
 _CONNECT_SECONDS = 10.0
@@ -80,13 +80,13 @@ _BROUGHT = msgspec.json.Decoder(_Brought)
 class EngineClient:
     """Speaks to engines. Every method raises `EngineError` and nothing else of its own."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, heard: Heard = lambda *_: None) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, heard: RequestObserver = lambda *_: None) -> None:
         self._transport = transport
         self._heard = heard
         self._lists: dict[Address, httpx.Request] = {}
-        self._bodies: dict[Address, tuple[bytes, Listed]] = {}
+        self._bodies: dict[Address, tuple[bytes, AdapterList]] = {}
 
-    async def models(self, address: Address, timeout: float) -> Listed:
+    async def models(self, address: Address, timeout: float) -> AdapterList:
         """What `GET /v1/models` lists; the same object as long as the answer is the same."""
         request = self._lists.get(address)
         if request is None:
@@ -118,13 +118,13 @@ class EngineClient:
         body: dict[str, object] = {"lora_name": name, "lora_path": path}
         if in_place:
             body["load_inplace"] = True
-        await self._post(address, "load", address.dialect.load, body, timeout)
+        await self._post(address, "load", address.flavor.load, body, timeout)
 
     async def unload(self, address: Address, name: str, timeout: float) -> None:
         """Unloads `name`; that it was not there is success. Raises `RemoveFailed` if only a load in place helps."""
-        await self._post(address, "unload", address.dialect.unload, {"lora_name": name}, timeout)
+        await self._post(address, "unload", address.flavor.unload, {"lora_name": name}, timeout)
 
-    async def order(self, address: Address, order: Order, timeout: float) -> str:
+    async def order(self, address: Address, order: LoadOrder, timeout: float) -> str:
         """Has the sidecar load an artifact; returns its `root`. Raises `AlreadyLoaded` if the name is taken."""
         body: dict[str, object] = {"lora_name": order.name, "artifact_url": order.url}
         if order.credentials:
@@ -183,10 +183,10 @@ class EngineClient:
         return httpx.Request(method, address.base + path, headers=headers, content=body, extensions={"timeout": times})
 
 
-def _listed(models: Sequence[_Model]) -> Listed:
+def _listed(models: Sequence[_Model]) -> AdapterList:
     """A base model has a length and no parent (vLLM's `ModelCard`); old versions gave adapters no parent either."""
     bases = [model for model in models if model.parent is None and model.max_model_len is not None]
-    return Listed(
+    return AdapterList(
         adapters={model.id: model.root or "" for model in models if model not in bases},
         bases=frozenset(name for model in bases for name in (model.id, model.root) if name),
     )

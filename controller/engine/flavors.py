@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dialect:
+class EngineFlavor:
     """One kind of engine; there is one value of each, so that it is compared and hashed by which it is."""
 
     name: str
@@ -17,6 +17,6 @@ class Dialect:
     loads_in_place: bool
 
 
-VLLM = Dialect("vllm", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", loads_in_place=True)
-SGLANG = Dialect("sglang", "/load_lora_adapter", "/unload_lora_adapter", loads_in_place=False)
-DIALECTS = {dialect.name: dialect for dialect in (VLLM, SGLANG)}
+VLLM = EngineFlavor("vllm", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", loads_in_place=True)
+SGLANG = EngineFlavor("sglang", "/load_lora_adapter", "/unload_lora_adapter", loads_in_place=False)
+FLAVORS = {flavor.name: flavor for flavor in (VLLM, SGLANG)}

@@ -30,7 +30,7 @@ _WANTED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MetricsSample:
     """One page. What it did not say is None; totals are since the engine's start."""
 
     busy_seconds: float | None = None
@@ -45,7 +45,7 @@ class Reading:
     """Named by those requests."""
 
 
-def read(page: bytes) -> Reading:
+def read(page: bytes) -> MetricsSample:
     """Raises `ValueError` if it is no page of metrics."""
     totals: dict[str, float] = {}
     info: tuple[float, Mapping[str, str]] = (-1.0, {})
@@ -59,7 +59,7 @@ def read(page: bytes) -> Reading:
     prompt, generated = totals.get(_PROMPT), totals.get(_GENERATION)
     waiting = [totals[name] for name in (*_RUNNING, *_WAITING) if name in totals]
     named = (info[1].get(label, "") for label in ("running_lora_adapters", "waiting_lora_adapters"))
-    return Reading(
+    return MetricsSample(
         busy_seconds=busy,
         ended=ended,
         tokens=None if prompt is None and generated is None else 2 * (prompt or 0.0) + (generated or 0.0),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ErrorClass:
     """What to make of a code."""
 
     reason: str
@@ -19,23 +19,23 @@ class Verdict:
 
 
 CODES = {
-    "invalid_request": Verdict("Refused", adapters_fault=True),
-    "request_too_large": Verdict("Refused", adapters_fault=True),
-    "invalid_name": Verdict("Refused", adapters_fault=True),
-    "invalid_url": Verdict("InvalidArtifactURL", adapters_fault=True),
-    "address_refused": Verdict("ArtifactAddressRefused", adapters_fault=True),
-    "store_unsupported": Verdict("StoreUnsupported"),
-    "credentials_invalid": Verdict("CredentialsInvalid", adapters_fault=True),
-    "credentials_missing": Verdict("CredentialsMissing", adapters_fault=True),
-    "artifact_forbidden": Verdict("ArtifactForbidden", adapters_fault=True),
-    "artifact_not_found": Verdict("ArtifactNotFound", adapters_fault=True),
-    "artifact_corrupt": Verdict("ArtifactCorrupt", adapters_fault=True),
-    "artifact_unsafe": Verdict("ArtifactUnsafe", adapters_fault=True),
-    "artifact_too_large": Verdict("ArtifactTooLarge"),
-    "disk_full": Verdict("DiskFull", retriable=True),
-    "store_unavailable": Verdict("StoreUnavailable", retriable=True),
-    "store_timeout": Verdict("StoreTimeout", retriable=True),
-    "engine_unavailable": Verdict("EngineUnavailable", retriable=True),
-    "superseded": Verdict("Superseded", retriable=True),
-    "internal_error": Verdict("SidecarFailed", retriable=True),
+    "invalid_request": ErrorClass("Refused", adapters_fault=True),
+    "request_too_large": ErrorClass("Refused", adapters_fault=True),
+    "invalid_name": ErrorClass("Refused", adapters_fault=True),
+    "invalid_url": ErrorClass("InvalidArtifactURL", adapters_fault=True),
+    "address_refused": ErrorClass("ArtifactAddressRefused", adapters_fault=True),
+    "store_unsupported": ErrorClass("StoreUnsupported"),
+    "credentials_invalid": ErrorClass("CredentialsInvalid", adapters_fault=True),
+    "credentials_missing": ErrorClass("CredentialsMissing", adapters_fault=True),
+    "artifact_forbidden": ErrorClass("ArtifactForbidden", adapters_fault=True),
+    "artifact_not_found": ErrorClass("ArtifactNotFound", adapters_fault=True),
+    "artifact_corrupt": ErrorClass("ArtifactCorrupt", adapters_fault=True),
+    "artifact_unsafe": ErrorClass("ArtifactUnsafe", adapters_fault=True),
+    "artifact_too_large": ErrorClass("ArtifactTooLarge"),
+    "disk_full": ErrorClass("DiskFull", retriable=True),
+    "store_unavailable": ErrorClass("StoreUnavailable", retriable=True),
+    "store_timeout": ErrorClass("StoreTimeout", retriable=True),
+    "engine_unavailable": ErrorClass("EngineUnavailable", retriable=True),
+    "superseded": ErrorClass("Superseded", retriable=True),
+    "internal_error": ErrorClass("SidecarFailed", retriable=True),
 }

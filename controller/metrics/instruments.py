@@ -185,7 +185,7 @@ class _Engines:
 
 
 class QueueMetrics:
-    """client-go's metrics of a workqueue; a `QueueWatcher`."""
+    """client-go's metrics of a workqueue; a `QueueMetricsProvider`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         names, mine = ["name", "controller"], (CONTROLLER, CONTROLLER)

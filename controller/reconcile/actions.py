@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from controller.api.annotations import Remembered
+from controller.api.annotations import PersistedState
 from controller.api.types import EndpointSlice, ModelAdapterStatus, Service
-from controller.reconcile.snapshot import PodView
+from controller.cache.pod_view import PodView
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class WriteStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
+class PublishEndpoints:
     """Write the Service (if it differs) and slices; delete slices that are too many."""
 
     service: Service | None
@@ -34,11 +34,11 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
-class Remember:
+class WriteAnnotations:
     """Write annotations: drop what is over, announce what comes next. A conflict means that nothing follows."""
 
-    before: Remembered
-    after: Remembered
+    before: PersistedState
+    after: PersistedState
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,14 @@ class Unload:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ListAdapters:
     """Ask the engine what it holds."""
 
     pod: PodView
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class EmitEvent:
     """A Kubernetes Event for users."""
 
     type: str
@@ -72,7 +72,17 @@ class Tell:
     note: str
 
 
-Action = AddFinalizer | RemoveFinalizer | WriteStatus | Publish | Remember | Load | Unload | Look | Tell
+Action = (
+    AddFinalizer
+    | RemoveFinalizer
+    | WriteStatus
+    | PublishEndpoints
+    | WriteAnnotations
+    | Load
+    | Unload
+    | ListAdapters
+    | EmitEvent
+)
 
 
 @dataclass(frozen=True, slots=True)

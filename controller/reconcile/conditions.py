@@ -1,7 +1,7 @@
 """What users are told about an adapter: phase, conditions and their words, from what was observed and decided. Pure.
 
 A message names the object, the cause and the next step, and stays the same while nothing changes, since each new one
-is a write. `status.py` turns a `Situation` into conditions.
+is a write. `status.py` turns a `StatusInput` into conditions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 from controller.api.annotations import MOST_PODS
 from controller.api.types import timestamp
-from controller.reconcile.actions import Tell
-from controller.reconcile.replica_state import Holding, Standing
+from controller.reconcile.actions import EmitEvent
+from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.selection import Selection
-from controller.reconcile.snapshot import Observed
-from controller.reconcile.status import Phase, Progress, Situation
+from controller.reconcile.snapshot import Snapshot
+from controller.reconcile.status import Phase, Progress, StatusInput
 from controller.settings import Settings
 
 _NAMED = 3
@@ -22,53 +22,53 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ConditionBuilder:
     """One adapter's account at one instant."""
 
-    seen: Observed
+    snapshot: Snapshot
     now: float
     settings: Settings
-    standings: Mapping[str, Standing]
+    states: Mapping[str, ReplicaState]
     selection: Selection
     refused_until: float
     """Until when the adapter itself counts as refused; 0 if it does not."""
 
-    def serving(self, phase: Phase, pods: Sequence[str]) -> Situation:
+    def serving(self, phase: Phase, pods: Sequence[str]) -> StatusInput:
         """At least one pod serves, or is about to."""
         reason, message = self.trouble()
         return self._situation(phase, pods, reason, message)
 
-    def not_serving(self) -> Situation:
+    def not_serving(self) -> StatusInput:
         """Nothing serves: Pending, Loading or Failed, and why."""
-        seen, selected = self.seen, self.selection.pods
-        if seen.problem is not None:
-            return self._situation("Failed", (), seen.problem.reason, seen.problem.message)
+        snapshot, selected = self.snapshot, self.selection.pods
+        if snapshot.problem is not None:
+            return self._situation("Failed", (), snapshot.problem.reason, snapshot.problem.message)
         reason, message = self.trouble()
         if self.refused_until > self.now:
             minutes = f"{self.settings.aside_for / 60:g}"
-            named = seen.adapter.spec.credentials_secret_ref or seen.adapter.spec.api_key_secret_ref
+            named = snapshot.adapter.spec.credentials_secret_ref or snapshot.adapter.spec.api_key_secret_ref
             change = "the spec or a Secret that it names" if named else "the spec"
             note = f"{message}; tried again when {change} changes, or every {minutes} min"
             return self._situation("Failed", (), reason, note)
         if not selected:
             return self._situation("Pending", (), *self._nobody())
-        if all(self.standings[name].aside(self.now) for name in selected):
-            again = _moment(min(self.standings[name].aside_until for name in selected))
+        if all(self.states[name].in_cooldown(self.now) for name in selected):
+            again = _moment(min(self.states[name].cooldown_until for name in selected))
             note = f"{message or 'every pod was given up for now'}; tried again at {again}"
             return self._situation("Failed", (), reason or "AllPodsAside", note)
         return self._situation("Loading", (), reason, message)
 
-    def warnings(self) -> list[Tell]:
+    def warnings(self) -> list[EmitEvent]:
         """Events for what only a user can mend, each once: not if the conditions say so already."""
-        known = {(condition.reason, condition.message) for condition in self.seen.adapter.status.conditions}
-        found: list[tuple[str, str]] = []
-        if self.seen.problem is not None:
-            found.append((self.seen.problem.reason, self.seen.problem.message))
+        known = {(condition.reason, condition.message) for condition in self.snapshot.adapter.status.conditions}
+        matches: list[tuple[str, str]] = []
+        if self.snapshot.problem is not None:
+            matches.append((self.snapshot.problem.reason, self.snapshot.problem.message))
         if base := self._foreign_base():
-            found.append(("BaseModelNotServed", base))
-        told = [Tell("Warning", reason, note) for reason, note in found if (reason, note) not in known]
-        if keys := ", ".join(self.seen.remembered.unreadable):
-            told.append(Tell("Warning", "AnnotationsUnreadable", f"{keys}: cannot be read, so it starts afresh"))
+            matches.append(("BaseModelNotServed", base))
+        told = [EmitEvent("Warning", reason, note) for reason, note in matches if (reason, note) not in known]
+        if keys := ", ".join(self.snapshot.persisted.unreadable):
+            told.append(EmitEvent("Warning", "AnnotationsUnreadable", f"{keys}: cannot be read, so it starts afresh"))
         return told
 
     def trouble(self) -> tuple[str, str]:
@@ -78,20 +78,20 @@ class Account:
         """
         everywhere = not self.selection.pods or self.refused_until > self.now
         errors = [
-            (at.outcome.at, at.outcome.error.reason, f"{name}: {at.outcome.error.message}")
-            for name, at in sorted(self.standings.items())
+            (state.outcome.finished_at, state.outcome.error.reason, f"{name}: {state.outcome.error.message}")
+            for name, state in sorted(self.states.items())
             if (everywhere or name in self.selection.pods)
-            and at.outcome is not None
-            and at.outcome.error is not None
-            and at.outcome.verb == "load"
+            and state.outcome is not None
+            and state.outcome.error is not None
+            and state.outcome.verb == "load"
         ]
         if not errors:
             return "", ""
         _, reason, message = max(errors)
         return reason, message
 
-    def _situation(self, phase: Phase, pods: Sequence[str], reason: str, message: str) -> Situation:
-        return Situation(
+    def _situation(self, phase: Phase, pods: Sequence[str], reason: str, message: str) -> StatusInput:
+        return StatusInput(
             phase=phase,
             selected=self.selection.pods,
             instances=tuple(pods),
@@ -105,73 +105,75 @@ class Account:
 
     def _nobody(self) -> tuple[str, str]:
         """Why no pod is selected."""
-        spec, found = self.seen.adapter.spec, self.seen.matching
+        spec, matches = self.snapshot.adapter.spec, self.snapshot.matching
         if spec.replicas == 0:
             return "ScaledToZero", "replicas is 0"
-        if not found:
+        if not matches:
             label = "adapter.model.aibrix.ai/enabled=true"
             return "NoMatchingPod", f"no pod of the namespace has the label {label} and matches podSelector"
         if self.selection.candidates:
             full = f"the policy {spec.scheduler_name!r} finds no room on {self.selection.candidates} ready pods"
             return "NoCapacity", f"{full}: add pods, or raise --max-cpu-loras of the engines"
-        return "NoReadyPod", f"none of {len(found)} matching pods is ready, stable and free to take it"
+        return "NoReadyPod", f"none of {len(matches)} matching pods is ready, stable and free to take it"
 
     # -- progress: have as many replicas as are wanted, or what keeps it
 
     def _progress(self, pods: Sequence[str]) -> Progress:
-        seen = self.seen
-        if seen.problem is not None:
-            return Progress(False, seen.problem.reason, seen.problem.message)
-        lacking = [self.standings[name] for name in self.selection.pods if self._lacks(name, pods)]
+        snapshot = self.snapshot
+        if snapshot.problem is not None:
+            return Progress(False, snapshot.problem.reason, snapshot.problem.message)
+        lacking = [self.states[name] for name in self.selection.pods if self._lacks(name, pods)]
         have = f"{len(pods)} of {self.selection.desired} replicas serve"
         if not lacking and not self.selection.missing:
             return Progress(False, "Complete", have)
         if self.refused_until > self.now:
             return Progress(False, self.trouble()[0], f"{have}; the adapter itself was refused")
-        waits = [self._wait(at) for at in lacking]
+        waits = [self._wait(state) for state in lacking]
         if self.selection.missing:
             waits.append(f"{self.selection.missing} more: {self._nobody_else()}")
-        reason = "Loading" if any(at.attempt is None or not at.attempt.retries for at in lacking) else "Retrying"
+        reason = (
+            "Loading" if any(state.attempt is None or not state.attempt.retries for state in lacking) else "Retrying"
+        )
         if not lacking:
             reason = "TooManyPods" if self.selection.beyond else "WaitingForPods"
         return Progress(bool(lacking), reason, f"{have}; {_listed(waits)}")
 
     def _lacks(self, name: str, pods: Sequence[str]) -> bool:
-        return name not in pods or self.standings[name].holding is Holding.OTHER
+        return name not in pods or self.states[name].presence is AdapterPresence.OTHER
 
-    def _wait(self, at: Standing) -> str:
+    def _wait(self, state: ReplicaState) -> str:
         """What one selected pod waits for."""
-        if at.view is None:
-            return f"{at.pod} is gone"
-        if not at.view.ready:
-            return f"{at.pod} is not ready"
-        if at.holding is Holding.OTHER:
-            return f"{at.pod} still has another artifact"
-        if at.aside(self.now):
-            return f"{at.pod} is left aside until {_moment(at.aside_until)}"
+        if state.view is None:
+            return f"{state.pod} is gone"
+        if not state.view.ready:
+            return f"{state.pod} is not ready"
+        if state.presence is AdapterPresence.OTHER:
+            return f"{state.pod} still has another artifact"
+        if state.in_cooldown(self.now):
+            return f"{state.pod} is left aside until {_moment(state.cooldown_until)}"
         # The same words while the next attempt is under way: a status that changed twice an attempt tells no more.
-        failed = 0 if at.attempt is None else at.attempt.retries + (at.busy != "load")
+        failed = 0 if state.attempt is None else state.attempt.retries + (state.busy != "load")
         if failed:
-            return f"{failed} of {self.settings.backoff.retries + 1} attempts on {at.pod} have failed"
-        return f"loading on {at.pod}"
+            return f"{failed} of {self.settings.backoff.retries + 1} attempts on {state.pod} have failed"
+        return f"loading on {state.pod}"
 
     def _nobody_else(self) -> str:
         if self.selection.beyond:
             return f"one object can remember {MOST_PODS} pods: use several adapters, with narrower selectors"
         if self.selection.candidates > len(self.selection.pods):
-            return f"the policy {self.seen.adapter.spec.scheduler_name!r} finds no room on the other ready pods"
+            return f"the policy {self.snapshot.adapter.spec.scheduler_name!r} finds no room on the other ready pods"
         return "no other matching pod is ready, stable and free"
 
     # -- what is suspicious
 
     def _foreign_base(self) -> str:
         """What is said if the selected engines do not serve the base model that the spec names."""
-        base = self.seen.adapter.spec.base_model
+        base = self.snapshot.adapter.spec.base_model
         if not base:
             return ""
         for name in self.selection.pods:
-            view = self.standings[name].view
-            known = self.seen.inventory(view) if view is not None else None
+            view = self.states[name].view
+            known = self.snapshot.inventory(view) if view is not None else None
             if known is not None and known.bases and base not in known.bases:
                 served = ", ".join(sorted(known.bases))
                 return f"pod {name} serves {served} and not {base}: correct baseModel or podSelector"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from controller.api.annotations import NAME_LABEL
+from controller.api.labels import BASE_MODEL, MANAGED_BY, MANAGER, MODEL_LABEL, NAME_LABEL, SERVICE_LABEL
 from controller.api.types import (
     GROUP,
     Endpoint,
@@ -22,13 +22,8 @@ from controller.api.types import (
     ServicePort,
     ServiceSpec,
 )
-from controller.reconcile.snapshot import PodView
+from controller.cache.pod_view import PodView
 
-MODEL_LABEL = f"{GROUP}/name"
-BASE_MODEL = f"{GROUP}/base-model"
-SERVICE_LABEL = "kubernetes.io/service-name"
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-MANAGER = "lora-controller"
 ENDPOINTS_PER_SLICE = 100
 
 

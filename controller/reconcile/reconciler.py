@@ -14,9 +14,9 @@ from controller.api import annotations
 from controller.api.annotations import FINALIZER
 from controller.api.spec import problem_of
 from controller.api.types import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, ModelAdapter, ModelAdapterStatus
-from controller.cache.cache import Caches
-from controller.cache.routing import way_problem
-from controller.cache.secrets import Credentials, Place, places_of
+from controller.cache.cache import Cache
+from controller.cache.routing import routing_problem
+from controller.cache.secrets import Place, SecretCache, places_of
 from controller.cache.service_names import ServiceNames
 from controller.client.interface import Cluster, Conflict, NotFound
 from controller.clock import Clock
@@ -24,20 +24,20 @@ from controller.policies import Policies
 from controller.reconcile import status
 from controller.reconcile.actions import (
     AddFinalizer,
+    EmitEvent,
+    ListAdapters,
     Load,
-    Look,
     Plan,
-    Publish,
-    Remember,
+    PublishEndpoints,
     RemoveFinalizer,
-    Tell,
     Unload,
+    WriteAnnotations,
     WriteStatus,
 )
 from controller.reconcile.plan import plan
-from controller.reconcile.snapshot import Observed
-from controller.requests.load_monitor import EngineLoads
-from controller.requests.tracker import Operations
+from controller.reconcile.snapshot import Snapshot
+from controller.requests.load_monitor import LoadMonitor
+from controller.requests.tracker import RequestTracker
 from controller.runtime.recorder import EventRecorder
 from controller.settings import Settings
 
@@ -58,15 +58,15 @@ class Reconciler:
     def __init__(
         self,
         cluster: Cluster,
-        caches: Caches,
-        operations: Operations,
-        credentials: Credentials,
+        caches: Cache,
+        operations: RequestTracker,
+        credentials: SecretCache,
         events: EventRecorder,
         clock: Clock,
         rng: Random,
         settings: Settings,
         policies: Policies,
-        loads: EngineLoads,
+        loads: LoadMonitor,
     ) -> None:
         self._cluster = cluster
         self._caches = caches
@@ -98,19 +98,19 @@ class Reconciler:
         policy = self._policies.of(adapter.spec.scheduler_name)
         todo = plan(seen, self._clock.now().timestamp(), self._settings, policy, self._rng)
         self.follow(key, places_of(adapter) if todo.refused else ())
-        return await _Acting(self, adapter, todo).run()
+        return await _PlanExecutor(self, adapter, todo).run()
 
-    def _observe(self, adapter: ModelAdapter) -> Observed:
+    def _observe(self, adapter: ModelAdapter) -> Snapshot:
         key, namespace = adapter.key, adapter.metadata.namespace
         caches, operations = self._caches, self._operations
         matching = caches.matching(adapter)
-        return Observed(
+        return Snapshot(
             adapter=adapter,
-            remembered=caches.remembered(adapter),
+            persisted=caches.persisted(adapter),
             pods=caches.views(namespace),
             matching=matching,
             inventory=operations.inventory,
-            silent=operations.silent,
+            did_not_answer=operations.did_not_answer,
             adapters_on=lambda pod: caches.occupancy.others(f"{namespace}/{pod}", key),
             engine_load=self._loads.of,
             expected_requests=lambda pod: self._loads.expected(f"{namespace}/{pod}", key),
@@ -120,14 +120,14 @@ class Reconciler:
             service=caches.services.get(key),
             slices=caches.slices_of(key),
             problem=problem_of(adapter.spec, self._policies.names)
-            or way_problem(adapter.spec, matching, self._settings)
+            or routing_problem(adapter.spec, matching, self._settings)
             or self._credentials.problem(adapter)
             or self._names.problem(adapter),
             secret=self._credentials.version(adapter),
         )
 
 
-class _Acting:
+class _PlanExecutor:
     """Carries out one plan."""
 
     def __init__(self, reconciler: Reconciler, adapter: ModelAdapter, todo: Plan) -> None:
@@ -157,7 +157,7 @@ class _Acting:
                 case Load(pod=pod) | Unload(pod=pod):
                     self._reserved.append(f"{namespace}/{pod.name}")
                     self._operations.reserve(f"{namespace}/{pod.name}")
-                case Remember(after=after):
+                case WriteAnnotations(after=after):
                     self._caches.occupancy.claim(key, [f"{namespace}/{pod}" for pod in after.selected])
         for pod_name in todo.waiting_for_slot:
             self._operations.wait_for_slot(key, f"{namespace}/{pod_name}")
@@ -171,7 +171,7 @@ class _Acting:
             return Result(useful=True, wake=self._clock.now().timestamp())
         finally:
             for load in self._announced.values():
-                self._operations.withdraw(self._adapter, load.pod)
+                self._operations.cancel_announced(self._adapter, load.pod)
             for pod_key in self._reserved:
                 self._operations.release(pod_key)
             self._caches.occupancy.claim(key, ())
@@ -181,7 +181,7 @@ class _Acting:
         match action:
             case WriteStatus(status=wanted):
                 await self._write_status(wanted)
-            case Remember(before=before, after=after):
+            case WriteAnnotations(before=before, after=after):
                 patch = annotations.changes(before, after)
                 if patch:
                     await self._patch({"metadata": {"annotations": patch}})
@@ -192,7 +192,7 @@ class _Acting:
             case RemoveFinalizer():
                 finalizers = [name for name in self._adapter.metadata.finalizers if name != FINALIZER]
                 await self._patch({"metadata": {"finalizers": finalizers}})
-            case Publish():
+            case PublishEndpoints():
                 await self._publish(action)
             case Load(pod=pod, announced=announced):
                 self._hand_over(pod.name)
@@ -201,12 +201,12 @@ class _Acting:
             case Unload(pod=pod):
                 self._hand_over(pod.name)
                 self._operations.unload(self._adapter, pod)
-            case Look(pod=pod):
+            case ListAdapters(pod=pod):
                 self._useful = True
-                self._operations.look(self._adapter, pod)
-            case Tell(type=kind, reason=reason, note=note):
+                self._operations.list_adapters(self._adapter, pod)
+            case EmitEvent(type=kind, reason=reason, note=note):
                 self._useful = True
-                self._events.tell(self._adapter, kind, reason, note)
+                self._events.event(self._adapter, kind, reason, note)
 
     def _hand_over(self, pod: str) -> None:
         """The request keeps the slot that was reserved for it."""
@@ -230,14 +230,14 @@ class _Acting:
             subresource="status" if subresource else "",
         )
         self._written = True
-        self._caches.adapters.observe(self._adapter)
+        self._caches.adapters.apply_local(self._adapter)
 
-    async def _publish(self, publish: Publish) -> None:
+    async def _publish(self, publish: PublishEndpoints) -> None:
         self._useful = True
         if publish.service is not None:
-            self._caches.services.observe(await self._cluster.apply(SERVICES, publish.service))
+            self._caches.services.apply_local(await self._cluster.apply(SERVICES, publish.service))
         for item in publish.slices:
-            self._caches.slices.observe(await self._cluster.apply(ENDPOINT_SLICES, item))
+            self._caches.slices.apply_local(await self._cluster.apply(ENDPOINT_SLICES, item))
         namespace = self._adapter.metadata.namespace
         for name in publish.obsolete:
             try:

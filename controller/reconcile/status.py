@@ -28,7 +28,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class StatusInput:
     """What a status is made from."""
 
     phase: Phase
@@ -45,7 +45,7 @@ class Situation:
     """What is said if the engines do not serve the base model that the spec names."""
 
 
-def status_of(adapter: ModelAdapter, situation: Situation, now: float) -> ModelAdapterStatus:
+def status_of(adapter: ModelAdapter, situation: StatusInput, now: float) -> ModelAdapterStatus:
     """The status to write; equal to the present one if nothing has changed."""
     present = adapter.status
     moment = datetime.fromtimestamp(int(now), UTC)
@@ -82,7 +82,7 @@ def _full(status: ModelAdapterStatus) -> dict[str, Any]:
     } | json_value(status)
 
 
-def _conditions(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
+def _conditions(adapter: ModelAdapter, situation: StatusInput) -> Iterable[Condition]:
     if situation.progress is None:
         yield _condition("Initialized", "Unknown", "ModelAdapterPending", "Starting reconciliation")
         return
@@ -98,7 +98,7 @@ def _conditions(adapter: ModelAdapter, situation: Situation) -> Iterable[Conditi
     yield from _of_base_model(adapter, situation)
 
 
-def _of_work(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
+def _of_work(adapter: ModelAdapter, situation: StatusInput) -> Iterable[Condition]:
     """Scheduled, Loaded, Bound, Ready and FullyReplicated, from Scheduled on."""
     key, phase = adapter.key, situation.phase
     if situation.selected:
@@ -122,7 +122,7 @@ def _of_work(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]
         yield _condition("FullyReplicated", replicated, why, f"{have} of {want} replicas serve")
 
 
-def _of_base_model(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
+def _of_base_model(adapter: ModelAdapter, situation: StatusInput) -> Iterable[Condition]:
     """Said when the engines serve another base model, and taken back when they no longer do."""
     if situation.foreign_base:
         yield _condition("BaseModelServed", "False", "BaseModelNotServed", situation.foreign_base)

@@ -7,15 +7,15 @@ woken, and nobody else.
 import asyncio
 from collections.abc import Callable
 
-from controller.cache.cache import Caches
-from controller.reconcile.snapshot import PodView
-from controller.requests.tracker import Operations
+from controller.cache.cache import Cache
+from controller.cache.pod_view import PodView
+from controller.requests.tracker import RequestTracker
 
 
-class Audits:
+class EngineAuditor:
     """One task a pod. `wake` queues an adapter's key."""
 
-    def __init__(self, caches: Caches, operations: Operations, interval: float, wake: Callable[[str], None]) -> None:
+    def __init__(self, caches: Cache, operations: RequestTracker, interval: float, wake: Callable[[str], None]) -> None:
         self._caches = caches
         self._operations = operations
         self._interval = interval

@@ -7,12 +7,12 @@ not told for a while, is unknown to the policy, which then goes by what else the
 import asyncio
 from dataclasses import dataclass
 
-from controller.cache.cache import Caches
+from controller.cache.cache import Cache
+from controller.cache.pod_view import PodView
 from controller.engine.client import Address, EngineClient
 from controller.engine.errors import EngineError
-from controller.engine.metrics import Reading, read
+from controller.engine.metrics import MetricsSample, read
 from controller.policies import EngineLoad, Policies
-from controller.reconcile.snapshot import PodView
 from controller.settings import Settings
 
 _PATIENCE = 5.0
@@ -30,14 +30,14 @@ class _Known:
     engine: str
     at: float
     """Loop time."""
-    reading: Reading
+    reading: MetricsSample
     load: EngineLoad
 
 
-class EngineLoads:
+class LoadMonitor:
     """All readings of one term."""
 
-    def __init__(self, client: EngineClient, caches: Caches, policies: Policies, settings: Settings) -> None:
+    def __init__(self, client: EngineClient, caches: Cache, policies: Policies, settings: Settings) -> None:
         self._client = client
         self._caches = caches
         self._policies = policies
@@ -113,9 +113,9 @@ class EngineLoads:
         self._average = sum(self._demand.values()) / len(self._demand) if self._demand else 0.0
 
 
-def _load(before: _Known | None, now: float, reading: Reading, held: int) -> EngineLoad:
+def _load(before: _Known | None, now: float, reading: MetricsSample, held: int) -> EngineLoad:
     """Figures for the time between two readings; between the engine's start and the first, as far as that goes."""
-    then = before.reading if before is not None else Reading()
+    then = before.reading if before is not None else MetricsSample()
     ended = _grown(then.ended, reading.ended)
     busy = _grown(then.busy_seconds, reading.busy_seconds)
     tokens = _grown(then.tokens, reading.tokens)
@@ -123,7 +123,7 @@ def _load(before: _Known | None, now: float, reading: Reading, held: int) -> Eng
     return EngineLoad(latency=_latency(busy, ended, reading), throughput=rate, requests=reading.requests, adapters=held)
 
 
-def _latency(busy: float | None, ended: float | None, reading: Reading) -> float | None:
+def _latency(busy: float | None, ended: float | None, reading: MetricsSample) -> float | None:
     """Of an idle engine 0; of one with requests none of which has ended, nobody knows."""
     if ended is None or busy is None:
         return None

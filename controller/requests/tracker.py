@@ -13,13 +13,13 @@ from dataclasses import replace
 
 from controller.api.spec import artifact_of, load_timeout, lora_path
 from controller.api.types import ModelAdapter
-from controller.cache.routing import port_of, through_sidecar
-from controller.cache.secrets import Credentials
+from controller.cache.pod_view import PodView
+from controller.cache.routing import route_port, uses_sidecar
+from controller.cache.secrets import SecretCache
 from controller.clock import Clock
-from controller.engine.client import Address, EngineClient, Order
+from controller.engine.client import Address, EngineClient, LoadOrder
 from controller.engine.errors import AlreadyLoaded, EngineError, RemoveFailed
-from controller.reconcile.replica_state import SEND_WITHIN
-from controller.reconcile.snapshot import Inventory, Outcome, PodView
+from controller.requests.outcomes import SEND_WITHIN, Inventory, RequestOutcome
 from controller.settings import Settings
 
 
@@ -27,7 +27,7 @@ class _Unsent(EngineError):
     """Nothing was sent, so no attempt was made."""
 
 
-class Operations:
+class RequestTracker:
     """All requests of one operator. `wake` queues an adapter's key."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Operations:
         client: EngineClient,
         clock: Clock,
         settings: Settings,
-        credentials: Credentials,
+        credentials: SecretCache,
         wake: Callable[[str], None],
     ) -> None:
         self._client = client
@@ -46,7 +46,7 @@ class Operations:
         self._tasks: dict[asyncio.Task[None], None] = {}
         """In the order in which they began: a set has them by address, and would end them in another each run."""
         self._busy: dict[str, dict[str, str]] = {}
-        self._outcomes: dict[str, dict[str, Outcome]] = {}
+        self._outcomes: dict[str, dict[str, RequestOutcome]] = {}
         self._inventories: dict[str, Inventory] = {}
         self._slots: dict[str, int] = {}
         self._waiting: dict[str, deque[str]] = {}
@@ -56,7 +56,7 @@ class Operations:
         self._silent: dict[str, str] = {}
         self._sent: dict[tuple[str, str], str] = {}
         """Versions of the Secrets that a load under way was sent with, by adapter and pod."""
-        self.on_finished: Callable[[str, PodView, Outcome], None] = lambda *_: None
+        self.on_finished: Callable[[str, PodView, RequestOutcome], None] = lambda *_: None
 
     # -- what is known
 
@@ -64,7 +64,7 @@ class Operations:
         """Verb of the request under way, by pod name."""
         return self._busy.get(adapter, {})
 
-    def outcomes(self, adapter: str) -> dict[str, Outcome]:
+    def outcomes(self, adapter: str) -> dict[str, RequestOutcome]:
         """How the last request ended, by pod name."""
         return self._outcomes.get(adapter, {})
 
@@ -73,7 +73,7 @@ class Operations:
         known = self._inventories.get(pod.uid)
         return known if known is not None and known.engine == pod.engine else None
 
-    def silent(self, pod: PodView) -> bool:
+    def did_not_answer(self, pod: PodView) -> bool:
         """Whether the pod's present incarnation was asked what it holds, and did not say."""
         return self._silent.get(pod.uid) == pod.engine
 
@@ -94,7 +94,7 @@ class Operations:
             del self._slots[pod]
         self._offer(pod)
 
-    def decided(self, adapter: str) -> None:
+    def reconcile_finished(self, adapter: str) -> None:
         """A reconcile is over: what it was offered and has not taken goes to the next who waits."""
         for pod in sorted(self._offered.pop(adapter, ())):
             self._offer(pod)
@@ -129,11 +129,11 @@ class Operations:
             task.cancel()
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """How many requests have not ended."""
         return len(self._tasks)
 
-    async def drained(self) -> None:
+    async def wait_idle(self) -> None:
         """Waits until the requests that are under way now have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -147,17 +147,17 @@ class Operations:
         """Sends an unload; its slot is reserved."""
         self._start(adapter, pod, "unload", self._unload(adapter, pod))
 
-    def withdraw(self, adapter: ModelAdapter, pod: PodView) -> None:
+    def cancel_announced(self, adapter: ModelAdapter, pod: PodView) -> None:
         """Notes that a load was announced and will not be sent, so that the next plan need not wait for its end."""
-        self._outcomes.setdefault(adapter.key, {})[pod.name] = Outcome(
+        self._outcomes.setdefault(adapter.key, {})[pod.name] = RequestOutcome(
             verb="withdrawn",
-            at=self._clock.now().timestamp(),
+            finished_at=self._clock.now().timestamp(),
             engine=pod.engine,
             generation=adapter.metadata.generation,
             secret=self._credentials.version(adapter),
         )
 
-    def look(self, adapter: ModelAdapter, pod: PodView) -> None:
+    def list_adapters(self, adapter: ModelAdapter, pod: PodView) -> None:
         """Asks an engine what it holds; who asks while an answer is under way gets the same answer."""
         asking = self._looking.get(pod.uid)
         if asking is not None:
@@ -220,9 +220,9 @@ class Operations:
             row = before if before is not None and (before.verb, before.engine) == (verb, pod.engine) else None
             failures = 1 + (row.failures if row is not None else 0)
             doubtful = error.ambiguous or (row is not None and row.doubtful)
-        outcome = Outcome(
+        outcome = RequestOutcome(
             verb=verb,
-            at=self._clock.now().timestamp(),
+            finished_at=self._clock.now().timestamp(),
             engine=pod.engine,
             generation=adapter.metadata.generation,
             secret=secret,
@@ -263,16 +263,16 @@ class Operations:
         self._holds(pod, name, path)
         return None
 
-    async def _order(self, adapter: ModelAdapter, pod: PodView) -> Order | None:
+    async def _order(self, adapter: ModelAdapter, pod: PodView) -> LoadOrder | None:
         """What the pod's sidecar is asked for; None if it is spoken to directly."""
-        if not through_sidecar(pod, self._settings):
+        if not uses_sidecar(pod, self._settings):
             return None
         credentials = await self._credentials.for_store(adapter)
         if credentials and not pod.owned:
             why = f"pod {pod.name} was made by no controller, and credentials are sent to no such pod"
             raise EngineError("CredentialsWithheld", why, retriable=False)
         config = {name: value for name, value in adapter.spec.additional_config.items() if name != "api-key"}
-        return Order(adapter.metadata.name, adapter.spec.artifact_url, credentials, config)
+        return LoadOrder(adapter.metadata.name, adapter.spec.artifact_url, credentials, config)
 
     async def _settle_name(self, address: Address, pod: PodView, name: str, path: str) -> EngineError | None:
         """The name is taken: success if by the wanted artifact, else the next plan sees what has to go first."""
@@ -290,7 +290,7 @@ class Operations:
         try:
             address = await self._address(adapter, pod)
             try:
-                if through_sidecar(pod, self._settings):
+                if uses_sidecar(pod, self._settings):
                     await self._client.cancel(address, name, self._settings.list_timeout)
                 else:
                     await self._client.unload(address, name, self._settings.list_timeout)
@@ -333,7 +333,7 @@ class Operations:
 
     async def _address(self, adapter: ModelAdapter, pod: PodView) -> Address:
         key = await self._credentials.engine_key(adapter)
-        return Address(pod.ip, port_of(pod, self._settings), key, pod.dialect)
+        return Address(pod.ip, route_port(pod, self._settings), key, pod.flavor)
 
     def _root(self, pod: PodView, name: str) -> str:
         known = self.inventory(pod)
@@ -352,4 +352,4 @@ class Operations:
 
     def _doubt(self, adapter: ModelAdapter, error: EngineError | None) -> None:
         if error is not None and error.reason == "Unauthorized":
-            self._credentials.doubt(adapter)
+            self._credentials.invalidate(adapter)

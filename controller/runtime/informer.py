@@ -1,6 +1,6 @@
 """List and watch one kind into a cache that everybody reads (as client-go's shared informers).
 
-The cache also takes what the controller's own writes returned (`observe`), so that a reconcile never decides on
+The cache also takes what the controller's own writes returned (`apply_local`), so that a reconcile never decides on
 less than it has written itself; the watch event of the same version is then no news. Versions are compared as
 numbers, which Kubernetes allows since 1.35 and etcd has always made true.
 """
@@ -74,11 +74,11 @@ class Informer(Generic[T]):
     def __len__(self) -> int:
         return len(self._objects)
 
-    async def synced(self) -> None:
+    async def wait_for_sync(self) -> None:
         """Returns once the first list is in."""
         await self._synced.wait()
 
-    def observe(self, obj: T) -> None:
+    def apply_local(self, obj: T) -> None:
         """Takes an object that a write returned, unless something newer is known."""
         version = _version(obj)
         if version <= self._deleted.get(obj.key, 0):
@@ -142,7 +142,7 @@ class Informer(Generic[T]):
         version = int(listing.resource_version or 0)
         present = {obj.key for obj in listing.items}
         for obj in listing.items:
-            self.observe(obj)
+            self.apply_local(obj)
         for key in [key for key in self._objects if key not in present]:
             if _version(self._objects[key]) <= version:
                 self._remove(key, version)
@@ -159,7 +159,7 @@ class Informer(Generic[T]):
             if event.type == "DELETED":
                 self._remove(obj.key, int(self._version))
             elif event.type != "BOOKMARK":
-                self.observe(obj)
+                self.apply_local(obj)
 
     def _remove(self, key: str, version: int) -> None:
         old = self._objects.get(key)

@@ -20,7 +20,7 @@ from controller.settings import Settings
 LEASE_NAME = "lora-controller"
 
 
-class Election:
+class LeaderElector:
     """One replica's part in it."""
 
     def __init__(

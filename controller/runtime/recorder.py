@@ -43,7 +43,7 @@ class _Wanted:
 
 
 class EventRecorder:
-    """`tell` returns at once; `run` writes."""
+    """`event` returns at once; `run` writes."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class EventRecorder:
         self._queue: asyncio.Queue[_Wanted] = asyncio.Queue(_WAITING)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
-    def tell(self, adapter: ModelAdapter, type_: str, reason: str, note: str) -> None:
+    def event(self, adapter: ModelAdapter, type_: str, reason: str, note: str) -> None:
         self._heard(type_, reason)
         shown = note.encode()[:_LONGEST_NOTE].decode(errors="ignore")
         wanted = _Wanted(adapter, type_, reason, shown)

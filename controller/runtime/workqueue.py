@@ -14,7 +14,7 @@ _LONGEST_RETRY = 30.0
 """Seconds. client-go goes to 1000; an adapter whose object could be written again should not wait that long."""
 
 
-class QueueWatcher(Protocol):
+class QueueMetricsProvider(Protocol):
     """Hears what a queue does, for its metrics. Times are seconds."""
 
     def added(self) -> None:
@@ -37,7 +37,7 @@ class QueueWatcher(Protocol):
 class WorkQueue:
     """For one event loop."""
 
-    def __init__(self, watcher: QueueWatcher | None = None) -> None:
+    def __init__(self, watcher: QueueMetricsProvider | None = None) -> None:
         self._watcher = watcher
         self._ready: deque[str] = deque()
         self._queued: dict[str, float] = {}
@@ -94,7 +94,7 @@ class WorkQueue:
             pending.cancel()
         self._delayed[key] = loop.call_at(due, self._due, key)
 
-    def retry(self, key: str, at_least: float = 0.0) -> None:
+    def add_rate_limited(self, key: str, at_least: float = 0.0) -> None:
         """Asks for a key again that failed: later each time, and not before `at_least` seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
@@ -102,7 +102,7 @@ class WorkQueue:
             self._watcher.retried()
         self.add_after(key, max(at_least, min(_FIRST_RETRY * 2.0 ** min(failures, 30), _LONGEST_RETRY)))
 
-    def succeeded(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         """Forgets that the key failed."""
         self._failures.pop(key, None)
 

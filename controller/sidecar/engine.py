@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from controller.engine.flavors import Dialect
+from controller.engine.flavors import EngineFlavor
 from controller.sidecar.errors import Code, SidecarError
 
 _CONNECT = 5.0  # seconds; the engine is in the same pod
@@ -49,7 +49,7 @@ class Engine:
     """The engine of this pod. Methods raise `SidecarError` and nothing else of their own."""
 
     def __init__(
-        self, base: str, dialect: Dialect, transport: httpx.AsyncBaseTransport, load_timeout: float = 600.0
+        self, base: str, dialect: EngineFlavor, transport: httpx.AsyncBaseTransport, load_timeout: float = 600.0
     ) -> None:
         self.dialect = dialect
         self._base = base.rstrip("/")

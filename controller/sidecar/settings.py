@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from controller.engine.flavors import DIALECTS, VLLM, Dialect
+from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
 from controller.sidecar.artifacts.egress_guard import Network
 from controller.sidecar.artifacts.transfer import FIRST_WAIT
 
@@ -26,7 +26,7 @@ class Settings:
     """What one sidecar needs to know."""
 
     engine: str = "http://localhost:8000"
-    dialect: Dialect = VLLM
+    dialect: EngineFlavor = VLLM
     root: Path = ROOT
     mount: Path = MOUNT
     budget: int = 50 << 30
@@ -47,16 +47,16 @@ class Settings:
     google: str = ""
 
 
-def dialect_of(environment: Mapping[str, str]) -> Dialect:
+def dialect_of(environment: Mapping[str, str]) -> EngineFlavor:
     """`INFERENCE_ENGINE`.
 
     Raises:
         ValueError: this sidecar does not speak to that engine.
     """
     name = environment.get("INFERENCE_ENGINE", "vllm").strip().lower()
-    if name not in DIALECTS:
-        raise ValueError(f"INFERENCE_ENGINE is one of {', '.join(DIALECTS)}, not {name!r}")
-    return DIALECTS[name]
+    if name not in FLAVORS:
+        raise ValueError(f"INFERENCE_ENGINE is one of {', '.join(FLAVORS)}, not {name!r}")
+    return FLAVORS[name]
 
 
 def metrics_of(environment: Mapping[str, str]) -> Metrics:

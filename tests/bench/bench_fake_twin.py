@@ -16,7 +16,7 @@ from fake_vllm.engine.engine import Engine, EngineConfig
 from fake_vllm.faults.rules import Faults
 from twin.kernel import loop
 from twin.kernel.random_streams import Streams
-from twin.world.network.link import Way
+from twin.world.network.link import Link
 from twin.world.network.transport import Network, NetworkTransport
 
 CLIENTS, EACH = 64, 200
@@ -71,7 +71,7 @@ def a_network() -> Network:
         traffic_rng=chance,
         reachable=True,
         listening=True,
-        way=Way(),
+        link=Link(),
         pod="a",
         port=8000,
     )

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from tests.twin.experiments.tiny import a_file
-from twin.evaluate.judge import judge
-from twin.experiments.design import designed
+from twin.evaluate.judge import evaluate
+from twin.experiments.design import build_design
 from twin.sim.simulation import simulate
 
 FLAPPING = Path("scenarios/flapping-readiness.yaml")
@@ -50,11 +50,11 @@ def _sweep(file: Path, seeds: int, jobs: int) -> tuple[float, float, float]:
 
 def _bare(file: Path, seeds: int) -> float:
     """Processor seconds of the same runs and their judging, one after the other, with nothing around them."""
-    design = designed(file, [{"controller.workers": "16"}], {}, seeds)
+    design = build_design(file, [{"controller.workers": "16"}], {}, seeds)
     started = time.process_time()
     for seed in design.seeds:
         scenario = design.task(design.baseline, seed).scenario
-        judge(simulate(scenario).lines, scenario.expect)
+        evaluate(simulate(scenario).lines, scenario.expect)
     return time.process_time() - started
 
 

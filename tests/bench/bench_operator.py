@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from controller.controller import Term
+from controller.controller import Controller
 from controller.policies import View, find
 from controller.policies.interface import Candidate
 from controller.reconcile.plan import plan
@@ -62,14 +62,14 @@ def _world(count: int, pods: int) -> dict[str, float]:
     return found
 
 
-def _term(simulation: Simulation) -> Term:
+def _term(simulation: Simulation) -> Controller:
     operator = simulation.replicas[0]._operator
     assert operator is not None
     assert operator._term is not None
     return operator._term
 
 
-async def _reconciles(reconciler: Reconciler, term: Term) -> float:
+async def _reconciles(reconciler: Reconciler, term: Controller) -> float:
     keys = [adapter.key for adapter in term._caches.adapters]
     started = time.process_time()
     for number in range(_ROUNDS):
@@ -78,7 +78,7 @@ async def _reconciles(reconciler: Reconciler, term: Term) -> float:
     return (time.process_time() - started) / _ROUNDS * 1e6
 
 
-def _plans(term: Term) -> float:
+def _plans(term: Controller) -> float:
     """Without observing and acting: the decisions alone."""
     seen = [term._reconciler._observe(adapter) for adapter in term._caches.adapters]
     now = term._clock.now().timestamp()

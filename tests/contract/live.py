@@ -22,7 +22,7 @@ from controller.client.transport import Connection
 from controller.clock import SystemClock
 from tests.contract.worlds import SOMEBODY, StoreWorld, World, a_log, a_store, crd, draws
 from twin.apiserver import Object
-from twin.apiserver.rest import Access, ApiServer
+from twin.apiserver.rest import ApiServer, TokenAuthenticator
 from twin.serve.kubeconfig import kubeconfig, write
 from twin.serve.network.sockets import listening
 
@@ -91,7 +91,7 @@ class LiveWorld:
 async def served() -> AsyncIterator[World]:
     """The twin's store behind its own HTTP."""
     store = a_store()
-    access = Access()
+    access = TokenAuthenticator()
     api = ApiServer(store, access, SystemClock().now)
     with TemporaryDirectory() as folder:
         async with listening(api) as address:

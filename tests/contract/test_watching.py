@@ -156,7 +156,7 @@ async def test_an_informer_follows(world: World) -> None:
     await world.cluster.create(LEASES, a_lease(world, "old", labels={"tier": world.namespace}))
     informer = Informer(world.cluster, LEASES, a_log(), label_selector=f"tier={world.namespace}")
     following = asyncio.ensure_future(informer.run())
-    await informer.synced()
+    await informer.wait_for_sync()
     await world.cluster.create(LEASES, a_lease(world, "new", labels={"tier": world.namespace}))
     await world.cluster.delete(LEASES, world.namespace, "old")
     for _ in range(200):

@@ -138,7 +138,10 @@ def test_one_that_waits_for_its_first_list_stops_at_once(tmp_path: Path) -> None
         await asyncio.sleep(5)
         operator = simulation.replicas[0]._operator
         assert operator is not None
-        assert operator.not_ready() == "waiting for the first list of Node, Pod, Service, EndpointSlice, ModelAdapter"
+        assert (
+            operator.readiness_error()
+            == "waiting for the first list of Node, Pod, Service, EndpointSlice, ModelAdapter"
+        )
         the_leader(simulation).retire()
         await asyncio.sleep(1)
         ended.append(not simulation.replicas[0].alive)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twin.runs.run import simulated
+from twin.runs.run import simulate_and_judge
 from twin.scenario import load
 from twin.trace.lines import AdapterLine
 
@@ -20,7 +20,7 @@ CAUSES = [tuple(found.groups()) for found in ROW.finditer(PAGE.read_text(encodin
 @lru_cache
 def reasons(scenario: str) -> dict[str, set[str]]:
     """Adapter to the reasons that its conditions had for not being as wanted."""
-    findings = simulated(load(ROOT / "scenarios" / f"{scenario}.yaml"))
+    findings = simulate_and_judge(load(ROOT / "scenarios" / f"{scenario}.yaml"))
     assert findings.holds, findings.verdict()
     found = defaultdict(set)
     for line in findings.lines:

@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 from fake_vllm.cli.command_line import read
 from tests.fake_vllm.processes import answers
 from tests.ports import free_port
-from twin.runs.run import simulated
+from twin.runs.run import simulate_and_judge
 from twin.scenario import load
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_the_manifests_differ_from_the_real_ones_in_image_rights_and_gpu_alone()
 
 
 def test_the_manifests_run_in_the_twin_as_the_scenario_expects() -> None:
-    findings = simulated(load(ROOT / "scenarios/fake-engine.yaml"))
+    findings = simulate_and_judge(load(ROOT / "scenarios/fake-engine.yaml"))
     assert findings.holds, findings.verdict()
 
 

@@ -26,7 +26,7 @@ from tests.fake_vllm.router_cases import CASES, NOW, Case
 from tests.fake_vllm.sglang.cases import SGLANG_CASES
 from twin.kernel import loop
 from twin.kernel.random_streams import Streams
-from twin.world.network.link import Way
+from twin.world.network.link import Link
 from twin.world.network.transport import Network
 
 FOUND = {"acme/huge": Artifact(rank=64), "acme/broken": Artifact(broken="bad header"), "nowhere": None}
@@ -70,7 +70,7 @@ async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
         engine=an_engine(case), faults=Faults(), rng=chance, traffic_rng=chance, reachable=True, listening=True,
-        pod="default/a", container_id="c", port=8000, way=Way(),
+        pod="default/a", container_id="c", port=8000, link=Link(),
     )  # fmt: skip
     recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None, emit=lambda _: None)
     network = Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))

@@ -42,7 +42,7 @@ MUTANTS = (
     Mutant(
         "a deleted adapter stays in engines",
         "reconcile/plan.py",
-        "if not draft.placements and not any(at.busy for at in standings.values()):",
+        "if not draft.placements and not any(state.busy for state in states.values()):",
         "if True:",
         "finalizer removed too early",
     ),
@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "a deletion that never ends",
         "reconcile/plan.py",
-        "elif unload and unload.error and settings.backoff.exhausted(unload.failures) and not at.busy:",
+        "elif unload and unload.error and settings.backoff.exhausted(unload.failures) and not state.busy:",
         "elif False:",
         "unbounded wait for an engine that is away",
     ),
@@ -70,15 +70,15 @@ MUTANTS = (
     Mutant(
         "a pod that is no longer chosen keeps the adapter",
         "reconcile/plan.py",
-        "self.clear(self.standings[name])",
+        "self.clear(self.states[name])",
         "pass",
         "scale-down forgets to unload",
     ),
     Mutant(
         "a place is forgotten while the engine still has it",
         "reconcile/plan.py",
-        "if not at.clean:\n            self._unload(at)",
-        "if at.holding is Holding.OTHER:\n            self._unload(at)",
+        "if not state.confirmed_absent:\n            self._unload(state)",
+        "if state.presence is AdapterPresence.OTHER:\n            self._unload(state)",
         "orphan: forgotten before unloaded",
     ),
     # -- retries
@@ -113,25 +113,27 @@ MUTANTS = (
     Mutant(
         "every failure counts as the first",
         "reconcile/plan.py",
-        "at.attempt.retries + (0 if unsent else 1)",
+        "state.attempt.retries + (0 if unsent else 1)",
         "0",
         "counter not carried on",
     ),
     Mutant(
         "old failures count against a new artifact",
         "reconcile/plan.py",
-        "self.attempts.pop(pod_key(at.pod), None)",
+        "self.attempts.pop(pod_key(state.pod), None)",
         "pass",
         "retries not forgotten after success",
     ),
     Mutant(
         "a pod that was given up is never left",
         "reconcile/selection.py",
-        "(healthy if ready and not standing.aside(now) else lame)",
+        "(healthy if ready and not state.in_cooldown(now) else lame)",
         "(healthy if ready else lame)",
         "no switch",
     ),
-    Mutant("a retry is never made", "plan.py", "self.moments.append(at.next_try)", "pass", "missing requeue"),
+    Mutant(
+        "a retry is never made", "reconcile/plan.py", "self.moments.append(state.next_try)", "pass", "missing requeue"
+    ),
     Mutant(
         "a failed unload is never tried again",
         "reconcile/plan.py",
@@ -170,14 +172,14 @@ MUTANTS = (
     Mutant(
         "a conflict ends the story",
         "controller.py",
-        "except (Conflict, NotFound):\n            self._queue.retry(key)",
+        "except (Conflict, NotFound):\n            self._queue.add_rate_limited(key)",
         "except (Conflict, NotFound):\n            pass",
         "lost update: conflict swallowed",
     ),
     Mutant(
         "an API error ends the story",
         "controller.py",
-        "self._queue.retry(key, error.retry_after or 0.0)",
+        "self._queue.add_rate_limited(key, error.retry_after or 0.0)",
         "pass",
         "error swallowed",
     ),
@@ -192,13 +194,13 @@ MUTANTS = (
     Mutant(
         "loads go to pods that are not ready",
         "reconcile/plan.py",
-        "if at.view is None or not at.view.ready or at.view.terminating:\n                continue",
-        "if at.view is None:\n                continue",
+        "if state.view is None or not state.view.ready or state.view.terminating:\n                continue",
+        "if state.view is None:\n                continue",
         "readiness not looked at",
     ),
     Mutant(
         "an adapter is loaded on a pod that has just come up",
-        "reconcile/snapshot.py",
+        "cache/pod_view.py",
         "and now - self.changed >= stable_for - 1e-6",
         "",
         "no stability window",
@@ -206,20 +208,20 @@ MUTANTS = (
     Mutant(
         "a place on a pod that is gone is kept",
         "reconcile/selection.py",
-        "if standing is None or not standing.usable or standing.pod not in matching:",
-        "if standing is None:",
+        "if state is None or not state.reachable or state.pod not in matching:",
+        "if state is None:",
         "stale selection",
     ),
     Mutant(
         "endpoints of unready pods stay published",
         "reconcile/plan.py",
-        "if view is None or not view.ready or view.terminating or at.holding is Holding.GONE or at.placement is None:",
-        "if view is None or at.placement is None:",
+        "if view is None or not view.available or state.presence is AdapterPresence.GONE or state.placement is None:",
+        "if view is None or state.placement is None:",
         "readiness loss not acted on",
     ),
     Mutant(
         "a restarted engine is believed to hold everything",
-        "reconcile/snapshot.py",
+        "cache/pod_view.py",
         'engine=engine.container_id if engine is not None else ""',
         "engine=meta.uid",
         "wrong key: pod for incarnation",
@@ -227,7 +229,7 @@ MUTANTS = (
     Mutant(
         "the old artifact goes on serving",
         "reconcile/replica_state.py",
-        "wanted = artifact_of(root) == artifact_of(lora_path(seen.adapter.spec.artifact_url))",
+        "wanted = artifact_of(root) == artifact_of(lora_path(snapshot.adapter.spec.artifact_url))",
         "wanted = bool(root)",
         "identity by name alone",
     ),
@@ -262,7 +264,7 @@ MUTANTS = (
     Mutant(
         "a broken adapter is tried on every pod for ever",
         "reconcile/plan.py",
-        "blocked = self._adapters_own_fault() or self.seen.problem is not None",
+        "blocked = self._adapters_own_fault() or self.snapshot.problem is not None",
         "blocked = False",
         "final error retried",
     ),
@@ -304,7 +306,7 @@ MUTANTS = (
     Mutant(
         "a burst lands on one pod",
         "reconcile/selection.py",
-        "adapters=seen.adapters_on(pod.name),",
+        "adapters=snapshot.adapters_on(pod.name),",
         "adapters=0,",
         "stale count of adapters",
     ),
@@ -318,7 +320,7 @@ MUTANTS = (
     Mutant(
         "scaling down does nothing",
         "reconcile/selection.py",
-        "healthy = _most_useful(seen, healthy, wanted)",
+        "healthy = _most_useful(snapshot, healthy, wanted)",
         "pass",
         "surplus kept",
     ),
@@ -412,15 +414,15 @@ MUTANTS = (
         "a phase is never shown",
         "reconcile/plan.py",
         "if self.loads and not serving:\n            "
-        'actions.append(WriteStatus(self._status(account.serving("Loading", serving))))',
+        'actions.append(WriteStatus(self._status(conditions.serving("Loading", serving))))',
         "pass",
         "unobserved intermediate state",
     ),
     Mutant(
         "Running with nothing behind it",
         "reconcile/plan.py",
-        "else:\n            actions.append(WriteStatus(self._status(account.not_serving())))\n        return",
-        'else:\n            actions.append(WriteStatus(self._status(account.serving("Running", serving))))\n'
+        "else:\n            actions.append(WriteStatus(self._status(conditions.not_serving())))\n        return",
+        'else:\n            actions.append(WriteStatus(self._status(conditions.serving("Running", serving))))\n'
         "        return",
         "status says what is wished",
     ),
@@ -441,7 +443,7 @@ MUTANTS = (
     ),
     Mutant(
         "a pod that nobody enabled is used",
-        "reconcile/snapshot.py",
+        "cache/pod_view.py",
         'return self.labels.get(ENABLED_LABEL) == "true"',
         "return True",
         "opt-in not looked at",
@@ -455,7 +457,7 @@ MUTANTS = (
     ),
     Mutant(
         "the port of a pod's label is ignored",
-        "reconcile/snapshot.py",
+        "cache/pod_view.py",
         "port=int(port) if port.isdigit() else DEFAULT_PORT",
         "port=DEFAULT_PORT",
         "value written in",
@@ -492,14 +494,14 @@ MUTANTS = (
     Mutant(
         "what was loaded before the news of a restart came never serves",
         "reconcile/plan.py",
-        "            self.placements[at.pod] = self._placement(at.view)\n        self.attempts.pop",
+        "            self.placements[state.pod] = self._placement(state.view)\n        self.attempts.pop",
         "            pass\n        self.attempts.pop",
         "unobserved intermediate state",
     ),
     Mutant(
         "one conflict costs a wait of the backoff",
         "reconcile/replica_state.py",
-        'if outcome is not None and outcome.verb == "withdrawn" and outcome.at >= attempt.announced - _NOW:',
+        'if outcome is not None and outcome.verb == "withdrawn" and outcome.finished_at >= attempt.announced - _NOW:',
         "if False:",
         "announced and never sent",
     ),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twin.experiments.execution.worktree import adopt
+from twin.experiments.execution.worktree_child import use_controller_from
 
 if TYPE_CHECKING:
     from tests.harness.lifecycle import Life
@@ -172,7 +172,7 @@ def _violation(scenario: Any) -> str:
 
 
 def main(checkout: str, seeds: int) -> None:
-    adopt(checkout)
+    use_controller_from(checkout)
     tried, last = 0, ""
     with tempfile.TemporaryDirectory() as folder:
         checks = check_all(Path(folder), seeds)

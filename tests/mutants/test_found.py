@@ -11,13 +11,14 @@ import pytest
 from tests.mutants.applying import Mutant, copy
 from tests.mutants.catalogue import MUTANTS
 from twin.experiments import raw_scenario
-from twin.experiments.execution.trial import Row, Task, perform
+from twin.experiments.execution.task import Row, Task
+from twin.experiments.execution.trial import perform
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.yaml"))
 
 
 def run(file: Path, source: str = "") -> Row:
-    scenario = raw_scenario.scenario_of(raw_scenario.read(file))
+    scenario = raw_scenario.to_scenario(raw_scenario.read(file))
     settings: dict[str, str] = {}
     return perform(Task(key="", variant="", seed=scenario.seed, settings=settings, scenario=scenario, source=source))
 

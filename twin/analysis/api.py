@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 from twin.analysis.frames import runs
-from twin.experiments.design import axes_of, designed, grid
+from twin.experiments.design import build_design, grid, parse_axes
 from twin.experiments.execution.executors import executor
-from twin.experiments.execution.results import Store
-from twin.experiments.execution.runner import jobs_here, watching
-from twin.experiments.sweep import sweep as carry_out
+from twin.experiments.execution.results import ResultStore
+from twin.experiments.execution.runner import default_jobs, watching
+from twin.experiments.sweep import sweep as run_all
 from twin.runs import folder as runfolder
 from twin.runs import run as running
 from twin.scenario import load
@@ -30,9 +30,9 @@ def run(
         ScenarioErrors: with all that is wrong with it.
     """
     scenario = load(Path(file), overrides=settings or {}, seed=seed)
-    with ThreadPoolExecutor(1) as aside:
-        aside.submit(running.recorded, scenario, Path(out)).result()
-    return runfolder.place(Path(out), scenario.name, scenario.seed)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(running.run_to_folder, scenario, Path(out)).result()
+    return runfolder.run_path(Path(out), scenario.name, scenario.seed)
 
 
 def sweep(
@@ -51,8 +51,12 @@ def sweep(
     """
     overrides = dict(settings or {})
     asked = [f"{path}={','.join(map(str, values))}" for path, values in (vary or {}).items()]
-    design = designed(Path(file), grid(axes_of(Path(file), asked, overrides)), overrides, seeds)
+    design = build_design(Path(file), grid(parse_axes(Path(file), asked, overrides)), overrides, seeds)
     target = Path(out) / design.baseline.scenario.name / f"{('sweep-' + '+'.join(design.paths))[:80]}.parquet"
-    with executor("joblib", jobs or jobs_here()) as execute, Store(target) as store, ThreadPoolExecutor(1) as aside:
-        aside.submit(carry_out, design, execute, store, lambda total: watching("sweeping", total, quiet=True)).result()
+    with (
+        executor("joblib", jobs or default_jobs()) as execute,
+        ResultStore(target) as store,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        aside.submit(run_all, design, execute, store, lambda total: watching("sweeping", total, quiet=True)).result()
     return runs(target)

@@ -16,7 +16,7 @@ from twin.analysis.fleet import gpu_hours
 from twin.analysis.run_data import Source, lines_of
 from twin.evaluate.measures import placement_rows
 from twin.evaluate.traffic_measures import traffic_rows
-from twin.experiments.execution.trial import numbers
+from twin.experiments.execution.trial import comparable_measures
 from twin.runs import folder as runfolder
 from twin.scenario.units import duration
 from twin.trace.lines import EngineLine, PodLine, RequestLine, Run
@@ -31,7 +31,7 @@ _LOADS = ("adapter", "pod", "node", "from_seconds", "until_seconds", "held_secon
 def runs(source: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     """One row a run: the files of `twin sweep`, or all run folders below a folder (those of `twin compare`, say).
 
-    A setting whose values are all durations becomes `setting.PATH_seconds`, one whose values are all numbers is one.
+    Settings whose values are all durations become `setting.PATH_seconds`, settings that are all numbers become numeric.
     Run folders bring `gpu_hours` too, and their variant is the name of the folder that they lie in.
     """
     given = [source] if isinstance(source, str | Path) else source
@@ -147,7 +147,7 @@ def _summaries(path: Path) -> Iterator[dict[str, Any]]:
         yield {
             "variant": folder.parent.name,
             "seed": run.summary["seed"],
-            **numbers(run.summary),
+            **comparable_measures(run.summary),
             "holds": run.summary["holds"],
             "gpu_hours": gpu_hours(folder),
         }

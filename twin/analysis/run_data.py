@@ -4,22 +4,22 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from twin.report import Findings
+from twin.report import RunResult
 from twin.runs import folder as runfolder
 from twin.scenario import Scenario, load
 from twin.trace.lines import Line
 
-Source = str | Path | Findings
+Source = str | Path | RunResult
 
 
 def lines_of(run: Source) -> Sequence[Line]:
     """The record."""
-    return run.lines if isinstance(run, Findings) else runfolder.read(Path(run)).lines()
+    return run.lines if isinstance(run, RunResult) else runfolder.read(Path(run)).lines()
 
 
 def scenario_of(run: Source) -> Scenario:
     """The scenario, as it was run."""
-    if not isinstance(run, Findings):
+    if not isinstance(run, RunResult):
         return load(Path(run) / runfolder.SCENARIO)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / runfolder.SCENARIO

@@ -5,10 +5,10 @@
 objects off. It has no clock and no network of its own: the time is handed in, and HTTP can be put in front.
 """
 
-from twin.apiserver.errors import ApiError, FieldError, Object
+from twin.apiserver.meta.errors import ApiError, FieldError, Object
 from twin.apiserver.schema.resource_types import ResourceType
+from twin.apiserver.storage.resource_store import ListResult
 from twin.apiserver.storage.store import Store
-from twin.apiserver.storage.table import Listing
 from twin.apiserver.storage.watch import Change, Watch
 
-__all__ = ["ApiError", "Change", "FieldError", "Listing", "Object", "ResourceType", "Store", "Watch"]
+__all__ = ["ApiError", "Change", "FieldError", "ListResult", "Object", "ResourceType", "Store", "Watch"]

@@ -5,20 +5,20 @@ that fits one quantity and says how well. `calibrating.py` knows which quantity 
 writes it. The picture is `twin.report.calibration`'s.
 """
 
-from twin.calibration.calibration import Calibration, Finding, from_measurements
-from twin.calibration.fit import Binned, Fit, as_measured, fit_bins, fit_values, rounded
-from twin.calibration.measurements import Measured, SourceError, read
+from twin.calibration.calibration import CalibratedParameter, Calibration, from_measurements
+from twin.calibration.fit import Fit, Histogram, as_measured, fit_histogram, fit_values, rounded
+from twin.calibration.measurements import Measurements, SourceError, read
 from twin.calibration.profile_writer import written
 
 __all__ = [
-    "Binned",
+    "CalibratedParameter",
     "Calibration",
-    "Finding",
     "Fit",
-    "Measured",
+    "Histogram",
+    "Measurements",
     "SourceError",
     "as_measured",
-    "fit_bins",
+    "fit_histogram",
     "fit_values",
     "from_measurements",
     "read",

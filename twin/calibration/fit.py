@@ -43,7 +43,7 @@ Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Binned:
+class Histogram:
     """A histogram: how many values lie below the first edge, between each two, and above the last."""
 
     edges: tuple[float, ...]
@@ -59,10 +59,10 @@ class Binned:
     def mean(self) -> float:
         return self.total / self.count
 
-    def __add__(self, other: "Binned") -> "Binned":
+    def __add__(self, other: "Histogram") -> "Histogram":
         """Both together; the edges have to be the same."""
         counts = tuple(one + two for one, two in zip(self.counts, other.counts, strict=True))
-        return Binned(self.edges, counts, self.total + other.total)
+        return Histogram(self.edges, counts, self.total + other.total)
 
     def shares(self) -> list[float]:
         """Share of values at or below each edge."""
@@ -125,7 +125,7 @@ def as_measured(values: Sequence[float] | Floats) -> Empirical:
     return Empirical(tuple(float(value) for value in np.quantile(values, shares, method="inverted_cdf")))
 
 
-def fit_bins(bins: Binned) -> Fit:
+def fit_histogram(bins: Histogram) -> Fit:
     """The fit of a histogram with at least one value."""
     if max(bins.counts) >= _HIDDEN * bins.count:
         return Fit(Constant(bins.mean), bins.count, 0.0)
@@ -231,7 +231,7 @@ def _p_of_values(latency: Latency, data: Floats) -> float:
     return float(result.pvalue)
 
 
-def _families_of_bins(bins: Binned) -> list[Latency]:
+def _families_of_bins(bins: Histogram) -> list[Latency]:
     found: list[Latency] = [Exponential(bins.mean)] if bins.mean > 0 else []
     if sum(count >= _TELLING * bins.count for count in bins.counts) > 2:
         low, high = (max(quantile_of(bins, share), 1e-9) for share in (0.5, 0.95))
@@ -250,23 +250,23 @@ def _families_of_bins(bins: Binned) -> list[Latency]:
     return [*found, with_the_mean(float(sigma.x))]
 
 
-def _surprise(latency: Latency, bins: Binned) -> float:
+def _surprise(latency: Latency, bins: Histogram) -> float:
     """Minus the log-likelihood of the buckets' counts."""
     chances = np.maximum(_chances(latency, bins), 1e-300)
     return -float((np.array(bins.counts) * np.log(chances)).sum())
 
 
-def _chances(latency: Latency, bins: Binned) -> Floats:
+def _chances(latency: Latency, bins: Histogram) -> Floats:
     shares = np.concatenate([[0.0], share_below(latency, np.array(bins.edges)), [1.0]])
     return np.diff(shares)
 
 
-def _distance_in_bins(latency: Latency, bins: Binned) -> float:
+def _distance_in_bins(latency: Latency, bins: Histogram) -> float:
     """As far as can be seen: at the edges."""
     return float(np.abs(share_below(latency, np.array(bins.edges)) - np.array(bins.shares())).max())
 
 
-def _p_of_bins(latency: Latency, bins: Binned) -> float | None:
+def _p_of_bins(latency: Latency, bins: Histogram) -> float | None:
     """Chi-square over buckets that expect five values or more; None where too few are left."""
     seen, expected, pairs = 0.0, 0.0, list[tuple[float, float]]()
     for count, chance in zip(bins.counts, _chances(latency, bins), strict=True):
@@ -282,13 +282,13 @@ def _p_of_bins(latency: Latency, bins: Binned) -> float | None:
     return float(stats.chi2.sf(sum((s - e) ** 2 / e for s, e in pairs), free))
 
 
-def quantile_of(bins: Binned, share: float) -> float:
+def quantile_of(bins: Histogram, share: float) -> float:
     """A quantile of a histogram, values taken to lie evenly within each bucket; the last edge where it is beyond."""
     shares = [0.0, *bins.shares()]
     return float(np.interp(share, shares, [0.0, *bins.edges]))
 
 
-def _quantiles(bins: Binned) -> tuple[float, ...]:
+def _quantiles(bins: Histogram) -> tuple[float, ...]:
     """From the middle of each hundredth, so that neither end of a bucket is overdone."""
     return tuple(quantile_of(bins, (i + 0.5) / QUANTILES) for i in range(QUANTILES))
 

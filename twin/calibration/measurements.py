@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from twin.calibration.fit import Binned, Floats
+from twin.calibration.fit import Floats, Histogram
 from twin.scenario.errors import closest
 
 TIMES = ("startup_seconds", "load_seconds", "unload_seconds", "ttft_seconds", "inter_token_seconds")
@@ -50,12 +50,12 @@ class SourceError(Exception):
 
 
 @dataclass(slots=True)
-class Measured:
+class Measurements:
     """All sources together."""
 
     columns: dict[str, Floats] = field(default_factory=dict)
     """By our own names; rows of all tables, one after the other, NaN where nothing was measured."""
-    histograms: dict[str, Binned] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
     """By name, without the engine's prefix; that of one verb as `name/verb`."""
     counters: dict[str, float] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
@@ -68,13 +68,13 @@ class Measured:
         return [self.columns[name][there] for name in names]
 
 
-def read(sources: Sequence[str]) -> Measured:
+def read(sources: Sequence[str]) -> Measurements:
     """What files and URLs hold.
 
     Raises:
         SourceError: if one cannot be read, or holds nothing of use.
     """
-    found, tables = Measured(sources=list(sources)), list[Mapping[str, Floats]]()
+    found, tables = Measurements(sources=list(sources)), list[Mapping[str, Floats]]()
     for source in sources:
         if source.startswith(("http://", "https://")):
             _take_page(found, _fetched(source), source)
@@ -198,7 +198,7 @@ def _fetched(url: str) -> str:
     return answer.text
 
 
-def _take_page(found: Measured, text: str, shown: str) -> None:
+def _take_page(found: Measurements, text: str, shown: str) -> None:
     """Adds the histograms and counters of a page; several engines' add up."""
     before = len(found.histograms)
     try:
@@ -224,7 +224,7 @@ def _plain(name: str) -> str:
     return next((name.removeprefix(prefix) for prefix in _ENGINE if name.startswith(prefix)), name)
 
 
-def _histograms(name: str, samples: Iterable[Any]) -> Iterator[tuple[str, Binned]]:
+def _histograms(name: str, samples: Iterable[Any]) -> Iterator[tuple[str, Histogram]]:
     """Each that is not empty: one in all, or one a verb where the samples have such a label."""
     below: dict[str, dict[float, float]] = {}
     total: dict[str, float] = {}
@@ -240,4 +240,4 @@ def _histograms(name: str, samples: Iterable[Any]) -> Iterator[tuple[str, Binned
         ordered = sorted(edges)
         counts = np.diff([0.0, *(edges[edge] for edge in ordered)]).astype(int)
         if counts.sum() > 0 and ordered[-1] == math.inf:
-            yield key, Binned(tuple(ordered[:-1]), tuple(int(c) for c in counts), total.get(key, 0.0))
+            yield key, Histogram(tuple(ordered[:-1]), tuple(int(c) for c in counts), total.get(key, 0.0))

@@ -5,26 +5,23 @@ One HTML file that opens offline.
 
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
 
-from twin.calibration.fit import CLOSE, ROUGH, Binned, Floats, quantile, share_below
-from twin.calibration.profile_writer import said_value
+from twin.calibration.calibration import CalibratedParameter, Calibration
+from twin.calibration.fit import CLOSE, ROUGH, Floats, Histogram, quantile, share_below
+from twin.calibration.profile_writer import describe_value
 from twin.report.figures.ecdf import axes
 from twin.report.page import source
-from twin.report.svg import Figure, Scale, legend, path, staircase, stylesheet
-
-if TYPE_CHECKING:
-    from twin.calibration.calibration import Calibration, Finding
+from twin.report.svg import Figure, Scale, legend, path, step_path, stylesheet
 
 WIDTH, HEIGHT = 880.0, 260.0
 POINTS = 240
 """Of a curve."""
 
 
-def render(calibration: "Calibration") -> str:
+def render(calibration: Calibration) -> str:
     """The page. The same calibration gives the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -34,28 +31,28 @@ def render(calibration: "Calibration") -> str:
         calibration=calibration,
         version=version("lora-twin"),
         style=source("page.css") + stylesheet(),
-        rows=[(finding, said_value(finding)) for finding in calibration.findings],
+        rows=[(finding, describe_value(finding)) for finding in calibration.findings],
         figures=list(figures(calibration)),
         close=round(100 * CLOSE),
         rough=round(100 * ROUGH),
     )
 
 
-def figures(calibration: "Calibration") -> Iterator[Figure]:
+def figures(calibration: Calibration) -> Iterator[Figure]:
     """One for each quantity of which the distribution was measured."""
     for finding in calibration.findings:
         if finding.fit is not None and finding.measured is not None:
             yield _figure(finding)
 
 
-def _figure(finding: "Finding") -> Figure:
+def _figure(finding: CalibratedParameter) -> Figure:
     fit, measured = finding.fit, finding.measured
     assert fit is not None
     assert measured is not None
-    steps = _of_bins(measured) if isinstance(measured, Binned) else _of_values(measured)
+    steps = _of_bins(measured) if isinstance(measured, Histogram) else _of_values(measured)
     reach = max(steps[-1][0], quantile(fit.latency, 0.99)) * 1.02 or 1.0
     x, y = Scale(0, reach, 58, WIDTH - 28), Scale(0, 1, HEIGHT - 46, 34)
-    drawn = staircase([(x(value), y(share)) for value, share in [(0.0, 0.0), *steps]], x.end)
+    drawn = step_path([(x(value), y(share)) for value, share in [(0.0, 0.0), *steps]], x.end)
     at = np.linspace(0, reach, POINTS)
     curve = [(x(float(v)), y(float(s))) for v, s in zip(at, share_below(fit.latency, at), strict=True)]
     body = (
@@ -77,14 +74,14 @@ def _of_values(values: Floats) -> list[tuple[float, float]]:
     return [(float(ordered[i]), float(i + 1) / len(ordered)) for i in places]
 
 
-def _of_bins(bins: Binned) -> list[tuple[float, float]]:
+def _of_bins(bins: Histogram) -> list[tuple[float, float]]:
     """What a histogram shows: the share at each edge up to the first that has them all."""
     steps = list(zip(bins.edges, bins.shares(), strict=True))
     last = next((i for i, (_, share) in enumerate(steps) if share >= 0.999), len(steps) - 1)
     return steps[: last + 1]
 
 
-def _alt(finding: "Finding") -> str:
+def _alt(finding: CalibratedParameter) -> str:
     assert finding.fit is not None
     middle, high = quantile(finding.fit.latency, 0.5), quantile(finding.fit.latency, 0.95)
     return f"{finding.title}: half within {middle:.3g} {finding.unit}, 95 % within {high:.3g}; {finding.said}."

@@ -8,7 +8,7 @@ from typing import Any
 
 from fake_vllm.distributions import Empirical, Latency, LogNormal
 from fake_vllm.durations import described
-from twin.calibration.calibration import Calibration, Finding
+from twin.calibration.calibration import CalibratedParameter, Calibration
 
 HEADING = "# Made by twin calibrate"
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
@@ -32,24 +32,24 @@ def written(calibration: Calibration, model: str = "", gpu: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _entry(finding: Finding, indent: str) -> list[str]:
+def _entry(finding: CalibratedParameter, indent: str) -> list[str]:
     name = finding.entry.rpartition(".")[2]
     return [f"{indent}# {finding.said}", f"{indent}{name}: {value_text(finding)}"]
 
 
-def value_text(finding: Finding) -> str:
+def value_text(finding: CalibratedParameter) -> str:
     """What stands behind the entry's colon."""
     match finding:
-        case Finding(entry="pace.answer", value=LogNormal() as tokens):
+        case CalibratedParameter(entry="pace.answer", value=LogNormal() as tokens):
             return f"{{median: {_digits(tokens.median)}, p95: {_digits(max(tokens.p95, tokens.median))}}}"
-        case Finding(entry="pace.spread", value=float() as factor):
+        case CalibratedParameter(entry="pace.spread", value=float() as factor):
             return _digits(factor)
-        case Finding(value=float() as seconds):
+        case CalibratedParameter(value=float() as seconds):
             return duration(seconds)
     return shown(finding.value)  # type: ignore[arg-type]
 
 
-def said_value(finding: Finding) -> str:
+def describe_value(finding: CalibratedParameter) -> str:
     """The same for people, who want no list of quantiles."""
     if isinstance(finding.value, Empirical):
         values = finding.value.values

@@ -8,7 +8,7 @@ from twin.world.kubelet.pod_spec import engine_index
 
 
 def workload_of(pod: Object) -> str:
-    """Name of the Deployment that made a pod, or the bare pod's own."""
+    """Name of the Deployment that made a pod, or the strip_server_fields pod's own."""
     meta = pod["metadata"]
     owner = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
     if owner is None:
@@ -28,7 +28,7 @@ def is_true(item: Object, condition: str) -> bool:
     return any(each.get("type") == condition and each.get("status") == "True" for each in found)
 
 
-def remembered(item: Object | None) -> annotations.Remembered:
+def remembered(item: Object | None) -> annotations.PersistedState:
     return annotations.read((item or {"metadata": {}})["metadata"].get("annotations") or {})
 
 
@@ -56,7 +56,7 @@ def engine(pod: Object) -> Object | None:
     return next((status for status in statuses if status.get("name") == name), None)
 
 
-def probed_after(pod: Object) -> float:
+def probe_delay(pod: Object) -> float:
     """Seconds on average from when an engine listens until a probe has seen it."""
     container = pod["spec"]["containers"][engine_index(list(pod["spec"]["containers"]))]
     probe = container.get("startupProbe") or container.get("readinessProbe") or {}

@@ -57,7 +57,7 @@ NODES = Resource("nodes", "/api/v1/nodes", "Node", "v1", namespaced=False, neede
 RESOURCES = (ADAPTERS, PODS, DEPLOYMENTS, SERVICES, NODES)
 
 
-class Reader:
+class ClusterReader:
     """The three verbs, on raw objects."""
 
     def __init__(self, connection: Connection) -> None:
@@ -102,7 +102,7 @@ def _page(answer: bytes) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def reading(kubeconfig: str, context: str) -> AsyncIterator[Reader]:
+async def open_reader(kubeconfig: str, context: str) -> AsyncIterator[ClusterReader]:
     """A reader of the cluster that a kubeconfig (or what stands for one) leads to.
 
     Raises:
@@ -112,16 +112,16 @@ async def reading(kubeconfig: str, context: str) -> AsyncIterator[Reader]:
         access = find(kubeconfig, context, SystemClock())
         limit = RateLimit(_QPS, _BURST)
         async with Connection(access, limit=limit, timeout=_TIMEOUT, rng=Random()) as connection:
-            yield Reader(connection)
+            yield ClusterReader(connection)
     except AccessError as error:
         raise CaptureError(str(error)) from None
 
 
-def said(error: ClusterError) -> str:
+def error_line(error: ClusterError) -> str:
     """An error of the server's, on one line."""
     return " ".join(str(error).split())
 
 
-def is_gone(error: ClusterError) -> bool:
+def is_expired(error: ClusterError) -> bool:
     """Whether a watch has to begin with a new list."""
     return isinstance(error, Expired)

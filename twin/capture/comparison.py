@@ -1,7 +1,7 @@
-"""Whether the twin does what the cluster did: the scenario is run with a few seeds, and phases are set side by side.
+"""Compare a captured scenario, run with a few seeds, with the observed cluster: time in each phase.
 
-Only adapters that came during the look are compared: those that were there before came to engines that had long been
-up, and in the twin they come to engines that are starting.
+Only adapters created during the capture are compared. Those that existed before were loaded by engines that had been
+up for long; in the twin their engines are still starting.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from twin.capture.history import Happenings, phase_seconds
+from twin.capture.history import History, phase_seconds
 from twin.scenario import load
 from twin.sim.simulation import simulate
 from twin.trace.lines import AdapterLine, Line
@@ -23,7 +23,7 @@ TELLABLE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class PhaseComparison:
     """Median seconds in one phase."""
 
     phase: str
@@ -42,14 +42,14 @@ class Compared:
         return self.off <= 0.1 or abs(self.simulated - self.captured) <= TELLABLE
 
 
-def compared(scenario: Path, found: Happenings) -> list[Compared]:
+def compare_phases(scenario: Path, found: History) -> list[PhaseComparison]:
     """The scenario's phases beside those that were seen; empty if nobody came and ran during the look."""
     captured = medians(found.phases.values())
     runs = (_phases(simulate(load(scenario, seed=seed)).lines, found.arrivals) for seed in SEEDS)
     simulated = medians(phases for run in runs for phases in run.values())
     count = sum(any(phase == "Running" for _, phase in phases) for phases in found.phases.values())
     return [
-        Compared(phase, captured[phase], simulated[phase], count)
+        PhaseComparison(phase, captured[phase], simulated[phase], count)
         for phase in PHASES
         if phase in captured and phase in simulated
     ]

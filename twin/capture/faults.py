@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from twin.capture.client import DEPLOYMENTS, Object
-from twin.capture.history import Happenings, Spell
+from twin.capture.history import History, Interval
 from twin.scenario.units import show_duration
 
 _SLACK = 0.5
@@ -20,7 +20,7 @@ _SLACK = 0.5
 
 
 def faults(
-    found: Happenings, engines: Sequence[Object], lead: float, end: float, notes: list[str]
+    found: History, engines: Sequence[Object], lead: float, end: float, notes: list[str]
 ) -> Iterator[dict[str, Any]]:
     """All of them, for a scenario in which the look begins at `lead` and ends so many seconds later."""
     kinds = {item["metadata"]["name"]: item["kind"] for item in engines}
@@ -58,7 +58,7 @@ _CAUSES = (
 _STATUS = re.compile(r"\b([45]\d\d)\b")
 
 
-def _failing(found: Happenings, one_of: Any, lead: float, notes: list[str]) -> Iterator[dict[str, Any]]:
+def _failing(found: History, one_of: Any, lead: float, notes: list[str]) -> Iterator[dict[str, Any]]:
     """A fault for each pod and cause, from the first failure to the last, as likely as it was then."""
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
     what: dict[str, dict[str, Any]] = {}
@@ -87,7 +87,7 @@ def _fault_of(cause: str) -> dict[str, Any] | None:
     return {"kind": "http-error", "status": int(status[1])} if status else None
 
 
-def _flapping(pods: Mapping[str, Any], spells: Sequence[Spell], lead: float, end: float) -> dict[str, Any]:
+def _flapping(pods: Mapping[str, Any], spells: Sequence[Interval], lead: float, end: float) -> dict[str, Any]:
     """One fault for all of a pod's spells: as long down and up as they were by the median."""
     ends = [spell.until if spell.until is not None else end for spell in spells]
     down = median(until - spell.start for spell, until in zip(spells, ends, strict=True))
@@ -103,7 +103,7 @@ def _flapping(pods: Mapping[str, Any], spells: Sequence[Spell], lead: float, end
     }
 
 
-def _kills(found: Happenings) -> list[tuple[float, str]]:
+def _kills(found: History) -> list[tuple[float, str]]:
     """Deletions that neither a rollout nor a smaller number of replicas explains."""
     begun = {workload: t for t, workload in reversed(found.rollouts)}
     scaled = Counter(name for _, kind, _, name, _ in found.edits if kind == DEPLOYMENTS.kind)

@@ -13,7 +13,7 @@ from typing import Any
 
 from twin.capture import accessors
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, PODS, Object
-from twin.capture.watcher import Change, Seen
+from twin.capture.watcher import Change, Observation
 
 RUNNING = "Running"
 _BOOTS = 60.0
@@ -30,7 +30,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Spell:
+class Interval:
     """A time in which something held; to the end of the look if `until` is None."""
 
     start: float
@@ -38,7 +38,7 @@ class Spell:
 
 
 @dataclass(slots=True)
-class Happenings:
+class History:
     """Pods and adapters are `namespace/name`; times are seconds since the look began."""
 
     loads: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -51,7 +51,7 @@ class Happenings:
     """From the engine container's start until it listened, by workload; by the probes, which come a little later."""
     pod_starts: list[float] = field(default_factory=list)
     """From a pod's creation until its engine's container ran."""
-    unready: dict[str, list[Spell]] = field(default_factory=lambda: defaultdict(list))
+    unready: dict[str, list[Interval]] = field(default_factory=lambda: defaultdict(list))
     """Times in which a pod was not ready though its engine ran on, by pod."""
     restarts: list[tuple[float, str]] = field(default_factory=list)
     """Engine containers that restarted in place: when, and the pod."""
@@ -59,7 +59,7 @@ class Happenings:
     """Pods that were deleted and whose workload made another."""
     rollouts: list[tuple[float, str]] = field(default_factory=list)
     """When, and the Deployment's name."""
-    nodes_down: dict[str, list[Spell]] = field(default_factory=lambda: defaultdict(list))
+    nodes_down: dict[str, list[Interval]] = field(default_factory=lambda: defaultdict(list))
     arrivals: dict[str, tuple[float, Object]] = field(default_factory=dict)
     departures: dict[str, float] = field(default_factory=dict)
     edits: list[tuple[float, str, str, str, Object]] = field(default_factory=list)
@@ -79,17 +79,17 @@ class Happenings:
         )
 
 
-def happened(seen: Seen) -> Happenings:
+def build_history(seen: Observation) -> History:
     """All that can be told from a look."""
-    teller = _Teller(seen)
+    teller = _HistoryBuilder(seen)
     for change in seen.changes:
         teller.hear(change)
     return teller.found
 
 
-class _Teller:
-    def __init__(self, seen: Seen) -> None:
-        self.found = Happenings()
+class _HistoryBuilder:
+    def __init__(self, seen: Observation) -> None:
+        self.found = History()
         self._objects: dict[tuple[str, str], Object] = {}
         self._causes: dict[tuple[str, str], str] = {}
         """By adapter and pod name: what was said last of a failed load; the next attempt wipes it off the object."""
@@ -155,7 +155,7 @@ class _Teller:
         self.found.unloads += len(had - has)
 
     def _attempted(self, t: float, adapter: Object, pod: str, retries: int) -> None:
-        """Another attempt says that the one before has failed, and that one is when it happened."""
+        """Another attempt says that the one before has failed, and that one is when it build_history."""
         place, own = f"{adapter['metadata']['namespace']}/{pod}", (accessors.key(adapter), pod)
         self.found.attempts[place].append(t)
         if retries > 0:
@@ -177,7 +177,7 @@ class _Teller:
         started = accessors.moment((engine.get("state") or {}).get("running", {}).get("startedAt"))
         created = accessors.moment(pod["metadata"].get("creationTimestamp"))
         if started and ready >= started:
-            seconds = (ready - started).total_seconds() - accessors.probed_after(pod)
+            seconds = (ready - started).total_seconds() - accessors.probe_delay(pod)
             self.found.startups[accessors.workload_of(pod)].append(max(seconds, 0.0))
         if started and created and started >= created:
             self.found.pod_starts.append((started - created).total_seconds())
@@ -203,9 +203,9 @@ class _Teller:
         same = one.get("containerID") == two.get("containerID") and "running" in (two.get("state") or {})
         was, now = accessors.is_true(before, "Ready"), accessors.is_true(pod, "Ready")
         if was and not now and same:
-            self.found.unready[name].append(Spell(change.t))
+            self.found.unready[name].append(Interval(change.t))
         elif now and not was and self.found.unready.get(name) and self.found.unready[name][-1].until is None:
-            self.found.unready[name][-1] = Spell(self.found.unready[name][-1].start, change.t)
+            self.found.unready[name][-1] = Interval(self.found.unready[name][-1].start, change.t)
         elif now and not was:
             self._stood(pod)
 
@@ -235,9 +235,9 @@ class _Teller:
         spells = self.found.nodes_down[accessors.key(change.object)]
         was, now = accessors.is_true(before, "Ready"), accessors.is_true(change.object, "Ready")
         if was and not now:
-            spells.append(Spell(change.t))
+            spells.append(Interval(change.t))
         elif now and not was and spells and spells[-1].until is None:
-            spells[-1] = Spell(spells[-1].start, change.t)
+            spells[-1] = Interval(spells[-1].start, change.t)
 
     def _edited(self, change: Change, patch: Object) -> None:
         meta = change.object["metadata"]

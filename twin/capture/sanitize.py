@@ -10,8 +10,8 @@ from typing import Any
 
 from twin.capture.accessors import workload_of
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, PODS, SERVICES, Object
-from twin.capture.watcher import Seen
-from twin.scenario.manifests.secrets import Pseudonyms, secrets_of
+from twin.capture.watcher import Observation
+from twin.scenario.manifests.secrets import SecretRedactor, secrets_of
 from twin.world.kubelet.pod_spec import command_of, is_operator
 
 ENABLED = "adapter.model.aibrix.ai/enabled"
@@ -21,7 +21,7 @@ _SERVERS_OWN = ("kubectl.kubernetes.io/", "deployment.kubernetes.io/", "adapter.
 STAND_IN = "captured-without-its-contents"
 
 
-def bare(item: Object) -> Object:
+def strip_server_fields(item: Object) -> Object:
     """What a user would have applied."""
     metadata = {name: item["metadata"][name] for name in _KEPT if item["metadata"].get(name)}
     own = metadata.get("annotations", {})
@@ -35,7 +35,7 @@ def bare(item: Object) -> Object:
     return {"apiVersion": rest.pop("apiVersion"), "kind": rest.pop("kind"), "metadata": metadata, **rest}
 
 
-def standing(seen: Seen) -> tuple[list[Object], list[str]]:
+def captured_objects(seen: Observation) -> tuple[list[Object], list[str]]:
     """The engines, their Services and the adapters that were there; and notes on what was left out."""
     adapters = seen.first.get(ADAPTERS.kind, [])
     later = [c.object for c in seen.changes if c.kind == ADAPTERS.kind and c.type == "ADDED"]
@@ -52,10 +52,10 @@ def standing(seen: Seen) -> tuple[list[Object], list[str]]:
     labels = [_labels(_template(item)) for item in engines] + [_labels(pod) for pod in alone]
     services = [item for item in seen.first.get(SERVICES.kind, []) if _serves(item, labels)]
     kept = [item for item in (*engines, *alone, *services, *adapters) if "deletionTimestamp" not in item["metadata"]]
-    return [bare(item) for item in kept], notes
+    return [strip_server_fields(item) for item in kept], notes
 
 
-def operator_words(seen: Seen) -> tuple[list[str], Mapping[str, str]] | None:
+def operator_args(seen: Observation) -> tuple[list[str], Mapping[str, str]] | None:
     """The operator's arguments and environment; None if it is not among what was seen, or another operator."""
     for item in seen.first.get(DEPLOYMENTS.kind, []):
         containers = item["spec"]["template"]["spec"].get("containers") or []
@@ -66,7 +66,7 @@ def operator_words(seen: Seen) -> tuple[list[str], Mapping[str, str]] | None:
     return None
 
 
-def stand_ins(objects: Sequence[Object], templates: Sequence[Object]) -> Iterator[Object]:
+def placeholder_secrets(objects: Sequence[Object], templates: Sequence[Object]) -> Iterator[Object]:
     """Secrets and ConfigMaps that something names, with nothing in them."""
     named: dict[tuple[str, str, str], set[str]] = {}
     for item in (*objects, *templates):
@@ -84,9 +84,9 @@ def stand_ins(objects: Sequence[Object], templates: Sequence[Object]) -> Iterato
         }
 
 
-def without_secrets(objects: Iterable[Object]) -> list[Object]:
+def redact_secrets(objects: Iterable[Object]) -> list[Object]:
     """All of them with pseudonyms for whatever is a key."""
-    found, secrets = list(objects), Pseudonyms()
+    found, secrets = list(objects), SecretRedactor()
     secrets.learn([text for item in found for text in secrets_of(item) if text != STAND_IN])
     return [secrets.manifest(item) for item in found]
 

@@ -20,9 +20,15 @@ from twin.calibration import Fit, as_measured, fit_values, rounded
 from twin.capture.accessors import is_true
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, Object
 from twin.capture.faults import at, faults
-from twin.capture.history import Happenings
-from twin.capture.sanitize import bare, operator_words, stand_ins, standing, without_secrets
-from twin.capture.watcher import Seen
+from twin.capture.history import History
+from twin.capture.sanitize import (
+    captured_objects,
+    operator_args,
+    placeholder_secrets,
+    redact_secrets,
+    strip_server_fields,
+)
+from twin.capture.watcher import Observation
 from twin.scenario.sections.distributions import show_distribution
 from twin.scenario.units import show_duration
 
@@ -39,7 +45,7 @@ _MANY = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Capture:
+class CapturedScenario:
     """What is written."""
 
     scenario: dict[str, Any]
@@ -49,12 +55,12 @@ class Capture:
     notes: tuple[str, ...]
 
 
-def compose(seen: Seen, found: Happenings, name: str) -> Capture:
+def build_scenario(seen: Observation, found: History, name: str) -> CapturedScenario:
     """The scenario. What could not be seen is a note."""
-    objects, notes = standing(seen)
+    objects, notes = captured_objects(seen)
     notes = [*seen.notes, *notes]
-    templates = [bare(item) for _, item in found.arrivals.values()]
-    cleaned = without_secrets([*objects, *templates, *stand_ins(objects, templates)])
+    templates = [strip_server_fields(item) for _, item in found.arrivals.values()]
+    cleaned = redact_secrets([*objects, *templates, *placeholder_secrets(objects, templates)])
     manifests = [*cleaned[: len(objects)], *cleaned[len(objects) + len(templates) :]]
     arriving = dict(zip(found.arrivals, cleaned[len(objects) : len(objects) + len(templates)], strict=True))
     engines = [item for item in manifests if item["kind"] in ("Deployment", "Pod")]
@@ -76,7 +82,7 @@ def compose(seen: Seen, found: Happenings, name: str) -> Capture:
         "expect": [f"adapters.running >= {_running(seen)}", "invariants.violations == 0"],
     }
     filled = {key: value for key, value in scenario.items() if value}
-    return Capture(filled, manifests, lead, tuple(dict.fromkeys(notes)))
+    return CapturedScenario(filled, manifests, lead, tuple(dict.fromkeys(notes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class _Times:
     api: Latency | None
 
 
-def _times(found: Happenings, notes: list[str]) -> _Times:
+def _times(found: History, notes: list[str]) -> _Times:
     """What was seen of how long things take, fitted."""
     startups = {
         workload: fit_values(kept)
@@ -122,9 +128,9 @@ def _loading(fit: Fit, values: Sequence[float]) -> Latency:
     return as_measured(values) if enough else fit.latency
 
 
-def _controller(seen: Seen, notes: list[str]) -> dict[str, Any]:
+def _controller(seen: Observation, notes: list[str]) -> dict[str, Any]:
     """The operator's settings, as far as its Deployment shows them."""
-    words = operator_words(seen)
+    words = operator_args(seen)
     if words is None:
         notes.append("no Deployment of lora-controller was seen, so the operator has its default settings")
         return {}
@@ -165,7 +171,7 @@ def _settings(options: Options) -> dict[str, Any]:
     return {**found, **({"retry": retry} if retry else {})}
 
 
-def _cluster(seen: Seen, engines: Sequence[Object], times: _Times, found: Happenings) -> dict[str, Any]:
+def _cluster(seen: Observation, engines: Sequence[Object], times: _Times, found: History) -> dict[str, Any]:
     own: dict[str, Any] = {}
     for item in engines:
         name = item["metadata"]["name"]
@@ -205,7 +211,7 @@ def _lead(manifests: Sequence[Object], times: _Times, loads_per_pod: int) -> flo
     return 60.0 * math.ceil(float(start + settle + 30.0) / 60.0)
 
 
-def _template(key: str, item: Object, lead: float, found: Happenings) -> dict[str, Any]:
+def _template(key: str, item: Object, lead: float, found: History) -> dict[str, Any]:
     """An adapter that came during the look."""
     came, metadata = found.arrivals[key][0], item["metadata"]
     left = found.departures.get(key)
@@ -219,7 +225,7 @@ def _template(key: str, item: Object, lead: float, found: Happenings) -> dict[st
     }
 
 
-def _edits(found: Happenings, engines: Sequence[Object], lead: float) -> Iterator[dict[str, Any]]:
+def _edits(found: History, engines: Sequence[Object], lead: float) -> Iterator[dict[str, Any]]:
     """What users changed; and the deletion of adapters that were there before."""
     ours = {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in engines}
     for t, kind, namespace, name, patch in found.edits:
@@ -231,7 +237,7 @@ def _edits(found: Happenings, engines: Sequence[Object], lead: float) -> Iterato
             yield {"at": at(lead + t), "of": f"{ADAPTERS.kind}/{name}", "namespace": namespace, "delete": True}
 
 
-def _running(seen: Seen) -> int:
+def _running(seen: Observation) -> int:
     """Adapters that served when the look ended."""
     last: dict[str, Object] = {}
     for item in seen.first.get(ADAPTERS.kind, []):

@@ -11,7 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from controller.client.interface import ClusterError, Forbidden, NotFound
-from twin.capture.client import ADAPTERS, RESOURCES, CaptureError, Object, Reader, Resource, is_gone, said
+from twin.capture.client import (
+    ADAPTERS,
+    RESOURCES,
+    CaptureError,
+    ClusterReader,
+    Object,
+    Resource,
+    error_line,
+    is_expired,
+)
 
 _PAUSE = 1.0
 """Seconds before a watch that broke is begun anew."""
@@ -29,7 +38,7 @@ class Change:
 
 
 @dataclass(slots=True)
-class Seen:
+class Observation:
     """What a look has seen."""
 
     first: dict[str, list[Object]] = field(default_factory=dict)
@@ -40,14 +49,17 @@ class Seen:
 
 
 async def watch(
-    reader: Reader, namespaces: Sequence[str], seconds: float, began: Callable[[Seen], None] = lambda _: None
-) -> Seen:
+    reader: ClusterReader,
+    namespaces: Sequence[str],
+    seconds: float,
+    began: Callable[[Observation], None] = lambda _: None,
+) -> Observation:
     """Looks for so many seconds, or until cancelled; `began` is told when the first lists are in.
 
     Raises:
         CaptureError: something without which there is no capture cannot be read.
     """
-    seen = Seen()
+    seen = Observation()
     places = [(resource, space) for resource in RESOURCES for space in _spaces(resource, namespaces)]
     versions = [await _listed(reader, resource, space, seen) for resource, space in places]
     if not seen.first.get(ADAPTERS.kind) and not namespaces:
@@ -79,7 +91,7 @@ def _spaces(resource: Resource, namespaces: Sequence[str]) -> Sequence[str]:
     return namespaces if namespaces and resource.namespaced else ("",)
 
 
-async def _listed(reader: Reader, resource: Resource, namespace: str, seen: Seen) -> str | None:
+async def _listed(reader: ClusterReader, resource: Resource, namespace: str, seen: Observation) -> str | None:
     """Puts what is there into `seen`; returns the version to watch from, None if it may not be read."""
     try:
         items, version = await reader.list(resource, namespace)
@@ -87,17 +99,17 @@ async def _listed(reader: Reader, resource: Resource, namespace: str, seen: Seen
         if resource is ADAPTERS and isinstance(error, NotFound):
             raise CaptureError(f"{reader.server}: it has no ModelAdapters: their definition is not there") from None
         if resource.needed:
-            raise CaptureError(f"{reader.server}: {resource.plural} may not be read: {said(error)}") from None
-        seen.notes.append(f"{resource.plural} could not be read, so defaults stand for them: {said(error)}")
+            raise CaptureError(f"{reader.server}: {resource.plural} may not be read: {error_line(error)}") from None
+        seen.notes.append(f"{resource.plural} could not be read, so defaults stand for them: {error_line(error)}")
         return None
     except ClusterError as error:
-        raise CaptureError(f"{reader.server}: {resource.plural}: {said(error)}") from None
+        raise CaptureError(f"{reader.server}: {resource.plural}: {error_line(error)}") from None
     seen.first.setdefault(resource.kind, []).extend(items)
     return version
 
 
 async def _follow(
-    reader: Reader, resource: Resource, namespace: str, version: str, seen: Seen, now: Callable[[], float]
+    reader: ClusterReader, resource: Resource, namespace: str, version: str, seen: Observation, now: Callable[[], float]
 ) -> None:
     known = {
         _name(item): item
@@ -114,13 +126,18 @@ async def _follow(
                     if type_ == "DELETED":
                         del known[_name(item)]
         except ClusterError as error:
-            if is_gone(error):
+            if is_expired(error):
                 version = await _caught_up(reader, resource, namespace, known, seen, now) or version
         await asyncio.sleep(_PAUSE)
 
 
 async def _caught_up(
-    reader: Reader, resource: Resource, namespace: str, known: dict[str, Object], seen: Seen, now: Callable[[], float]
+    reader: ClusterReader,
+    resource: Resource,
+    namespace: str,
+    known: dict[str, Object],
+    seen: Observation,
+    now: Callable[[], float],
 ) -> str:
     """Lists anew after a watch that was too old, and makes changes of what is different; the version to go on from."""
     with contextlib.suppress(ClusterError):

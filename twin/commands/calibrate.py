@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import OK, Refused, answering
+from twin.commands.common import OK, UsageError, exit_code
 
 if TYPE_CHECKING:
     from fake_vllm.cli.profile import Parameters
     from twin.calibration import Calibration
 
 
-@answering
+@exit_code
 def calibrate(
     sources: Annotated[
         list[str],
@@ -40,9 +40,9 @@ def calibrate(
     try:
         found = calibrating.from_measurements(calibrating.read(sources), _base(base))
     except calibrating.SourceError as error:
-        raise Refused(str(error)) from None
+        raise UsageError(str(error)) from None
     if not found.findings:
-        raise Refused(f"{', '.join(sources)}: nothing to fit; allowed columns and metrics: docs/calibrate.md")
+        raise UsageError(f"{', '.join(sources)}: nothing to fit; allowed columns and metrics: docs/calibrate.md")
     picture = out.with_suffix(".html")
     _write(out, calibrating.written(found, model, gpu))
     _write(picture, render(found))
@@ -58,12 +58,12 @@ def check_output(out: Path) -> None:
     from twin.calibration.profile_writer import HEADING
 
     if out.suffix not in (".yaml", ".yml"):
-        raise Refused(f"--out {out}: is no name of a YAML file; allowed: one that ends in .yaml")
+        raise UsageError(f"--out {out}: is no name of a YAML file; allowed: one that ends in .yaml")
     try:
         if out.exists() and not out.read_text("utf-8", errors="replace").startswith(HEADING):
-            raise Refused(f"--out {out}: is there already and not made by twin calibrate; choose another name")
+            raise UsageError(f"--out {out}: is there already and not made by twin calibrate; choose another name")
     except OSError as error:
-        raise Refused(f"--out {out}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
 
 
 def _base(name: str) -> "Parameters":
@@ -74,7 +74,7 @@ def _base(name: str) -> "Parameters":
     try:
         return preset(name) if name in presets() else read(name)
     except ParametersError as error:
-        raise Refused(f"--base: {error}; presets: {', '.join(presets())}") from None
+        raise UsageError(f"--base: {error}; presets: {', '.join(presets())}") from None
 
 
 def _write(path: Path, text: str) -> None:
@@ -88,7 +88,7 @@ def _write(path: Path, text: str) -> None:
         finally:
             fresh.unlink(missing_ok=True)
     except OSError as error:
-        raise Refused(f"--out {path}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"--out {path}: cannot be written: {error.strerror or error}") from None
 
 
 def _as_json(found: "Calibration", out: Path, picture: Path) -> dict[str, object]:
@@ -110,14 +110,14 @@ def _show(found: "Calibration", out: Path, picture: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from twin.calibration.profile_writer import said_value
+    from twin.calibration.profile_writer import describe_value
     from twin.report import terminal
 
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for column in ("entry", "value", "how well it fits"):
         table.add_column(column)
     for finding in found.findings:
-        table.add_row(finding.entry, escape(said_value(finding)), escape(finding.said))
+        table.add_row(finding.entry, escape(describe_value(finding)), escape(finding.said))
     console = terminal.console()
     console.print(table)
     console.print(f"  {escape(str(out))} [dim](picture: {escape(str(picture))})[/]")

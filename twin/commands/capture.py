@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering
+from twin.commands.common import FAILED, OK, UsageError, exit_code
 
 if TYPE_CHECKING:
-    from twin.capture import Capture, Compared, Seen
-    from twin.capture.history import Happenings
+    from twin.capture import CapturedScenario, Observation, PhaseComparison
+    from twin.capture.history import History
 
 SCENARIO, MANIFESTS, OBSERVED = "scenario.yaml", "manifests.yaml", "observed.json"
 _HEADING = "# Captured by twin capture. Keys are pseudonyms, Secrets and ConfigMaps are stand-ins.\n"
 
 
-@answering
+@exit_code
 def capture(
     kubeconfig: Annotated[str, typer.Option(help="Instead of KUBECONFIG, or ~/.kube/config.")] = "",
     context: Annotated[str, typer.Option(help="Of the kubeconfig; its current one if left out.")] = "",
@@ -39,21 +39,21 @@ def capture(
     try:
         seen = asyncio.run(_looked(kubeconfig, context, namespace or [], seconds))
     except capturing.CaptureError as error:
-        raise Refused(f"twin capture: {error}") from None
-    found = capturing.happened(seen)
-    made = capturing.compose(seen, found, name)
+        raise UsageError(f"twin capture: {error}") from None
+    found = capturing.build_history(seen)
+    made = capturing.build_scenario(seen, found, name)
     if not any(item["kind"] in ("Deployment", "Pod") for item in made.manifests):
-        raise Refused("twin capture: no Deployment there makes pods that ModelAdapters select; look elsewhere")
+        raise UsageError("twin capture: no Deployment there makes pods that ModelAdapters select; look elsewhere")
     _write(out, made, found)
-    rows = capturing.compared(out / SCENARIO, found) if check else []
+    rows = capturing.compare_phases(out / SCENARIO, found) if check else []
     _show(out, made, seen, rows, as_json=as_json)
     return OK if all(row.alike for row in rows) else FAILED
 
 
-async def _looked(kubeconfig: str, context: str, namespaces: list[str], seconds: float) -> "Seen":
-    from twin.capture import reading, watch
+async def _looked(kubeconfig: str, context: str, namespaces: list[str], seconds: float) -> "Observation":
+    from twin.capture import open_reader, watch
 
-    async with reading(kubeconfig, context) as reader:
+    async with open_reader(kubeconfig, context) as reader:
         look = asyncio.ensure_future(
             watch(reader, namespaces, seconds, lambda seen: _begun(reader.server, seen, seconds))
         )
@@ -63,7 +63,7 @@ async def _looked(kubeconfig: str, context: str, namespaces: list[str], seconds:
         return await look
 
 
-def _begun(server: str, seen: "Seen", seconds: float) -> None:
+def _begun(server: str, seen: "Observation", seconds: float) -> None:
     counts = {kind: len(items) for kind, items in seen.first.items()}
     there = f"{counts.get('Pod', 0)} pods, {counts.get('ModelAdapter', 0)} adapters"
     typer.echo(f"looking at {server} for {seconds:g} s ({there}); Ctrl-C ends it sooner", err=True)
@@ -78,16 +78,16 @@ def _seconds(text: str) -> float:
         return positive_duration(text)
     except PydanticCustomError as error:
         said = error.context or {}
-        raise Refused(f"--for {text}: {said['message']}; {said['allowed']}") from None
+        raise UsageError(f"--for {text}: {said['message']}; {said['allowed']}") from None
 
 
 def _check_place(out: Path) -> None:
     """Only a folder of our own is replaced."""
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / OBSERVED).is_file())):
-        raise Refused(f"--out {out}: is there already and no captured scenario; choose another folder")
+        raise UsageError(f"--out {out}: is there already and no captured scenario; choose another folder")
 
 
-def _write(out: Path, made: "Capture", found: "Happenings") -> None:
+def _write(out: Path, made: "CapturedScenario", found: "History") -> None:
     """The whole folder or nothing."""
     from twin.scenario.yaml.writer import yaml_text
 
@@ -104,10 +104,10 @@ def _write(out: Path, made: "Capture", found: "Happenings") -> None:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
-        raise Refused(f"--out {out}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
 
 
-def _observed(made: "Capture", found: "Happenings") -> dict[str, Any]:
+def _observed(made: "CapturedScenario", found: "History") -> dict[str, Any]:
     """The single observations behind the scenario, for `twin calibrate` and for whoever wants to look."""
     from twin.capture.comparison import medians
 
@@ -127,7 +127,9 @@ def _observed(made: "Capture", found: "Happenings") -> dict[str, Any]:
     }
 
 
-def _show(out: Path, made: "Capture", seen: "Seen", rows: list["Compared"], *, as_json: bool) -> None:
+def _show(
+    out: Path, made: "CapturedScenario", seen: "Observation", rows: list["PhaseComparison"], *, as_json: bool
+) -> None:
     from rich.markup import escape
     from rich.table import Table
 

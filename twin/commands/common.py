@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from formats.durations import format_clock
 
 if TYPE_CHECKING:
-    from twin.report import Findings
+    from twin.report import RunResult
     from twin.scenario import Scenario
 
 OK, FAILED, UNUSABLE, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
@@ -34,51 +34,51 @@ EXTRAS = {
 P = ParamSpec("P")
 
 
-class Refused(Exception):
+class UsageError(Exception):
     """The input cannot be used; each of the arguments is a line that says why."""
 
 
-def complain(*lines: str) -> None:
+def print_errors(*lines: str) -> None:
     for line in lines:
         print(line, file=sys.stderr)
 
 
-def answering(command: Callable[P, int]) -> Callable[P, None]:
+def exit_code(command: Callable[P, int]) -> Callable[P, None]:
     """A command whose result is the exit code, with what people do wrong turned into lines."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             code = command(*args, **kwargs)
-        except Refused as refused:
-            complain(*refused.args)
+        except UsageError as refused:
+            print_errors(*refused.args)
             code = UNUSABLE
         except ModuleNotFoundError as missing:
             package = (missing.name or "").partition(".")[0]
             if package not in EXTRAS:
                 raise
-            complain(f"twin: this needs {package}: pip install 'lora-twin[{EXTRAS[package]}]'")
+            print_errors(f"twin: this needs {package}: pip install 'lora-twin[{EXTRAS[package]}]'")
             code = UNUSABLE
         except KeyboardInterrupt:
-            complain("twin: interrupted")
+            print_errors("twin: interrupted")
             code = INTERRUPTED
         raise typer.Exit(code)
 
     return run
 
 
-def overrides_of(settings: Sequence[str]) -> dict[str, str]:
+def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
     overrides = dict[str, str]()
     for setting in settings:
         path, equals, value = setting.partition("=")
         if not equals or not path:
-            raise Refused(f"--set {setting}: is no setting; allowed: PATH=VALUE, such as controller.policy=random")
+            raise UsageError(f"--set {setting}: is no setting; allowed: PATH=VALUE, such as controller.policy=random")
         overrides[path.strip()] = value
     return overrides
 
 
 @contextmanager
-def progress_of(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+def progress_bar(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
     """A bar on a terminal; nothing when nobody watches."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
@@ -92,16 +92,16 @@ def progress_of(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[floa
 
 
 @contextmanager
-def folder_faults() -> Iterator[None]:
+def run_folder_errors() -> Iterator[None]:
     from twin.runs.folder import FolderError
 
     try:
         yield
     except FolderError as error:
-        raise Refused(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
-def code_of(findings: "Findings") -> int:
+def exit_code_of(findings: "RunResult") -> int:
     if findings.partial:
         return INTERRUPTED
     return OK if findings.holds else FAILED

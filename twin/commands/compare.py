@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, overrides_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
 from twin.commands.experiments import (
     Address,
-    EngineName,
+    ExecutorName,
     File,
     Jobs,
     Settings,
-    experiment_faults,
-    share_of,
-    workers_of,
+    open_executor,
+    parse_share,
+    usage_errors,
 )  # fmt: skip
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from twin.experiments.comparison import Study
+    from twin.experiments.comparison import ComparisonResult
 
 
-@answering
+@exit_code
 def compare(
     file: File,
     vary: Annotated[
@@ -40,7 +40,7 @@ def compare(
     ] = None,
     settings: Settings = None,
     jobs: Jobs = 0,
-    engine: EngineName = "joblib",
+    engine: ExecutorName = "joblib",
     address: Address = "",
     keep_runs: Annotated[
         bool, typer.Option("--runs/--no-runs", help="Whether to keep a run folder for every run.")
@@ -51,27 +51,27 @@ def compare(
     """Compare variants of a scenario over the same seeds; say what differs beyond chance."""
     from twin.experiments import comparison as comparing
     from twin.experiments import page as page
-    from twin.experiments.design import axes_of, designed, grid
-    from twin.experiments.execution.results import Store
+    from twin.experiments.design import build_design, grid, parse_axes
+    from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import watching
 
     auto, count = _seeds(seeds)
-    with experiment_faults():
-        overrides = overrides_of(settings or [])
-        axes = axes_of(file, vary or [], overrides)
-        design = designed(file, grid(axes), overrides, count)
+    with usage_errors():
+        overrides = parse_overrides(settings or [])
+        axes = parse_axes(file, vary or [], overrides)
+        design = build_design(file, grid(axes), overrides, count)
         if len(design.variants) < 2:
-            raise Refused(f"{file}: there is one variant only; allowed: two values or more, the first is the baseline")
+            raise UsageError(f"{file}: only one variant; allowed: at least two values, the first is the baseline")
         folder = out / design.baseline.scenario.name / ("compare-" + "+".join(axes))[:80]
-        plan = comparing.Plan(
+        plan = comparing.CompareOptions(
             measures=_measures(measure or []),
-            level=share_of("--level", level),
-            precision=share_of("--precision", precision),
+            level=parse_share("--level", level),
+            precision=parse_share("--precision", precision),
             most_seeds=most_seeds if auto else None,
             runs=folder / "runs" if keep_runs and not address else None,
         )
-        with workers_of(engine, jobs, address) as execute, Store(folder / "runs.parquet") as store:
-            study = comparing.conduct(
+        with open_executor(engine, jobs, address) as execute, ResultStore(folder / "runs.parquet") as store:
+            study = comparing.run_comparison(
                 design, plan, execute, store, lambda total: watching("comparing", total, quiet=as_json)
             )
             store.write(study.design.keys(), study.design.paths, scenario=design.baseline.scenario.name)
@@ -91,20 +91,20 @@ def _seeds(asked: str) -> tuple[bool, int]:
     if asked == "auto":
         return True, FIRST_SEEDS
     if not asked.isdecimal() or not 1 <= int(asked) <= 100_000:
-        raise Refused(f"--seeds {asked}: is no number of seeds; allowed: 1 to 100000, or auto")
+        raise UsageError(f"--seeds {asked}: is no number of seeds; allowed: 1 to 100000, or auto")
     return False, int(asked)
 
 
 def _measures(asked: list[str]) -> tuple[str, ...]:
-    from twin.experiments.comparison import measures_named
+    from twin.experiments.comparison import select_measures
 
     try:
-        return measures_named(asked)
+        return select_measures(asked)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise UsageError(str(error)) from None
 
 
-def _show(study: "Study", page: Path) -> None:
+def _show(study: "ComparisonResult", page: Path) -> None:
     """Each variant in a sentence, a table of what differs, remarks, and where the page lies."""
     from rich.markup import escape
 
@@ -126,28 +126,28 @@ def _show(study: "Study", page: Path) -> None:
     output.print(f"  [dim]report[/]  {escape(str(page))}")
 
 
-def _table(study: "Study") -> "Table":
+def _table(study: "ComparisonResult") -> "Table":
     """The main measures that differ; the page has them all."""
     from rich.markup import escape
     from rich.table import Table
 
     from twin.experiments.page import verdict
-    from twin.report.wording import HEADLINES, figure, said_first
+    from twin.report.wording import HEADLINES, format_number, headlines_first
 
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     for column in ("measure", "variant", "baseline", "variant", "difference", "interval", "p", "how sure"):
         table.add_column(column, justify="left" if column in ("measure", "variant", "how sure") else "right")
     few = len({c.measure for c in study.comparisons}) <= len(HEADLINES)
-    for c in said_first(study.comparisons):
+    for c in headlines_first(study.comparisons):
         if c.identical or not c.pairs or not (few or c.measure in HEADLINES):
             continue
         short = c.variant.rpartition("=")[2] if len(study.design.paths) == 1 else c.variant
         sure = f"[green]{verdict(c)}[/]" if c.significant else escape(verdict(c))
         p = "—" if c.p_value is None else f"{c.p_value:.2g}"
-        interval = f"{figure(c.ci_low)} to {figure(c.ci_high)}"
+        interval = f"{format_number(c.ci_low)} to {format_number(c.ci_high)}"
         table.add_row(
-            escape(c.measure), escape(short), figure(c.baseline_mean), figure(c.variant_mean), figure(c.difference),
-            interval, p, sure,
+            escape(c.measure), escape(short),
+            *map(format_number, (c.baseline_mean, c.variant_mean, c.difference)), interval, p, sure,
         )  # fmt: skip
     return table
 

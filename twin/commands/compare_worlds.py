@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import INTERRUPTED, OK, Refused, answering, folder_faults, overrides_of
+from twin.commands.common import INTERRUPTED, OK, UsageError, exit_code, parse_overrides, run_folder_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from twin.serve.comparison import Row
 
 
-@answering
+@exit_code
 def compare_worlds(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A scenario.", show_default=False)],
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's own.", show_default=False)] = None,
@@ -37,14 +37,14 @@ def compare_worlds(
     from twin.serve.errors import ServeError
     from twin.serve.server import Options, serve
 
-    scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
+    scenarios, problems = running.load_all([file], parse_overrides(settings or []), seed)
     if problems:
-        raise Refused(*problems)
+        raise UsageError(*problems)
     scenario = scenarios[0]
     if not as_json:
         print(f"{scenario.name}: simulated at once, then served for {scenario.duration / speed:.0f} s", flush=True)
-    with folder_faults():
-        simulated, _ = running.recorded(replace(scenario, name=f"{scenario.name}-simulated"), out)
+    with run_folder_errors():
+        simulated, _ = running.run_to_folder(replace(scenario, name=f"{scenario.name}-simulated"), out)
         try:
             with TemporaryDirectory(prefix="lora-twin-") as folder:
                 options = Options(
@@ -53,8 +53,8 @@ def compare_worlds(
                 there = replace(scenario, name=f"{scenario.name}-served")
                 outcome = serve(there, options, lambda _: None)
         except (ServeError, ValueError) as error:
-            raise Refused(f"twin compare-worlds: {error}") from error
-        served, _ = running.written(there, outcome.lines, out, partial=outcome.partial)
+            raise UsageError(f"twin compare-worlds: {error}") from error
+        served, _ = running.judge_to_folder(there, outcome.lines, out, partial=outcome.partial)
     rows = compare_runs(simulated, served)
     if as_json:
         print(json.dumps([_as_object(row) for row in rows], indent=2))
@@ -70,7 +70,7 @@ def _as_object(row: "Row") -> dict[str, object]:
 def _show(rows: "Sequence[Row]", *, everything: bool) -> None:
     from rich.table import Table
 
-    from twin.report import shown
+    from twin.report import format_value
     from twin.report.terminal import console
     from twin.serve.comparison import MATTERS
 
@@ -79,7 +79,7 @@ def _show(rows: "Sequence[Row]", *, everything: bool) -> None:
     for name, side in (("measure", "left"), ("simulated", "right"), ("served", "right"), ("difference", "right")):
         table.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
     for row in chosen:
-        table.add_row(row.name, shown(row.simulated), shown(row.served), _share(row))
+        table.add_row(row.name, format_value(row.simulated), format_value(row.served), _share(row))
     console().print(table)
     alike = len(rows) - len(chosen)
     if alike:

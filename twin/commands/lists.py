@@ -6,10 +6,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from twin.commands.common import OK, answering
+from twin.commands.common import OK, exit_code
 
 
-@answering
+@exit_code
 def schema() -> int:
     """Print the JSON Schema of scenario files, for editors."""
     from twin.scenario import schema as scenario_schema
@@ -18,14 +18,14 @@ def schema() -> int:
     return OK
 
 
-@answering
+@exit_code
 def faults() -> int:
     """List the kinds of faults, and what each takes."""
     from twin.report import terminal
-    from twin.scenario.faults.catalogue import catalogue
+    from twin.scenario.faults.catalogue import fault_catalogue
 
     console = terminal.console()
-    for entry in catalogue():
+    for entry in fault_catalogue():
         console.print(f"[bold]{escape(entry.kind)}[/] [dim]({escape(entry.on)})[/]\n  {escape(entry.summary)}")
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 4))
         for parameter in entry.parameters:
@@ -34,7 +34,7 @@ def faults() -> int:
     return OK
 
 
-@answering
+@exit_code
 def policies() -> int:
     """List the placement policies, and how each chooses."""
     from controller.policies import BUILT_IN, DEFAULT, UnknownPolicy, find, installed

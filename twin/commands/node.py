@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from twin.commands.common import OK, Refused, answering
+from twin.commands.common import OK, UsageError, exit_code
 from twin.commands.serve import KUBECONFIG, server_connection, sigterm_as_interrupt
 
 
@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     app.command()(node)
 
 
-@answering
+@exit_code
 def node(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Of the Node.")] = "processes",
     kubeconfig: Annotated[Path, typer.Option(help="Of the served world; as `twin serve` wrote it.")] = KUBECONFIG,
@@ -39,11 +39,11 @@ def node(
     except AddressValueError:
         address = IPv4Address(0)
     if address not in IPv4Network("10.0.0.0/8"):
-        raise Refused(f"--first-address {first_address}: is no address of pods; allowed: such as 10.88.0.1")
+        raise UsageError(f"--first-address {first_address}: is no address of pods; allowed: such as 10.88.0.1")
     try:
         logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Refused(f"--logs {logs}: {error.strerror}") from error
+        raise UsageError(f"--logs {logs}: {error.strerror}") from error
 
     async def run() -> None:
         async with httpx.AsyncClient(
@@ -61,9 +61,9 @@ def node(
     except KeyboardInterrupt:
         return OK
     except ApiError as error:
-        raise Refused(f"twin node: {error.message}") from error
+        raise UsageError(f"twin node: {error.message}") from error
     except httpx.TransportError as error:
-        raise Refused(
+        raise UsageError(
             f"{connection.url}: the served world does not answer ({error}); does `twin serve` still run?"
         ) from error
     return OK

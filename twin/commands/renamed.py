@@ -5,9 +5,10 @@ One table for all `twin` commands. A name stays here until nobody can be expecte
 
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
+
+from twin.commands.common import UNUSABLE
 
 COMMANDS = {"pace": "clock"}
 """Old command to new command."""
@@ -47,9 +48,9 @@ def renamed_error(args: list[str]) -> str:
 class RenamingGroup(TyperGroup):
     """The `twin` command group, which refuses old names before it parses anything else."""
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         error = renamed_error(args)
         if error:
             typer.echo(error, err=True)
-            raise typer.Exit(click.UsageError.exit_code)
+            raise typer.Exit(UNUSABLE)
         return super().resolve_command(ctx, args)

@@ -12,20 +12,20 @@ from twin.commands.common import (
     INTERRUPTED,
     OK,
     UNUSABLE,
-    Refused,
-    answering,
-    code_of,
-    complain,
-    folder_faults,
-    overrides_of,
-    progress_of,
+    UsageError,
+    exit_code,
+    exit_code_of,
+    parse_overrides,
+    print_errors,
+    progress_bar,
+    run_folder_errors,
 )
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files.", show_default=False)]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 
 
-@answering
+@exit_code
 def run(
     files: Files,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's own.", show_default=False)] = None,
@@ -39,16 +39,16 @@ def run(
     from twin.report import terminal
     from twin.runs import run as running
 
-    scenarios, problems = running.load_all(files, overrides_of(settings or []), seed)
-    complain(*problems)
+    scenarios, problems = running.load_all(files, parse_overrides(settings or []), seed)
+    print_errors(*problems)
     summaries, worst = list[dict[str, Any]](), UNUSABLE if problems else OK
     for scenario in scenarios:
-        with progress_of(scenario, quiet=as_json) as reached, folder_faults():
-            findings, page = running.recorded(scenario, out, reached)
+        with progress_bar(scenario, quiet=as_json) as reached, run_folder_errors():
+            findings, page = running.run_to_folder(scenario, out, reached)
         summaries.append(findings.summary())
         if not as_json:
             terminal.show(findings, page)
-        worst = max(worst, code_of(findings))
+        worst = max(worst, exit_code_of(findings))
         if findings.partial:
             break
     if as_json:
@@ -56,13 +56,13 @@ def run(
     return worst
 
 
-@answering
+@exit_code
 def check(files: Files) -> int:
     """Validate scenarios and their manifests without running them."""
     from twin.runs import run as running
 
     scenarios, problems = running.load_all(files, {}, None)
-    complain(*problems)
+    print_errors(*problems)
     for scenario in scenarios:
         print(f"{scenario.name}: can be run: {format_clock(scenario.duration)} simulated, seed {scenario.seed}")
         for note in scenario.notes:
@@ -70,26 +70,26 @@ def check(files: Files) -> int:
     return UNUSABLE if problems else OK
 
 
-@answering
+@exit_code
 def report(path: RunPath) -> int:
     """Draw the report of a run again, from its record alone."""
-    from twin.evaluate.judge import judge
+    from twin.evaluate.judge import evaluate
     from twin.report import terminal
     from twin.runs import folder as runfolder
     from twin.scenario import parse_expectation
 
-    with folder_faults():
+    with run_folder_errors():
         folder = runfolder.read(path)
         expected = [parse_expectation(text) for text in folder.expectations]
-        findings = judge(folder.lines(), expected, scenario=folder.scenario, partial=folder.partial)
+        findings = evaluate(folder.lines(), expected, scenario=folder.scenario, partial=folder.partial)
         page = runfolder.redraw(folder, findings)
     terminal.show(findings, page)
     if runfolder.summary_bytes(findings) != (path / runfolder.SUMMARY).read_bytes():
-        complain(f"{path}: measured anew the numbers differ from its summary.json, which another version wrote")
-    return code_of(findings)
+        print_errors(f"{path}: measured anew the numbers differ from its summary.json, which another version wrote")
+    return exit_code_of(findings)
 
 
-@answering
+@exit_code
 def replay(path: RunPath) -> int:
     """Run again from a run folder; check that nothing differs."""
     from twin.report.first_difference import first_difference, until
@@ -97,13 +97,13 @@ def replay(path: RunPath) -> int:
     from twin.runs import run as running
     from twin.trace.recorder import encode
 
-    with folder_faults():
+    with run_folder_errors():
         folder = runfolder.read(path)
     scenarios, problems = running.load_all([path / runfolder.SCENARIO], {}, None)
     if problems:
-        raise Refused(*problems)
-    with progress_of(scenarios[0], quiet=False) as reached:
-        findings = running.simulated(scenarios[0], reached)
+        raise UsageError(*problems)
+    with progress_bar(scenarios[0], quiet=False) as reached:
+        findings = running.simulate_and_judge(scenarios[0], reached)
     if findings.partial:
         return INTERRUPTED
     recorded, now = folder.events, encode(findings.lines)

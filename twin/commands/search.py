@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, complain, overrides_of
-from twin.commands.experiments import Address, EngineName, File, Jobs, Settings, experiment_faults, workers_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
+from twin.commands.experiments import Address, ExecutorName, File, Jobs, Settings, open_executor, usage_errors
 
 if TYPE_CHECKING:
-    from twin.experiments.search import Found, Goal
+    from twin.experiments.search import Objective, SearchResult
 
 SHOWN = 5
 """Points in the table."""
 
 
-@answering
+@exit_code
 def search(
     file: File,
     vary: Annotated[
@@ -35,32 +35,32 @@ def search(
     search_seed: Annotated[int, typer.Option(min=0, help="Seed of the search itself.")] = 0,
     settings: Settings = None,
     jobs: Jobs = 0,
-    engine: EngineName = "joblib",
+    engine: ExecutorName = "joblib",
     address: Address = "",
     out: Annotated[Path, typer.Option(help="Where results go: OUT/NAME/search-….")] = Path("reports"),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> int:
     """Find the settings that minimise a measure, or satisfy limits; check the best on fresh seeds."""
-    from twin.experiments.design import axes_of
-    from twin.experiments.execution.results import Store
+    from twin.experiments.design import parse_axes
+    from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import watching
-    from twin.experiments.search import Plan, Space
+    from twin.experiments.search import SearchOptions, SearchSpace
     from twin.experiments.search import search as look
 
-    goal = _goal(minimise, maximise, satisfy or [])
-    with experiment_faults():
-        overrides = overrides_of(settings or [])
-        space = Space(file, axes_of(file, vary or [], overrides), overrides)
+    objective = _goal(minimise, maximise, satisfy or [])
+    with usage_errors():
+        overrides = parse_overrides(settings or [])
+        space = SearchSpace(file, parse_axes(file, vary or [], overrides), overrides)
         name = space.design([{}], 1).baseline.scenario.name
         target = out / name / f"{('search-' + '+'.join(space.axes))[:80]}.parquet"
-        with workers_of(engine, jobs, address) as execute, Store(target) as store:
+        with open_executor(engine, jobs, address) as execute, ResultStore(target) as store:
             try:
                 found = look(
-                    space, goal, Plan(trials, seeds, search_seed), execute, store,
+                    space, objective, SearchOptions(trials, seeds, search_seed), execute, store,
                     lambda total: watching("searching", total, quiet=as_json),
                 )  # fmt: skip
             except KeyboardInterrupt:
-                complain(f"{len(store):,} finished runs are kept, the same command goes on from there")
+                print_errors(f"{len(store):,} finished runs are kept, the same command goes on from there")
                 raise
         written = target.with_suffix(".json")
         written.write_text(json.dumps(_told(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -71,35 +71,35 @@ def search(
     return OK if found.holds else FAILED
 
 
-def _goal(minimise: str, maximise: str, satisfy: list[str]) -> "Goal":
+def _goal(minimise: str, maximise: str, satisfy: list[str]) -> "Objective":
     from pydantic_core import PydanticCustomError
 
-    from twin.experiments.comparison import measures_named
-    from twin.experiments.search import Goal
+    from twin.experiments.comparison import select_measures
+    from twin.experiments.search import Objective
     from twin.scenario import MEASURES, parse_expectation
     from twin.scenario.errors import choices
 
     if minimise and maximise:
-        raise Refused("--minimise and --maximise: one measure can be made best at a time; allowed: one of them")
+        raise UsageError("--minimise and --maximise: one measure can be made best at a time; allowed: one of them")
     measure = minimise or maximise
     if not measure and not satisfy:
-        raise Refused("there is no goal; allowed: --minimise MEASURE, --maximise MEASURE, --satisfy 'NAME OP NUMBER'")
-    if measure and measure not in measures_named([]):
+        raise UsageError("no objective; allowed: --minimise MEASURE, --maximise MEASURE, --satisfy 'NAME OP NUMBER'")
+    if measure and measure not in select_measures([]):
         option = "--minimise" if minimise else "--maximise"
-        raise Refused(f'{option} {measure}: there is no measure "{measure}"; {choices(measure, MEASURES)}')
+        raise UsageError(f'{option} {measure}: there is no measure "{measure}"; {choices(measure, MEASURES)}')
     try:
         limits = tuple(parse_expectation(text) for text in satisfy)
     except PydanticCustomError as error:
-        raise Refused(f"--satisfy: {error.message()}; {(error.context or {}).get('allowed', '')}") from None
-    return Goal(measure, -1 if maximise else 1, limits)
+        raise UsageError(f"--satisfy: {error.message()}; {(error.context or {}).get('allowed', '')}") from None
+    return Objective(measure, -1 if maximise else 1, limits)
 
 
-def _told(found: "Found") -> dict[str, Any]:
-    goal, best = found.goal, found.best
+def _told(found: "SearchResult") -> dict[str, Any]:
+    objective, best = found.objective, found.best
     return {
-        ("maximise" if goal.sign < 0 else "minimise"): goal.measure or None,
-        "satisfy": [str(limit) for limit in goal.limits],
-        "seeds": found.plan.seeds,
+        ("maximise" if objective.sign < 0 else "minimise"): objective.measure or None,
+        "satisfy": [str(limit) for limit in objective.limits],
+        "seeds": found.options.seeds,
         "best": None if best is None else {"settings": dict(best.settings), "means": dict(best.means)},
         "check": {
             "holds": found.holds,
@@ -110,16 +110,16 @@ def _told(found: "Found") -> dict[str, Any]:
     }
 
 
-def _show(found: "Found", written: Path) -> None:
+def _show(found: "SearchResult", written: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from twin.report import terminal
-    from twin.report.wording import figure, sentence
+    from twin.report.wording import format_number, sentence
 
     output, ranked = terminal.console(), found.ranked()
     troubles = [tried for tried in found.tried if tried.trouble]
-    output.print(f"{len(found.tried)} points with {found.plan.seeds} seeds each, {len(ranked)} keep what was asked for")
+    output.print(f"{len(found.tried)} points with {found.options.seeds} seeds each, {len(ranked)} satisfy the limits")
     if troubles:
         first = f"{_point(troubles[0].settings)}: {troubles[0].trouble}"
         output.print(f"  {len(troubles)} could not be judged, the first: {escape(first)}")
@@ -127,32 +127,35 @@ def _show(found: "Found", written: Path) -> None:
         output.print(f"  [red]none found[/]; all points are in {escape(str(written))}")
         return
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-    for column in (*found.best.settings, *found.goal.measures):
+    for column in (*found.best.settings, *found.objective.measures):
         table.add_column(escape(column), justify="right")
     for tried in ranked[:SHOWN]:
         table.add_row(
-            *map(escape, tried.settings.values()), *(figure(tried.means.get(name)) for name in found.goal.measures)
+            *map(escape, tried.settings.values()),
+            *(format_number(tried.means.get(name)) for name in found.objective.measures),
         )
     output.print(table)
     output.print(f"the best, on {found.check[0].pairs} seeds that no point had met, against the scenario as it is:")
     output.print(f"  {escape(sentence(found.check))}")
     for c in found.check:
-        interval = f"{figure(c.ci_low)} to {figure(c.ci_high)}"
-        output.print(f"  {escape(c.measure)}: {figure(c.variant_mean)}, difference {figure(c.difference)} ({interval})")
-    for limit in found.goal.limits:
-        kept = found.goal.limits and _kept(found, limit.name)
+        interval = f"{format_number(c.ci_low)} to {format_number(c.ci_high)}"
+        mean, difference = format_number(c.variant_mean), format_number(c.difference)
+        output.print(f"  {escape(c.measure)}: {mean}, difference {difference} ({interval})")
+    for limit in found.objective.limits:
+        kept = found.objective.limits and _kept(found, limit.name)
         output.print(f"  {'[green]keeps[/]' if kept else '[red]misses[/]'} {escape(str(limit))}")
     given = " ".join(f"--set '{path}={value}'" for path, value in found.best.settings.items())
     output.print(f"  [dim]try it[/]  {escape(given)}")
     output.print(f"  [dim]all[/]     {escape(str(written))}")
 
 
-def _kept(found: "Found", name: str) -> bool:
-    from twin.experiments.search import excesses
+def _kept(found: "SearchResult", name: str) -> bool:
+    from twin.experiments.search import constraint_violations
 
+    objective = found.objective
     return all(
         not excess
-        for limit, excess in zip(found.goal.limits, excesses(found.goal, found.checked), strict=True)
+        for limit, excess in zip(objective.limits, constraint_violations(objective, found.checked), strict=True)
         if limit.name == name
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import OK, Refused, answering, code_of, overrides_of
+from twin.commands.common import OK, UsageError, exit_code, exit_code_of, parse_overrides
 
 if TYPE_CHECKING:
     import ssl
@@ -23,7 +23,7 @@ KUBECONFIG = Path("twin.kubeconfig")
 _Config = Annotated[Path, typer.Option("--kubeconfig", help="Of the served world; as `twin serve` wrote it.")]
 
 
-@answering
+@exit_code
 def serve(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A scenario.", show_default=False)],
     speed: Annotated[float, typer.Option(help="Simulated seconds a second.")] = 1.0,
@@ -59,9 +59,9 @@ def serve(
     from twin.serve.server import Options
     from twin.serve.server import serve as serve_world
 
-    scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
+    scenarios, problems = running.load_all([file], parse_overrides(settings or []), seed)
     if problems:
-        raise Refused(*problems)
+        raise UsageError(*problems)
     options = Options(
         host=host,
         port=port,
@@ -79,26 +79,28 @@ def serve(
         with sigterm_as_interrupt():
             outcome = serve_world(scenarios[0], options, _tell)
     except ServeError as error:
-        raise Refused(f"twin serve: {error}") from error
+        raise UsageError(f"twin serve: {error}") from error
     if not until_end:
         return OK
     from twin.report import terminal
 
-    findings, page = running.written(scenarios[0], outcome.lines, out, partial=outcome.partial)
+    findings, page = running.judge_to_folder(scenarios[0], outcome.lines, out, partial=outcome.partial)
     terminal.show(findings, page)
-    return code_of(findings)
+    return exit_code_of(findings)
 
 
 def _check(options: "Options") -> None:
     """Flags that go against each other are refused."""
     if not 0 < options.speed < float("inf"):
-        raise Refused(f"--speed {options.speed:g}: is no speed; allowed: a number above 0, such as 1 or 10")
+        raise UsageError(f"--speed {options.speed:g}: is no speed; allowed: a number above 0, such as 1 or 10")
     if options.operator_process and not options.controller:
-        raise Refused("twin serve: --operator-process and --no-controller go against each other; give one of them")
+        raise UsageError("twin serve: --operator-process and --no-controller go against each other; give one of them")
     if options.crash_interval and not options.operator_process:
-        raise Refused("twin serve: --crash-interval needs --operator-process: there is no process to kill")
+        raise UsageError("twin serve: --crash-interval needs --operator-process: there is no process to kill")
     if options.operator_process and options.paused:
-        raise Refused("twin serve: --operator-process and --paused go against each other: processes do not stand still")
+        raise UsageError(
+            "twin serve: --operator-process and --paused go against each other: processes do not stand still"
+        )
 
 
 def _duration(text: str, flag: str) -> float:
@@ -107,7 +109,7 @@ def _duration(text: str, flag: str) -> float:
     try:
         return float(duration(text))
     except ValueError as error:
-        raise Refused(f"twin serve: {flag} {text}: {error}") from error
+        raise UsageError(f"twin serve: {flag} {text}: {error}") from error
 
 
 def _tell(served: "ServedEndpoints") -> None:
@@ -136,7 +138,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@answering
+@exit_code
 def fault(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="As `twin faults` lists them.", show_default=False)],
     settings: Annotated[
@@ -154,7 +156,7 @@ def fault(
     return OK
 
 
-@answering
+@exit_code
 def events(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what happens.")] = False,
     tail: Annotated[int | None, typer.Option(min=0, help="Only so many lines of the past.", show_default=False)] = None,
@@ -174,7 +176,7 @@ def events(
 OK_STATUS = 200
 
 
-@answering
+@exit_code
 def clock(
     speed: Annotated[float | None, typer.Option(help="Simulated seconds a second.", show_default=False)] = None,
     pause: Annotated[bool, typer.Option("--pause", help="Let time stand still.")] = False,
@@ -184,7 +186,7 @@ def clock(
 ) -> int:
     """Say how fast a served world goes, or change it."""
     if pause and resume:
-        raise Refused("twin clock: --pause and --resume go against each other; give one of them")
+        raise UsageError("twin clock: --pause and --resume go against each other; give one of them")
     asked: dict[str, Any] = {"speed": speed, "step": step, "paused": True if pause else False if resume else None}
     body = {name: value for name, value in asked.items() if value is not None}
     with _world(kubeconfig) as client:
@@ -204,11 +206,11 @@ def _fields(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
-            raise Refused(f"twin fault: {setting}: is no field; allowed: FIELD=VALUE, such as pods='{{count: 2}}'")
+            raise UsageError(f"twin fault: {setting}: is no field; allowed: FIELD=VALUE, such as pods='{{count: 2}}'")
         try:
             found[name] = YAML(typ="safe", pure=True).load(text)
         except YAMLError as error:
-            raise Refused(f"twin fault: {setting}: is no YAML: {' '.join(str(error).split())}") from error
+            raise UsageError(f"twin fault: {setting}: is no YAML: {' '.join(str(error).split())}") from error
     return found
 
 
@@ -225,7 +227,7 @@ def server_connection(path: Path) -> ServerConnection:
     """The way that a kubeconfig of `twin serve` says.
 
     Raises:
-        Refused: it is none.
+        UsageError: it is none.
     """
     import base64
     import ssl
@@ -236,9 +238,9 @@ def server_connection(path: Path) -> ServerConnection:
         url, token = str(cluster["server"]), str(user["token"])
         ca = base64.b64decode(cluster.get("certificate-authority-data", "")).decode()
     except FileNotFoundError as error:
-        raise Refused(f"{path}: is not there; start a world with `twin serve`, or name its --kubeconfig") from error
+        raise UsageError(f"{path}: is not there; start a world with `twin serve`, or name its --kubeconfig") from error
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise Refused(f"{path}: is no kubeconfig of `twin serve`: {error}") from error
+        raise UsageError(f"{path}: is no kubeconfig of `twin serve`: {error}") from error
     return ServerConnection(
         url, {"authorization": f"Bearer {token}"}, ssl.create_default_context(cadata=ca) if ca else True
     )
@@ -256,7 +258,7 @@ def _world(path: Path) -> Iterator["httpx.Client"]:
         ) as client:
             yield client
     except httpx.TransportError as error:
-        raise Refused(
+        raise UsageError(
             f"{connection.url}: the served world does not answer ({error}); does `twin serve` still run?"
         ) from error
 
@@ -265,7 +267,7 @@ def _asked(answer: "httpx.Response", command: str) -> dict[str, Any]:
     """What was answered; a refusal is a line and exit code 2."""
     body: dict[str, Any] = answer.json()
     if not answer.is_success:
-        raise Refused(f"{command}: {body.get('message', answer.status_code)}")
+        raise UsageError(f"{command}: {body.get('message', answer.status_code)}")
     return body
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, folder_faults
-from twin.commands.experiments import Address, EngineName, Jobs, experiment_faults, workers_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, run_folder_errors
+from twin.commands.experiments import Address, ExecutorName, Jobs, open_executor, usage_errors
 from twin.commands.runs import RunPath
 
 if TYPE_CHECKING:
-    from twin.experiments.raw_scenario import Draft
-    from twin.experiments.shrink import Shrunk
+    from twin.experiments.raw_scenario import RawScenario
+    from twin.experiments.shrink import ShrinkResult
     from twin.experiments.swarm import Coverage
 
 MOST_SHRUNK = 8
@@ -23,7 +23,7 @@ Source = Annotated[
 ]
 
 
-@answering
+@exit_code
 def swarm(
     seeds: Annotated[int, typer.Option(min=1, help="How many random scenarios.")] = 1000,
     first: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
@@ -33,21 +33,21 @@ def swarm(
     source: Source = None,
     shrunk: Annotated[bool, typer.Option("--shrink/--no-shrink", help="Whether to shrink what is found.")] = True,
     jobs: Jobs = 0,
-    engine: EngineName = "joblib",
+    engine: ExecutorName = "joblib",
     address: Address = "",
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("reports/swarm"),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was covered and found as JSON.")] = False,
 ) -> int:
     """Run random scenarios with random faults; say what was covered, shrink what breaks an invariant."""
-    from twin.experiments.execution.results import Store
-    from twin.experiments.execution.runner import carry_out, watching
+    from twin.experiments.execution.results import ResultStore
+    from twin.experiments.execution.runner import run_all, watching
     from twin.experiments.swarm import Swarm, covered
 
     crew = Swarm(range(first, first + seeds), _kinds(faults or []), _source(source))
-    with experiment_faults(), Store(out / "swarm.parquet") as store:
+    with usage_errors(), ResultStore(out / "swarm.parquet") as store:
         missing = sum(crew.key(seed) not in store for seed in crew.seeds)
-        with workers_of(engine, jobs, address) as execute, watching("swarm", missing, quiet=as_json) as watch:
-            carry_out(crew.tasks(store), execute, store, watch)
+        with open_executor(engine, jobs, address) as execute, watching("swarm", missing, quiet=as_json) as watch:
+            run_all(crew.tasks(store), execute, store, watch)
         coverage = covered(store.rows([crew.key(seed) for seed in crew.seeds]))
         found = _found(coverage, crew.kinds, crew.source, out, shrunk=shrunk)
     told = {**coverage.as_json(crew.kinds), "found": found}
@@ -58,7 +58,7 @@ def swarm(
     return FAILED if coverage.broken or coverage.crashed else OK
 
 
-@answering
+@exit_code
 def shrink(
     path: RunPath,
     source: Source = None,
@@ -70,17 +70,17 @@ def shrink(
     from twin.runs import folder as runfolder
     from twin.scenario import ScenarioErrors
 
-    with folder_faults():
+    with run_folder_errors():
         folder = runfolder.read(path)
     target = out or path.resolve().parent / f"{path.resolve().name}-shrunk.yaml"
     try:
         draft = raw_scenario.read(path / runfolder.SCENARIO)
         result = shrink.shrink(draft, _source(source), invariant, _telling())
-    except shrink.Sound as sound:
-        raise Refused(f"{path}: nothing to shrink: run again, {sound}") from None
+    except shrink.NothingToShrink as sound:
+        raise UsageError(f"{path}: nothing to shrink: run again, {sound}") from None
     except ScenarioErrors as errors:
-        raise Refused(*map(str, errors.problems)) from None
-    with experiment_faults():
+        raise UsageError(*map(str, errors.problems)) from None
+    with usage_errors():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_small(result, str(folder.summary.get("name"))), encoding="utf-8")
     print(f"{path}: {shrink.sizes(draft)}")
@@ -94,18 +94,18 @@ def _kinds(asked: list[str]) -> tuple[str, ...]:
 
     for kind in asked:
         if kind not in FAULTS:
-            raise Refused(f"--fault {kind}: there is no such fault; {choices(kind, FAULTS)}")
+            raise UsageError(f"--fault {kind}: there is no such fault; {choices(kind, FAULTS)}")
     return tuple(dict.fromkeys(asked)) or tuple(FAULTS)
 
 
 def _source(folder: Path | None) -> str:
-    from twin.experiments.execution import worktree as checkout
+    from twin.experiments.execution.worktree import checkout_error
 
     if folder is None:
         return ""
-    wrong = checkout.check(str(folder.resolve()))
+    wrong = checkout_error(str(folder.resolve()))
     if wrong:
-        raise Refused(f"--source {folder}: {wrong}; allowed: the folder of a checkout")
+        raise UsageError(f"--source {folder}: {wrong}; allowed: the folder of a checkout")
     return str(folder.resolve())
 
 
@@ -117,7 +117,7 @@ def _found(coverage: "Coverage", kinds: tuple[str, ...], source: str, out: Path,
     for name, rows in sorted(coverage.broken.items())[:MOST_SHRUNK]:
         seed = min(row.seed for row in rows)
         draft = random_scenario.draw(seed, kinds)
-        result = shrink.Shrunk(draft, name, next(row.violation for row in rows if row.seed == seed), 0)
+        result = shrink.ShrinkResult(draft, name, next(row.violation for row in rows if row.seed == seed), 0)
         if shrunk:
             result = shrink.shrink(draft, source, name, _telling())
         file = out / "found" / f"{name}-seed-{seed}.yaml"
@@ -129,11 +129,11 @@ def _found(coverage: "Coverage", kinds: tuple[str, ...], source: str, out: Path,
     return found
 
 
-def _small(result: "Shrunk", name: str) -> str:
+def _small(result: "ShrinkResult", name: str) -> str:
     """The scenario file of a violation."""
     from twin.experiments.raw_scenario import written
 
-    draft: Draft = {
+    draft: RawScenario = {
         **result.draft,
         "name": f"{name}-shrunk" if result.runs else name,
         "description": f"Found by chance: does the operator break {result.violation}?",

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, complain, overrides_of
-from twin.commands.experiments import Address, EngineName, File, Jobs, Settings, experiment_faults, workers_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
+from twin.commands.experiments import Address, ExecutorName, File, Jobs, Settings, open_executor, usage_errors
 
 if TYPE_CHECKING:
     from twin.experiments.design import Design
-    from twin.experiments.execution.results import Store
-    from twin.experiments.sweep import Outcome
+    from twin.experiments.execution.results import ResultStore
+    from twin.experiments.sweep import SweepResult
 
 MOST_POINTS = 100_000
 """Each is checked before anything runs, at some 15 ms."""
 
 
-@answering
+@exit_code
 def sweep(
     file: File,
     vary: Annotated[
@@ -35,28 +35,28 @@ def sweep(
     seeds: Annotated[int, typer.Option(min=1, max=100_000, help="Seeds for each point.")] = 5,
     settings: Settings = None,
     jobs: Jobs = 0,
-    engine: EngineName = "joblib",
+    engine: ExecutorName = "joblib",
     address: Address = "",
     out: Annotated[Path, typer.Option(help="Where results go: OUT/NAME/sweep-….parquet.")] = Path("reports"),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> int:
     """Run a grid of variants, or random points, with every seed; one row a run in one Parquet file."""
-    from twin.experiments.execution.executors import EngineError
-    from twin.experiments.execution.results import Store
+    from twin.experiments.execution.executors import ExecutorError
+    from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import watching
-    from twin.experiments.sweep import sweep as carry_out
+    from twin.experiments.sweep import sweep as run_all
 
-    with experiment_faults():
-        design = _design(file, vary or [], overrides_of(settings or []), random, points_seed, seeds)
+    with usage_errors():
+        design = _design(file, vary or [], parse_overrides(settings or []), random, points_seed, seeds)
         target = out / design.baseline.scenario.name / f"{('sweep-' + '+'.join(design.paths))[:80]}.parquet"
-        with workers_of(engine, jobs, address) as execute, Store(target) as store:
+        with open_executor(engine, jobs, address) as execute, ResultStore(target) as store:
             try:
-                outcome = carry_out(design, execute, store, lambda total: watching("sweeping", total, quiet=as_json))
+                outcome = run_all(design, execute, store, lambda total: watching("sweeping", total, quiet=as_json))
             except KeyboardInterrupt:
-                complain(_kept(store))
+                print_errors(_kept(store))
                 raise
-            except EngineError as error:
-                raise Refused(f"{error}; {_kept(store)}") from None
+            except ExecutorError as error:
+                raise UsageError(f"{error}; {_kept(store)}") from None
     _tell(outcome, design, target, as_json)
     return FAILED if outcome.crashed or outcome.broken else OK
 
@@ -64,21 +64,21 @@ def sweep(
 def _design(
     file: Path, vary: list[str], overrides: dict[str, str], random: int, points_seed: int, seeds: int
 ) -> "Design":
-    from twin.experiments.design import axes_of, designed, grid, random_points
+    from twin.experiments.design import build_design, grid, parse_axes, random_points
 
-    axes = axes_of(file, vary, overrides)
+    axes = parse_axes(file, vary, overrides)
     points = random_points(axes, random, points_seed) if random else grid(axes)
     distinct = list({tuple(point.items()): point for point in points}.values())
     if len(distinct) > MOST_POINTS:
-        raise Refused(f"{len(distinct):,} points are more than one sweep takes; allowed: up to {MOST_POINTS:,}")
-    return designed(file, distinct, overrides, seeds)
+        raise UsageError(f"{len(distinct):,} points are more than one sweep takes; allowed: up to {MOST_POINTS:,}")
+    return build_design(file, distinct, overrides, seeds)
 
 
-def _kept(store: "Store") -> str:
+def _kept(store: "ResultStore") -> str:
     return f"{store.path} holds {len(store):,} finished runs, the same command goes on from there"
 
 
-def _tell(outcome: "Outcome", design: "Design", target: Path, as_json: bool) -> None:
+def _tell(outcome: "SweepResult", design: "Design", target: Path, as_json: bool) -> None:
     if as_json:
         told = {
             "file": str(target),

@@ -23,7 +23,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExpectationResult:
     """An expectation and how it came out."""
 
     text: str
@@ -34,7 +34,7 @@ class Outcome:
     """Why it fails, if that is not plain from `actual`."""
 
 
-def evaluate(expectations: Iterable["Expectation"], summary: Mapping[str, Any]) -> list[Outcome]:
+def check_expectations(expectations: Iterable["Expectation"], summary: Mapping[str, Any]) -> list[ExpectationResult]:
     """Every expectation, in order, against a summary's numbers."""
     return [_outcome(expectation, summary) for expectation in expectations]
 
@@ -47,8 +47,8 @@ def measure(summary: Mapping[str, Any], name: str) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-def _outcome(expectation: "Expectation", summary: Mapping[str, Any]) -> Outcome:
+def _outcome(expectation: "Expectation", summary: Mapping[str, Any]) -> ExpectationResult:
     actual = measure(summary, expectation.name)
     if actual is None:
-        return Outcome(str(expectation), False, None, f"{expectation.name} could not be measured in this run")
-    return Outcome(str(expectation), _COMPARE[expectation.op](actual, expectation.value), actual)
+        return ExpectationResult(str(expectation), False, None, f"{expectation.name} could not be measured in this run")
+    return ExpectationResult(str(expectation), _COMPARE[expectation.op](actual, expectation.value), actual)

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from twin.evaluate import invariants as oracles
 from twin.evaluate import measures
-from twin.evaluate.expectations import evaluate
-from twin.evaluate.run_result import Findings
+from twin.evaluate.expectations import check_expectations
+from twin.evaluate.run_result import RunResult
 from twin.scenario import Expectation
 from twin.trace.lines import Line, Run
 
@@ -17,16 +17,16 @@ UNJUDGED = (
 )
 
 
-def judge(
+def evaluate(
     lines: Sequence[Line], expectations: Iterable[Expectation], *, scenario: str = "", partial: bool = False
-) -> Findings:
+) -> RunResult:
     """Judges a record; the first of `lines` is its `Run`. `scenario` is the resolved YAML."""
     verdicts = oracles.check(_cut_short(lines) if partial else lines)
     numbers = measures.summarise(lines, verdicts)
-    return Findings(
+    return RunResult(
         lines=lines,
         measures=numbers,
-        outcomes=evaluate(expectations, numbers),
+        outcomes=check_expectations(expectations, numbers),
         violations=verdicts.violations,
         unjudged=() if verdicts.liveness_judged else (UNJUDGED,),
         scenario=scenario,

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from controller.engine.errors import name_taken
-from twin.evaluate.invariants import Verdicts
+from twin.evaluate.invariants import InvariantReport
 from twin.evaluate.percentiles import percentiles
-from twin.evaluate.traffic_measures import TrafficStory
+from twin.evaluate.traffic_measures import TrafficSummary
 from twin.trace.lines import (
     AdapterLine,
     Counts,
@@ -34,12 +34,12 @@ _DIGITS = 6
 _API = ("get", "list", "watch", "create", "patch", "delete")
 
 
-def summarise(lines: Sequence[Line], verdicts: Verdicts) -> Summary:
+def summarise(lines: Sequence[Line], verdicts: InvariantReport) -> Summary:
     """The summary of a record whose first line is its `Run`."""
     run = lines[0]
     assert isinstance(run, Run)
     end = max(line.t for line in lines)
-    story = _Story(aside_for=run.aside_for)
+    story = _SummaryBuilder(aside_for=run.aside_for)
     for line in lines:
         story.see(line)
     story.finish(end)
@@ -75,7 +75,7 @@ def samples(lines: Sequence[Line]) -> dict[str, list[float]]:
     """Every single time behind the percentiles of a summary, in the order in which they came."""
     run = lines[0]
     assert isinstance(run, Run)
-    story = _Story(aside_for=run.aside_for)
+    story = _SummaryBuilder(aside_for=run.aside_for)
     for line in lines:
         story.see(line)
     return {
@@ -186,7 +186,7 @@ class _Density:
 
 
 @dataclass
-class _Story:
+class _SummaryBuilder:
     """Goes through the record once."""
 
     aside_for: float
@@ -199,7 +199,7 @@ class _Story:
     switches: int = 0
     moves: int = 0
     density: _Density = field(default_factory=_Density)
-    traffic: TrafficStory = field(default_factory=TrafficStory)
+    traffic: TrafficSummary = field(default_factory=TrafficSummary)
     _living: dict[str, _Adapter] = field(default_factory=dict)
     _created: int = 0
     _deleted: int = 0
@@ -354,7 +354,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, _DIGITS)
 
 
-def _first(verdicts: Verdicts) -> Summary | None:
+def _first(verdicts: InvariantReport) -> Summary | None:
     if not verdicts.violations:
         return None
     first = verdicts.violations[0]

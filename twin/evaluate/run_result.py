@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from formats.durations import format_clock
-from twin.evaluate.expectations import Outcome, measure
+from twin.evaluate.expectations import ExpectationResult, measure
 from twin.evaluate.invariants import Violation
 from twin.trace.lines import Line, Run
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class RunResult:
     """A run, judged."""
 
     lines: Sequence[Line]
     """The record; its first line is the `Run`."""
     measures: Mapping[str, Any]
     """What `twin.measures` computed."""
-    outcomes: Sequence[Outcome] = ()
+    outcomes: Sequence[ExpectationResult] = ()
     violations: Sequence[Violation] = ()
     unjudged: Sequence[str] = ()
     """What could not be judged, in words."""
@@ -100,7 +100,8 @@ class Findings:
             return "no invariant was broken"
         first, count = self.violations[0], len(self.violations)
         times = f"{count} times" if count > 1 else "once"
-        return f"an invariant was broken {times}, first at {format_clock(first.t)} by {first.object} ({rule(first)})"
+        place = f"first at {format_clock(first.t)} by {first.object} ({invariant_label(first)})"
+        return f"an invariant was broken {times}, {place}"
 
     def _expectations(self) -> str:
         total, missed = len(self.outcomes), sum(not outcome.holds for outcome in self.outcomes)
@@ -109,7 +110,7 @@ class Findings:
         return f"all {total} expectations hold" if total > 1 else "what was expected holds"
 
 
-def rule(violation: Violation) -> str:
+def invariant_label(violation: Violation) -> str:
     """What the broken rule is called."""
     name = str(violation.invariant)
     return f"invariant {name}" if name.isdecimal() else name

@@ -11,7 +11,7 @@ NO_ENDPOINT = "no endpoint"
 _COUNTS = ("requests", "ok", "misrouted", "cold", "queued")
 
 
-class TrafficStory:
+class TrafficSummary:
     """Goes along with the record."""
 
     def __init__(self) -> None:

@@ -14,10 +14,10 @@ import pandas as pd
 from twin.evaluate import statistics
 from twin.evaluate.statistics import Comparison, half_width, paired, seeds_for_width
 from twin.experiments.design import Design, Variant
-from twin.experiments.execution.executors import Execute
-from twin.experiments.execution.results import Store
-from twin.experiments.execution.runner import Watch, carry_out
-from twin.experiments.execution.trial import Row
+from twin.experiments.execution.executors import Executor
+from twin.experiments.execution.results import ResultStore
+from twin.experiments.execution.runner import RowCallback, run_all
+from twin.experiments.execution.task import Row
 from twin.report.wording import HEADLINES, sentence
 from twin.scenario import MEASURES
 from twin.scenario.errors import choices
@@ -27,12 +27,12 @@ FIRST_SEEDS = 10
 NOT_COMPARED = ("invariants.checked",)
 """Says how much there was to check, nothing about the operator."""
 
-Watching = Callable[[int], AbstractContextManager[Watch | None]]
+ProgressFactory = Callable[[int], AbstractContextManager[RowCallback | None]]
 """A context that watches so many runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class ComparisonResult:
     """A comparison that has been made."""
 
     design: Design
@@ -82,7 +82,7 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CompareOptions:
     """How a comparison is to be made."""
 
     measures: tuple[str, ...]
@@ -94,7 +94,7 @@ class Plan:
     """Where run folders go; none are kept if absent."""
 
 
-def measures_named(asked: Sequence[str]) -> tuple[str, ...]:
+def select_measures(asked: Sequence[str]) -> tuple[str, ...]:
     """All measures, or those asked for: by name, or by the first part of it.
 
     Raises:
@@ -111,36 +111,40 @@ def measures_named(asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def conduct(design: Design, plan: Plan, execute: Execute, store: Store, watching: Watching) -> Study:
+def run_comparison(
+    design: Design, options: CompareOptions, execute: Executor, store: ResultStore, watching: ProgressFactory
+) -> ComparisonResult:
     """Runs and judges; with `most_seeds`, again with more seeds until every headline is as precise as wanted."""
     while True:
-        _run(design, plan, execute, store, watching)
-        wanted = _wanted_seeds(design, plan, store) if plan.most_seeds else 0
+        _run(design, options, execute, store, watching)
+        wanted = _wanted_seeds(design, options, store) if options.most_seeds else 0
         if wanted <= len(design.seeds):
-            return _judged(design, plan, store)
+            return _judged(design, options, store)
         design = design.with_seeds(wanted)
 
 
-def folder_of(runs: Path, design: Design, variant: Variant, seed: int) -> Path:
+def run_folder(runs: Path, design: Design, variant: Variant, seed: int) -> Path:
     """Where a run of a comparison lies."""
     number = design.variants.index(variant)
     plain = re.sub(r"[^A-Za-z0-9._=-]+", "_", variant.name)[:60]
     return runs / f"{number}-{plain}" / str(seed)
 
 
-def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
+def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """A row a run, its measures as columns; runs that crashed have none."""
     table = [{"variant": row.variant, "seed": row.seed, **row.measures} for row in rows]
     return pd.DataFrame(table, columns=["variant", "seed", *MEASURES])
 
 
-def _run(design: Design, plan: Plan, execute: Execute, store: Store, watching: Watching) -> None:
+def _run(
+    design: Design, options: CompareOptions, execute: Executor, store: ResultStore, watching: ProgressFactory
+) -> None:
     # Seeds outside, variants within: whenever it is interrupted, what is there can be compared.
     tasks = [
         design.task(
             variant,
             seed,
-            keep=folder_of(plan.runs, design, variant, seed) if plan.runs else None,
+            keep=run_folder(options.runs, design, variant, seed) if options.runs else None,
             collect=("samples",),
         )
         for seed in design.seeds
@@ -148,20 +152,22 @@ def _run(design: Design, plan: Plan, execute: Execute, store: Store, watching: W
     ]
     missing = [task for task in tasks if task.key not in store or (task.keep and not Path(task.keep).is_dir())]
     with watching(len(missing)) as watch:
-        carry_out(missing, execute, store, watch)
+        run_all(missing, execute, store, watch)
 
 
-def _judged(design: Design, plan: Plan, store: Store) -> Study:
+def _judged(design: Design, options: CompareOptions, store: ResultStore) -> ComparisonResult:
     rows = list(store.rows(design.keys()))
     comparisons = statistics.compare(
-        frame_of(rows), design.baseline.name, plan.measures, level=plan.level, precision=plan.precision
+        to_frame(rows), design.baseline.name, options.measures, level=options.level, precision=options.precision
     )
-    return Study(
-        design, rows, comparisons, plan.level, plan.precision, tuple(_remarks(design, plan, rows, comparisons))
+    return ComparisonResult(
+        design, rows, comparisons, options.level, options.precision, tuple(_remarks(design, options, rows, comparisons))
     )
 
 
-def _remarks(design: Design, plan: Plan, rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list[str]:
+def _remarks(
+    design: Design, options: CompareOptions, rows: Sequence[Row], comparisons: Sequence[Comparison]
+) -> list[str]:
     remarks = list[str]()
     crashed, broken = [row for row in rows if row.error], [row for row in rows if row.violation]
     if crashed:
@@ -170,15 +176,15 @@ def _remarks(design: Design, plan: Plan, rows: Sequence[Row], comparisons: Seque
     if broken:
         which = f"{_which(broken[0])}: {broken[0].violation}"
         remarks.append(f"{len(broken)} of {len(rows)} runs broke an invariant, the first: {which}")
-    return [*remarks, *_on_seeds(len(design.seeds), plan, comparisons)]
+    return [*remarks, *_on_seeds(len(design.seeds), options, comparisons)]
 
 
-def _on_seeds(seeds: int, plan: Plan, comparisons: Sequence[Comparison]) -> list[str]:
+def _on_seeds(seeds: int, options: CompareOptions, comparisons: Sequence[Comparison]) -> list[str]:
     """Whether there were enough seeds for what one would like to claim."""
     remarks = list[str]()
-    least = statistics.fewest_seeds(1, plan.level)
+    least = statistics.fewest_seeds(1, options.level)
     counted = sum(c.p_raw is not None and not c.identical for c in comparisons)
-    enough = statistics.fewest_seeds(counted, plan.level)
+    enough = statistics.fewest_seeds(counted, options.level)
     if seeds < least:
         remarks.append(
             f"too few seeds for any claim: with {seeds}, chance alone looks like this at least one time in "
@@ -205,31 +211,31 @@ def _which(row: Row) -> str:
     return f"{row.variant}, seed {row.seed}"
 
 
-def _wanted_seeds(design: Design, plan: Plan, store: Store) -> int:
+def _wanted_seeds(design: Design, options: CompareOptions, store: ResultStore) -> int:
     """How many seeds it takes until the intervals of the headlines are as narrow as wanted.
 
     The end depends on how wide intervals are, never on whether a difference has become significant: who stops when he
     likes what he sees will find something in noise.
     """
-    assert plan.most_seeds is not None
-    runs = frame_of(list(store.rows(design.keys())))
+    assert options.most_seeds is not None
+    runs = to_frame(list(store.rows(design.keys())))
     needed = len(design.seeds)
     for variant in design.variants[1:]:
-        for measure in plan.measures:
-            if measure in HEADLINES or len(plan.measures) <= len(HEADLINES):
-                needed = max(needed, _needed(*paired(runs, design.baseline.name, variant.name, measure), plan))
+        for measure in options.measures:
+            if measure in HEADLINES or len(options.measures) <= len(HEADLINES):
+                needed = max(needed, _needed(*paired(runs, design.baseline.name, variant.name, measure), options))
     # An estimate from few seeds is rough: at most twice as many each time.
-    return min(needed, 2 * len(design.seeds), plan.most_seeds)
+    return min(needed, 2 * len(design.seeds), options.most_seeds)
 
 
-def _needed(base: statistics.Floats, other: statistics.Floats, plan: Plan) -> int:
+def _needed(base: statistics.Floats, other: statistics.Floats, options: CompareOptions) -> int:
     differences = other - base
-    matters = plan.precision * max(abs(base.mean()), abs(other.mean())) if len(base) > 1 else 0.0
-    if not matters or half_width(differences, plan.level) <= matters:
+    matters = options.precision * max(abs(base.mean()), abs(other.mean())) if len(base) > 1 else 0.0
+    if not matters or half_width(differences, options.level) <= matters:
         return 0
-    return math.ceil(seeds_for_width(differences, matters, plan.level))
+    return math.ceil(seeds_for_width(differences, matters, options.level))
 
 
-def written(study: Study) -> bytes:
+def written(study: ComparisonResult) -> bytes:
     """`comparison.json`."""
     return (json.dumps(study.as_json(), indent=2, ensure_ascii=False) + "\n").encode()

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import controller
-from twin.experiments.execution import worktree as checkout
-from twin.experiments.execution.results import code, digest_of
-from twin.experiments.execution.trial import Task
-from twin.experiments.search_space import Choice, Dimension, dimension
+from twin.experiments.execution.results import code, folder_digest
+from twin.experiments.execution.task import Task
+from twin.experiments.execution.worktree import checkout_error
+from twin.experiments.search_space import Choice, Dimension, parse_dimension
 from twin.kernel.random_streams import Streams
 from twin.scenario import Scenario, ScenarioErrors, load, resolved
 from twin.scenario.yaml.positions import value_of
@@ -75,7 +75,7 @@ class Design:
 
     def with_seeds(self, count: int) -> "Design":
         """The same with so many seeds, from the scenario's own on."""
-        return replace(self, seeds=seeds_from(self.baseline.scenario.seed, count))
+        return replace(self, seeds=seed_range(self.baseline.scenario.seed, count))
 
     def key(self, variant: Variant, seed: int) -> str:
         """Names a run of this design."""
@@ -99,12 +99,12 @@ class Design:
         )
 
 
-def seeds_from(first: int, count: int) -> tuple[int, ...]:
+def seed_range(first: int, count: int) -> tuple[int, ...]:
     """So many seeds."""
     return tuple(range(first, first + count))
 
 
-def axes_of(file: Path, asked: Sequence[str], overrides: Mapping[str, str]) -> dict[str, Dimension]:
+def parse_axes(file: Path, asked: Sequence[str], overrides: Mapping[str, str]) -> dict[str, Dimension]:
     """What varies: `--vary` arguments, or what the scenario says under `vary:` if there are none.
 
     Raises:
@@ -140,7 +140,7 @@ def random_points(axes: Mapping[str, Dimension], count: int, seed: int) -> list[
     ]
 
 
-def designed(
+def build_design(
     file: Path, points: Sequence[Mapping[str, str]], overrides: Mapping[str, str], seeds: int, seed: int | None = None
 ) -> Design:
     """A design whose every variant has been loaded and checked.
@@ -165,7 +165,7 @@ def designed(
         )
     found = tuple(variants.values())
     digests = {variant.name: _digest(variant) for variant in found}
-    return Design(found, seeds_from(found[0].scenario.seed, seeds), digests)
+    return Design(found, seed_range(found[0].scenario.seed, seeds), digests)
 
 
 def _variant(
@@ -177,7 +177,7 @@ def _variant(
     source = ""
     if SOURCE in point:
         source = _source(point[SOURCE])
-        wrong = checkout.check(source) if source else ""
+        wrong = checkout_error(source) if source else ""
         if wrong:
             raise DesignErrors(f"{SOURCE}: {point[SOURCE]}: {wrong}; allowed: the folder of a checkout")
     scenario = _loaded(file, {**overrides, **settings}, seed)
@@ -199,7 +199,7 @@ def _loaded(file: Path, overrides: Mapping[str, str], seed: int | None = None) -
 
 def _digest(variant: Variant) -> str:
     text = resolved(replace(variant.scenario, seed=0))
-    operator = digest_of(Path(variant.source) / "controller") if variant.source else ""
+    operator = folder_digest(Path(variant.source) / "controller") if variant.source else ""
     copy = variant.name.partition(" #")[2]  # a variant that is there twice is run twice, or it could not differ
     return hashlib.sha256(f"{code()}\0{operator}\0{copy}\0{text}".encode()).hexdigest()[:20]
 
@@ -211,7 +211,7 @@ def _axis(argument: str) -> tuple[str, Dimension]:
             f"--vary {argument}: is no axis; allowed: PATH=A,B,C, such as controller.policy=random,bin-pack"
         )
     try:
-        return path.strip(), dimension(text)
+        return path.strip(), parse_dimension(text)
     except ValueError as error:
         raise DesignErrors(f"--vary {argument}: {error}") from None
 

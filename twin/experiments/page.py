@@ -6,19 +6,16 @@ One HTML file that opens offline, beside the folder of runs that it links to.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 
 from twin.evaluate.statistics import Comparison
+from twin.experiments.comparison import ComparisonResult, run_folder
 from twin.report.figures.ecdf import Point, ecdf, samples
 from twin.report.figures.forest import forest
 from twin.report.page import source
 from twin.report.svg import Figure, stylesheet
-from twin.report.wording import HEADLINES, effect, figure, noun, said_first
-
-if TYPE_CHECKING:
-    from twin.experiments.comparison import Study
+from twin.report.wording import HEADLINES, describe, format_number, headlines_first, label
 
 POOLED = {
     "time_to_running_seconds": ("Time to Running, every adapter", "seconds from creation to Running"),
@@ -49,7 +46,7 @@ class Run:
     command: str
 
 
-def render(study: "Study", file: str, runs: Path | None) -> str:
+def render(study: ComparisonResult, file: str, runs: Path | None) -> str:
     """The page. `runs` is the folder of runs as seen from the page, None if none were kept."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -62,39 +59,41 @@ def render(study: "Study", file: str, runs: Path | None) -> str:
         scenario=study.design.baseline.scenario,
         style=source("page.css") + stylesheet() + source("comparison.css"),
         sentences=study.sentences(),
-        forest=forest(said_first(shown), variants),
+        forest=forest(headlines_first(shown), variants),
         pooled=[drawn for name in POOLED if (drawn := _pooled(study, name)) is not None],
         sections=[_section(study, measure, runs, file) for measure in _measures(study)],
-        same=[noun(c) for c in _unchanged(study)],
+        same=[label(c) for c in _unchanged(study)],
         runs=list(_runs(study, runs, file)),
-        figure=figure,
+        format_number=format_number,
         words=verdict,
     )
 
 
-def _measures(study: "Study") -> list[str]:
+def _measures(study: ComparisonResult) -> list[str]:
     """Those that differ anywhere, headlines first."""
     differing = [c for c in study.comparisons if c.pairs and not c.identical]
-    return list(dict.fromkeys(c.measure for c in said_first(differing)))
+    return list(dict.fromkeys(c.measure for c in headlines_first(differing)))
 
 
-def _unchanged(study: "Study") -> list[str]:
+def _unchanged(study: ComparisonResult) -> list[str]:
     differing = set(_measures(study))
     return list(dict.fromkeys(c.measure for c in study.comparisons if c.pairs and c.measure not in differing))
 
 
-def _section(study: "Study", measure: str, runs: Path | None, file: str) -> Section:
-    lines = [(c, effect(c)) for c in study.comparisons if c.measure == measure]
+def _section(study: ComparisonResult, measure: str, runs: Path | None, file: str) -> Section:
+    lines = [(c, describe(c)) for c in study.comparisons if c.measure == measure]
     series: dict[str, list[Point]] = {variant.name: [] for variant in study.design.variants}
     for run, row in zip(_runs(study, runs, file), study.rows, strict=True):
         value = row.measures.get(measure)
         if value is not None:
-            series[row.variant].append(Point(value, f"{run.variant}, seed {run.seed}: {figure(value)}", run.link))
+            series[row.variant].append(
+                Point(value, f"{run.variant}, seed {run.seed}: {format_number(value)}", run.link)
+            )
     drawn = ecdf(f"runs-{measure.replace('.', '-')}", f"{measure}, run by run", series, measure)
-    return Section(measure, noun(measure), lines, drawn, any(c.significant and measure in HEADLINES for c, _ in lines))
+    return Section(measure, label(measure), lines, drawn, any(c.significant and measure in HEADLINES for c, _ in lines))
 
 
-def _pooled(study: "Study", name: str) -> Figure | None:
+def _pooled(study: ComparisonResult, name: str) -> Figure | None:
     title, unit = POOLED[name]
     pooled: dict[str, list[float]] = {variant.name: [] for variant in study.design.variants}
     for row in study.rows:
@@ -103,16 +102,14 @@ def _pooled(study: "Study", name: str) -> Figure | None:
     return ecdf(f"all-{name}", title, series, unit, f"All runs of a variant together, {len(study.design.seeds)} seeds.")
 
 
-def _runs(study: "Study", runs: Path | None, file: str) -> Sequence[Run]:
-    from twin.experiments.comparison import folder_of
-
+def _runs(study: ComparisonResult, runs: Path | None, file: str) -> Sequence[Run]:
     found = []
     variants = {variant.name: variant for variant in study.design.variants}
     for row in study.rows:
         variant = variants[row.variant]
         settings = "".join(f" --set '{path}={value}'" for path, value in row.settings.items())
         said = row.error or row.violation or ("holds" if row.holds else "an expectation does not hold")
-        link = folder_of(runs, study.design, variant, row.seed) / "report.html" if runs and not row.error else None
+        link = run_folder(runs, study.design, variant, row.seed) / "report.html" if runs and not row.error else None
         found.append(
             Run(
                 variant=row.variant,

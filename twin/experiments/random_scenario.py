@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from controller.policies import BUILT_IN
-from twin.experiments.raw_scenario import Draft
+from twin.experiments.raw_scenario import RawScenario
 from twin.kernel.random_streams import Streams
 from twin.scenario import FAULTS
 
@@ -32,7 +32,7 @@ Rng = np.random.Generator
 Taste = Callable[[Rng], Any]
 
 
-def draw(seed: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> Draft:
+def draw(seed: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> RawScenario:
     """The scenario of that seed, of these kinds of faults."""
     streams = Streams(seed)
     world, faults = streams.get("swarm/world"), streams.get("swarm/faults")

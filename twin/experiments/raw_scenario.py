@@ -9,11 +9,11 @@ from twin.scenario import Scenario, load
 from twin.scenario.yaml.positions import documents
 from twin.scenario.yaml.writer import yaml_text
 
-Draft = dict[str, Any]
+RawScenario = dict[str, Any]
 """What stands in a scenario file."""
 
 
-def scenario_of(draft: Draft) -> Scenario:
+def to_scenario(draft: RawScenario) -> Scenario:
     """The scenario, checked as any other.
 
     Raises:
@@ -25,7 +25,7 @@ def scenario_of(draft: Draft) -> Scenario:
         return load(file)
 
 
-def read(file: Path) -> Draft:
+def read(file: Path) -> RawScenario:
     """The draft in a scenario file.
 
     Raises:
@@ -35,6 +35,6 @@ def read(file: Path) -> Draft:
     return dict(value)
 
 
-def written(draft: Draft, heading: str) -> str:
+def written(draft: RawScenario, heading: str) -> str:
     """YAML for people, under a comment."""
     return "".join(f"# {line}\n" for line in heading.splitlines()) + yaml_text(draft)

@@ -18,12 +18,12 @@ import numpy as np
 
 from twin.evaluate import statistics
 from twin.evaluate.statistics import Comparison
-from twin.experiments.comparison import Watching, frame_of
-from twin.experiments.design import Design, DesignErrors, designed
-from twin.experiments.execution.executors import Execute, missing
-from twin.experiments.execution.results import Store
-from twin.experiments.execution.runner import Watch, carry_out
-from twin.experiments.execution.trial import Row
+from twin.experiments.comparison import ProgressFactory, to_frame
+from twin.experiments.design import Design, DesignErrors, build_design
+from twin.experiments.execution.executors import Executor, missing
+from twin.experiments.execution.results import ResultStore
+from twin.experiments.execution.runner import RowCallback, run_all
+from twin.experiments.execution.task import Row
 from twin.experiments.search_space import Choice, Dimension, Range
 from twin.scenario import Expectation
 
@@ -34,7 +34,7 @@ FRESH_SEEDS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class SearchSpace:
     """Where is looked."""
 
     file: Path
@@ -47,11 +47,11 @@ class Space:
         Raises:
             DesignErrors: if any cannot be run.
         """
-        return designed(self.file, points, self.overrides, seeds)
+        return build_design(self.file, points, self.overrides, seeds)
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class Objective:
     """What is wanted of a point: the means over its seeds count."""
 
     measure: str = ""
@@ -67,7 +67,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SearchOptions:
     """How a search is made."""
 
     trials: int
@@ -77,12 +77,12 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class Evaluation:
     """A point, and what came of it."""
 
     settings: Mapping[str, str]
     means: Mapping[str, float]
-    """Of the goal's measures, over seeds; those that were measured."""
+    """Of the objective's measures, over seeds; those that were measured."""
     excess: tuple[float, ...] = ()
     """By how much each limit is missed, as a share of it; 0 where it is kept."""
     trouble: str = ""
@@ -95,13 +95,13 @@ class Tried:
 
 
 @dataclass(slots=True)
-class Found:
+class SearchResult:
     """What a search came to."""
 
-    goal: Goal
-    plan: Plan
-    tried: list[Tried] = field(default_factory=list)
-    best: Tried | None = None
+    objective: Objective
+    options: SearchOptions
+    tried: list[Evaluation] = field(default_factory=list)
+    best: Evaluation | None = None
     check: Sequence[Comparison] = ()
     """The best against the scenario as it is, on seeds that no point had met."""
     checked: Mapping[str, float] = field(default_factory=dict)
@@ -110,31 +110,40 @@ class Found:
     @property
     def holds(self) -> bool:
         """Whether there is a best one, and it keeps the limits on fresh seeds too."""
-        return self.best is not None and not any(excesses(self.goal, self.checked))
+        return self.best is not None and not any(constraint_violations(self.objective, self.checked))
 
-    def ranked(self) -> list[Tried]:
+    def ranked(self) -> list[Evaluation]:
         """Points that keep the limits, the best first; each once."""
         kept = {tuple(tried.settings.items()): tried for tried in self.tried if tried.keeps}
-        return sorted(kept.values(), key=lambda tried: self.goal.sign * tried.means.get(self.goal.measure, 0.0))
+        return sorted(
+            kept.values(), key=lambda tried: self.objective.sign * tried.means.get(self.objective.measure, 0.0)
+        )
 
 
-def search(space: Space, goal: Goal, plan: Plan, execute: Execute, store: Store, watching: Watching) -> Found:
+def search(
+    space: SearchSpace,
+    objective: Objective,
+    options: SearchOptions,
+    execute: Executor,
+    store: ResultStore,
+    watching: ProgressFactory,
+) -> SearchResult:
     """Tries points until there have been enough, or, if there is nothing to minimise, one keeps all limits.
 
     Raises:
         DesignErrors: if an end of an axis cannot be run; said before anything is.
     """
     ends = [{path: axis.at(share)} for path, axis in space.axes.items() for share in (0.0, 1 - 1e-9)]
-    base = space.design([{}, *ends], plan.seeds)
-    found, designs = Found(goal, plan), list[Design]()
-    sampler = _Sampler(space.axes, goal, plan.seed)
-    with watching(plan.trials * plan.seeds) as watch:
-        while len(found.tried) < plan.trials and not (found.best and not goal.measure):
-            points = sampler.ask(min(AT_A_TIME, plan.trials - len(found.tried)))
-            made = [_designed(space, point, plan.seeds) for point in points]
+    base = space.design([{}, *ends], options.seeds)
+    found, designs = SearchResult(objective, options), list[Design]()
+    sampler = _Sampler(space.axes, objective, options.seed)
+    with watching(options.trials * options.seeds) as watch:
+        while len(found.tried) < options.trials and not (found.best and not objective.measure):
+            points = sampler.ask(min(AT_A_TIME, options.trials - len(found.tried)))
+            made = [_designed(space, point, options.seeds) for point in points]
             good = [design for design in made if isinstance(design, Design)]
             _run(good, execute, store, watch)
-            tried = [_judged(point, design, goal, store) for point, design in zip(points, made, strict=True)]
+            tried = [_judged(point, design, objective, store) for point, design in zip(points, made, strict=True)]
             designs += good
             sampler.tell(tried)
             found.tried += tried
@@ -148,12 +157,12 @@ def search(space: Space, goal: Goal, plan: Plan, execute: Execute, store: Store,
     return found
 
 
-def excesses(goal: Goal, means: Mapping[str, float]) -> tuple[float, ...]:
+def constraint_violations(objective: Objective, means: Mapping[str, float]) -> tuple[float, ...]:
     """By how much each limit is missed, as a share of it (of 1, if it is 0)."""
-    return tuple(_excess(limit, means.get(limit.name, math.inf)) for limit in goal.limits)
+    return tuple(_constraint_violation(limit, means.get(limit.name, math.inf)) for limit in objective.limits)
 
 
-def _excess(limit: Expectation, value: float) -> float:
+def _constraint_violation(limit: Expectation, value: float) -> float:
     gap = value - limit.value
     size = abs(limit.value) or 1.0
     match limit.op:
@@ -168,7 +177,7 @@ def _excess(limit: Expectation, value: float) -> float:
     return 0.0 if kept else max(missed / size, 1e-9)
 
 
-def _designed(space: Space, point: Mapping[str, str], seeds: int) -> Design | str:
+def _designed(space: SearchSpace, point: Mapping[str, str], seeds: int) -> Design | str:
     """A point with its seeds, or why it is no scenario: two settings may not go together."""
     try:
         return space.design([point], seeds)
@@ -176,36 +185,38 @@ def _designed(space: Space, point: Mapping[str, str], seeds: int) -> Design | st
         return str(errors.args[0])
 
 
-def _run(designs: Sequence[Design], execute: Execute, store: Store, watch: Watch | None) -> None:
+def _run(designs: Sequence[Design], execute: Executor, store: ResultStore, watch: RowCallback | None) -> None:
     tasks = {
         design.key(variant, seed): design.task(variant, seed)
         for design in designs
         for variant in design.variants
         for seed in design.seeds
     }
-    carry_out([task for key, task in tasks.items() if key not in store], execute, store, watch)
+    run_all([task for key, task in tasks.items() if key not in store], execute, store, watch)
 
 
-def _judged(point: Mapping[str, str], design: Design | str, goal: Goal, store: Store) -> Tried:
+def _judged(point: Mapping[str, str], design: Design | str, objective: Objective, store: ResultStore) -> Evaluation:
     if isinstance(design, str):
-        return Tried(dict(point), {}, trouble=design)
+        return Evaluation(dict(point), {}, trouble=design)
     rows = list(store.rows(design.keys()))
-    means = _means(rows, goal)
+    means = _means(rows, objective)
     wrong = [row.error or row.violation for row in rows if row.error or row.violation]
-    wrong += [f"{name} was measured in no run" for name in goal.measures if name not in means]
-    return Tried(dict(point), means, () if wrong else excesses(goal, means), next(iter(wrong), ""))
+    wrong += [f"{name} was measured in no run" for name in objective.measures if name not in means]
+    return Evaluation(
+        dict(point), means, () if wrong else constraint_violations(objective, means), next(iter(wrong), "")
+    )
 
 
-def _means(rows: Sequence[Row], goal: Goal) -> dict[str, float]:
+def _means(rows: Sequence[Row], objective: Objective) -> dict[str, float]:
     found = {}
-    for name in goal.measures:
+    for name in objective.measures:
         values = [value for row in rows if (value := row.measures.get(name)) is not None]
         if values:
             found[name] = float(np.mean(values))
     return found
 
 
-def _check(found: Found, space: Space, base: Design, execute: Execute, store: Store) -> None:
+def _check(found: SearchResult, space: SearchSpace, base: Design, execute: Executor, store: ResultStore) -> None:
     if found.best is None:
         return
     design = space.design([{}, found.best.settings], 1)
@@ -213,20 +224,20 @@ def _check(found: Found, space: Space, base: Design, execute: Execute, store: St
     design = Design(design.variants, tuple(range(first, first + FRESH_SEEDS)), design.digests)
     _run([design], execute, store, None)
     rows = list(store.rows(design.keys()))
-    found.check = statistics.compare(frame_of(rows), design.baseline.name, found.goal.measures)
-    found.checked = _means([row for row in rows if row.variant != design.baseline.name], found.goal)
+    found.check = statistics.compare(to_frame(rows), design.baseline.name, found.objective.measures)
+    found.checked = _means([row for row in rows if row.variant != design.baseline.name], found.objective)
 
 
 class _Sampler:
     """optuna, asked for points and told what came of them."""
 
-    def __init__(self, axes: Mapping[str, Dimension], goal: Goal, seed: int) -> None:
+    def __init__(self, axes: Mapping[str, Dimension], objective: Objective, seed: int) -> None:
         try:
             import optuna
         except ImportError:
             raise missing("optuna", "lab") from None
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._optuna, self._axes, self._goal = optuna, axes, goal
+        self._optuna, self._axes, self._goal = optuna, axes, objective
         self._places = {path: _distribution(optuna.distributions, axis) for path, axis in axes.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what optuna calls experimental is what it has for constraints
@@ -242,7 +253,7 @@ class _Sampler:
         self._asked = [self._study.ask(self._places) for _ in range(count)]
         return [{path: _shown(axis, trial.params[path]) for path, axis in self._axes.items()} for trial in self._asked]
 
-    def tell(self, tried: Sequence[Tried]) -> None:
+    def tell(self, tried: Sequence[Evaluation]) -> None:
         """What came of them, in the same order."""
         for trial, each in zip(self._asked, tried, strict=True):
             if each.trouble:

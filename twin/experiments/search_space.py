@@ -61,7 +61,7 @@ class Range:
         return show_duration(rounded) if self.kind == "duration" else str(rounded)
 
 
-def dimension(text: str) -> Dimension:
+def parse_dimension(text: str) -> Dimension:
     """What `text` describes.
 
     Raises:

@@ -11,61 +11,66 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from twin.experiments.execution.trial import Row, Task, perform
-from twin.experiments.raw_scenario import Draft, scenario_of
+from twin.experiments.execution.task import Row, Task
+from twin.experiments.execution.trial import perform
+from twin.experiments.raw_scenario import RawScenario, to_scenario
 from twin.scenario import ScenarioErrors
 from twin.scenario.units import duration, show_duration
 
 MOST_RUNS = 600
 """Runs after which it is small enough."""
-Told = Callable[[int, Draft], None]
-"""Told after every run how many there were, and what is the smallest so far."""
+ProgressCallback = Callable[[int, RawScenario], None]
+"""ProgressCallback after every run how many there were, and what is the smallest so far."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shrunk:
+class ShrinkResult:
     """What came of it."""
 
-    draft: Draft
+    draft: RawScenario
     invariant: str
     violation: str
     runs: int
 
 
-class Sound(Exception):
+class NothingToShrink(Exception):
     """There is nothing to shrink: the scenario breaks no invariant."""
 
 
-def shrink(draft: Draft, source: str = "", invariant: str = "", told: Told | None = None) -> Shrunk:
+def shrink(
+    draft: RawScenario, source: str = "", invariant: str = "", told: ProgressCallback | None = None
+) -> ShrinkResult:
     """The smallest scenario found that breaks the same invariant (the first one that is broken, unless said).
 
     Raises:
-        Sound: if nothing is broken to begin with.
+        NothingToShrink: if nothing is broken to begin with.
         ScenarioErrors: if the draft is no scenario.
     """
     row = _run(draft, source)
     broken = row.collected.get("invariants", ())
     invariant = invariant or row.violation.partition(":")[0].removeprefix("invariant ")
     if invariant not in broken:
-        raise Sound(row.error or "no invariant is broken")
+        raise NothingToShrink(row.error or "no invariant is broken")
     return _Search(draft, invariant, row.violation, source, told).go()
 
 
 class _Search:
-    def __init__(self, draft: Draft, invariant: str, violation: str, source: str, told: Told | None) -> None:
+    def __init__(
+        self, draft: RawScenario, invariant: str, violation: str, source: str, told: ProgressCallback | None
+    ) -> None:
         self._best, self._violation = draft, violation
         self._invariant, self._source, self._told = invariant, source, told
         self._runs = 1
 
-    def go(self) -> Shrunk:
+    def go(self) -> ShrinkResult:
         """Rounds of all cuts, until one changes nothing."""
         changed = True
         while changed and self._runs < MOST_RUNS:
             changed = max([self._try_all(cuts) for cuts in CUTS])
         tidy = {key: value for key, value in self._best.items() if value not in ([], {})}
-        return Shrunk(tidy, self._invariant, self._violation, self._runs)
+        return ShrinkResult(tidy, self._invariant, self._violation, self._runs)
 
-    def _try_all(self, cuts: Callable[[Draft], Iterator[Draft]]) -> bool:
+    def _try_all(self, cuts: Callable[[RawScenario], Iterator[RawScenario]]) -> bool:
         """Takes the first cut that keeps the violation, again and again."""
         changed = False
         while (smaller := next(filter(self._keeps, cuts(self._best)), None)) is not None:
@@ -74,7 +79,7 @@ class _Search:
                 break
         return changed
 
-    def _keeps(self, draft: Draft) -> bool:
+    def _keeps(self, draft: RawScenario) -> bool:
         if self._runs >= MOST_RUNS:
             return False
         try:
@@ -90,18 +95,18 @@ class _Search:
         return True
 
 
-def _run(draft: Draft, source: str) -> Row:
-    scenario = scenario_of(draft)
+def _run(draft: RawScenario, source: str) -> Row:
+    scenario = to_scenario(draft)
     task = Task(
         key="", variant="", seed=scenario.seed, settings={}, scenario=scenario, source=source, collect=("invariants",)
     )  # fmt: skip
     return perform(task)
 
 
-def _without_parts(section: str) -> Callable[[Draft], Iterator[Draft]]:
+def _without_parts(section: str) -> Callable[[RawScenario], Iterator[RawScenario]]:
     """A list without a half of it, a quarter, …, a single one."""
 
-    def cuts(draft: Draft) -> Iterator[Draft]:
+    def cuts(draft: RawScenario) -> Iterator[RawScenario]:
         items = draft.get(section) or []
         size = max(len(items), 1)
         while size >= 1 and items:
@@ -112,19 +117,19 @@ def _without_parts(section: str) -> Callable[[Draft], Iterator[Draft]]:
     return cuts
 
 
-def _fewer_adapters(draft: Draft) -> Iterator[Draft]:
+def _fewer_adapters(draft: RawScenario) -> Iterator[RawScenario]:
     for number, template in enumerate(draft.get("adapters") or []):
         for count in _fewer(template.get("count", 1)):
             yield _with(draft, ("adapters", number, "count"), count)
 
 
-def _fewer_pods(draft: Draft) -> Iterator[Draft]:
+def _fewer_pods(draft: RawScenario) -> Iterator[RawScenario]:
     for number, item in enumerate(draft.get("objects") or []):
         for count in _fewer((item.get("spec") or {}).get("replicas", 1)):
             yield _with(draft, ("objects", number, "spec", "replicas"), count)
 
 
-def _fewer_replicas(draft: Draft) -> Iterator[Draft]:
+def _fewer_replicas(draft: RawScenario) -> Iterator[RawScenario]:
     for number, template in enumerate(draft.get("adapters") or []):
         for count in _fewer(template["spec"].get("replicas", 1)):
             yield _with(draft, ("adapters", number, "spec", "replicas"), count)
@@ -132,7 +137,7 @@ def _fewer_replicas(draft: Draft) -> Iterator[Draft]:
         yield _with(draft, ("controller", "replicas"), count)
 
 
-def _simpler_arrivals(draft: Draft) -> Iterator[Draft]:
+def _simpler_arrivals(draft: RawScenario) -> Iterator[RawScenario]:
     for number, template in enumerate(draft.get("adapters") or []):
         if "leave" in template:
             yield _without(draft, ("adapters", number, "leave"))
@@ -140,14 +145,14 @@ def _simpler_arrivals(draft: Draft) -> Iterator[Draft]:
             yield _without(draft, ("adapters", number, "arrive"))
 
 
-def _earlier(draft: Draft) -> Iterator[Draft]:
+def _earlier(draft: RawScenario) -> Iterator[RawScenario]:
     """Each fault from the start on: then it matters less who comes when."""
     for number, fault in enumerate(draft.get("faults") or []):
         if "from" in fault and "until" in fault:
             yield _without(draft, ("faults", number, "from"))
 
 
-def _defaults(draft: Draft) -> Iterator[Draft]:
+def _defaults(draft: RawScenario) -> Iterator[RawScenario]:
     """One setting after the other back at its default: of the cluster, of the controller, of each fault."""
     for section in ("cluster", "controller", "vary", "notes"):
         if section in draft:
@@ -160,7 +165,7 @@ def _defaults(draft: Draft) -> Iterator[Draft]:
                 yield _without(draft, ("faults", number, key))
 
 
-def _shorter(draft: Draft) -> Iterator[Draft]:
+def _shorter(draft: RawScenario) -> Iterator[RawScenario]:
     """The run itself, then each fault: a half, then nine tenths."""
     whole = duration(draft.get("duration", "10m"))
     for share in (0.5, 0.8):
@@ -172,7 +177,7 @@ def _shorter(draft: Draft) -> Iterator[Draft]:
                 yield _with(draft, ("faults", number, "until"), show_duration(float(round(begin + (end - begin) / 2))))
 
 
-CUTS: tuple[Callable[[Draft], Iterator[Draft]], ...] = (
+CUTS: tuple[Callable[[RawScenario], Iterator[RawScenario]], ...] = (
     _without_parts("faults"),
     _without_parts("edits"),
     _without_parts("adapters"),
@@ -193,7 +198,7 @@ def _fewer(count: Any) -> Iterator[int]:
         yield from dict.fromkeys(number for number in (1, 2, 3, count // 2, count - 1) if 1 <= number < count)
 
 
-def _with(draft: Draft, path: tuple[str | int, ...], value: Any) -> Draft:
+def _with(draft: RawScenario, path: tuple[str | int, ...], value: Any) -> RawScenario:
     changed = copy.deepcopy(draft)
     place: Any = changed
     for step in path[:-1]:
@@ -202,7 +207,7 @@ def _with(draft: Draft, path: tuple[str | int, ...], value: Any) -> Draft:
     return changed
 
 
-def _without(draft: Draft, path: tuple[str | int, ...]) -> Draft:
+def _without(draft: RawScenario, path: tuple[str | int, ...]) -> RawScenario:
     changed = copy.deepcopy(draft)
     place: Any = changed
     for step in path[:-1]:
@@ -211,7 +216,7 @@ def _without(draft: Draft, path: tuple[str | int, ...]) -> Draft:
     return changed
 
 
-def sizes(draft: Draft) -> str:
+def sizes(draft: RawScenario) -> str:
     """How large it is, such as "2 faults, 3 adapters, 2 pods, 10m"."""
     adapters = sum(template.get("count", 1) for template in draft.get("adapters") or [])
     adapters += sum(item.get("kind") == "ModelAdapter" for item in draft.get("objects") or [])

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twin.experiments.execution.results import Store, code, digest_of
-from twin.experiments.execution.trial import Row, Task
+from twin.experiments.execution.results import ResultStore, code, folder_digest
+from twin.experiments.execution.task import Row, Task
 from twin.experiments.random_scenario import draw
-from twin.experiments.raw_scenario import scenario_of
+from twin.experiments.raw_scenario import to_scenario
 from twin.scenario import FAULTS
 
 PHASES = ("Pending", "Scheduled", "Loading", "Bound", "Running", "Failed", "Deleting")
@@ -25,10 +25,10 @@ class Swarm:
 
     def key(self, seed: int) -> str:
         """Names a run."""
-        operator = digest_of(_package(self.source)) if self.source else ""
+        operator = folder_digest(_package(self.source)) if self.source else ""
         return f"{code()}-{operator}-{'+'.join(self.kinds) if self.kinds != tuple(FAULTS) else 'all'}-{seed}"
 
-    def tasks(self, store: Store) -> Iterator[Task]:
+    def tasks(self, store: ResultStore) -> Iterator[Task]:
         """Those that are not in the store yet."""
         return (self.task(seed) for seed in self.seeds if self.key(seed) not in store)
 
@@ -39,7 +39,7 @@ class Swarm:
             variant="",
             seed=seed,
             settings={},
-            scenario=scenario_of(draw(seed, self.kinds)),
+            scenario=to_scenario(draw(seed, self.kinds)),
             source=self.source,
             collect=("coverage", "invariants"),
         )

@@ -7,16 +7,16 @@ that it is not whole. Seeds are outside and variants within, so that a part of a
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from twin.experiments.comparison import Watching
+from twin.experiments.comparison import ProgressFactory
 from twin.experiments.design import Design
-from twin.experiments.execution.executors import EngineError, Execute
-from twin.experiments.execution.results import Store
-from twin.experiments.execution.runner import carry_out
-from twin.experiments.execution.trial import Task
+from twin.experiments.execution.executors import Executor, ExecutorError
+from twin.experiments.execution.results import ResultStore
+from twin.experiments.execution.runner import run_all
+from twin.experiments.execution.task import Task
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SweepResult:
     """What came of a sweep."""
 
     runs: int
@@ -29,34 +29,34 @@ class Outcome:
     """The first that crashed or did not hold, and why."""
 
 
-def sweep(design: Design, execute: Execute, store: Store, watching: Watching) -> Outcome:
+def sweep(design: Design, execute: Executor, store: ResultStore, watching: ProgressFactory) -> SweepResult:
     """Does what is missing and writes the file.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C; the file holds what was finished.
-        EngineError: if the cluster is lost; so here.
+        ExecutorError: if the cluster is lost; so here.
         StoreError: if the disk refuses.
     """
     keys = design.keys()
     missing = sum(key not in store for key in keys)
     try:
         with watching(missing) as watch:
-            carry_out(_tasks(design, store), execute, store, watch)
-    except (KeyboardInterrupt, EngineError):
+            run_all(_tasks(design, store), execute, store, watch)
+    except (KeyboardInterrupt, ExecutorError):
         store.write(keys, design.paths, scenario=design.baseline.scenario.name)
         raise
     store.write(keys, design.paths, scenario=design.baseline.scenario.name)
-    return _outcome(keys, missing, store)
+    return _result(keys, missing, store)
 
 
-def _tasks(design: Design, store: Store) -> Iterator[Task]:
+def _tasks(design: Design, store: ResultStore) -> Iterator[Task]:
     for seed in design.seeds:
         for variant in design.variants:
             if design.key(variant, seed) not in store:
                 yield design.task(variant, seed)
 
 
-def _outcome(keys: Sequence[str], fresh: int, store: Store) -> Outcome:
+def _result(keys: Sequence[str], fresh: int, store: ResultStore) -> SweepResult:
     crashed = broken = 0
     first = ""
     for row in store.rows(keys):
@@ -64,4 +64,4 @@ def _outcome(keys: Sequence[str], fresh: int, store: Store) -> Outcome:
         broken += row.holds is False
         if not first and not row.holds:
             first = f"{row.variant}, seed {row.seed}: {row.error or row.violation or 'an expectation does not hold'}"
-    return Outcome(len(keys), fresh, crashed, broken, first)
+    return SweepResult(len(keys), fresh, crashed, broken, first)

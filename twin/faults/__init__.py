@@ -11,12 +11,12 @@ from twin.faults import api, artifacts, cluster, controllers, engines
 from twin.faults.context import ActiveFault, FaultContext, Process
 from twin.scenario import Fault
 from twin.scenario.faults import (
+    ApiFault,
     ApiSlow,
-    ApiSpell,
     ClockSkew,
     ControllerCrash,
+    EngineFault,
     EngineRestart,
-    EngineSpell,
     LeaderLoss,
     NetworkLatency,
     NodeDown,
@@ -25,7 +25,7 @@ from twin.scenario.faults import (
     PodKill,
     PodStuckTerminating,
     ReadinessFlap,
-    RegistrySpell,
+    RegistryFault,
     Rollout,
     StaleReads,
     WatchDrop,
@@ -47,13 +47,13 @@ def start(faults: Sequence[Fault], context: FaultContext, first: int = 0) -> Non
 
 def _process(active: ActiveFault, fault: Fault) -> Process:
     match fault:
-        case EngineSpell():
+        case EngineFault():
             return engines.engine_fault(active, fault)
         case Partition():
             return engines.partition(active, fault)
         case NetworkLatency():
             return engines.latency(active, fault)
-        case RegistrySpell():
+        case RegistryFault():
             return artifacts.registry(active, fault)
         case ReadinessFlap():
             return cluster.flap(active, fault)

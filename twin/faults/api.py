@@ -6,8 +6,8 @@ from twin.faults.context import ActiveFault, Process, Undo
 from twin.scenario.faults import (
     ApiConflict,
     ApiError,
+    ApiFault,
     ApiSlow,
-    ApiSpell,
     ApiThrottle,
     StaleReads,
     WatchDrop,
@@ -66,7 +66,7 @@ def stale_reads(active: ActiveFault, fault: StaleReads) -> Process:
 
 def _lasting(
     active: ActiveFault,
-    fault: ApiSpell | ApiSlow | WatchDrop | StaleReads,
+    fault: ApiFault | ApiSlow | WatchDrop | StaleReads,
     begin: Callable[[], Undo],
     seconds: float = 0.0,
 ) -> Process:

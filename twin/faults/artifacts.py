@@ -1,7 +1,7 @@
 """Faults of the registry that adapters are downloaded from."""
 
 from twin.faults.context import ActiveFault, Process
-from twin.scenario.faults import RegistrySlow, RegistrySpell
+from twin.scenario.faults import RegistryFault, RegistrySlow
 from twin.world.registry import RegistryRule, Trouble
 
 _ERRORS: dict[str, Trouble] = {

@@ -10,7 +10,7 @@ import simpy
 from twin.apiserver import Store
 from twin.kernel.random_streams import Streams
 from twin.scenario import Candidate, NodeTargets, PodTargets
-from twin.scenario.faults import Spell
+from twin.scenario.faults import LastingFault
 from twin.trace.lines import FaultLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults

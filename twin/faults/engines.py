@@ -6,7 +6,7 @@ from fake_vllm.faults.rules import FaultRule
 from twin.apiserver import Change
 from twin.faults.context import SETTLED, ActiveFault, Process, Undo, running_pods
 from twin.scenario import Candidate
-from twin.scenario.faults import EngineSpell, NetworkLatency, Partition, Spell
+from twin.scenario.faults import EngineFault, LastingFault, NetworkLatency, Partition
 from twin.world.network.engine_host import EngineHost
 
 Apply = Callable[[str, EngineHost], Undo]
@@ -44,7 +44,7 @@ class _PodFault:
 
     def __init__(self, active: ActiveFault, fault: EngineSpell | Partition | NetworkLatency, apply: Apply) -> None:
         self._active = active
-        self._fault: Spell = fault
+        self._fault: LastingFault = fault
         self._pods = fault.pods
         self._nodes = None if isinstance(fault, EngineSpell) else fault.nodes
         self._apply_to_host = apply

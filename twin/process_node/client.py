@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from twin.apiserver import ApiError
-from twin.apiserver.objects import Object
+from twin.apiserver.meta.objects import Object
 
 NODES = "/api/v1/nodes"
 PODS = "/api/v1/pods"

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal
 import httpx
 
 from controller.clock import Clock
-from twin.apiserver.objects import Object
+from twin.apiserver.meta.objects import Object
 from twin.serve.network.node_transport import PROCESS
 from twin.world.kubelet.container_state import ContainerState, Exit
 from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff

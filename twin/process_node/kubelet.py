@@ -18,7 +18,7 @@ import httpx
 
 from controller.clock import Clock
 from twin.apiserver import ApiError
-from twin.apiserver.objects import Object, is_terminating, stamp
+from twin.apiserver.meta.objects import Object, is_terminating, stamp
 from twin.process_node.client import NODES, PODS, ApiClient, pod_path
 from twin.process_node.container import ProcessContainer, expand_variables
 from twin.serve.network.engine_sockets import loopback_address

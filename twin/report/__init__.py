@@ -7,13 +7,13 @@ Nothing here reads a clock or a file of the run.
 
 from dataclasses import dataclass
 
-from twin.evaluate.run_result import Findings, rule
+from twin.evaluate.run_result import RunResult, invariant_label
 from twin.report.figures import draw
-from twin.report.page import flattened, render, shown
+from twin.report.page import flatten, format_value, render
 from twin.report.svg import Figure
-from twin.report.timeline import tell
+from twin.report.timeline import build_timeline
 
-__all__ = ["Figure", "Findings", "Report", "flattened", "make", "rule", "shown"]
+__all__ = ["Figure", "Report", "RunResult", "build_report", "flatten", "format_value", "invariant_label"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Report:
     figures: list[Figure]
 
 
-def make(findings: Findings) -> Report:
+def build_report(findings: RunResult) -> Report:
     """Draws a run."""
-    story = tell(findings.lines, partial=findings.partial)
+    story = build_timeline(findings.lines, partial=findings.partial)
     figures = draw(story)
     return Report(render(findings, story, figures), figures)

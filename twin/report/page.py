@@ -15,9 +15,9 @@ import msgspec
 from formats.durations import format_clock
 from twin.evaluate.expectations import measure
 from twin.evaluate.invariants import Violation
-from twin.evaluate.run_result import Findings, rule
+from twin.evaluate.run_result import RunResult, invariant_label
 from twin.report.svg import Figure, stylesheet
-from twin.report.timeline import AdapterStory, Story
+from twin.report.timeline import AdapterTimeline, Timeline
 from twin.trace.lines import EventLine
 
 MOST_VIOLATIONS = 50
@@ -42,17 +42,17 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ViolationView:
     """A violation as the page shows it."""
 
     when: str
-    rule: str
+    invariant: str
     object: str
     message: str
     context: tuple[str, ...]
 
 
-def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
+def render(findings: RunResult, story: Timeline, figures: Sequence[Figure]) -> str:
     """The page. The same findings give the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -72,8 +72,8 @@ def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
         stranded=[_stranded(adapter) for adapter in stranded[:MOST_STRANDED]],
         more_stranded=max(len(stranded) - MOST_STRANDED, 0),
         events=_events(findings),
-        measures=[row for row in flattened(findings.measures) if row[0] not in NO_MEASURES],
-        shown=shown,
+        measures=[row for row in flatten(findings.measures) if row[0] not in NO_MEASURES],
+        format_value=format_value,
     )
 
 
@@ -82,7 +82,7 @@ def source(name: str) -> str:
     return resources.files("twin.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def shown(value: float | str | bool | None) -> str:
+def format_value(value: float | str | bool | None) -> str:
     """A number for people: thousands separated, four digits that matter; a dash for what was not measured."""
     match value:
         case None:
@@ -99,16 +99,16 @@ def shown(value: float | str | bool | None) -> str:
     return str(value)
 
 
-def flattened(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every number under its dotted name, as expectations write it."""
     for key, value in measures.items():
         if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         elif not isinstance(value, list | tuple):
             yield f"{prefix}{key}", value
 
 
-def _tiles(measures: Mapping[str, Any], findings: Findings) -> Iterator[Tile]:
+def _tiles(measures: Mapping[str, Any], findings: RunResult) -> Iterator[Tile]:
     def get(name: str) -> float | None:
         return measure(measures, name)
 
@@ -118,31 +118,35 @@ def _tiles(measures: Mapping[str, Any], findings: Findings) -> Iterator[Tile]:
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p50")), "median")
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p95")), "95th percentile")
     availability = get("availability")
-    share = "—" if availability is None else f"{shown(100 * availability)} %"
+    share = "—" if availability is None else f"{format_value(100 * availability)} %"
     yield Tile("Availability", share, "of adapter-time with a ready replica")
     attempted, succeeded = get("loads.attempted"), get("loads.succeeded")
     yield Tile(
-        "Loads that succeeded", f"{shown(succeeded)} of {shown(attempted)}", f"{shown(get('switches'))} switches of pod"
+        "Loads that succeeded",
+        f"{format_value(succeeded)} of {format_value(attempted)}",
+        f"{format_value(get('switches'))} switches of pod",
     )
     if requests := get("traffic.requests"):
         answered, astray = get("traffic.ok") or 0, get("traffic.misrouted")
-        share = f"{shown(round(100 * answered / requests, 3))} %"
-        yield Tile("Requests answered", share, f"of {shown(requests)}; {shown(astray)} misrouted")
+        share = f"{format_value(round(100 * answered / requests, 3))} %"
+        yield Tile("Requests answered", share, f"of {format_value(requests)}; {format_value(astray)} misrouted")
         half, most = (_seconds(get(f"traffic.ttft_seconds.{name}")) for name in ("p50", "p95"))
         yield Tile("First token", half, f"median; 95 % within {most}")
-    yield Tile("Invariants broken", shown(len(findings.violations)), f"{shown(get('invariants.checked'))} checks")
+    yield Tile(
+        "Invariants broken", format_value(len(findings.violations)), f"{format_value(get('invariants.checked'))} checks"
+    )
 
 
 def _seconds(value: float | None) -> str:
     return "—" if value is None else f"{value:.3g} s" if value < 100 else format_clock(value)
 
 
-def _finding(violation: Violation, findings: Findings) -> Finding:
+def _finding(violation: Violation, findings: RunResult) -> ViolationView:
     lines = findings.lines
     around = [lines[i] for i in violation.context[:MOST_CONTEXT] if 0 <= i < len(lines)]
-    return Finding(
+    return ViolationView(
         when=format_clock(violation.t),
-        rule=rule(violation),
+        invariant=invariant_label(violation),
         object=violation.object,
         message=violation.message,
         context=tuple(_cut(msgspec.json.encode(line).decode()) for line in around),
@@ -153,7 +157,7 @@ def _cut(words: str, most: int = 600) -> str:
     return words if len(words) <= most else words[:most] + "…"
 
 
-def _events(findings: Findings) -> list[tuple[str, str, int, str]]:
+def _events(findings: RunResult) -> list[tuple[str, str, int, str]]:
     """Events by type and reason, warnings first: how many, and the first one in words."""
     told: dict[tuple[str, str], tuple[int, str]] = {}
     for line in findings.lines:
@@ -164,7 +168,7 @@ def _events(findings: Findings) -> list[tuple[str, str, int, str]]:
     return sorted(rows, key=lambda row: (row[0] != "Warning", -row[2], row[1]))
 
 
-def _stranded(adapter: AdapterStory) -> tuple[str, str, str, str]:
+def _stranded(adapter: AdapterTimeline) -> tuple[str, str, str, str]:
     """Name, phase, how many failed loads, the last thing that the operator said about it."""
     failed = sum(attempt.failed for attempt in adapter.attempts if attempt.verb == "load")
     return adapter.name, adapter.phase or "not yet seen", str(failed), _cut(adapter.message, 300)

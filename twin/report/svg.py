@@ -73,7 +73,7 @@ def text(x: float, y: float, words: str, class_: str = "", anchor: str = "start"
     return element("text", escape(words), **attributes)
 
 
-def tip(words: str) -> str:
+def tooltip(words: str) -> str:
     """What shows when the pointer rests on an element."""
     return f"<title>{escape(words)}</title>"
 
@@ -84,7 +84,7 @@ def path(points: Iterable[tuple[float, float]], class_: str, *, closed: bool = F
     return element("path", d=f"M{line}{'Z' if closed else ''}", class_=class_) if line else ""
 
 
-def staircase(points: Sequence[tuple[float, float]], end: float) -> list[tuple[float, float]]:
+def step_path(points: Sequence[tuple[float, float]], end: float) -> list[tuple[float, float]]:
     """Points of a level that holds until the next one, drawn on to `end`."""
     corners = list[tuple[float, float]]()
     for x, y in points:
@@ -176,7 +176,7 @@ def legend_rows(entries: Iterable[tuple[str, str]], x: float, y: float, end: flo
             at, y = x, y + LEGEND_ROW
         parts.append(element("rect", x=at, y=y - 9, width=10, height=10, rx=2, class_=class_))
         label = text(at + 15, y, said, "tick")
-        parts.append(label if said == words else element("g", tip(words) + label))
+        parts.append(label if said == words else element("g", tooltip(words) + label))
         at += 15 + FONT_WIDTH * len(said) + 18
     return "".join(parts), y - top
 
@@ -188,6 +188,6 @@ def _fitted(words: str, width: float) -> str:
     return f"{words[: kept // 2]}…{words[len(words) - (kept - kept // 2) :]}"
 
 
-def lowered(body: str, by: float) -> str:
+def translate(body: str, by: float) -> str:
     """The same, further down."""
     return element("g", body, transform=f"translate(0 {number(by)})") if by else body

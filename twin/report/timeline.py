@@ -48,7 +48,7 @@ class Attempt:
 
 
 @dataclass(slots=True)
-class AdapterStory:
+class AdapterTimeline:
     """One ModelAdapter from its creation to its end."""
 
     name: str
@@ -74,7 +74,7 @@ class AdapterStory:
 
 
 @dataclass(slots=True)
-class PodStory:
+class PodTimeline:
     """One pod: when it was there, when it was ready, how many adapters its engine held."""
 
     name: str
@@ -86,7 +86,7 @@ class PodStory:
 
 
 @dataclass(slots=True)
-class FaultStory:
+class FaultTimeline:
     """One entry of the scenario's faults: when it was in force, when it struck."""
 
     id: int
@@ -98,20 +98,20 @@ class FaultStory:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Timeline:
     """A whole run."""
 
     run: Run
     end: float
     """Seconds of simulated time that it covers."""
-    adapters: Sequence[AdapterStory]
-    pods: Sequence[PodStory]
-    faults: Sequence[FaultStory]
+    adapters: Sequence[AdapterTimeline]
+    pods: Sequence[PodTimeline]
+    faults: Sequence[FaultTimeline]
     counts: Sequence[Counts]
     traffic: Sequence[TrafficLine] = ()
 
 
-def tell(lines: Sequence[Line], *, partial: bool = False) -> Story:
+def build_timeline(lines: Sequence[Line], *, partial: bool = False) -> Timeline:
     """The story of a record. Its first line has to be the `Run`.
 
     Raises:
@@ -120,10 +120,10 @@ def tell(lines: Sequence[Line], *, partial: bool = False) -> Story:
     if not lines or not isinstance(lines[0], Run):
         raise ValueError('the record does not begin with a "run" line: it is cut off or no record')
     end = lines[-1].t if partial else max(lines[0].duration, lines[-1].t)
-    teller = _Teller()
+    teller = _TimelineBuilder()
     for line in lines:
         teller.hear(line)
-    return Story(
+    return Timeline(
         run=lines[0],
         end=end,
         adapters=list(teller.adapters.values()),
@@ -134,19 +134,19 @@ def tell(lines: Sequence[Line], *, partial: bool = False) -> Story:
     )
 
 
-class _Teller:
+class _TimelineBuilder:
     """Sorts lines into stories, one at a time."""
 
     def __init__(self) -> None:
-        self.adapters: dict[str, AdapterStory] = {}
-        self.pods: dict[str, PodStory] = {}
+        self.adapters: dict[str, AdapterTimeline] = {}
+        self.pods: dict[str, PodTimeline] = {}
         self.counts: list[Counts] = []
         self.traffic: list[TrafficLine] = []
-        self._faults: dict[int, FaultStory] = {}
+        self._faults: dict[int, FaultTimeline] = {}
         self._open: dict[int, float] = {}
         self._sent: dict[int, Attempt] = {}
-        self._adapter_named: dict[str, AdapterStory] = {}
-        self._pod_named: dict[str, PodStory] = {}
+        self._adapter_named: dict[str, AdapterTimeline] = {}
+        self._pod_named: dict[str, PodTimeline] = {}
         self._held: dict[str, set[str]] = {}
 
     def hear(self, line: Line) -> None:
@@ -175,7 +175,7 @@ class _Teller:
         if story is None and line.event == "deleted":
             return
         if story is None:
-            story = self.adapters[line.uid] = AdapterStory(line.object, line.t)
+            story = self.adapters[line.uid] = AdapterTimeline(line.object, line.t)
             self._adapter_named[line.object] = story
         if line.event == "deleted":
             story.deleted = line.t
@@ -189,7 +189,7 @@ class _Teller:
         if story is None and line.event == "deleted":
             return
         if story is None:
-            story = self.pods[line.uid] = PodStory(line.object, line.t)
+            story = self.pods[line.uid] = PodTimeline(line.object, line.t)
             self._pod_named[line.object] = story
         if line.event == "deleted":
             story.gone = line.t
@@ -219,7 +219,7 @@ class _Teller:
             sent.end, sent.status, sent.error = line.t, line.status, line.error
 
     def _fault(self, line: FaultLine) -> None:
-        story = self._faults.setdefault(line.id, FaultStory(line.id, line.fault))
+        story = self._faults.setdefault(line.id, FaultTimeline(line.id, line.fault))
         story.targets.update(line.targets)
         story.detail = line.detail or story.detail
         if line.event == "begin":
@@ -229,7 +229,7 @@ class _Teller:
         else:
             story.strikes.append((line.t, tuple(line.targets)))
 
-    def finished_faults(self, end: float) -> list[FaultStory]:
+    def finished_faults(self, end: float) -> list[FaultTimeline]:
         """Faults in the scenario's order; those that nobody ended last until the run's end."""
         for id_, begun in self._open.items():
             self._faults[id_].spells.append((begun, end))

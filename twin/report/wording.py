@@ -62,7 +62,7 @@ _MASSES = {"unavailable_adapter_seconds": " s"}
 _LEVELS = ("placement.jain", "placement.adapters_per_pod.cv", "placement.adapters_per_pod.mean")
 
 
-def noun(measure: str) -> str:
+def label(measure: str) -> str:
     """What a measure is called in a sentence."""
     if measure in _NOUNS:
         return _NOUNS[measure]
@@ -76,31 +76,31 @@ def noun(measure: str) -> str:
     return f"{group.replace('_', ' ').replace('api', 'API')} ({last.replace('_', ' ')})" if group else last
 
 
-def effect(comparison: Comparison) -> str:
+def describe(comparison: Comparison) -> str:
     """How the variant differs, as part of a sentence."""
     name, difference = comparison.measure, comparison.difference
     if difference is None:
-        return f"{noun(name)} not measured"
+        return f"{label(name)} not measured"
     if comparison.identical:
-        return f"{noun(name)} the same"
+        return f"{label(name)} the same"
     if name == "availability":
         return f"availability {_fine(100 * abs(difference))} points {'higher' if difference > 0 else 'lower'}"
     if "_seconds" in name and name != "unavailable_adapter_seconds":
-        return f"{noun(name)} {_fine(abs(difference))} s {'longer' if difference > 0 else 'shorter'}"
+        return f"{label(name)} {_fine(abs(difference))} s {'longer' if difference > 0 else 'shorter'}"
     if name in _LEVELS:
-        return f"{noun(name)} {_fine(abs(difference))} {'higher' if difference > 0 else 'lower'}"
+        return f"{label(name)} {_fine(abs(difference))} {'higher' if difference > 0 else 'lower'}"
     word = "more" if difference > 0 else ("less" if name in _MASSES else "fewer")
-    return f"{_amount(comparison)} {word} {noun(name)}"
+    return f"{_amount(comparison)} {word} {label(name)}"
 
 
 def sentence(comparisons: Sequence[Comparison]) -> str:
     """What one variant does, by all that was compared."""
     if all(comparison.identical or not comparison.pairs for comparison in comparisons):
         return "the same in every measure, run by run"
-    beyond = said_first([comparison for comparison in comparisons if comparison.significant])
+    beyond = headlines_first([comparison for comparison in comparisons if comparison.significant])
     if not beyond:
         return "no difference beyond chance"
-    effects = [effect(comparison) for comparison in beyond[:MOST_SAID]]
+    effects = [describe(comparison) for comparison in beyond[:MOST_SAID]]
     count = len(effects)
     sure = "beyond chance" if count == 1 else "both beyond chance" if count == 2 else "all beyond chance"
     more = len(beyond) - count
@@ -108,13 +108,13 @@ def sentence(comparisons: Sequence[Comparison]) -> str:
     return f"{', '.join(effects)}, {sure}{rest}"
 
 
-def said_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def headlines_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The headlines in their order, then the rest."""
     rank = {name: place for place, name in enumerate(HEADLINES)}
     return sorted(comparisons, key=lambda comparison: rank.get(comparison.measure, len(rank)))
 
 
-def figure(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """A number in a table of comparisons: four digits that matter, thousands separated; a dash for none."""
     if value is None:
         return "—"

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from twin.evaluate.measures import placement_rows
-from twin.report import Findings, Report, make
+from twin.report import Report, RunResult, build_report
 from twin.trace.lines import Line
 from twin.trace.recorder import decode, encode
 
@@ -61,23 +61,23 @@ class RunFolder:
             ) from error
 
 
-def place(out: Path, name: str, seed: int) -> Path:
+def run_path(out: Path, name: str, seed: int) -> Path:
     """Where a run's folder lies below `out`."""
     return out / name / str(seed)
 
 
-def write(out: Path, findings: Findings, *, timing: Mapping[str, float]) -> Path:
+def write(out: Path, findings: RunResult, *, timing: Mapping[str, float]) -> Path:
     """Writes `out`/NAME/SEED and returns it. `timing` is in wall-clock seconds.
 
     Raises:
         FolderError: if something else stands in that place, or the disk refuses.
     """
-    target = place(out, findings.run.name, findings.run.seed)
+    target = run_path(out, findings.run.name, findings.run.seed)
     write_at(target, findings, timing=timing)
     return target
 
 
-def write_at(target: Path, findings: Findings, *, timing: Mapping[str, float]) -> None:
+def write_at(target: Path, findings: RunResult, *, timing: Mapping[str, float]) -> None:
     """Writes a run folder in that very place.
 
     Raises:
@@ -117,9 +117,9 @@ def read(path: Path) -> RunFolder:
     return RunFolder(path, summary, events, scenario)
 
 
-def redraw(folder: RunFolder, findings: Findings) -> Path:
+def redraw(folder: RunFolder, findings: RunResult) -> Path:
     """Draws page and figures of a run anew; what was recorded and measured stays as it is. Returns the page."""
-    report = make(findings)
+    report = build_report(findings)
     page = folder.path / REPORT
     try:
         shutil.rmtree(folder.path / FIGURES, ignore_errors=True)
@@ -129,18 +129,18 @@ def redraw(folder: RunFolder, findings: Findings) -> Path:
     return page
 
 
-def summary_bytes(findings: Findings) -> bytes:
+def summary_bytes(findings: RunResult) -> bytes:
     """`summary.json`."""
     return (json.dumps(findings.summary(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _fill(folder: Path, findings: Findings, timing: Mapping[str, float]) -> None:
+def _fill(folder: Path, findings: RunResult, timing: Mapping[str, float]) -> None:
     (folder / EVENTS).write_bytes(encode(findings.lines))
     (folder / SUMMARY).write_bytes(summary_bytes(findings))
     (folder / SCENARIO).write_text(findings.scenario, encoding="utf-8")
     (folder / TIMING).write_text(json.dumps(dict(timing), indent=2) + "\n", encoding="utf-8")
     _write_placement(folder / PLACEMENT, placement_rows(findings.lines))
-    _draw(folder, make(findings))
+    _draw(folder, build_report(findings))
 
 
 def _draw(folder: Path, report: Report) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from twin.evaluate.judge import judge
-from twin.report import Findings
+from twin.evaluate.judge import evaluate
+from twin.report import RunResult
 from twin.runs import folder as runfolder
 from twin.scenario import Scenario, ScenarioErrors, load, resolved
 from twin.sim.simulation import simulate
@@ -39,31 +39,31 @@ def load_all(files: Sequence[Path], overrides: Mapping[str, str], seed: int | No
     return [scenario for _, scenario in loaded.values()], problems
 
 
-def simulated(scenario: Scenario, progress: Progress | None = None) -> Findings:
+def simulate_and_judge(scenario: Scenario, progress: Progress | None = None) -> RunResult:
     """Runs a scenario and judges it."""
     with _ending_at_a_step(progress) as step:
         result = simulate(scenario, progress=step)
-    return judge(result.lines, scenario.expect, scenario=resolved(scenario), partial=result.partial)
+    return evaluate(result.lines, scenario.expect, scenario=resolved(scenario), partial=result.partial)
 
 
-def recorded(scenario: Scenario, out: Path, progress: Progress | None = None) -> tuple[Findings, Path]:
+def run_to_folder(scenario: Scenario, out: Path, progress: Progress | None = None) -> tuple[RunResult, Path]:
     """Runs a scenario and writes its folder below `out`; gives the report's page too.
 
     Raises:
         FolderError: if the folder cannot be written; said before the run, if it can be known then.
     """
-    runfolder.check_place(runfolder.place(out, scenario.name, scenario.seed))
+    runfolder.check_place(runfolder.run_path(out, scenario.name, scenario.seed))
     started = time.perf_counter()
-    findings = simulated(scenario, progress)
+    findings = simulate_and_judge(scenario, progress)
     wall = time.perf_counter() - started
     timing = {"wall_seconds": round(wall, 3), "simulated_per_wall_second": round(findings.covered / wall, 1)}
     folder = runfolder.write(out, findings, timing=timing)
     return findings, folder / runfolder.REPORT
 
 
-def written(scenario: Scenario, lines: Sequence[Line], out: Path, *, partial: bool) -> tuple[Findings, Path]:
+def judge_to_folder(scenario: Scenario, lines: Sequence[Line], out: Path, *, partial: bool) -> tuple[RunResult, Path]:
     """Judges a record that was made elsewhere and writes its folder below `out`; gives the report's page too."""
-    findings = judge(lines, scenario.expect, scenario=resolved(scenario), partial=partial)
+    findings = evaluate(lines, scenario.expect, scenario=resolved(scenario), partial=partial)
     folder = runfolder.write(out, findings, timing={})
     return findings, folder / runfolder.REPORT
 

@@ -8,7 +8,7 @@ between the parts. Whatever is wrong becomes a `Problem` with file, line and col
 
 from twin.scenario.errors import Problem, ScenarioErrors
 from twin.scenario.faults import FAULTS, Fault
-from twin.scenario.faults.catalogue import CatalogueEntry, catalogue
+from twin.scenario.faults.catalogue import FaultDescription, fault_catalogue
 from twin.scenario.load import load
 from twin.scenario.model import Scenario
 from twin.scenario.resolve import resolved, schema
@@ -22,19 +22,19 @@ __all__ = [
     "MEASURES",
     "AdapterTemplate",
     "Candidate",
-    "CatalogueEntry",
     "Cluster",
     "Controller",
     "Engine",
     "Expectation",
     "Fault",
+    "FaultDescription",
     "Node",
     "NodeTargets",
     "PodTargets",
     "Problem",
     "Scenario",
     "ScenarioErrors",
-    "catalogue",
+    "fault_catalogue",
     "load",
     "parse_expectation",
     "resolved",

@@ -16,7 +16,7 @@ from twin.scenario.manifests.reader import Entry
 from twin.scenario.manifests.workloads import GPU, Workload, check_engine, nameless_variables
 from twin.scenario.model import ScenarioFile
 from twin.scenario.sections.cluster import Cluster, Node
-from twin.scenario.sections.policies import plug_ins, trouble
+from twin.scenario.sections.policies import plug_ins, policy_error
 from twin.scenario.sections.targets import NodeTargets, PodTargets
 from twin.scenario.units import show_duration
 from twin.scenario.yaml.positions import Document
@@ -183,12 +183,12 @@ def check_policies(file: ScenarioFile, document: Document, entries: Sequence[Ent
     """Plug-ins that adapters name and that cannot be used. Other unknown names the operator itself judges."""
     for index, template in enumerate(file.adapters):
         for name in sorted(plug_ins([template.manifest(0)["spec"]])):
-            if wrong := trouble(name, folder):
+            if wrong := policy_error(name, folder):
                 yield document.problem(("adapters", index, "spec", "schedulerName"), *wrong)
     for entry in entries:
         if entry.kind == "ModelAdapter":
             for name in sorted(plug_ins([entry.object.get("spec") or {}])):
-                if wrong := trouble(name, folder):
+                if wrong := policy_error(name, folder):
                     yield entry.problem(("spec", "schedulerName"), *wrong)
 
 

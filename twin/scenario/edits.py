@@ -14,15 +14,15 @@ from twin.scenario.errors import Problem, choices
 from twin.scenario.manifests.admission import ACCEPTED, Admission
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.sections.adapters import AdapterTemplate
-from twin.scenario.sections.base_model import Flag, Section
-from twin.scenario.units import Duration, fault, show_duration
+from twin.scenario.sections.base_model import Flag, ScenarioModel
+from twin.scenario.units import Duration, show_duration, value_error
 from twin.scenario.yaml.positions import Document
 
 _NAMED = 20
 """Names that a message lists at most."""
 
 
-class Edit(Section):
+class Edit(ScenarioModel):
     """One change of one object by a user."""
 
     at: Duration
@@ -39,7 +39,7 @@ class Edit(Section):
     @model_validator(mode="after")
     def _one_of_two(self) -> "Edit":
         if (self.patch is not None) == self.delete:
-            raise fault("an edit is either a patch or a deletion", "allowed: patch: {…}, or delete: true")
+            raise value_error("an edit is either a patch or a deletion", "allowed: patch: {…}, or delete: true")
         return self
 
     @property

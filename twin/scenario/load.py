@@ -23,10 +23,10 @@ from twin.scenario.error_messages import explain
 from twin.scenario.errors import Problem, ScenarioErrors
 from twin.scenario.manifests.admission import Admission
 from twin.scenario.manifests.reader import CLUSTER_SCOPED, Entry, Manifests, read_manifests
-from twin.scenario.manifests.secrets import Pseudonyms, secrets_of
+from twin.scenario.manifests.secrets import SecretRedactor, secrets_of
 from twin.scenario.manifests.workloads import nodes_for, workloads_of
 from twin.scenario.model import Scenario, ScenarioFile
-from twin.scenario.overrides import apply_overrides, place
+from twin.scenario.overrides import apply_overrides, set_path
 from twin.scenario.sections.cluster import Cluster, Engine, Node
 from twin.scenario.yaml.positions import Document, documents
 
@@ -80,9 +80,9 @@ def _document(file: File, shown: str) -> Document:
     return found[0]
 
 
-def _pseudonymise(document: Document, manifests: Manifests) -> Pseudonyms:
+def _pseudonymise(document: Document, manifests: Manifests) -> SecretRedactor:
     """Takes every secret out of the manifests and the scenario, and says which pseudonyms there are."""
-    secrets = Pseudonyms()
+    secrets = SecretRedactor()
     templates = document.value.get("adapters")
     edited = [{"kind": kind, **edit["patch"]} for kind, edit in _patches(document)]
     secrets.learn(
@@ -120,7 +120,7 @@ def _assembled(
     document: Document,
     folder: File,
     manifests: Manifests,
-    secrets: Pseudonyms,
+    secrets: SecretRedactor,
     *,
     complete: bool,
 ) -> tuple[Scenario | None, list[Problem]]:
@@ -150,7 +150,7 @@ def _assembled(
 
 
 def _scenario(
-    file: ScenarioFile, entries: Sequence[Entry], nodes: tuple[Node, ...], notes: Sequence[str], secrets: Pseudonyms
+    file: ScenarioFile, entries: Sequence[Entry], nodes: tuple[Node, ...], notes: Sequence[str], secrets: SecretRedactor
 ) -> Scenario:
     """A file without a fault, with what its manifests hold, and every default in its place."""
     return Scenario(
@@ -202,7 +202,7 @@ def _check_vary(file: ScenarioFile, document: Document, folder: File) -> list[Pr
     plain = {key: value for key, value in document.value.items() if key != "vary"}
     for path, values in file.vary.items():
         for index, value in enumerate(values):
-            placed = place(plain, path, value)
+            placed = set_path(plain, path, value)
             if isinstance(placed, Problem):
                 problems.append(document.problem(("vary", path), placed.message, placed.allowed, key=True))
                 break
@@ -211,7 +211,7 @@ def _check_vary(file: ScenarioFile, document: Document, folder: File) -> list[Pr
     return problems
 
 
-def _struck(problems: list[Problem], secrets: Pseudonyms) -> list[Problem]:
+def _struck(problems: list[Problem], secrets: SecretRedactor) -> list[Problem]:
     """The problems without a secret in their words, in the order of the files."""
 
     def clean(problem: Problem) -> Problem:

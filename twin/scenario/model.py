@@ -8,7 +8,7 @@ from pydantic import Field
 from twin.scenario.edits import Edit
 from twin.scenario.faults import Fault
 from twin.scenario.sections.adapters import AdapterTemplate
-from twin.scenario.sections.base_model import Section
+from twin.scenario.sections.base_model import ScenarioModel
 from twin.scenario.sections.cluster import Cluster, Controller, Node
 from twin.scenario.sections.expectations import Expectation, ExpectationText
 from twin.scenario.sections.traffic import Traffic
@@ -17,7 +17,7 @@ from twin.scenario.units import PositiveDuration
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 
 
-class ScenarioFile(Section):
+class ScenarioFile(ScenarioModel):
     """A question to the twin: what stands there, what happens to it, what is expected."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]

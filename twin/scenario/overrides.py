@@ -20,7 +20,7 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Pr
         except ScenarioErrors as error:
             problems += [Problem("--set", 0, 0, text, each.message, each.allowed) for each in error.problems]
             continue
-        found = place(document.value, text, parsed)
+        found = set_path(document.value, text, parsed)
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -29,7 +29,7 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Pr
     return problems
 
 
-def place(value: Any, text: str, new: Any) -> tuple[Any, Path] | Problem:
+def set_path(value: Any, text: str, new: Any) -> tuple[Any, Path] | Problem:
     """`value` with `new` at the place that `text` names, and that place. `value` itself stays as it is."""
     steps = text.split(".")
     if not all(steps):

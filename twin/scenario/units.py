@@ -30,7 +30,7 @@ BANDWIDTH_UNITS = {
 _NUMBER = r"(\d+(?:\.\d+)?)"
 
 
-def fault(message: str, allowed: str = "", at: Path = (), *, key: bool = False) -> PydanticCustomError:
+def value_error(message: str, allowed: str = "", at: Path = (), *, key: bool = False) -> PydanticCustomError:
     """What a validator raises: `at` leads from the validated value to the part of it (or the `key`) that is wrong."""
     context = {"message": message, "allowed": allowed, "at": list(at), "key": key}
     return PydanticCustomError("scenario", "{message}", context)
@@ -48,12 +48,12 @@ def duration(value: object) -> float:
     text = value.strip() if isinstance(value, str) else ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         hint = f'did you mean "{value}s"? ' if value == value and 0 < value < 1e9 else ""
-        raise fault(f"{_shown(value)} is no duration: the unit is missing", hint + allowed)
+        raise value_error(f"{_shown(value)} is no duration: the unit is missing", hint + allowed)
     if text.startswith("-"):
-        raise fault(f"{_shown(value)} is negative", allowed)
+        raise value_error(f"{_shown(value)} is negative", allowed)
     pattern = rf"(?:{_NUMBER}(us|ms|s|m|h|d))"
     if not re.fullmatch(f"{pattern}+", text) or len(text) > 400:
-        raise fault(f"{_shown(value)} is no duration", allowed)
+        raise value_error(f"{_shown(value)} is no duration", allowed)
     return float(sum(Decimal(number) * Decimal(DURATION_UNITS[unit]) for number, unit in re.findall(pattern, text)))
 
 
@@ -61,7 +61,7 @@ def positive_duration(value: object) -> float:
     """A duration above zero."""
     seconds = duration(value)
     if seconds <= 0:
-        raise fault("is zero", "allowed: a duration above zero")
+        raise value_error("is zero", "allowed: a duration above zero")
     return seconds
 
 
@@ -101,10 +101,10 @@ def rate(value: object) -> float:
     """Events a second of `4/min`, `20/s`, `3/h`."""
     match = re.fullmatch(rf"{_NUMBER}\s*/\s*(s|min|h|d)", value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise fault(f"{_shown(value)} is no rate", "allowed: a rate such as 20/s, 4/min or 3/h")
+        raise value_error(f"{_shown(value)} is no rate", "allowed: a rate such as 20/s, 4/min or 3/h")
     number, unit = Decimal(match[1]), match[2]
     if not number:
-        raise fault("is zero", "allowed: a rate above zero")
+        raise value_error("is zero", "allowed: a rate above zero")
     return float(number / RATE_UNITS[unit])
 
 
@@ -122,10 +122,10 @@ def _measured(value: object, units: Mapping[str, Decimal], what: str, examples: 
     allowed = f"allowed: a {what} such as {examples}"
     match = re.fullmatch(rf"{_NUMBER}\s*(\S+)", value.strip()) if isinstance(value, str) else None
     if match is None or match[2] not in units:
-        raise fault(f"{_shown(value)} is no {what}", allowed)
+        raise value_error(f"{_shown(value)} is no {what}", allowed)
     amount = Decimal(match[1]) * units[match[2]]
     if not amount:
-        raise fault("is zero", f"allowed: a {what} above zero")
+        raise value_error("is zero", f"allowed: a {what} above zero")
     return float(amount)
 
 

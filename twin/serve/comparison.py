@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from twin.report import Findings
+from twin.report import RunResult
 from twin.trace.lines import AdapterLine, Line, RequestLine
 
 MATTERS = 0.05
@@ -46,7 +46,7 @@ class Row:
         return self.difference is None or abs(self.difference) > MATTERS
 
 
-def compare_runs(simulated: Findings, served: Findings) -> list[Row]:
+def compare_runs(simulated: RunResult, served: RunResult) -> list[Row]:
     """All measures that at least one of the worlds has."""
     here, there = dict(_measured(simulated)), dict(_measured(served))
     rows = [Row(name, here.get(name), there.get(name)) for name in dict.fromkeys([*here, *there])]
@@ -54,7 +54,7 @@ def compare_runs(simulated: Findings, served: Findings) -> list[Row]:
     return [row for row in rows if row.simulated or row.served or row.name.startswith(_ALWAYS)]
 
 
-def _measured(findings: Findings) -> Iterator[tuple[str, float | None]]:
+def _measured(findings: RunResult) -> Iterator[tuple[str, float | None]]:
     yield from _leaves(findings.measures)
     for phase, seconds in sorted(_phases(findings.lines).items()):
         yield f"phase.{phase or 'new'}.mean_seconds", round(seconds, 3)

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from twin.apiserver import Change, Object
-from twin.apiserver.objects import key
-from twin.apiserver.rest.pod_subresources import Executed, Log
+from twin.apiserver.meta.objects import key
+from twin.apiserver.rest.pod_subresources import ContainerLog, ExecResult
 from twin.trace.lines import Line, RequestLine
 from twin.world.kubelet.pod_spec import engine_index
 from twin.world.network.engine_host import EngineHost, Event
@@ -28,7 +28,7 @@ class ContainerLogs:
     """The containers of all pods, as far as they write."""
 
     def __init__(self, network: Network, now: Now) -> None:
-        self._logs: dict[tuple[str, str], Log] = {}
+        self._logs: dict[tuple[str, str], ContainerLog] = {}
         self._engines: dict[str, str] = {}
         self._transport = network.transport("kubectl-exec", "controller")
         self._now = now
@@ -36,40 +36,42 @@ class ContainerLogs:
 
     # -- what is asked
 
-    def log(self, namespace: str, pod: str, container: str) -> Log | None:
+    def log(self, namespace: str, pod: str, container: str) -> ContainerLog | None:
         """What a container has written; None if it has not been started yet."""
         return self._logs.get((f"{namespace}/{pod}", container))
 
-    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> Executed:
+    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> ExecResult:
         """`curl URL` to the pod's own engine; nothing else is installed there."""
         if (f"{namespace}/{pod}", container) not in self._logs:
-            return Executed(failure=f"container {container} is not running")
+            return ExecResult(failure=f"container {container} is not running")
         if not command or command[0] != "curl":
             missing = command[0] if command else ""
-            return Executed(failure=f'exec: "{missing}": executable file not found in $PATH (the twin has curl alone)')
+            return ExecResult(
+                failure=f'exec: "{missing}": executable file not found in $PATH (the twin has curl alone)'
+            )
         return await self._curl(f"{namespace}/{pod}", list(command[1:]))
 
-    async def _curl(self, pod: str, arguments: list[str]) -> Executed:
+    async def _curl(self, pod: str, arguments: list[str]) -> ExecResult:
         url = next((each for each in arguments if not each.startswith("-")), "")
         parts = urlsplit(url if "://" in url else f"http://{url}")
         ip, port = self._places.get(pod, ("", 0))
         if parts.hostname not in ("localhost", "127.0.0.1", ip):
-            return Executed(stderr=f"curl: (6) Could not resolve host: {parts.hostname}\n".encode(), code=6)
+            return ExecResult(stderr=f"curl: (6) Could not resolve host: {parts.hostname}\n".encode(), code=6)
         refused = f"curl: (7) Failed to connect to {parts.hostname} port {parts.port or 80}\n".encode()
         if (parts.port or 80) != port:
-            return Executed(stderr=refused, code=7)
+            return ExecResult(stderr=refused, code=7)
         request = httpx.Request("GET", f"http://{ip}:{port}{parts.path or '/'}", extensions={"timeout": {"read": 30.0}})
         try:
             response = await self._transport.handle_async_request(request)
         except httpx.TransportError:
-            return Executed(stderr=refused, code=7)
-        return Executed(stdout=response.content)
+            return ExecResult(stderr=refused, code=7)
+        return ExecResult(stdout=response.content)
 
     # -- what happens
 
     def write(self, pod: str, container: str, text: str) -> None:
         """A container writes a line."""
-        self._logs.setdefault((pod, container), Log()).write(self._now(), text)
+        self._logs.setdefault((pod, container), ContainerLog()).write(self._now(), text)
 
     def pod_changed(self, change: Change) -> None:
         """Containers that have been started have a log; those of a pod that is gone have none."""

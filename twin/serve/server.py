@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from twin.apiserver.rest import Access, ApiServer, User
+from twin.apiserver.rest import ApiServer, TokenAuthenticator, User
 from twin.apiserver.rest.auth.authentication import AUTHENTICATED, MASTERS
-from twin.apiserver.rest.middleware import nobody
+from twin.apiserver.rest.middleware import no_observer
 from twin.scenario import Scenario
 from twin.scenario.faults import ControllerCrash
 from twin.serve import certificates, kubeconfig
@@ -133,7 +133,7 @@ class ServedWorld:
         )
         self._apart = {each.name: each for each in simulation.replicas if isinstance(each, ProcessReplica)}
         store, network = simulation.store, simulation.network
-        self._access = Access(open=options.insecure_http)
+        self._access = TokenAuthenticator(open=options.insecure_http)
         self._logs = ContainerLogs(network, simulation.wall_time)
         api_latency, rng = scenario.cluster.api.latency, simulation.streams.get("served/api-latency")
         self._outside = ExternalOperator(store, simulation.recorder, simulation.api_faults, api_latency, rng)
@@ -173,7 +173,7 @@ class ServedWorld:
         host, port = sock.getsockname()[:2]
         pem = None if options.insecure_http else certificates.make(host, "localhost", "127.0.0.1")
         address = Address(host, port, tls=pem is not None)
-        observer = self._outside.saw if self._from_outside else nobody
+        observer = self._outside.saw if self._from_outside else no_observer
         api = ApiServer(
             self.simulation.store,
             self._access,

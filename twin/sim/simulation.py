@@ -18,7 +18,7 @@ import simpy
 from fake_vllm.distributions import Constant
 from twin import faults
 from twin.apiserver import ApiError, Store
-from twin.apiserver.objects import EPOCH
+from twin.apiserver.meta.objects import EPOCH
 from twin.kernel.loop import run
 from twin.kernel.random_streams import Streams
 from twin.scenario import Fault, Scenario

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from controller.api import annotations
+from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.api.types import PODS
-from controller.reconcile.endpoints import MANAGED_BY, MANAGER, SERVICE_LABEL
-from controller.reconcile.snapshot import SIDECAR, view
+from controller.cache.pod_view import SIDECAR, pod_view
 from twin.apiserver import Change, Object, Store
-from twin.apiserver.objects import EPOCH
+from twin.apiserver.meta.objects import EPOCH
 from twin.trace.lines import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SecretLine, SliceLine
 
 WorkloadOf = Callable[[Object], str]
@@ -195,7 +195,7 @@ class Recorder:
             engine=engine.get("containerID", ""),
             restarts=engine.get("restartCount", 0),
             labels=meta.get("labels", {}),
-            capacity=view(PODS.decode(obj), "").max_cpu_loras,
+            capacity=pod_view(PODS.decode(obj), "").max_cpu_loras,
         )
 
     def _seconds(self, timestamp: str | None) -> float | None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 import simpy
 
-from controller.reconcile.endpoints import MANAGED_BY, MANAGER, SERVICE_LABEL
+from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
 from twin.apiserver import Change, Store
 
 SLICES = "endpointslices.discovery.k8s.io"

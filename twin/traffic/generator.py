@@ -10,7 +10,7 @@ import simpy
 from fake_vllm.engine.engine import EngineFault
 from twin.apiserver import Store
 from twin.kernel.random_streams import Streams
-from twin.scenario.sections.traffic import Asked
+from twin.scenario.sections.traffic import GeneratedRequest
 from twin.scenario.sections.traffic import Traffic as Settings
 from twin.trace.recorder import Recorder
 from twin.traffic.gateway import Gateway
@@ -72,7 +72,7 @@ class Traffic:
             yield self._env.timeout(MINUTE)
             self._tally.tell()
 
-    async def _request(self, adapter: str, asked: Asked) -> None:
+    async def _request(self, adapter: str, asked: GeneratedRequest) -> None:
         """One request, from the user's side."""
         began, name = self._env.now, adapter.split("/")[1]
         ip = self._gateway.pick(adapter)

@@ -13,7 +13,7 @@ import numpy as np
 import simpy
 
 from twin.apiserver import ApiError, Change, Store
-from twin.apiserver.errors import STALE, conflict, expired
+from twin.apiserver.meta.errors import STALE, conflict, expired
 from twin.apiserver.storage.watch import Watch
 
 Undo = Callable[[], object]
@@ -149,10 +149,10 @@ class ApiFaults:
         due = max(min(written_at + lag, until) for lag, until in self._lags.values())
         return max(due - self._env.now, 0.0)
 
-    def opened(self, watch: Watch) -> None:
+    def watch_opened(self, watch: Watch) -> None:
         self._watches[watch] = None
 
-    def closed(self, watch: Watch) -> None:
+    def watch_closed(self, watch: Watch) -> None:
         self._watches.pop(watch, None)
 
     def connection_lost(self) -> ApiError:

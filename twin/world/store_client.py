@@ -93,7 +93,7 @@ class StoreClient:
                 _resource(kind),
                 namespace=namespace,
                 label_selector=label_selector,
-                revision=self._faults.shown_revision(),
+                revision=self._faults.list_revision(),
             )
             return Listing([self._decode(kind, item) for item in snapshot.items], snapshot.resource_version)
 
@@ -118,7 +118,7 @@ class StoreClient:
             )
         except ApiError as error:
             raise map_error(error) from None
-        self._faults.opened(watch)
+        self._faults.watch_opened(watch)
         try:
             while changes := await watch.batch():
                 await self._transmit(self._draw_latency() / 2)
@@ -129,7 +129,7 @@ class StoreClient:
         except ApiError as error:
             raise map_error(error) from None
         finally:
-            self._faults.closed(watch)
+            self._faults.watch_closed(watch)
             watch.close()
 
     # -- writing

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from controller.api.types import Condition, Container, ContainerStatus, ObjectMeta, Pod, PodSpec, PodStatus
-from controller.cache.cache import Caches
+from controller.cache.cache import Cache
 from tests.controller.builders import LABELS, an_adapter
 from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
 
@@ -15,9 +15,9 @@ UP = ContainerStatus(name="vllm", container_id="containerd://1")
 
 def test_a_pod_on_its_way_up_wakes_who_waits_when_it_comes_and_when_it_is_ready_and_not_between() -> None:
     woken: list[str] = []
-    caches = Caches(FakeCluster(FakeServer()), QUIET, woken.append)
+    caches = Cache(FakeCluster(FakeServer()), QUIET, woken.append)
     waiting = an_adapter()
-    caches.adapters.observe(waiting)
+    caches.adapters.apply_local(waiting)
     caches.unsettled.add(waiting.key)
     woken.clear()
     alone = PodSpec(containers=(Container(name="vllm"),))
@@ -34,10 +34,10 @@ def test_a_pod_on_its_way_up_wakes_who_waits_when_it_comes_and_when_it_is_ready_
     heard = []
     for version, (step, (spec, status)) in enumerate(steps.items(), 1):
         meta = ObjectMeta(name="pod", namespace="default", uid="u", labels=LABELS, resource_version=str(version))
-        caches.pods.observe(Pod(metadata=meta, spec=spec, status=status))
+        caches.pods.apply_local(Pod(metadata=meta, spec=spec, status=status))
         heard += [step] * len(woken)
         woken.clear()
     assert heard == ["created", "is ready", "is not any more"]
     relabelled = msgspec.structs.replace(meta, resource_version="9", labels={**LABELS, "zone": "a"})
-    caches.pods.observe(Pod(metadata=relabelled, spec=spec, status=status))
+    caches.pods.apply_local(Pod(metadata=relabelled, spec=spec, status=status))
     assert woken == [waiting.key], "who is matched may be another now"

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from controller.api.types import ObjectMeta, Secret
-from controller.cache.secret_watcher import SecretWatches
-from controller.cache.secrets import Credentials
+from controller.cache.secret_watcher import SecretWatcher
+from controller.cache.secrets import SecretCache
 from controller.client.interface import Forbidden, Unavailable
 from controller.clock import SystemClock
 from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
@@ -24,9 +24,9 @@ class Scene:
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self.server = FakeServer()
         self.cluster = FakeCluster(self.server)
-        self.credentials = Credentials(self.cluster, SystemClock())
+        self.credentials = SecretCache(self.cluster, SystemClock())
         self.woken: list[tuple[float, str]] = []
-        self.watches = SecretWatches(self.cluster, self.credentials, self._wake, QUIET)
+        self.watches = SecretWatcher(self.cluster, self.credentials, self._wake, QUIET)
         self._tasks = tasks
 
     def _wake(self, adapter: str) -> None:

@@ -42,7 +42,7 @@ def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
         changed = asyncio.Event()
         informer.on_change(lambda *_: changed.set())
         following = asyncio.ensure_future(informer.run())
-        await informer.synced()
+        await informer.wait_for_sync()
         for namespace in ("kube-system", "default", "kube-public"):
             await world.cluster.create(LEASES, a_lease(namespace))
         while len(informer) < 2:
@@ -90,7 +90,7 @@ def test_kinds_without_namespaces_are_seen_whole_unless_left_out() -> None:
         await world.create(NODES, {"metadata": {"name": "n"}})
         informer = Informer(scoped, NODES, a_log())
         following = asyncio.ensure_future(informer.run())
-        await informer.synced()
+        await informer.wait_for_sync()
         await asyncio.sleep(0.05)
         assert len(informer) == 0
         assert not following.done()

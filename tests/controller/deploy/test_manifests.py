@@ -325,12 +325,16 @@ def test_under_the_shipped_rules_nothing_is_refused_and_nothing_is_idle(
             install(served.store, objects, namespace)
             await lifecycle(Life(served, namespace, name == "single-namespace", Engines()))
             mine = [used for used in served.used if used.user.name.endswith(":lora-controller")]
-            refused = {str(used.asked) for used in mine if used.code == 403}
+            refused = {str(used.attributes) for used in mine if used.code == 403}
             assert not refused
             return {
-                (used.asked.group, f"{used.asked.resource}/{used.asked.subresource}".rstrip("/"), used.asked.verb)
+                (
+                    used.attributes.group,
+                    f"{used.attributes.resource}/{used.attributes.subresource}".rstrip("/"),
+                    used.attributes.verb,
+                )
                 for used in mine
-                if used.asked.group != "authorization.k8s.io"
+                if used.attributes.group != "authorization.k8s.io"
             }
 
     used = {item for item in asyncio.run(story()) if item[1]}

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import pytest
 
 from controller.policies import Candidate, Policies, UnknownPolicy, View, choose, find, installed, registry
-from controller.reconcile.actions import Load, Tell
+from controller.reconcile.actions import EmitEvent, Load
 from controller.reconcile.plan import plan
 from controller.settings import Settings
-from tests.controller.builders import NOW, a_pod, an_adapter, seen
+from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter
 
 MODULE = """
 class Last:
@@ -138,14 +138,14 @@ def test_a_policy_that_fails_or_talks_nonsense_is_replaced_by_default_and_users_
     answer: Any, said: str
 ) -> None:
     todo = plan(
-        seen(an_adapter(), [a_pod("pod-a"), a_pod("pod-b")], adapters_on={"pod-a": 3}),
+        a_snapshot(an_adapter(), [a_pod("pod-a"), a_pod("pod-b")], adapters_on={"pod-a": 3}),
         NOW,
         Settings(),
         Answering(answer),
         Random(0),
     )
     assert [action.pod.name for action in todo.actions if isinstance(action, Load)] == ["pod-b"]
-    (told,) = [a for a in todo.actions if isinstance(a, Tell) and a.reason == "PolicyFailed"]
+    (told,) = [a for a in todo.actions if isinstance(a, EmitEvent) and a.reason == "PolicyFailed"]
     assert told.type == "Warning"
     assert said in told.note
     assert told.note.endswith("default has chosen instead")
@@ -154,7 +154,7 @@ def test_a_policy_that_fails_or_talks_nonsense_is_replaced_by_default_and_users_
 
 def test_a_pod_chosen_twice_is_no_choice() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b"), a_pod("pod-c")]
-    todo = plan(seen(an_adapter(replicas=2), pods), NOW, Settings(), Answering(["pod-c", "pod-c"]), Random(0))
+    todo = plan(a_snapshot(an_adapter(replicas=2), pods), NOW, Settings(), Answering(["pod-c", "pod-c"]), Random(0))
     assert [action.pod.name for action in todo.actions if isinstance(action, Load)] == ["pod-a", "pod-b"]
 
 

@@ -5,13 +5,13 @@ from dataclasses import replace as with_fields
 from msgspec.structs import replace
 
 from controller.api.types import Condition, ModelAdapterStatus
-from controller.reconcile.status import Progress, Situation, patch, status_of
+from controller.reconcile.status import Progress, StatusInput, patch, status_of
 from tests.controller.builders import NOW, an_adapter
 
-LOADING = Situation(
+LOADING = StatusInput(
     "Loading", selected=("pod-a",), desired=1, reason="ConnectError", message="once", progress=Progress()
 )
-RUNNING = Situation("Running", ("pod-a",), ("pod-a",), desired=1, progress=Progress(False, "Complete", "1 of 1"))
+RUNNING = StatusInput("Running", ("pod-a",), ("pod-a",), desired=1, progress=Progress(False, "Complete", "1 of 1"))
 
 
 def conditions(status: ModelAdapterStatus) -> dict[str, Condition]:

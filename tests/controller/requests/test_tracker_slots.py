@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from controller.requests.tracker import Operations
+from controller.requests.tracker import RequestTracker
 from controller.settings import Settings
 
 POD = "default/pod-a"
@@ -25,10 +25,10 @@ def woken() -> list[str]:
 
 
 @pytest.fixture
-def operations(woken: list[str]) -> Operations:
+def operations(woken: list[str]) -> RequestTracker:
     """Both places of the pod are taken, and three adapters wait."""
     nobody = cast(Any, None)
-    made = Operations(nobody, Noon(), Settings(loads_per_pod=2), nobody, woken.append)
+    made = RequestTracker(nobody, Noon(), Settings(loads_per_pod=2), nobody, woken.append)
     made.reserve(POD)
     made.reserve(POD)
     for adapter in ("first", "second", "third"):
@@ -36,35 +36,37 @@ def operations(woken: list[str]) -> Operations:
     return made
 
 
-def test_a_place_that_is_given_back_is_offered_to_the_first_in_line(operations: Operations, woken: list[str]) -> None:
+def test_a_place_that_is_given_back_is_offered_to_the_first_in_line(
+    operations: RequestTracker, woken: list[str]
+) -> None:
     operations.release(POD)
     assert woken == ["first"]
 
 
 def test_a_place_that_the_first_in_line_does_not_take_goes_to_the_next(
-    operations: Operations, woken: list[str]
+    operations: RequestTracker, woken: list[str]
 ) -> None:
     operations.release(POD)
-    operations.decided("first")
-    operations.decided("second")
+    operations.reconcile_finished("first")
+    operations.reconcile_finished("second")
     assert woken == ["first", "second", "third"]
 
 
-def test_a_place_that_is_taken_is_not_offered_again(operations: Operations, woken: list[str]) -> None:
+def test_a_place_that_is_taken_is_not_offered_again(operations: RequestTracker, woken: list[str]) -> None:
     operations.release(POD)
     operations.reserve(POD)
-    operations.decided("first")
+    operations.reconcile_finished("first")
     assert woken == ["first"]
 
 
-def test_whatever_they_decide_nobody_waits_beside_a_free_place(operations: Operations, woken: list[str]) -> None:
+def test_whatever_they_decide_nobody_waits_beside_a_free_place(operations: RequestTracker, woken: list[str]) -> None:
     rng, answered, taken = random.Random(7), 0, 2
     for _ in range(200):
         if answered < len(woken):
             if rng.random() < 0.5 and operations.has_slot(POD):
                 operations.reserve(POD)
                 taken += 1
-            operations.decided(woken[answered])
+            operations.reconcile_finished(woken[answered])
             answered += 1
         elif taken:
             operations.release(POD)

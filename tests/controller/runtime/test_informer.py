@@ -55,7 +55,7 @@ def story(tell: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
 def test_what_is_there_is_listed_and_what_changes_is_followed() -> None:
     async def tell(scene: Scene) -> None:
         scene.server.put(a_pod("a"))
-        await scene.informer.synced()
+        await scene.informer.wait_for_sync()
         assert scene.names() == ["a"]
         scene.server.put(a_pod("b"))
         scene.server.put(a_pod("a", color="red"))
@@ -185,7 +185,7 @@ def test_the_answer_to_an_own_write_is_known_before_the_watch_tells_and_is_then_
         scene.server.put(a_pod("a"))
         await asyncio.sleep(1)
         stored = scene.server.put(a_pod("a", color="red"))
-        scene.informer.observe(stored)
+        scene.informer.apply_local(stored)
         assert scene.informer.get("default/a") is stored
         await asyncio.sleep(1)
         assert len(scene.told) == 2
@@ -199,7 +199,7 @@ def test_a_late_answer_to_a_write_does_not_bring_a_deleted_object_back() -> None
         await asyncio.sleep(1)
         scene.server.remove("default/a")
         await asyncio.sleep(1)
-        scene.informer.observe(stored)
+        scene.informer.apply_local(stored)
         assert scene.names() == []
         scene.server.put(a_pod("a"))
         await asyncio.sleep(1)
@@ -239,7 +239,7 @@ def _write(scene: Scene, name: str, _: float) -> None:
 
 
 def _write_and_hear_of_it_first(scene: Scene, name: str, _: float) -> None:
-    scene.informer.observe(scene.server.put(a_pod(name)))
+    scene.informer.apply_local(scene.server.put(a_pod(name)))
 
 
 def _delete(scene: Scene, name: str, _: float) -> None:

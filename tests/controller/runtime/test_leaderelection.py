@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.client.interface import Unavailable
-from controller.runtime.leaderelection import LEASE_NAME, Election
+from controller.runtime.leaderelection import LEASE_NAME, LeaderElector
 from controller.settings import LeaseSettings, Settings
 from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
 from twin.kernel.loop import run
@@ -43,7 +43,7 @@ class Replica:
     task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        election = Election(self.cluster, self.clock, self.name, self.settings, QUIET)
+        election = LeaderElector(self.cluster, self.clock, self.name, self.settings, QUIET)
         self.task = asyncio.create_task(election.lead(self._work, self.stopping))
 
     @property
@@ -199,7 +199,7 @@ def test_a_lease_shorter_than_whole_seconds_is_rounded_up_for_those_who_wait() -
 
 def test_a_leader_that_hangs_beyond_its_lease_says_so() -> None:
     async def main() -> None:
-        election = Election(FakeCluster(FakeServer()), SkewedClock(), "one", Settings(), QUIET)
+        election = LeaderElector(FakeCluster(FakeServer()), SkewedClock(), "one", Settings(), QUIET)
         assert not election.overdue(), "one that does not lead has nothing to overrun"
         election._until = asyncio.get_running_loop().time()
         await asyncio.sleep(14)

@@ -55,7 +55,7 @@ class Model:
         self._number += 1
         self.delayed = [entry for entry in self.delayed if entry[2] != key] + [(due, self._number, key)]
 
-    def retry(self, key: str, at_least: float) -> None:
+    def add_rate_limited(self, key: str, at_least: float) -> None:
         self.failures[key] = self.failures.get(key, 0) + 1
         self.add_after(key, max(at_least, min(0.005 * 2.0 ** (self.failures[key] - 1), 30.0)))
 
@@ -149,14 +149,14 @@ class Machine(RuleBasedStateMachine):
         self.ask(lambda: self.queue.add_after(key, seconds))
 
     @rule(key=keys, at_least=st.sampled_from([0.0, 0.0, 7.0]))
-    def retry(self, key: str, at_least: float) -> None:
-        self.model.retry(key, at_least)
-        self.ask(lambda: self.queue.retry(key, at_least))
+    def add_rate_limited(self, key: str, at_least: float) -> None:
+        self.model.add_rate_limited(key, at_least)
+        self.ask(lambda: self.queue.add_rate_limited(key, at_least))
 
     @rule(key=keys)
-    def succeeded(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         self.model.failures.pop(key, None)
-        self.ask(lambda: self.queue.succeeded(key))
+        self.ask(lambda: self.queue.forget(key))
 
     @precondition(lambda self: len(self.idle) < 3)
     @rule()

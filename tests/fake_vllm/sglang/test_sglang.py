@@ -44,7 +44,7 @@ def test_its_own_command_line_is_understood() -> None:
         " --max-loaded-loras 4 --context-length 4096 --tp 2 --trust-remote-code --enable-metrics --api-key sk-one"
     )
     assert read(words.split(), {}) == EngineConfig(
-        dialect="sglang",
+        flavor="sglang",
         served_model_names=("base",),
         model="acme/base",
         max_model_len=4096,
@@ -234,7 +234,7 @@ def test_the_operator_loads_and_unloads_on_it_without_a_sidecar() -> None:
             running("--dialect", "sglang", *LORA[1:]) as (port, admin),
             httpx.AsyncHTTPTransport(trust_env=False) as sockets,
         ):
-            operator, engine = EngineClient(sockets), Address("127.0.0.1", port, dialect=SGLANG)
+            operator, engine = EngineClient(sockets), Address("127.0.0.1", port, flavor=SGLANG)
             await operator.load(engine, "sql", "acme/sql", 5)
             assert (await operator.models(engine, 5)).adapters == {"sql": "acme/sql"}
             with pytest.raises(AlreadyLoaded):

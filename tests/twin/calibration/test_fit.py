@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 
 from fake_vllm.distributions import Constant, Empirical, Exponential, LogNormal, Uniform
 from fake_vllm.durations import distribution
-from twin.calibration import Binned, fit_bins, fit_values
+from twin.calibration import Histogram, fit_histogram, fit_values
 from twin.calibration.fit import Floats, quantile
 from twin.calibration.profile_writer import duration, shown
 
@@ -18,9 +18,9 @@ def drawn(latency: LogNormal | Exponential | Uniform, count: int = 2000) -> Floa
     return np.array([latency.draw(rng) for _ in range(count)])
 
 
-def binned(values: Floats) -> Binned:
+def binned(values: Floats) -> Histogram:
     counts, _ = np.histogram(values, [0.0, *EDGES, np.inf])
-    return Binned(EDGES, tuple(int(count) for count in counts), float(values.sum()))
+    return Histogram(EDGES, tuple(int(count) for count in counts), float(values.sum()))
 
 
 @pytest.mark.parametrize("latency", [LogNormal(1.8, 6.0), Exponential(3.0), Uniform(2.0, 5.0)])
@@ -38,7 +38,7 @@ def test_the_family_that_was_drawn_from_is_the_one_that_is_taken(latency: LogNor
 
 @pytest.mark.parametrize("latency", [LogNormal(1.8, 6.0), Exponential(3.0)])
 def test_a_histogram_tells_the_family_too(latency: LogNormal | Exponential) -> None:
-    fit = fit_bins(binned(drawn(latency)))
+    fit = fit_histogram(binned(drawn(latency)))
     assert type(fit.latency) is type(latency)
     assert quantile(fit.latency, 0.5) == pytest.approx(quantile(latency, 0.5), rel=0.06)
     assert "fits well" in fit.sentence()
@@ -52,7 +52,7 @@ def test_where_no_family_fits_the_measured_quantiles_are_taken() -> None:
     assert "no family fits" in fit.sentence()
     for share in (0.25, 0.75, 0.95):
         assert quantile(fit.latency, share) == pytest.approx(float(np.quantile(values, share)), rel=0.02)
-    assert isinstance(fit_bins(binned(values)).latency, Empirical)
+    assert isinstance(fit_histogram(binned(values)).latency, Empirical)
 
 
 def test_a_shape_that_is_a_little_off_is_told_from_chance() -> None:
@@ -69,18 +69,18 @@ def test_values_that_are_all_the_same_are_a_constant() -> None:
 
 
 def test_a_histogram_with_one_bucket_filled_gives_its_mean() -> None:
-    assert fit_bins(Binned((1.0, 2.0), (0, 10, 0), 16.0)).latency == Constant(1.6)
+    assert fit_histogram(Histogram((1.0, 2.0), (0, 10, 0), 16.0)).latency == Constant(1.6)
 
 
 def test_a_histogram_with_nearly_all_in_one_bucket_gives_its_mean_too() -> None:
     """Tokens of a small model on vLLM's buckets: 96 % below the first edge, and a few that waited."""
-    assert fit_bins(Binned((0.01, 0.025, 0.05), (989, 30, 10, 1), 7.6)).latency == Constant(7.6 / 1030)
+    assert fit_histogram(Histogram((0.01, 0.025, 0.05), (989, 30, 10, 1), 7.6)).latency == Constant(7.6 / 1030)
 
 
 def test_two_buckets_leave_a_shape_that_their_mean_decides() -> None:
     values = drawn(LogNormal(0.2, 0.4))
     counts = (int((values <= 0.25).sum()), int((values > 0.25).sum()))
-    fit = fit_bins(Binned((0.25,), counts, float(values.sum())))
+    fit = fit_histogram(Histogram((0.25,), counts, float(values.sum())))
     assert quantile(fit.latency, 0.5) == pytest.approx(0.2, rel=0.05)
     assert quantile(fit.latency, 0.95) == pytest.approx(0.4, rel=0.1)
 

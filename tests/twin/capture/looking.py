@@ -7,7 +7,7 @@ from typing import Any
 from tests.twin.worlds import a_scenario
 from twin.apiserver import Change as StoreChange
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, PODS, SERVICES
-from twin.capture.watcher import Change, Seen
+from twin.capture.watcher import Change, Observation
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
 
@@ -20,10 +20,10 @@ RESOURCES = {
 }
 
 
-def look(folder: Path, start: float, seconds: float, **sections: Any) -> Seen:
+def look(folder: Path, start: float, seconds: float, **sections: Any) -> Observation:
     """What somebody sees who looks at a world from `start` on, for so many seconds."""
     simulation = Simulation(a_scenario(folder, duration=f"{start + seconds + 60:.0f}s", **sections))
-    seen = Seen(seconds=seconds)
+    seen = Observation(seconds=seconds)
     env, store = simulation.env, simulation.store
 
     def told(kind: str) -> Callable[[StoreChange], None]:

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from tests.twin.capture.looking import look
 from tests.twin.worlds import SELECTOR, adapters, deployment
-from twin.capture import compared, compose, happened
+from twin.capture import build_history, build_scenario, compare_phases
 from twin.commands.capture import MANIFESTS, SCENARIO, _write
 from twin.scenario import load
 from twin.scenario.units import duration
@@ -24,8 +24,8 @@ BUSY: dict[str, Any] = {
 def captured(folder: Path, start: float, seconds: float, **sections: Any) -> dict[str, Any]:
     """The scenario file made from a look, and that it loads."""
     seen = look(folder, start, seconds, **sections)
-    found = happened(seen)
-    _write(folder / "out", compose(seen, found, "captured"), found)
+    found = build_history(seen)
+    _write(folder / "out", build_scenario(seen, found, "captured"), found)
     load(folder / "out" / SCENARIO)
     made: dict[str, Any] = YAML(typ="safe").load(folder / "out" / SCENARIO)
     return made
@@ -33,9 +33,9 @@ def captured(folder: Path, start: float, seconds: float, **sections: Any) -> dic
 
 def test_a_world_under_load_captured_and_simulated_has_the_same_phase_medians(tmp_path: Path) -> None:
     seen = look(tmp_path, 60, 90, **BUSY)
-    found = happened(seen)
-    _write(tmp_path / "out", compose(seen, found, "captured"), found)
-    rows = compared(tmp_path / "out" / SCENARIO, found)
+    found = build_history(seen)
+    _write(tmp_path / "out", build_scenario(seen, found, "captured"), found)
+    rows = compare_phases(tmp_path / "out" / SCENARIO, found)
     assert [row.phase for row in rows] == ["Pending", "Scheduled", "Loading", "Bound", "until Running"]
     assert rows[0].adapters > 30
     assert {row.phase: row.simulated for row in rows} == pytest.approx(
@@ -145,8 +145,8 @@ def test_no_key_and_nothing_of_a_secret_is_written(tmp_path: Path) -> None:
         },
     }
     seen.first["ModelAdapter"] = [adapter]
-    found = happened(seen)
-    _write(tmp_path / "out", compose(seen, found, "captured"), found)
+    found = build_history(seen)
+    _write(tmp_path / "out", build_scenario(seen, found, "captured"), found)
     written = "".join(file.read_text() for file in (tmp_path / "out").iterdir())
     assert "sesame" not in written
     assert written.count("not-a-secret-0001") == 2, "the same key is the same pseudonym"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.controller.api_server import Scripted, kubeconfig, listening, says, status, streams
-from twin.capture import CaptureError, Seen, reading, watch
+from twin.capture import CaptureError, Observation, open_reader, watch
 from twin.capture.client import RESOURCES
 
 ADAPTER = {"metadata": {"name": "a", "namespace": "default", "uid": "1", "resourceVersion": "5"}, "spec": {}}
@@ -26,10 +26,10 @@ def event(type_: str, **more: Any) -> bytes:
     return json.dumps({"type": type_, "object": {**ADAPTER, **more}}).encode() + b"\n"
 
 
-async def looked(folder: Path, script: Scripted, seconds: float = 0.3) -> Seen:
+async def looked(folder: Path, script: Scripted, seconds: float = 0.3) -> Observation:
     async with listening(script) as url:
         file = kubeconfig(folder, url, {"token": "sesame"})
-        async with reading(str(file), "") as reader:
+        async with open_reader(str(file), "") as reader:
             return await watch(reader, [], seconds)
 
 
@@ -91,7 +91,7 @@ def test_what_keeps_a_cluster_from_being_captured_is_one_line(tmp_path: Path, an
 
 def test_a_kubeconfig_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     async def reached() -> None:
-        async with reading(str(tmp_path / "none"), ""):
+        async with open_reader(str(tmp_path / "none"), ""):
             raise AssertionError("there was nothing to read")
 
     with pytest.raises(CaptureError, match="none: no such kubeconfig"):

@@ -16,8 +16,8 @@ import pytest
 from tests.twin.experiments.tiny import a_file
 from tests.twin.worlds import adapters
 from twin.evaluate.statistics import compare
-from twin.experiments.comparison import frame_of
-from twin.experiments.design import designed
+from twin.experiments.comparison import to_frame
+from twin.experiments.design import build_design
 from twin.experiments.execution.trial import perform
 from twin.scenario import MEASURES
 
@@ -75,8 +75,8 @@ def test_a_policy_made_worse_on_purpose_is_found_with_ten_seeds(
 
 
 def test_a_setting_that_nothing_reads_raises_false_alarms_no_more_often_than_stated(tmp_path: Path) -> None:
-    design = designed(a_file(tmp_path), [{}], {}, 120)
-    frame = frame_of([perform(design.task(design.baseline, seed)) for seed in design.seeds])
+    design = build_design(a_file(tmp_path), [{}], {}, 120)
+    frame = to_frame([perform(design.task(design.baseline, seed)) for seed in design.seeds])
     rng, alarms = np.random.default_rng(7), 0
     for _ in range(200):  # ten runs against ten others that had other luck: unpaired on purpose
         drawn = frame.sample(20, random_state=int(rng.integers(2**32))).reset_index(drop=True)

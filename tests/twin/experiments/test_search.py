@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.twin.experiments.tiny import a_file
-from twin.experiments.search import Goal, excesses
+from twin.experiments.search import Objective, constraint_violations
 from twin.scenario import parse_expectation
 
 Command = Callable[..., int]
@@ -80,7 +80,7 @@ def test_what_nobody_can_keep_is_said_and_ends_with_1(
     arguments = (file, *SCHEDULE, "--satisfy", "time_to_running_seconds.max < 1", "--trials", 4, "--seeds", 1)
     assert command("search", *arguments, "--jobs", 1, "--out", tmp_path) == 1
     out = capsys.readouterr().out
-    assert "4 points with 1 seeds each, 0 keep what was asked for" in out
+    assert "4 points with 1 seeds each, 0 satisfy the limits" in out
     assert "none found" in out
 
 
@@ -104,7 +104,7 @@ def test_settings_that_do_not_go_together_are_a_point_that_cannot_be_judged_not_
 )
 def test_a_limit_is_missed_by_a_share_of_itself(limit: str, value: float, excess: float) -> None:
     expectation = parse_expectation(limit.replace("a", "availability"))
-    assert excesses(Goal(limits=(expectation,)), {"availability": value}) == (pytest.approx(excess),)
+    assert constraint_violations(Objective(limits=(expectation,)), {"availability": value}) == (pytest.approx(excess),)
 
 
 @pytest.mark.parametrize(

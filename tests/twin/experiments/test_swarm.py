@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from twin.experiments import random_scenario, raw_scenario, shrink
-from twin.experiments.execution.results import Store
+from twin.experiments.execution.results import ResultStore
 from twin.experiments.swarm import Swarm, covered
 from twin.kernel.random_streams import Streams
 from twin.scenario import FAULTS, load
@@ -40,14 +40,14 @@ def test_every_kind_of_the_catalogue_can_be_drawn() -> None:
 def test_every_seed_gives_a_scenario_that_can_be_run_and_always_the_same() -> None:
     for seed in range(60):
         assert random_scenario.draw(seed) == random_scenario.draw(seed)
-        assert raw_scenario.scenario_of(random_scenario.draw(seed)).seed == seed
+        assert raw_scenario.to_scenario(random_scenario.draw(seed)).seed == seed
 
 
 def test_in_a_fixed_slice_no_invariant_is_broken_and_the_catalogue_is_covered(tmp_path: Path) -> None:
     from twin.experiments.execution.trial import perform
 
     crew = Swarm(SLICE, tuple(FAULTS))
-    with Store(tmp_path / "swarm.parquet") as store:
+    with ResultStore(tmp_path / "swarm.parquet") as store:
         coverage = covered(map(perform, crew.tasks(store)))
     assert coverage.runs == len(SLICE)
     assert [row.error for row in coverage.crashed] == []
@@ -70,7 +70,7 @@ def test_a_mutant_is_found_and_shrunk_and_the_result_is_a_test_that_tells_it_fro
     assert sum(template.get("count", 1) for template in draft["adapters"]) <= 3
     assert sum(item["spec"]["replicas"] for item in draft["objects"]) <= 3
     assert command("run", found["file"], "--out", tmp_path) == 0  # the operator as it is
-    with pytest.raises(shrink.Sound):
+    with pytest.raises(shrink.NothingToShrink):
         shrink.shrink(draft)
     assert shrink.shrink(draft, source=str(mutant)).invariant == "5"
     assert load(found["file"]).expect

@@ -21,8 +21,8 @@ from distributed.comm import CommClosedError
 
 from tests.twin.experiments.tiny import a_file
 from twin.experiments.execution import trial
-from twin.experiments.execution.results import Store, StoreError, journal_of
-from twin.experiments.execution.trial import Row
+from twin.experiments.execution.results import ResultStore, StoreError, journal_path
+from twin.experiments.execution.task import Row, Task
 from twin.scenario import MEASURES
 
 Command = Callable[..., int]
@@ -54,7 +54,7 @@ def started(file: Path, *arguments: str, out: Path) -> "subprocess.Popen[str]":
 
 def wait_for_rows(out: Path, count: int, sweep: "subprocess.Popen[str]") -> None:
     """Until so many runs are kept."""
-    journal, pause = journal_of(out / TARGET), threading.Event()
+    journal, pause = journal_path(out / TARGET), threading.Event()
     for _ in range(1200):
         if journal.is_file() and journal.read_bytes().count(b"\n") > count:
             return
@@ -288,34 +288,34 @@ def test_a_full_disk_ends_it_in_one_line_and_keeps_what_was_finished(tmp_path: P
 
 
 def test_two_at_a_time_in_one_place_are_one_too_many(tmp_path: Path) -> None:
-    with Store(tmp_path / "runs.parquet"), pytest.raises(StoreError, match="another twin writes there now"):
-        Store(tmp_path / "runs.parquet")
+    with ResultStore(tmp_path / "runs.parquet"), pytest.raises(StoreError, match="another twin writes there now"):
+        ResultStore(tmp_path / "runs.parquet")
 
 
 def test_a_journal_that_was_cut_off_goes_on_from_its_last_whole_line(tmp_path: Path) -> None:
     rows = [Row(key=f"k{seed}", variant="v", seed=seed, settings={}) for seed in range(3)]
     path = tmp_path / "runs.parquet"
-    with Store(path) as store:
+    with ResultStore(path) as store:
         for row in rows[:2]:
             store.add(row)
-    journal = journal_of(path)
+    journal = journal_path(path)
     journal.write_bytes(journal.read_bytes()[:-5])
-    with Store(path) as store:
+    with ResultStore(path) as store:
         assert "k0" in store
         assert "k1" not in store
         store.add(rows[2])
         assert [row.key for row in store.rows(["k0", "k2"])] == ["k0", "k2"]
-    with Store(path) as store:
+    with ResultStore(path) as store:
         assert len(store) == 2
 
 
 def test_no_more_tasks_are_held_than_workers_can_be_kept_busy_with(tmp_path: Path) -> None:
-    from twin.experiments.design import designed
+    from twin.experiments.design import build_design
     from twin.experiments.execution.executors import executor
 
-    design, drawn = designed(a_file(tmp_path), [{}], {}, 500), 0
+    design, drawn = build_design(a_file(tmp_path), [{}], {}, 500), 0
 
-    def tasks() -> Iterator[trial.Task]:
+    def tasks() -> Iterator[Task]:
         nonlocal drawn
         for seed in design.seeds:
             drawn += 1

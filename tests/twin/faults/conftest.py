@@ -13,7 +13,7 @@ import simpy
 from controller.api.types import NODES, Node
 from fake_vllm.distributions import Constant
 from twin.apiserver import Store
-from twin.apiserver.objects import EPOCH
+from twin.apiserver.meta.objects import EPOCH
 from twin.kernel.loop import run
 from twin.kernel.random_streams import Streams
 from twin.trace.lines import ApiLine

@@ -184,7 +184,7 @@ def test_no_watch_goes_on_from_a_version_that_has_expired(server: Server) -> Non
 
 def test_stale_lists_and_watches_are_behind_by_the_lag(server: Server) -> None:
     async def story() -> None:
-        server.faults.remember()
+        server.faults.keep_history()
         server.node("old")
         await asyncio.sleep(10)
         server.faults.lag(0, 4.0, until=100.0)
@@ -205,7 +205,7 @@ def test_stale_lists_and_watches_are_behind_by_the_lag(server: Server) -> None:
 
 def test_what_a_lagging_cache_holds_back_is_shown_when_the_lag_ends(server: Server) -> None:
     async def story() -> None:
-        server.faults.remember()
+        server.faults.keep_history()
         end = server.faults.lag(0, 60.0, until=10.0)
         listening = asyncio.ensure_future(server.listen())
         await asyncio.sleep(1)
@@ -222,7 +222,7 @@ def test_what_a_lagging_cache_holds_back_is_shown_when_the_lag_ends(server: Serv
 
 def test_a_lagging_list_and_the_watch_from_it_miss_nothing(server: Server) -> None:
     async def story() -> None:
-        server.faults.remember()
+        server.faults.keep_history()
         server.faults.lag(0, 5.0, until=100.0)
         await asyncio.sleep(1)
         server.node("one")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.twin.serve.processes import a_process, until
 from tests.twin.serve.worlds import World, a_served_world
-from twin.process_node.container import expanded
+from twin.process_node.container import expand_variables
 
 WORLD = Path(__file__).parents[3] / "docs" / "sidecar" / "walkthrough" / "world.yaml"
 NUMBER = os.getpid() % 60000
@@ -86,4 +86,4 @@ def test_bad_input_is_one_line(world: World, arguments: tuple[str, ...], complai
 
 def test_references_are_expanded_as_a_kubelet_does() -> None:
     known = {"A": "1", "B.c-d": "2"}
-    assert expanded("$(A) $(B.c-d) $(C) $$(A) $A", known) == "1 2 $(C) $(A) $A"
+    assert expand_variables("$(A) $(B.c-d) $(C) $$(A) $A", known) == "1 2 $(C) $(A) $A"

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.twin.synthetic import MEASURES, a_run
-from twin.evaluate.expectations import Outcome
-from twin.report import Findings
+from twin.evaluate.expectations import ExpectationResult
+from twin.report import RunResult
 from twin.report.first_difference import first_difference, until
 from twin.runs.folder import FolderError, read, redraw, summary_bytes, write
 
-FINDINGS = Findings(a_run(), MEASURES, [Outcome("adapters.running == 38", True, 38)], scenario="name: made-up\n")
+FINDINGS = RunResult(
+    a_run(), MEASURES, [ExpectationResult("adapters.running == 38", True, 38)], scenario="name: made-up\n"
+)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -31,7 +33,7 @@ def test_a_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
         "timing.json",
         *(
             f"figures/{name}.svg"
-            for name in ("time-to-running", "phases", "adapters-held", "adapter-stories", "requests")
+            for name in ("time-to-running", "phases", "adapters-per-pod", "adapter-timelines", "request-rates")
         ),
     }
     assert [p.name for p in folder.parent.iterdir()] == ["7"]

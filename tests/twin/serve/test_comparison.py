@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from twin.report import Findings
+from twin.report import RunResult
 from twin.serve.comparison import Row, compare_runs
 from twin.trace.lines import AdapterLine, Line, RequestLine
 
@@ -34,8 +34,8 @@ def a_load(t: float) -> RequestLine:
     return RequestLine(t=t, object="default/pod-0", id=1, event="sent", by="me", verb="load", adapter="sql")
 
 
-def found(lines: Sequence[Line], **measures: Any) -> Findings:
-    return Findings(lines, measures)
+def found(lines: Sequence[Line], **measures: Any) -> RunResult:
+    return RunResult(lines, measures)
 
 
 def by_name(rows: Sequence[Row]) -> dict[str, Row]:

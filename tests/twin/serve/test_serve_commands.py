@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.twin.serve.api import on_sockets
 from tests.twin.serve.worlds import SCENARIO, World, a_served_world
-from twin.apiserver.rest import Access
+from twin.apiserver.rest import TokenAuthenticator
 from twin.cli import app
 from twin.scenario import load
 from twin.scenario.manifests.admission import definition
@@ -163,7 +163,7 @@ def test_the_record_is_printed_and_followed(world: World) -> None:
 async def test_beyond_loopback_everything_of_the_twin_needs_its_token(scenario: str) -> None:
     """On loopback the status page may be looked at by anybody; what changes the world may not."""
     for trusting, looked, changed in ((True, 200, 401), (False, 401, 401)):
-        access = Access()
+        access = TokenAuthenticator()
         world = Simulation(load(Path(scenario)))
         world.store.register_crd(definition())
         control = ControlApi(world, RealTimeClock(), access, trusting=trusting, operated=True)

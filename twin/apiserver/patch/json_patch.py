@@ -6,12 +6,12 @@ nothing returns the very same object, so that "did anything change?" is an ident
 
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object, bad_request
+from twin.apiserver.meta.errors import ApiError, Object, bad_request
 
 _ABSENT: Any = object()
 
 
-def same(left: Any, right: Any) -> bool:
+def json_equal(left: Any, right: Any) -> bool:
     """Whether two JSON values are equal; unlike `==`, `true` is not `1`, at the top of the value at least."""
     return left is right or (type(left) is type(right) and bool(left == right))
 
@@ -19,7 +19,7 @@ def same(left: Any, right: Any) -> bool:
 def merge(target: Any, patch: Any) -> Any:
     """`target` after an RFC 7386 merge patch: `None` deletes a key, objects are merged, all else is replaced."""
     if type(patch) is not dict:
-        return target if same(target, patch) else patch
+        return target if json_equal(target, patch) else patch
     base: Object = target if type(target) is dict else {}
     merged: Object | None = None
     for key, value in patch.items():
@@ -63,7 +63,7 @@ def _operate(target: Any, operation: Any) -> Any:
         case "remove":
             return _remove(target, path)
         case "test":
-            if not same(_look(target, path), _value(operation)):
+            if not json_equal(_look(target, path), _value(operation)):
                 raise _unfit(f"testing path {operation['path']} failed: the value differs")
             return target
         case "copy":

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from twin.apiserver.errors import Object
-from twin.apiserver.patch.json_patch import same
-from twin.apiserver.schema.merge_types import Shape
+from twin.apiserver.meta.errors import Object
+from twin.apiserver.patch.json_patch import json_equal
+from twin.apiserver.schema.merge_types import MergeType
 from twin.apiserver.schema.resource_types import ResourceType
 
 Path = tuple[str, ...]
@@ -69,7 +69,7 @@ def _name_step(name: str) -> str:
     return f"f:{name}"
 
 
-def item_step(item: Any, shape: Shape) -> str:
+def item_step(item: Any, shape: MergeType) -> str:
     """The step of a path to an element of a list that is a map or a set."""
     if shape.unique:
         return "v:" + json.dumps(item)
@@ -77,14 +77,14 @@ def item_step(item: Any, shape: Shape) -> str:
     return "k:" + json.dumps({key: value for key, value in found.items() if value is not None}, separators=(",", ":"))
 
 
-def leaves(value: Any, shape: Shape, at: Path = ()) -> set[Path]:
+def leaves(value: Any, shape: MergeType, at: Path = ()) -> set[Path]:
     """The paths of all fields that a value sets."""
     found: set[Path] = set()
     _add_leaves(value, shape, at, found)
     return found
 
 
-def _add_leaves(value: Any, shape: Shape, at: Path, found: set[Path]) -> None:
+def _add_leaves(value: Any, shape: MergeType, at: Path, found: set[Path]) -> None:
     if isinstance(value, dict) and not shape.atomic:
         if not value and at:
             found.add(at)
@@ -100,7 +100,7 @@ def _add_leaves(value: Any, shape: Shape, at: Path, found: set[Path]) -> None:
         found.add(at)
 
 
-def diff(old: Any, new: Any, shape: Shape, at: Path = ()) -> tuple[set[Path], set[Path]]:
+def diff(old: Any, new: Any, shape: MergeType, at: Path = ()) -> tuple[set[Path], set[Path]]:
     """The paths that are new or different in `new`, and those that are in `old` alone."""
     changed: set[Path] = set()
     removed: set[Path] = set()
@@ -108,8 +108,8 @@ def diff(old: Any, new: Any, shape: Shape, at: Path = ()) -> tuple[set[Path], se
     return changed, removed
 
 
-def _add_diff(old: Any, new: Any, shape: Shape, at: Path, changed: set[Path], removed: set[Path]) -> None:
-    if same(old, new):
+def _add_diff(old: Any, new: Any, shape: MergeType, at: Path, changed: set[Path], removed: set[Path]) -> None:
+    if json_equal(old, new):
         return
     if new is _ABSENT:
         removed |= leaves(old, shape, at) | {at}
@@ -127,7 +127,7 @@ def _add_diff(old: Any, new: Any, shape: Shape, at: Path, changed: set[Path], re
         _add_diff(before.get(step, _ABSENT), after.get(step, _ABSENT), below, (*at, step), changed, removed)
 
 
-def _parts(value: Any, shape: Shape) -> dict[str, Any] | None:
+def _parts(value: Any, shape: MergeType) -> dict[str, Any] | None:
     """A value's fields or elements by step; None if it is one piece."""
     if isinstance(value, dict) and not shape.atomic:
         return {_name_step(name): item for name, item in value.items()}
@@ -136,7 +136,7 @@ def _parts(value: Any, shape: Shape) -> dict[str, Any] | None:
     return None
 
 
-def _below(step: str, shape: Shape) -> Shape:
+def _below(step: str, shape: MergeType) -> MergeType:
     return shape.child(step[2:]) if step.startswith("f:") else shape.element
 
 
@@ -200,7 +200,7 @@ def write(owners: Owners) -> list[Object]:
 
 def with_managed(obj: Object, managed: list[Object]) -> Object:
     """`obj` with those managedFields; `obj` itself if it has them."""
-    if same(obj["metadata"].get("managedFields"), managed):
+    if json_equal(obj["metadata"].get("managedFields"), managed):
         return obj
     return {**obj, "metadata": {**obj["metadata"], "managedFields": managed}}
 
@@ -211,13 +211,13 @@ def with_given_owners(old: Object, sent: Object) -> Object:
     So kubectl hands over what it has applied by itself to server-side apply.
     """
     given = (sent.get("metadata") or {}).get("managedFields")
-    if not isinstance(given, list) or not given or same(given, old["metadata"]["managedFields"]):
+    if not isinstance(given, list) or not given or json_equal(given, old["metadata"]["managedFields"]):
         return old
     readable = all(isinstance(entry, dict) and isinstance(entry.get("fieldsV1"), dict) for entry in given)
     return with_managed(old, given) if readable else old
 
 
-def same_fields(left: list[Object], right: list[Object]) -> bool:
+def equal_but_for_time(left: list[Object], right: list[Object]) -> bool:
     """Whether two managedFields differ in nothing but times."""
 
     def timeless(entries: list[Object]) -> list[Object]:
@@ -236,7 +236,7 @@ def without(fields: frozenset[Path], removed: set[Path]) -> frozenset[Path]:
 def track_update(kind: ResourceType, old: Object, new: Object, writer: Owner, now: str) -> Object:
     """`new` with managedFields that say: `writer` has set what differs from `old`."""
     part = writer.subresource
-    changed, removed = diff(owned_part(kind, old, part), owned_part(kind, new, part), kind.shape)
+    changed, removed = diff(owned_part(kind, old, part), owned_part(kind, new, part), kind.merge_type)
     if not changed and not removed:
         return new
     owners = read(old["metadata"])

@@ -7,8 +7,8 @@ this apply would change while another manager owns it; a field that both set to 
 import json
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object, bad_request, invalid, required, unprocessable
-from twin.apiserver.patch.json_patch import same
+from twin.apiserver.meta.errors import ApiError, Object, bad_request, invalid, required, unprocessable
+from twin.apiserver.patch.json_patch import json_equal
 from twin.apiserver.patch.managed_fields import (
     Owner,
     Owners,
@@ -23,7 +23,7 @@ from twin.apiserver.patch.managed_fields import (
     without,
     write,
 )
-from twin.apiserver.schema.merge_types import Shape
+from twin.apiserver.schema.merge_types import MergeType
 from twin.apiserver.schema.resource_types import ResourceType
 
 _KUBECTL, _LAST_APPLIED = "kubectl", "kubectl.kubernetes.io/last-applied-configuration"
@@ -46,7 +46,7 @@ def check_request(kind: ResourceType, body: Any, name: str, manager: str) -> Non
 
 def with_first_owner(kind: ResourceType, new: Object, body: Object, owner: Owner, now: str) -> Object:
     """A new object that an apply has created: its manager owns what it asked for, and no default."""
-    fields = frozenset(leaves(_without_nulls(owned_part(kind, body)), kind.shape))
+    fields = frozenset(leaves(_without_nulls(owned_part(kind, body)), kind.merge_type))
     return with_managed(new, write({owner: Ownership(fields, now)}))
 
 
@@ -59,19 +59,19 @@ def merged(
         ApiError: 409, with the fields that are other managers', unless `force`.
     """
     wanted = _without_nulls(owned_part(kind, body, owner.subresource))
-    mine = frozenset(leaves(wanted, kind.shape))
+    mine = frozenset(leaves(wanted, kind.merge_type))
     owners = read(live["metadata"]) or _everything_before(kind, live)
     before = owners.pop(owner, Ownership(frozenset(), now)).fields
-    desired = _merge(live, wanted, kind.shape)
+    desired = _merge(live, wanted, kind.merge_type)
     part = owner.subresource
-    changed, _ = diff(owned_part(kind, live, part), owned_part(kind, desired, part), kind.shape)
+    changed, _ = diff(owned_part(kind, live, part), owned_part(kind, desired, part), kind.merge_type)
     if not force:
         _check_conflicts(owners, changed, _applied_by_kubectl(kind, live) if owner.manager == _KUBECTL else frozenset())
     for other, owned in owners.items():
         owners[other] = Ownership(owned.fields - (changed & mine), owned.time)
     dropped = _unowned(before - mine, owners)
     for path in sorted(dropped, key=lambda path: (len(path), path)):  # a whole element before the fields in it
-        desired = _remove(desired, path, kind.shape)
+        desired = _remove(desired, path, kind.merge_type)
     owners[owner] = Ownership(mine, now)
     return _with_precondition(kind, desired, body), write(owners)
 
@@ -90,7 +90,7 @@ def _with_precondition(kind: ResourceType, desired: Object, body: Object) -> Obj
 
 def _everything_before(kind: ResourceType, live: Object) -> Owners:
     owner = Owner(BEFORE_FIRST_APPLY, "Update", kind.api_version, "")
-    fields = frozenset(leaves(owned_part(kind, live), kind.shape))
+    fields = frozenset(leaves(owned_part(kind, live), kind.merge_type))
     return {owner: Ownership(fields, live["metadata"]["creationTimestamp"])}
 
 
@@ -100,22 +100,22 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _merge(live: Any, wanted: Any, shape: Shape) -> Any:
+def _merge(live: Any, wanted: Any, shape: MergeType) -> Any:
     """`live` with what is wanted put into it; `live` itself where nothing changes."""
-    if same(live, wanted):
+    if json_equal(live, wanted):
         return live
     if isinstance(live, dict) and isinstance(wanted, dict) and not shape.atomic:
         merged = {**live}
         for name, item in wanted.items():
             merged[name] = _merge(live[name], item, shape.child(name)) if name in live else item
-        return live if same(merged, live) else merged
+        return live if json_equal(merged, live) else merged
     if isinstance(live, list) and isinstance(wanted, list) and (shape.keys or shape.unique):
         by_step = {item_step(item, shape): item for item in live}
         for item in wanted:
             step = item_step(item, shape)
             by_step[step] = _merge(by_step[step], item, shape.element) if step in by_step else item
         items = list(by_step.values())
-        return live if same(items, live) else items
+        return live if json_equal(items, live) else items
     return wanted
 
 
@@ -126,8 +126,8 @@ def _applied_by_kubectl(kind: ResourceType, live: Object) -> frozenset[Path]:
         before = owned_part(kind, json.loads(annotations.get(_LAST_APPLIED, "")))
     except (ValueError, AttributeError):
         return frozenset()
-    changed, removed = diff(before, owned_part(kind, live), kind.shape)
-    return without(frozenset(leaves(before, kind.shape)) - changed, removed)
+    changed, removed = diff(before, owned_part(kind, live), kind.merge_type)
+    return without(frozenset(leaves(before, kind.merge_type)) - changed, removed)
 
 
 def _check_conflicts(owners: Owners, changed: set[Path], own: frozenset[Path]) -> None:
@@ -175,7 +175,7 @@ def _unowned(given_up: frozenset[Path], owners: Owners) -> set[Path]:
     return {path for path in given_up if path not in others}
 
 
-def _remove(value: Any, path: Path, shape: Shape) -> Any:
+def _remove(value: Any, path: Path, shape: MergeType) -> Any:
     """`value` without what is at `path`, nor the containers that are left empty by that."""
     step, rest = path[0], path[1:]
     if step.startswith("f:") and isinstance(value, dict):

@@ -7,9 +7,9 @@ along, is accepted and has no effect: lists keep the order that they have.
 
 from typing import Any
 
-from twin.apiserver.errors import Object, bad_request
-from twin.apiserver.patch.json_patch import same
-from twin.apiserver.schema.merge_types import Shape
+from twin.apiserver.meta.errors import Object, bad_request
+from twin.apiserver.patch.json_patch import json_equal
+from twin.apiserver.schema.merge_types import MergeType
 
 _DIRECTIVE = "$patch"
 _DELETE_FROM = "$deleteFromPrimitiveList/"
@@ -17,7 +17,7 @@ _ORDER = "$setElementOrder/"
 _RETAIN = "$retainKeys"
 
 
-def merge(target: Any, patch: Any, shape: Shape) -> Any:
+def merge(target: Any, patch: Any, shape: MergeType) -> Any:
     """`target` after a strategic merge patch; `target` itself if nothing changes."""
     if isinstance(patch, dict):
         return _merge_object(target if isinstance(target, dict) else {}, patch, shape)
@@ -30,10 +30,10 @@ def merge(target: Any, patch: Any, shape: Shape) -> Any:
 
 
 def _or_same(target: Any, value: Any) -> Any:
-    return target if same(target, value) else value
+    return target if json_equal(target, value) else value
 
 
-def _merge_object(target: Object, patch: Object, shape: Shape) -> Object:
+def _merge_object(target: Object, patch: Object, shape: MergeType) -> Object:
     if patch.get(_DIRECTIVE) == "replace":
         return {key: value for key, value in patch.items() if key != _DIRECTIVE}
     if patch.get(_DIRECTIVE) == "delete":
@@ -52,10 +52,10 @@ def _merge_object(target: Object, patch: Object, shape: Shape) -> Object:
             merged.pop(key, None)
         else:
             merged[key] = merge(merged.get(key), value, shape.child(key))
-    return target if same(merged, target) else merged
+    return target if json_equal(merged, target) else merged
 
 
-def _merge_by_key(target: list[Any], patch: list[Any], shape: Shape) -> list[Any]:
+def _merge_by_key(target: list[Any], patch: list[Any], shape: MergeType) -> list[Any]:
     key = shape.merge_key
     if not all(isinstance(item, dict) for item in patch):
         raise bad_request(f"a strategic merge patch of a list by {key} takes objects alone: {patch!r}")
@@ -72,4 +72,4 @@ def _merge_by_key(target: list[Any], patch: list[Any], shape: Shape) -> list[Any
             merged.append(merge(None, item, shape.element))
         else:
             merged[at] = merge(merged[at], item, shape.element)
-    return target if same(target, merged) else merged
+    return target if json_equal(target, merged) else merged

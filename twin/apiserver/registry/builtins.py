@@ -6,15 +6,13 @@ HTTP has lost them before (`rest/known.py`). Sources:
 `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
 """
 
-from twin.apiserver.errors import FieldError, Object, invalid, required
+from twin.apiserver.meta.errors import FieldError, Object, invalid, required
 from twin.apiserver.registry import crd
 from twin.apiserver.registry.configmaps import admit_config_map, admit_secret
 from twin.apiserver.registry.coordination import admit_endpoint_slice, admit_event, admit_lease
 from twin.apiserver.registry.services import ServiceRules
 from twin.apiserver.registry.workloads import admit_deployment, admit_pod, admit_replica_set
-from twin.apiserver.schema import builtin_types as fieldtypes
-from twin.apiserver.schema import merge_types as shapes
-from twin.apiserver.schema import metadata
+from twin.apiserver.schema import builtin_types, merge_types, metadata
 from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
 
 
@@ -28,7 +26,7 @@ def _core_kinds() -> list[ResourceType]:
         ResourceType(
             "namespaces",
             "Namespace",
-            types=fieldtypes.PLAIN,
+            types=builtin_types.PLAIN,
             namespaced=False,
             short_names=("ns",),
             status=True,
@@ -38,42 +36,46 @@ def _core_kinds() -> list[ResourceType]:
         ResourceType(
             "pods",
             "Pod",
-            types=fieldtypes.POD,
+            types=builtin_types.POD,
             categories=("all",),
             short_names=("po",),
             status=True,
             generation=True,
             admit=admit_pod,
-            shape=shapes.POD,
+            merge_type=merge_types.POD,
         ),
         ResourceType(
             "services",
             "Service",
-            types=fieldtypes.SERVICE,
+            types=builtin_types.SERVICE,
             categories=("all",),
             short_names=("svc",),
             status=True,
             name_rule=metadata.dns_1035_label,
             admit=ServiceRules().admit,
-            shape=shapes.SERVICE,
+            merge_type=merge_types.SERVICE,
         ),
-        ResourceType("secrets", "Secret", types=fieldtypes.SECRET, admit=admit_secret),
+        ResourceType("secrets", "Secret", types=builtin_types.SECRET, admit=admit_secret),
         ResourceType(
-            "configmaps", "ConfigMap", types=fieldtypes.CONFIG_MAP, short_names=("cm",), admit=admit_config_map
+            "configmaps", "ConfigMap", types=builtin_types.CONFIG_MAP, short_names=("cm",), admit=admit_config_map
         ),
         ResourceType("serviceaccounts", "ServiceAccount", short_names=("sa",)),
         ResourceType(
-            "persistentvolumeclaims", "PersistentVolumeClaim", types=fieldtypes.PLAIN, short_names=("pvc",), status=True
+            "persistentvolumeclaims",
+            "PersistentVolumeClaim",
+            types=builtin_types.PLAIN,
+            short_names=("pvc",),
+            status=True,
         ),
         ResourceType(
             "nodes",
             "Node",
-            types=fieldtypes.NODE,
+            types=builtin_types.NODE,
             namespaced=False,
             short_names=("no",),
             status=True,
             keeps_status_on_create=True,
-            shape=shapes.NODE,
+            merge_type=merge_types.NODE,
         ),
     ]
 
@@ -84,16 +86,16 @@ def _grouped_kinds() -> list[ResourceType]:
         ResourceType(
             "events",
             "Event",
-            types=fieldtypes.EVENT,
+            types=builtin_types.EVENT,
             group="events.k8s.io",
             short_names=("ev",),
-            shape=shapes.EVENT,
+            merge_type=merge_types.EVENT,
             admit=admit_event,
         ),
         ResourceType(
             "endpointslices",
             "EndpointSlice",
-            types=fieldtypes.ENDPOINT_SLICE,
+            types=builtin_types.ENDPOINT_SLICE,
             group="discovery.k8s.io",
             generation=True,
             admit=admit_endpoint_slice,
@@ -101,7 +103,7 @@ def _grouped_kinds() -> list[ResourceType]:
         ResourceType(
             "leases",
             "Lease",
-            types=fieldtypes.LEASE,
+            types=builtin_types.LEASE,
             group="coordination.k8s.io",
             unconditional_update=False,
             admit=admit_lease,
@@ -109,7 +111,7 @@ def _grouped_kinds() -> list[ResourceType]:
         ResourceType(
             "deployments",
             "Deployment",
-            types=fieldtypes.WORKLOAD,
+            types=builtin_types.WORKLOAD,
             group="apps",
             categories=("all",),
             short_names=("deploy",),
@@ -117,12 +119,12 @@ def _grouped_kinds() -> list[ResourceType]:
             scale=workload,
             generation=True,
             admit=admit_deployment,
-            shape=shapes.WORKLOAD,
+            merge_type=merge_types.WORKLOAD,
         ),
         ResourceType(
             "replicasets",
             "ReplicaSet",
-            types=fieldtypes.WORKLOAD,
+            types=builtin_types.WORKLOAD,
             group="apps",
             categories=("all",),
             short_names=("rs",),
@@ -130,12 +132,12 @@ def _grouped_kinds() -> list[ResourceType]:
             scale=workload,
             generation=True,
             admit=admit_replica_set,
-            shape=shapes.WORKLOAD,
+            merge_type=merge_types.WORKLOAD,
         ),
         ResourceType(
             "customresourcedefinitions",
             "CustomResourceDefinition",
-            types=fieldtypes.PLAIN,
+            types=builtin_types.PLAIN,
             group="apiextensions.k8s.io",
             namespaced=False,
             short_names=("crd", "crds"),
@@ -169,7 +171,7 @@ def _policy_kinds() -> list[ResourceType]:
             short_names=("pdb",),
             status=True,
             generation=True,
-            types=fieldtypes.BUDGET,
+            types=builtin_types.BUDGET,
             admit=_admit_budget,
         ),
         ResourceType(

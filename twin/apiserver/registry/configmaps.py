@@ -7,8 +7,8 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 
-from twin.apiserver.errors import FieldError, Object, forbidden_field, invalid, too_long
-from twin.apiserver.patch.json_patch import same
+from twin.apiserver.meta.errors import FieldError, Object, forbidden_field, invalid, too_long
+from twin.apiserver.patch.json_patch import json_equal
 from twin.apiserver.schema.metadata import MAX_SUBDOMAIN
 
 MAX_BYTES = 1024 * 1024  # keys and values of one object together; core/v1, MaxSecretSize
@@ -64,7 +64,7 @@ def _changes_of_frozen(new: Object, old: Object | None, *fields: str) -> Iterato
         return
     if not new.get("immutable"):
         yield forbidden_field("immutable", _FROZEN)
-    yield from (forbidden_field(field, _FROZEN) for field in fields if not same(new.get(field), old.get(field)))
+    yield from (forbidden_field(field, _FROZEN) for field in fields if not json_equal(new.get(field), old.get(field)))
 
 
 def _with_encoded_data(secret: Object) -> Object:

@@ -6,7 +6,7 @@ Sources: `pkg/apis/{discovery,core,coordination}/validation` of k8s.io/kubernete
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from twin.apiserver.errors import FieldError, Object, invalid, required, too_many, unsupported
+from twin.apiserver.meta.errors import FieldError, Object, invalid, required, too_many, unsupported
 
 MAX_ENDPOINTS = 1000  # in one slice; discovery validation, maxEndpoints
 _ADDRESS_TYPES = ("IPv4", "IPv6", "FQDN")

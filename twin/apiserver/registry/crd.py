@@ -7,7 +7,7 @@ that is not structural, a rule that cannot be compiled, a name that is not plura
 from collections.abc import Mapping
 from typing import Any
 
-from twin.apiserver.errors import FieldError, Object, invalid, required
+from twin.apiserver.meta.errors import FieldError, Object, invalid, required
 from twin.apiserver.schema.merge_types import from_schema, of
 from twin.apiserver.schema.resource_types import Admit, ResourceType, ScalePaths
 from twin.apiserver.schema.structural import compile_schema
@@ -67,7 +67,7 @@ def resource_type(manifest: Object) -> ResourceType:
         unconditional_update=False,
         custom=True,
         admit=_admit(schema),
-        shape=of(**from_schema(schema).fields),
+        merge_type=of(**from_schema(schema).fields),
         selectable=tuple(each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ()),
         columns=tuple(version.get("additionalPrinterColumns", ())),
         schema=schema,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object, invalid, unprocessable
+from twin.apiserver.meta.errors import ApiError, Object, invalid, unprocessable
 from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
 
 

@@ -1,6 +1,6 @@
 """What the API server does to a Service: gives it an address and checks its ports."""
 
-from twin.apiserver.errors import FieldError, Object, forbidden_field, invalid, required
+from twin.apiserver.meta.errors import FieldError, Object, forbidden_field, invalid, required
 
 _FIRST_ADDRESS = (10 << 24) + (96 << 16) + 10  # 10.96.0.10; kubeadm's default service range is 10.96.0.0/12
 _MAX_PORT = 65535

@@ -7,7 +7,7 @@ identity first, then the subresource's view, then the kind's own rules, then met
 from collections.abc import Callable
 from typing import Any, Literal
 
-from twin.apiserver.errors import (
+from twin.apiserver.meta.errors import (
     FieldError,
     Object,
     bad_request,
@@ -18,9 +18,8 @@ from twin.apiserver.errors import (
     unprocessable,
     unsupported_patch,
 )
-from twin.apiserver.patch import json_patch as patches
-from twin.apiserver.patch import strategic_merge as strategic
-from twin.apiserver.patch.json_patch import same
+from twin.apiserver.patch import json_patch, strategic_merge
+from twin.apiserver.patch.json_patch import json_equal
 from twin.apiserver.schema import metadata
 from twin.apiserver.schema.resource_types import ResourceType
 from twin.apiserver.schema.value_validations import ROOT
@@ -91,7 +90,7 @@ def namespace_of(kind: ResourceType, obj: Object, namespace: str) -> str:
     return namespace or own or "default"
 
 
-def new_object(kind: ResourceType, obj: Object, *, name: str, namespace: str, uid: str, created: str) -> Object:
+def prepare_create(kind: ResourceType, obj: Object, *, name: str, namespace: str, uid: str, created: str) -> Object:
     """What is stored of an object that a client wants created, but for its resourceVersion.
 
     Raises:
@@ -135,7 +134,7 @@ def _admitted(kind: ResourceType, new: Object, old: Object | None, errors: list[
     return kind.admit(new, old, errors)
 
 
-def replacement(kind: ResourceType, old: Object, sent: Object, subresource: str) -> Object:
+def prepare_update(kind: ResourceType, old: Object, sent: Object, subresource: str) -> Object:
     """What is stored in place of `old`; `old` itself if nothing changes.
 
     Raises:
@@ -156,12 +155,12 @@ def replacement(kind: ResourceType, old: Object, sent: Object, subresource: str)
         errors += metadata.check_update(new["metadata"], old["metadata"])
     if errors:
         raise unprocessable(kind.kind, kind.group, old["metadata"]["name"], errors)
-    if same(new, old):
+    if json_equal(new, old):
         return old
     return _with_generation(new, old) if kind.generation else new
 
 
-def patched(kind: ResourceType, target: Object, body: Any, type: PatchType) -> Object:
+def apply_patch(kind: ResourceType, target: Object, body: Any, type: PatchType) -> Object:
     """`target` after a patch of one of the three sorts that need nothing but the object.
 
     Raises:
@@ -169,11 +168,11 @@ def patched(kind: ResourceType, target: Object, body: Any, type: PatchType) -> O
     """
     match type:
         case "merge":
-            found = patches.merge(target, body)
+            found = json_patch.merge(target, body)
         case "json":
-            found = patches.json_patch(target, body)
+            found = json_patch.json_patch(target, body)
         case "strategic" if not kind.custom:
-            found = strategic.merge(target, body, kind.shape)
+            found = strategic_merge.merge(target, body, kind.merge_type)
         case _:
             raise unsupported_patch(
                 f"the body of the request was in an unknown format: {kind.resource} take no {type} patch; "
@@ -229,7 +228,7 @@ def _with_metadata(new: Object, old: Object) -> Object:
         meta = {key: value for key, value in sent.items() if key not in differing}
         meta.update({key: before[key] for key in differing if key in before})
     meta = _tidy(meta)
-    meta = before if same(meta, before) else meta
+    meta = before if json_equal(meta, before) else meta
     return {"apiVersion": old["apiVersion"], "kind": old["kind"], **new, "metadata": meta}
 
 
@@ -242,7 +241,7 @@ def _tidy(meta: Object) -> Object:
 def _with_generation(new: Object, old: Object) -> Object:
     """`new` with its generation counted up if anything but metadata and status has changed."""
     for key in (*new, *old):
-        if key not in ("metadata", "status") and not same(new.get(key), old.get(key)):
+        if key not in ("metadata", "status") and not json_equal(new.get(key), old.get(key)):
             return {**new, "metadata": {**new["metadata"], "generation": old["metadata"].get("generation", 0) + 1}}
     return new
 

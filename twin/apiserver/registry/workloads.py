@@ -6,11 +6,11 @@ Sources: `pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`, and the
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from twin.apiserver.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
-from twin.apiserver.patch.json_patch import same
+from twin.apiserver.meta.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
+from twin.apiserver.meta.selectors import label_selector
+from twin.apiserver.patch.json_patch import json_equal
 from twin.apiserver.schema.metadata import check_labels
 from twin.apiserver.schema.quantity import quantity
-from twin.apiserver.selectors import label_selector
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -51,7 +51,7 @@ def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Obje
     node = before.get("nodeName")
     if node and spec.get("nodeName") != node:
         errors.append(invalid("spec.nodeName", spec.get("nodeName"), "field is immutable: the pod is bound already"))
-    elif not same(_fixed(spec), _fixed(before)):
+    elif not json_equal(_fixed(spec), _fixed(before)):
         errors.append(forbidden_field("spec", _POD_UPDATE))
     return {**new, "spec": spec}
 
@@ -188,7 +188,7 @@ def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Obj
     elif not label_selector(selector)(labels):
         fault = "`selector` does not match template `labels`"
         errors.append(invalid("spec.template.metadata.labels", labels, fault))
-    if old is not None and not same(selector, old["spec"].get("selector")):
+    if old is not None and not json_equal(selector, old["spec"].get("selector")):
         errors.append(invalid("spec.selector", selector, "field is immutable"))
     filled = pod_spec(template.get("spec") or {}, "spec.template.spec", errors)
     if filled["restartPolicy"] in ("Never", "OnFailure"):

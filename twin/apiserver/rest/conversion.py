@@ -1,4 +1,4 @@
-"""Kinds as clients see them, where that differs from how they are stored: the two faces of Event.
+"""Kinds as clients see them, where that differs from how they are stored: the two forms of Event.
 
 An Event is one object under two names, `v1` and `events.k8s.io/v1`, with other field names in each. It is stored as the
 newer one; `kubectl describe` and `kubectl get events` read the older one.
@@ -7,39 +7,39 @@ newer one; `kubectl describe` and `kubectl get events` read the older one.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from twin.apiserver.errors import Object, no_such_resource
+from twin.apiserver.meta.errors import Object, no_such_resource
 from twin.apiserver.rest.field_selectors import check_fields
-from twin.apiserver.rest.request_info import Target
-from twin.apiserver.schema import merge_types as shapes
+from twin.apiserver.rest.request_info import RequestInfo
+from twin.apiserver.schema import merge_types
 from twin.apiserver.schema.resource_types import Registry, ResourceType
 from twin.apiserver.storage.watch import Change
 
 Convert = Callable[[Object], Object]
 
 
-def _as_it_is(obj: Object) -> Object:
+def _identity(obj: Object) -> Object:
     return obj
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class ApiVersionView:
     """One kind as one path shows it."""
 
     kind: ResourceType
     resource: str
-    """The name it is stored by."""
-    shown: Convert = _as_it_is
-    stored: Convert = _as_it_is
+    """The name it is to_storage by."""
+    to_client: Convert = _identity
+    to_storage: Convert = _identity
     fields: Mapping[str, str] = field(default_factory=dict)
     """Names of fields here, and there."""
 
     @property
     def plain(self) -> bool:
-        """Whether it is shown as it is stored."""
-        return self.shown is _as_it_is
+        """Whether it is to_client as it is to_storage."""
+        return self.to_client is _identity
 
     def selector(self, text: str) -> str:
-        """A field selector in the names that are stored.
+        """A field selector in the names that are to_storage.
 
         Raises:
             ApiError: 400, it names a field that cannot be selected by.
@@ -48,8 +48,8 @@ class Face:
         return ",".join(self._term(term) for term in text.split(","))
 
     def change(self, change: Change) -> Change:
-        """A change as it is shown."""
-        return change if self.plain else replace(change, object=self.shown(change.object))
+        """A change as it is to_client."""
+        return change if self.plain else replace(change, object=self.to_client(change.object))
 
     def _term(self, term: str) -> str:
         for here, there in self.fields.items():
@@ -69,7 +69,7 @@ _NAMES = {
 }
 """Fields of an Event in core/v1, and in events.k8s.io/v1."""
 _BACK = {there: here for here, there in _NAMES.items()}
-_EVENT = ResourceType("events", "Event", short_names=("ev",), shape=shapes.EVENT)
+_EVENT = ResourceType("events", "Event", short_names=("ev",), merge_type=merge_types.EVENT)
 _STORED_EVENT = "events.events.k8s.io"
 
 
@@ -92,10 +92,10 @@ def _event_stored(obj: Object) -> Object:
 
 
 _SELECTED = {**_NAMES, "source": "deprecatedSource.component"}
-_CORE_EVENT = Face(_EVENT, _STORED_EVENT, _event_shown, _event_stored, _SELECTED)
+_CORE_EVENT = ApiVersionView(_EVENT, _STORED_EVENT, _event_shown, _event_stored, _SELECTED)
 
 
-class Faces:
+class Conversions:
     """All kinds as clients see them."""
 
     def __init__(self, kinds: Registry) -> None:
@@ -105,17 +105,17 @@ class Faces:
         """All that is served, a kind with two faces twice."""
         return [*self._kinds, _EVENT]
 
-    def of(self, target: Target) -> Face:
-        """The face that a path shows.
+    def of(self, info: RequestInfo) -> ApiVersionView:
+        """The api_view that a path shows.
 
         Raises:
             ApiError: 404, there is no such kind, or not in this version.
         """
-        if target.plural == "events" and not target.group:
+        if info.plural == "events" and not info.group:
             found = _CORE_EVENT
         else:
-            kind = self._kinds[target.resource]
-            found = Face(kind, kind.resource)
-        if found.kind.version != target.version or (target.namespace and not found.kind.namespaced):
-            raise no_such_resource(f"{target.resource}/{target.version}")
+            kind = self._kinds[info.resource]
+            found = ApiVersionView(kind, kind.resource)
+        if found.kind.version != info.version or (info.namespace and not found.kind.namespaced):
+            raise no_such_resource(f"{info.resource}/{info.version}")
         return found

@@ -5,8 +5,8 @@ Sources: Kubernetes' API concepts, "Discovery API"; `k8s.io/api/apidiscovery/v2`
 
 from collections.abc import Sequence
 
-from twin.apiserver.errors import ApiError, Object
-from twin.apiserver.rest.http import Call, Reply
+from twin.apiserver.meta.errors import ApiError, Object
+from twin.apiserver.rest.http import Request, Response
 from twin.apiserver.schema.resource_types import ResourceType
 
 _GROUP = "apidiscovery.k8s.io"
@@ -63,13 +63,13 @@ class Discovery:
     def __init__(self, kinds: Sequence[ResourceType]) -> None:
         self._kinds = kinds
 
-    def answer(self, call: Call, address: str) -> Reply | None:
+    def answer(self, request: Request, address: str) -> Response | None:
         """The answer to a discovery path, None if it is none."""
-        match call.path.strip("/").split("/"):
+        match request.path.strip("/").split("/"):
             case ["api"]:
-                if version := _aggregated(call):
+                if version := _aggregated(request):
                     return self._list(version, [""])
-                return Reply.of(
+                return Response.of(
                     {
                         "kind": "APIVersions",
                         "versions": ["v1"],
@@ -77,13 +77,13 @@ class Discovery:
                     }
                 )
             case ["apis"]:
-                if version := _aggregated(call):
+                if version := _aggregated(request):
                     return self._list(version, self._groups())
                 groups = [self._group(group) for group in self._groups()]
-                return Reply.of({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+                return Response.of({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
             case ["apis", group]:
                 self._known(group, group in self._groups())
-                return Reply.of({"kind": "APIGroup", "apiVersion": "v1", **self._group(group)})
+                return Response.of({"kind": "APIGroup", "apiVersion": "v1", **self._group(group)})
             case ["api", version]:
                 return self._resources("", version)
             case ["apis", group, version]:
@@ -104,13 +104,13 @@ class Discovery:
         if not known:
             raise ApiError(404, "NotFound", f"the server could not find the requested resource ({what})")
 
-    def _resources(self, group: str, version: str) -> Reply:
+    def _resources(self, group: str, version: str) -> Response:
         self._known(f"{group}/{version}", group in ("", *self._groups()) and version in self._versions(group))
         found = [each for kind in self._of(group, version) for each in _resources(kind)]
         for plural, kind, namespaced in REVIEWS.get(group, ()):
             found.append(_entry(plural, kind, namespaced, ["create"]))
         group_version = f"{group}/{version}" if group else version
-        return Reply.of(
+        return Response.of(
             {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": found}
         )
 
@@ -118,7 +118,7 @@ class Discovery:
         found = [kind for kind in self._kinds if (kind.group, kind.version) == (group, version)]
         return sorted(found, key=lambda kind: kind.plural)
 
-    def _list(self, version: str, groups: Sequence[str]) -> Reply:
+    def _list(self, version: str, groups: Sequence[str]) -> Response:
         items = []
         for group in groups:
             versions = [
@@ -127,8 +127,8 @@ class Discovery:
             ]
             items.append({"metadata": {"name": group, "creationTimestamp": None}, "versions": versions})
         body = {"kind": _AGGREGATED, "apiVersion": f"{_GROUP}/{version}", "metadata": {}, "items": items}
-        reply = Reply.of(body)
-        return Reply(reply.body, content_type=f"application/json;g={_GROUP};v={version};as={_AGGREGATED}")
+        reply = Response.of(body)
+        return Response(reply.body, content_type=f"application/json;g={_GROUP};v={version};as={_AGGREGATED}")
 
     def _discovered(self, group: str, version: str) -> list[Object]:
         found = [_discovered(kind) for kind in self._of(group, version)]
@@ -145,9 +145,9 @@ class Discovery:
         return found
 
 
-def _aggregated(call: Call) -> str:
+def _aggregated(request: Request) -> str:
     """The version of aggregated discovery that the client takes, if any, before the plain form."""
-    for each in call.accepted():
+    for each in request.accepted():
         if each.form == _AGGREGATED and each.group == _GROUP and each.version in ("v2", "v2beta1"):
             return each.version
         if not each.form:

@@ -7,7 +7,7 @@ The store itself takes any path: whoever is in its process needs no such fence. 
 import re
 from collections.abc import Mapping
 
-from twin.apiserver.errors import bad_request
+from twin.apiserver.meta.errors import bad_request
 from twin.apiserver.schema.resource_types import ResourceType
 
 _META = ("metadata.name", "metadata.namespace")

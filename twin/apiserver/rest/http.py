@@ -10,17 +10,17 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from starlette.types import Receive, Scope, Send
 
-from twin.apiserver.errors import ApiError, Object, bad_request
+from twin.apiserver.meta.errors import ApiError, Object, bad_request
 from twin.apiserver.rest.auth.authentication import User
 from twin.apiserver.rest.codec import protobuf
-from twin.apiserver.rest.middleware import Sight
+from twin.apiserver.rest.middleware import ReadView
 
 JSON = "application/json"
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
 
-def encoded(value: Any) -> bytes:
+def encode_json(value: Any) -> bytes:
     """JSON as it goes over the wire."""
     return _encoder.encode(value)
 
@@ -36,7 +36,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """One request, read whole."""
 
     method: str
@@ -46,7 +46,7 @@ class Call:
     """Names in lower case."""
     body: bytes
     user: User
-    sight: Sight | None = None
+    read_view: ReadView | None = None
     """How this client sees the store; None: as it is."""
 
     def flag(self, name: str) -> bool:
@@ -133,7 +133,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """A whole answer."""
 
     body: bytes
@@ -142,9 +142,9 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, value: Any, status: int = 200, **headers: str) -> "Reply":
+    def of(cls, value: Any, status: int = 200, **headers: str) -> "Response":
         """A JSON value as an answer."""
-        return cls(encoded(value), status, headers={name.replace("_", "-"): text for name, text in headers.items()})
+        return cls(encode_json(value), status, headers={name.replace("_", "-"): text for name, text in headers.items()})
 
     async def send(self, send: Send, receive: Receive) -> None:  # noqa: ARG002 - as Stream has it
         await send(_start(self.status, self.content_type, {"content-length": str(len(self.body)), **self.headers}))
@@ -178,7 +178,7 @@ class Stream:
         self.close()
 
 
-Answer = Reply | Stream
+Answer = Response | Stream
 
 
 def _start(status: int, content_type: str, headers: Mapping[str, str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Most clients send what a library made for them; whoever writes one learns here w
 from collections.abc import Mapping
 from typing import Any
 
-from twin.apiserver.errors import (
+from twin.apiserver.meta.errors import (
     ApiError,
     FieldError,
     Object,
@@ -19,7 +19,7 @@ from twin.apiserver.errors import (
     unprocessable,
     unsupported,
 )
-from twin.apiserver.rest.http import Call
+from twin.apiserver.rest.http import Request
 from twin.apiserver.storage.deletion import Propagation
 
 _GROUP = "meta.k8s.io"
@@ -30,13 +30,13 @@ _WRITERS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOpti
 _VERSION = "resourceVersionMatch"
 
 
-def check_list(call: Call) -> None:
+def check_list(request: Request) -> None:
     """Refuse a list whose options contradict each other.
 
     Raises:
         ApiError: 422, they do; 400, there is no such resourceVersion.
     """
-    match, version, token = (call.query.get(name, "") for name in (_VERSION, "resourceVersion", "continue"))
+    match, version, token = (request.query.get(name, "") for name in (_VERSION, "resourceVersion", "continue"))
     errors: list[FieldError] = []
     if match and not version:
         errors.append(forbidden_field(_VERSION, f"{_VERSION} is forbidden unless resourceVersion is provided"))
@@ -46,7 +46,7 @@ def check_list(call: Call) -> None:
         errors.append(unsupported(_VERSION, match, ["Exact", "NotOlderThan", ""]))
     if match == "Exact" and version == "0":
         errors.append(forbidden_field(_VERSION, f'{_VERSION} "exact" is forbidden for resourceVersion "0"'))
-    if "sendInitialEvents" in call.query:
+    if "sendInitialEvents" in request.query:
         errors.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if errors:
         raise unprocessable("ListOptions", _GROUP, "", errors)
@@ -55,13 +55,13 @@ def check_list(call: Call) -> None:
     check_version(version)
 
 
-def check_watch(call: Call) -> None:
+def check_watch(request: Request) -> None:
     """Refuse a watch whose options contradict each other.
 
     Raises:
         ApiError: 422, they do.
     """
-    match, initial = call.query.get(_VERSION, ""), "sendInitialEvents" in call.query
+    match, initial = request.query.get(_VERSION, ""), "sendInitialEvents" in request.query
     errors: list[FieldError] = []
     if initial and match != "NotOlderThan":
         fault = f"sendInitialEvents requires setting {_VERSION} to NotOlderThan"
@@ -82,7 +82,7 @@ def check_version(text: str) -> None:
         raise bad_request(f"invalid resource version: {fault}")
 
 
-def check_reached(wanted: str, current: str) -> None:
+def check_not_ahead(wanted: str, current: str) -> None:
     """Refuse with 504 a state that has not come yet; clients wait a second, or ask for the present one."""
     if wanted.isdecimal() and int(wanted) > int(current):
         cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
@@ -90,18 +90,18 @@ def check_reached(wanted: str, current: str) -> None:
         raise ApiError(504, "Timeout", message, details={"causes": [cause]}, retry_after=1.0)
 
 
-def check_write(call: Call) -> None:
+def check_write(request: Request) -> None:
     """Refuse a write whose options are none.
 
     Raises:
         ApiError: 422, with all that is wrong.
     """
-    errors = _dry_run_errors([call.query["dryRun"]] if call.query.get("dryRun") else [])
-    manager, level = call.query.get("fieldManager", ""), call.query.get("fieldValidation", "")
-    applies = "apply-patch" in call.content_type
+    errors = _dry_run_errors([request.query["dryRun"]] if request.query.get("dryRun") else [])
+    manager, level = request.query.get("fieldManager", ""), request.query.get("fieldValidation", "")
+    applies = "apply-patch" in request.content_type
     if applies and not manager:
         errors.append(required("fieldManager", "is required for apply patch"))
-    if not applies and call.query.get("force") and call.method == "PATCH":
+    if not applies and request.query.get("force") and request.method == "PATCH":
         errors.append(forbidden_field("force", "may not be specified for non-apply patch"))
     if len(manager.encode()) > _LONGEST_MANAGER:
         errors.append(too_long("fieldManager", _LONGEST_MANAGER))
@@ -110,28 +110,28 @@ def check_write(call: Call) -> None:
     if level not in _LEVELS:
         errors.append(unsupported("fieldValidation", level, _LEVELS))
     if errors:
-        raise unprocessable(_WRITERS[call.method], _GROUP, "", errors)
+        raise unprocessable(_WRITERS[request.method], _GROUP, "", errors)
 
 
-def dry_run(call: Call, options: Mapping[str, Any] | None = None) -> bool:
+def dry_run(request: Request, options: Mapping[str, Any] | None = None) -> bool:
     """Whether the request only asks what would happen; `options` are those in the body of a deletion."""
     asked = list((options or {}).get("dryRun") or ())
-    if call.query.get("dryRun"):
-        asked.append(call.query["dryRun"])
+    if request.query.get("dryRun"):
+        asked.append(request.query["dryRun"])
     errors = _dry_run_errors(asked)
     if errors:
-        raise unprocessable(_WRITERS[call.method], _GROUP, "", errors)
+        raise unprocessable(_WRITERS[request.method], _GROUP, "", errors)
     return bool(asked)
 
 
-def propagation(call: Call, options: Object) -> Propagation:
+def propagation(request: Request, options: Object) -> Propagation:
     """What a deletion does to those that the object owns.
 
     Raises:
         ApiError: 422, there is no such policy, or two of them.
     """
     orphan = options.get("orphanDependents")
-    wanted = options.get("propagationPolicy") or call.query.get("propagationPolicy")
+    wanted = options.get("propagationPolicy") or request.query.get("propagationPolicy")
     errors: list[FieldError] = []
     if wanted and orphan is not None:
         fault = "orphanDependents and deletionPropagation cannot be both set"

@@ -10,13 +10,13 @@ from twin.apiserver.storage.watch import Change, Watch
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class AuditEvent:
     """One request that was answered; of a watch, when it began."""
 
     user: User
-    asked: Attributes
+    attributes: Attributes
     code: int
-    agent: str = ""
+    user_agent: str = ""
     """The client's own name for itself."""
     name: str = ""
     """The object's; of one that is created, as the body has it."""
@@ -24,52 +24,52 @@ class Used:
     """Whether it is no request, but a right that another one needs besides its own."""
 
 
-Observer = Callable[[Used], None]
+Observer = Callable[[AuditEvent], None]
 
 
-def nobody(used: Used) -> None:
+def no_observer(event: AuditEvent) -> None:
     """An observer that does not look."""
-    del used
+    del event
 
 
-class Sight(Protocol):
+class ReadView(Protocol):
     """How a client sees the store, where it does not see it as it is."""
 
-    def shown_revision(self) -> int | None:
+    def list_revision(self) -> int | None:
         """The revision that lists show; None for the latest."""
         ...
 
-    def hold(self, change: Change) -> float:
+    def delay(self, change: Change) -> float:
         """Seconds for which a change is not shown yet."""
         ...
 
-    def opened(self, watch: Watch) -> None:
+    def watch_opened(self, watch: Watch) -> None:
         """A watch of this client has begun; it may be failed from now on."""
         ...
 
-    def closed(self, watch: Watch) -> None:
+    def watch_closed(self, watch: Watch) -> None:
         """It has ended."""
         ...
 
 
-def _nothing() -> None:
-    """What follows a request that nobody disturbs."""
+def _no_effect() -> None:
+    """What follows a request that no_observer disturbs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class RequestEffects:
     """How a request fares that is let through."""
 
-    sight: Sight | None = None
-    afterwards: Callable[[], None] = _nothing
+    read_view: ReadView | None = None
+    after: Callable[[], None] = _no_effect
     """Called when it has been carried out; may raise the ApiError that is answered all the same."""
 
 
-Interference = Callable[[Used], Awaitable[Meeting]]
+Interference = Callable[[AuditEvent], Awaitable[RequestEffects]]
 """Before a request is carried out: may wait, or raise the ApiError that it meets."""
 
 
-async def undisturbed(used: Used) -> Meeting:
+async def no_interference(event: AuditEvent) -> RequestEffects:
     """Interference that lets everything through."""
-    del used
-    return Meeting()
+    del event
+    return RequestEffects()

@@ -14,12 +14,12 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from twin.apiserver.errors import ApiError, Object, bad_request, conflict
-from twin.apiserver.rest.http import Answer, Call, Reply, Stream, encoded
+from twin.apiserver.meta.errors import ApiError, Object, bad_request, conflict
+from twin.apiserver.rest.http import Answer, Request, Response, Stream, encode_json
 from twin.apiserver.rest.list_options import dry_run
 from twin.apiserver.rest.objects import succeeded
 from twin.apiserver.rest.printers.table import Now
-from twin.apiserver.rest.request_info import Target
+from twin.apiserver.rest.request_info import RequestInfo
 from twin.apiserver.storage.store import Store
 
 _KEPT = 5000  # lines of one container's log
@@ -36,7 +36,7 @@ class LogLine:
     text: str
 
 
-class Log:
+class ContainerLog:
     """What one container has written; whoever follows it is woken by the next line."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Executed:
+class ExecResult:
     """What came of a command in a container."""
 
     stdout: bytes = b""
@@ -91,16 +91,16 @@ class Executed:
 class Containers(Protocol):
     """Who runs the containers."""
 
-    def log(self, namespace: str, pod: str, container: str) -> Log | None:
+    def log(self, namespace: str, pod: str, container: str) -> ContainerLog | None:
         """What a container has written; None if it has not been started yet."""
         ...
 
-    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> Executed:
+    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> ExecResult:
         """Run a command beside the container's process."""
         ...
 
 
-class Pods:
+class PodSubresources:
     """The subresources of pods that are no part of the object."""
 
     def __init__(self, store: Store, containers: Containers, now: Now) -> None:
@@ -108,75 +108,75 @@ class Pods:
         self._containers = containers
         self._now = now
 
-    def answer(self, verb: str, call: Call, target: Target) -> Answer:
+    def answer(self, verb: str, request: Request, info: RequestInfo) -> Answer:
         """The answer to `pods/NAME/…`.
 
         Raises:
             ApiError: 404, 405 or 400, as a real server's.
         """
-        match target.subresource, verb:
+        match info.subresource, verb:
             case "log", "get":
-                return self._log(call, target)
+                return self._log(request, info)
             case "eviction", "create":
-                return self._evict(call, target)
+                return self._evict(request, info)
             case "binding", "create":
-                return self._bind(call, target)
+                return self._bind(request, info)
             case "exec", _:
                 raise bad_request("Upgrade request required: exec is spoken over a WebSocket")
         raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 
-    def _bind(self, call: Call, target: Target) -> Reply:
+    def _bind(self, request: Request, info: RequestInfo) -> Response:
         """As a scheduler does it, once for each pod."""
-        bound = self._store.get("pods", target.namespace, target.name)["spec"].get("nodeName")
+        bound = self._store.get("pods", info.namespace, info.name)["spec"].get("nodeName")
         if bound:
-            cause = f'pod {target.name} is already assigned to node "{bound}"'
-            raise conflict("pods/binding", "", target.name, cause)
-        body = {"spec": {"nodeName": str((call.object().get("target") or {}).get("name", ""))}}
-        self._store.patch("pods", target.namespace, target.name, body, dry_run=dry_run(call))
-        return Reply.of(succeeded({}), 201)
+            cause = f'pod {info.name} is already assigned to node "{bound}"'
+            raise conflict("pods/binding", "", info.name, cause)
+        body = {"spec": {"nodeName": str((request.object().get("target") or {}).get("name", ""))}}
+        self._store.patch("pods", info.namespace, info.name, body, dry_run=dry_run(request))
+        return Response.of(succeeded({}), 201)
 
-    def _evict(self, call: Call, target: Target) -> Reply:
-        options = call.object().get("deleteOptions") or {}
+    def _evict(self, request: Request, info: RequestInfo) -> Response:
+        options = request.object().get("deleteOptions") or {}
         conditions = options.get("preconditions") or {}
         self._store.delete(
             "pods",
-            target.namespace,
-            target.name,
+            info.namespace,
+            info.name,
             uid=conditions.get("uid") or "",
             resource_version=conditions.get("resourceVersion") or "",
             grace_period=options.get("gracePeriodSeconds"),
-            dry_run=dry_run(call, options),
+            dry_run=dry_run(request, options),
         )
-        return Reply.of(succeeded({}), 201)
+        return Response.of(succeeded({}), 201)
 
-    def _log(self, call: Call, target: Target) -> Answer:
-        container = self._container(target.namespace, target.name, call.query.get("container", ""))
-        if call.flag("previous"):
-            raise bad_request(f'previous terminated container "{container}" in pod "{target.name}" not found')
-        log = self._containers.log(target.namespace, target.name, container)
+    def _log(self, request: Request, info: RequestInfo) -> Answer:
+        container = self._container(info.namespace, info.name, request.query.get("container", ""))
+        if request.flag("previous"):
+            raise bad_request(f'previous terminated container "{container}" in pod "{info.name}" not found')
+        log = self._containers.log(info.namespace, info.name, container)
         if log is None:
-            raise bad_request(f'container "{container}" in pod "{target.name}" is waiting to start: ContainerCreating')
-        lines = self._asked_for(call, log.lines())
-        stamped = call.flag("timestamps")
+            raise bad_request(f'container "{container}" in pod "{info.name}" is waiting to start: ContainerCreating')
+        lines = self._asked_for(request, log.lines())
+        stamped = request.flag("timestamps")
         text = b"".join(_written(line, stamped) for line in lines)
-        if not call.flag("follow"):
-            limit = call.number("limitBytes", len(text))
-            return Reply(text[:limit], content_type="text/plain")
+        if not request.flag("follow"):
+            limit = request.number("limitBytes", len(text))
+            return Response(text[:limit], content_type="text/plain")
         last = log.lines()[-1].number if log.lines() else -1
         return _followed(log, text, last, stamped)
 
-    def _asked_for(self, call: Call, lines: list[LogLine]) -> list[LogLine]:
+    def _asked_for(self, request: Request, lines: list[LogLine]) -> list[LogLine]:
         """The lines that `sinceSeconds`, `sinceTime` and `tailLines` leave."""
         since: datetime | None = None
-        if seconds := call.number("sinceSeconds", 0):
+        if seconds := request.number("sinceSeconds", 0):
             since = self._now() - timedelta(seconds=seconds)
-        elif moment := call.query.get("sinceTime"):
+        elif moment := request.query.get("sinceTime"):
             try:
                 since = datetime.fromisoformat(moment)
             except ValueError as error:
                 raise bad_request(f"sinceTime: {moment!r} is no RFC 3339 time") from error
         found = lines if since is None else [line for line in lines if line.moment >= since]
-        tail = call.number("tailLines", -1)
+        tail = request.number("tailLines", -1)
         return found if tail < 0 else found[max(0, len(found) - tail) :]
 
     def _container(self, namespace: str, name: str, asked: str) -> str:
@@ -192,19 +192,19 @@ class Pods:
 
     # -- a command, over a WebSocket
 
-    async def execute(self, scope: Scope, receive: Receive, send: Send, target: Target) -> None:
+    async def execute(self, scope: Scope, receive: Receive, send: Send, info: RequestInfo) -> None:
         """Run the command that the query names; output and result go over the channels of `kubectl exec`."""
         query = parse_qs(scope["query_string"].decode("latin-1"))
         offered = scope.get("subprotocols") or []
         protocol = next((each for each in _CHANNELS if each in offered), None)
         try:
-            container = self._container(target.namespace, target.name, query.get("container", [""])[0])
-            done = await self._containers.execute(target.namespace, target.name, container, query.get("command", []))
+            container = self._container(info.namespace, info.name, query.get("container", [""])[0])
+            done = await self._containers.execute(info.namespace, info.name, container, query.get("command", []))
         except ApiError as error:
-            done = Executed(failure=error.message)
+            done = ExecResult(failure=error.message)
         await receive()  # websocket.connect
         await send({"type": "websocket.accept", "subprotocol": protocol})
-        for channel, data in ((_STDOUT, done.stdout), (_STDERR, done.stderr), (_RESULT, encoded(_result(done)))):
+        for channel, data in ((_STDOUT, done.stdout), (_STDERR, done.stderr), (_RESULT, encode_json(_result(done)))):
             if data:
                 await send({"type": "websocket.send", "bytes": channel + data})
         await send({"type": "websocket.close", "code": 1000})
@@ -212,7 +212,7 @@ class Pods:
             await receive()
 
 
-def _result(done: Executed) -> Object:
+def _result(done: ExecResult) -> Object:
     """How it ended, as `remotecommand` reads it."""
     body: Object = {"metadata": {}, "status": "Success"}
     if done.failure:
@@ -235,7 +235,7 @@ def _written(line: LogLine, stamped: bool) -> bytes:
     return f"{stamp}{line.text}\n".encode()
 
 
-def _followed(log: Log, text: bytes, last: int, stamped: bool) -> Stream:
+def _followed(log: ContainerLog, text: bytes, last: int, stamped: bool) -> Stream:
     closed = asyncio.Event()
 
     async def chunks() -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ _OF_NAMESPACES = ("status", "finalize")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RequestInfo:
     """One of `/api/v1/…` or `/apis/GROUP/VERSION/…`."""
 
     group: str
@@ -36,8 +36,8 @@ class Target:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
-def target_of(path: str) -> Target | None:
-    """The target of a path; None if it names no kind of object (discovery, health and the like)."""
+def parse_path(path: str) -> RequestInfo | None:
+    """The info of a path; None if it names no kind of object (discovery, health and the like)."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) > 2:
         group, version, rest = "", parts[1], parts[2:]
@@ -55,14 +55,14 @@ def target_of(path: str) -> Target | None:
         else:
             namespace = ""
     name = rest[1] if len(rest) > 1 else ""
-    return Target(group, version, rest[0], namespace, name, "/".join(rest[2:]), watching)
+    return RequestInfo(group, version, rest[0], namespace, name, "/".join(rest[2:]), watching)
 
 
-def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
+def request_verb(method: str, info: RequestInfo, query: Mapping[str, str]) -> str:
     """The verb that RBAC knows the request by."""
     verb = _VERBS.get(method, method.lower())
-    if target.name:
+    if info.name:
         return verb
     if verb == "get":
-        return "watch" if target.watching or query.get("watch") in ("1", "true") else "list"
+        return "watch" if info.watching or query.get("watch") in ("1", "true") else "list"
     return "deletecollection" if verb == "delete" else verb

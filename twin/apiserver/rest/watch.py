@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
-from twin.apiserver.errors import ApiError, Object
-from twin.apiserver.rest.conversion import Face
-from twin.apiserver.rest.http import Call, Stream, encoded
+from twin.apiserver.meta.errors import ApiError, Object
+from twin.apiserver.rest.conversion import ApiVersionView
+from twin.apiserver.rest.http import Request, Stream, encode_json
 from twin.apiserver.rest.list_options import check_watch
-from twin.apiserver.rest.middleware import Sight
+from twin.apiserver.rest.middleware import ReadView
 from twin.apiserver.rest.objects import FORMS, META_GROUP
 from twin.apiserver.rest.printers.table import Now, render
-from twin.apiserver.rest.request_info import Target
+from twin.apiserver.rest.request_info import RequestInfo
 from twin.apiserver.storage.store import Store
 from twin.apiserver.storage.watch import Change, Watch
 
@@ -39,43 +39,45 @@ class Watches:
         for watch in list(self._open):
             watch.close()
 
-    def stream(self, call: Call, face: Face, target: Target) -> Stream:
+    def stream(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Stream:
         """The answer to a watch.
 
         Raises:
             ApiError: 400, it cannot be understood; 406, in no form that the server has.
         """
-        selector = call.query.get("fieldSelector", "")
-        if target.name:  # the old form, /watch/…/NAME
-            selector = f"metadata.name={target.name}"
-        check_watch(call)
-        whole = call.flag("sendInitialEvents")
+        selector = request.query.get("fieldSelector", "")
+        if info.name:  # the old form, /watch/…/NAME
+            selector = f"metadata.name={info.name}"
+        check_watch(request)
+        whole = request.flag("sendInitialEvents")
         watch = self._store.watch(
-            face.resource,
-            resource_version="" if whole else call.query.get("resourceVersion", ""),
-            namespace=target.namespace,
-            label_selector=call.query.get("labelSelector", ""),
-            field_selector=face.selector(selector),
-            bookmarks=call.flag("allowWatchBookmarks"),
+            api_view.resource,
+            resource_version="" if whole else request.query.get("resourceVersion", ""),
+            namespace=info.namespace,
+            label_selector=request.query.get("labelSelector", ""),
+            field_selector=api_view.selector(selector),
+            bookmarks=request.flag("allowWatchBookmarks"),
         )
-        timeout = float(call.number("timeoutSeconds", 0)) or _DEFAULT_TIMEOUT
+        timeout = float(request.number("timeoutSeconds", 0)) or _DEFAULT_TIMEOUT
         timer = asyncio.get_running_loop().call_later(timeout, watch.close)
         self._open.add(watch)
-        if call.sight is not None:
-            call.sight.opened(watch)
+        if request.read_view is not None:
+            request.read_view.watch_opened(watch)
 
         def close() -> None:
             timer.cancel()
-            if call.sight is not None:
-                call.sight.closed(watch)
+            if request.read_view is not None:
+                request.read_view.watch_closed(watch)
             watch.close()
             self._open.discard(watch)
 
-        marked = whole and call.flag("allowWatchBookmarks")
-        return Stream(self._lines(watch, self._writer(call, face), call.sight, whole=whole, marked=marked), close)
+        marked = whole and request.flag("allowWatchBookmarks")
+        return Stream(
+            self._lines(watch, self._writer(request, api_view), request.read_view, whole=whole, marked=marked), close
+        )
 
     async def _lines(
-        self, watch: Watch, line: Callable[[Change], bytes], sight: Sight | None, *, whole: bool, marked: bool
+        self, watch: Watch, line: Callable[[Change], bytes], read_view: ReadView | None, *, whole: bool, marked: bool
     ) -> AsyncIterator[bytes]:
         try:
             if whole:
@@ -84,7 +86,7 @@ class Watches:
                 if marked:
                     yield line(self._initial_end(watch))
             while changes := await watch.batch():
-                async for piece in _pieces(changes, line, sight):
+                async for piece in _pieces(changes, line, read_view):
                     yield piece
         except ApiError as error:
             if not error.code:  # the connection itself breaks
@@ -97,21 +99,21 @@ class Watches:
         meta = {**mark.object["metadata"], "annotations": _INITIAL_END}
         return replace(mark, object={**mark.object, "metadata": meta})
 
-    def _writer(self, call: Call, face: Face) -> Callable[[Change], bytes]:
+    def _writer(self, request: Request, api_view: ApiVersionView) -> Callable[[Change], bytes]:
         """How a change becomes a line, in the form that the client wants."""
-        form = call.form(META_GROUP, *FORMS)
+        form = request.form(META_GROUP, *FORMS)
         if not form:
-            return self._plain if face.plain else lambda change: _line(change.type, face.change(change).object)
-        included = call.query.get("includeObject", "")
+            return self._plain if api_view.plain else lambda change: _line(change.type, api_view.change(change).object)
+        included = request.query.get("includeObject", "")
         headed = False
 
         def shown(change: Change) -> bytes:
             nonlocal headed
-            obj = face.change(change).object
+            obj = api_view.change(change).object
             meta = {"resourceVersion": obj["metadata"]["resourceVersion"]}
             if change.type == "BOOKMARK" and form != "Table":
                 return _line(change.type, {"kind": form, "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]})
-            rendered = render(form, face.kind, [obj], meta, self._now(), included, headed=not headed)
+            rendered = render(form, api_view.kind, [obj], meta, self._now(), included, headed=not headed)
             headed = True
             return _line(change.type, rendered)
 
@@ -125,12 +127,12 @@ class Watches:
 
 
 async def _pieces(
-    changes: Iterable[Change], line: Callable[[Change], bytes], sight: Sight | None
+    changes: Iterable[Change], line: Callable[[Change], bytes], read_view: ReadView | None
 ) -> AsyncIterator[bytes]:
     """Lines, some at once; a client that reads slowly has few of them in memory here."""
     ready: list[bytes] = []
     for change in changes:
-        if sight is not None and (held := sight.hold(change)):
+        if read_view is not None and (held := read_view.delay(change)):
             yield b"".join(ready)
             ready.clear()
             await asyncio.sleep(held)
@@ -142,4 +144,4 @@ async def _pieces(
 
 
 def _line(type_: str, obj: Object) -> bytes:
-    return encoded({"type": type_, "object": obj}) + b"\n"
+    return encode_json({"type": type_, "object": obj}) + b"\n"

@@ -7,7 +7,7 @@ has changed is looked at: what was accepted once stays accepted, and the hot pat
 import re
 from collections.abc import Iterator, Mapping
 
-from twin.apiserver.errors import FieldError, Object, forbidden_field, invalid, too_long
+from twin.apiserver.meta.errors import FieldError, Object, forbidden_field, invalid, too_long
 
 MAX_LABEL = 63  # bytes; DNS label, label value, and the name part of a qualified name
 MAX_SUBDOMAIN = 253  # bytes

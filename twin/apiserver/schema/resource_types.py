@@ -8,9 +8,9 @@ CustomResourceDefinitions (`crd.py`).
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from twin.apiserver.errors import FieldError, Object, no_such_resource
+from twin.apiserver.meta.errors import FieldError, Object, no_such_resource
 from twin.apiserver.schema import metadata
-from twin.apiserver.schema.merge_types import PLAIN, Shape
+from twin.apiserver.schema.merge_types import PLAIN, MergeType
 from twin.apiserver.schema.structural import Check
 
 Admit = Callable[[Object, Object | None, list[FieldError]], Object]
@@ -60,7 +60,7 @@ class ResourceType:
     admit: Admit = take_as_is
     types: Check | None = None
     """The JSON types of those fields of a builtin kind that its rules read."""
-    shape: Shape = PLAIN
+    merge_type: MergeType = PLAIN
     selectable: tuple[str, ...] = ()
     """Fields of a custom resource that field selectors may name (`selectableFields`)."""
     columns: tuple[Object, ...] = field(default=(), compare=False)

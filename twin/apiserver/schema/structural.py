@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twin.apiserver import errors as field_errors
-from twin.apiserver.errors import FieldError, Object, invalid, required, wrong_type
+from twin.apiserver.meta import errors as field_errors
+from twin.apiserver.meta.errors import FieldError, Object, invalid, required, wrong_type
 from twin.apiserver.schema.cel import Rule
 from twin.apiserver.schema.value_validations import Path, json_type, tests_of
 

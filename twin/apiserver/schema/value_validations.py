@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from twin.apiserver.errors import FieldError, invalid, required, too_long, too_many, unsupported, wrong_type
+from twin.apiserver.meta.errors import FieldError, invalid, required, too_long, too_many, unsupported, wrong_type
 
 
 class Path(NamedTuple):

@@ -6,7 +6,7 @@ Source: `k8s.io/apiserver/pkg/registry/rest/delete.go` and the pod strategy's `C
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from twin.apiserver.errors import Object
+from twin.apiserver.meta.errors import Object
 from twin.apiserver.schema.resource_types import ResourceType
 
 Propagation = Literal["Background", "Foreground", "Orphan"]

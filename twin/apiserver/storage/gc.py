@@ -7,7 +7,7 @@ is deleted, also if they never were.
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from twin.apiserver.errors import ApiError, Object
+from twin.apiserver.meta.errors import ApiError, Object
 from twin.apiserver.storage.deletion import FOREGROUND, ORPHAN
 from twin.apiserver.storage.watch import Change
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from twin.apiserver import selectors
-from twin.apiserver.errors import (
+from twin.apiserver.meta import selectors
+from twin.apiserver.meta.errors import (
     ApiError,
     Object,
     already_exists,
@@ -22,16 +22,15 @@ from twin.apiserver.errors import (
     not_found,
 )
 from twin.apiserver.patch import server_side_apply as apply
-from twin.apiserver.patch.managed_fields import Owner, same_fields, track_update, with_given_owners, with_managed
-from twin.apiserver.registry import crd, scale
-from twin.apiserver.registry import strategy as drafts
+from twin.apiserver.patch.managed_fields import Owner, equal_but_for_time, track_update, with_given_owners, with_managed
+from twin.apiserver.registry import crd, scale, strategy
 from twin.apiserver.registry.builtins import builtin_kinds
 from twin.apiserver.registry.strategy import PatchType
 from twin.apiserver.schema.resource_types import Registry, ResourceType
 from twin.apiserver.storage import deletion
 from twin.apiserver.storage.deletion import timestamp
 from twin.apiserver.storage.gc import GarbageCollector
-from twin.apiserver.storage.table import Listing, Table
+from twin.apiserver.storage.resource_store import ListResult, ResourceStore
 from twin.apiserver.storage.watch import Change, Watch
 
 Subscriber = Callable[[Change], None]
@@ -56,7 +55,7 @@ class Store:
         self._delivering = False
         self._dry_run = False
         self.kinds = Registry()
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, ResourceStore] = {}
         for kind in builtin_kinds():
             self._serve(kind)
         self._gc = GarbageCollector(self)
@@ -91,7 +90,7 @@ class Store:
         limit: int = 0,
         continue_token: str = "",
         revision: int | None = None,
-    ) -> Listing:
+    ) -> ListResult:
         """Objects by namespace and name; at most `limit` of them, the rest with `continue_token`.
 
         With `revision`, all objects as they were then (`resourceVersionMatch=Exact`).
@@ -142,7 +141,7 @@ class Store:
         """Call `callback` after each committed write, or each to `resource`, in order."""
         self._subscribers.append((resource, callback))
 
-    def time_in(self, seconds: float) -> str:
+    def timestamp_after(self, seconds: float) -> str:
         """The server's time in so many seconds, as objects carry it."""
         return timestamp(self._now() + timedelta(seconds=seconds))
 
@@ -173,12 +172,12 @@ class Store:
         """
         self._dry_run = dry_run
         kind = self.kinds[resource]
-        drafts.check_identity(kind, obj)
-        namespace = drafts.namespace_of(kind, obj, namespace)
+        strategy.check_identity(kind, obj)
+        namespace = strategy.namespace_of(kind, obj, namespace)
         if namespace:
             self._check_namespace(namespace)
         table = self._tables[resource]
-        name = drafts.name_for(obj, self._suffix, lambda name: table.get(namespace, name) is not None)
+        name = strategy.name_for(obj, self._suffix, lambda name: table.get(namespace, name) is not None)
         new = self._draft(kind, obj, name, namespace)
         if table.get(namespace, name) is not None:
             raise already_exists(kind.plural, kind.group, name)
@@ -201,7 +200,7 @@ class Store:
         old = self._find(kind, namespace, str(meta.get("name", "")))
         if self._checked(kind, subresource) == "scale":
             return scale.view(kind, self._replace(kind, old, scale.write(kind, old, obj), "", manager))
-        drafts.check_versioned(kind, obj)
+        strategy.check_versioned(kind, obj)
         return self._replace(kind, old, obj, subresource, manager)
 
     def patch(
@@ -228,9 +227,9 @@ class Store:
             return self._apply(kind, namespace, name, body, self._checked(kind, subresource), manager, force)
         old = self._find(kind, namespace, name)
         if self._checked(kind, subresource) == "scale":
-            sent = drafts.patched(kind, scale.blank(kind, old), body, type)
+            sent = strategy.apply_patch(kind, scale.blank(kind, old), body, type)
             return scale.view(kind, self._replace(kind, old, scale.write(kind, old, sent), "", manager))
-        return self._replace(kind, old, drafts.patched(kind, old, body, type), subresource, manager)
+        return self._replace(kind, old, strategy.apply_patch(kind, old, body, type), subresource, manager)
 
     def delete(
         self,
@@ -252,7 +251,7 @@ class Store:
         self._dry_run = dry_run
         kind = self.kinds[resource]
         old = self._find(kind, namespace, name)
-        drafts.check_preconditions(kind, old, uid=uid, resource_version=resource_version)
+        strategy.check_preconditions(kind, old, uid=uid, resource_version=resource_version)
         new = deletion.marked(kind, old, self._now(), propagation, grace_period)
         if deletion.is_due(new):
             self._commit("DELETED", kind, old, old)
@@ -281,9 +280,9 @@ class Store:
 
     def _serve(self, kind: ResourceType) -> None:
         self.kinds.add(kind)
-        self._tables.setdefault(kind.resource, Table())
+        self._tables.setdefault(kind.resource, ResourceStore())
 
-    def _table(self, resource: str) -> Table:
+    def _table(self, resource: str) -> ResourceStore:
         return self._tables[self.kinds[resource].resource]
 
     def _find(self, kind: ResourceType, namespace: str, name: str) -> Object:
@@ -304,10 +303,10 @@ class Store:
     def _draft(self, kind: ResourceType, obj: Object, name: str, namespace: str) -> Object:
         number = self._uids + 1
         uid = f"{number >> 32:08x}-0000-4000-8000-{number & 0xFFFFFFFF:012x}"
-        return drafts.new_object(kind, obj, name=name, namespace=namespace, uid=uid, created=self._timestamp())
+        return strategy.prepare_create(kind, obj, name=name, namespace=namespace, uid=uid, created=self._timestamp())
 
     def _replace(self, kind: ResourceType, old: Object, sent: Object, subresource: str, manager: str) -> Object:
-        new = drafts.replacement(kind, old, sent, subresource)
+        new = strategy.prepare_update(kind, old, sent, subresource)
         if "managedFields" in old["metadata"]:
             owners = old if subresource else with_given_owners(old, sent)
             new = with_managed(new, owners["metadata"]["managedFields"])
@@ -318,8 +317,8 @@ class Store:
         self, kind: ResourceType, namespace: str, name: str, body: Object, subresource: str, manager: str, force: bool
     ) -> Object:
         apply.check_request(kind, body, name, manager)
-        drafts.check_identity(kind, body)
-        namespace = drafts.namespace_of(kind, body, namespace)
+        strategy.check_identity(kind, body)
+        namespace = strategy.namespace_of(kind, body, namespace)
         owner = Owner(manager, "Apply", kind.api_version, subresource)
         old = self._tables[kind.resource].get(namespace, name)
         if old is None:
@@ -329,8 +328,8 @@ class Store:
             new = self._draft(kind, body, name, namespace)
             return self._commit("ADDED", kind, apply.with_first_owner(kind, new, body, owner, self._timestamp()), None)
         desired, managed = apply.merged(kind, old, body, owner, force=force, now=self._timestamp())
-        new = drafts.replacement(kind, old, desired, subresource)
-        if new is old and same_fields(old["metadata"].get("managedFields") or [], managed):
+        new = strategy.prepare_update(kind, old, desired, subresource)
+        if new is old and equal_but_for_time(old["metadata"].get("managedFields") or [], managed):
             return old
         return self._settle(kind, with_managed(new, managed), old)
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from twin.apiserver.errors import ApiError, Object, expired
-from twin.apiserver.selectors import Predicate
+from twin.apiserver.meta.errors import ApiError, Object, expired
+from twin.apiserver.meta.selectors import Predicate
 
 WINDOW = 10_000  # changes that are remembered for each resource; a real server keeps 5 minutes' worth
 BOOKMARK_EVERY = 100  # changes that a watch did not want, before it is told how far it has come
@@ -28,7 +28,7 @@ class Change:
     old: Object | None = None
 
 
-class Log:
+class WatchCache:
     """The latest changes of one resource, in order, and who waits for the next."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Watch:
 
     def __init__(
         self,
-        log: Log,
+        log: WatchCache,
         *,
         position: int | None,
         initial: Sequence[Change] = (),

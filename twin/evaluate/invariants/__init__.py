@@ -9,19 +9,19 @@ users; each bound stands beside its use.
 from collections.abc import Sequence
 
 from twin.evaluate.invariants.liveness import Liveness
-from twin.evaluate.invariants.safety import SAFETY, Rule
-from twin.evaluate.invariants.state import Scene
-from twin.evaluate.invariants.violations import Verdicts, Violation
+from twin.evaluate.invariants.safety import SAFETY, Invariant
+from twin.evaluate.invariants.state import ClusterState
+from twin.evaluate.invariants.violations import InvariantReport, Violation
 from twin.trace.lines import Line, Run
 
-__all__ = ["Verdicts", "Violation", "check"]
+__all__ = ["InvariantReport", "Violation", "check"]
 
 
-def check(lines: Sequence[Line]) -> Verdicts:
+def check(lines: Sequence[Line]) -> InvariantReport:
     """Judges a record whose first line is its `Run`."""
     run = lines[0]
     assert isinstance(run, Run)
-    scene = Scene(run)
+    scene = ClusterState(run)
     rules = [rule(scene) for rule in SAFETY]
     liveness = Liveness(scene)
     for index, line in enumerate(lines[1:], start=1):
@@ -38,14 +38,14 @@ def check(lines: Sequence[Line]) -> Verdicts:
     _advance(scene, rules, max(end, run.duration))
     found = [violation for rule in rules for violation in rule.clocks.violations]
     found += liveness.finish(max(end, run.duration))
-    return Verdicts(
+    return InvariantReport(
         checked=sum(rule.clocks.checked for rule in rules) + liveness.checked,
         violations=tuple(sorted(found, key=lambda v: (v.t, str(v.invariant), v.object, v.message))),
         liveness_judged=liveness.judged,
     )
 
 
-def _advance(scene: Scene, rules: Sequence[Rule], t: float) -> None:
+def _advance(scene: ClusterState, rules: Sequence[Invariant], t: float) -> None:
     """Time goes on to `t`; on the way the operator may come to the end of a wait that a fault made it take."""
     moment = scene.excuses.patient_until
     if moment is not None and moment <= t:

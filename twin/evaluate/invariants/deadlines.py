@@ -22,7 +22,7 @@ class _Complaint:
     context: tuple[int, ...]
 
 
-class Clocks:
+class DeadlineTracker:
     """The complaints of one invariant."""
 
     def __init__(self, invariant: int) -> None:

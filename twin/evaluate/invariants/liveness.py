@@ -9,8 +9,8 @@ from collections import defaultdict
 
 from controller.api.spec import artifact_of, lora_path
 from controller.engine.sidecar_codes import CODES
-from twin.evaluate.invariants.state import Scene
-from twin.evaluate.invariants.tolerances import over
+from twin.evaluate.invariants.state import ClusterState
+from twin.evaluate.invariants.tolerances import settled_at
 from twin.evaluate.invariants.violations import Violation
 from twin.trace.lines import (
     AdapterLine,
@@ -49,7 +49,7 @@ _GRACE = 30.0
 class Liveness:
     """Goes along with the record, and judges at its end."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         self.checked = 0
         self.judged = False
         self._scene = scene
@@ -67,7 +67,7 @@ class Liveness:
     def see(self, line: Line, index: int) -> None:
         match line:
             case FaultLine():
-                self._quiet_since = max(self._quiet_since, over(line))
+                self._quiet_since = max(self._quiet_since, settled_at(line))
             case PodLine() | SecretLine():
                 self._quiet_since = max(self._quiet_since, line.t)
             case ControllerLine(event="started" | "crashed" | "leading"):

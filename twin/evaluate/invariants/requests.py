@@ -1,19 +1,19 @@
 """The invariants of what is sent to engines, judged at the moment at which it is sent: 4, 5 and 9."""
 
-from twin.evaluate.invariants.deadlines import TOLERANCE, Clocks
-from twin.evaluate.invariants.state import Scene
+from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, Line, RequestLine, SecretLine, SliceLine
 
 
-class LoadsGoToGoodPods:
+class LoadsTargetReadyPods:
     """4. No load is sent to a pod that is not ready, not stable, terminating, or does not match the selector.
 
     Judged against what the API server had shown for longer than `notice` when the request was sent.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         self.scene = scene
-        self.clocks = Clocks(4)
+        self.clocks = DeadlineTracker(4)
 
     def see(self, line: Line) -> None:
         if isinstance(line, RequestLine) and line.event == "sent" and line.verb == "load":
@@ -45,16 +45,16 @@ class LoadsGoToGoodPods:
         return self.scene.seen_for(since, t) > self.scene.notice(t)
 
 
-class AttemptsKeepTheirWaits:
+class AttemptsRespectBackoff:
     """5. Attempts on one pod for one adapter never exceed the limit nor come sooner than the backoff says.
 
     A series is forgotten when a load succeeds, the adapter is unloaded there, the engine's container is another, the
     pod becomes ready anew, a Secret of the namespace is another, or the aside time has passed since its last attempt.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         self.scene = scene
-        self.clocks = Clocks(5)
+        self.clocks = DeadlineTracker(5)
         self._series: dict[tuple[str, str], tuple[str, str, list[float]]] = {}
 
     def see(self, line: Line) -> None:
@@ -91,16 +91,16 @@ class AttemptsKeepTheirWaits:
         self._series[place] = (line.engine, line.root, [*starts, line.t])
 
 
-class UnloadsFollowWithdrawals:
+class UnloadsFollowWithdrawal:
     """9. No unload is sent to a pod that an EndpointSlice of the adapter, or its `status.instances`, still names.
 
     Judged against what had been shown for longer than `notice`: a replica that has just taken the lead may not have
     seen yet what the last one published.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         self.scene = scene
-        self.clocks = Clocks(9)
+        self.clocks = DeadlineTracker(9)
         self._since: dict[str, dict[tuple[str, str], float]] = {}
 
     def see(self, line: Line) -> None:

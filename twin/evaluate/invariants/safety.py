@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar, Protocol
 
-from twin.evaluate.invariants.deadlines import TOLERANCE, Clocks
-from twin.evaluate.invariants.requests import AttemptsKeepTheirWaits, LoadsGoToGoodPods, UnloadsFollowWithdrawals
-from twin.evaluate.invariants.state import Scene
+from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
+from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import (
     AdapterLine,
     ApiLine,
@@ -25,10 +25,10 @@ from twin.trace.lines import (
 )
 
 
-class Rule(Protocol):
+class Invariant(Protocol):
     """Sees each line after the scene has."""
 
-    clocks: Clocks
+    clocks: DeadlineTracker
 
     def see(self, line: Line) -> None: ...
 
@@ -38,9 +38,9 @@ class _Placed(ABC):
 
     number: ClassVar[int]
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         self.scene = scene
-        self.clocks = Clocks(self.number)
+        self.clocks = DeadlineTracker(self.number)
 
     def see(self, line: Line) -> None:
         for adapter in self._concerned(line):
@@ -88,7 +88,7 @@ class EndpointsAreLoaded(_Placed):
 
     number = 1
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         super().__init__(scene)
         self._known: dict[str, set[str]] = {}
 
@@ -98,12 +98,12 @@ class EndpointsAreLoaded(_Placed):
         self._known[adapter] = pods
 
 
-class InstancesServe(_Placed):
+class InstancesAreServing(_Placed):
     """2. `status.instances` names no pod that is gone, not ready, or without the adapter, longer than the bound."""
 
     number = 2
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         super().__init__(scene)
         self._known: dict[str, set[str]] = {}
 
@@ -121,7 +121,7 @@ class InstancesServe(_Placed):
         self._known[adapter] = pods
 
 
-class NoMoreThanWanted(_Placed):
+class ReplicasWithinLimit(_Placed):
     """3. Never more replicas than wanted, apart from a replacement that is under way.
 
     Counted are living engines that can be reached and hold the adapter. One does not count whose unload has been
@@ -131,7 +131,7 @@ class NoMoreThanWanted(_Placed):
 
     number = 3
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         super().__init__(scene)
         self._in_line: dict[str, set[str]] = {}
 
@@ -172,7 +172,7 @@ class NoMoreThanWanted(_Placed):
         return load is not None and load.event == "done" and load.status == 200
 
 
-class DeletedMeansUnloaded(_Placed):
+class DeletedAdaptersAreUnloaded(_Placed):
     """6. After an adapter is deleted and its finalizer gone, no living engine still holds it.
 
     An engine that could not be reached is excused by the Event that says so, until it has unloaded it after all. The
@@ -181,7 +181,7 @@ class DeletedMeansUnloaded(_Placed):
 
     number = 6
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         super().__init__(scene)
         self._gone: dict[str, bool] = {}
         self._excused: set[tuple[str, str]] = set()
@@ -211,12 +211,12 @@ class DeletedMeansUnloaded(_Placed):
         self.clocks.judge(adapter, wrong, t, self.scene.notice(t), adapter, said, (self.scene.index,))
 
 
-class NoSecretShows:
+class NoSecretLeak:
     """7. No secret (API key, credential) appears in a status, an event, a log line or a report."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         self.scene = scene
-        self.clocks = Clocks(7)
+        self.clocks = DeadlineTracker(7)
 
     def see(self, line: Line) -> None:
         self.clocks.checked += 1
@@ -224,15 +224,15 @@ class NoSecretShows:
             self.clocks.accuse(line.t, line.object, f"a secret appeared in a {line.where}", (self.scene.index,))
 
 
-class OneActsAtATime:
+class SingleLeader:
     """8. At most one controller replica acts at a time.
 
     An act is a write or an engine request after the lease that covered it had run out, or under another's lease.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: ClusterState) -> None:
         self.scene = scene
-        self.clocks = Clocks(8)
+        self.clocks = DeadlineTracker(8)
 
     def see(self, line: Line) -> None:
         if self.scene.run.replicas < 2:
@@ -254,13 +254,13 @@ class OneActsAtATime:
 
 SAFETY = (
     EndpointsAreLoaded,
-    InstancesServe,
-    NoMoreThanWanted,
-    LoadsGoToGoodPods,
-    AttemptsKeepTheirWaits,
-    DeletedMeansUnloaded,
-    NoSecretShows,
-    OneActsAtATime,
-    UnloadsFollowWithdrawals,
+    InstancesAreServing,
+    ReplicasWithinLimit,
+    LoadsTargetReadyPods,
+    AttemptsRespectBackoff,
+    DeletedAdaptersAreUnloaded,
+    NoSecretLeak,
+    SingleLeader,
+    UnloadsFollowWithdrawal,
 )
 """All of them, 1 to 9."""

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from twin.evaluate.invariants.tolerances import Excuses
+from twin.evaluate.invariants.tolerances import Tolerances
 from twin.trace.lines import (
     AdapterLine,
     ControllerLine,
@@ -41,7 +41,7 @@ class Engine:
     """Adapter name to when it came."""
 
 
-class Scene:
+class ClusterState:
     """Goes along with the record."""
 
     def __init__(self, run: Run) -> None:
@@ -68,7 +68,7 @@ class Scene:
         self.leases: dict[str, float] = {}
         self.holder = ""
         self.leading: set[str] = set()
-        self.excuses = Excuses(run.notice)
+        self.excuses = Tolerances(run.notice)
         self.index = 0
         self.resumed = False
         """Whether with this very line somebody can act again who could not before."""

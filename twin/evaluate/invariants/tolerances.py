@@ -34,14 +34,14 @@ _DISTURB_ENGINES = frozenset(
 _DISTURB_API = frozenset({"api-conflict", "api-throttle", "api-error", "watch-drop", "stale-reads"})
 
 
-def over(line: FaultLine) -> float:
+def settled_at(line: FaultLine) -> float:
     """When an operator has got over what a line says: it has tried again, late answers are in, clocks are right."""
     if line.fault in _DISTURB_API:
         return line.t + PATIENCE + line.seconds
     return line.t + (CHAIN if line.fault == "api-slow" else 1) * line.seconds
 
 
-class Excuses:
+class Tolerances:
     """Goes along with the record's faults. `notice` is what an operator may take when nothing is wrong, in seconds."""
 
     def __init__(self, notice: float) -> None:
@@ -62,11 +62,11 @@ class Excuses:
         match line.fault:
             case "api-slow" if line.event != "strike":
                 longer = CHAIN * line.seconds
-                self._late[line.id] = (longer, inf if line.event == "begin" else over(line))
+                self._late[line.id] = (longer, inf if line.event == "begin" else settled_at(line))
             case "clock-skew":
                 self._skew(line)
             case kind if kind in _DISTURB_API and line.event == "end":
-                self.patient_until = max(self.patient_until or 0.0, over(line))
+                self.patient_until = max(self.patient_until or 0.0, settled_at(line))
 
     def waited(self) -> None:
         """The time to be patient is over."""
@@ -102,7 +102,7 @@ class Excuses:
             spans[-1] = (spans[-1][0], line.t, line.seconds)
 
 
-def excuse(kind: str) -> str:
+def tolerance_text(kind: str) -> str:
     """What a kind of fault excuses an honest operator from, in a sentence for its page."""
     if kind in _DISTURB_API:
         return (

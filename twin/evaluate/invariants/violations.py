@@ -18,7 +18,7 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class InvariantReport:
     """All of them, by time."""
 
     checked: int

@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twin.evaluate.measures import samples
-from twin.report import Findings
+from twin.report import RunResult
 from twin.trace.lines import AdapterLine, FaultLine
 
 
-def _samples(findings: Findings) -> dict[str, list[float]]:
+def _samples(findings: RunResult) -> dict[str, list[float]]:
     """Every single time behind the percentiles, for ECDFs over adapters."""
     return {name: [round(value, 3) for value in values] for name, values in samples(findings.lines).items()}
 
 
-def _coverage(findings: Findings) -> dict[str, Any]:
+def _coverage(findings: RunResult) -> dict[str, Any]:
     """Which faults were there, which of them at the same time, and which phases adapters were in meanwhile."""
     active: dict[int, str] = {}
     phases: dict[str, str] = {}
@@ -40,12 +40,12 @@ def _pair(one: str, other: str) -> tuple[str, str]:
     return (one, other) if one <= other else (other, one)
 
 
-def _invariants(findings: Findings) -> list[str]:
+def _invariants(findings: RunResult) -> list[str]:
     """Every invariant that was broken."""
     return sorted({str(violation.invariant) for violation in findings.violations})
 
 
-COLLECTORS: Mapping[str, Callable[[Findings], Any]] = {
+COLLECTORS: Mapping[str, Callable[[RunResult], Any]] = {
     "samples": _samples,
     "coverage": _coverage,
     "invariants": _invariants,

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from twin.experiments.execution.trial import Row, Task, failed, perform, perform_deaf
+from twin.experiments.execution.task import Row, Task
+from twin.experiments.execution.trial import failed_row, perform, perform_ignoring_sigint
 from twin.runs.folder import FolderError
 
 Engine = Literal["joblib", "dask", "ray"]
-Execute = Callable[[Iterable[Task]], Iterator[Row]]
+Executor = Callable[[Iterable[Task]], Iterator[Row]]
 """Does tasks; gives each one's row as soon as it is there."""
 
 AT_ONCE = 3
@@ -33,20 +34,20 @@ CONNECT_SECONDS = 10
 """How long to wait for a cluster to answer."""
 
 
-class EngineError(Exception):
+class ExecutorError(Exception):
     """Tasks cannot be done there; the message says why and what to do."""
 
 
 @contextmanager
-def executor(engine: Engine, jobs: int, address: str = "") -> Iterator[Execute]:
+def executor(engine: Engine, jobs: int, address: str = "") -> Iterator[Executor]:
     """An engine, ready for work; it is closed in the end, a cluster that stood there before is left standing.
 
     Raises:
-        EngineError: if it is not installed, or nothing answers at `address`.
+        ExecutorError: if it is not installed, or nothing answers at `address`.
     """
     match engine:
         case "joblib" if address:
-            raise EngineError("--address: joblib works on this machine only; allowed: --engine dask or --engine ray")
+            raise ExecutorError("--address: joblib works on this machine only; allowed: --engine dask or --engine ray")
         case "joblib":
             yield _here if jobs == 1 else lambda tasks: _processes(tasks, jobs)
         case "dask":
@@ -57,9 +58,9 @@ def executor(engine: Engine, jobs: int, address: str = "") -> Iterator[Execute]:
                 yield execute
 
 
-def missing(package: str, extra: str) -> EngineError:
+def missing(package: str, extra: str) -> ExecutorError:
     """What to say where an optional package is not there."""
-    return EngineError(f"this needs {package}, which is not installed: pip install 'lora-twin[{extra}]'")
+    return ExecutorError(f"this needs {package}, which is not installed: pip install 'lora-twin[{extra}]'")
 
 
 def _here(tasks: Iterable[Task]) -> Iterator[Row]:
@@ -82,7 +83,7 @@ def _processes(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
                 del given[row.key]
                 yield row
             return
-        except _deaths():
+        except _worker_death_errors():
             suspects = list(given.values())
             for task in suspects:
                 del given[task.key]
@@ -94,9 +95,9 @@ def _alone(task: Task) -> Row:
     for _ in range(DEATHS - 1):
         try:
             return next(_parallel([task], 2))
-        except _deaths():
+        except _worker_death_errors():
             continue
-    return failed(task, f"its process died {DEATHS} times (killed, or out of memory)")
+    return failed_row(task, f"its process died {DEATHS} times (killed, or out of memory)")
 
 
 def _parallel(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
@@ -105,18 +106,18 @@ def _parallel(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
     except ImportError:
         raise missing("joblib", "lab") from None
     pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=AT_ONCE * jobs)
-    rows: Iterator[Row] = pool(delayed(perform_deaf)(task) for task in tasks)
+    rows: Iterator[Row] = pool(delayed(perform_ignoring_sigint)(task) for task in tasks)
     return rows
 
 
-def _deaths() -> tuple[type[Exception], ...]:
+def _worker_death_errors() -> tuple[type[Exception], ...]:
     from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
     return (TerminatedWorkerError, BrokenProcessPool)
 
 
 @contextmanager
-def _dask(jobs: int, address: str) -> Iterator[Execute]:
+def _dask(jobs: int, address: str) -> Iterator[Executor]:
     try:
         from distributed import Client, LocalCluster  # configures its logging when it is imported
     except ImportError:
@@ -128,11 +129,11 @@ def _dask(jobs: int, address: str) -> Iterator[Execute]:
         with local, Client(local) as client:
             yield lambda tasks: _on_dask(client, tasks)
         return
-    _knock(address)
+    _probe(address)
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
-        raise EngineError(f"--address {address}: no Dask scheduler answers there ({_first_line(error)})") from None
+        raise ExecutorError(f"--address {address}: no Dask scheduler answers there ({_first_line(error)})") from None
     with client:
         yield lambda tasks: _on_dask(client, tasks)
 
@@ -141,7 +142,7 @@ def _on_dask(client: Any, tasks: Iterable[Task]) -> Iterator[Row]:
     """Keeps every worker busy; rescheduling after a worker's death is Dask's own.
 
     Raises:
-        EngineError: if the scheduler is lost.
+        ExecutorError: if the scheduler is lost.
     """
     room = AT_ONCE * max(len(client.scheduler_info()["workers"]), 1)
     source, under_way = iter(tasks), dict[Any, Task]()
@@ -158,7 +159,7 @@ def _on_dask(client: Any, tasks: Iterable[Task]) -> Iterator[Row]:
                 error = None if future.status == "finished" else future.exception()
                 if isinstance(error, FolderError):
                     raise error
-                yield failed(task, f"its worker was lost: {_first_line(error)}") if error else future.result()
+                yield failed_row(task, f"its worker was lost: {_first_line(error)}") if error else future.result()
                 future.release()
                 submit(1)
 
@@ -173,7 +174,7 @@ def _until_the_scheduler_is_lost() -> Iterator[None]:
     try:
         yield
     except (CancelledError, CommClosedError):
-        raise EngineError("the Dask scheduler is lost") from None
+        raise ExecutorError("the Dask scheduler is lost") from None
 
 
 def _ended(client: Any, futures: list[Any]) -> list[Any]:
@@ -194,7 +195,7 @@ def _ended(client: Any, futures: list[Any]) -> list[Any]:
 
 
 @contextmanager
-def _ray(jobs: int, address: str) -> Iterator[Execute]:
+def _ray(jobs: int, address: str) -> Iterator[Executor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -210,7 +211,7 @@ def _ray(jobs: int, address: str) -> Iterator[Execute]:
             else:
                 ray.init(num_cpus=jobs, include_dashboard=False, **quiet)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            raise EngineError(f"--address {address}: no Ray cluster answers there ({_first_line(error)})") from None
+            raise ExecutorError(f"--address {address}: no Ray cluster answers there ({_first_line(error)})") from None
         try:
             yield lambda tasks: _on_ray(ray, address, tasks)
         finally:
@@ -219,26 +220,26 @@ def _ray(jobs: int, address: str) -> Iterator[Execute]:
 
 def _ask_ray(address: str) -> None:
     """Whether a Ray cluster takes us: Ray itself asks for minutes, so a process asks that can be ended before."""
-    _knock(address)
+    _probe(address)
     program = f"import ray; ray.init(address={address!r}, logging_level='ERROR')"
     asked = [sys.executable, "-W", "ignore", "-c", program]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=2 * CONNECT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise EngineError(
+        raise ExecutorError(
             f"--address {address}: no Ray cluster there takes us within {2 * CONNECT_SECONDS} s"
         ) from None
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it says nothing"])[-1][:200]
-        raise EngineError(f"--address {address}: no Ray cluster answers there ({reason})")
+        raise ExecutorError(f"--address {address}: no Ray cluster answers there ({reason})")
 
 
 def _still_there(head: str) -> None:
     """Ray waits a minute for a head that is lost, and then ends this very process; so we look first."""
     try:
-        _knock(head)
-    except EngineError:
-        raise EngineError("the Ray cluster is lost") from None
+        _probe(head)
+    except ExecutorError:
+        raise ExecutorError("the Ray cluster is lost") from None
 
 
 def _on_ray(ray: Any, address: str, tasks: Iterable[Task]) -> Iterator[Row]:
@@ -265,18 +266,18 @@ def _on_ray(ray: Any, address: str, tasks: Iterable[Task]) -> Iterator[Row]:
         except FolderError:  # Ray raises what is its own error and this one
             raise
         except ray.exceptions.RayError as error:
-            yield failed(task, f"its worker was lost: {_first_line(error)}")
+            yield failed_row(task, f"its worker was lost: {_first_line(error)}")
         submit(1)
 
 
-def _knock(address: str) -> None:
+def _probe(address: str) -> None:
     """Whether anything listens there: Ray asks for minutes before it gives up, and Dask gives no reason."""
     place = urlsplit(address if "://" in address else f"//{address}")
     try:
         if place.hostname and place.port:
             socket.create_connection((place.hostname, place.port), CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
-        raise EngineError(f"--address {address}: nothing answers there ({_first_line(error)})") from None
+        raise ExecutorError(f"--address {address}: nothing answers there ({_first_line(error)})") from None
 
 
 def _first_line(error: BaseException | None) -> str:

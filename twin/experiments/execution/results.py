@@ -24,9 +24,9 @@ import msgspec
 
 import controller
 import fake_vllm
-import twin
-from twin.experiments.execution.trial import Row
-from twin.report.wording import noun
+import formats
+from twin.experiments.execution.task import Row
+from twin.report.wording import label
 from twin.scenario import MEASURES
 
 SCHEMA = "1"
@@ -49,7 +49,7 @@ class _Head(msgspec.Struct, frozen=True):
     code: str
 
 
-class Store:
+class ResultStore:
     """Rows by key, on disk."""
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class Store:
         """
         self.path = path
         self._places: dict[str, tuple[int, int]] = {}
-        journal = journal_of(path)
+        journal = journal_path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: what a full disk refused must not be tried again when the file is closed.
@@ -74,7 +74,7 @@ class Store:
             self._close()
             raise
 
-    def __enter__(self) -> "Store":
+    def __enter__(self) -> "ResultStore":
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -115,7 +115,7 @@ class Store:
         import pyarrow.parquet as pq
 
         whole = all(key in self._places for key in keys)
-        schema = schema_of(paths, scenario=scenario, partial=not whole)
+        schema = parquet_schema(paths, scenario=scenario, partial=not whole)
         fresh = self.path.with_name(f".{self.path.name}.new-{os.getpid()}")
         try:
             with pq.ParquetWriter(fresh, schema, compression="zstd") as writer:
@@ -139,7 +139,7 @@ class Store:
                 left = left[self._out.write(left) or 0 :]
         except OSError as error:
             raise StoreError(
-                f"{journal_of(self.path)}: cannot be written: {error.strerror or error}; "
+                f"{journal_path(self.path)}: cannot be written: {error.strerror or error}; "
                 "what was finished is kept, the same command goes on from there"
             ) from None
         return start
@@ -172,12 +172,12 @@ class Store:
             place += len(line)
 
 
-def journal_of(path: Path) -> Path:
+def journal_path(path: Path) -> Path:
     """The journal that belongs to a Parquet file."""
     return path.with_name(path.name + ".journal")
 
 
-def schema_of(paths: Sequence[str], *, scenario: str = "", partial: bool = False) -> Any:
+def parquet_schema(paths: Sequence[str], *, scenario: str = "", partial: bool = False) -> Any:
     """The columns of a sweep's file."""
     import pyarrow as pa
 
@@ -190,7 +190,7 @@ def schema_of(paths: Sequence[str], *, scenario: str = "", partial: bool = False
             column("seed", pa.int64(), "rows of one seed met the same arrivals, latencies and faults"),
             column("key", pa.string(), "names everything that the row depends on"),
             *(column(f"setting.{path}", pa.string(), f"as of --set {path}=") for path in paths),
-            *(column(name, pa.float64(), noun(name)) for name in sorted(MEASURES)),
+            *(column(name, pa.float64(), label(name)) for name in sorted(MEASURES)),
             column("holds", pa.bool_(), "whether invariants and expectations held; null if the run crashed"),
             column("violation", pa.string(), "the first invariant that was broken, with its object"),
             column("error", pa.string(), "why the run crashed; empty if it did not"),
@@ -208,10 +208,11 @@ def schema_of(paths: Sequence[str], *, scenario: str = "", partial: bool = False
 @cache
 def code() -> str:
     """A digest of all code that a result depends on: two versions never share rows."""
-    return digest_of(*(Path(str(package.__file__)).parent for package in (controller, fake_vllm, twin)))
+    packages = (Path(str(package.__file__)).parent for package in (controller, fake_vllm, formats))
+    return folder_digest(*packages, Path(__file__).parents[2])
 
 
-def digest_of(*folders: Path) -> str:
+def folder_digest(*folders: Path) -> str:
     """A digest of the Python files and manifests below folders."""
     digest = hashlib.sha256()
     for folder in folders:

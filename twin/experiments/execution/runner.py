@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from twin.experiments.execution.executors import Execute
-from twin.experiments.execution.results import Store
-from twin.experiments.execution.trial import Interrupted, Row, Task
+from twin.experiments.execution.executors import Executor
+from twin.experiments.execution.results import ResultStore
+from twin.experiments.execution.task import Interrupted, Row, Task
 
-Watch = Callable[[Row], None]
-"""Told about every row as it comes."""
+RowCallback = Callable[[Row], None]
+"""ProgressCallback about every row as it comes."""
 
 
-def carry_out(tasks: Iterable[Task], execute: Execute, store: Store, watch: Watch | None = None) -> int:
+def run_all(tasks: Iterable[Task], execute: Executor, store: ResultStore, watch: RowCallback | None = None) -> int:
     """Does tasks and says how many; their rows are in the store when this returns, or raises.
 
     Raises:
@@ -37,7 +37,7 @@ def carry_out(tasks: Iterable[Task], execute: Execute, store: Store, watch: Watc
 
 
 @contextmanager
-def watching(what: str, total: int, *, quiet: bool) -> Iterator[Watch | None]:
+def watching(what: str, total: int, *, quiet: bool) -> Iterator[RowCallback | None]:
     """A bar with an estimate on a terminal; nothing when nobody watches."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal or not total:
@@ -46,7 +46,7 @@ def watching(what: str, total: int, *, quiet: bool) -> Iterator[Watch | None]:
     words = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
     with Progress(*words, console=console, transient=True) as progress:
         task = progress.add_task(what, total=total, said=f"0 of {total:,}")
-        pace = Pace(total)
+        pace = ProgressEstimator(total)
         crashed = 0
 
         def watch(row: Row) -> None:
@@ -59,7 +59,7 @@ def watching(what: str, total: int, *, quiet: bool) -> Iterator[Watch | None]:
         yield watch
 
 
-class Pace:
+class ProgressEstimator:
     """How long the rest will take, as a range, from how long the last runs took.
 
     Runs of one design may differ tenfold, and those that are still to come need not be like those that were: the range
@@ -95,6 +95,6 @@ def _span(low: float, high: float) -> str:
     return f"{other} {unit}" if one == other else f"{one} to {other} {unit}"
 
 
-def jobs_here() -> int:
+def default_jobs() -> int:
     """As many processes as this machine has processors for us."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

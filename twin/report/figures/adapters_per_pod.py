@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from formats.durations import format_clock
 from twin.report.figures.fault_strip import edges, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, element, text, tip
-from twin.report.timeline import PodStory, Story
+from twin.report.svg import Figure, Plot, Scale, element, text, tooltip
+from twin.report.timeline import PodTimeline, Timeline
 
 WIDTH, LEFT = 880.0, 232.0
 DRAWN_ROWS = 48
@@ -32,7 +32,7 @@ class _Stretch:
     ready: bool
 
 
-def held(story: Story) -> Figure | None:
+def adapters_per_pod(story: Timeline) -> Figure | None:
     """A heat map: a row a pod, time to the right, the deeper the more adapters."""
     if not story.pods:
         return None
@@ -53,7 +53,7 @@ def held(story: Story) -> Figure | None:
         else _image(rows, story.end, plot, most) + _margin(pods, plot)
     )
     return Figure(
-        "adapters-held",
+        "adapters-per-pod",
         "Adapters held by each pod",
         _alt(pods, rows, story),
         _key(most, x.start, "held" if drawn else "mapped")
@@ -67,7 +67,7 @@ def held(story: Story) -> Figure | None:
     )
 
 
-def _stretches(pod: PodStory, end: float) -> list[_Stretch]:
+def _stretches(pod: PodTimeline, end: float) -> list[_Stretch]:
     until = pod.gone if pod.gone is not None else end
     moments = sorted({pod.created, *(t for t, _ in pod.ready), *(t for t, _ in pod.held)})
     moments = [t for t in moments if t < until]
@@ -89,12 +89,12 @@ def _at(changes: Sequence[tuple[float, int]], t: float) -> int:
     return int(changes[index - 1][1]) if index else 0
 
 
-def _row(pod: PodStory, row: Sequence[_Stretch], x: Scale, y: float, height: float, most: int) -> str:
+def _row(pod: PodTimeline, row: Sequence[_Stretch], x: Scale, y: float, height: float, most: int) -> str:
     name = pod.name.partition("/")[2] or pod.name
     cells = "".join(
         element(
             "rect",
-            tip(f"{pod.name}, {_said(s)}"),
+            tooltip(f"{pod.name}, {_said(s)}"),
             x=x(s.start),
             y=y + 1,
             width=max(x(s.end) - x(s.start), 0.5),
@@ -175,7 +175,7 @@ def _png(width: int, height: int, pixels: bytes) -> bytes:
     )
 
 
-def _margin(pods: Sequence[PodStory], plot: Plot) -> str:
+def _margin(pods: Sequence[PodTimeline], plot: Plot) -> str:
     """Pods counted along the left where names would be too small to read."""
     every = next(n for n in (10, 20, 25, 50, 100) if len(pods) / n <= 12)
     height = (plot.y.start - plot.y.end) / len(pods)
@@ -206,7 +206,7 @@ def _key(most: int, x: float, class_: str) -> str:
     return "".join(parts)
 
 
-def _caption(story: Story, shown: int) -> str:
+def _caption(story: Timeline, shown: int) -> str:
     total = len(story.pods)
     said = "Counted inside the engines, whether or not anybody asked. A row begins with its pod and ends with it."
     if total > shown:
@@ -216,7 +216,7 @@ def _caption(story: Story, shown: int) -> str:
     return said
 
 
-def _alt(pods: Sequence[PodStory], rows: Sequence[Sequence[_Stretch]], story: Story) -> str:
+def _alt(pods: Sequence[PodTimeline], rows: Sequence[Sequence[_Stretch]], story: Timeline) -> str:
     last = [row[-1].held for pod, row in zip(pods, rows, strict=True) if row and pod.gone is None]
     if not last:
         return f"{len(pods)} pods over {format_clock(story.end)}; none was left at the end."

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from formats.durations import format_clock
-from twin.report.svg import Scale, element, text, tip
-from twin.report.timeline import FaultStory
+from twin.report.svg import Scale, element, text, tooltip
+from twin.report.timeline import FaultTimeline
 
 ROW = 17.0
 """Pixels that one fault takes."""
@@ -12,13 +12,13 @@ MOST = 12
 """Faults that get a row each; more would push the figure off the page."""
 
 
-def strip_height(faults: Sequence[FaultStory]) -> float:
+def strip_height(faults: Sequence[FaultTimeline]) -> float:
     """Pixels that the strip takes, heading and room below included; none without faults."""
     rows = min(len(faults), MOST) + (len(faults) > MOST)
     return rows * ROW + 26 if rows else 0.0
 
 
-def strip(faults: Sequence[FaultStory], x: Scale, top: float) -> str:
+def strip(faults: Sequence[FaultTimeline], x: Scale, top: float) -> str:
     """One row a fault: bars where it was in force, triangles where it struck."""
     if not faults:
         return ""
@@ -28,7 +28,7 @@ def strip(faults: Sequence[FaultStory], x: Scale, top: float) -> str:
     return text(x.start, top + 10, "faults in force", "unit") + rows + more
 
 
-def shade(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> str:
+def shade(faults: Sequence[FaultTimeline], x: Scale, top: float, bottom: float) -> str:
     """A tint over the times at which any fault was in force. It goes below what is drawn, or it would mix colours."""
     return "".join(
         element("rect", x=x(start), y=top, width=max(x(end) - x(start), 1), height=bottom - top, class_="shade")
@@ -36,7 +36,7 @@ def shade(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> 
     )
 
 
-def edges(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> str:
+def edges(faults: Sequence[FaultTimeline], x: Scale, top: float, bottom: float) -> str:
     """Dashed lines where that tint begins and ends, for figures whose areas hide it."""
     spells = _merged(sorted(spell for fault in faults for spell in fault.spells))
     return "".join(
@@ -46,11 +46,11 @@ def edges(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> 
     )
 
 
-def _row(fault: FaultStory, x: Scale, y: float) -> str:
+def _row(fault: FaultTimeline, x: Scale, y: float) -> str:
     bars = "".join(
         element(
             "rect",
-            tip(f"{fault.kind} from {format_clock(start)} to {format_clock(end)}: {_named(sorted(fault.targets))}"),
+            tooltip(f"{fault.kind} from {format_clock(start)} to {format_clock(end)}: {_named(sorted(fault.targets))}"),
             x=x(start),
             y=y,
             width=max(x(end) - x(start), 2),
@@ -63,7 +63,7 @@ def _row(fault: FaultStory, x: Scale, y: float) -> str:
     marks = "".join(
         element(
             "path",
-            tip(f"{fault.kind} at {format_clock(t)}: {_named(targets)}"),
+            tooltip(f"{fault.kind} at {format_clock(t)}: {_named(targets)}"),
             d=f"M{x(t) - 5:.1f} {y:.1f}h10l-5 10z",
             class_="strike",
         )
@@ -72,7 +72,7 @@ def _row(fault: FaultStory, x: Scale, y: float) -> str:
     return bars + marks + _label(fault, x, y)
 
 
-def _label(fault: FaultStory, x: Scale, y: float) -> str:
+def _label(fault: FaultTimeline, x: Scale, y: float) -> str:
     """The fault's name behind its last mark, or before its first where there is no room."""
     words = fault.kind + _aim(sorted(fault.targets))
     last = max([x(end) for _, end in fault.spells] + [x(t) + 5 for t, _ in fault.strikes], default=x.start)

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from formats.durations import format_clock
 from twin.report.figures.fault_strip import edges, shade, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, time_ticks
-from twin.report.timeline import AdapterStory, Story, steps
+from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, step_path, time_ticks
+from twin.report.timeline import AdapterTimeline, Timeline, steps
 
 WIDTH, PLOT_HEIGHT = 880.0, 230.0
 BOTTOM_UP = ("Running", "Bound", "Loading", "Scheduled", "Pending", "Failed", "")
 """As stacked; the empty phase is an adapter that the operator has not looked at yet."""
 
 
-def phases(story: Story) -> Figure | None:
+def phases(story: Timeline) -> Figure | None:
     """A stacked area; faults above and as shade."""
     if not story.adapters:
         return None
@@ -50,7 +50,7 @@ def _class(phase: str) -> str:
 Level = tuple[float, list[float]]
 
 
-def _levels(adapters: Sequence[AdapterStory], end: float) -> list[Level]:
+def _levels(adapters: Sequence[AdapterTimeline], end: float) -> list[Level]:
     """Number of adapters in each phase, after each moment at which that changed."""
     changes: dict[str, list[tuple[float, float]]] = {phase: [] for phase in BOTTOM_UP}
     for adapter in adapters:
@@ -77,7 +77,7 @@ def _area(plot: Plot, levels: Sequence[Level], index: int) -> str:
         base = sum(row[:index])
         lower.append((plot.x(t), plot.y(base)))
         upper.append((plot.x(t), plot.y(base + row[index])))
-    outline = staircase(upper, plot.x.end) + staircase(lower, plot.x.end)[::-1]
+    outline = step_path(upper, plot.x.end) + step_path(lower, plot.x.end)[::-1]
     return path(outline, _class(BOTTOM_UP[index]), closed=True)
 
 
@@ -87,7 +87,7 @@ def _thinned(levels: Sequence[Level], x: Scale) -> list[Level]:
     return list(kept.values())
 
 
-def _alt(levels: Sequence[Level], story: Story) -> str:
+def _alt(levels: Sequence[Level], story: Timeline) -> str:
     at = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(story.end, 4)]
     said = (
         f"at {format_clock(t)} "

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from twin.report.figures.fault_strip import shade
-from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, text
-from twin.report.timeline import Story
+from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, step_path, text
+from twin.report.timeline import Timeline
 from twin.trace.lines import Counts
 
 WIDTH, PLOT_HEIGHT, GAP = 880.0, 120.0, 84.0
@@ -24,7 +24,7 @@ PANELS: Sequence[tuple[str, Groups]] = (
 CLASSES = ("one", "two", "three")
 
 
-def asked(story: Story) -> Figure | None:
+def request_rates(story: Timeline) -> Figure | None:
     """Two panels over the same time."""
     if not story.counts:
         return None
@@ -39,14 +39,14 @@ def asked(story: Story) -> Figure | None:
         body += legend(zip(CLASSES, curves, strict=True), x.start + 200, top - 30)
         body += plot.level_axis(ticks, "a minute") + shade(story.faults, x, top, plot.y.start)
         for class_, curve in zip(CLASSES, curves.values(), strict=True):
-            body += path(staircase([(x(t), plot.y(level)) for t, level in curve], x.end), f"line {class_}")
+            body += path(step_path([(x(t), plot.y(level)) for t, level in curve], x.end), f"line {class_}")
         body += plot.time_axis("time since the start" if i else "")
         totals.append(
             f"{words}: " + ", ".join(f"{_total(story.counts, keys):,g} {name}" for name, keys in groups.items())
         )
     said = "; ".join(totals)
     height = 46 + len(PANELS) * PLOT_HEIGHT + (len(PANELS) - 1) * GAP + 44
-    return Figure("requests", "What the operator asked", f"{said}.", body, WIDTH, height, f"In all: {said}.")
+    return Figure("request-rates", "Operator requests", f"{said}.", body, WIDTH, height, f"In all: {said}.")
 
 
 def _curve(counts: Sequence[Counts], keys: Sequence[str], end: float) -> list[tuple[float, float]]:

@@ -5,13 +5,13 @@ from bisect import bisect_right
 
 from formats.durations import format_clock
 from twin.evaluate.percentiles import percentiles
-from twin.report.svg import Figure, Plot, Scale, element, number, path, staircase, text
-from twin.report.timeline import Story
+from twin.report.svg import Figure, Plot, Scale, element, number, path, step_path, text
+from twin.report.timeline import Timeline
 
 WIDTH, HEIGHT = 880.0, 300.0
 
 
-def running(story: Story) -> Figure | None:
+def time_to_running(story: Timeline) -> Figure | None:
     """An empirical distribution function, over all adapters that were created: what never ran keeps it below 100 %."""
     if not story.adapters:
         return None
@@ -19,7 +19,7 @@ def running(story: Story) -> Figure | None:
     times = sorted(t for adapter in story.adapters if (t := adapter.time_to_running) is not None)
     plot = Plot(Scale(0, max(times[-1] * 1.04 if times else 0.0, 2.0), 58, WIDTH - 28), Scale(0, 100, HEIGHT - 46, 34))
     points = [(0.0, 0.0), *_thinned(times, total, plot.x)]
-    drawn = staircase([(plot.x(t), plot.y(share)) for t, share in points], plot.x.end)
+    drawn = step_path([(plot.x(t), plot.y(share)) for t, share in points], plot.x.end)
     guides = _guides(plot, times, total) if times else ""
     area = path([*drawn, (plot.x.end, plot.y.start), (plot.x.start, plot.y.start)], "area", closed=True)
     never = total - len(times)

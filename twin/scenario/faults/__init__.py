@@ -12,8 +12,8 @@ from pydantic import Field
 from twin.scenario.faults.api import (
     ApiConflict,
     ApiError,
+    ApiFault,
     ApiSlow,
-    ApiSpell,
     ApiThrottle,
     StaleReads,
     WatchDrop,
@@ -24,41 +24,43 @@ from twin.scenario.faults.artifacts import (
     ArtifactForbidden,
     ArtifactMissing,
     RegistryDown,
+    RegistryFault,
     RegistrySlow,
-    RegistrySpell,
 )
 from twin.scenario.faults.controllers import ClockSkew, ControllerCrash, LeaderLoss
 from twin.scenario.faults.engines import (
     ConnectionRefused,
     ConnectionReset,
+    EngineFault,
     EngineRestart,
-    EngineSpell,
     HttpError,
     InvalidAdapter,
     OutOfMemory,
-    RequestSpell,
+    RequestFault,
     Slow,
     Timeout,
     Unauthorized,
 )
-from twin.scenario.faults.network import NetworkLatency, Partition, WaySpell
+from twin.scenario.faults.network import NetworkFault, NetworkLatency, Partition
 from twin.scenario.faults.pods import NodeDown, NodeDrain, PodKill, PodStuckTerminating, ReadinessFlap, Rollout
-from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.faults.window import InstantFault, LastingFault
 
 __all__ = [
     "FAULTS",
     "ApiConflict",
     "ApiError",
+    "ApiFault",
     "ApiSlow",
-    "ApiSpell",
     "ApiThrottle",
     "ClockSkew",
     "ControllerCrash",
+    "EngineFault",
     "EngineRestart",
-    "EngineSpell",
     "Fault",
+    "InstantFault",
+    "LastingFault",
     "LeaderLoss",
-    "Moment",
+    "NetworkFault",
     "NetworkLatency",
     "NodeDown",
     "NodeDrain",
@@ -66,15 +68,13 @@ __all__ = [
     "PodKill",
     "PodStuckTerminating",
     "ReadinessFlap",
+    "RegistryFault",
     "RegistrySlow",
-    "RegistrySpell",
-    "RequestSpell",
+    "RequestFault",
     "Rollout",
-    "Spell",
     "StaleReads",
     "WatchDrop",
     "WatchExpired",
-    "WaySpell",
 ]
 
 Fault = Annotated[

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.faults.window import InstantFault, LastingFault
 from twin.scenario.sections.base_model import Flag, Probability
 from twin.scenario.units import PositiveDuration
 
@@ -13,7 +13,7 @@ WRITES: tuple[Verb, ...] = ("create", "patch", "apply", "delete")
 Plural = Annotated[str, Field(pattern=r"^[a-z]+$")]
 
 
-class ApiSpell(Spell):
+class ApiFault(LastingFault):
     """One that answers some of the controller's requests with an error."""
 
     on: ClassVar[str] = "Kubernetes API"
@@ -26,7 +26,7 @@ class ApiSpell(Spell):
         return frozenset(getattr(self, "verbs", ()))
 
 
-class ApiConflict(ApiSpell):
+class ApiConflict(ApiFault):
     """Writes of the controller are answered with 409 and not done.
 
     As if somebody else had written in between: nothing is stored, and the writer has to read again. Writes of Leases
@@ -41,7 +41,7 @@ class ApiConflict(ApiSpell):
         return frozenset(WRITES)
 
 
-class ApiThrottle(ApiSpell):
+class ApiThrottle(ApiFault):
     """Requests of the controller are answered with 429 and a Retry-After, as by priority and fairness.
 
     Nothing is done. The operator waits at least `retry_after` before it tries that key again, or lists again. With two
@@ -57,7 +57,7 @@ class ApiThrottle(ApiSpell):
     """What the answer asks to wait."""
 
 
-class ApiError(ApiSpell):
+class ApiError(ApiFault):
     """Requests of the controller are answered with a server's error.
 
     Reads fail, watches that are opened fail, open ones go on. With `after: true` a write is done and its answer is
@@ -75,7 +75,7 @@ class ApiError(ApiSpell):
     """Whether a write is done all the same, so that only its answer is lost."""
 
 
-class ApiSlow(Spell):
+class ApiSlow(LastingFault):
     """Requests of the controller and their answers, and news of watches, take longer.
 
     Each request takes `factor` times `cluster.api.latency`, both ways, and so do the news of watches.
@@ -88,7 +88,7 @@ class ApiSlow(Spell):
     """How many times as long."""
 
 
-class WatchDrop(Spell):
+class WatchDrop(LastingFault):
     """The controller's watches break off, and none can be opened while it lasts; requests are answered as ever.
 
     What happens meanwhile is not lost: a watch that is opened again goes on from the version that was seen last.
@@ -99,7 +99,7 @@ class WatchDrop(Spell):
     kind: Literal["watch-drop"]
 
 
-class WatchExpired(Moment):
+class WatchExpired(InstantFault):
     """The controller's watches end with 410, their version is too old: it has to list again.
 
     As after a compaction of etcd: what was missed is learnt from the new list, deletions too. A watch that was broken
@@ -111,7 +111,7 @@ class WatchExpired(Moment):
     kind: Literal["watch-expired"]
 
 
-class StaleReads(Spell):
+class StaleReads(LastingFault):
     """Lists and watches come from a cache that lags behind; a get shows the present, and so do answers to writes.
 
     The lag of an API server's watch cache behind etcd. A write with a resourceVersion from the past is refused, which

@@ -4,12 +4,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twin.scenario.faults.window import Spell
+from twin.scenario.faults.window import LastingFault
 
 ArtifactGlob = Annotated[str, Field(min_length=1)]
 
 
-class RegistrySpell(Spell):
+class RegistryFault(LastingFault):
     """One that can tell what is asked for."""
 
     on: ClassVar[str] = "artifacts"
@@ -18,7 +18,7 @@ class RegistrySpell(Spell):
     """Only these artifact URLs, as in the ModelAdapter; `*` as in a shell. All if absent."""
 
 
-class RegistryDown(RegistrySpell):
+class RegistryDown(RegistryFault):
     """The registry does not answer.
 
     An engine that fetches by itself, as vLLM does from a hub, cannot tell that from an artifact that is not there: it
@@ -29,7 +29,7 @@ class RegistryDown(RegistrySpell):
     kind: Literal["registry-down"]
 
 
-class RegistrySlow(RegistrySpell):
+class RegistrySlow(RegistryFault):
     """Downloads take longer.
 
     The time of a download is the artifact's size over `cluster.artifacts.bandwidth`, times `factor`. It is settled when
@@ -41,7 +41,7 @@ class RegistrySlow(RegistrySpell):
     """How many times as long."""
 
 
-class ArtifactMissing(RegistrySpell):
+class ArtifactMissing(RegistryFault):
     """The registry says that there is no such artifact.
 
     The engine answers 404, the adapter is Failed and says so; it is looked at again every `controller.aside_for`, so it
@@ -51,7 +51,7 @@ class ArtifactMissing(RegistrySpell):
     kind: Literal["artifact-missing"]
 
 
-class ArtifactForbidden(RegistrySpell):
+class ArtifactForbidden(RegistryFault):
     """The registry gives the artifact to nobody who asks with these credentials.
 
     A private or gated repository. An engine that fetches by itself answers as if nothing were there; a runtime sidecar
@@ -61,7 +61,7 @@ class ArtifactForbidden(RegistrySpell):
     kind: Literal["artifact-forbidden"]
 
 
-class ArtifactCorrupt(RegistrySpell):
+class ArtifactCorrupt(RegistryFault):
     """What is fetched while it lasts is broken: the download ends well, the engine cannot use it.
 
     A truncated upload. The engine answers 500 with its own text once the download is through; a broken file is not

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from twin.scenario.faults import FAULTS, Spell
-from twin.scenario.sections.base_model import Section
+from twin.scenario.faults import FAULTS, LastingFault
+from twin.scenario.sections.base_model import ScenarioModel
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class FaultParameter:
     """One field of a fault, as a person writes it."""
 
     name: str
@@ -19,7 +19,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueEntry:
+class FaultDescription:
     """A kind of fault: what it is on, what it does, what it takes."""
 
     kind: str
@@ -29,31 +29,31 @@ class CatalogueEntry:
     """Paragraphs: what exactly happens, and what does not."""
     lasts: bool
     """Whether it has a beginning and an end, or strikes."""
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[FaultParameter, ...]
 
 
-def catalogue() -> list[CatalogueEntry]:
+def fault_catalogue() -> list[FaultDescription]:
     """What `twin faults` prints."""
     return [_entry(kind, member) for kind, member in FAULTS.items()]
 
 
-def _entry(kind: str, member: Any) -> CatalogueEntry:
+def _entry(kind: str, member: Any) -> FaultDescription:
     summary, *details = _paragraphs(member)
-    lasts = issubclass(member, Spell)
-    return CatalogueEntry(kind, member.on, summary, tuple(details), lasts, tuple(_parameters(member)))
+    lasts = issubclass(member, LastingFault)
+    return FaultDescription(kind, member.on, summary, tuple(details), lasts, tuple(_parameters(member)))
 
 
-def _paragraphs(member: type[Section]) -> list[str]:
+def _paragraphs(member: type[ScenarioModel]) -> list[str]:
     return [" ".join(part.split()) for part in (member.__doc__ or "").split("\n\n")]
 
 
-def _parameters(member: type[Section]) -> Iterator[Parameter]:
+def _parameters(member: type[ScenarioModel]) -> Iterator[FaultParameter]:
     defaults = member.written_defaults()
     for name, field in member.model_fields.items():
         written = field.alias or name
         if name != "kind":
             default = "required" if field.is_required() else _flow(defaults.get(written, "none"))
-            yield Parameter(written, default, field.description or "")
+            yield FaultParameter(written, default, field.description or "")
 
 
 def _flow(default: Any) -> str:

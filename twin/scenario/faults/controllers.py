@@ -4,12 +4,12 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from twin.scenario.faults.window import Moment, Spell
-from twin.scenario.sections.base_model import Count, Section, Whole
-from twin.scenario.units import Duration, PositiveDuration, fault
+from twin.scenario.faults.window import InstantFault, LastingFault
+from twin.scenario.sections.base_model import Count, ScenarioModel, Whole
+from twin.scenario.units import Duration, PositiveDuration, value_error
 
 
-class ControllerCrash(Section):
+class ControllerCrash(ScenarioModel):
     """A controller replica dies without a word, at a time or beside one of its writes, and starts again.
 
     What it has in flight reaches nobody's ears, and the process that comes back remembers nothing: all that matters
@@ -36,11 +36,11 @@ class ControllerCrash(Section):
         given = [n for n in ("at", "before_write", "after_write") if getattr(self, n) is not None]
         if len(given) != 1:
             said = f"has both {' and '.join(given)}" if given else "has no time"
-            raise fault(said, "allowed: one of at, before_write, after_write")
+            raise value_error(said, "allowed: one of at, before_write, after_write")
         return self
 
 
-class LeaderLoss(Moment):
+class LeaderLoss(InstantFault):
     """The replica that leads gets no answer about its Lease any more, until another has it; all else it can do.
 
     Renewals fail without an answer, as behind a broken load balancer. The replica has to stop acting by itself before
@@ -53,7 +53,7 @@ class LeaderLoss(Moment):
     kind: Literal["leader-loss"]
 
 
-class ClockSkew(Spell):
+class ClockSkew(LastingFault):
     """The wall clock of a replica jumps, and jumps back when it ends.
 
     Only what the operator calls now is wrong: waiting is not affected, nor is anything that the cluster stamps.
@@ -75,7 +75,7 @@ class ClockSkew(Spell):
         if (self.ahead is None) == (self.behind is None):
             both = self.ahead is not None
             said = "is both ahead and behind" if both else "is neither ahead nor behind"
-            raise fault(said, "allowed: one of them, such as ahead: 30s")
+            raise value_error(said, "allowed: one of them, such as ahead: 30s")
         return self
 
     @property

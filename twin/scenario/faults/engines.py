@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from fake_vllm.faults.rules import FaultRule
-from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.faults.window import InstantFault, LastingFault
 from twin.scenario.sections.base_model import Flag, Probability
 from twin.scenario.sections.targets import ALL_PODS, Pods
 
@@ -13,7 +13,7 @@ Caller = Literal["controller", "probes", "traffic"]
 AdapterGlob = Annotated[str, Field(min_length=1)]
 
 
-class EngineSpell(Spell):
+class EngineFault(LastingFault):
     """A fault of engines, or of the way to them, that lasts."""
 
     pods: Pods = ALL_PODS
@@ -30,14 +30,14 @@ class EngineSpell(Spell):
         return FaultRule(self.kind, **{name: getattr(self, name) for name in names if name in fields})
 
 
-class RequestSpell(EngineSpell):
+class RequestFault(EngineFault):
     """One that can tell what a request is about."""
 
     adapters: tuple[AdapterGlob, ...] = ()
     """Only loads and unloads of these adapters; `*` as in a shell. All requests if absent."""
 
 
-class ConnectionRefused(EngineSpell):
+class ConnectionRefused(EngineFault):
     """Nothing seems to listen: connections are refused.
 
     The pod's status does not change, unless `hits` names the probes: then it turns unready within a few of them, which
@@ -48,7 +48,7 @@ class ConnectionRefused(EngineSpell):
     kind: Literal["connection-refused"]
 
 
-class ConnectionReset(RequestSpell):
+class ConnectionReset(RequestFault):
     """The connection breaks before an answer has come.
 
     With `after: true` the engine does what it was asked and only its answer is lost: a load has then succeeded and
@@ -60,7 +60,7 @@ class ConnectionReset(RequestSpell):
     """Whether the engine has done what was asked all the same."""
 
 
-class Timeout(RequestSpell):
+class Timeout(RequestFault):
     """Requests are accepted and never answered.
 
     The caller waits as long as it has patience: `controller.load_timeout` for a load, `controller.list_timeout` for a
@@ -70,7 +70,7 @@ class Timeout(RequestSpell):
     kind: Literal["timeout"]
 
 
-class Slow(RequestSpell):
+class Slow(RequestFault):
     """Everything takes longer.
 
     Requests about adapters, and answers to users where `hits` names traffic, take `factor` times as long as this engine
@@ -82,7 +82,7 @@ class Slow(RequestSpell):
     """How many times as long."""
 
 
-class HttpError(RequestSpell):
+class HttpError(RequestFault):
     """Requests are answered with an HTTP error.
 
     Whether the operator tries again depends on the status: 408, 429, 500 and 502 to 504 are worth it, any other 4xx is
@@ -98,7 +98,7 @@ class HttpError(RequestSpell):
     """The envelope's message, where no body is given."""
 
 
-class Unauthorized(EngineSpell):
+class Unauthorized(EngineFault):
     """The key is refused with 401.
 
     Everything under `/v1` is refused. The operator takes it as final for this pod: another pod may know the key.
@@ -107,7 +107,7 @@ class Unauthorized(EngineSpell):
     kind: Literal["unauthorized"]
 
 
-class InvalidAdapter(RequestSpell):
+class InvalidAdapter(RequestFault):
     """Loads fail as with a broken artifact.
 
     The engine answers 500 with its own text about the weights, and the operator takes that as the adapter's own fault:
@@ -120,13 +120,13 @@ class InvalidAdapter(RequestSpell):
     """The engine's own words, `{adapter}` is the name; those of broken safetensors if empty."""
 
 
-class OutOfMemory(RequestSpell):
+class OutOfMemory(RequestFault):
     """Loads fail: the GPU has no memory left for another adapter."""
 
     kind: Literal["out-of-memory"]
 
 
-class EngineRestart(Moment):
+class EngineRestart(InstantFault):
     """Engine containers restart in place: the pods stay, their adapters are gone.
 
     The kubelet restarts the container at once, again later each time it ends soon (CrashLoopBackOff). The pod keeps its

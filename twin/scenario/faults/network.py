@@ -4,15 +4,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from twin.scenario.faults.window import Spell
+from twin.scenario.faults.window import LastingFault
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.sections.targets import Nodes, Pods
-from twin.scenario.units import fault
+from twin.scenario.units import value_error
 
 Caller = Literal["controller", "traffic"]
 
 
-class WaySpell(Spell):
+class NetworkFault(LastingFault):
     """One of the way to some pods, or to all that are on some nodes. Probes come from a pod's own node."""
 
     on: ClassVar[str] = "network"
@@ -25,14 +25,14 @@ class WaySpell(Spell):
     """Whose requests."""
 
     @model_validator(mode="after")
-    def _one_end(self) -> "WaySpell":
+    def _one_end(self) -> "NetworkFault":
         if (self.pods is None) == (self.nodes is None):
             said = "names both pods and nodes" if self.pods is not None else "names neither pods nor nodes"
-            raise fault(said, "allowed: one of them")
+            raise value_error(said, "allowed: one of them")
         return self
 
 
-class Partition(WaySpell):
+class Partition(NetworkFault):
     """Nothing gets through: connections to the engines time out, and answers under way never come.
 
     Only the way between the callers in `hits` and the engines is cut: the API server is reached as ever, the kubelet's
@@ -43,7 +43,7 @@ class Partition(WaySpell):
     kind: Literal["partition"]
 
 
-class NetworkLatency(WaySpell):
+class NetworkLatency(NetworkFault):
     """Requests to the engines and their answers are late.
 
     Drawn for each request. It comes on top of the network's own millisecond and is paid once a request, there and back

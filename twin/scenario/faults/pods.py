@@ -4,12 +4,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.faults.window import InstantFault, LastingFault
 from twin.scenario.sections.targets import Nodes, Pods
 from twin.scenario.units import PositiveDuration
 
 
-class ReadinessFlap(Spell):
+class ReadinessFlap(LastingFault):
     """Pods turn unready and ready again, in turns; their engines work on.
 
     Readiness fails by force while it is down, and is the probe's own again while it is up. Engines and adapters are not
@@ -27,7 +27,7 @@ class ReadinessFlap(Spell):
     """How long they are not; each turn begins with this."""
 
 
-class NodeDown(Spell):
+class NodeDown(LastingFault):
     """Nodes lose power: kubelet and engines are gone, and nobody says so.
 
     Nothing is reported: connections get no answer, statuses stay as they were until the node controller's grace period
@@ -42,7 +42,7 @@ class NodeDown(Spell):
     """Which nodes."""
 
 
-class PodKill(Moment):
+class PodKill(InstantFault):
     """Pods are gone at once; their Deployment makes others.
 
     As `kubectl delete pod --force --grace-period=0`: object, engine and address are gone in the same moment. Nobody
@@ -54,7 +54,7 @@ class PodKill(Moment):
     """Which pods."""
 
 
-class Rollout(Moment):
+class Rollout(InstantFault):
     """A Deployment is rolled out anew, as by `kubectl rollout restart`.
 
     New pods come as maxSurge and maxUnavailable allow, old ones go with their grace period.
@@ -65,7 +65,7 @@ class Rollout(Moment):
     """Its name."""
 
 
-class PodStuckTerminating(Moment):
+class PodStuckTerminating(InstantFault):
     """Pods are deleted and do not go: they stay terminating, and their engines answer on.
 
     The containers ignore SIGTERM, as with a hung mount or a process that cannot be killed: the pod stays Ready in its
@@ -82,7 +82,7 @@ class PodStuckTerminating(Moment):
     """How long until they are gone."""
 
 
-class NodeDrain(Spell):
+class NodeDrain(LastingFault):
     """Nodes are drained as by `kubectl drain`: no new pods, and theirs are evicted; in use again when it ends.
 
     The node is cordoned and all of its pods are deleted with their grace period, all at once: disruption budgets are

@@ -7,12 +7,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from fake_vllm.faults import windows as schedule
-from twin.scenario.sections.base_model import Section
+from twin.scenario.sections.base_model import ScenarioModel
 from twin.scenario.sections.distributions import Distribution
-from twin.scenario.units import Duration, fault, show_duration
+from twin.scenario.units import Duration, show_duration, value_error
 
 
-class Spell(Section):
+class LastingFault(ScenarioModel):
     """A fault that lasts."""
 
     on: ClassVar[str] = "engines"
@@ -24,9 +24,9 @@ class Spell(Section):
     """When it ends; with the run if absent."""
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Spell":
+    def _ordered(self) -> "LastingFault":
         if self.until is not None and self.until <= self.start:
-            raise fault("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
+            raise value_error("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
         return self
 
     def turn(self, end: float) -> schedule.Turn:
@@ -34,7 +34,7 @@ class Spell(Section):
         return schedule.spell(self.start, self.until, end)
 
 
-class Moment(Section):
+class InstantFault(ScenarioModel):
     """A fault that strikes, and is over."""
 
     on: ClassVar[str] = "pods"
@@ -50,17 +50,19 @@ class Moment(Section):
     """With `every`: nothing after; the end of the run if absent."""
 
     @model_validator(mode="after")
-    def _timed(self) -> "Moment":
+    def _timed(self) -> "InstantFault":
         if (self.at is None) == (self.every is None):
             both = self.at is not None
-            raise fault("has both `at` and `every`" if both else "has no time", "allowed: one of `at` and `every`")
+            raise value_error(
+                "has both `at` and `every`" if both else "has no time", "allowed: one of `at` and `every`"
+            )
         given = [name for name in ("start", "until") if name in self.model_fields_set and getattr(self, name)]
         if self.at is not None and given:
-            raise fault("`from` and `until` go with `every`", "allowed: `at` alone, or `every` with them")
+            raise value_error("`from` and `until` go with `every`", "allowed: `at` alone, or `every` with them")
         if self.until is not None and self.until <= self.start:
-            raise fault("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
+            raise value_error("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
         if self.every is not None and self.every.upper() <= 0:
-            raise fault("takes no time", "allowed: a time above zero", ("every",))
+            raise value_error("takes no time", "allowed: a time above zero", ("every",))
         return self
 
     def strikes(self, end: float, rng: np.random.Generator) -> Iterator[float]:

@@ -23,7 +23,7 @@ _IDENTIFIERS = ("apiVersion", "kind", "name", "namespace", "labels", "matchLabel
 """Never touched: what names and joins objects is no secret, even if a secret reads the same."""
 
 
-class Pseudonyms:
+class SecretRedactor:
     """Which pseudonym stands for which secret."""
 
     def __init__(self) -> None:

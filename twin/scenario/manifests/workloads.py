@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from controller.api.labels import ENGINE_LABEL
+from controller.cache.pod_view import SIDECAR
 from controller.engine.flavors import SGLANG
-from controller.reconcile.snapshot import ENGINE_LABEL, SIDECAR
 from fake_vllm.cli import command_line as commandline
 from fake_vllm.engine.config import EngineConfigError
 from twin.scenario.errors import Path, Problem

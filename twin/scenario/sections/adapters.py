@@ -18,16 +18,16 @@ from pydantic import (
 
 from controller.api.types import MODEL_ADAPTERS
 from twin.scenario.errors import choices
-from twin.scenario.sections.base_model import Count, Section
+from twin.scenario.sections.base_model import Count, ScenarioModel
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.sections.traces import Arrivals
 from twin.scenario.sections.traffic import Popularity, weight
-from twin.scenario.units import Duration, Rate, fault
+from twin.scenario.units import Duration, Rate, value_error
 
 _PLACE = re.compile(r"\{i(?::(0\d+)d?)?\}")
 
 
-class At(Section):
+class At(ScenarioModel):
     """All at one time."""
 
     at: Duration
@@ -38,7 +38,7 @@ class At(Section):
         return [self.at] * count
 
 
-class Every(Section):
+class Every(ScenarioModel):
     """One after the other, evenly or by a distribution."""
 
     every: Distribution
@@ -54,7 +54,7 @@ class Every(Section):
         return moments
 
 
-class Poisson(Section):
+class Poisson(ScenarioModel):
     """At random, so many in a time on average."""
 
     poisson: Rate
@@ -67,7 +67,7 @@ class Poisson(Section):
         return [float(moment) for moment in self.start + np.cumsum(rng.exponential(1 / self.poisson, count))]
 
 
-class Traced(Section):
+class FromTrace(ScenarioModel):
     """At the times that a file says."""
 
     trace: Arrivals
@@ -81,18 +81,18 @@ class Traced(Section):
 def _one_key(value: Any, names: tuple[str, ...], example: str) -> str:
     """The key that tells which form a mapping has."""
     if not isinstance(value, dict):
-        raise fault("is no mapping", f"allowed: one of {', '.join(names)}, such as {example}")
+        raise value_error("is no mapping", f"allowed: one of {', '.join(names)}, such as {example}")
     found = [name for name in names if value.get(name) is not None]
     if len(found) != 1:
         other = next((key for key in value if key not in names), "")
         said = f"has both {' and '.join(found)}" if found else f'there is no "{other}" here' if other else "is empty"
         misspelled = (other,) if other and not found else ()
-        raise fault(said, choices(other, names), misspelled, key=bool(misspelled))
+        raise value_error(said, choices(other, names), misspelled, key=bool(misspelled))
     return found[0]
 
 
 def _arrival_form(value: Any) -> Any:
-    if not isinstance(value, Section):
+    if not isinstance(value, ScenarioModel):
         _one_key(value, ("at", "every", "poisson", "trace"), "{every: 15s}")
     return value
 
@@ -106,13 +106,13 @@ Arrival = Annotated[
     Annotated[At, Tag("at")]
     | Annotated[Every, Tag("every")]
     | Annotated[Poisson, Tag("poisson")]
-    | Annotated[Traced, Tag("trace")],
+    | Annotated[FromTrace, Tag("trace")],
     Discriminator(_arrival_tag),
     BeforeValidator(_arrival_form),
 ]
 
 
-class Leave(Section):
+class Departure(ScenarioModel):
     """When an adapter is deleted again: so long after it came, or at a time."""
 
     after: Distribution | None = None
@@ -123,7 +123,7 @@ class Leave(Section):
     @model_validator(mode="before")
     @classmethod
     def _form(cls, value: Any) -> Any:
-        if not isinstance(value, Leave):
+        if not isinstance(value, Departure):
             _one_key(value, ("after", "at"), "never or {after: {exponential: 2h}}")
         return value
 
@@ -141,12 +141,12 @@ def _leave_tag(value: Any) -> str:
     return "never" if isinstance(value, str) else "leave"
 
 
-Departure = Annotated[
-    Annotated[Literal["never"], Tag("never")] | Annotated[Leave, Tag("leave")], Discriminator(_leave_tag)
+DepartureOrNever = Annotated[
+    Annotated[Literal["never"], Tag("never")] | Annotated[Departure, Tag("leave")], Discriminator(_leave_tag)
 ]
 
 
-class AdapterTemplate(Section):
+class AdapterTemplate(ScenarioModel):
     """So many ModelAdapters of one form."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -161,7 +161,7 @@ class AdapterTemplate(Section):
     """As in a ModelAdapter; `{i}` is replaced here too."""
     arrive: Arrival = At(at=0.0)
     """When they are created."""
-    leave: Departure = "never"
+    leave: DepartureOrNever = "never"
     """When they are deleted."""
     popularity: Popularity = 1.0
     """How often traffic asks for each, against others: a number, or `{zipf: 1.1}` over those of this template."""
@@ -170,13 +170,15 @@ class AdapterTemplate(Section):
     @classmethod
     def _braces(cls, name: str) -> str:
         if re.search(r"[{}]", _PLACE.sub("", name)):
-            raise fault(f'"{name}" has braces that mean nothing', "allowed: {i}, or {i:03} for leading zeros")
+            raise value_error(f'"{name}" has braces that mean nothing', "allowed: {i}, or {i:03} for leading zeros")
         return name
 
     @model_validator(mode="after")
     def _distinct(self, info: ValidationInfo) -> "AdapterTemplate":  # noqa: ARG002
         if self.count > 1 and not _PLACE.search(self.name):
-            raise fault(f'{self.count} adapters cannot all be named "{self.name}"', "allowed: {i} in it", ("name",))
+            raise value_error(
+                f'{self.count} adapters cannot all be named "{self.name}"', "allowed: {i} in it", ("name",)
+            )
         return self
 
     def manifest(self, index: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 
-class Section(BaseModel):
+class ScenarioModel(BaseModel):
     """A mapping in a scenario file. The docstrings of fields are what `twin schema` says about them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

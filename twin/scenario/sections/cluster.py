@@ -12,16 +12,16 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 from fake_vllm.cli import profile as parameters
 from fake_vllm.distributions import LogNormal, Uniform
 from fake_vllm.engine.timing import DEFAULT_PACE, Pace
-from twin.scenario.sections.base_model import Count, Section, Whole
+from twin.scenario.sections.base_model import Count, ScenarioModel, Whole
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.sections.policies import PlugIn, Policy
-from twin.scenario.units import Bandwidth, Duration, PositiveDuration, Size, fault
+from twin.scenario.units import Bandwidth, Duration, PositiveDuration, Size, value_error
 
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 Zone = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 
 
-class Node(Section):
+class Node(ScenarioModel):
     """One machine."""
 
     name: NodeName
@@ -32,7 +32,7 @@ class Node(Section):
     """Value of `topology.kubernetes.io/zone`; none if empty."""
 
 
-class NodePool(Section):
+class NodePool(ScenarioModel):
     """So many equal machines, named node-0, node-1, …"""
 
     count: Count
@@ -52,7 +52,7 @@ def _distinct(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     names = [node.name for node in nodes]
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise fault(f'a node "{name}" is there already', "allowed: a name of its own", (index, "name"))
+            raise value_error(f'a node "{name}" is there already', "allowed: a name of its own", (index, "name"))
     return nodes
 
 
@@ -67,14 +67,14 @@ Nodes = Annotated[
 ]
 
 
-class Memory(Section):
+class Memory(ScenarioModel):
     """What an engine may hold."""
 
     lora_budget: Size | None = None
     """Memory for adapters; beyond it a load fails with "out of memory". No limit if absent."""
 
 
-class EnginePace(Section):
+class EngineTiming(ScenarioModel):
     """How fast an engine computes: see `fake_vllm/engine/timing.py`. Lengths of answers are the traffic's."""
 
     step: Duration = DEFAULT_PACE.step
@@ -93,9 +93,9 @@ class EnginePace(Section):
     """95 % quantile of a step's time over its median; 1 is none."""
 
     @model_validator(mode="after")
-    def _takes_time(self) -> "EnginePace":
+    def _takes_time(self) -> "EngineTiming":
         if not self.step + self.sequence:
-            raise fault("step and sequence are both 0", "allowed: a step that takes some time", ("step",))
+            raise value_error("step and sequence are both 0", "allowed: a step that takes some time", ("step",))
         return self
 
     def settings(self) -> Pace:
@@ -106,7 +106,7 @@ class EnginePace(Section):
 _FROM_FILE = ("startup", "load", "unload", "pace")
 
 
-class Engine(Section):
+class Engine(ScenarioModel):
     """How the engines of one Deployment behave. What its entry leaves out comes from `default`."""
 
     parameters: str | None = None
@@ -121,7 +121,7 @@ class Engine(Section):
     """Memory for adapters."""
     version: str = Field(default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$")
     """vLLM version that it behaves like; if empty, the one that the image's tag names."""
-    pace: EnginePace = EnginePace()
+    pace: EngineTiming = EngineTiming()
     """How fast it computes answers."""
 
     @model_validator(mode="before")
@@ -141,19 +141,19 @@ def _times(name: Any, folder: File) -> dict[str, Any]:
     """What a file of times says that an engine here has a word for."""
     at, allowed = ("parameters",), "allowed: a file as `twin calibrate` writes it, see docs/calibrate.md"
     if not isinstance(name, str):
-        raise fault("is no file", allowed, at)
+        raise value_error("is no file", allowed, at)
     try:
         document = parameters.document(str(folder / name))
         parameters.parameters_of(document, name)
     except parameters.ParametersError as error:
-        raise fault(str(error).replace(str(folder / name), name), allowed, at) from None
+        raise value_error(str(error).replace(str(folder / name), name), allowed, at) from None
     found = {key: document[key] for key in _FROM_FILE if document.get(key) is not None}
     if "pace" in found:
         found["pace"] = {key: item for key, item in found["pace"].items() if key != "answer"}
     return found
 
 
-class ArtifactSize(Section):
+class ArtifactSize(ScenarioModel):
     """How large an adapter's files are."""
 
     default: Size = 80.0 * 2**20  # rank 16 on an 8B model is some 50 to 150 MB
@@ -162,7 +162,7 @@ class ArtifactSize(Section):
     """Bytes for each unit of `additionalConfig.rank`."""
 
 
-class Artifacts(Section):
+class Artifacts(ScenarioModel):
     """Where adapters are downloaded from."""
 
     bandwidth: Bandwidth = 250e6  # 2Gbit/s
@@ -171,14 +171,14 @@ class Artifacts(Section):
     """How large adapters are."""
 
 
-class Api(Section):
+class Api(ScenarioModel):
     """The Kubernetes API server."""
 
     latency: Distribution = Uniform(0.002, 0.008)
     """One request, there and back."""
 
 
-class Cluster(Section):
+class Cluster(ScenarioModel):
     """What stands in the cluster and how fast it is."""
 
     nodes: Nodes | None = None
@@ -197,7 +197,7 @@ class Cluster(Section):
         return self.engines.get(workload) or self.engines.get("default") or Engine()
 
 
-class Retry(Section):
+class Retry(ScenarioModel):
     """When a load that failed is tried again on the same pod: the wait is base · factor^n, at most `cap`."""
 
     attempts: Whole = 5
@@ -214,7 +214,7 @@ class Retry(Section):
     @model_validator(mode="after")
     def _ordered(self) -> "Retry":
         if self.cap < self.base:
-            raise fault("the cap is below the base", "allowed: a cap of at least the base", ("cap",))
+            raise value_error("the cap is below the base", "allowed: a cap of at least the base", ("cap",))
         return self
 
     def waits(self) -> tuple[float, ...]:
@@ -222,7 +222,7 @@ class Retry(Section):
         return tuple(min(self.base * self.factor**n, self.cap) for n in range(self.attempts))
 
 
-class LeaseTimes(Section):
+class LeaseTimes(ScenarioModel):
     """Leader election, by client-go's defaults."""
 
     duration: PositiveDuration = 15.0
@@ -235,11 +235,11 @@ class LeaseTimes(Section):
     @model_validator(mode="after")
     def _ordered(self) -> "LeaseTimes":
         if not self.retry < self.renew < self.duration:
-            raise fault("the times are out of order", "allowed: retry < renew < duration", ("renew",))
+            raise value_error("the times are out of order", "allowed: retry < renew < duration", ("renew",))
         return self
 
 
-class Controller(Section):
+class Controller(ScenarioModel):
     """The operator's settings, by the operator's names."""
 
     kube_api_qps: float = Field(default=0.0, strict=True, ge=0, le=100_000, allow_inf_nan=False)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from twin.scenario.errors import choices, closest
-from twin.scenario.units import fault
+from twin.scenario.units import value_error
 
 Operator = Literal["==", "!=", "<=", ">=", "<", ">"]
 
@@ -59,22 +59,22 @@ def parse_expectation(text: object) -> Expectation:
     """
     allowed = "allowed: NAME OP NUMBER, such as adapters.running == 40"
     if not isinstance(text, str):
-        raise fault("is no expectation", allowed)
+        raise value_error("is no expectation", allowed)
     match = re.fullmatch(r"\s*([A-Za-z_][\w.]*)\s*(==|!=|<=|>=|<|>)\s*(\S+)\s*", text)
     if match is None:
-        raise fault(f'"{text}" is no expectation', f"{allowed}; OP is one of == != <= >= < >")
+        raise value_error(f'"{text}" is no expectation', f"{allowed}; OP is one of == != <= >= < >")
     name, op, number = match.groups()
     if name not in MEASURES:
         group = [measure for measure in MEASURES if measure.split(".")[0] == name.split(".")[0]]
         close = closest(name, MEASURES)
         hint = f'did you mean "{close}"? ' if close else ""
-        raise fault(f'there is no measure "{name}"', hint + choices("", group or MEASURES))
+        raise value_error(f'there is no measure "{name}"', hint + choices("", group or MEASURES))
     try:
         value = float(number)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise fault(f'"{number}" is no number', "allowed: a number; times are in seconds")
+        raise value_error(f'"{number}" is no number', "allowed: a number; times are in seconds")
     return Expectation(name, cast(Operator, op), value)
 
 

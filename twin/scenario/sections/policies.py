@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from controller.policies import BUILT_IN, DEFAULT, UnknownPolicy, find, installed
 from twin.scenario.errors import choices
-from twin.scenario.units import fault
+from twin.scenario.units import value_error
 
 
 def make_importable(folder: File) -> None:
@@ -23,7 +23,7 @@ def make_importable(folder: File) -> None:
             sys.path.append(place)
 
 
-def trouble(name: str, folder: File) -> tuple[str, str] | None:
+def policy_error(name: str, folder: File) -> tuple[str, str] | None:
     """Why there is no such policy, and what is allowed; None if there is one."""
     if ":" in name:
         make_importable(folder)
@@ -43,14 +43,16 @@ def plug_ins(specs: Iterable[Mapping[str, Any]]) -> set[str]:
 
 def _checked(name: str, info: ValidationInfo) -> str:
     context: dict[str, Any] = info.context or {}
-    if wrong := trouble(name, File(context.get("folder", "."))):
-        raise fault(*wrong)
+    if wrong := policy_error(name, File(context.get("folder", "."))):
+        raise value_error(*wrong)
     return name
 
 
 def _plug_in(name: str, info: ValidationInfo) -> str:
     if ":" not in name:
-        raise fault(f'"{name}" is no plug-in', "allowed: module:Class; what is built in or installed is known anyway")
+        raise value_error(
+            f'"{name}" is no plug-in', "allowed: module:Class; what is built in or installed is known anyway"
+        )
     return _checked(name, info)
 
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from twin.scenario.sections.base_model import Count, Flag, Probability, Section
-from twin.scenario.units import fault
+from twin.scenario.sections.base_model import Count, Flag, Probability, ScenarioModel
+from twin.scenario.units import value_error
 
 _FORMS = "allowed: all, {fraction: 0.25}, {count: 2}, {names: [...]}"
 
@@ -30,7 +30,7 @@ class Candidate:
     """Where a pod is."""
 
 
-class NodeTargets(Section):
+class NodeTargets(ScenarioModel):
     """Which nodes."""
 
     all: Flag = False
@@ -49,9 +49,9 @@ class NodeTargets(Section):
     def _one_form(self) -> "NodeTargets":
         forms = self._chosen_by()
         if len(forms) > 1:
-            raise fault(f"chooses twice, by {' and by '.join(forms)}", f"{_FORMS}: one of them", (forms[1],))
+            raise value_error(f"chooses twice, by {' and by '.join(forms)}", f"{_FORMS}: one of them", (forms[1],))
         if not forms and not getattr(self, "of", ""):
-            raise fault("chooses nothing", _FORMS)
+            raise value_error("chooses nothing", _FORMS)
         return self
 
     @model_serializer(mode="wrap")
@@ -95,7 +95,7 @@ def _spelled(value: Any) -> Any:
     if value == "all":
         return {"all": True}
     if not isinstance(value, Mapping | NodeTargets):
-        raise fault("chooses nothing", _FORMS)
+        raise value_error("chooses nothing", _FORMS)
     return value
 
 

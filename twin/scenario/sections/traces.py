@@ -27,7 +27,7 @@ from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSc
 from pydantic_core import PydanticCustomError
 
 from twin.scenario.errors import Path, closest
-from twin.scenario.units import duration, fault, show_duration
+from twin.scenario.units import duration, show_duration, value_error
 
 _NAMES = {"ContextTokens": "prompt_tokens", "GeneratedTokens": "output_tokens"}
 _TIMES = ("time", "TIMESTAMP")
@@ -64,7 +64,7 @@ class _Table:
         self._given = list(columns)
 
     def wrong(self, number: int, message: str, allowed: str) -> PydanticCustomError:
-        return fault(f'"{self.shown}" {self._unit} {number}: {message}', allowed)
+        return value_error(f'"{self.shown}" {self._unit} {number}: {message}', allowed)
 
     def require(self, *names: str) -> None:
         """Raises if a column is not there, or looks misspelled."""
@@ -131,7 +131,7 @@ def arrivals(value: object, info: ValidationInfo) -> tuple[float, ...]:
         table = _read(_folder(info) / value, value, heading=False)
         return tuple(table.times())
     if not isinstance(value, list | tuple):
-        raise fault("is no file", "allowed: the name of a CSV or Parquet file, or a list of durations")
+        raise value_error("is no file", "allowed: the name of a CSV or Parquet file, or a list of durations")
     moments: list[float] = []
     for index, item in enumerate(value):
         at: Path = (index,)
@@ -139,12 +139,12 @@ def arrivals(value: object, info: ValidationInfo) -> tuple[float, ...]:
             moment = duration(item)
         except PydanticCustomError as error:
             context = error.context or {}
-            raise fault(context["message"], context["allowed"], at) from None
+            raise value_error(context["message"], context["allowed"], at) from None
         if moments and moment < moments[-1]:
-            raise fault("comes before the one above", "allowed: times in order", at)
+            raise value_error("comes before the one above", "allowed: times in order", at)
         moments.append(moment)
     if not moments:
-        raise fault("holds no times", "allowed: one or more")
+        raise value_error("holds no times", "allowed: one or more")
     return tuple(moments)
 
 
@@ -157,7 +157,7 @@ def requests(value: object, info: ValidationInfo) -> RequestTrace:
     elif isinstance(value, dict) and list(value) == ["packed"] and isinstance(value["packed"], str):
         table = _table(io.StringIO(_unpacked(value["packed"])), "packed", heading=True)
     else:
-        raise fault("is no file", "allowed: the name of a CSV or Parquet file")
+        raise value_error("is no file", "allowed: the name of a CSV or Parquet file")
     table.require("prompt_tokens", "output_tokens")
     times = tuple(table.times())
     adapters = table.texts("adapter") if "adapter" in table.columns else ()
@@ -179,7 +179,9 @@ def _unpacked(text: str) -> str:
     try:
         return zlib.decompress(base64.b64decode(text, validate=True)).decode()
     except (binascii.Error, zlib.error, UnicodeDecodeError):
-        raise fault("cannot be unpacked", "allowed: what a resolved scenario holds, unchanged", ("packed",)) from None
+        raise value_error(
+            "cannot be unpacked", "allowed: what a resolved scenario holds, unchanged", ("packed",)
+        ) from None
 
 
 def _folder(info: ValidationInfo) -> File:
@@ -195,7 +197,7 @@ def _read(path: File, shown: str, *, heading: bool = True) -> _Table:
             return _table(file, shown, heading=heading)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise fault(
+        raise value_error(
             f'cannot read "{shown}": {reason}', "allowed: a CSV or Parquet file, relative to the scenario"
         ) from None
 
@@ -207,7 +209,7 @@ def _parquet(path: File, shown: str) -> _Table:
     try:
         table = parquet.read_table(path)
     except ArrowInvalid:
-        raise fault(f'cannot read "{shown}": it is no Parquet file', "allowed: a CSV or Parquet file") from None
+        raise value_error(f'cannot read "{shown}": it is no Parquet file', "allowed: a CSV or Parquet file") from None
     rows = [_Row(number, _renamed(row)) for number, row in enumerate(table.to_pylist(), 1)]
     return _with_rows(_Table(shown, "row", table.column_names, rows))
 
@@ -217,7 +219,7 @@ def _table(file: Iterable[str], shown: str, *, heading: bool) -> _Table:
     while lines and not any(cell.strip() for cell in lines[-1][1]):
         lines.pop()  # what ends a file is no gap in it
     if not lines:
-        raise fault(f'"{shown}" holds no rows', "allowed: one or more")
+        raise value_error(f'"{shown}" holds no rows', "allowed: one or more")
     first = [cell.strip() for cell in lines[0][1]]
     if not heading and (_seconds(first[0]) is not None or not set(first) & set(_KNOWN)):
         bare = lines if _seconds(first[0]) is not None else lines[1:]
@@ -234,7 +236,7 @@ def _table(file: Iterable[str], shown: str, *, heading: bool) -> _Table:
 
 def _with_rows(table: _Table) -> _Table:
     if not table.rows:
-        raise fault(f'"{table.shown}" holds no rows', "allowed: one or more")
+        raise value_error(f'"{table.shown}" holds no rows', "allowed: one or more")
     return table
 
 

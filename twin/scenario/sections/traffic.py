@@ -9,9 +9,9 @@ from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag,
 
 from fake_vllm.distributions import Constant, Empirical, Latency, LogNormal, Uniform
 from twin.scenario.errors import choices
-from twin.scenario.sections.base_model import Section
+from twin.scenario.sections.base_model import ScenarioModel
 from twin.scenario.sections.traces import Requests
-from twin.scenario.units import Duration, PositiveDuration, Rate, fault, show_duration
+from twin.scenario.units import Duration, PositiveDuration, Rate, show_duration, value_error
 
 _FORMS = ("lognormal", "uniform", "empirical")
 _ALLOWED = (
@@ -21,7 +21,7 @@ _ALLOWED = (
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 1e7:
-        raise fault("is no number of tokens", "allowed: 1 to 10000000")
+        raise value_error("is no number of tokens", "allowed: 1 to 10000000")
     return float(value)
 
 
@@ -33,7 +33,7 @@ def tokens(value: object) -> Latency:
         return Constant(_number(value))
     form = next(iter(value), "")
     if len(value) != 1 or form not in _FORMS:
-        raise fault("is no distribution of tokens", choices(str(form), _FORMS) if form else _ALLOWED)
+        raise value_error("is no distribution of tokens", choices(str(form), _FORMS) if form else _ALLOWED)
     given = value[form]
     match form:
         case "lognormal" if isinstance(given, Mapping) and set(given) == {"median", "p95"}:
@@ -46,7 +46,7 @@ def tokens(value: object) -> Latency:
                 return Uniform(low, high)
         case "empirical" if isinstance(given, list | tuple) and given:
             return Empirical(tuple(map(_number, given)))
-    raise fault("is no distribution of tokens", _ALLOWED)
+    raise value_error("is no distribution of tokens", _ALLOWED)
 
 
 def show_tokens(value: Latency) -> Any:
@@ -72,7 +72,7 @@ Tokens = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GeneratedRequest:
     """One request as it comes: when (seconds), how long, and of whom (empty: by `luck`, in [0, 1))."""
 
     at: float
@@ -82,7 +82,7 @@ class Asked:
     adapter: str = ""
 
 
-class Traffic(Section):
+class Traffic(ScenarioModel):
     """Requests for adapters that exist and have been Running once, through the gateway, to what EndpointSlices say."""
 
     rate: Rate | None = None
@@ -109,15 +109,19 @@ class Traffic(Section):
     def _one_source(self) -> "Traffic":
         if (self.rate is None) == (self.trace is None):
             both = self.rate is not None
-            raise fault("has both a rate and a trace" if both else "has no rate", "allowed: one of rate and trace")
+            raise value_error(
+                "has both a rate and a trace" if both else "has no rate", "allowed: one of rate and trace"
+            )
         for name in ("prompt_tokens", "output_tokens"):
             if self.trace is not None and name in self.model_fields_set and not _is_default(self, name):
-                raise fault(f"{name} is what the trace says", "allowed: without it", (name,))
+                raise value_error(f"{name} is what the trace says", "allowed: without it", (name,))
         if self.until is not None and self.until <= self.start:
-            raise fault("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
+            raise value_error("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
         return self
 
-    def asked(self, end: float, arrivals: np.random.Generator, lengths: np.random.Generator) -> Iterator[Asked]:
+    def asked(
+        self, end: float, arrivals: np.random.Generator, lengths: np.random.Generator
+    ) -> Iterator[GeneratedRequest]:
         """The requests of a run that ends then, in order. One draw of each kind for each, whoever is asked."""
         last = end if self.until is None else min(self.until, end)
         for number, at in enumerate(self._times(arrivals)):
@@ -126,10 +130,10 @@ class Traffic(Section):
             luck = float(lengths.random())
             if self.trace is not None:
                 adapter = self.trace.adapters[number] if self.trace.adapters else ""
-                yield Asked(at, self.trace.prompts[number], self.trace.outputs[number], luck, adapter)
+                yield GeneratedRequest(at, self.trace.prompts[number], self.trace.outputs[number], luck, adapter)
             else:
                 prompt, output = (round(each.draw(lengths)) for each in (self.prompt_tokens, self.output_tokens))
-                yield Asked(at, max(prompt, 1), max(output, 1), luck)
+                yield GeneratedRequest(at, max(prompt, 1), max(output, 1), luck)
 
     def _times(self, rng: np.random.Generator) -> Iterator[float]:
         if self.trace is not None:
@@ -147,7 +151,7 @@ def _is_default(traffic: Traffic, name: str) -> bool:
     return bool(getattr(traffic, name) == Traffic.model_fields[name].default)
 
 
-class Zipf(Section):
+class Zipf(ScenarioModel):
     """Heavy-tailed, as adapters' popularity is: the i-th is asked for in proportion to i^-zipf."""
 
     zipf: float = Field(strict=True, ge=0, le=10, allow_inf_nan=False)

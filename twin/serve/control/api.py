@@ -43,7 +43,13 @@ class ControlApi:
     """ASGI application that shows a served world and changes its clock and its faults."""
 
     def __init__(
-        self, simulation: Simulation, clock: RealTimeClock, access: Access, *, trusting: bool, operated: bool
+        self,
+        simulation: Simulation,
+        clock: RealTimeClock,
+        access: TokenAuthenticator,
+        *,
+        trusting: bool,
+        operated: bool,
     ) -> None:
         """Build the routes.
 

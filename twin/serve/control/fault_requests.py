@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from twin.scenario import FAULTS, Fault
 from twin.scenario.errors import choices
-from twin.scenario.faults import Moment
+from twin.scenario.faults import InstantFault
 from twin.scenario.units import duration
 from twin.serve.control.models import error_line
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from twin.apiserver import Object
-from twin.apiserver.objects import is_true, key
+from twin.apiserver.meta.objects import is_true, key
 from twin.serve.clock import RealTimeClock
 from twin.serve.control.models import ActiveFaultStatus, AdapterStatus, PodStatus, WorldStatus
 from twin.serve.network.engine_sockets import ADDRESS

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from twin.apiserver import Change, Object, Store
-from twin.apiserver.objects import is_terminating, is_true, key
+from twin.apiserver.meta.objects import is_terminating, is_true, key
 from twin.scenario.sections.cluster import Controller
 from twin.serve.operator.process_replica import ProcessReplica
 from twin.trace.lines import ControllerLine, Line, LogLine, RequestLine

@@ -14,8 +14,8 @@ import numpy as np
 
 from fake_vllm.distributions import Latency
 from twin.apiserver import ApiError, Change, Store
-from twin.apiserver.rest import Used
-from twin.apiserver.rest.middleware import Meeting
+from twin.apiserver.rest import AuditEvent
+from twin.apiserver.rest.middleware import RequestEffects
 from twin.kernel.loop import wait_for_event
 from twin.serve.operator.process_replica import ProcessReplica
 from twin.trace.lines import ApiLine, ControllerLine, LeaseLine
@@ -49,15 +49,15 @@ class ExternalOperator:
         self._replicas = replicas
         self._store.subscribe(self._lease_changed, _LEASES)
 
-    async def interfere(self, used: Used) -> Meeting:
+    async def interfere(self, used: AuditEvent) -> RequestEffects:
         """What this request meets of the API server's latency and faults.
 
         Raises:
             ApiError: what it is answered instead.
         """
         if not _is_controller(used):
-            return Meeting()
-        asked, faults = used.asked, self._faults
+            return RequestEffects()
+        asked, faults = used.attributes, self._faults
         replica = self._replicas.get(used.user.name)
         if replica is not None and asked.verb in _WRITES:
             replica.writes += 1
@@ -72,20 +72,20 @@ class ExternalOperator:
         rule = faults.verdict("patch" if asked.verb == "update" else asked.verb, asked.resource)
         if rule is not None and not rule.after:
             raise rule.error(asked.resource, asked.group, asked.name)
-        return Meeting(faults, partial(self._carried_out, used, replica, rule))
+        return RequestEffects(faults, partial(self._carried_out, used, replica, rule))
 
-    def _carried_out(self, used: Used, replica: ProcessReplica | None, rule: ApiRule | None) -> None:
-        asked = used.asked
+    def _carried_out(self, used: AuditEvent, replica: ProcessReplica | None, rule: ApiRule | None) -> None:
+        asked = used.attributes
         if replica is not None and asked.verb in _WRITES:
             replica.wrote("after")
         if rule is not None:
             raise rule.error(asked.resource, asked.group, asked.name)
 
-    def saw(self, used: Used) -> None:
+    def saw(self, used: AuditEvent) -> None:
         """A request has been answered."""
         if used.implied or not _is_controller(used):
             return
-        asked, recorder = used.asked, self._recorder
+        asked, recorder = used.attributes, self._recorder
         verb: Any = _WRITES.get(asked.verb)
         recorder.count(f"api.{verb or asked.verb}")
         if used.code == 409:
@@ -107,7 +107,7 @@ class ExternalOperator:
             )
         )
 
-    def _name(self, used: Used) -> str:
+    def _name(self, used: AuditEvent) -> str:
         if used.user.name in self._replicas:
             return used.user.name
         if not self._leading:
@@ -137,9 +137,9 @@ class ExternalOperator:
         self._recorder.emit(ControllerLine(t=now, by=name, event="leading"))
 
 
-def _is_controller(used: Used) -> bool:
+def _is_controller(used: AuditEvent) -> bool:
     """Whether it is the operator's work; what it may do it asks before it begins."""
-    return not used.agent.startswith(_PEOPLE) and used.asked.group != "authorization.k8s.io"
+    return not used.user_agent.startswith(_PEOPLE) and used.attributes.group != "authorization.k8s.io"
 
 
 def _unavailable() -> ApiError:

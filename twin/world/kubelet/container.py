@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import simpy
 
-from controller.reconcile.snapshot import SIDECAR
+from controller.cache.pod_view import SIDECAR
 from controller.sidecar.settings import Settings as SidecarSettings
 from controller.sidecar.settings import dialect_of as dialect_of_sidecar
 from controller.sidecar.settings import metrics_of
@@ -13,7 +13,7 @@ from fake_vllm.cli import command_line as commandline
 from fake_vllm.distributions import Uniform
 from fake_vllm.engine.engine import EngineConfigError
 from twin.apiserver import Store
-from twin.apiserver.objects import Object, split
+from twin.apiserver.meta.objects import Object, split
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.container_state import ContainerState, Exit
 from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff

@@ -15,7 +15,7 @@ import simpy
 
 from fake_vllm.distributions import Latency, Uniform
 from twin.apiserver import Change, Store
-from twin.apiserver.objects import Object, is_finished, is_terminating, key, split
+from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.pod_worker import Node, PodWorker
 from twin.world.network.engine_host import EngineHost

@@ -4,10 +4,10 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from controller.reconcile.snapshot import ENGINE_LABEL
+from controller.api.labels import ENGINE_LABEL
 from fake_vllm.engine.versions import DEFAULT_VERSION, Behaviour
 from twin.apiserver import ApiError
-from twin.apiserver.objects import Object
+from twin.apiserver.meta.objects import Object
 
 _OPERATOR = "lora-controller"
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twin.apiserver.objects import Object, with_conditions
+from twin.apiserver.meta.objects import Object, with_conditions
 from twin.world.kubelet.container_state import ContainerState
 
 Stamp = Callable[[float], str]

@@ -13,7 +13,7 @@ import simpy
 
 from fake_vllm.distributions import Latency, Uniform
 from twin.apiserver import Store
-from twin.apiserver.objects import Object, key, split, stamp
+from twin.apiserver.meta.objects import Object, key, split, stamp
 from twin.kernel.random_streams import Streams
 from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
 from twin.world.kubelet.pod_spec import engine_index, is_operator

@@ -10,7 +10,16 @@ from datetime import datetime
 import simpy
 
 from twin.apiserver import Change, Store
-from twin.apiserver.objects import Object, controller_uid, is_terminating, key, owned_by, split, stamp, with_conditions
+from twin.apiserver.meta.objects import (
+    Object,
+    controller_uid,
+    is_terminating,
+    key,
+    owned_by,
+    split,
+    stamp,
+    with_conditions,
+)
 from twin.kernel.random_streams import Streams
 from twin.world.names import replica_set_name, template_hash
 from twin.world.work import DelayedQueue

@@ -8,7 +8,7 @@ import simpy
 
 from fake_vllm.distributions import Uniform
 from twin.apiserver import ApiError, Change, Store
-from twin.apiserver.objects import (
+from twin.apiserver.meta.objects import (
     Object,
     condition,
     controller_uid,

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from twin.apiserver import ApiError, Store
-from twin.apiserver.selectors import label_selector, labels
+from twin.apiserver.meta.selectors import label_selector, labels
 
 A_CONTAINER = {"name": "c", "image": "vllm"}
 LABELS = {"app": "qwen", "tier": "gpu", "example.com/zone": "a"}

@@ -132,7 +132,11 @@ async def test_what_was_used_is_told_with_verb_and_resource() -> None:
         await _allow(api, {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]})
         await robot.get(PODS)
         await robot.get(f"{PODS}/x")
-        seen = [(used.asked.verb, used.asked.combined, used.code) for used in api.used if used.user == ROBOT]
+        seen = [
+            (used.attributes.verb, used.attributes.qualified_resource, used.code)
+            for used in api.used
+            if used.user == ROBOT
+        ]
         assert seen == [("list", "pods", 200), ("get", "pods", 403)]
 
 

@@ -8,7 +8,8 @@ import pytest
 from fake_vllm.distributions import Constant, Empirical, Exponential, LogNormal, Uniform
 from fake_vllm.faults.rules import CATALOGUE
 from twin.scenario import FAULTS, Candidate, parse_expectation
-from twin.scenario.faults import EngineRestart, catalogue
+from twin.scenario.faults import EngineRestart
+from twin.scenario.faults.catalogue import fault_catalogue
 from twin.scenario.sections.adapters import AdapterTemplate
 from twin.scenario.sections.targets import PodTargets
 
@@ -226,7 +227,7 @@ def test_a_fault_of_engines_is_a_rule_of_theirs_with_all_its_settings(kind: str)
 
 
 def test_the_catalogue_says_what_each_kind_takes() -> None:
-    entries = {entry.kind: entry for entry in catalogue()}
+    entries = {entry.kind: entry for entry in fault_catalogue()}
     assert list(entries) == list(FAULTS)
     assert len(entries) == 32
     assert all(entry.summary and all(p.meaning for p in entry.parameters) for entry in entries.values())

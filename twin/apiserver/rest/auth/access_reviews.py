@@ -3,48 +3,48 @@
 Sources: `k8s.io/api/authorization/v1`, `k8s.io/api/authentication/v1`. Nothing is stored.
 """
 
-from twin.apiserver.errors import Object, bad_request
-from twin.apiserver.rest.auth.authentication import Access, User
+from twin.apiserver.meta.errors import Object, bad_request
+from twin.apiserver.rest.auth.authentication import TokenAuthenticator, User
 from twin.apiserver.rest.auth.rbac import Attributes, Authorizer
 from twin.apiserver.rest.discovery import REVIEWS
-from twin.apiserver.rest.http import Call, Reply
-from twin.apiserver.rest.request_info import Target
+from twin.apiserver.rest.http import Request, Response
+from twin.apiserver.rest.request_info import RequestInfo
 
 _EVERYTHING: Object = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
 _EVERYWHERE: Object = {"verbs": ["*"], "nonResourceURLs": ["*"]}
 
 
-def is_review(target: Target) -> bool:
+def is_review(info: RequestInfo) -> bool:
     """Whether a path names a kind that is only asked."""
-    return any(target.plural == plural for plural, _, _ in REVIEWS.get(target.group, ()))
+    return any(info.plural == plural for plural, _, _ in REVIEWS.get(info.group, ()))
 
 
-class Reviews:
+class AccessReviews:
     """Answers questions about access."""
 
-    def __init__(self, access: Access, authorizer: Authorizer) -> None:
+    def __init__(self, access: TokenAuthenticator, authorizer: Authorizer) -> None:
         self._access = access
         self._authorizer = authorizer
 
-    def answer(self, call: Call, target: Target) -> Reply:
+    def answer(self, request: Request, info: RequestInfo) -> Response:
         """The review with its status filled in."""
-        body = call.object()
+        body = request.object()
         spec = body.get("spec") or {}
-        match target.plural:
+        match info.plural:
             case "selfsubjectaccessreviews":
-                status = self._decided(call.user, spec)
+                status = self._decided(request.user, spec)
             case "subjectaccessreviews" | "localsubjectaccessreviews":
                 status = self._decided(User(str(spec.get("user", "")), tuple(spec.get("groups") or ())), spec)
             case "selfsubjectrulesreviews":
-                status = self._rules(call.user, str(spec.get("namespace", "")))
+                status = self._rules(request.user, str(spec.get("namespace", "")))
             case "tokenreviews":
                 status = self._token(str(spec.get("token", "")))
             case _:
-                status = {"userInfo": _info(call.user)}
-        kind = next(kind for plural, kind, _ in REVIEWS[target.group] if plural == target.plural)
+                status = {"userInfo": _info(request.user)}
+        kind = next(kind for plural, kind, _ in REVIEWS[info.group] if plural == info.plural)
         shown = {key: value for key, value in body.items() if key != "status"}
-        identity = {"kind": kind, "apiVersion": target.api_version, "metadata": {}}
-        return Reply.of({**shown, **identity, "status": status}, 201)
+        identity = {"kind": kind, "apiVersion": info.api_version, "metadata": {}}
+        return Response.of({**shown, **identity, "status": status}, 201)
 
     def _decided(self, user: User, spec: Object) -> Object:
         if asked := spec.get("resourceAttributes"):
@@ -67,7 +67,7 @@ class Reviews:
         }
 
     def _token(self, token: str) -> Object:
-        user = self._access.user_of(token)
+        user = self._access.user_for_token(token)
         return {"authenticated": False} if user is None else {"authenticated": True, "user": _info(user)}
 
 

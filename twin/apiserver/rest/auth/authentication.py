@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from twin.apiserver.errors import ApiError
+from twin.apiserver.meta.errors import ApiError
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
@@ -38,7 +38,7 @@ def service_account(namespace: str, name: str, uid: str = "") -> User:
     return User(f"system:serviceaccount:{namespace}:{name}", groups, uid)
 
 
-class Access:
+class TokenAuthenticator:
     """The tokens that are good.
 
     `open`: who brings no token at all is the administrator. For plain HTTP on loopback, over which `kubectl` sends
@@ -56,19 +56,19 @@ class Access:
         self._users[token] = user
         return token
 
-    def user_of(self, token: str) -> User | None:
-        """Whose token it is; None if nobody's."""
+    def user_for_token(self, token: str) -> User | None:
+        """Whose token it is; None if no_observer's."""
         return self._users.get(token)
 
     def revoke(self, user: str) -> None:
         """No token of this user is good any more."""
         self._users = {token: found for token, found in self._users.items() if found.name != user}
 
-    def identify(self, headers: Mapping[str, str]) -> User:
+    def authenticate(self, headers: Mapping[str, str]) -> User:
         """Who sent a request, impersonation aside.
 
         Raises:
-            ApiError: 401, the token is nobody's, or there is none.
+            ApiError: 401, the token is no_observer's, or there is none.
         """
         if self.open and "authorization" not in headers:
             return ADMIN
@@ -79,7 +79,7 @@ class Access:
         return user
 
 
-def impersonated(headers: Iterable[tuple[bytes, bytes]]) -> User | None:
+def impersonated_user(headers: Iterable[tuple[bytes, bytes]]) -> User | None:
     """The user that a request wants to be taken for (`kubectl --as`, `--as-group`); None if it does not say."""
     name, groups = "", []
     for key, value in headers:

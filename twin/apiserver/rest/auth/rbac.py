@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object
+from twin.apiserver.meta.errors import ApiError, Object
+from twin.apiserver.meta.selectors import label_selector
 from twin.apiserver.rest.auth.authentication import AUTHENTICATED, User
-from twin.apiserver.selectors import label_selector
 from twin.apiserver.storage.store import Store
 
 GROUP = "rbac.authorization.k8s.io"
@@ -32,7 +32,7 @@ class Attributes:
     path: str = ""
 
     @property
-    def combined(self) -> str:
+    def qualified_resource(self) -> str:
         """`pods` or `pods/log`, as rules write it."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
@@ -116,7 +116,7 @@ def _any(allowed: Any, wanted: str) -> bool:
 
 
 def _resource_matches(allowed: Sequence[str], asked: Attributes) -> bool:
-    if "*" in allowed or asked.combined in allowed:
+    if "*" in allowed or asked.qualified_resource in allowed:
         return True
     return bool(asked.subresource) and f"*/{asked.subresource}" in allowed
 
@@ -136,6 +136,6 @@ def _forbidden(user: User, asked: Attributes) -> ApiError:
     scope = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
     qualified = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
     named = f'{qualified} "{asked.name}"' if asked.name else qualified
-    message = f'{named} is forbidden: {who} resource "{asked.combined}" in API group "{asked.group}" {scope}'
+    message = f'{named} is forbidden: {who} resource "{asked.qualified_resource}" in API group "{asked.group}" {scope}'
     details = {"name": asked.name, "group": asked.group, "kind": asked.resource}
     return ApiError(403, "Forbidden", message, details={key: text for key, text in details.items() if text})

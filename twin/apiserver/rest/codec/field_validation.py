@@ -7,27 +7,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from twin.apiserver.errors import ApiError, bad_request
-from twin.apiserver.rest.codec.known_fields import known_part
-from twin.apiserver.rest.http import Call, Reply
+from twin.apiserver.meta.errors import ApiError, bad_request
+from twin.apiserver.rest.codec.known_fields import drop_unknown_fields
+from twin.apiserver.rest.http import Request, Response
 from twin.apiserver.schema.resource_types import ResourceType
 
 _ALWAYS = ("apiVersion", "kind", "metadata")
 
 
 @dataclass(slots=True)
-class Strictness:
+class FieldValidation:
     """Of one request."""
 
     level: str
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, call: Call) -> "Strictness":
+    def of(cls, request: Request) -> "FieldValidation":
         """As the request asks for it; `Warn` if it does not say. That there is such a level has been checked."""
-        return cls(call.query.get("fieldValidation") or "Warn")
+        return cls(request.query.get("fieldValidation") or "Warn")
 
-    def taken(self, kind: ResourceType, obj: Any, how: Literal["whole", "patch", "apply"] = "whole") -> Any:
+    def accept(self, kind: ResourceType, obj: Any, how: Literal["whole", "patch", "apply"] = "whole") -> Any:
         """What is taken of an object or a patch: not the fields that its kind does not have.
 
         Raises:
@@ -37,7 +37,7 @@ class Strictness:
             return obj
         names: list[str] = []
         if not kind.custom:
-            obj = known_part(kind.api_version, kind.kind, obj, names)
+            obj = drop_unknown_fields(kind.api_version, kind.kind, obj, names)
         elif kind.schema is not None:
             given = {name: value for name, value in obj.items() if name not in _ALWAYS}
             names += _unknown(kind.schema, given, "")
@@ -55,13 +55,13 @@ class Strictness:
         said = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
         raise bad_request(f"{said}: strict decoding error: {found}")
 
-    def warned(self, reply: Reply) -> Reply:
+    def warning_headers(self, reply: Response) -> Response:
         """The reply, with the warnings as headers would carry them."""
         if not self.warnings:
             return reply
-        quoted = (warning.replace('"', '\\"') for warning in self.warnings)
-        text = ", ".join(f'299 - "{warning}"' for warning in quoted)
-        return Reply(reply.body, reply.status, reply.content_type, {**reply.headers, "warning": text})
+        quote = (warning.replace('"', '\\"') for warning in self.warnings)
+        text = ", ".join(f'299 - "{warning}"' for warning in quote)
+        return Response(reply.body, reply.status, reply.content_type, {**reply.headers, "warning": text})
 
 
 def _not_declared(kind: ResourceType, meta: Mapping[str, Any], names: list[str]) -> ApiError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from twin.apiserver.errors import ApiError, Object
+from twin.apiserver.meta.errors import ApiError, Object
 from twin.apiserver.rest.codec import protobuf
 
 
@@ -17,7 +17,7 @@ class _Field(NamedTuple):
     container: str
 
 
-def known_part(api_version: str, kind: str, obj: Mapping[str, Any], unknown: list[str]) -> Object:
+def drop_unknown_fields(api_version: str, kind: str, obj: Mapping[str, Any], unknown: list[str]) -> Object:
     """An object (or a patch of one) without the fields that its kind does not have; their paths go to `unknown`."""
     try:
         root = protobuf.root(api_version, kind)

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object, bad_request
+from twin.apiserver.meta.errors import ApiError, Object, bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"

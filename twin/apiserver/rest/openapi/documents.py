@@ -1,15 +1,15 @@
 """OpenAPI, v2 and v3: what `kubectl explain`, `kubectl apply` and code generators read.
 
 Custom resources come with the schema of their definition. Of builtin kinds only the outline is told: the store takes
-fields that it does not know, so a schema that named them all would promise checks that nobody makes.
+fields that it does not know, so a schema that named them all would promise checks that no_observer makes.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from twin.apiserver.errors import Object
-from twin.apiserver.rest.http import Call, Reply, encoded
+from twin.apiserver.meta.errors import Object
+from twin.apiserver.rest.http import Request, Response, encode_json
 from twin.apiserver.rest.openapi import protobuf as openapi_protobuf
 from twin.apiserver.schema.resource_types import ResourceType
 
@@ -40,20 +40,20 @@ _INFO: Object = {"title": "Kubernetes", "version": "v1.33.0"}
 _PROTOBUF = "protobuf"
 
 
-def answer(call: Call, kinds: Sequence[ResourceType]) -> Reply | None:
+def answer(request: Request, kinds: Sequence[ResourceType]) -> Response | None:
     """The answer to a path under `/openapi`; None if there is no such document."""
-    path = call.path.rstrip("/")
+    path = request.path.rstrip("/")
     if path == "/openapi/v2":
-        if _PROTOBUF in call.accepted()[0].media_type:
-            return Reply(openapi_protobuf.document(_v2(kinds)), content_type=openapi_protobuf.MEDIA_TYPE)
-        return Reply.of(_v2(kinds))
+        if _PROTOBUF in request.accepted()[0].media_type:
+            return Response(openapi_protobuf.document(_v2(kinds)), content_type=openapi_protobuf.MEDIA_TYPE)
+        return Response.of(_v2(kinds))
     if path == "/openapi/v3":
         found = {_place(group_version): group_version for group_version in _versions(kinds)}
         links = {place: {"serverRelativeURL": _link(place, kinds, *version)} for place, version in found.items()}
-        return Reply.of({"paths": links})
+        return Response.of({"paths": links})
     for group, version in _versions(kinds):
         if path == f"/openapi/v3/{_place((group, version))}":
-            return Reply.of(_v3(_of(kinds, group, version)))
+            return Response.of(_v3(_of(kinds, group, version)))
     return None
 
 
@@ -72,7 +72,7 @@ def _place(group_version: tuple[str, str]) -> str:
 
 def _link(place: str, kinds: Sequence[ResourceType], group: str, version: str) -> str:
     """Clients keep a document for as long as the hash in its address stays."""
-    digest = hashlib.sha256(encoded(_v3(_of(kinds, group, version)))).hexdigest()[:32].upper()
+    digest = hashlib.sha256(encode_json(_v3(_of(kinds, group, version)))).hexdigest()[:32].upper()
     return f"/openapi/v3/{place}?hash={digest}"
 
 

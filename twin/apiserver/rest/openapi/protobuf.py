@@ -8,8 +8,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from twin.apiserver.errors import Object
-from twin.apiserver.rest.http import encoded
+from twin.apiserver.meta.errors import Object
+from twin.apiserver.rest.http import encode_json
 
 MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _TEXTS = {"$ref": 1, "format": 2, "title": 3, "description": 4, "pattern": 13}
@@ -84,7 +84,7 @@ def _extensions(number: int, of: Mapping[str, Any]) -> bytes:
 
 def _any(value: Any) -> bytes:
     """A value as YAML, which JSON is."""
-    return _part(2, encoded(value))
+    return _part(2, encode_json(value))
 
 
 def _named(number: int, name: str, value: bytes) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from twin.apiserver.errors import Object
+from twin.apiserver.meta.errors import Object
 from twin.apiserver.rest.printers.age import age
 from twin.apiserver.rest.printers.jsonpath import find
 from twin.apiserver.rest.printers.pods import pod_gates, pod_ready, pod_restarts, pod_status

@@ -9,7 +9,7 @@ from typing import Any
 
 _STEP = re.compile(
     r"""\.(?P<field>(?:[^.\[\]\\]|\\.)+)
-      | \[(?:'(?P<quoted>[^']*)'|"(?P<doubled>[^"]*)"|(?P<index>-?\d+)|(?P<all>\*)
+      | \[(?:'(?P<quote>[^']*)'|"(?P<doubled>[^"]*)"|(?P<index>-?\d+)|(?P<all>\*)
         | \?\(\s*@\.(?P<key>[\w.-]+)\s*==\s*["'](?P<value>[^"']*)["']\s*\))\]""",
     re.VERBOSE,
 )
@@ -43,7 +43,7 @@ def _steps(path: str) -> tuple[Step, ...]:
         elif match["index"] is not None:
             steps.append(("index", int(match["index"])))
         else:
-            name = match["field"] or match["quoted"] or match["doubled"] or ""
+            name = match["field"] or match["quote"] or match["doubled"] or ""
             steps.append(("field", re.sub(r"\\(.)", r"\1", name)))
     return tuple(steps)
 

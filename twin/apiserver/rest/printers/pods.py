@@ -5,7 +5,7 @@ Source: `printPod` in `k8s.io/kubernetes/pkg/printers/internalversion/printers.g
 
 from datetime import datetime
 
-from twin.apiserver.errors import Object
+from twin.apiserver.meta.errors import Object
 from twin.apiserver.rest.printers.age import age
 from twin.apiserver.rest.printers.jsonpath import find
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from twin.apiserver.errors import Object, quoted
+from twin.apiserver.meta.errors import Object, quote
 from twin.apiserver.rest.printers.age import age
 from twin.apiserver.rest.printers.columns import COLUMNS, Column, by_default
 from twin.apiserver.rest.printers.jsonpath import find
@@ -80,7 +80,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (dict, list)):
-        return quoted(value)
+        return quote(value)
     return str(value)
 
 

@@ -65,7 +65,7 @@ class FieldError:
         return f"{self.field}: {self.body}"
 
 
-def quoted(value: object) -> str:
+def quote(value: object) -> str:
     """A value as Kubernetes prints it in a field error: strings in quotes, the rest as JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
@@ -77,7 +77,7 @@ def required(field: str, detail: str = "") -> FieldError:
 
 def invalid(field: str, value: object, detail: str) -> FieldError:
     """The field's value breaks a rule."""
-    return FieldError(field, "FieldValueInvalid", f"Invalid value: {quoted(value)}: {detail}")
+    return FieldError(field, "FieldValueInvalid", f"Invalid value: {quote(value)}: {detail}")
 
 
 def wrong_type(field: str, found: str, wanted: str) -> FieldError:
@@ -88,9 +88,9 @@ def wrong_type(field: str, found: str, wanted: str) -> FieldError:
 
 def unsupported(field: str, value: object, supported: Sequence[object]) -> FieldError:
     """The field's value is none of those that are allowed."""
-    allowed = ", ".join(quoted(each) for each in supported)
+    allowed = ", ".join(quote(each) for each in supported)
     return FieldError(
-        field, "FieldValueNotSupported", f"Unsupported value: {quoted(value)}: supported values: {allowed}"
+        field, "FieldValueNotSupported", f"Unsupported value: {quote(value)}: supported values: {allowed}"
     )
 
 
@@ -111,7 +111,7 @@ def too_many(field: str, found: int, limit: int) -> FieldError:
 
 def duplicate(field: str, value: object) -> FieldError:
     """The value is in the list already."""
-    return FieldError(field, "FieldValueDuplicate", f"Duplicate value: {quoted(value)}")
+    return FieldError(field, "FieldValueDuplicate", f"Duplicate value: {quote(value)}")
 
 
 def _qualified(plural: str, group: str) -> str:

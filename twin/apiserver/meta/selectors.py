@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from twin.apiserver.errors import Object, bad_request
+from twin.apiserver.meta.errors import Object, bad_request
 
 Labels = Mapping[str, str]
 LabelPredicate = Callable[[Labels], bool]

@@ -9,16 +9,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from twin.apiserver.errors import Object, bad_request, expired
-from twin.apiserver.selectors import Predicate
-from twin.apiserver.storage.watch import Change, Log
+from twin.apiserver.meta.errors import Object, bad_request, expired
+from twin.apiserver.meta.selectors import Predicate
+from twin.apiserver.storage.watch import Change, WatchCache
 
 Key = tuple[str, str]
 """Namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListResult:
     """Objects by namespace and name, the resourceVersion to watch from, and a token if there are more."""
 
     items: list[Object]
@@ -28,13 +28,13 @@ class Listing:
     """How many are left, where that can be told."""
 
 
-class Table:
+class ResourceStore:
     """The objects of one resource."""
 
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, Object]] = {}
         self._sorted: dict[str, list[str]] = {}
-        self.log = Log()
+        self.log = WatchCache()
 
     def __len__(self) -> int:
         return sum(map(len, self._objects.values()))
@@ -71,12 +71,12 @@ class Table:
 
     def page(
         self, revision: int, *, namespace: str, wanted: Predicate | None, limit: int, continue_token: str
-    ) -> Listing:
+    ) -> ListResult:
         """The objects that are `wanted`, `limit` of them (0: all) from where `continue_token` says."""
         if not limit and not continue_token:
             found = self.objects(namespace)
             items = list(found) if wanted is None else [obj for obj in found if wanted(obj)]
-            return Listing(items, str(revision))
+            return ListResult(items, str(revision))
         start: Key | None = None
         if continue_token:
             revision, start = _read_token(continue_token)
@@ -86,14 +86,14 @@ class Table:
             if (start is None or key > start) and (wanted is None or wanted(obj))
         ]
         if not limit or len(items) <= limit:
-            return Listing(items, str(revision))
+            return ListResult(items, str(revision))
         page = items[:limit]
-        return Listing(page, str(revision), _token(revision, _key(page[-1])), len(items) - limit)
+        return ListResult(page, str(revision), _token(revision, _key(page[-1])), len(items) - limit)
 
-    def at(self, revision: int, *, namespace: str, wanted: Predicate | None) -> Listing:
+    def at(self, revision: int, *, namespace: str, wanted: Predicate | None) -> ListResult:
         """The objects that were `wanted` at an earlier revision."""
         items = [obj for _, obj in self._at(revision, namespace) if wanted is None or wanted(obj)]
-        return Listing(items, str(revision))
+        return ListResult(items, str(revision))
 
     def _at(self, revision: int, namespace: str) -> list[tuple[Key, Object]]:
         """The objects as they were at `revision`, by key."""

@@ -1,0 +1,106 @@
+"""A pod reduced to what matters for adapters.
+
+It is built once per change of the pod, because hundreds of adapters look at the same pods.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
+from controller.api.types import Pod
+from controller.engine.flavors import FLAVORS, SGLANG, VLLM, EngineFlavor
+
+DEFAULT_PORT = 8000
+SIDECAR = "aibrix-runtime"
+"""Name of the runtime sidecar's container; whatever else runs in the pod, the first other one is the engine."""
+_NO_LIMIT = 1 << 30  # adapters: SGLang lists any number unless it is told how many
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A pod, as far as adapters are concerned."""
+
+    namespace: str
+    name: str
+    uid: str
+    labels: Mapping[str, str]
+    node: str
+    zone: str
+    ip: str
+    port: int
+    engine: str
+    """Container id: the engine's incarnation."""
+    ready: bool
+    changed: float
+    """When `Ready` was last set to what it is, seconds since 1970 (whole seconds, as Kubernetes keeps it)."""
+    terminating: bool
+    max_loras: int
+    max_cpu_loras: int
+    sidecar: bool = False
+    """Whether the runtime sidecar is one of its containers."""
+    owned: bool = False
+    """Whether a controller made it: credentials are sent to no other."""
+    flavor: EngineFlavor = VLLM
+    """How its engine is spoken to, by its label; a sidecar has a setting of its own for that."""
+
+    @property
+    def enabled(self) -> bool:
+        return self.labels.get(ENABLED_LABEL) == "true"
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be sent requests: ready and not being deleted."""
+        return self.ready and not self.terminating
+
+    def stable(self, now: float, stable_for: float) -> bool:
+        return self.ready and not self.terminating and now - self.changed >= stable_for - 1e-6
+
+
+def pod_view(pod: Pod, zone: str) -> PodView:
+    """The pod's view; `zone` is its node's."""
+    meta, status = pod.metadata, pod.status
+    ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    changed = ready.last_transition_time if ready is not None else None
+    engine = next((c for c in status.container_statuses if c.name != SIDECAR), None)
+    container = next((c for c in pod.spec.containers if c.name != SIDECAR), None)
+    command = (*container.command, *container.args) if container is not None else ()
+    flavor = FLAVORS.get(meta.labels.get(ENGINE_LABEL, ""), VLLM)
+    max_loras, max_cpu_loras = _room(flavor, command)
+    port = meta.labels.get(PORT_LABEL, "")
+    return PodView(
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        labels=meta.labels,
+        node=pod.spec.node_name,
+        zone=zone,
+        ip=status.pod_ip,
+        port=int(port) if port.isdigit() else DEFAULT_PORT,
+        engine=engine.container_id if engine is not None else "",
+        ready=ready is not None and ready.status == "True" and bool(status.pod_ip),
+        changed=changed.timestamp() if changed is not None else 0.0,
+        terminating=meta.deletion_timestamp is not None,
+        max_loras=max_loras,
+        max_cpu_loras=max_cpu_loras,
+        sidecar=any(c.name == SIDECAR for c in pod.spec.containers),
+        owned=any(owner.controller for owner in meta.owner_references),
+        flavor=flavor,
+    )
+
+
+def _room(flavor: EngineFlavor, command: Sequence[str]) -> tuple[int, int]:
+    """(adapters in one batch, adapters at all) of an engine that is started so, each engine's defaults in mind."""
+    if flavor is SGLANG:
+        return _int_flag(command, "--max-loras-per-batch", 8), _int_flag(command, "--max-loaded-loras", _NO_LIMIT)
+    max_loras = _int_flag(command, "--max-loras", 1)
+    return max_loras, _int_flag(command, "--max-cpu-loras", max_loras)
+
+
+def _int_flag(command: Sequence[str], flag: str, default: int) -> int:
+    """The value of `--flag N` or `--flag=N`."""
+    for index, word in enumerate(command):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == flag:
+            text = value if equals else (command[index + 1] if index + 1 < len(command) else "")
+            return int(text) if text.isdigit() else default
+    return default
