@@ -72,9 +72,9 @@ def _show(rows: "Sequence[Row]", *, everything: bool) -> None:
 
     from twin.report import format_value
     from twin.report.terminal import console
-    from twin.serve.comparison import MATTERS
+    from twin.serve.comparison import THRESHOLD
 
-    chosen = [row for row in rows if everything or row.matters]
+    chosen = [row for row in rows if everything or row.exceeds_threshold]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name, side in (("measure", "left"), ("simulated", "right"), ("served", "right"), ("difference", "right")):
         table.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
@@ -83,7 +83,7 @@ def _show(rows: "Sequence[Row]", *, everything: bool) -> None:
     console().print(table)
     alike = len(rows) - len(chosen)
     if alike:
-        print(f"{alike} of {len(rows)} measures differ by no more than {MATTERS:.0%}; --all shows them")
+        print(f"{alike} of {len(rows)} measures differ by no more than {THRESHOLD:.0%}; --all shows them")
 
 
 def _share(row: "Row") -> str:

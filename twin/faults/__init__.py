@@ -63,7 +63,7 @@ def _process(active: ActiveFault, fault: Fault) -> Process:
             return cluster.node_drain(active, fault)
         case EngineRestart() | PodKill() | PodStuckTerminating() | Rollout():
             return cluster.repeat(active, fault)
-        case ApiSpell():
+        case ApiFault():
             return api.respond(active, fault)
         case ApiSlow():
             return api.slow(active, fault)

@@ -16,13 +16,13 @@ from twin.scenario.faults import (
 from twin.world.api_faults import ApiRule
 
 
-def respond(active: ActiveFault, fault: ApiSpell) -> Process:
+def respond(active: ActiveFault, fault: ApiFault) -> Process:
     """Answer requests with an error."""
     rule = _rule(active, fault)
     return _lasting(active, fault, lambda: active.context.api_faults.add(active.number, rule), rule.retry_after or 0.0)
 
 
-def _rule(active: ActiveFault, fault: ApiSpell) -> ApiRule:
+def _rule(active: ActiveFault, fault: ApiFault) -> ApiRule:
     rng = active.context.streams.get(f"fault/{active.number}/{fault.kind}")
     verbs, resources = fault.asked(), frozenset(fault.resources)
     match fault:

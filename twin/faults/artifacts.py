@@ -2,9 +2,9 @@
 
 from twin.faults.context import ActiveFault, Process
 from twin.scenario.faults import RegistryFault, RegistrySlow
-from twin.world.registry import RegistryRule, Trouble
+from twin.world.registry import RegistryError, RegistryRule
 
-_ERRORS: dict[str, Trouble] = {
+_ERRORS: dict[str, RegistryError] = {
     "registry-down": "unreachable",
     "registry-slow": "",
     "artifact-missing": "missing",
@@ -13,7 +13,7 @@ _ERRORS: dict[str, Trouble] = {
 }
 
 
-def registry(active: ActiveFault, fault: RegistrySpell) -> Process:
+def registry(active: ActiveFault, fault: RegistryFault) -> Process:
     """Make downloads fail, slow or corrupt."""
     factor = fault.factor if isinstance(fault, RegistrySlow) else 1.0
     rule = RegistryRule(_ERRORS[active.kind], fault.artifacts, factor)

@@ -93,7 +93,7 @@ class ActiveFault:
         ]
         return targets.pick(nodes, self.context.streams.get(f"fault/{self.number}/{self.kind}/targets"))
 
-    def lasting(self, fault: Spell, begin: Begin, *, seconds: float = 0.0) -> Process:
+    def lasting(self, fault: LastingFault, begin: Begin, *, seconds: float = 0.0) -> Process:
         """Start a lasting fault, wait, and end it, with a line in the record for both; `seconds` is its magnitude."""
         window = fault.turn(self.context.duration)
         yield self.until(window.start)

@@ -38,7 +38,7 @@ def crash(active: ActiveFault, fault: ControllerCrash) -> None:
 
     for index, replica in enumerate(context.replicas):
         if fault.replica is None or fault.replica == index:
-            replica.watchers.append(on_write)
+            replica.write_watchers.append(on_write)
 
 
 def _crash_at_time(active: ActiveFault, fault: ControllerCrash, kill: Callable[[Replica, str], None]) -> Process:

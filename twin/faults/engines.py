@@ -13,7 +13,7 @@ Apply = Callable[[str, EngineHost], Undo]
 """Applies the fault to a pod; returns the function that ends it there."""
 
 
-def engine_fault(active: ActiveFault, fault: EngineSpell) -> Process:
+def engine_fault(active: ActiveFault, fault: EngineFault) -> Process:
     """Make requests to engines fail."""
     rule: FaultRule = fault.rule()
 
@@ -40,13 +40,13 @@ def latency(active: ActiveFault, fault: NetworkLatency) -> Process:
 
 
 class _PodFault:
-    """One such fault in a run. It also applies to pods that are created while it lasts, unless it drew a number of pods."""
+    """A fault of pods in a run; also of pods that are created while it lasts, unless it drew a number of them."""
 
-    def __init__(self, active: ActiveFault, fault: EngineSpell | Partition | NetworkLatency, apply: Apply) -> None:
+    def __init__(self, active: ActiveFault, fault: EngineFault | Partition | NetworkLatency, apply: Apply) -> None:
         self._active = active
         self._fault: LastingFault = fault
         self._pods = fault.pods
-        self._nodes = None if isinstance(fault, EngineSpell) else fault.nodes
+        self._nodes = None if isinstance(fault, EngineFault) else fault.nodes
         self._apply_to_host = apply
         self._chosen_nodes: list[str] = []
         self._undo: dict[str, Undo] = {}

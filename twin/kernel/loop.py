@@ -71,7 +71,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return float(self.env.now)
 
     def _run_once(self) -> None:
-        """Run one iteration: advance time if nothing is ready, then run what is (a hook of BaseEventLoop.run_forever)."""
+        """Run one iteration (a hook of run_forever): advance time if nothing is ready, then run what is."""
         ready = self._ready
         if not ready and not self._stopping:
             self._advance()

@@ -19,7 +19,7 @@ class Streams:
         self._streams: dict[str, np.random.Generator] = {}
 
     def get(self, name: str) -> np.random.Generator:
-        """Return the stream of that name. The same object is returned each time, so draws continue where they stopped."""
+        """Return the stream of that name: the same object each time, whose draws continue where they stopped."""
         stream = self._streams.get(name)
         if stream is None:
             stream = np.random.Generator(np.random.PCG64(self._entropy(name)))

@@ -19,17 +19,17 @@ NEVER = float("inf")
 class RealTimeClock:
     """Maps the wall clock to simulated time."""
 
-    def __init__(self, speed: float = 1.0, wall: Callable[[], float] = time.perf_counter) -> None:
-        """Start at 0.
+    def __init__(
+        self, speed: float = 1.0, wall: Callable[[], float] = time.perf_counter, *, held: bool = False
+    ) -> None:
+        """Start at 0; a `held` clock stands still until `start` is called.
 
         Raises:
             ValueError: the speed is not above 0.
         """
         self.paused = False
-        self.held = False
-        """True until `start` is called; time does not advance."""
-        self.fixed = False
-        """True while other processes run at the same speed; the clock cannot be changed then."""
+        self._held = held
+        self._fixed = False
         self._wall = wall
         self._speed = _check_speed(speed)
         self._since = wall()
@@ -49,8 +49,12 @@ class RealTimeClock:
 
     def start(self, at: float = 0.0) -> None:
         """Let time run from now on, beginning at `at` simulated seconds."""
-        self.held = False
+        self._held = False
         self._since = self._wall() - at / self._speed
+
+    def fix(self) -> None:
+        """Refuse all changes from now on: other processes run at the same speed."""
+        self._fixed = True
 
     def set_speed(self, speed: float) -> None:
         """Change the speed.
@@ -93,7 +97,7 @@ class RealTimeClock:
             self._reached = max(self._reached, min(due, self._goal))
             if self._reached >= self._goal:
                 self._end_step()
-        elif not (self.held or self.paused):
+        elif not (self._held or self.paused):
             return max(self._reached, self._reached + (self._wall() - self._since) * self._speed)
         return self._reached
 
@@ -101,7 +105,7 @@ class RealTimeClock:
         """Return the wall-clock seconds until `due`; None if it does not come by itself."""
         if self._goal is not None:
             return 0.0
-        if self.held or self.paused or due == NEVER:
+        if self._held or self.paused or due == NEVER:
             return None
         return max(0.0, (due - self._reached) / self._speed - (self._wall() - self._since))
 
@@ -114,7 +118,7 @@ class RealTimeClock:
 
     def _settle(self) -> None:
         """Account for the time that has passed at the old speed."""
-        if self.fixed:
+        if self._fixed:
             raise ValueError("the clock is fixed: the operator runs as separate processes at the same speed")
         self._reached = self.reach(self._reached)
         self._since = self._wall()

@@ -10,7 +10,7 @@ CONTEXT = "twin"
 
 
 def kubeconfig(url: str, token: str, *, ca: bytes = b"", namespace: str = "default") -> dict[str, Any]:
-    """Return a kubeconfig with one context. `ca` is the certificate of the server's authority, PEM; empty without TLS."""
+    """Return a kubeconfig with one context. `ca` is the server's CA, PEM; empty without TLS."""
     cluster: dict[str, Any] = {"server": url}
     if ca:
         cluster["certificate-authority-data"] = base64.b64encode(ca).decode()

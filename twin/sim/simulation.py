@@ -8,17 +8,18 @@ import asyncio
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Any
 
 import simpy
 
 from fake_vllm.distributions import Constant
-from twin import faults
 from twin.apiserver import ApiError, Store
 from twin.apiserver.meta.objects import EPOCH
+from twin.faults import FaultContext
+from twin.faults import start as start_faults
 from twin.kernel.loop import run
 from twin.kernel.random_streams import Streams
 from twin.scenario import Fault, Scenario
@@ -30,6 +31,7 @@ from twin.trace.recorder import Recorder
 from twin.traffic.generator import Traffic
 from twin.world.api_faults import ApiFaults
 from twin.world.cluster import FIRST_ADDRESS, World
+from twin.world.context import WorldContext
 from twin.world.controller_replica import ApiRate, Replica, ReplicaContext
 from twin.world.network.engine_host import EngineHost, OnEngine
 from twin.world.network.transport import Network
@@ -78,62 +80,61 @@ def _seldom_collected() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+@dataclass(frozen=True, slots=True)
+class SimulationOptions:
+    """How a simulation is embedded; the defaults are those of `twin run`.
+
+    Attributes:
+        epoch: wall time at t = 0.
+        first_address: address of the first pod.
+        replica: creates one of the operator's replicas, given its number.
+        overhead: seconds that real sockets and processes may add to simulated times.
+        on_engine: called for each event of an engine, after it has been recorded.
+    """
+
+    epoch: datetime = EPOCH
+    first_address: IPv4Address = FIRST_ADDRESS
+    replica: Callable[[ReplicaContext, int], Replica] = Replica
+    overhead: float = 0.0
+    on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
+
+
 class Simulation:
-    """One run: everything in it, wired."""
+    """One run: builds all parts and connects them."""
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        *,
-        epoch: datetime = EPOCH,
-        first_address: IPv4Address = FIRST_ADDRESS,
-        replica: Callable[[ReplicaContext, int], Replica] = Replica,
-        machine: float = 0.0,
-    ) -> None:
-        """Builds it.
-
-        Args:
-            scenario: what happens.
-            epoch: the wall time at t = 0.
-            first_address: the first pod's.
-            replica: makes the operator's replicas, each with its number.
-            machine: seconds that real sockets and processes may take on top of what is simulated.
-        """
+    def __init__(self, scenario: Scenario, options: SimulationOptions = SimulationOptions()) -> None:
         self.scenario = scenario
-        self.on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
-        """Told of what engines do, after the record."""
-        self._epoch = epoch
+        self._options = options
         self._faults = 0
         self.env = simpy.Environment()
         self.streams = Streams(scenario.seed)
-        self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, epoch)
-        self.recorder.emit(run_header(scenario, epoch, machine))
+        self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, options.epoch)
+        self.recorder.emit(run_header(scenario, options.epoch, options.overhead))
         self.store = Store(self.wall_time, self._suffix)
-        self.world = World(
-            self.env, self.store, self.streams, world_settings(scenario), self._engine_changed,
-            epoch=epoch, first_address=first_address,
-        )  # fmt: skip
+        self._context = WorldContext(self.env, self.store, self.streams, options.epoch)
+        settings = replace(world_settings(scenario), first_address=options.first_address)
+        self.world = World(self._context, settings, self._on_engine)
         self.recorder.watch_store(self.store, self.world.workload_of)
         self.api_faults = ApiFaults(self.env, self.store)
         self.network = Network(self.env, self.world.hosts.get, self.streams, self.recorder, _NETWORK)
-        around = self._surroundings()
-        self.replicas = [replica(around, number) for number in range(scenario.controller.replicas)]
+        replica_context = self._replica_context()
+        self.replicas = [options.replica(replica_context, number) for number in range(scenario.controller.replicas)]
         self.traffic = self._traffic()
-        self.stage = self._stage()
+        self.fault_context = self._fault_context()
 
     async def main(self, progress: Progress | None) -> None:
         """From the first manifest to the end."""
         try:
-            self.begin()
+            self.start()
             await self._until_end(progress)
         finally:
-            await self.end()
+            await self.stop()
             pending = asyncio.all_tasks() - {asyncio.current_task()}
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    def begin(self, *, controllers: bool = True) -> None:
+    def start(self, *, controllers: bool = True) -> None:
         """The first moment: nodes, manifests, and all that the scenario has in store for later."""
         self.world.start()
         self._apply_manifests()
@@ -145,13 +146,13 @@ class Simulation:
         if self.traffic is not None:
             self.traffic.start(self.scenario.duration)
 
-    def inject_faults(self, what: Sequence[Fault]) -> int:
+    def inject_faults(self, items: Sequence[Fault]) -> int:
         """Faults begin, each at its time; returns the number of the first in the record."""
-        first, self._faults = self._faults, self._faults + len(what)
-        faults.begin(what, self.stage, first)
+        first, self._faults = self._faults, self._faults + len(items)
+        start_faults(items, self.fault_context, first)
         return first
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         """Ends replicas, and what engines still have under way; that is no part of what happened."""
         try:
             if self.traffic is not None:
@@ -186,12 +187,12 @@ class Simulation:
         for item in sorted(rest, key=lambda item: order.get(item["kind"], 1)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
 
-    def _surroundings(self) -> ReplicaContext:
+    def _replica_context(self) -> ReplicaContext:
         """Of the operator's replicas."""
-        asked = self.scenario.controller
+        controller = self.scenario.controller
         return ReplicaContext(
             env=self.env,
-            epoch=self._epoch,
+            epoch=self._options.epoch,
             store=self.store,
             network=self.network,
             streams=self.streams,
@@ -199,12 +200,12 @@ class Simulation:
             settings=controller_settings(self.scenario),
             api_latency=self.scenario.cluster.api.latency,
             api_faults=self.api_faults,
-            api_rate=ApiRate(asked.kube_api_qps, asked.kube_api_burst),
+            api_rate=ApiRate(controller.kube_api_qps, controller.kube_api_burst),
         )
 
-    def _stage(self) -> faults.FaultContext:
+    def _fault_context(self) -> FaultContext:
         """What faults act on."""
-        return faults.FaultContext(
+        return FaultContext(
             env=self.env,
             store=self.store,
             world=self.world,
@@ -226,7 +227,7 @@ class Simulation:
             for template in self.scenario.adapters
             for index in range(template.count)
         }
-        return Traffic(self.env, self.store, self.network, self.streams, self.recorder, settings, weights)
+        return Traffic(self._context, self.network, self.recorder, settings, weights)
 
     def _plan_visits(self) -> None:
         for number, template in enumerate(self.scenario.adapters):
@@ -265,7 +266,7 @@ class Simulation:
     def restart(self, replica: Replica, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, replica.start)
 
-    def _engine_changed(self, host: EngineHost, event: Any, adapter: str, root: str) -> None:
+    def _on_engine(self, host: EngineHost, event: Any, adapter: str, root: str) -> None:
         self.recorder.emit(
             EngineLine(
                 t=self.recorder.now(),
@@ -276,11 +277,11 @@ class Simulation:
                 root=root,
             )
         )
-        self.on_engine(host, event, adapter, root)
+        self._options.on_engine(host, event, adapter, root)
 
     def wall_time(self) -> datetime:
         """The world's time of day."""
-        return self._epoch + timedelta(seconds=self.env.now)
+        return self._context.now()
 
     def _suffix(self) -> str:
         """Five characters for `generateName`, of the alphabet that Kubernetes takes for it."""

@@ -52,10 +52,9 @@ class Recorder:
     def __init__(self, now: Callable[[], float], secrets: Sequence[str], epoch: datetime = EPOCH) -> None:
         self.epoch = epoch
         self.lines: list[Line] = []
-        self.on_line: list[Callable[[Line], None]] = []
-        """Told of each line, when it has been recorded."""
         self._clock = now
         self._secrets = tuple(secrets)
+        self._subscribers: list[Callable[[Line], None]] = []
         self._counts: dict[str, int] = {}
         self._sources: list[tuple[Callable[[], Mapping[str, int]], dict[str, int]]] = []
         self._minute = 0
@@ -73,8 +72,12 @@ class Recorder:
         self._flush_minutes()
         line = self._clean(line)
         self.lines.append(line)
-        for told in self.on_line:
-            told(line)
+        for subscriber in self._subscribers:
+            subscriber(line)
+
+    def subscribe(self, subscriber: Callable[[Line], None]) -> None:
+        """Call `subscriber` with each line, after it has been recorded."""
+        self._subscribers.append(subscriber)
 
     def count(self, name: str, n: int = 1) -> None:
         """Counts something that says nothing on its own."""

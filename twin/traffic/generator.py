@@ -8,14 +8,13 @@ import httpx
 import simpy
 
 from fake_vllm.engine.engine import EngineFault
-from twin.apiserver import Store
-from twin.kernel.random_streams import Streams
 from twin.scenario.sections.traffic import GeneratedRequest
 from twin.scenario.sections.traffic import Traffic as Settings
 from twin.trace.recorder import Recorder
 from twin.traffic.gateway import Gateway
 from twin.traffic.popularity import AdapterPopularity
 from twin.traffic.stats import RequestResult, TrafficStats
+from twin.world.context import WorldContext
 from twin.world.network.engine_host import EngineHost
 from twin.world.network.transport import Network
 
@@ -27,22 +26,21 @@ class Traffic:
 
     def __init__(
         self,
-        env: simpy.Environment,
-        store: Store,
+        context: WorldContext,
         network: Network,
-        streams: Streams,
         recorder: Recorder,
         settings: Settings,
         weights: Mapping[str, float],
     ) -> None:
-        self._env = env
+        """Prepare the traffic; `weights` is the adapters' popularity by `namespace/name`, 1 for all others."""
+        self._env = context.env
         self._network = network
         self._transport = network.transport("gateway", "traffic")
-        self._streams = streams
-        self._recorder = recorder
+        self._streams = streams = context.streams
         self._settings = settings
-        self._gateway = Gateway(env, store, settings.lag, settings.balance, streams.get("gateway/balance"))
-        self._users = AdapterPopularity(store, weights)
+        rng = streams.get("gateway/balance")
+        self._gateway = Gateway(self._env, context.store, settings.lag, settings.balance, rng)
+        self._users = AdapterPopularity(context.store, weights)
         self._tally = TrafficStats(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}
 

@@ -78,7 +78,7 @@ class ApiFaults:
         return partial(self._factors.pop, fault, None)
 
     def lag(self, fault: int, seconds: float, until: float) -> Undo:
-        """Make lists and watches lag by `seconds` until the time `until`; `keep_history` must have been called at the start."""
+        """Make lists and watches lag by `seconds` until time `until`; requires `keep_history` at the start."""
         self._lags[fault] = (seconds, until)
         return partial(self._lags.pop, fault, None)
 
@@ -132,7 +132,7 @@ class ApiFaults:
         """Return the event at which the replica gets responses about Leases again; None if it gets them now."""
         return self._leases.get(replica)
 
-    def shown_revision(self) -> int | None:
+    def list_revision(self) -> int | None:
         """Return the revision that lists show if they lag."""
         behind = max((lag for lag, _ in self._lags.values()), default=0.0)
         if not behind:
@@ -140,7 +140,7 @@ class ApiFaults:
         index = bisect_right(self._times, self._env.now - behind) - 1
         return self._revisions[max(index, 0)]
 
-    def hold(self, change: Change) -> float:
+    def delay(self, change: Change) -> float:
         """Return the seconds for which a change is not shown yet."""
         if not self._lags:
             return 0.0

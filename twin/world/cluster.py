@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from controller.reconcile.snapshot import SIDECAR
+from controller.cache.pod_view import SIDECAR
 from fake_vllm.distributions import Latency, LogNormal
-from twin.apiserver.objects import Object, is_finished, is_terminating, key, split, stamp
+from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split, stamp
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
 from twin.world.kubelet.pod_worker import PodWorker

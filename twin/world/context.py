@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import simpy
 
 from twin.apiserver import Store
-from twin.apiserver.objects import EPOCH
+from twin.apiserver.meta.objects import EPOCH
 from twin.kernel.random_streams import Streams
 
 

@@ -25,8 +25,8 @@ from twin.kernel.random_streams import Streams
 from twin.trace.lines import ControllerLine, LogLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
-from twin.world.network.transport import Network
-from twin.world.store_client import StoreClient
+from twin.world.network.transport import Network, NetworkTransport
+from twin.world.store_client import StoreClient, StoreContext
 
 OnStep = Callable[["Replica", Literal["before", "after"]], None]
 """Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
@@ -73,12 +73,12 @@ class ReplicaContext:
 class Replica:
     """One replica, in one incarnation after the other."""
 
-    def __init__(self, around: ReplicaContext, number: int) -> None:
+    def __init__(self, context: ReplicaContext, number: int) -> None:
         self.name = f"lora-controller-{number}"
         self.leading = False
         self.writes = 0
         """Writes sent since the run began, in all incarnations."""
-        self.watchers: list[OnStep] = []
+        self.write_watchers: list[OnStep] = []
         """Hear of its writes to the API server."""
         self.requests = 0
         """Requests sent to engines since the run began, in all incarnations."""
@@ -86,12 +86,12 @@ class Replica:
         """Hear of those requests."""
         self.metrics = Metrics()
         """Of the present or last incarnation."""
-        self._around = around
-        self.clock = SimulatedClock(around.env, around.epoch)
+        self._context = context
+        self.clock = SimulatedClock(context.env, context.epoch)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
         self._operator: Operator | None = None
-        self._disconnected: list[Callable[[], None]] = []
+        self._connections: Sequence[StoreClient | NetworkTransport] = ()
         self._failure: BaseException | None = None
 
     @property
@@ -100,30 +100,31 @@ class Replica:
 
     def start(self) -> None:
         """Starts a process with an empty memory."""
-        around = self._around
+        context = self._context
         self._incarnation += 1
         stream = f"controller/{self.name}/{self._incarnation}"
-        cluster = StoreClient(
-            around.store,
-            self.name,
-            around.recorder,
-            around.api_latency,
-            around.streams.get(f"{stream}/api-latency"),
-            around.api_faults,
-            RateLimit(around.api_rate.qps, around.api_rate.burst),
+        client = StoreClient(
+            StoreContext(
+                store=context.store,
+                by=self.name,
+                recorder=context.recorder,
+                latency=context.api_latency,
+                rng=context.streams.get(f"{stream}/api-latency"),
+                faults=context.api_faults,
+                limit=RateLimit(context.api_rate.qps, context.api_rate.burst),
+                on_write=self._on_write,
+            )
         )
-        cluster.on_write = self._wrote
-        transport = around.network.transport(self.name)
-        transport.on_request = self._asked
-        self._disconnected = [cluster.disconnect, transport.disconnect]
+        transport = context.network.transport(self.name, on_request=self._on_request)
+        self._connections = (client, transport)
         self.metrics = metrics = Metrics()
-        around.recorder.count_from(lambda: _counted(metrics))
+        context.recorder.count_from(lambda: _counted(metrics))
         self._operator = operator = Operator(
-            cluster,
+            client,
             transport,
             self.clock,
-            around.streams.python(f"{stream}/policy"),
-            around.settings,
+            context.streams.python(f"{stream}/policy"),
+            context.settings,
             identity=self.name,
             log=self._log(),
             metrics=self.metrics,
@@ -137,8 +138,8 @@ class Replica:
         """The process dies at this instant."""
         if self._task is None:
             return
-        for disconnect in self._disconnected:
-            disconnect()
+        for connection in self._connections:
+            connection.disconnect()
         task, self._task = self._task, None
         self.leading = False
         self._emit("crashed")
@@ -168,13 +169,13 @@ class Replica:
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
 
-    def _wrote(self, _: int, moment: Literal["before", "after"]) -> None:
+    def _on_write(self, _: int, moment: Literal["before", "after"]) -> None:
         if moment == "before":
             self.writes += 1
-        for watcher in list(self.watchers):
+        for watcher in list(self.write_watchers):
             watcher(self, moment)
 
-    def _asked(self, moment: Literal["before", "after"]) -> None:
+    def _on_request(self, moment: Literal["before", "after"]) -> None:
         if moment == "before":
             self.requests += 1
         for watcher in list(self.request_watchers):
@@ -191,12 +192,12 @@ class Replica:
                     self._emit("lost")
 
     def _emit(self, event: Literal["started", "leading", "lost", "crashed"]) -> None:
-        self._around.recorder.emit(ControllerLine(t=self._around.recorder.now(), by=self.name, event=event))
+        self._context.recorder.emit(ControllerLine(t=self._context.recorder.now(), by=self.name, event=event))
 
     def _log(self) -> FilteringBoundLogger:
         def record(_: object, level: str, fields: Any) -> Any:
             text = " ".join([str(fields.pop("event")), *(f"{key}={value}" for key, value in sorted(fields.items()))])
-            self._around.recorder.emit(LogLine(t=self._around.recorder.now(), by=self.name, level=level, text=text))
+            self._context.recorder.emit(LogLine(t=self._context.recorder.now(), by=self.name, level=level, text=text))
             raise structlog.DropEvent
 
         wrapper = structlog.make_filtering_bound_logger(logging.WARNING)

@@ -2,8 +2,8 @@
 
 Users look for `qwen-7d4b9c6f8-x2x9k` in a log, and the operator's annotation keys have to handle names of such length,
 so they follow the same rules. The difference: a template's hash is that of its canonical JSON instead of Go's dump of
-the struct. Hashes therefore differ from a real cluster's, but have the same length and alphabet, and change exactly when
-the template does.
+the struct. Hashes therefore differ from a real cluster's, but have the same length and alphabet, and change exactly
+when the template does.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def replica_set_name(deployment: str, template: Mapping[str, Any]) -> str:
 
 
 def pod_name(base: str, rng: numpy.random.Generator) -> str:
-    """Return a name for `generateName: BASE-`; `rng` is the owner's stream, so that other owners' pods do not shift it."""
+    """Return a name for `generateName: BASE-`; `rng` is the owner's own stream."""
     suffix = "".join(ALPHABET[int(i)] for i in rng.integers(0, len(ALPHABET), SUFFIX_LENGTH))
     return f"{(base + '-')[:MAX_GENERATED_BASE]}{suffix}"
 

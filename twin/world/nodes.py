@@ -13,7 +13,7 @@ from typing import Any
 import simpy
 
 from twin.apiserver import ApiError
-from twin.apiserver.objects import Object, is_terminating, key, split, stamp, with_conditions
+from twin.apiserver.meta.objects import Object, is_terminating, key, split, stamp, with_conditions
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.scheduler import GPU, tolerates

@@ -1,9 +1,9 @@
 """Probes computed without polling: when the result of a container's probe changes next.
 
-A kubelet probes every few seconds and counts equal results in a row. While the result stays the same, all rounds can be
-counted at once; the only relevant round is the one that reaches a threshold. A `Prober` is therefore called when the
-result changes and returns when to call it next: a ready pod without changes costs nothing. Only if each result is random
-(`passing` is None) is every round evaluated, by `observe`.
+A kubelet probes every few seconds and counts equal results in a row. While the result stays the same, all rounds can
+be counted at once; the only relevant round is the one that reaches a threshold. A `Prober` is therefore called when the
+result changes and returns when to call it next: a ready pod without changes costs nothing. Only if each result is
+random (`passing` is None) is every round evaluated, by `observe`.
 
 A round at the very time of a change sees the new result. A result is immediate: `timeoutSeconds` matters only for an
 engine that never responds, and such a round counts as failed when it begins.
@@ -72,13 +72,13 @@ class Prober:
         self._run = 0
 
     def change(self, now: float, passing: bool | None) -> bool:
-        """Set the result of rounds from `now` on. Return True if rounds before `now` have changed the probe's result."""
+        """Set the result of rounds from `now` on. Return True if the probe's result has changed before."""
         flipped = self._count(self._index_at(now))
         self.passing = passing
         return flipped
 
     def due(self) -> float | None:
-        """Return when to call `reach` (or, if results are random, `observe`) next; None if nothing changes by itself."""
+        """Return when to call `reach` (`observe` if results are random) next; None if nothing changes."""
         if self.passing is None:
             return self._time(self._next)
         if self.passing == self.result:

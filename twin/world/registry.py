@@ -1,8 +1,8 @@
 """The registry of adapters: sizes, download times, and errors.
 
-Properties of an artifact come from the ModelAdapters in the store (`additionalConfig.rank`), by the path that is sent to
-an engine. A download takes size over bandwidth; each download has the whole bandwidth, a shared link is not simulated.
-An absolute path is already on the pod and needs no registry.
+Properties of an artifact come from the ModelAdapters in the store (`additionalConfig.rank`), by the path that is sent
+to an engine. A download takes size over bandwidth; each download has the whole bandwidth, a shared link is not
+simulated. An absolute path is already on the pod and needs no registry.
 
 `Artifacts.download` is used by engines and sidecars; what they keep on their own disk is their own state.
 """

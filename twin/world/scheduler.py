@@ -12,7 +12,16 @@ from typing import Any
 
 from fake_vllm.distributions import Uniform
 from twin.apiserver import Change
-from twin.apiserver.objects import Object, condition, is_finished, is_terminating, key, split, stamp, with_conditions
+from twin.apiserver.meta.objects import (
+    Object,
+    condition,
+    is_finished,
+    is_terminating,
+    key,
+    split,
+    stamp,
+    with_conditions,
+)
 from twin.world.context import WorldContext
 from twin.world.work import DelayedQueue
 
@@ -103,7 +112,9 @@ class Scheduler:
         if current is not None and current.get("message") == message:
             return
         unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-        conditions = with_conditions((pod.get("status") or {}).get("conditions") or (), [unschedulable], stamp(self._now()))
+        conditions = with_conditions(
+            (pod.get("status") or {}).get("conditions") or (), [unschedulable], stamp(self._now())
+        )
         body = {"status": {"phase": "Pending", "conditions": conditions}}
         namespace, short = split(name)
         self._store.patch("pods", namespace, short, body, subresource="status", manager="kube-scheduler")

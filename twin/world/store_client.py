@@ -123,7 +123,7 @@ class StoreClient:
             while changes := await watch.batch():
                 await self._transmit(self._draw_latency() / 2)
                 for change in changes:
-                    if delay := self._faults.hold(change):
+                    if delay := self._faults.delay(change):
                         await self._transmit(delay)
                     yield self._event(kind, change)
         except ApiError as error:
@@ -155,16 +155,19 @@ class StoreClient:
         resource_version: str = "",
         subresource: Subresource = "",
     ) -> T:
-        body_with_version = dict(body)
+        sent = dict(body)
         if resource_version:
-            body_with_version["metadata"] = {**body_with_version.get("metadata", {}), "resourceVersion": resource_version}
+            sent["metadata"] = {
+                **sent.get("metadata", {}),
+                "resourceVersion": resource_version,
+            }
         return await self._write_object(
             "patch",
             kind,
             namespace,
             name,
             lambda: self._store.patch(
-                _resource(kind), namespace, name, body_with_version, subresource=subresource, manager=FIELD_MANAGER
+                _resource(kind), namespace, name, sent, subresource=subresource, manager=FIELD_MANAGER
             ),
             subresource,
         )
@@ -322,15 +325,15 @@ class StoreClient:
         return WatchEvent(change.type, self._decode(kind, change.object))
 
     def _decode(self, kind: Kind[T], raw: Object) -> T:
-        """Return the struct of an object; each version is decoded once, for a write's response and for its watch event."""
+        """Return the struct of an object; each version is decoded once for response and watch event."""
         meta = raw["metadata"]
-        place = (kind.plural, f"{meta.get('namespace', '')}/{meta['name']}")
-        kept = self._decoded.get(place)
+        slot = (kind.plural, f"{meta.get('namespace', '')}/{meta['name']}")
+        kept = self._decoded.get(slot)
         if kept is not None and kept[0] is raw:
-            snapshot: T = kept[1]
-            return snapshot
+            cached: T = kept[1]
+            return cached
         decoded = kind.decode(raw)
-        self._decoded[place] = (raw, decoded)
+        self._decoded[slot] = (raw, decoded)
         return decoded
 
 

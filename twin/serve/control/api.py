@@ -7,7 +7,7 @@ token. Changes, and everything beyond loopback, need the administrator's token. 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from importlib import resources
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,12 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from twin.apiserver import ApiError
-from twin.apiserver.errors import bad_request
-from twin.apiserver.rest import Access
-from twin.evaluate.judge import judge
-from twin.report import make
+from twin.apiserver.meta.errors import bad_request
+from twin.apiserver.rest import TokenAuthenticator
+from twin.evaluate.judge import evaluate
+from twin.report import build_report
 from twin.scenario import Fault, resolved
-from twin.scenario.faults import Spell
+from twin.scenario.faults import LastingFault
 from twin.serve.clock import RealTimeClock
 from twin.serve.control.fault_requests import FaultRequestError, fault_from
 from twin.serve.control.models import ClockRequest, FaultRequest, FaultResponse, WorldStatus, error_line
@@ -67,7 +67,7 @@ class ControlApi:
         self._operated = operated
         self._status = StatusPage(simulation, clock)
         self._followers: set[asyncio.Queue[Line | None]] = set()
-        simulation.recorder.on_line.append(self._publish)
+        simulation.recorder.subscribe(self._publish)
         self._app = self._build()
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class ControlApi:
     def _authorize(self, request: Request) -> None:
         if self._trusting and request.method in ("GET", "HEAD"):
             return
-        if not self._access.identify(request.headers).is_master:
+        if not self._access.authenticate(request.headers).is_master:
             raise ApiError(403, "Forbidden", "the control API is reserved for the administrator")
 
     def _build(self) -> FastAPI:
@@ -113,7 +113,7 @@ class ControlApi:
         scenario, lines = self._simulation.scenario, list(self._simulation.recorder.lines)
 
         def render() -> str:
-            return make(judge(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
+            return build_report(evaluate(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
 
         return HTMLResponse(await asyncio.to_thread(render), headers=_NO_CACHE)
 
@@ -166,7 +166,9 @@ class ControlApi:
         except FaultRequestError as error:
             raise bad_request(str(error)) from error
         number = self._simulation.inject_faults([fault])
-        return FaultResponse(number=number, kind=fault.kind, until=fault.until if isinstance(fault, Spell) else None)
+        return FaultResponse(
+            number=number, kind=fault.kind, until=fault.until if isinstance(fault, LastingFault) else None
+        )
 
     def _check(self, fault: Fault) -> None:
         """Raise FaultRequestError for a fault of an operator that this world does not have or cannot reach."""
@@ -177,7 +179,7 @@ class ControlApi:
                 f"{fault.kind}: this world has no operator (--no-controller); stop your own operator instead"
             )
         replicas = self._simulation.replicas
-        if fault.kind == SKEW and any(isinstance(item, ProcessReplica) and not item.clocked for item in replicas):
+        if fault.kind == SKEW and any(isinstance(item, ProcessReplica) and not item.can_skew for item in replicas):
             raise FaultRequestError(
                 f"{fault.kind}: these operator processes use the machine's clock; "
                 "put the fault into the scenario's `faults` instead"

@@ -47,14 +47,12 @@ def fault_from(request: Mapping[str, Any], now: float) -> Fault:
     return fault
 
 
-def _with_times(
-    kind: str, allowed: Collection[str], fields: dict[str, Any], lasts: Any, now: float
-) -> dict[str, Any]:
+def _with_times(kind: str, allowed: Collection[str], fields: dict[str, Any], lasts: Any, now: float) -> dict[str, Any]:
     """Return the fields with times that count from the start of the world."""
     times: dict[str, float] = {name: duration(fields[name]) + now for name in _TIMES if name in fields}
     if "at" in allowed:
         if lasts is not None and "every" not in fields:
-            hint = ", or add `every`" if issubclass(FAULTS[kind], Moment) else ""
+            hint = ", or add `every`" if issubclass(FAULTS[kind], InstantFault) else ""
             raise FaultRequestError(f"{kind}: happens once and has no duration; leave out `for`{hint}")
         if not any(name in fields for name in _INSTEAD_OF_TIME):
             times.setdefault("from" if "every" in fields else "at", now)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from twin.scenario.units import PositiveDuration
 
@@ -76,20 +77,22 @@ class PodStatus(BaseModel):
 class WorldStatus(BaseModel):
     """The present state of a served world. Times in seconds."""
 
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
     name: str
     seconds: float
-    wallTime: str
-    scenarioSeconds: float
+    wall_time: str
+    scenario_seconds: float
     speed: float
     paused: bool
     adapters: dict[str, int]
     pods: dict[str, int]
     loads: dict[str, int]
-    apiWrites: dict[str, int]
+    api_writes: dict[str, int]
     leading: list[str]
     faults: list[ActiveFaultStatus]
-    adapterList: list[AdapterStatus]
-    podList: list[PodStatus]
+    adapter_list: list[AdapterStatus]
+    pod_list: list[PodStatus]
 
 
 def error_line(errors: Sequence[Mapping[str, Any]], skip: Collection[str] = _BODY) -> str:

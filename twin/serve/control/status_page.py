@@ -28,7 +28,7 @@ class StatusPage:
         self._faults: dict[int, FaultLine] = {}
         for line in simulation.recorder.lines:
             self._count(line)
-        simulation.recorder.on_line.append(self._count)
+        simulation.recorder.subscribe(self._count)
 
     def now(self) -> WorldStatus:
         """Return the present state."""
@@ -39,21 +39,21 @@ class StatusPage:
         return WorldStatus(
             name=simulation.scenario.name,
             seconds=round(float(simulation.env.now), 3),
-            wallTime=simulation.wall_time().isoformat(timespec="seconds"),
-            scenarioSeconds=simulation.scenario.duration,
+            wall_time=simulation.wall_time().isoformat(timespec="seconds"),
+            scenario_seconds=simulation.scenario.duration,
             speed=self._clock.speed,
             paused=self._clock.paused,
             adapters={"total": len(adapters), **dict(sorted(phases.items()))},
             pods={"total": len(pods), "ready": sum(is_true(pod, "Ready") for pod in pods)},
             loads=dict(sorted(self._loads.items())),
-            apiWrites=dict(sorted(self._api.items())),
+            api_writes=dict(sorted(self._api.items())),
             leading=[replica.name for replica in simulation.replicas if replica.leading],
             faults=[
                 ActiveFaultStatus(number=line.id, kind=line.fault, targets=line.targets, since=line.t)
                 for line in self._faults.values()
             ],
-            adapterList=[_adapter(item) for item in adapters[:_LIST_LIMIT]],
-            podList=[self._pod(pod) for pod in pods[:_LIST_LIMIT]],
+            adapter_list=[_adapter(item) for item in adapters[:_LIST_LIMIT]],
+            pod_list=[self._pod(pod) for pod in pods[:_LIST_LIMIT]],
         )
 
     def _count(self, line: Line) -> None:

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from controller.cache.routing import SIDECAR_PORT
 from twin.apiserver import ApiError, Change, Store
-from twin.apiserver.objects import key, split
+from twin.apiserver.meta.objects import key, split
 from twin.serve.network import proxy
 from twin.serve.network.sockets import Address, Listener
 from twin.world.network.engine_host import EngineHost, Event

@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twin.apiserver import ApiError, Object, Store
-from twin.apiserver.objects import is_terminating, is_true
-from twin.apiserver.selectors import labels
+from twin.apiserver.meta.objects import is_terminating, is_true
+from twin.apiserver.meta.selectors import labels
 from twin.serve.network import proxy
 from twin.serve.network.node_transport import PodTransport
 from twin.world.network.transport import Network
@@ -127,9 +127,7 @@ class Gateway:
             return
         await self._forward(request, incoming, self._model_endpoint(_model(incoming.body)), send)
 
-    async def _forward(
-        self, request: Request, incoming: proxy.ProxiedRequest, endpoint: Endpoint, send: Send
-    ) -> None:
+    async def _forward(self, request: Request, incoming: proxy.ProxiedRequest, endpoint: Endpoint, send: Send) -> None:
         try:
             response = await proxy.forward(self._traffic, incoming.to(*endpoint), request.receive)
         except httpx.TimeoutException as error:

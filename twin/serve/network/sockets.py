@@ -77,7 +77,7 @@ class Listener:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _protocol(self) -> asyncio.Protocol:
-        """Return the protocol for one connection; the application finds its transport by `scope["state"]["connection"]`."""
+        """Return the protocol of a connection; its transport is in `scope["state"]["connection"]`."""
         kind: Any = self._config.http_protocol_class
         shared: dict[str, Any] = {}
         protocol: Any = kind(config=self._config, server_state=self._state, app_state=shared)

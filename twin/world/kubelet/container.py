@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import simpy
-
 from controller.cache.pod_view import SIDECAR
 from controller.sidecar.settings import Settings as SidecarSettings
 from controller.sidecar.settings import dialect_of as dialect_of_sidecar
@@ -12,9 +10,8 @@ from controller.sidecar.settings import metrics_of
 from fake_vllm.cli import command_line as commandline
 from fake_vllm.distributions import Uniform
 from fake_vllm.engine.engine import EngineConfigError
-from twin.apiserver import Store
 from twin.apiserver.meta.objects import Object, split
-from twin.kernel.random_streams import Streams
+from twin.world.context import WorldContext
 from twin.world.kubelet.container_state import ContainerState, Exit
 from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
 from twin.world.kubelet.pod_spec import ConfigMissing, command_of, dialect_of, environment, port_of, version_of
@@ -35,31 +32,35 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ContainerContext:
-    """What a container's process meets: time, chance, the API, and the machine that its pod is."""
+    """What the containers of one pod share.
 
-    env: simpy.Environment
-    streams: Streams
-    store: Store
+    Attributes:
+        world: the simulated cluster.
+        host: the pod on the network.
+        restart_policy: the pod's restart policy.
+        labels: the pod's labels.
+        has_engine: False for a pod without an engine, whose containers are ready without one.
+    """
+
+    world: WorldContext
     host: EngineHost
     restart_policy: str = "Always"
     labels: Mapping[str, str] = field(default_factory=dict)
-    """The pod's."""
-    engineless: bool = False
-    """Whether the pod has no engine, for whose sake another container would not be ready."""
+    has_engine: bool = True
 
 
 class ContainerRuntime(ContainerState):
     """What the kubelet knows of one container. `on_change` is called when its status has changed."""
 
     def __init__(
-        self, spec: Object, *, is_engine: bool, around: ContainerContext, on_change: Callable[[], None]
+        self, spec: Object, context: ContainerContext, *, is_engine: bool, on_change: Callable[[], None]
     ) -> None:
         super().__init__(spec["name"], spec.get("image", ""))
         self._spec = spec
         self._is_engine = is_engine
-        self._sidecar = around.host.sidecar if self.name == SIDECAR and not is_engine else None
-        self._around = around
-        self._env = around.env
+        self._sidecar = context.host.sidecar if self.name == SIDECAR and not is_engine else None
+        self._context = context
+        self._env = context.world.env
         self._on_change = on_change
         self._probes = {role: Probe.of(role, spec[field]) for role, field in _ROLES if spec.get(field)}
         self._probers: dict[Role, Prober] = {}
@@ -85,10 +86,10 @@ class ContainerRuntime(ContainerState):
         if not self._is_engine:
             self._start_other()
             return
-        host = self._around.host
+        host = self._context.host
         try:
-            env = environment(self._around.store, split(host.pod)[0], self._spec)
-            dialect = dialect_of(self._spec, self._around.labels)
+            env = environment(self._context.world.store, split(host.pod)[0], self._spec)
+            dialect = dialect_of(self._spec, self._context.labels)
             config = commandline.read(command_of(self._spec), env, version=self._version(), dialect=dialect)
         except ConfigMissing as missing:
             self.state, self.reason, self.message = "waiting", "CreateContainerConfigError", str(missing)
@@ -97,8 +98,7 @@ class ContainerRuntime(ContainerState):
         except EngineConfigError as error:
             self._fail_to_start(str(error))
             return
-        host.on_crash = self.crash
-        host.start(self._next_id(), config)
+        host.start(self._next_id(), config, self.crash)
         self._run()
 
     def _start_other(self) -> None:
@@ -128,15 +128,15 @@ class ContainerRuntime(ContainerState):
             return
         ran_for = self._env.now - self.started_at
         self._end(code, reason, message)
-        policy = self._around.restart_policy
+        policy = self._context.restart_policy
         if policy == "Always" or (policy == "OnFailure" and code != 0):
             wait = self._loop.exited(ran_for)
             if wait > 0:
                 self.state, self.reason = "waiting", "CrashLoopBackOff"
                 self.message = (
-                    f"back-off {wait:.0f}s restarting failed container={self.name} pod={self._around.host.pod}"
+                    f"back-off {wait:.0f}s restarting failed container={self.name} pod={self._context.host.pod}"
                 )
-            rng = self._around.streams.get(f"pod/{self._around.host.pod}/restart")
+            rng = self._context.world.streams.get(f"pod/{self._context.host.pod}/restart")
             self._restart.set(self._env.now + wait + RESTART.draw(rng))
         else:
             self.finished = True
@@ -171,10 +171,10 @@ class ContainerRuntime(ContainerState):
         self._settle(flipped)
 
     def _version(self) -> str:
-        return self._around.host.version or version_of(self._spec)
+        return self._context.host.version or version_of(self._spec)
 
     def _next_id(self) -> str:
-        return container_id(self._around.host.uid, self.name, self._runs)
+        return container_id(self._context.host.uid, self.name, self._runs)
 
     def _run(self) -> None:
         self.container_id = self._next_id()
@@ -193,7 +193,7 @@ class ContainerRuntime(ContainerState):
         self._rounds.cancel()
         self._refusal.cancel()
         if self._is_engine:
-            self._around.host.stop()
+            self._context.host.stop()
         if self._sidecar is not None:
             self._sidecar.stop()
 
@@ -220,10 +220,10 @@ class ContainerRuntime(ContainerState):
         if self._sidecar is not None and not self._sidecar.running:
             return False
         if not self._is_engine:
-            return not probe.path.startswith("/ready") or self._around.engineless or self._around.host.listening
-        if self._around.host.faults.chancy_probes and self._around.host.listening:
+            return not probe.path.startswith("/ready") or not self._context.has_engine or self._context.host.listening
+        if self._context.host.faults.chancy_probes and self._context.host.listening:
             return None
-        return self._around.host.answers(probe, port_of(self._spec, probe.port))
+        return self._context.host.answers(probe, port_of(self._spec, probe.port))
 
     def _due(self) -> float | None:
         times = [due for prober in self._active() if (due := prober.due()) is not None]
@@ -241,7 +241,7 @@ class ContainerRuntime(ContainerState):
                 continue
             if prober.passing is None:
                 probe = prober.probe
-                flipped |= prober.observe(self._around.host.answers(probe, port_of(self._spec, probe.port)))
+                flipped |= prober.observe(self._context.host.answers(probe, port_of(self._spec, probe.port)))
             else:
                 flipped |= prober.reach(now)
         self._settle(flipped)

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import simpy
-
 from fake_vllm.distributions import Constant, Latency, LogNormal
 from fake_vllm.engine.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError
 from fake_vllm.engine.timing import DEFAULT_PACE, Pace
 from fake_vllm.faults.rules import Faults
 from fake_vllm.router import Request, respond_now
-from twin.kernel.random_streams import Streams
+from twin.world.context import WorldContext
 from twin.world.network.link import Link
 from twin.world.network.sidecar_host import SidecarHost
 from twin.world.probes import Probe
@@ -47,20 +45,29 @@ class EngineSettings:
     """How fast the engine computes."""
 
 
-class EngineHost:
-    """Where a pod's engine listens, once it does."""
+@dataclass(frozen=True, slots=True)
+class HostContext:
+    """What a host needs of the simulated cluster.
 
-    def __init__(
-        self,
-        env: simpy.Environment,
-        streams: Streams,
-        pod: str,
-        uid: str,
-        settings: EngineSettings,
-        artifacts: Artifacts,
-        on_engine: OnEngine,
-        epoch: int,
-    ) -> None:
+    Attributes:
+        world: the simulated cluster.
+        settings: settings of the engine.
+        artifacts: the registry that adapters come from.
+        on_engine: called for each event of the engine.
+    """
+
+    world: WorldContext
+    settings: EngineSettings
+    artifacts: Artifacts
+    on_engine: OnEngine
+
+
+class EngineHost:
+    """A pod on the network: its address, its engine while one runs, and faults of both."""
+
+    def __init__(self, context: HostContext, pod: str, uid: str, sidecar: SidecarHost | None) -> None:
+        """Create the host of a pod (`namespace/name`); `sidecar` is None if the pod has no runtime sidecar."""
+        world = context.world
         self.pod = pod
         self.uid = uid
         self.ip = ""
@@ -68,36 +75,35 @@ class EngineHost:
         self.container_id = ""
         self.faults = Faults()
         self.link = Link()
-        """From callers to here."""
+        """The network link from clients to this host."""
         self.engine: Engine | None = None
-        """None: nothing runs there, or it is still starting up."""
+        """None if no engine runs or it is still starting."""
         self.listening = False
         self.reachable = True
-        """False: its node is down, a connection attempt gets no answer at all."""
-        self.sidecar: SidecarHost | None = None
-        """The runtime sidecar beside the engine, if the pod has one."""
-        self.rng = streams.get(f"pod/{pod}/faults")
-        self.traffic_rng = streams.get(f"pod/{pod}/traffic-faults")
+        """False if the node is down: a connection attempt gets no response."""
+        self.sidecar = sidecar
+        self.rng = world.streams.get(f"pod/{pod}/faults")
+        self.traffic_rng = world.streams.get(f"pod/{pod}/traffic-faults")
         self.on_change: list[Callable[[], None]] = []
-        """Called when the engine begins or ceases to listen."""
-        self.on_crash: Callable[[str], None] = lambda _: None
-        """Called with the reason when the engine gives up while it starts."""
-        self.version = settings.version
-        """vLLM's version if the scenario gives it, else empty."""
-        self._env = env
-        self._streams = streams
-        self._settings = settings
-        self._artifacts = artifacts
-        self._on_engine = on_engine
-        self._epoch = epoch
+        """Called when the engine starts or stops listening."""
+        self.version = context.settings.version
+        """The engine's version if the scenario sets it, else empty."""
+        self._env = world.env
+        self._streams = world.streams
+        self._epoch = int(world.epoch.timestamp())
+        self._settings = context.settings
+        self._artifacts = context.artifacts
+        self._on_engine = context.on_engine
         self._config: EngineConfig | None = None
+        self._on_crash: Callable[[str], None] = _ignore
         self._disk: set[str] = set()
-        self._startup = Timer(env, self._listen)
-        self._probe_rng = streams.get(f"pod/{pod}/probe-faults")
+        self._startup = Timer(self._env, self._listen)
+        self._probe_rng = world.streams.get(f"pod/{pod}/probe-faults")
 
-    def start(self, container_id: str, config: EngineConfig) -> None:
+    def start(self, container_id: str, config: EngineConfig, on_crash: Callable[[str], None]) -> None:
         """The container runs; the engine will listen once weights are loaded and graphs captured."""
         self.container_id = container_id
+        self._on_crash = on_crash
         self.port = config.port
         self._config = replace(config, lora_budget=self._settings.lora_budget)
         self._startup.set(self._env.now + self._settings.startup.draw(self._streams.get(f"pod/{self.pod}/startup")))
@@ -134,7 +140,7 @@ class EngineHost:
         try:
             self.engine = self._new_engine()
         except EngineConfigError as error:
-            self.on_crash(str(error))
+            self._on_crash(str(error))
             return
         self.listening = True
         self._on_engine(self, "started", "", "")
@@ -167,17 +173,21 @@ class EngineHost:
         kept = self.sidecar.library.at(path) if self.sidecar is not None else None
         if kept is not None:
             return kept
-        return self._artifacts.find(path) if path in self._disk else self._artifacts.deliver(path).artifact
+        return self._artifacts.find(path) if path in self._disk else self._artifacts.download(path).artifact
 
     def _fetch(self, path: str) -> float:
         """Seconds to get the artifact; what this container has got once, and whole, it needs not get again."""
         if path in self._disk:
             return 0.0
-        delivery = self._artifacts.deliver(path)
-        if not delivery.trouble:
+        download = self._artifacts.download(path)
+        if not download.error:
             self._disk.add(path)
-        return delivery.seconds
+        return download.seconds
 
     def _tell(self) -> None:
         for callback in list(self.on_change):
             callback()
+
+
+def _ignore(_: str) -> None:
+    """Do nothing with the reason of a crash: no container has been started yet."""

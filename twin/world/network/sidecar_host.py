@@ -95,9 +95,9 @@ class RegistryLibrary:
     async def _fetch(self, artifact: Asked) -> None:
         """Asks the registry; fetches what is not here yet."""
         await asyncio.sleep(self._artifacts.latency)
-        delivery = self._artifacts.deliver(artifact.url)
+        result = self._artifacts.download(artifact.url)
         here = artifact.digest in self._disk
-        match delivery.trouble:
+        match result.error:
             case "missing":
                 _fail(Code.ARTIFACT_NOT_FOUND, f"{artifact.shown} was not found")
             case "forbidden":
@@ -107,14 +107,14 @@ class RegistryLibrary:
         if here:
             self.downloads.hit()
             return
-        size = delivery.artifact.size
+        size = result.artifact.size
         files = (RemoteFile(path="adapter_model.safetensors", size=size, key=""),)
         with self.downloads.begun(artifact, Listing(files=files, version="")) as download:
-            download.watch(_Coming(size, asyncio.get_running_loop().time(), delivery.seconds))
-            await asyncio.sleep(delivery.seconds)
-            if delivery.trouble == "corrupt":
+            download.watch(_Coming(size, asyncio.get_running_loop().time(), result.seconds))
+            await asyncio.sleep(result.seconds)
+            if result.error == "corrupt":
                 _fail(Code.ARTIFACT_CORRUPT, f"{artifact.shown} is no complete adapter")
-        self._disk[artifact.digest] = delivery.artifact
+        self._disk[artifact.digest] = result.artifact
 
 
 class SidecarHost:

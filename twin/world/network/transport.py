@@ -43,6 +43,7 @@ from twin.world.network.http_adapter import map_errors, to_client, to_engine
 from twin.world.network.sidecar_host import SidecarHost
 
 OnRequest = Callable[[Literal["before", "after"]], None]
+"""Called when a request is about to be sent, and when it has ended but the client has not received the response."""
 Hosts = Callable[[str], EngineHost | None]
 """Finds an engine's host by IP address."""
 
@@ -60,6 +61,10 @@ _VERBS = {
 }
 
 
+def _ignore(_: Literal["before", "after"]) -> None:
+    """Do nothing for a request."""
+
+
 class Network:
     """Who can be reached where."""
 
@@ -75,9 +80,15 @@ class Network:
         self._requests = 0
         self._work: set[asyncio.Task[Response | Stream]] = set()
 
-    def transport(self, by: str, caller: str = "controller") -> "NetworkTransport":
-        """The network as `by` sees it; `caller` is who it is to faults (`controller`, `traffic`)."""
-        return NetworkTransport(self, by, caller)
+    def transport(self, by: str, caller: str = "controller", on_request: OnRequest = _ignore) -> "NetworkTransport":
+        """Return a transport for one client.
+
+        Args:
+            by: the client's name in the record.
+            caller: the client's kind for faults (`controller`, `traffic`).
+            on_request: called for each request.
+        """
+        return NetworkTransport(self, by, caller, on_request)
 
     def number(self) -> int:
         """A new request's number."""
@@ -100,15 +111,14 @@ class Network:
 class NetworkTransport(httpx.AsyncBaseTransport):
     """For one caller."""
 
-    def __init__(self, network: Network, by: str, caller: str) -> None:
+    def __init__(self, network: Network, by: str, caller: str, on_request: OnRequest = _ignore) -> None:
         self._network = network
         self._by = by
         self._caller = caller
         self._disconnected = False
         self._kept: dict[str, tuple[Request, httpx.Response]] = {}
         """By pod: audits send the same request all day and get the same bytes, which are made into an answer once."""
-        self.on_request: OnRequest = lambda moment: None  # noqa: ARG005
-        """Told of each request when it is about to be sent, and when it has ended but nobody has heard how."""
+        self._on_request = on_request
         self._rng = network.rng if caller == "controller" else network.traffic_rng
 
     def disconnect(self) -> None:
@@ -116,17 +126,17 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         self._disconnected = True
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.on_request("before")
+        self._on_request("before")
         if self._disconnected:
             await self._never()
         try:
             response = await self._sent(request)
         except httpx.HTTPError:
-            self.on_request("after")
+            self._on_request("after")
             if self._disconnected:
                 await self._never()
             raise
-        self.on_request("after")
+        self._on_request("after")
         if self._disconnected:
             await self._never()
         return response

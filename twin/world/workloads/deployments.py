@@ -4,12 +4,7 @@ The arithmetic is in `rollout.py`. Left out: proportional scaling in the middle 
 other than by putting the old template back. A paused Deployment is left as it is.
 """
 
-from collections.abc import Callable
-from datetime import datetime
-
-import simpy
-
-from twin.apiserver import Change, Store
+from twin.apiserver import Change
 from twin.apiserver.meta.objects import (
     Object,
     controller_uid,
@@ -20,7 +15,7 @@ from twin.apiserver.meta.objects import (
     stamp,
     with_conditions,
 )
-from twin.kernel.random_streams import Streams
+from twin.world.context import WorldContext
 from twin.world.names import replica_set_name, template_hash
 from twin.world.work import DelayedQueue
 from twin.world.workloads.replicasets import DELAY, SETS, ReplicaSets
@@ -36,17 +31,15 @@ DEPLOYMENTS = "deployments.apps"
 class Deployments:
     """Makes, sizes and retires ReplicaSets."""
 
-    def __init__(
-        self, env: simpy.Environment, store: Store, streams: Streams, now: Callable[[], datetime], sets: ReplicaSets
-    ) -> None:
-        self._store = store
-        self._now = now
+    def __init__(self, context: WorldContext, sets: ReplicaSets) -> None:
+        self._store = store = context.store
+        self._now = context.now
         self._controller = sets
         self._sets = sets.sets
         self._pods = sets.pods
         self._deployments: dict[str, Object] = {}
         self._keys: dict[str, str] = {}
-        self._reactions = DelayedQueue(env, streams, "deployment-controller", DELAY, self._sync)
+        self._queue = DelayedQueue(context, "deployment-controller", DELAY, self._sync)
         store.subscribe(self._on_deployment, DEPLOYMENTS)
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
@@ -73,7 +66,7 @@ class Deployments:
         self._keys[uid] = name
         self._deployments[name] = change.object
         if change.old is None or change.old["spec"] != change.object["spec"]:
-            self._reactions.note(name)
+            self._queue.add(name)
 
     def _on_set(self, change: Change) -> None:
         self._wake(controller_uid(change.object))
@@ -87,7 +80,7 @@ class Deployments:
     def _wake(self, uid: str) -> None:
         name = self._keys.get(uid)
         if name is not None:
-            self._reactions.note(name)
+            self._queue.add(name)
 
     def _sync(self, name: str) -> None:
         deployment = self._deployments.get(name)

@@ -1,13 +1,11 @@
 """The ReplicaSet controller: as many pods as each ReplicaSet asks for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-import simpy
-
 from fake_vllm.distributions import Uniform
-from twin.apiserver import ApiError, Change, Store
+from twin.apiserver import ApiError, Change
 from twin.apiserver.meta.objects import (
     Object,
     condition,
@@ -19,7 +17,7 @@ from twin.apiserver.meta.objects import (
     owned_by,
     split,
 )
-from twin.kernel.random_streams import Streams
+from twin.world.context import WorldContext
 from twin.world.names import pod_name
 from twin.world.work import DelayedQueue
 from twin.world.workloads.rollout import wanted
@@ -54,15 +52,15 @@ class Index:
 class ReplicaSets:
     """Keeps as many pods as each ReplicaSet asks for."""
 
-    def __init__(self, env: simpy.Environment, store: Store, streams: Streams, now: Callable[[], datetime]) -> None:
-        self._env = env
-        self._store = store
-        self._streams = streams
-        self._now = now
+    def __init__(self, context: WorldContext) -> None:
+        self._env = context.env
+        self._store = store = context.store
+        self._streams = context.streams
+        self._now = context.now
         self.pods = Index()
         self.sets = Index()
         self._keys: dict[str, str] = {}  # uid -> key
-        self._reactions = DelayedQueue(env, streams, "replicaset-controller", DELAY, self._sync)
+        self._queue = DelayedQueue(context, "replicaset-controller", DELAY, self._sync)
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
 
@@ -74,7 +72,7 @@ class ReplicaSets:
             return
         self._keys[uid] = name
         if change.old is None or change.old["spec"] != change.object["spec"]:
-            self._reactions.note(name)
+            self._queue.add(name)
 
     def set_of(self, pod: Object) -> Object | None:
         """The ReplicaSet that controls a pod."""
@@ -85,7 +83,7 @@ class ReplicaSets:
         self.pods.put(change)
         owner = self._keys.get(controller_uid(change.object))
         if owner is not None and (change.old is None or change.type == "DELETED" or _matters(change)):
-            self._reactions.note(owner)
+            self._queue.add(owner)
 
     def _sync(self, name: str) -> None:
         replica_set = self.sets.by_key.get(name)
@@ -138,7 +136,7 @@ class ReplicaSets:
             self._store.patch(SETS, namespace, short, body, subresource="status", manager="kube-controller-manager")
         later = [wait for wait in waits if wait > 0]
         if later:
-            self._env.timeout(min(later)).callbacks.append(lambda _: self._reactions.note(name))
+            self._env.timeout(min(later)).callbacks.append(lambda _: self._queue.add(name))
 
     def _until_available(self, pod: Object, min_ready: float) -> float:
         """Seconds until a ready pod counts as available."""
