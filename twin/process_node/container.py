@@ -63,14 +63,14 @@ class ProcessContainer(ContainerState):
 
     async def run(self, grace: float) -> None:
         """Keeps a process running, for ever; cancelled, it ends it, by force after `grace` seconds."""
-        loop = CrashLoopBackoff()
+        backoff = CrashLoopBackoff()
         while True:
             code = await self._once(grace)
             now = self._clock.now().timestamp()
             self.last = Exit(
                 self.container_id, self.started_at, now, code, "Error" if code else "Completed", self.message
             )
-            wait = loop.exited(now - self.started_at)
+            wait = backoff.next_wait(now - self.started_at)
             self._becomes("waiting", "CrashLoopBackOff" if wait else "ContainerCreating")
             await asyncio.sleep(wait)
             self.restarts += 1

@@ -1,7 +1,7 @@
 """The controller's replicas as processes that start, crash and come back.
 
-A crash is what it is on a cluster: whatever the replica has in flight never reaches anybody's ears again, its tasks
-are gone, and the process that comes back remembers nothing. Engines and API server go on with what they were given.
+A crash is that of a process on a cluster: none of its requests in flight is answered, its tasks are gone, and the new
+process starts without memory. Engines and API server continue with what they have received.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from twin.world.network.transport import Network, NetworkTransport
 from twin.world.store_client import StoreClient, StoreContext
 
 OnStep = Callable[["Replica", Literal["before", "after"]], None]
-"""Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
+"""Called for each step of a replica: just before it is sent, and when it is done but not yet answered."""
 
 
 class SimulatedClock:
-    """Wall time in the twin, as one replica's machine tells it."""
+    """Wall time of one replica's machine."""
 
     def __init__(self, env: simpy.Environment, epoch: datetime) -> None:
         self.ahead = 0.0
-        """Seconds by which it is wrong; negative if it is behind."""
+        """Skew in seconds; negative if the clock is slow."""
         self._env = env
         self._epoch = epoch
 
@@ -47,7 +47,7 @@ class SimulatedClock:
 
 @dataclass(frozen=True, slots=True)
 class ApiRate:
-    """How fast a replica may ask the API server; 0 a second is as fast as it can."""
+    """Rate limit of a replica's requests to the API server; 0 requests per second means no limit."""
 
     qps: float = 0.0
     burst: int = 200
@@ -55,7 +55,7 @@ class ApiRate:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaContext:
-    """What a replica is put into."""
+    """What a replica needs of the simulation."""
 
     env: simpy.Environment
     epoch: datetime
@@ -71,21 +71,21 @@ class ReplicaContext:
 
 
 class Replica:
-    """One replica, in one incarnation after the other."""
+    """One replica of the operator, through all its incarnations."""
 
     def __init__(self, context: ReplicaContext, number: int) -> None:
         self.name = f"lora-controller-{number}"
         self.leading = False
         self.writes = 0
-        """Writes sent since the run began, in all incarnations."""
+        """Number of writes since the start of the run, in all incarnations."""
         self.write_watchers: list[OnStep] = []
-        """Hear of its writes to the API server."""
+        """Called for each write to the API server."""
         self.requests = 0
-        """Requests sent to engines since the run began, in all incarnations."""
+        """Number of requests to engines since the start of the run, in all incarnations."""
         self.request_watchers: list[OnStep] = []
-        """Hear of those requests."""
+        """Called for each request to an engine."""
         self.metrics = Metrics()
-        """Of the present or last incarnation."""
+        """Metrics of the present or last incarnation."""
         self._context = context
         self.clock = SimulatedClock(context.env, context.epoch)
         self._incarnation = 0
@@ -99,7 +99,7 @@ class Replica:
         return self._task is not None
 
     def start(self) -> None:
-        """Starts a process with an empty memory."""
+        """Start a new process."""
         context = self._context
         self._incarnation += 1
         stream = f"controller/{self.name}/{self._incarnation}"
@@ -118,7 +118,7 @@ class Replica:
         transport = context.network.transport(self.name, on_request=self._on_request)
         self._connections = (client, transport)
         self.metrics = metrics = Metrics()
-        context.recorder.count_from(lambda: _counted(metrics))
+        context.recorder.count_from(lambda: _controller_counts(metrics))
         self._operator = operator = Operator(
             client,
             transport,
@@ -135,7 +135,7 @@ class Replica:
         self._task.add_done_callback(self._ended)
 
     def crash(self) -> None:
-        """The process dies at this instant."""
+        """Kill the process."""
         if self._task is None:
             return
         for connection in self._connections:
@@ -146,12 +146,12 @@ class Replica:
         task.cancel()
 
     def retire(self) -> None:
-        """The process is asked to end, as by a kubelet: it stops on its own when it has tidied up."""
+        """Ask the process to stop, like a kubelet with SIGTERM; it stops after a graceful shutdown."""
         if self._operator is not None:
             self._operator.stop()
 
     async def stop(self) -> None:
-        """Ends the process at the end of a run. Raises what made it fail, if anything has."""
+        """Stop the process at the end of a run. Raises the exception that made it fail, if any."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -159,7 +159,7 @@ class Replica:
         self.check()
 
     def check(self) -> None:
-        """Raises what made the operator fail: a fault of its code, not of the simulated world."""
+        """Raise the exception that made the operator fail: a bug, not a simulated fault."""
         if self._failure is not None:
             raise self._failure
 
@@ -169,17 +169,17 @@ class Replica:
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
 
-    def _on_write(self, _: int, moment: Literal["before", "after"]) -> None:
-        if moment == "before":
+    def _on_write(self, _: int, step: Literal["before", "after"]) -> None:
+        if step == "before":
             self.writes += 1
         for watcher in list(self.write_watchers):
-            watcher(self, moment)
+            watcher(self, step)
 
-    def _on_request(self, moment: Literal["before", "after"]) -> None:
-        if moment == "before":
+    def _on_request(self, step: Literal["before", "after"]) -> None:
+        if step == "before":
             self.requests += 1
         for watcher in list(self.request_watchers):
-            watcher(self, moment)
+            watcher(self, step)
 
     def _observe(self, name: str) -> None:
         match name:
@@ -205,8 +205,11 @@ class Replica:
         return log
 
 
-def _counted(metrics: Metrics) -> dict[str, int]:
-    """The measures that are the operator's own metrics, by their names in the record; never falling."""
+def _controller_counts(metrics: Metrics) -> dict[str, int]:
+    """Return the counts that come from the operator's own metrics, by their names in the record.
+
+    They never decrease.
+    """
     names = {
         "reconciles.total": "controller_runtime_reconcile_total",
         "reconciles.useful": "lora_controller_reconciles_useful_total",
@@ -215,6 +218,6 @@ def _counted(metrics: Metrics) -> dict[str, int]:
 
 
 def leader(replicas: Sequence[Replica]) -> Replica | None:
-    """The replica that acts, else the first that lives."""
-    living = [replica for replica in replicas if replica.alive]
-    return next((replica for replica in living if replica.leading), living[0] if living else None)
+    """Return the replica that leads, else the first that runs."""
+    alive = [replica for replica in replicas if replica.alive]
+    return next((replica for replica in alive if replica.leading), alive[0] if alive else None)

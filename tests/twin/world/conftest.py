@@ -11,8 +11,9 @@ import simpy
 
 from fake_vllm.distributions import Constant
 from twin.apiserver import Store
+from twin.apiserver.meta.objects import EPOCH
 from twin.kernel.random_streams import Streams
-from twin.world.cluster import EPOCH, World, WorldSettings
+from twin.world.cluster import World, WorldSettings
 from twin.world.context import WorldContext
 from twin.world.network.engine_host import EngineHost, EngineSettings
 from twin.world.nodes import NodeSpec

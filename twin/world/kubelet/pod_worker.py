@@ -1,7 +1,7 @@
-"""One pod's life on its node: image and sandbox, containers, termination, power failures.
+"""The life cycle of a pod on its node: image and sandbox, containers, termination, power failures.
 
-The kubelet (`kubelet.py`) says when each begins. What is not simulated: init containers, volumes, resource
-limits, and the time that an image takes apart from the pod's start-up latency.
+`kubelet.py` says when each step begins. Not simulated: init containers, volumes, resource limits, and the download time
+of an image apart from the pod's start-up latency.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from twin.world.kubelet.pod_status import pod_status
 from twin.world.network.engine_host import EngineHost
 from twin.world.work import Timer
 
-DRAIN = Uniform(1.0, 3.0)  # seconds from SIGTERM until an engine has closed; vLLM aborts what runs and leaves
+DRAIN = Uniform(1.0, 3.0)  # seconds from SIGTERM until an engine has exited; vLLM aborts running requests
 GRACE = 30.0  # seconds; Kubernetes docs, terminationGracePeriodSeconds
 
 
@@ -39,7 +39,7 @@ class KubeletContext:
 
 
 class PodWorker:
-    """One pod, from the moment its kubelet has seen it until it is gone."""
+    """One pod, from its admission by the kubelet until its deletion."""
 
     def __init__(self, context: KubeletContext, pod: Object, host: EngineHost) -> None:
         self.pod = pod
@@ -48,13 +48,13 @@ class PodWorker:
         self.host = host
         self.terminating = False
         self.termination_hold: float | None = None
-        """Seconds for which the containers do not end, whatever they are told; None if they do."""
+        """Seconds for which the containers ignore their termination; None if they end normally."""
         self._context = context
         self._env = context.world.env
         self._streams = context.world.streams
         self._forced_unready = False
         self._powered = True
-        self._quiet = False
+        self._starting = False
         self._stream = f"pod/{self.key}/kubelet"
         self._start_timer = Timer(self._env, self._start_containers)
         self._end_timer = Timer(self._env, self._finish)
@@ -72,12 +72,12 @@ class PodWorker:
         host.faults.on_change.append(self._refresh)
 
     def start(self) -> None:
-        """The kubelet has admitted the pod: pull images, make the sandbox."""
+        """Start an admitted pod: pull images, create the sandbox."""
         self._write()
         self._start_timer.set(self._env.now + self._context.pod_start.draw(self._streams.get(self._stream)))
 
     def terminate(self) -> None:
-        """SIGTERM; the containers end after a short drain, the grace period at most. Writes nothing at once."""
+        """Send SIGTERM; the containers end after a short drain, at most the grace period. Writes no status."""
         self.terminating = True
         self._start_timer.cancel()
         if not self._powered:
@@ -88,7 +88,7 @@ class PodWorker:
         self._end_timer.set(self._env.now + (drain if self.termination_hold is None else self.termination_hold))
 
     def delete_now(self) -> None:
-        """The object is gone from the API: so are the processes, and the address leads nowhere."""
+        """End the processes and release the address: the object has been deleted from the API."""
         self._start_timer.cancel()
         self._end_timer.cancel()
         for container in self._containers:
@@ -97,23 +97,23 @@ class PodWorker:
         self.host.reachable = False
 
     def exit_engine(self) -> None:
-        """The engine's process is killed; the container restarts in place."""
+        """Kill the engine's process; the container restarts in place."""
         self._engine.exit(SIGKILL, "Error")
 
     def force_unready(self, unready: bool) -> None:
-        """Readiness fails by force, or is left to the probe again; written at once."""
+        """Make the pod unready regardless of its probe, or leave it to the probe again; written immediately."""
         self._forced_unready = unready
         if self.host.ip:
             self._write()
 
     def retry_config(self) -> None:
-        """A Secret or ConfigMap in its namespace has changed."""
+        """Handle a change of a Secret or ConfigMap in the pod's namespace."""
         if self._powered and not self.terminating:
             for container in self._containers:
                 container.retry()
 
     def power_off(self) -> None:
-        """The node has lost power: processes are gone, nobody answers, nobody reports."""
+        """Lose power: the processes are gone, and nothing answers or reports."""
         self._powered = False
         self.host.reachable = False
         self._start_timer.cancel()
@@ -122,7 +122,7 @@ class PodWorker:
             container.power_off()
 
     def power_on(self) -> None:
-        """The node is back: a new sandbox with a new address, or the end of a pod that was deleted meanwhile."""
+        """Start in a new sandbox with a new address, or end a pod that was deleted in the meantime."""
         self._powered = True
         if self.terminating:
             self._end_timer.set(self._env.now)
@@ -135,10 +135,10 @@ class PodWorker:
         self.host.ip = self._context.new_ip()
         self.host.reachable = True
         self._context.hosts[self.host.ip] = self.host
-        self._quiet = True  # one status for all of them
+        self._starting = True  # write one status for all containers
         for container in self._containers:
             container.launch()
-        self._quiet = False
+        self._starting = False
         self._write()
 
     def _finish(self) -> None:
@@ -152,8 +152,8 @@ class PodWorker:
             container.refresh()
 
     def _write(self) -> None:
-        """Writes the status if it differs from what the API has."""
-        if not self._powered or self._quiet:
+        """Write the status if it differs from the API's."""
+        if not self._powered or self._starting:
             return
         status: dict[str, Any] = pod_status(
             self.pod,
@@ -161,7 +161,7 @@ class PodWorker:
             ip=self.host.ip,
             forced_unready=self._forced_unready,
             now=self._env.now,
-            at=lambda moment: stamp(self._context.world.at(moment)),
+            at=lambda seconds: stamp(self._context.world.at(seconds)),
         )
         before: Object = self.pod.get("status") or {}
         if all(before.get(field) == value for field, value in status.items()):
