@@ -17,10 +17,10 @@ from controller.cache.pod_view import PodView
 from controller.cache.routing import route_name
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
-from controller.client.interface import Cluster, ClusterError, Conflict, NotFound
+from controller.client.interface import Client, ClientError, Conflict, NotFound
 from controller.clock import Clock
 from controller.engine.client import EngineClient
-from controller.metrics.instruments import Census, Metrics
+from controller.metrics.instruments import AdapterCounts, Metrics
 from controller.policies import Policies
 from controller.reconcile.reconciler import Reconciler, Result
 from controller.requests.audit import EngineAuditor
@@ -37,7 +37,7 @@ class Controller:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Client,
         client: EngineClient,
         clock: Clock,
         rng: Random,
@@ -51,8 +51,8 @@ class Controller:
         self._log = log
         self._metrics = metrics
         self._queue = WorkQueue(metrics.queue)
-        self._caches = Cache(cluster, log, self._queue.add, resync=settings.resync_interval)
-        self._events = EventRecorder(cluster, clock, identity, log, metrics.told)
+        self._caches = Cache(cluster, log, self._queue.add, resync=settings.sync_period)
+        self._events = EventRecorder(cluster, clock, identity, log, metrics.count_event)
         self._policies = Policies(settings.policy, settings.policies)
         self._loads = LoadMonitor(client, self._caches, self._policies, settings)
         credentials = SecretCache(cluster, clock)
@@ -105,10 +105,10 @@ class Controller:
                 for informer in self._caches.informers():
                     tasks.create_task(informer.run(), name=f"informer {informer.kind}")
                     await informer.wait_for_sync()
-                self._metrics.starts(self._queue, self._settings.workers, self._census)
+                self._metrics.bind(self._queue, self._settings.max_concurrent_reconciles, self._census)
                 tasks.create_task(self._events.run(), name="events")
                 tasks.create_task(self._loads.run(), name="engine metrics")
-                for number in range(self._settings.workers):
+                for number in range(self._settings.max_concurrent_reconciles):
                     self._workers.append(tasks.create_task(self._worker(), name=f"worker {number}"))
         finally:
             self._queue.shut_down()
@@ -116,11 +116,11 @@ class Controller:
             await self._operations.wait_idle()
 
     async def _wind_up(self) -> None:
-        """Takes no more work; waits for reconciles, then requests, then events to end, all within `stop_grace`."""
+        """Stop taking work, then wait for reconciles, requests and events, all within `graceful_shutdown_timeout`."""
         self._stopping = True
         self._queue.shut_down()
         try:
-            async with asyncio.timeout(self._settings.stop_grace):
+            async with asyncio.timeout(self._settings.graceful_shutdown_timeout):
                 await asyncio.gather(*map(_ended, self._workers))
                 await self._operations.wait_idle()
                 await self._events.written()
@@ -146,7 +146,7 @@ class Controller:
             self._succeeded(key, result)
         except (Conflict, NotFound):
             self._queue.add_rate_limited(key)
-        except ClusterError as error:
+        except ClientError as error:
             self._log.warning(
                 "reconcile failed",
                 adapter=key,
@@ -155,7 +155,7 @@ class Controller:
                 attempt=self._queue.failures(key) + 1,
             )
             self._queue.add_rate_limited(key, error.retry_after or 0.0)
-        self._metrics.reconciled(outcome, loop.time() - started, useful=useful)
+        self._metrics.observe_reconcile(outcome, loop.time() - started, with_actions=useful)
 
     def _succeeded(self, key: str, result: Result) -> None:
         self._queue.forget(key)
@@ -182,13 +182,13 @@ class Controller:
         elif new.status.phase == "Running" and meta.uid in self._newcomers:
             self._newcomers.discard(meta.uid)
             if meta.creation_timestamp is not None:
-                self._metrics.running((self._clock.now() - meta.creation_timestamp).total_seconds())
+                self._metrics.observe_time_to_running((self._clock.now() - meta.creation_timestamp).total_seconds())
 
-    def _census(self) -> Census:
+    def _census(self) -> AdapterCounts:
         adapters = list(self._caches.adapters)
         wanted = sum(_wanted(adapter) for adapter in adapters)
         ready = sum(adapter.status.ready_replicas for adapter in adapters)
-        return Census(Counter(adapter.status.phase or "Pending" for adapter in adapters), wanted, ready)
+        return AdapterCounts(Counter(adapter.status.phase or "Pending" for adapter in adapters), wanted, ready)
 
     # -- what users are told
 
@@ -221,9 +221,9 @@ class Controller:
         if outcome.verb != "load":
             return
         if outcome.error is None:
-            self._metrics.load_ended("succeeded")
+            self._metrics.observe_load("succeeded")
         else:
-            self._metrics.load_ended("failed_retriable" if outcome.error.retriable else "failed_final")
+            self._metrics.observe_load("failed_retriable" if outcome.error.retriable else "failed_final")
 
     def _report(self, key: str, pod: PodView, outcome: RequestOutcome, attempts: int) -> None:
         error = outcome.error

@@ -6,13 +6,13 @@ counts by). Times come from the Clock that is handed in, as all of the operator'
 """
 
 import logging
-from datetime import UTC
 from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from controller.clock import Clock
+from formats.timestamps import format_milli_time
 
 Format = Literal["json", "console"]
 LEVELS = ("debug", "info", "warning", "error")
@@ -22,8 +22,7 @@ def logger(clock: Clock, stream: TextIO, *, format: Format = "json", level: str 
     """A log that writes to `stream`; `level` is one of `LEVELS`."""
 
     def stamped(_: object, __: str, line: EventDict) -> EventDict:
-        moment = clock.now().astimezone(UTC)
-        return {"time": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z", **line}
+        return {"time": format_milli_time(clock.now()), **line}
 
     written: Processor = (
         structlog.processors.JSONRenderer()

@@ -18,13 +18,13 @@ from uuid import uuid4
 import httpx
 from structlog.typing import FilteringBoundLogger
 
-from controller.client.interface import Cluster
+from controller.client.interface import Client
 from controller.clock import Clock, SystemClock
 from controller.logging import logger
 from controller.metrics.instruments import Metrics
 from controller.metrics.server import probes
 from controller.operator import Operator
-from controller.option_types import BadOption
+from controller.option_types import OptionError
 from controller.options import Options, flag, parse
 
 STOPPED, FAILED, UNUSABLE = 0, 1, 2
@@ -35,7 +35,7 @@ _INSTALL = "lora-controller needs the kubernetes package: pip install 'lora-twin
 class _Reached:
     """A cluster that the operator may start on."""
 
-    cluster: Cluster
+    cluster: Client
     server: str
     lease_namespace: str
 
@@ -45,7 +45,7 @@ def main() -> None:
     try:
         options = parse(sys.argv[1:], os.environ)
         code = asyncio.run(operate(options, SystemClock()))
-    except BadOption as error:
+    except OptionError as error:
         code = _refused(str(error))
     except KeyboardInterrupt:
         code = STOPPED
@@ -61,14 +61,14 @@ async def operate(options: Options, clock: Clock) -> int:
     """The operator from its start to its end; returns the exit code."""
     log = logger(clock, sys.stderr, format=options.log_format, level=options.log_level)  # type: ignore[arg-type]
     try:
-        from controller.client.config import AccessError
-        from controller.preflight import NotReady
+        from controller.client.config import ConfigError
+        from controller.preflight import PreflightError
     except ModuleNotFoundError:
         return _refused(_INSTALL)
     async with AsyncExitStack() as stack:
         try:
             reached = await _reach(options, clock, log, stack)
-        except (AccessError, NotReady) as error:
+        except (ConfigError, PreflightError) as error:
             return _refused(str(error))
         operator = _operator(options, reached, clock, log)
         for name in ("metrics_bind_address", "health_probe_bind_address"):
@@ -89,9 +89,9 @@ async def _reach(options: Options, clock: Clock, log: FilteringBoundLogger, stac
     """Connects, and looks whether the operator can work there."""
     from controller import preflight as kube_preflight
     from controller.client import config as kube_access
-    from controller.client.namespaced import ScopedCluster
+    from controller.client.namespaced import NamespacedClient
     from controller.client.ratelimit import RateLimit
-    from controller.client.rest import KubeCluster
+    from controller.client.rest import RestClient
     from controller.client.transport import Connection
 
     rng = Random()
@@ -102,11 +102,11 @@ async def _reach(options: Options, clock: Clock, log: FilteringBoundLogger, stac
     )
     namespace = options.leader_elect_namespace or access.namespace
     left_out = await kube_preflight.check(connection, options.namespaces, namespace)
-    cluster: Cluster = KubeCluster(connection, rng, log)
+    cluster: Client = RestClient(connection, rng, log)
     if not options.leader_elect:
-        await kube_preflight.check_alone(cluster, namespace)
+        await kube_preflight.check_no_other_operator(cluster, namespace)
     if options.namespaces:
-        cluster = ScopedCluster(cluster, options.namespaces, left_out)
+        cluster = NamespacedClient(cluster, options.namespaces, left_out)
     if left_out:
         log.warning("the account may not read nodes: zones are unknown to placement and to endpoints")
     return _Reached(cluster, connection.server, namespace)

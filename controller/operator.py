@@ -11,11 +11,11 @@ from random import Random
 import httpx
 from structlog.typing import FilteringBoundLogger
 
-from controller.client.interface import Cluster
+from controller.client.interface import Client
 from controller.clock import Clock
 from controller.controller import Controller
 from controller.engine.client import EngineClient
-from controller.metrics.client import CountedCluster
+from controller.metrics.client import InstrumentedClient
 from controller.metrics.instruments import Metrics
 from controller.runtime.leaderelection import LEASE_NAME, LeaderElector
 from controller.settings import Settings
@@ -29,7 +29,7 @@ class Operator:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Client,
         transport: httpx.AsyncBaseTransport,
         clock: Clock,
         rng: Random,
@@ -41,8 +41,8 @@ class Operator:
         observer: Observer = lambda _: None,
     ) -> None:
         self.metrics = metrics or Metrics()
-        self._cluster = CountedCluster(cluster, self.metrics)
-        self._client = EngineClient(transport, self.metrics.engine_asked)
+        self._cluster = InstrumentedClient(cluster, self.metrics)
+        self._client = EngineClient(transport, self.metrics.observe_engine_request)
         self._clock = clock
         self._rng = rng
         self._settings = settings
@@ -65,8 +65,10 @@ class Operator:
             self._ended = True
 
     def stop(self) -> None:
-        """Asks `run` to return soon: no more work is taken, what is under way has `stop_grace` to end, the lease is
-        given back."""
+        """Ask `run` to return soon.
+
+        No more work is taken, requests in flight have `graceful_shutdown_timeout` to end, and the lease is released.
+        """
         self._stopping.set()
 
     def liveness_error(self) -> str:
@@ -82,7 +84,7 @@ class Operator:
     async def _work(self) -> None:
         """All of the operator's work, with empty memory: what matters is on the objects."""
         self._observer("leading")
-        self.metrics.leads(LEASE_NAME, True)
+        self.metrics.set_leader(LEASE_NAME, True)
         self._term = Controller(
             self._cluster,
             self._client,
@@ -97,5 +99,5 @@ class Operator:
             await self._term.run(self._stopping)
         finally:
             self._term = None
-            self.metrics.leads(LEASE_NAME, False)
+            self.metrics.set_leader(LEASE_NAME, False)
             self._observer("lost")

@@ -4,35 +4,36 @@ import re
 from collections.abc import Callable
 
 from controller.policies import UnknownPolicy, find
+from formats.durations import parse_duration
+from formats.errors import FormatError
+from formats.sockets import parse_address
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-class BadOption(ValueError):
+class OptionError(ValueError):
     """What was given cannot be used; the message says what is allowed."""
 
 
 def duration(text: str) -> float:
-    """Seconds: `90`, `90s`, `1.5m`, `2h`, `500ms`."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise BadOption("must be a duration such as 5s, 1.5m or 2h")
-    return float(found[1]) * _UNITS[found[2] or ""]
+    """Seconds: `90`, `90s`, `1m30s`, `2h`, `500ms`."""
+    try:
+        return parse_duration(text, plain_seconds=True)
+    except FormatError as error:
+        raise OptionError(f"must be {error.allowed}") from None
 
 
 def positive_duration(text: str) -> float:
     seconds = duration(text)
     if seconds <= 0:
-        raise BadOption("must be longer than 0")
+        raise OptionError("must be longer than 0")
     return seconds
 
 
 def count(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit() or int(text) < least:
-            raise BadOption(f"must be a whole number, at least {least}")
+            raise OptionError(f"must be a whole number, at least {least}")
         return int(text)
 
     return parse
@@ -45,7 +46,7 @@ def number(least: float) -> Callable[[str], float]:
         except ValueError:
             value = float("nan")
         if not least <= value < float("inf"):
-            raise BadOption(f"must be a number, at least {least:g}")
+            raise OptionError(f"must be a number, at least {least:g}")
         return value
 
     return parse
@@ -54,7 +55,7 @@ def number(least: float) -> Callable[[str], float]:
 def one_of(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
-            raise BadOption(f"must be one of {', '.join(allowed)}")
+            raise OptionError(f"must be one of {', '.join(allowed)}")
         return text
 
     return parse
@@ -64,7 +65,7 @@ def policy_name(text: str) -> str:
     try:
         find(text)
     except UnknownPolicy as error:
-        raise BadOption(str(error)) from None
+        raise OptionError(str(error)) from None
     return text
 
 
@@ -76,7 +77,7 @@ def namespaces_list(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if not _NAMESPACE.fullmatch(name):
-            raise BadOption(f"{name!r} cannot be the name of a namespace")
+            raise OptionError(f"{name!r} cannot be the name of a namespace")
     return names
 
 
@@ -84,20 +85,20 @@ def address(text: str) -> tuple[str, int] | None:
     """`HOST:PORT`, `:PORT` for all interfaces, `0` for none."""
     if text in ("", "0"):
         return None
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise BadOption("must be HOST:PORT, :PORT for every interface, or 0 for none")
-    return host.strip("[]") or "0.0.0.0", int(port)
+    try:
+        return parse_address(text)
+    except FormatError as error:
+        raise OptionError(f"must be {error.allowed}, or 0 for none") from None
 
 
 def url(text: str) -> str:
     if text and not text.startswith(("http://", "https://")):
-        raise BadOption("must start with http:// or https://")
+        raise OptionError("must start with http:// or https://")
     return text
 
 
 def boolean(text: str) -> bool:
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if text.lower() not in known:
-        raise BadOption("must be true or false")
+        raise OptionError("must be true or false")
     return known[text.lower()]

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from controller.backoff import Backoff
 from controller.logging import LEVELS
 from controller.option_types import (
-    BadOption,
+    OptionError,
     address,
     boolean,
     count,
@@ -30,6 +30,16 @@ from controller.option_types import (
 from controller.settings import LeaseSettings, Settings
 
 PREFIX = "LORA_CONTROLLER_"
+
+RENAMED = {
+    "aside_for": "pod_cooldown",
+    "loads_per_pod": "max_requests_per_pod",
+    "resync_interval": "sync_period",
+    "retry_attempts": "retries",
+    "stop_grace": "graceful_shutdown_timeout",
+    "workers": "max_concurrent_reconciles",
+}
+"""Options of earlier releases and their names now."""
 
 _SETTINGS, _LEASE, _BACKOFF = Settings(), LeaseSettings(), Backoff()
 
@@ -85,25 +95,29 @@ class Options:
     scrape_interval: float = _seconds(
         _SETTINGS.scrape_interval, "Between two readings of engines' metrics, while a policy in use needs them."
     )
-    workers: int = _option(_SETTINGS.workers, count(1), "Adapters that are reconciled at once.")
-    loads_per_pod: int = _option(_SETTINGS.loads_per_pod, count(1), "Loads and unloads under way on one engine.")
+    max_concurrent_reconciles: int = _option(
+        _SETTINGS.max_concurrent_reconciles, count(1), "Adapters that are reconciled at once."
+    )
+    max_requests_per_pod: int = _option(
+        _SETTINGS.max_requests_per_pod, count(1), "Loads and unloads under way on one engine."
+    )
     stable_for: float = _seconds(_SETTINGS.stable_for, "How long a pod must have been Ready to be chosen.", duration)
     unready_grace: float = _seconds(
         _SETTINGS.unready_grace,
         "How long a replica on an unready pod is kept before another takes its place.",
         duration,
     )
-    retry_attempts: int = _option(_BACKOFF.retries, count(0), "Retries on one pod after the first attempt.")
+    retries: int = _option(_BACKOFF.retries, count(0), "Retries on one pod after the first attempt.")
     retry_base: float = _seconds(_BACKOFF.base, "Wait before the first retry.")
     retry_factor: float = _option(_BACKOFF.factor, number(1), "How much longer each wait is than the last.")
     retry_cap: float = _seconds(_BACKOFF.cap, "Longest wait between retries.")
     retry_jitter: float = _option(_BACKOFF.jitter, number(0), "Share of each wait that is drawn at random on top.")
-    aside_for: float = _seconds(_SETTINGS.aside_for, "How long a pod is left aside after its last retry.")
+    pod_cooldown: float = _seconds(_SETTINGS.pod_cooldown, "How long a pod is left aside after its last retry.")
     list_timeout: float = _seconds(_SETTINGS.list_timeout, "Longest wait for an engine's list of adapters.")
     load_timeout: float = _seconds(_SETTINGS.load_timeout, "Longest load, where additionalConfig.timeout says nothing.")
     audit_interval: float = _seconds(_SETTINGS.audit_interval, "Between two looks at what an engine holds.")
-    resync_interval: float = _seconds(
-        _SETTINGS.resync_interval, "Between two looks at every adapter without cause; 0 is never.", duration
+    sync_period: float = _seconds(
+        _SETTINGS.sync_period, "Between two looks at every adapter without cause; 0 is never.", duration
     )
     enable_runtime_sidecar: bool = _option(
         _SETTINGS.enable_runtime_sidecar, boolean, "Speak to pods that have the runtime sidecar through it."
@@ -111,8 +125,8 @@ class Options:
     engine_proxy: str = _option(
         "", url, "HTTP proxy to engines, for an operator outside the cluster network; HTTP_PROXY is not used for them."
     )
-    stop_grace: float = _seconds(
-        _SETTINGS.stop_grace, "How long requests under way may take when told to stop.", duration
+    graceful_shutdown_timeout: float = _seconds(
+        _SETTINGS.graceful_shutdown_timeout, "How long requests under way may take when told to stop.", duration
     )
 
     # -- how it is watched
@@ -135,19 +149,19 @@ class Options:
                 base=self.retry_base,
                 factor=self.retry_factor,
                 cap=self.retry_cap,
-                retries=self.retry_attempts,
+                retries=self.retries,
                 jitter=self.retry_jitter,
             ),
             stable_for=self.stable_for,
             unready_grace=self.unready_grace,
-            aside_for=self.aside_for,
-            workers=self.workers,
-            loads_per_pod=self.loads_per_pod,
+            pod_cooldown=self.pod_cooldown,
+            max_concurrent_reconciles=self.max_concurrent_reconciles,
+            max_requests_per_pod=self.max_requests_per_pod,
             audit_interval=self.audit_interval,
             list_timeout=self.list_timeout,
             load_timeout=self.load_timeout,
-            stop_grace=self.stop_grace,
-            resync_interval=self.resync_interval,
+            graceful_shutdown_timeout=self.graceful_shutdown_timeout,
+            sync_period=self.sync_period,
             enable_runtime_sidecar=self.enable_runtime_sidecar,
             elect=True,  # without election, the Lease says that somebody acts: see kube_preflight
             lease=LeaseSettings(
@@ -173,12 +187,15 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """Reads the command line and the environment.
 
     Raises:
-        BadOption: one of them cannot be used; says which and why.
+        OptionError: one of them cannot be used; says which and why.
     """
+    _refuse_renamed(arguments)
     known = {variable(item.name) for item in fields(Options)}
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known:
-            raise BadOption(f"{name}: there is no such option; see lora-controller --help")
+            current = RENAMED.get(name.removeprefix(PREFIX).lower())
+            hint = f"it is called {variable(current)} now" if current else "see lora-controller --help"
+            raise OptionError(f"unknown variable {name}; {hint}")
     given = vars(_parser().parse_args(list(arguments)))
     values = {}
     for item in fields(Options):
@@ -192,17 +209,25 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     return options
 
 
+def _refuse_renamed(arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        current = RENAMED.get(name.removeprefix("--").replace("-", "_")) if name.startswith("--") else None
+        if current is not None:
+            raise OptionError(f"unknown flag {name}; it is called {flag(current)} now")
+
+
 def _parsed(item: "Field[Any]", written: str, source: str) -> Any:
     try:
         return item.metadata["parse"](written)
-    except BadOption as error:
-        raise BadOption(f"{source}={written}: {error}") from None
+    except OptionError as error:
+        raise OptionError(f"{source}={written}: {error}") from None
 
 
 def _check_lease(options: Options) -> None:
     duration, renew = options.leader_elect_lease_duration, options.leader_elect_renew_deadline
     if not options.leader_elect_retry_period < renew < duration:
-        raise BadOption(
+        raise OptionError(
             "--leader-elect-retry-period must be shorter than --leader-elect-renew-deadline, and that shorter than "
             f"--leader-elect-lease-duration; they are {options.leader_elect_retry_period:g}s, {renew:g}s, {duration:g}s"
         )
@@ -210,7 +235,7 @@ def _check_lease(options: Options) -> None:
 
 class _OneLine(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise BadOption(f"{message}; see lora-controller --help")
+        raise OptionError(f"{message}; see lora-controller --help")
 
 
 def _parser() -> argparse.ArgumentParser:

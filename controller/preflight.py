@@ -25,7 +25,7 @@ from controller.api.types import (
     ModelAdapterSpec,
     ModelAdapterStatus,
 )
-from controller.client.interface import Cluster, ClusterError, Forbidden, NotFound, Unavailable
+from controller.client.interface import Client, ClientError, Forbidden, NotFound, Unavailable
 from controller.client.transport import Connection
 from controller.runtime.leaderelection import LEASE_NAME
 
@@ -33,12 +33,12 @@ _CRD = f"{MODEL_ADAPTERS.plural}.{GROUP}"
 _INSTALL = "kubectl apply --server-side -f controller/deploy/crd.yaml"
 
 
-class NotReady(Exception):
+class PreflightError(Exception):
     """The operator cannot start on this cluster; one line says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Permission:
     """A permission, as a Role gives it."""
 
     verb: str
@@ -53,11 +53,11 @@ class Need:
         return f"{self.kind.plural}{group}{sub}"
 
 
-CAN_DO_WITHOUT = Need("watch", SECRETS)
+CAN_DO_WITHOUT = Permission("watch", SECRETS)
 """Changed Secrets are then looked for, not heard of (`secretwatch.py`)."""
 
 
-def needs() -> list[Need]:
+def required_permissions() -> list[Permission]:
     """Every permission that the operator uses; the shipped Role gives exactly these."""
     verbs: list[tuple[Kind[Any], str, str]] = [
         (MODEL_ADAPTERS, "", "list watch patch"),
@@ -70,30 +70,32 @@ def needs() -> list[Need]:
         (EVENTS, "", "get create patch"),
         (LEASES, "", "get create patch"),
     ]
-    return [Need(verb, kind, sub) for kind, sub, listed in verbs for verb in listed.split()]
+    return [Permission(verb, kind, sub) for kind, sub, listed in verbs for verb in listed.split()]
 
 
 async def check(connection: Connection, namespaces: Sequence[str], lease_namespace: str) -> frozenset[str]:
     """Looks at the server, the CRD and the account's permissions; returns which kinds may be left out (`nodes`).
 
     Raises:
-        NotReady: the operator cannot work there.
+        PreflightError: the operator cannot work there.
     """
     try:
         await connection.request("GET", "/version")
         await _check_crd(connection)
         missing = await _missing(connection, namespaces or [""], lease_namespace)
     except Forbidden as error:
-        raise NotReady(f"{connection.server}: the credentials are refused, or have expired: {error}") from None
+        raise PreflightError(f"{connection.server}: the credentials are refused, or have expired: {error}") from None
     except Unavailable as error:
         text = str(error)
-        raise NotReady(text if text.startswith(connection.server) else f"{connection.server}: {text}") from None
+        raise PreflightError(text if text.startswith(connection.server) else f"{connection.server}: {text}") from None
     left_out = (
         frozenset({NODES.plural}) if namespaces and any(need.kind is NODES for need, _ in missing) else frozenset()
     )
     lacking = [(need, where) for need, where in missing if need.kind.plural not in left_out and need != CAN_DO_WITHOUT]
     if lacking:
-        raise NotReady(f"the operator's account may not {_told(lacking)}; apply the shipped Role, or add these rules")
+        raise PreflightError(
+            f"the operator's account may not {_told(lacking)}; apply the shipped Role, or add these rules"
+        )
     return left_out
 
 
@@ -113,14 +115,14 @@ async def _check_crd(connection: Connection) -> None:
     try:
         listed = msgspec.json.decode(await connection.request("GET", root), type=_Resources)
     except NotFound:
-        raise NotReady(f"the CustomResourceDefinition {_CRD} is not installed: {_INSTALL}") from None
+        raise PreflightError(f"the CustomResourceDefinition {_CRD} is not installed: {_INSTALL}") from None
     names = {item.name for item in listed.resources}
     if MODEL_ADAPTERS.plural not in names:
-        raise NotReady(f"the CustomResourceDefinition {_CRD} is not installed: {_INSTALL}")
+        raise PreflightError(f"the CustomResourceDefinition {_CRD} is not installed: {_INSTALL}")
     lacking = [f"the subresource {sub}" for sub in ("status", "scale") if f"{MODEL_ADAPTERS.plural}/{sub}" not in names]
     lacking += await _missing_fields(connection)
     if lacking:
-        raise NotReady(
+        raise PreflightError(
             f"the CustomResourceDefinition {_CRD} is of another version: it lacks {', '.join(lacking)}; {_INSTALL}"
         )
 
@@ -166,10 +168,12 @@ class _Review(msgspec.Struct):
     status: _Verdict = msgspec.field(default_factory=_Verdict)
 
 
-async def _missing(connection: Connection, namespaces: Sequence[str], lease_namespace: str) -> list[tuple[Need, str]]:
+async def _missing(
+    connection: Connection, namespaces: Sequence[str], lease_namespace: str
+) -> list[tuple[Permission, str]]:
     """What the account may not do, and where."""
-    asked: list[tuple[Need, str]] = []
-    for need in needs():
+    asked: list[tuple[Permission, str]] = []
+    for need in required_permissions():
         places = [lease_namespace] if need.kind is LEASES else list(namespaces) if need.kind.namespaced else [""]
         asked += [(need, place) for place in places]
     verdicts = await asyncio.gather(*(_may(connection, need, place) for need, place in asked))
@@ -177,7 +181,7 @@ async def _missing(connection: Connection, namespaces: Sequence[str], lease_name
     return [(need, f" in {place}" if place else "") for need, place in lacking]
 
 
-def _told(lacking: Sequence[tuple[Need, str]]) -> str:
+def _told(lacking: Sequence[tuple[Permission, str]]) -> str:
     """`list and watch pods in team-a; get secrets in team-a`: by resource and place, in the order of the rules."""
     verbs: dict[str, list[str]] = {}
     for need, where in lacking:
@@ -185,7 +189,7 @@ def _told(lacking: Sequence[tuple[Need, str]]) -> str:
     return "; ".join(f"{', '.join(names)} {what}" for what, names in verbs.items())
 
 
-async def _may(connection: Connection, need: Need, namespace: str) -> bool:
+async def _may(connection: Connection, need: Permission, namespace: str) -> bool:
     attributes = {
         "verb": need.verb,
         "group": need.kind.group,
@@ -211,11 +215,11 @@ async def _may(connection: Connection, need: Need, namespace: str) -> bool:
 # -- the only one
 
 
-async def check_alone(cluster: Cluster, namespace: str) -> None:
+async def check_no_other_operator(cluster: Client, namespace: str) -> None:
     """Without leader election: whether another operator is at work, seen by a Lease that moves.
 
     Raises:
-        NotReady: there is one.
+        PreflightError: there is one.
     """
     try:
         lease = await cluster.get(LEASES, namespace, LEASE_NAME)
@@ -226,10 +230,10 @@ async def check_alone(cluster: Cluster, namespace: str) -> None:
     await asyncio.sleep(lease.spec.lease_duration_seconds)
     try:
         later = await cluster.get(LEASES, namespace, LEASE_NAME)
-    except ClusterError as error:
-        raise NotReady(f"the Lease {namespace}/{LEASE_NAME} cannot be read: {error}") from None
+    except ClientError as error:
+        raise PreflightError(f"the Lease {namespace}/{LEASE_NAME} cannot be read: {error}") from None
     if later.spec.holder_identity and later.metadata.resource_version != lease.metadata.resource_version:
-        raise NotReady(
+        raise PreflightError(
             f"another operator ({later.spec.holder_identity}) is at work: it holds the Lease {namespace}/{LEASE_NAME}; "
             "stop it, or start this one with --leader-elect"
         )

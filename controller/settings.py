@@ -30,17 +30,17 @@ class Settings:
     """How long a pod must have been Ready before a new load (seed document, "Stability requirements")."""
     unready_grace: float = 0.0
     """How long a replica on an unready pod is kept before another pod takes its place."""
-    aside_for: float = 300.0
+    pod_cooldown: float = 300.0
     """How long a pod is left aside for an adapter after its last retry, and a final error is taken as such."""
-    workers: int = 16
-    loads_per_pod: int = 2
+    max_concurrent_reconciles: int = 16
+    max_requests_per_pod: int = 2
     """Loads and unloads under way on one engine."""
     audit_interval: float = 60.0
     list_timeout: float = 30.0
     load_timeout: float = 300.0
-    stop_grace: float = 10.0
+    graceful_shutdown_timeout: float = 10.0
     """How long a replica that is told to stop waits for what is under way (a pod has 30 until it is killed)."""
-    resync_interval: float = 36000.0
+    sync_period: float = 36000.0
     """How often every adapter is looked at without cause; 0 is never (10 h: controller-runtime's `SyncPeriod`)."""
     enable_runtime_sidecar: bool = True
     """Whether pods that have the runtime sidecar are spoken to through it."""

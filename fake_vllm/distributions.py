@@ -5,10 +5,14 @@ meet the same latencies. Nothing here sleeps; whoever draws also waits.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+
+from formats.durations import parse_duration
+from formats.errors import FormatError
 
 _Z95 = 1.6448536269514722  # standard normal quantile of 0.95
 _Z999 = 3.090232306167813  # standard normal quantile of 0.999
@@ -144,3 +148,46 @@ class Empirical:
 
     def upper(self) -> float:
         return max(self.values)
+
+
+_FORMS = (
+    "a duration, {uniform: [a, b]}, {exponential: mean}, {lognormal: {median: a, p95: b}} or {empirical: [a, b, ...]}"
+)
+
+
+def parse_distribution(value: object) -> Latency:
+    """Return the distribution that `value` describes: a duration, or a mapping with one of the names in `_FORMS`.
+
+    Raises:
+        FormatError: if it does not describe one.
+        ValueError: if a parameter is out of its range.
+    """
+    if not isinstance(value, Mapping):
+        return Constant(parse_duration(value))
+    if len(value) == 1:
+        ((name, argument),) = value.items()
+        if name == "uniform" and isinstance(argument, list) and len(argument) == 2:
+            return Uniform(parse_duration(argument[0]), parse_duration(argument[1]))
+        if name == "exponential":
+            return Exponential(parse_duration(argument))
+        if name == "lognormal" and isinstance(argument, Mapping) and set(argument) == {"median", "p95"}:
+            return LogNormal(parse_duration(argument["median"]), parse_duration(argument["p95"]))
+        if name == "empirical" and isinstance(argument, list) and argument:
+            return Empirical(tuple(map(parse_duration, argument)))
+    raise FormatError(f"{dict(value)!r} is not a distribution", _FORMS)
+
+
+def format_distribution(latency: Latency, format_duration: Callable[[float], str]) -> Any:
+    """Return what `parse_distribution` reads, with each duration written by `format_duration`."""
+    match latency:
+        case Constant(value):
+            return format_duration(value)
+        case Uniform(low, high):
+            return {"uniform": [format_duration(low), format_duration(high)]}
+        case Exponential(average):
+            return {"exponential": format_duration(average)}
+        case LogNormal(median, p95):
+            return {"lognormal": {"median": format_duration(median), "p95": format_duration(p95)}}
+        case Empirical(values):
+            return {"empirical": [format_duration(value) for value in values]}
+    raise TypeError(f"cannot format a {type(latency).__name__}")

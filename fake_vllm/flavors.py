@@ -9,26 +9,26 @@ from dataclasses import dataclass
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.lora import Model, card
-from fake_vllm.engine.stats import Edges, Metrics, Page
+from fake_vllm.engine.stats import BucketBounds, Metrics, MetricsRenderer
 from fake_vllm.sglang import metrics as sglang_metrics
-from fake_vllm.sglang.errors import SglangWords
+from fake_vllm.sglang.errors import SglangErrorTexts
 from fake_vllm.sglang.responses import card as sglang_card
 from fake_vllm.vllm import metrics as metricspage
-from fake_vllm.vllm.errors import VllmWords, Words
+from fake_vllm.vllm.errors import ErrorTexts, VllmErrorTexts
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class EngineFlavor:
     """One dialect."""
 
-    words: Words
+    errors: ErrorTexts
     card: Callable[[Model, int], dict[str, object]]
     """A model as `GET /v1/models` shows it, and when it says that it was made."""
-    edges: Edges
-    page: Callable[[EngineConfig, Metrics], Page]
+    buckets: BucketBounds
+    renderer: Callable[[EngineConfig, Metrics], MetricsRenderer]
 
 
-MANNERS: Mapping[str, Manners] = {
-    "vllm": Manners(VllmWords(), card, Edges(), metricspage.MetricsPage),
-    "sglang": Manners(SglangWords(), sglang_card, sglang_metrics.EDGES, sglang_metrics.MetricsPage),
+FLAVORS: Mapping[str, EngineFlavor] = {
+    "vllm": EngineFlavor(VllmErrorTexts(), card, BucketBounds(), metricspage.VllmMetricsRenderer),
+    "sglang": EngineFlavor(SglangErrorTexts(), sglang_card, sglang_metrics.EDGES, sglang_metrics.SglangMetricsRenderer),
 }

@@ -13,7 +13,7 @@ from fake_vllm.cli import options
 from fake_vllm.cli import profile as parameters
 from fake_vllm.cli import sglang_args as command
 from fake_vllm.engine.engine import EngineConfigError
-from fake_vllm.server.process import EngineProcess
+from fake_vllm.server.process import Server
 
 _HELP = """usage: fake-vllm serve [MODEL] [flags]
 
@@ -47,7 +47,7 @@ def main() -> None:
         config, told = options.read(words, os.environ)
         if told.ignored:
             print(f"fake-vllm: makes no difference here: {', '.join(told.ignored)}", file=sys.stderr)
-        process = EngineProcess(config, told, _now)
+        process = Server(config, told, _now)
     except EngineConfigError as error:
         print(f"fake-vllm: {error}", file=sys.stderr)
         sys.exit(2)

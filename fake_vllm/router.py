@@ -9,17 +9,17 @@ from collections.abc import Mapping
 
 import msgspec
 
-from fake_vllm.engine.engine import Engine, EngineFault
+from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import EVENTS, JSON, Request, Response, Stream, encoded, error, unauthorized
 from fake_vllm.http.validation import Invalid
-from fake_vllm.openai.completions import Work
-from fake_vllm.openai.flavor import Dialect, Generate, Load, Step
+from fake_vllm.openai.completions import CompletionTask
+from fake_vllm.openai.flavor import Generate, Load, ServerFlavor, Step
 from fake_vllm.sglang.routes import GENERATE_PATH as SGLANG_GENERATE_PATH
 from fake_vllm.sglang.routes import LOAD_PATH as SGLANG_LOAD_PATH
 from fake_vllm.sglang.routes import UNLOAD_PATH as SGLANG_UNLOAD_PATH
-from fake_vllm.sglang.routes import Sglang
+from fake_vllm.sglang.routes import SglangServer
 from fake_vllm.sglang.routes import outcome as sglang_outcome
-from fake_vllm.vllm.routes import CHAT_PATH, COMPLETIONS_PATH, LOAD_PATH, MODELS_PATH, UNLOAD_PATH, Vllm
+from fake_vllm.vllm.routes import CHAT_PATH, COMPLETIONS_PATH, LOAD_PATH, MODELS_PATH, UNLOAD_PATH, VllmServer
 
 __all__ = [
     "CHANGES",
@@ -35,11 +35,11 @@ __all__ = [
     "Request",
     "Response",
     "Stream",
-    "adapter_of",
     "error",
-    "not_loaded",
-    "respond",
-    "respond_now",
+    "handle",
+    "handle_immediate",
+    "load_error",
+    "requested_adapter",
     "unauthorized",
 ]
 
@@ -48,42 +48,42 @@ LOADING = (LOAD_PATH, SGLANG_LOAD_PATH)
 PROBED = ("/health", "/ping", "/health_generate")
 CHANGES = (*LOADING, UNLOAD_PATH, SGLANG_UNLOAD_PATH)
 
-_DIALECTS: Mapping[str, Dialect] = {"vllm": Vllm(), "sglang": Sglang()}
+_FLAVORS: Mapping[str, ServerFlavor] = {"vllm": VllmServer(), "sglang": SglangServer()}
 
 
-async def respond(engine: Engine, request: Request, *, slow: float = 1.0) -> Response | Stream:
+async def handle(engine: Engine, request: Request, *, slow: float = 1.0) -> Response | Stream:
     """Answer `request`, however long that takes; `slow` multiplies the engine's time.
 
     Raises:
         EngineClosed: if the container dies before there is an answer: the connection is reset.
     """
-    engine.check_open()
-    dialect = _DIALECTS[engine.config.dialect]
-    step = _routed(dialect, engine, request)
+    engine.ensure_open()
+    dialect = _FLAVORS[engine.config.dialect]
+    step = _route(dialect, engine, request)
     if isinstance(step, Response):
         return step
     if isinstance(step, Generate):
         try:
             return await _generate(engine, step, slow)
-        except EngineFault as fault:
+        except EngineError as fault:
             return dialect.failed(fault)
     try:
         if isinstance(step, Load):
             await engine.load(step.name, step.path, load_inplace=step.in_place, slow=slow)
         else:
             await engine.unload(step.name, slow=slow)
-    except EngineFault as fault:
+    except EngineError as fault:
         return dialect.not_changed(engine, step, fault)
     return dialect.changed(engine, step)
 
 
-def respond_now(engine: Engine, request: Request) -> Response | None:
+def handle_immediate(engine: Engine, request: Request) -> Response | None:
     """Answer `request` if that needs no waiting; None if it does, and nothing has been done then."""
-    step = _routed(_DIALECTS[engine.config.dialect], engine, request)
+    step = _route(_FLAVORS[engine.config.dialect], engine, request)
     return step if isinstance(step, Response) else None
 
 
-def adapter_of(request: Request) -> str:
+def requested_adapter(request: Request) -> str:
     """The adapter that a request names, whether to change it or to use it; empty if none can be read."""
     if request.path not in (*CHANGES, *GENERATING):
         return ""
@@ -97,7 +97,7 @@ def adapter_of(request: Request) -> str:
     return name if isinstance(name, str) else ""
 
 
-def not_loaded(path: str, message: str) -> Response:
+def load_error(path: str, message: str) -> Response:
     """What the load path of either dialect answers if the engine says `message`."""
     if path == SGLANG_LOAD_PATH:
         return encoded(400, sglang_outcome(message, None))
@@ -105,14 +105,14 @@ def not_loaded(path: str, message: str) -> Response:
 
 
 async def _generate(engine: Engine, wanted: Generate, slow: float) -> Response | Stream:
-    await engine.recall(wanted.ask.model, slow=slow)
-    work = Work(engine, wanted.ask, wanted.form, wanted.request_id)
+    await engine.reload_evicted(wanted.ask.model, slow=slow)
+    work = CompletionTask(engine, wanted.ask, wanted.form, wanted.request_id)
     if wanted.ask.stream:
         return Stream(200, EVENTS, work.stream(slow))
     return Response(200, JSON, await work.whole(slow))
 
 
-def _routed(dialect: Dialect, engine: Engine, request: Request) -> Step:
+def _route(dialect: ServerFlavor, engine: Engine, request: Request) -> Step:
     path = request.path
     if engine.config.api_keys and not _authorized(dialect, engine, request):
         return unauthorized()
@@ -125,11 +125,11 @@ def _routed(dialect: Dialect, engine: Engine, request: Request) -> Step:
         return route.step(engine, request)
     except Invalid as invalid:
         return dialect.invalid(engine, invalid)
-    except EngineFault as fault:
+    except EngineError as fault:
         return dialect.failed(fault)
 
 
-def _authorized(dialect: Dialect, engine: Engine, request: Request) -> bool:
+def _authorized(dialect: ServerFlavor, engine: Engine, request: Request) -> bool:
     if request.method == "OPTIONS" or not dialect.guarded(engine, request.path):
         return True
     scheme, _, given = request.headers.get("authorization", "").partition(" ")

@@ -51,14 +51,19 @@ def parse_quantity(value: object) -> Decimal:
     return Decimal(number) * _SUFFIXES[suffix]
 
 
-def parse_size(value: object, *, plain_bytes: bool = False) -> float:
-    """Return the bytes of a size above zero; a number without a unit is refused unless `plain_bytes`.
+def parse_size(value: object, *, plain_bytes: bool = False, allow_zero: bool = False) -> float:
+    """Return the bytes of a size.
+
+    Args:
+        value: the size.
+        plain_bytes: accept a number without a unit as bytes.
+        allow_zero: accept a size of zero.
 
     Raises:
         FormatError: if `value` is not a size.
     """
     units = {**SIZE_UNITS, "": Decimal(1)} if plain_bytes else SIZE_UNITS
-    return _parse(value, units, "size", _SIZES)
+    return _parse(value, units, "size", _SIZES, allow_zero)
 
 
 def format_size(value: float) -> str:
@@ -105,12 +110,12 @@ def format_rate(per_second: float) -> str:
     return f"{plain(Decimal(repr(per_second)))}/s"
 
 
-def _parse(value: object, units: Mapping[str, Decimal], name: str, examples: str) -> float:
+def _parse(value: object, units: Mapping[str, Decimal], name: str, examples: str, allow_zero: bool = False) -> float:
     match = _MEASURE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or match[2] not in units:
         raise FormatError(f"{quoted(value)} is not a {name}", f"a {name} such as {examples}")
     amount = Decimal(match[1]) * units[match[2]]
-    if not amount:
+    if not amount and not allow_zero:
         raise FormatError("must be above 0", f"a {name} such as {examples}")
     return float(amount)
 

@@ -17,7 +17,7 @@ from hashlib import sha256
 import msgspec
 
 from controller.api.labels import DOMAIN
-from controller.api.types import timestamp
+from formats.timestamps import format_micro_time, parse_timestamp
 
 FINALIZER = f"{DOMAIN}/finalizer"
 SCHEDULED_PODS = f"{DOMAIN}/scheduled-pods"
@@ -111,14 +111,14 @@ def changes(before: PersistedState, after: PersistedState) -> dict[str, str | No
             continue
         patch[RETRY_COUNT + key] = None if attempt is None else str(attempt.retries)
         patch[LAST_RETRY_TIME + key] = (
-            None if attempt is None else timestamp(datetime.fromtimestamp(attempt.announced, UTC))
+            None if attempt is None else format_micro_time(datetime.fromtimestamp(attempt.announced, UTC))
         )
     return patch
 
 
 def _attempt(count: str, announced: str) -> Attempt | None:
     try:
-        return Attempt(retries=max(int(count), 0), announced=datetime.fromisoformat(announced).timestamp())
+        return Attempt(retries=max(int(count), 0), announced=parse_timestamp(announced).timestamp())
     except (ValueError, OverflowError):
         return None
 

@@ -10,12 +10,12 @@ from functools import lru_cache
 from hashlib import sha256
 
 from controller.api.types import ModelAdapterSpec
+from formats.durations import parse_duration
+from formats.errors import FormatError
 
 _HUGGING_FACE = ("huggingface://", "hf://")
 _NEEDS_SIDECAR = ("s3://", "gs://", "gcs://", "tos://")
 _KEPT = re.compile(r"/.*/([0-9a-f]{64})/[0-9a-f]{1,64}")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,6 @@ def sidecar_needed(spec: ModelAdapterSpec) -> str:
 
 def _seconds(text: str) -> float | None:
     try:
-        return float(text)
-    except ValueError:
-        pass
-    parts = _DURATION_PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return parse_duration(text, plain_seconds=True)
+    except FormatError:
         return None
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)

@@ -7,7 +7,7 @@ cache and everybody who reads it without a copy.
 `Kind` ties a struct to its place in the API. `KINDS` lists all of them.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -339,8 +339,3 @@ KINDS: tuple[Kind[Any], ...] = (
     EVENTS,
     LEASES,
 )
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 with microseconds, as MicroTime and our own annotations are written."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

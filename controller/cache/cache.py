@@ -14,7 +14,6 @@ from structlog.typing import FilteringBoundLogger
 from controller.api import annotations
 from controller.api.annotations import PersistedState
 from controller.api.labels import MANAGED_BY, MANAGER, NAME_LABEL, SERVICE_LABEL
-from controller.api.selectors import matches
 from controller.api.types import (
     ENDPOINT_SLICES,
     MODEL_ADAPTERS,
@@ -32,8 +31,10 @@ from controller.api.types import (
 from controller.cache.occupancy import Occupancy
 from controller.cache.pod_index import NOBODY, PodIndex
 from controller.cache.pod_view import PodView, pod_view
-from controller.client.interface import Cluster
+from controller.client.interface import Client
 from controller.runtime.informer import Informer
+from formats.errors import FormatError
+from formats.label_selectors import LabelPredicate, compile_selector
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
@@ -42,7 +43,7 @@ class Cache:
     """`wake` queues an adapter's key; `on_pod` hears of pods that came, changed or went."""
 
     def __init__(
-        self, cluster: Cluster, log: FilteringBoundLogger, wake: Callable[[str], None], *, resync: float = 0.0
+        self, cluster: Client, log: FilteringBoundLogger, wake: Callable[[str], None], *, resync: float = 0.0
     ) -> None:
         self.adapters: Informer[ModelAdapter] = Informer(cluster, MODEL_ADAPTERS, log, resync=resync)
         self.pods: Informer[Pod] = Informer(cluster, PODS, log)
@@ -196,7 +197,7 @@ class _Selected:
     """The enabled pods that a selector matches."""
 
     def __init__(self, selector: LabelSelector, pods: Iterable[PodView]) -> None:
-        self._selector = selector
+        self._selects = _predicate(selector)
         self._pods = {pod.name: pod for pod in pods if self._matches(pod)}
         self._matching: PodIndex | None = None
 
@@ -215,4 +216,18 @@ class _Selected:
         return self._pods.pop(name, None) is not None
 
     def _matches(self, pod: PodView) -> bool:
-        return pod.enabled and matches(self._selector, pod.labels)
+        return pod.enabled and self._selects(pod.labels)
+
+
+def _predicate(selector: LabelSelector) -> LabelPredicate:
+    """Return the predicate of an adapter's pod selector; an empty one selects no pods.
+
+    In Kubernetes an empty selector matches everything; for adapters that would be every pod of the namespace, and the
+    CRD refuses it.
+    """
+    if not selector.match_labels and not selector.match_expressions:
+        return lambda _: False
+    try:
+        return compile_selector(selector.match_labels, selector.match_expressions)
+    except FormatError:
+        return lambda _: False

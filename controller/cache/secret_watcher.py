@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import SECRETS
 from controller.cache.secrets import Place, SecretCache
-from controller.client.interface import Cluster, ClusterError, Forbidden, NotFound
+from controller.client.interface import Client, ClientError, Forbidden, NotFound
 
 _AGAIN = 10.0
 """Seconds until a watch that has ended is begun anew, and between looks where watching is not allowed."""
@@ -22,7 +22,7 @@ class SecretWatcher:
     """One task a Secret. `wake` queues an adapter's key."""
 
     def __init__(
-        self, cluster: Cluster, credentials: SecretCache, wake: Callable[[str], None], log: FilteringBoundLogger
+        self, cluster: Client, credentials: SecretCache, wake: Callable[[str], None], log: FilteringBoundLogger
     ) -> None:
         self._cluster = cluster
         self._credentials = credentials
@@ -54,7 +54,7 @@ class SecretWatcher:
                         self._heard(place, "" if change.type == "DELETED" else meta.resource_version)
             except Forbidden:
                 await self._look(place)
-            except ClusterError:
+            except ClientError:
                 pass  # begun anew, it shows what is there
             await asyncio.sleep(_AGAIN)
 
@@ -63,7 +63,7 @@ class SecretWatcher:
             self._heard(place, (await self._cluster.get(SECRETS, *place)).metadata.resource_version)
         except NotFound:
             self._heard(place, "")
-        except ClusterError:
+        except ClientError:
             pass  # looked at again soon
 
     def _heard(self, place: Place, version: str) -> None:

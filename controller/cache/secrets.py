@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from controller.api.spec import SpecProblem
 from controller.api.types import SECRETS, ModelAdapter
-from controller.client.interface import Cluster, ClusterError, Forbidden, NotFound
+from controller.client.interface import Client, ClientError, Forbidden, NotFound
 from controller.clock import Clock
 from controller.engine.errors import EngineError, Scope
 
@@ -39,7 +39,7 @@ class _Kept:
 class SecretCache:
     """Finds keys, and remembers them shortly."""
 
-    def __init__(self, cluster: Cluster, clock: Clock) -> None:
+    def __init__(self, cluster: Client, clock: Clock) -> None:
         self._cluster = cluster
         self._clock = clock
         self._kept: dict[tuple[str, str, str], _Kept] = {}
@@ -50,7 +50,7 @@ class SecretCache:
         """Makes sure that what is known of the adapter's Secret is fresh.
 
         Raises:
-            ClusterError: nothing is known of it, and the API server does not say.
+            ClientError: nothing is known of it, and the API server does not say.
         """
         place = _place(adapter)
         if place is None:
@@ -61,7 +61,7 @@ class SecretCache:
             return
         try:
             self._kept[place] = await self._read(place, now)
-        except ClusterError:
+        except ClientError:
             if known is None or known.problem is not None:
                 raise
 
@@ -99,7 +99,7 @@ class SecretCache:
             return adapter.spec.additional_config.get("api-key", "")
         try:
             await self.refresh(adapter)
-        except ClusterError as error:
+        except ClientError as error:
             message = f"the Secret that apiKeySecretRef names cannot be read ({type(error).__name__})"
             raise EngineError("SecretUnavailable", message, retriable=True) from None
         known = self._known(adapter)
@@ -150,7 +150,7 @@ class SecretCache:
         except Forbidden:
             lets = f"let its account get secrets in {place[0]}"
             raise _wrong_secret("SecretForbidden", f"{said} may not be read by the operator: {lets}") from None
-        except ClusterError as error:
+        except ClientError as error:
             message = f"{said} cannot be read ({type(error).__name__})"
             raise EngineError("SecretUnavailable", message, retriable=True) from None
         self._versions[place] = secret.metadata.resource_version

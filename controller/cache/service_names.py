@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from controller.api.labels import NAME_LABEL
 from controller.api.spec import SpecProblem
 from controller.api.types import SERVICES, ModelAdapter
-from controller.client.interface import Cluster, NotFound
+from controller.client.interface import Client, NotFound
 from controller.clock import Clock
 
 LOOKED_AGAIN = 60.0
@@ -25,7 +25,7 @@ class _Taken:
 class ServiceNames:
     """What is known of the names of adapters, by their keys."""
 
-    def __init__(self, cluster: Cluster, clock: Clock) -> None:
+    def __init__(self, cluster: Client, clock: Clock) -> None:
         self._cluster = cluster
         self._clock = clock
         self._free: set[str] = set()
@@ -35,7 +35,7 @@ class ServiceNames:
         """Asks if it has to; `has_service` if the adapter's own is there.
 
         Raises:
-            ClusterError: the API server does not say.
+            ClientError: the API server does not say.
         """
         key, now = adapter.key, self._clock.now().timestamp()
         known = self._taken.get(key)

@@ -67,7 +67,7 @@ class Decoder(Generic[T]):
         return [obj for raw in raws if (obj := self._readable(raw)) is not None]
 
     def event(self, line: bytes) -> WatchEvent[T] | None:
-        """A line of a watch; None if its object cannot be read. Raises `ClusterError`, if it says an error."""
+        """A line of a watch; None if its object cannot be read. Raises `ClientError`, if it says an error."""
         try:
             said = _LINE.decode(line)
             if said.type == "ERROR":

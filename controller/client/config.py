@@ -26,16 +26,16 @@ _BEFORE_EXPIRY = 60.0
 _NAMESPACE_FILE = Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
 
 
-class AccessError(Exception):
+class ConfigError(Exception):
     """There is no way to a cluster by what was given; one line says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class RestConfig:
     """A server's address and what to show it."""
 
     configuration: Configuration
-    good_for: float | None = None
+    valid_for: float | None = None
     """Seconds after which to log in again; None: as long as the server takes it."""
 
     @property
@@ -44,7 +44,7 @@ class Login:
         return str(self.configuration.api_key.get("BearerToken", "")).strip()
 
 
-class Access(Protocol):
+class ClientConfig(Protocol):
     """One way to a cluster. `log_in` may be called again at any time and reads everything anew."""
 
     @property
@@ -52,8 +52,8 @@ class Access(Protocol):
         """The namespace to act in where none was named."""
         ...
 
-    async def log_in(self) -> Login:
-        """Raises `AccessError`."""
+    async def load(self) -> RestConfig:
+        """Raises `ConfigError`."""
         ...
 
 
@@ -67,13 +67,13 @@ class InCluster:
         except OSError:
             return "default"
 
-    async def log_in(self) -> Login:
+    async def load(self) -> RestConfig:
         configuration = _configuration()
         try:
             incluster_config.load_incluster_config(configuration, try_refresh_token=False)
         except (ConfigException, OSError) as error:
-            raise AccessError(f"the service account of this pod cannot be used: {error}") from None
-        return Login(configuration, _TOKEN_KEPT)
+            raise ConfigError(f"the service account of this pod cannot be used: {error}") from None
+        return RestConfig(configuration, _TOKEN_KEPT)
 
 
 class Kubeconfig:
@@ -88,24 +88,24 @@ class Kubeconfig:
     def namespace(self) -> str:
         try:
             found = _named(_merged(self._paths), "contexts", self._context)
-        except AccessError:
+        except ConfigError:
             return "default"
         return str(found["context"].safe_get("namespace") or "default")
 
-    async def log_in(self) -> Login:
+    async def load(self) -> RestConfig:
         merged = _merged(self._paths)
         try:
-            good_for = await self._resolve_plugin(merged)
+            valid_for = await self._resolve_plugin(merged)
             loader = KubeConfigLoader(merged, active_context=self._context or None, config_base_path=None)
             configuration = _configuration()
             await loader.load_and_set(configuration)
         except PluginError as error:
-            raise AccessError(f"{self._paths}: no credentials: {error}") from None
+            raise ConfigError(f"{self._paths}: no credentials: {error}") from None
         except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise AccessError(f"{self._paths}: not a usable kubeconfig: {_first_line(error)}") from None
+            raise ConfigError(f"{self._paths}: not a usable kubeconfig: {_first_line(error)}") from None
         if not str(configuration.host).startswith(("http://", "https://")):
-            raise AccessError(f"{self._paths}: server {configuration.host!r} must start with https:// or http://")
-        return Login(configuration, good_for)
+            raise ConfigError(f"{self._paths}: server {configuration.host!r} must start with https:// or http://")
+        return RestConfig(configuration, valid_for)
 
     async def _resolve_plugin(self, merged: Any) -> float | None:
         """Puts what an exec plug-in gives in its place; returns for how many seconds the credentials are good."""
@@ -126,11 +126,11 @@ class Kubeconfig:
         return _seconds_until(given.expires, self._clock.now())
 
 
-def find(kubeconfig: str, context: str, clock: Clock) -> Access:
+def find(kubeconfig: str, context: str, clock: Clock) -> ClientConfig:
     """The way that was named; else `KUBECONFIG`, else the pod's service account, else the user's own kubeconfig.
 
     Raises:
-        AccessError: there is none.
+        ConfigError: there is none.
     """
     named = kubeconfig or os.environ.get("KUBECONFIG", "")
     if named:
@@ -140,7 +140,7 @@ def find(kubeconfig: str, context: str, clock: Clock) -> Access:
     own = Path.home() / ".kube" / "config"
     if own.is_file():
         return Kubeconfig(str(own), context, clock)
-    raise AccessError("no cluster: give --kubeconfig FILE, set KUBECONFIG, or run in a pod with a service account")
+    raise ConfigError("no cluster: give --kubeconfig FILE, set KUBECONFIG, or run in a pod with a service account")
 
 
 def _configuration() -> Configuration:
@@ -154,12 +154,12 @@ def _configuration() -> Configuration:
 def _merged(paths: str) -> Any:
     files = [Path(part).expanduser() for part in paths.split(os.pathsep) if part]
     if not any(file.is_file() for file in files):
-        raise AccessError(f"{paths}: no such kubeconfig")
+        raise ConfigError(f"{paths}: no such kubeconfig")
     for file in files:
         _check(file)
     merged = KubeConfigMerger(paths).config
     if not merged.safe_get("clusters") or not merged.safe_get("contexts"):
-        raise AccessError(f"{paths}: not a usable kubeconfig: it names no cluster and context")
+        raise ConfigError(f"{paths}: not a usable kubeconfig: it names no cluster and context")
     return merged
 
 
@@ -170,26 +170,26 @@ def _check(file: Path) -> None:
     try:
         content = yaml.safe_load(file.read_text())
     except OSError as error:
-        raise AccessError(f"{file}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AccessError(f"{file}: not YAML: {_first_line(error)}") from None
+        raise ConfigError(f"{file}: not YAML: {_first_line(error)}") from None
     if not isinstance(content, dict):
-        raise AccessError(f"{file}: not a kubeconfig: its top level is no mapping")
+        raise ConfigError(f"{file}: not a kubeconfig: its top level is no mapping")
     for section in ("clusters", "contexts", "users"):
         entries = content.get(section) or []
         if not isinstance(entries, list) or not all(isinstance(item, dict) and "name" in item for item in entries):
-            raise AccessError(f"{file}: not a usable kubeconfig: {section} is no list of named entries")
+            raise ConfigError(f"{file}: not a usable kubeconfig: {section} is no list of named entries")
 
 
 def _named(merged: Any, section: str, context: str) -> Any:
     name = context or merged.safe_get("current-context")
     if not name:
-        raise AccessError("the kubeconfig has no current-context; name one with --context")
+        raise ConfigError("the kubeconfig has no current-context; name one with --context")
     try:
         return merged[section].get_with_name(name)
     except ConfigException:
         known = ", ".join(sorted(str(item["name"]) for item in merged[section].value))
-        raise AccessError(f"the kubeconfig has no context {name!r}; it has {known}") from None
+        raise ConfigError(f"the kubeconfig has no context {name!r}; it has {known}") from None
 
 
 def _seconds_until(expires: datetime | None, now: datetime) -> float | None:

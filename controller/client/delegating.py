@@ -1,10 +1,10 @@
-"""A `Cluster` that passes everything on to another: what those that change one thing alone are made from."""
+"""A `Client` that passes everything on to another: what those that change one thing alone are made from."""
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, Literal, TypeVar
 
 from controller.api.types import Kind, Resource
-from controller.client.interface import Cluster, Listing, Propagation, Subresource, WatchEvent
+from controller.client.interface import Client, ObjectList, Propagation, Subresource, WatchEvent
 
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
@@ -12,10 +12,10 @@ R = TypeVar("R")
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
-class PassingCluster:
+class DelegatingClient:
     """Every request that is answered once goes by `_asked`, as the HTTP method that it is."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Client) -> None:
         self._cluster = cluster
 
     async def _asked(self, method: Method, asked: Awaitable[R]) -> R:  # noqa: ARG002 - for those that count
@@ -24,7 +24,7 @@ class PassingCluster:
     async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
         return await self._asked("GET", self._cluster.get(kind, namespace, name))
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
         return await self._asked("GET", self._cluster.list(kind, namespace=namespace, label_selector=label_selector))
 
     def watch(

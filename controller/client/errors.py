@@ -8,7 +8,7 @@ import msgspec
 
 from controller.client.interface import (
     AlreadyExists,
-    ClusterError,
+    ClientError,
     Conflict,
     Expired,
     Forbidden,
@@ -17,7 +17,7 @@ from controller.client.interface import (
     Unavailable,
 )
 
-_BY_REASON: dict[str, type[ClusterError]] = {
+_BY_REASON: dict[str, type[ClientError]] = {
     "NotFound": NotFound,
     "AlreadyExists": AlreadyExists,
     "Conflict": Conflict,
@@ -28,7 +28,7 @@ _BY_REASON: dict[str, type[ClusterError]] = {
     "Forbidden": Forbidden,
     "Unauthorized": Forbidden,
 }
-_BY_CODE: dict[int, type[ClusterError]] = {
+_BY_CODE: dict[int, type[ClientError]] = {
     401: Forbidden,
     403: Forbidden,
     404: NotFound,
@@ -57,7 +57,7 @@ class Status(msgspec.Struct):
 _STATUS = msgspec.json.Decoder(Status)
 
 
-def refusal(code: int, body: bytes, retry_after: float | None = None) -> ClusterError:
+def refusal(code: int, body: bytes, retry_after: float | None = None) -> ClientError:
     """The error for an answer with that HTTP status. `retry_after` is from its header, if it has one."""
     try:
         status = _STATUS.decode(body)
@@ -69,7 +69,7 @@ def refusal(code: int, body: bytes, retry_after: float | None = None) -> Cluster
     return from_status(status, code, retry_after)
 
 
-def from_status(status: Status, code: int = 0, retry_after: float | None = None) -> ClusterError:
+def from_status(status: Status, code: int = 0, retry_after: float | None = None) -> ClientError:
     """The error that a Status means, be it an answer's body or an event of a watch."""
     code = code or status.code
     default = Unavailable if code >= 500 or code == 0 else Invalid

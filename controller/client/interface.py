@@ -21,7 +21,7 @@ FIELD_MANAGER = "lora-controller"
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
+class ObjectList(Generic[T]):
     """A consistent list, and the resourceVersion from which to watch on."""
 
     items: Sequence[T]
@@ -36,14 +36,14 @@ class WatchEvent(Generic[T]):
     object: T
 
 
-class Cluster(Protocol):
-    """What the controller asks of an API server. Every method raises `ClusterError` or a kind of it."""
+class Client(Protocol):
+    """What the controller asks of an API server. Every method raises `ClientError` or a kind of it."""
 
     async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
         """The object as it is now."""
         ...
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
         """All objects of a kind, in one namespace or (empty) in all; pages are followed."""
         ...
 
@@ -96,7 +96,7 @@ class Cluster(Protocol):
         ...
 
 
-class ClusterError(Exception):
+class ClientError(Exception):
     """The API server did not do it. `code` is the HTTP status, 0 if there was no answer."""
 
     def __init__(self, message: str, *, code: int = 0, retry_after: float | None = None) -> None:
@@ -106,29 +106,29 @@ class ClusterError(Exception):
         """Seconds the server asks to wait, if it said."""
 
 
-class NotFound(ClusterError):
+class NotFound(ClientError):
     """There is no such object (or kind)."""
 
 
-class AlreadyExists(ClusterError):
+class AlreadyExists(ClientError):
     """Create met an object of that name."""
 
 
-class Conflict(ClusterError):
+class Conflict(ClientError):
     """The object has changed since it was read: read again and decide anew."""
 
 
-class Expired(ClusterError):
+class Expired(ClientError):
     """The resourceVersion is too old to watch from: list again."""
 
 
-class Invalid(ClusterError):
+class Invalid(ClientError):
     """The server refuses the object as it is: trying again without a change is useless."""
 
 
-class Forbidden(ClusterError):
+class Forbidden(ClientError):
     """The controller's account may not do this."""
 
 
-class Unavailable(ClusterError):
+class Unavailable(ClientError):
     """No answer, or one that says to try later (429, 5xx): try again after `retry_after` or a backoff."""

@@ -1,4 +1,4 @@
-"""An operator that acts in some namespaces only: a `Cluster` that shows no others.
+"""An operator that acts in some namespaces only: a `Client` that shows no others.
 
 Whoever asks for all namespaces gets those that are in scope: one list and one watch each, put together. So an account
 that may not look elsewhere is never made to. Kinds that the account may not read at all can be left out; they are then
@@ -10,30 +10,30 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, TypeVar
 
 from controller.api.types import Kind, Resource
-from controller.client.delegating import PassingCluster
-from controller.client.interface import Cluster, Listing, WatchEvent
+from controller.client.delegating import DelegatingClient
+from controller.client.interface import Client, ObjectList, WatchEvent
 
 T = TypeVar("T", bound=Resource)
 
 
-class ScopedCluster(PassingCluster):
+class NamespacedClient(DelegatingClient):
     """`left_out` names kinds (plurals) that seem to have no objects."""
 
-    def __init__(self, cluster: Cluster, namespaces: Sequence[str], left_out: Collection[str] = ()) -> None:
+    def __init__(self, cluster: Client, namespaces: Sequence[str], left_out: Collection[str] = ()) -> None:
         super().__init__(cluster)
         self._namespaces = tuple(namespaces)
         self._left_out = frozenset(left_out)
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
         if kind.plural in self._left_out:
-            return Listing([], "1")
+            return ObjectList([], "1")
         found = [
             await self._cluster.list(kind, namespace=place, label_selector=label_selector)
             for place in self._places(kind, namespace)
         ]
         # To watch on from the oldest of them misses nothing; what is seen twice is known to be old by its version.
         oldest = min((listing.resource_version for listing in found), key=int)
-        return Listing([item for listing in found for item in listing.items], oldest)
+        return ObjectList([item for listing in found for item in listing.items], oldest)
 
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""

@@ -17,7 +17,7 @@ from controller.client.codec import Decoder, page
 from controller.client.interface import (
     FIELD_MANAGER,
     Expired,
-    Listing,
+    ObjectList,
     Propagation,
     Subresource,
     Unavailable,
@@ -37,8 +37,8 @@ _TOO_SHORT = 1.0
 """Seconds; a watch that ends sooner and without a word is a fault, and is not to be begun anew at once."""
 
 
-class KubeCluster:
-    """A `Cluster` behind an API server."""
+class RestClient:
+    """A `Client` behind an API server."""
 
     def __init__(self, connection: Connection, rng: Random, log: FilteringBoundLogger) -> None:
         self._connection = connection
@@ -51,21 +51,21 @@ class KubeCluster:
     async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
         return self._decoder(kind).object(await self._connection.request("GET", path(kind, namespace, name)))
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
         query = {"limit": str(_PAGE_SIZE), **_selecting(label_selector)}
         try:
             return await self._pages(kind, path(kind, namespace), query)
         except Expired:  # between two pages, the server forgot what the first was a part of
             return await self._pages(kind, path(kind, namespace), _selecting(label_selector))
 
-    async def _pages(self, kind: Kind[T], where: str, query: Mapping[str, str]) -> Listing[T]:
+    async def _pages(self, kind: Kind[T], where: str, query: Mapping[str, str]) -> ObjectList[T]:
         items: list[T] = []
         further: dict[str, str] = {}
         while True:
             part = page(await self._connection.request("GET", where, {**query, **further}))
             items += self._decoder(kind).objects(part.items or [])
             if not part.metadata.next:
-                return Listing(items, part.metadata.resource_version)
+                return ObjectList(items, part.metadata.resource_version)
             further = {"continue": part.metadata.next}
 
     async def watch(

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio.client.rest import RESTClientObject
 
-from controller.client.config import Access, AccessError, Login
+from controller.client.config import ClientConfig, ConfigError, RestConfig
 from controller.client.errors import refusal
-from controller.client.interface import ClusterError, Forbidden, Unavailable
+from controller.client.interface import ClientError, Forbidden, Unavailable
 from controller.client.ratelimit import RateLimit
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
@@ -35,13 +35,13 @@ _RELOGIN_SECONDS = 5.0
 class Connection:
     """One account on one server. To be entered, so that sockets are closed in the end."""
 
-    def __init__(self, access: Access, *, limit: RateLimit, timeout: float, rng: Random) -> None:
+    def __init__(self, access: ClientConfig, *, limit: RateLimit, timeout: float, rng: Random) -> None:
         self._access = access
         self._limit = limit
         self._timeout = timeout
         self._whole = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT_SECONDS, timeout))
         self._rng = rng
-        self._login: Login | None = None
+        self._login: RestConfig | None = None
         self._logged_in_at = 0.0
         self._stale = False
         self._logging_in = asyncio.Lock()
@@ -72,15 +72,15 @@ class Connection:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> bytes:
-        """The body of a good answer. Raises `ClusterError`."""
+        """The body of a good answer. Raises `ClientError`."""
         attempt = 1
         while True:
             try:
                 response = await self._send(method, path, query, body, content_type, self._whole)
                 return await response.read()
             except (aiohttp.ClientError, TimeoutError) as error:
-                failure: ClusterError = self._no_answer(error)
-            except ClusterError as error:
+                failure: ClientError = self._no_answer(error)
+            except ClientError as error:
                 failure = error
             wait = self._wait_before_next(method, failure, attempt)
             if wait is None:
@@ -89,7 +89,7 @@ class Connection:
             attempt += 1
 
     async def lines(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
-        """The lines of an answer that goes on until the server, or the network, ends it. Raises `ClusterError`."""
+        """The lines of an answer that goes on until the server, or the network, ends it. Raises `ClientError`."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
         response = await self._send("GET", path, query, None, "application/json", timeout)
         begun = b""
@@ -136,29 +136,29 @@ class Connection:
 
     # -- who we are
 
-    async def _log_in(self) -> tuple[Login, RESTClientObject]:
+    async def _log_in(self) -> tuple[RestConfig, RESTClientObject]:
         async with self._logging_in:
             now = asyncio.get_running_loop().time()
             login = self._login
-            over = login is not None and login.good_for is not None and now > self._logged_in_at + login.good_for
+            over = login is not None and login.valid_for is not None and now > self._logged_in_at + login.valid_for
             if login is None or self._rest is None or over or self._stale:
                 login = await self._logged_in_anew()
                 self._logged_in_at, self._stale = now, False
             assert self._rest is not None
             return login, self._rest
 
-    async def _logged_in_anew(self) -> Login:
+    async def _logged_in_anew(self) -> RestConfig:
         before = self._login
         try:
-            login = await self._access.log_in()
+            login = await self._access.load()
             if before is None or login.configuration.cert_file or _route(login) != _route(before) or self._stale:
                 rest = RESTClientObject(login.configuration)
                 if self._before is not None:
                     await self._before.close()
                 self._before, self._rest = self._rest, rest
-        except (AccessError, OSError) as error:  # OSError: a certificate that TLS cannot read
+        except (ConfigError, OSError) as error:  # OSError: a certificate that TLS cannot read
             if before is None:
-                raise error if isinstance(error, AccessError) else AccessError(f"bad certificate: {error}") from None
+                raise error if isinstance(error, ConfigError) else ConfigError(f"bad certificate: {error}") from None
             raise Forbidden(f"credentials cannot be renewed: {error}", code=401) from None
         self._login = login
         return login
@@ -180,7 +180,7 @@ class Connection:
             cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return Unavailable(f"{self.server}: {cause}")
 
-    def _wait_before_next(self, method: Method, failure: ClusterError, attempt: int) -> float | None:
+    def _wait_before_next(self, method: Method, failure: ClientError, attempt: int) -> float | None:
         """Seconds until the next try; None if there is none.
 
         A server that says when to come again has not done anything. Without that word only reads are sent again: a
@@ -195,7 +195,7 @@ class Connection:
         return _FIRST_WAIT * 2.0 ** (attempt - 1) * (1 + self._rng.random())
 
 
-def _route(login: Login) -> tuple[object, ...]:
+def _route(login: RestConfig) -> tuple[object, ...]:
     """What a connection depends on; a token is sent anew each time."""
     c = login.configuration
     return (c.host, c.ssl_ca_cert, c.cert_file, c.key_file, c.verify_ssl, c.tls_server_name, c.proxy)

@@ -30,7 +30,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # each would be a se
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class AdapterCounts:
     """The adapters in view, at one moment."""
 
     phases: Mapping[str, int] = field(default_factory=dict)
@@ -63,42 +63,42 @@ class Metrics:
         self._told = Counter(
             f"{PREFIX}events", "Events told to users, repeats too.", ["type", "reason"], registry=registry
         )
-        self._census: Callable[[], Census] = Census
+        self._census: Callable[[], AdapterCounts] = AdapterCounts
         registry.register(_Adapters(lambda: self._census()))
 
     # -- what is told
 
-    def starts(self, queue: WorkQueue, workers: int, census: Callable[[], Census]) -> None:
+    def bind(self, queue: WorkQueue, workers: int, census: Callable[[], AdapterCounts]) -> None:
         """Work begins: from now on the gauges show this queue and these adapters."""
         self._reconciles.show(queue, workers)
         self.queue.show(queue)
         self._census = census
 
-    def leads(self, name: str, now: bool) -> None:
+    def set_leader(self, name: str, now: bool) -> None:
         """This replica has taken the lead, or lost it."""
         self._leads.labels(name).set(int(now))
 
-    def reconciled(self, result: str, seconds: float, *, useful: bool) -> None:
+    def observe_reconcile(self, result: str, seconds: float, *, with_actions: bool) -> None:
         """`result` is one of `RESULTS`."""
-        self._reconciles.ended(result, seconds, useful=useful)
+        self._reconciles.ended(result, seconds, with_actions=with_actions)
 
-    def load_ended(self, outcome: str) -> None:
+    def observe_load(self, outcome: str) -> None:
         """`outcome` is one of `OUTCOMES`."""
         self._loads[outcome].inc()
 
-    def running(self, seconds: float) -> None:
+    def observe_time_to_running(self, seconds: float) -> None:
         """An adapter is Running for the first time, so long after its creation."""
         self._to_running.observe(seconds)
 
-    def engine_asked(self, verb: str, code: str, seconds: float) -> None:
+    def observe_engine_request(self, verb: str, code: str, seconds: float) -> None:
         """An engine has answered, or has not; in the latter case `code` says what went wrong."""
         self._engines.asked(verb, code, seconds)
 
-    def api_asked(self, method: str, code: str) -> None:
+    def observe_api_request(self, method: str, code: str) -> None:
         """The API server has answered, or has not (`code` is `<error>` then, as in client-go)."""
         self._api.labels(code, method).inc()
 
-    def told(self, type_: str, reason: str) -> None:
+    def count_event(self, type_: str, reason: str) -> None:
         """Users are told something by an event."""
         self._told.labels(type_, reason).inc()
 
@@ -138,7 +138,9 @@ class _Reconciles:
             "controller_runtime_active_workers", "Workers that reconcile right now.", labels, registry=registry
         ).labels(CONTROLLER)
         self._useful = Counter(
-            f"{PREFIX}reconciles_useful", "Reconciles after which at least one action followed.", registry=registry
+            f"{PREFIX}reconciles_with_actions",
+            "Reconciles after which at least one action followed.",
+            registry=registry,
         )
 
     def show(self, queue: WorkQueue, workers: int) -> None:
@@ -146,12 +148,12 @@ class _Reconciles:
         self._workers.set(workers)
         self._active.set_function(lambda: queue.active)
 
-    def ended(self, result: str, seconds: float, *, useful: bool) -> None:
+    def ended(self, result: str, seconds: float, *, with_actions: bool) -> None:
         self._ended[result].inc()
         self._seconds.observe(seconds)
         if result == "error":
             self._errors.inc()
-        if useful:
+        if with_actions:
             self._useful.inc()
 
 
@@ -240,17 +242,17 @@ class QueueMetrics:
 class _Adapters:
     """Adapters and replicas as gauges, counted when somebody scrapes."""
 
-    def __init__(self, census: Callable[[], Census]) -> None:
+    def __init__(self, census: Callable[[], AdapterCounts]) -> None:
         self._census = census
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Names only: with an empty cache."""
-        return self._families(Census())
+        return self._families(AdapterCounts())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         return self._families(self._census())
 
-    def _families(self, census: Census) -> Iterator[GaugeMetricFamily]:
+    def _families(self, census: AdapterCounts) -> Iterator[GaugeMetricFamily]:
         adapters = GaugeMetricFamily(f"{PREFIX}adapters", "ModelAdapters by phase.", labels=["phase"])
         for phase in PHASES:
             adapters.add_metric([phase], census.phases.get(phase, 0))

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.api.annotations import MOST_PODS
-from controller.api.types import timestamp
 from controller.reconcile.actions import EmitEvent
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.selection import Selection
 from controller.reconcile.snapshot import Snapshot
 from controller.reconcile.status import Phase, Progress, StatusInput
 from controller.settings import Settings
+from formats.timestamps import format_time
 
 _NAMED = 3
 """Pods that a message names at most."""
@@ -45,7 +45,7 @@ class ConditionBuilder:
             return self._situation("Failed", (), snapshot.problem.reason, snapshot.problem.message)
         reason, message = self.trouble()
         if self.refused_until > self.now:
-            minutes = f"{self.settings.aside_for / 60:g}"
+            minutes = f"{self.settings.pod_cooldown / 60:g}"
             named = snapshot.adapter.spec.credentials_secret_ref or snapshot.adapter.spec.api_key_secret_ref
             change = "the spec or a Secret that it names" if named else "the spec"
             note = f"{message}; tried again when {change} changes, or every {minutes} min"
@@ -188,4 +188,4 @@ def _listed(waits: Iterable[str]) -> str:
 
 def _moment(seconds: float) -> str:
     """Whole seconds, in UTC."""
-    return timestamp(datetime.fromtimestamp(int(seconds), UTC)).replace(".000000", "")
+    return format_time(datetime.fromtimestamp(int(seconds), UTC))

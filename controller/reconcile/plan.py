@@ -273,7 +273,7 @@ class _PlanBuilder:
     def _refused_until(self) -> float:
         return max(
             (
-                state.outcome.finished_at + self.settings.aside_for
+                state.outcome.finished_at + self.settings.pod_cooldown
                 for state in self.states.values()
                 if state.outcome is not None and _is_final(state, Scope.ADAPTER)
             ),

@@ -18,7 +18,7 @@ from controller.cache.cache import Cache
 from controller.cache.routing import routing_problem
 from controller.cache.secrets import Place, SecretCache, places_of
 from controller.cache.service_names import ServiceNames
-from controller.client.interface import Cluster, Conflict, NotFound
+from controller.client.interface import Client, Conflict, NotFound
 from controller.clock import Clock
 from controller.policies import Policies
 from controller.reconcile import status
@@ -57,7 +57,7 @@ class Reconciler:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Client,
         caches: Cache,
         operations: RequestTracker,
         credentials: SecretCache,
@@ -83,7 +83,7 @@ class Reconciler:
         """Told which Secrets an adapter is to hear of (`secretwatch.py`)."""
 
     async def reconcile(self, key: str) -> Result:
-        """Brings one adapter closer to what its spec wants. Raises `ClusterError` if a write failed."""
+        """Brings one adapter closer to what its spec wants. Raises `ClientError` if a write failed."""
         adapter = self._caches.adapters.get(key)
         if adapter is None:
             self._operations.forget_adapter(key)

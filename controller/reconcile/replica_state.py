@@ -113,7 +113,7 @@ def replica_state(snapshot: Snapshot, pod: str, now: float, settings: Settings) 
         busy=snapshot.busy.get(pod, ""),
         next_try=next_try,
         cooldown_until=cooldown_until,
-        attempts_expire_at=last + settings.aside_for if attempt is not None else 0.0,
+        attempts_expire_at=last + settings.pod_cooldown if attempt is not None else 0.0,
         maybe_on_new_incarnation=view is not None and placement is not None and _astray(snapshot, view, placement),
     )
 
@@ -199,7 +199,7 @@ def _counts(
         return False
     if view.ready and view.changed > attempt.announced:
         return False
-    return now < ended + settings.aside_for - _NOW or not settings.backoff.exhausted(attempt.retries + 1)
+    return now < ended + settings.pod_cooldown - _NOW or not settings.backoff.exhausted(attempt.retries + 1)
 
 
 def _when(
@@ -216,7 +216,7 @@ def _when(
     failed = outcome.error if outcome is not None and outcome.verb == "load" else None
     final_until, left_until = 0.0, 0.0
     if failed is not None and not failed.retriable and outcome is not None:
-        final_until = outcome.finished_at + settings.aside_for
+        final_until = outcome.finished_at + settings.pod_cooldown
         if failed.scope is Scope.POD:
             left_until = final_until  # what is wrong with the adapter itself is no reason to leave the pod
     if attempt is None:
@@ -225,7 +225,7 @@ def _when(
         return 0.0, 0.0  # it was due when it was announced
     failures = attempt.retries + 1
     if settings.backoff.exhausted(failures) and not hopeful:
-        aside = max(ended + settings.aside_for, final_until)
+        aside = max(ended + settings.pod_cooldown, final_until)
         return aside, aside
     salt = f"{snapshot.adapter.metadata.uid}/{pod}"
     wait = settings.backoff.wait(failures, salt=salt)

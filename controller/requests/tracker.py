@@ -1,8 +1,8 @@
 """Requests to engines, under way and ended: who is busy, how it ended, what engines listed last.
 
 A request never occupies a worker: it runs as a task of its own, and when it ends the keys that care are queued
-again. At most `loads_per_pod` loads and unloads are under way on one engine, so a slow engine holds up nobody but
-those who want that engine. What is kept here is in memory alone and may be lost at any moment; what must survive
+again. At most `max_requests_per_pod` loads and unloads are in flight on one engine, so a slow engine only delays
+adapters placed on it. What is kept here is in memory alone and may be lost at any moment; what must survive
 is on the object (`annotations.py`).
 """
 
@@ -79,7 +79,7 @@ class RequestTracker:
 
     def has_slot(self, pod: str) -> bool:
         """`pod` is `namespace/name`."""
-        return self._slots.get(pod, 0) < self._settings.loads_per_pod
+        return self._slots.get(pod, 0) < self._settings.max_requests_per_pod
 
     # -- bookkeeping
 

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import Kind, Resource
-from controller.client.interface import Cluster, ClusterError, Expired
+from controller.client.interface import Client, ClientError, Expired
 
 T = TypeVar("T", bound=Resource)
 
@@ -33,7 +33,7 @@ class Informer(Generic[T]):
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Client,
         kind: Kind[T],
         log: FilteringBoundLogger,
         *,
@@ -105,14 +105,14 @@ class Informer(Generic[T]):
         wait = _FIRST_RETRY
         while True:
             started, heard, listed = loop.time(), self._heard, not self._version
-            trouble: ClusterError | None = None
+            trouble: ClientError | None = None
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
             except Expired as error:
                 self._version, trouble = "", error
-            except ClusterError as error:
+            except ClientError as error:
                 trouble = error
             if self._heard > heard or loop.time() - started >= _SHORT_WATCH:
                 wait = _FIRST_RETRY

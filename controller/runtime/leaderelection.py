@@ -12,10 +12,11 @@ from datetime import datetime
 
 from structlog.typing import FilteringBoundLogger
 
-from controller.api.types import LEASES, Lease, LeaseSpec, ObjectMeta, timestamp
-from controller.client.interface import AlreadyExists, Cluster, ClusterError, NotFound
+from controller.api.types import LEASES, Lease, LeaseSpec, ObjectMeta
+from controller.client.interface import AlreadyExists, Client, ClientError, NotFound
 from controller.clock import Clock
 from controller.settings import Settings
+from formats.timestamps import format_micro_time
 
 LEASE_NAME = "lora-controller"
 
@@ -24,7 +25,7 @@ class LeaderElector:
     """One replica's part in it."""
 
     def __init__(
-        self, cluster: Cluster, clock: Clock, identity: str, settings: Settings, log: FilteringBoundLogger
+        self, cluster: Client, clock: Clock, identity: str, settings: Settings, log: FilteringBoundLogger
     ) -> None:
         self._cluster = cluster
         self._clock = clock
@@ -67,7 +68,7 @@ class LeaderElector:
             try:
                 async with asyncio.timeout(self._patience):
                     self._until = await self._try(self._clock.now())
-            except (ClusterError, TimeoutError) as error:
+            except (ClientError, TimeoutError) as error:
                 self._log.debug("no lease", error=str(error), error_class=type(error).__name__)
             if self._until is not None:
                 return True
@@ -85,7 +86,7 @@ class LeaderElector:
             try:
                 async with asyncio.timeout(max(min(self._until - loop.time(), self._patience), 0.0)):
                     renewed = await self._try(self._clock.now())
-            except (ClusterError, TimeoutError):
+            except (ClientError, TimeoutError):
                 renewed = self._until if loop.time() < self._until else None
             self._until = renewed
             if renewed is None:
@@ -94,14 +95,14 @@ class LeaderElector:
     async def _release(self, until: float) -> None:
         """Gives the lease back, as long as it is still held; a second of lease is what client-go leaves, too."""
         loop = asyncio.get_running_loop()
-        moment = timestamp(self._clock.now())
+        moment = format_micro_time(self._clock.now())
         body = {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": moment, "acquireTime": moment}}
         try:
             async with asyncio.timeout(max(min(until - loop.time(), self._settings.lease.retry), 0.0)):
                 await self._cluster.patch(
                     LEASES, self._settings.namespace, LEASE_NAME, body, resource_version=self._seen[0]
                 )
-        except (ClusterError, TimeoutError) as error:
+        except (ClientError, TimeoutError) as error:
             self._log.warning("lease not given back", error=str(error), error_class=type(error).__name__)
         else:
             self._log.info("lease given back", identity=self._identity)
@@ -120,7 +121,7 @@ class LeaderElector:
         held = spec.holder_identity not in ("", self._identity)
         if held and loop.time() < self._seen[1] + spec.lease_duration_seconds:
             return None
-        moment = timestamp(now)
+        moment = format_micro_time(now)
         body: dict[str, object] = {"renewTime": moment, "leaseDurationSeconds": self._duration}
         if spec.holder_identity != self._identity:
             body |= {
@@ -135,7 +136,7 @@ class LeaderElector:
         return started + settings.lease.renew
 
     async def _create(self, now: datetime) -> bool:
-        moment = timestamp(now)
+        moment = format_micro_time(now)
         spec = LeaseSpec(
             holder_identity=self._identity,
             lease_duration_seconds=self._duration,

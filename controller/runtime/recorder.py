@@ -21,10 +21,10 @@ from controller.api.types import (
     ObjectMeta,
     ObjectReference,
     json_value,
-    timestamp,
 )
-from controller.client.interface import AlreadyExists, Cluster, ClusterError, NotFound
+from controller.client.interface import AlreadyExists, Client, ClientError, NotFound
 from controller.clock import Clock
+from formats.timestamps import format_micro_time
 
 _SERIES_KEPT = 4096
 """Events that may still be counted up; client-go keeps as many."""
@@ -47,7 +47,7 @@ class EventRecorder:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Client,
         clock: Clock,
         identity: str,
         log: FilteringBoundLogger,
@@ -76,7 +76,7 @@ class EventRecorder:
             wanted = await self._queue.get()
             try:
                 await self._write(wanted)
-            except ClusterError as error:
+            except ClientError as error:
                 self._dropped(wanted, str(error))
             finally:
                 self._queue.task_done()
@@ -111,14 +111,14 @@ class EventRecorder:
             await self._count_up(meta.namespace, name, self._counts[name])
 
     async def _count_up(self, namespace: str, name: str, count: int) -> None:
-        series = EventSeries(count=count, last_observed_time=timestamp(self._clock.now()))
+        series = EventSeries(count=count, last_observed_time=format_micro_time(self._clock.now()))
         await self._cluster.patch(EVENTS, namespace, name, {"series": json_value(series)})
 
     async def _create(self, wanted: _Wanted, name: str) -> None:
         meta = wanted.adapter.metadata
         event = Event(
             metadata=ObjectMeta(name=name, namespace=meta.namespace),
-            event_time=timestamp(self._clock.now()),
+            event_time=format_micro_time(self._clock.now()),
             reporting_controller="lora-controller",
             reporting_instance=self._identity,
             action=wanted.reason,

@@ -5,5 +5,5 @@ store is listed and read, `transfer.py` how files come in, `cache.py` where they
 of vLLM and SGLang, `errors.py` everything that can go wrong as others see it. `app.py` is the HTTP face.
 
 Two seams: stores are behind a protocol (`stores.Store`), and so is everything between a store and the disk
-(`fetching.Library`); the twin puts its artifact registry behind the latter.
+(`fetching.ArtifactProvider`); the twin puts its artifact registry behind the latter.
 """

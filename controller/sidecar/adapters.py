@@ -14,17 +14,17 @@ from weakref import WeakValueDictionary
 from structlog.typing import FilteringBoundLogger
 
 from controller.sidecar.artifacts.credentials import Credentials
-from controller.sidecar.artifacts.provider import Library
-from controller.sidecar.artifacts.singleflight import Abandoned, Flights
+from controller.sidecar.artifacts.provider import ArtifactProvider
+from controller.sidecar.artifacts.singleflight import Cancelled, SingleFlight
 from controller.sidecar.artifacts.url import Artifact, parse
-from controller.sidecar.engine import Engine
+from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadResult:
     """How a load ended."""
 
     name: str
@@ -33,25 +33,25 @@ class Loaded:
     """Whether the engine had it before."""
 
 
-class Adapters:
+class AdapterService:
     """The adapters of this pod's engine."""
 
-    def __init__(self, engine: Engine, library: Library, log: FilteringBoundLogger) -> None:
+    def __init__(self, engine: LocalEngine, provider: ArtifactProvider, log: FilteringBoundLogger) -> None:
         self._engine = engine
-        self._library = library
+        self._provider = provider
         self._log = log
-        self._loads: Flights[Loaded] = Flights()
+        self._loads: SingleFlight[LoadResult] = SingleFlight()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def load(self, name: str, url: str, credentials: Mapping[str, str], key: str) -> Loaded:
+    async def load(self, name: str, url: str, credentials: Mapping[str, str], key: str) -> LoadResult:
         """Has the engine serve the artifact of `url` as `name`; `key` is the caller's `Authorization`."""
         _check_name(name)
         artifact = parse(url)
         given = Credentials(credentials)
         flight = (name, url, given.fingerprint, key)
         try:
-            return await self._loads.join(flight, lambda: self._load(name, artifact, given, key))
-        except Abandoned:
+            return await self._loads.do(flight, lambda: self._load(name, artifact, given, key))
+        except Cancelled:
             message = f"the load of {name} was given up, for an unload was asked for"
             raise SidecarError(Code.SUPERSEDED, message) from None
 
@@ -62,7 +62,7 @@ class Adapters:
         async with self._turn(name):
             was_there = await self._unload(name, key)
             if clean:
-                await self._library.forget(name, lambda: self._roots(key))
+                await self._provider.delete(name, lambda: self._roots(key))
         self._log.info("unloaded", adapter=name, was_there=was_there, cleaned=clean)
         return was_there
 
@@ -72,25 +72,25 @@ class Adapters:
 
     async def close(self) -> None:
         await self._loads.close()
-        await self._library.close()
+        await self._provider.close()
 
-    async def _load(self, name: str, artifact: Artifact, credentials: Credentials, key: str) -> Loaded:
+    async def _load(self, name: str, artifact: Artifact, credentials: Credentials, key: str) -> LoadResult:
         log = self._log.bind(adapter=name, artifact=artifact.shown)
         try:
             async with self._turn(name):
                 root = (await self._engine.models(key)).get(name)
                 if root is not None:
-                    return Loaded(name, self._same(name, root, artifact), already=True)
-                async with self._library.bring(name, artifact, credentials, lambda: self._roots(key)) as path:
+                    return LoadResult(name, self._same(name, root, artifact), already=True)
+                async with self._provider.fetch(name, artifact, credentials, lambda: self._roots(key)) as path:
                     log.info("forwarding to the engine", path=path)
-                    await self._tell(name, path, key)
+                    await self._load_on_engine(name, path, key)
         except SidecarError as error:
             log.warning("not loaded", code=error.code.word, error=error.message)
             raise
         log.info("loaded", path=path)
-        return Loaded(name, path, already=False)
+        return LoadResult(name, path, already=False)
 
-    async def _tell(self, name: str, path: str, key: str) -> None:
+    async def _load_on_engine(self, name: str, path: str, key: str) -> None:
         """Loads; that the engine has this very adapter by now is success, however it answers."""
         try:
             await self._engine.load(name, path, key)
@@ -100,7 +100,7 @@ class Adapters:
 
     def _same(self, name: str, root: str, artifact: Artifact) -> str:
         """The listed root, if it is of the wanted artifact."""
-        digest = self._library.digest_of(root)
+        digest = self._provider.digest_of(root)
         if digest == artifact.digest or (artifact.store == "file" and root == artifact.path):
             return root
         raise SidecarError(

@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from structlog.typing import FilteringBoundLogger
 
-from controller.sidecar.adapters import Adapters
-from controller.sidecar.artifacts.progress import Downloads
-from controller.sidecar.engine import Engine
+from controller.sidecar.adapters import AdapterService
+from controller.sidecar.artifacts.progress import DownloadTracker
+from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
-from controller.sidecar.metrics import CONTENT_TYPE, Scrape
+from controller.sidecar.metrics import CONTENT_TYPE, MetricsEndpoint
 
 LOAD_PATH = "/v1/lora_adapter/load"
 UNLOAD_PATH = "/v1/lora_adapter/unload"
@@ -52,16 +52,16 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
-    adapters: Adapters,
-    engine: Engine,
+    adapters: AdapterService,
+    engine: LocalEngine,
     registry: CollectorRegistry,
     log: FilteringBoundLogger,
-    downloads: Downloads | None = None,
-    scrape: Scrape | None = None,
+    downloads: DownloadTracker | None = None,
+    scrape: MetricsEndpoint | None = None,
     close: Callable[[], Awaitable[None]] | None = None,
 ) -> Starlette:
     """The application of one sidecar; without `downloads` and `scrape` it has no routes for them."""
-    face = _Face(adapters, engine, registry, log)
+    face = _Handlers(adapters, engine, registry, log)
     routes = face.routes()
     if downloads is not None:
         routes.append(Route("/v1/downloads", _downloads(downloads), methods=["GET"]))
@@ -78,11 +78,11 @@ def create_app(
     return Starlette(routes=routes, lifespan=lifespan)
 
 
-class _Face:
+class _Handlers:
     """What is answered about adapters and the engine."""
 
     def __init__(
-        self, adapters: Adapters, engine: Engine, registry: CollectorRegistry, log: FilteringBoundLogger
+        self, adapters: AdapterService, engine: LocalEngine, registry: CollectorRegistry, log: FilteringBoundLogger
     ) -> None:
         self._adapters = adapters
         self._engine = engine
@@ -139,14 +139,14 @@ class _Face:
         return answer
 
 
-def _downloads(downloads: Downloads) -> Handler:
+def _downloads(downloads: DownloadTracker) -> Handler:
     async def under_way(_: Request) -> Response:
-        return JSONResponse({"downloads": downloads.shown()})
+        return JSONResponse({"downloads": downloads.as_dict()})
 
     return under_way
 
 
-def _metrics(scrape: Scrape) -> Handler:
+def _metrics(scrape: MetricsEndpoint) -> Handler:
     async def metrics(_: Request) -> Response:
         return StreamingResponse(scrape.page(), media_type=CONTENT_TYPE)
 

@@ -45,7 +45,7 @@ class _Refusal(msgspec.Struct):
     error_message: str = ""
 
 
-class Engine:
+class LocalEngine:
     """The engine of this pod. Methods raise `SidecarError` and nothing else of their own."""
 
     def __init__(

@@ -61,8 +61,8 @@ class SidecarError(Exception):
 
 
 def missing_extra(store: str, extra: str) -> SidecarError:
-    """The store's client library is not installed."""
+    """The store's client provider is not installed."""
     return SidecarError(
         Code.STORE_UNSUPPORTED,
-        f"{store} needs a library that is not installed here: add it with pip install 'lora-twin[{extra}]'",
+        f"{store} needs a provider that is not installed here: add it with pip install 'lora-twin[{extra}]'",
     )

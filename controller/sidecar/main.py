@@ -18,28 +18,16 @@ import typer
 import uvicorn
 
 from controller.sidecar.artifacts.egress_guard import networks
-from controller.sidecar.build import assembled
-from controller.sidecar.settings import MOUNT, ROOT, Settings, dialect_of, metrics_of
+from controller.sidecar.build import build_app
+from controller.sidecar.settings import MOUNT, ROOT, Settings, engine_flavor, metrics_mode
+from formats.errors import FormatError
+from formats.quantities import parse_size
+from formats.sockets import bind
 
-_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _EPILOGUE = """
 Variables: INFERENCE_ENGINE (vllm or sglang), INFERENCE_ENGINE_ENDPOINT, METRICS_ENABLE_TRANSFORMATION,
 METRICS_RAW_PASSTHROUGH_MODE, METRIC_SCRAPE_PATH, HF_ENDPOINT, AWS_ENDPOINT_URL, STORAGE_EMULATOR_HOST.
 """
-
-
-def size(text: str) -> int:
-    """Bytes of a size such as `20GiB`.
-
-    Raises:
-        typer.BadParameter: if that is none.
-    """
-    number, unit = text[:-3], text[-3:]
-    if text.isdecimal():
-        return int(text)
-    if unit not in _UNITS or not number.isdecimal():
-        raise typer.BadParameter(f"{text!r} is no size; write it as in 512MiB or 20GiB")
-    return int(number) * _UNITS[unit]
 
 
 def _show_version(wanted: bool) -> None:
@@ -69,25 +57,26 @@ def run(
     try:
         settings = Settings(
             engine=_url(environment.get("INFERENCE_ENGINE_ENDPOINT", Settings().engine)),
-            dialect=dialect_of(environment),
+            dialect=engine_flavor(environment),
             root=cache.absolute(),
             mount=credentials,
-            budget=size(cache_size),
-            largest=size(largest_artifact),
-            reserve=size(keep_free),
+            budget=_bytes("cache_size", cache_size),
+            largest=_bytes("largest_artifact", largest_artifact),
+            reserve=_bytes("keep_free", keep_free),
             connections=connections,
             allowed=networks(allow_network or ()),
-            metrics=metrics_of(environment),
+            metrics=metrics_mode(environment),
             metrics_path=environment.get("METRIC_SCRAPE_PATH", "/metrics"),
             hub=environment.get("HF_ENDPOINT", ""),
             s3=environment.get("AWS_ENDPOINT_URL", ""),
             google=environment.get("STORAGE_EMULATOR_HOST", ""),
         )
-    except (ValueError, typer.BadParameter) as error:
+    except ValueError as error:
         raise _refused(str(error)) from None
     _without_proxies()
     try:
-        listening = socket.create_server((host, port), family=_family(host), backlog=2048)
+        listening = bind(host, port)
+        listening.listen(2048)
     except OSError as error:
         raise _refused(f"cannot listen: {error.strerror}") from None
     try:
@@ -103,8 +92,11 @@ def _refused(why: str) -> typer.Exit:
     return typer.Exit(2)
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _bytes(option: str, text: str) -> int:
+    try:
+        return int(parse_size(text, plain_bytes=True, allow_zero=True))
+    except FormatError as error:
+        raise ValueError(f"--{option.replace('_', '-')}: {error}") from None
 
 
 def _without_proxies() -> None:
@@ -125,7 +117,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    app = assembled(settings, httpx.AsyncHTTPTransport(), structlog.get_logger())
+    app = build_app(settings, httpx.AsyncHTTPTransport(), structlog.get_logger())
     served = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
     await _Server(served).serve(sockets=[listening])
 

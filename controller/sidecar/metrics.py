@@ -10,31 +10,31 @@ import httpx
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from structlog.typing import FilteringBoundLogger
 
-from controller.sidecar.artifacts.cache import Cache
-from controller.sidecar.engine import Engine
+from controller.sidecar.artifacts.cache import ArtifactCache
+from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import SidecarError
-from controller.sidecar.metrics_translation import renamed
-from controller.sidecar.settings import Metrics
+from controller.sidecar.metrics_translation import rename_metrics
+from controller.sidecar.settings import MetricsMode
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PIECE = 64 << 10
 
 
-class Scrape:
+class MetricsEndpoint:
     """Makes the page."""
 
     def __init__(
         self,
-        engine: Engine,
+        engine: LocalEngine,
         path: str,
-        mode: Metrics,
+        mode: MetricsMode,
         registry: CollectorRegistry,
         log: FilteringBoundLogger,
-        translate: Callable[[bytes], bytes] = renamed,
+        translate: Callable[[bytes], bytes] = rename_metrics,
     ) -> None:
         self._engine = engine
         self._path = path
-        self._translate = translate if mode is Metrics.RENAMED else None
+        self._translate = translate if mode is MetricsMode.RENAMED else None
         self._registry = registry
         self._log = log
         self._up = Gauge("lora_runtime_engine_up", "Whether the engine gave its metrics.", registry=registry)
@@ -75,8 +75,8 @@ async def _whole_lines(response: httpx.Response) -> AsyncIterator[bytes]:
         yield rest + b"\n"
 
 
-def watch_cache(cache: Cache, registry: CollectorRegistry) -> None:
-    """Metrics of what is kept."""
+def export_cache_metrics(cache: ArtifactCache, registry: CollectorRegistry) -> None:
+    """MetricsMode of what is kept."""
     shown: tuple[tuple[str, str, Callable[[], float]], ...] = (
         ("lora_runtime_cache_bytes", "Bytes of artifacts that are kept or coming.", lambda: cache.used),
         ("lora_runtime_cache_budget_bytes", "Bytes that they may have.", lambda: cache.budget),

@@ -44,7 +44,7 @@ _LINE = re.compile(
 )
 
 
-def renamed(lines: bytes) -> bytes:
+def rename_metrics(lines: bytes) -> bytes:
     """The same lines with the names that `RULES` give."""
     return _LINE.sub(_replacement, lines)
 

@@ -14,7 +14,7 @@ MOUNT = Path("/var/run/secrets/aibrix")
 _TRUE = frozenset({"1", "on", "yes", "true"})
 
 
-class Metrics(Enum):
+class MetricsMode(Enum):
     """How the engine's metrics are shown."""
 
     RENAMED = "renamed"
@@ -40,14 +40,14 @@ class Settings:
     first_wait: float = FIRST_WAIT
     """Seconds before a range that broke off is asked for again; doubled at each break in a row."""
     allowed: tuple[Network, ...] = ()
-    metrics: Metrics = Metrics.RENAMED
+    metrics: MetricsMode = MetricsMode.RENAMED
     metrics_path: str = "/metrics"
     hub: str = ""
     s3: str = ""
     google: str = ""
 
 
-def dialect_of(environment: Mapping[str, str]) -> EngineFlavor:
+def engine_flavor(environment: Mapping[str, str]) -> EngineFlavor:
     """`INFERENCE_ENGINE`.
 
     Raises:
@@ -59,10 +59,10 @@ def dialect_of(environment: Mapping[str, str]) -> EngineFlavor:
     return FLAVORS[name]
 
 
-def metrics_of(environment: Mapping[str, str]) -> Metrics:
+def metrics_mode(environment: Mapping[str, str]) -> MetricsMode:
     """`METRICS_ENABLE_TRANSFORMATION` switched off is raw whatever else is said."""
     if environment.get("METRICS_ENABLE_TRANSFORMATION", "1").strip().lower() not in _TRUE:
-        return Metrics.RAW
+        return MetricsMode.RAW
     if environment.get("METRICS_RAW_PASSTHROUGH_MODE", "0").strip().lower() in _TRUE:
-        return Metrics.RAW
-    return Metrics.RENAMED
+        return MetricsMode.RAW
+    return MetricsMode.RENAMED

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fake_vllm.cli.profile import ParametersError, document, mapping
-from fake_vllm.durations import seconds
 from fake_vllm.engine.lora import DEFAULT_ARTIFACT_SIZE, Artifact
-from fake_vllm.sizes import size as bytes_of
+from formats.durations import parse_duration
+from formats.quantities import parse_size
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens", "lm_head")
 """Target modules of the fake's base model: those of Llama, Qwen and Mistral."""
@@ -169,8 +169,8 @@ def _entry(said: object, path: str, name: str) -> Entry:
     if not isinstance(missing, bool):
         raise ParametersError(f"{path}: {name}.missing: {missing!r} is neither true nor false")
     try:
-        size = bytes_of(given["size"]) if "size" in given else DEFAULT_ARTIFACT_SIZE
-        fetch = seconds(given["fetch"]) if "fetch" in given else 0.0
+        size = int(parse_size(given["size"])) if "size" in given else DEFAULT_ARTIFACT_SIZE
+        fetch = parse_duration(given["fetch"]) if "fetch" in given else 0.0
     except ValueError as error:
         raise ParametersError(f"{path}: {name}: {error}") from error
     return Entry(Artifact(rank, size, missing, broken), base, fetch)

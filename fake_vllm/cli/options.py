@@ -18,11 +18,11 @@ from fake_vllm.cli.artifacts import Adapters, Catalogue
 from fake_vllm.cli.flags import Flags
 from fake_vllm.cli.profile import DEFAULT_PARAMETERS, Parameters
 from fake_vllm.distributions import Constant, Latency
-from fake_vllm.durations import seconds
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.lora import Artifact
 from fake_vllm.engine.versions import DEFAULT_VERSION
-from fake_vllm.faults.spec import Planned, from_flag
+from fake_vllm.faults.spec import FaultSpec, from_flag
+from formats.durations import parse_duration
 
 COUNT = (
     *("model", "served-model-name", "max-model-len", "enable-lora", "max-loras", "max-cpu-loras", "max-lora-rank"),
@@ -51,7 +51,7 @@ class Options:
 
     parameters: Parameters = DEFAULT_PARAMETERS
     seed: int = 0
-    faults: tuple[Planned, ...] = ()
+    faults: tuple[FaultSpec, ...] = ()
     admin_host: str = "127.0.0.1"
     admin_port: int | None = None
     find: Callable[[str], Artifact | None] | None = None
@@ -132,7 +132,7 @@ def _parameters(flags: Flags) -> Parameters:
         unload=_latency(flags, "unload-latency", chosen.unload),
     )
     budget = _budget(flags)
-    return replace(chosen, pace=replace(chosen.pace, batched_tokens=budget)) if budget else chosen
+    return replace(chosen, timing=replace(chosen.timing, batched_tokens=budget)) if budget else chosen
 
 
 def _budget(flags: Flags) -> int:
@@ -151,12 +151,12 @@ def _budget(flags: Flags) -> int:
 def _latency(flags: Flags, name: str, default: Latency) -> Latency:
     text = flags.text(name)
     try:
-        return Constant(seconds(text)) if text else default
+        return Constant(parse_duration(text)) if text else default
     except ValueError as error:
         raise EngineConfigError(f"--{name}: {error}") from error
 
 
-def _faults(flags: Flags) -> tuple[Planned, ...]:
+def _faults(flags: Flags) -> tuple[FaultSpec, ...]:
     planned = []
     if path := flags.text("faults"):
         given = parameters.document(path)
@@ -165,7 +165,7 @@ def _faults(flags: Flags) -> tuple[Planned, ...]:
             raise EngineConfigError(f"{path}: must be a list of faults")
         for at, each in enumerate(listed):
             try:
-                planned.append(Planned.of(each))
+                planned.append(FaultSpec.of(each))
             except ValueError as error:
                 raise EngineConfigError(f"{path}: faults[{at}]: {error}") from error
     for text in flags.every("fault"):

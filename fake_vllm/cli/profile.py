@@ -10,15 +10,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fake_vllm.distributions import Constant, Latency, LogNormal
-from fake_vllm.durations import distribution, seconds
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
-from fake_vllm.sizes import rate, size
+from fake_vllm.distributions import Constant, Latency, LogNormal, parse_distribution
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from formats.durations import parse_duration
+from formats.quantities import parse_bandwidth, parse_size
 
-_SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "pace")
-_TIMES = ("step", "sequence", "prompt_token")
+_SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "timing")
+_TIMES = ("step_base", "per_sequence", "per_prefill_token")
 _COUNTS = ("kv_tokens", "batched_tokens")
-_FACTORS = ("while_loading", "spread")
+_FACTORS = ("loading_slowdown", "spread")
 _AT_ONCE, _LOAD, _UNLOAD = Constant(0.0), Constant(0.5), Constant(0.02)  # seconds; quick enough to play with
 
 
@@ -33,7 +33,7 @@ class Parameters:
     startup: Latency = _AT_ONCE
     load: Latency = _LOAD
     unload: Latency = _UNLOAD
-    pace: Pace = DEFAULT_PACE
+    timing: StepTimeModel = DEFAULT_TIMING
     lora_memory: int | None = None
     """Bytes that adapters' weights may take in all; None: no limit."""
 
@@ -117,23 +117,23 @@ def parameters_of(given: object, name: str) -> Parameters:
     """
     said = mapping(given, name, "", _SECTIONS)
     times = {
-        section: _read(distribution, said[section], name, section)
+        section: _read(parse_distribution, said[section], name, section)
         for section in ("startup", "load", "unload")
         if section in said
     }
-    memory = _read(size, said["lora_memory"], name, "lora_memory") if "lora_memory" in said else None
-    pace = mapping(said.get("pace") or {}, name, "pace.", tuple(each.name for each in fields(Pace)))
-    return replace(Parameters(pace=_pace(pace, name), lora_memory=memory), **times)
+    memory = int(_read(parse_size, said["lora_memory"], name, "lora_memory")) if "lora_memory" in said else None
+    timing = mapping(said.get("timing") or {}, name, "timing.", tuple(each.name for each in fields(StepTimeModel)))
+    return replace(Parameters(timing=_timing(timing, name), lora_memory=memory), **times)
 
 
-def _pace(given: Mapping[str, Any], name: str) -> Pace:
+def _timing(given: Mapping[str, Any], name: str) -> StepTimeModel:
     said: dict[str, Any] = {}
     for key, value in given.items():
-        where = f"pace.{key}"
+        where = f"timing.{key}"
         if key in _TIMES:
-            said[key] = _read(seconds, value, name, where)
+            said[key] = _read(parse_duration, value, name, where)
         elif key == "disk":
-            said[key] = _read(rate, value, name, where)
+            said[key] = _read(parse_bandwidth, value, name, where)
         elif key in _COUNTS:
             said[key] = _number(value, name, where, int)
         elif key in _FACTORS:
@@ -145,9 +145,9 @@ def _pace(given: Mapping[str, Any], name: str) -> Pace:
             median, p95 = (float(_number(answer[each], name, where, int | float)) for each in ("median", "p95"))
             said[key] = _read(lambda pair: LogNormal(*pair), (median, p95), name, where)
     try:
-        return Pace(**said)
+        return StepTimeModel(**said)
     except ValueError as error:
-        raise ParametersError(f"{name}: pace: {error}") from error
+        raise ParametersError(f"{name}: timing: {error}") from error
 
 
 def _number(value: object, name: str, where: str, kind: Any) -> Any:

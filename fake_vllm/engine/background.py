@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-class OwnWork:
+class BackgroundTasks:
     """What one engine does in tasks of its own."""
 
     def __init__(self) -> None:

@@ -16,23 +16,23 @@ from hashlib import blake2b
 import numpy as np
 
 from fake_vllm.distributions import Latency
-from fake_vllm.engine.background import OwnWork
+from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
-from fake_vllm.engine.lora import Artifact, Change, EngineClosed, EngineFault, Model
-from fake_vllm.engine.lora_registry import Listing
-from fake_vllm.engine.runner import Completion, Generation, outcome
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
-from fake_vllm.flavors import MANNERS
+from fake_vllm.engine.lora import AdapterEvent, Artifact, EngineClosed, EngineError, Model
+from fake_vllm.engine.lora_registry import LoraRegistry
+from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from fake_vllm.flavors import FLAVORS
 
 __all__ = [
+    "AdapterEvent",
     "Artifact",
-    "Change",
     "Completion",
     "Engine",
     "EngineClosed",
     "EngineConfig",
     "EngineConfigError",
-    "EngineFault",
+    "EngineError",
     "Model",
 ]
 
@@ -47,11 +47,11 @@ class Engine:
         load: Latency,
         unload: Latency,
         rng: np.random.Generator,
-        on_change: Callable[[Change], None] | None = None,
+        on_change: Callable[[AdapterEvent], None] | None = None,
         artifacts: Callable[[str], Artifact | None] | None = None,
         fetch: Callable[[str], float] | None = None,
         created: int = 0,
-        pace: Pace = DEFAULT_PACE,
+        timing: StepTimeModel = DEFAULT_TIMING,
         seed: int = 0,
         chance: np.random.Generator | None = None,
         epoch: float = 0.0,
@@ -67,7 +67,7 @@ class Engine:
             artifacts: what is under a path, None for nothing; without it everything is there and good.
             fetch: extra seconds until the artifact of a path is on the pod.
             created: when it started, in seconds since 1970.
-            pace: how fast it computes.
+            timing: how fast it computes.
             seed: what its texts depend on, beside adapter and prompt.
             chance: where generating draws from, so that traffic does not shift loads; if None, made from the seed.
             epoch: what seconds since 1970 were when the event loop's time was 0.
@@ -76,17 +76,17 @@ class Engine:
         self.healthy = True
         self._load_latency, self._unload_latency, self._rng = load, unload, rng
         self._on_change, self._fetch, self._created = on_change, fetch, created
-        self._chance = np.random.default_rng(seed) if chance is None else chance
-        self.generation = Generation(config, pace, normal=self._chance.standard_normal, activate=self._activate)
-        self._birth = f"{seed}/{created}/{config.port}/{self._chance.integers(1 << 32)}"
-        self._answers = 0
-        self._words = MANNERS[config.dialect].words
-        self.listing = Listing(config, MANNERS[config.dialect], artifacts)
-        self.adapters: Mapping[str, str] = self.listing.roots
+        self._generation_rng = np.random.default_rng(seed) if chance is None else chance
+        self.runner = ModelRunner(config, timing, normal=self._generation_rng.standard_normal, activate=self._activate)
+        self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
+        self._responses = 0
+        self._error_texts = FLAVORS[config.dialect].errors
+        self.lora_registry = LoraRegistry(config, FLAVORS[config.dialect], artifacts)
+        self.adapters: Mapping[str, str] = self.lora_registry.roots
         """Path by name of every adapter that is listed, oldest first."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._pushed_off: dict[str, str] = {}
-        self._work = OwnWork()
+        self._evicted: dict[str, str] = {}
+        self._background = BackgroundTasks()
         self._closed = False
 
     # What others see
@@ -99,41 +99,41 @@ class Engine:
     @property
     def resident(self) -> tuple[str, ...]:
         """Listed adapters whose weights are in memory, least recently used first."""
-        return self.listing.resident
+        return self.lora_registry.resident
 
     @property
     def active(self) -> tuple[str, ...]:
         """Listed adapters that sit in one of the `max_loras` GPU slots, least recently used first."""
-        return self.listing.active
+        return self.lora_registry.active
 
     @property
     def memory(self) -> int:
         """Bytes of weights in memory, those of forgotten names included."""
-        return self.listing.memory
+        return self.lora_registry.memory
 
     def models(self) -> list[Model]:
         """Base models first, then adapters in the order in which they came."""
-        return self.listing.models()
+        return self.lora_registry.models()
 
     def models_body(self) -> bytes:
         """The body of `GET /v1/models`."""
-        return self.listing.body(self._created)
+        return self.lora_registry.models_json(self._created)
 
-    def warm(self, name: str) -> bool:
+    def is_resident(self, name: str) -> bool:
         """Whether an adapter is listed and its weights are in memory."""
-        return self.listing.warm(name)
+        return self.lora_registry.is_resident(name)
 
-    def adapter_of(self, model: str) -> str:
+    def requested_adapter(self, model: str) -> str:
         """The adapter that a model's name stands for; empty for a base model.
 
         Raises:
             EngineFault: if there is no such model.
         """
-        if model in self.listing:
+        if model in self.lora_registry:
             return model
         if model in self.config.served_model_names:
             return ""
-        raise EngineFault(404, "NotFoundError", f"The model `{model}` does not exist.", param="model")
+        raise EngineError(404, "NotFoundError", f"The model `{model}` does not exist.", param="model")
 
     def now(self) -> float:
         """Seconds since 1970, by the event loop's clock."""
@@ -141,19 +141,19 @@ class Engine:
 
     def metrics_page(self) -> str:
         """The text of `/metrics`."""
-        return self.generation.page(self.now(), float(self._created))
+        return self.runner.metrics_page(self.now(), float(self._created))
 
     def new_id(self) -> str:
         """An id that no other answer has, of this engine or another."""
-        self._answers += 1
-        return blake2b(f"{self._birth}/{self._answers}".encode(), digest_size=16).hexdigest()
+        self._responses += 1
+        return blake2b(f"{self._id_prefix}/{self._responses}".encode(), digest_size=16).hexdigest()
 
-    def check_alive(self) -> None:
+    def ensure_alive(self) -> None:
         """Raises `EngineFault` if the engine's core is dead."""
         if not self.healthy:
             raise _dead()
 
-    def check_open(self) -> None:
+    def ensure_open(self) -> None:
         """Raises `EngineClosed` if the container is gone."""
         if self._closed:
             raise _gone()
@@ -169,16 +169,16 @@ class Engine:
             EngineFault: if the engine refuses, as vLLM would.
             EngineClosed: if the container dies first.
         """
-        self.check_open()
-        adapter = self.adapter_of(model)
-        self.check_alive()
+        self.ensure_open()
+        adapter = self.requested_adapter(model)
+        self.ensure_alive()
         if prompt_tokens + output_tokens > self.config.max_model_len:
             limit = self.config.max_model_len
             text = f"This model's maximum context length is {limit} tokens. However, you requested more."
-            raise EngineFault(400, "BadRequestError", text)
-        sequence = self.generation.submit(adapter, prompt_tokens, output_tokens, limit=output_tokens, ending="length")
-        await self.generation.finished(sequence)
-        return outcome(model, sequence)
+            raise EngineError(400, "BadRequestError", text)
+        sequence = self.runner.submit(adapter, prompt_tokens, output_tokens, limit=output_tokens, ending="length")
+        await self.runner.wait_finished(sequence)
+        return completion_of(model, sequence)
 
     async def load(self, name: str, path: str, *, load_inplace: bool = False, slow: float = 1.0) -> None:
         """Register the adapter `name` and warm its weights; `slow` multiplies the time that takes.
@@ -187,8 +187,8 @@ class Engine:
             EngineFault: if the engine refuses, in the words of its dialect.
             EngineClosed: if the container dies first.
         """
-        self.check_open()
-        await self._work.do(self._load(name, path, load_inplace, slow))
+        self.ensure_open()
+        await self._background.do(self._load(name, path, load_inplace, slow))
 
     async def unload(self, name: str, *, slow: float = 1.0) -> None:
         """Take the adapter `name` off the list; `slow` multiplies the time that takes.
@@ -197,106 +197,106 @@ class Engine:
             EngineFault: if the engine refuses, in the words of its dialect.
             EngineClosed: if the container dies first.
         """
-        self.check_open()
-        await self._work.do(self._unload(name, slow))
+        self.ensure_open()
+        await self._background.do(self._unload(name, slow))
 
-    def recallable(self, name: str) -> bool:
+    def is_reloadable(self, name: str) -> bool:
         """Whether an adapter is listed, or was until others pushed it off the list."""
-        return name in self.listing or name in self._pushed_off
+        return name in self.lora_registry or name in self._evicted
 
-    async def recall(self, name: str, *, slow: float = 1.0) -> None:
+    async def reload_evicted(self, name: str, *, slow: float = 1.0) -> None:
         """Load an adapter again that was pushed off the list, since somebody wants an answer from it."""
-        if name in self._pushed_off and name not in self.listing:
-            await self.load(name, self._pushed_off[name], slow=slow)
+        if name in self._evicted and name not in self.lora_registry:
+            await self.load(name, self._evicted[name], slow=slow)
 
-    def touch(self, name: str) -> bool:
+    def use(self, name: str) -> bool:
         """Use an adapter. Returns whether its weights were in memory; if not, reading them costs the caller a load.
 
         Raises:
             EngineFault: if no such adapter is listed.
         """
-        return self.listing.touch(name)
+        return self.lora_registry.use(name)
 
-    def die(self) -> None:
+    def crash_core(self) -> None:
         """The engine's core fails while its HTTP face still answers: health turns 503, changes fail."""
         self.healthy = False
-        self.generation.batch.fail(_dead)
+        self.runner.scheduler.fail(_dead)
 
     def close(self) -> None:
         """The container is gone: whoever waits gets `EngineClosed`, and nothing is announced any more."""
         self._closed = True
         self.healthy = False
-        self.generation.batch.fail(_gone)
-        self._work.end(_gone)
+        self.runner.scheduler.fail(_gone)
+        self._background.end(_gone)
 
     # How it is done
 
     async def _load(self, name: str, path: str, load_inplace: bool, slow: float) -> None:
         if not name or not path:
-            raise self._words.incomplete_load()
+            raise self._error_texts.incomplete_load()
         async with self._lock(name):
-            self.listing.check_free(name, load_inplace=load_inplace)
-            self.check_alive()
+            self.lora_registry.ensure_available(name, load_inplace=load_inplace)
+            self.ensure_alive()
             seconds = self._load_latency.draw(self._rng)
-            artifact = self.listing.find(name, path)
-            seconds += artifact.size / self.generation.pace.disk
+            artifact = self.lora_registry.resolve(name, path)
+            seconds += artifact.size / self.runner.timing.disk
             fetching = self._fetch(path) if self._fetch else 0.0
-            complaint = self.listing.complaint(name, artifact)
-            if complaint:
+            error = self.lora_registry.validate(name, artifact)
+            if error:
                 await asyncio.sleep(fetching * slow)
             else:
-                await self._read((fetching + seconds) * slow, after=fetching * slow)
-            self.check_alive()
-            if complaint:
-                raise complaint
-            self.listing.take_in(name, path, artifact)
-            self._announce(Change("loaded", name, path))
-            await self._make_room(slow)
+                await self._load_weights((fetching + seconds) * slow, after=fetching * slow)
+            self.ensure_alive()
+            if error:
+                raise error
+            self.lora_registry.register(name, path, artifact)
+            self._notify(AdapterEvent("loaded", name, path))
+            await self._evict(slow)
 
     async def _unload(self, name: str, slow: float) -> None:
         if not name:
-            raise self._words.nameless_unload()
+            raise self._error_texts.missing_unload_name()
         async with self._lock(name):
-            await self._take_off(name, slow)
-            self._pushed_off.pop(name, None)
+            await self._remove(name, slow)
+            self._evicted.pop(name, None)
 
-    async def _take_off(self, name: str, slow: float) -> None:
+    async def _remove(self, name: str, slow: float) -> None:
         """Unload a name whose lock is held."""
-        behaviour = self.config.behaviour
-        entry = self.listing.entry(name)
+        quirks = self.config.quirks
+        entry = self.lora_registry.entry(name)
         seconds = self._unload_latency.draw(self._rng)
-        if behaviour.unload_drains:
-            self.listing.forget(name)
-            await self.generation.drained(name)
+        if quirks.unload_drains:
+            self.lora_registry.unregister(name)
+            await self.runner.wait_drained(name)
         await asyncio.sleep(seconds * slow)
-        if behaviour.unload_removes:
-            self.check_alive()
-            if not self.listing.drop(entry):
-                raise self._words.not_removed(name)
-        if not behaviour.unload_drains:
-            self.listing.forget(name)
-        self._announce(Change("unloaded", name, entry.root))
+        if quirks.unload_removes:
+            self.ensure_alive()
+            if not self.lora_registry.drop(entry):
+                raise self._error_texts.remove_failed(name)
+        if not quirks.unload_drains:
+            self.lora_registry.unregister(name)
+        self._notify(AdapterEvent("unloaded", name, entry.root))
 
-    async def _make_room(self, slow: float) -> None:
+    async def _evict(self, slow: float) -> None:
         """Where the list itself has a limit, the least recently used go; the one that just came is not among them."""
         limit = self.config.max_listed
         while limit and len(self.adapters) > limit:
             oldest = self.resident[0]
-            self._pushed_off[oldest] = self.adapters[oldest]
-            await self._take_off(oldest, slow)
+            self._evicted[oldest] = self.adapters[oldest]
+            await self._remove(oldest, slow)
 
     def _lock(self, name: str) -> asyncio.Lock:
         """Changes of one name take turns, or all changes do."""
-        return self._locks["" if self.config.behaviour.changes_in_line else name]
+        return self._locks["" if self.config.quirks.changes_in_line else name]
 
-    async def _read(self, seconds: float, *, after: float) -> None:
+    async def _load_weights(self, seconds: float, *, after: float) -> None:
         """Get weights, and from `after` on put them where the GPU can use them, which slows who is being answered."""
         begun = False
 
         def begin() -> None:
             nonlocal begun
             begun = True
-            self.generation.batch.loading(1)
+            self.runner.scheduler.add_loading(1)
 
         timer = asyncio.get_running_loop().call_later(after, begin)
         try:
@@ -304,25 +304,25 @@ class Engine:
         finally:
             timer.cancel()
             if begun:
-                self.generation.batch.loading(-1)
+                self.runner.scheduler.add_loading(-1)
 
     def _activate(self, name: str) -> float:
         """Seconds that a step is held up because a sequence of this adapter joins the batch."""
-        if name not in self.listing:  # unloaded while the request waited: its weights are at hand
+        if name not in self.lora_registry:  # unloaded while the request waited: its weights are at hand
             return 0.0
-        if self.listing.touch(name):
+        if self.lora_registry.use(name):
             return 0.0
-        size = self.listing.entry(name).artifact.size
-        return self._load_latency.draw(self._chance) + size / self.generation.pace.disk
+        size = self.lora_registry.entry(name).artifact.size
+        return self._load_latency.draw(self._generation_rng) + size / self.runner.timing.disk
 
-    def _announce(self, change: Change) -> None:
+    def _notify(self, change: AdapterEvent) -> None:
         if self._on_change is not None and not self._closed:
             self._on_change(change)
 
 
-def _dead() -> EngineFault:
+def _dead() -> EngineError:
     message = "EngineCore encountered an issue. See stack trace (above) for the root cause."
-    return EngineFault(500, "InternalServerError", message)
+    return EngineError(500, "InternalServerError", message)
 
 
 def _gone() -> EngineClosed:

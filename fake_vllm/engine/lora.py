@@ -19,7 +19,7 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AdapterEvent:
     """An adapter came or went; `root` is the path that it was loaded from."""
 
     event: Literal["loaded", "unloaded"]
@@ -65,7 +65,7 @@ def card(model: Model, created: int) -> dict[str, object]:
     }
 
 
-class EngineFault(Exception):
+class EngineError(Exception):
     """The engine answers, and the answer is no: HTTP status, vLLM's error type, message, the parameter at fault."""
 
     def __init__(self, status: int, type: str, message: str, param: str | None = None) -> None:

@@ -37,7 +37,7 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricFamily:
     """One metric: its values by labels. A counter's name is given without `_total`, which its samples get."""
 
     name: str
@@ -46,7 +46,7 @@ class Family:
     values: Mapping[Labels, float | Histogram]
 
 
-def exposition(families: Iterable[Family], created: float) -> str:
+def exposition(families: Iterable[MetricFamily], created: float) -> str:
     """The text format 0.0.4; `created` is when counting began, in seconds since 1970."""
     lines: list[str] = []
     for family in families:

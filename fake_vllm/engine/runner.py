@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.scheduler import Batch
+from fake_vllm.engine.scheduler import Scheduler
 from fake_vllm.engine.sequence import Ending, OnToken, Sequence
-from fake_vllm.engine.stats import BLOCK, Metrics, Seen
-from fake_vllm.engine.timing import Pace
-from fake_vllm.flavors import MANNERS
+from fake_vllm.engine.stats import BLOCK, EngineStats, Metrics
+from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.flavors import FLAVORS
 
 _PREFIXES = 4096  # prompts that are remembered; a real cache is bounded by memory
 
@@ -32,25 +32,25 @@ class Completion:
     ending: Ending
 
 
-class Generation:
+class ModelRunner:
     """The part of an engine that computes."""
 
     def __init__(
         self,
         config: EngineConfig,
-        pace: Pace,
+        timing: StepTimeModel,
         *,
         normal: Callable[[], float],
         activate: Callable[[str], float],
     ) -> None:
         """See `Batch` for `normal` and `activate`."""
-        kv_tokens = max(pace.kv_tokens, config.max_model_len)  # a real server refuses to start with less
-        self.pace = pace
-        manners = MANNERS[config.dialect]
-        self.metrics = Metrics(config, kv_tokens, manners.edges)
-        self._page = manners.page(config, self.metrics)
-        self.batch = Batch(
-            pace,
+        kv_tokens = max(timing.kv_tokens, config.max_model_len)  # a real server refuses to start with less
+        self.timing = timing
+        flavor = FLAVORS[config.dialect]
+        self.metrics = Metrics(config, kv_tokens, flavor.buckets)
+        self._renderer = flavor.renderer(config, self.metrics)
+        self.scheduler = Scheduler(
+            timing,
             max_num_seqs=config.max_num_seqs,
             max_loras=config.max_loras,
             kv_tokens=kv_tokens,
@@ -92,34 +92,34 @@ class Generation:
             on_token=on_token,
             cached=self._cached(prefix, prompt) if prefix else 0,
         )
-        self.batch.submit(sequence)
+        self.scheduler.submit(sequence)
         return sequence
 
-    async def finished(self, sequence: Sequence) -> None:
+    async def wait_finished(self, sequence: Sequence) -> None:
         """Wait for the end; a caller who gives up takes the sequence off the batch."""
         try:
             await sequence.done
         except asyncio.CancelledError:
-            self.batch.abort(sequence)
+            self.scheduler.abort(sequence)
             raise
 
-    def page(self, now: float, created: float) -> str:
+    def metrics_page(self, now: float, created: float) -> str:
         """The text of `/metrics`; times in seconds since 1970."""
-        batch = self.batch
-        seen = Seen(
+        batch = self.scheduler
+        stats = EngineStats(
             running=len(batch.running),
             waiting=len(batch.waiting),
-            usage=batch.usage,
+            usage=batch.kv_usage,
             running_adapters=list(batch.adapters),
             waiting_adapters=batch.waiting.adapters,
             now=now,
             created=created,
         )
-        return self._page.text(seen)
+        return self._renderer.text(stats)
 
-    async def drained(self, adapter: str) -> None:
+    async def wait_drained(self, adapter: str) -> None:
         """Wait until no answer of an adapter is under way any more; whoever calls this lets no new ones begin."""
-        under_way = [each for each in (*self.batch.running, *self.batch.waiting) if each.adapter == adapter]
+        under_way = [each for each in (*self.scheduler.running, *self.scheduler.waiting) if each.adapter == adapter]
         if under_way:
             await asyncio.wait([each.done for each in under_way])
 
@@ -133,7 +133,7 @@ class Generation:
         return (prompt - 1) // BLOCK * BLOCK if known else 0
 
 
-def outcome(model: str, sequence: Sequence) -> Completion:
+def completion_of(model: str, sequence: Sequence) -> Completion:
     """What became of a sequence that has ended."""
     return Completion(
         model=model,

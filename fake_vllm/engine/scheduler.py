@@ -18,8 +18,8 @@ from heapq import heappop, heappush
 from math import exp, inf, log
 from typing import Protocol
 
-from fake_vllm.engine.sequence import Sequence, Waiting
-from fake_vllm.engine.timing import Pace
+from fake_vllm.engine.sequence import Sequence, WaitingQueue
+from fake_vllm.engine.timing import StepTimeModel
 
 _Z95 = 1.6448536269514722  # standard normal quantile of 0.95
 _CATCH_UP = 0.05  # seconds that a host which is too slow may be behind; what is more is lost, as for a GPU
@@ -28,25 +28,25 @@ _CATCH_UP = 0.05  # seconds that a host which is too slow may be behind; what is
 class Observer(Protocol):
     """Who keeps count of what the batch does."""
 
-    def stepped(self, steps: int, seconds: float, decoded: int, read: int) -> None:
+    def on_steps(self, steps: int, seconds: float, decoded: int, prefill_tokens: int) -> None:
         """So many equal steps were done, each with so many tokens decoded and prompt tokens read."""
 
-    def began(self, sequence: Sequence) -> None:
+    def on_first_token(self, sequence: Sequence) -> None:
         """Its first token is there."""
 
-    def ended(self, sequence: Sequence) -> None:
+    def on_finished(self, sequence: Sequence) -> None:
         """It is complete, or was given up."""
 
-    def preempted(self) -> None:
+    def on_preempted(self) -> None:
         """One was put out for want of memory."""
 
 
-class Batch:
+class Scheduler:
     """What one engine computes."""
 
     def __init__(
         self,
-        pace: Pace,
+        timing: StepTimeModel,
         *,
         max_num_seqs: int,
         max_loras: int,
@@ -58,7 +58,7 @@ class Batch:
         """An empty batch.
 
         Args:
-            pace: how long steps take.
+            timing: how long steps take.
             max_num_seqs: sequences in the batch at most.
             max_loras: adapters in the batch at most.
             kv_tokens: tokens for which there is room.
@@ -68,69 +68,69 @@ class Batch:
                 adapter's weights have to be read again.
         """
         self.running: dict[Sequence, None] = {}
-        self.waiting = Waiting()
+        self.waiting = WaitingQueue()
         self.adapters: Counter[str] = Counter()
         """How many sequences of the batch each adapter has; the base model is not among them."""
-        self.used = 0
+        self.kv_used = 0
         """Tokens in the KV cache."""
-        self._pace = pace
+        self._timing = timing
         self._max_num_seqs = max_num_seqs
         self._max_loras = max_loras
         self._kv_tokens = kv_tokens
         self._observer = observer
         self._normal = normal
-        self._sigma = log(pace.spread) / _Z95
+        self._sigma = log(timing.spread) / _Z95
         self._activate = activate
         self._loading = 0
-        self._numbers = 0
-        self._reading: list[Sequence] = []
+        self._arrivals = 0
+        self._prefilling: list[Sequence] = []
         self._streams: dict[Sequence, None] = {}
         self._ends: list[tuple[int, int, Sequence]] = []
         self._decoding = 0
-        self._step = 0  # steps that are done
-        self._steps = 0  # steps that are under way; 0: idle
+        self._steps_done = 0  # steps that are done
+        self._steps_planned = 0  # steps that are under way; 0: idle
         self._seconds = 0.0  # that each of them takes
-        self._since = 0.0
-        self._read = 0
+        self._steps_started_at = 0.0
+        self._prefill_tokens = 0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
 
     @property
-    def usage(self) -> float:
+    def kv_usage(self) -> float:
         """Share of the KV cache that is in use."""
-        return min(1.0, self.used / self._kv_tokens)
+        return min(1.0, self.kv_used / self._kv_tokens)
 
     def submit(self, sequence: Sequence) -> None:
         """Take on a new sequence; its `done` is set when it is complete."""
         loop = asyncio.get_running_loop()
-        self._numbers += 1
-        sequence.number = self._numbers
+        self._arrivals += 1
+        sequence.number = self._arrivals
         sequence.arrived = loop.time()
         self.waiting.add(sequence)
-        if not self._steps:
+        if not self._steps_planned:
             if self._timer is None:  # whoever arrives in the same moment joins the same step
-                self._timer = loop.call_soon(self._begin)
+                self._timer = loop.call_soon(self._start)
         elif self._has_room(sequence):
-            self._cut_short()
+            self._preempt_steps()
 
     def abort(self, sequence: Sequence) -> None:
         """Give a sequence up: nobody waits for it any more."""
         if sequence.finished >= 0:
             return
         if sequence in self.running:
-            self._leave(sequence)
-            if self._steps:
-                self._cut_short()
+            self._remove(sequence)
+            if self._steps_planned:
+                self._preempt_steps()
         else:
             self.waiting.remove(sequence)
         sequence.ending = "abort"
-        self._end(sequence, asyncio.get_running_loop().time())
+        self._finish(sequence, asyncio.get_running_loop().time())
 
     def fail(self, error: Callable[[], Exception]) -> None:
         """Everybody who waits gets an error of his own, and nothing is left."""
         lost = [*self.running, *self.waiting]
         for sequence in self.running.copy():
-            self._leave(sequence)
-        self.waiting = Waiting()
+            self._remove(sequence)
+        self.waiting = WaitingQueue()
         for sequence in lost:
             sequence.finished = inf
             if not sequence.done.done():
@@ -138,136 +138,138 @@ class Batch:
                 sequence.done.exception()  # marks it as seen: nobody may be left to look
         self._stop()
 
-    def loading(self, more: int) -> None:
+    def add_loading(self, more: int) -> None:
         """So many more loads of adapters go on; steps take longer while any does."""
         self._loading += more
-        if self._steps and self._loading <= 1:
-            self._cut_short()
+        if self._steps_planned and self._loading <= 1:
+            self._preempt_steps()
 
     # Time
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         self._timer = None
-        self._plan(asyncio.get_running_loop().time())
+        self._schedule(asyncio.get_running_loop().time())
 
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._steps = 0
+        self._steps_planned = 0
 
-    def _cut_short(self) -> None:
+    def _preempt_steps(self) -> None:
         """End the steps that are under way with the present one."""
-        if self._steps <= 1:
+        if self._steps_planned <= 1:
             return
         loop = asyncio.get_running_loop()
-        done = int((loop.time() - self._since) / self._seconds) + 1
-        if done < self._steps:
-            self._steps = done
+        done = int((loop.time() - self._steps_started_at) / self._seconds) + 1
+        if done < self._steps_planned:
+            self._steps_planned = done
             self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(self._since + self._steps * self._seconds, self._boundary)
+        self._timer = asyncio.get_running_loop().call_at(
+            self._steps_started_at + self._steps_planned * self._seconds, self._on_step_end
+        )
 
-    def _boundary(self) -> None:
+    def _on_step_end(self) -> None:
         """The steps under way have ended. Reckons from when they should have, so that lateness does not add up."""
         self._timer = None
         behind = asyncio.get_running_loop().time() - _CATCH_UP
-        steps, now = self._steps, max(behind, self._since + self._steps * self._seconds)
-        self._step += steps
-        self.used += steps * self._decoding
-        self._observer.stepped(steps, self._seconds, self._decoding, self._read)
-        self._advance_reading(now)
+        steps, now = self._steps_planned, max(behind, self._steps_started_at + self._steps_planned * self._seconds)
+        self._steps_done += steps
+        self.kv_used += steps * self._decoding
+        self._observer.on_steps(steps, self._seconds, self._decoding, self._prefill_tokens)
+        self._advance_prefill(now)
         for sequence in list(self._streams):
             if sequence.ends_at >= 0 and sequence.on_token is not None:
-                sequence.on_token(sequence.output - max(0, sequence.ends_at - self._step), now)
-        while self._ends and self._ends[0][0] <= self._step:
+                sequence.on_token(sequence.output - max(0, sequence.ends_at - self._steps_done), now)
+        while self._ends and self._ends[0][0] <= self._steps_done:
             at, _, sequence = heappop(self._ends)
             if sequence.ends_at == at:
-                self._leave(sequence)
-                self._end(sequence, now)
-        self._plan(now)
+                self._remove(sequence)
+                self._finish(sequence, now)
+        self._schedule(now)
 
-    def _advance_reading(self, now: float) -> None:
+    def _advance_prefill(self, now: float) -> None:
         """Prompts that were read to their end now have a token more, which the same step made."""
-        done = [sequence for sequence in self._reading if sequence.chunk >= sequence.unread]
-        for sequence in self._reading:
-            sequence.unread -= sequence.chunk
+        done = [sequence for sequence in self._prefilling if sequence.chunk >= sequence.remaining_prefill]
+        for sequence in self._prefilling:
+            sequence.remaining_prefill -= sequence.chunk
         for sequence in done:
-            self._reading.remove(sequence)
+            self._prefilling.remove(sequence)
             self._decoding += 1
-            self.used += 1
-            sequence.ends_at = self._step + sequence.output - sequence.made - 1
+            self.kv_used += 1
+            sequence.ends_at = self._steps_done + sequence.output - sequence.generated - 1
             heappush(self._ends, (sequence.ends_at, sequence.number, sequence))
             if sequence.first < 0:
                 sequence.first = now
-                self._observer.began(sequence)
+                self._observer.on_first_token(sequence)
 
     # Who is in the batch
 
-    def _plan(self, now: float) -> None:
+    def _schedule(self, now: float) -> None:
         """Settle what the next steps do, from `now` on."""
-        crowded = self._make_room()
-        budget = self._pace.batched_tokens - self._decoding
-        read = 0
-        for sequence in self._reading:
-            sequence.chunk = max(0, min(sequence.unread, budget - read))
-            read += sequence.chunk
+        preempted = self._preempt()
+        budget = self._timing.batched_tokens - self._decoding
+        prefill_tokens = 0
+        for sequence in self._prefilling:
+            sequence.chunk = max(0, min(sequence.remaining_prefill, budget - prefill_tokens))
+            prefill_tokens += sequence.chunk
         stall = 0.0
-        while not crowded and read < budget and (joining := self._next()) is not None:
-            stall += self._join(joining, now)
-            joining.chunk = min(joining.unread, budget - read)
-            read += joining.chunk
+        while not preempted and prefill_tokens < budget and (joining := self._next()) is not None:
+            stall += self._admit(joining, now)
+            joining.chunk = min(joining.remaining_prefill, budget - prefill_tokens)
+            prefill_tokens += joining.chunk
         if not self.running:
             self._stop()
             return
-        sequences = self._decoding + sum(1 for sequence in self._reading if sequence.chunk)
-        self._seconds = self._pace.seconds(sequences, read) * self._factor() + stall
-        self._read = read
-        self._since = now
-        self._steps = self._steps_ahead()
+        sequences = self._decoding + sum(1 for sequence in self._prefilling if sequence.chunk)
+        self._seconds = self._timing.seconds(sequences, prefill_tokens) * self._factor() + stall
+        self._prefill_tokens = prefill_tokens
+        self._steps_started_at = now
+        self._steps_planned = self._steps_until_change()
         self._set_timer()
 
-    def _steps_ahead(self) -> int:
+    def _steps_until_change(self) -> int:
         """How many steps nothing can change before, as far as one can know now."""
-        if self._reading or self._streams:
+        if self._prefilling or self._streams:
             return 1
         while self._ends[0][2].ends_at != self._ends[0][0]:
             heappop(self._ends)
-        free = (self._kv_tokens - self.used) // self._decoding
-        return max(1, min(self._ends[0][0] - self._step, free))
+        free = (self._kv_tokens - self.kv_used) // self._decoding
+        return max(1, min(self._ends[0][0] - self._steps_done, free))
 
     def _factor(self) -> float:
-        factor = self._pace.while_loading if self._loading > 0 else 1.0
+        factor = self._timing.loading_slowdown if self._loading > 0 else 1.0
         return factor * exp(self._sigma * self._normal()) if self._sigma else factor
 
     def _has_room(self, sequence: Sequence) -> bool:
         return (
             len(self.running) < self._max_num_seqs
-            and self._may_go(sequence.adapter)
-            and self.used + sequence.held <= self._kv_tokens
+            and self._lora_slot_free(sequence.adapter)
+            and self.kv_used + sequence.held <= self._kv_tokens
         )
 
-    def _may_go(self, adapter: str) -> bool:
+    def _lora_slot_free(self, adapter: str) -> bool:
         return not adapter or adapter in self.adapters or len(self.adapters) < self._max_loras
 
     def _next(self) -> Sequence | None:
         """Who joins next. Who is first in line and finds no memory holds up those behind him, as in vLLM."""
         if len(self.running) >= self._max_num_seqs or not len(self.waiting):
             return None
-        first = self.waiting.next(self._may_go)
-        if first is None or (self.running and self.used + first.held > self._kv_tokens):
+        first = self.waiting.next(self._lora_slot_free)
+        if first is None or (self.running and self.kv_used + first.held > self._kv_tokens):
             return None
         return first
 
-    def _join(self, sequence: Sequence, now: float) -> float:
+    def _admit(self, sequence: Sequence, now: float) -> float:
         """Take it into the batch; returns the seconds that its adapter's weights hold the step up."""
         self.waiting.remove(sequence)
         self.running[sequence] = None
-        self._reading.append(sequence)
-        self.used += sequence.held
+        self._prefilling.append(sequence)
+        self.kv_used += sequence.held
         if sequence.on_token is not None:
             self._streams[sequence] = None
         if sequence.admitted < 0:
@@ -277,38 +279,38 @@ class Batch:
         self.adapters[sequence.adapter] += 1
         return self._activate(sequence.adapter)
 
-    def _make_room(self) -> bool:
+    def _preempt(self) -> bool:
         """Put the youngest out until every other one can get its next token; returns whether any had to go."""
-        crowded = False
-        while len(self.running) > 1 and self._kv_tokens - self.used < self._decoding:
+        preempted = False
+        while len(self.running) > 1 and self._kv_tokens - self.kv_used < self._decoding:
             youngest = max(self.running, key=lambda sequence: sequence.number)
             if youngest.ends_at >= 0:
-                youngest.made = youngest.output - (youngest.ends_at - self._step)
-            self._leave(youngest)
-            youngest.unread = youngest.held
+                youngest.generated = youngest.output - (youngest.ends_at - self._steps_done)
+            self._remove(youngest)
+            youngest.remaining_prefill = youngest.held
             self.waiting.put_back(youngest)
-            self._observer.preempted()
-            crowded = True
-        return crowded
+            self._observer.on_preempted()
+            preempted = True
+        return preempted
 
-    def _leave(self, sequence: Sequence) -> None:
+    def _remove(self, sequence: Sequence) -> None:
         """Take it out of the batch, and its tokens out of the cache."""
         del self.running[sequence]
         self._streams.pop(sequence, None)
         if sequence.ends_at >= 0:
             self._decoding -= 1
-            self.used -= sequence.prompt + sequence.output - (sequence.ends_at - self._step)
+            self.kv_used -= sequence.prompt + sequence.output - (sequence.ends_at - self._steps_done)
             sequence.ends_at = -1
         else:
-            self._reading.remove(sequence)
-            self.used -= sequence.held
+            self._prefilling.remove(sequence)
+            self.kv_used -= sequence.held
         if sequence.adapter:
             self.adapters[sequence.adapter] -= 1
             if not self.adapters[sequence.adapter]:
                 del self.adapters[sequence.adapter]
 
-    def _end(self, sequence: Sequence, now: float) -> None:
+    def _finish(self, sequence: Sequence, now: float) -> None:
         sequence.finished = now
-        self._observer.ended(sequence)
+        self._observer.on_finished(sequence)
         if not sequence.done.done():
             sequence.done.set_result(None)

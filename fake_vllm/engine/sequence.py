@@ -33,9 +33,9 @@ class Sequence:
     first: float = -1.0
     """When the first token was there; negative: not yet."""
     finished: float = -1.0
-    unread: int = field(init=False)
+    remaining_prefill: int = field(init=False)
     """Tokens that are still to be computed before the next one can be made."""
-    made: int = 0
+    generated: int = 0
     """Tokens that it had when it was last taken off the batch."""
     ends_at: int = -1
     """The step after which it is complete; negative while it is not being decoded."""
@@ -43,15 +43,15 @@ class Sequence:
     """Prompt tokens that the step under way reads."""
 
     def __post_init__(self) -> None:
-        self.unread = max(1, self.prompt - self.cached)
+        self.remaining_prefill = max(1, self.prompt - self.cached)
 
     @property
     def held(self) -> int:
         """Tokens in the KV cache once the prompt is in."""
-        return self.prompt + self.made
+        return self.prompt + self.generated
 
 
-class Waiting:
+class WaitingQueue:
     """Sequences that wait for a place, in line by adapter; the oldest of those that may go comes first."""
 
     def __init__(self) -> None:

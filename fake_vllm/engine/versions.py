@@ -26,7 +26,7 @@ _NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # taken to be so: routes are registered by
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class VersionQuirks:
     """What one release does where releases differ."""
 
     load_inplace: bool
@@ -57,7 +57,7 @@ class Behaviour:
     """Whether loads and unloads of all names take turns, rather than those of one."""
 
     @classmethod
-    def of(cls, version: str) -> "Behaviour":
+    def of(cls, version: str) -> "VersionQuirks":
         """The behaviour of `version`, such as `0.27.0` or `v0.28.1rc1`.
 
         Raises:
@@ -79,7 +79,7 @@ class Behaviour:
         )
 
 
-SGLANG = Behaviour(
+SGLANG = VersionQuirks(
     load_inplace=False,
     unload_removes=True,
     guards_all_routes=True,

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal
 
-from fake_vllm.router import CHANGES, GENERATING, LOADING, PROBED, Response, error, not_loaded, unauthorized
+from fake_vllm.router import CHANGES, GENERATING, LOADING, PROBED, Response, error, load_error, unauthorized
 
 CALLERS = ("controller", "probes", "traffic")
 
@@ -146,7 +146,7 @@ def caller_of(path: str, agent: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FaultEffect:
     """What becomes of one request.
 
     `refuse`: no connection. `reset`: closed without an answer, `after` the engine has done the work or before
@@ -160,7 +160,7 @@ class Verdict:
     after: bool = False
 
 
-class Faults:
+class FaultRules:
     """The rules in force at one engine, oldest first."""
 
     def __init__(self) -> None:
@@ -203,7 +203,7 @@ class Faults:
         del self._rules[handle]
         self._tell()
 
-    def verdict(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> Verdict | None:
+    def verdict(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> FaultEffect | None:
         """What becomes of a request; None if nothing is wrong.
 
         The first rule that strikes decides, except that slowness adds up with what follows. `draw` gives numbers
@@ -216,30 +216,30 @@ class Faults:
             if rule.kind != "slow":
                 return _verdict(rule, path, adapter, factor)
             factor *= rule.factor
-        return Verdict("slow", factor) if factor != 1.0 else None
+        return FaultEffect("slow", factor) if factor != 1.0 else None
 
     def _tell(self) -> None:
         for callback in list(self.on_change):
             callback()
 
 
-def _verdict(rule: FaultRule, path: str, adapter: str, factor: float) -> Verdict:
+def _verdict(rule: FaultRule, path: str, adapter: str, factor: float) -> FaultEffect:
     match rule.kind:
         case "connection-refused":
-            return Verdict("refuse", factor)
+            return FaultEffect("refuse", factor)
         case "connection-reset":
-            return Verdict("reset", factor, after=rule.after)
+            return FaultEffect("reset", factor, after=rule.after)
         case "timeout":
-            return Verdict("hang", factor)
+            return FaultEffect("hang", factor)
         case "unauthorized":
-            return Verdict("respond", factor, unauthorized())
+            return FaultEffect("respond", factor, unauthorized())
         case "invalid-adapter":
             message = (rule.message or _BROKEN).replace("{adapter}", adapter)
-            return Verdict("respond", factor, not_loaded(path, message))
+            return FaultEffect("respond", factor, load_error(path, message))
         case "out-of-memory":
-            return Verdict("respond", factor, not_loaded(path, NO_MEMORY))
+            return FaultEffect("respond", factor, load_error(path, NO_MEMORY))
         case _:
-            return Verdict("respond", factor, _http_error(rule))
+            return FaultEffect("respond", factor, _http_error(rule))
 
 
 def _http_error(rule: FaultRule) -> Response:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from fake_vllm.distributions import Latency
-from fake_vllm.durations import described, distribution, seconds
+from fake_vllm.distributions import Latency, format_distribution, parse_distribution
 from fake_vllm.faults.rules import CALLERS, CATALOGUE, FaultKind, FaultRule, Parameter
+from formats.durations import parse_duration
 
 FLAP = FaultKind(
     "readiness-flap",
@@ -36,7 +36,7 @@ STRIKING: Mapping[str, tuple[str, ...]] = {RESTART.name: ("at", "every", *_SPELL
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class FaultSpec:
     """A fault and its time, in seconds from when it was asked for."""
 
     kind: str
@@ -51,7 +51,7 @@ class Planned:
     signal: int | None = None
 
     @classmethod
-    def of(cls, said: object) -> "Planned":
+    def of(cls, said: object) -> "FaultSpec":
         """The fault that a mapping describes.
 
         Raises:
@@ -79,11 +79,11 @@ class Planned:
         return replace(planned, code=code, signal=None if signal is None else _whole(said, "signal", 0, 1, 64))
 
 
-def shown(planned: Planned) -> dict[str, Any]:
+def shown(planned: FaultSpec) -> dict[str, Any]:
     """A fault in the words that it was asked for with, what was left to the defaults aside."""
     said: dict[str, Any] = {"kind": planned.kind}
     if planned.every is not None:
-        said["every"] = described(planned.every, _shown)
+        said["every"] = format_distribution(planned.every, _shown)
     lasts = planned.kind not in STRIKING or planned.every is not None
     said["from" if lasts else "at"] = _shown(planned.start)
     if planned.until is not None:
@@ -98,7 +98,7 @@ def _shown(duration: float) -> str:
     return f"{duration:g}s"
 
 
-def from_flag(text: str) -> Planned:
+def from_flag(text: str) -> FaultSpec:
     """The fault that a command line gives as `KIND,key=value,...`.
 
     Raises:
@@ -111,7 +111,7 @@ def from_flag(text: str) -> Planned:
         if not equals:
             raise ValueError(f"{pair!r} is not of the form key=value")
         said[key.strip()] = _typed(key.strip(), value.strip())
-    return Planned.of(said)
+    return FaultSpec.of(said)
 
 
 def _typed(key: str, value: str) -> object:
@@ -146,7 +146,7 @@ def _every(said: Mapping[str, Any]) -> Latency | None:
     if said.get("every") is None:
         return None
     try:
-        every = distribution(said["every"])
+        every = parse_distribution(said["every"])
     except ValueError as error:
         raise ValueError(f"every: {error}") from error
     if every.upper() <= 0:
@@ -192,7 +192,7 @@ def _duration(said: Mapping[str, Any], key: str, default: float) -> float:
     if said.get(key) is None:
         return default
     try:
-        return seconds(said[key])
+        return parse_duration(said[key])
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
 

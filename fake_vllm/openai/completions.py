@@ -13,17 +13,17 @@ from itertools import accumulate
 import msgspec
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.engine import Engine, EngineFault
+from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.engine.sequence import Ending, Sequence
-from fake_vllm.openai.requests import Ask, Prompt
-from fake_vllm.openai.responses import Shape
+from fake_vllm.openai.requests import GenerateRequest, Prompt
+from fake_vllm.openai.responses import ResponseBuilder
 from fake_vllm.openai.text import draft
 
 _encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Choice:
     """One choice as it will be: its text by tokens, and why it ends."""
 
     index: int
@@ -39,17 +39,17 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ResponseFormat:
     """How answers of one kind look, and what is refused before there are any (raises `EngineFault`)."""
 
-    shape: type[Shape]
-    check: Callable[[Ask, EngineConfig], None]
+    shape: type[ResponseBuilder]
+    check: Callable[[GenerateRequest, EngineConfig], None]
 
 
-class Work:
+class CompletionTask:
     """All that one request makes an engine do."""
 
-    def __init__(self, engine: Engine, ask: Ask, form: Form, request_id: str) -> None:
+    def __init__(self, engine: Engine, ask: GenerateRequest, form: ResponseFormat, request_id: str) -> None:
         """Refuses what the engine refuses; nothing has begun then.
 
         Raises:
@@ -57,9 +57,9 @@ class Work:
         """
         self._engine = engine
         self._ask = ask
-        self._adapter = engine.adapter_of(ask.model) if ask.model else ""
+        self._adapter = engine.requested_adapter(ask.model) if ask.model else ""
         form.check(ask, engine.config)
-        engine.check_alive()
+        engine.ensure_alive()
         self._speaker = self._adapter or ask.model or engine.config.served_model_names[0]
         own_id, shown = request_id or engine.new_id(), ask.shown or self._speaker
         self.shape = form.shape(ask, engine.config, own_id, shown, int(engine.now()))
@@ -68,7 +68,7 @@ class Work:
             for at, prompt in enumerate(ask.prompts)
             for choice in range(ask.n)
         ]
-        engine.generation.metrics.choices.observe(ask.n)
+        engine.runner.metrics.choices.observe(ask.n)
 
     async def whole(self, slow: float) -> bytes:
         """The body of an answer in one piece.
@@ -81,19 +81,19 @@ class Work:
         sequences = [self._begin(answer) for answer in self._answers]
         try:
             for sequence in sequences:
-                await self._engine.generation.finished(sequence)
+                await self._engine.runner.wait_finished(sequence)
             if slow > 1:
                 await asyncio.sleep((loop.time() - began) * (slow - 1))
         finally:
             for sequence in sequences:
-                self._engine.generation.batch.abort(sequence)
+                self._engine.runner.scheduler.abort(sequence)
         return _encode(self.shape.whole(self._answers))
 
     async def stream(self, slow: float) -> AsyncIterator[bytes]:
         """Server-sent events, as tokens come."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        feed = Feed(len(self._answers))
+        feed = TokenStream(len(self._answers))
         sequences = [self._begin(answer, feed) for answer in self._answers]
         try:
             if self._ask.chat:
@@ -108,14 +108,14 @@ class Work:
                     yield b"".join(events)
             if self._ask.usage:
                 yield self.shape.usage(self._answers)
-        except EngineFault as fault:
+        except EngineError as fault:
             yield self.shape.failure(fault)
         finally:
             for sequence in sequences:
-                self._engine.generation.batch.abort(sequence)
+                self._engine.runner.scheduler.abort(sequence)
         yield b"data: [DONE]\n\n"
 
-    def _new(self, feed: "Feed", sent: list[int]) -> list[bytes]:
+    def _new(self, feed: "TokenStream", sent: list[int]) -> list[bytes]:
         """The events of tokens that have come and were not sent yet."""
         events = []
         for at, answer in enumerate(self._answers):
@@ -124,8 +124,8 @@ class Work:
             sent[at] = max(sent[at], feed.counts[at])
         return events
 
-    def _begin(self, answer: Answer, feed: "Feed | None" = None) -> Sequence:
-        sequence = self._engine.generation.submit(
+    def _begin(self, answer: Choice, feed: "TokenStream | None" = None) -> Sequence:
+        sequence = self._engine.runner.submit(
             self._adapter,
             answer.prompt.length,
             len(answer.pieces),
@@ -135,18 +135,18 @@ class Work:
             on_token=None if feed is None else feed.listener(answer.index, len(answer.pieces)),
         )
         if feed is not None:
-            sequence.done.add_done_callback(feed.ended)
+            sequence.done.add_done_callback(feed.on_finished)
         return sequence
 
-    def _answer(self, prompt: Prompt, index: int, choice: int) -> Answer:
+    def _answer(self, prompt: Prompt, index: int, choice: int) -> Choice:
         ask = self._ask
         limit = self._limit(prompt)
         source = b"/".join((self._key(prompt), str((self._engine.seed, ask.seed, choice)).encode()))
-        length = self._engine.generation.pace.answer
+        length = self._engine.runner.timing.answer
         made = draft(source, self._speaker, limit, length, least=ask.min_tokens, endless=ask.endless)
         pieces, stop = _cut(made.pieces, ask.stop, ask.min_tokens, keep=ask.keep_stop)
         ending: Ending = "stop" if made.ended or stop is not None else "length"
-        return Answer(index, prompt, pieces, ending, stop)
+        return Choice(index, prompt, pieces, ending, stop)
 
     def _limit(self, prompt: Prompt) -> int:
         room = max(1, self._engine.config.max_model_len - prompt.length)
@@ -156,7 +156,7 @@ class Work:
         return blake2b(f"{self._adapter}\0{prompt.text}".encode("utf-8", "replace"), digest_size=16).digest()
 
 
-class Feed:
+class TokenStream:
     """What a stream waits for: tokens of any of its answers."""
 
     def __init__(self, answers: int) -> None:
@@ -166,16 +166,16 @@ class Feed:
         self.failed: BaseException | None = None
         self._news = asyncio.Event()
 
-    def listener(self, at: int, whole: int) -> "Listener":
+    def listener(self, at: int, whole: int) -> "TokenCallback":
         """What the batch tells of the tokens of one answer."""
-        return Listener(self, at, whole)
+        return TokenCallback(self, at, whole)
 
     def arrived(self, at: int, count: int) -> None:
         """So many tokens are there by now."""
         self.counts[at] = count
         self._news.set()
 
-    def ended(self, done: "asyncio.Future[None]") -> None:
+    def on_finished(self, done: "asyncio.Future[None]") -> None:
         """An answer is complete, or will never be."""
         if not done.cancelled() and (error := done.exception()) is not None:
             self.failed = error
@@ -197,10 +197,10 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class TokenCallback:
     """Passes on what the batch tells of one answer."""
 
-    feed: Feed
+    feed: TokenStream
     at: int
     whole: int
 

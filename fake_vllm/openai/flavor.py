@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fake_vllm.engine.engine import Engine, EngineFault
+from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import Request, Response
 from fake_vllm.http.validation import Invalid
-from fake_vllm.openai.completions import Form
-from fake_vllm.openai.requests import Ask
+from fake_vllm.openai.completions import ResponseFormat
+from fake_vllm.openai.requests import GenerateRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Unload:
 class Generate:
     """Answers are wanted, in a form, under a number that the client gave (empty if it gave none)."""
 
-    ask: Ask
-    form: Form
+    ask: GenerateRequest
+    form: ResponseFormat
     request_id: str = ""
 
 
@@ -51,7 +51,7 @@ class Route:
     step: Callable[[Engine, Request], Step]
 
 
-class Dialect(Protocol):
+class ServerFlavor(Protocol):
     """One kind of server. It keeps nothing: what can change is the engine's."""
 
     def route(self, engine: Engine, path: str) -> Route | None:
@@ -66,7 +66,7 @@ class Dialect(Protocol):
         """The body is not what the route takes."""
         ...
 
-    def failed(self, fault: EngineFault) -> Response:
+    def failed(self, fault: EngineError) -> Response:
         """The engine refuses."""
         ...
 
@@ -74,6 +74,6 @@ class Dialect(Protocol):
         """An adapter has come or gone."""
         ...
 
-    def not_changed(self, engine: Engine, change: Load | Unload, fault: EngineFault) -> Response:
+    def not_changed(self, engine: Engine, change: Load | Unload, fault: EngineError) -> Response:
         """It has not."""
         ...

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.lora import EngineFault
+from fake_vllm.engine.lora import EngineError
 from fake_vllm.http.validation import (
     Invalid,
     boolean,
@@ -46,7 +46,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class GenerateRequest:
     """One request for answers: `n` to every prompt."""
 
     chat: bool
@@ -70,11 +70,11 @@ class Ask:
     stream: bool = False
     usage: bool = False
     running_usage: bool = False
-    complaint: sampling.Complaint | None = None
+    complaint: sampling.SamplingError | None = None
     """What sampling has against it: message, parameter, value."""
 
 
-def completion(body: dict[str, Any]) -> Ask:
+def completion(body: dict[str, Any]) -> GenerateRequest:
     """What the body of `/v1/completions` asks for.
 
     Raises:
@@ -86,7 +86,7 @@ def completion(body: dict[str, Any]) -> Ask:
     if body.get("suffix") is not None:
         text("suffix", body["suffix"])
     limit = optional(body, "max_tokens", integer, 16)
-    return Ask(
+    return GenerateRequest(
         chat=False,
         prompts=prompts,
         max_tokens=limit,
@@ -99,7 +99,7 @@ def completion(body: dict[str, Any]) -> Ask:
     )
 
 
-def chat(body: dict[str, Any]) -> Ask:
+def chat(body: dict[str, Any]) -> GenerateRequest:
     """What the body of `/v1/chat/completions` asks for.
 
     Raises:
@@ -110,7 +110,7 @@ def chat(body: dict[str, Any]) -> Ask:
     _tools(body)
     prompt = conversation(listing("messages", required(body, "messages")))
     limit = optional(body, "max_completion_tokens", integer, None) or optional(body, "max_tokens", integer, None)
-    return Ask(
+    return GenerateRequest(
         chat=True,
         prompts=(prompt,),
         max_tokens=limit,
@@ -135,7 +135,7 @@ def conversation(messages: list[Any]) -> Prompt:
     return Prompt(whole, tokens.count(whole))
 
 
-def checked(ask: Ask, config: EngineConfig) -> None:
+def checked(ask: GenerateRequest, config: EngineConfig) -> None:
     """Refuse what would not fit the model's context, or what sampling does not take.
 
     Raises:
@@ -156,7 +156,7 @@ def checked(ask: Ask, config: EngineConfig) -> None:
     check_size(ask, config)
 
 
-def check_size(ask: Ask, config: EngineConfig) -> None:
+def check_size(ask: GenerateRequest, config: EngineConfig) -> None:
     """Refuse, as if there were too many choices, what would fill this machine's memory: a bound of the fake's own.
 
     Raises:
@@ -170,20 +170,20 @@ def check_size(ask: Ask, config: EngineConfig) -> None:
         )
 
 
-def _refused(message: str, param: str | None, value: object) -> EngineFault:
+def _refused(message: str, param: str | None, value: object) -> EngineError:
     said = f"{message} (parameter={param}, value={value})" if param else message
-    return EngineFault(400, "BadRequestError", said, param=param)
+    return EngineError(400, "BadRequestError", said, param=param)
 
 
-def _too_long(config: EngineConfig, length: int, wanted: int) -> EngineFault:
+def _too_long(config: EngineConfig, length: int, wanted: int) -> EngineError:
     longest = config.max_model_len
-    if not config.behaviour.at_least_tokens:
+    if not config.quirks.at_least_tokens:
         detail = f"({length} in the messages, {wanted} in the completion)"
         said = (
             f"This model's maximum context length is {longest} tokens. However, you requested {length + wanted} tokens"
             f" {detail}. Please reduce the length of the messages or completion."
         )
-        return EngineFault(400, "BadRequestError", said)
+        return EngineError(400, "BadRequestError", said)
     least = min(length, longest - wanted + 1)
     said = (
         f"This model's maximum context length is {longest} tokens. However, you requested {wanted} output tokens and"
@@ -317,8 +317,8 @@ def _long(field: str, value: object) -> int:
     return number
 
 
-def _suffix(body: dict[str, Any]) -> sampling.Complaint | None:
+def _suffix(body: dict[str, Any]) -> sampling.SamplingError | None:
     return ("suffix is not currently supported", None, None) if body.get("suffix") is not None else None
 
 
-__all__ = ["Ask", "Invalid", "Prompt", "chat", "checked", "completion", "conversation"]
+__all__ = ["GenerateRequest", "Invalid", "Prompt", "chat", "checked", "completion", "conversation"]

@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.lora import EngineFault
+from fake_vllm.engine.lora import EngineError
 from fake_vllm.openai import tokenizer as tokens
-from fake_vllm.openai.requests import Ask
+from fake_vllm.openai.requests import GenerateRequest
 
 if TYPE_CHECKING:
-    from fake_vllm.openai.completions import Answer
+    from fake_vllm.openai.completions import Choice
 
 _encode = msgspec.json.encode
 
 
-class Shape:
+class ResponseBuilder:
     """What all answers to one request have in common."""
 
     id_prefixes = ("cmpl-", "chatcmpl-")
     """Of a completion and of a chat."""
 
-    def __init__(self, ask: Ask, config: EngineConfig, id: str, model: str, created: int) -> None:
+    def __init__(self, ask: GenerateRequest, config: EngineConfig, id: str, model: str, created: int) -> None:
         self._ask = ask
-        self._ids = config.behaviour.token_ids
+        self._ids = config.quirks.token_ids
         self._head = {
             "id": self.id_prefixes[ask.chat] + id,
             "object": "chat.completion" if ask.chat else "text_completion",
@@ -37,7 +37,7 @@ class Shape:
         streamed = {**self._head, "object": "chat.completion.chunk" if ask.chat else "text_completion"}
         self._event_head = b"data: " + _encode(streamed)[:-1] + b',"choices":['
 
-    def whole(self, answers: Sequence["Answer"]) -> dict[str, Any]:
+    def whole(self, answers: Sequence["Choice"]) -> dict[str, Any]:
         """An answer in one piece."""
         choice = self._chat_choice if self._ask.chat else self._choice
         body: dict[str, Any] = {
@@ -54,7 +54,7 @@ class Shape:
         body["kv_transfer_params"] = None
         return body
 
-    def opening(self, answer: "Answer") -> bytes:
+    def opening(self, answer: "Choice") -> bytes:
         """A chat's first event: who speaks."""
         choice = {
             "index": answer.index,
@@ -65,7 +65,7 @@ class Shape:
         ids = b',"prompt_token_ids":' + _encode(self._prompt_ids(answer)) if self._ids else b""
         return self._event_head + _encode(choice) + b"]" + ids + self._running(answer, 0) + b"}\n\n"
 
-    def event(self, answer: "Answer", upto: int) -> bytes:
+    def event(self, answer: "Choice", upto: int) -> bytes:
         """The event of the token number `upto`, counted from 1."""
         last = upto == len(answer.pieces)
         piece = answer.pieces[upto - 1]
@@ -86,16 +86,16 @@ class Shape:
             choice["token_ids"] = tokens.encode(answer.pieces[upto - 1]) if self._ask.token_ids else None
         return self._event_head + _encode(choice) + b"]" + self._running(answer, upto) + b"}\n\n"
 
-    def usage(self, answers: Sequence["Answer"]) -> bytes:
+    def usage(self, answers: Sequence["Choice"]) -> bytes:
         """The event behind the last one, if it was asked for."""
         return self._event_head + b'],"usage":' + _encode(self._count(answers)) + b"}\n\n"
 
-    def failure(self, fault: EngineFault) -> bytes:
+    def failure(self, fault: EngineError) -> bytes:
         """What a stream says when the engine fails under it."""
         told = {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.status}
         return b"data: " + _encode({"error": told}) + b"\n\n"
 
-    def _choice(self, answer: "Answer") -> dict[str, Any]:
+    def _choice(self, answer: "Choice") -> dict[str, Any]:
         text = answer.text
         if self._ask.echo:
             text = answer.prompt.text + ("" if self._ask.max_tokens == 0 else text)
@@ -113,7 +113,7 @@ class Shape:
             choice["prompt_token_ids"] = self._prompt_ids(answer)
         return choice
 
-    def _chat_choice(self, answer: "Answer") -> dict[str, Any]:
+    def _chat_choice(self, answer: "Choice") -> dict[str, Any]:
         message: dict[str, Any] = {
             "role": "assistant",
             "content": answer.text,
@@ -135,23 +135,23 @@ class Shape:
             choice["token_ids"] = self._answer_ids(answer)
         return choice
 
-    def _count(self, answers: Sequence["Answer"]) -> dict[str, int]:
+    def _count(self, answers: Sequence["Choice"]) -> dict[str, int]:
         prompt = sum(each.length for each in self._ask.prompts)
         return _usage(prompt, sum(len(answer.pieces) for answer in answers))
 
-    def _running(self, answer: "Answer", upto: int) -> bytes:
+    def _running(self, answer: "Choice", upto: int) -> bytes:
         """Usage so far, in every event, if that was asked for."""
         if not self._ask.running_usage:
             return b""
         return b',"usage":' + _encode(_usage(answer.prompt.length, upto))
 
-    def _prompt_ids(self, answer: "Answer") -> list[int] | None:
+    def _prompt_ids(self, answer: "Choice") -> list[int] | None:
         return tokens.encode(answer.prompt.text) if self._ask.token_ids else None
 
-    def _answer_ids(self, answer: "Answer") -> list[int] | None:
+    def _answer_ids(self, answer: "Choice") -> list[int] | None:
         return [token for piece in answer.pieces for token in tokens.encode(piece)] if self._ask.token_ids else None
 
-    def _logprobs(self, answer: "Answer", start: int, end: int) -> dict[str, Any] | None:
+    def _logprobs(self, answer: "Choice", start: int, end: int) -> dict[str, Any] | None:
         """Log-probabilities of some tokens: an even chance for each, as nothing was computed."""
         if self._ask.logprobs is None:
             return None

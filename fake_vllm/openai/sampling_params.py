@@ -10,7 +10,7 @@ from typing import Any
 from fake_vllm.http.validation import integer, listing, optional, real
 from fake_vllm.http.validation import string as text
 
-Complaint = tuple[str, str | None, object]
+SamplingError = tuple[str, str | None, object]
 """Message, parameter, value."""
 _MOST_CHOICES = 16384  # vLLM, vllm/envs.py: VLLM_MAX_N_SEQUENCES
 _RANGES: Mapping[str, tuple[float, float, str]] = {
@@ -20,7 +20,7 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
 }
 
 
-def complaint(body: dict[str, Any], limit: int | None) -> Complaint | None:
+def complaint(body: dict[str, Any], limit: int | None) -> SamplingError | None:
     """The first thing that `SamplingParams._verify_args` would say."""
     n = optional(body, "n", integer, 1)
     if n < 1:
@@ -34,7 +34,7 @@ def complaint(body: dict[str, Any], limit: int | None) -> Complaint | None:
     return _temperature(body) or _lengths(body, limit) or _empty_stop(body)
 
 
-def _temperature(body: dict[str, Any]) -> Complaint | None:
+def _temperature(body: dict[str, Any]) -> SamplingError | None:
     value = optional(body, "temperature", real, 1.0)
     if not math.isfinite(value):
         return f"temperature must be a finite number, got {value}.", "temperature", value
@@ -52,7 +52,7 @@ def _temperature(body: dict[str, Any]) -> Complaint | None:
     return None
 
 
-def _lengths(body: dict[str, Any], limit: int | None) -> Complaint | None:
+def _lengths(body: dict[str, Any], limit: int | None) -> SamplingError | None:
     least = optional(body, "min_tokens", integer, 0)
     if limit is not None and limit < 1 and not (limit == 0 and body.get("echo")):
         return f"max_tokens must be at least 1, got {limit}.", "max_tokens", limit
@@ -63,7 +63,7 @@ def _lengths(body: dict[str, Any], limit: int | None) -> Complaint | None:
     return None
 
 
-def _empty_stop(body: dict[str, Any]) -> Complaint | None:
+def _empty_stop(body: dict[str, Any]) -> SamplingError | None:
     return ("stop cannot contain an empty string.", None, None) if "" in stops(body) else None
 
 

@@ -16,20 +16,20 @@ from typing import Any
 
 import msgspec
 
-from fake_vllm.faults.spec import KINDS, Planned, shown
+from fake_vllm.faults.spec import KINDS, FaultSpec, shown
 from fake_vllm.server.asgi import Receive, Send
-from fake_vllm.server.fault_injector import Timetable
-from fake_vllm.server.socket_server import Port
+from fake_vllm.server.fault_injector import FaultInjector
+from fake_vllm.server.socket_server import SocketServer
 
 _LARGEST = 1 << 20  # bytes of a body
 
 
-class Admin:
+class AdminServer:
     """Serves the admin port for one timetable."""
 
-    def __init__(self, timetable: Timetable, host: str, port: int | None) -> None:
+    def __init__(self, timetable: FaultInjector, host: str, port: int | None) -> None:
         self._timetable = timetable
-        self._port = Port(self, host, port or 0, ends_on_signals=False)
+        self._port = SocketServer(self, host, port or 0, ends_on_signals=False)
         self._serving: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
@@ -91,7 +91,7 @@ class Admin:
                 break
         try:
             said = msgspec.json.decode(body)
-            planned = [Planned.of(each) for each in (said if isinstance(said, list) else [said])]
+            planned = [FaultSpec.of(each) for each in (said if isinstance(said, list) else [said])]
         except (ValueError, RecursionError) as error:
             return 400, {"error": str(error)}
         return 201, {"ids": [self._timetable.add(each) for each in planned]}

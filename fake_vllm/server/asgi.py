@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from fake_vllm import router
 from fake_vllm.engine.engine import Engine, EngineClosed
-from fake_vllm.faults.rules import Faults, Verdict, caller_of
+from fake_vllm.faults.rules import FaultEffect, FaultRules, caller_of
 from fake_vllm.router import Request, Response, Stream
 
 Message = MutableMapping[str, Any]
@@ -23,22 +23,22 @@ LARGEST_BODY = 8 << 20  # bytes; no prompt of a million tokens is as long
 MOST_BODIES = 64 << 20  # bytes of all bodies that are being received; a thousand clients may send at once
 
 
-class Cut(Protocol):
+class ConnectionReset(Protocol):
     """Tears a connection down, so that the client sees a reset; the client's address says which one."""
 
     def __call__(self, client: tuple[str, int] | None) -> None: ...
 
 
-class App:
+class AsgiApp:
     """The application for one engine."""
 
     def __init__(
         self,
         engine: Engine,
-        faults: Faults | None = None,
+        faults: FaultRules | None = None,
         *,
         draw: Callable[[], float] | None = None,
-        cut: Cut | None = None,
+        reset_connection: ConnectionReset | None = None,
     ) -> None:
         """Nothing is listened to yet.
 
@@ -57,7 +57,7 @@ class App:
         self._faults = faults
         self._draw = draw or float
         self._receiving = 0
-        self.cut = cut
+        self.reset_connection = reset_connection
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One request, as ASGI brings it."""
@@ -73,9 +73,9 @@ class App:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         request = Request(scope["method"], scope["path"], headers, body)
         try:
-            await _unless_left(receive, self._answer(scope, request, send))
+            await _until_disconnect(receive, self._answer(scope, request, send))
         except asyncio.CancelledError:  # the server ends, and its grace time is over
-            await self._break_off(scope, send)
+            await self._abort(scope, send)
             raise
 
     async def _body(self, receive: Receive) -> bytes | None:
@@ -102,43 +102,45 @@ class App:
         verdict = self._verdict(request)
         try:
             if verdict is None:
-                await _send(send, await router.respond(self.engine, request))
+                await _send(send, await router.handle(self.engine, request))
             else:
-                await self._obey(verdict, scope, request, send)
+                await self._apply_fault(verdict, scope, request, send)
         except EngineClosed:
-            await self._break_off(scope, send)
+            await self._abort(scope, send)
 
-    def _verdict(self, request: Request) -> Verdict | None:
+    def _verdict(self, request: Request) -> FaultEffect | None:
         if self._faults is None or not self._faults.rules:
             return None
         caller = caller_of(request.path, request.headers.get("user-agent", ""))
-        return self._faults.verdict(caller, request.path, router.adapter_of(request), self._draw)
+        return self._faults.verdict(caller, request.path, router.requested_adapter(request), self._draw)
 
-    async def _obey(self, verdict: Verdict, scope: MutableMapping[str, Any], request: Request, send: Send) -> None:
+    async def _apply_fault(
+        self, verdict: FaultEffect, scope: MutableMapping[str, Any], request: Request, send: Send
+    ) -> None:
         if verdict.kind == "hang":
             await asyncio.Event().wait()
         if verdict.response is not None:
             await _send(send, verdict.response)
             return
         if verdict.kind == "slow" or verdict.after:
-            response = await router.respond(self.engine, request, slow=verdict.factor)
+            response = await router.handle(self.engine, request, slow=verdict.factor)
             if verdict.kind == "slow":
                 await _send(send, response)
                 return
             if isinstance(response, Stream):
                 await _begin(send, response)
-        await self._break_off(scope, send)
+        await self._abort(scope, send)
 
-    async def _break_off(self, scope: MutableMapping[str, Any], send: Send) -> None:
+    async def _abort(self, scope: MutableMapping[str, Any], send: Send) -> None:
         """End the connection without an answer, or in the midst of one."""
-        if self.cut is not None:
-            self.cut(scope.get("client"))
+        if self.reset_connection is not None:
+            self.reset_connection(scope.get("client"))
             return
         # An answer that is shorter than it says: the server closes the connection then.
         await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"1")]})
 
 
-async def _unless_left(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+async def _until_disconnect(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
     """Do `work` until it is done or the client has gone."""
     task = asyncio.ensure_future(work)
     left = asyncio.ensure_future(receive())

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
-from fake_vllm.faults.rules import FaultRule, Faults
-from fake_vllm.faults.spec import FLAP, RESTART, STRIKING, Planned
-from fake_vllm.faults.windows import flapping, spell, strikes
+from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.faults.spec import FLAP, RESTART, STRIKING, FaultSpec
+from fake_vllm.faults.windows import flap_windows, occurrences, window
 
 _UNREADY = FaultRule("http-error", hits=("probes",), status=503, message="readiness-flap")
 
@@ -33,7 +33,7 @@ class Process(Protocol):
 class _UnderWay:
     """One fault that was asked for."""
 
-    planned: Planned
+    planned: FaultSpec
     steps: Iterator["Step"]
     asked: float
     """The loop's time when it was."""
@@ -47,10 +47,10 @@ Step = tuple[float, Callable[[_UnderWay], None]]
 """What is done, so many seconds after the fault was asked for."""
 
 
-class Timetable:
+class FaultInjector:
     """Faults that were asked for, until they are over or taken back."""
 
-    def __init__(self, faults: Faults, process: Process, seed: int) -> None:
+    def __init__(self, faults: FaultRules, process: Process, seed: int) -> None:
         self._faults = faults
         self._process = process
         self._seed = seed
@@ -58,11 +58,11 @@ class Timetable:
         self._under_way: dict[int, _UnderWay] = {}
 
     @property
-    def planned(self) -> Mapping[int, tuple[Planned, bool]]:
+    def planned(self) -> Mapping[int, tuple[FaultSpec, bool]]:
         """What was asked for and is not over, by number, and whether it is in force."""
         return {number: (each.planned, each.rule is not None) for number, each in self._under_way.items()}
 
-    def add(self, planned: Planned) -> int:
+    def add(self, planned: FaultSpec) -> int:
         """Let a fault happen when its time has come; returns its number."""
         number = self._next
         self._next += 1
@@ -87,14 +87,14 @@ class Timetable:
         for number in list(self._under_way):
             self.remove(number)
 
-    def _steps(self, planned: Planned, rng: np.random.Generator) -> Iterator[Step]:
-        whole = spell(planned.start, planned.until)
+    def _steps(self, planned: FaultSpec, rng: np.random.Generator) -> Iterator[Step]:
+        whole = window(planned.start, planned.until)
         if planned.kind in STRIKING:
-            moments = iter((planned.start,)) if planned.every is None else strikes(whole, planned.every, rng)
+            moments = iter((planned.start,)) if planned.every is None else occurrences(whole, planned.every, rng)
             yield from ((moment, self._strike) for moment in moments)
             return
         flaps = planned.kind == FLAP.name
-        for turn in flapping(whole, down=planned.down, up=planned.up) if flaps else (whole,):
+        for turn in flap_windows(whole, down=planned.down, up=planned.up) if flaps else (whole,):
             yield turn.start, self._begin
             yield turn.end, self._end
 

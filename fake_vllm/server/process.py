@@ -9,16 +9,16 @@ import numpy as np
 
 from fake_vllm.cli.options import Options
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
-from fake_vllm.faults.rules import Faults
-from fake_vllm.server.admin import Admin
-from fake_vllm.server.asgi import App
-from fake_vllm.server.fault_injector import Timetable
-from fake_vllm.server.socket_server import Port, raise_limit
+from fake_vllm.faults.rules import FaultRules
+from fake_vllm.server.admin import AdminServer
+from fake_vllm.server.asgi import AsgiApp
+from fake_vllm.server.fault_injector import FaultInjector
+from fake_vllm.server.socket_server import SocketServer, raise_limit
 
 Find = Callable[[str], Artifact | None]
 
 
-class EngineProcess:
+class Server:
     """Runs one engine behind one port, and an admin port beside it if that was asked for."""
 
     def __init__(self, config: EngineConfig, options: Options, now: Callable[[], float]) -> None:
@@ -32,11 +32,11 @@ class EngineProcess:
         self._now = now
         self._rng = np.random.default_rng((options.seed, 1))
         self._epoch = 0.0
-        self._faults = Faults()
-        self._timetable = Timetable(self._faults, self, options.seed)
-        self._app = App(self._new_engine(), self._faults, draw=np.random.default_rng((options.seed, 2)).random)
-        self._port = Port(self._app, config.host, config.port)
-        self._app.cut = self._port.cut
+        self._faults = FaultRules()
+        self._timetable = FaultInjector(self._faults, self, options.seed)
+        self._app = AsgiApp(self._new_engine(), self._faults, draw=np.random.default_rng((options.seed, 2)).random)
+        self._port = SocketServer(self._app, config.host, config.port)
+        self._app.reset_connection = self._port.reset_connection
         self._restarting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -53,7 +53,7 @@ class EngineProcess:
         self._faults.on_change.append(self._heed_faults)
         for planned in self._options.faults:
             self._timetable.add(planned)
-        admin = Admin(self._timetable, self._options.admin_host, self._options.admin_port)
+        admin = AdminServer(self._timetable, self._options.admin_host, self._options.admin_port)
         try:
             if self._options.admin_port is not None:
                 await admin.begin()
@@ -82,17 +82,17 @@ class EngineProcess:
         os._exit(code)
 
     async def _restart(self) -> None:
-        self._port.set_open(False)
+        self._port.set_accepting(False)
         self._app.engine.close()
-        self._port.cut_all()
+        self._port.reset_all()
         await asyncio.sleep(self._options.parameters.startup.draw(self._rng))
         self._app.engine = self._new_engine()
-        self._port.set_open(not self._refusing())
+        self._port.set_accepting(not self._refusing())
 
     def _heed_faults(self) -> None:
         """A port that refuses everybody is closed; one that refuses only some, or by chance, resets them."""
         if self._restarting is None or self._restarting.done():
-            self._port.set_open(not self._refusing())
+            self._port.set_accepting(not self._refusing())
 
     def _refusing(self) -> bool:
         return any(rule.kind == "connection-refused" and rule.certain for rule in self._faults.rules)
@@ -107,7 +107,7 @@ class EngineProcess:
             artifacts=self._options.find,
             fetch=self._options.fetch,
             created=int(self._now()),
-            pace=parameters.pace,
+            timing=parameters.timing,
             seed=self._options.seed,
             epoch=self._epoch,
         )

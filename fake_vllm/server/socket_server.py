@@ -15,13 +15,15 @@ from typing import Any
 
 import uvicorn
 
+from formats.sockets import bind_all
+
 GRACE = 5  # seconds that streams have to end after SIGTERM; a pod's grace is 30 s, and probes have to be told off first
 KEEP_ALIVE = 5  # seconds; vLLM, vllm/envs.py: VLLM_HTTP_TIMEOUT_KEEP_ALIVE
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time at all: closing sends RST
 _BACKLOG = 2048
 
 
-class Port(uvicorn.Server):
+class SocketServer(uvicorn.Server):
     """Serves an ASGI application on one address."""
 
     def __init__(self, app: Callable[..., Any], host: str, port: int, *, ends_on_signals: bool = True) -> None:
@@ -57,26 +59,26 @@ class Port(uvicorn.Server):
         Raises:
             OSError: if it cannot be had.
         """
-        self._sockets = _bound(self.config.host, self.config.port)
+        self._sockets = bind_all(self.config.host, self.config.port)
         self._number = int(self._sockets[0].getsockname()[1])
 
     async def listen(self) -> None:
         """Serve until told to end; `bind` comes first."""
         await self.serve(sockets=self._sockets)
 
-    def set_open(self, wanted: bool) -> None:
+    def set_accepting(self, wanted: bool) -> None:
         """Close the port, so that connections are refused, or open it again."""
         self._wanted = wanted
         if self._changing is None or self._changing.done():
             self._changing = asyncio.get_running_loop().create_task(self._change())
 
-    def cut(self, client: tuple[str, int] | None) -> None:
+    def reset_connection(self, client: tuple[str, int] | None) -> None:
         """Tear a client's connection down: he sees a reset."""
         for connection in list(self.server_state.connections):
             if getattr(connection, "client", None) == client:
                 _reset(connection.transport)
 
-    def cut_all(self) -> None:
+    def reset_all(self) -> None:
         """Tear all connections down."""
         for connection in list(self.server_state.connections):
             _reset(connection.transport)
@@ -93,7 +95,7 @@ class Port(uvicorn.Server):
     async def _open(self) -> None:
         loop, config = asyncio.get_running_loop(), self.config
         try:
-            sockets = _bound(config.host, self._number)
+            sockets = bind_all(config.host, self._number)
         except OSError:  # somebody else took it meanwhile: tried again a little later
             await asyncio.sleep(0.1)
             return
@@ -103,7 +105,7 @@ class Port(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self._wanted:
-            self.set_open(False)
+            self.set_accepting(False)
 
     def _protocol(self) -> asyncio.Protocol:
         made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -133,26 +135,6 @@ def raise_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65535), hard))
-
-
-def _bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets for every address that `host` stands for, bound and not yet listening."""
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # The protocol has to be named: asyncio sets TCP_NODELAY only where it is, and without it small answers wait 40 ms.
-    sockets: list[socket.socket] = []
-    for family, _, _, _, address in dict.fromkeys(found):
-        each = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            each.bind(address)
-        except OSError:
-            for opened in (each, *sockets):
-                opened.close()
-            raise
-        sockets.append(each)
-    return sockets
 
 
 def _reset(transport: asyncio.Transport) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.http.validation import Invalid, boolean, integer, mapping, optional, string
 from fake_vllm.openai import requests as asks
-from fake_vllm.openai.requests import Ask
+from fake_vllm.openai.requests import GenerateRequest
 from fake_vllm.sglang.errors import refused
 
 DEFAULT_MODEL = "default"  # entrypoints/openai/protocol.py
@@ -18,17 +18,17 @@ _MOST_TOKENS = 128  # sampling/sampling_params.py: max_new_tokens
 _SAMPLING = ("n", "stop", "ignore_eos", "temperature", "top_p", "top_k")
 
 
-def completion(body: dict[str, Any]) -> Ask:
+def completion(body: dict[str, Any]) -> GenerateRequest:
     """What the body of `/v1/completions` asks for. Raises `Invalid` if it is not of the form."""
     return _addressed(asks.completion(body), body)
 
 
-def chat(body: dict[str, Any]) -> Ask:
+def chat(body: dict[str, Any]) -> GenerateRequest:
     """What the body of `/v1/chat/completions` asks for. Raises `Invalid` if it is not of the form."""
     return _addressed(asks.chat(body), body)
 
 
-def native(body: dict[str, Any]) -> Ask:
+def native(body: dict[str, Any]) -> GenerateRequest:
     """What the body of `/generate` asks for. Raises `Invalid` if it is not of the form."""
     prompt = body.get("text") if body.get("text") is not None else body.get("input_ids")
     if prompt is None:
@@ -44,7 +44,7 @@ def native(body: dict[str, Any]) -> Ask:
     return replace(_addressed(asks.completion(told), body), shown="")
 
 
-def checked(ask: Ask, config: EngineConfig) -> None:
+def checked(ask: GenerateRequest, config: EngineConfig) -> None:
     """Refuse what would not fit the model's context, or what sampling does not take.
 
     Raises:
@@ -68,7 +68,7 @@ def checked(ask: Ask, config: EngineConfig) -> None:
     asks.check_size(ask, config)
 
 
-def _addressed(ask: Ask, body: dict[str, Any]) -> Ask:
+def _addressed(ask: GenerateRequest, body: dict[str, Any]) -> GenerateRequest:
     """The same for an adapter, if one is named; the answer calls the model what the client called it."""
     named = ask.model.partition(":")[2] or optional(body, "lora_path", string, "")
     return replace(ask, model=named, shown=ask.model or DEFAULT_MODEL)

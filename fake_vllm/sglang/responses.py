@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fake_vllm.engine.lora import EngineFault, Model
+from fake_vllm.engine.lora import EngineError, Model
 from fake_vllm.openai import tokenizer as tokens
-from fake_vllm.openai.responses import Shape
+from fake_vllm.openai.responses import ResponseBuilder
 
 if TYPE_CHECKING:
-    from fake_vllm.openai.completions import Answer
+    from fake_vllm.openai.completions import Choice
 
 EOS = 2  # the token that ends an answer by itself, as `matched_stop` names it; Llama 2's and Mistral's
 _WEIGHTS = {"weight_version": "default"}
@@ -30,7 +30,7 @@ def card(model: Model, created: int) -> dict[str, object]:
     }
 
 
-def error(fault: EngineFault) -> dict[str, Any]:
+def error(fault: EngineError) -> dict[str, Any]:
     """`ErrorResponse`, which has no envelope."""
     return {
         "object": "error",
@@ -41,12 +41,12 @@ def error(fault: EngineFault) -> dict[str, Any]:
     }
 
 
-class SglangShape(Shape):
+class SglangResponseBuilder(ResponseBuilder):
     """Completions and chats. A chat's stream ends in an event of its own that says why."""
 
     id_prefixes = ("", "")
 
-    def whole(self, answers: Sequence["Answer"]) -> dict[str, Any]:
+    def whole(self, answers: Sequence["Choice"]) -> dict[str, Any]:
         choice = self._chat_choice if self._ask.chat else self._choice
         return {
             **self._head,
@@ -55,10 +55,10 @@ class SglangShape(Shape):
             "metadata": _WEIGHTS,
         }
 
-    def opening(self, answer: "Answer") -> bytes:
+    def opening(self, answer: "Choice") -> bytes:
         return self._chunk(answer, 0, {"role": "assistant", "content": ""})
 
-    def event(self, answer: "Answer", upto: int) -> bytes:
+    def event(self, answer: "Choice", upto: int) -> bytes:
         last = upto == len(answer.pieces)
         piece = answer.pieces[upto - 1]
         if self._ask.chat:
@@ -69,49 +69,49 @@ class SglangShape(Shape):
         choice = {"index": answer.index, "text": piece, "logprobs": self._logprobs(answer, upto - 1, upto)}
         return self._event({**choice, **_ending(answer, last=last)}, answer, upto)
 
-    def usage(self, answers: Sequence["Answer"]) -> bytes:
+    def usage(self, answers: Sequence["Choice"]) -> bytes:
         return self._event_head + b'],"usage":' + _encode(self._usage(answers)) + b"}\n\n"
 
-    def failure(self, fault: EngineFault) -> bytes:
+    def failure(self, fault: EngineError) -> bytes:
         return b"data: " + _encode({"error": error(fault)}) + b"\n\n"
 
-    def _chunk(self, answer: "Answer", upto: int, delta: dict[str, str], *, ending: bool = False) -> bytes:
+    def _chunk(self, answer: "Choice", upto: int, delta: dict[str, str], *, ending: bool = False) -> bytes:
         """One event of a chat."""
         said = {"role": None, "content": None, "reasoning_content": None, "tool_calls": None, **delta}
         logprobs = self._logprobs(answer, upto - 1, upto) if upto and not ending else None
         choice = {"index": answer.index, "delta": said, "logprobs": logprobs, **_ending(answer, last=ending)}
         return self._event(choice, answer, upto)
 
-    def _event(self, choice: dict[str, Any], answer: "Answer", upto: int) -> bytes:
+    def _event(self, choice: dict[str, Any], answer: "Choice", upto: int) -> bytes:
         running = _usage(answer.prompt.length, upto) if self._ask.running_usage else None
         return self._event_head + _encode(choice) + b'],"usage":' + _encode(running) + b"}\n\n"
 
-    def _choice(self, answer: "Answer") -> dict[str, Any]:
+    def _choice(self, answer: "Choice") -> dict[str, Any]:
         text = answer.prompt.text + answer.text if self._ask.echo else answer.text
         logprobs = self._logprobs(answer, 0, len(answer.pieces))
         return {"index": answer.index, "text": text, "logprobs": logprobs, **_ending(answer)}
 
-    def _chat_choice(self, answer: "Answer") -> dict[str, Any]:
+    def _chat_choice(self, answer: "Choice") -> dict[str, Any]:
         message = {"role": "assistant", "content": answer.text, "reasoning_content": None, "tool_calls": None}
         logprobs = self._logprobs(answer, 0, len(answer.pieces))
         return {"index": answer.index, "message": message, "logprobs": logprobs, **_ending(answer)}
 
-    def _usage(self, answers: Sequence["Answer"]) -> dict[str, Any]:
+    def _usage(self, answers: Sequence["Choice"]) -> dict[str, Any]:
         counted = self._count(answers)
         return _usage(counted["prompt_tokens"], counted["completion_tokens"])
 
 
-class NativeShape(SglangShape):
+class GenerateResponseBuilder(SglangResponseBuilder):
     """`/generate`. An event holds all of the text so far."""
 
-    def whole(self, answers: Sequence["Answer"]) -> Any:
+    def whole(self, answers: Sequence["Choice"]) -> Any:
         told = [self._told(answer, len(answer.pieces)) for answer in answers]
         return told[0] if len(told) == 1 else told
 
-    def event(self, answer: "Answer", upto: int) -> bytes:
+    def event(self, answer: "Choice", upto: int) -> bytes:
         return b"data: " + _encode(self._told(answer, upto)) + b"\n\n"
 
-    def _told(self, answer: "Answer", upto: int) -> dict[str, Any]:
+    def _told(self, answer: "Choice", upto: int) -> dict[str, Any]:
         text = "".join(answer.pieces[:upto])
         ending: dict[str, Any] | None = None
         if upto == len(answer.pieces):
@@ -129,13 +129,13 @@ class NativeShape(SglangShape):
         return {"text": text, "output_ids": tokens.encode(text), "meta_info": about}
 
 
-def _ending(answer: "Answer", *, last: bool = True) -> dict[str, Any]:
+def _ending(answer: "Choice", *, last: bool = True) -> dict[str, Any]:
     if not last:
         return {"finish_reason": None, "matched_stop": None}
     return {"finish_reason": answer.ending, "matched_stop": _matched(answer)}
 
 
-def _matched(answer: "Answer") -> str | int | None:
+def _matched(answer: "Choice") -> str | int | None:
     """What ended an answer: a stop string, or the model itself."""
     return (EOS if answer.stop is None else answer.stop) if answer.ending == "stop" else None
 

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fake_vllm.engine.engine import Engine, EngineFault
+from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http import openapi
 from fake_vllm.http.messages import Request, Response, encoded
 from fake_vllm.http.validation import Invalid, boolean, optional, required, string
-from fake_vllm.openai.completions import Form
+from fake_vllm.openai.completions import ResponseFormat
 from fake_vllm.openai.flavor import Generate, Load, Route, Unload
-from fake_vllm.openai.requests import Ask
+from fake_vllm.openai.requests import GenerateRequest
 from fake_vllm.sglang import requests
 from fake_vllm.sglang.errors import refused
-from fake_vllm.sglang.responses import NativeShape, SglangShape, error
+from fake_vllm.sglang.responses import GenerateResponseBuilder, SglangResponseBuilder, error
 from fake_vllm.vllm import routes as vllm
 
 LOAD_PATH = "/load_lora_adapter"
@@ -20,14 +20,17 @@ UNLOAD_PATH = "/unload_lora_adapter"
 GENERATE_PATH = "/generate"
 
 _OPEN = ("/health", "/metrics")  # what begins with these never asks for the key
-_OPENAI, _NATIVE = Form(SglangShape, requests.checked), Form(NativeShape, requests.checked)
+_OPENAI, _NATIVE = (
+    ResponseFormat(SglangResponseBuilder, requests.checked),
+    ResponseFormat(GenerateResponseBuilder, requests.checked),
+)
 _FLUSHED = (
     "Cache flushed.\nPlease check backend logs for more details. (When there are running or waiting requests, the"
     " operation will not be performed.)\n"
 )
 
 
-class Sglang:
+class SglangServer:
     """SGLang's dialect."""
 
     def route(self, engine: Engine, path: str) -> Route | None:
@@ -39,16 +42,16 @@ class Sglang:
         return not path.startswith(_OPEN)
 
     def invalid(self, engine: Engine, invalid: Invalid) -> Response:
-        status = engine.config.behaviour.validation_status
-        return encoded(status, error(EngineFault(status, "Bad Request", str(invalid))))
+        status = engine.config.quirks.validation_status
+        return encoded(status, error(EngineError(status, "Bad Request", str(invalid))))
 
-    def failed(self, fault: EngineFault) -> Response:
+    def failed(self, fault: EngineError) -> Response:
         return encoded(fault.status, error(fault))
 
     def changed(self, engine: Engine, change: Load | Unload) -> Response:  # noqa: ARG002 - all are listed
         return encoded(200, outcome("", engine.adapters))
 
-    def not_changed(self, engine: Engine, change: Load | Unload, fault: EngineFault) -> Response:
+    def not_changed(self, engine: Engine, change: Load | Unload, fault: EngineError) -> Response:
         known = isinstance(change, Load) and engine.config.enable_lora  # else the workers were not asked
         return encoded(400, outcome(fault.message, engine.adapters if known else None))
 
@@ -82,7 +85,7 @@ def _generate(engine: Engine, request: Request) -> Generate:
     return Generate(_known(engine, requests.native(body)), _NATIVE, optional(body, "rid", string, ""))
 
 
-def _known(engine: Engine, ask: Ask) -> Ask:
+def _known(engine: Engine, ask: GenerateRequest) -> GenerateRequest:
     """The same, if the adapter that it names can be had."""
     if ask.model and not engine.config.enable_lora:
         raise refused(
@@ -90,7 +93,7 @@ def _known(engine: Engine, ask: Ask) -> Ask:
             " `--enable-lora` flag and preload adapters using `--lora-paths` or `/load_lora_adapter` endpoint for"
             " dynamic loading."
         )
-    if ask.model and not engine.recallable(ask.model):
+    if ask.model and not engine.is_reloadable(ask.model):
         raise refused(
             f"Got LoRA adapter that has never been loaded: {ask.model}\n"
             f"All loaded adapters: dict_keys({list(engine.adapters)})."
@@ -173,4 +176,4 @@ _ROUTES: Mapping[str, Route] = {
     "/metrics": Route(("GET",), vllm.metrics),
     "/openapi.json": Route(("GET",), _described),
 }
-_SGLANG = Sglang()
+_SGLANG = SglangServer()

@@ -6,15 +6,15 @@ not there is not the 404 of an unknown adapter, and a success is bare text, not 
 
 from collections.abc import Mapping
 
-from fake_vllm.engine.engine import Engine, EngineFault
+from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http import openapi
 from fake_vllm.http.messages import JSON, METRICS, Request, Response, encoded, error
 from fake_vllm.http.validation import Invalid, boolean, integer, listing, optional, required, string, wholes
 from fake_vllm.openai import requests as asks
 from fake_vllm.openai import tokenizer as tokens
-from fake_vllm.openai.completions import Form
+from fake_vllm.openai.completions import ResponseFormat
 from fake_vllm.openai.flavor import Generate, Load, Route, Unload
-from fake_vllm.openai.responses import Shape
+from fake_vllm.openai.responses import ResponseBuilder
 
 COMPLETIONS_PATH = "/v1/completions"
 CHAT_PATH = "/v1/chat/completions"
@@ -25,30 +25,30 @@ EMBEDDINGS_PATH = "/v1/embeddings"
 
 _CHANGES = (LOAD_PATH, UNLOAD_PATH)  # there only if the server allows runtime updating
 _OPEN = ("/health", "/ping", "/version", "/load", "/metrics", "/openapi.json")  # never ask for the key
-_FORM = Form(Shape, asks.checked)
+_FORM = ResponseFormat(ResponseBuilder, asks.checked)
 _PLAINLY: Mapping[str, str] = {**JSON, "x-tokenizer": tokens.NAME}
 
 
-class Vllm:
+class VllmServer:
     """vLLM's dialect."""
 
     def route(self, engine: Engine, path: str) -> Route | None:
         if path in _CHANGES and not engine.config.runtime_updating:
             return None
-        if path == EMBEDDINGS_PATH and not engine.config.behaviour.embeddings_route:
+        if path == EMBEDDINGS_PATH and not engine.config.quirks.embeddings_route:
             return None
         return _ROUTES.get(path)
 
     def guarded(self, engine: Engine, path: str) -> bool:
         if path.startswith("/v1"):
             return True
-        everywhere = engine.config.behaviour.guards_all_routes
+        everywhere = engine.config.quirks.guards_all_routes
         return everywhere and path not in _OPEN and self.route(engine, path) is not None
 
     def invalid(self, engine: Engine, invalid: Invalid) -> Response:
-        return error(engine.config.behaviour.validation_status, "BadRequestError", str(invalid), invalid.param)
+        return error(engine.config.quirks.validation_status, "BadRequestError", str(invalid), invalid.param)
 
-    def failed(self, fault: EngineFault) -> Response:
+    def failed(self, fault: EngineError) -> Response:
         return error(fault.status, fault.type, fault.message, fault.param)
 
     def changed(self, engine: Engine, change: Load | Unload) -> Response:  # noqa: ARG002 - as in other dialects
@@ -56,7 +56,7 @@ class Vllm:
         said = f"Success: LoRA adapter '{change.name}' {done} successfully."
         return Response(200, {}, said.encode())  # bare text, to which vLLM gives no content type
 
-    def not_changed(self, engine: Engine, change: Load | Unload, fault: EngineFault) -> Response:  # noqa: ARG002
+    def not_changed(self, engine: Engine, change: Load | Unload, fault: EngineError) -> Response:  # noqa: ARG002
         return self.failed(fault)
 
 
@@ -80,7 +80,7 @@ def _version(engine: Engine, request: Request) -> Response:  # noqa: ARG001
 
 
 def _server_load(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    batch = engine.generation.batch
+    batch = engine.runner.scheduler
     return encoded(200, {"server_load": len(batch.running) + len(batch.waiting)})
 
 
@@ -105,7 +105,7 @@ def _described(engine: Engine, request: Request) -> Response:  # noqa: ARG001
 def _tokenize(engine: Engine, request: Request) -> Response:
     body = request.content()
     if model := optional(body, "model", string, ""):
-        engine.adapter_of(model)
+        engine.requested_adapter(model)
     if "prompt" not in body and "messages" in body:
         text = asks.conversation(listing("messages", body["messages"])).text
     else:
@@ -119,7 +119,7 @@ def _tokenize(engine: Engine, request: Request) -> Response:
 def _detokenize(engine: Engine, request: Request) -> Response:
     body = request.content()
     if model := optional(body, "model", string, ""):
-        engine.adapter_of(model)
+        engine.requested_adapter(model)
     numbers = wholes("tokens", listing("tokens", required(body, "tokens")))
     if numbers and not (min(numbers) >= 0 and max(numbers) < 1 << 63):
         raise Invalid("1 validation error:\n  Input should be greater than or equal to 0", "body.tokens")
@@ -155,4 +155,4 @@ _ROUTES: Mapping[str, Route] = {
     "/metrics": Route(("GET",), metrics),
     "/openapi.json": Route(("GET",), _described),
 }
-_VLLM = Vllm()
+_VLLM = VllmServer()

@@ -13,8 +13,8 @@ import numpy as np
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.faults.rules import FaultRule, Faults
-from fake_vllm.router import LOAD_PATH, UNLOAD_PATH, Request, respond, respond_now
+from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.router import LOAD_PATH, UNLOAD_PATH, Request, handle, handle_immediate
 
 ROUNDS = 20_000
 CHANGES = 3_000
@@ -34,8 +34,8 @@ async def churn() -> None:
     engine = an_engine()
     for number in range(CHANGES):
         body = json.dumps({"lora_name": f"a{number}", "lora_path": "p"}).encode()
-        await respond(engine, Request("POST", LOAD_PATH, JSON, body))
-        await respond(engine, Request("POST", UNLOAD_PATH, JSON, body))
+        await handle(engine, Request("POST", LOAD_PATH, JSON, body))
+        await handle(engine, Request("POST", UNLOAD_PATH, JSON, body))
 
 
 def measure() -> dict[str, float]:
@@ -43,12 +43,12 @@ def measure() -> dict[str, float]:
     engine, guarded = an_engine(), an_engine("sk-one")
     plain = Request("GET", "/v1/models", {})
     keyed = Request("GET", "/v1/models", {"authorization": "Bearer sk-one"})
-    quiet, chancy = Faults(), Faults()
+    quiet, chancy = FaultRules(), FaultRules()
     chancy.add(FaultRule("timeout", probability=0.5, adapters=("sql-*",)))
     draw = np.random.default_rng(0).random
     calls: dict[str, Callable[[], object]] = {
-        "list of models, us": lambda: respond_now(engine, plain),
-        "list of models with a key, us": lambda: respond_now(guarded, keyed),
+        "list of models, us": lambda: handle_immediate(engine, plain),
+        "list of models with a key, us": lambda: handle_immediate(guarded, keyed),
         "verdict, no faults, us": lambda: quiet.verdict("controller", "/v1/models", "", draw),
         "verdict, one rule, us": lambda: chancy.verdict("controller", "/v1/models", "", draw),
     }

@@ -13,7 +13,7 @@ import simpy
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.faults.rules import Faults
+from fake_vllm.faults.rules import FaultRules
 from twin.kernel import loop
 from twin.kernel.random_streams import Streams
 from twin.world.network.link import Link
@@ -66,7 +66,7 @@ def a_network() -> Network:
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
         engine=engine,
-        faults=Faults(),
+        faults=FaultRules(),
         rng=chance,
         traffic_rng=chance,
         reachable=True,

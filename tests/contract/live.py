@@ -15,9 +15,9 @@ import msgspec
 
 from controller.api.types import Kind, Resource
 from controller.client.config import Kubeconfig
-from controller.client.interface import Cluster, NotFound
+from controller.client.interface import Client, NotFound
 from controller.client.ratelimit import RateLimit
-from controller.client.rest import KubeCluster, path
+from controller.client.rest import RestClient, path
 from controller.client.transport import Connection
 from controller.clock import SystemClock
 from tests.contract.worlds import SOMEBODY, StoreWorld, World, a_log, a_store, crd, draws
@@ -54,7 +54,7 @@ class Server:
 class LiveWorld:
     """A namespace of a real server."""
 
-    def __init__(self, server: Server, connection: Connection, cluster: Cluster) -> None:
+    def __init__(self, server: Server, connection: Connection, cluster: Client) -> None:
         self.cluster = cluster
         self.namespace = fresh_namespace()
         self._server = server
@@ -99,7 +99,7 @@ async def served() -> AsyncIterator[World]:
             write(file, kubeconfig(address.url, access.admin_token))
             reach = Kubeconfig(str(file), "", SystemClock())
             async with Connection(reach, limit=RateLimit(0, 1), timeout=30, rng=draws()) as connection:
-                yield StoreWorld(store, KubeCluster(connection, draws(), a_log()))
+                yield StoreWorld(store, RestClient(connection, draws(), a_log()))
             api.close()
 
 
@@ -109,7 +109,7 @@ async def on(server: Server) -> AsyncIterator[World]:
     access = Kubeconfig(str(server.kubeconfig), "", SystemClock())
     limit = RateLimit(0, 1)
     async with Connection(access, limit=limit, timeout=30, rng=draws()) as connection:
-        world = LiveWorld(server, connection, KubeCluster(connection, draws(), a_log()))
+        world = LiveWorld(server, connection, RestClient(connection, draws(), a_log()))
         await world.create(NAMESPACES, {"metadata": {"name": world.namespace}})
         try:
             yield world

@@ -3,7 +3,7 @@
 import pytest
 
 from controller.api.types import LEASES, MODEL_ADAPTERS
-from controller.client.interface import ClusterError, Conflict, NotFound, Propagation
+from controller.client.interface import ClientError, Conflict, NotFound, Propagation
 from tests.contract.builders import a_lease, an_adapter
 from tests.contract.worlds import World
 
@@ -61,7 +61,7 @@ async def test_a_deletion_is_a_new_generation(world: World) -> None:
 async def test_what_is_being_deleted_takes_no_new_finalizer(world: World) -> None:
     await world.cluster.create(MODEL_ADAPTERS, an_adapter(world, finalizers=(HOLD,)))
     await world.cluster.delete(MODEL_ADAPTERS, world.namespace, "sql")
-    with pytest.raises(ClusterError, match="no new finalizers can be added") as caught:
+    with pytest.raises(ClientError, match="no new finalizers can be added") as caught:
         await world.cluster.patch(
             MODEL_ADAPTERS, world.namespace, "sql", {"metadata": {"finalizers": [HOLD, "example.com/more"]}}
         )

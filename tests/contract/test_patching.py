@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from controller.api.types import LEASES, MODEL_ADAPTERS, SCALES, ModelAdapter
-from controller.client.interface import ClusterError, Conflict, Invalid, NotFound
+from controller.client.interface import ClientError, Conflict, Invalid, NotFound
 from tests.contract.builders import a_lease, an_adapter
 from tests.contract.worlds import World
 
@@ -162,7 +162,7 @@ async def test_annotations_have_room_for_256_kib_in_all(world: World) -> None:
 )
 async def test_who_an_object_is_cannot_be_patched(world: World, meta: dict[str, str]) -> None:
     await _created(world)
-    with pytest.raises(ClusterError) as caught:
+    with pytest.raises(ClientError) as caught:
         await _patch(world, {"metadata": meta})
     assert caught.value.code in (400, 409, 422)
 

@@ -18,7 +18,7 @@ import structlog
 from ruamel.yaml import YAML
 
 from controller.api.types import Kind
-from controller.client.interface import Cluster
+from controller.client.interface import Client
 from controller.clock import SystemClock
 from fake_vllm.distributions import Constant
 from twin.apiserver import Object, Store
@@ -33,7 +33,7 @@ SOMEBODY = "kubectl"
 class World(Protocol):
     """A cluster with the ModelAdapter CRD, and a namespace that the test has to itself."""
 
-    cluster: Cluster
+    cluster: Client
     namespace: str
 
     async def create(self, kind: Kind[Any], manifest: Object) -> Object:
@@ -81,7 +81,7 @@ class StoreWorld:
 
     namespace = "contract"
 
-    def __init__(self, store: Store, cluster: Cluster) -> None:
+    def __init__(self, store: Store, cluster: Client) -> None:
         self.cluster = cluster
         self._store = store
         store.create("namespaces", {"metadata": {"name": self.namespace}})

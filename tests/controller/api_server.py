@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from controller.client.config import Access, Kubeconfig
+from controller.client.config import ClientConfig, Kubeconfig
 from controller.client.ratelimit import RateLimit
-from controller.client.rest import KubeCluster
+from controller.client.rest import RestClient
 from controller.client.transport import Connection
 from controller.clock import SystemClock
 from controller.logging import logger
@@ -79,18 +79,18 @@ async def listening(script: Scripted) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def cluster_of(
-    script: Scripted, folder: Path, *, access: Callable[[str], Access] | None = None, timeout: float = 5.0
-) -> AsyncIterator[KubeCluster]:
+    script: Scripted, folder: Path, *, access: Callable[[str], ClientConfig] | None = None, timeout: float = 5.0
+) -> AsyncIterator[RestClient]:
     """`kube.py` against a scripted server."""
     async with listening(script) as url:
         if access is None:
             file = kubeconfig(folder, url, {"token": "sesame"})
-            way: Access = Kubeconfig(str(file), "", SystemClock())
+            way: ClientConfig = Kubeconfig(str(file), "", SystemClock())
         else:
             way = access(url)
         with (folder / "log").open("a") as log:
             async with Connection(way, limit=RateLimit(0, 1), timeout=timeout, rng=Random(0)) as connection:
-                yield KubeCluster(connection, Random(0), logger(SystemClock(), log))
+                yield RestClient(connection, Random(0), logger(SystemClock(), log))
 
 
 def kubeconfig(folder: Path, url: str, user: dict[str, Any] | None, **cluster: Any) -> Path:

@@ -140,7 +140,9 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     async def story(served: Served) -> None:
         stranger = kubeconfig(tmp_path, served.url, {"token": "expired"})
         cases = {
-            ("--workers=none",): "--workers=none: must be a whole number, at least 1",
+            (
+                "--max-concurrent-reconciles=none",
+            ): "--max-concurrent-reconciles=none: must be a whole number, at least 1",
             ("--kubeconfig=/nowhere",): "/nowhere: no such kubeconfig",
             ("--kubeconfig", str(stranger)): "the credentials are refused, or have expired",
             (

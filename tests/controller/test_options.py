@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
-from controller.option_types import BadOption, duration
-from controller.options import Options, flag, parse, variable
+from controller.option_types import OptionError, duration
+from controller.options import RENAMED, Options, flag, parse, variable
 from controller.settings import Settings
 
 
@@ -18,9 +18,13 @@ def test_what_is_not_said_is_as_in_the_twin() -> None:
 
 
 def test_a_flag_wins_over_the_environment() -> None:
-    environment = {"LORA_CONTROLLER_WORKERS": "3", "LORA_CONTROLLER_LOG_FORMAT": "console", "PATH": "/bin"}
-    options = parse(["--workers=5"], environment)
-    assert (options.workers, options.log_format) == (5, "console")
+    environment = {
+        "LORA_CONTROLLER_MAX_CONCURRENT_RECONCILES": "3",
+        "LORA_CONTROLLER_LOG_FORMAT": "console",
+        "PATH": "/bin",
+    }
+    options = parse(["--max-concurrent-reconciles=5"], environment)
+    assert (options.max_concurrent_reconciles, options.log_format) == (5, "console")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("5", 5), ("5s", 5), ("1.5m", 90), ("2h", 7200), ("500ms", 0.5)])
@@ -56,9 +60,9 @@ def test_namespaces_are_listed_once() -> None:
 @pytest.mark.parametrize(
     ("argument", "said"),
     [
-        ("--workers=0", "--workers=0: must be a whole number, at least 1"),
-        ("--workers=many", "must be a whole number"),
-        ("--retry-base=soon", "must be a duration such as 5s"),
+        ("--max-concurrent-reconciles=0", "--max-concurrent-reconciles=0: must be a whole number, at least 1"),
+        ("--max-concurrent-reconciles=many", "must be a whole number"),
+        ("--retry-base=soon", "must be a duration such as 250ms"),
         ("--retry-base=0", "must be longer than 0"),
         ("--retry-factor=0.5", "must be a number, at least 1"),
         ("--kube-api-qps=nan", "must be a number, at least 0"),
@@ -79,20 +83,30 @@ def test_namespaces_are_listed_once() -> None:
     ],
 )
 def test_what_cannot_be_used_gets_one_line(argument: str, said: str) -> None:
-    with pytest.raises(BadOption) as caught:
+    with pytest.raises(OptionError) as caught:
         parse([argument], {})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_variable_that_is_no_option_is_refused_so_that_a_slip_is_seen() -> None:
-    with pytest.raises(BadOption, match="LORA_CONTROLLER_WORKER: there is no such option"):
+    with pytest.raises(OptionError, match="unknown variable LORA_CONTROLLER_WORKER; see lora-controller --help"):
         parse([], {"LORA_CONTROLLER_WORKER": "3"})
 
 
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_option_of_an_earlier_release_is_refused_with_its_new_name(old: str) -> None:
+    new = RENAMED[old]
+    with pytest.raises(OptionError, match=f"^unknown flag {flag(old)}; it is called {flag(new)} now$"):
+        parse([f"{flag(old)}=1"], {})
+    with pytest.raises(OptionError, match=f"^unknown variable {variable(old)}; it is called {variable(new)} now$"):
+        parse([], {variable(old): "1"})
+    assert new in {item.name for item in fields(Options)}
+
+
 def test_a_variable_that_cannot_be_used_is_named() -> None:
-    with pytest.raises(BadOption, match="LORA_CONTROLLER_WORKERS=x: must be a whole number"):
-        parse([], {"LORA_CONTROLLER_WORKERS": "x"})
+    with pytest.raises(OptionError, match="LORA_CONTROLLER_MAX_CONCURRENT_RECONCILES=x: must be a whole number"):
+        parse([], {"LORA_CONTROLLER_MAX_CONCURRENT_RECONCILES": "x"})
 
 
 def test_help_tells_every_flag(capsys: pytest.CaptureFixture[str]) -> None:

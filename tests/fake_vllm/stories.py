@@ -20,12 +20,13 @@ from typing import Any
 import httpx
 
 from controller.backoff import Backoff
-from controller.client.rest import KubeCluster
+from controller.client.rest import RestClient
 from controller.clock import SystemClock
 from controller.metrics.instruments import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
-from fake_vllm.faults.spec import Planned
+from fake_vllm.faults.spec import FaultSpec
+from formats.timestamps import format_time
 from tests.controller.fake_client import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port
@@ -231,7 +232,7 @@ class Kubelet:
         if self._known.get(engine.pod) == (ready, engine.started):
             return
         self._known[engine.pod] = (ready, engine.started)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - a live world's clock
+        now = format_time(datetime.now(UTC))  # noqa: TID251 - a live world's clock
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": now}
         container = {"name": "vllm", "containerID": f"process://{engine.started}", "ready": ready}
         status = {"phase": "Running", "podIP": engine.ip, "conditions": [condition], "containerStatuses": [container]}
@@ -279,7 +280,7 @@ async def working(served: Served, transport: httpx.AsyncBaseTransport) -> AsyncI
         audit_interval=1.0,
     )
     async with served.connection() as connection:
-        cluster = KubeCluster(connection, Random(0), QUIET)
+        cluster = RestClient(connection, Random(0), QUIET)
         operator = Operator(
             cluster, transport, SystemClock(), Random(0), settings, identity="live", log=QUIET, metrics=Metrics()
         )
@@ -323,7 +324,7 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
     """
     options = SimulationOptions()
     if not later:
-        rule = Planned.of(wrong).rule
+        rule = FaultSpec.of(wrong).rule
         assert rule is not None
         hit = replace(rule, hits=tuple(wrong.get("hits", ("controller",))))
 

@@ -19,9 +19,9 @@ import uvicorn
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
-from fake_vllm.engine.timing import Pace
-from fake_vllm.faults.rules import Faults
-from fake_vllm.server.asgi import App
+from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.faults.rules import FaultRules
+from fake_vllm.server.asgi import AsgiApp
 from tests.fake_vllm.router_cases import CASES, NOW, Case
 from tests.fake_vllm.sglang.cases import SGLANG_CASES
 from twin.kernel import loop
@@ -31,7 +31,7 @@ from twin.world.network.transport import Network
 
 FOUND = {"acme/huge": Artifact(rank=64), "acme/broken": Artifact(broken="bad header"), "nowhere": None}
 ALL = (*CASES, *SGLANG_CASES)
-QUICK = Pace(step=0.0005, sequence=0.0, prompt_token=0.0)
+QUICK = StepTimeModel(step_base=0.0005, per_sequence=0.0, per_prefill_token=0.0)
 
 
 def an_engine(case: Case) -> Engine:
@@ -52,7 +52,7 @@ def an_engine(case: Case) -> Engine:
         rng=np.random.default_rng(0),
         artifacts=lambda path: FOUND.get(path, Artifact()),
         created=NOW,
-        pace=QUICK,
+        timing=QUICK,
     )
     engine.now = lambda: NOW  # type: ignore[method-assign]
     return engine
@@ -69,7 +69,7 @@ async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
     """Through the simulated network."""
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
-        engine=an_engine(case), faults=Faults(), rng=chance, traffic_rng=chance, reachable=True, listening=True,
+        engine=an_engine(case), faults=FaultRules(), rng=chance, traffic_rng=chance, reachable=True, listening=True,
         pod="default/a", container_id="c", port=8000, link=Link(),
     )  # fmt: skip
     recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None, emit=lambda _: None)
@@ -79,7 +79,7 @@ async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
 
 
 @asynccontextmanager
-async def listening(app: App) -> AsyncIterator[str]:
+async def listening(app: AsgiApp) -> AsyncIterator[str]:
     """An application on a socket; gives its address."""
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -97,7 +97,7 @@ def on_sockets() -> dict[str, tuple[int, dict[str, str], bytes]]:
 
     async def story() -> dict[str, tuple[int, dict[str, str], bytes]]:
         answers = {}
-        app = App(an_engine(CASES[0]))
+        app = AsgiApp(an_engine(CASES[0]))
         async with listening(app) as url, httpx.AsyncClient(base_url=url) as client:
             for case in ALL:
                 app.engine = an_engine(case)

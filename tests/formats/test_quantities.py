@@ -57,6 +57,7 @@ def test_a_size_is_read_in_bytes_and_written_back(text: str, amount: float) -> N
 
 def test_a_plain_number_is_bytes_only_where_that_is_allowed() -> None:
     assert q.parse_size("1048576", plain_bytes=True) == 2**20
+    assert q.parse_size("0", plain_bytes=True, allow_zero=True) == 0
     with pytest.raises(FormatError, match="allowed: a size such as 80MiB, 8Gi or 1GB"):
         q.parse_size("1048576")
 

@@ -299,7 +299,7 @@ MUTANTS = (
     Mutant(
         "a slow engine gets every load at once",
         "requests/tracker.py",
-        "< self._settings.loads_per_pod",
+        "< self._settings.max_requests_per_pod",
         "< 1000",
         "no limit of requests",
     ),

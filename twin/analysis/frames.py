@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic_core import PydanticCustomError
 
 from controller.engine.errors import name_taken
+from formats.durations import parse_duration
+from formats.errors import FormatError
 from twin.analysis.fleet import gpu_hours
 from twin.analysis.run_data import Source, lines_of
 from twin.evaluate.measures import placement_rows
 from twin.evaluate.traffic_measures import traffic_rows
 from twin.experiments.execution.trial import comparable_measures
 from twin.runs import folder as runfolder
-from twin.scenario.units import duration
 from twin.trace.lines import EngineLine, PodLine, RequestLine, Run
 
 _ATTEMPTS = (
@@ -161,12 +161,12 @@ def _measured(column: str, values: "pd.Series[Any]") -> tuple[str, Any]:
         pass
     try:
         return f"{column}_seconds", _durations(values)
-    except PydanticCustomError:
+    except FormatError:
         return column, values
 
 
 def _durations(values: Iterable[Any]) -> list[float]:
-    return [duration(value) for value in values]
+    return [parse_duration(value) for value in values]
 
 
 def _outcome(line: RequestLine) -> str:

@@ -3,11 +3,11 @@
 | entry | from a table | from `/metrics` |
 | --- | --- | --- |
 | `startup`, `load`, `unload` | the column of that name | the operator's requests to engines (`load`, `unload`) |
-| `pace.step` | median of `inter_token_seconds` | time between tokens, less what further requests cost |
-| `pace.sequence` | how that grows with `sequences` | |
-| `pace.spread` | 95th percentile over median of what is left | likewise, of the histogram |
-| `pace.prompt_token` | how `ttft_seconds` grows with `prompt_tokens` | mean prefill less a step, over mean prompt |
-| `pace.answer` | `output_tokens` | `request_generation_tokens` |
+| `timing.step_base` | median of `inter_token_seconds` | time between tokens, less what further requests cost |
+| `timing.per_sequence` | how that grows with `sequences` | |
+| `timing.spread` | 95th percentile over median of what is left | likewise, of the histogram |
+| `timing.per_prefill_token` | how `ttft_seconds` grows with `prompt_tokens` | mean prefill minus a step by prompt |
+| `timing.answer` | `output_tokens` | `request_generation_tokens` |
 
 What was not measured is not written, so that the reader's defaults hold. Slopes are those of Theil and Sen, which a few
 stragglers do not move.
@@ -37,7 +37,7 @@ class CalibratedParameter:
     """One entry of the file."""
 
     entry: str
-    """Such as `load` or `pace.step`."""
+    """Such as `load` or `timing.step_base`."""
     value: Latency | float
     """In seconds or tokens, or a plain factor."""
     said: str
@@ -82,7 +82,7 @@ def _direct(measured: Measurements) -> Iterator[CalibratedParameter]:
 def _pace(measured: Measurements, base: Parameters) -> Iterator[CalibratedParameter]:
     steps = list(_steps(measured, base))
     yield from steps
-    step = next((float(each.value) for each in steps if each.entry == "pace.step"), base.pace.step)  # type: ignore[arg-type]
+    step = next((float(each.value) for each in steps if each.entry == "timing.step_base"), base.timing.step_base)  # type: ignore[arg-type]
     yield from _prompts(measured, step, base)
 
 
@@ -99,18 +99,18 @@ def _steps(measured: Measurements, base: Parameters) -> Iterator[CalibratedParam
     bins = next((measured.histograms[name] for name in _BETWEEN if name in measured.histograms), None)
     if bins is not None:
         fit, batch = fit_histogram(bins), _mean_batch(measured)
-        more = base.pace.sequence * (batch - 1)
+        more = base.timing.per_sequence * (batch - 1)
         less = f", less {1e3 * more:.3g} ms for {batch - 1:.3g} further requests on average" if batch > 1 else ""
         middle = quantile(fit.latency, 0.5)
         yield from _step(fit, bins, _sentence(fit, bins) + less, max(middle - more, middle / 10))
 
 
 def _step(fit: Fit, measured: Floats | Histogram, said: str, step: float) -> Iterator[CalibratedParameter]:
-    yield CalibratedParameter("pace.step", step, said, "time between tokens", fit=fit, measured=measured)
+    yield CalibratedParameter("timing.step_base", step, said, "time between tokens", fit=fit, measured=measured)
     if not isinstance(fit.latency, Constant):
         spread = quantile(fit.latency, 0.95) / quantile(fit.latency, 0.5)
         yield CalibratedParameter(
-            "pace.spread", max(spread, 1.0), "95th percentile over median of the time between tokens"
+            "timing.spread", max(spread, 1.0), "95th percentile over median of the time between tokens"
         )
 
 
@@ -122,7 +122,7 @@ def _steps_by_sequences(values: Floats, together: Floats) -> Iterator[Calibrated
     fit = fit_values(ratio)
     rows = f"{len(values):,} values with 1 to {together.max():.0f} requests at once"
     yield CalibratedParameter(
-        "pace.step",
+        "timing.step_base",
         intercept * quantile(fit.latency, 0.5),
         f"{rows}; the rest {fit.sentence().partition('; ')[2] or 'is the same everywhere'}",
         "time between tokens as a multiple of what step and sequence say",
@@ -130,11 +130,11 @@ def _steps_by_sequences(values: Floats, together: Floats) -> Iterator[Calibrated
         fit,
         ratio,
     )
-    yield CalibratedParameter("pace.sequence", slope, f"slope over {rows}")
+    yield CalibratedParameter("timing.per_sequence", slope, f"slope over {rows}")
     if not isinstance(fit.latency, Constant):
         spread = quantile(fit.latency, 0.95) / quantile(fit.latency, 0.5)
         yield CalibratedParameter(
-            "pace.spread", max(spread, 1.0), "95th percentile over median of the time between tokens"
+            "timing.spread", max(spread, 1.0), "95th percentile over median of the time between tokens"
         )
 
 
@@ -145,17 +145,17 @@ def _prompts(measured: Measurements, step: float, base: Parameters) -> Iterator[
         rest = first - intercept - slope * lengths
         off = float(np.median(np.abs(rest)))
         said = f"slope over {len(first):,} first tokens; half of them lie within {1e3 * off:.3g} ms of the line"
-        yield CalibratedParameter("pace.prompt_token", max(slope, 0.0), said)
+        yield CalibratedParameter("timing.per_prefill_token", max(slope, 0.0), said)
         return
     prefill = measured.histograms.get("request_prefill_time_seconds")
     prompts = measured.histograms.get("request_prompt_tokens")
     if prefill is not None and prompts is not None and prompts.mean > 0:
-        stepped = step + base.pace.sequence * (_mean_batch(measured) - 1)
+        stepped = step + base.timing.per_sequence * (_mean_batch(measured) - 1)
         said = (
             f"mean prefill of {prefill.count:,} requests, {1e3 * prefill.mean:.3g} ms, less a step, over the mean "
             f"prompt of {prompts.mean:.4g} tokens; waits for cold adapters are in it"
         )
-        yield CalibratedParameter("pace.prompt_token", max(prefill.mean - stepped, 0.0) / prompts.mean, said)
+        yield CalibratedParameter("timing.per_prefill_token", max(prefill.mean - stepped, 0.0) / prompts.mean, said)
 
 
 def _answers(measured: Measurements) -> Iterator[CalibratedParameter]:
@@ -165,13 +165,15 @@ def _answers(measured: Measurements) -> Iterator[CalibratedParameter]:
         logs = np.log(lengths)
         fit = _as_lognormal(fit_values(lengths), float(logs.mean()), float(logs.std()))
         yield CalibratedParameter(
-            "pace.answer", fit.latency, _length(fit), "length of an answer", "tokens", fit, lengths
+            "timing.answer", fit.latency, _length(fit), "length of an answer", "tokens", fit, lengths
         )
     elif bins is not None:
         found = fit_histogram(bins)
         middle, high = quantile(found.latency, 0.5), quantile(found.latency, 0.95)
         fit = _as_lognormal(found, float(np.log(middle)), float(np.log(high / middle) / stats.norm.ppf(0.95)))
-        yield CalibratedParameter("pace.answer", fit.latency, _length(fit), "length of an answer", "tokens", fit, bins)
+        yield CalibratedParameter(
+            "timing.answer", fit.latency, _length(fit), "length of an answer", "tokens", fit, bins
+        )
 
 
 def _as_lognormal(fit: Fit, mu: float, sigma: float) -> Fit:

@@ -6,13 +6,12 @@ claim what no measurement knows.
 
 from typing import Any
 
-from fake_vllm.distributions import Empirical, Latency, LogNormal
-from fake_vllm.durations import described
+from fake_vllm.distributions import Empirical, Latency, LogNormal, format_distribution
 from twin.calibration.calibration import CalibratedParameter, Calibration
 
 HEADING = "# Made by twin calibrate"
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
-_ORDER = ("step", "sequence", "prompt_token", "spread", "answer")
+_ORDER = ("step_base", "per_sequence", "per_prefill_token", "spread", "answer")
 
 
 def written(calibration: Calibration, model: str = "", gpu: str = "") -> str:
@@ -26,9 +25,9 @@ def written(calibration: Calibration, model: str = "", gpu: str = "") -> str:
     for finding in calibration.findings:
         if "." not in finding.entry:
             lines += _entry(finding, "")
-    paces = [each for name in _ORDER if (each := calibration.found(f"pace.{name}")) is not None]
+    paces = [each for name in _ORDER if (each := calibration.found(f"timing.{name}")) is not None]
     if paces:
-        lines += ["pace:", *(line for each in paces for line in _entry(each, "  "))]
+        lines += ["timing:", *(line for each in paces for line in _entry(each, "  "))]
     return "\n".join(lines) + "\n"
 
 
@@ -40,9 +39,9 @@ def _entry(finding: CalibratedParameter, indent: str) -> list[str]:
 def value_text(finding: CalibratedParameter) -> str:
     """What stands behind the entry's colon."""
     match finding:
-        case CalibratedParameter(entry="pace.answer", value=LogNormal() as tokens):
+        case CalibratedParameter(entry="timing.answer", value=LogNormal() as tokens):
             return f"{{median: {_digits(tokens.median)}, p95: {_digits(max(tokens.p95, tokens.median))}}}"
-        case CalibratedParameter(entry="pace.spread", value=float() as factor):
+        case CalibratedParameter(entry="timing.spread", value=float() as factor):
             return _digits(factor)
         case CalibratedParameter(value=float() as seconds):
             return duration(seconds)
@@ -59,7 +58,7 @@ def describe_value(finding: CalibratedParameter) -> str:
 
 def shown(latency: Latency) -> str:
     """A distribution in the words of the file."""
-    return _flow(described(latency, duration))
+    return _flow(format_distribution(latency, duration))
 
 
 def _flow(value: object) -> str:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from controller.api import annotations
+from formats.timestamps import parse_timestamp
 from twin.capture.client import Object
 from twin.world.kubelet.pod_spec import engine_index
 
@@ -72,6 +73,6 @@ def ready_since(pod: Object) -> datetime | None:
 
 def moment(text: str | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if text else None
+        return parse_timestamp(text) if text else None
     except ValueError:
         return None

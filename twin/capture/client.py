@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from controller.client.config import AccessError, find
+from controller.client.config import ConfigError, find
 from controller.client.errors import Status, from_status
-from controller.client.interface import ClusterError, Expired
+from controller.client.interface import ClientError, Expired
 from controller.client.ratelimit import RateLimit
 from controller.client.transport import Connection
 from controller.clock import SystemClock
@@ -113,15 +113,15 @@ async def open_reader(kubeconfig: str, context: str) -> AsyncIterator[ClusterRea
         limit = RateLimit(_QPS, _BURST)
         async with Connection(access, limit=limit, timeout=_TIMEOUT, rng=Random()) as connection:
             yield ClusterReader(connection)
-    except AccessError as error:
+    except ConfigError as error:
         raise CaptureError(str(error)) from None
 
 
-def error_line(error: ClusterError) -> str:
+def error_line(error: ClientError) -> str:
     """An error of the server's, on one line."""
     return " ".join(str(error).split())
 
 
-def is_expired(error: ClusterError) -> bool:
+def is_expired(error: ClientError) -> bool:
     """Whether a watch has to begin with a new list."""
     return isinstance(error, Expired)

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from formats.durations import format_duration
 from twin.capture.client import DEPLOYMENTS, Object
 from twin.capture.history import History, Interval
-from twin.scenario.units import show_duration
 
 _SLACK = 0.5
 """Seconds around failures in which a fault is in force."""
@@ -116,4 +116,4 @@ def _kills(found: History) -> list[tuple[float, str]]:
 
 def at(seconds: float) -> str:
     """A moment, to the millisecond."""
-    return show_duration(round(seconds, 3))
+    return format_duration(round(seconds, 3))

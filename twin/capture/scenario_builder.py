@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from controller.option_types import BadOption
+from controller.option_types import OptionError
 from controller.options import Options, parse
 from controller.settings import Settings
 from fake_vllm.distributions import Constant, Latency
+from formats.durations import format_duration
 from twin.calibration import Fit, as_measured, fit_values, rounded
 from twin.capture.accessors import is_true
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, Object
@@ -30,7 +31,6 @@ from twin.capture.sanitize import (
 )
 from twin.capture.watcher import Observation
 from twin.scenario.sections.distributions import show_distribution
-from twin.scenario.units import show_duration
 
 _LONGEST_START = 3600.0
 """Seconds; a pod that took longer was not starting all the time."""
@@ -66,13 +66,13 @@ def build_scenario(seen: Observation, found: History, name: str) -> CapturedScen
     engines = [item for item in manifests if item["kind"] in ("Deployment", "Pod")]
     times = _times(found, notes)
     controller = _controller(seen, notes)
-    lead = _lead(manifests, times, int(controller.get("loads_per_pod", Settings().loads_per_pod)))
+    lead = _lead(manifests, times, int(controller.get("loads_per_pod", Settings().max_requests_per_pod)))
     duration = lead + math.ceil(seen.seconds) + _AFTER
     scenario: dict[str, Any] = {
         "name": name,
         "description": f"What if it were otherwise? A cluster as it was seen for {_clock(seen.seconds)}, "
         f"after {_clock(lead)} in which its engines start and take the adapters that were there.",
-        "duration": show_duration(duration),
+        "duration": format_duration(duration),
         "manifests": ["manifests.yaml"],
         "cluster": _cluster(seen, engines, times, found),
         "controller": controller,
@@ -136,7 +136,7 @@ def _controller(seen: Observation, notes: list[str]) -> dict[str, Any]:
         return {}
     try:
         options = parse(*words)
-    except (BadOption, SystemExit) as error:
+    except (OptionError, SystemExit) as error:
         notes.append(f"the operator's flags could not be read, so it has its default settings: {error}")
         return {}
     replicas = next(
@@ -149,24 +149,35 @@ def _controller(seen: Observation, notes: list[str]) -> dict[str, Any]:
     return {**({"replicas": replicas} if replicas > 1 else {}), **_settings(options)}
 
 
+_SAME = ("policy", "workers", "loads_per_pod", "enable_runtime_sidecar")
 _DURATIONS = ("stable_for", "unready_grace", "aside_for", "audit_interval", "list_timeout", "load_timeout")
+_RETRY = ("attempts", "base", "factor", "cap", "jitter")
+_OPTIONS = {
+    "workers": "max_concurrent_reconciles",
+    "loads_per_pod": "max_requests_per_pod",
+    "aside_for": "pod_cooldown",
+    "retry_attempts": "retries",
+}
+"""Scenario fields whose option has another name."""
+
+
+def _option(options: Options, field: str) -> Any:
+    return getattr(options, _OPTIONS.get(field, field))
 
 
 def _settings(options: Options) -> dict[str, Any]:
     """Those that are not the defaults, by the scenario's names."""
-    default = Options()
-    found: dict[str, Any] = {
-        name: getattr(options, name)
-        for name in ("policy", "workers", "loads_per_pod", "enable_runtime_sidecar")
-        if getattr(options, name) != getattr(default, name)
+    changed = {
+        name: value
+        for name in (*_SAME, *_DURATIONS, *(f"retry_{name}" for name in _RETRY))
+        if (value := _option(options, name)) != _option(Options(), name)
     }
-    for name in _DURATIONS:
-        if getattr(options, name) != getattr(default, name):
-            found[name] = show_duration(getattr(options, name))
+    found = {name: changed[name] for name in _SAME if name in changed}
+    found |= {name: format_duration(changed[name]) for name in _DURATIONS if name in changed}
     retry = {
-        name: show_duration(value) if name in ("base", "cap") else value
-        for name in ("attempts", "base", "factor", "cap", "jitter")
-        if (value := getattr(options, f"retry_{name}")) != getattr(default, f"retry_{name}")
+        name: format_duration(value) if name in ("base", "cap") else value
+        for name in _RETRY
+        if (value := changed.get(f"retry_{name}")) is not None
     }
     return {**found, **({"retry": retry} if retry else {})}
 
@@ -252,4 +263,4 @@ def _running(seen: Observation) -> int:
 
 
 def _clock(seconds: float) -> str:
-    return show_duration(float(round(seconds)))
+    return format_duration(float(round(seconds)))

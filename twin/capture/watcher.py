@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from controller.client.interface import ClusterError, Forbidden, NotFound
+from controller.client.interface import ClientError, Forbidden, NotFound
 from twin.capture.client import (
     ADAPTERS,
     RESOURCES,
@@ -102,7 +102,7 @@ async def _listed(reader: ClusterReader, resource: Resource, namespace: str, see
             raise CaptureError(f"{reader.server}: {resource.plural} may not be read: {error_line(error)}") from None
         seen.notes.append(f"{resource.plural} could not be read, so defaults stand for them: {error_line(error)}")
         return None
-    except ClusterError as error:
+    except ClientError as error:
         raise CaptureError(f"{reader.server}: {resource.plural}: {error_line(error)}") from None
     seen.first.setdefault(resource.kind, []).extend(items)
     return version
@@ -125,7 +125,7 @@ async def _follow(
                     known[_name(item)] = item
                     if type_ == "DELETED":
                         del known[_name(item)]
-        except ClusterError as error:
+        except ClientError as error:
             if is_expired(error):
                 version = await _caught_up(reader, resource, namespace, known, seen, now) or version
         await asyncio.sleep(_PAUSE)
@@ -140,7 +140,7 @@ async def _caught_up(
     now: Callable[[], float],
 ) -> str:
     """Lists anew after a watch that was too old, and makes changes of what is different; the version to go on from."""
-    with contextlib.suppress(ClusterError):
+    with contextlib.suppress(ClientError):
         items, version = await reader.list(resource, namespace)
         fresh = {_name(item): item for item in items}
         for name, item in fresh.items():

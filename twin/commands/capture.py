@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from formats.durations import parse_positive_duration
+from formats.errors import FormatError
 from twin.commands.common import FAILED, OK, UsageError, exit_code
 
 if TYPE_CHECKING:
@@ -70,15 +72,10 @@ def _begun(server: str, seen: "Observation", seconds: float) -> None:
 
 
 def _seconds(text: str) -> float:
-    from pydantic_core import PydanticCustomError
-
-    from twin.scenario.units import positive_duration
-
     try:
-        return positive_duration(text)
-    except PydanticCustomError as error:
-        said = error.context or {}
-        raise UsageError(f"--for {text}: {said['message']}; {said['allowed']}") from None
+        return parse_positive_duration(text)
+    except FormatError as error:
+        raise UsageError(f"--for {text}: {error}") from None
 
 
 def _check_place(out: Path) -> None:

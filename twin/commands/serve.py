@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from formats.durations import parse_duration
 from twin.commands.common import OK, UsageError, exit_code, exit_code_of, parse_overrides
 
 if TYPE_CHECKING:
@@ -104,10 +105,8 @@ def _check(options: "Options") -> None:
 
 
 def _duration(text: str, flag: str) -> float:
-    from twin.scenario.units import duration
-
     try:
-        return float(duration(text))
+        return parse_duration(text)
     except ValueError as error:
         raise UsageError(f"twin serve: {flag} {text}: {error}") from error
 

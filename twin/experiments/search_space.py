@@ -9,10 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pydantic_core import PydanticCustomError
-
+from formats.durations import format_duration, parse_duration
+from formats.errors import FormatError
 from twin.scenario.errors import ScenarioErrors
-from twin.scenario.units import duration, show_duration
 from twin.scenario.yaml.positions import value_of
 
 
@@ -58,7 +57,7 @@ class Range:
         if self.kind == "whole":
             return str(round(value))
         rounded = float(f"{value:.3g}")
-        return show_duration(rounded) if self.kind == "duration" else str(rounded)
+        return format_duration(rounded) if self.kind == "duration" else str(rounded)
 
 
 def parse_dimension(text: str) -> Dimension:
@@ -101,7 +100,7 @@ def _end(text: str) -> tuple[float, Literal["whole", "number", "duration"]]:
         number = float(text)
     except ValueError:
         try:
-            return duration(text), "duration"
-        except PydanticCustomError:
+            return parse_duration(text), "duration"
+        except FormatError:
             raise ValueError(f'"{text}" is neither a number nor a duration') from None
     return number, "whole" if number.is_integer() and "." not in text else "number"

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from formats.durations import format_duration, parse_duration
 from twin.experiments.execution.task import Row, Task
 from twin.experiments.execution.trial import perform
 from twin.experiments.raw_scenario import RawScenario, to_scenario
 from twin.scenario import ScenarioErrors
-from twin.scenario.units import duration, show_duration
 
 MOST_RUNS = 600
 """Runs after which it is small enough."""
@@ -167,14 +167,15 @@ def _defaults(draft: RawScenario) -> Iterator[RawScenario]:
 
 def _shorter(draft: RawScenario) -> Iterator[RawScenario]:
     """The run itself, then each fault: a half, then nine tenths."""
-    whole = duration(draft.get("duration", "10m"))
+    whole = parse_duration(draft.get("duration", "10m"))
     for share in (0.5, 0.8):
-        yield {**draft, "duration": show_duration(float(round(whole * share)))}
+        yield {**draft, "duration": format_duration(float(round(whole * share)))}
     for number, fault in enumerate(draft.get("faults") or []):
         if "until" in fault:
-            begin, end = duration(fault.get("from", 0)), duration(fault["until"])
+            begin, end = parse_duration(fault.get("from", 0)), parse_duration(fault["until"])
             if end - begin > 4:
-                yield _with(draft, ("faults", number, "until"), show_duration(float(round(begin + (end - begin) / 2))))
+                until = format_duration(float(round(begin + (end - begin) / 2)))
+                yield _with(draft, ("faults", number, "until"), until)
 
 
 CUTS: tuple[Callable[[RawScenario], Iterator[RawScenario]], ...] = (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from fake_vllm.faults.windows import flapping
+from fake_vllm.faults.windows import flap_windows
 from twin.apiserver import ApiError
 from twin.faults.context import SETTLED, ActiveFault, FaultContext, Process, Undo
 from twin.scenario.faults import (

@@ -17,8 +17,9 @@ from pathlib import Path
 import httpx
 
 from controller.clock import Clock
+from formats.timestamps import format_time
 from twin.apiserver import ApiError
-from twin.apiserver.meta.objects import Object, is_terminating, stamp
+from twin.apiserver.meta.objects import Object, is_terminating
 from twin.process_node.client import NODES, PODS, ApiClient, pod_path
 from twin.process_node.container import ProcessContainer, expand_variables
 from twin.serve.network.engine_sockets import loopback_address
@@ -66,7 +67,7 @@ class NodeKubelet:
         meta = {"name": self._name, "labels": {"kubernetes.io/hostname": self._name}}
         await self._api.create(NODES, {"metadata": meta, "spec": {"taints": [TAINT]}})
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "processes of a machine"}
-        condition = {**ready, "lastTransitionTime": stamp(self._clock.now())}
+        condition = {**ready, "lastTransitionTime": format_time(self._clock.now())}
         await self._api.patch(f"{NODES}/{self._name}/status", {"status": {"conditions": [condition]}})
 
     async def _leave(self) -> None:
@@ -212,7 +213,7 @@ class PodProcesses:
                 ip=self.ip,
                 forced_unready=False,
                 now=self._clock.now().timestamp(),
-                at=lambda moment: stamp(datetime.fromtimestamp(moment, UTC)),
+                at=lambda moment: format_time(datetime.fromtimestamp(moment, UTC)),
             )
             self._pod = await self._api.patch(f"{self.path}/status", {"status": status})
             await self._changed.wait()

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path as File
 from typing import Any
 
+from formats.durations import format_duration
 from twin.scenario.errors import Problem, choices, closest
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
 from twin.scenario.manifests.admission import Admission, known
@@ -18,7 +19,6 @@ from twin.scenario.model import ScenarioFile
 from twin.scenario.sections.cluster import Cluster, Node
 from twin.scenario.sections.policies import plug_ins, policy_error
 from twin.scenario.sections.targets import NodeTargets, PodTargets
-from twin.scenario.units import show_duration
 from twin.scenario.yaml.positions import Document
 
 _NAMED = 5
@@ -134,15 +134,15 @@ def _check_nodes(
 
 def check_times(file: ScenarioFile, document: Document) -> Iterator[Problem]:
     """Faults that would come after the run has ended, and replicas that are not there to crash."""
-    allowed = f"allowed: before the run ends, {show_duration(file.duration)}"
+    allowed = f"allowed: before the run ends, {format_duration(file.duration)}"
     for index, fault in enumerate(file.faults):
         at = ("faults", index)
         moment = getattr(fault, "at", None)
         if moment is not None and moment >= file.duration:
-            yield document.problem((*at, "at"), f"comes at {show_duration(moment)}, after the run", allowed)
+            yield document.problem((*at, "at"), f"comes at {format_duration(moment)}, after the run", allowed)
         start = getattr(fault, "start", 0.0)
         if start >= file.duration:
-            yield document.problem((*at, "from"), f"begins at {show_duration(start)}, after the run", allowed)
+            yield document.problem((*at, "from"), f"begins at {format_duration(start)}, after the run", allowed)
         if isinstance(fault, ControllerCrash | ClockSkew) and (fault.replica or 0) >= file.controller.replicas:
             most = file.controller.replicas - 1
             message = f"there is no replica {fault.replica}"

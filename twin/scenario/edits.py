@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from formats.durations import format_duration
 from twin.apiserver.patch.json_patch import merge
 from twin.scenario.errors import Problem, choices
 from twin.scenario.manifests.admission import ACCEPTED, Admission
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.sections.adapters import AdapterTemplate
 from twin.scenario.sections.base_model import Flag, ScenarioModel
-from twin.scenario.units import Duration, show_duration, value_error
+from twin.scenario.units import Duration, value_error
 from twin.scenario.yaml.positions import Document
 
 _NAMED = 20
@@ -69,8 +70,8 @@ def check_edits(
     for index, edit in sorted(enumerate(edits), key=lambda pair: pair[1].at):
         at = ("edits", index)
         if edit.at >= duration:
-            message = f"comes at {show_duration(edit.at)}, after the run"
-            yield document.problem((*at, "at"), message, f"allowed: before the run ends, {show_duration(duration)}")
+            message = f"comes at {format_duration(edit.at)}, after the run"
+            yield document.problem((*at, "at"), message, f"allowed: before the run ends, {format_duration(duration)}")
         place = (edit.kind, edit.namespace, edit.name)
         if edit.kind not in ACCEPTED:
             yield document.problem((*at, "of"), f'there is no kind "{edit.kind}"', choices(edit.kind, ACCEPTED))

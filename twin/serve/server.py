@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from formats.sockets import bind
 from twin.apiserver.rest import ApiServer, TokenAuthenticator, User
 from twin.apiserver.rest.auth.authentication import AUTHENTICATED, MASTERS
 from twin.apiserver.rest.middleware import no_observer

@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.backoff import Backoff
 from controller.settings import LeaseSettings, Settings
+from formats.timestamps import format_time
 from twin.scenario import Scenario
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
@@ -31,9 +32,9 @@ def controller_settings(scenario: Scenario) -> Settings:
         ),
         stable_for=asked.stable_for,
         unready_grace=asked.unready_grace,
-        aside_for=asked.aside_for,
-        workers=asked.workers,
-        loads_per_pod=asked.loads_per_pod,
+        pod_cooldown=asked.aside_for,
+        max_concurrent_reconciles=asked.workers,
+        max_requests_per_pod=asked.loads_per_pod,
         audit_interval=asked.audit_interval,
         list_timeout=asked.list_timeout,
         load_timeout=asked.load_timeout,
@@ -63,7 +64,7 @@ def world_settings(scenario: Scenario) -> WorldSettings:
                 unload=engine.unload,
                 lora_budget=None if engine.memory.lora_budget is None else int(engine.memory.lora_budget),
                 version=engine.version,
-                pace=engine.pace.settings(),
+                timing=engine.timing.settings(),
             )
             for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
             for engine in (cluster.engine(name),)
@@ -90,7 +91,7 @@ def run_header(scenario: Scenario, epoch: datetime, machine: float) -> Run:
         seed=scenario.seed,
         version=version("lora-twin"),
         duration=scenario.duration,
-        epoch=epoch.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        epoch=format_time(epoch),
         policy=asked.policy,
         replicas=asked.replicas,
         stable_for=asked.stable_for,

@@ -16,6 +16,7 @@ from controller.api import annotations
 from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.api.types import PODS
 from controller.cache.pod_view import SIDECAR, pod_view
+from formats.timestamps import parse_timestamp
 from twin.apiserver import Change, Object, Store
 from twin.apiserver.meta.objects import EPOCH
 from twin.trace.lines import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SecretLine, SliceLine
@@ -203,7 +204,7 @@ class Recorder:
 
     def _seconds(self, timestamp: str | None) -> float | None:
         """A time of day as seconds since the start of the run."""
-        return None if not timestamp else (datetime.fromisoformat(timestamp) - self.epoch).total_seconds()
+        return None if not timestamp else (parse_timestamp(timestamp) - self.epoch).total_seconds()
 
     def _slice(self, change: Change) -> Line | None:
         obj = change.object

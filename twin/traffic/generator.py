@@ -79,7 +79,7 @@ class Traffic:
             return
         host = self._network.hosts(ip)
         loaded = _loaded(host, name)
-        cold = loaded and host is not None and host.engine is not None and not host.engine.warm(name)
+        cold = loaded and host is not None and host.engine is not None and not host.engine.is_resident(name)
         cause, queued, first, spent = "", 0.0, 0.0, 0.0
         with self._gateway.busy(ip):
             try:
@@ -88,7 +88,7 @@ class Traffic:
                 )
                 spent = self._env.now - began
                 queued, first = done.queued, done.first_token + spent - done.seconds
-            except EngineFault as refused:
+            except EngineError as refused:
                 cause = str(refused.status)
             except httpx.HTTPError as failed:
                 cause = type(failed).__name__

@@ -212,7 +212,7 @@ def _controller_counts(metrics: Metrics) -> dict[str, int]:
     """
     names = {
         "reconciles.total": "controller_runtime_reconcile_total",
-        "reconciles.useful": "lora_controller_reconciles_useful_total",
+        "reconciles.useful": "lora_controller_reconciles_with_actions_total",
     }
     return {name: int(metrics.total(metric)) for name, metric in names.items()}
 

@@ -150,7 +150,7 @@ class Nodes:
 
     def _write(self, node: Object, ready: Object, more: Object | None = None) -> None:
         old = (node.get("status") or {}).get("conditions") or ()
-        status: dict[str, Any] = {"conditions": with_conditions(old, [ready], stamp(self._now())), **(more or {})}
+        status: dict[str, Any] = {"conditions": with_conditions(old, [ready], format_time(self._now())), **(more or {})}
         name = node["metadata"]["name"]
         self._store.patch("nodes", "", name, {"status": status}, subresource="status", manager="kubelet")
 

@@ -19,7 +19,6 @@ from twin.apiserver.meta.objects import (
     is_terminating,
     key,
     split,
-    stamp,
     with_conditions,
 )
 from twin.world.context import WorldContext

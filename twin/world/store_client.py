@@ -16,8 +16,8 @@ from controller.api.types import LEASES, Kind, Lease, Resource
 from controller.client.errors import Status, from_status
 from controller.client.interface import (
     FIELD_MANAGER,
-    ClusterError,
-    Listing,
+    ClientError,
+    ObjectList,
     Propagation,
     Subresource,
     Unavailable,

@@ -108,12 +108,12 @@ def _opened(path: Path, limit: int) -> Iterator[tuple[list[_Member], _Reader]]:
         zipped_tar = raw.read(2) == b"\x1f\x8b"
     with (
         gzip.open(path) if zipped_tar else path.open("rb") as plain,
-        tarfile.open(fileobj=_Sips(plain), mode="r:") as tarred,
+        tarfile.open(fileobj=_BoundedReader(plain), mode="r:") as tarred,
     ):
         yield list(_tar_members(tarred, limit)), _Reader(tarred)
 
 
-class _Sips(io.BufferedReader):
+class _BoundedReader(io.BufferedReader):
     """A file that is not read in large gulps: tarfile takes a header's word for how long its extension is."""
 
     def read(self, size: int | None = -1, /) -> bytes:

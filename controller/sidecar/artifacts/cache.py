@@ -35,7 +35,7 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedArtifact:
     """A complete artifact on the disk."""
 
     path: Path
@@ -44,7 +44,7 @@ class Entry:
     """Whether it was fetched with somebody's credentials."""
 
 
-class Cache:
+class ArtifactCache:
     """The folder. Files are touched by nobody else but the engine, who reads them."""
 
     def __init__(self, root: Path, budget: int, reserve: int = 0) -> None:
@@ -53,10 +53,10 @@ class Cache:
         self.evictions = 0
         self._reserve = reserve
         """Bytes of the disk that stay free whatever the budget says."""
-        self._entries: dict[Path, Entry] = {}
+        self._entries: dict[Path, CachedArtifact] = {}
         """Least recently used first."""
         self._pins: Counter[Path] = Counter()
-        self._promised: Counter[Path] = Counter()
+        self._reserved: Counter[Path] = Counter()
         self._discarded = 0
 
     def open(self) -> None:
@@ -71,19 +71,19 @@ class Cache:
             if size is None:
                 _remove(folder)
             else:
-                found.append((folder.stat().st_mtime_ns, Entry(folder, size[0], size[1])))
+                found.append((folder.stat().st_mtime_ns, CachedArtifact(folder, size[0], size[1])))
         self._entries = {entry.path: entry for _, entry in sorted(found, key=lambda pair: (pair[0], pair[1].path))}
 
     @property
     def used(self) -> int:
         """Bytes that are kept or promised."""
-        return sum(entry.size for entry in self._entries.values()) + sum(self._promised.values())
+        return sum(entry.size for entry in self._entries.values()) + sum(self._reserved.values())
 
     @property
-    def entries(self) -> Collection[Entry]:
+    def entries(self) -> Collection[CachedArtifact]:
         return self._entries.values()
 
-    def find(self, digest: str, version: str) -> Entry | None:
+    def find(self, digest: str, version: str) -> CachedArtifact | None:
         """This state of an artifact, if it is here and still whole."""
         entry = self._entries.get(self.root / digest / version)
         if entry is None:
@@ -93,7 +93,7 @@ class Cache:
             return None
         return entry
 
-    def latest(self, digest: str) -> Entry | None:
+    def latest(self, digest: str) -> CachedArtifact | None:
         """The state of an artifact that was used last."""
         folder = self.root / digest
         return next((entry for entry in reversed(self._entries.values()) if entry.path.parent == folder), None)
@@ -107,7 +107,7 @@ class Cache:
         return parts[0] if len(parts) == 2 and not parts[0].startswith(".") else ""
 
     @contextmanager
-    def pinned(self, entry: Entry) -> Iterator[bool]:
+    def pinned(self, entry: CachedArtifact) -> Iterator[bool]:
         """Keeps an entry, and marks it as used, while an engine is about to be told of it; False if it has gone."""
         if entry.path not in self._entries:
             yield False
@@ -132,7 +132,7 @@ class Cache:
         for folder in staged:
             _remove(folder)
 
-    def commit(self, staged: Path, digest: str, version: str, private: bool) -> Entry:
+    def commit(self, staged: Path, digest: str, version: str, private: bool) -> CachedArtifact:
         """Puts a complete folder into its place."""
         files = {str(p.relative_to(staged)): p.stat().st_size for p in sorted(staged.rglob("*")) if p.is_file()}
         (staged / _MANIFEST).write_bytes(msgspec.json.encode(_Manifest(files, private)))
@@ -141,24 +141,24 @@ class Cache:
         if place.exists():
             self._discard_now(place)
         staged.rename(place)
-        entry = Entry(place, sum(files.values()), private)
+        entry = CachedArtifact(place, sum(files.values()), private)
         self._use(entry)
         return entry
 
-    def promise(self, staged: Path, size: int) -> None:
+    def reserve(self, staged: Path, size: int) -> None:
         """Sets bytes aside for what is coming in."""
-        self._promised[staged] = size
+        self._reserved[staged] = size
 
-    def settle(self, staged: Path) -> None:
+    def release_reservation(self, staged: Path) -> None:
         """What was promised has come, or does not come."""
-        self._promised.pop(staged, None)
+        self._reserved.pop(staged, None)
 
-    def fits(self, size: int) -> bool:
+    def has_space(self, size: int) -> bool:
         """Whether so many more bytes have room as things are."""
         free = shutil.disk_usage(self.root).free
         return self.used + size <= self.budget and size + self._reserve <= free
 
-    async def make_room(self, size: int, loaded: Collection[str] | None) -> None:
+    async def evict_until(self, size: int, loaded: Collection[str] | None) -> None:
         """Removes what was not used for longest until `size` more bytes fit.
 
         Args:
@@ -171,7 +171,7 @@ class Cache:
             raise SidecarError(
                 Code.ARTIFACT_TOO_LARGE, f"the artifact has {size} bytes, the cache holds {self.budget} in all"
             )
-        while not self.fits(size):
+        while not self.has_space(size):
             victim = next((entry for entry in self._entries.values() if self._idle(entry, loaded)), None)
             if victim is None:
                 why = "the engine could not be asked what it has loaded" if loaded is None else "all else is in use"
@@ -181,27 +181,27 @@ class Cache:
             self.evictions += 1
             await self.remove(victim)
 
-    async def remove(self, entry: Entry) -> None:
+    async def remove(self, entry: CachedArtifact) -> None:
         self._entries.pop(entry.path, None)
         rubbish = self._aside(entry.path)
         await asyncio.to_thread(_remove, rubbish)
 
     # -- names
 
-    def name(self, adapter: str, digest: str) -> None:
+    def add_reference(self, adapter: str, digest: str) -> None:
         """Remembers which artifact is wanted under a name."""
         link, fresh = self.root / _NAMES / adapter, self.root / _INCOMING / f"name-{adapter}"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(self.root / digest)
         fresh.replace(link)
 
-    def unname(self, adapter: str) -> None:
+    def drop_reference(self, adapter: str) -> None:
         """Forgets a name of which nothing came."""
         link = self.root / _NAMES / adapter
         if link.is_symlink() and not link.exists():
             link.unlink()
 
-    async def forget(self, adapter: str, loaded: Collection[str] | None) -> None:
+    async def delete(self, adapter: str, loaded: Collection[str] | None) -> None:
         """A name is no longer wanted: removes its artifact, unless another name has it too."""
         link = self.root / _NAMES / adapter
         if not link.is_symlink():
@@ -216,12 +216,12 @@ class Cache:
 
     # -- inside
 
-    def _use(self, entry: Entry) -> None:
+    def _use(self, entry: CachedArtifact) -> None:
         self._entries.pop(entry.path, None)
         self._entries[entry.path] = entry
         os.utime(entry.path)
 
-    def _idle(self, entry: Entry, loaded: Collection[str] | None) -> bool:
+    def _idle(self, entry: CachedArtifact, loaded: Collection[str] | None) -> bool:
         return loaded is not None and not self._pins[entry.path] and str(entry.path) not in loaded
 
     def _aside(self, folder: Path) -> Path:

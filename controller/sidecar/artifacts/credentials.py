@@ -24,7 +24,7 @@ _SALT = os.urandom(16)
 
 
 @dataclass(frozen=True, slots=True)
-class BucketKeys:
+class S3Credentials:
     """For S3 and for what speaks its protocol. All empty: the bucket is public."""
 
     access: str = field(default="", repr=False)
@@ -35,14 +35,14 @@ class BucketKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class GoogleAccount:
+class GcsCredentials:
     info: Mapping[str, Any] | None = field(default=None, repr=False)
     """A service account's key; None: the bucket is public."""
     endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class HubToken:
+class HfToken:
     token: str = field(default="", repr=False)
     endpoint: str = ""
 
@@ -68,8 +68,8 @@ class Credentials:
         text = json.dumps(sorted(self.values.items()))
         return sha256(_SALT + text.encode()).hexdigest() if self.values else ""
 
-    def aws(self) -> BucketKeys:
-        keys = BucketKeys(
+    def aws(self) -> S3Credentials:
+        keys = S3Credentials(
             access=self._one("aws_access_key_id"),
             secret=self._one("aws_secret_access_key"),
             session=self._one("aws_session_token"),
@@ -78,8 +78,8 @@ class Credentials:
         )
         return self._whole(keys, "aws_access_key_id and aws_secret_access_key")
 
-    def tos(self) -> BucketKeys:
-        keys = BucketKeys(
+    def tos(self) -> S3Credentials:
+        keys = S3Credentials(
             access=self._one("tos_access_key"),
             secret=self._one("tos_secret_key"),
             session=self._one("tos_session_key"),
@@ -88,25 +88,25 @@ class Credentials:
         )
         return self._whole(keys, "TOS_ACCESS_KEY and TOS_SECRET_KEY")
 
-    def google(self) -> GoogleAccount:
+    def google(self) -> GcsCredentials:
         text = self._one("gcp_service_account_json")
         endpoint = self._one("endpoint")
         if not text:
             self._nothing_else("gcp_service_account_json")
-            return GoogleAccount(endpoint=endpoint)
+            return GcsCredentials(endpoint=endpoint)
         info = _json_object(text, "gcp_service_account_json")
         absent = [key for key in ("client_email", "private_key", "token_uri") if not isinstance(info.get(key), str)]
         if info.get("type") != "service_account" or absent:
             raise _invalid("gcp_service_account_json is no service account's key file: take it as Google gives it")
-        return GoogleAccount(info=info, endpoint=endpoint)
+        return GcsCredentials(info=info, endpoint=endpoint)
 
-    def hub(self) -> HubToken:
+    def hub(self) -> HfToken:
         token = self._one("huggingface_token", "hf_token", "token")
         if not token:
             self._nothing_else("huggingface_token")
         if not token.isascii() or not token.isprintable():
             raise _invalid("huggingface_token holds characters that no token has")
-        return HubToken(token=token, endpoint=self._one("endpoint"))
+        return HfToken(token=token, endpoint=self._one("endpoint"))
 
     def headers(self) -> Headers:
         text, host = self._one("headers"), self._one("host").lower()
@@ -121,7 +121,7 @@ class Credentials:
         lowered = {name.lower(): value for name, value in self.values.items()}
         return next((lowered[name].strip() for name in names if lowered.get(name, "").strip()), "")
 
-    def _whole(self, keys: BucketKeys, names: str) -> BucketKeys:
+    def _whole(self, keys: S3Credentials, names: str) -> S3Credentials:
         if not keys.access and not keys.secret:
             self._nothing_else(names)
         elif not keys.access or not keys.secret:

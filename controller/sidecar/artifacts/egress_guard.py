@@ -34,7 +34,7 @@ _METADATA = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class EgressGuard:
     """Says which addresses may be connected to."""
 
     allowed: tuple[Network, ...] = ()
@@ -74,7 +74,7 @@ class Guard:
         return addresses
 
     async def check(self, url: str) -> None:
-        """Checks an endpoint for a client library that connects by itself.
+        """Checks an endpoint for a client provider that connects by itself.
 
         Raises:
             SidecarError: it may not be connected to, is no http(s) URL, or is not known.
@@ -101,7 +101,7 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ip_network(text, strict=False) for text in texts)
 
 
-def guarded_transport(guard: Guard) -> httpx.AsyncHTTPTransport:
+def guarded_transport(guard: EgressGuard) -> httpx.AsyncHTTPTransport:
     """An ordinary transport that connects where `guard` allows only, and takes no proxy from the environment."""
     transport = httpx.AsyncHTTPTransport()
     transport._pool = httpcore.AsyncConnectionPool(  # httpx has no parameter for a network backend
@@ -113,7 +113,7 @@ def guarded_transport(guard: Guard) -> httpx.AsyncHTTPTransport:
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
     """Resolves, checks, and connects to the very address that was checked. TLS still asks for the host's name."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: EgressGuard) -> None:
         self._guard = guard
         self._inner = httpcore.AnyIOBackend()
 

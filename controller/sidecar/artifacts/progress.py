@@ -10,7 +10,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from structlog.typing import FilteringBoundLogger
 
-from controller.sidecar.artifacts.stores import Listing
+from controller.sidecar.artifacts.stores import FileList
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError
 
@@ -31,7 +31,7 @@ class Download:
     """One artifact on its way, or how that ended."""
 
     artifact: Artifact
-    listing: Listing
+    listing: FileList
     started: float
     """Loop time."""
     state: str = "fetching"
@@ -49,7 +49,7 @@ class Download:
         """How many are here."""
         return self.transfer.arrived if self.transfer is not None else self.arrived
 
-    def shown(self, now: float) -> dict[str, object]:
+    def as_dict(self, now: float) -> dict[str, object]:
         return {
             "artifact": self.artifact.shown,
             "state": self.state,
@@ -61,7 +61,7 @@ class Download:
         }
 
 
-class Downloads:
+class DownloadTracker:
     """All of one sidecar."""
 
     def __init__(self, registry: CollectorRegistry, log: FilteringBoundLogger) -> None:
@@ -89,16 +89,16 @@ class Downloads:
         here.set_function(lambda: sum(download.bytes for download in self._under_way))
         self._hits = Counter("lora_runtime_cache_hits", "Artifacts that were in the cache.", registry=registry)
 
-    def hit(self) -> None:
+    def record_cache_hit(self) -> None:
         self._hits.inc()
 
-    def shown(self) -> list[dict[str, object]]:
+    def as_dict(self) -> list[dict[str, object]]:
         """For `/v1/downloads`: those under way, then those that ended, latest first."""
         now = asyncio.get_running_loop().time()
-        return [download.shown(now) for download in (*self._under_way, *reversed(self._ended))]
+        return [download.as_dict(now) for download in (*self._under_way, *reversed(self._ended))]
 
     @contextmanager
-    def begun(self, artifact: Artifact, listing: Listing) -> Iterator[Download]:
+    def track(self, artifact: Artifact, listing: FileList) -> Iterator[Download]:
         loop = asyncio.get_running_loop()
         download = Download(artifact, listing, started=loop.time())
         log = self._log.bind(artifact=artifact.shown)

@@ -12,11 +12,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Abandoned(Exception):
+class Cancelled(Exception):
     """The work was ended while somebody waited for it."""
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """Tasks by what they are for."""
 
     def __init__(self, *, keep: bool = True) -> None:
@@ -25,11 +25,11 @@ class Flights(Generic[T]):
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}
         self._waiting: Counter[asyncio.Task[T]] = Counter()
 
-    async def join(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
+    async def do(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         """The result of the work for `key`, which is begun if it is not under way.
 
         Raises:
-            Abandoned: it was ended; whatever the work itself raises.
+            Cancelled: it was ended; whatever the work itself raises.
         """
         task = self._tasks.get(key)
         if task is None:
@@ -42,7 +42,7 @@ class Flights(Generic[T]):
         except asyncio.CancelledError:
             me = asyncio.current_task()
             if task.cancelled() and not (me is not None and me.cancelling()):
-                raise Abandoned from None
+                raise Cancelled from None
             raise
         finally:
             self._waiting[task] -= 1

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from controller.sidecar.artifacts.archive import safe_join
-from controller.sidecar.artifacts.stores import UNKNOWN, Listing, RemoteFile, Sink, Store
+from controller.sidecar.artifacts.stores import UNKNOWN, FileList, RemoteFile, Sink, Store
 from controller.sidecar.errors import Code, SidecarError
 
 _PART_SIZE = 16 << 20
@@ -33,7 +33,12 @@ class Transfer:
     """One listing on its way into one folder. `run` may be called again after it failed."""
 
     def __init__(
-        self, listing: Listing, folder: Path, connections: asyncio.Semaphore, limit: int, first_wait: float = FIRST_WAIT
+        self,
+        listing: FileList,
+        folder: Path,
+        connections: asyncio.Semaphore,
+        limit: int,
+        first_wait: float = FIRST_WAIT,
     ) -> None:
         self.listing = listing
         self.folder = folder

@@ -1,7 +1,7 @@
 """What an artifact URL means, and by what an artifact is known.
 
 An artifact's identity is a digest of its URL, never an adapter's name: two names with one URL share files, one name
-with another URL never meets the old ones. Which of its states was fetched says the store (`stores.Listing.version`).
+with another URL never meets the old ones. Which of its states was fetched says the store (`stores.FileList.version`).
 Parsing is strict: what is accepted here is later joined to paths and sent to stores.
 """
 

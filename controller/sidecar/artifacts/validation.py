@@ -44,7 +44,7 @@ def check_adapter(folder: Path) -> None:
 
 
 def check_safetensors(path: Path) -> None:
-    """Checks a file's header against its size, the way the safetensors library does.
+    """Checks a file's header against its size, the way the safetensors provider does.
 
     Raises:
         SidecarError: they don't agree.

@@ -12,7 +12,7 @@ import pytest
 from controller.api.types import LEASES
 from controller.client import config as kube_access
 from controller.client import transport as kube_connection
-from controller.client.config import AccessError, InCluster, Kubeconfig, find
+from controller.client.config import ConfigError, InCluster, Kubeconfig, find
 from controller.client.exec_credentials import PluginError, credential
 from controller.client.interface import Forbidden, Unavailable
 from controller.clock import SystemClock
@@ -33,22 +33,22 @@ def a_credential(**fields: str) -> str:
     return f"echo '{json.dumps(answer)}'"
 
 
-def log_in(file: Path) -> kube_access.Login:
-    return asyncio.run(Kubeconfig(str(file), "", SystemClock()).log_in())
+def load(file: Path) -> kube_access.RestConfig:
+    return asyncio.run(Kubeconfig(str(file), "", SystemClock()).load())
 
 
 def refused(file: Path) -> str:
-    with pytest.raises(AccessError) as caught:
-        log_in(file)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
     said = str(caught.value)
     assert "\n" not in said
     return said
 
 
 def test_a_token_in_a_kubeconfig_is_shown(tmp_path: Path) -> None:
-    login = log_in(kubeconfig(tmp_path, "https://api:6443", {"token": "sesame"}))
+    login = load(kubeconfig(tmp_path, "https://api:6443", {"token": "sesame"}))
     assert (login.token, login.configuration.host) == ("Bearer sesame", "https://api:6443")
-    assert login.good_for is None
+    assert login.valid_for is None
     assert "sesame" not in repr(login)
 
 
@@ -56,9 +56,9 @@ def test_a_token_file_is_read_again(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("first\n")
     file = kubeconfig(tmp_path, "https://api:6443", {"tokenFile": "token"})
-    assert (log_in(file).token, log_in(file).good_for) == ("Bearer first", 60.0)
+    assert (load(file).token, load(file).valid_for) == ("Bearer first", 60.0)
     token.write_text("second\n")
-    assert log_in(file).token == "Bearer second"
+    assert load(file).token == "Bearer second"
 
 
 def test_a_plugins_token_is_good_until_a_minute_before_it_expires(tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_a_plugins_token_is_good_until_a_minute_before_it_expires(tmp_path: Path
         def now(self) -> datetime:
             return datetime(2026, 1, 1, tzinfo=UTC)
 
-    login = asyncio.run(Kubeconfig(str(file), "", Noon()).log_in())
+    login = asyncio.run(Kubeconfig(str(file), "", Noon()).load())
     assert login.token == "Bearer cloud"
-    assert login.good_for == 3600 - 60
+    assert login.valid_for == 3600 - 60
 
 
 def test_a_plugins_certificate_is_used(tmp_path: Path) -> None:
     plugin = a_plugin(tmp_path, a_credential(clientCertificateData="CERT", clientKeyData="KEY"))
-    login = log_in(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin}))
+    login = load(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin}))
     assert login.token == ""
     assert Path(login.configuration.cert_file).read_text() == "CERT"
     assert Path(login.configuration.key_file).read_text() == "KEY"
@@ -86,7 +86,7 @@ def test_a_plugins_certificate_is_used(tmp_path: Path) -> None:
 def test_a_plugin_is_told_what_a_kubeconfig_says(tmp_path: Path) -> None:
     script = 'test "$1" = login && test "$REGION" = eu && test -n "$KUBERNETES_EXEC_INFO" && ' + a_credential(token="t")
     plugin = {**a_plugin(tmp_path, script), "env": [{"name": "REGION", "value": "eu"}]}
-    assert log_in(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})).token == "Bearer t"
+    assert load(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})).token == "Bearer t"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_what_is_named_comes_before_the_pod_and_the_pod_before_home(
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     clock = SystemClock()
-    with pytest.raises(AccessError, match="--kubeconfig"):
+    with pytest.raises(ConfigError, match="--kubeconfig"):
         find("", "", clock)
     (home / "config").write_text("{}")
     assert isinstance(find("", "", clock), Kubeconfig)
@@ -189,15 +189,15 @@ def test_a_pods_account_is_used_and_read_again(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     access = InCluster()
-    login = asyncio.run(access.log_in())
+    login = asyncio.run(access.load())
     assert login.token.lower() == "bearer first"
     assert login.configuration.host == "https://[fd00::1]:443"
-    assert (login.good_for, access.namespace) == (60.0, "operators")
+    assert (login.valid_for, access.namespace) == (60.0, "operators")
     (tmp_path / "token").write_text("second")
-    assert asyncio.run(access.log_in()).token.lower() == "bearer second"
+    assert asyncio.run(access.load()).token.lower() == "bearer second"
     (tmp_path / "token").unlink()
-    with pytest.raises(AccessError, match="service account"):
-        asyncio.run(access.log_in())
+    with pytest.raises(ConfigError, match="service account"):
+        asyncio.run(access.load())
 
 
 def test_a_token_that_is_refused_is_read_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

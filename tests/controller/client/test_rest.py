@@ -10,7 +10,7 @@ from aiohttp import web
 
 from controller.api.types import ENDPOINT_SLICES, LEASES, MODEL_ADAPTERS, NODES, PODS, SECRETS
 from controller.client.interface import Conflict, Expired, Forbidden, Invalid, NotFound, Unavailable
-from controller.client.rest import KubeCluster, path
+from controller.client.rest import RestClient, path
 from tests.controller.api_server import Scripted, cluster_of, says, status, streams
 
 
@@ -26,7 +26,7 @@ def line(kind: str, obj: dict[str, Any]) -> bytes:
     return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
 
 
-async def seen(cluster: KubeCluster) -> list[tuple[str, str]]:
+async def seen(cluster: RestClient) -> list[tuple[str, str]]:
     events = [event async for event in cluster.watch(LEASES, resource_version="1")]
     return [(event.type, event.object.metadata.resource_version) for event in events]
 

@@ -17,12 +17,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from controller.api.types import EVENTS, LEASES, MODEL_ADAPTERS
-from controller.client.namespaced import ScopedCluster
-from controller.client.rest import KubeCluster
+from controller.client.namespaced import NamespacedClient
+from controller.client.rest import RestClient
 from controller.clock import SystemClock
 from controller.operator import Operator
 from controller.options import Options, parse, variable
-from controller.preflight import check, needs
+from controller.preflight import check, required_permissions
 from controller.settings import LeaseSettings, Settings
 from tests.contract.worlds import a_log
 from tests.controller.served import Served, serving
@@ -97,7 +97,7 @@ def test_the_container_may_do_nothing_that_it_does_not_need(overlay: tuple[str, 
         "capabilities": {"drop": ["ALL"]},
     }
     assert {"startupProbe", "livenessProbe", "readinessProbe", "resources"} <= set(container(overlay[1]))
-    assert pod["terminationGracePeriodSeconds"] > Options().stop_grace
+    assert pod["terminationGracePeriodSeconds"] > Options().graceful_shutdown_timeout
 
 
 def test_selectors_find_the_operators_pods(overlay: tuple[str, list[Object]]) -> None:
@@ -165,7 +165,7 @@ def rules_of(objects: list[Object]) -> set[tuple[str, str, str]]:
 def test_the_rules_are_what_the_operator_says_that_it_needs(overlay: tuple[str, list[Object]]) -> None:
     wanted = {
         (need.kind.group, f"{need.kind.plural}/{need.subresource}".rstrip("/"), need.verb)
-        for need in needs()
+        for need in required_permissions()
         if overlay[0] == "whole-cluster" or need.kind.namespaced
     }
     assert rules_of(overlay[1]) == wanted
@@ -240,9 +240,9 @@ class Life:
         async with self.served.connection(service_account(self.namespace, "lora-controller")) as connection:
             namespaces = (self.namespace,) if self.scoped else ()
             left_out = await check(connection, namespaces, self.namespace)
-            cluster: Any = KubeCluster(connection, Random(0), a_log())
+            cluster: Any = RestClient(connection, Random(0), a_log())
             if self.scoped:
-                cluster = ScopedCluster(cluster, namespaces, left_out)
+                cluster = NamespacedClient(cluster, namespaces, left_out)
             operator = Operator(
                 cluster,
                 self.engines.transport(),

@@ -16,7 +16,7 @@ def answers(*requests: tuple[str, str], alive: str = "", ready: str = "", accept
 
     async def main() -> list[httpx.Response]:
         metrics = Metrics()
-        metrics.load_ended("succeeded")
+        metrics.observe_load("succeeded")
         async with (
             probes(metrics, lambda: alive, lambda: ready, port=0, host="127.0.0.1") as port,
             httpx.AsyncClient(

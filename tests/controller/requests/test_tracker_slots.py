@@ -28,7 +28,7 @@ def woken() -> list[str]:
 def operations(woken: list[str]) -> RequestTracker:
     """Both places of the pod are taken, and three adapters wait."""
     nobody = cast(Any, None)
-    made = RequestTracker(nobody, Noon(), Settings(loads_per_pod=2), nobody, woken.append)
+    made = RequestTracker(nobody, Noon(), Settings(max_requests_per_pod=2), nobody, woken.append)
     made.reserve(POD)
     made.reserve(POD)
     for adapter in ("first", "second", "third"):

@@ -171,7 +171,7 @@ def test_told_to_end_it_ends_with_0(number: signal.Signals, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "environment", "complaint"),
     [
-        (["--cache-size", "much"], {}, "'much' is no size; write it as in 512MiB or 20GiB"),
+        (["--cache-size", "much"], {}, '--cache-size: "much" is not a size; allowed: a size such as 80MiB, 8Gi or 1GB'),
         (["--allow-network", "nowhere"], {}, "'nowhere' does not appear to be an IPv4 or IPv6 network"),
         ([], {"INFERENCE_ENGINE": "tgi"}, "INFERENCE_ENGINE is one of vllm, sglang, not 'tgi'"),
         ([], {"INFERENCE_ENGINE_ENDPOINT": "engine"}, "INFERENCE_ENGINE_ENDPOINT is an http(s) URL, not 'engine'"),

@@ -19,11 +19,11 @@ import numpy as np
 import structlog
 
 from controller.sidecar.artifacts.egress_guard import networks
-from controller.sidecar.build import assembled
+from controller.sidecar.build import build_app
 from controller.sidecar.settings import Settings
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.server.asgi import App
+from fake_vllm.server.asgi import AsgiApp
 
 LOAD, UNLOAD = "/v1/lora_adapter/load", "/v1/lora_adapter/unload"
 LOOPBACK = networks(["127.0.0.0/8"])
@@ -200,7 +200,7 @@ async def a_sidecar(
     given = Settings(
         **{"root": root, "mount": root / "no-mount", "allowed": LOOPBACK, "reserve": 0, "first_wait": 0.01, **settings}
     )
-    app = assembled(given, to_engine or httpx.ASGITransport(App(engine)), logger)
+    app = build_app(given, to_engine or httpx.ASGITransport(AsgiApp(engine)), logger)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

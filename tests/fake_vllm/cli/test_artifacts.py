@@ -132,7 +132,7 @@ def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
         ("acme/sql: {rnak: 3}", "acme/sql.rnak: there is no such key; there are rank, size"),
         ("acme/sql: {rank: 0}", "acme/sql.rank: 0 is not a whole number above 0"),
         ("acme/sql: {rank: true}", "is not a whole number"),
-        ("acme/sql: {size: large}", "'large' is no size"),
+        ("acme/sql: {size: large}", '"large" is not a size'),
         ("acme/sql: {fetch: soon}", "acme/sql: "),
         ("acme/sql: {base: 3}", "acme/sql.base: 3 is not text"),
         ("acme/sql: {missing: 1}", "acme/sql.missing: 1 is neither true nor false"),
@@ -181,7 +181,7 @@ def test_a_process_looks_at_real_files_and_refuses_them_in_the_engines_words(tmp
 def test_a_load_has_a_part_for_the_network_one_for_the_disk_and_needs_memory(tmp_path: Path) -> None:
     catalogue, times = tmp_path / "catalogue.yaml", tmp_path / "times.yaml"
     catalogue.write_text("acme/small: {size: 40MB}\nacme/large: {size: 400MB}\nacme/far: {size: 40MB, fetch: 300ms}\n")
-    times.write_text("load: 10ms\nlora_memory: 460MB\npace: {disk: 1GB/s}\n")
+    times.write_text("load: 10ms\nlora_memory: 460MB\ntiming: {disk: 1GB/s}\n")
 
     async def story() -> None:
         flags = ("--catalogue", str(catalogue), "--parameters", str(times), "--load-latency", "10ms")

@@ -7,7 +7,7 @@ import pytest
 from fake_vllm.cli.command_line import read
 from fake_vllm.engine.config import DEFAULT_MODEL
 from fake_vllm.engine.engine import EngineConfig, EngineConfigError
-from fake_vllm.engine.versions import Behaviour, version_of_image
+from fake_vllm.engine.versions import VersionQuirks, version_of_image
 
 
 def parse(*command: str, **env: str) -> EngineConfig:
@@ -151,6 +151,6 @@ def test_an_images_tag_tells_the_version(image: str, version: str) -> None:
     ],
 )
 def test_releases_behave_differently(version: str, in_place: bool, removes: bool, status: int) -> None:
-    behaviour = Behaviour.of(version)
+    behaviour = VersionQuirks.of(version)
     assert (behaviour.load_inplace, behaviour.unload_removes) == (in_place, removes)
     assert (behaviour.validation_status, behaviour.guards_all_routes) == (status, removes)

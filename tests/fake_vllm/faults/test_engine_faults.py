@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_vllm.faults.rules import CATALOGUE, FaultRule, Faults, Verdict, caller_of
+from fake_vllm.faults.rules import CATALOGUE, FaultEffect, FaultRule, FaultRules, caller_of
 
 LOAD, UNLOAD, MODELS, HEALTH = "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/models", "/health"
 
@@ -16,19 +16,21 @@ def never() -> float:
     raise AssertionError("nothing is chancy here, so that nothing is drawn")
 
 
-def some(*rules: FaultRule) -> Faults:
-    faults = Faults()
+def some(*rules: FaultRule) -> FaultRules:
+    faults = FaultRules()
     for rule in rules:
         faults.add(rule)
     return faults
 
 
-def verdict(faults: Faults, path: str = LOAD, adapter: str = "sql", caller: str = "controller") -> Verdict | None:
+def verdict(
+    faults: FaultRules, path: str = LOAD, adapter: str = "sql", caller: str = "controller"
+) -> FaultEffect | None:
     return faults.verdict(caller, path, adapter, never)
 
 
 def test_without_rules_nothing_is_wrong() -> None:
-    assert verdict(Faults()) is None
+    assert verdict(FaultRules()) is None
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_without_rules_nothing_is_wrong() -> None:
     ],
 )
 def test_what_the_connection_does(rule: FaultRule, kind: str, after: bool, factor: float) -> None:
-    assert verdict(some(rule)) == Verdict(kind, factor, None, after)  # type: ignore[arg-type]
+    assert verdict(some(rule)) == FaultEffect(kind, factor, None, after)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("rule", "caller", "path", "adapter", "strikes"),
+    ("rule", "caller", "path", "adapter", "applies"),
     [
         (FaultRule("timeout"), "controller", MODELS, "", True),
         (FaultRule("timeout"), "probes", HEALTH, "", False),
@@ -96,15 +98,15 @@ def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None
         (FaultRule("timeout", probability=0.0), "controller", MODELS, "", False),
     ],
 )
-def test_who_meets_a_fault(rule: FaultRule, caller: str, path: str, adapter: str, strikes: bool) -> None:
-    assert (some(rule).verdict(caller, path, adapter, lambda: 0.0) is not None) is strikes
+def test_who_meets_a_fault(rule: FaultRule, caller: str, path: str, adapter: str, applies: bool) -> None:
+    assert (some(rule).verdict(caller, path, adapter, lambda: 0.0) is not None) is applies
 
 
 def test_the_first_rule_that_strikes_decides_and_slowness_adds_up() -> None:
     slow, reset, hang = FaultRule("slow", factor=2.0), FaultRule("connection-reset"), FaultRule("timeout")
-    assert verdict(some(slow, slow)) == Verdict("slow", 4.0)
-    assert verdict(some(slow, reset, hang)) == Verdict("reset", 2.0)
-    assert verdict(some(hang, slow)) == Verdict("hang", 1.0)
+    assert verdict(some(slow, slow)) == FaultEffect("slow", 4.0)
+    assert verdict(some(slow, reset, hang)) == FaultEffect("reset", 2.0)
+    assert verdict(some(hang, slow)) == FaultEffect("hang", 1.0)
 
 
 def test_only_rules_that_apply_and_are_chancy_draw() -> None:
@@ -121,7 +123,7 @@ def test_only_rules_that_apply_and_are_chancy_draw() -> None:
         FaultRule("connection-reset"),
         FaultRule("timeout", probability=0.5),
     )
-    assert faults.verdict("controller", LOAD, "sql", draw) == Verdict("reset")
+    assert faults.verdict("controller", LOAD, "sql", draw) == FaultEffect("reset")
     assert len(drawn) == 1
 
 
@@ -134,7 +136,7 @@ def test_a_chancy_rule_strikes_below_its_probability(probability: float, number:
 
 
 def test_rules_come_and_go_and_whoever_listens_is_told() -> None:
-    faults = Faults()
+    faults = FaultRules()
     seen: list[int] = []
     faults.on_change.append(lambda: seen.append(len(faults.rules)))
     first = faults.add(FaultRule("timeout"))

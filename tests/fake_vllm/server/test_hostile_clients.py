@@ -23,7 +23,7 @@ COMPLETE, LOAD = "/v1/completions", "/v1/load_lora_adapter"
 MEMORY = 120
 """MB that a process may have grown by when all is over."""
 JSON = {"content-type": "application/json"}
-QUICK = "pace: {step: 100us, sequence: 0us, prompt_token: 0us}"
+QUICK = "timing: {step_base: 100us, per_sequence: 0us, per_prefill_token: 0us}"
 Story = Callable[[httpx.AsyncClient, int], Awaitable[None]]
 
 

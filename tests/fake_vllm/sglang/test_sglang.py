@@ -9,14 +9,15 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.engine import errors as controller_errors
 from controller.engine.client import Address, EngineClient
-from controller.engine.errors import AlreadyLoaded, EngineError, Scope
+from controller.engine.errors import AlreadyLoaded, Scope
 from controller.engine.flavors import SGLANG
 from fake_vllm.cli import options
 from fake_vllm.cli.command_line import read
 from fake_vllm.distributions import Constant
-from fake_vllm.engine.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError, EngineFault
-from fake_vllm.faults.rules import FaultRule, Faults
+from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError, EngineError
+from fake_vllm.faults.rules import FaultRule, FaultRules
 from tests.controller.sidecar.processes import a_process, a_sidecar_process
 from tests.fake_vllm.cli.test_artifacts import an_adapter
 from tests.fake_vllm.processes import answers, running
@@ -26,7 +27,7 @@ from twin.kernel import loop
 LORA = ("--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all")
 
 
-def an_engine(*flags: str, load: float = 0.0, changes: list[Change] | None = None) -> Engine:
+def an_engine(*flags: str, load: float = 0.0, changes: list[AdapterEvent] | None = None) -> Engine:
     return Engine(
         read(["python3", "-m", "sglang.launch_server", "--model-path", "acme/base", *(flags or LORA)], {}),
         load=Constant(load),
@@ -83,7 +84,7 @@ def test_where_no_highest_rank_is_named_the_first_adapters_set_it() -> None:
 
     async def story() -> None:
         await engine.load("same", "/same")
-        with pytest.raises(EngineFault, match="with rank 128 is incompatible"):
+        with pytest.raises(EngineError, match="with rank 128 is incompatible"):
             await engine.load("huge", "/huge")
 
     loop.run(story())
@@ -101,7 +102,7 @@ def test_loads_of_different_names_take_turns() -> None:
 def test_an_unload_takes_the_name_off_at_once_and_waits_for_answers_under_way() -> None:
     async def story() -> None:
         clock = asyncio.get_running_loop()
-        changes: list[Change] = []
+        changes: list[AdapterEvent] = []
         engine = an_engine(changes=changes)
         await engine.load("sql", "/sql")
         answer = asyncio.ensure_future(engine.complete("sql", 100, 1000))
@@ -126,17 +127,17 @@ def test_who_is_pushed_off_the_list_comes_back_when_asked_for() -> None:
         for name in ("a", "b", "c"):
             await engine.load(name, f"/{name}")
         assert list(engine.adapters) == ["b", "c"]
-        await engine.recall("a")
+        await engine.reload_evicted("a")
         assert list(engine.adapters) == ["c", "a"]
         await engine.unload("c")
-        assert not engine.recallable("c")
-        assert engine.recallable("b")
+        assert not engine.is_reloadable("c")
+        assert engine.is_reloadable("b")
 
     loop.run(story())
 
 
 def test_faults_of_loads_look_like_its_own_refusals() -> None:
-    faults = Faults()
+    faults = FaultRules()
     faults.add(FaultRule("out-of-memory"))
     verdict = faults.verdict("controller", "/load_lora_adapter", "sql", float)
     assert verdict is not None
@@ -243,7 +244,7 @@ def test_the_operator_loads_and_unloads_on_it_without_a_sidecar() -> None:
             await operator.unload(engine, "sql", 5)
             assert (await operator.models(engine, 5)).adapters == {}
             await admin.post("/_faults", json={"kind": "out-of-memory", "hits": ["controller"]})
-            with pytest.raises(EngineError, match="CUDA out of memory") as refused:
+            with pytest.raises(controller_errors.EngineError, match="CUDA out of memory") as refused:
                 await operator.load(engine, "sql", "acme/sql", 5)
             assert (refused.value.reason, refused.value.scope) == ("OutOfMemory", Scope.POD)
 
@@ -256,7 +257,7 @@ def listed(url: str) -> list[str]:
 
 def test_its_flag_for_the_size_of_a_step_counts() -> None:
     flags = ["serve", "base", "--dialect", "sglang", "--chunked-prefill-size"]
-    assert options.read([*flags, "512"], {})[1].parameters.pace.batched_tokens == 512
-    assert options.read([*flags, "-1"], {})[1].parameters.pace.batched_tokens == 2048
+    assert options.read([*flags, "512"], {})[1].parameters.timing.batched_tokens == 512
+    assert options.read([*flags, "-1"], {})[1].parameters.timing.batched_tokens == 2048
     with pytest.raises(EngineConfigError, match="--chunked-prefill-size is 0".replace("--", "[-]{2}")):
         options.read([*flags, "0"], {})

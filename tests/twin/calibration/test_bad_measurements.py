@@ -122,10 +122,10 @@ def test_a_file_that_it_made_itself_is_made_anew(monkeypatch: pytest.MonkeyPatch
     ("engine", "said"),
     [
         ("{parameters: none.yaml}", "parameters: none.yaml: cannot be read: No such file or directory"),
-        ("{parameters: bad.yaml}", "parameters: bad.yaml: load: 'soon' is no duration"),
+        ("{parameters: bad.yaml}", 'parameters: bad.yaml: load: "soon" is not a duration'),
         ("{parameters: [x]}", "parameters: is no file"),
-        ("{pace: {step: 0s, sequence: 0s}}", "pace.step: step and sequence are both 0"),
-        ("{pace: {stp: 1ms}}", 'pace.stp: unknown field "stp"; did you mean "step"?'),
+        ("{timing: {step_base: 0s, per_sequence: 0s}}", "timing.step_base: step_base and per_sequence are both 0"),
+        ("{timing: {step_bas: 1ms}}", 'timing.step_bas: unknown field "step_bas"; did you mean "step_base"?'),
     ],
 )
 def test_a_scenario_whose_file_of_times_is_wrong_says_where(engine: str, said: str) -> None:

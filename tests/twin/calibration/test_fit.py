@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from fake_vllm.distributions import Constant, Empirical, Exponential, LogNormal, Uniform
-from fake_vllm.durations import distribution
+from fake_vllm.distributions import Constant, Empirical, Exponential, LogNormal, Uniform, parse_distribution
 from twin.calibration import Histogram, fit_histogram, fit_values
 from twin.calibration.fit import Floats, quantile
 from twin.calibration.profile_writer import duration, shown
@@ -112,4 +111,4 @@ def test_durations_have_four_digits_in_the_unit_that_suits(seconds: float, text:
 
 def test_what_is_written_is_read_as_it_was() -> None:
     for latency in (Constant(2.0), Uniform(0.5, 2.0), Exponential(0.25), LogNormal(1.5, 4.0), Empirical((0.1, 0.2))):
-        assert distribution(YAML(typ="safe").load(shown(latency))) == latency
+        assert parse_distribution(YAML(typ="safe").load(shown(latency))) == latency

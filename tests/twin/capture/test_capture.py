@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from formats.durations import parse_duration
 from tests.twin.capture.looking import look
 from tests.twin.worlds import SELECTOR, adapters, deployment
 from twin.capture import build_history, build_scenario, compare_phases
 from twin.commands.capture import MANIFESTS, SCENARIO, _write
 from twin.scenario import load
-from twin.scenario.units import duration
 
 BUSY: dict[str, Any] = {
     "adapters": [adapters(60, arrive={"poisson": "30/min", "from": "30s"})],
@@ -165,4 +165,4 @@ def manifests(folder: Path) -> list[dict[str, Any]]:
 
 
 def seconds(text: str) -> float:
-    return duration(text)
+    return parse_duration(text)

@@ -74,8 +74,8 @@ def test_a_served_world_under_load_is_captured_by_who_may_only_look(tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--for", "soon"], '--for soon: "soon" is no duration'),
-        (["--for", "0s"], "--for 0s: is zero"),
+        (["--for", "soon"], '--for soon: "soon" is not a duration'),
+        (["--for", "0s"], "--for 0s: must be longer than 0"),
         (["--out", "taken"], "--out taken: is there already and no captured scenario"),
         (["--kubeconfig", "none"], "twin capture: none: no such kubeconfig"),
         (["--kubeconfig", "taken/x"], "twin capture: taken/x: not a"),

@@ -173,7 +173,9 @@ def what_is_loaded_is_good_for_ever(patch: Patch) -> None:
 
 def refused_once_is_refused_for_ever(patch: Patch) -> None:
     honest = simulation_module.controller_settings
-    patch.setattr(simulation_module, "controller_settings", lambda scenario: replace(honest(scenario), aside_for=1e9))
+    patch.setattr(
+        simulation_module, "controller_settings", lambda scenario: replace(honest(scenario), pod_cooldown=1e9)
+    )
 
 
 NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}

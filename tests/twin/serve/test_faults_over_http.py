@@ -113,7 +113,7 @@ async def test_a_watch_expires_with_410_and_kubectls_goes_on() -> None:
 @on_sockets
 async def test_lists_lag_behind() -> None:
     async with disturbed() as (api, faults, env):
-        faults.remember()
+        faults.keep_history()
         faults.lag(0, 5.0, until=60.0)
         env.run(until=10)
         api.store.create("modeladapters.model.aibrix.ai", adapter("rust"), namespace="default")

@@ -51,7 +51,7 @@ def scenario(tmp_path: Path) -> str:
         (("--operator-process", "--no-controller"), "--operator-process and --no-controller go against each other"),
         (("--operator-process", "--paused"), "--operator-process and --paused go against each other"),
         (("--crash-interval", "5m"), "--crash-interval needs --operator-process"),
-        (("--operator-process", "--crash-interval", "5"), '"5" is no duration'),
+        (("--operator-process", "--crash-interval", "5"), '"5" has no unit'),
         (("--set", "controller.replicas"), "is no setting; allowed: PATH=VALUE"),
     ],
 )
@@ -101,7 +101,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ("fault timeout pods=5", "timeout: pods"),
         ("fault timeout pods={", "is no YAML"),
         ("fault timeout pods", "is no field; allowed: FIELD=VALUE"),
-        ("fault timeout --for soon", '"soon" is no duration'),
+        ("fault timeout --for soon", '"soon" is not a duration'),
         ("fault engine-restart --for 1m", "engine-restart: strikes once and does not last"),
         ("fault controller-crash", "the operator is none of this world's"),
         ("fault leader-loss", "the operator is none of this world's"),

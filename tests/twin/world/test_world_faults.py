@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fake_vllm.engine.engine import EngineFault
+from fake_vllm.engine.engine import EngineError
 from tests.twin.world.conftest import is_ready
 from twin.kernel import loop
 from twin.world.registry import RegistryRule, Trouble
@@ -87,7 +87,7 @@ async def load(scene: Any, path: str = HUB) -> float:
 def test_what_the_registry_does_not_give_the_engine_does_not_find(scene: Any, trouble: Trouble) -> None:
     async def story() -> None:
         end = scene.world.artifacts.add(0, RegistryRule(trouble))
-        with pytest.raises(EngineFault, match=f"No adapter found for {HUB}"):
+        with pytest.raises(EngineError, match=f"No adapter found for {HUB}"):
             await load(scene)
         assert scene.world.artifacts.deliver(f"huggingface://{HUB}").trouble == trouble
         assert await load(scene, "/models/sql") == 2.0, "what lies on the pod needs no registry"
@@ -110,7 +110,7 @@ def test_a_broken_artifact_takes_its_time_and_is_fetched_again(scene: Any) -> No
     async def story() -> None:
         end = scene.world.artifacts.add(0, RegistryRule("corrupt"))
         start = scene.env.now
-        with pytest.raises(EngineFault, match="deserializing header"):
+        with pytest.raises(EngineError, match="deserializing header"):
             await load(scene)
         assert round(scene.env.now - start, 3) == 10.0
         end()
@@ -131,7 +131,7 @@ def test_a_slow_registry_takes_so_many_times_as_long(scene: Any) -> None:
 def test_a_fault_of_some_artifacts_spares_the_others(scene: Any) -> None:
     async def story() -> None:
         scene.world.artifacts.add(0, RegistryRule("missing", artifacts=("huggingface://acme/s*",)))
-        with pytest.raises(EngineFault):
+        with pytest.raises(EngineError):
             await load(scene)
         assert await load(scene, "acme/other") == 12.0
 

@@ -24,11 +24,6 @@ def split(name: str) -> tuple[str, str]:
     return namespace, rest
 
 
-def stamp(moment: datetime) -> str:
-    """A `metav1.Time`: whole seconds, cut off."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def controller_uid(obj: Object) -> str:
     """The uid of the owner that controls it, empty if none does."""
     for owner in obj["metadata"].get("ownerReferences") or ():

@@ -1,7 +1,6 @@
-"""Label and field selectors: from their text (or a LabelSelector object) to a predicate.
+"""Predicates on objects for lists and watches: label selectors, field selectors, and both with a namespace.
 
-The grammar is that of `k8s.io/apimachinery/pkg/labels`: `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a`,
-`!a`, `a>1`, `a<1`, joined by commas. Parsed selectors are remembered, since the same few are used over and over.
+The same few selectors are used over and over, so that parsed ones are cached.
 """
 
 import re
@@ -9,117 +8,49 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from formats.errors import FormatError
+from formats.label_selectors import Expression, LabelPredicate, compile_selector, parse_selector
 from twin.apiserver.meta.errors import Object, bad_request
 
-Labels = Mapping[str, str]
-LabelPredicate = Callable[[Labels], bool]
 Predicate = Callable[[Object], bool]
 
-_REQUIREMENT = re.compile(
-    r"""\s*(?:
-        !\s*(?P<absent>[\w./-]+)
-      | (?P<key>[\w./-]+)\s*(?:
-            (?P<set>in|notin)\s*\((?P<values>[^()]*)\)
-          | (?P<operator>==|=|!=)\s*(?P<value>[\w.-]*)
-          | (?P<order>[<>])\s*(?P<number>-?\d+)
-        )?
-    )\s*(?:,|$)""",
-    re.VERBOSE,
-)
 
-
-def _in(key: str, values: frozenset[str]) -> LabelPredicate:
-    return lambda labels: labels.get(key) in values
-
-
-def _not_in(key: str, values: frozenset[str]) -> LabelPredicate:
-    return lambda labels: labels.get(key) not in values
-
-
-def _exists(key: str) -> LabelPredicate:
-    return lambda labels: key in labels
-
-
-def _absent(key: str) -> LabelPredicate:
-    return lambda labels: key not in labels
-
-
-def _beyond(key: str, order: str, number: int) -> LabelPredicate:
-    """Whether the label is a whole number above (or below) `number`."""
-
-    def holds(labels: Labels) -> bool:
-        text = labels.get(key, "")
-        if not re.fullmatch(r"[+-]?\d+", text, re.ASCII):
-            return False
-        return int(text) > number if order == ">" else int(text) < number
-
-    return holds
-
-
-def _all(requirements: list[LabelPredicate]) -> LabelPredicate:
-    if len(requirements) == 1:
-        return requirements[0]
-    found = tuple(requirements)
-    return lambda labels: all(requirement(labels) for requirement in found)
-
-
-@lru_cache(maxsize=1024)
 def labels(text: str) -> LabelPredicate:
-    """The predicate on an object's labels that a label selector stands for; the empty one matches all.
+    """Return the predicate of a label selector's string form; the empty one matches all labels.
 
     Raises:
-        ApiError: 400, the text is no selector.
+        ApiError: 400, the text is not a selector.
     """
-    requirements: list[LabelPredicate] = []
-    at = 0
-    while at < len(text):
-        match = _REQUIREMENT.match(text, at)
-        if match is None or match.end() == at:
-            raise bad_request(f"unable to parse requirement: found {text[at:]!r} in label selector {text!r}")
-        requirements.append(_requirement(match))
-        at = match.end()
-    return _all(requirements)
-
-
-def _requirement(match: re.Match[str]) -> LabelPredicate:
-    if absent := match["absent"]:
-        return _absent(absent)
-    key = match["key"]
-    if match["set"]:
-        values = frozenset(value.strip() for value in match["values"].split(","))
-        return _in(key, values) if match["set"] == "in" else _not_in(key, values)
-    if match["order"]:
-        return _beyond(key, match["order"], int(match["number"]))
-    if match["operator"] is None:
-        return _exists(key)
-    value = frozenset([match["value"]])
-    return _not_in(key, value) if match["operator"] == "!=" else _in(key, value)
+    try:
+        return parse_selector(text)
+    except FormatError as error:
+        raise bad_request(error.message) from error
 
 
 def label_selector(selector: Mapping[str, Any]) -> LabelPredicate:
-    """The predicate of a `metav1.LabelSelector` (`matchLabels`, `matchExpressions`); the empty one matches all."""
-    requirements = [_in(key, frozenset([value])) for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or ():
-        key, values = expression["key"], frozenset(expression.get("values") or ())
-        match expression["operator"]:
-            case "In":
-                requirements.append(_in(key, values))
-            case "NotIn":
-                requirements.append(_not_in(key, values))
-            case "Exists":
-                requirements.append(_exists(key))
-            case "DoesNotExist":
-                requirements.append(_absent(key))
-            case other:
-                raise bad_request(f'"{other}" is not a valid label selector operator')
-    return _all(requirements)
+    """Return the predicate of a `metav1.LabelSelector`; the empty one matches all labels.
+
+    Raises:
+        ApiError: 400, an operator is unknown.
+    """
+    expressions = [
+        Expression(each["key"], each["operator"], each.get("values") or ())
+        for each in selector.get("matchExpressions") or ()
+    ]
+    try:
+        return compile_selector(selector.get("matchLabels") or {}, expressions)
+    except FormatError as error:
+        raise bad_request(error.message) from error
 
 
 @lru_cache(maxsize=1024)
 def fields(text: str) -> Predicate:
-    """The predicate on an object that a field selector stands for: `metadata.name=x,spec.nodeName!=`.
+    """Return the predicate of a field selector: `metadata.name=x,spec.nodeName!=`.
 
-    A real server knows some fields of each kind; here any path of names can be asked for, an absent one is "".
+    A real server supports some fields of each kind; here any path of names is supported, an absent one is "".
+
+    Raises:
+        ApiError: 400, the text is not a selector.
     """
     terms: list[tuple[tuple[str, ...], str, bool]] = []
     for term in filter(None, text.split(",")):
@@ -128,8 +59,8 @@ def fields(text: str) -> Predicate:
             raise bad_request(f"invalid selector: {text!r}; can't understand {term!r}")
         path, operator, value = match.groups()
         terms.append((tuple(path.split(".")), value, operator != "!="))
-    found = tuple(terms)
-    return lambda obj: all((_field(obj, path) == value) is wanted for path, value, wanted in found)
+    fixed = tuple(terms)
+    return lambda obj: all((_field(obj, path) == value) is equal for path, value, equal in fixed)
 
 
 def _field(obj: Any, path: tuple[str, ...]) -> str:
@@ -143,17 +74,17 @@ def _field(obj: Any, path: tuple[str, ...]) -> str:
 
 
 def predicate(namespace: str, label_text: str, field_text: str) -> Predicate | None:
-    """What an object must satisfy to be listed or watched; None if every object does."""
-    tests: list[Predicate] = []
+    """Return the condition for an object to be listed or watched; None if every object is."""
+    conditions: list[Predicate] = []
     if namespace:
-        tests.append(lambda obj: obj["metadata"].get("namespace") == namespace)
+        conditions.append(lambda obj: obj["metadata"].get("namespace") == namespace)
     if label_text:
-        wanted = labels(label_text)
-        tests.append(lambda obj: wanted(obj["metadata"].get("labels") or {}))
+        selects = labels(label_text)
+        conditions.append(lambda obj: selects(obj["metadata"].get("labels") or {}))
     if field_text:
-        tests.append(fields(field_text))
-    if not tests:
+        conditions.append(fields(field_text))
+    if not conditions:
         return None
-    if len(tests) == 1:
-        return tests[0]
-    return lambda obj: all(test(obj) for test in tests)
+    if len(conditions) == 1:
+        return conditions[0]
+    return lambda obj: all(condition(obj) for condition in conditions)

@@ -39,6 +39,11 @@ class Owner(NamedTuple):
     subresource: str
 
 
+def updater(kind: ResourceType, manager: str, subresource: str = "") -> Owner:
+    """Return the owner of fields that are written without an apply."""
+    return Owner(manager or "unknown", "Update", kind.api_version, subresource)
+
+
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """The fields of one owner, and when it last changed any."""
@@ -205,7 +210,7 @@ def with_managed(obj: Object, managed: list[Object]) -> Object:
     return {**obj, "metadata": {**obj["metadata"], "managedFields": managed}}
 
 
-def with_given_owners(old: Object, sent: Object) -> Object:
+def with_client_owners(old: Object, sent: Object) -> Object:
     """`old` with the owners that a client has sent, if it changes them and they can be read.
 
     So kubectl hands over what it has applied by itself to server-side apply.

@@ -50,7 +50,7 @@ def with_first_owner(kind: ResourceType, new: Object, body: Object, owner: Owner
     return with_managed(new, write({owner: Ownership(fields, now)}))
 
 
-def merged(
+def apply_configuration(
     kind: ResourceType, live: Object, body: Object, owner: Owner, *, force: bool, now: str
 ) -> tuple[Object, list[Object]]:
     """What an apply makes of `live`: the object to store, and its managedFields.

@@ -6,7 +6,7 @@ from twin.apiserver.meta.errors import ApiError, Object, invalid, unprocessable
 from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
 
 
-def view(kind: ResourceType, obj: Object) -> Object:
+def read_scale(kind: ResourceType, obj: Object) -> Object:
     """The Scale of an object.
 
     Raises:
@@ -20,7 +20,7 @@ def view(kind: ResourceType, obj: Object) -> Object:
     return _scale(obj, paths, wanted or 0)
 
 
-def write(kind: ResourceType, obj: Object, sent: Object) -> Object:
+def write_scale(kind: ResourceType, obj: Object, sent: Object) -> Object:
     """`obj` with the number of replicas that a Scale asks for."""
     meta = obj["metadata"]
     wanted = (sent.get("spec") or {}).get("replicas", 0)
@@ -34,7 +34,7 @@ def write(kind: ResourceType, obj: Object, sent: Object) -> Object:
     return {**changed, "metadata": {**meta, "resourceVersion": version}}
 
 
-def blank(kind: ResourceType, obj: Object) -> Object:
+def scale_to_patch(kind: ResourceType, obj: Object) -> Object:
     """The Scale that a patch starts from: 0 replicas where none are set."""
     paths = _paths(kind)
     return _scale(obj, paths, _at(obj, paths.spec_replicas) or 0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from twin.apiserver.meta.errors import (
+    ApiError,
     FieldError,
     Object,
     bad_request,
@@ -63,6 +64,17 @@ def check_identity(kind: ResourceType, obj: Object) -> None:
                 f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: the object\'s {field} is '
                 f"{found!r}, but {kind.resource} takes {wanted!r}"
             )
+
+
+def check_subresource(kind: ResourceType, subresource: str) -> str:
+    """Return `subresource`.
+
+    Raises:
+        ApiError: 404 if the kind does not have it.
+    """
+    if subresource and subresource not in kind.subresources:
+        raise ApiError(404, "NotFound", f"{kind.resource} have no subresource {subresource!r}")
+    return subresource
 
 
 def name_for(obj: Object, suffix: Callable[[], str], taken: Callable[[str], bool]) -> str:

@@ -4,13 +4,15 @@ Sources: `pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`, and the
 """
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
+from formats.errors import FormatError
+from formats.quantities import parse_quantity
 from twin.apiserver.meta.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
 from twin.apiserver.meta.selectors import label_selector
 from twin.apiserver.patch.json_patch import json_equal
 from twin.apiserver.schema.metadata import check_labels
-from twin.apiserver.schema.quantity import quantity
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -115,10 +117,18 @@ def _resource_faults(resources: Object, field: str) -> Iterator[FieldError]:
     limits = resources.get("limits") or {}
     for name, wanted in (resources.get("requests") or {}).items():
         most = limits.get(name)
-        amount, limit = quantity(wanted), quantity(most)
+        amount, limit = _amount(wanted), _amount(most)
         if amount is not None and limit is not None and amount > limit:
             fault = f"must be less than or equal to {name} limit of {most}"
             yield invalid(f"{field}.requests", str(wanted), fault)
+
+
+def _amount(value: object) -> Decimal | None:
+    """Return the amount of a quantity; None if it is absent or not a quantity."""
+    try:
+        return parse_quantity(value)
+    except FormatError:
+        return None
 
 
 def _probe(probe: Object, field: str, errors: list[FieldError]) -> Object:

@@ -1,6 +1,6 @@
-"""Kinds as clients see them, where that differs from how they are stored: the two forms of Event.
+"""Conversion between the API version of a request and the stored version: the two versions of Event.
 
-An Event is one object under two names, `v1` and `events.k8s.io/v1`, with other field names in each. It is stored as the
+An Event is one object in two API versions, `v1` and `events.k8s.io/v1`, whose field names differ. It is stored in the
 newer one; `kubectl describe` and `kubectl get events` read the older one.
 """
 
@@ -17,44 +17,50 @@ from twin.apiserver.storage.watch import Change
 Convert = Callable[[Object], Object]
 
 
-def _identity(obj: Object) -> Object:
+def _unchanged(obj: Object) -> Object:
     return obj
 
 
 @dataclass(frozen=True, slots=True)
 class ApiVersionView:
-    """One kind as one path shows it."""
+    """A kind in the API version of a request.
+
+    Attributes:
+        kind: the kind in this version.
+        resource: resource name in the store.
+        to_client: converts a stored object to this version.
+        to_storage: converts an object of this version to the stored one.
+        fields: field names of this version, and the stored names.
+    """
 
     kind: ResourceType
     resource: str
-    """The name it is to_storage by."""
-    to_client: Convert = _identity
-    to_storage: Convert = _identity
+    to_client: Convert = _unchanged
+    to_storage: Convert = _unchanged
     fields: Mapping[str, str] = field(default_factory=dict)
-    """Names of fields here, and there."""
 
     @property
-    def plain(self) -> bool:
-        """Whether it is to_client as it is to_storage."""
-        return self.to_client is _identity
+    def is_stored_form(self) -> bool:
+        """Return whether this version is the stored one."""
+        return self.to_client is _unchanged
 
     def selector(self, text: str) -> str:
-        """A field selector in the names that are to_storage.
+        """Return a field selector with stored field names.
 
         Raises:
-            ApiError: 400, it names a field that cannot be selected by.
+            ApiError: 400 if a field is not selectable.
         """
         check_fields(self.kind, text)
         return ",".join(self._term(term) for term in text.split(","))
 
     def change(self, change: Change) -> Change:
-        """A change as it is to_client."""
-        return change if self.plain else replace(change, object=self.to_client(change.object))
+        """Return a change with its object in this version."""
+        return change if self.is_stored_form else replace(change, object=self.to_client(change.object))
 
     def _term(self, term: str) -> str:
-        for here, there in self.fields.items():
-            if term.startswith((f"{here}.", f"{here}=", f"{here}!")):
-                return there + term[len(here) :]
+        for name, stored_name in self.fields.items():
+            if term.startswith((f"{name}.", f"{name}=", f"{name}!")):
+                return stored_name + term[len(name) :]
         return term
 
 
@@ -68,54 +74,54 @@ _NAMES = {
     "reportingComponent": "reportingController",
 }
 """Fields of an Event in core/v1, and in events.k8s.io/v1."""
-_BACK = {there: here for here, there in _NAMES.items()}
+_CORE_NAMES = {new: core for core, new in _NAMES.items()}
 _EVENT = ResourceType("events", "Event", short_names=("ev",), merge_type=merge_types.EVENT)
 _STORED_EVENT = "events.events.k8s.io"
 
 
-def _event_shown(obj: Object) -> Object:
-    found = {_BACK.get(name, name): value for name, value in obj.items()}
-    series = found.get("series") or {}
-    if series and not found.get("count"):
-        found["count"] = series.get("count", 1)
-        found.setdefault("lastTimestamp", _whole_seconds(series.get("lastObservedTime")))
-    return {**found, "apiVersion": "v1"}
+def _event_to_client(obj: Object) -> Object:
+    event = {_CORE_NAMES.get(name, name): value for name, value in obj.items()}
+    series = event.get("series") or {}
+    if series and not event.get("count"):
+        event["count"] = series.get("count", 1)
+        event.setdefault("lastTimestamp", _whole_seconds(series.get("lastObservedTime")))
+    return {**event, "apiVersion": "v1"}
 
 
-def _whole_seconds(moment: str | None) -> str | None:
-    """A MicroTime as a Time."""
-    return None if moment is None else moment.partition(".")[0].removesuffix("Z") + "Z"
+def _whole_seconds(timestamp: str | None) -> str | None:
+    """Return a MicroTime as a Time."""
+    return None if timestamp is None else timestamp.partition(".")[0].removesuffix("Z") + "Z"
 
 
-def _event_stored(obj: Object) -> Object:
+def _event_to_storage(obj: Object) -> Object:
     return {**{_NAMES.get(name, name): value for name, value in obj.items()}, "apiVersion": "events.k8s.io/v1"}
 
 
-_SELECTED = {**_NAMES, "source": "deprecatedSource.component"}
-_CORE_EVENT = ApiVersionView(_EVENT, _STORED_EVENT, _event_shown, _event_stored, _SELECTED)
+_SELECTABLE = {**_NAMES, "source": "deprecatedSource.component"}
+_CORE_EVENT = ApiVersionView(_EVENT, _STORED_EVENT, _event_to_client, _event_to_storage, _SELECTABLE)
 
 
 class Conversions:
-    """All kinds as clients see them."""
+    """The API versions of all kinds."""
 
     def __init__(self, kinds: Registry) -> None:
         self._kinds = kinds
 
     def kinds(self) -> list[ResourceType]:
-        """All that is served, a kind with two faces twice."""
+        """Return all served kinds; a kind with two versions is listed twice."""
         return [*self._kinds, _EVENT]
 
     def of(self, info: RequestInfo) -> ApiVersionView:
-        """The api_view that a path shows.
+        """Return the version that a request names.
 
         Raises:
-            ApiError: 404, there is no such kind, or not in this version.
+            ApiError: 404 if there is no such kind in this version.
         """
         if info.plural == "events" and not info.group:
-            found = _CORE_EVENT
+            view = _CORE_EVENT
         else:
             kind = self._kinds[info.resource]
-            found = ApiVersionView(kind, kind.resource)
-        if found.kind.version != info.version or (info.namespace and not found.kind.namespaced):
+            view = ApiVersionView(kind, kind.resource)
+        if view.kind.version != info.version or (info.namespace and not view.kind.namespaced):
             raise no_such_resource(f"{info.resource}/{info.version}")
-        return found
+        return view

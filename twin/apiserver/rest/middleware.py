@@ -1,4 +1,4 @@
-"""What was asked of the server, by whom, how it fares and how it ended: for faults, counts, and tests of roles."""
+"""Audit events of requests, and the effects that a caller may impose on them: latency, faults, stale reads."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,65 +11,75 @@ from twin.apiserver.storage.watch import Change, Watch
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One request that was answered; of a watch, when it began."""
+    """One answered request (a watch is reported when it starts).
+
+    Attributes:
+        user: the authenticated user.
+        attributes: verb and resource.
+        code: HTTP status.
+        user_agent: User-Agent header of the client.
+        name: name of the object; for a create, the name in the body.
+        implied: the event stands for a permission that another request needs as well, not for a request.
+    """
 
     user: User
     attributes: Attributes
     code: int
     user_agent: str = ""
-    """The client's own name for itself."""
     name: str = ""
-    """The object's; of one that is created, as the body has it."""
     implied: bool = False
-    """Whether it is no request, but a right that another one needs besides its own."""
 
 
 Observer = Callable[[AuditEvent], None]
 
 
 def no_observer(event: AuditEvent) -> None:
-    """An observer that does not look."""
+    """Ignore an audit event."""
     del event
 
 
 class ReadView(Protocol):
-    """How a client sees the store, where it does not see it as it is."""
+    """Restrictions of what a client reads from the store."""
 
     def list_revision(self) -> int | None:
-        """The revision that lists show; None for the latest."""
+        """Return the revision that lists show; None for the latest."""
         ...
 
     def delay(self, change: Change) -> float:
-        """Seconds for which a change is not shown yet."""
+        """Return the seconds by which a change is delayed."""
         ...
 
     def watch_opened(self, watch: Watch) -> None:
-        """A watch of this client has begun; it may be failed from now on."""
+        """Register a watch of this client; it may be failed from now on."""
         ...
 
     def watch_closed(self, watch: Watch) -> None:
-        """It has ended."""
+        """Unregister a watch."""
         ...
 
 
 def _no_effect() -> None:
-    """What follows a request that no_observer disturbs."""
+    """Do nothing after a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestEffects:
-    """How a request fares that is let through."""
+    """Effects on a request that is let through.
+
+    Attributes:
+        read_view: restrictions of what the client reads.
+        after: called after the request was executed; may raise the ApiError to answer nevertheless.
+    """
 
     read_view: ReadView | None = None
     after: Callable[[], None] = _no_effect
-    """Called when it has been carried out; may raise the ApiError that is answered all the same."""
 
 
 Interference = Callable[[AuditEvent], Awaitable[RequestEffects]]
-"""Before a request is carried out: may wait, or raise the ApiError that it meets."""
+"""Called before a request is executed: may wait, or raise the ApiError to answer."""
 
 
 async def no_interference(event: AuditEvent) -> RequestEffects:
-    """Interference that lets everything through."""
+    """Let every request through."""
     del event
     return RequestEffects()

@@ -1,7 +1,7 @@
-"""The objects of one resource as they are now, and lists of them: selected, sorted, in pages.
+"""The current objects of one resource, and lists of them: selected, sorted, in pages.
 
-A page after the first shows the state that the first one showed: the changes since then are taken back, as far
-as the log still has them.
+Later pages of a list show the state of the first page: changes since then are reverted, as long as the watch cache
+still has them.
 """
 
 import base64
@@ -19,13 +19,19 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ListResult:
-    """Objects by namespace and name, the resourceVersion to watch from, and a token if there are more."""
+    """Result of a list.
+
+    Attributes:
+        items: objects, sorted by namespace and name.
+        resource_version: version from which a watch continues this list.
+        continue_token: token of the next page; empty on the last one.
+        remaining: number of objects on later pages, if known.
+    """
 
     items: list[Object]
     resource_version: str
     continue_token: str = ""
     remaining: int | None = None
-    """How many are left, where that can be told."""
 
 
 class ResourceStore:
@@ -34,18 +40,18 @@ class ResourceStore:
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, Object]] = {}
         self._sorted: dict[str, list[str]] = {}
-        self.log = WatchCache()
+        self.changes = WatchCache()
 
     def __len__(self) -> int:
         return sum(map(len, self._objects.values()))
 
     def get(self, namespace: str, name: str) -> Object | None:
-        """The object, if there is one."""
-        found = self._objects.get(namespace)
-        return found.get(name) if found else None
+        """Return the object, or None if it does not exist."""
+        objects = self._objects.get(namespace)
+        return objects.get(name) if objects else None
 
     def put(self, change: Change, revision: int) -> None:
-        """Take over a committed change."""
+        """Apply a committed change."""
         meta = change.object["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
         if change.type == "MODIFIED":
@@ -56,26 +62,26 @@ class ResourceStore:
         else:
             del self._objects[namespace][name]
             self._sorted.pop(namespace, None)
-        self.log.append(change, revision)
+        self.changes.append(change, revision)
 
     def objects(self, namespace: str = "") -> Iterator[Object]:
-        """All objects, or those of one namespace, by namespace and name."""
-        for each in [namespace] if namespace else sorted(self._objects):
-            found = self._objects.get(each)
-            if not found:
+        """Yield the objects of one namespace (empty = all), sorted by namespace and name."""
+        for current in [namespace] if namespace else sorted(self._objects):
+            objects = self._objects.get(current)
+            if not objects:
                 continue
-            order = self._sorted.get(each)
+            order = self._sorted.get(current)
             if order is None:
-                order = self._sorted[each] = sorted(found)
-            yield from (found[name] for name in order)
+                order = self._sorted[current] = sorted(objects)
+            yield from (objects[name] for name in order)
 
     def page(
-        self, revision: int, *, namespace: str, wanted: Predicate | None, limit: int, continue_token: str
+        self, revision: int, *, namespace: str, matches: Predicate | None, limit: int, continue_token: str
     ) -> ListResult:
-        """The objects that are `wanted`, `limit` of them (0: all) from where `continue_token` says."""
+        """Return at most `limit` matching objects (0 = all), starting at `continue_token`."""
         if not limit and not continue_token:
-            found = self.objects(namespace)
-            items = list(found) if wanted is None else [obj for obj in found if wanted(obj)]
+            objects = self.objects(namespace)
+            items = list(objects) if matches is None else [obj for obj in objects if matches(obj)]
             return ListResult(items, str(revision))
         start: Key | None = None
         if continue_token:
@@ -83,28 +89,28 @@ class ResourceStore:
         items = [
             obj
             for key, obj in self._at(revision, namespace)
-            if (start is None or key > start) and (wanted is None or wanted(obj))
+            if (start is None or key > start) and (matches is None or matches(obj))
         ]
         if not limit or len(items) <= limit:
             return ListResult(items, str(revision))
         page = items[:limit]
         return ListResult(page, str(revision), _token(revision, _key(page[-1])), len(items) - limit)
 
-    def at(self, revision: int, *, namespace: str, wanted: Predicate | None) -> ListResult:
-        """The objects that were `wanted` at an earlier revision."""
-        items = [obj for _, obj in self._at(revision, namespace) if wanted is None or wanted(obj)]
+    def list_at(self, revision: int, *, namespace: str, matches: Predicate | None) -> ListResult:
+        """Return the matching objects as of an earlier revision."""
+        items = [obj for _, obj in self._at(revision, namespace) if matches is None or matches(obj)]
         return ListResult(items, str(revision))
 
     def _at(self, revision: int, namespace: str) -> list[tuple[Key, Object]]:
-        """The objects as they were at `revision`, by key."""
-        since = self.log.since(revision)
-        if since is None:
+        """Return the objects as of `revision`, sorted by key."""
+        changes = self.changes.since(revision)
+        if changes is None:
             raise expired(
                 "The provided continue parameter is too old to display a consistent list result. You can start a new "
                 "list without the continue parameter."
             )
         state = {_key(obj): obj for obj in self.objects(namespace)}
-        for change in reversed(since):
+        for change in reversed(changes):
             key = _key(change.object)
             if namespace and key[0] != namespace:
                 continue

@@ -1,5 +1,6 @@
 """The invariants of what is sent to engines, judged at the moment at which it is sent: 4, 5 and 9."""
 
+from formats.label_selectors import Expression, compile_selector
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, Line, RequestLine, SecretLine, SliceLine
@@ -133,16 +134,5 @@ class UnloadsFollowWithdrawal:
 
 
 def _matches(adapter: AdapterLine, labels: dict[str, str]) -> bool:
-    if any(labels.get(key) != value for key, value in adapter.selector.items()):
-        return False
-    for key, operator, values in adapter.expressions:
-        value = labels.get(key)
-        holds = {
-            "In": value in values,
-            "NotIn": value not in values,
-            "Exists": value is not None,
-            "DoesNotExist": value is None,
-        }[operator]
-        if not holds:
-            return False
-    return True
+    expressions = [Expression(key, operator, values) for key, operator, values in adapter.expressions]
+    return compile_selector(adapter.selector, expressions)(labels)

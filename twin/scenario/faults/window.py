@@ -7,9 +7,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from fake_vllm.faults import windows as schedule
+from formats.durations import format_duration
 from twin.scenario.sections.base_model import ScenarioModel
 from twin.scenario.sections.distributions import Distribution
-from twin.scenario.units import Duration, show_duration, value_error
+from twin.scenario.units import Duration, value_error
 
 
 class LastingFault(ScenarioModel):
@@ -26,12 +27,12 @@ class LastingFault(ScenarioModel):
     @model_validator(mode="after")
     def _ordered(self) -> "LastingFault":
         if self.until is not None and self.until <= self.start:
-            raise value_error("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
+            raise value_error("ends before it begins", f"allowed: later than {format_duration(self.start)}", ("until",))
         return self
 
-    def turn(self, end: float) -> schedule.Turn:
+    def turn(self, end: float) -> schedule.Window:
         """When it is in force; what would end after the run's `end` does not."""
-        return schedule.spell(self.start, self.until, end)
+        return schedule.window(self.start, self.until, end)
 
 
 class InstantFault(ScenarioModel):
@@ -60,7 +61,7 @@ class InstantFault(ScenarioModel):
         if self.at is not None and given:
             raise value_error("`from` and `until` go with `every`", "allowed: `at` alone, or `every` with them")
         if self.until is not None and self.until <= self.start:
-            raise value_error("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
+            raise value_error("ends before it begins", f"allowed: later than {format_duration(self.start)}", ("until",))
         if self.every is not None and self.every.upper() <= 0:
             raise value_error("takes no time", "allowed: a time above zero", ("every",))
         return self
@@ -72,4 +73,4 @@ class InstantFault(ScenarioModel):
                 yield self.at
             return
         last = end if self.until is None else min(self.until, end)
-        yield from schedule.strikes(schedule.Turn(self.start, last), self.every, rng)
+        yield from schedule.occurrences(schedule.Window(self.start, last), self.every, rng)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from fake_vllm.cli import profile as parameters
 from fake_vllm.distributions import LogNormal, Uniform
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from twin.scenario.sections.base_model import Count, ScenarioModel, Whole
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.sections.policies import PlugIn, Policy
@@ -77,33 +77,35 @@ class Memory(ScenarioModel):
 class EngineTiming(ScenarioModel):
     """How fast an engine computes: see `fake_vllm/engine/timing.py`. Lengths of answers are the traffic's."""
 
-    step: Duration = DEFAULT_PACE.step
+    step_base: Duration = DEFAULT_TIMING.step_base
     """A step with one sequence in the batch, which is the time between two tokens."""
-    sequence: Duration = DEFAULT_PACE.sequence
+    per_sequence: Duration = DEFAULT_TIMING.per_sequence
     """More for every further sequence."""
-    prompt_token: Duration = DEFAULT_PACE.prompt_token
+    per_prefill_token: Duration = DEFAULT_TIMING.per_prefill_token
     """More for every prompt token that the step reads."""
-    kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_PACE.kv_tokens
+    kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.kv_tokens
     """Tokens for which there is room in the KV cache."""
-    batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_PACE.batched_tokens
+    batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.batched_tokens
     """What one step may compute at most."""
-    while_loading: float = Field(default=DEFAULT_PACE.while_loading, ge=1, le=1000, allow_inf_nan=False)
+    loading_slowdown: float = Field(default=DEFAULT_TIMING.loading_slowdown, ge=1, le=1000, allow_inf_nan=False)
     """Multiplies a step's time while an adapter is being loaded."""
-    spread: float = Field(default=DEFAULT_PACE.spread, ge=1, le=1000, allow_inf_nan=False)
+    spread: float = Field(default=DEFAULT_TIMING.spread, ge=1, le=1000, allow_inf_nan=False)
     """95 % quantile of a step's time over its median; 1 is none."""
 
     @model_validator(mode="after")
     def _takes_time(self) -> "EngineTiming":
-        if not self.step + self.sequence:
-            raise value_error("step and sequence are both 0", "allowed: a step that takes some time", ("step",))
+        if not self.step_base + self.per_sequence:
+            raise value_error(
+                "step_base and per_sequence are both 0", "allowed: a step that takes some time", ("step_base",)
+            )
         return self
 
-    def settings(self) -> Pace:
+    def settings(self) -> StepTimeModel:
         """As the engine takes it."""
-        return Pace(**{name: getattr(self, name) for name in type(self).model_fields})
+        return StepTimeModel(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-_FROM_FILE = ("startup", "load", "unload", "pace")
+_FROM_FILE = ("startup", "load", "unload", "timing")
 
 
 class Engine(ScenarioModel):
@@ -121,7 +123,7 @@ class Engine(ScenarioModel):
     """Memory for adapters."""
     version: str = Field(default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$")
     """vLLM version that it behaves like; if empty, the one that the image's tag names."""
-    pace: EngineTiming = EngineTiming()
+    timing: EngineTiming = EngineTiming()
     """How fast it computes answers."""
 
     @model_validator(mode="before")
@@ -132,8 +134,8 @@ class Engine(ScenarioModel):
             return value
         given = _times(value["parameters"], File((info.context or {}).get("folder", ".")))
         own = {key: item for key, item in value.items() if key != "parameters"}
-        if isinstance(own.get("pace"), Mapping):
-            own["pace"] = {**given.get("pace", {}), **own["pace"]}
+        if isinstance(own.get("timing"), Mapping):
+            own["timing"] = {**given.get("timing", {}), **own["timing"]}
         return {**given, **own}
 
 
@@ -148,8 +150,8 @@ def _times(name: Any, folder: File) -> dict[str, Any]:
     except parameters.ParametersError as error:
         raise value_error(str(error).replace(str(folder / name), name), allowed, at) from None
     found = {key: document[key] for key in _FROM_FILE if document.get(key) is not None}
-    if "pace" in found:
-        found["pace"] = {key: item for key, item in found["pace"].items() if key != "answer"}
+    if "timing" in found:
+        found["timing"] = {key: item for key, item in found["timing"].items() if key != "answer"}
     return found
 
 

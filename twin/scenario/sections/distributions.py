@@ -10,12 +10,12 @@ from pathlib import Path as File
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
-from fake_vllm.distributions import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
-from fake_vllm.durations import described
+from fake_vllm.distributions import Constant, Empirical, Exponential, Latency, LogNormal, Uniform, format_distribution
+from formats.durations import format_duration, parse_duration
+from formats.errors import FormatError
 from twin.scenario.errors import Path, choices
-from twin.scenario.units import duration, show_duration, value_error
+from twin.scenario.units import format_error, value_error
 
 _NAMES = ("uniform", "exponential", "lognormal", "empirical")
 _ALLOWED = (
@@ -27,7 +27,7 @@ _ALLOWED = (
 def distribution(value: object, info: ValidationInfo) -> Latency:
     """What `value` describes, in seconds."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return Constant(duration(value))
+        return Constant(_part(value, ()))
     if not isinstance(value, Mapping):
         raise value_error("is no distribution", _ALLOWED)
     if len(value) != 1:
@@ -74,8 +74,8 @@ def _column(path: File, shown: str, at: Path) -> list[float]:
     values = []
     for number, cell in cells:
         try:
-            values.append(duration(cell if cell[-1:].isalpha() else f"{cell}s"))
-        except PydanticCustomError:
+            values.append(parse_duration(cell if cell[-1:].isalpha() else f"{cell}s"))
+        except FormatError:
             if number > 1:  # the first line may be a heading
                 message = f'"{shown}" line {number} is no duration'
                 raise value_error(
@@ -86,10 +86,9 @@ def _column(path: File, shown: str, at: Path) -> list[float]:
 
 def _part(value: object, at: Path) -> float:
     try:
-        return duration(value)
-    except PydanticCustomError as error:
-        context = error.context or {}
-        raise value_error(context["message"], context["allowed"], at) from None
+        return parse_duration(value)
+    except FormatError as error:
+        raise format_error(error, at) from None
 
 
 def _uniform(argument: object, at: Path) -> Uniform:
@@ -121,7 +120,7 @@ def _lognormal(argument: object, at: Path) -> LogNormal:
 
 def show_distribution(value: Latency) -> Any:
     """What a person would write for it; parsing that gives an equal object."""
-    return described(value, show_duration)
+    return format_distribution(value, format_duration)
 
 
 _DURATION = {"type": "string", "examples": ["90s"]}

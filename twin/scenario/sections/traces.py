@@ -26,8 +26,10 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from formats.durations import format_duration, parse_duration
+from formats.errors import FormatError
 from twin.scenario.errors import Path, closest
-from twin.scenario.units import duration, show_duration, value_error
+from twin.scenario.units import format_error, value_error
 
 _NAMES = {"ContextTokens": "prompt_tokens", "GeneratedTokens": "output_tokens"}
 _TIMES = ("time", "TIMESTAMP")
@@ -136,10 +138,9 @@ def arrivals(value: object, info: ValidationInfo) -> tuple[float, ...]:
     for index, item in enumerate(value):
         at: Path = (index,)
         try:
-            moment = duration(item)
-        except PydanticCustomError as error:
-            context = error.context or {}
-            raise value_error(context["message"], context["allowed"], at) from None
+            moment = parse_duration(item)
+        except FormatError as error:
+            raise format_error(error, at) from None
         if moments and moment < moments[-1]:
             raise value_error("comes before the one above", "allowed: times in order", at)
         moments.append(moment)
@@ -250,8 +251,8 @@ def _seconds(cell: Any) -> float | None:
         return float(cell) if cell == cell and abs(cell) < 1e12 else None
     text = str(cell or "").strip()
     try:
-        return duration(text) if text[-1:].isalpha() else float(text)
-    except (PydanticCustomError, ValueError):
+        return parse_duration(text) if text[-1:].isalpha() else float(text)
+    except ValueError:
         return None
 
 
@@ -272,7 +273,7 @@ def _utc(moment: datetime) -> float:
 Arrivals = Annotated[
     tuple[float, ...],
     PlainValidator(arrivals),
-    PlainSerializer(lambda moments: [show_duration(moment) for moment in moments]),
+    PlainSerializer(lambda moments: [format_duration(moment) for moment in moments]),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 """When adapters arrive."""

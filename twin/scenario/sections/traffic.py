@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, WithJsonSchema, model_validator
 
 from fake_vllm.distributions import Constant, Empirical, Latency, LogNormal, Uniform
+from formats.durations import format_duration
 from twin.scenario.errors import choices
 from twin.scenario.sections.base_model import ScenarioModel
 from twin.scenario.sections.traces import Requests
-from twin.scenario.units import Duration, PositiveDuration, Rate, show_duration, value_error
+from twin.scenario.units import Duration, PositiveDuration, Rate, value_error
 
 _FORMS = ("lognormal", "uniform", "empirical")
 _ALLOWED = (
@@ -116,7 +117,7 @@ class Traffic(ScenarioModel):
             if self.trace is not None and name in self.model_fields_set and not _is_default(self, name):
                 raise value_error(f"{name} is what the trace says", "allowed: without it", (name,))
         if self.until is not None and self.until <= self.start:
-            raise value_error("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
+            raise value_error("ends before it begins", f"allowed: later than {format_duration(self.start)}", ("until",))
         return self
 
     def asked(

@@ -21,6 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from formats.errors import FormatError
+from formats.sockets import parse_address
 from twin.apiserver import ApiError, Object, Store
 from twin.apiserver.meta.objects import is_terminating, is_true
 from twin.apiserver.meta.selectors import labels

@@ -16,6 +16,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from formats.sockets import bind, format_address
+
 _BACKLOG = 1024
 _KEEP_ALIVE = 75  # seconds that an idle connection is kept; nginx's default
 _SHUTDOWN_GRACE = 0.5  # seconds for responses in progress when the server stops
@@ -97,7 +99,7 @@ class Address:
     @property
     def authority(self) -> str:
         """Host and port."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return format_address(self.host, self.port)
 
     @property
     def url(self) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from controller import preflight as kube_preflight  # noqa: F401 - imported before it is needed
 from controller.main import UNUSABLE, operate
-from controller.option_types import BadOption
+from controller.option_types import OptionError
 from controller.options import parse
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     speed = float(sys.argv[1])
     try:
         options = parse(sys.argv[2:], os.environ)
-    except BadOption as error:
+    except OptionError as error:
         print(f"lora-controller: {error}", file=sys.stderr)
         sys.exit(UNUSABLE)
     print("ready", flush=True)

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from controller.cache.pod_view import SIDECAR
 from controller.sidecar.settings import Settings as SidecarSettings
-from controller.sidecar.settings import dialect_of as dialect_of_sidecar
-from controller.sidecar.settings import metrics_of
+from controller.sidecar.settings import engine_flavor, metrics_mode
 from fake_vllm.cli import command_line as commandline
 from fake_vllm.distributions import Uniform
 from fake_vllm.engine.engine import EngineConfigError

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from controller.api.labels import ENGINE_LABEL
-from fake_vllm.engine.versions import DEFAULT_VERSION, Behaviour
+from fake_vllm.engine.versions import DEFAULT_VERSION, VersionQuirks
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object
 
@@ -46,7 +46,7 @@ def version_of(container: Object) -> str:
     """Return the engine's version from its image tag; the default if the tag is not a version."""
     tag = str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[2]
     try:
-        Behaviour.of(tag)
+        VersionQuirks.of(tag)
     except ValueError:
         return DEFAULT_VERSION
     return tag

@@ -73,7 +73,7 @@ class EngineHost:
         self.ip = ""
         self.port = 0
         self.container_id = ""
-        self.faults = Faults()
+        self.faults = FaultRules()
         self.link = Link()
         """The network link from clients to this host."""
         self.engine: Engine | None = None
@@ -136,7 +136,7 @@ class EngineHost:
             return verdict.response is not None and verdict.response.status < 400
         if not probe.path:
             return True
-        response = respond_now(self.engine, Request("GET", probe.path.partition("?")[0], dict(probe.headers), b""))
+        response = handle_immediate(self.engine, Request("GET", probe.path.partition("?")[0], dict(probe.headers), b""))
         return response is None or response.status < 400
 
     def _listen(self) -> None:
@@ -162,7 +162,7 @@ class EngineHost:
             artifacts=self._find_artifact,
             fetch=self._fetch,
             created=self._epoch + int(self._env.now),
-            pace=self._settings.pace,
+            timing=self._settings.timing,
             seed=self._streams.python("answers").getrandbits(32),
             chance=self._streams.get(f"pod/{self.pod}/generation"),
             epoch=self._epoch,

@@ -17,17 +17,17 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
-from controller.sidecar.adapters import Adapters
+from controller.sidecar.adapters import AdapterService
 from controller.sidecar.app import create_app
 from controller.sidecar.artifacts.credentials import Credentials
-from controller.sidecar.artifacts.progress import Downloads
-from controller.sidecar.artifacts.provider import Loaded
-from controller.sidecar.artifacts.singleflight import Flights
-from controller.sidecar.artifacts.stores import Listing, RemoteFile
+from controller.sidecar.artifacts.progress import DownloadTracker
+from controller.sidecar.artifacts.provider import LoadedPaths
+from controller.sidecar.artifacts.singleflight import SingleFlight
+from controller.sidecar.artifacts.stores import FileList, RemoteFile
 from controller.sidecar.artifacts.url import Artifact as Asked
-from controller.sidecar.engine import Engine
+from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
-from controller.sidecar.metrics import Scrape
+from controller.sidecar.metrics import MetricsEndpoint
 from controller.sidecar.settings import ROOT, Settings
 from fake_vllm.engine.lora import Artifact
 from twin.world.registry import Artifacts
@@ -58,12 +58,12 @@ class _SimulatedDownload:
 class RegistryArtifactProvider:
     """The sidecar's source of artifacts; `downloads` is the progress of the present run."""
 
-    def __init__(self, artifacts: Artifacts, downloads: Downloads) -> None:
+    def __init__(self, artifacts: Artifacts, downloads: DownloadTracker) -> None:
         self.downloads = downloads
         self._artifacts = artifacts
         self._disk: dict[str, Artifact] = {}
         self._names: dict[str, str] = {}
-        self._fetching: Flights[None] = Flights(keep=False)
+        self._fetching: SingleFlight[None] = SingleFlight(keep=False)
 
     def at(self, path: str) -> Artifact | None:
         """Return the artifact at a path on the disk; None if the path is not the sidecar's."""
@@ -71,19 +71,25 @@ class RegistryArtifactProvider:
         return self._disk.get(digest, Artifact(missing=True)) if digest else None
 
     @asynccontextmanager
-    async def bring(self, name: str, artifact: Asked, credentials: Credentials, loaded: Loaded) -> AsyncIterator[str]:  # noqa: ARG002
+    async def fetch(
+        self,
+        name: str,
+        artifact: Asked,
+        credentials: Credentials,  # noqa: ARG002 - of the protocol
+        loaded: LoadedPaths,  # noqa: ARG002 - of the protocol
+    ) -> AsyncIterator[str]:
         if artifact.store == "file":
             yield artifact.path
             return
         self._names[name] = artifact.digest
-        await self._fetching.join(artifact.digest, lambda: self._fetch(artifact))
+        await self._fetching.do(artifact.digest, lambda: self._fetch(artifact))
         yield root_of(artifact.digest)
 
     def digest_of(self, root: str) -> str:
         rest = root.removeprefix(f"{ROOT}/")
         return "" if rest == root else rest.partition("/")[0]
 
-    async def forget(self, adapter: str, loaded: Loaded) -> None:
+    async def delete(self, adapter: str, loaded: LoadedPaths) -> None:
         digest = self._names.pop(adapter, "")
         roots = await loaded()
         if digest and digest not in self._names.values() and roots is not None and root_of(digest) not in roots:
@@ -105,7 +111,7 @@ class RegistryArtifactProvider:
             case "unreachable" if not here:
                 _fail(Code.STORE_UNAVAILABLE, f"{artifact.shown}: no connection to the registry")
         if here:
-            self.downloads.hit()
+            self.downloads.record_cache_hit()
             return
         size = result.artifact.size
         files = (RemoteFile(path="adapter_model.safetensors", size=size, key=""),)
@@ -129,7 +135,7 @@ class SidecarHost:
         self._runs = 0
         self._settings = Settings()
         self._app: Starlette | None = None
-        self._adapters: Adapters | None = None
+        self._adapters: AdapterService | None = None
 
     @property
     def running(self) -> bool:
@@ -140,7 +146,7 @@ class SidecarHost:
         """Start the container with the settings of its environment."""
         self._settings = settings
         self._registry = CollectorRegistry()
-        self.library.downloads = Downloads(self._registry, self._log)
+        self.provider.downloads = DownloadTracker(self._registry, self._log)
         self._runs += 1
         self._running = self._runs
 

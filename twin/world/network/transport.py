@@ -18,8 +18,8 @@ from controller.cache.routing import SIDECAR_PORT
 from controller.sidecar.app import LOAD_PATH as ORDER_PATH
 from controller.sidecar.app import UNLOAD_PATH as CANCEL_PATH
 from fake_vllm.distributions import Latency
-from fake_vllm.engine.engine import Completion, Engine, EngineFault
-from fake_vllm.faults.rules import Verdict
+from fake_vllm.engine.engine import Completion, Engine, EngineError
+from fake_vllm.faults.rules import FaultEffect
 from fake_vllm.router import (
     COMPLETIONS_PATH,
     GENERATING,
@@ -31,9 +31,9 @@ from fake_vllm.router import (
     Request,
     Response,
     Stream,
-    adapter_of,
-    respond,
-    respond_now,
+    handle,
+    handle_immediate,
+    requested_adapter,
 )
 from twin.kernel.random_streams import Streams
 from twin.trace.lines import RequestLine
@@ -241,7 +241,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             adapter = adapter_of(sent)
         engine, verdict = self._engine_and_fault(request, host, path, adapter)
         if verdict is None and path not in GENERATING:
-            response = respond_now(engine, sent)
+            response = handle_immediate(engine, sent)
             if response is not None:
                 if cached is not None and is_same and cached[1].content is response.body:
                     return cached[1]

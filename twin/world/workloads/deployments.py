@@ -12,7 +12,6 @@ from twin.apiserver.meta.objects import (
     key,
     owned_by,
     split,
-    stamp,
     with_conditions,
 )
 from twin.world.context import WorldContext
@@ -165,7 +164,7 @@ class Deployments:
             "readyReplicas": _total(owned, "readyReplicas"),
             "availableReplicas": available,
             "unavailableReplicas": max(0, max(desired, _total(owned, "replicas")) - available),
-            "conditions": with_conditions(before.get("conditions") or (), conditions, stamp(self._now())),
+            "conditions": with_conditions(before.get("conditions") or (), conditions, format_time(self._now())),
         }
         if before != status:
             namespace, short = split(name)

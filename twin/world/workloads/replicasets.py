@@ -143,7 +143,7 @@ class ReplicaSets:
         since = (condition(pod, "Ready") or {}).get("lastTransitionTime")
         if not min_ready or since is None:
             return 0.0
-        return min_ready - (self._now() - datetime.fromisoformat(since)).total_seconds()
+        return min_ready - (self._now() - parse_timestamp(since)).total_seconds()
 
 
 def deletion_order(pods: Iterable[Object]) -> list[Object]:
@@ -171,7 +171,7 @@ def deletion_order(pods: Iterable[Object]) -> list[Object]:
 
 
 def _newest_first(timestamp: str) -> float:
-    return -datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+    return -parse_timestamp(timestamp).timestamp() if timestamp else 0.0
 
 
 def _affects_count(change: Change) -> bool:

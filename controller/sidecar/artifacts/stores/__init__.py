@@ -1,6 +1,6 @@
 """One small class a store, behind one protocol: say which files an artifact has, read a range of one.
 
-A store neither writes files nor retries: it maps its library's errors to `SidecarError` (`errors.py`), and
+A store neither writes files nor retries: it maps its provider's errors to `SidecarError` (`errors.py`), and
 `transfer.py` does the rest for all of them alike. Each is made for one artifact and one set of credentials, which
 it forgets with itself.
 """
@@ -38,7 +38,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class FileList:
     """What an artifact consists of at one moment."""
 
     files: tuple[RemoteFile, ...]
@@ -59,7 +59,7 @@ Sink = Callable[[bytes], None]
 class Store(Protocol):
     """One artifact's store. Every method raises `SidecarError` and nothing else of its own."""
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> FileList:
         """Which files there are; this is where access is refused if it is."""
         ...
 
@@ -80,7 +80,7 @@ def wanted(path: str) -> bool:
     return "/" not in path and not path.startswith(".") and (path.endswith(_WANTED) or path in _WEIGHTS)
 
 
-def listing_of(files: list[RemoteFile], version: str = "") -> Listing:
+def listing_of(files: list[RemoteFile], version: str = "") -> FileList:
     """The listing of a folder; its version is that of its files if the store has none of its own."""
     if len(files) > MOST_FILES:
         raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"the artifact has more than {MOST_FILES} files")
@@ -88,4 +88,4 @@ def listing_of(files: list[RemoteFile], version: str = "") -> Listing:
     if not version:
         state = "\n".join(f"{file.path}\t{file.size}\t{file.tag or file.checksum}" for file in files)
         version = sha256(state.encode()).hexdigest()
-    return Listing(files=tuple(files), version=version[:40])
+    return FileList(files=tuple(files), version=version[:40])

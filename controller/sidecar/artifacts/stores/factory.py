@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 import httpx
 
 from controller.sidecar.artifacts.credentials import Credentials
-from controller.sidecar.artifacts.egress_guard import Guard
+from controller.sidecar.artifacts.egress_guard import EgressGuard
 from controller.sidecar.artifacts.stores import Store
-from controller.sidecar.artifacts.stores.gcs import GoogleStore
+from controller.sidecar.artifacts.stores.gcs import GcsStore
 from controller.sidecar.artifacts.stores.http import HttpStore
 from controller.sidecar.artifacts.stores.huggingface import HuggingFaceStore
-from controller.sidecar.artifacts.stores.s3 import BucketStore, tos_keys
+from controller.sidecar.artifacts.stores.s3 import S3Store, tos_keys
 from controller.sidecar.artifacts.url import Artifact
 
 HUB = "https://huggingface.co"
@@ -21,7 +21,7 @@ class Stores:
     """Opens stores. The endpoints are of whoever runs the sidecar."""
 
     transport: httpx.AsyncBaseTransport
-    guard: Guard = field(default_factory=Guard)
+    guard: EgressGuard = field(default_factory=EgressGuard)
     hub: str = HUB
     """`HF_ENDPOINT`."""
     google: str = ""
@@ -41,10 +41,10 @@ class Stores:
             case "huggingface":
                 return await self._hub(artifact, credentials)
             case "gs":
-                return GoogleStore(artifact, credentials.google(), self.guard, self.google)
+                return GcsStore(artifact, credentials.google(), self.guard, self.google)
             case "tos":
-                return BucketStore(artifact, tos_keys(credentials.tos()), self.guard)
-        return BucketStore(artifact, credentials.aws(), self.guard, self.s3)
+                return S3Store(artifact, tos_keys(credentials.tos()), self.guard)
+        return S3Store(artifact, credentials.aws(), self.guard, self.s3)
 
     async def _hub(self, artifact: Artifact, credentials: Credentials) -> Store:
         token = credentials.hub()

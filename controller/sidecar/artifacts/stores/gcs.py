@@ -8,9 +8,9 @@ import asyncio
 from base64 import b64decode
 from typing import Any
 
-from controller.sidecar.artifacts.credentials import GoogleAccount
-from controller.sidecar.artifacts.egress_guard import Guard
-from controller.sidecar.artifacts.stores import MOST_FILES, Listing, RemoteFile, Sink, listing_of, wanted
+from controller.sidecar.artifacts.credentials import GcsCredentials
+from controller.sidecar.artifacts.egress_guard import EgressGuard
+from controller.sidecar.artifacts.stores import MOST_FILES, FileList, RemoteFile, Sink, listing_of, wanted
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError, missing_extra
 
@@ -19,17 +19,17 @@ _TIMES = (10.0, 30.0)  # seconds to connect, and between two pieces of an answer
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
 
-class GoogleStore:
+class GcsStore:
     """A folder, or an archive, in a bucket."""
 
-    def __init__(self, artifact: Artifact, account: GoogleAccount, guard: Guard, endpoint: str = "") -> None:
+    def __init__(self, artifact: Artifact, account: GcsCredentials, guard: EgressGuard, endpoint: str = "") -> None:
         self._artifact = artifact
         self._account = account
         self._guard = guard
         self._endpoint = account.endpoint or endpoint
         self._client: Any = None
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> FileList:
         if self._account.endpoint:
             await self._guard.check(self._account.endpoint)
         if self._account.info is not None:
@@ -43,7 +43,7 @@ class GoogleStore:
         if self._client is not None:
             self._client.close()
 
-    def _list(self) -> Listing:
+    def _list(self) -> FileList:
         self._client = self._client or _client(self._account, self._endpoint)
         key = self._artifact.path
         with _Errors(self._artifact.shown, self._account):
@@ -53,7 +53,7 @@ class GoogleStore:
                 if blob is None:
                     raise SidecarError(Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown} was not found")
                 listing = listing_of([_file(blob, "archive")])
-                return Listing(files=listing.files, version=listing.version, is_archive=True)
+                return FileList(files=listing.files, version=listing.version, is_archive=True)
             prefix = key.rstrip("/") + "/"
             blobs = self._client.list_blobs(
                 bucket, prefix=prefix, delimiter="/", max_results=4 * MOST_FILES, timeout=_TIMES, retry=None
@@ -75,7 +75,7 @@ class GoogleStore:
                 sink(blob.download_as_bytes(start=at, end=stop, checksum=None, timeout=_TIMES, retry=None))
 
 
-def _client(account: GoogleAccount, endpoint: str) -> Any:
+def _client(account: GcsCredentials, endpoint: str) -> Any:
     try:
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import storage
@@ -107,7 +107,7 @@ def _file(blob: Any, path: str) -> RemoteFile:
 class _Errors:
     """Maps what Google's libraries raise."""
 
-    def __init__(self, shown: str, account: GoogleAccount) -> None:
+    def __init__(self, shown: str, account: GcsCredentials) -> None:
         self._shown = shown
         self._private = account.info is not None
 

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 import httpx
 
 from controller.sidecar.artifacts.credentials import Headers
-from controller.sidecar.artifacts.stores import MOST_FILES, UNKNOWN, Listing, RemoteFile, Sink, listing_of, wanted
+from controller.sidecar.artifacts.stores import MOST_FILES, UNKNOWN, FileList, RemoteFile, Sink, listing_of, wanted
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError
 
@@ -111,7 +111,7 @@ class HttpStore:
         meant = not headers.host or headers.host in (host, artifact.place)
         self._reader = Reader(transport, artifact.shown, headers.values if meant else {}, artifact.url)
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> FileList:
         path = unquote(urlsplit(self._artifact.url).path)
         name = path.rpartition("/")[2]
         if self._artifact.path.lower().endswith((".json", ".txt")) or name.upper() == "SHA256SUMS":
@@ -120,7 +120,7 @@ class HttpStore:
             return listing_of([await self._looked_at(urljoin(self._artifact.url, name), name) for name in _PEFT])
         archive = await self._looked_at(self._artifact.url, "archive")
         listing = listing_of([archive])
-        return Listing(files=listing.files, version=listing.version, is_archive=True)
+        return FileList(files=listing.files, version=listing.version, is_archive=True)
 
     async def read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
         await self._reader.read(file.key, file, start, end, sink)

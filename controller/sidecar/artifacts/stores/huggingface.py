@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import httpx
 
-from controller.sidecar.artifacts.credentials import HubToken
-from controller.sidecar.artifacts.stores import Listing, RemoteFile, Sink, listing_of, wanted
+from controller.sidecar.artifacts.credentials import HfToken
+from controller.sidecar.artifacts.stores import FileList, RemoteFile, Sink, listing_of, wanted
 from controller.sidecar.artifacts.stores.http import Reader
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError, missing_extra
@@ -22,14 +22,14 @@ _SECONDS = 30.0
 class HuggingFaceStore:
     """One repository, or a folder in it, at one revision."""
 
-    def __init__(self, artifact: Artifact, token: HubToken, transport: httpx.AsyncBaseTransport, endpoint: str) -> None:
+    def __init__(self, artifact: Artifact, token: HfToken, transport: httpx.AsyncBaseTransport, endpoint: str) -> None:
         self._artifact = artifact
         self._token = token.token
         self._endpoint = endpoint.rstrip("/")
         headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
         self._reader = Reader(transport, artifact.shown, headers, self._endpoint)
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> FileList:
         info = await asyncio.to_thread(self._info)
         prefix = f"{self._artifact.path}/" if self._artifact.path else ""
         files = []
@@ -72,7 +72,7 @@ class HuggingFaceStore:
             raise SidecarError(Code.INVALID_URL, f"{shown} is no name of a repository") from None
         except HfHubHTTPError as error:
             raise self._failed(error.response) from None
-        except Exception as error:  # of the HTTP library, which is another in each version of the Hub's
+        except Exception as error:  # of the HTTP provider, which is another in each version of the Hub's
             if "timeout" in type(error).__name__.lower():
                 raise SidecarError(Code.STORE_TIMEOUT, f"{shown}: the hub does not answer in time") from None
             raise SidecarError(

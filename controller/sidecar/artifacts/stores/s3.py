@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from controller.sidecar.artifacts.credentials import BucketKeys
-from controller.sidecar.artifacts.egress_guard import Guard
-from controller.sidecar.artifacts.stores import MOST_FILES, Listing, RemoteFile, Sink, listing_of, wanted
+from controller.sidecar.artifacts.credentials import S3Credentials
+from controller.sidecar.artifacts.egress_guard import EgressGuard
+from controller.sidecar.artifacts.stores import MOST_FILES, FileList, RemoteFile, Sink, listing_of, wanted
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError, missing_extra
 
@@ -29,17 +29,17 @@ _FORBIDDEN = frozenset(
 _BUSY = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"})
 
 
-class BucketStore:
+class S3Store:
     """A folder, or an archive, in a bucket."""
 
-    def __init__(self, artifact: Artifact, keys: BucketKeys, guard: Guard, endpoint: str = "") -> None:
+    def __init__(self, artifact: Artifact, keys: S3Credentials, guard: EgressGuard, endpoint: str = "") -> None:
         self._artifact = artifact
         self._guarded = keys.endpoint
         self._keys = keys if keys.endpoint else replace(keys, endpoint=endpoint)
         self._guard = guard
         self._client: Any = None
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> FileList:
         if self._guarded:
             await self._guard.check(self._guarded)
         return await asyncio.to_thread(self._list)
@@ -51,12 +51,12 @@ class BucketStore:
         if self._client is not None:
             self._client.close()
 
-    def _list(self) -> Listing:
+    def _list(self) -> FileList:
         self._client = self._client or _client(self._keys)
         key = self._artifact.path
         if self._artifact.is_archive:
             listing = listing_of([self._head(key, "archive")])
-            return Listing(files=listing.files, version=listing.version, is_archive=True)
+            return FileList(files=listing.files, version=listing.version, is_archive=True)
         prefix = key.rstrip("/") + "/"
         pages = self._client.get_paginator("list_objects_v2")
         keys: list[str] = []
@@ -99,7 +99,7 @@ class BucketStore:
             body.close()
 
 
-def tos_keys(keys: BucketKeys) -> BucketKeys:
+def tos_keys(keys: S3Credentials) -> S3Credentials:
     """Keys for TOS as its S3 endpoint takes them: `tos-REGION.volces.com` is its own protocol, `tos-s3-…` is S3's."""
     region = keys.region or _TOS_REGION
     endpoint = keys.endpoint or f"https://tos-s3-{region}.volces.com"
@@ -110,7 +110,7 @@ def tos_keys(keys: BucketKeys) -> BucketKeys:
     return replace(keys, region=region, endpoint=endpoint)
 
 
-def _client(keys: BucketKeys) -> Any:
+def _client(keys: S3Credentials) -> Any:
     try:
         import botocore.session
         from botocore import UNSIGNED
@@ -146,7 +146,7 @@ def _client(keys: BucketKeys) -> Any:
 class _Errors:
     """Maps what boto3 raises."""
 
-    def __init__(self, shown: str, keys: BucketKeys) -> None:
+    def __init__(self, shown: str, keys: S3Credentials) -> None:
         self._shown = shown
         self._private = bool(keys.access)
 

@@ -133,7 +133,7 @@ def test_the_shipped_trace_is_what_its_script_makes() -> None:
         ("{rate: 2/s, output_tokens: {uniform: [9, 3]}}", "traffic.output_tokens: is no distribution of tokens"),
         ("{rate: 2/s, from: 2m, until: 1m}", "traffic.until: ends before it begins"),
         ("{rate: 2/s, balance: best}", 'traffic.balance: is "best"'),
-        ("{rate: 0/s}", "traffic.rate: is zero"),
+        ("{rate: 0/s}", "traffic.rate: must be above 0"),
     ],
 )
 def test_what_is_wrong_with_traffic_is_told(folder: Any, section: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Objects as `kubectl get` shows them: a Table whose columns the server knows, or metadata alone."""
+"""Objects as a Table, whose columns the server provides, or as PartialObjectMetadata."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 from twin.apiserver.meta.errors import Object, quote
 from twin.apiserver.rest.printers.age import age
-from twin.apiserver.rest.printers.columns import COLUMNS, Column, by_default
+from twin.apiserver.rest.printers.columns import COLUMNS, DEFAULT_COLUMNS, Column
 from twin.apiserver.rest.printers.jsonpath import find
 from twin.apiserver.schema.resource_types import ResourceType
 
@@ -21,18 +21,18 @@ def render(
     now: datetime,
     included: str = "",
     *,
-    headed: bool = True,
+    with_header: bool = True,
 ) -> Object:
-    """The objects in another form than their own.
+    """Return objects in another form.
 
     Args:
         form: `Table`, `PartialObjectMetadata` or `PartialObjectMetadataList`.
-        kind: what they are.
+        kind: kind of the objects.
         items: the objects; exactly one for `PartialObjectMetadata`.
-        meta: the list's metadata.
-        now: for ages.
-        included: of a Table, what goes with each row: `Metadata` (the default), `Object` or `None`.
-        headed: whether a Table brings its columns; in a watch only the first does.
+        meta: metadata of the list.
+        now: current time, for ages.
+        included: content of each row of a Table: `Metadata` (the default), `Object` or `None`.
+        with_header: include column definitions in a Table; in a watch only the first one has them.
     """
     if form == "PartialObjectMetadata":
         return _partial(items[0])
@@ -40,7 +40,7 @@ def render(
         return {"kind": form, "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": [_partial(o) for o in items]}
     columns = columns_of(kind)
     rows = [{"cells": [column.cell(obj, now) for column in columns], **_included(obj, included)} for obj in items]
-    definitions = [column.definition for column in columns] if headed else []
+    definitions = [column.definition for column in columns] if with_header else []
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -51,10 +51,10 @@ def render(
 
 
 def columns_of(kind: ResourceType) -> Sequence[Column]:
-    """The columns of a kind: as Kubernetes prints it, as its definition says, else name and age."""
+    """Return the columns of a kind: Kubernetes' own, those of its definition, or name and age."""
     if kind.custom:
-        return [by_default()[0], *map(_custom, kind.columns)] if kind.columns else by_default()
-    return COLUMNS.get(kind.resource) or by_default()
+        return [DEFAULT_COLUMNS[0], *map(_custom, kind.columns)] if kind.columns else DEFAULT_COLUMNS
+    return COLUMNS.get(kind.resource) or DEFAULT_COLUMNS
 
 
 def _custom(column: Object) -> Column:
