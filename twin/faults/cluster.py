@@ -27,7 +27,7 @@ def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
     yield active.until(window.start)
     targets = active.pods(fault.pods)
     active.record("begin", targets)
-    for unready in flapping(window, down=fault.down, up=fault.up):
+    for unready in flap_windows(window, down=fault.down, up=fault.up):
         yield active.until(unready.start)
         _force(context, targets, unready=True)
         yield active.until(unready.end)

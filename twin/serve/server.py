@@ -32,7 +32,7 @@ from twin.serve.errors import ServeError
 from twin.serve.network import gateway
 from twin.serve.network.engine_sockets import EngineSockets
 from twin.serve.network.gateway import Gateway
-from twin.serve.network.sockets import Address, bind, listening
+from twin.serve.network.sockets import Address, listening
 from twin.serve.operator.deployment import OperatorDeployment
 from twin.serve.operator.external import NAME, ExternalOperator
 from twin.serve.operator.process_replica import SKEW, ProcessOptions, ProcessReplica

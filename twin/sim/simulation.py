@@ -9,7 +9,7 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -281,7 +281,7 @@ class Simulation:
 
     def wall_time(self) -> datetime:
         """The world's time of day."""
-        return self._context.now()
+        return self._options.epoch + timedelta(seconds=self.env.now)
 
     def _suffix(self) -> str:
         """Five characters for `generateName`, of the alphabet that Kubernetes takes for it."""

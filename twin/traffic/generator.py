@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import simpy
 
-from fake_vllm.engine.engine import EngineFault
+from fake_vllm.engine.engine import EngineError
 from twin.scenario.sections.traffic import GeneratedRequest
 from twin.scenario.sections.traffic import Traffic as Settings
 from twin.trace.recorder import Recorder

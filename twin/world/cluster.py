@@ -10,7 +10,8 @@ from ipaddress import IPv4Address
 
 from controller.cache.pod_view import SIDECAR
 from fake_vllm.distributions import Latency, LogNormal
-from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split, stamp
+from formats.timestamps import format_time
+from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
 from twin.world.kubelet.pod_worker import PodWorker
@@ -151,7 +152,7 @@ class World:
             ApiError: 404 if there is no such Deployment.
         """
         namespace, name = split(deployment)
-        annotations = {RESTARTED_AT: stamp(self._context.now())}
+        annotations = {RESTARTED_AT: format_time(self._context.now())}
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
         self._context.store.patch(DEPLOYMENTS, namespace, name, body, manager="kubectl-rollout")
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import simpy
 
+from formats.timestamps import format_time
 from twin.apiserver import ApiError
-from twin.apiserver.meta.objects import Object, is_terminating, key, split, stamp, with_conditions
+from twin.apiserver.meta.objects import Object, is_terminating, key, split, with_conditions
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.scheduler import GPU, tolerates
@@ -124,7 +125,7 @@ class Nodes:
         if not conditions:
             return
         namespace, name = split(key(pod))
-        body = {"status": {"conditions": with_conditions(old, conditions, stamp(self._now()))}}
+        body = {"status": {"conditions": with_conditions(old, conditions, format_time(self._now()))}}
         self._store.patch("pods", namespace, name, body, subresource="status", manager="kube-controller-manager")
 
     def _evict_later(self, node: str, pod: Object) -> None:

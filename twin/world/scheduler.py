@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fake_vllm.distributions import Uniform
+from formats.timestamps import format_time
 from twin.apiserver import Change
 from twin.apiserver.meta.objects import (
     Object,
@@ -112,7 +113,7 @@ class Scheduler:
             return
         unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
         conditions = with_conditions(
-            (pod.get("status") or {}).get("conditions") or (), [unschedulable], stamp(self._now())
+            (pod.get("status") or {}).get("conditions") or (), [unschedulable], format_time(self._now())
         )
         body = {"status": {"phase": "Pending", "conditions": conditions}}
         namespace, short = split(name)

@@ -87,15 +87,15 @@ class StoreClient:
 
         return await self._read("get", kind, read)
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
-        def read() -> Listing[T]:
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
+        def read() -> ObjectList[T]:
             snapshot = self._store.list(
                 _resource(kind),
                 namespace=namespace,
                 label_selector=label_selector,
                 revision=self._faults.list_revision(),
             )
-            return Listing([self._decode(kind, item) for item in snapshot.items], snapshot.resource_version)
+            return ObjectList([self._decode(kind, item) for item in snapshot.items], snapshot.resource_version)
 
         return await self._read("list", kind, read)
 
@@ -337,7 +337,7 @@ class StoreClient:
         return decoded
 
 
-def map_error(error: ApiError) -> ClusterError:
+def map_error(error: ApiError) -> ClientError:
     """Return the client's error for the server's, by the same table as the client of a real API server."""
     return from_status(Status(error.message, error.reason), error.code, error.retry_after)
 

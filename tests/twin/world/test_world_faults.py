@@ -9,7 +9,7 @@ import pytest
 from fake_vllm.engine.engine import EngineError
 from tests.twin.world.conftest import is_ready
 from twin.kernel import loop
-from twin.world.registry import RegistryRule, Trouble
+from twin.world.registry import RegistryError, RegistryRule
 
 HUB = "acme/sql"
 
@@ -84,7 +84,7 @@ async def load(scene: Any, path: str = HUB) -> float:
 
 
 @pytest.mark.parametrize("trouble", ["unreachable", "missing", "forbidden"])
-def test_what_the_registry_does_not_give_the_engine_does_not_find(scene: Any, trouble: Trouble) -> None:
+def test_what_the_registry_does_not_give_the_engine_does_not_find(scene: Any, trouble: RegistryError) -> None:
     async def story() -> None:
         end = scene.world.artifacts.add(0, RegistryRule(trouble))
         with pytest.raises(EngineError, match=f"No adapter found for {HUB}"):

@@ -15,7 +15,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from formats.durations import parse_duration
 from twin.apiserver import ApiError
 from twin.apiserver.meta.errors import bad_request
 from twin.apiserver.rest import TokenAuthenticator

@@ -12,7 +12,6 @@ from formats.durations import parse_duration
 from twin.scenario import FAULTS, Fault
 from twin.scenario.errors import choices
 from twin.scenario.faults import InstantFault
-from twin.scenario.units import duration
 from twin.serve.control.models import error_line
 
 _TIMES = ("from", "until", "at")
@@ -50,7 +49,7 @@ def fault_from(request: Mapping[str, Any], now: float) -> Fault:
 
 def _with_times(kind: str, allowed: Collection[str], fields: dict[str, Any], lasts: Any, now: float) -> dict[str, Any]:
     """Return the fields with times that count from the start of the world."""
-    times: dict[str, float] = {name: duration(fields[name]) + now for name in _TIMES if name in fields}
+    times: dict[str, float] = {name: parse_duration(fields[name]) + now for name in _TIMES if name in fields}
     if "at" in allowed:
         if lasts is not None and "every" not in fields:
             hint = ", or add `every`" if issubclass(FAULTS[kind], InstantFault) else ""
@@ -60,5 +59,5 @@ def _with_times(kind: str, allowed: Collection[str], fields: dict[str, Any], las
     else:
         times.setdefault("from", now)
     if lasts is not None:
-        times["until"] = times["from"] + duration(lasts)
+        times["until"] = times["from"] + parse_duration(lasts)
     return {**fields, **{name: f"{seconds:.6f}s" for name, seconds in times.items()}}

@@ -211,10 +211,10 @@ def publish(store: Store, host: str, port: int) -> None:
 
 
 def _split(authority: str) -> Endpoint:
-    host, _, port = authority.rpartition(":")
-    if not port.isdecimal():
-        return authority.strip("[]"), _HTTP_PORT
-    return host.strip("[]"), int(port)
+    try:
+        return parse_address(authority, default_host="", default_port=_HTTP_PORT)
+    except FormatError:
+        return authority, _HTTP_PORT  # no pod has such a name
 
 
 def _model(body: bytes) -> str:

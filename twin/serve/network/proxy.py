@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -44,9 +44,12 @@ class ProxiedRequest:
 
 async def read(request: Request) -> ProxiedRequest:
     """Read a request with its body."""
-    return ProxiedRequest(
-        request.method, request.url.path, request.url.query, dict(request.headers), await request.body()
-    )
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        body = b""
+    query = request.scope["query_string"].decode("latin-1")
+    return ProxiedRequest(request.method, request.scope["path"], query, dict(request.headers), body)
 
 
 async def forward(

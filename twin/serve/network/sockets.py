@@ -107,25 +107,6 @@ class Address:
         return f"{'https' if self.tls else 'http'}://{self.authority}"
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address but does not listen yet.
-
-    Raises:
-        OSError: the address is not available.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Without an explicit protocol asyncio does not set TCP_NODELAY on connections, and each response takes 40 ms.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    sock.setblocking(False)
-    return sock
-
-
 @asynccontextmanager
 async def listening(
     app: ASGIApp, sock: socket.socket | None = None, *, tls: ssl.SSLContext | None = None

@@ -193,8 +193,8 @@ def arguments(settings: Settings, rate: ApiRate, name: str, options: ProcessOpti
         "list-timeout": settings.list_timeout,
         "load-timeout": settings.load_timeout,
         "audit-interval": settings.audit_interval,
-        "resync-interval": settings.resync_interval,
-        "stop-grace": settings.stop_grace,
+        "sync-period": settings.sync_period,
+        "graceful-shutdown-timeout": settings.graceful_shutdown_timeout,
         # The machine does not get faster with the world: one of its seconds is `speed` of the world's.
         "kube-api-timeout": 30 * max(1.0, options.speed),
     }

@@ -108,9 +108,7 @@ class ContainerRuntime(ContainerState):
         if self._sidecar is not None:
             variables = {str(item.get("name")): str(item.get("value", "")) for item in self._spec.get("env") or ()}
             try:
-                self._sidecar.start(
-                    SidecarSettings(dialect=dialect_of_sidecar(variables), metrics=metrics_of(variables))
-                )
+                self._sidecar.start(SidecarSettings(dialect=engine_flavor(variables), metrics=metrics_mode(variables)))
             except ValueError as error:
                 self._fail_to_start(str(error))
                 return

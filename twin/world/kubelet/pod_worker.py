@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fake_vllm.distributions import Latency, Uniform
-from twin.apiserver.meta.objects import Object, key, split, stamp
+from formats.timestamps import format_time
+from twin.apiserver.meta.objects import Object, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
 from twin.world.kubelet.pod_spec import engine_index, is_operator
@@ -161,7 +162,7 @@ class PodWorker:
             ip=self.host.ip,
             forced_unready=self._forced_unready,
             now=self._env.now,
-            at=lambda seconds: stamp(self._context.world.at(seconds)),
+            at=lambda seconds: format_time(self._context.world.at(seconds)),
         )
         before: Object = self.pod.get("status") or {}
         if all(before.get(field) == value for field, value in status.items()):

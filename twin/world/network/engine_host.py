@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fake_vllm.distributions import Constant, Latency, LogNormal
-from fake_vllm.engine.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
-from fake_vllm.faults.rules import Faults
-from fake_vllm.router import Request, respond_now
+from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from fake_vllm.faults.rules import FaultRules
+from fake_vllm.router import Request, handle_immediate
 from twin.world.context import WorldContext
 from twin.world.network.link import Link
 from twin.world.network.sidecar_host import SidecarHost
@@ -41,7 +41,7 @@ class EngineSettings:
     """Upper bound of all adapters' weights together, in bytes."""
     version: str = ""
     """The engine's version; empty to use the image tag."""
-    pace: Pace = DEFAULT_PACE
+    timing: StepTimeModel = DEFAULT_TIMING
     """Step-time model of the engine."""
 
 
@@ -168,12 +168,12 @@ class EngineHost:
             epoch=self._epoch,
         )
 
-    def _on_adapter_event(self, change: Change) -> None:
+    def _on_adapter_event(self, change: AdapterEvent) -> None:
         self._on_engine(self, change.event, change.adapter, change.root)
 
     def _find_artifact(self, path: str) -> Artifact:
         """Return the artifact at a path: from the sidecar, from this container's disk, or from the registry."""
-        stored = self.sidecar.library.at(path) if self.sidecar is not None else None
+        stored = self.sidecar.provider.at(path) if self.sidecar is not None else None
         if stored is not None:
             return stored
         return self._artifacts.find(path) if path in self._disk else self._artifacts.download(path).artifact

@@ -115,7 +115,7 @@ class RegistryArtifactProvider:
             return
         size = result.artifact.size
         files = (RemoteFile(path="adapter_model.safetensors", size=size, key=""),)
-        with self.downloads.begun(artifact, Listing(files=files, version="")) as download:
+        with self.downloads.track(artifact, FileList(files=files, version="")) as download:
             download.watch(_SimulatedDownload(size, asyncio.get_running_loop().time(), result.seconds))
             await asyncio.sleep(result.seconds)
             if result.error == "corrupt":
@@ -129,7 +129,7 @@ class SidecarHost:
     def __init__(self, artifacts: Artifacts) -> None:
         self._log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         self._registry = CollectorRegistry()
-        self.library = RegistryArtifactProvider(artifacts, Downloads(self._registry, self._log))
+        self.provider = RegistryArtifactProvider(artifacts, DownloadTracker(self._registry, self._log))
         self._running = 0
         """Number of the present run; 0 while stopped."""
         self._runs = 0
@@ -175,10 +175,10 @@ class SidecarHost:
     def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> Starlette:
         if self._app is None:
             settings, registry, log = self._settings, self._registry, self._log
-            engine = Engine(settings.engine, settings.dialect, _AsStream(to_engine()))
-            scrape = Scrape(engine, settings.metrics_path, settings.metrics, registry, log)
-            self._adapters = Adapters(engine, self.library, log)
-            self._app = create_app(self._adapters, engine, registry, log, self.library.downloads, scrape)
+            engine = LocalEngine(settings.engine, settings.dialect, _AsStream(to_engine()))
+            scrape = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
+            self._adapters = AdapterService(engine, self.provider, log)
+            self._app = create_app(self._adapters, engine, registry, log, self.provider.downloads, scrape)
         return self._app
 
 

@@ -211,7 +211,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 await self._wait(timeout, httpx.ReadTimeout("timed out", request=request))
             if verdict is not None and verdict.response is not None:
                 injected = verdict.response
-                raise EngineFault(injected.status, "", injected.body[:200].decode(errors="replace"))
+                raise EngineError(injected.status, "", injected.body[:200].decode(errors="replace"))
             if verdict is not None and verdict.kind == "reset" and not verdict.after:
                 raise ConnectionResetError
             async with asyncio.timeout(timeout):
@@ -238,7 +238,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         is_same = cached is not None and cached[1].request is request
         sent = cached[0] if cached is not None and is_same else to_engine(request, path)
         if not adapter and host.faults.rules:
-            adapter = adapter_of(sent)
+            adapter = requested_adapter(sent)
         engine, verdict = self._engine_and_fault(request, host, path, adapter)
         if verdict is None and path not in GENERATING:
             response = handle_immediate(engine, sent)
@@ -282,7 +282,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     def _engine_and_fault(
         self, request: httpx.Request, host: EngineHost, path: str, adapter: str
-    ) -> tuple[Engine, Verdict | None]:
+    ) -> tuple[Engine, FaultEffect | None]:
         """Return the engine that listens there, and the fault that applies to the request."""
         draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
         verdict = host.faults.verdict(self._caller, path, adapter, draw)
@@ -290,14 +290,14 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             raise _refused(request)
         return host.engine, verdict
 
-    async def _respond(self, engine: Engine, sent: Request, verdict: Verdict | None) -> Response | Stream:
+    async def _respond(self, engine: Engine, sent: Request, verdict: FaultEffect | None) -> Response | Stream:
         """Return the engine's response, as far as faults let it through."""
         if verdict is not None and verdict.kind == "respond" and verdict.response is not None:
             return verdict.response
         if verdict is not None and verdict.kind == "reset" and not verdict.after:
             raise ConnectionResetError
         factor = verdict.factor if verdict is not None and verdict.kind == "slow" else 1.0
-        work = respond(engine, sent, slow=factor)
+        work = handle(engine, sent, slow=factor)
         # Loads and unloads continue without the client; a completion does not.
         response = await (work if sent.path in GENERATING else self._network.work(work))
         if verdict is not None and verdict.kind == "reset":

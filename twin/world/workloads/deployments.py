@@ -4,6 +4,7 @@ The arithmetic is in `rollout.py`. Not simulated: proportional scaling during a 
 restoring the old template. A paused Deployment is left unchanged.
 """
 
+from formats.timestamps import format_time
 from twin.apiserver import Change
 from twin.apiserver.meta.objects import (
     Object,

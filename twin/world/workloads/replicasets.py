@@ -1,10 +1,10 @@
 """The ReplicaSet controller: keeps the desired number of pods of each ReplicaSet."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from fake_vllm.distributions import Uniform
+from formats.timestamps import parse_timestamp
 from twin.apiserver import ApiError, Change
 from twin.apiserver.meta.objects import (
     Object,
