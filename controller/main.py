@@ -20,8 +20,8 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.client.interface import Client
 from controller.clock import Clock, SystemClock
+from controller.dependencies import Dependencies
 from controller.logging import logger
-from controller.metrics.instruments import Metrics
 from controller.metrics.server import probes
 from controller.operator import Operator
 from controller.option_types import OptionError
@@ -116,16 +116,16 @@ def _operator(options: Options, reached: _Reached, clock: Clock, log: FilteringB
     proxy = httpx.Proxy(options.engine_proxy) if options.engine_proxy else None
     # As many connections as engines are asked at once; how many that is, the operator decides itself.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
-    return Operator(
-        reached.cluster,
-        httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False),
-        clock,
-        Random(),
-        options.settings(reached.lease_namespace),
+    dependencies = Dependencies(
+        client=reached.cluster,
+        transport=httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False),
+        clock=clock,
+        rng=Random(),
+        settings=options.settings(reached.lease_namespace),
         identity=options.leader_elect_identity or f"{socket.gethostname()}_{uuid4().hex[:8]}",
         log=log,
-        metrics=Metrics(),
     )
+    return Operator(dependencies)
 
 
 async def _until_stopped(operator: Operator, log: FilteringBoundLogger, server: str, namespaces: Sequence[str]) -> int:

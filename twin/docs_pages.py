@@ -57,7 +57,7 @@ def scenario_files(root: Path) -> dict[str, list[Path]]:
 
 
 def _fault(entry: FaultDescription, root: Path) -> str:
-    when = "lasts, `from` a time `until` another" if entry.lasts else "strikes, at a moment"
+    when = "lasts, `from` a time `until` another" if entry.is_lasting else "strikes, at a moment"
     parts = [MADE, f"# {entry.kind}\n", f"{entry.summary} It is a fault of {_on(entry)} and {when}.\n"]
     parts += [f"{paragraph}\n" for paragraph in entry.details]
     parts.append("| parameter | if absent | meaning |\n| --- | --- | --- |")
@@ -87,7 +87,7 @@ def _example(path: Path) -> Iterator[str]:
     yield "```yaml"
     yield yaml_text({"faults": raw["faults"]}, width=100).rstrip()
     yield "```\n"
-    yield f"{' '.join(scenario.answer.split())}\n"
+    yield f"{' '.join(scenario.findings.split())}\n"
 
 
 def _faults(entries: list[FaultDescription]) -> str:
@@ -124,8 +124,8 @@ def _anchor(heading: str) -> str:
 def _listed(scenario: Scenario, path: str) -> Iterator[str]:
     yield f"### [{scenario.name}]({path})\n"
     yield f"{' '.join(scenario.description.split())}\n"
-    if scenario.answer:
-        yield f"*Found:* {' '.join(scenario.answer.split())}\n"
+    if scenario.findings:
+        yield f"*Found:* {' '.join(scenario.findings.split())}\n"
     held = ", ".join(f"`{expectation}`" for expectation in scenario.expect)
     yield f"*Must hold:* {held}.\n"
 

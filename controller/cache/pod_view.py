@@ -12,13 +12,13 @@ from controller.engine.flavors import FLAVORS, SGLANG, VLLM, EngineFlavor
 
 DEFAULT_PORT = 8000
 SIDECAR = "aibrix-runtime"
-"""Name of the runtime sidecar's container; whatever else runs in the pod, the first other one is the engine."""
+"""Name of the runtime sidecar's container; the first other container of a pod is its engine."""
 _NO_LIMIT = 1 << 30  # adapters: SGLang lists any number unless it is told how many
 
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A pod, as far as adapters are concerned."""
+    """The properties of a pod that matter for adapters."""
 
     namespace: str
     name: str
@@ -29,22 +29,28 @@ class PodView:
     ip: str
     port: int
     engine: str
-    """Container id: the engine's incarnation."""
+    """Incarnation of the engine: its container id."""
     ready: bool
     changed: float
-    """When `Ready` was last set to what it is, seconds since 1970 (whole seconds, as Kubernetes keeps it)."""
+    """Last transition of the condition `Ready`, in (whole) seconds since 1970."""
     terminating: bool
     max_loras: int
     max_cpu_loras: int
     sidecar: bool = False
-    """Whether the runtime sidecar is one of its containers."""
+    """Whether it has the runtime sidecar."""
     owned: bool = False
-    """Whether a controller made it: credentials are sent to no other."""
+    """Whether it has a controller; credentials are sent only to such pods."""
     flavor: EngineFlavor = VLLM
-    """How its engine is spoken to, by its label; a sidecar has a setting of its own for that."""
+    """Kind of the engine, by the pod's label; a sidecar has its own setting for it."""
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
 
     @property
     def enabled(self) -> bool:
+        """Whether it may be given adapters."""
         return self.labels.get(ENABLED_LABEL) == "true"
 
     @property
@@ -53,11 +59,12 @@ class PodView:
         return self.ready and not self.terminating
 
     def stable(self, now: float, stable_for: float) -> bool:
+        """Whether it has been available for `stable_for` seconds."""
         return self.ready and not self.terminating and now - self.changed >= stable_for - 1e-6
 
 
 def pod_view(pod: Pod, zone: str) -> PodView:
-    """The pod's view; `zone` is its node's."""
+    """Return the view of a pod; `zone` is its node's."""
     meta, status = pod.metadata, pod.status
     ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
     changed = ready.last_transition_time if ready is not None else None

@@ -19,8 +19,8 @@ class Choice:
     """The pods chosen."""
 
     pods: tuple[str, ...]
-    fault: str = ""
-    """What the policy did wrong, so that `default` had to choose; empty if it was right."""
+    error: str = ""
+    """What the policy did wrong, so that `default` had to choose; empty if nothing."""
 
 
 def choose(policy: Policy, view: View) -> Choice:

@@ -1,4 +1,4 @@
-"""What a plan may ask for. Data only: `plan.py` chooses among these, `reconciler.py` carries them out."""
+"""What a plan may ask for. Data only: `plan.py` chooses among these, `executor.py` executes them."""
 
 from dataclasses import dataclass
 
@@ -9,24 +9,24 @@ from controller.cache.pod_view import PodView
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """Hold the object until engines are clean."""
+    """Keep the object until the adapter is unloaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
-    """Let the object go."""
+    """Let the object be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteStatus:
-    """Write the status if it differs from what is stored."""
+    """Write the status if it differs from the stored one."""
 
     status: ModelAdapterStatus
 
 
 @dataclass(frozen=True, slots=True)
 class PublishEndpoints:
-    """Write the Service (if it differs) and slices; delete slices that are too many."""
+    """Apply the Service (if it differs) and the slices; delete obsolete slices."""
 
     service: Service | None
     slices: tuple[EndpointSlice, ...]
@@ -35,7 +35,7 @@ class PublishEndpoints:
 
 @dataclass(frozen=True, slots=True)
 class WriteAnnotations:
-    """Write annotations: drop what is over, announce what comes next. A conflict means that nothing follows."""
+    """Persist the selection, placements and announced attempts. A conflict cancels all further actions."""
 
     before: PersistedState
     after: PersistedState
@@ -43,7 +43,7 @@ class WriteAnnotations:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Send a load that was announced at that time, seconds since 1970."""
+    """Send a load that was announced at that time, in seconds since 1970."""
 
     pod: PodView
     announced: float
@@ -51,21 +51,21 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
-    """Ask the engine to give the adapter up."""
+    """Unload the adapter from the pod's engine."""
 
     pod: PodView
 
 
 @dataclass(frozen=True, slots=True)
 class ListAdapters:
-    """Ask the engine what it holds."""
+    """List the adapters of the pod's engine."""
 
     pod: PodView
 
 
 @dataclass(frozen=True, slots=True)
 class EmitEvent:
-    """A Kubernetes Event for users."""
+    """Emit a Kubernetes Event."""
 
     type: str
     reason: str
@@ -87,12 +87,14 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """Actions in order of execution, and when to plan again."""
+
     actions: tuple[Action, ...]
     wake: float = 0.0
-    """When to plan again even if nothing changes, seconds since 1970; 0 if never."""
+    """When to plan again even if nothing changes, in seconds since 1970; 0 if never."""
     waiting_for_slot: tuple[str, ...] = ()
-    """Pods whose engines have as many requests as they may: plan again when one ends."""
+    """Pods whose engines have as many requests in flight as they may: plan again when one ends."""
     unsettled: bool = False
-    """Whether another pod would be of use: wake this adapter when one appears or becomes ready."""
+    """Whether another pod would be useful: wake this adapter when one appears or becomes ready."""
     refused: bool = False
-    """Whether another Secret may be of use: wake this adapter when one that it names changes."""
+    """Whether another Secret may help: wake this adapter when one that it names changes."""

@@ -1,9 +1,10 @@
-"""How one pod stands towards one adapter: what its engine holds, and when it may be tried again. Pure.
+"""State of one adapter on one pod: what its engine holds, and when it may be tried again. Pure.
 
-What is remembered on the object counts more than what this process has seen: an announced attempt is an attempt,
-sent or not. What this process has seen only makes the answer more exact (when an attempt ended, and how).
+The state persisted on the object takes precedence over what this process has observed: an announced attempt counts as
+an attempt, whether or not it was sent. Observations only make the state more exact (when an attempt ended, and how).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,17 +16,17 @@ from controller.reconcile.snapshot import Snapshot
 from controller.requests.outcomes import SEND_WITHIN, RequestOutcome
 from controller.settings import Settings
 
-_NOW = 1e-6
-"""Seconds: what is due within this is due. Annotations keep microseconds."""
+_EPSILON = 1e-6
+"""Seconds: a time that is this close is due. Annotations have microseconds."""
 
 
 class AdapterPresence(Enum):
-    """What a pod's engine has under the adapter's name."""
+    """What a pod's engine holds under the adapter's name."""
 
     GONE = "gone"
-    """The pod, or the incarnation that was loaded, is no more."""
+    """The pod, or the incarnation that was loaded, no longer exists."""
     UNKNOWN = "unknown"
-    """Not asked since this controller started, or the last answer leaves it open."""
+    """Not listed since this controller started, or the last answer was not clear."""
     ABSENT = "absent"
     WANTED = "wanted"
     """The artifact that the spec names."""
@@ -35,41 +36,48 @@ class AdapterPresence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
-    """One pod, one adapter, now."""
+    """One adapter on one pod, at one instant."""
 
     pod: str
     view: PodView | None
     presence: AdapterPresence
     placement: Placement | None
     attempt: Attempt | None
-    """The attempt announced last in the running series; None if none counts any more."""
+    """Last announced attempt of the current series; None if no attempt counts."""
     outcome: RequestOutcome | None
     busy: str
-    """Verb of the request under way, or empty."""
+    """Verb of the request in flight, or empty."""
     next_try: float
-    """When a load may be sent, seconds since 1970; 0 if at once."""
+    """When a load may be sent, in seconds since 1970; 0 if at once."""
     cooldown_until: float
-    """The pod is left aside for this adapter until then; 0 if it is not."""
+    """End of the time in which the pod is not selected for this adapter; 0 if there is none."""
     attempts_expire_at: float
-    """Until when the running series has to be remembered if the pod is not used any more."""
+    """When the current series may be forgotten if the pod is no longer used."""
     maybe_on_new_incarnation: bool = False
-    """Whether a load that was sent to a former incarnation may have reached the present one.
+    """Whether a load that was sent to the previous incarnation may have reached the current one.
 
-    News of a restart may be late, and who has none of it sends to the same address. What the present incarnation lists
-    settles it.
+    The controller may learn of a restart late, and the address stays the same. The inventory of the current
+    incarnation decides.
     """
+    restarted: "ReplicaState | None" = None
+    """For a placement on a former pod or incarnation: the state of the current one, which was never used."""
+
+    @property
+    def current(self) -> "ReplicaState":
+        """The state of the current incarnation."""
+        return self.restarted or self
 
     @property
     def reachable(self) -> bool:
-        """Whether requests make sense: the pod is there and not on its way out."""
+        """Whether requests make sense: the pod exists and is not being deleted."""
         return self.view is not None and not self.view.terminating
 
     @property
     def confirmed_absent(self) -> bool:
-        """Whether the engine is known not to hold the adapter, nor to be about to.
+        """Whether the engine neither holds the adapter nor is about to.
 
-        That it does not list it is not enough: a load that this or a former process gave up may still end. An unload
-        settles it, since engines take loads and unloads of one name in turn; so does a clear no to every attempt.
+        An inventory without it is not enough: a load that was abandoned may still end. An unload settles it, since
+        engines process loads and unloads of one name in turn; so does a clear refusal of every attempt.
         """
         if self.presence is AdapterPresence.GONE:
             return not self.maybe_on_new_incarnation
@@ -78,157 +86,184 @@ class ReplicaState:
             return False
         if done.error is None:
             return done.verb == "unload"
-        tried = 0 if self.attempt is None else self.attempt.retries + 1
-        return done.verb == "load" and not done.doubtful and done.failures >= tried
+        attempts = 0 if self.attempt is None else self.attempt.retries + 1
+        return done.verb == "load" and not done.doubtful and done.failures >= attempts
+
+    @property
+    def failed_load(self) -> RequestOutcome | None:
+        """The outcome, if it is that of a failed load."""
+        outcome = self.outcome
+        return outcome if outcome is not None and outcome.verb == "load" and outcome.error is not None else None
+
+    @property
+    def failed_unload(self) -> RequestOutcome | None:
+        """The outcome, if it is that of a failed unload."""
+        outcome = self.outcome
+        return outcome if outcome is not None and outcome.verb == "unload" and outcome.error is not None else None
 
     def in_cooldown(self, now: float) -> bool:
-        return self.cooldown_until > now + _NOW
+        """Whether the pod is not selected for this adapter now."""
+        return self.cooldown_until > now + _EPSILON
 
     def retry_due(self, now: float) -> bool:
-        return self.next_try <= now + _NOW
+        """Whether a load may be sent now."""
+        return self.next_try <= now + _EPSILON
 
 
-def replica_state(snapshot: Snapshot, pod: str, now: float, settings: Settings) -> ReplicaState:
-    """How `pod` stands towards the adapter that was observed."""
-    view = snapshot.pods.get(pod)
-    placement = snapshot.persisted.placements.get(pod)
-    outcome = snapshot.outcomes.get(pod)
-    afresh = view is not None and outcome is not None and _mended(snapshot, view, outcome)
-    if view is None or (outcome is not None and not _still_matters(snapshot, view, outcome)):
-        outcome = None
-    holding = _holding(snapshot, view, placement, outcome)
-    attempt = snapshot.persisted.attempt(pod)
-    last = _end(attempt, outcome)
-    if attempt is not None and (afresh or not _counts(snapshot, view, placement, attempt, last, now, settings)):
-        attempt = None
-    hopeful = holding is AdapterPresence.WANTED or snapshot.busy.get(pod) == "load"
-    next_try, cooldown_until = _when(snapshot, pod, attempt, outcome, last, settings, hopeful=hopeful)
-    return ReplicaState(
-        pod=pod,
-        view=view,
-        presence=holding,
-        placement=placement,
-        attempt=attempt,
-        outcome=outcome,
-        busy=snapshot.busy.get(pod, ""),
-        next_try=next_try,
-        cooldown_until=cooldown_until,
-        attempts_expire_at=last + settings.pod_cooldown if attempt is not None else 0.0,
-        maybe_on_new_incarnation=view is not None and placement is not None and _astray(snapshot, view, placement),
-    )
+def replica_states(snapshot: Snapshot, pods: Iterable[str], now: float, settings: Settings) -> dict[str, ReplicaState]:
+    """Return the states of the adapter on these pods, by name."""
+    return {pod: _Evaluation(snapshot, pod, now, settings).state() for pod in pods}
 
 
-def _still_matters(snapshot: Snapshot, view: PodView, outcome: RequestOutcome) -> bool:
-    """An outcome is void for another incarnation; a final error also once the spec or the Secret has changed."""
-    if outcome.engine != view.engine:
-        return False
-    final = outcome.error is not None and not outcome.error.retriable
-    return not final or (outcome.generation, outcome.secret) == (snapshot.adapter.metadata.generation, snapshot.secret)
+class _Evaluation:
+    """Evaluates one pod."""
 
+    def __init__(
+        self, snapshot: Snapshot, pod: str, now: float, settings: Settings, *, ignore_placement: bool = False
+    ) -> None:
+        persisted = snapshot.persisted
+        self.snapshot = snapshot
+        self.pod = pod
+        self.now = now
+        self.settings = settings
+        self.view = snapshot.pods.get(pod)
+        self.placement = None if ignore_placement else persisted.placements.get(pod)
+        self.artifact = artifact_of(lora_path(snapshot.adapter.spec.artifact_url))
+        self.last = snapshot.outcomes.get(pod)
+        """Outcome of the last request, of any incarnation."""
+        self.outcome = self.last if self._outcome_matters() else None
+        self.announced = persisted.attempt(pod)
+        self.ended = self._attempt_end()
 
-def _mended(snapshot: Snapshot, view: PodView, outcome: RequestOutcome) -> bool:
-    """Whether the adapter was refused with Secrets that are others now: a new series of attempts begins at once."""
-    final = outcome.error is not None and not outcome.error.retriable
-    return final and outcome.engine == view.engine and outcome.secret != snapshot.secret
+    def state(self) -> ReplicaState:
+        presence = self._presence()
+        attempt = self.announced
+        if attempt is not None and (self._secret_changed() or not self._continues_series(attempt)):
+            attempt = None
+        busy = self.snapshot.in_flight.get(self.pod, "")
+        succeeding = presence is AdapterPresence.WANTED or busy == "load"
+        next_try, cooldown_until = self._schedule(attempt, succeeding=succeeding)
+        return ReplicaState(
+            pod=self.pod,
+            view=self.view,
+            presence=presence,
+            placement=self.placement,
+            attempt=attempt,
+            outcome=self.outcome,
+            busy=busy,
+            next_try=next_try,
+            cooldown_until=cooldown_until,
+            attempts_expire_at=self.ended + self.settings.pod_cooldown if attempt is not None else 0.0,
+            maybe_on_new_incarnation=self._maybe_on_new_incarnation(),
+            restarted=self._restarted() if presence is AdapterPresence.GONE and self.view is not None else None,
+        )
 
+    def _restarted(self) -> ReplicaState:
+        return _Evaluation(self.snapshot, self.pod, self.now, self.settings, ignore_placement=True).state()
 
-def _holding(
-    snapshot: Snapshot, view: PodView | None, placement: Placement | None, outcome: RequestOutcome | None
-) -> AdapterPresence:
-    if view is None or (placement is not None and (placement.uid != view.uid or placement.engine != view.engine)):
-        return AdapterPresence.GONE
-    inventory = snapshot.inventory(view)
-    if inventory is None:
+    def _outcome_matters(self) -> bool:
+        """An outcome is void for another incarnation; a final error also once the spec or the Secret has changed."""
+        outcome, snapshot = self.last, self.snapshot
+        if self.view is None or outcome is None or outcome.engine != self.view.engine:
+            return False
+        unchanged = (outcome.generation, outcome.secret) == (snapshot.adapter.metadata.generation, snapshot.secret)
+        return unchanged or not outcome.is_final
+
+    def _secret_changed(self) -> bool:
+        """Whether the Secrets have changed since a refusal: a new series of attempts begins at once."""
+        outcome = self.last
+        if self.view is None or outcome is None or outcome.engine != self.view.engine:
+            return False
+        return outcome.is_final and outcome.secret != self.snapshot.secret
+
+    def _placed_on(self, view: PodView) -> bool:
+        """Whether the placement is on the pod's current incarnation."""
+        placement = self.placement
+        return placement is not None and placement.uid == view.uid and placement.engine == view.engine
+
+    def _presence(self) -> AdapterPresence:
+        view, name = self.view, self.snapshot.adapter.metadata.name
+        if view is None or (self.placement is not None and not self._placed_on(view)):
+            return AdapterPresence.GONE
+        inventory = self.snapshot.inventory(view)
+        if inventory is None:
+            return self._presence_by_outcome()
+        if name in inventory.unclear:
+            return AdapterPresence.UNKNOWN
+        root = inventory.models.get(name)
+        if root is None:
+            return AdapterPresence.ABSENT
+        wanted = artifact_of(root) == self.artifact
+        return AdapterPresence.WANTED if wanted else AdapterPresence.OTHER
+
+    def _presence_by_outcome(self) -> AdapterPresence:
+        """Presence where there is no inventory."""
+        outcome, placement = self.outcome, self.placement
         if outcome is None or placement is None:
             return AdapterPresence.UNKNOWN
         if outcome.error is not None:
             refused = outcome.verb == "load" and not outcome.error.ambiguous
             return AdapterPresence.ABSENT if refused else AdapterPresence.UNKNOWN
-        wanted = placement.artifact == artifact_of(lora_path(snapshot.adapter.spec.artifact_url))
-        if outcome.verb == "load" and wanted:
+        if outcome.verb == "load" and placement.artifact == self.artifact:
             return AdapterPresence.WANTED
         return AdapterPresence.ABSENT if outcome.verb == "unload" else AdapterPresence.UNKNOWN
-    name = snapshot.adapter.metadata.name
-    if name in inventory.unclear:
-        return AdapterPresence.UNKNOWN
-    root = inventory.models.get(name)
-    if root is None:
-        return AdapterPresence.ABSENT
-    wanted = artifact_of(root) == artifact_of(lora_path(snapshot.adapter.spec.artifact_url))
-    return AdapterPresence.WANTED if wanted else AdapterPresence.OTHER
 
+    def _maybe_on_new_incarnation(self) -> bool:
+        view, placement, sent = self.view, self.placement, self.last
+        if view is None or placement is None or view.terminating:
+            return False
+        if placement.uid != view.uid or placement.engine == view.engine:
+            return False
+        if sent is None or (sent.verb, sent.engine) != ("load", placement.engine):
+            return False
+        doubtful = sent.error is not None and (sent.error.ambiguous or sent.doubtful)
+        if sent.error is not None and not doubtful:
+            return False
+        inventory, name = self.snapshot.inventory(view), self.snapshot.adapter.metadata.name
+        if inventory is None:
+            return not self.snapshot.did_not_answer(view)
+        return doubtful or name in inventory.models or name in inventory.unclear
 
-def _astray(snapshot: Snapshot, view: PodView, placement: Placement) -> bool:
-    """Whether what was sent last was a load for a former incarnation, and the present one may have got it."""
-    sent = snapshot.outcomes.get(view.name)
-    if placement.uid != view.uid or placement.engine == view.engine or view.terminating:
-        return False
-    if sent is None or (sent.verb, sent.engine) != ("load", placement.engine):
-        return False
-    doubtful = sent.error is not None and (sent.error.ambiguous or sent.doubtful)
-    if sent.error is not None and not doubtful:
-        return False
-    known, name = snapshot.inventory(view), snapshot.adapter.metadata.name
-    if known is None:
-        return not snapshot.did_not_answer(view)
-    return doubtful or name in known.models or name in known.unclear
+    def _attempt_end(self) -> float:
+        """When the attempt ended: observed, or (after a restart) as late as it can have been sent."""
+        attempt, outcome = self.announced, self.outcome
+        if attempt is None:
+            return 0.0
+        if outcome is not None and outcome.verb == "load" and outcome.finished_at >= attempt.announced - _EPSILON:
+            return outcome.finished_at
+        return attempt.announced + SEND_WITHIN
 
+    def _continues_series(self, attempt: Attempt) -> bool:
+        """Whether the next attempt continues the series of an announced one."""
+        view, placement, settings = self.view, self.placement, self.settings
+        if view is None or placement is None or not self._placed_on(view) or placement.artifact != self.artifact:
+            return False
+        if view.ready and view.changed > attempt.announced:
+            return False
+        within = self.now < self.ended + settings.pod_cooldown - _EPSILON
+        return within or not settings.backoff.exhausted(attempt.retries + 1)
 
-def _end(attempt: Attempt | None, outcome: RequestOutcome | None) -> float:
-    """When the attempt ended: seen, or (after a restart) as late as it can have been sent."""
-    if attempt is None:
-        return 0.0
-    if outcome is not None and outcome.verb == "load" and outcome.finished_at >= attempt.announced - _NOW:
-        return outcome.finished_at
-    return attempt.announced + SEND_WITHIN
+    def _schedule(self, attempt: Attempt | None, *, succeeding: bool) -> tuple[float, float]:
+        """Return (when a load may be sent, end of the cooldown).
 
-
-def _counts(
-    snapshot: Snapshot,
-    view: PodView | None,
-    placement: Placement | None,
-    attempt: Attempt,
-    ended: float,
-    now: float,
-    settings: Settings,
-) -> bool:
-    """Whether an announced attempt still belongs to a series that the next one continues."""
-    if view is None or placement is None or placement.uid != view.uid or placement.engine != view.engine:
-        return False
-    if placement.artifact != artifact_of(lora_path(snapshot.adapter.spec.artifact_url)):
-        return False
-    if view.ready and view.changed > attempt.announced:
-        return False
-    return now < ended + settings.pod_cooldown - _NOW or not settings.backoff.exhausted(attempt.retries + 1)
-
-
-def _when(
-    snapshot: Snapshot,
-    pod: str,
-    attempt: Attempt | None,
-    outcome: RequestOutcome | None,
-    ended: float,
-    settings: Settings,
-    *,
-    hopeful: bool,
-) -> tuple[float, float]:
-    """(when a load may be sent, until when the pod is aside). Hopeful: the last attempt has not failed, or not yet."""
-    failed = outcome.error if outcome is not None and outcome.verb == "load" else None
-    final_until, left_until = 0.0, 0.0
-    if failed is not None and not failed.retriable and outcome is not None:
-        final_until = outcome.finished_at + settings.pod_cooldown
-        if failed.scope is Scope.POD:
-            left_until = final_until  # what is wrong with the adapter itself is no reason to leave the pod
-    if attempt is None:
-        return final_until, left_until
-    if outcome is not None and outcome.verb == "withdrawn" and outcome.finished_at >= attempt.announced - _NOW:
-        return 0.0, 0.0  # it was due when it was announced
-    failures = attempt.retries + 1
-    if settings.backoff.exhausted(failures) and not hopeful:
-        aside = max(ended + settings.pod_cooldown, final_until)
-        return aside, aside
-    salt = f"{snapshot.adapter.metadata.uid}/{pod}"
-    wait = settings.backoff.wait(failures, salt=salt)
-    if failed is not None:
-        wait = max(wait, failed.retry_after)
-    return max(ended + wait, final_until), left_until
+        `succeeding`: the last attempt has not failed, or not yet.
+        """
+        outcome, settings, ended = self.outcome, self.settings, self.ended
+        failed = outcome.error if outcome is not None and outcome.verb == "load" else None
+        refused_until, cooldown = 0.0, 0.0
+        if failed is not None and not failed.retriable and outcome is not None:
+            refused_until = outcome.finished_at + settings.pod_cooldown
+            if failed.scope is Scope.POD:
+                cooldown = refused_until  # an error of the adapter itself says nothing about the pod
+        if attempt is None:
+            return refused_until, cooldown
+        if outcome is not None and outcome.verb == "withdrawn" and outcome.finished_at >= attempt.announced - _EPSILON:
+            return 0.0, 0.0  # it was due when it was announced
+        failures = attempt.retries + 1
+        if settings.backoff.exhausted(failures) and not succeeding:
+            until = max(ended + settings.pod_cooldown, refused_until)
+            return until, until
+        delay = settings.backoff.delay(failures, salt=f"{self.snapshot.adapter.metadata.uid}/{self.pod}")
+        if failed is not None:
+            delay = max(delay, failed.retry_after)
+        return max(ended + delay, refused_until), cooldown

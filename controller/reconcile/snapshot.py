@@ -1,6 +1,6 @@
-"""What a reconcile looks at: values read from caches at one instant, for `plan.py` to decide on. Nothing is fetched."""
+"""Everything that a plan is made from: values read from the caches at one instant. Nothing is fetched."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from controller.api.annotations import PersistedState
@@ -9,36 +9,67 @@ from controller.api.types import EndpointSlice, ModelAdapter, Service
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.policies.interface import EngineLoad
-from controller.requests.outcomes import Inventory, RequestOutcome
+from controller.requests.load_monitor import EngineLoads
+from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One adapter and everything that bears on it. The mappings are by pod name."""
+    """One adapter and everything that bears on it.
+
+    The mappings that many adapters share (`pods`, `engines`, `adapters_by_pod`, `full_pods`) are read-only views of the
+    caches, valid until the reconcile waits for something: copying them would cost each reconcile the size of the
+    cluster.
+    """
 
     adapter: ModelAdapter
     persisted: PersistedState
     pods: Mapping[str, PodView]
-    """All pods of the namespace that exist."""
+    """All pods of the namespace, by name."""
     matching: PodIndex
-    """Those that the selector matches and that are enabled, by name."""
-    inventory: Callable[[PodView], Inventory | None]
-    """What the pod's present incarnation listed last."""
-    did_not_answer: Callable[[PodView], bool]
-    """Whether that incarnation was asked what it holds, and did not say."""
-    adapters_on: Callable[[str], int]
-    """How many other adapters hold a place on the pod."""
-    has_slot: Callable[[str], bool]
-    """Whether the pod's engine may be sent one more request now."""
-    busy: Mapping[str, str] = field(default_factory=dict)
-    """Verb of the request under way."""
+    """Enabled pods that the selector matches."""
+    engines: Mapping[str, EngineRecord] = field(default_factory=dict)
+    """Results of requests to engines, by pod UID."""
+    adapters_by_pod: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Adapters that occupy each pod (`namespace/name`)."""
+    full_pods: Set[str] = frozenset()
+    """Pods (`namespace/name`) whose engines have as many requests in flight as they may."""
+    in_flight: Mapping[str, str] = field(default_factory=dict)
+    """Verb of this adapter's request in flight, by pod name."""
     outcomes: Mapping[str, RequestOutcome] = field(default_factory=dict)
-    engine_load: Callable[[PodView], EngineLoad | None] = lambda _: None
-    """What the pod's engine said of its load, for policies that need it."""
-    expected_requests: Callable[[str], float] = lambda _: 0.0
-    """For the other adapters on the pod; likewise."""
+    """Outcome of this adapter's last request, by pod name."""
+    loads: EngineLoads = field(default_factory=EngineLoads)
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
     problem: SpecProblem | None = None
     secret: str = ""
     """Versions of the Secrets that the adapter names; empty if it names none."""
+
+    def inventory(self, pod: PodView) -> Inventory | None:
+        """Return what the pod's current incarnation listed last."""
+        record = self.engines.get(pod.uid)
+        inventory = record.inventory if record is not None else None
+        return inventory if inventory is not None and inventory.engine == pod.engine else None
+
+    def did_not_answer(self, pod: PodView) -> bool:
+        """Return whether the pod's current incarnation did not answer the last request for its inventory."""
+        record = self.engines.get(pod.uid)
+        return record is not None and record.unanswered == pod.engine
+
+    def has_slot(self, pod: PodView) -> bool:
+        """Return whether the pod's engine may be sent one more request now."""
+        return pod.key not in self.full_pods
+
+    def adapters_on(self, pod: PodView) -> int:
+        """Return the number of other adapters on the pod."""
+        adapters = self.adapters_by_pod.get(pod.key, ())
+        return len(adapters) - (self.adapter.key in adapters)
+
+    def engine_load(self, pod: PodView) -> EngineLoad | None:
+        """Return the last load of the pod's engine, for policies that need it."""
+        return self.loads.of(pod)
+
+    def expected_requests(self, pod: PodView) -> float:
+        """Return the expected requests in flight for the other adapters on the pod, for policies that need it."""
+        key = self.adapter.key
+        return self.loads.expected_requests(other for other in self.adapters_by_pod.get(pod.key, ()) if other != key)

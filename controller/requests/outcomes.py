@@ -1,4 +1,4 @@
-"""Results of requests to engines: the last list of adapters and the end of the last request."""
+"""Results of requests to engines: what an engine listed, and how the last request for an adapter ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,34 +13,50 @@ It bounds the start of an attempt for a restarted controller, which continues th
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What an engine listed last."""
+    """Adapters that one incarnation of an engine listed last."""
 
     engine: str
-    """The incarnation that listed it."""
+    """The incarnation: its container id."""
     models: Mapping[str, str]
-    """Adapters by name, and their `root`."""
+    """`root` of each adapter, by name."""
     bases: frozenset[str] = frozenset()
-    """What the engine serves besides: names and roots of base models."""
+    """Names and roots of the base models that the engine serves."""
     unclear: frozenset[str] = frozenset()
-    """Names about which a request has ended without a clear answer since."""
+    """Names for which a request has since ended without a clear answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRecord:
+    """Results of the requests to the engine of one pod."""
+
+    inventory: Inventory | None = None
+    unanswered: str = ""
+    """Incarnation that did not answer the last request for its inventory; empty if it did."""
+    confirmed: int = 0
+    """Number of loads and unloads that the engine has confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome:
-    """How the last request about this adapter to this pod's engine ended."""
+    """How the last request for one adapter to one pod's engine ended."""
 
     verb: str
-    """`load`, `unload`; of an announced load `unsent` if it could not be sent, `withdrawn` if it was not tried to."""
+    """`load` or `unload`; for an announced load also `unsent` (it could not be sent) and `withdrawn` (not tried)."""
     finished_at: float
     """Seconds since 1970."""
     engine: str
-    """The incarnation that was asked."""
+    """Incarnation to which the request was sent."""
     generation: int = 0
-    """Of the adapter's spec when it was asked."""
+    """Generation of the adapter's spec at that time."""
     error: EngineError | None = None
     failures: int = 0
-    """Failed requests of this verb in a row, since the controller started."""
+    """Consecutive failures of this verb since the controller started."""
     secret: str = ""
     """Versions of the Secrets that its keys came from."""
     doubtful: bool = False
-    """Whether a failed one in that row ended without a clear answer, so that the engine may still be at it."""
+    """Whether one of these failures was ambiguous, so that the engine may still be executing it."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it failed with an error that no retry can resolve."""
+        return self.error is not None and not self.error.retriable

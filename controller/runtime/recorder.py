@@ -81,7 +81,7 @@ class EventRecorder:
             finally:
                 self._queue.task_done()
 
-    async def written(self) -> None:
+    async def flush(self) -> None:
         """Waits until all that was told is written or dropped."""
         await self._queue.join()
 

@@ -36,7 +36,7 @@ class FaultKind:
 
 
 _COMMON = (
-    Parameter("hits", "list of " + ", ".join(CALLERS), "[controller]", "who meets the fault"),
+    Parameter("callers", "list of " + ", ".join(CALLERS), "[controller]", "who meets the fault"),
     Parameter("probability", "number from 0 to 1", "1", "share of the requests that meet it"),
 )
 _ADAPTERS = Parameter("adapters", "list of names, * allowed", "all", "only loads and unloads of these adapters")
@@ -94,7 +94,7 @@ class FaultRule:
     """One fault in force; see `CATALOGUE` for which kind minds which setting."""
 
     kind: str
-    hits: tuple[str, ...] = ("controller",)
+    callers: tuple[str, ...] = ("controller",)
     probability: float = 1.0
     adapters: tuple[str, ...] = ()
     factor: float = 1.0
@@ -106,11 +106,11 @@ class FaultRule:
     def __post_init__(self) -> None:
         if self.kind not in CATALOGUE:
             raise ValueError(f"no fault of engines is called {self.kind!r}; there are {', '.join(CATALOGUE)}")
-        if not self.hits:
-            raise ValueError(f"{self.kind}: hits nobody; name some of {', '.join(CALLERS)}")
-        for caller in self.hits:
+        if not self.callers:
+            raise ValueError(f"{self.kind}: no callers; name some of {', '.join(CALLERS)}")
+        for caller in self.callers:
             if caller not in CALLERS:
-                raise ValueError(f"{self.kind}: hits {caller!r}, which is none of {', '.join(CALLERS)}")
+                raise ValueError(f"{self.kind}: {caller!r} is not one of {', '.join(CALLERS)}")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"{self.kind}: the probability is {self.probability}; it must be between 0 and 1")
         if not 0 < self.factor < float("inf"):
@@ -121,11 +121,11 @@ class FaultRule:
     @property
     def certain(self) -> bool:
         """Whether it hits everybody, whatever is asked, and nothing is left to chance."""
-        return set(self.hits) == set(CALLERS) and self.probability == 1 and not self.adapters
+        return set(self.callers) == set(CALLERS) and self.probability == 1 and not self.adapters
 
     def applies(self, caller: str, path: str, adapter: str) -> bool:
         """Whether this request is one of those that the rule is about, chance aside."""
-        if caller not in self.hits:
+        if caller not in self.callers:
             return False
         if self.kind == "unauthorized" and not path.startswith("/v1") and path not in CHANGES:
             return False
@@ -177,12 +177,12 @@ class FaultRules:
     @property
     def probed(self) -> bool:
         """Whether any rule hits probes, so that whoever probes must ask."""
-        return any("probes" in rule.hits for rule in self._rules.values())
+        return any("probes" in rule.callers for rule in self._rules.values())
 
     @property
     def chancy_probes(self) -> bool:
         """Whether a probe's outcome is a matter of chance, so that each probe must really be made."""
-        return any("probes" in rule.hits and rule.probability < 1 for rule in self._rules.values())
+        return any("probes" in rule.callers and rule.probability < 1 for rule in self._rules.values())
 
     def add(self, rule: FaultRule) -> int:
         """Put a rule into force; returns the handle that takes it away again."""

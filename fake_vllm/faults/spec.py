@@ -16,8 +16,8 @@ FLAP = FaultKind(
     "readiness-flap",
     "the health routes say 503 and 200 in turns; the engine works on",
     (
-        Parameter("up", "duration", "8s", "how long they say 200"),
-        Parameter("down", "duration", "4s", "how long they say 503; each turn begins with this"),
+        Parameter("ready_for", "duration", "8s", "how long they say 200"),
+        Parameter("unready_for", "duration", "4s", "how long they say 503; each turn begins with this"),
     ),
 )
 RESTART = FaultKind("engine-restart", "the engine restarts in place: its adapters are gone, clients are cut off", ())
@@ -35,6 +35,10 @@ STRIKING: Mapping[str, tuple[str, ...]] = {RESTART.name: ("at", "every", *_SPELL
 """The words for when it is, of the kinds that strike; all others last from a time until another."""
 
 
+_FORMER = {"hits": "callers", "up": "ready_for", "down": "unready_for"}
+"""Former names of fields to present ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaultSpec:
     """A fault and its time, in seconds from when it was asked for."""
@@ -45,8 +49,8 @@ class FaultSpec:
     every: Latency | None = None
     """Strikes again and again, with this in between."""
     rule: FaultRule | None = None
-    up: float = 8.0
-    down: float = 4.0
+    ready_for: float = 8.0
+    unready_for: float = 4.0
     code: int = 1
     signal: int | None = None
 
@@ -69,12 +73,18 @@ class FaultSpec:
         for key in said:
             if key not in allowed and key not in ("kind", *times):
                 names = ", ".join(("kind", *times, *sorted(allowed)))
-                raise ValueError(f"{kind}: it has no {key!r}; there are {names}")
+                renamed = _FORMER.get(key) in allowed
+                raise ValueError(
+                    f"{kind}: unknown field {key!r}; "
+                    + (f"it is called {_FORMER[key]!r} now" if renamed else f"allowed: {names}")
+                )
         planned = cls(kind, *_times(kind, said), _every(said))
         if kind in CATALOGUE:
             return replace(planned, rule=_rule(kind, said))
         if kind == FLAP.name:
-            return replace(planned, up=_turn(said, "up", 8.0), down=_turn(said, "down", 4.0))
+            return replace(
+                planned, ready_for=_turn(said, "ready_for", 8.0), unready_for=_turn(said, "unready_for", 4.0)
+            )
         code, signal = _whole(said, "code", 1, 0, 255), said.get("signal")
         return replace(planned, code=code, signal=None if signal is None else _whole(said, "signal", 0, 1, 64))
 
@@ -115,7 +125,7 @@ def from_flag(text: str) -> FaultSpec:
 
 
 def _typed(key: str, value: str) -> object:
-    if key in ("hits", "adapters"):
+    if key in ("callers", "adapters"):
         return value.split("+")
     if key in ("probability", "factor", "status", "code", "signal"):
         try:
@@ -155,13 +165,13 @@ def _every(said: Mapping[str, Any]) -> Latency | None:
 
 
 def _rule(kind: str, said: Mapping[str, Any]) -> FaultRule:
-    given: dict[str, Any] = {"hits": CALLERS}  # whoever breaks one engine by hand means everybody
+    given: dict[str, Any] = {"callers": CALLERS}  # whoever breaks one engine by hand means everybody
     for parameter in CATALOGUE[kind].parameters:
         name = parameter.name
         if name not in said:
             continue
         value = said[name]
-        if name in ("hits", "adapters"):
+        if name in ("callers", "adapters"):
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
                 raise ValueError(f"{kind}: {name}: must be a list of names, not {value!r}")
             value = tuple(value)

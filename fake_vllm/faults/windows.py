@@ -26,13 +26,13 @@ def window(start: float, until: float | None, horizon: float = math.inf) -> Wind
     return Window(start, until if until is not None and until <= horizon else math.inf)
 
 
-def flap_windows(whole: Window, *, down: float, up: float) -> Iterator[Window]:
-    """The turns in which what flaps is down; each turn of down and up begins with down."""
+def flap_windows(whole: Window, *, unready_for: float, ready_for: float) -> Iterator[Window]:
+    """Yield the unready windows within `whole`; it starts with an unready window."""
     start = whole.start
     while start < whole.end:
-        end = min(start + down, whole.end)
+        end = min(start + unready_for, whole.end)
         yield Window(start, end)
-        start = end + up
+        start = end + ready_for
 
 
 def occurrences(whole: Window, every: Latency, rng: np.random.Generator) -> Iterator[float]:

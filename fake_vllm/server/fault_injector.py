@@ -16,7 +16,7 @@ from fake_vllm.faults.rules import FaultRule, FaultRules
 from fake_vllm.faults.spec import FLAP, RESTART, STRIKING, FaultSpec
 from fake_vllm.faults.windows import flap_windows, occurrences, window
 
-_UNREADY = FaultRule("http-error", hits=("probes",), status=503, message="readiness-flap")
+_UNREADY = FaultRule("http-error", callers=("probes",), status=503, message="readiness-flap")
 
 
 class Process(Protocol):
@@ -94,7 +94,9 @@ class FaultInjector:
             yield from ((moment, self._strike) for moment in moments)
             return
         flaps = planned.kind == FLAP.name
-        for turn in flap_windows(whole, down=planned.down, up=planned.up) if flaps else (whole,):
+        for turn in (
+            flap_windows(whole, unready_for=planned.unready_for, ready_for=planned.ready_for) if flaps else (whole,)
+        ):
             yield turn.start, self._begin
             yield turn.end, self._end
 

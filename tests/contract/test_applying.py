@@ -1,4 +1,4 @@
-"""Contract: `apply`, server-side."""
+"""Contract: server-side `apply`."""
 
 import msgspec
 import pytest
@@ -9,26 +9,26 @@ from tests.contract.builders import a_service, a_slice, an_adapter
 from tests.contract.worlds import World
 
 
-async def test_apply_creates_what_is_not_there(world: World) -> None:
+async def test_apply_creates_a_missing_object(world: World) -> None:
     applied = await world.cluster.apply(SERVICES, a_service(world))
     assert applied.metadata.uid
     assert applied.spec.ports[0].port == 8000
 
 
-async def test_apply_changes_what_is_there(world: World) -> None:
+async def test_apply_changes_an_existing_object(world: World) -> None:
     first = await world.cluster.apply(SERVICES, a_service(world))
     second = await world.cluster.apply(SERVICES, a_service(world, port=9000))
     assert second.metadata.uid == first.metadata.uid
     assert [port.port for port in second.spec.ports] == [9000]
 
 
-async def test_the_same_apply_again_is_no_new_version(world: World) -> None:
+async def test_repeating_an_apply_is_not_a_new_version(world: World) -> None:
     first = await world.cluster.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1"))
     second = await world.cluster.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1"))
     assert second.metadata.resource_version == first.metadata.resource_version
 
 
-async def test_apply_takes_back_what_it_no_longer_sets(world: World) -> None:
+async def test_apply_removes_what_it_no_longer_sets(world: World) -> None:
     with_label = a_service(world)
     meta = msgspec.structs.replace(with_label.metadata, labels={"a": "1"})
     await world.cluster.apply(SERVICES, msgspec.structs.replace(with_label, metadata=meta))
@@ -84,9 +84,9 @@ async def test_apply_sets_an_owner(world: World) -> None:
         controller=True,
         block_owner_deletion=True,
     )
-    wanted = a_service(world)
-    meta = msgspec.structs.replace(wanted.metadata, owner_references=(owner,))
-    applied = await world.cluster.apply(SERVICES, msgspec.structs.replace(wanted, metadata=meta))
+    service = a_service(world)
+    meta = msgspec.structs.replace(service.metadata, owner_references=(owner,))
+    applied = await world.cluster.apply(SERVICES, msgspec.structs.replace(service, metadata=meta))
     assert applied.metadata.owner_references == (owner,)
 
 
@@ -103,7 +103,7 @@ async def test_apply_obeys_the_rules_of_the_crd(world: World) -> None:
         await world.cluster.apply(MODEL_ADAPTERS, an_adapter(world, url="ftp://acme/sql"))
 
 
-async def test_apply_in_a_namespace_that_is_not_there_is_not_found(world: World) -> None:
+async def test_apply_in_a_missing_namespace_is_not_found(world: World) -> None:
     service = a_service(world)
     elsewhere = msgspec.structs.replace(service.metadata, namespace="nowhere")
     with pytest.raises(NotFound):

@@ -1,4 +1,4 @@
-"""Contract: `create`, and what the server's rules refuse."""
+"""Contract: `create`, and objects that the server refuses."""
 
 import msgspec
 import pytest
@@ -16,11 +16,11 @@ from controller.api.types import (
     Secret,
 )
 from controller.client.interface import AlreadyExists, Invalid, NotFound
-from tests.contract.builders import MOMENT, a_lease, a_secret, a_service, an_adapter
+from tests.contract.builders import TIMESTAMP, a_lease, a_secret, a_service, an_adapter
 from tests.contract.worlds import World
 
 
-async def test_create_answers_with_what_the_server_has_set(world: World) -> None:
+async def test_create_returns_the_fields_that_the_server_sets(world: World) -> None:
     created = await world.cluster.create(MODEL_ADAPTERS, an_adapter(world, labels={"team": "x"}))
     meta = created.metadata
     assert meta.uid
@@ -48,12 +48,12 @@ async def test_a_name_that_is_taken_already_exists(world: World) -> None:
     assert caught.value.code == 409
 
 
-async def test_a_namespace_that_is_not_there_is_not_found(world: World) -> None:
+async def test_a_missing_namespace_is_not_found(world: World) -> None:
     with pytest.raises(NotFound, match='namespaces "nowhere" not found'):
         await world.cluster.create(SECRETS, Secret(metadata=ObjectMeta(name="key", namespace="nowhere")))
 
 
-async def test_what_was_read_can_be_created_anew_after_its_deletion(world: World) -> None:
+async def test_a_deleted_object_can_be_created_again(world: World) -> None:
     first = await world.cluster.create(MODEL_ADAPTERS, an_adapter(world))
     await world.cluster.delete(MODEL_ADAPTERS, world.namespace, "sql")
     second = await world.cluster.create(MODEL_ADAPTERS, first)
@@ -61,7 +61,7 @@ async def test_what_was_read_can_be_created_anew_after_its_deletion(world: World
     assert int(second.metadata.resource_version) > int(first.metadata.resource_version)
 
 
-async def test_the_status_of_a_new_adapter_is_not_taken(world: World) -> None:
+async def test_the_status_of_a_new_adapter_is_ignored(world: World) -> None:
     adapter = an_adapter(world)
     with_status = msgspec.structs.replace(adapter, status=msgspec.structs.replace(adapter.status, phase="Running"))
     created = await world.cluster.create(MODEL_ADAPTERS, with_status)
@@ -118,14 +118,14 @@ async def test_a_service_is_headless_when_it_says_so(world: World) -> None:
 
 async def test_a_lease_keeps_its_microseconds(world: World) -> None:
     created = await world.cluster.create(LEASES, a_lease(world))
-    assert created.spec.renew_time == MOMENT
+    assert created.spec.renew_time == TIMESTAMP
     assert created.spec.holder_identity == "a"
 
 
 def an_event(world: World, adapter: ModelAdapter, note: str = "Loaded") -> Event:
     return Event(
         metadata=ObjectMeta(name="sql.1", namespace=world.namespace),
-        event_time=MOMENT,
+        event_time=TIMESTAMP,
         reporting_controller="lora-controller",
         reporting_instance="a",
         action="Loaded",
@@ -146,7 +146,7 @@ async def test_an_event_can_be_written_and_counted_up(world: World) -> None:
     adapter = await world.cluster.create(MODEL_ADAPTERS, an_adapter(world))
     await world.cluster.create(EVENTS, an_event(world, adapter))
     counted = await world.cluster.patch(
-        EVENTS, world.namespace, "sql.1", {"series": {"count": 2, "lastObservedTime": MOMENT}}
+        EVENTS, world.namespace, "sql.1", {"series": {"count": 2, "lastObservedTime": TIMESTAMP}}
     )
     assert counted.series is not None
     assert counted.series.count == 2

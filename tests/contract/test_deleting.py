@@ -1,4 +1,4 @@
-"""Contract: `delete`, and what holds an object."""
+"""Contract: `delete`, finalizers and dependents."""
 
 import pytest
 
@@ -10,19 +10,19 @@ from tests.contract.worlds import World
 HOLD = "example.com/hold"
 
 
-async def test_what_is_deleted_is_gone(world: World) -> None:
+async def test_a_deleted_object_is_gone(world: World) -> None:
     await world.cluster.create(LEASES, a_lease(world))
     await world.cluster.delete(LEASES, world.namespace, "lock")
     with pytest.raises(NotFound):
         await world.cluster.get(LEASES, world.namespace, "lock")
 
 
-async def test_delete_of_what_is_not_there_is_not_found(world: World) -> None:
+async def test_delete_of_a_missing_object_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         await world.cluster.delete(LEASES, world.namespace, "lock")
 
 
-async def test_delete_of_another_ones_uid_is_a_conflict(world: World) -> None:
+async def test_delete_with_another_uid_is_a_conflict(world: World) -> None:
     created = await world.cluster.create(LEASES, a_lease(world))
     with pytest.raises(Conflict) as caught:
         await world.cluster.delete(LEASES, world.namespace, "lock", uid="11111111-0000-4000-8000-000000000000")
@@ -30,7 +30,7 @@ async def test_delete_of_another_ones_uid_is_a_conflict(world: World) -> None:
     await world.cluster.delete(LEASES, world.namespace, "lock", uid=created.metadata.uid)
 
 
-async def test_a_finalizer_holds_an_object_until_it_is_taken_away(world: World) -> None:
+async def test_a_finalizer_keeps_an_object_until_it_is_removed(world: World) -> None:
     await world.cluster.create(MODEL_ADAPTERS, an_adapter(world, finalizers=(HOLD,)))
     await world.cluster.delete(MODEL_ADAPTERS, world.namespace, "sql")
     held = await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")
@@ -40,7 +40,7 @@ async def test_a_finalizer_holds_an_object_until_it_is_taken_away(world: World) 
         await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")
 
 
-async def test_deleting_twice_what_is_held_changes_nothing(world: World) -> None:
+async def test_a_second_delete_of_a_kept_object_changes_nothing(world: World) -> None:
     await world.cluster.create(MODEL_ADAPTERS, an_adapter(world, finalizers=(HOLD,)))
     await world.cluster.delete(MODEL_ADAPTERS, world.namespace, "sql")
     first = await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")
@@ -58,7 +58,7 @@ async def test_a_deletion_is_a_new_generation(world: World) -> None:
     await world.cluster.patch(MODEL_ADAPTERS, world.namespace, "sql", {"metadata": {"finalizers": None}})
 
 
-async def test_what_is_being_deleted_takes_no_new_finalizer(world: World) -> None:
+async def test_no_finalizer_can_be_added_during_deletion(world: World) -> None:
     await world.cluster.create(MODEL_ADAPTERS, an_adapter(world, finalizers=(HOLD,)))
     await world.cluster.delete(MODEL_ADAPTERS, world.namespace, "sql")
     with pytest.raises(ClientError, match="no new finalizers can be added") as caught:
@@ -83,10 +83,10 @@ async def test_a_status_can_still_be_written_while_deletion_waits(world: World) 
     ("propagation", "finalizers"),
     [("Background", (HOLD,)), ("Foreground", (HOLD, "foregroundDeletion")), ("Orphan", (HOLD, "orphan"))],
 )
-async def test_how_dependents_are_treated_is_kept_as_a_finalizer(
+async def test_the_propagation_policy_is_stored_as_a_finalizer(
     world: World, propagation: Propagation, finalizers: tuple[str, ...]
 ) -> None:
-    """Without a dependent the collector takes it away again at once, so what was stored is looked for in the watch."""
+    """Without dependents, the collector removes the finalizer immediately: only a watch shows it."""
     listed = await world.cluster.list(MODEL_ADAPTERS, namespace=world.namespace)
     await world.cluster.create(MODEL_ADAPTERS, an_adapter(world, finalizers=(HOLD,)))
     await world.cluster.delete(MODEL_ADAPTERS, world.namespace, "sql", propagation=propagation)

@@ -39,27 +39,27 @@ async def test_a_change_of_the_spec_is_a_new_generation(world: World) -> None:
     assert patched.metadata.uid == created.metadata.uid
 
 
-async def test_a_change_of_metadata_or_status_is_none(world: World) -> None:
+async def test_a_change_of_metadata_or_status_is_not_a_new_generation(world: World) -> None:
     await _created(world)
     await _patch(world, {"metadata": {"annotations": {"a": "1"}}})
     patched = await _patch(world, {"status": {"phase": "Pending"}}, subresource="status")
     assert patched.metadata.generation == 1
 
 
-async def test_a_patch_that_changes_nothing_is_no_new_version(world: World) -> None:
+async def test_a_patch_without_changes_is_not_a_new_version(world: World) -> None:
     created = await _created(world, annotations={"a": "1"})
     patched = await _patch(world, {"metadata": {"annotations": {"a": "1"}}})
     assert patched.metadata.resource_version == created.metadata.resource_version
 
 
-async def test_a_patch_of_what_is_not_there_is_not_found(world: World) -> None:
+async def test_a_patch_of_a_missing_object_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         await _patch(world, {"metadata": {"annotations": {"a": "1"}}})
     with pytest.raises(NotFound):
         await _patch(world, {"status": {"phase": "Pending"}}, subresource="status")
 
 
-async def test_a_patch_made_from_the_latest_version_is_taken(world: World) -> None:
+async def test_a_patch_made_from_the_latest_version_is_accepted(world: World) -> None:
     created = await _created(world)
     patched = await _patch(world, {"spec": {"replicas": 2}}, resource_version=created.metadata.resource_version)
     assert patched.spec.replicas == 2
@@ -78,7 +78,7 @@ async def test_a_patch_made_from_an_older_version_is_a_conflict(world: World, su
     assert unchanged.status.phase == ""
 
 
-async def test_of_two_patches_made_from_one_version_one_is_taken(world: World) -> None:
+async def test_one_of_two_patches_made_from_the_same_version_succeeds(world: World) -> None:
     created = await world.cluster.create(LEASES, a_lease(world))
     version = created.metadata.resource_version
     answers = await asyncio.gather(
@@ -160,7 +160,7 @@ async def test_annotations_have_room_for_256_kib_in_all(world: World) -> None:
 @pytest.mark.parametrize(
     "meta", [{"name": "other"}, {"uid": "11111111-0000-4000-8000-000000000000"}, {"namespace": "other"}]
 )
-async def test_who_an_object_is_cannot_be_patched(world: World, meta: dict[str, str]) -> None:
+async def test_the_identity_of_an_object_cannot_be_patched(world: World, meta: dict[str, str]) -> None:
     await _created(world)
     with pytest.raises(ClientError) as caught:
         await _patch(world, {"metadata": meta})

@@ -13,13 +13,13 @@ async def test_get_gives_what_was_created(world: World) -> None:
     assert await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql") == created
 
 
-async def test_get_of_what_is_not_there_is_not_found(world: World) -> None:
+async def test_get_of_a_missing_object_is_not_found(world: World) -> None:
     with pytest.raises(NotFound, match=r'modeladapters.model.aibrix.ai "sql" not found') as caught:
         await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")
     assert caught.value.code == 404
 
 
-async def test_get_in_a_namespace_that_is_not_there_is_not_found(world: World) -> None:
+async def test_get_in_a_missing_namespace_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         await world.cluster.get(SECRETS, "nowhere", "key")
 
@@ -78,9 +78,9 @@ async def test_a_secret_is_decoded(world: World) -> None:
 
 
 async def test_an_empty_list_has_a_version_to_watch_from(world: World) -> None:
-    found = await world.cluster.list(MODEL_ADAPTERS, namespace=world.namespace)
-    assert list(found.items) == []
-    assert int(found.resource_version) > 0
+    result = await world.cluster.list(MODEL_ADAPTERS, namespace=world.namespace)
+    assert list(result.items) == []
+    assert int(result.resource_version) > 0
 
 
 async def test_a_list_is_of_one_namespace_or_of_all(world: World) -> None:
@@ -93,23 +93,23 @@ async def test_a_list_is_of_one_namespace_or_of_all(world: World) -> None:
     assert f"{world.namespace}/here" in {item.key for item in everywhere.items}
 
 
-async def test_a_list_of_a_namespace_that_is_not_there_is_empty(world: World) -> None:
+async def test_a_list_of_a_missing_namespace_is_empty(world: World) -> None:
     assert list((await world.cluster.list(SECRETS, namespace="nowhere")).items) == []
 
 
 async def test_a_list_is_ordered_by_name(world: World) -> None:
     for name in ("b", "c", "a"):
         await world.cluster.create(LEASES, a_lease(world, name))
-    found = await world.cluster.list(LEASES, namespace=world.namespace)
-    assert [item.metadata.name for item in found.items] == ["a", "b", "c"]
+    result = await world.cluster.list(LEASES, namespace=world.namespace)
+    assert [item.metadata.name for item in result.items] == ["a", "b", "c"]
 
 
 async def test_a_list_longer_than_a_page_is_whole(world: World) -> None:
     names = [f"lease-{number:04d}" for number in range(1_050)]
     for name in names:
         await world.cluster.create(LEASES, a_lease(world, name))
-    found = await world.cluster.list(LEASES, namespace=world.namespace)
-    assert [item.metadata.name for item in found.items] == names
+    result = await world.cluster.list(LEASES, namespace=world.namespace)
+    assert [item.metadata.name for item in result.items] == names
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ async def test_a_list_longer_than_a_page_is_whole(world: World) -> None:
 async def test_a_label_selector_narrows_a_list(world: World, selector: str, names: list[str]) -> None:
     for name, labels in (("a", {"tier": "gold", "team": "x"}), ("b", {"tier": "silver"}), ("c", {})):
         await world.cluster.create(LEASES, a_lease(world, name, labels=labels))
-    found = await world.cluster.list(LEASES, namespace=world.namespace, label_selector=selector)
-    assert [item.metadata.name for item in found.items] == names
+    result = await world.cluster.list(LEASES, namespace=world.namespace, label_selector=selector)
+    assert [item.metadata.name for item in result.items] == names
 
 
 async def test_a_label_selector_that_makes_no_sense_is_invalid(world: World) -> None:
@@ -141,6 +141,6 @@ async def test_a_label_selector_that_makes_no_sense_is_invalid(world: World) -> 
 
 async def test_a_list_is_no_older_than_a_write_that_was_answered(world: World) -> None:
     created = await world.cluster.create(LEASES, a_lease(world))
-    found = await world.cluster.list(LEASES, namespace=world.namespace)
-    assert [item.metadata.resource_version for item in found.items] == [created.metadata.resource_version]
-    assert int(found.resource_version) >= int(created.metadata.resource_version)
+    result = await world.cluster.list(LEASES, namespace=world.namespace)
+    assert [item.metadata.resource_version for item in result.items] == [created.metadata.resource_version]
+    assert int(result.resource_version) >= int(created.metadata.resource_version)

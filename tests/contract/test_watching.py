@@ -17,13 +17,13 @@ async def _version(world: World) -> str:
 
 
 async def _next(changes: AsyncIterator[WatchEvent[Lease]], count: int) -> list[tuple[str, str]]:
-    """Types and names of the next changes; bookmarks may come at any time and are none."""
-    seen: list[tuple[str, str]] = []
-    while len(seen) < count:
+    """Return types and names of the next changes, without bookmarks."""
+    received: list[tuple[str, str]] = []
+    while len(received) < count:
         event = await anext(changes)
         if event.type != "BOOKMARK":
-            seen.append((event.type, event.object.metadata.name))
-    return seen
+            received.append((event.type, event.object.metadata.name))
+    return received
 
 
 async def test_a_watch_shows_what_happened_since_in_order(world: World) -> None:
@@ -89,7 +89,7 @@ async def test_a_watch_is_of_one_namespace_or_of_all(world: World) -> None:
     await asyncio.gather(waiting, return_exceptions=True)
 
 
-async def test_what_enters_a_selector_is_added_and_what_leaves_it_is_deleted(world: World) -> None:
+async def test_entering_a_selector_is_added_and_leaving_it_is_deleted(world: World) -> None:
     version = await _version(world)
     changes = world.cluster.watch(
         LEASES, namespace=world.namespace, resource_version=version, label_selector="tier=gold"
@@ -123,7 +123,7 @@ async def test_all_watchers_see_the_same(world: World) -> None:
     assert await asyncio.gather(*watching) == [[("ADDED", "a"), ("ADDED", "b")]] * 5
 
 
-async def test_a_version_that_was_forgotten_has_expired(world: World) -> None:
+async def test_a_compacted_version_has_expired(world: World) -> None:
     await world.cluster.create(MODEL_ADAPTERS, an_adapter(world))
     await world.forget()
     changes = world.cluster.watch(MODEL_ADAPTERS, namespace=world.namespace, resource_version="1")
@@ -152,7 +152,7 @@ async def test_a_watch_can_be_left_at_any_time(world: World) -> None:
 
 
 async def test_an_informer_follows(world: World) -> None:
-    """The operator's own reader of watches ends up with what is there."""
+    """The operator's own informer ends up with the current objects."""
     await world.cluster.create(LEASES, a_lease(world, "old", labels={"tier": world.namespace}))
     informer = Informer(world.cluster, LEASES, a_log(), label_selector=f"tier={world.namespace}")
     following = asyncio.ensure_future(informer.run())
@@ -168,7 +168,7 @@ async def test_an_informer_follows(world: World) -> None:
     await asyncio.gather(following, return_exceptions=True)
 
 
-async def test_a_watch_of_one_name_from_no_version_shows_what_is_there_and_what_becomes_of_it(world: World) -> None:
+async def test_a_watch_of_one_name_without_a_version_shows_the_object_and_its_changes(world: World) -> None:
     for name in ("other", "mine"):
         await world.cluster.create(LEASES, a_lease(world, name))
     changes = world.cluster.watch(LEASES, namespace=world.namespace, resource_version="", name="mine")

@@ -10,7 +10,7 @@ from controller.api.types import LabelSelector, ModelAdapter, ModelAdapterSpec, 
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.reconcile.snapshot import Snapshot
-from controller.requests.outcomes import Inventory, RequestOutcome
+from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 
 NOW = 1_800_000_000.0
 LABELS = {"model": "base", ENABLED_LABEL: "true"}
@@ -89,19 +89,26 @@ def a_snapshot(
 ) -> Snapshot:
     """What was observed; `inventories` is what engines listed last, by pod name (None: all of them, and nothing)."""
     lists = {pod.name: {} for pod in pods} if inventories is None else inventories
-
-    def inventory(pod: PodView) -> Inventory | None:
-        return Inventory(pod.engine, lists[pod.name]) if pod.name in lists else None
-
+    engines = {
+        pod.uid: EngineRecord(
+            inventory=Inventory(pod.engine, lists[pod.name]) if pod.name in lists else None,
+            unanswered=pod.engine if pod.name in silent else "",
+        )
+        for pod in pods
+    }
     return Snapshot(
         adapter=adapter,
         persisted=persisted or PersistedState(),
         pods={pod.name: pod for pod in pods},
         matching=PodIndex(pods),
-        inventory=inventory,
-        did_not_answer=lambda pod: pod.name in silent,
-        adapters_on=lambda pod: (adapters_on or {}).get(pod, 0),
-        has_slot=lambda pod: pod not in full,
-        busy=busy or {},
+        engines=engines,
+        adapters_by_pod={f"default/{pod}": others(count) for pod, count in (adapters_on or {}).items()},
+        full_pods={f"default/{pod}" for pod in full},
+        in_flight=busy or {},
         outcomes=outcomes or {},
     )
+
+
+def others(count: int) -> list[str]:
+    """Keys of `count` other adapters."""
+    return [f"default/other-{number}" for number in range(count)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
@@ -63,7 +63,7 @@ def loads(lines: list[Line]) -> list[RequestLine]:
 
 
 def summary(lines: list[Line]) -> dict[str, Any]:
-    return summarise(lines, oracles.check(lines))
+    return summarise(lines, invariants.check(lines))
 
 
 def test_the_other_replica_takes_over_within_seconds_and_nothing_is_loaded_twice(tmp_path: Path) -> None:

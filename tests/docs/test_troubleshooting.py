@@ -21,7 +21,7 @@ CAUSES = [tuple(found.groups()) for found in ROW.finditer(PAGE.read_text(encodin
 def reasons(scenario: str) -> dict[str, set[str]]:
     """Adapter to the reasons that its conditions had for not being as wanted."""
     findings = simulate_and_judge(load(ROOT / "scenarios" / f"{scenario}.yaml"))
-    assert findings.holds, findings.verdict()
+    assert findings.passed, findings.verdict()
     found = defaultdict(set)
     for line in findings.lines:
         if isinstance(line, AdapterLine):

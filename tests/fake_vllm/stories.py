@@ -22,7 +22,7 @@ import httpx
 from controller.backoff import Backoff
 from controller.client.rest import RestClient
 from controller.clock import SystemClock
-from controller.metrics.instruments import Metrics
+from controller.dependencies import Dependencies
 from controller.operator import Operator
 from controller.settings import Settings
 from fake_vllm.faults.spec import FaultSpec
@@ -282,7 +282,15 @@ async def working(served: Served, transport: httpx.AsyncBaseTransport) -> AsyncI
     async with served.connection() as connection:
         cluster = RestClient(connection, Random(0), QUIET)
         operator = Operator(
-            cluster, transport, SystemClock(), Random(0), settings, identity="live", log=QUIET, metrics=Metrics()
+            Dependencies(
+                client=cluster,
+                transport=transport,
+                clock=SystemClock(),
+                rng=Random(0),
+                settings=settings,
+                identity="live",
+                log=QUIET,
+            )
         )
         task = asyncio.create_task(operator.run())
         try:
@@ -326,7 +334,7 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
     if not later:
         rule = FaultSpec.of(wrong).rule
         assert rule is not None
-        hit = replace(rule, hits=tuple(wrong.get("hits", ("controller",))))
+        hit = replace(rule, callers=tuple(wrong.get("callers", ("controller",))))
 
         def break_first(host: EngineHost, event: str, adapter: str, root: str) -> None:
             if (host.pod, event) == (f"default/{FIRST}", "started"):
@@ -383,7 +391,7 @@ def scenario(folder: Path, incident: dict[str, Any] | None) -> Scenario:
         faults=[incident | {"pods": {"names": [FIRST]}}] if incident else [],
         controller={
             "policy": "least-adapters",
-            "retry": {"attempts": RETRIES["retries"], "base": f"{RETRIES['base']}s", "factor": RETRIES["factor"]},
+            "retry": {"retries": RETRIES["retries"], "base": f"{RETRIES['base']}s", "factor": RETRIES["factor"]},
             "stable_for": "0s",
             "list_timeout": f"{PATIENCE}s",
             "load_timeout": f"{PATIENCE}s",

@@ -141,7 +141,7 @@ def test_the_manifests_differ_from_the_real_ones_in_image_rights_and_gpu_alone()
 
 def test_the_manifests_run_in_the_twin_as_the_scenario_expects() -> None:
     findings = simulate_and_judge(load(ROOT / "scenarios/fake-engine.yaml"))
-    assert findings.holds, findings.verdict()
+    assert findings.passed, findings.verdict()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.invariants.violations import Violation
 from twin.kernel.loop import run
 from twin.scenario import Scenario
@@ -148,7 +148,7 @@ def live(scenario: Scenario, *killed_at: Point) -> Life:
     simulation.recorder.close()
     lines = list(simulation.recorder.lines)
     steps: Counter[Step] = Counter({step: seen[step, "before"] for step, _ in seen})
-    return Life(lines, list(oracles.check(lines).violations), steps)
+    return Life(lines, list(invariants.check(lines).violations), steps)
 
 
 def points(steps: Counter[Step]) -> list[Point]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fake_vllm.engine.engine import Engine
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.invariants.violations import Violation
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
@@ -34,7 +34,7 @@ class Story:
 
     @property
     def violations(self) -> list[Violation]:
-        return list(oracles.check(self.lines).violations)
+        return list(invariants.check(self.lines).violations)
 
     def adapter(self, name: str = "a-0") -> dict[str, Any]:
         """The object as it was left."""

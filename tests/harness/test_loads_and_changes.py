@@ -81,13 +81,13 @@ def test_a_final_error_fails_at_once_and_is_not_tried_pod_after_pod(tmp_path: Pa
     assert [reason for reason, _ in story.told()] == ["Scheduled", "LoadFailed"]
 
 
-def test_the_log_names_adapter_pod_attempt_way_and_the_kind_of_error(tmp_path: Path) -> None:
+def test_the_log_names_adapter_pod_attempt_route_and_error_class(tmp_path: Path) -> None:
     broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s"}
     story = told(tmp_path, adapters=one(), faults=[broken], duration="1m")
     (said,) = [line.text for line in story.lines if isinstance(line, LogLine)]
     pod = story.sent("load")[0].object.split("/")[1]
-    assert said.startswith("load failed for good adapter=default/a-0 attempt=1 error=")
-    assert said.endswith(f"error_class=InvalidAdapter pod={pod} way=direct")
+    assert said.startswith("load failed, no retry adapter=default/a-0 attempt=1 error=")
+    assert said.endswith(f"error_class=InvalidAdapter pod={pod} route=direct")
 
 
 def test_a_pod_that_refuses_the_key_is_left_and_another_that_knows_it_is_used(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away
     unwell = {
         "kind": "http-error",
         "status": 503,
-        "hits": ["probes"],
+        "callers": ["probes"],
         "pods": {"count": 1},
         "from": "200s",
         "until": "6m",
@@ -233,7 +233,7 @@ def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away
 
 
 def test_unloads_that_wait_behind_others_that_hang_are_nobodys_fault_and_are_made_up_for(tmp_path: Path) -> None:
-    hung = {"kind": "timeout", "hits": ["controller", "probes"], "pods": {"count": 1}, "from": "2m", "until": "2m8s"}
+    hung = {"kind": "timeout", "callers": ["controller", "probes"], "pods": {"count": 1}, "from": "2m", "until": "2m8s"}
     story = told(
         tmp_path, pods=2, adapters=[adapters(8, replicas=1, arrive={"at": "30s"})], faults=[hung], duration="6m"
     )

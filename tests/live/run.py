@@ -92,7 +92,7 @@ def wrong(out: Path) -> list[str]:
     found = []
     for file in out.rglob("summary.json"):
         summary = json.loads(file.read_text(encoding="utf-8"))
-        found += [f"{each['text']} was {each['actual']}" for each in summary["expectations"] if not each["holds"]]
+        found += [f"{each['text']} was {each['actual']}" for each in summary["expectations"] if not each["passed"]]
         if first := summary["invariants"]["first"]:
             found.append(f"{summary['invariants']['violations']} violations: {first}")
     return found
@@ -110,7 +110,7 @@ def main(words: Sequence[str]) -> int:
     failed = 0
     for ended in all_served(chosen, arguments):
         failed += ended.code != 0
-        verdict = "holds" if ended.code == 0 else f"exit {ended.code}"
+        verdict = "passed" if ended.code == 0 else f"exit {ended.code}"
         print(f"{ended.file!s:<52}{verdict:<8}{ended.seconds:>6.0f} s{ended.kills:>4} kills  {ended.said}", flush=True)
     print(f"{len(chosen) - failed} of {len(chosen)} hold")
     return 1 if failed else 0

@@ -164,10 +164,10 @@ def _mixed(seeds: int) -> Iterator[tuple[str, str]]:
 
 
 def _violation(scenario: Any) -> str:
-    from twin.evaluate import invariants as oracles
+    from twin.evaluate import invariants
     from twin.sim.simulation import simulate
 
-    found = oracles.check(list(simulate(scenario).lines)).violations
+    found = invariants.check(list(simulate(scenario).lines)).violations
     return f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.sim.simulation import simulate
 from twin.trace.lines import AdapterLine, Counts, Line, RequestLine
 
@@ -16,7 +16,7 @@ def lived(folder: Path, *, slow: dict[str, Any] | None = None, **sections: Any) 
     """(the record, the first violation if there is one). `slow` is what is said of the API server."""
     cluster = {"engines": {"default": QUICK}, "artifacts": {"bandwidth": "10Gbit/s"}, "api": slow or {}}
     lines = list(simulate(a_scenario(folder, **{"cluster": cluster} | sections)).lines)
-    found = oracles.check(lines).violations
+    found = invariants.check(lines).violations
     return lines, f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""
 
 

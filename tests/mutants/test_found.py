@@ -38,7 +38,7 @@ def test_what_was_found_is_small(file: Path) -> None:
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
 def test_the_operator_passes_what_its_mutant_was_found_by(file: Path) -> None:
     row = run(file)
-    assert (row.error, row.violation, row.holds) == ("", "", True)
+    assert (row.error, row.violation, row.passed) == ("", "", True)
 
 
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)

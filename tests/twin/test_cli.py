@@ -10,8 +10,7 @@ import pytest
 
 from tests.twin.synthetic import a_run
 from twin import cli
-from twin.evaluate import invariants as oracles
-from twin.evaluate import measures
+from twin.evaluate import invariants, measures
 from twin.runs import run as running
 from twin.trace.lines import Line
 
@@ -59,7 +58,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Done:
     """Instead of simulating, a record that is at hand."""
     done = Done()
     monkeypatch.setattr(running, "simulate", lambda scenario, progress=None: done)
-    monkeypatch.setattr(oracles, "check", lambda lines: Verdicts([]))
+    monkeypatch.setattr(invariants, "check", lambda lines: Verdicts([]))
     numbers = {"adapters": {"total": 40, "running": 38, "failed": 2}}
     monkeypatch.setattr(measures, "summarise", lambda lines, verdicts: numbers)
     monkeypatch.chdir(tmp_path)
@@ -113,7 +112,7 @@ def test_a_violation_ends_with_1_and_is_named(
         message: str = "holds too many replicas"
         context: tuple[int, ...] = ()
 
-    monkeypatch.setattr(oracles, "check", lambda lines: Verdicts([Violation()]))
+    monkeypatch.setattr(invariants, "check", lambda lines: Verdicts([Violation()]))
     assert command("run", a_scenario()) == 1
     assert "5:12  default/sql-04: holds too many replicas (invariant 3)" in capsys.readouterr().out
 
@@ -130,7 +129,7 @@ def test_an_interrupt_elsewhere_ends_with_130_too(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(oracles, "check", interrupted)
+    monkeypatch.setattr(invariants, "check", interrupted)
     assert command("run", a_scenario()) == 130
     assert capsys.readouterr().err == "twin: interrupted\n"
 
@@ -166,8 +165,8 @@ def test_two_scenarios_of_one_name_would_overwrite_each_other(
         (["check", "nowhere.yaml"], "nowhere.yaml"),
         (["run", "a.yaml", "--set", "nonsense"], "--set nonsense: is no setting; allowed: PATH=VALUE"),
         (["run", "a.yaml", "--set", "sede=1"], 'did you mean "seed"'),
-        (["report", "nowhere"], "nowhere: is no folder"),
-        (["replay", "."], "is no run folder: summary.json is missing"),
+        (["report", "nowhere"], "nowhere: not a folder"),
+        (["replay", "."], "not a run folder: summary.json is missing"),
     ],
 )
 def test_what_cannot_be_done_ends_with_2_and_one_line(
@@ -191,7 +190,7 @@ def test_a_fault_of_our_own_is_one_that_can_be_reported(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(oracles, "check", broken)
+    monkeypatch.setattr(invariants, "check", broken)
     assert command("run", a_scenario()) == 70
     err = capsys.readouterr().err
     assert "ZeroDivisionError: division by zero" in err

@@ -66,7 +66,7 @@ def attempts(run: Source) -> pd.DataFrame:
         if line.event == "sent":
             count, failed = series.get(place, (0, float("nan")))
             waited = line.t - failed
-            if waited >= rules.aside_for:
+            if waited >= rules.pod_cooldown:
                 count, waited = 0, float("nan")
             sent[line.id] = dict.fromkeys(_ATTEMPTS) | {
                 "adapter": line.adapter, "pod": line.object, "attempt": count + 1, "sent_seconds": line.t,
@@ -148,7 +148,7 @@ def _summaries(path: Path) -> Iterator[dict[str, Any]]:
             "variant": folder.parent.name,
             "seed": run.summary["seed"],
             **comparable_measures(run.summary),
-            "holds": run.summary["holds"],
+            "passed": run.summary["passed"],
             "gpu_hours": gpu_hours(folder),
         }
 

@@ -98,8 +98,8 @@ def _flapping(pods: Mapping[str, Any], spells: Sequence[Interval], lead: float, 
         "pods": dict(pods),
         "from": at(lead + spells[0].start),
         "until": at(lead + ends[-1]),
-        "down": at(max(down, 0.1)),
-        "up": at(max(up, 0.1)),
+        "unready_for": at(max(down, 0.1)),
+        "ready_for": at(max(up, 0.1)),
     }
 
 

@@ -66,7 +66,7 @@ def build_scenario(seen: Observation, found: History, name: str) -> CapturedScen
     engines = [item for item in manifests if item["kind"] in ("Deployment", "Pod")]
     times = _times(found, notes)
     controller = _controller(seen, notes)
-    lead = _lead(manifests, times, int(controller.get("loads_per_pod", Settings().max_requests_per_pod)))
+    lead = _lead(manifests, times, int(controller.get("max_requests_per_pod", Settings().max_requests_per_pod)))
     duration = lead + math.ceil(seen.seconds) + _AFTER
     scenario: dict[str, Any] = {
         "name": name,
@@ -149,35 +149,32 @@ def _controller(seen: Observation, notes: list[str]) -> dict[str, Any]:
     return {**({"replicas": replicas} if replicas > 1 else {}), **_settings(options)}
 
 
-_SAME = ("policy", "workers", "loads_per_pod", "enable_runtime_sidecar")
-_DURATIONS = ("stable_for", "unready_grace", "aside_for", "audit_interval", "list_timeout", "load_timeout")
-_RETRY = ("attempts", "base", "factor", "cap", "jitter")
-_OPTIONS = {
-    "workers": "max_concurrent_reconciles",
-    "loads_per_pod": "max_requests_per_pod",
-    "aside_for": "pod_cooldown",
-    "retry_attempts": "retries",
+_SAME = ("policy", "max_concurrent_reconciles", "max_requests_per_pod", "enable_runtime_sidecar")
+_DURATIONS = ("stable_for", "unready_grace", "pod_cooldown", "audit_interval", "list_timeout", "load_timeout")
+_RETRY = {
+    "retries": "retries",
+    "base": "retry_base",
+    "factor": "retry_factor",
+    "cap": "retry_cap",
+    "jitter": "retry_jitter",
 }
-"""Scenario fields whose option has another name."""
-
-
-def _option(options: Options, field: str) -> Any:
-    return getattr(options, _OPTIONS.get(field, field))
+"""Field of a scenario's `controller.retry` to the operator's option."""
 
 
 def _settings(options: Options) -> dict[str, Any]:
     """Those that are not the defaults, by the scenario's names."""
+    default = Options()
     changed = {
-        name: value
-        for name in (*_SAME, *_DURATIONS, *(f"retry_{name}" for name in _RETRY))
-        if (value := _option(options, name)) != _option(Options(), name)
+        name: getattr(options, name)
+        for name in (*_SAME, *_DURATIONS, *_RETRY.values())
+        if getattr(options, name) != getattr(default, name)
     }
     found = {name: changed[name] for name in _SAME if name in changed}
     found |= {name: format_duration(changed[name]) for name in _DURATIONS if name in changed}
     retry = {
-        name: format_duration(value) if name in ("base", "cap") else value
-        for name in _RETRY
-        if (value := changed.get(f"retry_{name}")) is not None
+        field: format_duration(changed[name]) if field in ("base", "cap") else changed[name]
+        for field, name in _RETRY.items()
+        if name in changed
     }
     return {**found, **({"retry": retry} if retry else {})}
 

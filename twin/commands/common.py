@@ -101,7 +101,7 @@ def run_folder_errors() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
-def exit_code_of(findings: "RunResult") -> int:
-    if findings.partial:
+def exit_code_of(result: "RunResult") -> int:
+    if result.partial:
         return INTERRUPTED
-    return OK if findings.holds else FAILED
+    return OK if result.passed else FAILED

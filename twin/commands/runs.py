@@ -44,12 +44,12 @@ def run(
     summaries, worst = list[dict[str, Any]](), UNUSABLE if problems else OK
     for scenario in scenarios:
         with progress_bar(scenario, quiet=as_json) as reached, run_folder_errors():
-            findings, page = running.run_to_folder(scenario, out, reached)
-        summaries.append(findings.summary())
+            result, page = running.run_to_folder(scenario, out, reached)
+        summaries.append(result.summary())
         if not as_json:
-            terminal.show(findings, page)
-        worst = max(worst, exit_code_of(findings))
-        if findings.partial:
+            terminal.show(result, page)
+        worst = max(worst, exit_code_of(result))
+        if result.partial:
             break
     if as_json:
         print(json.dumps(summaries[0] if len(files) == 1 and summaries else summaries, indent=2, ensure_ascii=False))
@@ -74,19 +74,19 @@ def check(files: Files) -> int:
 def report(path: RunPath) -> int:
     """Draw the report of a run again, from its record alone."""
     from twin.evaluate.judge import evaluate
-    from twin.report import terminal
+    from twin.report import build_report, terminal
     from twin.runs import folder as runfolder
     from twin.scenario import parse_expectation
 
     with run_folder_errors():
         folder = runfolder.read(path)
         expected = [parse_expectation(text) for text in folder.expectations]
-        findings = evaluate(folder.lines(), expected, scenario=folder.scenario, partial=folder.partial)
-        page = runfolder.redraw(folder, findings)
-    terminal.show(findings, page)
-    if runfolder.summary_bytes(findings) != (path / runfolder.SUMMARY).read_bytes():
+        result = evaluate(folder.lines(), expected, scenario=folder.scenario, partial=folder.partial)
+        page = runfolder.rewrite_report(folder, build_report(result))
+    terminal.show(result, page)
+    if runfolder.summary_bytes(result) != (path / runfolder.SUMMARY).read_bytes():
         print_errors(f"{path}: measured anew the numbers differ from its summary.json, which another version wrote")
-    return exit_code_of(findings)
+    return exit_code_of(result)
 
 
 @exit_code
@@ -103,22 +103,22 @@ def replay(path: RunPath) -> int:
     if problems:
         raise UsageError(*problems)
     with progress_bar(scenarios[0], quiet=False) as reached:
-        findings = running.simulate_and_judge(scenarios[0], reached)
-    if findings.partial:
+        result = running.simulate_and_judge(scenarios[0], reached)
+    if result.partial:
         return INTERRUPTED
-    recorded, now = folder.events, encode(findings.lines)
+    recorded, now = folder.events, encode(result.lines)
     if folder.partial:
         end = folder.lines()[-1].t
         recorded, now = until(recorded, end), until(now, end)
     differences = [first_difference(runfolder.EVENTS, recorded, now)]
     if not folder.partial:
         before = (path / runfolder.SUMMARY).read_bytes()
-        differences.append(first_difference(runfolder.SUMMARY, before, runfolder.summary_bytes(findings)))
+        differences.append(first_difference(runfolder.SUMMARY, before, runfolder.summary_bytes(result)))
     told = [difference for difference in differences if difference]
     for difference in told:
         print(difference)
-    if told and folder.summary.get("version") != findings.run.version:
-        print(f"recorded by lora-twin {folder.summary.get('version')}, now {findings.run.version}: this may be why")
+    if told and folder.summary.get("version") != result.run.version:
+        print(f"recorded by lora-twin {folder.summary.get('version')}, now {result.run.version}: this may be why")
     if not told:
         print(f"{path}: the same again, {len(recorded.splitlines()):,} lines of the record")
     return FAILED if told else OK

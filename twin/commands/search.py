@@ -76,8 +76,7 @@ def _goal(minimise: str, maximise: str, satisfy: list[str]) -> "Objective":
 
     from twin.experiments.comparison import select_measures
     from twin.experiments.search import Objective
-    from twin.scenario import MEASURES, parse_expectation
-    from twin.scenario.errors import choices
+    from twin.scenario import parse_expectation, unknown_measure
 
     if minimise and maximise:
         raise UsageError("--minimise and --maximise: one measure can be made best at a time; allowed: one of them")
@@ -86,7 +85,7 @@ def _goal(minimise: str, maximise: str, satisfy: list[str]) -> "Objective":
         raise UsageError("no objective; allowed: --minimise MEASURE, --maximise MEASURE, --satisfy 'NAME OP NUMBER'")
     if measure and measure not in select_measures([]):
         option = "--minimise" if minimise else "--maximise"
-        raise UsageError(f'{option} {measure}: there is no measure "{measure}"; {choices(measure, MEASURES)}')
+        raise UsageError(f"{option} {measure}: {'; '.join(unknown_measure(measure))}")
     try:
         limits = tuple(parse_expectation(text) for text in satisfy)
     except PydanticCustomError as error:

@@ -27,7 +27,7 @@ class ExpectationResult:
     """An expectation and how it came out."""
 
     text: str
-    holds: bool
+    passed: bool
     actual: float | None
     """What was measured; None if nothing was."""
     message: str = ""

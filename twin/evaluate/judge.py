@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from twin.evaluate import invariants as oracles
-from twin.evaluate import measures
+from twin.evaluate import invariants, measures
 from twin.evaluate.expectations import check_expectations
 from twin.evaluate.run_result import RunResult
 from twin.scenario import Expectation
@@ -21,12 +20,12 @@ def evaluate(
     lines: Sequence[Line], expectations: Iterable[Expectation], *, scenario: str = "", partial: bool = False
 ) -> RunResult:
     """Judges a record; the first of `lines` is its `Run`. `scenario` is the resolved YAML."""
-    verdicts = oracles.check(_cut_short(lines) if partial else lines)
+    verdicts = invariants.check(_cut_short(lines) if partial else lines)
     numbers = measures.summarise(lines, verdicts)
     return RunResult(
         lines=lines,
         measures=numbers,
-        outcomes=check_expectations(expectations, numbers),
+        expectations=check_expectations(expectations, numbers),
         violations=verdicts.violations,
         unjudged=() if verdicts.liveness_judged else (UNJUDGED,),
         scenario=scenario,

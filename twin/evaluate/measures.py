@@ -39,7 +39,7 @@ def summarise(lines: Sequence[Line], verdicts: InvariantReport) -> Summary:
     run = lines[0]
     assert isinstance(run, Run)
     end = max(line.t for line in lines)
-    story = _SummaryBuilder(aside_for=run.aside_for)
+    story = _SummaryBuilder(pod_cooldown=run.pod_cooldown)
     for line in lines:
         story.see(line)
     story.finish(end)
@@ -53,7 +53,7 @@ def summarise(lines: Sequence[Line], verdicts: InvariantReport) -> Summary:
         "unavailable_adapter_seconds": _rounded(story.unavailable),
         "availability": _share(story.present - story.unavailable, story.present),
         "loads": story.loads(),
-        "switches": story.switches,
+        "pod_switches": story.switches,
         "migrations": max(story.moves - story.switches, 0),
         "backoff_seconds": _spread(story.waits, "p50", "p95", "max"),
         "engine_requests": _totals(story.counts, "engine", ("list", "load", "unload", "metrics")),
@@ -75,7 +75,7 @@ def samples(lines: Sequence[Line]) -> dict[str, list[float]]:
     """Every single time behind the percentiles of a summary, in the order in which they came."""
     run = lines[0]
     assert isinstance(run, Run)
-    story = _SummaryBuilder(aside_for=run.aside_for)
+    story = _SummaryBuilder(pod_cooldown=run.pod_cooldown)
     for line in lines:
         story.see(line)
     return {
@@ -189,7 +189,7 @@ class _Density:
 class _SummaryBuilder:
     """Goes through the record once."""
 
-    aside_for: float
+    pod_cooldown: float
     counts: Counter[str] = field(default_factory=Counter)
     to_running: list[float] = field(default_factory=list)
     recoveries: list[float] = field(default_factory=list)
@@ -242,13 +242,13 @@ class _SummaryBuilder:
         }
 
     def loads(self) -> Summary:
-        names = ("attempted", "succeeded", "failed_retriable", "failed_final", "wasted")
+        names = ("attempted", "succeeded", "failed_retriable", "failed_final", "redundant")
         return {name: self._loads[name] for name in names}
 
     def reconciles(self) -> Summary:
         """Counted by the operator itself, so by one that runs inside the twin alone."""
         counted = "reconciles.total" in self.counts
-        return {name: self.counts[f"reconciles.{name}"] if counted else None for name in ("total", "useful")}
+        return {name: self.counts[f"reconciles.{name}"] if counted else None for name in ("total", "with_actions")}
 
     def _adapter(self, line: AdapterLine) -> None:
         if line.event == "created":
@@ -313,7 +313,7 @@ class _SummaryBuilder:
             return
         if line.status == 200 or name_taken(line.error):
             self._loads["succeeded"] += 1
-            self._wasted(line)
+            self._redundant(line)
             return
         final = line.status in range(400, 500) and line.status not in (408, 429)
         self._loads["failed_final" if final else "failed_retriable"] += 1
@@ -322,14 +322,14 @@ class _SummaryBuilder:
 
     def _waited(self, seconds: float) -> None:
         """A wait within one series of attempts; after the aside time another begins."""
-        if seconds < self.aside_for:
+        if seconds < self.pod_cooldown:
             self.waits.append(seconds)
 
-    def _wasted(self, line: RequestLine) -> None:
+    def _redundant(self, line: RequestLine) -> None:
         namespace, _, pod = line.object.partition("/")
         adapter = self._living.get(f"{namespace}/{line.adapter}")
         if adapter is None or pod not in adapter.placements:
-            self._loads["wasted"] += 1
+            self._loads["redundant"] += 1
 
 
 def _totals(counts: Counter[str], group: str, names: Sequence[str], others: Sequence[str] = ()) -> Summary:

@@ -18,7 +18,7 @@ class RunResult:
     """The record; its first line is the `Run`."""
     measures: Mapping[str, Any]
     """What `twin.measures` computed."""
-    outcomes: Sequence[ExpectationResult] = ()
+    expectations: Sequence[ExpectationResult] = ()
     violations: Sequence[Violation] = ()
     unjudged: Sequence[str] = ()
     """What could not be judged, in words."""
@@ -36,9 +36,9 @@ class RunResult:
         return first
 
     @property
-    def holds(self) -> bool:
+    def passed(self) -> bool:
         """No invariant broken, every expectation met."""
-        return not self.violations and all(outcome.holds for outcome in self.outcomes)
+        return not self.violations and all(outcome.passed for outcome in self.expectations)
 
     @property
     def covered(self) -> float:
@@ -55,12 +55,17 @@ class RunResult:
             "policy": run.policy,
             "duration_seconds": run.duration,
             "partial": self.partial,
-            "holds": self.holds,
+            "passed": self.passed,
             "verdict": self.verdict(),
             **self.measures,
             "expectations": [
-                {"text": o.text, "holds": o.holds, "actual": o.actual, **({"message": o.message} if o.message else {})}
-                for o in self.outcomes
+                {
+                    "text": e.text,
+                    "passed": e.passed,
+                    "actual": e.actual,
+                    **({"message": e.message} if e.message else {}),
+                }
+                for e in self.expectations
             ],
             "notes": list(run.notes),
         }
@@ -68,7 +73,7 @@ class RunResult:
     def verdict(self) -> str:
         """The run in a sentence or two, for somebody who reads nothing else."""
         said = [self._adapters(), self._rules()]
-        if self.outcomes:
+        if self.expectations:
             said.append(self._expectations())
         sentence = "; ".join(said) + "."
         if self.partial:
@@ -104,7 +109,7 @@ class RunResult:
         return f"an invariant was broken {times}, {place}"
 
     def _expectations(self) -> str:
-        total, missed = len(self.outcomes), sum(not outcome.holds for outcome in self.outcomes)
+        total, missed = len(self.expectations), sum(not outcome.passed for outcome in self.expectations)
         if missed:
             return f"{missed} of {total} expectations {'does' if missed == 1 else 'do'} not hold"
         return f"all {total} expectations hold" if total > 1 else "what was expected holds"

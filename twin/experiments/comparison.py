@@ -19,8 +19,7 @@ from twin.experiments.execution.results import ResultStore
 from twin.experiments.execution.runner import RowCallback, run_all
 from twin.experiments.execution.task import Row
 from twin.report.wording import HEADLINES, sentence
-from twin.scenario import MEASURES
-from twin.scenario.errors import choices
+from twin.scenario import MEASURES, unknown_measure
 
 FIRST_SEEDS = 10
 """`--seeds auto` begins with these."""
@@ -106,7 +105,7 @@ def select_measures(asked: Sequence[str]) -> tuple[str, ...]:
     for name in asked:
         matching = [measure for measure in MEASURES if measure == name or measure.startswith(f"{name}.")]
         if not matching:
-            raise ValueError(f'--measure {name}: there is no measure "{name}"; {choices(name, MEASURES)}')
+            raise ValueError(f"--measure {name}: {'; '.join(unknown_measure(name))}")
         found += matching
     return tuple(dict.fromkeys(found))
 

@@ -108,14 +108,14 @@ def _runs(study: ComparisonResult, runs: Path | None, file: str) -> Sequence[Run
     for row in study.rows:
         variant = variants[row.variant]
         settings = "".join(f" --set '{path}={value}'" for path, value in row.settings.items())
-        said = row.error or row.violation or ("holds" if row.holds else "an expectation does not hold")
+        said = row.error or row.violation or ("holds" if row.passed else "an expectation does not hold")
         link = run_folder(runs, study.design, variant, row.seed) / "report.html" if runs and not row.error else None
         found.append(
             Run(
                 variant=row.variant,
                 seed=row.seed,
                 said=said,
-                good=bool(row.holds),
+                good=bool(row.passed),
                 link=link.as_posix() if link else "",
                 command=f"twin run {file} --seed {row.seed}{settings}",
             )

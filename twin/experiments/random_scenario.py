@@ -74,8 +74,8 @@ def fault(kind: str, rng: Rng) -> dict[str, Any]:
             value = taste(rng)
             if value is not None:
                 body[name] = value
-    if "hits" in body and "probes" not in str(fields["hits"].annotation):
-        del body["hits"]
+    if "callers" in body and "probes" not in str(fields["callers"].annotation):
+        del body["callers"]
     _choose_one(body, rng, ("ahead", "behind"))
     _choose_one(body, rng, ("pods", "nodes"))
     missing = [name for name, field in fields.items() if field.is_required() and (field.alias or name) not in body]
@@ -118,13 +118,13 @@ _TASTES: Mapping[str, Taste] = {
     "nodes": lambda _: {"count": 1},
     "deployment": lambda _: MODEL,
     "probability": lambda rng: _one(rng, 0.2, 0.5, 1.0),
-    "hits": _sometimes(0.2, lambda _: ["controller", "probes"]),
+    "callers": _sometimes(0.2, lambda _: ["controller", "probes"]),
     "after": lambda rng: bool(rng.random() < 0.5),
     "factor": lambda rng: float(_one(rng, 3, 10, 40)),
     "status": lambda rng: _one(rng, 500, 503),
-    "up": _seconds(3, 30),
-    "down": _seconds(2, 20),
-    "lasts": _seconds(20, 120),
+    "ready_for": _seconds(3, 30),
+    "unready_for": _seconds(2, 20),
+    "duration": _seconds(20, 120),
     "extra": lambda rng: f"{int(rng.integers(50, 2000))}ms",
     "retry_after": lambda rng: f"{int(rng.integers(1, 5))}s",
     "lag": _seconds(1, 15),

@@ -61,7 +61,7 @@ def _result(keys: Sequence[str], fresh: int, store: ResultStore) -> SweepResult:
     first = ""
     for row in store.rows(keys):
         crashed += bool(row.error)
-        broken += row.holds is False
-        if not first and not row.holds:
+        broken += row.passed is False
+        if not first and not row.passed:
             first = f"{row.variant}, seed {row.seed}: {row.error or row.violation or 'an expectation does not hold'}"
     return SweepResult(len(keys), fresh, crashed, broken, first)

@@ -102,7 +102,7 @@ def _apply(active: ActiveFault, fault: PodFault) -> list[str]:
                 case EngineRestart():
                     world.restart_engine(pod)
                 case PodStuckTerminating():
-                    world.hold_termination(pod, fault.lasts)
+                    world.hold_termination(pod, fault.duration)
                 case PodKill():
                     world.kill_pod(pod)
         except (ValueError, ApiError):

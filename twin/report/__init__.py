@@ -1,6 +1,6 @@
 """What a run looked like, for people: figures and a page.
 
-`findings.py` is what goes in: a record and what `judge.py` found in it. `story.py` sorts the record into what
+`result.py` is what goes in: a record and what `judge.py` found in it. `timeline.py` sorts the record into what
 `figures/` draws with `svg.py`; `page.py` puts everything into one HTML file, `terminal.py` the gist into a table.
 Nothing here reads a clock or a file of the run.
 """
@@ -24,8 +24,8 @@ class Report:
     figures: list[Figure]
 
 
-def build_report(findings: RunResult) -> Report:
+def build_report(result: RunResult) -> Report:
     """Draws a run."""
-    story = build_timeline(findings.lines, partial=findings.partial)
-    figures = draw(story)
-    return Report(render(findings, story, figures), figures)
+    timeline = build_timeline(result.lines, partial=result.partial)
+    figures = draw(timeline)
+    return Report(render(result, timeline, figures), figures)

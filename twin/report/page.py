@@ -1,6 +1,6 @@
 """The report: one HTML file that opens offline, the verdict first.
 
-`render` puts findings and figures into `report.html.jinja`. What is shown is chosen here, how it looks is the
+`render` puts result and figures into `report.html.jinja`. What is shown is chosen here, how it looks is the
 template's and the stylesheets' business. Everything that came out of a run is escaped by the template.
 """
 
@@ -52,27 +52,27 @@ class ViolationView:
     context: tuple[str, ...]
 
 
-def render(findings: RunResult, story: Timeline, figures: Sequence[Figure]) -> str:
-    """The page. The same findings give the same bytes."""
+def render(result: RunResult, timeline: Timeline, figures: Sequence[Figure]) -> str:
+    """The page. The same result give the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    stranded = [adapter for adapter in story.adapters if adapter.deleted is None and adapter.phase != "Running"]
+    stranded = [adapter for adapter in timeline.adapters if adapter.deleted is None and adapter.phase != "Running"]
     return environment.get_template("report.html.jinja").render(
-        findings=findings,
-        scenario=_cut(findings.scenario, MOST_SCENARIO),
-        run=findings.run,
-        duration=format_clock(findings.run.duration),
+        result=result,
+        scenario=_cut(result.scenario, MOST_SCENARIO),
+        run=result.run,
+        duration=format_clock(result.run.duration),
         figures=figures,
         style=source("page.css") + stylesheet(),
-        tiles=list(_tiles(findings.measures, findings)),
-        violations=[_finding(v, findings) for v in findings.violations[:MOST_VIOLATIONS]],
-        more_violations=max(len(findings.violations) - MOST_VIOLATIONS, 0),
+        tiles=list(_tiles(result.measures, result)),
+        violations=[_finding(v, result) for v in result.violations[:MOST_VIOLATIONS]],
+        more_violations=max(len(result.violations) - MOST_VIOLATIONS, 0),
         stranded=[_stranded(adapter) for adapter in stranded[:MOST_STRANDED]],
         more_stranded=max(len(stranded) - MOST_STRANDED, 0),
-        events=_events(findings),
-        measures=[row for row in flatten(findings.measures) if row[0] not in NO_MEASURES],
+        events=_events(result),
+        measures=[row for row in flatten(result.measures) if row[0] not in NO_MEASURES],
         format_value=format_value,
     )
 
@@ -108,13 +108,13 @@ def flatten(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value
 
 
-def _tiles(measures: Mapping[str, Any], findings: RunResult) -> Iterator[Tile]:
+def _tiles(measures: Mapping[str, Any], result: RunResult) -> Iterator[Tile]:
     def get(name: str) -> float | None:
         return measure(measures, name)
 
-    gone = findings.count("deleted")
+    gone = result.count("deleted")
     remark = f"adapters; {gone:,} more had been deleted" if gone else "adapters"
-    yield Tile("Running at the end", f"{findings.count('running'):,} of {findings.left:,}", remark)
+    yield Tile("Running at the end", f"{result.count('running'):,} of {result.left:,}", remark)
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p50")), "median")
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p95")), "95th percentile")
     availability = get("availability")
@@ -124,7 +124,7 @@ def _tiles(measures: Mapping[str, Any], findings: RunResult) -> Iterator[Tile]:
     yield Tile(
         "Loads that succeeded",
         f"{format_value(succeeded)} of {format_value(attempted)}",
-        f"{format_value(get('switches'))} switches of pod",
+        f"{format_value(get('pod_switches'))} pod switches",
     )
     if requests := get("traffic.requests"):
         answered, astray = get("traffic.ok") or 0, get("traffic.misrouted")
@@ -133,7 +133,7 @@ def _tiles(measures: Mapping[str, Any], findings: RunResult) -> Iterator[Tile]:
         half, most = (_seconds(get(f"traffic.ttft_seconds.{name}")) for name in ("p50", "p95"))
         yield Tile("First token", half, f"median; 95 % within {most}")
     yield Tile(
-        "Invariants broken", format_value(len(findings.violations)), f"{format_value(get('invariants.checked'))} checks"
+        "Invariants broken", format_value(len(result.violations)), f"{format_value(get('invariants.checked'))} checks"
     )
 
 
@@ -141,8 +141,8 @@ def _seconds(value: float | None) -> str:
     return "—" if value is None else f"{value:.3g} s" if value < 100 else format_clock(value)
 
 
-def _finding(violation: Violation, findings: RunResult) -> ViolationView:
-    lines = findings.lines
+def _finding(violation: Violation, result: RunResult) -> ViolationView:
+    lines = result.lines
     around = [lines[i] for i in violation.context[:MOST_CONTEXT] if 0 <= i < len(lines)]
     return ViolationView(
         when=format_clock(violation.t),
@@ -157,10 +157,10 @@ def _cut(words: str, most: int = 600) -> str:
     return words if len(words) <= most else words[:most] + "…"
 
 
-def _events(findings: RunResult) -> list[tuple[str, str, int, str]]:
+def _events(result: RunResult) -> list[tuple[str, str, int, str]]:
     """Events by type and reason, warnings first: how many, and the first one in words."""
     told: dict[tuple[str, str], tuple[int, str]] = {}
-    for line in findings.lines:
+    for line in result.lines:
         if isinstance(line, EventLine):
             times, first = told.get((line.type, line.reason), (0, f"{format_clock(line.t)} {line.object}: {line.note}"))
             told[line.type, line.reason] = times + 1, first

@@ -14,7 +14,7 @@ from twin.scenario.model import Scenario
 from twin.scenario.resolve import resolved, schema
 from twin.scenario.sections.adapters import AdapterTemplate
 from twin.scenario.sections.cluster import Cluster, Controller, Engine, Node
-from twin.scenario.sections.expectations import MEASURES, Expectation, parse_expectation
+from twin.scenario.sections.expectations import MEASURES, Expectation, parse_expectation, unknown_measure
 from twin.scenario.sections.targets import Candidate, NodeTargets, PodTargets
 
 __all__ = [
@@ -39,4 +39,5 @@ __all__ = [
     "parse_expectation",
     "resolved",
     "schema",
+    "unknown_measure",
 ]

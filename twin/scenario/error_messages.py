@@ -12,6 +12,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from twin.scenario.errors import Path, Problem, choices
+from twin.scenario.renamed import present_field, rename_hint
 from twin.scenario.yaml.positions import Document
 
 
@@ -54,12 +55,15 @@ def _path(loc: tuple[str | int, ...], value: Any, kind: str) -> Path:
 
 def _unknown(path: Path, document: Document, annotation: Any) -> Problem:
     name = str(path[-1])
+    message = f'unknown field "{name}"'
     fields = (
         [field.alias or key for key, field in annotation.model_fields.items()]
         if isinstance(annotation, type) and issubclass(annotation, BaseModel)
         else []
     )
-    return document.problem(path, f'unknown field "{name}"', choices(name, fields), key=True)
+    present = present_field(path)
+    allowed = rename_hint(present) if present is not None and present in fields else choices(name, fields)
+    return document.problem(path, message, allowed, key=True)
 
 
 def _wrong_tag(path: Path, kind: str, context: Mapping[str, Any], document: Document) -> Problem:

@@ -156,7 +156,7 @@ def _scenario(
     return Scenario(
         name=file.name,
         description=file.description,
-        answer=file.answer,
+        findings=file.findings,
         duration=file.duration,
         seed=file.seed,
         objects=tuple(entry.object for entry in entries),

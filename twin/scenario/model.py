@@ -24,7 +24,7 @@ class ScenarioFile(ScenarioModel):
     """Names the run's folder too."""
     description: str = ""
     """The question, in words."""
-    answer: str = ""
+    findings: str = ""
     """What was found, in words."""
     duration: PositiveDuration = 600.0
     """Simulated time."""
@@ -60,7 +60,7 @@ class Scenario:
 
     name: str
     description: str
-    answer: str
+    findings: str
     duration: float
     """Seconds."""
     seed: int

@@ -18,7 +18,7 @@ def resolved(scenario: Scenario) -> str:
     file = ScenarioFile.model_construct(
         name=scenario.name,
         description=scenario.description,
-        answer=scenario.answer,
+        findings=scenario.findings,
         duration=scenario.duration,
         seed=scenario.seed,
         objects=scenario.objects,

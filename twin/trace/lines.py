@@ -32,11 +32,11 @@ class Run(_Line, frozen=True, kw_only=True, tag="run"):
     stable_for: float
     retry_waits: list[float]
     """Wait before the second attempt, the third, ...; one more attempt than waits is allowed."""
-    aside_for: float
+    pod_cooldown: float
     audit_interval: float
     notice: float
     """How long an honest controller may take to notice what the API server shows."""
-    loads_per_pod: int
+    max_requests_per_pod: int
     load_timeout: float
     pod_start: float
     """Longest time from a pod's creation to its readiness that the scenario allows for."""

@@ -16,6 +16,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from controller.client.ratelimit import RateLimit
+from controller.dependencies import Dependencies
 from controller.metrics.instruments import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
@@ -128,8 +129,8 @@ class Replica:
             identity=self.name,
             log=self._log(),
             metrics=self.metrics,
-            observer=self._observe,
         )
+        self._operator = operator = Operator(dependencies, self._observe)
         self._emit("started")
         self._task = asyncio.get_running_loop().create_task(operator.run(), name=self.name)
         self._task.add_done_callback(self._ended)
@@ -212,7 +213,7 @@ def _controller_counts(metrics: Metrics) -> dict[str, int]:
     """
     names = {
         "reconciles.total": "controller_runtime_reconcile_total",
-        "reconciles.useful": "lora_controller_reconciles_with_actions_total",
+        "reconciles.with_actions": "lora_controller_reconciles_with_actions_total",
     }
     return {name: int(metrics.total(metric)) for name, metric in names.items()}
 

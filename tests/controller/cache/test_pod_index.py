@@ -33,7 +33,7 @@ def test_it_says_what_looking_at_each_pod_would_say_whenever_it_is_asked(
 ) -> None:
     matching, in_order = PodIndex(given_pods), sorted(given_pods, key=lambda pod: pod.name)
     assert list(matching) == in_order
-    assert list(matching.beside_sidecars) == [pod for pod in in_order if pod.sidecar]
+    assert list(matching.with_sidecar) == [pod for pod in in_order if pod.sidecar]
     for now in (NOW + moment for moment in moments):
         assert list(matching.stable(now, stable_for)) == [pod for pod in in_order if pod.stable(now, stable_for)]
         waiting = [pod for pod in in_order if pod.ready and not pod.terminating and pod.changed + stable_for > now]

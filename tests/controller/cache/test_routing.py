@@ -12,7 +12,7 @@ import pytest
 
 from controller.api.spec import artifact_of, lora_path
 from controller.api.types import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
-from controller.cache.pod_index import NOBODY, PodIndex
+from controller.cache.pod_index import EMPTY, PodIndex
 from controller.cache.pod_view import pod_view
 from controller.cache.routing import pods_able_to_load, route_port, routing_problem, uses_sidecar
 from controller.engine.client import Address, EngineClient, LoadOrder
@@ -74,11 +74,11 @@ def test_a_view_knows_whose_engine_it_is_by_its_label_and_how_much_fits(
 def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec) -> None:
     assert list(pods_able_to_load(spec, PodIndex([PLAIN, BESIDE]), ON)) == [BESIDE]
     assert routing_problem(spec, PodIndex([PLAIN, BESIDE]), ON) is None
-    assert routing_problem(spec, NOBODY, ON) is None, "there may be some soon"
+    assert routing_problem(spec, EMPTY, ON) is None, "there may be some soon"
     for problem in (
         routing_problem(spec, PodIndex([PLAIN]), ON),
         routing_problem(spec, PodIndex([BESIDE]), OFF),
-        routing_problem(spec, NOBODY, OFF),
+        routing_problem(spec, EMPTY, OFF),
     ):
         assert problem is not None
         assert problem.reason == "UnsupportedArtifact"

@@ -20,6 +20,7 @@ from controller.api.types import EVENTS, LEASES, MODEL_ADAPTERS
 from controller.client.namespaced import NamespacedClient
 from controller.client.rest import RestClient
 from controller.clock import SystemClock
+from controller.dependencies import Dependencies
 from controller.operator import Operator
 from controller.options import Options, parse, variable
 from controller.preflight import check, required_permissions
@@ -244,13 +245,15 @@ class Life:
             if self.scoped:
                 cluster = NamespacedClient(cluster, namespaces, left_out)
             operator = Operator(
-                cluster,
-                self.engines.transport(),
-                SystemClock(),
-                Random(0),
-                self.settings,
-                identity="one",
-                log=a_log(),
+                Dependencies(
+                    client=cluster,
+                    transport=self.engines.transport(),
+                    clock=SystemClock(),
+                    rng=Random(0),
+                    settings=self.settings,
+                    identity="one",
+                    log=a_log(),
+                )
             )
             running = asyncio.ensure_future(operator.run())
             await story()

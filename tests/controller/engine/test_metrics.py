@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from controller.engine.metrics import MetricsSample, read
 from controller.policies import EngineLoad
-from controller.requests.load_monitor import _Known, _load
+from controller.requests.load_monitor import LoadSample, _load
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.engine import Engine
@@ -62,12 +62,12 @@ def test_a_broken_page_is_a_value_error_and_nothing_else(rest: str) -> None:
         read(f"vllm:num_requests_running{rest}".encode())
 
 
-def known(at: float, reading: MetricsSample) -> _Known:
-    return _Known("containerd://1", at, reading, EngineLoad())
+def a_sample(taken_at: float, metrics: MetricsSample) -> LoadSample:
+    return LoadSample("containerd://1", taken_at, metrics, EngineLoad())
 
 
 def test_two_readings_make_rates() -> None:
-    load = _load(known(100, MetricsSample(10, 5, 1000, 0)), 110, MetricsSample(16, 8, 1500, 2), 7)
+    load = _load(a_sample(100, MetricsSample(10, 5, 1000, 0)), 110, MetricsSample(16, 8, 1500, 2), 7)
     assert load == EngineLoad(latency=2.0, throughput=50.0, requests=2, adapters=7)
 
 
@@ -76,13 +76,13 @@ def test_the_first_reading_has_a_latency_since_the_start_and_no_throughput_yet()
 
 
 def test_an_idle_engine_has_no_latency_and_one_that_answers_nobody_an_unknown_one() -> None:
-    before = known(100, MetricsSample(10, 5, 1000, 0))
+    before = a_sample(100, MetricsSample(10, 5, 1000, 0))
     assert _load(before, 110, MetricsSample(10, 5, 1000, 0), 0).latency == 0
     assert _load(before, 110, MetricsSample(10, 5, 1000, 3), 0).latency is None
 
 
 def test_totals_that_fell_began_anew() -> None:
-    load = _load(known(100, MetricsSample(10, 5, 1000, 0)), 110, MetricsSample(3, 1, 200, 1), 0)
+    load = _load(a_sample(100, MetricsSample(10, 5, 1000, 0)), 110, MetricsSample(3, 1, 200, 1), 0)
     assert (load.latency, load.throughput) == (3.0, 20.0)
 
 

@@ -162,7 +162,7 @@ def test_a_pod_chosen_twice_is_no_choice() -> None:
 def test_a_policy_may_choose_fewer(answer: Sequence[str]) -> None:
     candidates = tuple(Candidate(name, 0, max_loras=2, max_cpu_loras=4) for name in ("pod-a", "pod-b"))
     choice = choose(Answering(answer), View("default/sql", 2, candidates))
-    assert (choice.pods, choice.fault) == (tuple(answer), "")
+    assert (choice.pods, choice.error) == (tuple(answer), "")
 
 
 def test_interrupting_the_process_is_no_fault_of_the_policy() -> None:

@@ -143,7 +143,7 @@ def test_equal_views_give_equal_choices_and_none_needs_to_be_corrected(view: Vie
     first = choose(find(policy), view)
     again = choose(find(policy), replace(view))
     assert first == again
-    assert not first.fault
+    assert not first.error
 
 
 def burst(policy: str, adapters: int, pods: int, replicas: int = 1, load: EngineLoad | None = None) -> Counter[str]:
@@ -155,19 +155,19 @@ def burst(policy: str, adapters: int, pods: int, replicas: int = 1, load: Engine
         candidates = tuple(
             Candidate(
                 name,
-                occupancy.others(f"default/{name}", key),
+                len(occupancy.on(f"default/{name}")),
                 max_loras=2,
                 max_cpu_loras=64,
                 zone="ab"[number % 2],
                 node=f"node-{number % 3}",
                 load=load,
-                expected_requests=2.5 * occupancy.others(f"default/{name}", key),
+                expected_requests=2.5 * len(occupancy.on(f"default/{name}")),
             )
             for number, name in enumerate(names)
         )
         found = chooser.choose(View(key, replicas, candidates, seed=adapter))
         occupancy.claim(key, [f"default/{name}" for name in found])
-    return Counter({name: sum(1 for _ in occupancy.on(f"default/{name}")) for name in names})
+    return Counter({name: len(occupancy.on(f"default/{name}")) for name in names})
 
 
 @settings(max_examples=40, deadline=None)

@@ -25,7 +25,7 @@ from controller.reconcile.actions import (
 )
 from controller.reconcile.plan import plan
 from controller.reconcile.snapshot import Snapshot
-from controller.requests.outcomes import Inventory, RequestOutcome
+from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 from controller.settings import Settings
 from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter, placed
 
@@ -74,7 +74,7 @@ def test_no_matching_pod_is_said_with_the_label_that_pods_need() -> None:
 
 def test_full_engines_are_said_to_be_full_and_what_to_do() -> None:
     pod = a_pod()
-    full = replace(a_snapshot(an_adapter(), [pod]), adapters_on=lambda _: pod.max_cpu_loras)
+    full = a_snapshot(an_adapter(), [pod], adapters_on={pod.name: pod.max_cpu_loras})
     result = plan(full, NOW, Settings(), find("bin-pack"), Random(0))
     found = conditions(result)["Ready"]
     assert (found.status, found.reason) == ("False", "NoCapacity")
@@ -114,7 +114,8 @@ def test_what_serves_goes_on_serving_while_its_secret_is_missing() -> None:
 def test_engines_of_another_base_model_are_told_of_once_and_still_asked() -> None:
     pod = a_pod()
     snapshot = with_spec(a_snapshot(an_adapter(), [pod]), base_model="llama2-7b")
-    snapshot = replace(snapshot, inventory=lambda view: Inventory(view.engine, {}, frozenset({"qwen", "Qwen/Qwen3"})))
+    inventory = Inventory(pod.engine, {}, frozenset({"qwen", "Qwen/Qwen3"}))
+    snapshot = replace(snapshot, engines={pod.uid: EngineRecord(inventory)})
     result = planned(snapshot)
     found = conditions(result)["BaseModelServed"]
     assert (found.status, found.reason) == ("False", "BaseModelNotServed")
@@ -158,9 +159,9 @@ def test_more_pods_than_an_object_can_remember_are_left_out_and_users_are_told(r
         planned(a_snapshot(adapter, pods, persisted=persisted, inventories={pod.name: {"sql": PATH} for pod in pods}))
     )
     assert found["Ready"].status == "True"
-    assert (found["FullyReplicated"].status, found["Progressing"].reason) == ("False", "TooManyPods")
+    assert (found["FullyReplicated"].status, found["Progressing"].reason) == ("False", "PlacementLimit")
     assert found["Progressing"].message == (
-        "500 of 520 replicas serve; 20 more: one object can remember 500 pods: use several adapters, with narrower "
+        "500 of 520 replicas serve; 20 more: one object can use at most 500 pods: use several adapters, with narrower "
         "selectors"
     )
 
@@ -190,7 +191,7 @@ def test_placements_that_cannot_be_read_are_found_again_on_the_engines(deleting:
     assert unloaded == {"pod-b"}
     (written,) = [action.after for action in result.actions if isinstance(action, WriteAnnotations)]
     assert set(written.placements) == {"pod-a", "pod-b"}
-    assert ("AnnotationsUnreadable", f"{PLACEMENTS}: cannot be read, so it starts afresh") in told(result)
+    assert ("AnnotationsUnreadable", f"{PLACEMENTS}: cannot be parsed and is reset") in told(result)
 
 
 def test_a_pod_whose_engine_was_never_asked_is_asked_before_it_gets_a_load() -> None:

@@ -34,7 +34,7 @@ class Scene:
         async def body() -> None:
             writing = asyncio.ensure_future(self.recorder.run())
             await story()
-            await self.recorder.written()
+            await self.recorder.flush()
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
 
@@ -87,7 +87,7 @@ def test_one_that_cannot_be_written_is_dropped_and_the_next_one_is_written() -> 
     async def story() -> None:
         scene.cluster.trouble = Unavailable("away")
         scene.recorder.event(an_adapter(), "Warning", "LoadFailed", "lost")
-        await scene.recorder.written()
+        await scene.recorder.flush()
         scene.cluster.trouble = None
         scene.recorder.event(an_adapter(), "Normal", "Loaded", "kept")
 

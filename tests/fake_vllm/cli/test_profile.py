@@ -137,7 +137,7 @@ def test_a_file_of_faults_says_which_of_them_is_wrong(tmp_path: Path) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["kind", "from", "until", "at", "every", "hits", "adapters", "probability", "factor", "status", "after"]
+            ["kind", "from", "until", "at", "every", "callers", "adapters", "probability", "factor", "status", "after"]
         ),
         st.sampled_from([*KINDS, "1s", "x", "", "controller"])
         | st.lists(st.sampled_from(["controller", "traffic", "x"]), max_size=2)

@@ -82,16 +82,22 @@ def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None
         (FaultRule("timeout"), "controller", MODELS, "", True),
         (FaultRule("timeout"), "probes", HEALTH, "", False),
         (FaultRule("timeout"), caller_of(HEALTH, ""), HEALTH, "", False),
-        (FaultRule("timeout", hits=("probes",)), caller_of(MODELS, "kube-probe/1.36"), MODELS, "", True),
-        (FaultRule("timeout", hits=("traffic",)), caller_of("/v1/completions", "curl/8"), "/v1/completions", "", True),
+        (FaultRule("timeout", callers=("probes",)), caller_of(MODELS, "kube-probe/1.36"), MODELS, "", True),
+        (
+            FaultRule("timeout", callers=("traffic",)),
+            caller_of("/v1/completions", "curl/8"),
+            "/v1/completions",
+            "",
+            True,
+        ),
         (FaultRule("timeout"), caller_of(LOAD, "curl/8"), LOAD, "sql", True),
-        (FaultRule("timeout", hits=("probes", "traffic")), "traffic", MODELS, "", True),
+        (FaultRule("timeout", callers=("probes", "traffic")), "traffic", MODELS, "", True),
         (FaultRule("timeout", adapters=("sql",)), "controller", LOAD, "sql", True),
         (FaultRule("timeout", adapters=("sql",)), "controller", LOAD, "chat", False),
         (FaultRule("timeout", adapters=("sql",)), "controller", MODELS, "", False),
         (FaultRule("timeout", adapters=("sql-*", "chat")), "controller", UNLOAD, "sql-7", True),
         (FaultRule("unauthorized"), "controller", MODELS, "", True),
-        (FaultRule("unauthorized", hits=("probes",)), "probes", HEALTH, "", False),
+        (FaultRule("unauthorized", callers=("probes",)), "probes", HEALTH, "", False),
         (FaultRule("invalid-adapter"), "controller", LOAD, "sql", True),
         (FaultRule("invalid-adapter"), "controller", UNLOAD, "sql", False),
         (FaultRule("invalid-adapter"), "controller", MODELS, "", False),
@@ -117,7 +123,7 @@ def test_only_rules_that_apply_and_are_chancy_draw() -> None:
         return 0.9
 
     faults = some(
-        FaultRule("timeout", probability=0.5, hits=("probes",)),
+        FaultRule("timeout", probability=0.5, callers=("probes",)),
         FaultRule("timeout", probability=0.5, adapters=("chat",)),
         FaultRule("timeout", probability=0.5),
         FaultRule("connection-reset"),
@@ -140,7 +146,7 @@ def test_rules_come_and_go_and_whoever_listens_is_told() -> None:
     seen: list[int] = []
     faults.on_change.append(lambda: seen.append(len(faults.rules)))
     first = faults.add(FaultRule("timeout"))
-    second = faults.add(FaultRule("timeout", hits=("probes",), probability=0.5))
+    second = faults.add(FaultRule("timeout", callers=("probes",), probability=0.5))
     assert (faults.probed, faults.chancy_probes) == (True, True)
     faults.remove(second)
     assert (faults.probed, faults.chancy_probes) == (False, False)
@@ -155,8 +161,8 @@ def test_rules_come_and_go_and_whoever_listens_is_told() -> None:
     ("build", "says"),
     [
         (lambda: FaultRule("time-out"), "connection-refused"),
-        (lambda: FaultRule("timeout", hits=()), "hits nobody"),
-        (lambda: FaultRule("timeout", hits=("kubelet",)), "kubelet"),
+        (lambda: FaultRule("timeout", callers=()), "no callers"),
+        (lambda: FaultRule("timeout", callers=("kubelet",)), "kubelet"),
         (lambda: FaultRule("timeout", probability=1.5), "between 0 and 1"),
         (lambda: FaultRule("slow", factor=0), "above 0"),
         (lambda: FaultRule("http-error", status=200), "between 400 and 599"),

@@ -29,9 +29,9 @@ def test_what_would_end_after_all_is_over_stays(until: float | None, horizon: fl
 
 
 def test_what_flaps_is_down_first_and_up_when_all_is_over() -> None:
-    assert list(flap_windows(Window(10, 35), down=4, up=8)) == [(10, 14), (22, 26), (34, 35)]
-    assert list(islice(flap_windows(Window(0), down=1, up=2), 3)) == [(0, 1), (3, 4), (6, 7)]
-    assert list(flap_windows(Window(5, 5), down=1, up=1)) == []
+    assert list(flap_windows(Window(10, 35), unready_for=4, ready_for=8)) == [(10, 14), (22, 26), (34, 35)]
+    assert list(islice(flap_windows(Window(0), unready_for=1, ready_for=2), 3)) == [(0, 1), (3, 4), (6, 7)]
+    assert list(flap_windows(Window(5, 5), unready_for=1, ready_for=1)) == []
 
 
 durations = st.floats(0.5, 50)
@@ -39,7 +39,7 @@ durations = st.floats(0.5, 50)
 
 @given(st.floats(0, 100), durations, durations, durations)
 def test_turns_of_flapping_are_in_order_apart_and_within(start: float, length: float, down: float, up: float) -> None:
-    turns = list(flap_windows(Window(start, start + length), down=down, up=up))
+    turns = list(flap_windows(Window(start, start + length), unready_for=down, ready_for=up))
     assert turns[0].start == start
     assert all(turn.start < turn.end <= start + length for turn in turns)
     assert all(after.start >= before.end + up for before, after in pairwise(turns))
@@ -91,7 +91,7 @@ def carried_out(said: Mapping[str, Any], seconds: float = 100) -> list[tuple[flo
         ({"kind": "slow", "from": "10s", "until": "30s"}, [(10, True), (30, False), (100, [])]),
         ({"kind": "slow", "from": "2m"}, [(100, [False])]),
         (
-            {"kind": "readiness-flap", "from": "10s", "until": "23s", "down": "4s", "up": "8s"},
+            {"kind": "readiness-flap", "from": "10s", "until": "23s", "unready_for": "4s", "ready_for": "8s"},
             [(10, True), (14, False), (22, True), (23, False), (100, [])],
         ),
         ({"kind": "engine-restart", "at": "5s"}, [(5, "restart"), (100, [])]),
@@ -119,7 +119,7 @@ def test_times_left_to_chance_are_those_of_the_seed() -> None:
     [
         {"kind": "engine-restart", "at": "5s"},
         {"kind": "engine-restart", "every": {"exponential": "600s"}, "from": "60s", "until": "3600s"},
-        {"kind": "readiness-flap", "from": "0s", "up": "8s", "down": "4s"},
+        {"kind": "readiness-flap", "from": "0s", "ready_for": "8s", "unready_for": "4s"},
     ],
 )
 def test_what_was_asked_for_is_shown_in_its_own_words(said: dict[str, Any]) -> None:
@@ -142,5 +142,5 @@ def test_times_that_make_no_sense_are_refused(said: dict[str, Any], refusal: str
 
 def test_a_fault_of_no_kind_that_strikes_has_no_every() -> None:
     for kind in ("slow", "crash"):
-        with pytest.raises(ValueError, match=f"{kind}: it has no 'every'"):
+        with pytest.raises(ValueError, match=f"{kind}: unknown field 'every'"):
             FaultSpec.of({"kind": kind, "every": "10s"})

@@ -178,7 +178,7 @@ def test_a_process_speaks_it_and_names_the_flags_that_make_no_difference() -> No
             asked = {"text": "hi", "lora_path": "sql", "sampling_params": {"max_new_tokens": 4}}
             assert (await client.post("/generate", json=asked)).json()["text"].startswith("[sql]")
             assert "sglang:num_running_reqs" in (await client.get("/metrics")).text
-            await admin.post("/_faults", json={"kind": "unauthorized", "hits": ["controller"]})
+            await admin.post("/_faults", json={"kind": "unauthorized", "callers": ["controller"]})
             refused = await client.post("/unload_lora_adapter", json={"lora_name": "sql"})
             assert refused.status_code == 401
 
@@ -243,7 +243,7 @@ def test_the_operator_loads_and_unloads_on_it_without_a_sidecar() -> None:
             await operator.unload(engine, "sql", 5)
             await operator.unload(engine, "sql", 5)
             assert (await operator.models(engine, 5)).adapters == {}
-            await admin.post("/_faults", json={"kind": "out-of-memory", "hits": ["controller"]})
+            await admin.post("/_faults", json={"kind": "out-of-memory", "callers": ["controller"]})
             with pytest.raises(controller_errors.EngineError, match="CUDA out of memory") as refused:
                 await operator.load(engine, "sql", "acme/sql", 5)
             assert (refused.value.reason, refused.value.scope) == ("OutOfMemory", Scope.POD)

@@ -65,12 +65,16 @@ def test_traffic_adds_up_to_the_summary(folder: Path, summary: "pd.Series[float]
 
 
 def test_a_sweep_has_settings_as_what_they_measure(tmp_path: Path) -> None:
-    vary = {"controller.retry.base": ["500ms", "2m"], "controller.workers": [4, 8], "controller.policy": ["random"]}
+    vary = {
+        "controller.retry.base": ["500ms", "2m"],
+        "controller.max_requests_per_pod": [4, 8],
+        "controller.policy": ["random"],
+    }
     runs = analysis.sweep(a_file(tmp_path), vary, seeds=1, jobs=1, out=tmp_path)
     assert runs["setting.controller.retry.base_seconds"].unique().tolist() == [0.5, 120.0]
-    assert runs["setting.controller.workers"].dtype == np.int64
+    assert runs["setting.controller.max_requests_per_pod"].dtype == np.int64
     assert set(runs["setting.controller.policy"]) == {"random"}
-    assert list(runs["setting.controller.workers"]) == [4, 8, 4, 8]
+    assert list(runs["setting.controller.max_requests_per_pod"]) == [4, 8, 4, 8]
 
 
 def test_a_folder_without_runs_is_said_to_be_one(tmp_path: Path) -> None:

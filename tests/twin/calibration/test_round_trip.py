@@ -13,7 +13,7 @@ from fake_vllm.cli.profile import Parameters
 from tests.twin.worlds import a_scenario, adapters
 from twin import cli
 from twin.calibration import from_measurements, read, written
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
@@ -90,7 +90,7 @@ def medians(folder: Path, file: Path) -> dict[str, float]:
         traffic={"rate": "4/s", "prompt_tokens": 800, "output_tokens": 40, "from": "3m"},
     )
     lines = simulate(scenario).lines
-    found = summarise(lines, oracles.check(lines))
+    found = summarise(lines, invariants.check(lines))
     return {
         "time to running": found["time_to_running_seconds"]["p50"],
         "first token": found["traffic"]["ttft_seconds"]["p50"],

@@ -52,11 +52,18 @@ def test_load_times_are_those_that_the_engines_took(tmp_path: Path) -> None:
 
 
 def test_pods_that_flapped_flap_again_as_long(tmp_path: Path) -> None:
-    fault = {"kind": "readiness-flap", "pods": {"count": 1}, "from": "70s", "until": "130s", "up": "12s", "down": "6s"}
+    fault = {
+        "kind": "readiness-flap",
+        "pods": {"count": 1},
+        "from": "70s",
+        "until": "130s",
+        "ready_for": "12s",
+        "unready_for": "6s",
+    }
     (flap,) = captured(tmp_path, 60, 90, faults=[fault])["faults"]
     assert flap["kind"] == "readiness-flap"
     assert flap["pods"] == {"of": "qwen", "count": 1}
-    assert (seconds(flap["down"]), seconds(flap["up"])) == pytest.approx((6, 12), abs=0.2)
+    assert (seconds(flap["unready_for"]), seconds(flap["ready_for"])) == pytest.approx((6, 12), abs=0.2)
     assert seconds(flap["until"]) - seconds(flap["from"]) == pytest.approx(60, abs=7)
 
 

@@ -3,13 +3,15 @@
 The same worlds with the operator as it is are clean, so it is the bug that is found and not the world.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import controller.reconcile.conditions as conditions_module
+import controller.reconcile.deletion as deletion_module
 import controller.reconcile.plan as plan_module
 import controller.reconcile.replica_state as replica_state_module
 import twin.sim.simulation as simulation_module
@@ -21,14 +23,21 @@ from controller.reconcile.snapshot import Snapshot
 from controller.runtime.leaderelection import LeaderElector
 from controller.runtime.recorder import EventRecorder
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.sim.simulation import simulate
 
 KEY = "sk-0123456789-not-real"
 KILLS: dict[str, Any] = {"faults": [{"kind": "pod-kill", "pods": {"count": 1}, "every": "40s", "until": "4m"}]}
 FLAPS: dict[str, Any] = {
     "faults": [
-        {"kind": "readiness-flap", "pods": {"count": 1}, "from": "1m", "until": "3m", "up": "20s", "down": "20s"}
+        {
+            "kind": "readiness-flap",
+            "pods": {"count": 1},
+            "from": "1m",
+            "until": "3m",
+            "ready_for": "20s",
+            "unready_for": "20s",
+        }
     ]
 }
 REFUSED: dict[str, Any] = {
@@ -54,22 +63,23 @@ Patch = pytest.MonkeyPatch
 
 
 def slices_are_never_withdrawn(patch: Patch) -> None:
-    honest = plan_module._publication
+    honest = plan_module.publication
 
-    def lazy(snapshot: Snapshot, views: list[PodView | None]) -> Any:
-        return None if snapshot.slices else honest(snapshot, views)
+    def lazy(snapshot: Snapshot, pods: Sequence[PodView]) -> Any:
+        return None if snapshot.slices else honest(snapshot, pods)
 
-    patch.setattr(plan_module, "_publication", lazy)
+    patch.setattr(plan_module, "publication", lazy)
+    patch.setattr(deletion_module, "publication", lazy)
 
 
 def instances_are_never_withdrawn(patch: Patch) -> None:
-    honest = plan_module.status_of
+    honest = conditions_module.status_of
 
     def sticky(adapter: ModelAdapter, situation: Any, now: float) -> Any:
         kept = tuple(dict.fromkeys((*adapter.status.instances, *situation.instances)))
         return honest(adapter, replace(situation, instances=kept), now)
 
-    patch.setattr(plan_module, "status_of", sticky)
+    patch.setattr(conditions_module, "status_of", sticky)
 
 
 def one_replica_too_many(patch: Patch) -> None:
@@ -88,16 +98,16 @@ def every_pod_is_stable(patch: Patch) -> None:
 
 
 def no_patience(patch: Patch) -> None:
-    patch.setattr(Backoff, "wait", lambda self, failures, salt="": 1.0)
+    patch.setattr(Backoff, "delay", lambda self, failures, salt="": 1.0)
 
 
 def no_limit(patch: Patch) -> None:
     patch.setattr(Backoff, "exhausted", lambda self, failures: False)
-    patch.setattr(Backoff, "wait", lambda self, failures, salt="": min(5.0 * 2 ** (failures - 1), 80.0))
+    patch.setattr(Backoff, "delay", lambda self, failures, salt="": min(5.0 * 2 ** (failures - 1), 80.0))
 
 
 def deletion_forgets_to_unload(patch: Patch) -> None:
-    patch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
+    patch.setattr(plan_module, "plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
 
 
 def engines_are_given_up_in_silence(patch: Patch) -> None:
@@ -201,7 +211,7 @@ BUGS = [
 
 def broken(folder: Path, sections: dict[str, Any]) -> Iterator[int | str]:
     record = simulate(a_scenario(folder, **sections)).lines
-    return (violation.invariant for violation in oracles.check(record).violations)
+    return (violation.invariant for violation in invariants.check(record).violations)
 
 
 @pytest.mark.parametrize(("invariant", "bug", "world"), BUGS, ids=[bug.__name__ for _, bug, _ in BUGS])

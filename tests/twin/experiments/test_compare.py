@@ -24,6 +24,8 @@ from twin.scenario import MEASURES
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
+PER_POD_FIELD = "controller.max_requests_per_pod"
+PER_POD = f"{PER_POD_FIELD}=4,8"
 
 
 MOST_ADAPTERS = """
@@ -200,15 +202,15 @@ def test_a_run_that_crashes_is_left_out_and_told(
         (["--vary", "controller.policy"], "--vary controller.policy: is no axis; allowed: PATH=A,B,C"),
         (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
         (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: there is no"),
-        (["--vary", "controller.workers=4,many"], "controller.workers=many: controller.workers"),
+        (["--vary", f"{PER_POD_FIELD}=4,many"], f"{PER_POD_FIELD}=many: {PER_POD_FIELD}"),
         (["--vary", "controller.policy=random"], "there is one variant only"),
         (["--vary", "seed=1,2"], "the seed is no setting; allowed: --seeds N"),
         (["--vary", "controller.retry.base=2s..5s"], "a range has no grid"),
         (["--vary", "controller.source=.,nowhere"], "nowhere: holds no package `controller`"),
-        (["--vary", "controller.workers=4,8", "--measure", "placement.jane"], 'did you mean "placement.jain"'),
-        (["--vary", "controller.workers=4,8", "--seeds", "some"], "--seeds some: is no number of seeds"),
-        (["--vary", "controller.workers=4,8", "--precision", "5"], "--precision 5: is no share"),
-        (["--vary", "controller.workers=4,8", "--address", "tcp://localhost:1"], "joblib works on this machine only"),
+        (["--vary", PER_POD, "--measure", "placement.jane"], 'did you mean "placement.jain"'),
+        (["--vary", PER_POD, "--seeds", "some"], "--seeds some: is no number of seeds"),
+        (["--vary", PER_POD, "--precision", "5"], "--precision 5: is no share"),
+        (["--vary", PER_POD, "--address", "tcp://localhost:1"], "joblib works on this machine only"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused_in_one_line_before_anything_runs(
@@ -224,10 +226,10 @@ def test_what_cannot_be_compared_is_refused_in_one_line_before_anything_runs(
 
 
 def test_results_of_another_version_are_not_mixed_in(command: Command, capsys: Capture, tmp_path: Path) -> None:
-    journal = tmp_path / "tiny/compare-controller.workers/runs.parquet.journal"
+    journal = tmp_path / "tiny/compare-controller.max_requests_per_pod/runs.parquet.journal"
     journal.parent.mkdir(parents=True)
     journal.write_text('{"lora_twin":"0.0.1","code":"0123456789abcdef"}\n')
-    assert command("compare", a_file(tmp_path), "--vary", "controller.workers=4,8", "--out", tmp_path) == 2
+    assert command("compare", a_file(tmp_path), "--vary", PER_POD, "--out", tmp_path) == 2
     assert "holds results of another version (lora-twin 0.0.1" in capsys.readouterr().err
     assert journal.read_text().count("\n") == 1
 

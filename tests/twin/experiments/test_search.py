@@ -112,12 +112,15 @@ def test_a_limit_is_missed_by_a_share_of_itself(limit: str, value: float, excess
     [
         ([*SCHEDULE], "there is no goal; allowed: --minimise MEASURE"),
         ([*SCHEDULE, "--minimise", "loads.attemted"], 'did you mean "loads.attempted"'),
-        ([*SCHEDULE, "--minimise", "switches", "--maximise", "availability"], "one measure can be made best at a time"),
+        (
+            [*SCHEDULE, "--minimise", "pod_switches", "--maximise", "availability"],
+            "one measure can be made best at a time",
+        ),
         ([*SCHEDULE, "--satisfy", "availability is high"], '"availability is high" is no expectation'),
         ([*SCHEDULE, "--satisfy", "availabilty > 0.9"], 'did you mean "availability"'),
-        (["--vary", "controller.retry.attempts=0..-1", "--minimise", "switches"], "has its ends in the wrong order"),
-        (["--vary", "controller.retry.jitter=0.5..2.0", "--minimise", "switches"], "controller.retry.jitter=2"),
-        (["--minimise", "switches"], "nothing varies"),
+        (["--vary", "controller.retry.retries=0..-1", "--minimise", "pod_switches"], "has its ends in the wrong order"),
+        (["--vary", "controller.retry.jitter=0.5..2.0", "--minimise", "pod_switches"], "controller.retry.jitter=2"),
+        (["--minimise", "pod_switches"], "nothing varies"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_in_one_line_before_anything_runs(

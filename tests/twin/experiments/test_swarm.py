@@ -108,7 +108,7 @@ def test_a_run_that_broke_nothing_cannot_be_shrunk(command: Command, capsys: Cap
     [
         (["swarm", "--fault", "conection-refused"], 'did you mean "connection-refused"'),
         (["swarm", "--source", "nowhere"], "--source nowhere: holds no package `controller`"),
-        (["shrink", "nowhere"], "nowhere: is no folder"),
+        (["shrink", "nowhere"], "nowhere: not a folder"),
     ],
 )
 def test_what_cannot_be_swarmed_or_shrunk_is_refused(

@@ -71,7 +71,7 @@ def test_a_grid_is_one_row_a_run_and_every_column_says_what_it_is(
     assert table.num_rows == 8
     columns = table.column_names
     assert columns[:5] == ["variant", "seed", "key", "setting.controller.policy", "setting.controller.retry.base"]
-    assert columns[5:] == [*sorted(MEASURES), "holds", "violation", "error"]
+    assert columns[5:] == [*sorted(MEASURES), "passed", "violation", "error"]
     assert all(field.metadata[b"meaning"] for field in table.schema)
     about = table.schema.metadata
     assert (about[b"scenario"], about[b"schema"], about[b"partial"]) == (b"tiny", b"1", b"false")
@@ -79,10 +79,10 @@ def test_a_grid_is_one_row_a_run_and_every_column_says_what_it_is(
 
 
 def test_what_the_scenario_varies_is_swept_if_nothing_else_is_asked_for(command: Command, tmp_path: Path) -> None:
-    file = a_file(tmp_path, vary={"controller.workers": [4, 8, 16]})
+    file = a_file(tmp_path, vary={"controller.max_concurrent_reconciles": [4, 8, 16]})
     assert command("sweep", file, "--seeds", 1, "--jobs", 1, "--out", tmp_path) == 0
-    table = pq.read_table(tmp_path / "tiny/sweep-controller.workers.parquet")
-    assert table["setting.controller.workers"].to_pylist() == ["4", "8", "16"]
+    table = pq.read_table(tmp_path / "tiny/sweep-controller.max_concurrent_reconciles.parquet")
+    assert table["setting.controller.max_concurrent_reconciles"].to_pylist() == ["4", "8", "16"]
 
 
 def test_random_points_lie_within_their_ends_and_more_of_them_are_the_same_and_more(
@@ -133,7 +133,7 @@ def test_a_run_that_crashes_is_a_row_with_its_error(
     crashed = [row for row in rows if row["error"]]
     assert [(row["seed"], row["setting.controller.policy"]) for row in crashed] == [(1, "random")] * 2
     assert crashed[0]["error"].startswith("RuntimeError: a bug that only some meet")
-    assert crashed[0]["availability"] is crashed[0]["holds"] is None
+    assert crashed[0]["availability"] is crashed[0]["passed"] is None
     assert "2 crashed" in capsys.readouterr().out
 
 

@@ -29,7 +29,7 @@ def test_who_loses_the_lease_stops_acting_and_another_takes_over(tmp_path: Path)
     assert led - strike.t < 15 + 2 * 2, "the lease's duration, and a try or two"
     acts = [line for line in lines if isinstance(line, ApiLine) and line.by == loser and line.t > led]
     assert all(line.resource == "leases" for line in acts)
-    assert not oracles.check(lines).violations
+    assert not invariants.check(lines).violations
 
 
 def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
@@ -88,6 +88,6 @@ HARD_TIMES: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("times", list(HARD_TIMES))
 def test_an_honest_operator_in_hard_times_is_not_accused(times: str, tmp_path: Path) -> None:
     lines = record(tmp_path, *HARD_TIMES[times], controller=TWO, duration="20m", seed=3)
-    verdicts = oracles.check(lines)
+    verdicts = invariants.check(lines)
     assert verdicts.violations == ()
     assert verdicts.liveness_judged

@@ -111,7 +111,7 @@ def test_a_partition_of_nodes_is_one_of_the_pods_on_them_and_of_those_that_come(
     assert first.targets
     assert sorted({pod for line in (first, *later) for pod in line.targets}) == end.targets
     assert later, "a pod came to the node while it lasted"
-    assert oracles.check(lines).violations == ()
+    assert invariants.check(lines).violations == ()
 
 
 def test_pods_that_were_drawn_stay_the_ones(tmp_path: Path) -> None:

@@ -80,15 +80,18 @@ def test_the_verdict_comes_first() -> None:
     ("changes", "said"),
     [
         (
-            {"measures": {"adapters": {"total": 43, "running": 43}}, "outcomes": []},
+            {"measures": {"adapters": {"total": 43, "running": 43}}, "expectations": []},
             "All 43 adapters were Running at the end; no invariant was broken.",
         ),
-        ({"measures": {"adapters": {"total": 1, "running": 1}}, "outcomes": []}, "The adapter was Running at the end;"),
-        ({"measures": {"adapters": {"total": 0}}, "outcomes": []}, "No adapter was there at the end;"),
+        (
+            {"measures": {"adapters": {"total": 1, "running": 1}}, "expectations": []},
+            "The adapter was Running at the end;",
+        ),
+        ({"measures": {"adapters": {"total": 0}}, "expectations": []}, "No adapter was there at the end;"),
         ({"violations": [Broken(), Broken()]}, "an invariant was broken 2 times, first at 5:12 by default/sql-04"),
         ({"violations": [Broken(invariant="liveness")]}, "broken once, first at 5:12 by default/sql-04 (liveness)"),
         (
-            {"outcomes": [ExpectationResult("a == 1", False, 2), ExpectationResult("b == 1", True, 1)]},
+            {"expectations": [ExpectationResult("a == 1", False, 2), ExpectationResult("b == 1", True, 1)]},
             "1 of 2 expectations does not hold.",
         ),
         ({"partial": True}, "Interrupted after 30:00 of 30:00. Until then: 38 of 40"),
@@ -99,8 +102,8 @@ def test_the_verdict_is_a_sentence(changes: dict[str, Any], said: str) -> None:
 
 
 def test_a_violation_fails_a_run_whose_expectations_hold() -> None:
-    assert findings().holds
-    assert not findings(violations=[Broken()]).holds
+    assert findings().passed
+    assert not findings(violations=[Broken()]).passed
 
 
 def test_a_violation_brings_the_record_around_it() -> None:
@@ -233,7 +236,7 @@ def test_ten_thousand_adapters_stay_below_five_megabytes() -> None:
 
 
 def test_a_run_in_which_nothing_happened_has_a_page_too() -> None:
-    report = build_report(findings(lines=Writer().lines, measures={}, outcomes=[]))
+    report = build_report(findings(lines=Writer().lines, measures={}, expectations=[]))
     assert report.figures == []
     assert "No adapter was there at the end" in report.html
 
@@ -325,7 +328,7 @@ def test_count_ticks_reach_the_highest_count(highest: int) -> None:
 
 @pytest.mark.parametrize("much", [1, 12])
 def test_a_legend_of_long_names_stays_in_its_frame_and_tells_them_apart(much: int) -> None:
-    names = [f"controller.retry.attempts={n}, {'controller.retry.base=2s, ' * much}policy={n}" for n in range(8)]
+    names = [f"controller.retry.retries={n}, {'controller.retry.base=2s, ' * much}policy={n}" for n in range(8)]
     drawn = ecdf("e", "Times", {name: [Point(1.0, "")] for name in names}, "seconds")
     assert drawn is not None
     root = ET.fromstring(drawn.standalone())

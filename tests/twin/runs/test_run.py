@@ -56,7 +56,7 @@ def test_an_interrupt_ends_the_run_in_order_and_keeps_what_was_done(scenario: Sc
 def test_a_foreign_folder_is_noticed_before_the_run(scenario: Scenario, tmp_path: Path) -> None:
     (tmp_path / "quickstart" / "0").mkdir(parents=True)
     (tmp_path / "quickstart" / "0" / "thesis.txt").touch()
-    with pytest.raises(runfolder.FolderError, match="no run folder"):
+    with pytest.raises(runfolder.FolderError, match="not a run folder"):
         run_to_folder(scenario, tmp_path, lambda t: pytest.fail("it ran"))
 
 

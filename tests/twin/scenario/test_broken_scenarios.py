@@ -81,9 +81,9 @@ BEHIND: list[tuple[str, str, str]] = [
     ("faults:\n  - {kind: slow, from: 5m, until: 5m}", "6:35: faults.0.until", "allowed: later than 5m"),
     ("faults:\n  - {kind: slow, from: 20m}", "6:24: faults.0.from", "before the run ends, 10m"),
     ("faults:\n  - {kind: slow, probability: 1.5}", "6:31: faults.0.probability", "at most 1"),
-    ("faults:\n  - {kind: slow, hits: [trafic]}", "6:25: faults.0.hits.0", 'is "trafic"'),
-    ("faults:\n  - {kind: slow, hits: [users]}", "6:25: faults.0.hits.0", "allowed: controller, probes, traffic"),
-    ("faults:\n  - {kind: slow, hits: []}", "6:24: faults.0.hits", "at least 1"),
+    ("faults:\n  - {kind: slow, callers: [trafic]}", "6:28: faults.0.callers.0", 'is "trafic"'),
+    ("faults:\n  - {kind: slow, callers: [users]}", "6:28: faults.0.callers.0", "allowed: controller, probes, traffic"),
+    ("faults:\n  - {kind: slow, callers: []}", "6:27: faults.0.callers", "at least 1"),
     ("faults:\n  - {kind: slow, pods: some}", "6:24: faults.0.pods", "allowed: all, {fraction: 0.25}"),
     ("faults:\n  - {kind: slow, pods: {fraction: 0}}", "6:35: faults.0.pods.fraction", "more than 0"),
     ("faults:\n  - {kind: slow, pods: {count: 1, fraction: 0.5}}", "6:", "chooses twice"),
@@ -109,8 +109,12 @@ BEHIND: list[tuple[str, str, str]] = [
     ("expect:\n  - adapters.running == all", "6:5: expect.0", '"all" is no number'),
     ("expect:\n  - traffic.okay > 4", "6:5: expect.0", 'did you mean "traffic.ok"?'),
     ("vary: {controller.polcy: [random]}", "5:27: vary.controller.polcy.0", 'did you mean "policy"?'),
-    ("vary: {controller.workers: [4, none]}", "5:32: vary.controller.workers.1", "a whole number"),
-    ("vary: {controller.workers: []}", "5:28: vary.controller.workers", "is empty"),
+    (
+        "vary: {controller.max_requests_per_pod: [4, none]}",
+        "5:44: vary.controller.max_requests_per_pod.1",
+        "a whole number",
+    ),
+    ("vary: {controller.max_requests_per_pod: []}", "5:40: vary.controller.max_requests_per_pod", "is empty"),
     ("a:\n\t- b", "6:1", "a tab stands where YAML wants spaces"),
     ("a: [1", "", "no YAML"),
     ("a: *nowhere", "5:4", "undefined alias"),
@@ -166,7 +170,8 @@ def test_a_missing_file_and_a_folder_are_told(folder: Any) -> None:
 
 def test_all_problems_of_a_file_are_told_at_once(folder: Any) -> None:
     lines = folder.errors(
-        FOUR_LINES + "sead: 1\ncontroller: {workers: 0}\nfaults: [{kind: slow, factor: 0}, {kind: x}]\n"
+        FOUR_LINES
+        + "sead: 1\ncontroller: {max_concurrent_reconciles: 0}\nfaults: [{kind: slow, factor: 0}, {kind: x}]\n"
     )
     assert len(lines) == 4
 
@@ -176,7 +181,11 @@ def test_all_problems_of_a_file_are_told_at_once(folder: Any) -> None:
     [
         ("controller.retry.bse", "2s", '--set: controller.retry.bse: unknown field "bse"; did you mean "base"?'),
         ("contrller.retry.base", "2s", '--set: contrller: unknown field "contrller"; did you mean "controller"?'),
-        ("controller.workers", "many", '--set: controller.workers: is "many"; allowed: a whole number'),
+        (
+            "controller.max_requests_per_pod",
+            "many",
+            '--set: controller.max_requests_per_pod: is "many"; allowed: a whole number',
+        ),
         ("faults.0.kind", "slow", '--set: faults.0.kind: "0" is no index of a list of 0'),
         ("manifests.x", "a", '--set: manifests.x: "x" is no index of a list of 1; did you mean'),
         ("name.x", "a", '--set: name.x: there is nothing inside "name" to set'),

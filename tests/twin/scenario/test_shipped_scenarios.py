@@ -33,7 +33,7 @@ def test_a_resolved_scenario_is_the_same_scenario(path: Path, tmp_path: Path) ->
 def test_a_shipped_scenario_asks_a_question_answers_it_and_expects_something(path: Path) -> None:
     scenario = load(path)
     assert "?" in scenario.description
-    assert scenario.answer
+    assert scenario.findings
     assert any(expectation.name == "invariants.violations" for expectation in scenario.expect)
     assert scenario.name in (path.stem, f"{path.parent.name}-{path.stem}")
 
@@ -94,7 +94,7 @@ def test_the_schema_describes_every_field() -> None:
     ]
     assert missing == []
     parts = described["$defs"]
-    assert parts["ReadinessFlap"]["properties"]["down"]["default"] == "4s"
+    assert parts["ReadinessFlap"]["properties"]["unready_for"]["default"] == "4s"
     assert parts["Engine"]["properties"]["load"]["default"] == {"lognormal": {"median": "1.8s", "p95": "6s"}}
     assert "default" not in parts["Slow"]["properties"]["until"]
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.twin.worlds import MODEL, a_scenario, adapters
 from twin.cli import app
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.scenario import ScenarioErrors
 from twin.sim.simulation import simulate
@@ -65,7 +65,7 @@ def write(folder: Path, choose: str, name: str = "theirs") -> None:
 
 
 def summary(lines: Any) -> dict[str, Any]:
-    return summarise(lines, oracles.check(lines))
+    return summarise(lines, invariants.check(lines))
 
 
 def events(lines: Any, reason: str) -> list[EventLine]:

@@ -84,7 +84,7 @@ def test_the_log_says_that_a_request_went_through_the_sidecar(tmp_path: Path) ->
     findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[missing]))
     said = [line.text for line in findings.lines if isinstance(line, LogLine)]
     assert len(said) == 2
-    assert all("error_class=ArtifactNotFound" in text and text.endswith("way=sidecar") for text in said)
+    assert all("error_class=ArtifactNotFound" in text and text.endswith("route=sidecar") for text in said)
 
 
 def test_a_restarted_engine_gets_its_own_back_while_the_registry_is_down(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_deleted_adapter_leaves_the_disk_and_its_successor_fetches_anew(tmp_pa
 def test_the_shipped_scenario_holds_and_shows_no_secret(tmp_path: Path) -> None:
     scenario = load(ROOT / "scenarios" / "private-artifacts.yaml")
     findings, page = run_to_folder(scenario, tmp_path)
-    assert findings.holds
+    assert findings.passed
     assert answers(findings).keys() == {"ok", "store_unavailable", "artifact_forbidden", "artifact_corrupt"}
     for path in page.parent.rglob("*"):
         if path.is_file():
@@ -173,7 +173,7 @@ def test_an_adapter_whose_secret_is_gone_says_so_and_nothing_is_sent(tmp_path: P
 
 def test_a_hasty_schedule_is_slower_through_an_outage_and_a_patient_one_is_not() -> None:
     """What docs/sidecar/outages.md says, on one seed."""
-    schedules = ("{base: 5s}", "{base: 1s}", "{base: 1s, attempts: 14, cap: 20s}")
+    schedules = ("{base: 5s}", "{base: 1s}", "{base: 1s, retries: 14, cap: 20s}")
     default, hasty, patient = (
         simulate_and_judge(
             load(ROOT / "scenarios" / "retries" / "registry-outage.yaml", overrides={"controller.retry": text})
@@ -184,4 +184,4 @@ def test_a_hasty_schedule_is_slower_through_an_outage_and_a_patient_one_is_not()
     longest = [f.measures["time_to_running_seconds"]["max"] for f in (default, hasty, patient)]
     assert longest[1] > longest[0] + 100
     assert longest[2] < longest[0] + 20
-    assert [f.measures["switches"] for f in (hasty, patient)] == [pytest.approx(39, abs=15), 0]
+    assert [f.measures["pod_switches"] for f in (hasty, patient)] == [pytest.approx(39, abs=15), 0]

@@ -170,7 +170,7 @@ def test_forced_unreadiness_shows_at_once_and_leaves_the_engine_alone(scene: Any
 def test_a_port_that_refuses_probes_makes_the_pod_unready_within_three_rounds(scene: Any) -> None:
     scene.deploy()
     scene.run(100)
-    handle = scene.host().faults.add(FaultRule("connection-refused", hits=("probes",)))
+    handle = scene.host().faults.add(FaultRule("connection-refused", callers=("probes",)))
     scene.run(130)
     (_, (lost, _, ready)) = scene.statuses
     assert not ready
@@ -191,7 +191,7 @@ def test_a_fault_that_the_controller_alone_meets_does_not_show_in_readiness(scen
 def test_chance_is_drawn_at_every_probe(scene: Any) -> None:
     scene.deploy(container={"readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "failureThreshold": 1}})
     scene.run(100)
-    scene.host().faults.add(FaultRule("timeout", hits=("probes",), probability=0.5))
+    scene.host().faults.add(FaultRule("timeout", callers=("probes",), probability=0.5))
     scene.run(1100)  # 100 rounds: some 50 changes of mind
     assert 25 < len(scene.statuses) < 75
 

@@ -1,7 +1,7 @@
-"""What an API server says when it does not do something: `ApiError`, and the field errors within a 422.
+"""Errors of the API server: `ApiError`, and the field errors within a 422.
 
-Texts are Kubernetes' own, word for word where people and programs match on them, so that a client cannot tell
-the store from a real server. An error carries the whole `Status` object; HTTP can be put in front of it.
+Messages are Kubernetes' own, word for word where people and programs match on them, so that a client cannot
+distinguish the store from a real server. An error carries the whole `Status` object, so HTTP can return it as it is.
 """
 
 import json
@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 Object = dict[str, Any]
-"""A JSON object. Nobody mutates one that the store has seen: a write replaces."""
+"""A JSON object. Objects that were given to the store must not be mutated: a write replaces them."""
 
 
 class ApiError(Exception):
-    """The server's refusal: HTTP `code`, Kubernetes' `reason`, a `message` for people."""
+    """A refused request.
+
+    Attributes:
+        code: HTTP status.
+        reason: Kubernetes' reason.
+        message: message for people.
+        details: details of the Status.
+        retry_after: seconds after which the client should retry, if the server says so.
+    """
 
     def __init__(
         self,
@@ -31,11 +39,10 @@ class ApiError(Exception):
         self.message = message
         self.details = details or {}
         self.retry_after = retry_after
-        """Seconds the client should wait before trying again, if the server says so."""
 
     @property
     def status(self) -> Object:
-        """The `metav1.Status` that a real server sends as the body."""
+        """The `metav1.Status` that a real server sends as body."""
         details = self.details
         if self.retry_after is not None:
             details = {**details, "retryAfterSeconds": int(self.retry_after)}
@@ -53,64 +60,68 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing that is wrong with one field (Kubernetes' `field.Error`)."""
+    """An error of one field (Kubernetes' `field.Error`).
+
+    Attributes:
+        field: path of the field.
+        reason: reason of the cause in a Status, such as `FieldValueInvalid`.
+        body: message without the field.
+    """
 
     field: str
     reason: str
-    """The cause's reason in a Status, e.g. `FieldValueInvalid`."""
     body: str
-    """The message without the field."""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.body}"
 
 
 def quote(value: object) -> str:
-    """A value as Kubernetes prints it in a field error: strings in quotes, the rest as JSON."""
+    """Return a value as Kubernetes prints it in a field error: strings in quotes, the rest as JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def required(field: str, detail: str = "") -> FieldError:
-    """The field has to be there."""
+    """Error: the field is missing."""
     return FieldError(field, "FieldValueRequired", f"Required value: {detail}" if detail else "Required value")
 
 
 def invalid(field: str, value: object, detail: str) -> FieldError:
-    """The field's value breaks a rule."""
+    """Error: the value breaks a rule."""
     return FieldError(field, "FieldValueInvalid", f"Invalid value: {quote(value)}: {detail}")
 
 
-def wrong_type(field: str, found: str, wanted: str) -> FieldError:
-    """The field holds another JSON type than the schema says."""
-    detail = f'{field} in body must be of type {wanted}: "{found}"'
-    return FieldError(field, "FieldValueTypeInvalid", f'Invalid value: "{found}": {detail}')
+def wrong_type(field: str, actual: str, expected: str) -> FieldError:
+    """Error: the value has another JSON type than the schema."""
+    detail = f'{field} in body must be of type {expected}: "{actual}"'
+    return FieldError(field, "FieldValueTypeInvalid", f'Invalid value: "{actual}": {detail}')
 
 
 def unsupported(field: str, value: object, supported: Sequence[object]) -> FieldError:
-    """The field's value is none of those that are allowed."""
-    allowed = ", ".join(quote(each) for each in supported)
+    """Error: the value is not one of the supported ones."""
+    allowed = ", ".join(quote(option) for option in supported)
     return FieldError(
         field, "FieldValueNotSupported", f"Unsupported value: {quote(value)}: supported values: {allowed}"
     )
 
 
 def forbidden_field(field: str, detail: str) -> FieldError:
-    """The field may not be set or changed here."""
+    """Error: the field must not be set or changed."""
     return FieldError(field, "FieldValueForbidden", f"Forbidden: {detail}")
 
 
 def too_long(field: str, limit: int) -> FieldError:
-    """The text has more than `limit` bytes."""
+    """Error: the text has more than `limit` bytes."""
     return FieldError(field, "FieldValueTooLong", f"Too long: may not be more than {limit} bytes")
 
 
-def too_many(field: str, found: int, limit: int) -> FieldError:
-    """The list or map has more than `limit` entries."""
-    return FieldError(field, "FieldValueTooMany", f"Too many: {found}: must have at most {limit} items")
+def too_many(field: str, count: int, limit: int) -> FieldError:
+    """Error: the list or map has more than `limit` entries."""
+    return FieldError(field, "FieldValueTooMany", f"Too many: {count}: must have at most {limit} items")
 
 
 def duplicate(field: str, value: object) -> FieldError:
-    """The value is in the list already."""
+    """Error: the value is already in the list."""
     return FieldError(field, "FieldValueDuplicate", f"Duplicate value: {quote(value)}")
 
 
@@ -119,25 +130,25 @@ def _qualified(plural: str, group: str) -> str:
 
 
 def _details(name: str, group: str, kind: str) -> Object:
-    found = {"name": name, "group": group, "kind": kind}
-    return {key: value for key, value in found.items() if value}
+    details = {"name": name, "group": group, "kind": kind}
+    return {key: value for key, value in details.items() if value}
 
 
 def not_found(plural: str, group: str, name: str) -> ApiError:
-    """There is no object of that name."""
+    """Return a 404 for an object that does not exist."""
     return ApiError(
         404, "NotFound", f'{_qualified(plural, group)} "{name}" not found', details=_details(name, group, plural)
     )
 
 
 def no_such_resource(resource: str) -> ApiError:
-    """There is no such kind of object."""
+    """Return a 404 for a kind that is not served."""
     message = f"the server could not find the requested resource ({resource}): no such kind has been registered"
     return ApiError(404, "NotFound", message)
 
 
 def already_exists(plural: str, group: str, name: str) -> ApiError:
-    """A create met an object of that name."""
+    """Return a 409 for a create of an existing object."""
     return ApiError(
         409,
         "AlreadyExists",
@@ -150,7 +161,7 @@ STALE = "the object has been modified; please apply your changes to the latest v
 
 
 def conflict(plural: str, group: str, name: str, cause: str = STALE) -> ApiError:
-    """The object is not (or no longer) the one that the request was made for."""
+    """Return a 409 for a request that was made for another object or another version of it."""
     return ApiError(
         409,
         "Conflict",
@@ -160,19 +171,19 @@ def conflict(plural: str, group: str, name: str, cause: str = STALE) -> ApiError
 
 
 def unprocessable(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> ApiError:
-    """422 with all that is wrong with the object, each fault a cause."""
+    """Return a 422 with one cause for each field error."""
     texts = list(dict.fromkeys(str(error) for error in errors))
-    said = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     return ApiError(
         422,
         "Invalid",
-        f'{_qualified(kind, group)} "{name}" is invalid: {said}',
+        f'{_qualified(kind, group)} "{name}" is invalid: {text}',
         details={**_details(name, group, kind), "causes": _causes(errors)},
     )
 
 
 def undecodable(kind: str, version: str, errors: Sequence[FieldError]) -> ApiError:
-    """400: fields of a builtin kind have the wrong type, so that it cannot be read; each is a cause."""
+    """Return a 400 for a builtin object whose fields have the wrong type, with one cause for each."""
     message = f'{kind} in version "{version}" cannot be handled as a {kind}: {errors[0]}'
     return ApiError(400, "BadRequest", message, details={"causes": _causes(errors)})
 
@@ -182,15 +193,15 @@ def _causes(errors: Sequence[FieldError]) -> list[Object]:
 
 
 def bad_request(message: str) -> ApiError:
-    """The request makes no sense, whatever the state."""
+    """Return a 400 for a request that is wrong whatever the state."""
     return ApiError(400, "BadRequest", message)
 
 
 def expired(message: str) -> ApiError:
-    """410: the history that was asked for has been forgotten."""
+    """Return a 410 for a version that has been compacted."""
     return ApiError(410, "Expired", message)
 
 
 def unsupported_patch(message: str) -> ApiError:
-    """415: this kind does not take that sort of patch."""
+    """Return a 415 for a patch type that the kind does not support."""
     return ApiError(415, "UnsupportedMediaType", message)

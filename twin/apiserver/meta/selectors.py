@@ -19,7 +19,7 @@ def labels(text: str) -> LabelPredicate:
     """Return the predicate of a label selector's string form; the empty one matches all labels.
 
     Raises:
-        ApiError: 400, the text is not a selector.
+        ApiError: 400 if the text is not a selector.
     """
     try:
         return parse_selector(text)
@@ -31,11 +31,11 @@ def label_selector(selector: Mapping[str, Any]) -> LabelPredicate:
     """Return the predicate of a `metav1.LabelSelector`; the empty one matches all labels.
 
     Raises:
-        ApiError: 400, an operator is unknown.
+        ApiError: 400 if an operator is unknown.
     """
     expressions = [
-        Expression(each["key"], each["operator"], each.get("values") or ())
-        for each in selector.get("matchExpressions") or ()
+        Expression(expression["key"], expression["operator"], expression.get("values") or ())
+        for expression in selector.get("matchExpressions") or ()
     ]
     try:
         return compile_selector(selector.get("matchLabels") or {}, expressions)
@@ -50,7 +50,7 @@ def fields(text: str) -> Predicate:
     A real server supports some fields of each kind; here any path of names is supported, an absent one is "".
 
     Raises:
-        ApiError: 400, the text is not a selector.
+        ApiError: 400 if the text is not a selector.
     """
     terms: list[tuple[tuple[str, ...], str, bool]] = []
     for term in filter(None, text.split(",")):

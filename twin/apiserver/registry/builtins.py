@@ -1,9 +1,8 @@
-"""The builtin kinds: which there are, and of their rules those that matter to whoever serves models.
+"""The builtin kinds, and those of their rules that matter for serving models.
 
-Not all of Kubernetes' validation is here: what decides about scheduling, rollouts, probes and discovery is, and
-what people get wrong in manifests that this project reads. Fields that are not known are kept here; what comes over
-HTTP has lost them before (`rest/known.py`). Sources:
-`pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
+Only a part of Kubernetes' validation is here: scheduling, rollouts, probes, discovery, and common errors in manifests
+that this project reads. Unknown fields are kept; requests over HTTP lose them earlier (`rest/codec/known_fields.py`).
+Sources: `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
 """
 
 from twin.apiserver.meta.errors import FieldError, Object, invalid, required
@@ -17,7 +16,7 @@ from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
 
 
 def builtin_kinds() -> list[ResourceType]:
-    """The kinds of a fresh server; each call has its own Service addresses to give out."""
+    """Return the kinds of a new server; each call has its own range of Service addresses."""
     return [*_core_kinds(), *_grouped_kinds()]
 
 
@@ -150,7 +149,7 @@ def _grouped_kinds() -> list[ResourceType]:
 
 
 def _policy_kinds() -> list[ResourceType]:
-    """Kinds that say who may do what; `rest/rbac.py` reads the first four, nobody here the others."""
+    """Return the kinds of the policy APIs; `rest/auth/rbac.py` reads the first four, the others are only stored."""
     rbac = "rbac.authorization.k8s.io"
     return [
         ResourceType("roles", "Role", group=rbac, name_rule=metadata.path_segment),
@@ -199,7 +198,7 @@ def _admit_definition(new: Object, old: Object | None, errors: list[FieldError])
     if old is not None and new.get("spec") is old.get("spec"):
         return new
     crd.check_definition(new, errors)
-    return new if errors else crd.accepted(new, new["metadata"]["creationTimestamp"])
+    return new if errors else crd.with_established_status(new, new["metadata"]["creationTimestamp"])
 
 
 def _admit_budget(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001

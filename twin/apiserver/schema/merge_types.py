@@ -1,9 +1,8 @@
-"""How values of a kind merge: which lists are maps by key, which are sets, what is one indivisible value.
+"""Merge types: which lists are maps by key, which are sets, and which values are atomic.
 
-Server-side apply and strategic merge patch both need to know. For builtin kinds it is written down here, as far as
-their fields matter (source: the `+listType`, `+listMapKey`, `+mapType` and `patchMergeKey` markers in
-`k8s.io/api`); for custom resources it comes from the `x-kubernetes-*` extensions of their schema. What is not
-mentioned is granular if it is an object, and atomic if it is a list.
+Server-side apply and strategic merge patch need them. Those of builtin kinds are listed here, as far as they matter
+(source: the `+listType`, `+listMapKey`, `+mapType` and `patchMergeKey` markers in `k8s.io/api`); those of custom
+resources come from the `x-kubernetes-*` extensions of their schema. Other objects are granular, other lists atomic.
 """
 
 from collections.abc import Mapping
@@ -13,28 +12,31 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class MergeType:
-    """How one value merges."""
+    """How a value merges.
+
+    Attributes:
+        fields: merge types of an object's fields that are not simply granular.
+        items: merge type of a list's elements, or of an object's other fields.
+        keys: fields that identify the elements of a list of objects.
+        merge_key: the one of `keys` that strategic merge patch uses.
+        unique: the list is a set of scalars.
+        atomic: the value is owned and replaced as a whole.
+    """
 
     fields: Mapping[str, "MergeType"] = field(default_factory=dict)
-    """Of an object: shapes of those fields that are not simply granular."""
     items: "MergeType | None" = None
-    """Of a list, or of an object's values where `fields` does not name them."""
     keys: tuple[str, ...] = ()
-    """Of a list: its elements are objects, told apart by these fields."""
     merge_key: str = ""
-    """The one of `keys` that strategic merge patch goes by."""
     unique: bool = False
-    """Of a list: a set of scalars."""
     atomic: bool = False
-    """One value, owned and replaced as a whole."""
 
     def child(self, name: str) -> "MergeType":
-        """The shape of a field."""
+        """Return the merge type of a field."""
         return self.fields.get(name) or self.items or GRANULAR
 
     @property
     def element(self) -> "MergeType":
-        """The shape of a list's elements."""
+        """Merge type of a list's elements."""
         return self.items or GRANULAR
 
 
@@ -44,7 +46,7 @@ SET = MergeType(unique=True)
 
 
 def map_by_key(*keys: str, merge_key: str = "", items: MergeType | None = None) -> MergeType:
-    """A list of objects told apart by `keys`."""
+    """Return the merge type of a list of objects identified by `keys`."""
     return MergeType(keys=keys, merge_key=merge_key or keys[0], items=items)
 
 
@@ -84,30 +86,30 @@ _SERVICE_SPEC = MergeType(
 _NODE_STATUS = MergeType(fields={"conditions": CONDITIONS, "addresses": map_by_key("type")})
 
 
-def of(**fields: MergeType) -> MergeType:
-    """The shape of a whole object, its metadata included."""
+def object_type(**fields: MergeType) -> MergeType:
+    """Return the merge type of a whole object, including its metadata."""
     return MergeType(fields={"metadata": METADATA, **fields})
 
 
-POD = of(spec=POD_SPEC, status=_POD_STATUS)
-WORKLOAD = of(spec=_WORKLOAD, status=_CONDITIONED)
-SERVICE = of(spec=_SERVICE_SPEC, status=_CONDITIONED)
-NODE = of(spec=MergeType(fields={"podCIDRs": SET}), status=_NODE_STATUS)
-EVENT = of(regarding=ATOMIC, involvedObject=ATOMIC, series=GRANULAR)
-PLAIN = of(status=_CONDITIONED)
+POD = object_type(spec=POD_SPEC, status=_POD_STATUS)
+WORKLOAD = object_type(spec=_WORKLOAD, status=_CONDITIONED)
+SERVICE = object_type(spec=_SERVICE_SPEC, status=_CONDITIONED)
+NODE = object_type(spec=MergeType(fields={"podCIDRs": SET}), status=_NODE_STATUS)
+EVENT = object_type(regarding=ATOMIC, involvedObject=ATOMIC, series=GRANULAR)
+PLAIN = object_type(status=_CONDITIONED)
 
 
 def from_schema(schema: Mapping[str, Any]) -> MergeType:
-    """The shape that a structural OpenAPI schema declares."""
+    """Return the merge type that a structural OpenAPI schema declares."""
     if schema.get("x-kubernetes-map-type") == "atomic":
         return ATOMIC
     list_type = schema.get("x-kubernetes-list-type")
     if list_type == "set":
         return SET
     fields = {name: from_schema(child) for name, child in schema.get("properties", {}).items()}
-    fields = {name: shape for name, shape in fields.items() if shape != GRANULAR}
-    below = schema.get("items") if schema.get("type") == "array" else schema.get("additionalProperties")
-    items = from_schema(below) if isinstance(below, Mapping) else None
+    fields = {name: merge_type for name, merge_type in fields.items() if merge_type != GRANULAR}
+    child_schema = schema.get("items") if schema.get("type") == "array" else schema.get("additionalProperties")
+    items = from_schema(child_schema) if isinstance(child_schema, Mapping) else None
     items = None if items == GRANULAR else items
     keys = tuple(schema.get("x-kubernetes-list-map-keys", ())) if list_type == "map" else ()
     return MergeType(fields=fields, items=items, keys=keys, merge_key=keys[0] if keys else "")

@@ -6,7 +6,7 @@ the order of the design, so its bytes depend on neither the number of processes 
 place (an offset) a run, never the rows.
 
 The schema is part of the contract (docs/sweep.md): `variant`, `seed`, `key`, one `setting.PATH` for each path that
-varies, one column for each measure by its name in summary.json, `holds`, `violation`, `error`. Each column says in its
+varies, one column for each measure by its name in summary.json, `passed`, `violation`, `error`. Each column says in its
 own metadata what it is, and the file's metadata say by which version it was made and whether runs are missing.
 """
 
@@ -191,7 +191,7 @@ def parquet_schema(paths: Sequence[str], *, scenario: str = "", partial: bool = 
             column("key", pa.string(), "names everything that the row depends on"),
             *(column(f"setting.{path}", pa.string(), f"as of --set {path}=") for path in paths),
             *(column(name, pa.float64(), label(name)) for name in sorted(MEASURES)),
-            column("holds", pa.bool_(), "whether invariants and expectations held; null if the run crashed"),
+            column("passed", pa.bool_(), "whether invariants and expectations held; null if the run crashed"),
             column("violation", pa.string(), "the first invariant that was broken, with its object"),
             column("error", pa.string(), "why the run crashed; empty if it did not"),
         ],
@@ -230,7 +230,7 @@ def _flat(row: Row, paths: Sequence[str]) -> dict[str, Any]:
         "key": row.key,
         **{f"setting.{path}": row.settings.get(path) for path in paths},
         **row.measures,
-        "holds": row.holds,
+        "passed": row.passed,
         "violation": row.violation,
         "error": row.error,
     }

@@ -39,7 +39,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str]
     measures: dict[str, float | None] = {}
     """By their names in `summary.json`; None if nothing was measured, empty if the run crashed."""
-    holds: bool | None = None
+    passed: bool | None = None
     """True if all invariants and expectations passed; None if the run crashed."""
     violation: str = ""
     """The first violated invariant, with its object."""

@@ -14,7 +14,8 @@ from twin.evaluate.judge import evaluate
 from twin.experiments.execution.collectors import COLLECTORS
 from twin.experiments.execution.task import Interrupted, Row, Task
 from twin.experiments.execution.worktree import perform_in_checkout
-from twin.runs import folder as runfolder
+from twin.runs.folder import FolderError
+from twin.runs.run import write_result
 from twin.scenario import MEASURES, resolved
 from twin.sim.simulation import simulate
 
@@ -31,7 +32,7 @@ def perform(task: Task) -> Row:
     """
     try:
         return perform_in_checkout(task) if task.source else perform_local(task)
-    except (Interrupted, runfolder.FolderError):
+    except (Interrupted, FolderError):
         raise
     except Exception as error:
         return failed_row(task, error_line(error, task.scenario.secrets))
@@ -46,23 +47,23 @@ def perform_ignoring_sigint(task: Task) -> Row:
 
 def perform_local(task: Task) -> Row:
     """Run a task with the operator of this process."""
-    result = simulate(task.scenario)
-    if result.partial:
+    simulation = simulate(task.scenario)
+    if simulation.partial:
         raise Interrupted
     text = resolved(task.scenario) if task.keep else ""
-    findings = evaluate(result.lines, task.scenario.expect, scenario=text)
+    result = evaluate(simulation.lines, task.scenario.expect, scenario=text)
     if task.keep:
-        runfolder.write_at(Path(task.keep), findings, timing={})
-    first = findings.measures["invariants"]["first"]
+        write_result(Path(task.keep), result, timing={})
+    first = result.measures["invariants"]["first"]
     return Row(
         key=task.key,
         variant=task.variant,
         seed=task.seed,
         settings=task.settings,
-        measures=comparable_measures(findings.measures),
-        holds=findings.holds,
+        measures=comparable_measures(result.measures),
+        passed=result.passed,
         violation=_violation_line(first) if first else "",
-        collected={name: COLLECTORS[name](findings) for name in task.collect},
+        collected={name: COLLECTORS[name](result) for name in task.collect},
     )
 
 

@@ -1,4 +1,4 @@
-"""The report's figures: start with `draw`. Each module draws one, from the story and nothing else."""
+"""The report's figures: start with `draw`. Each module draws one, from the timeline and nothing else."""
 
 from twin.report.figures.adapter_timelines import adapter_timelines
 from twin.report.figures.adapters_per_pod import adapters_per_pod
@@ -13,10 +13,10 @@ from twin.report.timeline import Timeline
 __all__ = ["draw"]
 
 
-def draw(story: Timeline) -> list[Figure]:
+def draw(timeline: Timeline) -> list[Figure]:
     """All figures that this run has something to show in, in the order in which the page shows them."""
     drawn = (
-        figure(story)
+        figure(timeline)
         for figure in (
             time_to_running,
             phases,

@@ -1,4 +1,4 @@
-"""Each adapter's story in a lane: its phases, every load and unload, the waits between, the switches."""
+"""Each adapter's timeline in a lane: its phases, every load and unload, the waits between, the switches."""
 
 from collections.abc import Sequence
 
@@ -14,23 +14,23 @@ MOST_MARKS = 150
 """Requests drawn in one lane, so that no single adapter makes the page heavy."""
 
 
-def adapter_timelines(story: Timeline) -> Figure | None:
+def adapter_timelines(timeline: Timeline) -> Figure | None:
     """The most eventful adapters, in the order in which they came."""
-    if not story.adapters:
+    if not timeline.adapters:
         return None
-    chosen = sorted(story.adapters, key=lambda a: (-_eventful(a), a.created, a.name))[:MOST]
+    chosen = sorted(timeline.adapters, key=lambda a: (-_eventful(a), a.created, a.name))[:MOST]
     chosen.sort(key=lambda a: (a.created, a.name))
-    top = 52 + strip_height(story.faults)
-    x = Scale(0, story.end, LEFT, WIDTH - 28)
+    top = 52 + strip_height(timeline.faults)
+    x = Scale(0, timeline.end, LEFT, WIDTH - 28)
     plot = Plot(x, Scale(0, 1, top + ROW * len(chosen), top))
-    rows = "".join(_lane(adapter, x, top + i * ROW, story.end) for i, adapter in enumerate(chosen))
-    total = len(story.adapters)
+    rows = "".join(_lane(adapter, x, top + i * ROW, timeline.end) for i, adapter in enumerate(chosen))
+    total = len(timeline.adapters)
     limit = f" These are the {MOST} most eventful of {total}." if total > MOST else ""
     return Figure(
         "adapter-timelines",
         "Adapter timelines",
         _alt(chosen, total),
-        _key() + strip(story.faults, x, 40) + shade(story.faults, x, top, plot.y.start) + rows + plot.time_axis(),
+        _key() + strip(timeline.faults, x, 40) + shade(timeline.faults, x, top, plot.y.start) + rows + plot.time_axis(),
         WIDTH,
         plot.y.start + 44,
         f"A bar is a phase, a mark a request to an engine; rest on one to see which pod it was and how it went.{limit}",

@@ -32,17 +32,17 @@ class _Stretch:
     ready: bool
 
 
-def adapters_per_pod(story: Timeline) -> Figure | None:
+def adapters_per_pod(timeline: Timeline) -> Figure | None:
     """A heat map: a row a pod, time to the right, the deeper the more adapters."""
-    if not story.pods:
+    if not timeline.pods:
         return None
-    pods = story.pods[:MOST_ROWS]
-    rows = [_stretches(pod, story.end) for pod in pods]
+    pods = timeline.pods[:MOST_ROWS]
+    rows = [_stretches(pod, timeline.end) for pod in pods]
     most = max((stretch.held for row in rows for stretch in row), default=0)
     drawn = len(pods) <= DRAWN_ROWS
     row_height = 18.0 if len(pods) <= 24 else 13.0 if drawn else max(2.0, min(6.0, 600 / len(pods)))
-    top = 34 + strip_height(story.faults)
-    x = Scale(0, story.end, LEFT if drawn else 58, WIDTH - 28)
+    top = 34 + strip_height(timeline.faults)
+    x = Scale(0, timeline.end, LEFT if drawn else 58, WIDTH - 28)
     plot = Plot(x, Scale(0, 1, top + row_height * len(pods), top))
     field = (
         "".join(
@@ -50,20 +50,20 @@ def adapters_per_pod(story: Timeline) -> Figure | None:
             for i, (pod, row) in enumerate(zip(pods, rows, strict=True))
         )
         if drawn
-        else _image(rows, story.end, plot, most) + _margin(pods, plot)
+        else _image(rows, timeline.end, plot, most) + _margin(pods, plot)
     )
     return Figure(
         "adapters-per-pod",
         "Adapters held by each pod",
-        _alt(pods, rows, story),
+        _alt(pods, rows, timeline),
         _key(most, x.start, "held" if drawn else "mapped")
-        + strip(story.faults, x, 22)
+        + strip(timeline.faults, x, 22)
         + field
-        + edges(story.faults, x, top, plot.y.start)
+        + edges(timeline.faults, x, top, plot.y.start)
         + plot.time_axis(),
         WIDTH,
         plot.y.start + 44,
-        _caption(story, len(pods)),
+        _caption(timeline, len(pods)),
     )
 
 
@@ -206,8 +206,8 @@ def _key(most: int, x: float, class_: str) -> str:
     return "".join(parts)
 
 
-def _caption(story: Timeline, shown: int) -> str:
-    total = len(story.pods)
+def _caption(timeline: Timeline, shown: int) -> str:
+    total = len(timeline.pods)
     said = "Counted inside the engines, whether or not anybody asked. A row begins with its pod and ends with it."
     if total > shown:
         said += f" The first {shown} of {total} pods by name are shown."
@@ -216,11 +216,11 @@ def _caption(story: Timeline, shown: int) -> str:
     return said
 
 
-def _alt(pods: Sequence[PodTimeline], rows: Sequence[Sequence[_Stretch]], story: Timeline) -> str:
+def _alt(pods: Sequence[PodTimeline], rows: Sequence[Sequence[_Stretch]], timeline: Timeline) -> str:
     last = [row[-1].held for pod, row in zip(pods, rows, strict=True) if row and pod.gone is None]
     if not last:
-        return f"{len(pods)} pods over {format_clock(story.end)}; none was left at the end."
+        return f"{len(pods)} pods over {format_clock(timeline.end)}; none was left at the end."
     return (
-        f"{len(pods)} pods over {format_clock(story.end)}; at the end {len(last)} were there, holding between "
+        f"{len(pods)} pods over {format_clock(timeline.end)}; at the end {len(last)} were there, holding between "
         f"{min(last)} and {max(last)} adapters, {sum(last)} in all."
     )

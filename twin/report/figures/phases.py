@@ -12,30 +12,30 @@ BOTTOM_UP = ("Running", "Bound", "Loading", "Scheduled", "Pending", "Failed", ""
 """As stacked; the empty phase is an adapter that the operator has not looked at yet."""
 
 
-def phases(story: Timeline) -> Figure | None:
+def phases(timeline: Timeline) -> Figure | None:
     """A stacked area; faults above and as shade."""
-    if not story.adapters:
+    if not timeline.adapters:
         return None
-    levels = _levels(story.adapters, story.end)
+    levels = _levels(timeline.adapters, timeline.end)
     highest = max(sum(row) for _, row in levels)
-    top = 46 + strip_height(story.faults)
+    top = 46 + strip_height(timeline.faults)
     ticks = count_ticks(highest)
-    x = Scale(0, story.end, 58, WIDTH - 28)
+    x = Scale(0, timeline.end, 58, WIDTH - 28)
     plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
     shown = [i for i, _ in enumerate(BOTTOM_UP) if any(row[i] for _, row in levels)]
     body = (
-        strip(story.faults, x, 26)
-        + shade(story.faults, x, top, plot.y.start)
+        strip(timeline.faults, x, 26)
+        + shade(timeline.faults, x, top, plot.y.start)
         + plot.level_axis(ticks, "adapters")
         + "".join(_area(plot, levels, i) for i in shown)
-        + edges(story.faults, x, top, plot.y.start)
+        + edges(timeline.faults, x, top, plot.y.start)
         + plot.time_axis()
         + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet seen") for i in shown), x.start, 14)
     )
     return Figure(
         "phases",
         "Adapters by phase",
-        _alt(levels, story),
+        _alt(levels, timeline),
         body,
         WIDTH,
         plot.y.start + 44,
@@ -87,8 +87,8 @@ def _thinned(levels: Sequence[Level], x: Scale) -> list[Level]:
     return list(kept.values())
 
 
-def _alt(levels: Sequence[Level], story: Timeline) -> str:
-    at = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(story.end, 4)]
+def _alt(levels: Sequence[Level], timeline: Timeline) -> str:
+    at = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(timeline.end, 4)]
     said = (
         f"at {format_clock(t)} "
         + (", ".join(f"{row[i]:g} {p or 'unseen'}" for i, p in enumerate(BOTTOM_UP) if row[i]) or "none")

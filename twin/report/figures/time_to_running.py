@@ -11,12 +11,12 @@ from twin.report.timeline import Timeline
 WIDTH, HEIGHT = 880.0, 300.0
 
 
-def time_to_running(story: Timeline) -> Figure | None:
+def time_to_running(timeline: Timeline) -> Figure | None:
     """An empirical distribution function, over all adapters that were created: what never ran keeps it below 100 %."""
-    if not story.adapters:
+    if not timeline.adapters:
         return None
-    total = len(story.adapters)
-    times = sorted(t for adapter in story.adapters if (t := adapter.time_to_running) is not None)
+    total = len(timeline.adapters)
+    times = sorted(t for adapter in timeline.adapters if (t := adapter.time_to_running) is not None)
     plot = Plot(Scale(0, max(times[-1] * 1.04 if times else 0.0, 2.0), 58, WIDTH - 28), Scale(0, 100, HEIGHT - 46, 34))
     points = [(0.0, 0.0), *_thinned(times, total, plot.x)]
     drawn = step_path([(plot.x(t), plot.y(share)) for t, share in points], plot.x.end)

@@ -51,14 +51,14 @@ WAITED: Counts = {
 FIRST: Mapping[str, tuple[str, float]] = {"half": ("one", 50), "95 %": ("two", 95), "99 %": ("three", 99)}
 
 
-def traffic(story: Timeline) -> Figure | None:
+def traffic(timeline: Timeline) -> Figure | None:
     """Four panels over the same time: answers, failures by cause, those that waited, time to the first token."""
-    if not story.traffic:
+    if not timeline.traffic:
         return None
-    minutes = _minutes(story.traffic)
-    x = Scale(0, story.end, 58, WIDTH - 28)
-    top = 60.0 + strip_height(story.faults)
-    body = strip(story.faults, x, 20)
+    minutes = _minutes(timeline.traffic)
+    x = Scale(0, timeline.end, 58, WIDTH - 28)
+    top = 60.0 + strip_height(timeline.faults)
+    body = strip(timeline.faults, x, 20)
     for panel in (
         _panel("Requests answered", ANSWERED, minutes, x),
         _panel("Requests that failed", FAILED, minutes, x),
@@ -67,14 +67,14 @@ def traffic(story: Timeline) -> Figure | None:
     ):
         drawn, height = panel(top)
         if height > EMPTY:
-            drawn = shade(story.faults, x, top, top + PANEL) + drawn + edges(story.faults, x, top, top + PANEL)
+            drawn = shade(timeline.faults, x, top, top + PANEL) + drawn + edges(timeline.faults, x, top, top + PANEL)
         body += drawn
         top += height + GAP
     last = Plot(x, Scale(0, 1, top - GAP, top - GAP - PANEL))
     return Figure(
         "traffic",
         "What users got",
-        _alt(story.traffic),
+        _alt(timeline.traffic),
         body + last.time_axis(),
         WIDTH,
         top - GAP + 44,

@@ -28,9 +28,9 @@ class _Adapter:
     whole: list[float] = field(default_factory=list)
 
 
-def user_latency(story: Timeline) -> Figure | None:
+def user_latency(timeline: Timeline) -> Figure | None:
     """A row an adapter: from half to 95 % of its requests, a dot at the half."""
-    adapters = _summed(story.traffic)
+    adapters = _summed(timeline.traffic)
     if not any(adapter.first for adapter in adapters):
         return None
     shown = adapters[:MOST]

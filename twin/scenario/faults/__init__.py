@@ -1,8 +1,7 @@
-"""The faults of a scenario: one class a kind, in a module for what it is on.
+"""Faults of a scenario: one class for each kind, grouped by what they affect.
 
-A class says what may be asked for, in the words of the catalogue; `twin/faults` does it. `timing.py` has what all
-share: those that last (`Spell`) run from `start` to `until`, those of a moment (`Moment`) strike `at` a time, or
-again and again. A fault's draws come from its own stream.
+A class defines the fields and their documentation; `twin/faults` executes the fault. Start reading at `window.py`,
+which has the two base classes: `LastingFault` and `InstantFault`.
 """
 
 from typing import Annotated, Any, get_args
@@ -112,7 +111,7 @@ Fault = Annotated[
     | ClockSkew,
     Field(discriminator="kind"),
 ]
-"""Any of them; told apart by `kind`."""
+"""Any fault; `kind` selects the class."""
 
 
 def _kinds() -> dict[str, type[Any]]:
@@ -121,4 +120,4 @@ def _kinds() -> dict[str, type[Any]]:
 
 
 FAULTS: dict[str, type[Any]] = _kinds()
-"""Every kind and its class, in the order of the catalogue."""
+"""Kind of fault to its class, in the order of the catalogue."""

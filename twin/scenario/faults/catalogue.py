@@ -1,4 +1,4 @@
-"""The catalogue of faults that `twin faults` prints, read off the classes in `faults.py` so that it cannot differ."""
+"""Catalogue of the faults, generated from their classes and docstrings; `twin faults` and `docs/faults` show it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,37 +10,38 @@ from twin.scenario.sections.base_model import ScenarioModel
 
 @dataclass(frozen=True, slots=True)
 class FaultParameter:
-    """One field of a fault, as a person writes it."""
+    """One field of a fault, as it is written in a scenario."""
 
     name: str
     default: str
-    """As it would be written; "required" if there is none."""
+    """In YAML; "required" if there is none."""
     meaning: str
 
 
 @dataclass(frozen=True, slots=True)
 class FaultDescription:
-    """A kind of fault: what it is on, what it does, what it takes."""
+    """Description of one kind of fault."""
 
     kind: str
     on: str
     summary: str
     details: tuple[str, ...]
-    """Paragraphs: what exactly happens, and what does not."""
-    lasts: bool
-    """Whether it has a beginning and an end, or strikes."""
+    """Further paragraphs."""
+    is_lasting: bool
+    """True for a `LastingFault`."""
     parameters: tuple[FaultParameter, ...]
 
 
 def fault_catalogue() -> list[FaultDescription]:
-    """What `twin faults` prints."""
+    """Return the descriptions of all faults."""
     return [_entry(kind, member) for kind, member in FAULTS.items()]
 
 
 def _entry(kind: str, member: Any) -> FaultDescription:
     summary, *details = _paragraphs(member)
-    lasts = issubclass(member, LastingFault)
-    return FaultDescription(kind, member.on, summary, tuple(details), lasts, tuple(_parameters(member)))
+    return FaultDescription(
+        kind, member.on, summary, tuple(details), issubclass(member, LastingFault), tuple(_parameters(member))
+    )
 
 
 def _paragraphs(member: type[ScenarioModel]) -> list[str]:
@@ -57,7 +58,7 @@ def _parameters(member: type[ScenarioModel]) -> Iterator[FaultParameter]:
 
 
 def _flow(default: Any) -> str:
-    """A default as it stands on one line of YAML."""
+    """Return a default as one line of YAML."""
     match default:
         case bool():
             return str(default).lower()

@@ -202,7 +202,7 @@ class Cluster(ScenarioModel):
 class Retry(ScenarioModel):
     """When a load that failed is tried again on the same pod: the wait is base · factor^n, at most `cap`."""
 
-    attempts: Whole = 5
+    retries: Whole = 5
     """Retries after the first attempt, then another pod takes its place."""
     base: PositiveDuration = 5.0
     """Wait before the first retry."""
@@ -221,7 +221,7 @@ class Retry(ScenarioModel):
 
     def waits(self) -> tuple[float, ...]:
         """Seconds before the second attempt, the third, …"""
-        return tuple(min(self.base * self.factor**n, self.cap) for n in range(self.attempts))
+        return tuple(min(self.base * self.factor**n, self.cap) for n in range(self.retries))
 
 
 class LeaseTimes(ScenarioModel):
@@ -263,11 +263,11 @@ class Controller(ScenarioModel):
     """How long an adapter waits for a pod that is no longer ready before it is moved."""
     enable_runtime_sidecar: bool = Field(default=True, strict=True)
     """Whether pods that have the runtime sidecar are spoken to through it."""
-    aside_for: Duration = 300.0
+    pod_cooldown: Duration = 300.0
     """How long a pod stays aside after the last retry."""
-    workers: Count = 16
+    max_concurrent_reconciles: Count = 16
     """Adapters reconciled at once."""
-    loads_per_pod: Count = 2
+    max_requests_per_pod: Count = 2
     """Requests to one engine at once."""
     audit_interval: PositiveDuration = 60.0
     """Between two looks at what an engine really holds."""

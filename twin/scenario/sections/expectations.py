@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from twin.scenario.errors import choices, closest
+from twin.scenario.renamed import MEASURES as FORMER_MEASURES
+from twin.scenario.renamed import rename_hint
 from twin.scenario.units import value_error
 
 Operator = Literal["==", "!=", "<=", ">=", "<", ">"]
@@ -16,11 +18,11 @@ _TABLE = {
     "adapters": "total running failed pending deleted",
     "time_to_running_seconds": "p50 p95 p99 max mean",
     "recovery_seconds": "p50 p95 max",
-    "loads": "attempted succeeded failed_retriable failed_final wasted",
+    "loads": "attempted succeeded failed_retriable failed_final redundant",
     "backoff_seconds": "p50 p95 max",
     "engine_requests": "total list load unload metrics",
     "api_requests": "total get list watch create patch delete conflicts throttled",
-    "reconciles": "total useful",
+    "reconciles": "total with_actions",
     "placement.adapters_per_pod": "mean max cv",
     "placement": "jain pods_used",
     "traffic": "requests ok failed misrouted unrouted cold queued",
@@ -31,7 +33,7 @@ _TABLE = {
 MEASURES: tuple[str, ...] = (
     "unavailable_adapter_seconds",
     "availability",
-    "switches",
+    "pod_switches",
     "migrations",
     *(f"{group}.{name}" for group, names in _TABLE.items() for name in names.split()),
 )
@@ -65,10 +67,7 @@ def parse_expectation(text: object) -> Expectation:
         raise value_error(f'"{text}" is no expectation', f"{allowed}; OP is one of == != <= >= < >")
     name, op, number = match.groups()
     if name not in MEASURES:
-        group = [measure for measure in MEASURES if measure.split(".")[0] == name.split(".")[0]]
-        close = closest(name, MEASURES)
-        hint = f'did you mean "{close}"? ' if close else ""
-        raise value_error(f'there is no measure "{name}"', hint + choices("", group or MEASURES))
+        raise value_error(*unknown_measure(name))
     try:
         value = float(number)
     except ValueError:
@@ -76,6 +75,17 @@ def parse_expectation(text: object) -> Expectation:
     if not math.isfinite(value):
         raise value_error(f'"{number}" is no number', "allowed: a number; times are in seconds")
     return Expectation(name, cast(Operator, op), value)
+
+
+def unknown_measure(name: str) -> tuple[str, str]:
+    """Return what is wrong with a name that is not one of `MEASURES`, and what is allowed."""
+    message = f'there is no measure "{name}"'
+    if name in FORMER_MEASURES:
+        return message, rename_hint(FORMER_MEASURES[name])
+    group = [measure for measure in MEASURES if measure.split(".")[0] == name.split(".")[0]]
+    close = closest(name, MEASURES)
+    hint = f'did you mean "{close}"? ' if close else ""
+    return message, hint + choices("", group or MEASURES)
 
 
 def _validated(value: Any) -> Expectation:

@@ -103,7 +103,7 @@ class Traffic(ScenarioModel):
     balance: Literal["least-request", "round-robin", "random"] = "least-request"
     """Which of an adapter's endpoints the gateway takes: of two drawn the one with fewer requests under way, in turn,
     or any."""
-    lag: Duration = 0.2
+    endpoints_lag: Duration = 0.2
     """From a change of EndpointSlices until the gateway routes by it."""
 
     @model_validator(mode="after")

@@ -155,7 +155,7 @@ def _listening_ports(host: EngineHost) -> list[_ListeningPort]:
     if not host.ip or not host.reachable:
         return []
     refused = any(
-        rule.kind == "connection-refused" and rule.probability >= 1 and "controller" in rule.hits
+        rule.kind == "connection-refused" and rule.probability >= 1 and "controller" in rule.callers
         for rule in host.faults.rules
     )
     ports = []

@@ -11,7 +11,7 @@ from twin.apiserver.meta.objects import (
     controller_uid,
     is_terminating,
     key,
-    owned_by,
+    owner_reference,
     split,
     with_conditions,
 )
@@ -112,7 +112,7 @@ class Deployments:
                 "namespace": meta["namespace"],
                 "labels": labels,
                 "annotations": {REVISION: str(revision)},
-                "ownerReferences": [owned_by(deployment, "apps/v1", "Deployment")],
+                "ownerReferences": [owner_reference(deployment, "apps/v1", "Deployment")],
             },
             "spec": {
                 "replicas": 0,

@@ -14,7 +14,7 @@ from twin.apiserver.meta.objects import (
     is_terminating,
     is_true,
     key,
-    owned_by,
+    owner_reference,
     split,
 )
 from twin.world.context import WorldContext
@@ -108,7 +108,7 @@ class ReplicaSets:
                 "name": pod_name(short, rng),
                 "generateName": f"{short}-",
                 "namespace": namespace,
-                "ownerReferences": [owned_by(replica_set, "apps/v1", "ReplicaSet")],
+                "ownerReferences": [owner_reference(replica_set, "apps/v1", "ReplicaSet")],
             }
             pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
             try:

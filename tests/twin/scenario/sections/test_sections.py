@@ -221,9 +221,9 @@ def test_a_moment_strikes_once_or_again_and_again() -> None:
 def test_a_fault_of_engines_is_a_rule_of_theirs_with_all_its_settings(kind: str) -> None:
     fields = set(FAULTS[kind].model_fields) - {"kind", "start", "until", "pods"}
     assert fields == {parameter.name for parameter in CATALOGUE[kind].parameters}
-    given = {"kind": kind, "probability": 0.5, "hits": ["probes"]}
+    given = {"kind": kind, "probability": 0.5, "callers": ["probes"]}
     rule = FAULTS[kind].model_validate(given).rule()
-    assert (rule.kind, rule.probability, rule.hits) == (kind, 0.5, ("probes",))
+    assert (rule.kind, rule.probability, rule.callers) == (kind, 0.5, ("probes",))
 
 
 def test_the_catalogue_says_what_each_kind_takes() -> None:
@@ -237,7 +237,7 @@ def test_the_catalogue_says_what_each_kind_takes() -> None:
         "until": "none",
         "pods": "all",
         "probability": "1",
-        "hits": "[controller]",
+        "callers": "[controller]",
         "adapters": "[]",
         "factor": "10",
     }
