@@ -24,7 +24,7 @@ def respond(active: ActiveFault, fault: ApiFault) -> Process:
 
 def _rule(active: ActiveFault, fault: ApiFault) -> ApiRule:
     rng = active.context.streams.get(f"fault/{active.number}/{fault.kind}")
-    verbs, resources = fault.asked(), frozenset(fault.resources)
+    verbs, resources = fault.affected_verbs(), frozenset(fault.resources)
     match fault:
         case ApiConflict():
             return ApiRule(409, fault.probability, rng, verbs, resources)

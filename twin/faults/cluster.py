@@ -22,12 +22,12 @@ PodFault = EngineRestart | PodKill | PodStuckTerminating | Rollout
 def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
     """Switch pods between unready and ready."""
     context = active.context
-    window = fault.turn(context.duration)
+    window = fault.window(context.duration)
     window = window._replace(start=max(window.start, SETTLED))
     yield active.until(window.start)
     targets = active.pods(fault.pods)
     active.record("begin", targets)
-    for unready in flap_windows(window, down=fault.down, up=fault.up):
+    for unready in flap_windows(window, unready_for=fault.unready_for, ready_for=fault.ready_for):
         yield active.until(unready.start)
         _force(context, targets, unready=True)
         yield active.until(unready.end)

@@ -95,7 +95,7 @@ class ActiveFault:
 
     def lasting(self, fault: LastingFault, begin: Begin, *, seconds: float = 0.0) -> Process:
         """Start a lasting fault, wait, and end it, with a line in the record for both; `seconds` is its magnitude."""
-        window = fault.turn(self.context.duration)
+        window = fault.window(self.context.duration)
         yield self.until(window.start)
         targets, undo = begin()
         self.record("begin", targets, seconds=seconds)

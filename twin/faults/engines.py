@@ -26,7 +26,7 @@ def engine_fault(active: ActiveFault, fault: EngineFault) -> Process:
 
 def partition(active: ActiveFault, fault: Partition) -> Process:
     """Cut the link to engines."""
-    return _PodFault(active, fault, lambda _, host: host.link.partition(fault.hits)).run()
+    return _PodFault(active, fault, lambda _, host: host.link.partition(fault.callers)).run()
 
 
 def latency(active: ActiveFault, fault: NetworkLatency) -> Process:
@@ -34,7 +34,7 @@ def latency(active: ActiveFault, fault: NetworkLatency) -> Process:
     streams = active.context.streams
 
     def apply(pod: str, host: EngineHost) -> Undo:
-        return host.link.delay(fault.hits, fault.extra, streams.get(f"fault/{active.number}/{fault.kind}/{pod}"))
+        return host.link.delay(fault.callers, fault.extra, streams.get(f"fault/{active.number}/{fault.kind}/{pod}"))
 
     return _PodFault(active, fault, apply).run()
 
@@ -54,7 +54,7 @@ class _PodFault:
 
     def run(self) -> Process:
         active, fault = self._active, self._fault
-        window = fault.turn(active.context.duration)
+        window = fault.window(active.context.duration)
         yield active.until(max(window.start, SETTLED))
         self._lasting = True
         targets = self._targets()

@@ -39,7 +39,7 @@ class Traffic:
         self._streams = streams = context.streams
         self._settings = settings
         rng = streams.get("gateway/balance")
-        self._gateway = Gateway(self._env, context.store, settings.lag, settings.balance, rng)
+        self._gateway = Gateway(self._env, context.store, settings.endpoints_lag, settings.balance, rng)
         self._users = AdapterPopularity(context.store, weights)
         self._tally = TrafficStats(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}

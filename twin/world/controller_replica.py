@@ -120,12 +120,12 @@ class Replica:
         self._connections = (client, transport)
         self.metrics = metrics = Metrics()
         context.recorder.count_from(lambda: _controller_counts(metrics))
-        self._operator = operator = Operator(
-            client,
-            transport,
-            self.clock,
-            context.streams.python(f"{stream}/policy"),
-            context.settings,
+        dependencies = Dependencies(
+            client=client,
+            transport=transport,
+            clock=self.clock,
+            rng=context.streams.python(f"{stream}/policy"),
+            settings=context.settings,
             identity=self.name,
             log=self._log(),
             metrics=self.metrics,

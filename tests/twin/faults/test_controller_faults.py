@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.twin.worlds import a_scenario
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.faults import start
 from twin.scenario import ScenarioErrors
 from twin.sim.simulation import Simulation, simulate

@@ -10,7 +10,7 @@ import pytest
 
 from fake_vllm.distributions import Constant
 from tests.twin.worlds import a_scenario
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.faults import start
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
@@ -128,4 +128,4 @@ def test_every_fault_begins_with_the_run_if_nothing_else_is_said(tmp_path: Path)
     simulation = Simulation(a_scenario(tmp_path, faults=[{"kind": "registry-down"}]))
     start(simulation.scenario.faults, simulation.fault_context)
     simulation.env.run(until=0.1)
-    assert simulation.world.artifacts.deliver("acme/x").trouble == "unreachable"
+    assert simulation.world.artifacts.download("acme/x").error == "unreachable"

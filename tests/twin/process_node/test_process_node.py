@@ -77,7 +77,7 @@ def test_pods_are_run_restarted_and_ended_as_a_kubelet_does(world: World, tmp_pa
             ("--first-address", "8.8.8.8"),
             "--first-address 8.8.8.8: not a pod address; allowed: an address such as 10.88.0.1",
         ),
-        (("--first-address", "home"), "--first-address home: not a pod address; allowed: an address such as 10.88.0.1"),  # noqa: E501
+        (("--first-address", "home"), "--first-address home: not a pod address; allowed: an address such as 10.88.0.1"),
         (("--logs", "/proc/nowhere"), "--logs /proc/nowhere: No such file or directory"),
         (("node-0",), 'twin node: nodes "node-0" already exists'),
     ],
