@@ -94,6 +94,13 @@ def format_clock(seconds: float, *, long: bool = False) -> str:
     return minutes if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
 
 
+def format_spoken(seconds: float) -> str:
+    """Return a duration for a sentence, such as `20 min` or `1 h 30 min`, to the second."""
+    whole = round(seconds)
+    parts = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or f"{seconds:g} s"
+
+
 def plain(number: Decimal) -> str:
     """Return a number without an exponent and without trailing zeros."""
     text = f"{number:f}"

@@ -135,10 +135,18 @@ class Scale(Resource, frozen=True, kw_only=True):
 # -- Pods and nodes
 
 
+class EnvVar(_Object, frozen=True, kw_only=True):
+    """A variable of a container; `value` is None if it comes from elsewhere (`valueFrom`)."""
+
+    name: str
+    value: str | None = None
+
+
 class Container(_Object, frozen=True, kw_only=True):
     name: str
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    env: tuple[EnvVar, ...] = ()
 
 
 class PodSpec(_Object, frozen=True, kw_only=True):

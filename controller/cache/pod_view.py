@@ -3,17 +3,17 @@
 It is built once per change of the pod, because hundreds of adapters look at the same pods.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
-from controller.api.types import Pod
-from controller.engine.flavors import FLAVORS, SGLANG, VLLM, EngineFlavor
+from controller.api.types import Container, Pod
+from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
+from formats.engine_command import EngineArgs, expand_environment, read_engine_args
+from formats.errors import FormatError
 
-DEFAULT_PORT = 8000
 SIDECAR = "aibrix-runtime"
 """Name of the runtime sidecar's container; the first other container of a pod is its engine."""
-_NO_LIMIT = 1 << 30  # adapters: SGLang lists any number unless it is told how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,8 @@ def pod_view(pod: Pod, zone: str) -> PodView:
     changed = ready.last_transition_time if ready is not None else None
     engine = next((c for c in status.container_statuses if c.name != SIDECAR), None)
     container = next((c for c in pod.spec.containers if c.name != SIDECAR), None)
-    command = (*container.command, *container.args) if container is not None else ()
     flavor = FLAVORS.get(meta.labels.get(ENGINE_LABEL, ""), VLLM)
-    max_loras, max_cpu_loras = _room(flavor, command)
+    args = _engine_args(container, flavor)
     port = meta.labels.get(PORT_LABEL, "")
     return PodView(
         namespace=meta.namespace,
@@ -82,32 +81,25 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         node=pod.spec.node_name,
         zone=zone,
         ip=status.pod_ip,
-        port=int(port) if port.isdigit() else DEFAULT_PORT,
+        port=int(port) if port.isdigit() else args.port,
         engine=engine.container_id if engine is not None else "",
         ready=ready is not None and ready.status == "True" and bool(status.pod_ip),
         changed=changed.timestamp() if changed is not None else 0.0,
         terminating=meta.deletion_timestamp is not None,
-        max_loras=max_loras,
-        max_cpu_loras=max_cpu_loras,
+        max_loras=args.max_loras,
+        max_cpu_loras=args.capacity,
         sidecar=any(c.name == SIDECAR for c in pod.spec.containers),
         owned=any(owner.controller for owner in meta.owner_references),
         flavor=flavor,
     )
 
 
-def _room(flavor: EngineFlavor, command: Sequence[str]) -> tuple[int, int]:
-    """(adapters in one batch, adapters at all) of an engine that is started so, each engine's defaults in mind."""
-    if flavor is SGLANG:
-        return _int_flag(command, "--max-loras-per-batch", 8), _int_flag(command, "--max-loaded-loras", _NO_LIMIT)
-    max_loras = _int_flag(command, "--max-loras", 1)
-    return max_loras, _int_flag(command, "--max-cpu-loras", max_loras)
-
-
-def _int_flag(command: Sequence[str], flag: str, default: int) -> int:
-    """The value of `--flag N` or `--flag=N`."""
-    for index, word in enumerate(command):
-        name, equals, value = word.partition("=")
-        if name.replace("_", "-") == flag:
-            text = value if equals else (command[index + 1] if index + 1 < len(command) else "")
-            return int(text) if text.isdigit() else default
-    return default
+def _engine_args(container: Container | None, flavor: EngineFlavor) -> EngineArgs:
+    """Return the arguments of the pod's engine, or their defaults if it would not start with them."""
+    if container is None:
+        return EngineArgs(flavor=flavor.name)
+    env = expand_environment((each.name, each.value) for each in container.env if each.value is not None)
+    try:
+        return read_engine_args((*container.command, *container.args), env, flavor=flavor.name)
+    except FormatError:
+        return EngineArgs(flavor=flavor.name)

@@ -1,7 +1,6 @@
-"""The API server's requests, counted: a `Client` around another, so that each seam's far side is counted alike.
+"""A `Client` that counts the requests of another.
 
-Codes and methods are those of client-go's `rest_client_requests_total`; a request that got no answer has the code
-`<error>`, as there.
+Labels are those of client-go's `rest_client_requests_total`; a request without a response has the code `<error>`.
 """
 
 from collections.abc import AsyncIterator, Awaitable
@@ -17,35 +16,35 @@ R = TypeVar("R")
 
 
 class InstrumentedClient(DelegatingClient):
-    """Passes everything on, and counts what came of it."""
+    """Delegates requests and counts them by method and code."""
 
-    def __init__(self, cluster: Client, metrics: Metrics) -> None:
-        super().__init__(cluster)
+    def __init__(self, client: Client, metrics: Metrics) -> None:
+        super().__init__(client)
         self._metrics = metrics
 
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
-        changes = self._cluster.watch(
+        events = self._client.watch(
             kind, resource_version=resource_version, namespace=namespace, label_selector=label_selector, name=name
         )
         try:
-            async for change in changes:
-                yield change
+            async for event in events:
+                yield event
         except ClientError as error:
             self._metrics.observe_api_request("GET", _code(error))
             raise
         else:
             self._metrics.observe_api_request("GET", "200")
 
-    async def _asked(self, method: Method, asked: Awaitable[R]) -> R:
+    async def _request(self, method: Method, request: Awaitable[R]) -> R:
         try:
-            answer = await asked
+            result = await request
         except ClientError as error:
             self._metrics.observe_api_request(method, _code(error))
             raise
         self._metrics.observe_api_request(method, "201" if method == "POST" else "200")
-        return answer
+        return result
 
 
 def _code(error: ClientError) -> str:

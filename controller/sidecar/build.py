@@ -1,12 +1,12 @@
-"""The parts of a real sidecar, put together."""
+"""Builds the sidecar from its settings (composition root)."""
 
 import httpx
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 from structlog.typing import FilteringBoundLogger
 
 from controller.sidecar.adapters import AdapterService
-from controller.sidecar.app import create_app
+from controller.sidecar.app import Services, create_app
 from controller.sidecar.artifacts.cache import ArtifactCache
 from controller.sidecar.artifacts.egress_guard import EgressGuard, guarded_transport
 from controller.sidecar.artifacts.progress import DownloadTracker
@@ -17,8 +17,8 @@ from controller.sidecar.metrics import MetricsEndpoint, export_cache_metrics
 from controller.sidecar.settings import Settings
 
 
-def build_app(settings: Settings, to_engine: httpx.AsyncBaseTransport, log: FilteringBoundLogger) -> Starlette:
-    """The application of the sidecar that `settings` describe. Empties the cache's folder of what is not complete."""
+def build_app(settings: Settings, to_engine: httpx.AsyncBaseTransport, log: FilteringBoundLogger) -> FastAPI:
+    """Return the application; incomplete downloads in the cache's folder are deleted."""
     registry = CollectorRegistry()
     cache = ArtifactCache(settings.root, settings.budget, settings.reserve)
     cache.open()
@@ -38,10 +38,10 @@ def build_app(settings: Settings, to_engine: httpx.AsyncBaseTransport, log: Filt
         mount=settings.mount,
     )
     engine = LocalEngine(settings.engine, settings.dialect, to_engine)
-    scrape = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
+    metrics = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
 
     async def close() -> None:
         await to_stores.aclose()
         await to_engine.aclose()
 
-    return create_app(AdapterService(engine, provider, log), engine, registry, log, downloads, scrape, close)
+    return create_app(Services(AdapterService(engine, provider, log), engine, registry, downloads, metrics), log, close)

@@ -1,4 +1,4 @@
-"""The sidecar's settings, by the flags and variables that they come from."""
+"""Settings of the sidecar, from flags and environment variables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _TRUE = frozenset({"1", "on", "yes", "true"})
 
 
 class MetricsMode(Enum):
-    """How the engine's metrics are shown."""
+    """Names of the engine's metrics: translated or unchanged."""
 
     RENAMED = "renamed"
     RAW = "raw"
@@ -23,22 +23,35 @@ class MetricsMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one sidecar needs to know."""
+    """Settings of one sidecar.
+
+    Attributes:
+        engine: URL of the engine.
+        dialect: kind of the engine.
+        root: folder of the artifact cache.
+        mount: folder of a mounted Secret.
+        budget: maximum bytes of artifacts on the disk.
+        largest: maximum bytes of one artifact.
+        reserve: bytes of the disk that stay free.
+        connections: ranges fetched concurrently.
+        first_wait: seconds before an interrupted range is fetched again; doubled with each interruption in a row.
+        allowed: networks to fetch from that are refused by default.
+        metrics: names of the engine's metrics.
+        metrics_path: path of the engine's metrics.
+        hub: URL of the Hugging Face Hub; empty for the public one.
+        s3: URL of the S3 service; empty for AWS.
+        google: URL of a Google Cloud Storage emulator; empty for the service.
+    """
 
     engine: str = "http://localhost:8000"
     dialect: EngineFlavor = VLLM
     root: Path = ROOT
     mount: Path = MOUNT
     budget: int = 50 << 30
-    """Bytes of adapters on the disk in all."""
     largest: int = 20 << 30
-    """Bytes of one artifact."""
     reserve: int = 256 << 20
-    """Bytes of the disk that stay free."""
     connections: int = 8
-    """Ranges that are read at once."""
     first_wait: float = FIRST_WAIT
-    """Seconds before a range that broke off is asked for again; doubled at each break in a row."""
     allowed: tuple[Network, ...] = ()
     metrics: MetricsMode = MetricsMode.RENAMED
     metrics_path: str = "/metrics"
@@ -48,19 +61,19 @@ class Settings:
 
 
 def engine_flavor(environment: Mapping[str, str]) -> EngineFlavor:
-    """`INFERENCE_ENGINE`.
+    """Return the engine that `INFERENCE_ENGINE` names.
 
     Raises:
-        ValueError: this sidecar does not speak to that engine.
+        ValueError: if the engine is not supported.
     """
     name = environment.get("INFERENCE_ENGINE", "vllm").strip().lower()
     if name not in FLAVORS:
-        raise ValueError(f"INFERENCE_ENGINE is one of {', '.join(FLAVORS)}, not {name!r}")
+        raise ValueError(f"INFERENCE_ENGINE must be one of {', '.join(FLAVORS)}, not {name!r}")
     return FLAVORS[name]
 
 
 def metrics_mode(environment: Mapping[str, str]) -> MetricsMode:
-    """`METRICS_ENABLE_TRANSFORMATION` switched off is raw whatever else is said."""
+    """Return the mode; a disabled `METRICS_ENABLE_TRANSFORMATION` takes precedence."""
     if environment.get("METRICS_ENABLE_TRANSFORMATION", "1").strip().lower() not in _TRUE:
         return MetricsMode.RAW
     if environment.get("METRICS_RAW_PASSTHROUGH_MODE", "0").strip().lower() in _TRUE:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fake_vllm.cli.profile import ParametersError, document, mapping
+from fake_vllm.cli.profile import ProfileError, document, mapping
 from fake_vllm.engine.lora import DEFAULT_ARTIFACT_SIZE, Artifact
 from formats.durations import parse_duration
 from formats.quantities import parse_size
@@ -24,7 +24,7 @@ _ENTRY = ("rank", "size", "base", "missing", "broken", "fetch")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogueEntry:
     """One adapter of a catalogue; `fetch` is how long it takes to get it, in seconds."""
 
     artifact: Artifact
@@ -33,28 +33,28 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class ArtifactCatalogue:
     """Repositories by name. What is not in here is not there."""
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, CatalogueEntry] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: str) -> "Catalogue":
+    def read(cls, path: str) -> "ArtifactCatalogue":
         """The catalogue in a YAML file.
 
         Raises:
-            ParametersError: if it cannot be read or used.
+            ProfileError: if it cannot be read or used.
         """
         given = document(path)
         if not isinstance(given, Mapping):
-            raise ParametersError(f"{path}: must be a mapping from repository to some of {', '.join(_ENTRY)}")
+            raise ProfileError(f"{path}: must be a mapping from repository to some of {', '.join(_ENTRY)}")
         return cls({str(name): _entry(said or {}, path, str(name)) for name, said in given.items()})
 
 
-class Adapters:
+class ArtifactResolver:
     """Finds adapters for an engine that serves `model`."""
 
-    def __init__(self, model: str, catalogue: Catalogue | None = None) -> None:
+    def __init__(self, model: str, catalogue: ArtifactCatalogue | None = None) -> None:
         self._model = model
         self._catalogue = catalogue
         self._fetched: set[str] = set()
@@ -157,20 +157,20 @@ def _is_repository(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith(("/", "."))
 
 
-def _entry(said: object, path: str, name: str) -> Entry:
+def _entry(said: object, path: str, name: str) -> CatalogueEntry:
     given = mapping(said, path, f"{name}.", _ENTRY)
     rank, base, broken = given.get("rank", 8), given.get("base", ""), given.get("broken", "")
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise ParametersError(f"{path}: {name}.rank: {rank!r} is not a whole number above 0")
+        raise ProfileError(f"{path}: {name}.rank: {rank!r} is not a whole number above 0")
     for key, value in (("base", base), ("broken", broken)):
         if not isinstance(value, str):
-            raise ParametersError(f"{path}: {name}.{key}: {value!r} is not text")
+            raise ProfileError(f"{path}: {name}.{key}: {value!r} is not text")
     missing = given.get("missing", False)
     if not isinstance(missing, bool):
-        raise ParametersError(f"{path}: {name}.missing: {missing!r} is neither true nor false")
+        raise ProfileError(f"{path}: {name}.missing: {missing!r} is neither true nor false")
     try:
         size = int(parse_size(given["size"])) if "size" in given else DEFAULT_ARTIFACT_SIZE
         fetch = parse_duration(given["fetch"]) if "fetch" in given else 0.0
     except ValueError as error:
-        raise ParametersError(f"{path}: {name}: {error}") from error
-    return Entry(Artifact(rank, size, missing, broken), base, fetch)
+        raise ProfileError(f"{path}: {name}: {error}") from error
+    return CatalogueEntry(Artifact(rank, size, missing, broken), base, fetch)

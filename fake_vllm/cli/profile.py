@@ -22,12 +22,12 @@ _FACTORS = ("loading_slowdown", "spread")
 _AT_ONCE, _LOAD, _UNLOAD = Constant(0.0), Constant(0.5), Constant(0.02)  # seconds; quick enough to play with
 
 
-class ParametersError(ValueError):
+class ProfileError(ValueError):
     """A file cannot be used; the message names file, place and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class ModelProfile:
     """Times of one model on one GPU."""
 
     startup: Latency = _AT_ONCE
@@ -38,7 +38,7 @@ class Parameters:
     """Bytes that adapters' weights may take in all; None: no limit."""
 
 
-DEFAULT_PARAMETERS = Parameters()
+DEFAULT_PROFILE = ModelProfile()
 
 
 def presets() -> list[str]:
@@ -47,37 +47,37 @@ def presets() -> list[str]:
     return sorted(each.name.removesuffix(".yaml") for each in found if each.name.endswith(".yaml"))
 
 
-def preset(name: str) -> Parameters:
+def preset(name: str) -> ModelProfile:
     """The parameters of that name.
 
     Raises:
-        ParametersError: if there are none.
+        ProfileError: if there are none.
     """
     if name not in presets():
-        raise ParametersError(f"--preset: there is none called {name!r}; there are {', '.join(presets())}")
+        raise ProfileError(f"--preset: there is none called {name!r}; there are {', '.join(presets())}")
     text = files("fake_vllm").joinpath("presets", f"{name}.yaml").read_text("utf-8")
-    return parameters_of(_parsed(text, f"{name}.yaml"), f"{name}.yaml")
+    return parse_profile(_parsed(text, f"{name}.yaml"), f"{name}.yaml")
 
 
-def read(path: str) -> Parameters:
+def read(path: str) -> ModelProfile:
     """The parameters in a file.
 
     Raises:
-        ParametersError: if it cannot be read or used.
+        ProfileError: if it cannot be read or used.
     """
-    return parameters_of(document(path), path)
+    return parse_profile(document(path), path)
 
 
 def document(path: str) -> Any:
     """What a YAML file holds.
 
     Raises:
-        ParametersError: if it cannot be read.
+        ProfileError: if it cannot be read.
     """
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ParametersError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise ProfileError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return _parsed(text, path)
 
 
@@ -85,14 +85,14 @@ def mapping(value: object, name: str, where: str, known: tuple[str, ...]) -> Map
     """`value`, a mapping with none but known keys.
 
     Raises:
-        ParametersError: if it is something else; `name` is the file and `where` the place in it.
+        ProfileError: if it is something else; `name` is the file and `where` the place in it.
     """
     if not isinstance(value, Mapping):
         place = where.rstrip(".") or "the file"
-        raise ParametersError(f"{name}: {place}: must be a mapping with some of {', '.join(known)}")
+        raise ProfileError(f"{name}: {place}: must be a mapping with some of {', '.join(known)}")
     for key in value:
         if key not in known:
-            raise ParametersError(f"{name}: {where}{key}: there is no such key; there are {', '.join(known)}")
+            raise ProfileError(f"{name}: {where}{key}: there is no such key; there are {', '.join(known)}")
     return value
 
 
@@ -106,14 +106,14 @@ def _parsed(text: str, name: str) -> Any:
         where = getattr(error, "problem_mark", None)
         at = f":{where.line + 1}:{where.column + 1}" if where else ""
         said = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ParametersError(f"{name}{at}: not YAML: {said}") from error
+        raise ProfileError(f"{name}{at}: not YAML: {said}") from error
 
 
-def parameters_of(given: object, name: str) -> Parameters:
+def parse_profile(given: object, name: str) -> ModelProfile:
     """The parameters that a parsed file gives; `name` is the file.
 
     Raises:
-        ParametersError: if it cannot be used.
+        ProfileError: if it cannot be used.
     """
     said = mapping(given, name, "", _SECTIONS)
     times = {
@@ -123,7 +123,7 @@ def parameters_of(given: object, name: str) -> Parameters:
     }
     memory = int(_read(parse_size, said["lora_memory"], name, "lora_memory")) if "lora_memory" in said else None
     timing = mapping(said.get("timing") or {}, name, "timing.", tuple(each.name for each in fields(StepTimeModel)))
-    return replace(Parameters(timing=_timing(timing, name), lora_memory=memory), **times)
+    return replace(ModelProfile(timing=_timing(timing, name), lora_memory=memory), **times)
 
 
 def _timing(given: Mapping[str, Any], name: str) -> StepTimeModel:
@@ -141,18 +141,18 @@ def _timing(given: Mapping[str, Any], name: str) -> StepTimeModel:
         else:
             answer = mapping(value, name, where + ".", ("median", "p95"))
             if set(answer) != {"median", "p95"}:
-                raise ParametersError(f"{name}: {where}: needs median and p95, in tokens")
+                raise ProfileError(f"{name}: {where}: needs median and p95, in tokens")
             median, p95 = (float(_number(answer[each], name, where, int | float)) for each in ("median", "p95"))
             said[key] = _read(lambda pair: LogNormal(*pair), (median, p95), name, where)
     try:
         return StepTimeModel(**said)
     except ValueError as error:
-        raise ParametersError(f"{name}: timing: {error}") from error
+        raise ProfileError(f"{name}: timing: {error}") from error
 
 
 def _number(value: object, name: str, where: str, kind: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, kind):
-        raise ParametersError(f"{name}: {where}: {value!r} is not a{' whole' if kind is int else ''} number")
+        raise ProfileError(f"{name}: {where}: {value!r} is not a{' whole' if kind is int else ''} number")
     return value
 
 
@@ -160,4 +160,4 @@ def _read(reader: Any, value: object, name: str, where: str) -> Any:
     try:
         return reader(value)
     except ValueError as error:
-        raise ParametersError(f"{name}: {where}: {error}") from error
+        raise ProfileError(f"{name}: {where}: {error}") from error

@@ -1,6 +1,6 @@
 """What a server was told on its command line and in its environment, as far as the fake minds it.
 
-`commandline.py` reads it there. What the real server refuses to start with is refused here too.
+`cli/command_line.py` reads it there. What the real server refuses to start with is refused here too.
 """
 
 from dataclasses import dataclass, field

@@ -27,7 +27,7 @@ class Server:
         Raises:
             EngineConfigError: if the engine would not start.
         """
-        self._config = replace(config, lora_budget=options.parameters.lora_memory)
+        self._config = replace(config, lora_budget=options.profile.lora_memory)
         self._options = options
         self._now = now
         self._rng = np.random.default_rng((options.seed, 1))
@@ -47,7 +47,7 @@ class Server:
         """
         raise_limit()
         self._epoch = self._now() - asyncio.get_running_loop().time()
-        await asyncio.sleep(self._options.parameters.startup.draw(self._rng))
+        await asyncio.sleep(self._options.profile.startup.draw(self._rng))
         self._app.engine = self._new_engine()
         self._port.bind()
         self._faults.on_change.append(self._heed_faults)
@@ -85,7 +85,7 @@ class Server:
         self._port.set_accepting(False)
         self._app.engine.close()
         self._port.reset_all()
-        await asyncio.sleep(self._options.parameters.startup.draw(self._rng))
+        await asyncio.sleep(self._options.profile.startup.draw(self._rng))
         self._app.engine = self._new_engine()
         self._port.set_accepting(not self._refusing())
 
@@ -98,16 +98,16 @@ class Server:
         return any(rule.kind == "connection-refused" and rule.certain for rule in self._faults.rules)
 
     def _new_engine(self) -> Engine:
-        parameters = self._options.parameters
+        profile = self._options.profile
         return Engine(
             self._config,
-            load=parameters.load,
-            unload=parameters.unload,
+            load=profile.load,
+            unload=profile.unload,
             rng=self._rng,
             artifacts=self._options.find,
             fetch=self._options.fetch,
             created=int(self._now()),
-            timing=parameters.timing,
+            timing=profile.timing,
             seed=self._options.seed,
             epoch=self._epoch,
         )

@@ -68,4 +68,4 @@ def test_an_error_is_reported_in_one_line(installed: Server, tmp_path: Path) -> 
     small = asyncio.run(refused("--kubeconfig", str(a_kubeconfig(installed, tmp_path, stranger))))
     assert "may not list, watch, patch modeladapters.model.aibrix.ai" in small
     unknown = asyncio.run(refused("--kubeconfig", str(a_kubeconfig(installed, tmp_path, "expired"))))
-    assert "the credentials are refused, or have expired" in unknown
+    assert "the credentials are not valid or have expired" in unknown

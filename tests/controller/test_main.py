@@ -131,7 +131,7 @@ def test_a_second_one_without_election_refuses_to_start(tmp_path: Path) -> None:
         async with process(*told, *QUIET) as first:
             leading = await line_of(first, "leading")
             line = await refused(*told, "--leader-elect=false")
-            assert f"another operator ({leading['identity']}) is at work" in line
+            assert f"another operator ({leading['identity']}) is running" in line
 
     story_of(story, tmp_path)
 
@@ -143,8 +143,8 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
             (
                 "--max-concurrent-reconciles=none",
             ): "--max-concurrent-reconciles=none: must be a whole number, at least 1",
-            ("--kubeconfig=/nowhere",): "/nowhere: no such kubeconfig",
-            ("--kubeconfig", str(stranger)): "the credentials are refused, or have expired",
+            ("--kubeconfig=/nowhere",): "/nowhere: kubeconfig not found",
+            ("--kubeconfig", str(stranger)): "the credentials are not valid or have expired",
             (
                 "--kubeconfig",
                 str(served.kubeconfig(User("nobody"))),

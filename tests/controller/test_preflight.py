@@ -16,7 +16,7 @@ from controller.client.rest import RestClient
 from controller.client.transport import Connection
 from controller.clock import SystemClock
 from controller.preflight import (
-    CAN_DO_WITHOUT,
+    OPTIONAL,
     Permission,
     PreflightError,
     check,
@@ -110,14 +110,14 @@ def test_the_whole_role_is_enough(tmp_path: Path) -> None:
 
 def test_a_role_that_may_not_watch_secrets_is_enough(tmp_path: Path) -> None:
     def prepare(store: Store) -> None:
-        grant(store, "default", without=CAN_DO_WITHOUT)
+        grant(store, "default", without=OPTIONAL)
 
     assert checked(tmp_path, user=OPERATOR, prepare=prepare) == frozenset()
 
 
 @pytest.mark.parametrize(
     "missing",
-    [need for need in required_permissions() if need != CAN_DO_WITHOUT],
+    [need for need in required_permissions() if need != OPTIONAL],
     ids=lambda need: f"{need.verb} {need.resource}",
 )
 def test_a_role_that_is_too_small_is_told_by_the_verb_that_is_missing(missing: Permission, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_credentials_that_are_refused_are_said_to_be(token: str, tmp_path: Path)
             file = kubeconfig(tmp_path, served.url, {"token": token} if token else None)
             access = Kubeconfig(str(file), "", SystemClock())
             async with Connection(access, limit=RateLimit(0, 1), timeout=5, rng=Random(0)) as connection:
-                with pytest.raises(PreflightError, match="credentials are refused, or have expired"):
+                with pytest.raises(PreflightError, match="credentials are not valid or have expired"):
                     await check(connection, (), "default")
 
     asyncio.run(story())
@@ -206,7 +206,7 @@ def test_without_election_an_operator_refuses_to_start_beside_another(tmp_path: 
             await asyncio.sleep(0.2)
             moment = {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
             await cluster.patch(LEASES, "default", "lora-controller", moment)
-            with pytest.raises(PreflightError, match=r"another operator \(other\) is at work"):
+            with pytest.raises(PreflightError, match=r"another operator \(other\) is running"):
                 await looking
 
     asyncio.run(story())

@@ -460,8 +460,8 @@ MUTANTS = (
     Mutant(
         "the port of a pod's label is ignored",
         "cache/pod_view.py",
-        "port=int(port) if port.isdigit() else DEFAULT_PORT",
-        "port=DEFAULT_PORT",
+        "port=int(port) if port.isdigit() else args.port",
+        "port=args.port",
         "value written in",
     ),
     Mutant(

@@ -1,7 +1,7 @@
 """What `twin swarm` found of mutants, cut down by `twin shrink`, as tests: the operator passes, the mutant does not.
 
 Each file in `found/` is named after its mutant and is what the command wrote, unchanged:
-`twin swarm --seeds 10 --source CHECKOUT`, where the checkout is a copy of the operator with that one mistake in it.
+`twin swarm --seeds 10 --checkout CHECKOUT`, where the checkout is a copy of the operator with that one mistake in it.
 """
 
 from pathlib import Path

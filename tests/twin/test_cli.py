@@ -155,7 +155,7 @@ def test_two_scenarios_of_one_name_would_overwrite_each_other(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("run", a_scenario(), a_scenario(file="b.yaml")) == 2
-    assert "b.yaml: has the name and seed of a.yaml" in capsys.readouterr().err
+    assert "b.yaml: has the same name and seed as a.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_two_scenarios_of_one_name_would_overwrite_each_other(
     [
         (["run", "nowhere.yaml"], "nowhere.yaml"),
         (["check", "nowhere.yaml"], "nowhere.yaml"),
-        (["run", "a.yaml", "--set", "nonsense"], "--set nonsense: is no setting; allowed: PATH=VALUE"),
+        (["run", "a.yaml", "--set", "nonsense"], "--set nonsense: not a setting; allowed: PATH=VALUE"),
         (["run", "a.yaml", "--set", "sede=1"], 'did you mean "seed"'),
         (["report", "nowhere"], "nowhere: not a folder"),
         (["replay", "."], "not a run folder: summary.json is missing"),
@@ -199,7 +199,7 @@ def test_a_fault_of_our_own_is_one_that_can_be_reported(
 
 def test_check_says_that_a_file_can_be_run(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert command("check", a_scenario()) == 0
-    assert capsys.readouterr().out.startswith("made-up: can be run: 30:00 simulated, seed 7\n")
+    assert capsys.readouterr().out.startswith("made-up: Valid; simulates 30 min, seed 7\n")
 
 
 def test_a_replay_of_an_honest_run_finds_nothing(
@@ -208,7 +208,7 @@ def test_a_replay_of_an_honest_run_finds_nothing(
     command("run", a_scenario())
     capsys.readouterr()
     assert command("replay", "reports/made-up/7") == 0
-    assert "the same again" in capsys.readouterr().out
+    assert "identical" in capsys.readouterr().out
 
 
 def test_a_replay_that_differs_says_where(
@@ -256,4 +256,4 @@ def test_a_package_that_is_not_there_is_named_with_the_extra_that_brings_it(
 
     monkeypatch.setattr("twin.calibration.read", missing)
     assert command("calibrate", "measured.csv") == 2
-    assert capsys.readouterr().err == "twin: this needs scipy: pip install 'lora-twin[lab]'\n"
+    assert capsys.readouterr().err == "twin: package scipy is required: pip install 'lora-twin[lab]'\n"

@@ -1,4 +1,4 @@
-"""What a run is given by: its folder, or what is known of it in memory."""
+"""Access to a run by its folder or by its `RunResult`."""
 
 import tempfile
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ Source = str | Path | RunResult
 
 
 def lines_of(run: Source) -> Sequence[Line]:
-    """The record."""
+    """Return the trace."""
     return run.lines if isinstance(run, RunResult) else runfolder.read(Path(run)).lines()
 
 
 def scenario_of(run: Source) -> Scenario:
-    """The scenario, as it was run."""
+    """Return the scenario as it was run."""
     if not isinstance(run, RunResult):
         return load(Path(run) / runfolder.SCENARIO)
     with tempfile.TemporaryDirectory() as folder:

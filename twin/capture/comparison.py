@@ -17,14 +17,14 @@ from twin.trace.lines import AdapterLine, Line
 
 PHASES = ("Pending", "Scheduled", "Loading", "Bound", "until Running")
 SEEDS = range(5)
-"""One run's luck would be a part of the difference."""
-TELLABLE = 0.05
-"""Seconds; a difference that is smaller lies within what the times of a watch can tell."""
+"""Several, so that the chance of one run does not decide."""
+RESOLUTION = 0.05
+"""Seconds; smaller differences are within the timing error of a watch."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseComparison:
-    """Median seconds in one phase."""
+    """Median seconds in one phase, captured and simulated."""
 
     phase: str
     captured: float
@@ -32,22 +32,25 @@ class PhaseComparison:
     adapters: int
 
     @property
-    def off(self) -> float:
-        """The difference as a share of what was captured."""
+    def deviation(self) -> float:
+        """The difference as a share of the captured value."""
         return abs(self.simulated - self.captured) / self.captured if self.captured else 0.0
 
     @property
-    def alike(self) -> bool:
-        """Within 10 %, or closer than can be told."""
-        return self.off <= 0.1 or abs(self.simulated - self.captured) <= TELLABLE
+    def matches(self) -> bool:
+        """True if the deviation is at most 10 %, or below the resolution."""
+        return self.deviation <= 0.1 or abs(self.simulated - self.captured) <= RESOLUTION
 
 
-def compare_phases(scenario: Path, found: History) -> list[PhaseComparison]:
-    """The scenario's phases beside those that were seen; empty if nobody came and ran during the look."""
-    captured = medians(found.phases.values())
-    runs = (_phases(simulate(load(scenario, seed=seed)).lines, found.arrivals) for seed in SEEDS)
+def compare_phases(scenario: Path, history: History) -> list[PhaseComparison]:
+    """Compare the phases of the simulated scenario with the captured ones.
+
+    Returns an empty list if no adapter was created and ran during the capture.
+    """
+    captured = medians(history.phases.values())
+    runs = (_phases(simulate(load(scenario, seed=seed)).lines, history.arrivals) for seed in SEEDS)
     simulated = medians(phases for run in runs for phases in run.values())
-    count = sum(any(phase == "Running" for _, phase in phases) for phases in found.phases.values())
+    count = sum(any(phase == "Running" for _, phase in phases) for phases in history.phases.values())
     return [
         PhaseComparison(phase, captured[phase], simulated[phase], count)
         for phase in PHASES
@@ -56,7 +59,7 @@ def compare_phases(scenario: Path, found: History) -> list[PhaseComparison]:
 
 
 def medians(series: Iterable[list[tuple[float, str]]]) -> dict[str, float]:
-    """Median seconds in each phase, over adapters that got to run."""
+    """Return the median seconds in each phase, over adapters that reached Running."""
     spent: dict[str, list[float]] = defaultdict(list)
     for phases in series:
         for phase, seconds in phase_seconds(phases):
@@ -64,12 +67,12 @@ def medians(series: Iterable[list[tuple[float, str]]]) -> dict[str, float]:
     return {phase: median(values) for phase, values in spent.items()}
 
 
-def _phases(lines: Sequence[Line], wanted: Mapping[str, object]) -> dict[str, list[tuple[float, str]]]:
-    """When each phase of these adapters began, in a record."""
-    found: dict[str, list[tuple[float, str]]] = defaultdict(list)
+def _phases(lines: Sequence[Line], adapters: Mapping[str, object]) -> dict[str, list[tuple[float, str]]]:
+    """Return the start of each phase of these adapters, from a trace."""
+    phases: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for line in lines:
-        if isinstance(line, AdapterLine) and line.object in wanted and line.event != "deleted":
-            told = found[line.object]
-            if not told or told[-1][1] != line.phase:
-                told.append((line.t, line.phase))
-    return found
+        if isinstance(line, AdapterLine) and line.object in adapters and line.event != "deleted":
+            adapter = phases[line.object]
+            if not adapter or adapter[-1][1] != line.phase:
+                adapter.append((line.t, line.phase))
+    return phases

@@ -1,4 +1,4 @@
-"""What the commands for many runs share: their options, and how their refusals are said."""
+"""Options and errors shared by the commands that run many simulations: compare, sweep, search, swarm."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,28 +12,34 @@ from twin.commands.common import UsageError
 if TYPE_CHECKING:
     from twin.experiments.execution.executors import Executor
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A scenario file.", show_default=False)]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file.", show_default=False)]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value in all runs, repeatable.")
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value in all runs; repeatable.")
 ]
-Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0: as many as there are processors.")]
-ExecutorName = Annotated[Literal["joblib", "dask", "ray"], typer.Option(help="What spreads the runs.")]
-Address = Annotated[str, typer.Option(metavar="URL", help="A Dask scheduler or Ray cluster that is there already.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Number of processes (0: number of processors).")]
+ExecutorName = Annotated[
+    Literal["joblib", "dask", "ray"], typer.Option("--executor", help="What distributes the runs.")
+]
+Address = Annotated[str, typer.Option(metavar="URL", help="Address of a running Dask scheduler or Ray cluster.")]
+Checkout = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Checkout whose operator runs, instead of this one's.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @contextmanager
-def open_executor(engine: Literal["joblib", "dask", "ray"], jobs: int, address: str) -> Iterator["Executor"]:
-    """An executor for as long as the context lasts."""
-    from twin.experiments.execution.executors import executor
+def open_executor(name: Literal["joblib", "dask", "ray"], jobs: int, address: str) -> Iterator["Executor"]:
+    """Open the executor that the options describe."""
+    from twin.experiments.execution import executors
     from twin.experiments.execution.runner import default_jobs
 
-    with executor(engine, jobs or default_jobs(), address) as execute:
+    with executors.open_executor(name, jobs or default_jobs(), address) as execute:
         yield execute
 
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """What can be wrong with an experiment, as lines for a person."""
+    """Map the errors of an experiment to `UsageError`."""
     from twin.experiments.design import DesignErrors
     from twin.experiments.execution.executors import ExecutorError
     from twin.experiments.execution.results import StoreError
@@ -50,7 +56,7 @@ def usage_errors() -> Iterator[None]:
 
 
 def parse_share(option: str, text: str) -> float:
-    """`5%` or `0.05`."""
+    """Parse `5%` or `0.05`."""
     body, percent, rest = text.strip().partition("%")
     try:
         value = float(body) / (100 if percent else 1)
@@ -59,3 +65,20 @@ def parse_share(option: str, text: str) -> float:
     if rest or not 0 < value < 1:
         raise UsageError(f"{option} {text}: is not a share; allowed: above 0 % and below 100 %, for example 5% or 0.05")
     return value
+
+
+def resolve_checkout(folder: Path | None) -> str:
+    """Return the absolute path of a checkout whose operator can be run; empty if there is none."""
+    from twin.experiments.execution.worktree import checkout_error
+
+    if folder is None:
+        return ""
+    error = checkout_error(str(folder.resolve()))
+    if error:
+        raise UsageError(f"--checkout {folder}: {error}; allowed: the folder of a checkout")
+    return str(folder.resolve())
+
+
+def experiment_path(out: Path, scenario: str, kind: str, paths: list[str]) -> Path:
+    """Return the path of an experiment's results, without suffix: OUT/SCENARIO/KIND-PATHS."""
+    return out / scenario / f"{kind}-{'+'.join(paths)}"[:80]

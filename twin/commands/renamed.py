@@ -13,7 +13,14 @@ from twin.commands.common import UNUSABLE
 COMMANDS = {"pace": "clock"}
 """Old command to new command."""
 
+_EXECUTOR = {"--engine": "--executor"}
+
 FLAGS: dict[str, dict[str, str]] = {
+    "compare": _EXECUTOR,
+    "sweep": _EXECUTOR,
+    "search": _EXECUTOR,
+    "swarm": {**_EXECUTOR, "--source": "--checkout", "--first": "--first-seed"},
+    "shrink": {"--source": "--checkout"},
     "serve": {
         "--apart": "--operator-process",
         "--no-apart": "--no-operator-process",

@@ -1,4 +1,4 @@
-"""`twin run`, `check`, `report` and `replay`: one scenario, one run, and its folder."""
+"""`twin run`, `twin check`, `twin report` and `twin replay`."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from formats.durations import format_clock
+from formats.durations import format_spoken
 from twin.commands.common import (
     FAILED,
     INTERRUPTED,
@@ -28,14 +28,17 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", sh
 @exit_code
 def run(
     files: Files,
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's own.", show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value, repeatable.")
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed, instead of the one in the file.", show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where run folders go: OUT/NAME/SEED.")] = Path("reports"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Override a value of the scenario; repeatable."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for run folders: OUT/NAME/SEED.")] = Path("reports"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON instead of a table.")] = False,
 ) -> int:
-    """Run scenarios; print what came of each, write run folders."""
+    """Run scenarios, print their results and write run folders."""
     from twin.report import terminal
     from twin.runs import run as running
 
@@ -64,7 +67,7 @@ def check(files: Files) -> int:
     scenarios, problems = running.load_all(files, {}, None)
     print_errors(*problems)
     for scenario in scenarios:
-        print(f"{scenario.name}: can be run: {format_clock(scenario.duration)} simulated, seed {scenario.seed}")
+        print(f"{scenario.name}: Valid; simulates {format_spoken(scenario.duration)}, seed {scenario.seed}")
         for note in scenario.notes:
             print(f"  note: {note}")
     return UNUSABLE if problems else OK
@@ -72,7 +75,7 @@ def check(files: Files) -> int:
 
 @exit_code
 def report(path: RunPath) -> int:
-    """Draw the report of a run again, from its record alone."""
+    """Draw the report of a run again, from its trace."""
     from twin.evaluate.judge import evaluate
     from twin.report import build_report, terminal
     from twin.runs import folder as runfolder
@@ -85,13 +88,13 @@ def report(path: RunPath) -> int:
         page = runfolder.rewrite_report(folder, build_report(result))
     terminal.show(result, page)
     if runfolder.summary_bytes(result) != (path / runfolder.SUMMARY).read_bytes():
-        print_errors(f"{path}: measured anew the numbers differ from its summary.json, which another version wrote")
+        print_errors(f"{path}: the measures differ from summary.json, which another version wrote")
     return exit_code_of(result)
 
 
 @exit_code
 def replay(path: RunPath) -> int:
-    """Run again from a run folder; check that nothing differs."""
+    """Run again from a run folder and check that the results are equal."""
     from twin.report.first_difference import first_difference, until
     from twin.runs import folder as runfolder
     from twin.runs import run as running
@@ -114,17 +117,17 @@ def replay(path: RunPath) -> int:
     if not folder.partial:
         before = (path / runfolder.SUMMARY).read_bytes()
         differences.append(first_difference(runfolder.SUMMARY, before, runfolder.summary_bytes(result)))
-    told = [difference for difference in differences if difference]
-    for difference in told:
+    found = [difference for difference in differences if difference]
+    for difference in found:
         print(difference)
-    if told and folder.summary.get("version") != result.run.version:
-        print(f"recorded by lora-twin {folder.summary.get('version')}, now {result.run.version}: this may be why")
-    if not told:
-        print(f"{path}: the same again, {len(recorded.splitlines()):,} lines of the record")
-    return FAILED if told else OK
+    if found and folder.summary.get("version") != result.run.version:
+        print(f"The run was recorded by lora-twin {folder.summary.get('version')}; this is {result.run.version}.")
+    if not found:
+        print(f"{path}: identical, {len(recorded.splitlines()):,} trace lines")
+    return FAILED if found else OK
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the commands on the application."""
+    """Register the commands."""
     for command in (run, check, report, replay):
         app.command()(command)

@@ -1,4 +1,4 @@
-"""From a record to what is found in it: rules, numbers, expectations."""
+"""Evaluation of a trace: invariants, measures, expectations. Start reading here."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,15 +11,14 @@ from twin.scenario import Expectation
 from twin.trace.lines import Line, Run
 
 UNJUDGED = (
-    "Whether every adapter gets to run in the end was not judged: the run ended too soon after its last fault or "
-    "change to tell. A longer duration lets it be."
+    "Liveness was not checked, because the run ended too soon after its last fault or change. Use a longer duration."
 )
 
 
 def evaluate(
     lines: Sequence[Line], expectations: Iterable[Expectation], *, scenario: str = "", partial: bool = False
 ) -> RunResult:
-    """Judges a record; the first of `lines` is its `Run`. `scenario` is the resolved YAML."""
+    """Evaluate a trace, whose first line is its `Run`. `scenario` is the resolved YAML."""
     verdicts = invariants.check(_cut_short(lines) if partial else lines)
     numbers = measures.summarise(lines, verdicts)
     return RunResult(
@@ -34,7 +33,7 @@ def evaluate(
 
 
 def _cut_short(lines: Sequence[Line]) -> list[Line]:
-    """An interrupted run as one that was meant to end there: nothing after that is owed."""
+    """Return the trace of an interrupted run with the duration that it reached."""
     run, *rest = lines
     assert isinstance(run, Run)
     return [replace(run, duration=lines[-1].t), *rest]

@@ -1,4 +1,4 @@
-"""Scenarios as plain values, before they are checked: what is drawn at random or cut down is put together here."""
+"""Scenarios as plain values, before they are validated: the form in which they are drawn at random and shrunk."""
 
 import json
 import tempfile
@@ -10,31 +10,31 @@ from twin.scenario.yaml.positions import documents
 from twin.scenario.yaml.writer import yaml_text
 
 RawScenario = dict[str, Any]
-"""What stands in a scenario file."""
+"""Content of a scenario file."""
 
 
-def to_scenario(draft: RawScenario) -> Scenario:
-    """The scenario, checked as any other.
+def to_scenario(raw: RawScenario) -> Scenario:
+    """Validate a raw scenario.
 
     Raises:
-        ScenarioErrors: if it is none.
+        ScenarioErrors: if it is not valid.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "draft.yaml"
-        file.write_text(json.dumps(draft), encoding="utf-8")
+        file.write_text(json.dumps(raw), encoding="utf-8")
         return load(file)
 
 
 def read(file: Path) -> RawScenario:
-    """The draft in a scenario file.
+    """Read a scenario file without validating it.
 
     Raises:
-        ScenarioErrors: if it is no YAML.
+        ScenarioErrors: if it is not YAML.
     """
     value = documents(file, str(file))[0].value
     return dict(value)
 
 
-def written(draft: RawScenario, heading: str) -> str:
-    """YAML for people, under a comment."""
-    return "".join(f"# {line}\n" for line in heading.splitlines()) + yaml_text(draft)
+def to_yaml(raw: RawScenario, heading: str) -> str:
+    """Return the scenario as YAML below a comment."""
+    return "".join(f"# {line}\n" for line in heading.splitlines()) + yaml_text(raw)

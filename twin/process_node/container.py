@@ -9,7 +9,6 @@ the same installation.
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import signal
 import sys
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, Literal
 import httpx
 
 from controller.clock import Clock
+from formats.engine_command import expand_variables
 from twin.apiserver.meta.objects import Object
 from twin.serve.network.node_transport import PROCESS
 from twin.world.kubelet.container_state import ContainerState, Exit
@@ -27,7 +27,6 @@ from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
 from twin.world.kubelet.pod_spec import command_of, port_of
 from twin.world.probes import Probe, Role
 
-_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _PROBE_TIMEOUT = 1.0  # seconds; Kubernetes' default
 
 
@@ -161,11 +160,6 @@ class ProcessContainer(ContainerState):
         self.state, self.reason = state, reason
         self._started = self._ready = False
         self._on_change()
-
-
-def expand_variables(text: str, environment: Mapping[str, str]) -> str:
-    """Replace `$(NAME)` by the variable's value if it exists, and `$$` by a dollar sign."""
-    return _REFERENCE.sub(lambda found: environment.get(found[1], found[0]) if found[1] else "$", text)
 
 
 async def _terminate(process: asyncio.subprocess.Process, grace: float) -> None:

@@ -21,7 +21,7 @@ from formats.timestamps import format_time
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object, is_terminating
 from twin.process_node.client import NODES, PODS, ApiClient, pod_path
-from twin.process_node.container import ProcessContainer, expand_variables
+from twin.process_node.container import ProcessContainer
 from twin.serve.network.engine_sockets import loopback_address
 from twin.world.kubelet.pod_spec import ConfigMissing, environment
 from twin.world.kubelet.pod_status import pod_status
@@ -198,12 +198,9 @@ class PodProcesses:
         while True:
             try:
                 sources = await self._sources(spec)
-                fixed = environment(sources, meta["namespace"], spec)
+                return environment(sources, meta["namespace"], spec, of_pod)
             except ConfigMissing:
                 await asyncio.sleep(_RETRY)
-            else:
-                variables = {**fixed, **of_pod}
-                return {name: expand_variables(value, variables) for name, value in variables.items()}
 
     async def _sources(self, spec: Object) -> "_Sources":
         namespace = self._pod["metadata"]["namespace"]

@@ -1,7 +1,6 @@
-"""What a run looked like, for people: figures and a page.
+"""Report of a run: figures, an HTML page and a summary for the terminal. Start reading at `build_report`.
 
-`result.py` is what goes in: a record and what `judge.py` found in it. `timeline.py` sorts the record into what
-`figures/` draws with `svg.py`; `page.py` puts everything into one HTML file, `terminal.py` the gist into a table.
+`timeline.py` sorts the trace by object, `figures/` draws the timeline with `svg.py`, and `page.py` makes the HTML page.
 Nothing here reads a clock or a file of the run.
 """
 
@@ -18,14 +17,14 @@ __all__ = ["Figure", "Report", "RunResult", "build_report", "flatten", "format_v
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A page, and the figures in it to be used elsewhere."""
+    """The page, and its figures for separate files."""
 
     html: str
     figures: list[Figure]
 
 
 def build_report(result: RunResult) -> Report:
-    """Draws a run."""
+    """Draw the report of a run."""
     timeline = build_timeline(result.lines, partial=result.partial)
     figures = draw(timeline)
     return Report(render(result, timeline, figures), figures)

@@ -1,7 +1,7 @@
-"""The report: one HTML file that opens offline, the verdict first.
+"""HTML page of a report: one file that needs no network, with the verdict first.
 
-`render` puts result and figures into `report.html.jinja`. What is shown is chosen here, how it looks is the
-template's and the stylesheets' business. Everything that came out of a run is escaped by the template.
+`render` fills `report.html.jinja` with the result and the figures. This module selects the content; the layout is in
+the template and the stylesheets. The template escapes all text from the run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,20 +21,20 @@ from twin.report.timeline import AdapterTimeline, Timeline
 from twin.trace.lines import EventLine
 
 MOST_VIOLATIONS = 50
-"""Written out one by one; the rest are counted."""
+"""Violations that are listed; the others are only counted."""
 MOST_CONTEXT = 12
-"""Lines of the record around one violation."""
+"""Trace lines around one violation."""
 MOST_SCENARIO = 200_000
-"""Characters of the scenario; manifests may be large, and the run folder has them whole."""
+"""Characters of the scenario; the run folder has the whole text."""
 NO_MEASURES = ("name", "seed", "version")
-"""In the summary to say which run it is."""
+"""Fields of the summary that identify the run."""
 MOST_STRANDED = 60
-"""Adapters that don't run, by name."""
+"""Adapters that are not Running and are listed by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A number that stands large at the top."""
+    """One of the large numbers at the top of the page."""
 
     label: str
     value: str
@@ -43,7 +43,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class ViolationView:
-    """A violation as the page shows it."""
+    """Violation as the page shows it."""
 
     when: str
     invariant: str
@@ -78,12 +78,12 @@ def render(result: RunResult, timeline: Timeline, figures: Sequence[Figure]) -> 
 
 
 def source(name: str) -> str:
-    """A file of this package: template or stylesheet."""
+    """Return a template or stylesheet of this package."""
     return resources.files("twin.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def format_value(value: float | str | bool | None) -> str:
-    """A number for people: thousands separated, four digits that matter; a dash for what was not measured."""
+    """Return a value as text: thousands separators, four significant digits, a dash for a missing value."""
     match value:
         case None:
             return "—"
@@ -100,7 +100,7 @@ def format_value(value: float | str | bool | None) -> str:
 
 
 def flatten(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every number under its dotted name, as expectations write it."""
+    """Yield every number with its dotted name, as used in expectations."""
     for key, value in measures.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{key}.")
@@ -113,7 +113,7 @@ def _tiles(measures: Mapping[str, Any], result: RunResult) -> Iterator[Tile]:
         return measure(measures, name)
 
     gone = result.count("deleted")
-    remark = f"adapters; {gone:,} more had been deleted" if gone else "adapters"
+    remark = f"adapters; {gone:,} more were deleted" if gone else "adapters"
     yield Tile("Running at the end", f"{result.count('running'):,} of {result.left:,}", remark)
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p50")), "median")
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p95")), "95th percentile")
@@ -122,18 +122,20 @@ def _tiles(measures: Mapping[str, Any], result: RunResult) -> Iterator[Tile]:
     yield Tile("Availability", share, "of adapter-time with a ready replica")
     attempted, succeeded = get("loads.attempted"), get("loads.succeeded")
     yield Tile(
-        "Loads that succeeded",
+        "Successful loads",
         f"{format_value(succeeded)} of {format_value(attempted)}",
         f"{format_value(get('pod_switches'))} pod switches",
     )
     if requests := get("traffic.requests"):
-        answered, astray = get("traffic.ok") or 0, get("traffic.misrouted")
+        answered, misrouted = get("traffic.ok") or 0, get("traffic.misrouted")
         share = f"{format_value(round(100 * answered / requests, 3))} %"
-        yield Tile("Requests answered", share, f"of {format_value(requests)}; {format_value(astray)} misrouted")
+        yield Tile("Requests answered", share, f"of {format_value(requests)}; {format_value(misrouted)} misrouted")
         half, most = (_seconds(get(f"traffic.ttft_seconds.{name}")) for name in ("p50", "p95"))
         yield Tile("First token", half, f"median; 95 % within {most}")
     yield Tile(
-        "Invariants broken", format_value(len(result.violations)), f"{format_value(get('invariants.checked'))} checks"
+        "Invariant violations",
+        format_value(len(result.violations)),
+        f"{format_value(get('invariants.checked'))} checks",
     )
 
 
@@ -153,22 +155,24 @@ def _finding(violation: Violation, result: RunResult) -> ViolationView:
     )
 
 
-def _cut(words: str, most: int = 600) -> str:
-    return words if len(words) <= most else words[:most] + "…"
+def _cut(text: str, most: int = 600) -> str:
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _events(result: RunResult) -> list[tuple[str, str, int, str]]:
-    """Events by type and reason, warnings first: how many, and the first one in words."""
-    told: dict[tuple[str, str], tuple[int, str]] = {}
+    """Return the events by type and reason, warnings first: their number and the first one."""
+    groups: dict[tuple[str, str], tuple[int, str]] = {}
     for line in result.lines:
         if isinstance(line, EventLine):
-            times, first = told.get((line.type, line.reason), (0, f"{format_clock(line.t)} {line.object}: {line.note}"))
-            told[line.type, line.reason] = times + 1, first
-    rows = [(type_, reason, times, _cut(first, 300)) for (type_, reason), (times, first) in told.items()]
+            times, first = groups.get(
+                (line.type, line.reason), (0, f"{format_clock(line.t)} {line.object}: {line.note}")
+            )
+            groups[line.type, line.reason] = times + 1, first
+    rows = [(type_, reason, times, _cut(first, 300)) for (type_, reason), (times, first) in groups.items()]
     return sorted(rows, key=lambda row: (row[0] != "Warning", -row[2], row[1]))
 
 
 def _stranded(adapter: AdapterTimeline) -> tuple[str, str, str, str]:
-    """Name, phase, how many failed loads, the last thing that the operator said about it."""
+    """Return name, phase, number of failed loads, and the last message of the operator."""
     failed = sum(attempt.failed for attempt in adapter.attempts if attempt.verb == "load")
-    return adapter.name, adapter.phase or "not yet seen", str(failed), _cut(adapter.message, 300)
+    return adapter.name, adapter.phase or "not yet reconciled", str(failed), _cut(adapter.message, 300)

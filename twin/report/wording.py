@@ -96,16 +96,16 @@ def describe(comparison: Comparison) -> str:
 def sentence(comparisons: Sequence[Comparison]) -> str:
     """What one variant does, by all that was compared."""
     if all(comparison.identical or not comparison.pairs for comparison in comparisons):
-        return "the same in every measure, run by run"
-    beyond = headlines_first([comparison for comparison in comparisons if comparison.significant])
-    if not beyond:
-        return "no difference beyond chance"
-    effects = [describe(comparison) for comparison in beyond[:MOST_SAID]]
-    count = len(effects)
-    sure = "beyond chance" if count == 1 else "both beyond chance" if count == 2 else "all beyond chance"
-    more = len(beyond) - count
-    rest = f" ({more} more measure{'s' if more > 1 else ''} too)" if more else ""
-    return f"{', '.join(effects)}, {sure}{rest}"
+        return "identical in every measure of every run"
+    significant = headlines_first([comparison for comparison in comparisons if comparison.significant])
+    if not significant:
+        return "no statistically significant difference"
+    effects = [describe(comparison) for comparison in significant[:MOST_SAID]]
+    more = len(significant) - len(effects)
+    rest = (
+        f"; {more} more measure{'s' if more > 1 else ''} differ{'s' if more == 1 else ''} significantly" if more else ""
+    )
+    return f"{', '.join(effects)}: statistically significant{rest}"
 
 
 def headlines_first(comparisons: Sequence[Comparison]) -> list[Comparison]:

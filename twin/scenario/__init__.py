@@ -1,9 +1,8 @@
-"""Scenarios: the files in which a question is put to the twin.
+"""Scenario files: schema, reading, validation. Start reading at `load.py`.
 
-Start with `model.py`: the file's sections, and `Scenario`, what comes of loading one. `loading.py` is the way from
-one to the other: YAML with positions (`document.py`), overrides, manifests, secrets replaced, pydantic, checks
-between the parts. Whatever is wrong becomes a `Problem` with file, line and column, and all of them are said at once.
-`faults.py` has a class for every kind of fault; `resolve.py` writes a scenario out again.
+`model.py` has the file as a whole and the loaded `Scenario`; `sections/` and `faults/` have its parts. `yaml/` reads
+values with their positions, `manifests/` the Kubernetes objects, `cross_checks.py` checks the parts against each other.
+Each error becomes a `Problem` with file, line and column, and all of them are reported together.
 """
 
 from twin.scenario.errors import Problem, ScenarioErrors

@@ -50,7 +50,7 @@ def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[
         other = first.setdefault((entry.kind, entry.namespace, entry.name), entry)
         if other is not entry:
             line, _ = other.document.where(other.path)
-            message = f"{entry.title} is there already, in {other.document.file}:{line}"
+            message = f"{entry.title} already exists, in {other.document.file}:{line}"
             problems.append(entry.problem(("metadata", "name"), message, "allowed: one object of a kind and name"))
             continue
         refusals = admission.refusals(entry.object)
@@ -70,7 +70,7 @@ def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequ
             yield refused
         if workload.gpus > largest:
             message = f"a pod asks for {workload.gpus} {GPU}, and no node has more than {largest}"
-            yield workload.entry.problem(workload.at, message, "allowed: fewer, or larger nodes in cluster.nodes")
+            yield workload.entry.problem(workload.at, message, "allowed: fewer GPUs, or larger nodes in cluster.nodes")
 
 
 def check_references(
@@ -128,7 +128,7 @@ def _check_nodes(
             yield document.problem((*at, "names", index), message, choices(pattern, names[:20]))
     if chosen.count is not None and chosen.count > len(names):
         yield document.problem(
-            (*at, "count"), f"is {chosen.count}", f"allowed: at most {len(names)}, so many are there"
+            (*at, "count"), f"is {chosen.count}", f"allowed: at most {len(names)}, the number of nodes"
         )
 
 
@@ -139,16 +139,18 @@ def check_times(file: ScenarioFile, document: Document) -> Iterator[Problem]:
         at = ("faults", index)
         moment = getattr(fault, "at", None)
         if moment is not None and moment >= file.duration:
-            yield document.problem((*at, "at"), f"comes at {format_duration(moment)}, after the run", allowed)
+            yield document.problem((*at, "at"), f"is at {format_duration(moment)}, after the end of the run", allowed)
         start = getattr(fault, "start", 0.0)
         if start >= file.duration:
-            yield document.problem((*at, "from"), f"begins at {format_duration(start)}, after the run", allowed)
+            yield document.problem(
+                (*at, "from"), f"starts at {format_duration(start)}, after the end of the run", allowed
+            )
         if isinstance(fault, ControllerCrash | ClockSkew) and (fault.replica or 0) >= file.controller.replicas:
             most = file.controller.replicas - 1
             message = f"there is no replica {fault.replica}"
             yield document.problem((*at, "replica"), message, f"allowed: 0 to {most} (controller.replicas)")
         if isinstance(fault, LeaderLoss) and file.controller.replicas < 2:
-            message = "nobody could take over, there is one replica"
+            message = "requires a second replica"
             yield document.problem((*at, "kind"), message, "allowed: with controller.replicas of at least 2")
 
 
@@ -173,8 +175,8 @@ def check_names(file: ScenarioFile, document: Document, entries: Sequence[Entry]
             metadata = template.manifest(number)["metadata"]
             key = (metadata["namespace"], metadata["name"])
             if key in taken:
-                message = f"{key[0]}/{key[1]} is there already, from {taken[key]}"
-                yield document.problem(("adapters", index, "name"), message, "allowed: a name of its own")
+                message = f"{key[0]}/{key[1]} already exists, from {taken[key]}"
+                yield document.problem(("adapters", index, "name"), message, "allowed: a unique name")
                 break
             taken[key] = f"adapters.{index}"
 
@@ -201,7 +203,7 @@ def notes_on(
     for workload in workloads:
         if not workload.looks_like_engine:
             container = workload.engine["name"]
-            notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is taken for one")
+            notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is used")
         if workload.misnamed:
             lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
             notes.append(f"{lacking}: the operator takes it for vLLM")
@@ -215,7 +217,7 @@ def notes_on(
     asked = sum(workload.gpus * workload.replicas for workload in workloads)
     free = sum(node.gpus for node in nodes)
     if asked > free:
-        notes.append(f"the pods ask for {asked} GPUs and the nodes have {free}: some will stay Pending")
+        notes.append(f"the pods ask for {asked} GPUs and the nodes have {free}: some pods will stay Pending")
     return list(dict.fromkeys(notes))
 
 
@@ -232,7 +234,7 @@ def notes_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[str]:
         return []
     lost, names = sum(asked[name] for name in unknown), ", ".join(unknown[:_NAMED])
     more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-    return [f"{lost:,} requests of the trace ask for adapters that never come, and are not made: {names}{more}"]
+    return [f"{lost:,} requests of the trace are skipped, because their adapters never exist: {names}{more}"]
 
 
 def _selects(adapter: dict[str, Any], workload: Workload) -> bool:

@@ -70,7 +70,7 @@ def check_edits(
     for index, edit in sorted(enumerate(edits), key=lambda pair: pair[1].at):
         at = ("edits", index)
         if edit.at >= duration:
-            message = f"comes at {format_duration(edit.at)}, after the run"
+            message = f"is at {format_duration(edit.at)}, after the end of the run"
             yield document.problem((*at, "at"), message, f"allowed: before the run ends, {format_duration(duration)}")
         place = (edit.kind, edit.namespace, edit.name)
         if edit.kind not in ACCEPTED:

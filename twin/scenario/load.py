@@ -67,15 +67,15 @@ def _document(file: File, shown: str) -> Document:
     if len(found) > 1:
         line, column = found[1].where(())
         raise ScenarioErrors(
-            [Problem(shown, line, column, "", "a second YAML document", "allowed: one scenario a file")]
+            [Problem(shown, line, column, "", "contains a second YAML document", "allowed: one scenario a file")]
         )
     value = found[0].value
     if not isinstance(value, dict):
         raise ScenarioErrors(
-            [found[0].problem((), "is no mapping", "allowed: a scenario: name, duration, manifests, …")]
+            [found[0].problem((), "is not a mapping", "allowed: a scenario: name, duration, manifests, …")]
         )
     if "apiVersion" in value and "kind" in value:
-        message = "is a Kubernetes manifest, no scenario"
+        message = "is a Kubernetes manifest, not a scenario"
         raise ScenarioErrors([found[0].problem((), message, "name it under `manifests:` of a scenario")])
     return found[0]
 
@@ -140,7 +140,7 @@ def _assembled(
     problems += check_names(file, document, entries)
     problems += _misfits(file, document, folder, accepted, admission)
     if not entries and not templates and not manifests.problems and not problems:
-        message = "there is nothing to run: neither manifests nor adapters"
+        message = "nothing to run: no manifests and no adapters were found"
         problems.append(document.problem((), message, "allowed: Kubernetes manifests under `manifests:`"))
     if problems or not complete:
         return None, problems

@@ -33,7 +33,7 @@ def set_path(value: Any, text: str, new: Any) -> tuple[Any, Path] | Problem:
     """`value` with `new` at the place that `text` names, and that place. `value` itself stays as it is."""
     steps = text.split(".")
     if not all(steps):
-        return Problem("--set", 0, 0, text, "is no path", "allowed: keys and list indices with dots between")
+        return Problem("--set", 0, 0, text, "is not a path", "allowed: keys and list indices with dots between")
     return _placed(value, steps, new, (), text)
 
 
@@ -42,7 +42,7 @@ def _placed(value: Any, steps: list[str], new: Any, done: Path, text: str) -> tu
         return new, done
     if isinstance(value, list):
         if not steps[0].isdecimal() or int(steps[0]) >= len(value):
-            message = f'"{steps[0]}" is no index of a list of {len(value)}'
+            message = f'"{steps[0]}" is not an index of a list of {len(value)}'
             return Problem("--set", 0, 0, text, message, choices("", map(str, range(min(len(value), 20)))))
         index = int(steps[0])
         inner = _placed(value[index], steps[1:], new, (*done, index), text)

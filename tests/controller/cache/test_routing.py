@@ -20,7 +20,7 @@ from controller.engine.errors import AlreadyLoaded, EngineError, Scope, failure
 from controller.engine.flavors import SGLANG, VLLM, EngineFlavor
 from controller.engine.sidecar_codes import CODES
 from controller.settings import Settings
-from controller.sidecar.app import failure as answer_of
+from controller.sidecar.app import error_response
 from controller.sidecar.artifacts.url import digest_of
 from controller.sidecar.errors import Code, SidecarError
 from tests.controller.builders import a_pod, an_adapter
@@ -56,7 +56,7 @@ def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
         ("", ("--max-loras", "4"), VLLM, (4, 4)),
         ("vllm", ("--max-loras=4", "--max-cpu-loras", "9"), VLLM, (4, 9)),
         ("another", (), VLLM, (1, 1)),
-        ("sglang", ("--max-loras", "4"), SGLANG, (8, 1 << 30)),
+        ("sglang", ("--max-cpu-loras", "4"), SGLANG, (8, 1 << 30)),
         ("sglang", ("--max-loras-per-batch", "2", "--max-loaded-loras=6"), SGLANG, (2, 6)),
     ],
 )
@@ -108,7 +108,7 @@ def test_the_operator_knows_every_code_of_the_sidecar() -> None:
 
 
 def sorted_by_operator(error: SidecarError) -> EngineError:
-    answer = answer_of(error)
+    answer = error_response(error)
     return failure("load", httpx.Response(answer.status_code, headers=dict(answer.headers)), bytes(answer.body))
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from controller.api.types import LEASES
-from controller.client import config as kube_access
+from controller.client import config as config_module
 from controller.client import transport as kube_connection
-from controller.client.config import ConfigError, InCluster, Kubeconfig, find
-from controller.client.exec_credentials import PluginError, credential
+from controller.client.config import ConfigError, InCluster, Kubeconfig, find_config
+from controller.client.exec_credentials import PluginError, run_plugin
 from controller.client.interface import Forbidden, Unavailable
 from controller.clock import SystemClock
 from tests.controller.api_server import Scripted, cluster_of, kubeconfig, says, status
@@ -33,7 +33,7 @@ def a_credential(**fields: str) -> str:
     return f"echo '{json.dumps(answer)}'"
 
 
-def load(file: Path) -> kube_access.RestConfig:
+def load(file: Path) -> config_module.RestConfig:
     return asyncio.run(Kubeconfig(str(file), "", SystemClock()).load())
 
 
@@ -92,11 +92,11 @@ def test_a_plugin_is_told_what_a_kubeconfig_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo denied >&2; exit 3", "exit code 3: denied"),
+        ("echo denied >&2; exit 3", "exited with code 3: denied"),
         ("echo sesame", "did not print an ExecCredential"),
         (a_credential(), "neither a token nor a certificate"),
         (a_credential(clientCertificateData="CERT"), "neither a token nor a certificate"),
-        (a_credential(token="sesame").replace("k8s.io/v1", "k8s.io/v1beta1"), "answered in"),
+        (a_credential(token="sesame").replace("k8s.io/v1", "k8s.io/v1beta1"), "returned apiVersion"),
     ],
 )
 def test_a_plugin_that_fails_is_named(script: str, said: str, tmp_path: Path) -> None:
@@ -108,23 +108,23 @@ def test_a_plugin_that_fails_is_named(script: str, said: str, tmp_path: Path) ->
 
 def test_a_plugin_that_is_not_there_is_named_with_its_hint(tmp_path: Path) -> None:
     plugin = {"command": "no-such-plugin", "apiVersion": "client.authentication.k8s.io/v1", "installHint": "get it"}
-    assert "no-such-plugin cannot be run: No such file or directory; get it" in refused(
+    assert "no-such-plugin could not be started: No such file or directory; get it" in refused(
         kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})
     )
 
 
 def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match=r"no answer within 0.1 s"):
-        asyncio.run(credential(a_plugin(tmp_path, "exec sleep 60"), seconds=0.1))
+    with pytest.raises(PluginError, match=r"did not finish within 0.1 s"):
+        asyncio.run(run_plugin(a_plugin(tmp_path, "exec sleep 60"), timeout=0.1))
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("clusters: [", "not YAML"),
-        ("- a", "its top level is no mapping"),
-        ("{}", "names no cluster and context"),
-        ("{clusters: {a: b}, contexts: []}", "clusters is no list of named entries"),
+        ("- a", "its top level must be a mapping"),
+        ("{}", "has no clusters or no contexts"),
+        ("{clusters: {a: b}, contexts: []}", "clusters must be a list of named entries"),
         ("{clusters: [{name: t}], contexts: [{name: t, context: {cluster: t}}], current-context: t}", "Expected key"),
         ("{clusters: [{name: t}], contexts: [{name: t}]}", "no current-context"),
         (
@@ -152,7 +152,7 @@ def test_a_kubeconfig_that_is_none_gets_one_line(text: str, said: str, tmp_path:
 
 
 def test_a_kubeconfig_that_is_not_there_gets_one_line(tmp_path: Path) -> None:
-    assert refused(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such kubeconfig"
+    assert refused(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: kubeconfig not found"
 
 
 def test_what_is_named_comes_before_the_pod_and_the_pod_before_home(
@@ -165,13 +165,13 @@ def test_what_is_named_comes_before_the_pod_and_the_pod_before_home(
         monkeypatch.delenv(name, raising=False)
     clock = SystemClock()
     with pytest.raises(ConfigError, match="--kubeconfig"):
-        find("", "", clock)
+        find_config("", "", clock)
     (home / "config").write_text("{}")
-    assert isinstance(find("", "", clock), Kubeconfig)
+    assert isinstance(find_config("", "", clock), Kubeconfig)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert isinstance(find("", "", clock), InCluster)
+    assert isinstance(find_config("", "", clock), InCluster)
     monkeypatch.setenv("KUBECONFIG", "somewhere")
-    assert isinstance(find("", "", clock), Kubeconfig)
+    assert isinstance(find_config("", "", clock), Kubeconfig)
 
 
 def test_the_namespace_is_the_contexts(tmp_path: Path) -> None:
@@ -180,12 +180,12 @@ def test_the_namespace_is_the_contexts(tmp_path: Path) -> None:
 
 
 def test_a_pods_account_is_used_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = kube_access.incluster_config
+    config = config_module.incluster_config
     for name, text in (("token", "first"), ("ca.crt", "CA"), ("namespace", "operators")):
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    monkeypatch.setattr(kube_access, "_NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setattr(config_module, "_NAMESPACE_FILE", tmp_path / "namespace")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     access = InCluster()
@@ -202,7 +202,7 @@ def test_a_pods_account_is_used_and_read_again(tmp_path: Path, monkeypatch: pyte
 
 def test_a_token_that_is_refused_is_read_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token may be replaced before its time: the server's 401 is believed, and the file looked at."""
-    monkeypatch.setattr(kube_connection, "_RELOGIN_SECONDS", -1.0)
+    monkeypatch.setattr(kube_connection, "_RELOAD_INTERVAL", -1.0)
     token = tmp_path / "token"
     token.write_text("old")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from fake_vllm.cli.artifacts import Adapters, Catalogue, look_at
-from fake_vllm.cli.profile import ParametersError
+from fake_vllm.cli.artifacts import ArtifactCatalogue, ArtifactResolver, look_at
+from fake_vllm.cli.profile import ProfileError
 from fake_vllm.engine.lora import Artifact
 from tests.fake_vllm.processes import answers, running
 
@@ -105,7 +105,7 @@ def test_a_catalogue_says_what_there_is_and_a_folder_wins_over_it(tmp_path: Path
         "acme/bad: {broken: bad header}\n"
         f"{folder}: {{missing: true}}\n"
     )
-    adapters = Adapters(MODEL, Catalogue.read(str(file)))
+    adapters = ArtifactResolver(MODEL, ArtifactCatalogue.read(str(file)))
     assert adapters.find("acme/sql") == Artifact(rank=16, size=80 << 20)
     assert adapters.find("acme/plain") == adapters.find("acme/same") == Artifact()
     other, gone, bad, here = (adapters.find(name) for name in ("acme/other", "acme/gone", "acme/bad", str(folder)))
@@ -121,7 +121,7 @@ def test_a_catalogue_says_what_there_is_and_a_folder_wins_over_it(tmp_path: Path
 
 
 def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
-    assert Adapters(MODEL).find("acme/anything") == Artifact()
+    assert ArtifactResolver(MODEL).find("acme/anything") == Artifact()
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
 def test_a_catalogue_that_cannot_be_used_says_where_and_why(text: str, complaint: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yaml"
     file.write_text(text)
-    with pytest.raises(ParametersError) as caught:
-        Catalogue.read(str(file))
+    with pytest.raises(ProfileError) as caught:
+        ArtifactCatalogue.read(str(file))
     assert complaint in str(caught.value)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from fake_vllm.cli import options
 from fake_vllm.cli import profile as parameters
-from fake_vllm.cli.profile import ParametersError
+from fake_vllm.cli.profile import ProfileError
 from fake_vllm.distributions import Constant, LogNormal
 from fake_vllm.engine.engine import EngineConfigError
 from fake_vllm.faults.spec import KINDS, FaultSpec
 
 
-def read(folder: Path, text: str) -> parameters.Parameters:
+def read(folder: Path, text: str) -> parameters.ModelProfile:
     file = folder / "times.yaml"
     file.write_text(text)
     return parameters.read(str(file))
@@ -31,10 +31,10 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
     assert told.startup == Constant(30.0)
     assert (told.lora_memory, told.timing.disk) == (2 << 30, 1.5e9)
     assert told.load == LogNormal(1.0, 4.0)
-    assert told.unload == parameters.DEFAULT_PARAMETERS.unload
+    assert told.unload == parameters.DEFAULT_PROFILE.unload
     assert (told.timing.step_base, told.timing.per_sequence, told.timing.kv_tokens) == (0.006, 0.00025, 1000)
     assert told.timing.answer == LogNormal(100.0, 300.0)
-    assert told.timing.batched_tokens == parameters.DEFAULT_PARAMETERS.timing.batched_tokens
+    assert told.timing.batched_tokens == parameters.DEFAULT_PROFILE.timing.batched_tokens
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
     ],
 )
 def test_a_file_that_cannot_be_used_says_where_and_why(text: str, complaint: str, tmp_path: Path) -> None:
-    with pytest.raises(ParametersError) as caught:
+    with pytest.raises(ProfileError) as caught:
         read(tmp_path, text)
     assert complaint in str(caught.value)
     assert "times.yaml" in str(caught.value)
@@ -72,10 +72,10 @@ def test_a_file_that_cannot_be_used_says_where_and_why(text: str, complaint: str
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ParametersError, match=r"nowhere\.yaml: cannot be read: No such file"):
+    with pytest.raises(ProfileError, match=r"nowhere\.yaml: cannot be read: No such file"):
         parameters.read(str(tmp_path / "nowhere.yaml"))
     (tmp_path / "latin.yaml").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(ParametersError, match=r"latin\.yaml: cannot be read"):
+    with pytest.raises(ProfileError, match=r"latin\.yaml: cannot be read"):
         parameters.read(str(tmp_path / "latin.yaml"))
 
 
@@ -92,7 +92,7 @@ def test_each_preset_is_whole_and_every_number_of_its_timing_has_a_source(name: 
 
 
 def test_an_unknown_preset_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(ParametersError, match=r"none called 'h100'; there are llama-3\.1-8b-h100,"):
+    with pytest.raises(ProfileError, match=r"none called 'h100'; there are llama-3\.1-8b-h100,"):
         parameters.preset("h100")
 
 
@@ -170,5 +170,5 @@ def test_flags_of_old_and_new_releases_are_named_in_one_line_of_warning() -> Non
     assert told.ignored == (
         *("--speculative-model", "--num-speculative-tokens", "--swap-space", "--disable-log-requests"),
         *("--gpu-memory-utilization", "--tensor-parallel-size", "--enforce-eager", "--no-enable-prefix-caching"),
-        *("--max-num-queued-reqs", "--attention-config.backend", "--limit-mm-per-prompt"),
+        *("--max-num-queued-reqs", "--attention-config", "--limit-mm-per-prompt"),
     )

@@ -161,7 +161,7 @@ def test_the_command_refuses_what_vllm_would_not_start_with() -> None:
     process = command("--max-loras", "4", "--max-cpu-loras", "2")
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 2
-    assert errors == "fake-vllm: --max-cpu-loras is 2; it must be at least --max-loras, which is 4\n"
+    assert errors == "fake-vllm: error: --max-cpu-loras is 2; it must be at least --max-loras, which is 4\n"
 
 
 def test_the_command_says_its_own_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def test_its_own_command_line_is_understood() -> None:
         " --max-loaded-loras 4 --context-length 4096 --tp 2 --trust-remote-code --enable-metrics --api-key sk-one"
     )
     assert read(words.split(), {}) == EngineConfig(
-        flavor="sglang",
+        dialect="sglang",
         served_model_names=("base",),
         model="acme/base",
         max_model_len=4096,
@@ -71,7 +71,7 @@ def test_its_own_command_line_is_understood() -> None:
         (("--lora-paths", "{}"), "is not JSON with lora_name and lora_path"),
         (("--context-length", "0"), "--context-length is 0; it must be at least 1"),
         (("--max-running-requests", "-1"), "--max-running-requests is -1; it must be at least 1"),
-        (("--port", "http"), "--port: 'http' is not a whole number"),
+        (("--port", "http"), "--port: invalid int value: 'http'"),
     ],
 )
 def test_what_it_would_not_start_with_is_refused(flags: tuple[str, ...], complaint: str) -> None:
@@ -257,7 +257,7 @@ def listed(url: str) -> list[str]:
 
 def test_its_flag_for_the_size_of_a_step_counts() -> None:
     flags = ["serve", "base", "--dialect", "sglang", "--chunked-prefill-size"]
-    assert options.read([*flags, "512"], {})[1].parameters.timing.batched_tokens == 512
-    assert options.read([*flags, "-1"], {})[1].parameters.timing.batched_tokens == 2048
+    assert options.read([*flags, "512"], {})[1].profile.timing.batched_tokens == 512
+    assert options.read([*flags, "-1"], {})[1].profile.timing.batched_tokens == 2048
     with pytest.raises(EngineConfigError, match="--chunked-prefill-size is 0".replace("--", "[-]{2}")):
         options.read([*flags, "0"], {})

@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 from fake_vllm.distributions import Constant, Empirical, Exponential, LogNormal, Uniform, parse_distribution
 from twin.calibration import Histogram, fit_histogram, fit_values
 from twin.calibration.fit import Floats, quantile
-from twin.calibration.profile_writer import duration, shown
+from twin.calibration.profile_writer import distribution_text, duration
 
 EDGES = (0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0)
 
@@ -32,7 +32,7 @@ def test_the_family_that_was_drawn_from_is_the_one_that_is_taken(latency: LogNor
     for share in (0.5, 0.95):
         assert quantile(fit.latency, share) == pytest.approx(quantile(latency, share), rel=0.06)
     assert "fits well" in fit.sentence()
-    assert "no more than chance gives" in fit.sentence()
+    assert "within chance" in fit.sentence()
 
 
 @pytest.mark.parametrize("latency", [LogNormal(1.8, 6.0), Exponential(3.0)])
@@ -64,7 +64,7 @@ def test_a_shape_that_is_a_little_off_is_told_from_chance() -> None:
 
 def test_values_that_are_all_the_same_are_a_constant() -> None:
     assert fit_values([2.0, 2.0, 2.001]).latency == Constant(2.0)
-    assert fit_values([7.0]).sentence() == "1 value, all of them about the same"
+    assert fit_values([7.0]).sentence() == "1 value, all about equal"
 
 
 def test_a_histogram_with_one_bucket_filled_gives_its_mean() -> None:
@@ -87,7 +87,7 @@ def test_two_buckets_leave_a_shape_that_their_mean_decides() -> None:
 def test_few_values_are_fitted_and_said_to_be_few() -> None:
     fit = fit_values([1.0, 2.0, 4.0])
     assert fit.p_value is None
-    assert "3 values, too few to say more" in fit.sentence()
+    assert "3 values, too few for a test" in fit.sentence()
 
 
 def test_a_zero_among_the_values_is_no_obstacle() -> None:
@@ -111,4 +111,4 @@ def test_durations_have_four_digits_in_the_unit_that_suits(seconds: float, text:
 
 def test_what_is_written_is_read_as_it_was() -> None:
     for latency in (Constant(2.0), Uniform(0.5, 2.0), Exponential(0.25), LogNormal(1.5, 4.0), Empirical((0.1, 0.2))):
-        assert parse_distribution(YAML(typ="safe").load(shown(latency))) == latency
+        assert parse_distribution(YAML(typ="safe").load(distribution_text(latency))) == latency

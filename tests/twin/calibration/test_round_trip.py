@@ -9,10 +9,10 @@ import pytest
 from prometheus_client import generate_latest
 
 from fake_vllm.cli import profile as parameters
-from fake_vllm.cli.profile import Parameters
+from fake_vllm.cli.profile import ModelProfile
 from tests.twin.worlds import a_scenario, adapters
 from twin import cli
-from twin.calibration import from_measurements, read, written
+from twin.calibration import from_measurements, profile_yaml, read
 from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
@@ -27,7 +27,7 @@ timing: {step_base: 12ms, per_sequence: 300us, per_prefill_token: 40us, spread: 
 HEADING = "startup_seconds,load_seconds,unload_seconds,ttft_seconds,itl_seconds,prompt_tokens,output_tokens,sequences"
 
 
-def samples(path: Path, known: Parameters, count: int = 1500) -> Path:
+def samples(path: Path, known: ModelProfile, count: int = 1500) -> Path:
     """Measurements as somebody would have taken them of engines with these times."""
     rng = np.random.default_rng(5)
     timing, sigma = known.timing, np.log(known.timing.spread) / 1.645
@@ -58,7 +58,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     known, fitted = tmp_path / "known.yaml", tmp_path / "fitted.yaml"
     known.write_text(KNOWN)
     table = samples(tmp_path / "measured.csv", parameters.read(str(known)))
-    fitted.write_text(written(from_measurements(read([str(table)]))))
+    fitted.write_text(profile_yaml(from_measurements(read([str(table)]))))
     return known, fitted
 
 
@@ -103,7 +103,7 @@ def test_engines_and_the_operator_are_calibrated_from_their_own_metrics(tmp_path
     pages = metrics_of(tmp_path, engine={"parameters": "known.yaml"})
     found = from_measurements(read(pages))
     fitted = tmp_path / "fitted.yaml"
-    fitted.write_text(written(found))
+    fitted.write_text(profile_yaml(found))
     times = parameters.read(str(fitted))
     assert times.load.median == pytest.approx(0.9, rel=0.25)  # type: ignore[attr-defined]
     assert times.timing.step_base == pytest.approx(0.012, rel=0.15)
@@ -152,7 +152,7 @@ def test_the_command_writes_file_and_picture_and_the_fake_engine_takes_it(
         cli.main()
     assert ended.value.code == 0
     assert "timing.per_prefill_token" in capsys.readouterr().out
-    assert parameters.read("mine.yaml").load != parameters.DEFAULT_PARAMETERS.load
+    assert parameters.read("mine.yaml").load != parameters.DEFAULT_PROFILE.load
     page = Path("mine.html").read_text()
     assert page.count("<svg") == 5
     assert "fits well: the share below any length is off by at most" in page

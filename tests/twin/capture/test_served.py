@@ -76,8 +76,8 @@ def test_a_served_world_under_load_is_captured_by_who_may_only_look(tmp_path: Pa
     [
         (["--for", "soon"], '--for soon: "soon" is not a duration'),
         (["--for", "0s"], "--for 0s: must be longer than 0"),
-        (["--out", "taken"], "--out taken: is there already and no captured scenario"),
-        (["--kubeconfig", "none"], "twin capture: none: no such kubeconfig"),
+        (["--out", "taken"], "--out taken: exists and is not a captured scenario"),
+        (["--kubeconfig", "none"], "twin capture: none: kubeconfig not found"),
         (["--kubeconfig", "taken/x"], "twin capture: taken/x: not a"),
         (["--kubeconfig", "nobody", "--for", "1s"], "twin capture: http://127.0.0.1:9: modeladapters: "),
     ],

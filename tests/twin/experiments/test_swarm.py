@@ -10,7 +10,7 @@ import pytest
 
 from twin.experiments import random_scenario, raw_scenario, shrink
 from twin.experiments.execution.results import ResultStore
-from twin.experiments.swarm import Swarm, covered
+from twin.experiments.swarm import Swarm, measure_coverage
 from twin.kernel.random_streams import Streams
 from twin.scenario import FAULTS, load
 
@@ -48,7 +48,7 @@ def test_in_a_fixed_slice_no_invariant_is_broken_and_the_catalogue_is_covered(tm
 
     crew = Swarm(SLICE, tuple(FAULTS))
     with ResultStore(tmp_path / "swarm.parquet") as store:
-        coverage = covered(map(perform, crew.tasks(store)))
+        coverage = measure_coverage(map(perform, crew.tasks(store)))
     assert coverage.runs == len(SLICE)
     assert [row.error for row in coverage.crashed] == []
     assert {name: [row.violation for row in rows] for name, rows in coverage.broken.items()} == {}
@@ -61,7 +61,7 @@ def test_a_mutant_is_found_and_shrunk_and_the_result_is_a_test_that_tells_it_fro
 ) -> None:
     mutant = a_mutant(tmp_path / "mutant")
     kinds = [part for kind in ("connection-refused", "http-error", "pod-kill") for part in ("--fault", kind)]
-    arguments = ["swarm", "--seeds", 6, "--jobs", 1, "--source", mutant, "--out", tmp_path / "out", *kinds]
+    arguments = ["swarm", "--seeds", 6, "--jobs", 1, "--checkout", mutant, "--out", tmp_path / "out", *kinds]
     assert command(*arguments, "--json") == 1
     told = json.loads(capsys.readouterr().out)
     (found,) = (each for each in told["found"] if each["invariant"] == "5")
@@ -85,29 +85,29 @@ def test_shrink_takes_a_run_folder_and_leaves_a_scenario_beside_it(
     monkeypatch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
     draft: dict[str, Any] = random_scenario.draw(5)
     draft["adapters"] = [{**draft["adapters"][0], "leave": {"at": "4m"}}]
-    (tmp_path / "large.yaml").write_text(raw_scenario.written(draft, "found"))
+    (tmp_path / "large.yaml").write_text(raw_scenario.to_yaml(draft, "found"))
     assert command("run", tmp_path / "large.yaml", "--out", tmp_path) == 1
     capsys.readouterr()
     assert command("shrink", tmp_path / "swarm-5/5") == 0
     small = tmp_path / "swarm-5/5-shrunk.yaml"
-    assert "still breaks invariant 6" in capsys.readouterr().out
+    assert "still violates invariant 6" in capsys.readouterr().out
     assert load(small).faults == ()
     assert command("run", small, "--out", tmp_path) == 1
 
 
 def test_a_run_that_broke_nothing_cannot_be_shrunk(command: Command, capsys: Capture, tmp_path: Path) -> None:
-    (tmp_path / "fine.yaml").write_text(raw_scenario.written(random_scenario.draw(100), "fine"))
+    (tmp_path / "fine.yaml").write_text(raw_scenario.to_yaml(random_scenario.draw(100), "fine"))
     assert command("run", tmp_path / "fine.yaml", "--out", tmp_path) == 0
     capsys.readouterr()
     assert command("shrink", tmp_path / "swarm-100/100") == 2
-    assert "nothing to shrink: run again, no invariant is broken" in capsys.readouterr().err
+    assert "nothing to shrink: run again, no invariant is violated" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["swarm", "--fault", "conection-refused"], 'did you mean "connection-refused"'),
-        (["swarm", "--source", "nowhere"], "--source nowhere: holds no package `controller`"),
+        (["swarm", "--checkout", "nowhere"], "--checkout nowhere: contains no package `controller`"),
         (["shrink", "nowhere"], "nowhere: not a folder"),
     ],
 )

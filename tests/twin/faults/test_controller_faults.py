@@ -46,7 +46,7 @@ def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"kind": "leader-loss", "at": "1m"}, "faults.0.kind: nobody could take over, there is one replica"),
+        ({"kind": "leader-loss", "at": "1m"}, "faults.0.kind: requires a second replica"),
         ({"kind": "clock-skew"}, "faults.0: is neither ahead nor behind"),
         ({"kind": "clock-skew", "ahead": "1s", "behind": "1s"}, "faults.0: is both ahead and behind"),
         ({"kind": "clock-skew", "ahead": "1s", "replica": 3}, "faults.0.replica: there is no replica 3"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from formats.engine_command import expand_variables
 from tests.twin.serve.processes import a_process, until
 from tests.twin.serve.worlds import World, a_served_world
-from twin.process_node.container import expand_variables
 
 WORLD = Path(__file__).parents[3] / "docs" / "sidecar" / "walkthrough" / "world.yaml"
 NUMBER = os.getpid() % 60000

@@ -72,8 +72,8 @@ def test_the_page_is_whole_and_fetches_nothing() -> None:
 
 def test_the_verdict_comes_first() -> None:
     html = build_report(findings()).html
-    assert html.index("38 of 40 adapters were Running at the end (2 failed), 4 had been deleted") < html.index("<table")
-    assert "no invariant was broken; what was expected holds." in html
+    assert html.index("38 of 40 adapters were Running at the end (2 failed), 4 were deleted") < html.index("<table")
+    assert "no invariant was violated; the expectation passed." in html
 
 
 @pytest.mark.parametrize(
@@ -81,18 +81,18 @@ def test_the_verdict_comes_first() -> None:
     [
         (
             {"measures": {"adapters": {"total": 43, "running": 43}}, "expectations": []},
-            "All 43 adapters were Running at the end; no invariant was broken.",
+            "All 43 adapters were Running at the end; no invariant was violated.",
         ),
         (
             {"measures": {"adapters": {"total": 1, "running": 1}}, "expectations": []},
             "The adapter was Running at the end;",
         ),
-        ({"measures": {"adapters": {"total": 0}}, "expectations": []}, "No adapter was there at the end;"),
-        ({"violations": [Broken(), Broken()]}, "an invariant was broken 2 times, first at 5:12 by default/sql-04"),
-        ({"violations": [Broken(invariant="liveness")]}, "broken once, first at 5:12 by default/sql-04 (liveness)"),
+        ({"measures": {"adapters": {"total": 0}}, "expectations": []}, "No adapters existed at the end;"),
+        ({"violations": [Broken(), Broken()]}, "invariants were violated 2 times, first at 5:12 by default/sql-04"),
+        ({"violations": [Broken(invariant="liveness")]}, "violated once, first at 5:12 by default/sql-04 (liveness)"),
         (
             {"expectations": [ExpectationResult("a == 1", False, 2), ExpectationResult("b == 1", True, 1)]},
-            "1 of 2 expectations does not hold.",
+            "1 of 2 expectations failed.",
         ),
         ({"partial": True}, "Interrupted after 30:00 of 30:00. Until then: 38 of 40"),
     ],
@@ -238,7 +238,7 @@ def test_ten_thousand_adapters_stay_below_five_megabytes() -> None:
 def test_a_run_in_which_nothing_happened_has_a_page_too() -> None:
     report = build_report(findings(lines=Writer().lines, measures={}, expectations=[]))
     assert report.figures == []
-    assert "No adapter was there at the end" in report.html
+    assert "No adapters existed at the end" in report.html
 
 
 def test_adapters_that_do_not_run_are_named_with_their_reason() -> None:

@@ -161,9 +161,7 @@ def test_no_difference_is_nothing_to_say() -> None:
 
 
 def test_a_record_that_goes_on_differs_where_the_other_ends() -> None:
-    assert "line 2 differs\n  recorded: nothing, it ends before\n  now:      b" in first_difference(
-        "x", b"a\n", b"a\nb\n"
-    )
+    assert "line 2 differs\n  recorded: end of file\n  now:      b" in first_difference("x", b"a\n", b"a\nb\n")
 
 
 def test_an_interrupted_run_is_compared_up_to_its_end() -> None:

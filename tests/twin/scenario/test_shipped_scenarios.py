@@ -59,7 +59,7 @@ def test_all_real_manifests_together_name_what_stands_there_thrice(folder: Any) 
         folder.write(f"m-{path.name}", path.read_text())
     lines = folder.errors("name: real\nmanifests: [m-*.yaml]\n")
     assert len(lines) == 3
-    assert all("is there already" in line for line in lines)
+    assert all("already exists" in line for line in lines)
 
 
 def test_what_is_written_does_not_depend_on_the_hash_seed() -> None:

@@ -65,7 +65,7 @@ def test_processes_need_the_operators_own_extra(scenario: str, monkeypatch: pyte
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    assert refused("serve", "nowhere.yaml").startswith("nowhere.yaml: there is no such file")
+    assert refused("serve", "nowhere.yaml").startswith("File not found: nowhere.yaml")
 
 
 def test_a_port_that_is_taken_is_named(scenario: str) -> None:

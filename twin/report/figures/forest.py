@@ -41,7 +41,10 @@ def forest(comparisons: Sequence[Comparison], variants: Sequence[str]) -> Figure
     zero = element("line", x1=x(0), x2=x(0), y1=TOP - 8, y2=y, class_="axis")
     key, more = legend_rows(((colour(i), v) for i, v in enumerate(variants) if i), MARGIN, 14, WIDTH - MARGIN)
     said = text(x(0), y + 32, "difference from the baseline, as a share of the value", "unit", "middle")
-    alt = "; ".join(f"{c.variant}: {describe(c)}" for c in drawn if c.significant) or "No difference beyond chance."
+    alt = (
+        "; ".join(f"{c.variant}: {describe(c)}" for c in drawn if c.significant)
+        or "No statistically significant difference."
+    )
     return Figure(
         "forest",
         "What differs, and how sure that is",
@@ -49,8 +52,8 @@ def forest(comparisons: Sequence[Comparison], variants: Sequence[str]) -> Figure
         key + translate(axis + zero + "".join(parts) + said, more),
         WIDTH,
         y + 42 + more,
-        "Means of the paired differences with their confidence intervals. Filled: beyond chance, corrected for all "
-        "comparisons; hollow: not. An arrow goes on beyond the axis.",
+        "Means of the paired differences with their confidence intervals. Filled: statistically significant after "
+        "correction for all comparisons; hollow: not. An arrow continues beyond the axis.",
     )
 
 

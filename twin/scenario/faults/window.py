@@ -27,7 +27,7 @@ class LastingFault(ScenarioModel):
     @model_validator(mode="after")
     def _ordered(self) -> "LastingFault":
         if self.until is not None and self.until <= self.start:
-            raise value_error("ends before it begins", f"allowed: later than {format_duration(self.start)}", ("until",))
+            raise value_error("ends before it starts", f"allowed: later than {format_duration(self.start)}", ("until",))
         return self
 
     def window(self, end: float) -> schedule.Window:
@@ -61,7 +61,7 @@ class InstantFault(ScenarioModel):
         if self.at is not None and given:
             raise value_error("`from` and `until` go with `every`", "allowed: `at` alone, or `every` with them")
         if self.until is not None and self.until <= self.start:
-            raise value_error("ends before it begins", f"allowed: later than {format_duration(self.start)}", ("until",))
+            raise value_error("ends before it starts", f"allowed: later than {format_duration(self.start)}", ("until",))
         if self.every is not None and self.every.upper() <= 0:
             raise value_error("must be above zero", "allowed: a time above zero", ("every",))
         return self

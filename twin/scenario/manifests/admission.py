@@ -83,7 +83,7 @@ def known(entry: Entry) -> Problem | str | None:
         _ADAPTER.group, ""
     ):
         return entry.problem(("kind",), f'there is no kind "{entry.kind}"', choices(entry.kind, ACCEPTED))
-    return f"{entry.title} is left out: the simulated cluster has no use for a {entry.kind}"
+    return f"{entry.title}: ignored: {entry.kind} is not simulated"
 
 
 def field_path(field: str, obj: Any) -> Path:

@@ -121,9 +121,9 @@ def _take(found: Manifests, document: Document, path: Path) -> None:
     entry = Entry(_bare(value), document, path)
     owner = next((o for o in _owners(value) if o.get("controller")), None)
     if owner is not None:
-        found.notes.append(f"{entry.title} is left out: {owner.get('kind')} {owner.get('name')} makes it anew")
+        found.notes.append(f"{entry.title}: ignored: {owner.get('kind')} {owner.get('name')} creates it")
     elif entry.kind == "CustomResourceDefinition":
-        found.notes.append(f"{entry.title} is left out: the twin brings the definition of ModelAdapter along")
+        found.notes.append(f"{entry.title}: ignored: the twin has its own definition of ModelAdapter")
     else:
         found.entries.append(entry)
 
@@ -132,33 +132,35 @@ def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:
     """What keeps a value from being a Kubernetes object at all."""
     at = Entry({}, document, path)
     if not isinstance(value, dict):
-        yield at.problem((), "is no Kubernetes object", "allowed: a mapping with apiVersion, kind and metadata")
+        yield at.problem((), "is not a Kubernetes object", "allowed: a mapping with apiVersion, kind and metadata")
         return
     for key in ("apiVersion", "kind"):
         if not isinstance(value.get(key), str) or not value[key]:
             other = closest(key, [k for k in value if k not in ("apiVersion", "kind", "metadata", "spec", "status")])
             hint = f'did "{other}" mean it? ' if other else ""
-            message = f'is no Kubernetes object: "{key}" is missing or no text'
+            message = f'is not a Kubernetes object: "{key}" is missing or not a text'
             yield at.problem((key,) if key in value else (), message, f"{hint}every object has one")
     for path in _nothings(value):
-        yield at.problem(path, "is nothing", "allowed: items that say something")
+        yield at.problem(path, "is null", "allowed: a value")
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
-        yield at.problem(("metadata",), 'is no Kubernetes object: "metadata" is missing or no mapping')
+        yield at.problem(("metadata",), 'is not a Kubernetes object: "metadata" is missing or not a mapping')
         return
     for key in ("name", "namespace"):
         if key in metadata and not isinstance(metadata[key], str):
-            yield at.problem(("metadata", key), "is no text", "allowed: a text (in quotes)")
+            yield at.problem(("metadata", key), "is not a text", "allowed: a text (in quotes)")
     if not metadata.get("name"):
-        yield at.problem(("metadata",), '"name" is missing', "every object here needs a name")
+        yield at.problem(("metadata",), '"name" is missing', "every object needs a name")
     for key in ("labels", "annotations"):
         values = metadata.get(key)
         if values is not None and not isinstance(values, dict):
-            yield at.problem(("metadata", key), "is no mapping", "allowed: texts by name")
+            yield at.problem(("metadata", key), "is not a mapping", "allowed: texts by name")
             continue
         for name, text in (values or {}).items():
             if not isinstance(text, str):
-                yield at.problem(("metadata", key, name), "is no text", 'allowed: a text (in quotes: "true", "8000")')
+                yield at.problem(
+                    ("metadata", key, name), "is not a text", 'allowed: a text (in quotes: "true", "8000")'
+                )
 
 
 def _bare(value: dict[str, Any]) -> dict[str, Any]:

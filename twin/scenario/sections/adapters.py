@@ -81,7 +81,7 @@ class FromTrace(ScenarioModel):
 def _one_key(value: Any, names: tuple[str, ...], example: str) -> str:
     """The key that tells which form a mapping has."""
     if not isinstance(value, dict):
-        raise value_error("is no mapping", f"allowed: one of {', '.join(names)}, such as {example}")
+        raise value_error("is not a mapping", f"allowed: one of {', '.join(names)}, such as {example}")
     found = [name for name in names if value.get(name) is not None]
     if len(found) != 1:
         other = next((key for key in value if key not in names), "")
@@ -170,14 +170,14 @@ class AdapterTemplate(ScenarioModel):
     @classmethod
     def _braces(cls, name: str) -> str:
         if re.search(r"[{}]", _PLACE.sub("", name)):
-            raise value_error(f'"{name}" has braces that mean nothing', "allowed: {i}, or {i:03} for leading zeros")
+            raise value_error(f'"{name}" has unknown braces', "allowed: {i}, or {i:03} for leading zeros")
         return name
 
     @model_validator(mode="after")
     def _distinct(self, info: ValidationInfo) -> "AdapterTemplate":  # noqa: ARG002
         if self.count > 1 and not _PLACE.search(self.name):
             raise value_error(
-                f'{self.count} adapters cannot all be named "{self.name}"', "allowed: {i} in it", ("name",)
+                f'{self.count} adapters cannot all have the name "{self.name}"', "allowed: {i} in it", ("name",)
             )
         return self
 

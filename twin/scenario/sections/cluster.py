@@ -52,7 +52,7 @@ def _distinct(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     names = [node.name for node in nodes]
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise value_error(f'a node "{name}" is there already', "allowed: a name of its own", (index, "name"))
+            raise value_error(f'a node "{name}" already exists', "allowed: a unique name", (index, "name"))
     return nodes
 
 
@@ -143,11 +143,11 @@ def _times(name: Any, folder: File) -> dict[str, Any]:
     """What a file of times says that an engine here has a word for."""
     at, allowed = ("parameters",), "allowed: a file as `twin calibrate` writes it, see docs/calibrate.md"
     if not isinstance(name, str):
-        raise value_error("is no file", allowed, at)
+        raise value_error("is not a file name", allowed, at)
     try:
         document = parameters.document(str(folder / name))
-        parameters.parameters_of(document, name)
-    except parameters.ParametersError as error:
+        parameters.parse_profile(document, name)
+    except parameters.ProfileError as error:
         raise value_error(str(error).replace(str(folder / name), name), allowed, at) from None
     found = {key: document[key] for key in _FROM_FILE if document.get(key) is not None}
     if "timing" in found:

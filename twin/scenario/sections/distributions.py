@@ -29,7 +29,7 @@ def distribution(value: object, info: ValidationInfo) -> Latency:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return Constant(_part(value, ()))
     if not isinstance(value, Mapping):
-        raise value_error("is no distribution", _ALLOWED)
+        raise value_error("is not a distribution", _ALLOWED)
     if len(value) != 1:
         raise value_error(f"has {len(value)} entries where a distribution has one", _ALLOWED)
     name, argument = next(iter(value.items()))
@@ -46,7 +46,7 @@ def distribution(value: object, info: ValidationInfo) -> Latency:
             return _lognormal(argument, at)
         case "empirical":
             return Empirical(samples(argument, info, at))
-    raise value_error(f'there is no distribution "{name}"', choices(name, _NAMES), at, key=True)
+    raise value_error(f'there is not a distribution "{name}"', choices(name, _NAMES), at, key=True)
 
 
 def samples(argument: object, info: ValidationInfo, at: Path = ()) -> tuple[float, ...]:
@@ -56,9 +56,9 @@ def samples(argument: object, info: ValidationInfo, at: Path = ()) -> tuple[floa
     elif isinstance(argument, str):
         values = _column(File((info.context or {}).get("folder", ".")) / argument, argument, at)
     else:
-        raise value_error("is no file", "allowed: the name of a CSV file, or a list of durations", at)
+        raise value_error("is not a file name", "allowed: the name of a CSV file, or a list of durations", at)
     if not values:
-        raise value_error("holds no values", "allowed: one duration or more", at)
+        raise value_error("contains no values", "allowed: one duration or more", at)
     return tuple(values)
 
 
@@ -77,7 +77,7 @@ def _column(path: File, shown: str, at: Path) -> list[float]:
             values.append(parse_duration(cell if cell[-1:].isalpha() else f"{cell}s"))
         except FormatError:
             if number > 1:  # the first line may be a heading
-                message = f'"{shown}" line {number} is no duration'
+                message = f'"{shown}" line {number} is not a duration'
                 raise value_error(
                     message, "allowed: seconds, or durations such as 250ms, in the first column", at
                 ) from None
@@ -93,7 +93,7 @@ def _part(value: object, at: Path) -> float:
 
 def _uniform(argument: object, at: Path) -> Uniform:
     if not isinstance(argument, list | tuple) or len(argument) != 2:
-        raise value_error("is no pair", "allowed: [lowest, highest], such as [2ms, 8ms]", at)
+        raise value_error("is not a pair", "allowed: [lowest, highest], such as [2ms, 8ms]", at)
     low, high = (_part(item, (*at, index)) for index, item in enumerate(argument))
     if high < low:
         raise value_error("the highest is below the lowest", "allowed: [lowest, highest]", at)
@@ -103,7 +103,7 @@ def _uniform(argument: object, at: Path) -> Uniform:
 def _lognormal(argument: object, at: Path) -> LogNormal:
     allowed = "allowed: {median: 1.8s, p95: 6s}"
     if not isinstance(argument, Mapping):
-        raise value_error("is no mapping", allowed, at)
+        raise value_error("is not a mapping", allowed, at)
     for key in argument:
         if key not in ("median", "p95"):
             raise value_error(f'unknown field "{key}"', choices(key, ("median", "p95")), (*at, key), key=True)

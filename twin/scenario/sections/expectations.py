@@ -61,10 +61,10 @@ def parse_expectation(text: object) -> Expectation:
     """
     allowed = "allowed: NAME OP NUMBER, such as adapters.running == 40"
     if not isinstance(text, str):
-        raise value_error("is no expectation", allowed)
+        raise value_error("is not an expectation", allowed)
     match = re.fullmatch(r"\s*([A-Za-z_][\w.]*)\s*(==|!=|<=|>=|<|>)\s*(\S+)\s*", text)
     if match is None:
-        raise value_error(f'"{text}" is no expectation', f"{allowed}; OP is one of == != <= >= < >")
+        raise value_error(f'"{text}" is not an expectation', f"{allowed}; OP is one of == != <= >= < >")
     name, op, number = match.groups()
     if name not in MEASURES:
         raise value_error(*unknown_measure(name))
@@ -73,7 +73,7 @@ def parse_expectation(text: object) -> Expectation:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise value_error(f'"{number}" is no number', "allowed: a number; times are in seconds")
+        raise value_error(f'"{number}" is not a number', "allowed: a number; times are in seconds")
     return Expectation(name, cast(Operator, op), value)
 
 

@@ -51,7 +51,7 @@ def _checked(name: str, info: ValidationInfo) -> str:
 def _plug_in(name: str, info: ValidationInfo) -> str:
     if ":" not in name:
         raise value_error(
-            f'"{name}" is no plug-in', "allowed: module:Class; what is built in or installed is known anyway"
+            f'"{name}" is not a plug-in', "allowed: module:Class; built-in and installed policies need no entry"
         )
     return _checked(name, info)
 

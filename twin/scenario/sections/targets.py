@@ -49,9 +49,9 @@ class NodeTargets(ScenarioModel):
     def _one_form(self) -> "NodeTargets":
         forms = self._chosen_by()
         if len(forms) > 1:
-            raise value_error(f"chooses twice, by {' and by '.join(forms)}", f"{_FORMS}: one of them", (forms[1],))
+            raise value_error(f"selects twice, by {' and by '.join(forms)}", f"{_FORMS}: one of them", (forms[1],))
         if not forms and not getattr(self, "of", ""):
-            raise value_error("chooses nothing", _FORMS)
+            raise value_error("selects nothing", _FORMS)
         return self
 
     @model_serializer(mode="wrap")
@@ -95,7 +95,7 @@ def _spelled(value: Any) -> Any:
     if value == "all":
         return {"all": True}
     if not isinstance(value, Mapping | NodeTargets):
-        raise value_error("chooses nothing", _FORMS)
+        raise value_error("selects nothing", _FORMS)
     return value
 
 

@@ -22,7 +22,7 @@ _ALLOWED = (
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 1e7:
-        raise value_error("is no number of tokens", "allowed: 1 to 10000000")
+        raise value_error("is not a number of tokens", "allowed: 1 to 10000000")
     return float(value)
 
 
@@ -34,7 +34,7 @@ def tokens(value: object) -> Latency:
         return Constant(_number(value))
     form = next(iter(value), "")
     if len(value) != 1 or form not in _FORMS:
-        raise value_error("is no distribution of tokens", choices(str(form), _FORMS) if form else _ALLOWED)
+        raise value_error("is not a distribution of tokens", choices(str(form), _FORMS) if form else _ALLOWED)
     given = value[form]
     match form:
         case "lognormal" if isinstance(given, Mapping) and set(given) == {"median", "p95"}:
@@ -47,7 +47,7 @@ def tokens(value: object) -> Latency:
                 return Uniform(low, high)
         case "empirical" if isinstance(given, list | tuple) and given:
             return Empirical(tuple(map(_number, given)))
-    raise value_error("is no distribution of tokens", _ALLOWED)
+    raise value_error("is not a distribution of tokens", _ALLOWED)
 
 
 def show_tokens(value: Latency) -> Any:
@@ -115,9 +115,9 @@ class Traffic(ScenarioModel):
             )
         for name in ("prompt_tokens", "output_tokens"):
             if self.trace is not None and name in self.model_fields_set and not _is_default(self, name):
-                raise value_error(f"{name} is what the trace says", "allowed: without it", (name,))
+                raise value_error(f"{name} is set by the trace", "allowed: omit it", (name,))
         if self.until is not None and self.until <= self.start:
-            raise value_error("ends before it begins", f"allowed: later than {format_duration(self.start)}", ("until",))
+            raise value_error("ends before it starts", f"allowed: later than {format_duration(self.start)}", ("until",))
         return self
 
     def asked(

@@ -79,7 +79,7 @@ def parse(text: str, shown: str) -> list[Document]:
         raise ScenarioErrors([_syntax(error, shown, text)]) from None
     except (YAMLError, ReaderError) as error:
         reason = getattr(error, "reason", "it cannot be parsed")
-        raise ScenarioErrors([Problem(shown, 1, 1, "", f"no YAML: {reason}")]) from None
+        raise ScenarioErrors([Problem(shown, 1, 1, "", f"invalid YAML: {reason}")]) from None
     except RecursionError:
         raise ScenarioErrors([Problem(shown, 1, 1, "", "nested too deeply to be read")]) from None
     if reader.problems:
@@ -103,14 +103,14 @@ def _text(path: File, shown: str) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        message, allowed = "there is no such file", "allowed: a YAML file that can be read"
+        raise ScenarioErrors([Problem("", 0, 0, "", f"File not found: {shown}")]) from None
     except IsADirectoryError:
         message, allowed = "is a folder", "allowed: a YAML file"
     except UnicodeDecodeError as error:
         message, allowed = f"is not UTF-8 (byte {error.start})", "allowed: YAML as UTF-8 text"
     except (OSError, ValueError) as error:
         message = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-        allowed = "allowed: a YAML file that can be read"
+        allowed = "allowed: a readable YAML file"
     raise ScenarioErrors([Problem(shown, 0, 0, "", message, allowed)])
 
 
@@ -120,9 +120,9 @@ def _syntax(error: MarkedYAMLError, shown: str, text: str) -> Problem:
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = text.split("\n")
     if "\\t" in repr(error.problem) and line <= len(lines):
-        return Problem(shown, line, column, "", "a tab stands where YAML wants spaces", "allowed: spaces to indent")
+        return Problem(shown, line, column, "", "tabs are not allowed for indentation", "allowed: spaces")
     said = " ".join(filter(None, [error.context, error.problem]))
-    return Problem(shown, line, column, "", f"no YAML: {said}")
+    return Problem(shown, line, column, "", f"invalid YAML: {said}")
 
 
 class _Reader:
@@ -152,12 +152,12 @@ class _Reader:
         self._seen.add(position)
         if self._repeated > _REPEATED:
             if self._repeated == _REPEATED + 1:
-                self._complain(node, path, f"aliases repeat more than {_REPEATED} values", "do they name each other?")
+                self._complain(node, path, f"aliases repeat more than {_REPEATED} values", "remove nested aliases")
             return None
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if position in self._open:
-            self._complain(node, path, "an anchor stands for something that holds it")
+            self._complain(node, path, "an anchor contains itself")
             return None
         self._open.append(position)
         try:
@@ -172,11 +172,11 @@ class _Reader:
         own: set[str] = set()
         for key, value in self._pairs(node, path):
             if not isinstance(key, ScalarNode):
-                self._complain(key, path, "a key is not a plain word")
+                self._complain(key, path, "a key is not a scalar")
                 continue
             name = str(key.value)
             if name in own:
-                self._complain(key, (*path, name), f'the key "{name}" stands here twice')
+                self._complain(key, (*path, name), f'the key "{name}" is duplicated')
                 continue
             own.add(name)
             document.keys[(*path, name)] = (key.start_mark.line + 1, key.start_mark.column + 1)
@@ -192,7 +192,7 @@ class _Reader:
             sources = value.value if isinstance(value, SequenceNode) else [value]
             for source in sources:
                 if not isinstance(source, MappingNode) or source.start_mark.index in self._open:
-                    self._complain(value, path, '"<<" merges something that is no mapping')
+                    self._complain(value, path, '"<<" merges something that is not a mapping')
                     continue
                 for merged in self._pairs(source, path):
                     if str(merged[0].value) not in named:
@@ -213,7 +213,7 @@ class _Reader:
                 return float(re.sub(r"^([+-]?)\.(inf|nan)$", r"\1\2", text.replace("_", ""), flags=re.IGNORECASE))
             case "str" | "timestamp" | "value":
                 return text
-        self._complain(node, path, f"the YAML tag {tag} means nothing here", "allowed: plain values")
+        self._complain(node, path, f"the YAML tag {tag} is not supported", "allowed: plain values")
         return None
 
 

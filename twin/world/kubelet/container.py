@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from controller.cache.pod_view import SIDECAR
 from controller.sidecar.settings import Settings as SidecarSettings
 from controller.sidecar.settings import engine_flavor, metrics_mode
-from fake_vllm.cli import command_line as commandline
+from fake_vllm.cli import command_line
 from fake_vllm.distributions import Uniform
 from fake_vllm.engine.engine import EngineConfigError
 from twin.apiserver.meta.objects import Object, split
@@ -89,7 +89,7 @@ class ContainerRuntime(ContainerState):
         try:
             env = environment(self._context.world.store, split(host.pod)[0], self._spec)
             dialect = dialect_of(self._spec, self._context.labels)
-            config = commandline.read(command_of(self._spec), env, version=self._version(), dialect=dialect)
+            config = command_line.read(command_of(self._spec), env, version=self._version(), dialect=dialect)
         except ConfigMissing as missing:
             self.state, self.reason, self.message = "waiting", "CreateContainerConfigError", str(missing)
             self._on_change()

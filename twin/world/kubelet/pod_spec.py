@@ -2,10 +2,12 @@
 
 import base64
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from controller.api.labels import ENGINE_LABEL
 from fake_vllm.engine.versions import DEFAULT_VERSION, VersionQuirks
+from formats.engine_command import expand_variables
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object
 
@@ -76,8 +78,12 @@ class ConfigSource(Protocol):
         ...
 
 
-def environment(store: ConfigSource, namespace: str, container: Object) -> Mapping[str, str]:
-    """Return a container's environment with the values of Secrets and ConfigMaps, without fields of the pod.
+def environment(
+    store: ConfigSource, namespace: str, container: Object, fields: Mapping[str, str] = MappingProxyType({})
+) -> Mapping[str, str]:
+    """Return a container's environment; Secrets and ConfigMaps are looked up, `$(NAME)` is expanded.
+
+    `fields` has the values of variables that come from fields of the pod; others of that kind are left out.
 
     Raises:
         ConfigMissing: an object or key is missing; the message is the kubelet's.
@@ -90,8 +96,10 @@ def environment(store: ConfigSource, namespace: str, container: Object) -> Mappi
                 result.update({source.get("prefix", "") + name: value for name, value in values.items()})
     for variable in container.get("env") or ():
         origin = variable.get("valueFrom") or {}
+        if variable["name"] in fields:
+            result[variable["name"]] = fields[variable["name"]]
         if not origin:
-            result[variable["name"]] = str(variable.get("value", ""))
+            result[variable["name"]] = expand_variables(str(variable.get("value", "")), result)
         for resource, reference in (
             ("secrets", origin.get("secretKeyRef")),
             ("configmaps", origin.get("configMapKeyRef")),

@@ -14,11 +14,11 @@ from typing import NoReturn
 
 import httpx
 import structlog
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 
 from controller.sidecar.adapters import AdapterService
-from controller.sidecar.app import create_app
+from controller.sidecar.app import Services, create_app
 from controller.sidecar.artifacts.credentials import Credentials
 from controller.sidecar.artifacts.progress import DownloadTracker
 from controller.sidecar.artifacts.provider import LoadedPaths
@@ -134,7 +134,7 @@ class SidecarHost:
         """Number of the present run; 0 while stopped."""
         self._runs = 0
         self._settings = Settings()
-        self._app: Starlette | None = None
+        self._app: FastAPI | None = None
         self._adapters: AdapterService | None = None
 
     @property
@@ -172,13 +172,13 @@ class SidecarHost:
             raise ConnectionResetError
         return response
 
-    def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> Starlette:
+    def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> FastAPI:
         if self._app is None:
             settings, registry, log = self._settings, self._registry, self._log
             engine = LocalEngine(settings.engine, settings.dialect, _AsStream(to_engine()))
-            scrape = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
+            metrics = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
             self._adapters = AdapterService(engine, self.provider, log)
-            self._app = create_app(self._adapters, engine, registry, log, self.provider.downloads, scrape)
+            self._app = create_app(Services(self._adapters, engine, registry, self.provider.downloads, metrics), log)
         return self._app
 
 

@@ -101,8 +101,8 @@ items:
     scenario = folder.load()
     assert [each["metadata"] for each in scenario.objects] == [{"name": "a", "namespace": "default"}]
     assert "status" not in scenario.objects[0]
-    left_out = [note.split(":")[0] for note in scenario.notes]
-    assert left_out == ["Pod default/b is left out", "Ingress default/i is left out"]
+    ignored = [note.split(": ignored: ")[0] for note in scenario.notes]
+    assert ignored == ["Pod default/b", "Ingress default/i"]
 
 
 def test_a_null_in_a_manifest_says_nothing(folder: Any) -> None:

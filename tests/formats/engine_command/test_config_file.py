@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from fake_vllm.cli import options
-from fake_vllm.cli.config_file import put_in
+from fake_vllm.cli.profile import ProfileError, document
 from fake_vllm.engine.engine import EngineConfigError
+from formats.engine_command import merge_config_file
+from formats.errors import FormatError
 
 TEXT = """\
 model: acme/base
@@ -45,16 +47,16 @@ def test_the_command_line_wins_wherever_it_stands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--config"], "--config needs a value"),
-        (["--config", "--port", "1"], "--config needs a value"),
+        (["--config"], "--config: expected one argument"),
+        (["--config", "--port", "1"], "--config: expected one argument"),
         (["--config", "a.yaml", "--config", "b.yaml"], "more than one config file"),
-        (["--config", "a.json"], "must end in .yaml or .yml"),
+        (["--config", "a.json"], "ends in .yaml or .yml"),
         (["--config", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
     ],
 )
 def test_no_such_file_is_refused(words: list[str], complaint: str) -> None:
-    with pytest.raises(EngineConfigError, match=complaint.replace("--", "[-]{2}")):
-        put_in(words)
+    with pytest.raises((FormatError, ProfileError), match=complaint.replace("--", "[-]{2}")):
+        merge_config_file(words, document)
 
 
 @pytest.mark.parametrize(("text", "complaint"), [("[1]", "must be a mapping"), ("max-lorsa: 3", "did you mean")])
