@@ -1,4 +1,4 @@
-"""What faults act on, and what all of them do: wait for their time, choose their targets, record events."""
+"""The parts of a run that faults act on, and their common steps: wait, choose targets, record events."""
 
 import math
 from collections.abc import Callable, Generator, Sequence

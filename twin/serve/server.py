@@ -56,7 +56,7 @@ _OVERHEAD = 1.0  # seconds of wall time that sockets and processes may add to si
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a scenario is served."""
+    """Options of `twin serve`."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -65,14 +65,14 @@ class Options:
     speed: float = 1.0
     paused: bool = False
     controller: bool = True
-    """Whether the world has an operator."""
+    """True if the world has an operator."""
     kubeconfig: Path = Path("twin.kubeconfig")
     operator_process: bool = False
-    """Whether the operator runs as `lora-controller` processes."""
+    """True if the operator runs as `lora-controller` processes."""
     crash_interval: float = 0.0
     """Simulated seconds between two SIGKILLs to the operator, in the first part of the scenario; 0 means never."""
     until_end: bool = False
-    """Whether to stop at the end of the scenario."""
+    """Stop at the end of the scenario."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class ServeResult:
 
     lines: list[Line]
     partial: bool
-    """Whether it stopped before the end of the scenario."""
+    """True if it stopped before the end of the scenario."""
 
 
 def serve(scenario: Scenario, options: Options, on_served: Callable[[ServedEndpoints], None]) -> ServeResult:
@@ -213,7 +213,7 @@ class ServedWorld:
 
     @property
     def _is_external(self) -> bool:
-        """Whether the operator uses the served API."""
+        """True if the operator uses the served API."""
         return self._options.operator_process or not self._options.controller
 
     def _new_replica(self, context: ReplicaContext, number: int) -> Replica:

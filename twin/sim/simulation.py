@@ -1,7 +1,6 @@
-"""Builds a world, puts the operator into it, and lets time run: the page to start reading at.
+"""Builds the simulated cluster, runs the operator in it and lets time pass; start reading here.
 
-`simulate` takes a scenario and returns the record of what happened, and nothing else: whether that was good is for
-`oracles.py` and `measures.py` to say.
+`simulate` takes a scenario and returns the record of the run. Whether the run passed is decided by `twin/evaluate`.
 """
 
 import asyncio
@@ -37,10 +36,10 @@ from twin.world.network.engine_host import EngineHost, OnEngine
 from twin.world.network.transport import Network
 
 Progress = Callable[[float], None]
-"""Told how many simulated seconds are done."""
+"""Called with the number of simulated seconds that are done."""
 
 _STEPS = 200
-"""How often progress is told in a run."""
+"""Number of progress reports in a run."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
@@ -48,18 +47,18 @@ _OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What happened."""
+    """The record of a run."""
 
     lines: Sequence[Line]
-    """The record; the first line is a `Run`."""
+    """All lines; the first is a `Run`."""
     partial: bool = False
-    """Whether it was interrupted."""
+    """True if the run was interrupted."""
 
 
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
-    """Runs a scenario from t = 0 to its end. Interrupted (Ctrl-C), it returns what was done so far."""
+    """Run a scenario from t = 0 to its end. If interrupted (Ctrl-C), return the record so far."""
     simulation = Simulation(scenario)
-    with _seldom_collected():
+    with _infrequent_gc():
         try:
             run(simulation.main(progress), simulation.env)
             partial = False
@@ -70,8 +69,8 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
 
 
 @contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Looks for cyclic garbage less often: a run makes little of it, and most of what it makes lives to its end."""
+def _infrequent_gc() -> Iterator[None]:
+    """Collect cyclic garbage less often: a run creates little of it, and most of its objects live until its end."""
     before = gc.get_threshold()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
     try:
@@ -82,7 +81,7 @@ def _seldom_collected() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class SimulationOptions:
-    """How a simulation is embedded; the defaults are those of `twin run`.
+    """Options of a simulation; the defaults are those of `twin run`.
 
     Attributes:
         epoch: wall time at t = 0.
@@ -123,7 +122,7 @@ class Simulation:
         self.fault_context = self._fault_context()
 
     async def main(self, progress: Progress | None) -> None:
-        """From the first manifest to the end."""
+        """Run from the first manifest to the end."""
         try:
             self.start()
             await self._until_end(progress)
@@ -135,10 +134,10 @@ class Simulation:
             await asyncio.gather(*pending, return_exceptions=True)
 
     def start(self, *, controllers: bool = True) -> None:
-        """The first moment: nodes, manifests, and all that the scenario has in store for later."""
+        """Create the nodes and objects, and schedule everything that the scenario contains for later."""
         self.world.start()
         self._apply_manifests()
-        self._plan_visits()
+        self._schedule_adapters()
         if controllers:
             for replica in self.replicas:
                 replica.start()
@@ -147,13 +146,13 @@ class Simulation:
             self.traffic.start(self.scenario.duration)
 
     def inject_faults(self, items: Sequence[Fault]) -> int:
-        """Faults begin, each at its time; returns the number of the first in the record."""
+        """Schedule faults; return the id of the first one in the record."""
         first, self._faults = self._faults, self._faults + len(items)
         start_faults(items, self.fault_context, first)
         return first
 
     async def stop(self) -> None:
-        """Ends replicas, and what engines still have under way; that is no part of what happened."""
+        """Stop the replicas and the engines' running requests, which are not part of the run."""
         try:
             if self.traffic is not None:
                 self.traffic.finish()
@@ -178,17 +177,19 @@ class Simulation:
         self.store.register_crd(definition())
         namespaces = {item["metadata"].get("namespace", "") for item in self.scenario.objects}
         namespaces |= {template.namespace for template in self.scenario.adapters}
-        given = {item["metadata"]["name"]: item for item in self.scenario.objects if item["kind"] == "Namespace"}
-        for name in sorted((namespaces | given.keys()) - {""}):
+        namespaces_by_name = {
+            item["metadata"]["name"]: item for item in self.scenario.objects if item["kind"] == "Namespace"
+        }
+        for name in sorted((namespaces | namespaces_by_name.keys()) - {""}):
             self.store.ensure_namespace(name)
-            self.store.patch("namespaces", "", name, given.get(name, {}), manager="kubectl")
+            self.store.patch("namespaces", "", name, namespaces_by_name.get(name, {}), manager="kubectl")
         order = {"Secret": 0, "ConfigMap": 0}
         rest = [item for item in self.scenario.objects if item["kind"] != "Namespace"]
         for item in sorted(rest, key=lambda item: order.get(item["kind"], 1)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
 
     def _replica_context(self) -> ReplicaContext:
-        """Of the operator's replicas."""
+        """Return what the operator's replicas need."""
         controller = self.scenario.controller
         return ReplicaContext(
             env=self.env,
@@ -204,7 +205,7 @@ class Simulation:
         )
 
     def _fault_context(self) -> FaultContext:
-        """What faults act on."""
+        """Return what faults act on."""
         return FaultContext(
             env=self.env,
             store=self.store,
@@ -229,17 +230,17 @@ class Simulation:
         }
         return Traffic(self._context, self.network, self.recorder, settings, weights)
 
-    def _plan_visits(self) -> None:
+    def _schedule_adapters(self) -> None:
         for number, template in enumerate(self.scenario.adapters):
-            visits = template.visits(self.streams.get(f"adapters/{number}"))
-            for index, (arrives, leaves) in enumerate(visits):
+            stays = template.visits(self.streams.get(f"adapters/{number}"))
+            for index, (arrives, leaves) in enumerate(stays):
                 if arrives <= self.scenario.duration:
-                    self.env.process(self._visit(template.manifest(index), arrives, leaves))
+                    self.env.process(self._run_adapter(template.manifest(index), arrives, leaves))
         for edit in self.scenario.edits:
             self.env.process(self._edit(edit))
 
-    def _visit(self, manifest: dict[str, Any], arrives: float, leaves: float | None) -> Any:
-        """An adapter is created, and perhaps deleted again."""
+    def _run_adapter(self, manifest: dict[str, Any], arrives: float, leaves: float | None) -> Any:
+        """Create an adapter, and delete it again if it has an end."""
         yield self.env.timeout(arrives)
         resource, meta = ACCEPTED["ModelAdapter"][1], manifest["metadata"]
         self.store.create(resource, manifest, manager="kubectl")
@@ -252,7 +253,7 @@ class Simulation:
                     raise
 
     def _edit(self, edit: Edit) -> Any:
-        """A user changes or deletes an object; one that is gone by then is no fault of anybody's."""
+        """Let a user change or delete an object; nothing happens if it does not exist any more."""
         yield self.env.timeout(edit.at)
         try:
             if edit.patch is None:
@@ -280,10 +281,10 @@ class Simulation:
         self._options.on_engine(host, event, adapter, root)
 
     def wall_time(self) -> datetime:
-        """The world's time of day."""
+        """Return the present wall time of the cluster."""
         return self._options.epoch + timedelta(seconds=self.env.now)
 
     def _suffix(self) -> str:
-        """Five characters for `generateName`, of the alphabet that Kubernetes takes for it."""
+        """Return five characters for `generateName`, from Kubernetes' alphabet."""
         alphabet = "bcdfghjklmnpqrstvwxz2456789"
         return "".join(alphabet[i] for i in self.streams.get("apiserver/names").integers(0, len(alphabet), 5))

@@ -30,7 +30,7 @@ class ApiRule:
     resources: frozenset[str] = frozenset()
     retry_after: float | None = None
     after: bool = False
-    """Whether a write is carried out before the error is sent."""
+    """True if a write is carried out before the error is sent."""
 
     def matches(self, verb: str, resource: str) -> bool:
         """Return True if the fault applies to this request; draws a random number only if it might."""
@@ -117,7 +117,7 @@ class ApiFaults:
 
     @property
     def watch_unavailable(self) -> bool:
-        """Whether no watch can be opened."""
+        """True if no watch can be opened."""
         return bool(self._watch_unavailable)
 
     def watch_expired(self, version: str) -> bool:

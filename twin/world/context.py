@@ -1,4 +1,4 @@
-"""What all parts of the simulated cluster share."""
+"""Values that all parts of the simulated cluster share."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

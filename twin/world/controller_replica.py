@@ -56,7 +56,7 @@ class ApiRate:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaContext:
-    """What a replica needs of the simulation."""
+    """The parts of the simulation that a replica uses."""
 
     env: simpy.Environment
     epoch: datetime

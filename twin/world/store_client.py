@@ -39,7 +39,7 @@ OnWrite = Callable[[int, Literal["before", "after"]], None]
 
 @dataclass(frozen=True, slots=True)
 class StoreContext:
-    """What one replica's client needs of the simulation.
+    """The parts of the simulation that one replica's client uses.
 
     Attributes:
         store: the state behind the Kubernetes API.

@@ -1,4 +1,4 @@
-"""How the parts of the cluster act: after a delay, and once for several changes.
+"""Delayed actions of the cluster's parts, one for several changes.
 
 No part polls. A part subscribes to the store, notes in its callback which of its keys are affected, and acts on them
 in a SimPy event of its own after the delay that such a part has. It never writes inside a callback: other subscribers

@@ -94,33 +94,24 @@ def _log_line(line: ControllerLine | LogLine | RequestLine) -> tuple[str, str] |
     return "E", f'"Error {line.verb}ing adapter" {where} status={line.status} error="{line.error}"'
 
 
-_NUMBER_FLAGS = {"policy": "policy", "workers": "max-concurrent-reconciles", "loads_per_pod": "max-requests-per-pod"}
-"""Settings of a scenario and their flags."""
-_DURATION_FLAGS = {
-    "stable_for": "stable-for",
-    "unready_grace": "unready-grace",
-    "aside_for": "pod-cooldown",
-    "audit_interval": "audit-interval",
-    "list_timeout": "list-timeout",
-    "load_timeout": "load-timeout",
-}
-_RETRY_FLAGS = {"attempts": "retries"}
+_NUMBERS = ("policy", "max_concurrent_reconciles", "max_requests_per_pod")
+_DURATIONS = ("stable_for", "unready_grace", "pod_cooldown", "audit_interval", "list_timeout", "load_timeout")
 
 
 def _flags(settings: Controller) -> list[str]:
     """Return the flags of `lora-controller` for these settings; defaults are left out."""
     default, sidecar = Controller(), "" if settings.enable_runtime_sidecar else "=false"
     values: dict[str, str] = {}
-    for name, flag in {**_NUMBER_FLAGS, **_DURATION_FLAGS}.items():
+    for name in (*_NUMBERS, *_DURATIONS):
         value = getattr(settings, name)
         if value != getattr(default, name):
-            values[flag] = f"{value:g}s" if name in _DURATION_FLAGS else f"{value}"
+            values[name] = f"{value:g}s" if name in _DURATIONS else f"{value}"
     for name in type(settings.retry).model_fields:
         value = getattr(settings.retry, name)
         if value != getattr(default.retry, name):
-            flag = _RETRY_FLAGS.get(name, f"retry-{name}")
-            values[flag] = f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
-    flags = [f"--{flag}={value}" for flag, value in values.items()]
+            key = name if name == "retries" else f"retry_{name}"
+            values[key] = f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
     return ["--leader-elect", "--health-probe-bind-address=:8081", f"--enable-runtime-sidecar{sidecar}", *flags]
 
 

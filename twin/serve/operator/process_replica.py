@@ -26,13 +26,13 @@ _LOG_TAIL = 20  # last lines of the log that are kept for an error message
 
 @dataclass(frozen=True, slots=True)
 class ProcessOptions:
-    """What a process needs to reach the served world."""
+    """Addresses and clock of the served world, for a process."""
 
     kubeconfig: Path
     proxy: str
     speed: float
     scaled: bool
-    """Whether processes use the world's time; otherwise they use the machine's and are plain `lora-controller`."""
+    """True if processes use the world's time; otherwise they use the machine's and are plain `lora-controller`."""
     now: Callable[[], datetime]
 
 
@@ -79,7 +79,7 @@ class ProcessReplica(Replica):
 
     @property
     def can_skew(self) -> bool:
-        """Whether its clock can be shifted."""
+        """True if its clock can be shifted."""
         return self._options is not None and self._options.scaled
 
     def start(self) -> None:

@@ -31,7 +31,7 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ContainerContext:
-    """What the containers of one pod share.
+    """Values that the containers of one pod share.
 
     Attributes:
         world: the simulated cluster.

@@ -31,14 +31,14 @@ class ContainerState(ABC):
     started_at: float = 0.0
     last: Exit | None = None
     finished: bool = False
-    """Whether the container has ended and its restart policy does not restart it."""
+    """True if the container has ended and its restart policy does not restart it."""
 
     @property
     @abstractmethod
     def started(self) -> bool:
-        """Whether the process runs and its startup probe, if any, has passed."""
+        """True if the process runs and its startup probe, if any, has passed."""
 
     @property
     @abstractmethod
     def ready(self) -> bool:
-        """Whether the container is ready; without a readiness probe it is ready as soon as it runs."""
+        """True if the container is ready; without a readiness probe it is ready as soon as it runs."""

@@ -24,7 +24,7 @@ GRACE = 30.0  # seconds; Kubernetes docs, terminationGracePeriodSeconds
 
 @dataclass(frozen=True, slots=True)
 class KubeletContext:
-    """What all pods of the simulated nodes share.
+    """Values that all pods of the simulated nodes share.
 
     Attributes:
         world: the simulated cluster.

@@ -47,7 +47,7 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class HostContext:
-    """What a host needs of the simulated cluster.
+    """The parts of the simulated cluster that a host uses.
 
     Attributes:
         world: the simulated cluster.

@@ -45,7 +45,7 @@ class Link:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the link has no fault at all."""
+        """True if the link has no fault at all."""
         return not self._partitions and not self._delays
 
     def is_open(self, caller: str) -> bool:

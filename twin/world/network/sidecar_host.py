@@ -139,7 +139,7 @@ class SidecarHost:
 
     @property
     def running(self) -> bool:
-        """Whether the container runs; it listens immediately."""
+        """True if the container runs; it listens immediately."""
         return self._running > 0
 
     def start(self, settings: Settings) -> None:

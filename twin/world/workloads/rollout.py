@@ -1,4 +1,4 @@
-"""How a Deployment moves from old ReplicaSets to the new one: pure arithmetic.
+"""Arithmetic of a rollout from old ReplicaSets to the new one.
 
 The rules are those of Kubernetes' deployment controller (`pkg/controller/deployment/rolling.go` and `recreate.go`):
 never more pods than `maxSurge` allows, never fewer available ones than `maxUnavailable` allows, unhealthy old pods
@@ -15,7 +15,7 @@ DEFAULT = "25%"  # Kubernetes docs, "Deployments": default of maxSurge and maxUn
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How many pods above or below the desired number a rollout may have."""
+    """Number of pods above or below the desired one that a rollout may have."""
 
     surge: int
     unavailable: int
