@@ -61,7 +61,7 @@ class Traffic:
         arrivals, lengths = self._streams.get("traffic/arrivals"), self._streams.get("traffic/requests")
         for asked in self._settings.asked(duration, arrivals, lengths):
             yield self._env.timeout(max(asked.at - self._env.now, 0.0))
-            adapter = self._users.named(asked.adapter) if asked.adapter else self._users.choose(asked.luck)
+            adapter = self._users.named(asked.adapter) if asked.adapter else self._users.choose(asked.popularity_draw)
             if adapter:
                 task = asyncio.get_running_loop().create_task(self._request(adapter, asked), name=f"request {adapter}")
                 self._tasks[task] = None

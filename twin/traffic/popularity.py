@@ -25,14 +25,14 @@ class AdapterPopularity:
         self._names: list[str] = []
         store.subscribe(self._changed, ADAPTERS)
 
-    def choose(self, luck: float) -> str:
-        """The adapter (`namespace/name`) that `luck`, in [0, 1), stands for; empty if it is not asked for yet."""
+    def choose(self, draw: float) -> str:
+        """The adapter (`namespace/name`) that `draw`, in [0, 1), stands for; empty if it is not asked for yet."""
         if not self._weights:
             return ""
         if self._sums is None:
             self._names = list(self._weights)
             self._sums = np.fromiter(accumulate(self._weights.values()), float)
-        place = int(np.searchsorted(self._sums, luck * self._sums[-1], side="right"))
+        place = int(np.searchsorted(self._sums, draw * self._sums[-1], side="right"))
         name = self._names[min(place, len(self._names) - 1)]
         return name if name in self._ran else ""
 
