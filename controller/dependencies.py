@@ -1,4 +1,4 @@
-"""What the operator gets from its surroundings: the same code runs on a live cluster and in the twin."""
+"""Injected dependencies of the operator: the same code runs on a live cluster and in the twin."""
 
 from dataclasses import dataclass, field
 from random import Random

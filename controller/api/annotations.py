@@ -1,4 +1,4 @@
-"""What a restarted controller must know, as annotations on the ModelAdapter. Their keys are defined here only.
+"""State that a restarted controller needs, stored as annotations on the ModelAdapter. Their keys are defined here only.
 
 - `scheduled-pods`: the selected pods, comma-separated;
 - `retry-count.POD` and `last-retry-time.POD`: the last attempt announced on that pod;
@@ -26,14 +26,14 @@ RETRY_COUNT = f"{DOMAIN}/retry-count."
 LAST_RETRY_TIME = f"{DOMAIN}/last-retry-time."
 
 _LONGEST_POD = 63 - len("last-retry-time.")
-"""An annotation key's name part holds 63 characters at most (Kubernetes, "Labels and Selectors", syntax)."""
+"""The name part of an annotation key has at most 63 characters (Kubernetes, "Labels and Selectors", syntax)."""
 
 MOST_PODS = 500
-"""Pods that one object has room to remember: annotations hold 256 KiB in all (Kubernetes, "Annotations")."""
+"""Pods that fit into one object: its annotations have at most 256 KiB together (Kubernetes, "Annotations")."""
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Where an adapter may be loaded: one incarnation of one pod's engine, and which artifact."""
+    """Where an adapter may be loaded: one incarnation of one pod's engine, and the artifact."""
 
     uid: str
     engine: str
@@ -44,7 +44,7 @@ class Placement(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The attempt announced last on a pod."""
+    """The last attempt announced on a pod."""
 
     retries: int
     """0 for the first attempt."""
@@ -54,7 +54,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class PersistedState:
-    """Everything that is on the object for the operator's own use."""
+    """Everything that the operator stores on the object for its own use."""
 
     selected: tuple[str, ...] = ()
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
@@ -62,9 +62,10 @@ class PersistedState:
     placements: Mapping[str, Placement] = field(default_factory=dict)
     """By pod name."""
     unreadable: tuple[str, ...] = ()
-    """Keys whose values could not be read; nothing of them is kept."""
+    """Keys whose values could not be parsed and count as absent."""
 
     def attempt(self, pod: str) -> Attempt | None:
+        """Return the last attempt announced on the pod."""
         return self.attempts.get(pod_key(pod))
 
 
@@ -72,14 +73,14 @@ NOTHING = PersistedState()
 
 
 def pod_key(pod: str) -> str:
-    """The pod's name, shortened with a hash if an annotation key could not hold it."""
+    """Return the pod's name, shortened with a hash if it is too long for an annotation key."""
     if len(pod) <= _LONGEST_POD:
         return pod
     return f"{pod[: _LONGEST_POD - 9]}-{sha256(pod.encode()).hexdigest()[:8]}"
 
 
 def read(annotations: Mapping[str, str]) -> PersistedState:
-    """What the annotations of an object remember."""
+    """Parse the annotations of an object."""
     counts = {key[len(RETRY_COUNT) :]: value for key, value in annotations.items() if key.startswith(RETRY_COUNT)}
     attempts, unreadable = {}, []
     for key, count in counts.items():
@@ -98,7 +99,7 @@ def read(annotations: Mapping[str, str]) -> PersistedState:
 
 
 def changes(before: PersistedState, after: PersistedState) -> dict[str, str | None]:
-    """The merge patch for `metadata.annotations` that turns `before` into `after`."""
+    """Return the merge patch for `metadata.annotations` that turns `before` into `after`."""
     patch: dict[str, str | None] = dict.fromkeys(key for key in before.unreadable if key not in after.unreadable)
     if before.selected != after.selected:
         patch[SCHEDULED_PODS] = ",".join(after.selected) or None
@@ -124,7 +125,7 @@ def _attempt(count: str, announced: str) -> Attempt | None:
 
 
 def _placements(text: str) -> dict[str, Placement] | None:
-    """None if the text cannot be read."""
+    """Return None if the text cannot be parsed."""
     if not text:
         return {}
     try:

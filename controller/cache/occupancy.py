@@ -1,4 +1,4 @@
-"""Which adapters occupy which pod: as persisted on the objects, and as selected by reconciles in progress.
+"""Adapters on each pod: as persisted on the objects, and as selected by reconciles in progress.
 
 The second part spreads a burst of adapters: between selecting a pod and persisting it lies the latency of a write, in
 which ten other adapters may select.

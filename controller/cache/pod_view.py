@@ -37,9 +37,9 @@ class PodView:
     max_loras: int
     max_cpu_loras: int
     sidecar: bool = False
-    """Whether it has the runtime sidecar."""
+    """True if it has the runtime sidecar."""
     owned: bool = False
-    """Whether it has a controller; credentials are sent only to such pods."""
+    """True if it has a controller; credentials are sent only to such pods."""
     flavor: EngineFlavor = VLLM
     """Kind of the engine, by the pod's label; a sidecar has its own setting for it."""
 
@@ -50,16 +50,16 @@ class PodView:
 
     @property
     def enabled(self) -> bool:
-        """Whether it may be given adapters."""
+        """True if it may be given adapters."""
         return self.labels.get(ENABLED_LABEL) == "true"
 
     @property
     def available(self) -> bool:
-        """Whether it can be sent requests: ready and not being deleted."""
+        """True if it can be sent requests: ready and not being deleted."""
         return self.ready and not self.terminating
 
     def stable(self, now: float, stable_for: float) -> bool:
-        """Whether it has been available for `stable_for` seconds."""
+        """Return whether it has been available for `stable_for` seconds."""
         return self.ready and not self.terminating and now - self.changed >= stable_for - 1e-6
 
 

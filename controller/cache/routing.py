@@ -1,4 +1,4 @@
-"""How requests reach a pod's engine: directly, or through the runtime sidecar. Pure.
+"""Route of requests to a pod's engine: direct, or through the runtime sidecar. Pure.
 
 The route depends on the pod's containers and the operator's setting alone. What an adapter's artifact needs decides
 which pods can load it, and whether a spec can be served at all.

@@ -1,6 +1,6 @@
 """Checks that an adapter's name is free for its Service, once, before anything is loaded.
 
-A Service of that name which somebody else created is never taken over: it would get the adapter as its owner, and be
+A Service of that name that another client created is never taken over: it would get the adapter as its owner, and be
 deleted with it. The operator's own Services carry its label; its cache contains only those.
 """
 

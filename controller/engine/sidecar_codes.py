@@ -1,7 +1,6 @@
-"""What the runtime sidecar's codes mean to the operator: the word for conditions, and what is worth another try.
+"""Classes of the runtime sidecar's error codes: the reason for conditions, and whether to retry.
 
-The other half of `sidecar/errors.py`; a test holds the two together. The sidecar's messages say what to do, so they
-are shown as they are.
+Counterpart of `sidecar/errors.py`; a test compares the two. The sidecar's messages are shown unchanged.
 """
 
 from dataclasses import dataclass
@@ -9,28 +8,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ErrorClass:
-    """What to make of a code."""
+    """Reaction of the operator to a code."""
 
     reason: str
-    """For conditions, CamelCase."""
+    """Reason for conditions, in CamelCase."""
     retriable: bool = False
-    adapters_fault: bool = False
-    """Whether no other pod would do better."""
+    adapter_error: bool = False
+    """True if no other pod would succeed."""
 
 
 CODES = {
-    "invalid_request": ErrorClass("Refused", adapters_fault=True),
-    "request_too_large": ErrorClass("Refused", adapters_fault=True),
-    "invalid_name": ErrorClass("Refused", adapters_fault=True),
-    "invalid_url": ErrorClass("InvalidArtifactURL", adapters_fault=True),
-    "address_refused": ErrorClass("ArtifactAddressRefused", adapters_fault=True),
+    "invalid_request": ErrorClass("Refused", adapter_error=True),
+    "request_too_large": ErrorClass("Refused", adapter_error=True),
+    "invalid_name": ErrorClass("Refused", adapter_error=True),
+    "invalid_url": ErrorClass("InvalidArtifactURL", adapter_error=True),
+    "address_refused": ErrorClass("ArtifactAddressRefused", adapter_error=True),
     "store_unsupported": ErrorClass("StoreUnsupported"),
-    "credentials_invalid": ErrorClass("CredentialsInvalid", adapters_fault=True),
-    "credentials_missing": ErrorClass("CredentialsMissing", adapters_fault=True),
-    "artifact_forbidden": ErrorClass("ArtifactForbidden", adapters_fault=True),
-    "artifact_not_found": ErrorClass("ArtifactNotFound", adapters_fault=True),
-    "artifact_corrupt": ErrorClass("ArtifactCorrupt", adapters_fault=True),
-    "artifact_unsafe": ErrorClass("ArtifactUnsafe", adapters_fault=True),
+    "credentials_invalid": ErrorClass("CredentialsInvalid", adapter_error=True),
+    "credentials_missing": ErrorClass("CredentialsMissing", adapter_error=True),
+    "artifact_forbidden": ErrorClass("ArtifactForbidden", adapter_error=True),
+    "artifact_not_found": ErrorClass("ArtifactNotFound", adapter_error=True),
+    "artifact_corrupt": ErrorClass("ArtifactCorrupt", adapter_error=True),
+    "artifact_unsafe": ErrorClass("ArtifactUnsafe", adapter_error=True),
     "artifact_too_large": ErrorClass("ArtifactTooLarge"),
     "disk_full": ErrorClass("DiskFull", retriable=True),
     "store_unavailable": ErrorClass("StoreUnavailable", retriable=True),

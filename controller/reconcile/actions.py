@@ -1,4 +1,4 @@
-"""What a plan may ask for. Data only: `plan.py` chooses among these, `executor.py` executes them."""
+"""Actions of a plan. Data only: `plan.py` chooses among these, `executor.py` executes them."""
 
 from dataclasses import dataclass
 
@@ -95,6 +95,6 @@ class Plan:
     waiting_for_slot: tuple[str, ...] = ()
     """Pods whose engines have as many requests in flight as they may: plan again when one ends."""
     unsettled: bool = False
-    """Whether another pod would be useful: wake this adapter when one appears or becomes ready."""
+    """True if another pod would be useful: wake this adapter when one appears or becomes ready."""
     refused: bool = False
-    """Whether another Secret may help: wake this adapter when one that it names changes."""
+    """True if another Secret may help: wake this adapter when one that it names changes."""

@@ -32,7 +32,7 @@ class PlanContext:
             return False
         if state.presence is AdapterPresence.UNKNOWN:
             return pod in self.snapshot.adapter.status.instances
-        return state.presence in (AdapterPresence.WANTED, AdapterPresence.OTHER)
+        return state.presence in (AdapterPresence.DESIRED, AdapterPresence.OTHER)
 
     def refused_until(self) -> float:
         """Return the time until which the adapter itself counts as refused; 0 if it does not."""

@@ -28,7 +28,7 @@ from controller.reconcile.snapshot import Snapshot
 
 ENDPOINTS_PER_SLICE = 100
 _DEFAULT_PORT = 8000
-"""Of a Service whose adapter has no pod yet."""
+"""Port of a Service whose adapter has no pod yet."""
 
 
 def publication(snapshot: Snapshot, pods: Sequence[PodView]) -> PublishEndpoints | None:

@@ -30,9 +30,9 @@ class Result:
     """Result of a reconcile."""
 
     with_actions: bool
-    """Whether at least one action was executed."""
+    """True if at least one action was executed."""
     wake: float = 0.0
-    """When to reconcile again, in seconds since 1970; 0 if only a change requires it."""
+    """Time of the next reconcile, in seconds since 1970; 0 if only a change requires it."""
 
 
 class PlanExecutor:

@@ -3,11 +3,11 @@
 `plan` returns actions in the order in which they are to be executed, so that a crash between any two of them is
 harmless:
 
-- a replica leaves `status.instances` and the slices before its engine is told to unload;
+- a replica leaves `status.instances` and the slices before its engine is sent an unload;
 - an attempt is announced on the object (one patch) before its request is sent;
 - a placement is dropped only when the engine is confirmed not to hold the adapter, or is gone.
 
-Nothing waits: the plan says when to plan again.
+Nothing waits: `Plan.wake` is the time of the next plan.
 """
 
 from collections.abc import Iterable, Sequence
@@ -114,7 +114,7 @@ def _persisted_after(selection: Selection, steps: Sequence[PodStep]) -> Persiste
 
 
 def _recheck_times(context: PlanContext) -> Iterable[float]:
-    """Times at which to look at what another object may have resolved, since its changes wake no adapter."""
+    """Yield times at which to check what another object may have resolved, since its changes wake no adapter."""
     snapshot, now = context.snapshot, context.now
     if snapshot.problem is not None and snapshot.problem.recheck:
         yield now + snapshot.problem.recheck
@@ -130,7 +130,7 @@ def _recheck_times(context: PlanContext) -> Iterable[float]:
 def _announcements(
     context: PlanContext, conditions: ConditionBuilder, serving: Sequence[str], after: PersistedState
 ) -> Iterable[Action]:
-    """What the object and its endpoints have to say before any request is sent."""
+    """Yield the writes to the object and its endpoints that come before any request."""
     snapshot, status = context.snapshot, context.snapshot.adapter.status
     if FINALIZER not in snapshot.adapter.metadata.finalizers:
         yield AddFinalizer()
@@ -152,7 +152,7 @@ def _announcements(
 def _phases_before(
     context: PlanContext, conditions: ConditionBuilder, serving: Sequence[str], loads: Sequence[Load]
 ) -> Iterable[Action]:
-    """Phases that a user should see before the loads are sent, while nothing serves."""
+    """Yield the phases that a user should see before the loads are sent, while nothing serves."""
     snapshot, phase = context.snapshot, context.snapshot.adapter.status.phase
     if serving:
         return

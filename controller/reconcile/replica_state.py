@@ -1,4 +1,4 @@
-"""State of one adapter on one pod: what its engine holds, and when it may be tried again. Pure.
+"""State of one adapter on one pod: presence in its engine, and time of the next attempt. Pure.
 
 The state persisted on the object takes precedence over what this process has observed: an announced attempt counts as
 an attempt, whether or not it was sent. Observations only make the state more exact (when an attempt ended, and how).
@@ -21,14 +21,14 @@ _EPSILON = 1e-6
 
 
 class AdapterPresence(Enum):
-    """What a pod's engine holds under the adapter's name."""
+    """Content of a pod's engine under the adapter's name."""
 
     GONE = "gone"
     """The pod, or the incarnation that was loaded, no longer exists."""
     UNKNOWN = "unknown"
     """Not listed since this controller started, or the last answer was not clear."""
     ABSENT = "absent"
-    WANTED = "wanted"
+    DESIRED = "desired"
     """The artifact that the spec names."""
     OTHER = "other"
     """Another artifact."""
@@ -48,13 +48,13 @@ class ReplicaState:
     busy: str
     """Verb of the request in flight, or empty."""
     next_try: float
-    """When a load may be sent, in seconds since 1970; 0 if at once."""
+    """Time from which a load may be sent, in seconds since 1970; 0 if at once."""
     cooldown_until: float
     """End of the time in which the pod is not selected for this adapter; 0 if there is none."""
     attempts_expire_at: float
-    """When the current series may be forgotten if the pod is no longer used."""
+    """Time from which the current series may be dropped if the pod is no longer used."""
     maybe_on_new_incarnation: bool = False
-    """Whether a load that was sent to the previous incarnation may have reached the current one.
+    """True if a load that was sent to the previous incarnation may have reached the current one.
 
     The controller may learn of a restart late, and the address stays the same. The inventory of the current
     incarnation decides.
@@ -69,12 +69,12 @@ class ReplicaState:
 
     @property
     def reachable(self) -> bool:
-        """Whether requests make sense: the pod exists and is not being deleted."""
+        """True if the pod exists and is not being deleted."""
         return self.view is not None and not self.view.terminating
 
     @property
     def confirmed_absent(self) -> bool:
-        """Whether the engine neither holds the adapter nor is about to.
+        """True if the engine neither has the adapter nor may still load it.
 
         An inventory without it is not enough: a load that was abandoned may still end. An unload settles it, since
         engines process loads and unloads of one name in turn; so does a clear refusal of every attempt.
@@ -102,11 +102,11 @@ class ReplicaState:
         return outcome if outcome is not None and outcome.verb == "unload" and outcome.error is not None else None
 
     def in_cooldown(self, now: float) -> bool:
-        """Whether the pod is not selected for this adapter now."""
+        """Return whether the pod must not be selected for this adapter now."""
         return self.cooldown_until > now + _EPSILON
 
     def retry_due(self, now: float) -> bool:
-        """Whether a load may be sent now."""
+        """Return whether a load may be sent now."""
         return self.next_try <= now + _EPSILON
 
 
@@ -141,7 +141,7 @@ class _Evaluation:
         if attempt is not None and (self._secret_changed() or not self._continues_series(attempt)):
             attempt = None
         busy = self.snapshot.in_flight.get(self.pod, "")
-        succeeding = presence is AdapterPresence.WANTED or busy == "load"
+        succeeding = presence is AdapterPresence.DESIRED or busy == "load"
         next_try, cooldown_until = self._schedule(attempt, succeeding=succeeding)
         return ReplicaState(
             pod=self.pod,
@@ -170,14 +170,14 @@ class _Evaluation:
         return unchanged or not outcome.is_final
 
     def _secret_changed(self) -> bool:
-        """Whether the Secrets have changed since a refusal: a new series of attempts begins at once."""
+        """Return whether the Secrets have changed since a refusal: a new series of attempts begins at once."""
         outcome = self.last
         if self.view is None or outcome is None or outcome.engine != self.view.engine:
             return False
         return outcome.is_final and outcome.secret != self.snapshot.secret
 
     def _placed_on(self, view: PodView) -> bool:
-        """Whether the placement is on the pod's current incarnation."""
+        """Return whether the placement is on the pod's current incarnation."""
         placement = self.placement
         return placement is not None and placement.uid == view.uid and placement.engine == view.engine
 
@@ -193,11 +193,11 @@ class _Evaluation:
         root = inventory.models.get(name)
         if root is None:
             return AdapterPresence.ABSENT
-        wanted = artifact_of(root) == self.artifact
-        return AdapterPresence.WANTED if wanted else AdapterPresence.OTHER
+        desired = artifact_of(root) == self.artifact
+        return AdapterPresence.DESIRED if desired else AdapterPresence.OTHER
 
     def _presence_by_outcome(self) -> AdapterPresence:
-        """Presence where there is no inventory."""
+        """Return the presence without an inventory."""
         outcome, placement = self.outcome, self.placement
         if outcome is None or placement is None:
             return AdapterPresence.UNKNOWN
@@ -205,7 +205,7 @@ class _Evaluation:
             refused = outcome.verb == "load" and not outcome.error.ambiguous
             return AdapterPresence.ABSENT if refused else AdapterPresence.UNKNOWN
         if outcome.verb == "load" and placement.artifact == self.artifact:
-            return AdapterPresence.WANTED
+            return AdapterPresence.DESIRED
         return AdapterPresence.ABSENT if outcome.verb == "unload" else AdapterPresence.UNKNOWN
 
     def _maybe_on_new_incarnation(self) -> bool:
@@ -225,7 +225,7 @@ class _Evaluation:
         return doubtful or name in inventory.models or name in inventory.unclear
 
     def _attempt_end(self) -> float:
-        """When the attempt ended: observed, or (after a restart) as late as it can have been sent."""
+        """Return when the attempt ended: as observed, or (after a restart) as late as it can have been sent."""
         attempt, outcome = self.announced, self.outcome
         if attempt is None:
             return 0.0
@@ -234,7 +234,7 @@ class _Evaluation:
         return attempt.announced + SEND_WITHIN
 
     def _continues_series(self, attempt: Attempt) -> bool:
-        """Whether the next attempt continues the series of an announced one."""
+        """Return whether the next attempt continues the series of an announced one."""
         view, placement, settings = self.view, self.placement, self.settings
         if view is None or placement is None or not self._placed_on(view) or placement.artifact != self.artifact:
             return False

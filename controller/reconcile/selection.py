@@ -32,11 +32,11 @@ class Selection:
     missing: int = 0
     """Places without a pod."""
     over_limit: int = 0
-    """Those of them that one object cannot persist."""
+    """Missing places that one object cannot persist."""
     wake: float = 0.0
-    """When selecting again may find more, in seconds since 1970; 0 if only a change can."""
+    """Time at which more pods can be selected, in seconds since 1970; 0 if only a change allows it."""
     policy_error: str = ""
-    """What the policy did wrong, if anything."""
+    """Error of the policy, if any."""
 
 
 def select(

@@ -18,7 +18,7 @@ Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Condition `Progressing`: whether the operator is working towards the spec, and what it waits for."""
+    """Condition `Progressing`: true while the operator works towards the spec."""
 
     active: bool = True
     reason: str = "Loading"
@@ -27,7 +27,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class StatusInput:
-    """What a status is made from."""
+    """Input of a status."""
 
     phase: Phase
     selected: Sequence[str] = ()
@@ -35,7 +35,7 @@ class StatusInput:
     desired: int = 0
     candidates: int = 0
     reason: str = ""
-    """Why the adapter is not (fully) served, in CamelCase; empty if nothing is wrong."""
+    """Reason for which the adapter is not (fully) served, in CamelCase; empty if there is none."""
     message: str = ""
     progress: Progress | None = None
     """None only in the first status of all."""

@@ -1,6 +1,6 @@
 """Next step on each pod: the request to send, and what to persist about the pod. Pure.
 
-Exactly one step is made for each pod on which the adapter is, was or is to be.
+Exactly one step is made for each pod on which the adapter is, was or will be.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 
 @dataclass(frozen=True, slots=True)
 class PodStep:
-    """What to do about one pod."""
+    """Request to send to one pod, and what to persist about it."""
 
     pod: str
     placement: Placement | None = None
@@ -26,7 +26,7 @@ class PodStep:
     """Attempt to persist."""
     request: Load | Unload | ListAdapters | None = None
     wake: float = 0.0
-    """When to plan again, in seconds since 1970; 0 if time alone changes nothing."""
+    """Time of the next plan, in seconds since 1970; 0 if time alone changes nothing."""
     waits_for_slot: bool = False
 
 
@@ -86,7 +86,7 @@ def _selected_steps(context: PlanContext, *, blocked: bool) -> list[PodStep]:
         if state.maybe_on_new_incarnation:
             continue
         step, state = _persisted(context, state), state.current
-        if state.presence is AdapterPresence.WANTED and not state.busy:
+        if state.presence is AdapterPresence.DESIRED and not state.busy:
             assert state.view is not None
             step = PodStep(pod, step.placement or _placement(context, state.view))
         elif state.view is None or not state.view.available:

@@ -1,4 +1,4 @@
-"""Results of requests to engines: what an engine listed, and how the last request for an adapter ended."""
+"""Results of requests to engines: inventories, and outcomes of loads and unloads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class EngineRecord:
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome:
-    """How the last request for one adapter to one pod's engine ended."""
+    """Outcome of the last request for one adapter to one pod's engine."""
 
     verb: str
     """`load` or `unload`; for an announced load also `unsent` (it could not be sent) and `withdrawn` (not tried)."""
@@ -54,9 +54,9 @@ class RequestOutcome:
     secret: str = ""
     """Versions of the Secrets that its keys came from."""
     doubtful: bool = False
-    """Whether one of these failures was ambiguous, so that the engine may still be executing it."""
+    """True if one of these failures was ambiguous, so that the engine may still be executing it."""
 
     @property
     def is_final(self) -> bool:
-        """Whether it failed with an error that no retry can resolve."""
+        """True if it failed with an error that no retry can resolve."""
         return self.error is not None and not self.error.retriable

@@ -58,8 +58,8 @@ class Server:
 class LiveWorld:
     """A namespace of a real server."""
 
-    def __init__(self, server: Server, connection: Connection, cluster: Client) -> None:
-        self.cluster = cluster
+    def __init__(self, server: Server, connection: Connection, client: Client) -> None:
+        self.client = client
         self.namespace = fresh_namespace()
         self._server = server
         self._connection = connection

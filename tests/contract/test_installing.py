@@ -27,7 +27,7 @@ def kubectl(server: Server, *words: str) -> str:
 def installed(server: Server) -> Server:
     """Install the operator's manifests as in docs/install.md."""
     if not server.etcd:
-        pytest.skip("TWIN_LIVE_KUBECONFIG is somebody's cluster: no operator is installed there")
+        pytest.skip("TWIN_LIVE_KUBECONFIG is a shared cluster: the operator is not installed there")
     kubectl(server, "apply", "--server-side", "--force-conflicts", "-f", str(DEPLOY / "crd.yaml"))
     kubectl(server, "apply", "-k", str(DEPLOY / "overlays" / "whole-cluster"))
     return server

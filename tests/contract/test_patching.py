@@ -11,11 +11,11 @@ from tests.contract.worlds import World
 
 
 async def _created(world: World, **meta: object) -> ModelAdapter:
-    return await world.cluster.create(MODEL_ADAPTERS, an_adapter(world, **meta))
+    return await world.client.create(MODEL_ADAPTERS, an_adapter(world, **meta))
 
 
 async def _patch(world: World, body: dict[str, object], **how: object) -> ModelAdapter:
-    return await world.cluster.patch(MODEL_ADAPTERS, world.namespace, "sql", body, **how)  # type: ignore[arg-type]
+    return await world.client.patch(MODEL_ADAPTERS, world.namespace, "sql", body, **how)  # type: ignore[arg-type]
 
 
 async def test_a_patch_adds_and_keeps_and_deletes_keys(world: World) -> None:
@@ -73,17 +73,17 @@ async def test_a_patch_made_from_an_older_version_is_a_conflict(world: World, su
     with pytest.raises(Conflict, match="the object has been modified") as caught:
         await _patch(world, body, resource_version=created.metadata.resource_version, subresource=subresource)
     assert caught.value.code == 409
-    unchanged = await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")
+    unchanged = await world.client.get(MODEL_ADAPTERS, world.namespace, "sql")
     assert unchanged.spec.replicas is None
     assert unchanged.status.phase == ""
 
 
 async def test_one_of_two_patches_made_from_the_same_version_succeeds(world: World) -> None:
-    created = await world.cluster.create(LEASES, a_lease(world))
+    created = await world.client.create(LEASES, a_lease(world))
     version = created.metadata.resource_version
     answers = await asyncio.gather(
         *(
-            world.cluster.patch(
+            world.client.patch(
                 LEASES, world.namespace, "lock", {"spec": {"holderIdentity": name}}, resource_version=version
             )
             for name in ("b", "c")
@@ -145,7 +145,7 @@ async def test_an_annotation_whose_name_is_too_long_is_invalid_and_nothing_is_st
     key = f"adapter.model.aibrix.ai/{'a' * 64}"
     with pytest.raises(Invalid, match="must be no more than 63"):
         await _patch(world, {"metadata": {"annotations": {key: "1", "b": "2"}}})
-    assert (await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")).metadata.annotations == {}
+    assert (await world.client.get(MODEL_ADAPTERS, world.namespace, "sql")).metadata.annotations == {}
 
 
 async def test_annotations_have_room_for_256_kib_in_all(world: World) -> None:
@@ -170,9 +170,9 @@ async def test_the_identity_of_an_object_cannot_be_patched(world: World, meta: d
 async def test_the_scale_shows_and_sets_replicas(world: World) -> None:
     await _created(world)
     await _patch(world, {"status": {"readyReplicas": 1}}, subresource="status")
-    scaled = await world.cluster.patch(SCALES, world.namespace, "sql", {"spec": {"replicas": 3}}, subresource="scale")
+    scaled = await world.client.patch(SCALES, world.namespace, "sql", {"spec": {"replicas": 3}}, subresource="scale")
     assert (scaled.spec.replicas, scaled.status.replicas) == (3, 1)
-    adapter = await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")
+    adapter = await world.client.get(MODEL_ADAPTERS, world.namespace, "sql")
     assert adapter.spec.replicas == 3
     assert adapter.metadata.generation == 2
 
@@ -180,14 +180,14 @@ async def test_the_scale_shows_and_sets_replicas(world: World) -> None:
 async def test_a_scale_below_zero_is_invalid(world: World) -> None:
     await _created(world)
     with pytest.raises(Invalid):
-        await world.cluster.patch(SCALES, world.namespace, "sql", {"spec": {"replicas": -1}}, subresource="scale")
+        await world.client.patch(SCALES, world.namespace, "sql", {"spec": {"replicas": -1}}, subresource="scale")
 
 
 async def test_a_scale_made_from_an_older_version_is_a_conflict(world: World) -> None:
     created = await _created(world)
     await _patch(world, {"spec": {"replicas": 1}})
     with pytest.raises(Conflict):
-        await world.cluster.patch(
+        await world.client.patch(
             SCALES,
             world.namespace,
             "sql",

@@ -1,6 +1,6 @@
 """The worlds in which the contract suite runs.
 
-A test acts through `world.cluster`, the client of the operator. The actions of other clients (a kubelet, a kubectl
+A test acts through `world.client`, the client of the operator. The actions of other clients (a kubelet, a kubectl
 user) go through the other methods of the world, which use JSON.
 """
 
@@ -33,7 +33,7 @@ OTHER_MANAGER = "kubectl"
 class World(Protocol):
     """A cluster with the ModelAdapter CRD, and a namespace for one test."""
 
-    cluster: Client
+    client: Client
     namespace: str
 
     async def create(self, kind: Kind[Any], manifest: Object) -> Object:
@@ -81,8 +81,8 @@ class StoreWorld:
 
     namespace = "contract"
 
-    def __init__(self, store: Store, cluster: Client) -> None:
-        self.cluster = cluster
+    def __init__(self, store: Store, client: Client) -> None:
+        self.client = client
         self._store = store
         store.create("namespaces", {"metadata": {"name": self.namespace}})
 

@@ -74,7 +74,7 @@ def test_namespaces_are_listed_once() -> None:
         ("--retry-base=0", "must be longer than 0"),
         ("--retry-factor=0.5", "must be a number, at least 1"),
         ("--kube-api-qps=nan", "must be a number, at least 0"),
-        ("--policy=best", "unknown policy 'best'; known are default,"),
+        ("--policy=best", "unknown policy 'best'; allowed: default,"),
         ("--policies=spread,best", "unknown policy 'best'"),
         ("--enable-runtime-sidecar=perhaps", "must be true or false"),
         ("--log-format=xml", "must be one of json, console"),

@@ -287,7 +287,7 @@ def test_a_load_that_was_given_up_does_not_end_unseen_after_the_deletion(tmp_pat
 @pytest.mark.parametrize(
     ("spec", "reason", "said"),
     [
-        ({"schedulerName": "luck"}, "UnknownScheduler", "known are bin-pack, default, "),
+        ({"schedulerName": "luck"}, "UnknownScheduler", "allowed: bin-pack, default, "),
         ({"artifactURL": "s3://bucket/x/"}, "UnsupportedArtifact", "sidecar"),
         ({"apiKeySecretRef": {"name": "none", "key": "k"}}, "SecretNotFound", "create it with the key 'k'"),
         ({"additionalConfig": {"timeout": "soon"}}, "InvalidTimeout", "write seconds or 120s, 2m"),

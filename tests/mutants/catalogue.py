@@ -233,8 +233,8 @@ MUTANTS = (
     Mutant(
         "the old artifact goes on serving",
         "reconcile/replica_state.py",
-        "wanted = artifact_of(root) == self.artifact",
-        "wanted = bool(root)",
+        "desired = artifact_of(root) == self.artifact",
+        "desired = bool(root)",
         "identity by name alone",
     ),
     Mutant(
@@ -339,7 +339,7 @@ MUTANTS = (
     Mutant(
         "a change is lost while its key is worked on",
         "runtime/workqueue.py",
-        "self._enqueue(key, asked)",
+        "self._enqueue(key, added)",
         "pass",
         "dirty key dropped",
     ),
@@ -374,21 +374,21 @@ MUTANTS = (
     Mutant(
         "a watch that is too old is never made anew",
         "runtime/informer.py",
-        'self._version, trouble = "", error',
-        "trouble = error",
+        'self._version, failure = "", error',
+        "failure = error",
         "no relist after 410",
     ),
     Mutant(
         "two replicas act at once",
         "runtime/leaderelection.py",
-        "if held and loop.time() < self._seen[1] + spec.lease_duration_seconds:",
+        "if held and loop.time() < self._observed[1] + spec.lease_duration_seconds:",
         "if False:",
         "lease not respected",
     ),
     Mutant(
         "nobody takes over from a leader that died",
         "runtime/leaderelection.py",
-        "if held and loop.time() < self._seen[1] + spec.lease_duration_seconds:",
+        "if held and loop.time() < self._observed[1] + spec.lease_duration_seconds:",
         "if held:",
         "lease never expires",
     ),

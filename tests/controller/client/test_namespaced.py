@@ -21,7 +21,7 @@ def a_lease(namespace: str, name: str = "lock") -> Lease:
 def told(story: Story, *namespaces: str, left_out: tuple[str, ...] = ()) -> None:
     async def run() -> None:
         async with in_process() as world, asyncio.timeout(20):
-            await story(world, NamespacedClient(world.cluster, namespaces, left_out))
+            await story(world, NamespacedClient(world.client, namespaces, left_out))
 
     asyncio.run(run())
 
@@ -29,7 +29,7 @@ def told(story: Story, *namespaces: str, left_out: tuple[str, ...] = ()) -> None
 def test_all_namespaces_are_those_in_scope() -> None:
     async def story(world: World, scoped: NamespacedClient) -> None:
         for namespace in ("default", "kube-public", "kube-system"):
-            await world.cluster.create(LEASES, a_lease(namespace))
+            await world.client.create(LEASES, a_lease(namespace))
         found = await scoped.list(LEASES)
         assert [item.key for item in found.items] == ["default/lock", "kube-public/lock"]
 
@@ -44,12 +44,12 @@ def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
         following = asyncio.ensure_future(informer.run())
         await informer.wait_for_sync()
         for namespace in ("kube-system", "default", "kube-public"):
-            await world.cluster.create(LEASES, a_lease(namespace))
+            await world.client.create(LEASES, a_lease(namespace))
         while len(informer) < 2:
             await changed.wait()
             changed.clear()
         assert {item.key for item in informer} == {"default/lock", "kube-public/lock"}
-        await world.cluster.delete(LEASES, "default", "lock")
+        await world.client.delete(LEASES, "default", "lock")
         while len(informer) > 1:
             await changed.wait()
             changed.clear()
@@ -63,7 +63,7 @@ def test_a_watch_of_several_namespaces_begins_at_the_oldest_of_their_lists() -> 
     """What is written between two lists is in neither; the watch has to show it."""
 
     async def story(world: World, scoped: NamespacedClient) -> None:
-        first = await world.cluster.list(LEASES, namespace="default")
+        first = await world.client.list(LEASES, namespace="default")
         listing = await scoped.list(LEASES)
         assert int(listing.resource_version) <= int(first.resource_version)
 
@@ -73,7 +73,7 @@ def test_a_watch_of_several_namespaces_begins_at_the_oldest_of_their_lists() -> 
 @pytest.mark.parametrize("namespaces", [("default",), ("default", "kube-public")])
 def test_a_version_that_was_forgotten_has_expired_here_too(namespaces: tuple[str, ...]) -> None:
     async def story(world: World, scoped: NamespacedClient) -> None:
-        await world.cluster.create(LEASES, a_lease("default"))
+        await world.client.create(LEASES, a_lease("default"))
         await world.forget()
         with pytest.raises(Expired):
             await anext(scoped.watch(LEASES, resource_version="1"))

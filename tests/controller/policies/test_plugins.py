@@ -102,14 +102,14 @@ def test_an_installed_package_offers_a_policy_but_takes_no_built_in_name() -> No
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("best", "unknown policy 'best'; known are default, bin-pack"),
+        ("best", "unknown policy 'best'; allowed: default, bin-pack"),
         ("no_such_module:Class", "no_such_module:Class cannot be used: ModuleNotFoundError"),
         ("{}:Missing", "cannot be used: AttributeError"),
-        ("{}:function", "is no class with a method choose"),
+        ("{}:function", "is not a class with a method choose"),
         ("{}:Nameless", "has no name"),
-        ("{}:Impostor", "is called 'spread', which is the name of one that is built in"),
+        ("{}:Impostor", "has the name of a built-in policy, 'spread'"),
         ("{}:Fragile", "cannot be used: KeyError: 'no such"),
-        ("os:abort", "is no class with a method choose"),
+        ("os:abort", "is not a class with a method choose"),
         (":", "cannot be used: ValueError"),
     ],
 )
@@ -125,13 +125,13 @@ def test_what_cannot_be_used_is_refused_with_a_reason_on_one_line(module: str, n
     [
         (ValueError("first\nsecond"), "raised ValueError: first second"),
         (SystemError("x" * 5000), "raised SystemError: xxx"),
-        (None, "gave a NoneType where a list of pod names belongs"),
-        ("pod-a", "gave a str where a list of pod names belongs"),
-        ({"pod-a"}, "gave a set where a list of pod names belongs"),
-        ((name for name in ["pod-a"]), "gave a generator where a list of pod names belongs"),
-        ([None], "gave a list of other things than pod names"),
-        (["pod-a", "pod-b"], "chose 2 pods where 1 were wanted"),
-        (["pod-z"], "chose 'pod-z', which is no candidate"),
+        (None, "returned a NoneType instead of a list of pod names"),
+        ("pod-a", "returned a str instead of a list of pod names"),
+        ({"pod-a"}, "returned a set instead of a list of pod names"),
+        ((name for name in ["pod-a"]), "returned a generator instead of a list of pod names"),
+        ([None], "returned a list that has other values than pod names"),
+        (["pod-a", "pod-b"], "chose 2 pods; at most 1 are allowed"),
+        (["pod-z"], "chose 'pod-z', which is not a candidate"),
     ],
 )
 def test_a_policy_that_fails_or_talks_nonsense_is_replaced_by_default_and_users_are_told(

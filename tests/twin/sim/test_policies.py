@@ -93,7 +93,7 @@ def test_an_adapter_names_a_module_beside_the_scenario_and_others_go_by_default(
 
 @pytest.mark.parametrize(
     ("choose", "said"),
-    [("raise RuntimeError('broken')", "raised RuntimeError: broken"), ("return ['pod-of-mine']", "no candidate")],
+    [("raise RuntimeError('broken')", "raised RuntimeError: broken"), ("return ['pod-of-mine']", "not a candidate")],
 )
 def test_a_policy_that_fails_all_the_time_costs_events_and_nothing_else(tmp_path: Path, choose: str, said: str) -> None:
     name = "raising" if "raise" in choose else "lying"

@@ -17,10 +17,11 @@ from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
 
 def builtin_kinds() -> list[ResourceType]:
     """Return the kinds of a new server; each call has its own range of Service addresses."""
-    return [*_core_kinds(), *_grouped_kinds()]
+    return [*_core_kinds(), *_config_kinds(), *_controller_kinds(), *_workload_kinds(), *_policy_kinds()]
 
 
 def _core_kinds() -> list[ResourceType]:
+    """Return namespaces, pods and Services."""
     return [
         ResourceType(
             "namespaces",
@@ -54,6 +55,12 @@ def _core_kinds() -> list[ResourceType]:
             admit=ServiceRules().admit,
             merge_type=merge_types.SERVICE,
         ),
+    ]
+
+
+def _config_kinds() -> list[ResourceType]:
+    """Return the other kinds of the core group."""
+    return [
         ResourceType("secrets", "Secret", types=builtin_types.SECRET, admit=admit_secret),
         ResourceType(
             "configmaps", "ConfigMap", types=builtin_types.CONFIG_MAP, short_names=("cm",), admit=admit_config_map
@@ -79,8 +86,8 @@ def _core_kinds() -> list[ResourceType]:
     ]
 
 
-def _grouped_kinds() -> list[ResourceType]:
-    workload = ScalePaths(selector=("spec", "selector"))
+def _controller_kinds() -> list[ResourceType]:
+    """Return the kinds that controllers write besides their own."""
     return [
         ResourceType(
             "events",
@@ -107,6 +114,13 @@ def _grouped_kinds() -> list[ResourceType]:
             unconditional_update=False,
             admit=admit_lease,
         ),
+    ]
+
+
+def _workload_kinds() -> list[ResourceType]:
+    """Return Deployments, ReplicaSets and CustomResourceDefinitions."""
+    workload = ScalePaths(selector=("spec", "selector"))
+    return [
         ResourceType(
             "deployments",
             "Deployment",
@@ -144,7 +158,6 @@ def _grouped_kinds() -> list[ResourceType]:
             generation=True,
             admit=_admit_definition,
         ),
-        *_policy_kinds(),
     ]
 
 

@@ -181,13 +181,8 @@ class Store:
     ) -> Object:
         """Store a new object and return it.
 
-        Args:
-            resource: resource name, such as `pods` or `deployments.apps`.
-            obj: the object; it may lack apiVersion and kind.
-            namespace: namespace of the request.
-            manager: field manager of the client.
-            tracked: track field owners from now on; otherwise they are tracked from the first apply.
-            dry_run: return the result and store nothing, as for every verb that writes.
+        With `tracked`, field owners are tracked from now on, otherwise from the first apply. With `dry_run`, as in
+        every verb that writes, nothing is stored.
 
         Raises:
             ApiError: 409 if the object exists, 422 if it is invalid, 404 if the namespace does not exist.

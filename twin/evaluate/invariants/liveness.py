@@ -26,7 +26,7 @@ from twin.trace.lines import (
 
 _SAID_BY_ENGINE = frozenset(
     {"InvalidAdapter", "ArtifactNotFound", "Refused"}
-    | {verdict.reason for verdict in CODES.values() if verdict.adapters_fault}
+    | {error_class.reason for error_class in CODES.values() if error_class.adapter_error}
 )
 """Condition reasons that blame the adapter and that only another attempt can clear."""
 

@@ -225,9 +225,9 @@ async def test_an_event_is_one_object_under_two_names() -> None:
         listed = (await api.client.get(f"{older}?fieldSelector=involvedObject.kind%3DModelAdapter")).json()["items"]
         assert [(item["message"], item["involvedObject"]["name"]) for item in listed] == [("loaded", "sql")]
         assert not (await api.client.get(f"{older}?fieldSelector=involvedObject.kind%3DPod")).json()["items"]
-        await api.client.patch(f"{older}/sql.1", json={"message": "anew", "count": 2}, headers=MERGE)
+        await api.client.patch(f"{older}/sql.1", json={"message": "again", "count": 2}, headers=MERGE)
         newer = (await api.client.get("/apis/events.k8s.io/v1/namespaces/default/events/sql.1")).json()
-        assert (newer["note"], newer["deprecatedCount"]) == ("anew", 2)
+        assert (newer["note"], newer["deprecatedCount"]) == ("again", 2)
 
 
 @on_sockets
