@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live images notebooks lock clean
+.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -44,6 +44,9 @@ images: $(DEV)/.installed  ## Build both images and run them, where docker or po
 notebooks: $(DEV)/.installed  ## Run the notebooks anew and keep their outputs
 	@rm -rf reports/notebooks
 	@cd notebooks && for each in *.ipynb; do ../$(DEV)/bin/jupyter-execute --inplace $$each || exit 1; done
+
+examples: $(DEV)/.installed  ## Make the example reports in reports/examples again
+	@PATH="$(CURDIR)/$(DEV)/bin:$$PATH" reports/examples/make.sh
 
 lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \

@@ -68,8 +68,8 @@ class SidecarError(Exception):
 
 
 def missing_extra(store: str, extra: str) -> SidecarError:
-    """The store's client provider is not installed."""
+    """Return the error for a store whose client library is not installed."""
     return SidecarError(
         Code.STORE_UNSUPPORTED,
-        f"{store} needs a provider that is not installed here: add it with pip install 'lora-twin[{extra}]'",
+        f"{store} needs a library that is not installed: pip install 'lora-twin[{extra}]'",
     )

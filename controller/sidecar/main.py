@@ -38,7 +38,7 @@ METRICS_RAW_PASSTHROUGH_MODE, METRIC_SCRAPE_PATH, HF_ENDPOINT, AWS_ENDPOINT_URL,
 
 def _size(flag: str, text: str) -> int:
     try:
-        return int(parse_size(text, plain_bytes=True))
+        return int(parse_size(text, plain_bytes=True)) if text != "0" else 0
     except ValueError as error:
         raise ValueError(f"{flag}={text}: {error}") from None
 

@@ -22,8 +22,9 @@ from twin.commands.experiments import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from twin.commands.experiments import Workers
     from twin.evaluate.statistics import Comparison
-    from twin.experiments.comparison import ComparisonResult
+    from twin.experiments.comparison import CompareOptions, ComparisonResult
     from twin.experiments.design import Design
 
 Vary = Annotated[
@@ -48,7 +49,7 @@ def compare(
     seeds: Seeds = "20",
     precision: Precision = "5%",
     level: Level = "5%",
-    most_seeds: MaxSeeds = 200,
+    max_seeds: MaxSeeds = 200,
     measure: Measures = None,
     settings: Settings = None,
     jobs: Jobs = 0,
@@ -59,9 +60,7 @@ def compare(
     as_json: AsJson = False,
 ) -> int:
     """Compare variants of a scenario over the same seeds; report significant differences."""
-    from twin.experiments.comparison import CompareOptions, run_comparison
-    from twin.experiments.execution.results import ResultStore
-    from twin.experiments.execution.runner import progress_bar
+    from twin.experiments.comparison import CompareOptions
 
     auto, count = _parse_seeds(seeds)
     with usage_errors():
@@ -71,14 +70,10 @@ def compare(
             measures=_select_measures(measure or []),
             level=parse_share("--level", level),
             precision=parse_share("--precision", precision),
-            most_seeds=most_seeds if auto else None,
+            max_seeds=max_seeds if auto else None,
             runs=folder / "runs" if keep_runs and not address else None,
         )
-        with open_executor(executor, jobs, address) as execute, ResultStore(folder / "runs.parquet") as store:
-            result = run_comparison(
-                design, options, execute, store, lambda total: progress_bar("comparing", total, quiet=as_json)
-            )
-            store.write(result.design.keys(), design.paths, scenario=design.baseline.scenario.name)
+        result = _run(design, options, open_executor(executor, jobs, address), folder, quiet=as_json)
         _write_files(result, folder, str(file), Path("runs") if options.runs else None)
     if as_json:
         print((folder / "comparison.json").read_text(encoding="utf-8"), end="")
@@ -94,6 +89,21 @@ def _build_design(file: Path, vary: list[str], overrides: dict[str, str], seeds:
     if len(design.variants) < 2:
         raise UsageError(f"{file}: only one variant; allowed: at least two values, the first is the baseline")
     return design
+
+
+def _run(
+    design: "Design", options: "CompareOptions", workers: "Workers", folder: Path, *, quiet: bool
+) -> "ComparisonResult":
+    from twin.experiments.comparison import run_comparison
+    from twin.experiments.execution.results import ResultStore
+    from twin.experiments.execution.runner import progress_bar
+
+    with workers as execute, ResultStore(folder / "runs.parquet") as store:
+        result = run_comparison(
+            design, options, execute, store, lambda total: progress_bar("comparing", total, quiet=quiet)
+        )
+        store.write(result.design.keys(), design.paths, scenario=design.baseline.scenario.name)
+    return result
 
 
 def _parse_seeds(text: str) -> tuple[bool, int]:

@@ -10,7 +10,11 @@ import typer
 from twin.commands.common import UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from twin.experiments.execution.executors import Executor
+
+    Workers = AbstractContextManager[Executor]
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file.", show_default=False)]
 Settings = Annotated[

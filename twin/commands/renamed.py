@@ -16,7 +16,7 @@ COMMANDS = {"pace": "clock"}
 _EXECUTOR = {"--engine": "--executor"}
 
 FLAGS: dict[str, dict[str, str]] = {
-    "compare": _EXECUTOR,
+    "compare": {**_EXECUTOR, "--most-seeds": "--max-seeds"},
     "sweep": _EXECUTOR,
     "search": _EXECUTOR,
     "swarm": {**_EXECUTOR, "--source": "--checkout", "--first": "--first-seed"},

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from twin.experiments.search import Evaluation, Objective, SearchResult
+    from twin.commands.experiments import Workers
+    from twin.experiments.search import Evaluation, Objective, SearchOptions, SearchResult, SearchSpace
 
 TABLE_ROWS = 5
 """Points in the table."""
@@ -65,10 +66,7 @@ def search(
 ) -> int:
     """Find the settings that minimise a measure or satisfy limits; check the best with new seeds."""
     from twin.experiments.design import parse_axes
-    from twin.experiments.execution.results import ResultStore
-    from twin.experiments.execution.runner import progress_bar
     from twin.experiments.search import SearchOptions, SearchSpace
-    from twin.experiments.search import search as run_search
 
     objective = _parse_objective(minimise, maximise, satisfy or [])
     with usage_errors():
@@ -76,18 +74,7 @@ def search(
         space = SearchSpace(file, parse_axes(file, vary or [], overrides), overrides)
         path = experiment_path(out, space.design([{}], 1).baseline.scenario.name, "search", list(space.axes))
         options = SearchOptions(trials, seeds, search_seed)
-        with (
-            open_executor(executor, jobs, address) as execute,
-            ResultStore(path.with_name(f"{path.name}.parquet")) as store,
-        ):
-            try:
-                result = run_search(
-                    space, objective, options, execute, store,
-                    lambda total: progress_bar("searching", total, quiet=as_json),
-                )  # fmt: skip
-            except KeyboardInterrupt:
-                print_errors(f"{len(store):,} finished runs are stored; run the same command again to continue")
-                raise
+        result = _run(space, objective, options, open_executor(executor, jobs, address), path, quiet=as_json)
         target = path.with_name(f"{path.name}.json")
         target.write_text(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if as_json:
@@ -95,6 +82,30 @@ def search(
     else:
         _print_result(result, target)
     return OK if result.passed else FAILED
+
+
+def _run(
+    space: "SearchSpace",
+    objective: "Objective",
+    options: "SearchOptions",
+    workers: "Workers",
+    path: Path,
+    *,
+    quiet: bool,
+) -> "SearchResult":
+    from twin.experiments.execution.results import ResultStore
+    from twin.experiments.execution.runner import progress_bar
+    from twin.experiments.search import search as run_search
+
+    with workers as execute, ResultStore(path.with_name(f"{path.name}.parquet")) as store:
+        try:
+            return run_search(
+                space, objective, options, execute, store,
+                lambda total: progress_bar("searching", total, quiet=quiet),
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            print_errors(f"{len(store):,} finished runs are stored; run the same command again to continue")
+            raise
 
 
 def _parse_objective(minimise: str, maximise: str, satisfy: list[str]) -> "Objective":

@@ -87,7 +87,7 @@ class CompareOptions:
     measures: tuple[str, ...]
     level: float = statistics.LEVEL
     precision: float = statistics.PRECISION
-    most_seeds: int | None = None
+    max_seeds: int | None = None
     """Upper limit when seeds are added until the result is conclusive; None: only the design's seeds."""
     runs: Path | None = None
     """Folder for run folders; None: none are kept."""
@@ -113,10 +113,10 @@ def select_measures(names: Sequence[str]) -> tuple[str, ...]:
 def run_comparison(
     design: Design, options: CompareOptions, execute: Executor, store: ResultStore, progress: ProgressFactory
 ) -> ComparisonResult:
-    """Run all variants and compare them; with `most_seeds`, add seeds until the headline measures are precise."""
+    """Run all variants and compare them; with `max_seeds`, add seeds until the headline measures are precise."""
     while True:
         _run(design, options, execute, store, progress)
-        needed = _needed_seeds(design, options, store) if options.most_seeds else 0
+        needed = _needed_seeds(design, options, store) if options.max_seeds else 0
         if needed <= len(design.seeds):
             return _compare(design, options, store)
         design = design.with_seeds(needed)
@@ -215,7 +215,7 @@ def _needed_seeds(design: Design, options: CompareOptions, store: ResultStore) -
     The rule depends on the width of the intervals, never on whether a difference has become significant: stopping at
     the first significant result would find differences in noise.
     """
-    assert options.most_seeds is not None
+    assert options.max_seeds is not None
     runs = to_frame(list(store.rows(design.keys())))
     needed = len(design.seeds)
     for variant in design.variants[1:]:
@@ -225,7 +225,7 @@ def _needed_seeds(design: Design, options: CompareOptions, store: ResultStore) -
                     needed, _seeds_for_precision(*paired(runs, design.baseline.name, variant.name, measure), options)
                 )
     # An estimate from few seeds is rough, so at most double them each time.
-    return min(needed, 2 * len(design.seeds), options.most_seeds)
+    return min(needed, 2 * len(design.seeds), options.max_seeds)
 
 
 def _seeds_for_precision(base: statistics.Floats, other: statistics.Floats, options: CompareOptions) -> int:

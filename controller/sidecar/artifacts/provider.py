@@ -1,10 +1,10 @@
-"""From an artifact's URL to a folder that an engine can read: store, transfer, check and cache put together.
+"""Provides artifacts as folders that the engine can read: combines store, transfer, validation and cache.
 
-The store is asked each time what the artifact consists of (that is also how access is proven), and files are
-fetched only if this state of it is not here yet. While the store cannot be reached, what is here serves: public
-artifacts anybody, private ones those whose very credentials the store has accepted before.
+Each request lists the artifact's files at the store, which also verifies access; files are fetched only if this version
+is not in the cache. While the store is unavailable the cache is used: for public artifacts, and for private ones with
+credentials that the store has accepted before.
 
-`ArtifactProvider` is a seam: in the twin an artifact registry in virtual time stands behind it.
+`ArtifactProvider` is a seam: the twin implements it with an artifact registry in virtual time.
 """
 
 import asyncio
@@ -29,37 +29,39 @@ from controller.sidecar.artifacts.validation import check_adapter
 from controller.sidecar.errors import Code, SidecarError
 
 LoadedPaths = Callable[[], Awaitable[Collection[str] | None]]
-"""Asks the engine for the paths that it has loaded; None if it does not say."""
+"""Returns the paths that the engine has loaded; None if it does not respond."""
 
-_PROOFS = 4
-"""Credentials by which one artifact was had, that are remembered; rotated ones come after another."""
-_PAUSED = 4
-"""Broken-off transfers that are kept for the next try."""
-_PASSING = (Code.STORE_UNAVAILABLE, Code.STORE_TIMEOUT)
+_MAX_PROOFS = 4
+"""Accepted credentials that are remembered per artifact; more than one because they are rotated."""
+_MAX_PAUSED = 4
+"""Interrupted transfers that are kept for the next attempt."""
+_TRANSIENT = (Code.STORE_UNAVAILABLE, Code.STORE_TIMEOUT)
 
 
 class ArtifactProvider(Protocol):
-    """Gets artifacts to where the engine can read them. Methods raise `SidecarError` and nothing else of their own."""
+    """Provides artifacts where the engine can read them. Methods raise `SidecarError`."""
 
     def fetch(
         self, name: str, artifact: Artifact, credentials: Credentials, loaded: LoadedPaths
     ) -> AbstractAsyncContextManager[str]:
-        """The path of the complete artifact, which stays there as long as the context lasts."""
+        """Return the path of the artifact, which is not deleted while the context lasts."""
         ...
 
     def digest_of(self, root: str) -> str:
-        """The identity of the artifact at a path that an engine lists; empty if it came from elsewhere."""
+        """Return the digest of the artifact at a path; empty if this provider did not fetch it."""
         ...
 
     async def delete(self, adapter: str, loaded: LoadedPaths) -> None:
-        """The engine no longer has the name: removes what was brought for it alone."""
+        """Delete the artifact of an adapter that is unloaded, unless another adapter uses it."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Cancel all fetches."""
+        ...
 
 
 class StoreArtifactProvider:
-    """The provider of a real pod."""
+    """Fetches artifacts from stores into the cache of a pod."""
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class StoreArtifactProvider:
         self._finding: SingleFlight[CachedArtifact] = SingleFlight(keep=False)
         self._fetching: SingleFlight[CachedArtifact] = SingleFlight(keep=False)
         self._paused: OrderedDict[tuple[str, str], Transfer] = OrderedDict()
-        self._proven: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_PROOFS))
+        self._proven: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_MAX_PROOFS))
         self._room = asyncio.Lock()
 
     @asynccontextmanager
@@ -97,17 +99,15 @@ class StoreArtifactProvider:
         if not credentials.values and self._mount is not None:
             credentials = mounted(self._mount)
         key = (artifact.url, credentials.fingerprint)
-        self._cache.add_reference(
-            name, artifact.digest
-        )  # first, so that whatever comes of it is cleaned up with the name
+        self._cache.add_reference(name, artifact.digest)  # first, so that `delete` also covers an interrupted fetch
         while True:
             try:
                 entry = await self._finding.do(key, lambda: self._find(artifact, credentials, loaded))
             except SidecarError:
                 self._cache.drop_reference(name)
                 raise
-            with self._cache.pinned(entry) as still_there:
-                if not still_there:  # removed between the end of the work and now
+            with self._cache.pinned(entry) as is_cached:
+                if not is_cached:  # evicted in the meantime
                     continue
                 yield str(entry.path)
                 return
@@ -122,13 +122,11 @@ class StoreArtifactProvider:
         await self._finding.close()
         await self._fetching.close()
 
-    # -- inside
-
     def _local(self, artifact: Artifact) -> str:
-        """A folder that somebody else provides; where only the engine sees it, the engine has to judge it."""
+        """Return the path of a folder that is not managed by the sidecar; checked only if the sidecar can see it."""
         path = Path(artifact.path)
         if path.resolve().is_relative_to(self._cache.root.resolve()):
-            raise SidecarError(Code.INVALID_URL, "this folder is the sidecar's own: name the artifact by its store")
+            raise SidecarError(Code.INVALID_URL, "this folder belongs to the sidecar: use the artifact's own URL")
         if path.exists():
             check_adapter(path)
         return artifact.path
@@ -139,43 +137,43 @@ class StoreArtifactProvider:
             try:
                 listing = await store.listing()
             except SidecarError as error:
-                if error.code not in _PASSING:
-                    self._doubt(artifact.digest, credentials)
+                if error.code not in _TRANSIENT:
+                    self._drop_proof(artifact.digest, credentials)
                     raise
-                return self._without_store(artifact, credentials, error)
-            self._trust(artifact.digest, credentials)
+                return self._from_cache(artifact, credentials, error)
+            self._record_proof(artifact.digest, credentials)
             key = (artifact.digest, listing.version)
             private = bool(credentials.values) and not credentials.mounted
-            return await self._fetching.do(key, lambda: self._have(artifact, listing, store, private, loaded))
+            return await self._fetching.do(key, lambda: self._get(artifact, listing, store, private, loaded))
         finally:
             await store.close()
 
-    def _trust(self, digest: str, credentials: Credentials) -> None:
+    def _record_proof(self, digest: str, credentials: Credentials) -> None:
         if credentials.fingerprint not in self._proven[digest]:
             self._proven[digest].append(credentials.fingerprint)
 
-    def _doubt(self, digest: str, credentials: Credentials) -> None:
+    def _drop_proof(self, digest: str, credentials: Credentials) -> None:
         if credentials.fingerprint in self._proven[digest]:
             self._proven[digest].remove(credentials.fingerprint)
 
-    def _without_store(self, artifact: Artifact, credentials: Credentials, error: SidecarError) -> CachedArtifact:
+    def _from_cache(self, artifact: Artifact, credentials: Credentials, error: SidecarError) -> CachedArtifact:
         entry = self._cache.latest(artifact.digest)
         if entry is None or (entry.private and credentials.fingerprint not in self._proven[artifact.digest]):
             raise error
-        self._log.warning("store unavailable, using what is here", artifact=artifact.shown, code=error.code.word)
+        self._log.warning("store unavailable, using the cache", artifact=artifact.shown, code=error.code.word)
         self._downloads.record_cache_hit()
         return entry
 
-    async def _have(
+    async def _get(
         self, artifact: Artifact, listing: FileList, store: Store, private: bool, loaded: LoadedPaths
     ) -> CachedArtifact:
-        """This state of the artifact, out of the cache or fetched."""
+        """Return this version of the artifact, from the cache or fetched."""
         entry = self._cache.find(artifact.digest, listing.version)
         if entry is not None:
             try:
                 await asyncio.to_thread(check_adapter, entry.path)
             except (SidecarError, OSError):
-                self._log.warning("files in the cache are damaged", artifact=artifact.shown)
+                self._log.warning("files in the cache are corrupt", artifact=artifact.shown)
                 await self._cache.remove(entry)
             else:
                 self._downloads.record_cache_hit()
@@ -199,15 +197,15 @@ class StoreArtifactProvider:
         self, key: tuple[str, str], transfer: Transfer, store: Store, private: bool, loaded: LoadedPaths
     ) -> CachedArtifact:
         folder = transfer.folder
-        await self._set_aside(transfer, loaded)
+        await self._reserve(transfer, loaded)
         try:
             await transfer.run(store)
             if transfer.listing.is_archive:
-                folder = await self._unpacked(transfer, loaded)
+                folder = await self._unpack(transfer, loaded)
             await asyncio.to_thread(check_adapter, folder)
             return self._cache.commit(folder, *key, private)
         except SidecarError as error:
-            if error.code in _PASSING:
+            if error.code in _TRANSIENT:
                 self._pause(key, transfer)
             raise
         finally:
@@ -215,9 +213,9 @@ class StoreArtifactProvider:
             if self._paused.get(key) is not transfer:
                 await asyncio.to_thread(self._cache.discard, transfer.folder, folder)
 
-    async def _set_aside(self, transfer: Transfer, loaded: LoadedPaths) -> None:
-        """Makes room, and promises it before anybody else can take it."""
-        size = transfer.listing.size * (2 if transfer.listing.is_archive else 1)  # weights don't compress
+    async def _reserve(self, transfer: Transfer, loaded: LoadedPaths) -> None:
+        """Evict artifacts if necessary and reserve the space."""
+        size = transfer.listing.size * (2 if transfer.listing.is_archive else 1)  # the archive and its files
         try:
             async with self._room:
                 await self._make_room(size, loaded)
@@ -226,8 +224,8 @@ class StoreArtifactProvider:
             self._cache.discard(transfer.folder)
             raise
 
-    async def _unpacked(self, transfer: Transfer, loaded: LoadedPaths) -> Path:
-        """The folder of what was in the archive, which is no longer there."""
+    async def _unpack(self, transfer: Transfer, loaded: LoadedPaths) -> Path:
+        """Unpack the archive, delete it and return the folder of its files."""
         archive = transfer.folder / transfer.listing.files[0].path
         folder = transfer.folder.with_name(f"{transfer.folder.name}-unpacked")
         self._cache.discard(folder)
@@ -253,5 +251,5 @@ class StoreArtifactProvider:
 
     def _pause(self, key: tuple[str, str], transfer: Transfer) -> None:
         self._paused[key] = transfer
-        while len(self._paused) > _PAUSED:
+        while len(self._paused) > _MAX_PAUSED:
             self._cache.discard(self._paused.popitem(last=False)[1].folder)

@@ -1,4 +1,4 @@
-"""What cannot be calibrated from is refused in one line that says where, with exit code 2, and nothing is written."""
+"""Unusable measurements are refused with exit code 2 and one line that says where; nothing is written."""
 
 import socket
 from pathlib import Path

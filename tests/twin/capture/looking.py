@@ -1,4 +1,4 @@
-"""A look at a simulated cluster, in virtual time; not a test."""
+"""Captures of a simulated cluster in virtual time; not a test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,27 +21,27 @@ RESOURCES = {
 
 
 def look(folder: Path, start: float, seconds: float, **sections: Any) -> Observation:
-    """What somebody sees who looks at a world from `start` on, for so many seconds."""
+    """Return the observation of a simulated cluster for `seconds` from `start` on."""
     simulation = Simulation(a_scenario(folder, duration=f"{start + seconds + 60:.0f}s", **sections))
-    seen = Observation(seconds=seconds)
+    observation = Observation(seconds=seconds)
     env, store = simulation.env, simulation.store
 
-    def told(kind: str) -> Callable[[StoreChange], None]:
+    def recorder(kind: str) -> Callable[[StoreChange], None]:
         def keep(change: StoreChange) -> None:
             if start <= env.now < start + seconds:
-                seen.changes.append(Change(env.now - start, kind, change.type, change.object))
+                observation.changes.append(Change(env.now - start, kind, change.type, change.object))
 
         return keep
 
     def begin() -> Any:
         yield env.timeout(start)
         for resource, kind in RESOURCES.items():
-            found = store.list(resource).items
+            items = store.list(resource).items
             version = {"Deployment": "apps/v1", "ModelAdapter": "model.aibrix.ai/v1alpha1"}.get(kind, "v1")
-            seen.first[kind] = [{**item, "apiVersion": version, "kind": kind} for item in found]
+            observation.first[kind] = [{**item, "apiVersion": version, "kind": kind} for item in items]
 
     for resource, kind in RESOURCES.items():
-        store.subscribe(told(kind), resource)
+        store.subscribe(recorder(kind), resource)
     env.process(begin())
     run(simulation.main(None), env)
-    return seen
+    return observation

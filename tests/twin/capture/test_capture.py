@@ -1,4 +1,4 @@
-"""From a look at a cluster to a scenario that does the same; cluster and look are simulated, so it takes seconds."""
+"""A captured scenario behaves like the cluster; both are simulated, so the tests take seconds."""
 
 from pathlib import Path
 from typing import Any

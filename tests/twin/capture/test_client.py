@@ -1,4 +1,4 @@
-"""What is said to the API server: get, list and watch alone; and what is made of its bad days."""
+"""The capture client only lists and watches, and handles errors of the API server."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`twin compare`: what it finds, what it refuses, what it leaves."""
+"""`twin compare`: results, errors and files."""
 
 import json
 import re
@@ -126,7 +126,7 @@ def test_seeds_auto_goes_on_until_the_interval_is_narrow_enough(
 ) -> None:
     arguments = [
         a_file(tmp_path), "--vary", "controller.policy=least-adapters,random", "--measure", "placement.jain",
-        "--seeds", "auto", "--jobs", 1, "--out", tmp_path, "--no-runs", "--most-seeds", 60,
+        "--seeds", "auto", "--jobs", 1, "--out", tmp_path, "--no-runs", "--max-seeds", 60,
     ]  # fmt: skip
     coarse = as_json(command, capsys, *arguments, "--precision", "50%")
     fine = as_json(command, capsys, *arguments, "--precision", "5%")

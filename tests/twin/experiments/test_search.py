@@ -1,4 +1,4 @@
-"""`twin search`: finds what is there to be found, the same each time, and claims no more than fresh seeds confirm."""
+"""`twin search`: finds the optimum, reproducibly, and reports what new seeds confirm."""
 
 import json
 from collections.abc import Callable

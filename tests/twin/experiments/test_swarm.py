@@ -1,4 +1,4 @@
-"""Random scenarios: each can be run, together they cover the catalogue, and a mutant does not get away."""
+"""Random scenarios: each is valid, together they cover the fault catalogue, and a mutant is found."""
 
 import json
 import shutil
@@ -18,11 +18,11 @@ Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
 SLICE = range(100, 140)
-"""The fixed slice of CI; `twin swarm --seeds 1000` is for the night."""
+"""The fixed seeds of CI; `twin swarm --seeds 1000` is the nightly size."""
 
 
 def a_mutant(folder: Path) -> Path:
-    """An operator whose waits between attempts never grow."""
+    """Write an operator whose retry delays never grow."""
     shutil.copytree(ROOT / "controller", folder / "controller")
     file = folder / "controller/backoff.py"
     text = file.read_text()

@@ -1,4 +1,4 @@
-"""`twin sweep`: one table whatever did the runs and whatever happened to it, and nothing lost or done twice."""
+"""`twin sweep`: the same table with any executor and after any interruption; no run is lost or repeated."""
 
 import json
 import os
@@ -32,20 +32,20 @@ Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 AXES = ("--vary", "controller.policy=random,bin-pack", "--vary", "controller.retry.base=1s,5s")
 SEEDS = "10"
-"""Of four variants: enough that there is a middle in which something can be killed."""
+"""Seeds of four variants: enough runs to kill something in the middle."""
 TARGET = "tiny/sweep-controller.policy+controller.retry.base.parquet"
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The file of a sweep in one process."""
+    """The Parquet file of a sweep in one process."""
     folder = tmp_path_factory.mktemp("alone")
     in_a_process(a_file(folder), "--seeds", SEEDS, "--jobs", "1", out=folder)
     return (folder / TARGET).read_bytes()
 
 
 def in_a_process(file: Path, *arguments: str, out: Path) -> None:
-    """`twin sweep`, as a user would start it."""
+    """Run `twin sweep` as a user would."""
     started(file, *arguments, out=out).communicate()
     assert (out / TARGET).is_file()
 
@@ -68,7 +68,7 @@ def stored_rows(out: Path) -> int:
 
 
 def wait_for_rows(out: Path, count: int, sweep: "subprocess.Popen[str]") -> None:
-    """Until so many runs are kept."""
+    """Wait until `count` runs are stored."""
     pause = threading.Event()
     for _ in range(1200):
         if stored_rows(out) >= count:
@@ -225,7 +225,7 @@ def test_on_a_local_ray_that_loses_a_worker_the_bytes_are_those_of_one_process(t
 
 
 def children(pid: int, named: str) -> Iterator[int]:
-    """Processes that came of another one and have this in their command line."""
+    """Yield the child processes whose command line contains `named`."""
     for child in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             if named in " ".join(child.cmdline()):
@@ -243,7 +243,7 @@ if __name__ == "__main__":
 
 @contextmanager
 def a_dask_cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """A scheduler and two worker processes; gone at once in the end."""
+    """Start a scheduler and two worker processes; kill them at the end."""
     (folder / "cluster.py").write_text(CLUSTER)
     cluster = subprocess.Popen(
         [sys.executable, str(folder / "cluster.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -14,7 +14,10 @@ from typing import Any, BinaryIO, cast
 
 from twin.experiments.execution.framing import receive, send
 from twin.experiments.execution.task import Row, Task
-from twin.experiments.execution.worktree_child import CheckoutError
+
+
+class CheckoutError(Exception):
+    """The operator of a checkout cannot be run by this twin; the message says why."""
 
 
 def perform_in_checkout(task: Task) -> Row:

@@ -12,10 +12,6 @@ import msgspec
 from twin.experiments.execution.framing import receive, send
 
 
-class CheckoutError(Exception):
-    """The operator of a checkout cannot be run by this twin; the message says why."""
-
-
 def serve(source: str) -> None:
     """Run the tasks that arrive on stdin with the operator in `source`; return when stdin ends.
 
@@ -37,15 +33,19 @@ def serve(source: str) -> None:
 
 
 def use_controller_from(source: str) -> None:
-    """Make `import controller` mean the package in `source`, for everything that is imported afterwards."""
+    """Make `import controller` mean the package in `source`, for everything that is imported afterwards.
+
+    Raises:
+        ImportError: if an operator has been imported already, or `source` has none.
+    """
     if "controller" in sys.modules:
-        raise CheckoutError("another operator has been imported already")
+        raise ImportError("another operator has been imported already")
     package = Path(source) / "controller"
     spec = importlib.util.spec_from_file_location(
         "controller", package / "__init__.py", submodule_search_locations=[str(package)]
     )
     if spec is None or spec.loader is None:
-        raise CheckoutError(f"{package} is not a Python package")
+        raise ImportError(f"{package} is not a Python package")
     module = importlib.util.module_from_spec(spec)
     sys.modules["controller"] = module
     spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""Which store an artifact is in, made with what it needs."""
+"""Creates the store of an artifact."""
 
 from dataclasses import dataclass, field
 
@@ -18,22 +18,22 @@ HUB = "https://huggingface.co"
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Opens stores. The endpoints are of whoever runs the sidecar."""
+    """Creates stores; the endpoints are settings of the sidecar."""
 
     transport: httpx.AsyncBaseTransport
     guard: EgressGuard = field(default_factory=EgressGuard)
     hub: str = HUB
     """`HF_ENDPOINT`."""
     google: str = ""
-    """`STORAGE_EMULATOR_HOST`; empty: Google's."""
+    """`STORAGE_EMULATOR_HOST`; empty for the public service."""
     s3: str = ""
-    """`AWS_ENDPOINT_URL`; empty: Amazon's."""
+    """`AWS_ENDPOINT_URL`; empty for AWS."""
 
     async def open(self, artifact: Artifact, credentials: Credentials) -> Store:
-        """The artifact's store.
+        """Return the store of an artifact.
 
         Raises:
-            SidecarError: the credentials are none for it.
+            SidecarError: if the credentials are not valid for it.
         """
         match artifact.store:
             case "http":
