@@ -1,7 +1,6 @@
-"""What makes a fake the fake of one model on one GPU: a file of times, and the presets that come along.
+"""The latency profile of one model on one GPU: a YAML file of times, or a built-in preset.
 
-The file is YAML. Every number in a preset has its source beside it; a file that was made from measurements of
-one's own engine takes its place (`--parameters FILE`).
+Every number in a preset has a comment with its source. `--parameters FILE` uses a file made from measurements.
 """
 
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ _AT_ONCE, _LOAD, _UNLOAD = Constant(0.0), Constant(0.5), Constant(0.02)  # secon
 
 
 class ProfileError(ValueError):
-    """A file cannot be used; the message names file, place and what is allowed."""
+    """A file cannot be used; the message has the file, the place and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +34,32 @@ class ModelProfile:
     unload: Latency = _UNLOAD
     timing: StepTimeModel = DEFAULT_TIMING
     lora_memory: int | None = None
-    """Bytes that adapters' weights may take in all; None: no limit."""
+    """Bytes of memory for the weights of all adapters; None: no limit."""
 
 
 DEFAULT_PROFILE = ModelProfile()
 
 
 def presets() -> list[str]:
-    """Names of what comes along."""
-    found = files("fake_vllm").joinpath("presets").iterdir()
-    return sorted(each.name.removesuffix(".yaml") for each in found if each.name.endswith(".yaml"))
+    """Return the names of the presets."""
+    entries = files("fake_vllm").joinpath("presets").iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
 
 
 def preset(name: str) -> ModelProfile:
-    """The parameters of that name.
+    """Return the preset of that name.
 
     Raises:
-        ProfileError: if there are none.
+        ProfileError: if there is no such preset.
     """
     if name not in presets():
-        raise ProfileError(f"--preset: there is none called {name!r}; there are {', '.join(presets())}")
+        raise ProfileError(f"--preset: there is no preset {name!r}; allowed: {', '.join(presets())}")
     text = files("fake_vllm").joinpath("presets", f"{name}.yaml").read_text("utf-8")
     return parse_profile(_parsed(text, f"{name}.yaml"), f"{name}.yaml")
 
 
 def read(path: str) -> ModelProfile:
-    """The parameters in a file.
+    """Return the profile in a file.
 
     Raises:
         ProfileError: if it cannot be read or used.
@@ -69,7 +68,7 @@ def read(path: str) -> ModelProfile:
 
 
 def document(path: str) -> Any:
-    """What a YAML file holds.
+    """Return the content of a YAML file.
 
     Raises:
         ProfileError: if it cannot be read.
@@ -82,17 +81,17 @@ def document(path: str) -> Any:
 
 
 def mapping(value: object, name: str, where: str, known: tuple[str, ...]) -> Mapping[str, Any]:
-    """`value`, a mapping with none but known keys.
+    """Return `value` if it is a mapping with known keys only; `name` is the file and `where` the place in it.
 
     Raises:
-        ProfileError: if it is something else; `name` is the file and `where` the place in it.
+        ProfileError: if it is not.
     """
     if not isinstance(value, Mapping):
         place = where.rstrip(".") or "the file"
         raise ProfileError(f"{name}: {place}: must be a mapping with some of {', '.join(known)}")
     for key in value:
         if key not in known:
-            raise ProfileError(f"{name}: {where}{key}: there is no such key; there are {', '.join(known)}")
+            raise ProfileError(f"{name}: {where}{key}: unknown key; allowed: {', '.join(known)}")
     return value
 
 
@@ -105,47 +104,47 @@ def _parsed(text: str, name: str) -> Any:
     except (YAMLError, RecursionError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         at = f":{where.line + 1}:{where.column + 1}" if where else ""
-        said = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ProfileError(f"{name}{at}: not YAML: {said}") from error
+        message = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ProfileError(f"{name}{at}: not YAML: {message}") from error
 
 
-def parse_profile(given: object, name: str) -> ModelProfile:
-    """The parameters that a parsed file gives; `name` is the file.
+def parse_profile(document: object, name: str) -> ModelProfile:
+    """Return the profile of a parsed file; `name` is the file.
 
     Raises:
         ProfileError: if it cannot be used.
     """
-    said = mapping(given, name, "", _SECTIONS)
+    content = mapping(document, name, "", _SECTIONS)
     times = {
-        section: _read(parse_distribution, said[section], name, section)
+        section: _read(parse_distribution, content[section], name, section)
         for section in ("startup", "load", "unload")
-        if section in said
+        if section in content
     }
-    memory = int(_read(parse_size, said["lora_memory"], name, "lora_memory")) if "lora_memory" in said else None
-    timing = mapping(said.get("timing") or {}, name, "timing.", tuple(each.name for each in fields(StepTimeModel)))
+    memory = int(_read(parse_size, content["lora_memory"], name, "lora_memory")) if "lora_memory" in content else None
+    timing = mapping(content.get("timing") or {}, name, "timing.", tuple(each.name for each in fields(StepTimeModel)))
     return replace(ModelProfile(timing=_timing(timing, name), lora_memory=memory), **times)
 
 
 def _timing(given: Mapping[str, Any], name: str) -> StepTimeModel:
-    said: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in given.items():
         where = f"timing.{key}"
         if key in _TIMES:
-            said[key] = _read(parse_duration, value, name, where)
+            values[key] = _read(parse_duration, value, name, where)
         elif key == "disk":
-            said[key] = _read(parse_bandwidth, value, name, where)
+            values[key] = _read(parse_bandwidth, value, name, where)
         elif key in _COUNTS:
-            said[key] = _number(value, name, where, int)
+            values[key] = _number(value, name, where, int)
         elif key in _FACTORS:
-            said[key] = float(_number(value, name, where, int | float))
+            values[key] = float(_number(value, name, where, int | float))
         else:
             answer = mapping(value, name, where + ".", ("median", "p95"))
             if set(answer) != {"median", "p95"}:
                 raise ProfileError(f"{name}: {where}: needs median and p95, in tokens")
             median, p95 = (float(_number(answer[each], name, where, int | float)) for each in ("median", "p95"))
-            said[key] = _read(lambda pair: LogNormal(*pair), (median, p95), name, where)
+            values[key] = _read(lambda pair: LogNormal(*pair), (median, p95), name, where)
     try:
-        return StepTimeModel(**said)
+        return StepTimeModel(**values)
     except ValueError as error:
         raise ProfileError(f"{name}: timing: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Builders for what a plan is made from; not a test."""
+"""Builders of the input of a plan; not a test."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ def a_pod(
     engine: str = "containerd://1",
     unready_for: float = 1,
 ) -> PodView:
-    """A pod that has been ready for so many seconds; None: it is not ready."""
+    """A pod that has been ready for `ready_for` seconds; None: it is not ready."""
     return PodView(
         namespace="default",
         name=name,
@@ -87,7 +87,7 @@ def a_snapshot(
     full: Sequence[str] = (),
     silent: Sequence[str] = (),
 ) -> Snapshot:
-    """What was observed; `inventories` is what engines listed last, by pod name (None: all of them, and nothing)."""
+    """A snapshot; `inventories`: last lists of engines by pod name (None: every engine listed nothing)."""
     lists = {pod.name: {} for pod in pods} if inventories is None else inventories
     engines = {
         pod.uid: EngineRecord(

@@ -1,4 +1,4 @@
-"""How soon and with how little: bounds on simulated time and on requests, so they hold on any machine."""
+"""Bounds on simulated time and on the number of requests; they are independent of the machine."""
 
 from pathlib import Path
 from typing import Any

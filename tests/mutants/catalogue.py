@@ -1,11 +1,11 @@
-"""The mutants: mistakes that somebody has made or could, each named after what a user would see; not a test."""
+"""The mutants: real or possible mistakes, each named after its effect for a user; not a test."""
 
 from tests.mutants.applying import Mutant
 
 MUTANTS = (
     # -- what is remembered, and in which order
     Mutant(
-        "retries start anew after each restart",
+        "retries start again after each restart",
         "api/annotations.py",
         "patch[RETRY_COUNT + key] = None if attempt is None else str(attempt.retries)",
         "patch[RETRY_COUNT + key] = None",
@@ -26,7 +26,7 @@ MUTANTS = (
         "placements never persisted",
     ),
     Mutant(
-        "a load of which nobody knows after a crash",
+        "a load that is unknown after a crash",
         "reconcile/plan.py",
         "*_announcements(context, conditions, serving, after),\n",
         "*loads,\n            *_announcements(context, conditions, serving, after),\n",
@@ -146,7 +146,7 @@ MUTANTS = (
         "missing requeue",
     ),
     Mutant(
-        "an engine that has restarted is not loaded again",
+        "a restarted engine is not loaded again",
         "reconcile/steps.py",
         "return replace(persisted, wake=view.changed + context.settings.stable_for)",
         "return persisted",
@@ -160,7 +160,7 @@ MUTANTS = (
         "missing requeue for stability",
     ),
     Mutant(
-        "who waits for a slot waits for ever",
+        "an adapter waits for a slot forever",
         "requests/slots.py",
         "self._offered.setdefault(adapter, set()).add(pod)\n            self._wake(adapter)",
         "self._offered.setdefault(adapter, set()).add(pod)",
@@ -188,7 +188,7 @@ MUTANTS = (
         "error swallowed",
     ),
     Mutant(
-        "nobody comes back when a wait is over",
+        "a delayed requeue is lost",
         "controller.py",
         "self._queue.add_after(key, result.wake - self._dependencies.clock.now().timestamp())",
         "pass",
@@ -344,7 +344,7 @@ MUTANTS = (
         "dirty key dropped",
     ),
     Mutant(
-        "a sooner wish is dropped for a later one",
+        "an earlier delay is replaced by a later one",
         "runtime/workqueue.py",
         "if pending.when() <= due:",
         "if pending.when() >= due:",
@@ -372,7 +372,7 @@ MUTANTS = (
         "deletion missed at relist",
     ),
     Mutant(
-        "a watch that is too old is never made anew",
+        "an expired watch is never restarted",
         "runtime/informer.py",
         'self._version, failure = "", error',
         "failure = error",
@@ -386,14 +386,14 @@ MUTANTS = (
         "lease not respected",
     ),
     Mutant(
-        "nobody takes over from a leader that died",
+        "no replica takes over from a dead leader",
         "runtime/leaderelection.py",
         "if held and loop.time() < self._observed[1] + spec.lease_duration_seconds:",
         "if held:",
         "lease never expires",
     ),
     Mutant(
-        "who lost the lease goes on",
+        "a replica that lost the lease continues",
         "runtime/leaderelection.py",
         "self._until = renewed\n            if renewed is None:",
         "self._until = renewed or self._until\n            if False:",
@@ -444,7 +444,7 @@ MUTANTS = (
         "half of the input ignored",
     ),
     Mutant(
-        "a pod that nobody enabled is used",
+        "a pod that is not enabled is used",
         "cache/pod_view.py",
         'return self.labels.get(ENABLED_LABEL) == "true"',
         "return True",
@@ -472,7 +472,7 @@ MUTANTS = (
         "partial failure of the other side",
     ),
     Mutant(
-        "somebody else's Service is taken over",
+        "a foreign Service is taken over",
         "cache/service_names.py",
         "return service.metadata.labels.get(NAME_LABEL) != meta.name",
         "return False",

@@ -1,4 +1,4 @@
-"""Mistakes in the operator are found by the checks that it has to pass; CI tries a fixed few, `make mutants` all."""
+"""The checks find mistakes in the operator; CI tries a fixed few, `make mutants` all."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.mutants.catalogue import MUTANTS
 from tests.mutants.run import fate
 
 _NAMES = {
-    "a load of which nobody knows after a crash",
+    "a load that is unknown after a crash",
     "another pod is chosen after each pass",
     "an adapter vanishes without unload",
     "a pod that is no longer chosen keeps the adapter",

@@ -1,4 +1,4 @@
-"""What is remembered on the object survives being written and read."""
+"""The persisted state survives being written to annotations and read back."""
 
 from dataclasses import replace
 
@@ -56,7 +56,7 @@ def test_long_names_with_a_common_beginning_stay_apart() -> None:
         {"adapter.model.aibrix.ai/placements": '{"p": 3}'},
     ],
 )
-def test_a_value_that_somebody_broke_counts_as_absent(edited: dict[str, str]) -> None:
+def test_an_invalid_value_counts_as_absent(edited: dict[str, str]) -> None:
     remembered = read(edited)
     assert replace(remembered, unreadable=()) == NOTHING
     assert set(remembered.unreadable) == set(edited)

@@ -1,4 +1,4 @@
-"""What is kept of the pods that a selector matches says at every moment what going through all of them would."""
+"""A `PodIndex` always equals a scan of all its pods."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def pods(draw: st.DrawFn) -> list[PodView]:
 
 
 @given(pods(), st.lists(MOMENTS, min_size=1, max_size=8), st.sampled_from([0.0, 5.0, 10.0]))
-def test_it_says_what_looking_at_each_pod_would_say_whenever_it_is_asked(
+def test_it_equals_a_scan_of_all_pods_at_any_time(
     given_pods: list[PodView], moments: list[float], stable_for: float
 ) -> None:
     matching, in_order = PodIndex(given_pods), sorted(given_pods, key=lambda pod: pod.name)
@@ -42,14 +42,14 @@ def test_it_says_what_looking_at_each_pod_would_say_whenever_it_is_asked(
 
 
 @given(pods())
-def test_at_the_very_moment_at_which_a_pod_is_due_it_is_there(given_pods: list[PodView]) -> None:
+def test_a_pod_is_included_exactly_when_it_becomes_stable(given_pods: list[PodView]) -> None:
     matching = PodIndex(given_pods)
     for pod in sorted(given_pods, key=lambda pod: pod.changed):
         matching.stable(pod.changed + 4.9, 5.0)
         assert (pod in matching.stable(pod.changed + 5.0, 5.0)) == (pod.ready and not pod.terminating)
 
 
-def test_who_asks_between_two_changes_gets_the_same_answer_and_nobody_looks_again() -> None:
+def test_between_two_changes_the_result_is_not_computed_again() -> None:
     matching = PodIndex([replace(a_pod("a"), changed=NOW - 60), replace(a_pod("b"), changed=NOW)])
     before = matching.stable(NOW + 1, 5.0)
     assert matching.stable(NOW + 4, 5.0) is before

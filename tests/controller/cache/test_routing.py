@@ -1,4 +1,4 @@
-"""The operator's two ways to an engine: which pods take which, what is sent, and what comes back."""
+"""The two routes to an engine: which pods have which, the requests, and the responses."""
 
 import asyncio
 import json
@@ -34,14 +34,14 @@ def a_spec(url: str = "hf://acme/sql", secret: str = "") -> ModelAdapterSpec:
     return msgspec.structs.replace(an_adapter().spec, artifact_url=url, credentials_secret_ref=reference)
 
 
-def test_a_pod_with_the_sidecars_container_is_spoken_to_through_it_if_the_flag_is_on() -> None:
+def test_requests_go_through_the_sidecar_if_the_pod_has_one_and_the_flag_is_on() -> None:
     assert [uses_sidecar(pod, ON) for pod in (PLAIN, BESIDE)] == [False, True]
     assert not uses_sidecar(BESIDE, OFF)
     assert [route_port(pod, ON) for pod in (PLAIN, BESIDE)] == [8000, 8080]
     assert route_port(BESIDE, OFF) == 8000
 
 
-def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
+def test_a_view_has_the_sidecar_and_the_controller_of_its_pod() -> None:
     engine, sidecar = Container(name="vllm"), Container(name="aibrix-runtime")
     owner = OwnerReference(api_version="apps/v1", kind="ReplicaSet", name="a", uid="1", controller=True)
     pod = Pod(metadata=ObjectMeta(name="a", owner_references=(owner,)), spec=PodSpec(containers=(engine, sidecar)))
@@ -60,7 +60,7 @@ def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
         ("sglang", ("--max-loras-per-batch", "2", "--max-loaded-loras=6"), SGLANG, (2, 6)),
     ],
 )
-def test_a_view_knows_whose_engine_it_is_by_its_label_and_how_much_fits(
+def test_a_view_has_the_kind_of_engine_and_its_capacity(
     label: str, args: tuple[str, ...], spoken: EngineFlavor, room: tuple[int, int]
 ) -> None:
     labels = {"model.aibrix.ai/engine": label} if label else {}
@@ -93,7 +93,7 @@ def test_public_artifacts_go_anywhere() -> None:
 @pytest.mark.parametrize(
     "url", ["hf://acme/sql", "huggingface://acme/sql@v1", "s3://bucket/sql/", "https://host/a.zip"]
 )
-def test_both_ways_know_an_artifact_by_the_same_hash(url: str) -> None:
+def test_both_routes_identify_an_artifact_by_the_same_hash(url: str) -> None:
     root = f"/tmp/aibrix/adapters/{digest_of(url)}/{'a' * 40}"
     assert artifact_of(root) == artifact_of(lora_path(url))
     assert artifact_of(root) != artifact_of(lora_path(url + "2"))
@@ -133,7 +133,7 @@ def test_codes_are_sorted_without_their_text() -> None:
         (400, "InvalidUserInput", "The lora adapter 'sql' has already been loaded.", "AlreadyLoaded"),
     ],
 )
-def test_what_the_engine_said_is_sorted_as_if_it_had_said_it_itself(
+def test_an_engine_error_passed_on_by_the_sidecar_is_classified_like_a_direct_one(
     status: int, type: str, message: str, reason: str
 ) -> None:
     passed_on = SidecarError(Code.ENGINE_REFUSED, message, status=status, type=type)

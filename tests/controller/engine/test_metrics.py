@@ -1,4 +1,4 @@
-"""What is read off an engine's `/metrics`, and what is made of two readings."""
+"""Parsing of an engine's `/metrics`, and the load between two samples."""
 
 import contextlib
 
@@ -75,13 +75,13 @@ def test_the_first_reading_has_a_latency_since_the_start_and_no_throughput_yet()
     assert _load(None, 100, MetricsSample(10, 5, 1000, 1), 0) == EngineLoad(latency=2.0, requests=1)
 
 
-def test_an_idle_engine_has_no_latency_and_one_that_answers_nobody_an_unknown_one() -> None:
+def test_an_idle_engine_has_latency_zero_and_a_stuck_one_an_unknown_latency() -> None:
     before = a_sample(100, MetricsSample(10, 5, 1000, 0))
     assert _load(before, 110, MetricsSample(10, 5, 1000, 0), 0).latency == 0
     assert _load(before, 110, MetricsSample(10, 5, 1000, 3), 0).latency is None
 
 
-def test_totals_that_fell_began_anew() -> None:
+def test_totals_that_fell_were_reset() -> None:
     load = _load(a_sample(100, MetricsSample(10, 5, 1000, 0)), 110, MetricsSample(3, 1, 200, 1), 0)
     assert (load.latency, load.throughput) == (3.0, 20.0)
 

@@ -1,4 +1,4 @@
-"""Users' own policies: found, and held to the rules."""
+"""Users' own policies: loading them, and validation of their choices."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def package(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An installed package that offers it under two names."""
+    """An installed package that registers it under two names."""
     group = registry.ENTRY_POINTS
     points = [EntryPoint("last", f"{module}:Last", group), EntryPoint("random", f"{module}:Last", group)]
     monkeypatch.setattr(registry, "entry_points", lambda *, group: points)
@@ -57,7 +57,7 @@ def package(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Answering:
-    """Gives whatever it was made with, or raises it."""
+    """Returns or raises the given value."""
 
     name: ClassVar[str] = "theirs"
     needs_metrics: ClassVar[bool] = False
@@ -134,9 +134,7 @@ def test_what_cannot_be_used_is_refused_with_a_reason_on_one_line(module: str, n
         (["pod-z"], "chose 'pod-z', which is not a candidate"),
     ],
 )
-def test_a_policy_that_fails_or_talks_nonsense_is_replaced_by_default_and_users_are_told(
-    answer: Any, said: str
-) -> None:
+def test_a_policy_that_fails_or_chooses_badly_is_replaced_by_default_with_an_event(answer: Any, said: str) -> None:
     todo = plan(
         a_snapshot(an_adapter(), [a_pod("pod-a"), a_pod("pod-b")], adapters_on={"pod-a": 3}),
         NOW,
@@ -152,7 +150,7 @@ def test_a_policy_that_fails_or_talks_nonsense_is_replaced_by_default_and_users_
     assert len(told.note) < 400
 
 
-def test_a_pod_chosen_twice_is_no_choice() -> None:
+def test_a_choice_with_a_pod_twice_is_invalid() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b"), a_pod("pod-c")]
     todo = plan(a_snapshot(an_adapter(replicas=2), pods), NOW, Settings(), Answering(["pod-c", "pod-c"]), Random(0))
     assert [action.pod.name for action in todo.actions if isinstance(action, Load)] == ["pod-a", "pod-b"]

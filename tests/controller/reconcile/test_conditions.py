@@ -1,4 +1,4 @@
-"""What users are told: each situation that only they can mend has a reason, a message with the next step, one Event."""
+"""Each problem for the user has a reason, a message with the next step, and one Event."""
 
 from dataclasses import replace
 from random import Random
@@ -57,7 +57,7 @@ def with_status(snapshot: Snapshot, status: ModelAdapterStatus) -> Snapshot:
     return replace(snapshot, adapter=with_fields(snapshot.adapter, status=status))
 
 
-def test_the_first_status_says_only_that_somebody_has_begun() -> None:
+def test_the_first_status_only_says_that_reconciliation_starts() -> None:
     result = planned(a_snapshot(an_adapter(phase="", finalizer=False), [a_pod()]))
     assert isinstance(result.actions[0], AddFinalizer)
     first = next(action.status for action in result.actions if isinstance(action, WriteStatus))
@@ -66,13 +66,13 @@ def test_the_first_status_says_only_that_somebody_has_begun() -> None:
     assert (condition.reason, condition.message) == ("ModelAdapterPending", "Starting reconciliation")
 
 
-def test_no_matching_pod_is_said_with_the_label_that_pods_need() -> None:
+def test_no_matching_pod_is_reported_with_the_required_label() -> None:
     found = conditions(planned(a_snapshot(an_adapter(), [])))["Scheduled"]
     assert (found.status, found.reason) == ("False", "NoMatchingPod")
     assert "adapter.model.aibrix.ai/enabled=true" in found.message
 
 
-def test_full_engines_are_said_to_be_full_and_what_to_do() -> None:
+def test_full_engines_are_reported_with_the_next_step() -> None:
     pod = a_pod()
     full = a_snapshot(an_adapter(), [pod], adapters_on={pod.name: pod.max_cpu_loras})
     result = plan(full, NOW, Settings(), find("bin-pack"), Random(0))
@@ -82,7 +82,7 @@ def test_full_engines_are_said_to_be_full_and_what_to_do() -> None:
     assert not [action for action in result.actions if isinstance(action, Load)]
 
 
-def test_a_missing_secret_keeps_loads_back_is_told_once_and_looked_at_again() -> None:
+def test_a_missing_secret_blocks_loads_is_reported_once_and_rechecked() -> None:
     problem = SpecProblem("SecretNotFound", "Secret default/key does not exist: create it", recheck=10.0)
     snapshot = replace(a_snapshot(an_adapter(), [a_pod()]), problem=problem)
     result = planned(snapshot)
@@ -96,7 +96,7 @@ def test_a_missing_secret_keeps_loads_back_is_told_once_and_looked_at_again() ->
     assert again.wake == pytest.approx(NOW + 10)
 
 
-def test_what_serves_goes_on_serving_while_its_secret_is_missing() -> None:
+def test_replicas_keep_serving_while_the_secret_is_missing() -> None:
     pod = a_pod()
     persisted = PersistedState(selected=(pod.name,), placements={pod.name: placed(pod)})
     adapter = an_adapter(phase="Running", instances=[pod.name])
@@ -111,7 +111,7 @@ def test_what_serves_goes_on_serving_while_its_secret_is_missing() -> None:
     assert conditions(result)["Progressing"].reason == "SecretNotFound"
 
 
-def test_engines_of_another_base_model_are_told_of_once_and_still_asked() -> None:
+def test_a_foreign_base_model_is_reported_once_and_does_not_block_loads() -> None:
     pod = a_pod()
     snapshot = with_spec(a_snapshot(an_adapter(), [pod]), base_model="llama2-7b")
     inventory = Inventory(pod.engine, {}, frozenset({"qwen", "Qwen/Qwen3"}))
@@ -146,7 +146,7 @@ def test_progress_says_how_many_attempts_have_failed_and_how_many_serve() -> Non
 
 
 @pytest.mark.parametrize("replicas", [None, MOST_PODS + 20])
-def test_more_pods_than_an_object_can_remember_are_left_out_and_users_are_told(replicas: int | None) -> None:
+def test_pods_beyond_the_placement_limit_are_not_selected_and_reported(replicas: int | None) -> None:
     pods = [a_pod(f"pod-{number:03}") for number in range(MOST_PODS + 20)]
     first = next(
         a for a in planned(a_snapshot(an_adapter(replicas=replicas), pods)).actions if isinstance(a, WriteAnnotations)
@@ -166,7 +166,7 @@ def test_more_pods_than_an_object_can_remember_are_left_out_and_users_are_told(r
     )
 
 
-def test_a_status_of_which_nothing_changed_is_not_written_anew() -> None:
+def test_an_unchanged_status_is_not_written_again() -> None:
     pod = a_pod()
     persisted = PersistedState(selected=(pod.name,), placements={pod.name: placed(pod)})
     adapter = an_adapter(phase="Running", instances=[pod.name])
@@ -177,7 +177,7 @@ def test_a_status_of_which_nothing_changed_is_not_written_anew() -> None:
 
 
 @pytest.mark.parametrize("deleting", [False, True])
-def test_placements_that_cannot_be_read_are_found_again_on_the_engines(deleting: bool) -> None:
+def test_unreadable_placements_are_recovered_from_the_engines(deleting: bool) -> None:
     pods = [a_pod(name) for name in ("pod-a", "pod-b", "pod-c")]
     inventories = {"pod-a": {"sql": PATH}, "pod-b": {"sql": PATH}, "pod-c": {"sql": "somebody/elses"}}
     persisted = PersistedState(selected=("pod-a",), unreadable=(PLACEMENTS,))
@@ -194,7 +194,7 @@ def test_placements_that_cannot_be_read_are_found_again_on_the_engines(deleting:
     assert ("AnnotationsUnreadable", f"{PLACEMENTS}: cannot be parsed and is reset") in told(result)
 
 
-def test_a_pod_whose_engine_was_never_asked_is_asked_before_it_gets_a_load() -> None:
+def test_an_unlisted_engine_is_listed_before_it_gets_a_load() -> None:
     pod = a_pod()
     result = planned(a_snapshot(an_adapter(), [pod], inventories={}))
     assert [action.pod.name for action in result.actions if isinstance(action, ListAdapters)] == [pod.name]
@@ -203,7 +203,7 @@ def test_a_pod_whose_engine_was_never_asked_is_asked_before_it_gets_a_load() -> 
     assert [action for action in silent.actions if isinstance(action, Load)]
 
 
-def test_a_key_that_was_refused_is_tried_again_once_its_secret_is_another() -> None:
+def test_a_refused_key_is_retried_once_its_secret_has_changed() -> None:
     pod = a_pod()
 
     refused = RequestOutcome(

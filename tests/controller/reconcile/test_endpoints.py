@@ -1,4 +1,4 @@
-"""The Service and the slices of an adapter, as a client of the cluster finds them."""
+"""The Service and the slices of an adapter."""
 
 from dataclasses import replace
 from typing import Any
@@ -46,7 +46,7 @@ def test_a_slice_holds_a_hundred_endpoints_and_the_next_one_the_rest() -> None:
     ]
 
 
-def test_an_adapter_that_nobody_serves_has_an_empty_slice() -> None:
+def test_an_adapter_without_serving_pods_has_an_empty_slice() -> None:
     (item,) = endpoints.slices_for(an_adapter(), [], 8000)
     assert item.endpoints == ()
 
@@ -60,7 +60,7 @@ def test_addresses_of_the_other_family_are_in_slices_of_their_own() -> None:
     ]
 
 
-def test_what_is_there_already_is_not_written_again_and_what_differs_is() -> None:
+def test_only_objects_that_differ_are_written() -> None:
     (wanted,) = endpoints.slices_for(an_adapter(), pods(2), 8000)
     assert endpoints.same_slice(wanted, wanted)
     assert not endpoints.same_slice(wanted, None)

@@ -1,4 +1,4 @@
-"""The plan: what the operator decides, told as what a user would notice."""
+"""The plan: decisions of the operator, by their effect on the user."""
 
 from dataclasses import replace
 from random import Random
@@ -116,7 +116,7 @@ def test_what_an_engine_already_has_is_taken_over_and_not_loaded_again() -> None
 
 
 LATE = RequestOutcome("load", NOW - 1, "containerd://1", 1, None)
-"""A load that went well, sent by one who had not heard yet that the engine is another."""
+"""A successful load, sent before the operator learned that the engine had restarted."""
 TIMED_OUT = replace(LATE, error=EngineError("Timeout", "timeout", retriable=True, ambiguous=True), failures=1)
 
 
@@ -134,7 +134,7 @@ TIMED_OUT = replace(LATE, error=EngineError("Timeout", "timeout", retriable=True
         pytest.param(None, None, False, False, False, id="nothing was sent"),
     ],
 )
-def test_a_load_that_late_news_let_go_to_a_restarted_engine_is_found_there(
+def test_a_load_that_reached_a_restarted_engine_is_found_there(
     sent: RequestOutcome | None,
     lists: dict[str, str] | None,
     silent: bool,
@@ -168,7 +168,7 @@ def test_a_load_that_late_news_let_go_to_a_restarted_engine_is_found_there(
         assert pod.name not in after
 
 
-def test_sixth_failure_moves_the_adapter_to_another_pod_and_says_so() -> None:
+def test_the_sixth_failure_moves_the_adapter_to_another_pod_with_an_event() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
     outcomes = {"pod-a": RequestOutcome("load", NOW, bad.engine, 1, REFUSED, 6)}
     snapshot = a_snapshot(
@@ -189,7 +189,7 @@ def test_sixth_failure_moves_the_adapter_to_another_pod_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(("policy", "place"), [("least-adapters", "pod-b"), ("bin-pack", "pod-c")])
-def test_the_place_of_a_pod_that_was_given_up_goes_where_the_policy_says(policy: str, place: str) -> None:
+def test_the_policy_replaces_a_pod_in_cooldown(policy: str, place: str) -> None:
     bad, idle, busy = (a_pod(name, ready_for=1000) for name in ("pod-a", "pod-b", "pod-c"))
     snapshot = a_snapshot(
         an_adapter(phase="Loading"),
@@ -234,7 +234,7 @@ def test_a_last_attempt_that_ends_well_is_as_good_as_the_first() -> None:
     assert (after.selected, after.attempts) == (("pod-a",), {})
 
 
-def test_a_pod_that_was_given_up_is_forgotten_when_its_aside_time_is_over() -> None:
+def test_a_pod_is_forgotten_when_its_cooldown_is_over() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
     persisted = replace(
         attempted(bad, 5, ago=301), selected=("pod-b",), placements={"pod-a": placed(bad), "pod-b": placed(good)}
@@ -249,7 +249,7 @@ def test_a_pod_that_was_given_up_is_forgotten_when_its_aside_time_is_over() -> N
     assert set(after.placements) == {"pod-b"}
 
 
-def test_with_no_other_pod_it_stays_and_is_tried_anew_after_five_minutes() -> None:
+def test_without_another_pod_it_stays_and_is_retried_after_five_minutes() -> None:
     pod = a_pod(ready_for=1000)
     outcomes = {"pod-a": RequestOutcome("load", NOW, pod.engine, 1, REFUSED, 6)}
     snapshot = a_snapshot(
@@ -265,7 +265,7 @@ def test_with_no_other_pod_it_stays_and_is_tried_anew_after_five_minutes() -> No
 @pytest.mark.parametrize(
     "pod", [a_pod(engine="containerd://2", ready_for=1000), a_pod(ready_for=6)], ids=["restarted", "ready anew"]
 )
-def test_attempts_are_forgotten_when_the_engine_is_another_or_the_pod_ready_anew(pod) -> None:
+def test_attempts_are_dropped_when_the_engine_restarts_or_the_pod_becomes_ready_again(pod) -> None:
     before = a_pod(ready_for=1000)
     snapshot = a_snapshot(
         an_adapter(phase="Loading"), [pod], persisted=attempted(before, 3, ago=8), inventories={"pod-a": {}}
@@ -347,7 +347,7 @@ def test_a_copy_that_was_never_recorded_elsewhere_is_not_touched() -> None:
     assert not of(planned(snapshot), Unload)
 
 
-def test_another_artifact_is_unloaded_first_and_announced_anew_afterwards() -> None:
+def test_another_artifact_is_unloaded_first_and_announced_afterwards() -> None:
     pod = a_pod()
     old = PersistedState(selected=("pod-a",), placements={"pod-a": placed(pod, "acme/old")})
     adapter = an_adapter(phase="Running", instances=["pod-a"])
@@ -386,7 +386,7 @@ def test_an_adapter_that_is_broken_is_not_tried_pod_after_pod() -> None:
     assert result.wake == pytest.approx(NOW - 1 + 300)
 
 
-def test_a_changed_spec_lifts_the_verdict_on_the_adapter() -> None:
+def test_a_changed_spec_ends_the_refusal_of_the_adapter() -> None:
     pod = a_pod(ready_for=1000)
     outcomes = {"pod-a": RequestOutcome("load", NOW - 100, pod.engine, 1, BROKEN, 1)}
     snapshot = a_snapshot(
@@ -412,7 +412,7 @@ def test_a_pod_that_refuses_the_key_is_left_for_another() -> None:
     assert [load.pod.name for load in of(planned(snapshot), Load)] == ["pod-b"]
 
 
-def test_an_engine_with_as_many_requests_as_it_may_have_is_waited_for() -> None:
+def test_a_load_waits_for_a_free_slot() -> None:
     result = planned(a_snapshot(an_adapter(), [a_pod()], full=["pod-a"]))
     assert not of(result, Load)
     assert result.waiting_for_slot == ("pod-a",)
@@ -493,7 +493,7 @@ def test_a_dead_engine_holds_a_deletion_for_six_tries_and_no_longer() -> None:
         assert any(tell.reason == "UnloadAbandoned" for tell in of(result, EmitEvent)) is given_up
 
 
-def test_a_settled_adapter_asks_for_nothing() -> None:
+def test_a_settled_adapter_has_an_empty_plan() -> None:
     pod = a_pod()
     adapter = an_adapter()
     persisted = PersistedState(selected=("pod-a",), placements={"pod-a": placed(pod)})

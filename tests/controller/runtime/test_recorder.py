@@ -1,4 +1,4 @@
-"""Events for users: one object for what is said again and again, and nobody waits for them."""
+"""Kubernetes Events: one object for repeats, written in the background."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ class Scene:
         return EventRecorder(self.cluster, _Clock(), "lora-controller-0", QUIET)
 
     def play(self, story: Callable[[], Awaitable[None]]) -> list[Event]:
-        """Runs a story while the recorder writes; the Events that are there in the end."""
+        """Run a story while the recorder writes; return the Events at the end."""
 
         async def body() -> None:
             writing = asyncio.ensure_future(self.recorder.run())
@@ -42,7 +42,7 @@ class Scene:
         return list(self.server.objects.values())
 
 
-def test_what_is_told_again_is_counted_on_one_event() -> None:
+def test_repeats_are_counted_on_one_event() -> None:
     scene = Scene()
 
     async def story() -> None:

@@ -1,4 +1,4 @@
-"""Keys come once, to one worker at a time, and later each time they fail."""
+"""Keys are deduplicated, processed by one worker at a time, and delayed more after each failure."""
 
 import asyncio
 

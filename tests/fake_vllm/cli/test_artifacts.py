@@ -129,7 +129,7 @@ def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
     [
         ("[]", "must be a mapping from repository"),
         ("acme/sql: 3", "acme/sql: must be a mapping"),
-        ("acme/sql: {rnak: 3}", "acme/sql.rnak: there is no such key; there are rank, size"),
+        ("acme/sql: {rnak: 3}", "acme/sql.rnak: unknown key; allowed: rank, size"),
         ("acme/sql: {rank: 0}", "acme/sql.rank: 0 is not a whole number above 0"),
         ("acme/sql: {rank: true}", "is not a whole number"),
         ("acme/sql: {size: large}", '"large" is not a size'),

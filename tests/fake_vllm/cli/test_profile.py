@@ -42,12 +42,12 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
     [
         ("", "must be a mapping"),
         ("- 1", "the file: must be a mapping"),
-        ("spede: 1s", "spede: there is no such key; there are model, gpu"),
+        ("spede: 1s", "spede: unknown key; allowed: model, gpu"),
         ("load: soon", "load: "),
         ("load: -1s", "load: "),
         ("load: {lognormal: {median: 4s, p95: 1s}}", "load: "),
         ("timing: 3", "timing: must be a mapping"),
-        ("timing: {stp: 1ms}", "timing.stp: there is no such key"),
+        ("timing: {stp: 1ms}", "timing.stp: unknown key"),
         ("timing: {step_base: 0s, per_sequence: 0s}", "a step must take some time"),
         ("timing: {step_base: fast}", "timing.step_base: "),
         ("timing: {kv_tokens: 1.5}", "timing.kv_tokens: 1.5 is not a whole number"),
@@ -92,7 +92,7 @@ def test_each_preset_is_whole_and_every_number_of_its_timing_has_a_source(name: 
 
 
 def test_an_unknown_preset_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(ProfileError, match=r"none called 'h100'; there are llama-3\.1-8b-h100,"):
+    with pytest.raises(ProfileError, match=r"there is no preset 'h100'; allowed: llama-3\.1-8b-h100,"):
         parameters.preset("h100")
 
 
