@@ -59,9 +59,10 @@ class Traffic:
         arrivals, lengths = self._streams.get("traffic/arrivals"), self._streams.get("traffic/requests")
         for request in self._settings.asked(duration, arrivals, lengths):
             yield self._env.timeout(max(request.at - self._env.now, 0.0))
-            adapter = (
-                self._popularity.named(request.adapter) if request.adapter else self._popularity.choose(request.luck)
-            )
+            if request.adapter:
+                adapter = self._popularity.named(request.adapter)
+            else:
+                adapter = self._popularity.choose(request.popularity_draw)
             if adapter:
                 task = asyncio.get_running_loop().create_task(
                     self._request(adapter, request), name=f"request {adapter}"
