@@ -24,7 +24,7 @@ from fake_vllm.distributions import Constant
 from twin.apiserver import Object, Store
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
-from twin.world.store_client import StoreClient
+from twin.world.store_client import StoreClient, StoreContext
 
 OTHER_MANAGER = "kubectl"
 """Field manager of other clients."""
@@ -112,7 +112,7 @@ async def in_process() -> AsyncIterator[World]:
     recorder = Recorder(lambda: 0.0, ())
     rng = np.random.default_rng(0)
     faults = ApiFaults(simpy.Environment(), store)
-    yield StoreWorld(store, StoreClient(store, "contract", recorder, Constant(0.0), rng, faults))
+    yield StoreWorld(store, StoreClient(StoreContext(store, "contract", recorder, Constant(0.0), rng, faults)))
 
 
 def resource(kind: Kind[Any]) -> str:

@@ -34,7 +34,7 @@ from tests.twin.worlds import MODEL, SELECTOR, a_scenario
 from twin.apiserver import Change, Store
 from twin.kernel.loop import run
 from twin.scenario import Scenario
-from twin.sim.simulation import Simulation
+from twin.sim.simulation import Simulation, SimulationOptions
 from twin.trace.lines import RequestLine
 from twin.world.network.engine_host import EngineHost
 
@@ -330,7 +330,7 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
 
     One from the start is read by the same code as live; one that strikes later is the scenario's.
     """
-    simulation = Simulation(scenario(folder, wrong if later else None))
+    options = SimulationOptions()
     if not later:
         rule = FaultSpec.of(wrong).rule
         assert rule is not None
@@ -340,7 +340,8 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
             if (host.pod, event) == (f"default/{FIRST}", "started"):
                 host.faults.add(hit)
 
-        simulation.on_engine = break_first
+        options = SimulationOptions(on_engine=break_first)
+    simulation = Simulation(scenario(folder, wrong if later else None), options)
     witness = Witness()
     witness.watch(simulation.store)
     run(simulation.main(None), simulation.env)

@@ -142,7 +142,7 @@ def live(scenario: Scenario, *killed_at: Point) -> Life:
                 asyncio.get_running_loop().call_later(_DURING, kill, replica, point)
 
     for replica in simulation.replicas:
-        replica.watchers.append(lambda replica, moment: reached("write", replica, moment))
+        replica.write_watchers.append(lambda replica, moment: reached("write", replica, moment))
         replica.request_watchers.append(lambda replica, moment: reached("request", replica, moment))
     run(simulation.main(None), simulation.env)
     simulation.recorder.close()

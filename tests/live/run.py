@@ -29,7 +29,7 @@ than two cores answer."""
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one scenario went."""
+    """Result of one scenario."""
 
     file: Path
     code: int

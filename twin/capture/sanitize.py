@@ -89,7 +89,7 @@ def placeholder_secrets(objects: Sequence[Object], templates: Sequence[Object]) 
 def redact_secrets(objects: Iterable[Object]) -> list[Object]:
     """Return the objects with pseudonyms in place of API keys."""
     items, secrets = list(objects), SecretRedactor()
-    secrets.learn([text for item in items for text in secrets_of(item) if text != PLACEHOLDER])
+    secrets.register([text for item in items for text in secrets_of(item) if text != PLACEHOLDER])
     return [secrets.manifest(item) for item in items]
 
 

@@ -1,8 +1,8 @@
-"""Turns a scenario's faults into SimPy processes.
+"""Runs a scenario's faults as SimPy processes; start reading at `start`.
 
-Which kinds there are and what may be asked of them says `twin/scenario/faults`; here they are done, in a module for
-what they are on: start at `begin`. Who is hit is decided when a fault strikes. A spell that names its pods (all, by
-name, by labels) also hits those that are born while it lasts; one that draws a number of them keeps to whom it drew.
+The kinds of faults and their fields are defined in `twin/scenario/faults`; here is one module for each target. The
+targets of a fault are chosen when it starts. A lasting fault that selects pods by name or labels, or all of them, also
+applies to pods that are created while it lasts; one that draws a number of pods does not.
 """
 
 from collections.abc import Sequence
@@ -32,17 +32,17 @@ from twin.scenario.faults import (
     WatchExpired,
 )
 
-__all__ = ["FaultContext", "begin"]
+__all__ = ["FaultContext", "start"]
 
 
-def begin(faults: Sequence[Fault], stage: FaultContext, first: int = 0) -> None:
-    """Starts a process for each fault; its place in the list, counted from `first`, is its id in the record."""
-    for number, fault in enumerate(faults, first):
-        active = ActiveFault(stage, number, fault.kind)
+def start(faults: Sequence[Fault], context: FaultContext, first: int = 0) -> None:
+    """Start a process for each fault. Its id in the record is its index in the list plus `first`."""
+    for index, fault in enumerate(faults, first):
+        active = ActiveFault(context, index, fault.kind)
         if isinstance(fault, ControllerCrash):
             controllers.crash(active, fault)
         else:
-            stage.env.process(_process(active, fault))
+            context.env.process(_process(active, fault))
 
 
 def _process(active: ActiveFault, fault: Fault) -> Process:
@@ -62,9 +62,9 @@ def _process(active: ActiveFault, fault: Fault) -> Process:
         case NodeDrain():
             return cluster.node_drain(active, fault)
         case EngineRestart() | PodKill() | PodStuckTerminating() | Rollout():
-            return cluster.strikes(active, fault)
+            return cluster.repeat(active, fault)
         case ApiFault():
-            return api.answers(active, fault)
+            return api.respond(active, fault)
         case ApiSlow():
             return api.slow(active, fault)
         case WatchDrop():
@@ -77,4 +77,4 @@ def _process(active: ActiveFault, fault: Fault) -> Process:
             return controllers.leader_loss(active, fault)
         case ClockSkew():
             return controllers.clock_skew(active, fault)
-    raise TypeError(f"nothing is known of how {fault.kind} is done")
+    raise TypeError(f"no implementation for fault {fault.kind}")

@@ -1,4 +1,4 @@
-"""The Kubernetes API server, as the controller meets it."""
+"""Faults of the Kubernetes API server, as seen by the controller."""
 
 from collections.abc import Callable
 
@@ -16,14 +16,14 @@ from twin.scenario.faults import (
 from twin.world.api_faults import ApiRule
 
 
-def answers(active: ActiveFault, fault: ApiFault) -> Process:
-    """Requests are answered with an error."""
+def respond(active: ActiveFault, fault: ApiFault) -> Process:
+    """Answer requests with an error."""
     rule = _rule(active, fault)
-    return _lasting(active, fault, lambda: active.stage.api_faults.add(active.number, rule), rule.retry_after or 0.0)
+    return _lasting(active, fault, lambda: active.context.api_faults.add(active.number, rule), rule.retry_after or 0.0)
 
 
 def _rule(active: ActiveFault, fault: ApiFault) -> ApiRule:
-    rng = active.stage.streams.get(f"fault/{active.number}/{fault.kind}")
+    rng = active.context.streams.get(f"fault/{active.number}/{fault.kind}")
     verbs, resources = fault.affected_verbs(), frozenset(fault.resources)
     match fault:
         case ApiConflict():
@@ -36,31 +36,31 @@ def _rule(active: ActiveFault, fault: ApiFault) -> ApiRule:
 
 
 def slow(active: ActiveFault, fault: ApiSlow) -> Process:
-    """Requests take longer."""
-    faults = active.stage.api_faults
-    longer = active.stage.api_latency * (fault.factor - 1)
-    return _lasting(active, fault, lambda: faults.slow_down(active.number, fault.factor), longer)
+    """Make requests slower."""
+    faults = active.context.api_faults
+    added = active.context.api_latency * (fault.factor - 1)
+    return _lasting(active, fault, lambda: faults.slow_down(active.number, fault.factor), added)
 
 
 def watch_drop(active: ActiveFault, fault: WatchDrop) -> Process:
-    """Watches break off and none can be opened."""
-    return _lasting(active, fault, lambda: active.stage.api_faults.break_watches(active.number))
+    """Close all watches and refuse new ones."""
+    return _lasting(active, fault, lambda: active.context.api_faults.break_watches(active.number))
 
 
 def watch_expired(active: ActiveFault, fault: WatchExpired) -> Process:
-    """Watches end with 410, each time."""
-    times = active.stage.streams.get(f"fault/{active.number}/{fault.kind}/times")
-    for moment in fault.strikes(active.stage.duration, times):
-        yield active.until(moment)
-        active.stage.api_faults.expire_watches()
-        active.tell("strike")
+    """End all watches with 410, each time."""
+    times = active.context.streams.get(f"fault/{active.number}/{fault.kind}/times")
+    for time in fault.strikes(active.context.duration, times):
+        yield active.until(time)
+        active.context.api_faults.expire_watches()
+        active.record("strike")
 
 
 def stale_reads(active: ActiveFault, fault: StaleReads) -> Process:
-    """Lists and watches are behind."""
-    faults = active.stage.api_faults
+    """Make lists and watches lag."""
+    faults = active.context.api_faults
     faults.keep_history()
-    until = active.stage.duration if fault.until is None else fault.until
+    until = active.context.duration if fault.until is None else fault.until
     return _lasting(active, fault, lambda: faults.lag(active.number, fault.lag, until), fault.lag)
 
 

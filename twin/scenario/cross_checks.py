@@ -1,7 +1,4 @@
-"""What must hold between the parts of a scenario: names that exist, pods that fit, faults that can strike.
-
-Each check says all that it finds; none of them stops the others.
-"""
+"""Checks between the parts of a scenario: references, pod sizes, times. Each check yields all errors that it finds."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,11 +19,11 @@ from twin.scenario.sections.targets import NodeTargets, PodTargets
 from twin.scenario.yaml.positions import Document
 
 _NAMED = 5
-"""Names that a note lists at most."""
+"""Maximum number of names in a note."""
 
 
 def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[str]]:
-    """The objects that the twin takes; problems with misspelled kinds; notes on those left out."""
+    """Return the supported objects, errors in misspelled kinds, and notes on ignored objects."""
     taken: list[Entry] = []
     problems: list[Problem] = []
     notes: list[str] = []
@@ -42,7 +39,7 @@ def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], li
 
 
 def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[Entry], list[Problem]]:
-    """The objects that an API server would take, and problems with the others and with those that come twice."""
+    """Return the objects that the API server accepts, and the errors of the others and of duplicates."""
     accepted: list[Entry] = []
     problems: list[Problem] = []
     first: dict[tuple[str, str, str], Entry] = {}
@@ -61,7 +58,7 @@ def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[
 
 
 def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequence[Node]) -> Iterator[Problem]:
-    """Engines that would not start, and pods that no node can hold."""
+    """Check that engines can start and that each pod fits on a node."""
     largest = max(node.gpus for node in nodes)
     for workload in workloads:
         yield from nameless_variables(workload)
@@ -76,7 +73,7 @@ def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequ
 def check_references(
     file: ScenarioFile, document: Document, workloads: Sequence[Workload], nodes: Sequence[Node]
 ) -> Iterator[Problem]:
-    """Names in the scenario that nothing has."""
+    """Check that names in the scenario exist."""
     names = sorted({workload.name for workload in workloads})
     for name in file.cluster.engines:
         if name != "default" and name not in names:
@@ -133,7 +130,7 @@ def _check_nodes(
 
 
 def check_times(file: ScenarioFile, document: Document) -> Iterator[Problem]:
-    """Faults that would come after the run has ended, and replicas that are not there to crash."""
+    """Check that faults occur during the run and that the replicas they name exist."""
     allowed = f"allowed: before the run ends, {format_duration(file.duration)}"
     for index, fault in enumerate(file.faults):
         at = ("faults", index)
@@ -155,7 +152,7 @@ def check_times(file: ScenarioFile, document: Document) -> Iterator[Problem]:
 
 
 def check_templates(file: ScenarioFile, document: Document, admission: Admission) -> Iterator[Problem]:
-    """Adapters that an API server would not take; the first and the last of each template are asked about."""
+    """Check that the API server accepts the first and the last adapter of each template."""
     for index, template in enumerate(file.adapters):
         at: tuple[str | int, ...] = ("adapters", index)
         for number in dict.fromkeys((0, template.count - 1)):
@@ -168,7 +165,7 @@ def check_templates(file: ScenarioFile, document: Document, admission: Admission
 
 
 def check_names(file: ScenarioFile, document: Document, entries: Sequence[Entry]) -> Iterator[Problem]:
-    """Two adapters of one name, whether from a template or from the manifests."""
+    """Check that the names of adapters are unique, across templates and manifests."""
     taken = {(e.namespace, e.name): e.title for e in entries if e.kind == "ModelAdapter"}
     for index, template in enumerate(file.adapters):
         for number in range(template.count):
@@ -182,7 +179,7 @@ def check_names(file: ScenarioFile, document: Document, entries: Sequence[Entry]
 
 
 def check_policies(file: ScenarioFile, document: Document, entries: Sequence[Entry], folder: File) -> Iterator[Problem]:
-    """Plug-ins that adapters name and that cannot be used. Other unknown names the operator itself judges."""
+    """Check the plug-in policies that adapters name; the operator reports other unknown policies."""
     for index, template in enumerate(file.adapters):
         for name in sorted(plug_ins([template.manifest(0)["spec"]])):
             if wrong := policy_error(name, folder):
@@ -197,7 +194,7 @@ def check_policies(file: ScenarioFile, document: Document, entries: Sequence[Ent
 def notes_on(
     entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
 ) -> list[str]:
-    """What is no mistake and yet worth knowing."""
+    """Return notes on things that are valid but noteworthy."""
     notes = []
     there = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     for workload in workloads:
@@ -222,7 +219,7 @@ def notes_on(
 
 
 def notes_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[str]:
-    """Adapters that a trace asks for and that never come: nobody would say so otherwise."""
+    """Return a note on requests in a trace for adapters that never exist."""
     trace = file.traffic.trace if file.traffic is not None else None
     if trace is None or not trace.adapters:
         return []

@@ -1,7 +1,7 @@
-"""What users do to objects while the run goes on: `kubectl patch` and `kubectl delete`, at a time.
+"""Changes by users during the run: `kubectl patch` and `kubectl delete` at a given time.
 
-An edit names an object that stands in the manifests or comes from an adapter template. It is tried on that object
-when the scenario is loaded, so that one which the API server would refuse is refused with its place in the file.
+An edit refers to an object in the manifests or of an adapter template. It is applied to that object when the scenario
+is loaded, so that an edit that the API server would refuse is reported with its position in the file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,18 +20,18 @@ from twin.scenario.units import Duration, value_error
 from twin.scenario.yaml.positions import Document
 
 _NAMED = 20
-"""Names that a message lists at most."""
+"""Maximum number of names in a message."""
 
 
 class Edit(ScenarioModel):
-    """One change of one object by a user."""
+    """One change of an object by a user."""
 
     at: Duration
-    """When."""
+    """Time of the change."""
     of: Annotated[str, Field(pattern=r"^[A-Za-z]+/[^/]+$")]
-    """Which object: `KIND/NAME`, such as `ModelAdapter/sql-0`."""
+    """Object: `KIND/NAME`, such as `ModelAdapter/sql-0`."""
     namespace: Annotated[str, Field(min_length=1)] = "default"
-    """Where it is."""
+    """Namespace of the object."""
     patch: dict[str, Any] | None = None
     """A JSON merge patch, as for `kubectl patch --type merge`: null removes a field, lists are replaced."""
     delete: Flag = False
@@ -53,7 +53,7 @@ class Edit(ScenarioModel):
 
     @property
     def resource(self) -> str:
-        """The kind's resource in the store."""
+        """Return the kind's resource in the store."""
         return ACCEPTED[self.kind][1]
 
 
@@ -65,7 +65,7 @@ def check_edits(
     templates: Sequence[AdapterTemplate],
     admission: Admission,
 ) -> Iterator[Problem]:
-    """Edits that come after the run, of objects that are not there, or that an API server would refuse."""
+    """Check that edits are during the run, refer to existing objects, and are accepted by the API server."""
     objects = dict(_objects(entries, templates))
     for index, edit in sorted(enumerate(edits), key=lambda pair: pair[1].at):
         at = ("edits", index)

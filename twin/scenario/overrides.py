@@ -1,7 +1,7 @@
-"""`--set PATH=VALUE`: a scenario's values changed from outside, before they are checked.
+"""Overrides (`--set PATH=VALUE`), applied to a scenario before it is validated.
 
-A path is made of keys and list indices with dots between (`faults.0.probability`); a dot inside a key is met by trying
-the longest key first (`vary.controller.retry.base`). What lies on the way and is missing is made.
+A path consists of keys and list indices separated by dots (`faults.0.probability`). For keys with dots the longest
+matching key is used (`vary.controller.retry.base`). Missing mappings are created.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from twin.scenario.yaml.positions import Document, value_of
 
 
 def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Problem]:
-    """Puts every override into the document's value; what is wrong with a path or value is returned."""
+    """Apply every override to the document, and return the errors in their paths and values."""
     problems: list[Problem] = []
     for text, value in overrides.items():
         try:
@@ -30,7 +30,7 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Pr
 
 
 def set_path(value: Any, text: str, new: Any) -> tuple[Any, Path] | Problem:
-    """`value` with `new` at the place that `text` names, and that place. `value` itself stays as it is."""
+    """Return a copy of `value` with `new` at the path `text`, and that path."""
     steps = text.split(".")
     if not all(steps):
         return Problem("--set", 0, 0, text, "is not a path", "allowed: keys and list indices with dots between")

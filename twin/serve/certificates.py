@@ -1,4 +1,4 @@
-"""A certificate authority for one run, and the server's certificate: made in memory, gone with the process."""
+"""A certificate authority for one run and the server's certificate, both in memory only."""
 
 import ssl
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from twin.serve.errors import ServeError
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """What the server shows, and what clients need to trust it."""
+    """The server's TLS context, and the certificate that clients have to trust."""
 
     context: ssl.SSLContext
     ca: bytes
@@ -16,10 +16,10 @@ class Certificates:
 
 
 def make(*hosts: str) -> Certificates:
-    """Certificates for those names and addresses.
+    """Return certificates for these names and addresses.
 
     Raises:
-        CannotServe: the library that makes them is not installed.
+        ServeError: the library `trustme` is not installed.
     """
     try:
         import trustme

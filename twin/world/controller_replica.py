@@ -1,7 +1,7 @@
 """The controller's replicas as processes that start, crash and come back.
 
-A crash is what it is on a cluster: whatever the replica has in flight never reaches anybody's ears again, its tasks
-are gone, and the process that comes back remembers nothing. Engines and API server go on with what they were given.
+A crash is that of a process on a cluster: none of its requests in flight is answered, its tasks are gone, and the new
+process starts without memory. Engines and API server continue with what they have received.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ from twin.kernel.random_streams import Streams
 from twin.trace.lines import ControllerLine, LogLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
-from twin.world.network.transport import Network
-from twin.world.store_client import StoreClient
+from twin.world.network.transport import Network, NetworkTransport
+from twin.world.store_client import StoreClient, StoreContext
 
 OnStep = Callable[["Replica", Literal["before", "after"]], None]
-"""Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
+"""Called for each step of a replica: just before it is sent, and when it is done but not yet answered."""
 
 
 class SimulatedClock:
-    """Wall time in the twin, as one replica's machine tells it."""
+    """Wall time of one replica's machine."""
 
     def __init__(self, env: simpy.Environment, epoch: datetime) -> None:
         self.ahead = 0.0
-        """Seconds by which it is wrong; negative if it is behind."""
+        """Skew in seconds; negative if the clock is slow."""
         self._env = env
         self._epoch = epoch
 
@@ -48,7 +48,7 @@ class SimulatedClock:
 
 @dataclass(frozen=True, slots=True)
 class ApiRate:
-    """How fast a replica may ask the API server; 0 a second is as fast as it can."""
+    """Rate limit of a replica's requests to the API server; 0 requests per second means no limit."""
 
     qps: float = 0.0
     burst: int = 200
@@ -56,7 +56,7 @@ class ApiRate:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaContext:
-    """What a replica is put into."""
+    """The parts of the simulation that a replica uses."""
 
     env: simpy.Environment
     epoch: datetime
@@ -72,27 +72,27 @@ class ReplicaContext:
 
 
 class Replica:
-    """One replica, in one incarnation after the other."""
+    """One replica of the operator, through all its incarnations."""
 
-    def __init__(self, around: ReplicaContext, number: int) -> None:
+    def __init__(self, context: ReplicaContext, number: int) -> None:
         self.name = f"lora-controller-{number}"
         self.leading = False
         self.writes = 0
-        """Writes sent since the run began, in all incarnations."""
-        self.watchers: list[OnStep] = []
-        """Hear of its writes to the API server."""
+        """Number of writes since the start of the run, in all incarnations."""
+        self.write_watchers: list[OnStep] = []
+        """Called for each write to the API server."""
         self.requests = 0
-        """Requests sent to engines since the run began, in all incarnations."""
+        """Number of requests to engines since the start of the run, in all incarnations."""
         self.request_watchers: list[OnStep] = []
-        """Hear of those requests."""
+        """Called for each request to an engine."""
         self.metrics = Metrics()
-        """Of the present or last incarnation."""
-        self._around = around
-        self.clock = SimulatedClock(around.env, around.epoch)
+        """Metrics of the present or last incarnation."""
+        self._context = context
+        self.clock = SimulatedClock(context.env, context.epoch)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
         self._operator: Operator | None = None
-        self._disconnected: list[Callable[[], None]] = []
+        self._connections: Sequence[StoreClient | NetworkTransport] = ()
         self._failure: BaseException | None = None
 
     @property
@@ -100,31 +100,32 @@ class Replica:
         return self._task is not None
 
     def start(self) -> None:
-        """Starts a process with an empty memory."""
-        around = self._around
+        """Start a new process."""
+        context = self._context
         self._incarnation += 1
         stream = f"controller/{self.name}/{self._incarnation}"
-        cluster = StoreClient(
-            around.store,
-            self.name,
-            around.recorder,
-            around.api_latency,
-            around.streams.get(f"{stream}/api-latency"),
-            around.api_faults,
-            RateLimit(around.api_rate.qps, around.api_rate.burst),
+        client = StoreClient(
+            StoreContext(
+                store=context.store,
+                by=self.name,
+                recorder=context.recorder,
+                latency=context.api_latency,
+                rng=context.streams.get(f"{stream}/api-latency"),
+                faults=context.api_faults,
+                limit=RateLimit(context.api_rate.qps, context.api_rate.burst),
+                on_write=self._on_write,
+            )
         )
-        cluster.on_write = self._wrote
-        transport = around.network.transport(self.name)
-        transport.on_request = self._asked
-        self._disconnected = [cluster.disconnect, transport.disconnect]
+        transport = context.network.transport(self.name, on_request=self._on_request)
+        self._connections = (client, transport)
         self.metrics = metrics = Metrics()
-        around.recorder.count_from(lambda: _counted(metrics))
+        context.recorder.count_from(lambda: _controller_counts(metrics))
         dependencies = Dependencies(
-            client=cluster,
+            client=client,
             transport=transport,
             clock=self.clock,
-            rng=around.streams.python(f"{stream}/policy"),
-            settings=around.settings,
+            rng=context.streams.python(f"{stream}/policy"),
+            settings=context.settings,
             identity=self.name,
             log=self._log(),
             metrics=self.metrics,
@@ -135,23 +136,23 @@ class Replica:
         self._task.add_done_callback(self._ended)
 
     def crash(self) -> None:
-        """The process dies at this instant."""
+        """Kill the process."""
         if self._task is None:
             return
-        for disconnect in self._disconnected:
-            disconnect()
+        for connection in self._connections:
+            connection.disconnect()
         task, self._task = self._task, None
         self.leading = False
         self._emit("crashed")
         task.cancel()
 
     def retire(self) -> None:
-        """The process is asked to end, as by a kubelet: it stops on its own when it has tidied up."""
+        """Ask the process to stop, like a kubelet with SIGTERM; it stops after a graceful shutdown."""
         if self._operator is not None:
             self._operator.stop()
 
     async def stop(self) -> None:
-        """Ends the process at the end of a run. Raises what made it fail, if anything has."""
+        """Stop the process at the end of a run. Raises the exception that made it fail, if any."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -159,7 +160,7 @@ class Replica:
         self.check()
 
     def check(self) -> None:
-        """Raises what made the operator fail: a fault of its code, not of the simulated world."""
+        """Raise the exception that made the operator fail: a bug, not a simulated fault."""
         if self._failure is not None:
             raise self._failure
 
@@ -169,17 +170,17 @@ class Replica:
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
 
-    def _wrote(self, _: int, moment: Literal["before", "after"]) -> None:
-        if moment == "before":
+    def _on_write(self, _: int, step: Literal["before", "after"]) -> None:
+        if step == "before":
             self.writes += 1
-        for watcher in list(self.watchers):
-            watcher(self, moment)
+        for watcher in list(self.write_watchers):
+            watcher(self, step)
 
-    def _asked(self, moment: Literal["before", "after"]) -> None:
-        if moment == "before":
+    def _on_request(self, step: Literal["before", "after"]) -> None:
+        if step == "before":
             self.requests += 1
         for watcher in list(self.request_watchers):
-            watcher(self, moment)
+            watcher(self, step)
 
     def _observe(self, name: str) -> None:
         match name:
@@ -192,12 +193,12 @@ class Replica:
                     self._emit("lost")
 
     def _emit(self, event: Literal["started", "leading", "lost", "crashed"]) -> None:
-        self._around.recorder.emit(ControllerLine(t=self._around.recorder.now(), by=self.name, event=event))
+        self._context.recorder.emit(ControllerLine(t=self._context.recorder.now(), by=self.name, event=event))
 
     def _log(self) -> FilteringBoundLogger:
         def record(_: object, level: str, fields: Any) -> Any:
             text = " ".join([str(fields.pop("event")), *(f"{key}={value}" for key, value in sorted(fields.items()))])
-            self._around.recorder.emit(LogLine(t=self._around.recorder.now(), by=self.name, level=level, text=text))
+            self._context.recorder.emit(LogLine(t=self._context.recorder.now(), by=self.name, level=level, text=text))
             raise structlog.DropEvent
 
         wrapper = structlog.make_filtering_bound_logger(logging.WARNING)
@@ -205,8 +206,11 @@ class Replica:
         return log
 
 
-def _counted(metrics: Metrics) -> dict[str, int]:
-    """The measures that are the operator's own metrics, by their names in the record; never falling."""
+def _controller_counts(metrics: Metrics) -> dict[str, int]:
+    """Return the counts that come from the operator's own metrics, by their names in the record.
+
+    They never decrease.
+    """
     names = {
         "reconciles.total": "controller_runtime_reconcile_total",
         "reconciles.with_actions": "lora_controller_reconciles_with_actions_total",
@@ -215,6 +219,6 @@ def _counted(metrics: Metrics) -> dict[str, int]:
 
 
 def leader(replicas: Sequence[Replica]) -> Replica | None:
-    """The replica that acts, else the first that lives."""
-    living = [replica for replica in replicas if replica.alive]
-    return next((replica for replica in living if replica.leading), living[0] if living else None)
+    """Return the replica that leads, else the first that runs."""
+    alive = [replica for replica in replicas if replica.alive]
+    return next((replica for replica in alive if replica.leading), alive[0] if alive else None)

@@ -34,7 +34,7 @@ def test_an_expectation_is_what_its_operator_says(text: str, holds: bool) -> Non
 
 def test_what_was_not_measured_fails_and_says_so() -> None:
     (outcome,) = check_expectations([parse_expectation("recovery_seconds.p95 <= 10")], SUMMARY)
-    message = "recovery_seconds.p95 could not be measured in this run"
+    message = "recovery_seconds.p95 has no value in this run"
     assert outcome == ExpectationResult("recovery_seconds.p95 <= 10", False, None, message)
 
 

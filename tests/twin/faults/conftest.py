@@ -19,7 +19,7 @@ from twin.kernel.random_streams import Streams
 from twin.trace.lines import ApiLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults, ApiRule
-from twin.world.store_client import StoreClient
+from twin.world.store_client import StoreClient, StoreContext
 
 T = TypeVar("T")
 LATENCY = 0.010
@@ -42,7 +42,7 @@ class Server:
 
     def _replica(self, name: str) -> StoreClient:
         rng = Streams(1).get(name)
-        return StoreClient(self.store, name, self.recorder, Constant(LATENCY), rng, self.faults)
+        return StoreClient(StoreContext(self.store, name, self.recorder, Constant(LATENCY), rng, self.faults))
 
     def rule(self, code: int, **more: Any) -> ApiRule:
         return ApiRule(code, more.pop("probability", 1.0), Streams(1).get("rule"), **more)

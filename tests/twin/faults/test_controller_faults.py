@@ -7,7 +7,7 @@ import pytest
 
 from tests.twin.worlds import a_scenario
 from twin.evaluate import invariants
-from twin.faults import begin
+from twin.faults import start
 from twin.scenario import ScenarioErrors
 from twin.sim.simulation import Simulation, simulate
 from twin.trace.lines import ApiLine, ControllerLine, FaultLine, Line
@@ -35,7 +35,7 @@ def test_who_loses_the_lease_stops_acting_and_another_takes_over(tmp_path: Path)
 def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
     fault = {"kind": "clock-skew", "behind": "30s", "replica": 1, "from": "1m", "until": "2m"}
     simulation = Simulation(a_scenario(tmp_path, faults=[fault], controller=TWO))
-    begin(simulation.scenario.faults, simulation.stage)
+    start(simulation.scenario.faults, simulation.fault_context)
     ahead = []
     for moment in (59, 61, 119, 121):
         simulation.env.run(until=moment)

@@ -11,7 +11,7 @@ import pytest
 from fake_vllm.distributions import Constant
 from tests.twin.worlds import a_scenario
 from twin.evaluate import invariants
-from twin.faults import begin
+from twin.faults import start
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
 from twin.trace.lines import FaultLine
@@ -28,7 +28,7 @@ def on_the_way(folder: Path, story: Callable[[Simulation, str], Awaitable[None]]
         simulation._apply_manifests()
         await asyncio.sleep(30)
         await story(simulation, min(simulation.world.hosts))
-        await simulation.end()
+        await simulation.stop()
 
     run(main(), simulation.env)
 
@@ -126,6 +126,6 @@ def test_pods_that_were_drawn_stay_the_ones(tmp_path: Path) -> None:
 
 def test_every_fault_begins_with_the_run_if_nothing_else_is_said(tmp_path: Path) -> None:
     simulation = Simulation(a_scenario(tmp_path, faults=[{"kind": "registry-down"}]))
-    begin(simulation.scenario.faults, simulation.stage)
+    start(simulation.scenario.faults, simulation.fault_context)
     simulation.env.run(until=0.1)
-    assert simulation.world.artifacts.deliver("acme/x").trouble == "unreachable"
+    assert simulation.world.artifacts.download("acme/x").error == "unreachable"

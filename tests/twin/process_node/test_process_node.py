@@ -73,8 +73,11 @@ def test_pods_are_run_restarted_and_ended_as_a_kubelet_does(world: World, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--first-address", "8.8.8.8"), "--first-address 8.8.8.8: is no address of pods; allowed: such as 10.88.0.1"),
-        (("--first-address", "home"), "--first-address home: is no address of pods; allowed: such as 10.88.0.1"),
+        (
+            ("--first-address", "8.8.8.8"),
+            "--first-address 8.8.8.8: not a pod address; allowed: an address such as 10.88.0.1",
+        ),
+        (("--first-address", "home"), "--first-address home: not a pod address; allowed: an address such as 10.88.0.1"),
         (("--logs", "/proc/nowhere"), "--logs /proc/nowhere: No such file or directory"),
         (("node-0",), 'twin node: nodes "node-0" already exists'),
     ],

@@ -259,7 +259,7 @@ def test_events_are_summed_up_by_reason() -> None:
 
 
 def test_a_record_without_its_first_line_is_refused() -> None:
-    with pytest.raises(ValueError, match='does not begin with a "run" line'):
+    with pytest.raises(ValueError, match='does not start with a "run" line'):
         build_timeline(a_run()[1:])
 
 

@@ -75,7 +75,7 @@ def _driven(main: Callable[[RealTimeClock, simpy.Environment], object]) -> objec
 
 async def _stepped(clock: RealTimeClock, seconds: float) -> None:
     clock.step(seconds)
-    await clock.arrived()
+    await clock.wait_step()
 
 
 def test_processes_and_coroutines_share_one_time() -> None:

@@ -65,7 +65,7 @@ def test_measures_phases_attempts_and_pods_stand_side_by_side() -> None:
     ],
 )
 def test_what_differs_by_more_than_a_twentieth_matters(here: float | None, there: float, matters: bool) -> None:
-    assert Row("a", here, there).matters is matters
+    assert Row("a", here, there).exceeds_threshold is matters
 
 
 def test_input_and_what_one_world_counts_alone_is_left_out() -> None:

@@ -159,7 +159,7 @@ async def test_the_record_names_what_was_asked_for_and_what_was_created() -> Non
         faults = ApiFaults(simpy.Environment(), api.store)
         outside = ExternalOperator(api.store, recorder, faults, Constant(0.0), np.random.default_rng(0))
         for used in api.used:
-            outside.saw(used)
+            outside.observe(used)
     seen = [(line.verb, line.object, line.code) for line in recorder.lines if isinstance(line, ApiLine)]
     assert seen == [
         ("create", "default/sql", 201),

@@ -103,8 +103,8 @@ def test_a_private_adapter_from_apply_to_a_clean_disk(stage: Stage) -> None:
     second = stage.rotated()
     stage.kubectl("apply -f -", adapter.replace("sql", "rust"))
     stage.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/rust --timeout=20s")
-    adapter = stage.kubectl("get modeladapter rust -o json")
-    assert "403 InvalidAccessKeyId: check the keys and their permissions" in adapter
+    refused = stage.kubectl("get modeladapter rust -o json")
+    assert "403 InvalidAccessKeyId: check the keys and their permissions" in refused
     stage.kubectl("apply -f -", second)
     stage.running("rust")
     assert stage.completion("rust") == 200

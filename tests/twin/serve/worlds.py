@@ -20,7 +20,7 @@ cluster:
 objects:
   - {apiVersion: v1, kind: ConfigMap, metadata: {name: site}, data: {region: west}}
 """
-READY = "Ctrl-C ends it."
+READY = "Press Ctrl-C to stop."
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,6 @@ def test_each_run_of_a_container_has_its_own_id() -> None:
 
 def test_a_crash_loop_waits_twice_as_long_each_time_and_forgets_after_ten_minutes() -> None:
     loop = CrashLoopBackoff()
-    assert [loop.exited(3.0) for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
-    assert loop.exited(600.0) == 0
-    assert loop.exited(1.0) == 10
+    assert [loop.next_wait(3.0) for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
+    assert loop.next_wait(600.0) == 0
+    assert loop.next_wait(1.0) == 10

@@ -9,7 +9,7 @@ import pytest
 from fake_vllm.engine.engine import EngineError
 from tests.twin.world.conftest import is_ready
 from twin.kernel import loop
-from twin.world.registry import RegistryRule, Trouble
+from twin.world.registry import RegistryError, RegistryRule
 
 HUB = "acme/sql"
 
@@ -59,7 +59,7 @@ def node_of(pod: dict[str, Any]) -> str:
 
 
 def test_who_drains_a_node_that_is_not_there_is_told(scene: Any) -> None:
-    with pytest.raises(ValueError, match="there is no node node-7"):
+    with pytest.raises(ValueError, match="node node-7 not found"):
         scene.world.drain("node-7")
 
 
@@ -83,13 +83,13 @@ async def load(scene: Any, path: str = HUB) -> float:
     return float(took)
 
 
-@pytest.mark.parametrize("trouble", ["unreachable", "missing", "forbidden"])
-def test_what_the_registry_does_not_give_the_engine_does_not_find(scene: Any, trouble: Trouble) -> None:
+@pytest.mark.parametrize("error", ["unreachable", "missing", "forbidden"])
+def test_what_the_registry_does_not_give_the_engine_does_not_find(scene: Any, error: RegistryError) -> None:
     async def story() -> None:
-        end = scene.world.artifacts.add(0, RegistryRule(trouble))
+        end = scene.world.artifacts.add(0, RegistryRule(error))
         with pytest.raises(EngineError, match=f"No adapter found for {HUB}"):
             await load(scene)
-        assert scene.world.artifacts.deliver(f"huggingface://{HUB}").trouble == trouble
+        assert scene.world.artifacts.download(f"huggingface://{HUB}").error == error
         assert await load(scene, "/models/sql") == 2.0, "what lies on the pod needs no registry"
         end()
         assert await load(scene) == 12.0

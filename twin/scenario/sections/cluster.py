@@ -1,6 +1,6 @@
-"""The sections `cluster` and `controller`: the machines, the engines, and the operator's own settings.
+"""Sections `cluster` and `controller`: nodes, engines, and the settings of the operator.
 
-Defaults are chosen so that a scenario of four lines runs. Where one comes from outside, its source stands beside it.
+With the defaults a scenario of four lines runs. A default from an external source has a comment with that source.
 """
 
 from collections.abc import Mapping
@@ -22,28 +22,28 @@ Zone = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0
 
 
 class Node(ScenarioModel):
-    """One machine."""
+    """One node."""
 
     name: NodeName
-    """Its name in Kubernetes."""
+    """Name of the node."""
     gpus: Whole = 8
-    """GPUs that pods may ask for."""
+    """GPUs that pods can request."""
     zone: Zone = ""
-    """Value of `topology.kubernetes.io/zone`; none if empty."""
+    """Value of `topology.kubernetes.io/zone`; no label if empty."""
 
 
 class NodePool(ScenarioModel):
-    """So many equal machines, named node-0, node-1, …"""
+    """Equal nodes, named node-0, node-1, …"""
 
     count: Count
-    """How many."""
+    """Number of nodes."""
     gpus: Whole = 8
-    """GPUs on each."""
+    """GPUs of each node."""
     zones: tuple[Zone, ...] = ()
-    """Zones, given to the machines in turn."""
+    """Zones, assigned to the nodes in turn."""
 
     def nodes(self) -> tuple[Node, ...]:
-        """The machines themselves."""
+        """Return the nodes."""
         zones = self.zones or ("",)
         return tuple(Node(name=f"node-{i}", gpus=self.gpus, zone=zones[i % len(zones)]) for i in range(self.count))
 
@@ -68,10 +68,10 @@ Nodes = Annotated[
 
 
 class Memory(ScenarioModel):
-    """What an engine may hold."""
+    """Memory of an engine."""
 
     lora_budget: Size | None = None
-    """Memory for adapters; beyond it a load fails with "out of memory". No limit if absent."""
+    """Memory for adapters; a load beyond it fails with "out of memory". No limit if absent."""
 
 
 class EngineTiming(ScenarioModel):
@@ -109,27 +109,27 @@ _FROM_FILE = ("startup", "load", "unload", "timing")
 
 
 class Engine(ScenarioModel):
-    """How the engines of one Deployment behave. What its entry leaves out comes from `default`."""
+    """Engines of one Deployment. Fields that are not set are taken from `default`."""
 
     parameters: str | None = None
-    """A file of times as `twin calibrate` writes it, relative to the scenario; what stands beside it goes first."""
+    """Profile written by `twin calibrate`, relative to the scenario; fields set here take precedence."""
     startup: Distribution = LogNormal(30.0, 60.0)  # tens of seconds to minutes: weights are read, graphs captured
-    """From the container's start until it listens."""
+    """Time from the container's start until it listens."""
     load: Distribution = LogNormal(1.8, 6.0)
-    """Loading an adapter once its artifact is on the pod."""
+    """Time to load an adapter whose artifact is on the pod."""
     unload: Distribution = LogNormal(0.05, 0.2)
-    """Unloading an adapter."""
+    """Time to unload an adapter."""
     memory: Memory = Memory()
     """Memory for adapters."""
     version: str = Field(default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$")
-    """vLLM version that it behaves like; if empty, the one that the image's tag names."""
+    """vLLM version; if empty, the version in the image's tag."""
     timing: EngineTiming = EngineTiming()
-    """How fast it computes answers."""
+    """Speed of computation."""
 
     @model_validator(mode="before")
     @classmethod
     def _with_file(cls, value: Any, info: ValidationInfo) -> Any:
-        """Puts what the file says in its place: a resolved scenario needs no other file."""
+        """Replace `parameters` by the contents of the file, so that a resolved scenario needs no other file."""
         if not isinstance(value, Mapping) or value.get("parameters") is None:
             return value
         given = _times(value["parameters"], File((info.context or {}).get("folder", ".")))
@@ -140,7 +140,7 @@ class Engine(ScenarioModel):
 
 
 def _times(name: Any, folder: File) -> dict[str, Any]:
-    """What a file of times says that an engine here has a word for."""
+    """Return the fields of a profile that an engine has."""
     at, allowed = ("parameters",), "allowed: a file as `twin calibrate` writes it, see docs/calibrate.md"
     if not isinstance(name, str):
         raise value_error("is not a file name", allowed, at)
@@ -156,62 +156,62 @@ def _times(name: Any, folder: File) -> dict[str, Any]:
 
 
 class ArtifactSize(ScenarioModel):
-    """How large an adapter's files are."""
+    """Size of an adapter's files."""
 
     default: Size = 80.0 * 2**20  # rank 16 on an 8B model is some 50 to 150 MB
-    """Where the adapter gives no rank, or `per_rank` is absent."""
+    """Size if the adapter has no rank or `per_rank` is absent."""
     per_rank: Size | None = None
     """Bytes for each unit of `additionalConfig.rank`."""
 
 
 class Artifacts(ScenarioModel):
-    """Where adapters are downloaded from."""
+    """Registry of adapters."""
 
     bandwidth: Bandwidth = 250e6  # 2Gbit/s
-    """From the registry to one pod."""
+    """Bandwidth from the registry to one pod."""
     size: ArtifactSize = ArtifactSize()
-    """How large adapters are."""
+    """Size of adapters."""
 
 
 class Api(ScenarioModel):
     """The Kubernetes API server."""
 
     latency: Distribution = Uniform(0.002, 0.008)
-    """One request, there and back."""
+    """Round-trip time of a request."""
 
 
 class Cluster(ScenarioModel):
-    """What stands in the cluster and how fast it is."""
+    """Nodes, engines and latencies of the cluster."""
 
     nodes: Nodes | None = None
-    """Machines: `{count, gpus, zones}` or a list. If absent, as many with 8 GPUs as the manifests' pods ask for."""
+    """Nodes: `{count, gpus, zones}` or a list. If absent, enough nodes with 8 GPUs for the pods in the manifests."""
     engines: dict[str, Engine] = {}
-    """By name of the Deployment (or bare Pod); `default` for the rest."""
+    """Engines by name of the Deployment (or bare Pod); `default` for all others."""
     artifacts: Artifacts = Artifacts()
-    """The adapters' registry."""
+    """Registry of adapters."""
     api: Api = Api()
-    """The API server."""
+    """API server."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
-    """From a pod's place on a node until its containers start: sandbox, volumes, image."""
+    """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
 
     def engine(self, workload: str) -> Engine:
-        """The settings for the engines of a Deployment or bare Pod."""
+        """Return the settings for the engines of a Deployment or bare Pod."""
         return self.engines.get(workload) or self.engines.get("default") or Engine()
 
 
 class Retry(ScenarioModel):
-    """When a load that failed is tried again on the same pod: the wait is base · factor^n, at most `cap`."""
+    """Retries of a failed load on the same pod: the delay is base · factor^n, at most `cap`."""
 
     retries: Whole = 5
-    """Retries after the first attempt, then another pod takes its place."""
+    """Retries after the first attempt; then another pod is chosen."""
     base: PositiveDuration = 5.0
-    """Wait before the first retry."""
+    """Delay before the first retry."""
     factor: float = Field(default=2.0, strict=True, ge=1, le=100, allow_inf_nan=False)
-    """Growth of the wait."""
+    """Multiplier for each further delay."""
     cap: PositiveDuration = 300.0
-    """No single wait is longer."""
+    """Maximum delay."""
     jitter: float = Field(default=0.0, strict=True, ge=0, le=1, allow_inf_nan=False)
-    """Share of a wait that is drawn at random on top of it; 0 is none."""
+    """Random addition to a delay, as a share of it."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Retry":
@@ -220,19 +220,19 @@ class Retry(ScenarioModel):
         return self
 
     def waits(self) -> tuple[float, ...]:
-        """Seconds before the second attempt, the third, …"""
+        """Return the delays, in seconds, before the second attempt, the third, and so on."""
         return tuple(min(self.base * self.factor**n, self.cap) for n in range(self.retries))
 
 
 class LeaseTimes(ScenarioModel):
-    """Leader election, by client-go's defaults."""
+    """Leader election, with client-go's defaults."""
 
     duration: PositiveDuration = 15.0
-    """How long a lease holds unless it is renewed."""
+    """Duration of the lease unless it is renewed."""
     renew: PositiveDuration = 10.0
-    """The leader gives up if it has not renewed for this long."""
+    """Renew deadline: the leader stops if it could not renew for this time."""
     retry: PositiveDuration = 2.0
-    """Between tries to take or renew it."""
+    """Retry period for acquiring or renewing the lease."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "LeaseTimes":
@@ -242,40 +242,40 @@ class LeaseTimes(ScenarioModel):
 
 
 class Controller(ScenarioModel):
-    """The operator's settings, by the operator's names."""
+    """Settings of the operator, by the names of its flags."""
 
     kube_api_qps: float = Field(default=0.0, strict=True, ge=0, le=100_000, allow_inf_nan=False)
-    """Requests a second to the API server, in the long run; 0 is no limit. In a cluster it is 100 unless changed."""
+    """Sustained requests per second to the API server; 0 means no limit. The operator's own default is 100."""
     kube_api_burst: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 200
-    """Requests to the API server at once."""
+    """Burst of requests to the API server."""
 
     replicas: Annotated[int, Field(strict=True, ge=1, le=9)] = 1
-    """Controller replicas; one leads."""
+    """Controller replicas; one of them is the leader."""
     policy: Policy = "least-adapters"
-    """Where adapters go whose `schedulerName` is `default`: a name from `twin policies`."""
+    """Placement policy for adapters with `schedulerName: default`; see `twin policies`."""
     policies: tuple[PlugIn, ...] = ()
-    """Further ones that a `schedulerName` may name, as `module:Class`; modules beside this file are found."""
+    """Additional policies for `schedulerName`, as `module:Class`; modules beside this file are found."""
     retry: Retry = Retry()
-    """When a failed load is tried again."""
+    """Retries of failed loads."""
     stable_for: Duration = 5.0
-    """How long a pod has to be ready before it is a candidate."""
+    """Time for which a pod has to be ready before it is a candidate."""
     unready_grace: Duration = 0.0
-    """How long an adapter waits for a pod that is no longer ready before it is moved."""
+    """Time for which an adapter stays on a pod that is no longer ready."""
     enable_runtime_sidecar: bool = Field(default=True, strict=True)
-    """Whether pods that have the runtime sidecar are spoken to through it."""
+    """Use the runtime sidecar of pods that have one."""
     pod_cooldown: Duration = 300.0
-    """How long a pod stays aside after the last retry."""
+    """Time for which a pod is not chosen again after its last retry."""
     max_concurrent_reconciles: Count = 16
-    """Adapters reconciled at once."""
+    """Concurrent reconciliations."""
     max_requests_per_pod: Count = 2
-    """Requests to one engine at once."""
+    """Concurrent requests to one engine."""
     audit_interval: PositiveDuration = 60.0
-    """Between two looks at what an engine really holds."""
+    """Interval of listing the adapters of each engine."""
     scrape_interval: PositiveDuration = 15.0
-    """Between two readings of an engine's metrics, while a policy in use needs them."""
+    """Interval of reading an engine's metrics, if a policy needs them."""
     list_timeout: PositiveDuration = 30.0
-    """For asking an engine what it holds."""
+    """Timeout for listing the adapters of an engine."""
     load_timeout: PositiveDuration = 300.0
-    """For a load, unless the adapter's `additionalConfig.timeout` says otherwise."""
+    """Timeout of a load, unless the adapter sets `additionalConfig.timeout`."""
     lease: LeaseTimes = LeaseTimes()
     """Leader election."""

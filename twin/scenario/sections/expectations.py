@@ -1,4 +1,4 @@
-"""What a scenario expects of its summary: `NAME OP NUMBER`. `twin.expectations` says whether it holds."""
+"""Expectations of a scenario: `NAME OP NUMBER`. `twin/evaluate/expectations.py` checks them."""
 
 import math
 import re
@@ -37,7 +37,7 @@ MEASURES: tuple[str, ...] = (
     "migrations",
     *(f"{group}.{name}" for group, names in _TABLE.items() for name in names.split()),
 )
-"""Every number of `summary.json` that an expectation may name."""
+"""Every number of `summary.json` that an expectation can use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class Expectation:
 
 
 def parse_expectation(text: object) -> Expectation:
-    """The expectation that `text` writes down.
+    """Parse an expectation.
 
     Raises:
-        PydanticCustomError: if it is none, with what is allowed.
+        PydanticCustomError: if `text` is not an expectation, with what is allowed.
     """
     allowed = "allowed: NAME OP NUMBER, such as adapters.running == 40"
     if not isinstance(text, str):
@@ -104,4 +104,4 @@ ExpectationText = Annotated[
         }
     ),
 ]
-"""An expectation as it is written."""
+"""Expectation as text."""

@@ -1,4 +1,4 @@
-"""What a pod's manifest says about its engine: which container it is, how it is started, what its environment is."""
+"""Reads a pod's manifest: which container is the engine, how it is started, and its environment."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -15,37 +15,37 @@ _OPERATOR = "lora-controller"
 
 
 class ConfigMissing(Exception):
-    """A container can't be created: a Secret or ConfigMap that it needs is not there."""
+    """A container cannot be created because a Secret or ConfigMap is missing."""
 
 
 def engine_index(containers: list[Object]) -> int:
-    """Which container is the engine: the first that has one in its command or image, else the first of all."""
+    """Return the index of the engine's container: the first with an engine in its command or image, else 0."""
     return next((index for index, container in enumerate(containers) if looks_like_engine(container)), 0)
 
 
 def looks_like_engine(container: Object) -> bool:
-    """Whether its command or image is recognisably vLLM's or SGLang's."""
+    """Return True if the command or image names vLLM or SGLang."""
     words = [*command_of(container), str(container.get("image", ""))]
     return any(engine in word.lower() for word in words for engine in ("vllm", "sglang"))
 
 
 def is_operator(containers: list[Object]) -> bool:
-    """Whether these are an operator's containers, none of which is an engine."""
-    return any((each.get("command") or [_image_name(each)])[0] == _OPERATOR for each in containers)
+    """Return True for the containers of an operator, none of which is an engine."""
+    return any((item.get("command") or [_image_name(item)])[0] == _OPERATOR for item in containers)
 
 
 def _image_name(container: Object) -> str:
-    """Of the image, without registry and tag."""
+    """Return the image's name without registry and tag."""
     return str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 def command_of(container: Object) -> list[str]:
-    """Command and arguments in one."""
+    """Return command and arguments as one list."""
     return [*(container.get("command") or ()), *(container.get("args") or ())]
 
 
 def version_of(container: Object) -> str:
-    """The engine's version by its image tag; the default where the tag says none."""
+    """Return the engine's version from its image tag; the default if the tag is not a version."""
     tag = str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[2]
     try:
         VersionQuirks.of(tag)
@@ -55,13 +55,13 @@ def version_of(container: Object) -> str:
 
 
 def dialect_of(container: Object, labels: Mapping[str, str]) -> str:
-    """Whose engine runs there, where the command does not say it: SGLang's if its pod's label or its image says so."""
+    """Return "sglang" if the pod's label or its image names SGLang, for a command that does not say it."""
     named = labels.get(ENGINE_LABEL, "") or str(container.get("image", ""))
     return "sglang" if "sglang" in named.lower() else ""
 
 
 def port_of(container: Object, port: int | str) -> int:
-    """A probe's port as a number; 0 for a name that the container does not declare."""
+    """Return a probe's port as a number; 0 for a name that the container does not declare."""
     if isinstance(port, int) or port.isdecimal():
         return int(port)
     for declared in container.get("ports") or ():
@@ -71,10 +71,10 @@ def port_of(container: Object, port: int | str) -> int:
 
 
 class ConfigSource(Protocol):
-    """Where Secrets and ConfigMaps are found: the store, or who has asked an API for them."""
+    """Source of Secrets and ConfigMaps: the store, or objects that were read from an API."""
 
     def get(self, resource: str, namespace: str, name: str) -> Object:
-        """Raises `ApiError` 404 if there is none."""
+        """Return an object; raise `ApiError` 404 if it does not exist."""
         ...
 
 
@@ -86,7 +86,7 @@ def environment(
     `fields` has the values of variables that come from fields of the pod; others of that kind are left out.
 
     Raises:
-        ConfigMissing: in kubelet's words.
+        ConfigMissing: an object or key is missing; the message is the kubelet's.
     """
     result: dict[str, str] = {}
     for source in container.get("envFrom") or ():
@@ -117,11 +117,11 @@ def _value(store: ConfigSource, resource: str, namespace: str, reference: Object
         return values[reference["key"]] if values else None
     if reference.get("optional"):
         return None
-    raise ConfigMissing(f"couldn't find key {reference['key']} in {_WORD[resource]} {namespace}/{reference['name']}")
+    raise ConfigMissing(f"couldn't find key {reference['key']} in {_KIND[resource]} {namespace}/{reference['name']}")
 
 
 def _values(store: ConfigSource, resource: str, namespace: str, reference: Object) -> dict[str, str] | None:
-    """The data of a Secret or ConfigMap; None if it is optional and not there."""
+    """Return the data of a Secret or ConfigMap; None if it is optional and missing."""
     try:
         data = store.get(resource, namespace, reference["name"]).get("data") or {}
     except ApiError as error:
@@ -129,14 +129,14 @@ def _values(store: ConfigSource, resource: str, namespace: str, reference: Objec
             raise
         if reference.get("optional"):
             return None
-        raise ConfigMissing(f'{_WORD[resource].lower()} "{reference["name"]}" not found') from error
+        raise ConfigMissing(f'{_KIND[resource].lower()} "{reference["name"]}" not found') from error
     decode = _DECODERS[resource]
     return {name: decode(value) for name, value in data.items()}
 
 
-def _decoded(value: Any) -> str:
+def _decode(value: Any) -> str:
     return base64.b64decode(value).decode(errors="replace")
 
 
-_WORD = {"secrets": "Secret", "configmaps": "ConfigMap"}
-_DECODERS: Mapping[str, Callable[[Any], str]] = {"secrets": _decoded, "configmaps": str}
+_KIND = {"secrets": "Secret", "configmaps": "ConfigMap"}
+_DECODERS: Mapping[str, Callable[[Any], str]] = {"secrets": _decode, "configmaps": str}

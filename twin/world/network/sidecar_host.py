@@ -1,8 +1,8 @@
 """The runtime sidecar of a pod: the product's own application, with the twin's artifact registry behind it.
 
-`lora-runtime`'s requests, flights, errors and answers are the real ones; only what lies between a store and the disk
-(`ArtifactProvider`) is the registry in virtual time. What is on the pod's disk outlives both of its
-containers. Not simulated: the size of that disk, and ranges that break off and are taken up again.
+The API, downloads, errors and responses of `lora-runtime` are the real ones; only what lies between a store and the
+disk (`ArtifactProvider`) is the registry in virtual time. The pod's disk outlives both containers. Not simulated: the
+size of that disk, and partial downloads that are resumed.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ from fake_vllm.engine.lora import Artifact
 from twin.world.registry import Artifacts
 
 _VERSION = 40
-"""Characters of a version's name, as of a commit."""
+"""Length of a version's name, like that of a commit."""
 
 
 def root_of(digest: str) -> str:
-    """Where the sidecar keeps an artifact; it never changes in the twin, so it has one version."""
+    """Return the folder of an artifact on the sidecar's disk; it never changes in the twin, so it has one version."""
     return f"{ROOT}/{digest}/{digest[:_VERSION]}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Coming:
-    """A download that is known to take so long."""
+class _SimulatedDownload:
+    """A download of known duration."""
 
     size: int
     started: float
@@ -56,7 +56,7 @@ class _Coming:
 
 
 class RegistryArtifactProvider:
-    """What the sidecar's application brings artifacts with; `downloads` is the present run's account of it."""
+    """The sidecar's source of artifacts; `downloads` is the progress of the present run."""
 
     def __init__(self, artifacts: Artifacts, downloads: DownloadTracker) -> None:
         self.downloads = downloads
@@ -66,7 +66,7 @@ class RegistryArtifactProvider:
         self._fetching: SingleFlight[None] = SingleFlight(keep=False)
 
     def at(self, path: str) -> Artifact | None:
-        """What is on the disk at a path; None if the path is not the sidecar's."""
+        """Return the artifact at a path on the disk; None if the path is not the sidecar's."""
         digest = self.digest_of(path)
         return self._disk.get(digest, Artifact(missing=True)) if digest else None
 
@@ -99,11 +99,11 @@ class RegistryArtifactProvider:
         await self._fetching.close()
 
     async def _fetch(self, artifact: Asked) -> None:
-        """Asks the registry; fetches what is not here yet."""
+        """Download an artifact unless it is on the disk."""
         await asyncio.sleep(self._artifacts.latency)
-        delivery = self._artifacts.deliver(artifact.url)
+        result = self._artifacts.download(artifact.url)
         here = artifact.digest in self._disk
-        match delivery.trouble:
+        match result.error:
             case "missing":
                 _fail(Code.ARTIFACT_NOT_FOUND, f"{artifact.shown} was not found")
             case "forbidden":
@@ -113,25 +113,25 @@ class RegistryArtifactProvider:
         if here:
             self.downloads.record_cache_hit()
             return
-        size = delivery.artifact.size
+        size = result.artifact.size
         files = (RemoteFile(path="adapter_model.safetensors", size=size, key=""),)
         with self.downloads.track(artifact, FileList(files=files, version="")) as download:
-            download.watch(_Coming(size, asyncio.get_running_loop().time(), delivery.seconds))
-            await asyncio.sleep(delivery.seconds)
-            if delivery.trouble == "corrupt":
+            download.watch(_SimulatedDownload(size, asyncio.get_running_loop().time(), result.seconds))
+            await asyncio.sleep(result.seconds)
+            if result.error == "corrupt":
                 _fail(Code.ARTIFACT_CORRUPT, f"{artifact.shown} is no complete adapter")
-        self._disk[artifact.digest] = delivery.artifact
+        self._disk[artifact.digest] = result.artifact
 
 
 class SidecarHost:
-    """The sidecar's container. What it has in memory goes with each of its ends."""
+    """The sidecar's container. Its memory is lost whenever it stops."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         self._registry = CollectorRegistry()
         self.provider = RegistryArtifactProvider(artifacts, DownloadTracker(self._registry, self._log))
         self._running = 0
-        """Number of the present run; 0: it does not run."""
+        """Number of the present run; 0 while stopped."""
         self._runs = 0
         self._settings = Settings()
         self._app: FastAPI | None = None
@@ -139,11 +139,11 @@ class SidecarHost:
 
     @property
     def running(self) -> bool:
-        """Whether its container runs; it listens as soon as that."""
+        """True if the container runs; it listens immediately."""
         return self._running > 0
 
     def start(self, settings: Settings) -> None:
-        """As its environment says: what is before it, and what it does with the metrics."""
+        """Start the container with the settings of its environment."""
         self._settings = settings
         self._registry = CollectorRegistry()
         self.provider.downloads = DownloadTracker(self._registry, self._log)
@@ -157,11 +157,11 @@ class SidecarHost:
             adapters.cancel()
 
     async def answer(self, request: httpx.Request, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> httpx.Response:
-        """What the application answers.
+        """Return the application's response.
 
         Raises:
-            httpx.ConnectError: it does not run.
-            ConnectionResetError: it ended before it had answered.
+            httpx.ConnectError: the container does not run.
+            ConnectionResetError: the container stopped before it had answered.
         """
         if not self._running:
             raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
@@ -175,15 +175,15 @@ class SidecarHost:
     def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> FastAPI:
         if self._app is None:
             settings, registry, log = self._settings, self._registry, self._log
-            engine = LocalEngine(settings.engine, settings.dialect, _Unread(to_engine()))
+            engine = LocalEngine(settings.engine, settings.dialect, _AsStream(to_engine()))
             metrics = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
             self._adapters = AdapterService(engine, self.provider, log)
             self._app = create_app(Services(self._adapters, engine, registry, self.provider.downloads, metrics), log)
         return self._app
 
 
-class _Unread(httpx.AsyncBaseTransport):
-    """Answers that are there at once, to be read as if they came in."""
+class _AsStream(httpx.AsyncBaseTransport):
+    """Wraps a transport so that complete responses can be read as a stream."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport

@@ -35,11 +35,16 @@ def render(
         with_header: include column definitions in a Table; in a watch only the first one has them.
     """
     if form == "PartialObjectMetadata":
-        return _partial(items[0])
+        return _partial_metadata(items[0])
     if form == "PartialObjectMetadataList":
-        return {"kind": form, "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": [_partial(o) for o in items]}
+        return {
+            "kind": form,
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": meta,
+            "items": [_partial_metadata(o) for o in items],
+        }
     columns = columns_of(kind)
-    rows = [{"cells": [column.cell(obj, now) for column in columns], **_included(obj, included)} for obj in items]
+    rows = [{"cells": [column.cell(obj, now) for column in columns], **_row_object(obj, included)} for obj in items]
     definitions = [column.definition for column in columns] if with_header else []
     return {
         "kind": "Table",
@@ -53,11 +58,11 @@ def render(
 def columns_of(kind: ResourceType) -> Sequence[Column]:
     """Return the columns of a kind: Kubernetes' own, those of its definition, or name and age."""
     if kind.custom:
-        return [DEFAULT_COLUMNS[0], *map(_custom, kind.columns)] if kind.columns else DEFAULT_COLUMNS
+        return [DEFAULT_COLUMNS[0], *map(_custom_column, kind.columns)] if kind.columns else DEFAULT_COLUMNS
     return COLUMNS.get(kind.resource) or DEFAULT_COLUMNS
 
 
-def _custom(column: Object) -> Column:
+def _custom_column(column: Object) -> Column:
     path, type_ = column["jsonPath"], column["type"]
 
     def cell(obj: Object, now: datetime) -> Any:
@@ -84,11 +89,11 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _partial(obj: Object) -> Object:
+def _partial_metadata(obj: Object) -> Object:
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
 
 
-def _included(obj: Object, included: str) -> Object:
+def _row_object(obj: Object, included: str) -> Object:
     if included == "None":
         return {}
-    return {"object": obj if included == "Object" else _partial(obj)}
+    return {"object": obj if included == "Object" else _partial_metadata(obj)}
