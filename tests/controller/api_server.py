@@ -1,4 +1,4 @@
-"""A server that answers as it is told: for what an API server does on a bad day, and no store would."""
+"""A scripted HTTP server, for responses of an API server that the twin's store cannot give."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -81,7 +81,7 @@ async def listening(script: Scripted) -> AsyncIterator[str]:
 async def cluster_of(
     script: Scripted, folder: Path, *, access: Callable[[str], ClientConfig] | None = None, timeout: float = 5.0
 ) -> AsyncIterator[RestClient]:
-    """`kube.py` against a scripted server."""
+    """A `RestClient` connected to a scripted server."""
     async with listening(script) as url:
         if access is None:
             file = kubeconfig(folder, url, {"token": "sesame"})

@@ -45,7 +45,7 @@ class FakeServer:
         self._record("DELETED", self._stamped(self.objects.pop(key)))
 
     def bookmark(self) -> None:
-        """Something changed that nobody here watches; watchers are told the version."""
+        """Record a change of an object that is not watched; watchers receive its version."""
         self.version += 1
         meta = ObjectMeta(resource_version=str(self.version))
         self.log.append((self.version, WatchEvent("BOOKMARK", Resource(metadata=meta))))
@@ -56,7 +56,7 @@ class FakeServer:
         self._notify()
 
     def compact(self) -> None:
-        """Forgets all changes up to now: who watches from before must list anew."""
+        """Drop the history of changes: a watch from an older version has to list again."""
         self.compacted = self.version
 
     def _stamped(self, obj: Resource) -> Any:

@@ -114,10 +114,10 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 def test_a_second_one_stands_by_and_takes_over_when_the_first_is_killed(tmp_path: Path) -> None:
     async def story(served: Served) -> None:
-        told = ("--kubeconfig", str(served.kubeconfig()), *QUIET, *FAST)
-        async with process(*told) as first:
+        flags = ("--kubeconfig", str(served.kubeconfig()), *QUIET, *FAST)
+        async with process(*flags) as first:
             await line_of(first, "leading")
-            async with process(*told) as second:
+            async with process(*flags) as second:
                 await line_of(second, "started")
                 first.kill()
                 await line_of(second, "leading")
@@ -127,10 +127,10 @@ def test_a_second_one_stands_by_and_takes_over_when_the_first_is_killed(tmp_path
 
 def test_a_second_one_without_election_refuses_to_start(tmp_path: Path) -> None:
     async def story(served: Served) -> None:
-        told = ("--kubeconfig", str(served.kubeconfig()), *FAST)
-        async with process(*told, *QUIET) as first:
+        flags = ("--kubeconfig", str(served.kubeconfig()), *FAST)
+        async with process(*flags, *QUIET) as first:
             leading = await line_of(first, "leading")
-            line = await refused(*told, "--leader-elect=false")
+            line = await refused(*flags, "--leader-elect=false")
             assert f"another operator ({leading['identity']}) is running" in line
 
     story_of(story, tmp_path)

@@ -183,7 +183,7 @@ def test_a_foreign_service_is_left_alone_and_reported(address: dict[str, str], t
     assert [port["port"] for port in seen[0]["spec"]["ports"]] == [80]
     early = [line for line in story.shown() if line.t < 239]
     assert early[-1].phase == "Failed"
-    assert "delete it, or give the adapter another name" in story.told()[0][1]
+    assert "delete it, or rename the adapter" in story.told()[0][1]
     assert [reason for reason, _ in story.told()] == ["ServiceNameTaken", "Scheduled", "Loaded"]
     assert min(request.t for request in story.sent("load")) > 240
     assert story.adapter()["status"]["phase"] == "Running"

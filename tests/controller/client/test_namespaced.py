@@ -18,7 +18,7 @@ def a_lease(namespace: str, name: str = "lock") -> Lease:
     return Lease(metadata=ObjectMeta(name=name, namespace=namespace), spec=LeaseSpec(holder_identity="a"))
 
 
-def told(story: Story, *namespaces: str, left_out: tuple[str, ...] = ()) -> None:
+def run_story(story: Story, *namespaces: str, left_out: tuple[str, ...] = ()) -> None:
     async def run() -> None:
         async with in_process() as world, asyncio.timeout(20):
             await story(world, NamespacedClient(world.client, namespaces, left_out))
@@ -33,7 +33,7 @@ def test_all_namespaces_are_those_in_scope() -> None:
         found = await scoped.list(LEASES)
         assert [item.key for item in found.items] == ["default/lock", "kube-public/lock"]
 
-    told(story, "default", "kube-public")
+    run_story(story, "default", "kube-public")
 
 
 def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
@@ -56,7 +56,7 @@ def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
-    told(story, "default", "kube-public")
+    run_story(story, "default", "kube-public")
 
 
 def test_a_watch_of_several_namespaces_begins_at_the_oldest_of_their_lists() -> None:
@@ -67,7 +67,7 @@ def test_a_watch_of_several_namespaces_begins_at_the_oldest_of_their_lists() -> 
         listing = await scoped.list(LEASES)
         assert int(listing.resource_version) <= int(first.resource_version)
 
-    told(story, "default", "kube-public")
+    run_story(story, "default", "kube-public")
 
 
 @pytest.mark.parametrize("namespaces", [("default",), ("default", "kube-public")])
@@ -78,7 +78,7 @@ def test_a_version_that_was_forgotten_has_expired_here_too(namespaces: tuple[str
         with pytest.raises(Expired):
             await anext(scoped.watch(LEASES, resource_version="1"))
 
-    told(story, *namespaces)
+    run_story(story, *namespaces)
 
 
 def test_kinds_without_namespaces_are_seen_whole_unless_left_out() -> None:
@@ -97,5 +97,5 @@ def test_kinds_without_namespaces_are_seen_whole_unless_left_out() -> None:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
-    told(with_nodes, "default")
-    told(without, "default", left_out=("nodes",))
+    run_story(with_nodes, "default")
+    run_story(without, "default", left_out=("nodes",))

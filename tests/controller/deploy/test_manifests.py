@@ -237,7 +237,7 @@ class Life:
         )
 
     async def while_operating(self, story: Callable[[], Any]) -> None:
-        """From the start of one replica to its end, told to stop."""
+        """Run one replica from its start until it is stopped."""
         async with self.served.connection(service_account(self.namespace, "lora-controller")) as connection:
             namespaces = (self.namespace,) if self.scoped else ()
             left_out = await check(connection, namespaces, self.namespace)
@@ -272,7 +272,7 @@ class Life:
         return str((adapter.get("status") or {}).get("phase"))
 
     def event(self, reason: str) -> int:
-        """How often users were told."""
+        """Return the number of events."""
         found = self.store.list(f"{EVENTS.plural}.{EVENTS.group}", namespace=self.namespace).items
         return sum((item.get("series") or {}).get("count", 1) for item in found if item["reason"] == reason)
 
