@@ -1,7 +1,7 @@
-"""How long things take: distributions of durations, in seconds.
+"""Distributions of durations, in seconds.
 
-Each is a small frozen value that draws from a generator handed in, so that two runs with the same stream
-meet the same latencies. Nothing here sleeps; whoever draws also waits.
+Each is a frozen value that draws from the generator it is given, so two runs with the same random stream have the same
+latencies. Nothing here sleeps: the caller waits.
 """
 
 import math
@@ -22,24 +22,24 @@ class Latency(Protocol):
     """A distribution of durations."""
 
     def draw(self, rng: np.random.Generator) -> float:
-        """One duration in seconds, never negative."""
+        """Draw one duration in seconds, never negative."""
 
     def mean(self) -> float:
-        """Expected duration in seconds."""
+        """Return the expected duration in seconds."""
 
     def upper(self) -> float:
-        """Seconds that a draw stays below: the largest value, or the 99.9 % quantile where there is none."""
+        """Return an upper bound in seconds: the largest value, or the 99.9 % quantile if there is none."""
 
 
-def _require(holds: bool, complaint: str) -> None:
-    """Refuse bad parameters; written so that NaN, which compares false with everything, is refused too."""
-    if not holds:
-        raise ValueError(complaint)
+def _require(condition: bool, message: str) -> None:
+    """Check parameters. Conditions are written so that NaN, which compares false with everything, fails."""
+    if not condition:
+        raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Always the same."""
+    """The same value every time."""
 
     value: float
 
@@ -58,7 +58,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Equally likely anywhere from `low` to `high`."""
+    """Uniform from `low` to `high`."""
 
     low: float
     high: float
@@ -81,7 +81,7 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """Memoryless, with the given mean."""
+    """Exponential with mean `average`."""
 
     average: float
 
@@ -103,7 +103,7 @@ class Exponential:
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """Right-skewed, as loads and start-ups are; given by the two figures that people measure."""
+    """Log-normal, as loads and start-ups are, given by the two numbers that are usually measured."""
 
     median: float
     p95: float
@@ -116,7 +116,7 @@ class LogNormal:
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the duration's logarithm."""
+        """Standard deviation of the logarithm."""
         return math.log(self.p95 / self.median) / _Z95
 
     def draw(self, rng: np.random.Generator) -> float:
@@ -131,7 +131,7 @@ class LogNormal:
 
 @dataclass(frozen=True, slots=True)
 class Empirical:
-    """One of the measured values, each equally likely."""
+    """One of the measured values, with equal probability."""
 
     values: tuple[float, ...]
 

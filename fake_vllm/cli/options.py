@@ -174,7 +174,7 @@ def _faults(values: Namespace) -> tuple[FaultSpec, ...]:
             raise EngineConfigError(f"{path}: must be a list of faults")
         for index, item in enumerate(items):
             try:
-                faults.append(FaultSpec.of(item))
+                faults.append(FaultSpec.parse(item))
             except ValueError as error:
                 raise EngineConfigError(f"{path}: faults[{index}]: {error}") from error
     for text in values.fault:

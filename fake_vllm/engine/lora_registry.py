@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
+from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.lora import Artifact, EngineError, Model
 from fake_vllm.engine.lora_cache import LoraCache
-from fake_vllm.flavors import EngineFlavor
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class LoraRegistry:
     def models_json(self, created: int) -> bytes:
         """The body of `GET /v1/models`, kept until the list changes: audits ask by the hundred thousand."""
         if self._body is None:
-            cards = [self._flavor.card(model, created) for model in self.models()]
+            cards = [self._flavor.model_card(model, created) for model in self.models()]
             text = json.dumps({"object": "list", "data": cards}, separators=(",", ":"), ensure_ascii=False)
             self._body = text.encode()
         return self._body
@@ -119,12 +119,12 @@ class LoraRegistry:
 
     def validate(self, name: str, artifact: Artifact) -> EngineError | None:
         """What the engine has against weights that it has found."""
-        words = self._flavor.errors
+        texts = self._flavor.errors
         if not self._config.enable_lora:
-            return words.lora_disabled()
+            return texts.lora_disabled()
         if artifact.rank > self._rank_limit:
-            return words.rank_too_high(name, artifact.rank, self._rank_limit)
-        return words.broken(artifact.broken) if artifact.broken else None
+            return texts.rank_too_high(name, artifact.rank, self._rank_limit)
+        return texts.load_failed(artifact.broken) if artifact.broken else None
 
     def register(self, name: str, root: str, artifact: Artifact) -> None:
         """Hold the weights and list the name.

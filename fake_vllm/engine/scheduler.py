@@ -1,14 +1,14 @@
-"""Continuous batching: which sequences an engine works on, step by step, in asyncio time.
+"""Continuous batching: which sequences an engine computes, step by step, in asyncio time.
 
-As in vLLM's scheduler: sequences join and leave between steps; prompts are read in chunks, as far as the
-budget of a step goes; at most `max_loras` adapters are in one batch, and who needs another one waits while
-others overtake; if the KV cache is full, the youngest is put out and computed again later.
+As in vLLM's scheduler, sequences join and leave between steps; prompts are prefilled in chunks within the budget of a
+step; at most `max_loras` adapters run in one batch, and sequences of another adapter wait while others overtake them.
+If the KV cache is full, the youngest sequence is preempted and computed again later.
 
-Steps that can change nothing are not walked through: the batch knows when the next sequence ends, sleeps until
-then, and is woken at the next step's end if somebody arrives who could join. So a long answer that nobody
-streams costs no more than a short one. Only streams are told of every token.
+Steps that change nothing are skipped: the scheduler computes when the next sequence ends, waits until then, and stops
+earlier, at the end of the current step, if a sequence arrives that could join. So a long response that is not streamed
+costs no more than a short one. Only streams get a callback for every token.
 
-One timer and no tasks; a callback of the timer is the only thing that moves it.
+There is one timer and no task; only the timer's callback advances the state.
 """
 
 import asyncio
@@ -26,23 +26,23 @@ _CATCH_UP = 0.05  # seconds that a host which is too slow may be behind; what is
 
 
 class Observer(Protocol):
-    """Who keeps count of what the batch does."""
+    """Receives scheduler statistics."""
 
     def on_steps(self, steps: int, seconds: float, decoded: int, prefill_tokens: int) -> None:
-        """So many equal steps were done, each with so many tokens decoded and prompt tokens read."""
+        """Called after `steps` equal steps, each with `decoded` tokens decoded and `prefill_tokens` prefilled."""
 
     def on_first_token(self, sequence: Sequence) -> None:
-        """Its first token is there."""
+        """Called at a sequence's first token."""
 
     def on_finished(self, sequence: Sequence) -> None:
-        """It is complete, or was given up."""
+        """Called when a sequence is complete or aborted."""
 
     def on_preempted(self) -> None:
-        """One was put out for want of memory."""
+        """Called when a sequence is preempted."""
 
 
 class Scheduler:
-    """What one engine computes."""
+    """Scheduler of one engine."""
 
     def __init__(
         self,
@@ -55,24 +55,24 @@ class Scheduler:
         normal: Callable[[], float],
         activate: Callable[[str], float],
     ) -> None:
-        """An empty batch.
+        """Create an empty scheduler.
 
         Args:
-            timing: how long steps take.
-            max_num_seqs: sequences in the batch at most.
-            max_loras: adapters in the batch at most.
-            kv_tokens: tokens for which there is room.
-            observer: is told what happens.
+            timing: duration of steps.
+            max_num_seqs: maximum number of running sequences.
+            max_loras: maximum number of running adapters.
+            kv_tokens: size of the KV cache, in tokens.
+            observer: receives statistics.
             normal: draws from the standard normal distribution, for the spread of steps.
-            activate: called as a sequence of an adapter joins; seconds that the step is held up because the
-                adapter's weights have to be read again.
+            activate: called when a sequence of an adapter joins; returns the seconds by which the step is delayed
+                because the adapter's weights have to be read again.
         """
         self.running: dict[Sequence, None] = {}
         self.waiting = WaitingQueue()
         self.adapters: Counter[str] = Counter()
-        """How many sequences of the batch each adapter has; the base model is not among them."""
+        """Number of running sequences by adapter, without the base model."""
         self.kv_used = 0
-        """Tokens in the KV cache."""
+        """Used tokens of the KV cache."""
         self._timing = timing
         self._max_num_seqs = max_num_seqs
         self._max_loras = max_loras
@@ -88,32 +88,32 @@ class Scheduler:
         self._ends: list[tuple[int, int, Sequence]] = []
         self._decoding = 0
         self._steps_done = 0  # steps that are done
-        self._steps_planned = 0  # steps that are under way; 0: idle
-        self._seconds = 0.0  # that each of them takes
+        self._steps_planned = 0  # steps until the timer; 0: idle
+        self._seconds = 0.0  # duration of each of them
         self._steps_started_at = 0.0
         self._prefill_tokens = 0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
 
     @property
     def kv_usage(self) -> float:
-        """Share of the KV cache that is in use."""
+        """Used share of the KV cache."""
         return min(1.0, self.kv_used / self._kv_tokens)
 
     def submit(self, sequence: Sequence) -> None:
-        """Take on a new sequence; its `done` is set when it is complete."""
+        """Add a sequence; its `done` is set when it is complete."""
         loop = asyncio.get_running_loop()
         self._arrivals += 1
         sequence.number = self._arrivals
         sequence.arrived = loop.time()
         self.waiting.add(sequence)
         if not self._steps_planned:
-            if self._timer is None:  # whoever arrives in the same moment joins the same step
+            if self._timer is None:  # sequences that arrive at the same time join the same step
                 self._timer = loop.call_soon(self._start)
         elif self._has_room(sequence):
             self._preempt_steps()
 
     def abort(self, sequence: Sequence) -> None:
-        """Give a sequence up: nobody waits for it any more."""
+        """Abort a sequence whose client has gone."""
         if sequence.finished >= 0:
             return
         if sequence in self.running:
@@ -126,7 +126,7 @@ class Scheduler:
         self._finish(sequence, asyncio.get_running_loop().time())
 
     def fail(self, error: Callable[[], Exception]) -> None:
-        """Everybody who waits gets an error of his own, and nothing is left."""
+        """Fail all sequences, each with a new `error`."""
         lost = [*self.running, *self.waiting]
         for sequence in self.running.copy():
             self._remove(sequence)
@@ -135,11 +135,11 @@ class Scheduler:
             sequence.finished = inf
             if not sequence.done.done():
                 sequence.done.set_exception(error())
-                sequence.done.exception()  # marks it as seen: nobody may be left to look
+                sequence.done.exception()  # marks it as retrieved: there may be no caller left
         self._stop()
 
     def add_loading(self, more: int) -> None:
-        """So many more loads of adapters go on; steps take longer while any does."""
+        """Add `more` to the number of adapter loads in progress; steps are slower while any is running."""
         self._loading += more
         if self._steps_planned and self._loading <= 1:
             self._preempt_steps()
@@ -157,7 +157,7 @@ class Scheduler:
         self._steps_planned = 0
 
     def _preempt_steps(self) -> None:
-        """End the steps that are under way with the present one."""
+        """Stop after the current step instead of the planned number."""
         if self._steps_planned <= 1:
             return
         loop = asyncio.get_running_loop()
@@ -174,7 +174,7 @@ class Scheduler:
         )
 
     def _on_step_end(self) -> None:
-        """The steps under way have ended. Reckons from when they should have, so that lateness does not add up."""
+        """Finish the planned steps. Times are those at which they were due, so that delays do not accumulate."""
         self._timer = None
         behind = asyncio.get_running_loop().time() - _CATCH_UP
         steps, now = self._steps_planned, max(behind, self._steps_started_at + self._steps_planned * self._seconds)
@@ -193,7 +193,7 @@ class Scheduler:
         self._schedule(now)
 
     def _advance_prefill(self, now: float) -> None:
-        """Prompts that were read to their end now have a token more, which the same step made."""
+        """Start decoding the sequences whose prefill is complete: the same step generated their first token."""
         done = [sequence for sequence in self._prefilling if sequence.chunk >= sequence.remaining_prefill]
         for sequence in self._prefilling:
             sequence.remaining_prefill -= sequence.chunk
@@ -207,10 +207,10 @@ class Scheduler:
                 sequence.first = now
                 self._observer.on_first_token(sequence)
 
-    # Who is in the batch
+    # Members of the batch
 
     def _schedule(self, now: float) -> None:
-        """Settle what the next steps do, from `now` on."""
+        """Plan the next steps, from `now` on."""
         preempted = self._preempt()
         budget = self._timing.batched_tokens - self._decoding
         prefill_tokens = 0
@@ -233,7 +233,7 @@ class Scheduler:
         self._set_timer()
 
     def _steps_until_change(self) -> int:
-        """How many steps nothing can change before, as far as one can know now."""
+        """Return the number of steps before the next change that is known now."""
         if self._prefilling or self._streams:
             return 1
         while self._ends[0][2].ends_at != self._ends[0][0]:
@@ -249,27 +249,27 @@ class Scheduler:
         return (
             len(self.running) < self._max_num_seqs
             and self._lora_slot_free(sequence.adapter)
-            and self.kv_used + sequence.held <= self._kv_tokens
+            and self.kv_used + sequence.cache_tokens <= self._kv_tokens
         )
 
     def _lora_slot_free(self, adapter: str) -> bool:
         return not adapter or adapter in self.adapters or len(self.adapters) < self._max_loras
 
     def _next(self) -> Sequence | None:
-        """Who joins next. Who is first in line and finds no memory holds up those behind him, as in vLLM."""
+        """Return the sequence that joins next. One that finds no memory blocks those behind it, as in vLLM."""
         if len(self.running) >= self._max_num_seqs or not len(self.waiting):
             return None
         first = self.waiting.next(self._lora_slot_free)
-        if first is None or (self.running and self.kv_used + first.held > self._kv_tokens):
+        if first is None or (self.running and self.kv_used + first.cache_tokens > self._kv_tokens):
             return None
         return first
 
     def _admit(self, sequence: Sequence, now: float) -> float:
-        """Take it into the batch; returns the seconds that its adapter's weights hold the step up."""
+        """Admit a sequence; return the seconds by which its adapter's weights delay the step."""
         self.waiting.remove(sequence)
         self.running[sequence] = None
         self._prefilling.append(sequence)
-        self.kv_used += sequence.held
+        self.kv_used += sequence.cache_tokens
         if sequence.on_token is not None:
             self._streams[sequence] = None
         if sequence.admitted < 0:
@@ -280,21 +280,21 @@ class Scheduler:
         return self._activate(sequence.adapter)
 
     def _preempt(self) -> bool:
-        """Put the youngest out until every other one can get its next token; returns whether any had to go."""
+        """Preempt the youngest sequences until every other one fits its next token; return whether any was."""
         preempted = False
         while len(self.running) > 1 and self._kv_tokens - self.kv_used < self._decoding:
             youngest = max(self.running, key=lambda sequence: sequence.number)
             if youngest.ends_at >= 0:
                 youngest.generated = youngest.output - (youngest.ends_at - self._steps_done)
             self._remove(youngest)
-            youngest.remaining_prefill = youngest.held
+            youngest.remaining_prefill = youngest.cache_tokens
             self.waiting.put_back(youngest)
             self._observer.on_preempted()
             preempted = True
         return preempted
 
     def _remove(self, sequence: Sequence) -> None:
-        """Take it out of the batch, and its tokens out of the cache."""
+        """Remove a running sequence and its tokens in the cache."""
         del self.running[sequence]
         self._streams.pop(sequence, None)
         if sequence.ends_at >= 0:
@@ -303,7 +303,7 @@ class Scheduler:
             sequence.ends_at = -1
         else:
             self._prefilling.remove(sequence)
-            self.kv_used -= sequence.held
+            self.kv_used -= sequence.cache_tokens
         if sequence.adapter:
             self.adapters[sequence.adapter] -= 1
             if not self.adapters[sequence.adapter]:

@@ -73,7 +73,7 @@ def one_two_five(longest: int) -> list[float]:
         power *= 10
 
 
-class Metrics:
+class EngineMetrics:
     """What one engine has counted."""
 
     def __init__(self, config: EngineConfig, kv_tokens: int, edges: BucketBounds) -> None:

@@ -1,8 +1,8 @@
-"""How fast an engine computes: what `batch.py` needs to know of model and GPU.
+"""Step-time model: how long one model on one GPU takes for a step of the scheduler.
 
-An engine works in steps. In each, every sequence of the batch gets one token, and what is left of the token
-budget goes to prompts that are still being read. A step costs a fixed time (the weights are read from memory
-once, however many sequences there are), a little for each sequence, and time for each prompt token.
+In each step every decoding sequence gets one token, and the rest of the token budget goes to prefill. A step takes a
+fixed time (weights are read from memory once, for any number of sequences), a little for each sequence, and some for
+each prefilled token.
 """
 
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ _ANSWER = LogNormal(128.0, 512.0)  # tokens; chat answers are a few sentences to
 
 @dataclass(frozen=True, slots=True)
 class StepTimeModel:
-    """One model on one GPU. Times in seconds."""
+    """Speed of one model on one GPU. Times in seconds."""
 
     step_base: float = 0.008
-    """A step with one sequence in the batch."""
+    """Duration of a step with one sequence."""
     per_sequence: float = 0.00006
-    """More for every further sequence."""
+    """Added for every further sequence."""
     per_prefill_token: float = 0.00005
-    """More for every prompt token that the step reads."""
+    """Added for every prompt token that the step prefills."""
     kv_tokens: int = 400_000
-    """Tokens for which there is room in the KV cache."""
+    """Size of the KV cache, in tokens."""
     batched_tokens: int = 2048
-    """`--max-num-batched-tokens`: what one step may compute at most."""
+    """`--max-num-batched-tokens`: token budget of one step."""
     loading_slowdown: float = 1.25
     """Multiplies a step's time while an adapter is being loaded."""
     disk: float = inf
-    """Bytes a second at which weights of adapters are read, beside what a load takes anyway."""
+    """Bytes a second at which adapter weights are read, in addition to the load latency."""
     spread: float = 1.0
-    """95 % quantile of a step's time over its median; 1 is none."""
+    """95 % quantile of a step's time over its median; 1 means constant."""
     answer: LogNormal = _ANSWER
-    """Tokens of an answer that nothing cuts off."""
+    """Tokens of a response that no limit cuts off."""
 
     def __post_init__(self) -> None:
         for name in ("step_base", "per_sequence", "per_prefill_token"):
@@ -53,7 +53,7 @@ class StepTimeModel:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
     def seconds(self, sequences: int, prompt_tokens: int) -> float:
-        """How long a step takes."""
+        """Return the duration of a step."""
         return self.step_base + self.per_sequence * max(0, sequences - 1) + self.per_prefill_token * prompt_tokens
 
 

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal
 
-from fake_vllm.router import CHANGES, GENERATING, LOADING, PROBED, Response, error, load_error, unauthorized
+from fake_vllm.router import CHANGES, GENERATING, LOADING, PROBED, Response, error_response, load_error, unauthorized
 
 CALLERS = ("controller", "probes", "traffic")
 
@@ -119,7 +119,7 @@ class FaultRule:
             raise ValueError(f"{self.kind}: the status is {self.status}; it must be between 400 and 599")
 
     @property
-    def certain(self) -> bool:
+    def is_total(self) -> bool:
         """Whether it hits everybody, whatever is asked, and nothing is left to chance."""
         return set(self.callers) == set(CALLERS) and self.probability == 1 and not self.adapters
 
@@ -175,12 +175,12 @@ class FaultRules:
         return tuple(self._rules.values())
 
     @property
-    def probed(self) -> bool:
+    def affects_probes(self) -> bool:
         """Whether any rule hits probes, so that whoever probes must ask."""
         return any("probes" in rule.callers for rule in self._rules.values())
 
     @property
-    def chancy_probes(self) -> bool:
+    def probes_are_random(self) -> bool:
         """Whether a probe's outcome is a matter of chance, so that each probe must really be made."""
         return any("probes" in rule.callers and rule.probability < 1 for rule in self._rules.values())
 
@@ -203,7 +203,7 @@ class FaultRules:
         del self._rules[handle]
         self._tell()
 
-    def verdict(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> FaultEffect | None:
+    def effect(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> FaultEffect | None:
         """What becomes of a request; None if nothing is wrong.
 
         The first rule that strikes decides, except that slowness adds up with what follows. `draw` gives numbers
@@ -214,7 +214,7 @@ class FaultRules:
             if not rule.applies(caller, path, adapter) or (rule.probability < 1 and draw() >= rule.probability):
                 continue
             if rule.kind != "slow":
-                return _verdict(rule, path, adapter, factor)
+                return _effect(rule, path, adapter, factor)
             factor *= rule.factor
         return FaultEffect("slow", factor) if factor != 1.0 else None
 
@@ -223,7 +223,7 @@ class FaultRules:
             callback()
 
 
-def _verdict(rule: FaultRule, path: str, adapter: str, factor: float) -> FaultEffect:
+def _effect(rule: FaultRule, path: str, adapter: str, factor: float) -> FaultEffect:
     match rule.kind:
         case "connection-refused":
             return FaultEffect("refuse", factor)
@@ -247,4 +247,4 @@ def _http_error(rule: FaultRule) -> Response:
         kind = "application/json" if rule.body.lstrip().startswith(("{", "[")) else "text/plain; charset=utf-8"
         return Response(rule.status, {"content-type": kind}, rule.body.encode())
     type = "InternalServerError" if rule.status >= 500 else "BadRequestError"
-    return error(rule.status, type, rule.message or "injected fault")
+    return error_response(rule.status, type, rule.message or "injected fault")

@@ -30,8 +30,8 @@ CRASH = FaultKind(
     ),
 )
 KINDS: Mapping[str, FaultKind] = {**CATALOGUE, **{each.name: each for each in (FLAP, RESTART, CRASH)}}
-_SPELLS = ("from", "until")
-STRIKING: Mapping[str, tuple[str, ...]] = {RESTART.name: ("at", "every", *_SPELLS), CRASH.name: ("at",)}
+_PERIOD = ("from", "until")
+INSTANT: Mapping[str, tuple[str, ...]] = {RESTART.name: ("at", "every", *_PERIOD), CRASH.name: ("at",)}
 """The words for when it is, of the kinds that strike; all others last from a time until another."""
 
 
@@ -55,7 +55,7 @@ class FaultSpec:
     signal: int | None = None
 
     @classmethod
-    def of(cls, said: object) -> "FaultSpec":
+    def parse(cls, said: object) -> "FaultSpec":
         """The fault that a mapping describes.
 
         Raises:
@@ -69,7 +69,7 @@ class FaultSpec:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"kind: no fault is called {kind!r}; there are {', '.join(KINDS)}{hint}")
         allowed = {parameter.name for parameter in KINDS[kind].parameters}
-        times = STRIKING.get(kind, _SPELLS)
+        times = INSTANT.get(kind, _PERIOD)
         for key in said:
             if key not in allowed and key not in ("kind", *times):
                 names = ", ".join(("kind", *times, *sorted(allowed)))
@@ -89,22 +89,22 @@ class FaultSpec:
         return replace(planned, code=code, signal=None if signal is None else _whole(said, "signal", 0, 1, 64))
 
 
-def shown(planned: FaultSpec) -> dict[str, Any]:
+def describe(planned: FaultSpec) -> dict[str, Any]:
     """A fault in the words that it was asked for with, what was left to the defaults aside."""
     said: dict[str, Any] = {"kind": planned.kind}
     if planned.every is not None:
-        said["every"] = format_distribution(planned.every, _shown)
-    lasts = planned.kind not in STRIKING or planned.every is not None
-    said["from" if lasts else "at"] = _shown(planned.start)
+        said["every"] = format_distribution(planned.every, _seconds)
+    lasts = planned.kind not in INSTANT or planned.every is not None
+    said["from" if lasts else "at"] = _seconds(planned.start)
     if planned.until is not None:
-        said["until"] = _shown(planned.until)
+        said["until"] = _seconds(planned.until)
     for parameter in KINDS[planned.kind].parameters:
         value = getattr(planned.rule or planned, parameter.name)
-        said[parameter.name] = _shown(value) if parameter.type == "duration" else value
+        said[parameter.name] = _seconds(value) if parameter.type == "duration" else value
     return said
 
 
-def _shown(duration: float) -> str:
+def _seconds(duration: float) -> str:
     return f"{duration:g}s"
 
 
@@ -121,7 +121,7 @@ def from_flag(text: str) -> FaultSpec:
         if not equals:
             raise ValueError(f"{pair!r} is not of the form key=value")
         said[key.strip()] = _typed(key.strip(), value.strip())
-    return FaultSpec.of(said)
+    return FaultSpec.parse(said)
 
 
 def _typed(key: str, value: str) -> object:
@@ -137,8 +137,8 @@ def _typed(key: str, value: str) -> object:
 
 def _times(kind: str, said: Mapping[str, Any]) -> tuple[float, float | None]:
     again = said.get("every") is not None
-    if kind in STRIKING and not again:
-        if given := next((key for key in _SPELLS if key in said), None):
+    if kind in INSTANT and not again:
+        if given := next((key for key in _PERIOD if key in said), None):
             raise ValueError(f"{kind}: {given} goes with every; allowed: at alone, or every with it")
         return _duration(said, "at", 0.0), None
     if "at" in said:

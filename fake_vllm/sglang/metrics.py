@@ -2,13 +2,13 @@
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.prometheus import MetricFamily, exposition, labels
-from fake_vllm.engine.stats import BucketBounds, EngineStats, Metrics
+from fake_vllm.engine.stats import BucketBounds, EngineMetrics, EngineStats
 
 _REQUEST = (
     *(0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 200.0, 400.0, 600.0),
     *(1200.0, 1800.0, 2400.0),
 )
-EDGES = BucketBounds(
+BUCKETS = BucketBounds(
     first_token=_REQUEST[:18],
     between_tokens=(
         *(0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4, 0.6),
@@ -26,7 +26,7 @@ EDGES = BucketBounds(
 class SglangMetricsRenderer:
     """One engine's page."""
 
-    def __init__(self, config: EngineConfig, metrics: Metrics) -> None:
+    def __init__(self, config: EngineConfig, metrics: EngineMetrics) -> None:
         self._metrics = metrics
         request = {"model_name": config.served_model_names[0], "engine_type": "unified"}
         self._request = labels(request)

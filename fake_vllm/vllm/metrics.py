@@ -5,7 +5,7 @@ Which of them a release has says `versions.py`.
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.prometheus import Labels, MetricFamily, exposition, labels
-from fake_vllm.engine.stats import BLOCK, EngineStats, Metrics
+from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
 
 ENDINGS = ("stop", "length", "abort", "error")
 _MOST_LORA_SERIES = 64  # a real server keeps every combination of names that it ever saw
@@ -14,7 +14,7 @@ _MOST_LORA_SERIES = 64  # a real server keeps every combination of names that it
 class VllmMetricsRenderer:
     """One engine's page."""
 
-    def __init__(self, config: EngineConfig, metrics: Metrics) -> None:
+    def __init__(self, config: EngineConfig, metrics: EngineMetrics) -> None:
         self._config = config
         self._metrics = metrics
         self._lora: dict[Labels, float] = {}

@@ -332,7 +332,7 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
     """
     options = SimulationOptions()
     if not later:
-        rule = FaultSpec.of(wrong).rule
+        rule = FaultSpec.parse(wrong).rule
         assert rule is not None
         hit = replace(rule, callers=tuple(wrong.get("callers", ("controller",))))
 

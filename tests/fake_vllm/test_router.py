@@ -9,6 +9,7 @@ import pytest
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
+from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, Response, handle, handle_immediate, requested_adapter
 
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
@@ -27,8 +28,10 @@ def an_engine(**settings: Any) -> Engine:
         "runtime_updating": True,
         "lora_modules": (("held", "/held"),),
     }
+    config = EngineConfig(**{**defaults, **settings})
     return Engine(
-        EngineConfig(**{**defaults, **settings}),
+        config,
+        flavor_of(config),
         load=Constant(0.0),
         unload=Constant(0.0),
         rng=np.random.default_rng(0),

@@ -21,6 +21,7 @@ from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
 from fake_vllm.engine.timing import StepTimeModel
 from fake_vllm.faults.rules import FaultRules
+from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import AsgiApp
 from tests.fake_vllm.router_cases import CASES, NOW, Case
 from tests.fake_vllm.sglang.cases import SGLANG_CASES
@@ -45,8 +46,10 @@ def an_engine(case: Case) -> Engine:
         "runtime_updating": True,
         "lora_modules": (("held", "/held"),),
     }
+    config = EngineConfig(**{**usual, **case.settings})
     engine = Engine(
-        EngineConfig(**{**usual, **case.settings}),
+        config,
+        flavor_of(config),
         load=Constant(0.0),
         unload=Constant(0.0),
         rng=np.random.default_rng(0),
@@ -78,8 +81,17 @@ async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
         return await asked(client, case)
 
 
+class Replaceable:
+    """An application that passes requests on to another one, which may change."""
+
+    current: AsgiApp
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.current(scope, receive, send)
+
+
 @asynccontextmanager
-async def listening(app: AsgiApp) -> AsyncIterator[str]:
+async def listening(app: Any) -> AsyncIterator[str]:
     """An application on a socket; gives its address."""
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -97,10 +109,10 @@ def on_sockets() -> dict[str, tuple[int, dict[str, str], bytes]]:
 
     async def story() -> dict[str, tuple[int, dict[str, str], bytes]]:
         answers = {}
-        app = AsgiApp(an_engine(CASES[0]))
+        app = Replaceable()
         async with listening(app) as url, httpx.AsyncClient(base_url=url) as client:
             for case in ALL:
-                app.engine = an_engine(case)
+                app.current = AsgiApp(an_engine(case))
                 answers[case.name] = await asked(client, case)
         return answers
 

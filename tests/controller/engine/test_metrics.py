@@ -13,6 +13,7 @@ from controller.requests.load_monitor import LoadSample, _load
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.engine import Engine
+from fake_vllm.flavors import flavor_of
 from twin.kernel.loop import run
 
 VLLM = b"""# HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -88,7 +89,13 @@ def test_totals_that_fell_were_reset() -> None:
 
 def test_a_fresh_engines_own_page_says_that_it_is_idle() -> None:
     async def page() -> str:
-        engine = Engine(EngineConfig(), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0))
+        engine = Engine(
+            EngineConfig(),
+            flavor_of(EngineConfig()),
+            load=Constant(0.0),
+            unload=Constant(0.0),
+            rng=np.random.default_rng(0),
+        )
         return engine.metrics_page()
 
     assert read(run(page()).encode()) == MetricsSample(0.0, 0.0, 0.0, 0.0)

@@ -23,6 +23,7 @@ from controller.sidecar.build import build_app
 from controller.sidecar.settings import Settings
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import AsgiApp
 
 LOAD, UNLOAD = "/v1/lora_adapter/load", "/v1/lora_adapter/unload"
@@ -154,7 +155,7 @@ def _answer(handler: BaseHTTPRequestHandler, state: WebServer) -> None:
 
 def a_fake_engine(load: float = 0.0, **settings: Any) -> Engine:
     config = EngineConfig(**{"enable_lora": True, "runtime_updating": True, "max_cpu_loras": 64, **settings})
-    return Engine(config, load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(config, flavor_of(config), load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
 
 
 @dataclass

@@ -150,7 +150,7 @@ def test_a_file_of_faults_says_which_of_them_is_wrong(tmp_path: Path) -> None:
 def test_whatever_is_said_of_a_fault_is_one_or_is_refused_in_a_line(said: dict[str, object]) -> None:
     refusal = ""
     try:
-        planned = FaultSpec.of(said)
+        planned = FaultSpec.parse(said)
     except ValueError as error:
         refusal = str(error)
         assert refusal

@@ -20,6 +20,7 @@ from fake_vllm.engine.engine import (
     EngineConfigError,
     EngineError,
 )
+from fake_vllm.flavors import flavor_of
 
 OLD, NEW = "0.27.0", "0.28.0"
 MIB = 1 << 20
@@ -54,8 +55,16 @@ def an_engine(
     unload: Latency = Constant(0.0),
 ) -> Engine:
     rng = np.random.default_rng(0)
+    config = config or a_config()
     return Engine(
-        config or a_config(), load=load, unload=unload, rng=rng, artifacts=artifacts, fetch=fetch, on_change=on_change
+        config,
+        flavor_of(config),
+        load=load,
+        unload=unload,
+        rng=rng,
+        artifacts=artifacts,
+        fetch=fetch,
+        on_change=on_change,
     )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Completion, Engine, EngineClosed, EngineConfig, EngineError
 from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 
 STEP = 0.01
@@ -33,7 +34,14 @@ def an_engine(timing: StepTimeModel = PLAIN, load: float = 0.5, **settings: Any)
             **settings,
         }
     )
-    return Engine(config, load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0), timing=timing)
+    return Engine(
+        config,
+        flavor_of(config),
+        load=Constant(load),
+        unload=Constant(0.0),
+        rng=np.random.default_rng(0),
+        timing=timing,
+    )
 
 
 def simulated(story: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -149,8 +157,10 @@ def test_the_same_seed_gives_the_same_times() -> None:
     timing = StepTimeModel(step_base=STEP, spread=1.5)
 
     def times(seed: int) -> list[float]:
+        config = EngineConfig(served_model_names=("base",))
         engine = Engine(
-            EngineConfig(served_model_names=("base",)),
+            config,
+            flavor_of(config),
             load=Constant(0),
             unload=Constant(0),
             rng=np.random.default_rng(0),

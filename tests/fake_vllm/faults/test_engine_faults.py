@@ -23,14 +23,14 @@ def some(*rules: FaultRule) -> FaultRules:
     return faults
 
 
-def verdict(
+def effect(
     faults: FaultRules, path: str = LOAD, adapter: str = "sql", caller: str = "controller"
 ) -> FaultEffect | None:
-    return faults.verdict(caller, path, adapter, never)
+    return faults.effect(caller, path, adapter, never)
 
 
 def test_without_rules_nothing_is_wrong() -> None:
-    assert verdict(FaultRules()) is None
+    assert effect(FaultRules()) is None
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_without_rules_nothing_is_wrong() -> None:
     ],
 )
 def test_what_the_connection_does(rule: FaultRule, kind: str, after: bool, factor: float) -> None:
-    assert verdict(some(rule)) == FaultEffect(kind, factor, None, after)  # type: ignore[arg-type]
+    assert effect(some(rule)) == FaultEffect(kind, factor, None, after)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_the_connection_does(rule: FaultRule, kind: str, after: bool, facto
     ],
 )
 def test_answers_in_the_envelope(rule: FaultRule, status: int, kind: str, says: str) -> None:
-    found = verdict(some(rule))
+    found = effect(some(rule))
     assert found is not None
     assert found.response is not None
     error = json.loads(found.response.body)["error"]
@@ -69,7 +69,7 @@ def test_answers_in_the_envelope(rule: FaultRule, status: int, kind: str, says: 
     ("body", "content_type"), [('{"a": 1}', "application/json"), ("upstream gone", "text/plain; charset=utf-8")]
 )
 def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None:
-    found = verdict(some(FaultRule("http-error", status=502, body=body)))
+    found = effect(some(FaultRule("http-error", status=502, body=body)))
     assert found is not None
     assert found.response is not None
     assert (found.response.status, found.response.body) == (502, body.encode())
@@ -105,14 +105,14 @@ def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None
     ],
 )
 def test_who_meets_a_fault(rule: FaultRule, caller: str, path: str, adapter: str, applies: bool) -> None:
-    assert (some(rule).verdict(caller, path, adapter, lambda: 0.0) is not None) is applies
+    assert (some(rule).effect(caller, path, adapter, lambda: 0.0) is not None) is applies
 
 
 def test_the_first_rule_that_strikes_decides_and_slowness_adds_up() -> None:
     slow, reset, hang = FaultRule("slow", factor=2.0), FaultRule("connection-reset"), FaultRule("timeout")
-    assert verdict(some(slow, slow)) == FaultEffect("slow", 4.0)
-    assert verdict(some(slow, reset, hang)) == FaultEffect("reset", 2.0)
-    assert verdict(some(hang, slow)) == FaultEffect("hang", 1.0)
+    assert effect(some(slow, slow)) == FaultEffect("slow", 4.0)
+    assert effect(some(slow, reset, hang)) == FaultEffect("reset", 2.0)
+    assert effect(some(hang, slow)) == FaultEffect("hang", 1.0)
 
 
 def test_only_rules_that_apply_and_are_chancy_draw() -> None:
@@ -129,7 +129,7 @@ def test_only_rules_that_apply_and_are_chancy_draw() -> None:
         FaultRule("connection-reset"),
         FaultRule("timeout", probability=0.5),
     )
-    assert faults.verdict("controller", LOAD, "sql", draw) == FaultEffect("reset")
+    assert faults.effect("controller", LOAD, "sql", draw) == FaultEffect("reset")
     assert len(drawn) == 1
 
 
@@ -137,7 +137,7 @@ def test_only_rules_that_apply_and_are_chancy_draw() -> None:
 @given(probability=st.floats(0, 1), number=st.floats(0, 1, exclude_max=True))
 def test_a_chancy_rule_strikes_below_its_probability(probability: float, number: float) -> None:
     faults = some(FaultRule("timeout", probability=probability))
-    found = faults.verdict("controller", MODELS, "", lambda: number)
+    found = faults.effect("controller", MODELS, "", lambda: number)
     assert (found is not None) is (number < probability)
 
 
@@ -147,9 +147,9 @@ def test_rules_come_and_go_and_whoever_listens_is_told() -> None:
     faults.on_change.append(lambda: seen.append(len(faults.rules)))
     first = faults.add(FaultRule("timeout"))
     second = faults.add(FaultRule("timeout", callers=("probes",), probability=0.5))
-    assert (faults.probed, faults.chancy_probes) == (True, True)
+    assert (faults.affects_probes, faults.probes_are_random) == (True, True)
     faults.remove(second)
-    assert (faults.probed, faults.chancy_probes) == (False, False)
+    assert (faults.affects_probes, faults.probes_are_random) == (False, False)
     assert faults.rules == (FaultRule("timeout"),)
     faults.remove(first)
     assert seen == [1, 2, 1, 0]

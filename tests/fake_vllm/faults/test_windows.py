@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant, Uniform
 from fake_vllm.faults.rules import FaultRules
-from fake_vllm.faults.spec import FaultSpec, shown
+from fake_vllm.faults.spec import FaultSpec, describe
 from fake_vllm.faults.windows import Window, flap_windows, occurrences, window
 from fake_vllm.server.fault_injector import FaultInjector
 from twin.kernel import loop
@@ -73,12 +73,12 @@ def carried_out(said: Mapping[str, Any], seconds: float = 100) -> list[tuple[flo
     async def story() -> None:
         faults = FaultRules()
         faults.on_change.append(lambda: seen.append((asyncio.get_running_loop().time(), bool(faults.rules))))
-        timetable = FaultInjector(faults, Struck(seen), seed=0)
+        injector = FaultInjector(faults, Struck(seen), seed=0)
         await asyncio.sleep(7)
-        timetable.add(FaultSpec.of(said))
+        injector.add(FaultSpec.parse(said))
         await asyncio.sleep(seconds)
-        seen.append((107, [force for _, force in timetable.planned.values()]))
-        timetable.clear()
+        seen.append((107, [force for _, force in injector.faults.values()]))
+        injector.clear()
 
     loop.run(story())
     return [(moment - 7, what) for moment, what in seen]
@@ -123,7 +123,7 @@ def test_times_left_to_chance_are_those_of_the_seed() -> None:
     ],
 )
 def test_what_was_asked_for_is_shown_in_its_own_words(said: dict[str, Any]) -> None:
-    assert shown(FaultSpec.of(said)) == said
+    assert describe(FaultSpec.parse(said)) == said
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ def test_what_was_asked_for_is_shown_in_its_own_words(said: dict[str, Any]) -> N
 )
 def test_times_that_make_no_sense_are_refused(said: dict[str, Any], refusal: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(refusal)}$"):
-        FaultSpec.of({"kind": "engine-restart", **said})
+        FaultSpec.parse({"kind": "engine-restart", **said})
 
 
 def test_a_fault_of_no_kind_that_strikes_has_no_every() -> None:
     for kind in ("slow", "crash"):
         with pytest.raises(ValueError, match=f"{kind}: unknown field 'every'"):
-            FaultSpec.of({"kind": kind, "every": "10s"})
+            FaultSpec.parse({"kind": kind, "every": "10s"})

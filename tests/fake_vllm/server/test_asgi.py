@@ -18,6 +18,7 @@ import uvicorn
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
 from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.flavors import flavor_of
 from fake_vllm.main import main
 from fake_vllm.server.asgi import AsgiApp
 from tests.ports import free_port
@@ -28,7 +29,7 @@ BODY = {"lora_name": "sql", "lora_path": "acme/sql"}
 
 def an_engine(load: float = 0.0, **settings: Any) -> Engine:
     config = EngineConfig(**{"enable_lora": True, "runtime_updating": True, **settings})
-    return Engine(config, load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(config, flavor_of(config), load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
 
 
 @asynccontextmanager

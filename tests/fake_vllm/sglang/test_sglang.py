@@ -18,6 +18,7 @@ from fake_vllm.cli.command_line import read
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError, EngineError
 from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.flavors import flavor_of
 from tests.controller.sidecar.processes import a_process, a_sidecar_process
 from tests.fake_vllm.cli.test_artifacts import an_adapter
 from tests.fake_vllm.processes import answers, running
@@ -28,8 +29,10 @@ LORA = ("--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all"
 
 
 def an_engine(*flags: str, load: float = 0.0, changes: list[AdapterEvent] | None = None) -> Engine:
+    config = read(["python3", "-m", "sglang.launch_server", "--model-path", "acme/base", *(flags or LORA)], {})
     return Engine(
-        read(["python3", "-m", "sglang.launch_server", "--model-path", "acme/base", *(flags or LORA)], {}),
+        config,
+        flavor_of(config),
         load=Constant(load),
         unload=Constant(0.1),
         rng=np.random.default_rng(0),
@@ -139,11 +142,11 @@ def test_who_is_pushed_off_the_list_comes_back_when_asked_for() -> None:
 def test_faults_of_loads_look_like_its_own_refusals() -> None:
     faults = FaultRules()
     faults.add(FaultRule("out-of-memory"))
-    verdict = faults.verdict("controller", "/load_lora_adapter", "sql", float)
-    assert verdict is not None
-    assert verdict.response is not None
-    assert verdict.response.status == 400
-    assert b'"success":false,"error_message":"CUDA out of memory' in verdict.response.body
+    effect = faults.effect("controller", "/load_lora_adapter", "sql", float)
+    assert effect is not None
+    assert effect.response is not None
+    assert effect.response.status == 400
+    assert b'"success":false,"error_message":"CUDA out of memory' in effect.response.body
 
 
 def test_metrics_have_its_names_and_move() -> None:

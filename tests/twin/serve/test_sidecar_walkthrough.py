@@ -93,7 +93,7 @@ def test_a_private_adapter_from_apply_to_a_clean_disk(stage: Stage) -> None:
     for manifest in (pods, adapter):
         stage.kubectl("apply -f -", manifest)
     stage.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/sql --timeout=30s")
-    lacking = "Secret default/bucket-keys, which credentialsSecretRef names, does not exist: create it"
+    lacking = "Secret default/bucket-keys, named in credentialsSecretRef, does not exist: create it"
     assert lacking in stage.kubectl("get modeladapter sql -o json")
     stage.kubectl("apply -f -", first)
     stage.running("sql")

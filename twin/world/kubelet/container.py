@@ -223,7 +223,7 @@ class ContainerRuntime(ContainerState):
             return False
         if not self._is_engine:
             return not probe.path.startswith("/ready") or not self._context.has_engine or self._context.host.listening
-        if self._context.host.faults.chancy_probes and self._context.host.listening:
+        if self._context.host.faults.probes_are_random and self._context.host.listening:
             return None
         return self._context.host.probe_passes(probe, port_of(self._spec, probe.port))
 

@@ -12,6 +12,7 @@ from fake_vllm.distributions import Constant, Latency, LogNormal
 from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from fake_vllm.faults.rules import FaultRules
+from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, handle_immediate
 from twin.world.context import WorldContext
 from twin.world.network.link import Link
@@ -129,11 +130,11 @@ class EngineHost:
             return True
         if port != self.port:
             return False
-        verdict = self.faults.verdict("probes", probe.path, "", self._probe_rng.random)
-        if verdict is not None and verdict.kind != "slow":
+        effect = self.faults.effect("probes", probe.path, "", self._probe_rng.random)
+        if effect is not None and effect.kind != "slow":
             if not probe.path:  # a TCP probe only opens the port
-                return verdict.kind != "refuse"
-            return verdict.response is not None and verdict.response.status < 400
+                return effect.kind != "refuse"
+            return effect.response is not None and effect.response.status < 400
         if not probe.path:
             return True
         response = handle_immediate(self.engine, Request("GET", probe.path.partition("?")[0], dict(probe.headers), b""))
@@ -155,6 +156,7 @@ class EngineHost:
         assert self._config is not None, "a container starts before its engine listens"
         return Engine(
             self._config,
+            flavor_of(self._config),
             load=self._settings.load,
             unload=self._settings.unload,
             rng=self._streams.get(f"pod/{self.pod}/load-latency"),

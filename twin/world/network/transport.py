@@ -205,22 +205,22 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         """
         request = _NO_REQUEST
         host = await self._connect(request, self._network.hosts(ip), timeout)
-        engine, verdict = self._engine_and_fault(request, host, COMPLETIONS_PATH, model)
+        engine, effect = self._engine_and_fault(request, host, COMPLETIONS_PATH, model)
         with map_errors(request):
-            if verdict is not None and verdict.kind == "hang":
+            if effect is not None and effect.kind == "hang":
                 await self._wait(timeout, httpx.ReadTimeout("timed out", request=request))
-            if verdict is not None and verdict.response is not None:
-                injected = verdict.response
+            if effect is not None and effect.response is not None:
+                injected = effect.response
                 raise EngineError(injected.status, "", injected.body[:200].decode(errors="replace"))
-            if verdict is not None and verdict.kind == "reset" and not verdict.after:
+            if effect is not None and effect.kind == "reset" and not effect.after:
                 raise ConnectionResetError
             async with asyncio.timeout(timeout):
                 completion = await engine.complete(model, prompt_tokens, output_tokens)
-                if verdict is not None and verdict.factor > 1:
-                    await asyncio.sleep(completion.seconds * (verdict.factor - 1))
-                    completion = _slowed(completion, verdict.factor)
+                if effect is not None and effect.factor > 1:
+                    await asyncio.sleep(completion.seconds * (effect.factor - 1))
+                    completion = _slowed(completion, effect.factor)
                 await host.link.wait_open(self._caller)
-            if verdict is not None and verdict.kind == "reset":
+            if effect is not None and effect.kind == "reset":
                 raise ConnectionResetError
             return completion
 
@@ -239,8 +239,8 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         sent = cached[0] if cached is not None and is_same else to_engine(request, path)
         if not adapter and host.faults.rules:
             adapter = requested_adapter(sent)
-        engine, verdict = self._engine_and_fault(request, host, path, adapter)
-        if verdict is None and path not in GENERATING:
+        engine, effect = self._engine_and_fault(request, host, path, adapter)
+        if effect is None and path not in GENERATING:
             response = handle_immediate(engine, sent)
             if response is not None:
                 if cached is not None and is_same and cached[1].content is response.body:
@@ -248,11 +248,11 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 built = to_client(response, request)
                 self._kept[host.pod] = (sent, built)
                 return built
-        if verdict is not None and verdict.kind == "hang":
+        if effect is not None and effect.kind == "hang":
             await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
         with map_errors(request):
             async with asyncio.timeout(timeouts.get("read")):
-                answer = await self._respond(engine, sent, verdict)
+                answer = await self._respond(engine, sent, effect)
                 await host.link.wait_open(self._caller)
                 return to_client(answer, request)
 
@@ -285,22 +285,22 @@ class NetworkTransport(httpx.AsyncBaseTransport):
     ) -> tuple[Engine, FaultEffect | None]:
         """Return the engine that listens there, and the fault that applies to the request."""
         draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
-        verdict = host.faults.verdict(self._caller, path, adapter, draw)
-        if host.engine is None or not host.listening or (verdict is not None and verdict.kind == "refuse"):
+        effect = host.faults.effect(self._caller, path, adapter, draw)
+        if host.engine is None or not host.listening or (effect is not None and effect.kind == "refuse"):
             raise _refused(request)
-        return host.engine, verdict
+        return host.engine, effect
 
-    async def _respond(self, engine: Engine, sent: Request, verdict: FaultEffect | None) -> Response | Stream:
+    async def _respond(self, engine: Engine, sent: Request, effect: FaultEffect | None) -> Response | Stream:
         """Return the engine's response, as far as faults let it through."""
-        if verdict is not None and verdict.kind == "respond" and verdict.response is not None:
-            return verdict.response
-        if verdict is not None and verdict.kind == "reset" and not verdict.after:
+        if effect is not None and effect.kind == "respond" and effect.response is not None:
+            return effect.response
+        if effect is not None and effect.kind == "reset" and not effect.after:
             raise ConnectionResetError
-        factor = verdict.factor if verdict is not None and verdict.kind == "slow" else 1.0
+        factor = effect.factor if effect is not None and effect.kind == "slow" else 1.0
         work = handle(engine, sent, slow=factor)
         # Loads and unloads continue without the client; a completion does not.
         response = await (work if sent.path in GENERATING else self._network.work(work))
-        if verdict is not None and verdict.kind == "reset":
+        if effect is not None and effect.kind == "reset":
             raise ConnectionResetError
         return response
 
