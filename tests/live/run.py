@@ -24,7 +24,7 @@ _NOT_SCENARIOS = ("manifests",)
 _LONGEST = 5400.0  # seconds of the machine for one scenario
 _CROWD = 500
 """Adapters above which a scenario is crowded: at several times real time the operator would ask more of the served API
-than two cores answer."""
+than two cores can serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +34,26 @@ class Ended:
     file: Path
     code: int
     seconds: float
-    """Of the machine."""
+    """Wall-clock time of the run."""
     kills: int
     said: str
-    """What did not hold."""
+    """Failed expectations and violations."""
 
 
 def files(chosen: Sequence[str]) -> list[Path]:
-    """The scenarios below what was named."""
+    """Return the scenarios below these files and folders."""
     roots = [Path(each) for each in chosen] or [SCENARIOS]
     found = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*.yaml")))]
     return [path for path in found if not set(path.parts) & set(_NOT_SCENARIOS)]
 
 
 def crowded(file: Path) -> bool:
-    """Whether it has the machine for itself."""
+    """Return True for a scenario that needs the machine for itself."""
     return sum(each.count for each in load(file).adapters) > _CROWD
 
 
 def all_served(chosen: Sequence[Path], arguments: argparse.Namespace) -> Iterator[Ended]:
-    """Runs them."""
+    """Run all scenarios."""
     alone = [file for file in chosen if crowded(file)]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         yield from pool.map(
@@ -64,7 +64,7 @@ def all_served(chosen: Sequence[Path], arguments: argparse.Namespace) -> Iterato
 
 
 def served(file: Path, speed: float, arguments: argparse.Namespace) -> Ended:
-    """Runs one."""
+    """Run one scenario."""
     out = OUT / file.relative_to(file.parts[0]).with_suffix("")
     out.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "twin", "serve", str(file), "--operator-process", "--until-end"]
@@ -88,7 +88,7 @@ def kill_lines(out: Path) -> Iterator[bool]:
 
 
 def wrong(out: Path) -> list[str]:
-    """What a run's summary says that did not hold."""
+    """Return the failed expectations and violations of a run's summary."""
     found = []
     for file in out.rglob("summary.json"):
         summary = json.loads(file.read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def wrong(out: Path) -> list[str]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Runs all that were named; 1 if one of them does not hold."""
+    """Run the scenarios; return 1 if one of them fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.live.run", description=__doc__)
     parser.add_argument("scenarios", nargs="*")
     parser.add_argument("--speed", type=float, default=6.0, help="simulated seconds a second")
@@ -112,7 +112,7 @@ def main(words: Sequence[str]) -> int:
         failed += ended.code != 0
         verdict = "passed" if ended.code == 0 else f"exit {ended.code}"
         print(f"{ended.file!s:<52}{verdict:<8}{ended.seconds:>6.0f} s{ended.kills:>4} kills  {ended.said}", flush=True)
-    print(f"{len(chosen) - failed} of {len(chosen)} hold")
+    print(f"{len(chosen) - failed} of {len(chosen)} passed")
     return 1 if failed else 0
 
 

@@ -40,7 +40,7 @@ def container(world: World, name: str) -> dict[str, Any]:
 
 
 def last(world: World, name: str) -> str:
-    """How the container's last run ended; empty if none has."""
+    """Return the result of the container's last run; empty if none has ended."""
     ended = container(world, name).get("lastState")
     return json.dumps(ended) if ended else ""
 

@@ -43,7 +43,7 @@ def on_sockets(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None
 
 @dataclass(slots=True)
 class Api:
-    """What a test holds in its hands."""
+    """A served store and its client."""
 
     store: Store
     access: TokenAuthenticator

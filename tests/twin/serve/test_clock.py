@@ -68,7 +68,7 @@ def test_a_speed_is_a_number_above_0(speed: float) -> None:
 
 
 def _driven(main: Callable[[RealTimeClock, simpy.Environment], object]) -> object:
-    """What `main` returns; by itself time hardly moves, so that a test steps it."""
+    """Return the result of `main` on a very slow clock, which the test steps."""
     env, clock = simpy.Environment(), RealTimeClock(1e-9)
     return run(lambda: main(clock, env), env, clock)
 

@@ -1,4 +1,4 @@
-"""What `twin serve`, `fault`, `events` and `clock` refuse: one line that says what is wrong, and exit code 2."""
+"""Errors of `twin serve`, `fault`, `events` and `clock` are one line, with exit code 2."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ from twin.sim.simulation import Simulation
 
 
 def refused(*words: str) -> str:
-    """The line that a command ends with."""
+    """Return the error line of a command."""
     result = CliRunner().invoke(app, list(words))
     lines = result.output.splitlines()
     assert (result.exit_code, len(lines)) == (2, 1), result.output
@@ -120,7 +120,7 @@ def test_another_token_than_the_worlds_is_refused(world: World, tmp_path: Path) 
 
 
 def done(*words: str) -> str:
-    """What a command that goes well prints."""
+    """Return the output of a successful command."""
     result = CliRunner().invoke(app, list(words))
     assert result.exit_code == 0, result.output
     return str(result.output)

@@ -47,7 +47,7 @@ def a_private_scenario(folder: Path, *objects: dict[str, Any], **sections: Any) 
 
 
 def answers(findings: RunResult, verb: str = "load") -> Counter[str]:
-    """How requests ended: `ok`, or the sidecar's code."""
+    """Return the results of requests: `ok`, or the sidecar's code."""
     ended = [line for line in findings.lines if isinstance(line, RequestLine) and line.event == "done"]
     return Counter("ok" if line.status == 200 else _code(line.error) for line in ended if line.verb == verb)
 
@@ -172,7 +172,7 @@ def test_an_adapter_whose_secret_is_gone_says_so_and_nothing_is_sent(tmp_path: P
 
 
 def test_a_hasty_schedule_is_slower_through_an_outage_and_a_patient_one_is_not() -> None:
-    """What docs/sidecar/outages.md says, on one seed."""
+    """The results in docs/sidecar/outages.md, on one seed."""
     schedules = ("{base: 5s}", "{base: 1s}", "{base: 1s, retries: 14, cap: 20s}")
     default, hasty, patient = (
         simulate_and_judge(

@@ -131,7 +131,7 @@ def condition(obj: Mapping[str, Any], type_: str) -> dict[str, Any]:
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether the API shows it ready."""
+    """Return True if the API shows the pod ready."""
     return condition(pod, "Ready").get("status") == "True"
 
 

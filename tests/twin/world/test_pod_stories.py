@@ -1,4 +1,4 @@
-"""What becomes of a pod: start, readiness, crashes, termination."""
+"""The life cycle of a pod: start, readiness, crashes, termination."""
 
 import math
 from collections.abc import Callable

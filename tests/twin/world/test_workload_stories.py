@@ -1,4 +1,4 @@
-"""What Deployments, the scheduler and nodes do over time."""
+"""Deployments, the scheduler and nodes over time."""
 
 from collections.abc import Callable
 from typing import Any

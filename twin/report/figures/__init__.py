@@ -1,4 +1,4 @@
-"""The report's figures: start with `draw`. Each module draws one, from the timeline and nothing else."""
+"""Figures of the report, one module each, drawn from the timeline. Start reading at `draw`."""
 
 from twin.report.figures.adapter_timelines import adapter_timelines
 from twin.report.figures.adapters_per_pod import adapters_per_pod
@@ -14,7 +14,7 @@ __all__ = ["draw"]
 
 
 def draw(timeline: Timeline) -> list[Figure]:
-    """All figures that this run has something to show in, in the order in which the page shows them."""
+    """Return the figures that have data in this run, in the order of the page."""
     drawn = (
         figure(timeline)
         for figure in (

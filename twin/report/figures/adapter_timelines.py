@@ -1,4 +1,4 @@
-"""Each adapter's timeline in a lane: its phases, every load and unload, the waits between, the switches."""
+"""Timeline of each adapter: phases, loads and unloads, retry delays, pod switches."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from twin.report.timeline import AdapterTimeline, Attempt, Timeline
 
 WIDTH, LEFT, ROW = 880.0, 232.0, 22.0
 MOST = 40
-"""Lanes that a person still reads; the most eventful are shown."""
+"""Maximum number of lanes; the most eventful adapters are shown."""
 MOST_MARKS = 150
-"""Requests drawn in one lane, so that no single adapter makes the page heavy."""
+"""Maximum number of requests in a lane, to limit the size of the page."""
 
 
 def adapter_timelines(timeline: Timeline) -> Figure | None:
-    """The most eventful adapters, in the order in which they came."""
+    """Draw the most eventful adapters in the order of creation."""
     if not timeline.adapters:
         return None
     chosen = sorted(timeline.adapters, key=lambda a: (-_eventful(a), a.created, a.name))[:MOST]
@@ -52,7 +52,7 @@ def _lane(adapter: AdapterTimeline, x: Scale, y: float, end: float) -> str:
     switches = "".join(
         element(
             "path",
-            tooltip(f"given to another pod at {format_clock(t)}"),
+            tooltip(f"moved to another pod at {format_clock(t)}"),
             d=f"M{number(x(t))} {number(y + 6)}l4 5l-4 5l-4 -5z",
             class_="switch",
         )
@@ -71,7 +71,7 @@ def _bars(adapter: AdapterTimeline, x: Scale, y: float, end: float) -> str:
     return "".join(
         element(
             "rect",
-            tooltip(f"{phase or 'not yet seen'} from {format_clock(start)} to {format_clock(stop)}"),
+            tooltip(f"{phase or 'not yet reconciled'} from {format_clock(start)} to {format_clock(stop)}"),
             x=x(start),
             y=y + 4,
             width=max(x(stop) - x(start), 0.75),
@@ -105,7 +105,7 @@ def _outcome(attempt: Attempt, end: float) -> str:
 
 
 def _waits(attempts: Sequence[Attempt], x: Scale, y: float) -> str:
-    """A dashed line from a failed load to the next try on the same pod."""
+    """Return dashed lines from failed loads to the next attempt on the same pod."""
     last: dict[str, Attempt] = {}
     parts = list[str]()
     for attempt in attempts:

@@ -1,4 +1,4 @@
-"""How many adapters each pod's engine held, over time: who carried the load, who sat empty, who lost everything."""
+"""Heat map of the number of adapters in each pod's engine over time."""
 
 import base64
 import struct
@@ -14,17 +14,17 @@ from twin.report.timeline import PodTimeline, Timeline
 
 WIDTH, LEFT = 880.0, 232.0
 DRAWN_ROWS = 48
-"""Pods up to which each stretch is an element of its own with its figures on hover; beyond, the map is an image."""
+"""Number of pods up to which each interval is an element with a tooltip; above it the map is an image."""
 MOST_ROWS = 400
 COLUMNS = 312
-"""Of the image: one to two pixels each."""
+"""Columns of the image, one to two pixels each."""
 BLUE, GREY = (33, 133, 204), (139, 148, 165)
-"""The image's colours; how many adapters is the opacity, and so it suits light and dark pages alike."""
+"""Colours of the image. The opacity is the number of adapters, which suits light and dark pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """A time in which nothing changed on a pod."""
+    """Interval without changes on a pod."""
 
     start: float
     end: float
@@ -33,7 +33,7 @@ class _Stretch:
 
 
 def adapters_per_pod(timeline: Timeline) -> Figure | None:
-    """A heat map: a row a pod, time to the right, the deeper the more adapters."""
+    """Draw one row for each pod; deeper colour means more adapters."""
     if not timeline.pods:
         return None
     pods = timeline.pods[:MOST_ROWS]
@@ -84,7 +84,7 @@ def _stretches(pod: PodTimeline, end: float) -> list[_Stretch]:
 
 
 def _at(changes: Sequence[tuple[float, int]], t: float) -> int:
-    """What holds at `t`; 0 before the first change."""
+    """Return the value at `t`; 0 before the first change."""
     index = bisect_right(changes, t, key=lambda change: change[0])
     return int(changes[index - 1][1]) if index else 0
 
@@ -122,12 +122,12 @@ def _depth(count: int, most: int) -> float:
 
 
 def _short(name: str, most: int = 32) -> str:
-    """A name's end tells pods of one Deployment apart, so the middle goes."""
+    """Shorten a name in the middle, because pods of one Deployment differ at the end."""
     return name if len(name) <= most else f"{name[: most - 19]}…{name[-18:]}"
 
 
 def _image(rows: Sequence[Sequence[_Stretch]], end: float, plot: Plot, most: int) -> str:
-    """The rows as a PNG, one pixel high each: time-weighted mean of adapters held in each column."""
+    """Return the rows as a PNG, one pixel high each: time-weighted mean of adapters in each column."""
     pixels = b"".join(b"\0" + _pixel_row(row, end, most) for row in rows)
     data = base64.b64encode(_png(COLUMNS, len(rows), pixels)).decode()
     return element(
@@ -164,7 +164,7 @@ def _pixel(held: float, seen: float, ready: float, most: int) -> bytes:
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:
-    """An RGBA image, deliberately not compressed: so its bytes don't depend on which zlib is installed."""
+    """Return an RGBA image, uncompressed so that its bytes do not depend on the zlib version."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -176,7 +176,7 @@ def _png(width: int, height: int, pixels: bytes) -> bytes:
 
 
 def _margin(pods: Sequence[PodTimeline], plot: Plot) -> str:
-    """Pods counted along the left where names would be too small to read."""
+    """Return row numbers at the left, where names would be too small."""
     every = next(n for n in (10, 20, 25, 50, 100) if len(pods) / n <= 12)
     height = (plot.y.start - plot.y.end) / len(pods)
     return "".join(
@@ -186,7 +186,7 @@ def _margin(pods: Sequence[PodTimeline], plot: Plot) -> str:
 
 
 def _key(most: int, x: float, class_: str) -> str:
-    """What the colours mean: empty, then the depths between one adapter and the most."""
+    """Return the legend of the colours."""
     parts = [
         element("rect", x=x, y=5, width=10, height=10, rx=2, class_="unready"),
         text(x + 15, 14, "not ready", "tick"),
@@ -208,11 +208,11 @@ def _key(most: int, x: float, class_: str) -> str:
 
 def _caption(timeline: Timeline, shown: int) -> str:
     total = len(timeline.pods)
-    said = "Counted inside the engines, whether or not anybody asked. A row begins with its pod and ends with it."
+    said = "Counted inside the engines. A row covers the time in which its pod existed."
     if total > shown:
         said += f" The first {shown} of {total} pods by name are shown."
     elif total > DRAWN_ROWS:
-        said += " Rows are pods in the order of their names; placement.parquet has them one by one."
+        said += " Rows are pods in the order of their names; placement.parquet has all changes."
     return said
 
 

@@ -1,4 +1,4 @@
-"""Differences with their intervals, one line each: what lies off the zero line is more than luck."""
+"""Forest plot: relative differences with their confidence intervals."""
 
 from collections.abc import Sequence
 

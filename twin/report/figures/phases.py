@@ -1,4 +1,4 @@
-"""How many adapters were in which phase, over time."""
+"""Number of adapters in each phase over time."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from twin.report.timeline import AdapterTimeline, Timeline, steps
 
 WIDTH, PLOT_HEIGHT = 880.0, 230.0
 BOTTOM_UP = ("Running", "Bound", "Loading", "Scheduled", "Pending", "Failed", "")
-"""As stacked; the empty phase is an adapter that the operator has not looked at yet."""
+"""Stacking order; the empty phase is an adapter that has not been reconciled yet."""
 
 
 def phases(timeline: Timeline) -> Figure | None:
-    """A stacked area; faults above and as shade."""
+    """Draw a stacked area, with faults above and as shading."""
     if not timeline.adapters:
         return None
     levels = _levels(timeline.adapters, timeline.end)
@@ -30,7 +30,7 @@ def phases(timeline: Timeline) -> Figure | None:
         + "".join(_area(plot, levels, i) for i in shown)
         + edges(timeline.faults, x, top, plot.y.start)
         + plot.time_axis()
-        + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet seen") for i in shown), x.start, 14)
+        + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet reconciled") for i in shown), x.start, 14)
     )
     return Figure(
         "phases",
@@ -51,7 +51,7 @@ Level = tuple[float, list[float]]
 
 
 def _levels(adapters: Sequence[AdapterTimeline], end: float) -> list[Level]:
-    """Number of adapters in each phase, after each moment at which that changed."""
+    """Return the number of adapters in each phase after each change."""
     changes: dict[str, list[tuple[float, float]]] = {phase: [] for phase in BOTTOM_UP}
     for adapter in adapters:
         stops = [t for t, _ in adapter.phases[1:]] + [adapter.deleted if adapter.deleted is not None else end + 1]
@@ -71,7 +71,7 @@ def _levels(adapters: Sequence[AdapterTimeline], end: float) -> list[Level]:
 
 
 def _area(plot: Plot, levels: Sequence[Level], index: int) -> str:
-    """One phase's band, thinned to what pixels can show."""
+    """Return the band of one phase, at pixel resolution."""
     upper, lower = list[tuple[float, float]](), list[tuple[float, float]]()
     for t, row in _thinned(levels, plot.x):
         base = sum(row[:index])
@@ -82,7 +82,7 @@ def _area(plot: Plot, levels: Sequence[Level], index: int) -> str:
 
 
 def _thinned(levels: Sequence[Level], x: Scale) -> list[Level]:
-    """The last level of each half pixel."""
+    """Return the last level of each half pixel."""
     kept = {round(x(t) * 2): (t, row) for t, row in levels}
     return list(kept.values())
 

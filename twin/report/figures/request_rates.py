@@ -1,4 +1,4 @@
-"""What the operator asked of engines and of the API server, a minute."""
+"""Requests of the operator per minute, to engines and to the API server."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,7 +25,7 @@ CLASSES = ("one", "two", "three")
 
 
 def request_rates(timeline: Timeline) -> Figure | None:
-    """Two panels over the same time."""
+    """Draw two panels over the same time axis."""
     if not timeline.counts:
         return None
     x = Scale(0, timeline.end, 58, WIDTH - 28)
@@ -37,7 +37,7 @@ def request_rates(timeline: Timeline) -> Figure | None:
         plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
         body += text(x.start, top - 30, words, "strong")
         body += legend(zip(CLASSES, curves, strict=True), x.start + 200, top - 30)
-        body += plot.level_axis(ticks, "a minute") + shade(timeline.faults, x, top, plot.y.start)
+        body += plot.level_axis(ticks, "per minute") + shade(timeline.faults, x, top, plot.y.start)
         for class_, curve in zip(CLASSES, curves.values(), strict=True):
             body += path(step_path([(x(t), plot.y(level)) for t, level in curve], x.end), f"line {class_}")
         body += plot.time_axis("time since the start" if i else "")
@@ -50,7 +50,7 @@ def request_rates(timeline: Timeline) -> Figure | None:
 
 
 def _curve(counts: Sequence[Counts], keys: Sequence[str], end: float) -> list[tuple[float, float]]:
-    """Requests a minute; 0 where nothing was counted."""
+    """Return requests per minute; 0 where nothing was counted."""
     curve = [(0.0, 0.0)]
     for line in counts:
         start = max(line.t - line.seconds, 0.0)

@@ -1,4 +1,4 @@
-"""From what `twin fault` is told to a fault of the scenario's own classes; times count from now."""
+"""Requests of `twin fault` become faults of the scenario's classes; times count from now."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "rollout": {"deployment": "qwen"},
     "clock-skew": {"ahead": "5s"},
 }
-"""What kinds have to be told besides a time."""
+"""Required fields of each kind, besides its time."""
 
 
 @pytest.mark.parametrize("kind", sorted(FAULTS))
