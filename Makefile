@@ -6,44 +6,47 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live images notebooks record conform lock clean
+.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform lock clean
 
-help:  ## This list
+help:  ## Print this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
-demo: $(RUN)/.installed  ## Run the quickstart scenario and say where its report lies
+demo: $(RUN)/.installed  ## Run the quickstart scenario and print the path of its report
 	@$(RUN)/bin/twin run scenarios/quickstart.yaml
 
 test: $(DEV)/.installed  ## Run all tests
 	@$(DEV)/bin/pytest -n auto
 
-lint: $(DEV)/.installed  ## Style, types, and the rules of the house
+lint: $(DEV)/.installed  ## Style, types and import contracts
 	@$(DEV)/bin/ruff check .
 	@$(DEV)/bin/ruff format --check .
 	@$(DEV)/bin/mypy
 	@$(DEV)/bin/lint-imports
 
-docs: $(DEV)/.installed  ## Make the pages of faults and scenarios anew from the code and the scenarios
-	@$(DEV)/bin/python -m twin.pages
+docs: $(DEV)/.installed  ## Regenerate the pages of faults and scenarios
+	@$(DEV)/bin/python -m twin.docs_pages
 
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
 
-crashes: $(DEV)/.installed  ## Kill the operator at every point of a whole life; says at how many it recovers
+crashes: $(DEV)/.installed  ## Kill the operator at every point of an adapter's life; prints at how many it recovers
 	@$(DEV)/bin/python -m tests.harness.run
 
-mutants: $(DEV)/.installed  ## Which check finds each of some seventy mistakes in the operator
+mutants: $(DEV)/.installed  ## Apply some seventy mistakes to the operator and name the check that finds each
 	@$(DEV)/bin/python -m tests.mutants.run
 
-live: $(DEV)/.installed  ## Every scenario served, the operator a process that is killed in between (two hours)
+live: $(DEV)/.installed  ## Every scenario on a served cluster, the operator a process that is killed (about an hour)
 	@$(DEV)/bin/python -m tests.live.run
 
-images: $(DEV)/.installed  ## Build both images and run them, where docker or podman is
+images: $(DEV)/.installed  ## Build both images and run them; needs docker or podman
 	@LORA_TWIN_IMAGES=1 $(DEV)/bin/pytest -rs tests/images
 
-notebooks: $(DEV)/.installed  ## Run the notebooks anew and keep their outputs
+notebooks: $(DEV)/.installed  ## Run the notebooks and store their outputs
 	@rm -rf reports/notebooks
 	@cd notebooks && for each in *.ipynb; do ../$(DEV)/bin/jupyter-execute --inplace $$each || exit 1; done
+
+examples: $(DEV)/.installed  ## Make the example reports in reports/examples again
+	@PATH="$(CURDIR)/$(DEV)/bin:$$PATH" reports/examples/make.sh
 
 record: $(DEV)/.installed  ## Play the conformance table to a real vLLM and keep its answers: make record VLLM=0.32.0
 	@$(DEV)/bin/python -m tests.conformance.record $(VLLM)
@@ -51,7 +54,7 @@ record: $(DEV)/.installed  ## Play the conformance table to a real vLLM and keep
 conform: $(DEV)/.installed  ## List where the fake engine differs from the recordings of real vLLM
 	@$(DEV)/bin/python -m tests.conformance.conform $(VLLM)
 
-lock: $(DEV)/.installed  ## Make the locks anew from pyproject.toml
+lock: $(DEV)/.installed  ## Regenerate the locks from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet --upgrade -o requirements.lock
 	@$(DEV)/bin/uv pip compile pyproject.toml --all-extras --group pyproject.toml:build --group pyproject.toml:dev --universal \

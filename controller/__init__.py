@@ -1,5 +1,6 @@
-"""The operator for `ModelAdapter` resources, as it is deployed: start reading at `operator.py`, then `plan.py`.
+"""The operator for `ModelAdapter` resources, as it is deployed.
 
-It knows nothing of the twin. What it asks of the outside goes through two seams: `cluster.py` (the Kubernetes
-API) and an `httpx` transport (the engines, `engine.py`).
+Start reading at `operator.py`, then `reconcile/plan.py`. The package imports nothing of the twin. It reaches the
+outside through two seams: `client/interface.py` (the Kubernetes API) and an `httpx` transport below
+`engine/client.py` (the engines).
 """

@@ -1,9 +1,8 @@
-"""When to try a pod again after a load has failed.
+"""Delay between attempts to load an adapter on one pod.
 
-The schedule is a promise to users (design of the resource, "Loading, retries, switching"): waits of 5, 10, 20, 40
-and 80 seconds, then the pod is left aside for this adapter. It is a pure function of what has been announced on
-the object, so it holds across restarts of the controller. Jitter is drawn from the names involved and not from a
-generator for the same reason: a controller that restarts within a wait has to arrive at the same wait.
+The schedule is part of the documented contract: 5, 10, 20, 40 and 80 seconds, then another pod is selected. It depends
+only on the attempts announced on the object, so a restarted controller continues the same schedule. For the same
+reason jitter is derived from the names involved and not drawn from a generator.
 """
 
 from dataclasses import dataclass
@@ -12,37 +11,39 @@ from hashlib import sha256
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential waits between attempts on one pod; all times in seconds."""
+    """Exponential backoff."""
 
     base: float = 5.0
+    """Seconds before the first retry."""
     factor: float = 2.0
+    """Multiplier for each further retry."""
     cap: float = 300.0
-    """No single wait is longer."""
+    """Upper bound of one delay, in seconds."""
     retries: int = 5
-    """After the first attempt."""
+    """Retries after the first attempt."""
     jitter: float = 0.0
-    """Share by which a wait may be longer, 0 to 1."""
+    """Largest share by which a delay is extended, 0 to 1."""
 
     def exhausted(self, failures: int) -> bool:
-        """Whether `failures` failed attempts are all that a pod gets."""
+        """Return whether no retry is left after `failures` failed attempts."""
         return failures > self.retries
 
-    def wait(self, failures: int, *, salt: str = "") -> float:
-        """Seconds from the end of the last failed attempt until the next may start.
+    def delay(self, failures: int, *, salt: str = "") -> float:
+        """Return the seconds to wait after the last of `failures` failed attempts.
 
-        `salt` names what waits (adapter and pod); it spreads waits if there is jitter.
+        `salt` identifies the adapter and the pod; jitter depends on it.
 
         Raises:
-            ValueError: nothing has failed yet, so there is nothing to wait for.
+            ValueError: if `failures` is less than 1.
         """
         if failures < 1:
-            raise ValueError(f"no wait before the first attempt (failures={failures})")
-        wait = self.base * self.factor ** min(failures - 1, 64)
+            raise ValueError(f"failures must be at least 1, not {failures}")
+        delay = self.base * self.factor ** min(failures - 1, 64)
         if self.jitter:
-            wait *= 1 + self.jitter * _share(f"{salt}/{failures}")
-        return min(wait, self.cap)
+            delay *= 1 + self.jitter * _share(f"{salt}/{failures}")
+        return min(delay, self.cap)
 
 
 def _share(text: str) -> float:
-    """A number in [0, 1) that depends on `text` alone."""
+    """Return a number in [0, 1) that depends on `text` alone."""
     return int.from_bytes(sha256(text.encode()).digest()[:6], "big") / 2**48

@@ -1,8 +1,7 @@
-"""Wall time, as something that is handed in.
+"""Wall-clock time as an injected dependency.
 
-The controller never asks the machine for the time: timestamps on objects, stability of pods and
-backoffs across restarts are all decided on `Clock.now()`, so that the twin can put simulated time (or
-a skewed clock) behind it. Waiting is asyncio's business and needs no clock.
+The controller reads timestamps only from `Clock.now()`, so that the twin can supply simulated time or a skewed clock.
+Waiting is done by asyncio and needs no clock.
 """
 
 from datetime import UTC, datetime
@@ -10,15 +9,15 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time of day."""
+    """Source of wall-clock time."""
 
     def now(self) -> datetime:
-        """The current time, aware and in UTC."""
+        """Return the current time, aware and in UTC."""
         ...
 
 
 class SystemClock:
-    """The machine's clock, for a live cluster."""
+    """Clock of the machine, for a live cluster."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)  # noqa: TID251 - the one place that reads it

@@ -1,38 +1,36 @@
-"""The operator's log: one JSON object a line for machines, or coloured text for a terminal.
+"""Structured log of the operator: one JSON object per line, or coloured text for a terminal.
 
-A line says what happened (`event`) and to whom, always under the same names: `adapter` (`namespace/name`), `pod`,
-`attempt` (1 is the first), `error` (text that can be shown) and `error_class` (one word: what `docs/metrics.md`
-counts by). Times come from the Clock that is handed in, as all of the operator's times do.
+Fields have the same name in every line: `event`, `adapter` (`namespace/name`), `pod`, `attempt` (1 is the first),
+`error` (text without secrets) and `error_class` (the label of `docs/metrics.md`). Times come from the `Clock`.
 """
 
 import logging
-from datetime import UTC
 from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from controller.clock import Clock
+from formats.timestamps import format_milli_time
 
 Format = Literal["json", "console"]
 LEVELS = ("debug", "info", "warning", "error")
 
 
 def logger(clock: Clock, stream: TextIO, *, format: Format = "json", level: str = "info") -> FilteringBoundLogger:
-    """A log that writes to `stream`; `level` is one of `LEVELS`."""
+    """Return a logger that writes to `stream`; `level` is one of `LEVELS`."""
 
-    def stamped(_: object, __: str, line: EventDict) -> EventDict:
-        moment = clock.now().astimezone(UTC)
-        return {"time": moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z", **line}
+    def add_time(_: object, __: str, line: EventDict) -> EventDict:
+        return {"time": format_milli_time(clock.now()), **line}
 
-    written: Processor = (
+    renderer: Processor = (
         structlog.processors.JSONRenderer()
         if format == "json"
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="time")
     )
     log: FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(stream),
-        processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, stamped, written],
+        processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, add_time, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
     )
     return log

@@ -1,7 +1,8 @@
 """`lora-controller`: the operator on a live cluster, as its own process.
 
-Here the operator gets what the twin gives it otherwise: the machine's clock and random numbers, real sockets, a real
-API server (`kube.py`). Options are in `options.py`; what must be true before it starts, in `kube_preflight.py`.
+Start reading at `operate`. It gives the operator what the twin simulates: the system clock and random numbers,
+sockets, and a live API server (`client/rest.py`). Flags are in `options.py`, the checks before the start in
+`preflight.py`.
 """
 
 import asyncio
@@ -18,13 +19,13 @@ from uuid import uuid4
 import httpx
 from structlog.typing import FilteringBoundLogger
 
-from controller.client.interface import Cluster
+from controller.client.interface import Client
 from controller.clock import Clock, SystemClock
+from controller.dependencies import Dependencies
 from controller.logging import logger
-from controller.metrics.instruments import Metrics
-from controller.metrics.server import probes
+from controller.metrics.server import serve
 from controller.operator import Operator
-from controller.option_types import BadOption
+from controller.option_types import OptionError
 from controller.options import Options, flag, parse
 
 STOPPED, FAILED, UNUSABLE = 0, 1, 2
@@ -32,111 +33,123 @@ _INSTALL = "lora-controller needs the kubernetes package: pip install 'lora-twin
 
 
 @dataclass(frozen=True, slots=True)
-class _Reached:
-    """A cluster that the operator may start on."""
+class _Connected:
+    """A cluster that passed the preflight checks."""
 
-    cluster: Cluster
+    client: Client
     server: str
     lease_namespace: str
 
 
 def main() -> None:
-    """The command, from its words to its exit code."""
+    """Run the command and exit with its code."""
     try:
         options = parse(sys.argv[1:], os.environ)
         code = asyncio.run(operate(options, SystemClock()))
-    except BadOption as error:
-        code = _refused(str(error))
+    except OptionError as error:
+        code = _unusable(str(error))
     except KeyboardInterrupt:
         code = STOPPED
     sys.exit(code)
 
 
-def _refused(why: str) -> int:
-    print(f"lora-controller: {why}", file=sys.stderr)
+def _unusable(message: str) -> int:
+    print(f"lora-controller: {message}", file=sys.stderr)
     return UNUSABLE
 
 
 async def operate(options: Options, clock: Clock) -> int:
-    """The operator from its start to its end; returns the exit code."""
+    """Run the operator until it is stopped; return the exit code."""
     log = logger(clock, sys.stderr, format=options.log_format, level=options.log_level)  # type: ignore[arg-type]
     try:
-        from controller.client.config import AccessError
-        from controller.preflight import NotReady
+        from controller.client.config import ConfigError
+        from controller.preflight import PreflightError
     except ModuleNotFoundError:
-        return _refused(_INSTALL)
+        return _unusable(_INSTALL)
     async with AsyncExitStack() as stack:
         try:
-            reached = await _reach(options, clock, log, stack)
-        except (AccessError, NotReady) as error:
-            return _refused(str(error))
-        operator = _operator(options, reached, clock, log)
-        for name in ("metrics_bind_address", "health_probe_bind_address"):
-            place: tuple[str, int] | None = getattr(options, name)
-            if place is None:
-                continue
-            pages = probes(operator.metrics, operator.not_alive, operator.not_ready, port=place[1], host=place[0])
-            try:
-                await stack.enter_async_context(pages)
-            except OSError as error:
-                return _refused(f"{flag(name)}: cannot listen on {place[0]}:{place[1]}: {error.strerror}")
-        return await _until_stopped(operator, log, reached.server, options.namespaces)
+            connected = await _connect(options, clock, log, stack)
+            operator = _operator(options, connected, clock, log)
+            await _serve_pages(options, operator, stack)
+        except (ConfigError, PreflightError, OptionError) as error:
+            return _unusable(str(error))
+        return await _run_until_stopped(operator, log, connected.server, options.namespaces)
 
 
-async def _reach(options: Options, clock: Clock, log: FilteringBoundLogger, stack: AsyncExitStack) -> _Reached:
-    """Connects, and looks whether the operator can work there."""
-    from controller import preflight as kube_preflight
-    from controller.client import config as kube_access
-    from controller.client.namespaced import ScopedCluster
+async def _connect(options: Options, clock: Clock, log: FilteringBoundLogger, stack: AsyncExitStack) -> _Connected:
+    """Connect to the API server and run the preflight checks."""
+    from controller import preflight
+    from controller.client.config import find_config
+    from controller.client.namespaced import NamespacedClient
     from controller.client.ratelimit import RateLimit
-    from controller.client.rest import KubeCluster
+    from controller.client.rest import RestClient
     from controller.client.transport import Connection
 
     rng = Random()
-    access = kube_access.find(options.kubeconfig, options.context, clock)
+    config = find_config(options.kubeconfig, options.context, clock)
     limit = RateLimit(options.kube_api_qps, options.kube_api_burst)
     connection = await stack.enter_async_context(
-        Connection(access, limit=limit, timeout=options.kube_api_timeout, rng=rng)
+        Connection(config, limit=limit, timeout=options.kube_api_timeout, rng=rng)
     )
-    namespace = options.leader_elect_namespace or access.namespace
-    left_out = await kube_preflight.check(connection, options.namespaces, namespace)
-    cluster: Cluster = KubeCluster(connection, rng, log)
+    namespace = options.leader_elect_namespace or config.namespace
+    omitted = await preflight.check(connection, options.namespaces, namespace)
+    client: Client = RestClient(connection, rng, log)
     if not options.leader_elect:
-        await kube_preflight.check_alone(cluster, namespace)
+        await preflight.check_no_other_operator(client, namespace)
     if options.namespaces:
-        cluster = ScopedCluster(cluster, options.namespaces, left_out)
-    if left_out:
-        log.warning("the account may not read nodes: zones are unknown to placement and to endpoints")
-    return _Reached(cluster, connection.server, namespace)
+        client = NamespacedClient(client, options.namespaces, omitted)
+    if omitted:
+        log.warning("the account may not read nodes: placement and endpoints have no zones")
+    return _Connected(client, connection.server, namespace)
 
 
-def _operator(options: Options, reached: _Reached, clock: Clock, log: FilteringBoundLogger) -> Operator:
+def _operator(options: Options, connected: _Connected, clock: Clock, log: FilteringBoundLogger) -> Operator:
     proxy = httpx.Proxy(options.engine_proxy) if options.engine_proxy else None
-    # As many connections as engines are asked at once; how many that is, the operator decides itself.
+    # The operator itself limits how many requests are in flight, so the pool does not.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
-    return Operator(
-        reached.cluster,
-        httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False),
-        clock,
-        Random(),
-        options.settings(reached.lease_namespace),
+    dependencies = Dependencies(
+        client=connected.client,
+        transport=httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False),
+        clock=clock,
+        rng=Random(),
+        settings=options.settings(connected.lease_namespace),
         identity=options.leader_elect_identity or f"{socket.gethostname()}_{uuid4().hex[:8]}",
         log=log,
-        metrics=Metrics(),
     )
+    return Operator(dependencies)
 
 
-async def _until_stopped(operator: Operator, log: FilteringBoundLogger, server: str, namespaces: Sequence[str]) -> int:
-    """Runs until it is told to stop: the first signal lets what is under way end, the second ends at once."""
+async def _serve_pages(options: Options, operator: Operator, stack: AsyncExitStack) -> None:
+    """Serve metrics and probes until `stack` is closed."""
+    addresses = {
+        "metrics_bind_address": options.metrics_bind_address,
+        "health_probe_bind_address": options.health_probe_bind_address,
+    }
+    for name, address in addresses.items():
+        if address is None:
+            continue
+        host, port = address
+        pages = serve(operator.metrics, operator.liveness_error, operator.readiness_error, port=port, host=host)
+        try:
+            await stack.enter_async_context(pages)
+        except OSError as error:
+            raise OptionError(f"{flag(name)}: cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+async def _run_until_stopped(
+    operator: Operator, log: FilteringBoundLogger, server: str, namespaces: Sequence[str]
+) -> int:
+    """Run until a signal: the first one stops gracefully, the second one at once. Return the exit code."""
     loop = asyncio.get_running_loop()
     running = asyncio.ensure_future(operator.run())
-    asked: list[int] = []
+    stopping = False
 
     def stop(number: int) -> None:
-        log.info("told to stop", signal=signal.Signals(number).name)
-        if asked:
+        nonlocal stopping
+        log.info("stopping", signal=signal.Signals(number).name)
+        if stopping:
             running.cancel()
-        asked.append(number)
+        stopping = True
         operator.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -147,7 +160,7 @@ async def _until_stopped(operator: Operator, log: FilteringBoundLogger, server: 
     except asyncio.CancelledError:
         log.warning("stopped at once")
         return FAILED
-    except Exception:  # whatever it is: said once, and the process ends, for its memory can't be trusted
+    except Exception:  # the process ends, since its memory cannot be trusted after an unexpected error
         log.error("failed", exc_info=True)
         return FAILED
     log.info("stopped")

@@ -1,101 +1,65 @@
-"""One replica of the operator: leads or waits to, serves its metrics, and stops when it is told to.
-
-Nothing here differs between a live cluster and the twin: what does is handed in (cluster, transport, clock, random
-numbers, log). What a replica does while it leads is in `term.py`.
-"""
+"""One replica of the operator: leads or stands by, and stops on request. `controller.py` is what it does as leader."""
 
 import asyncio
 from collections.abc import Callable
-from random import Random
+from dataclasses import replace
 
-import httpx
-from structlog.typing import FilteringBoundLogger
-
-from controller.client.interface import Cluster
-from controller.clock import Clock
-from controller.controller import Term
-from controller.engine.client import EngineClient
-from controller.metrics.client import CountedCluster
-from controller.metrics.instruments import Metrics
-from controller.runtime.leaderelection import LEASE_NAME, Election
-from controller.settings import Settings
+from controller.controller import Controller
+from controller.dependencies import Dependencies
+from controller.metrics.client import InstrumentedClient
+from controller.runtime.leaderelection import LEASE_NAME, LeaderElector
 
 Observer = Callable[[str], None]
-"""Hears `leading` and `lost` at the moment."""
+"""Called with `leading` and `lost`."""
 
 
 class Operator:
-    """One replica. `metrics` may be shared with whoever serves them (`health.probes`)."""
+    """One replica."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        transport: httpx.AsyncBaseTransport,
-        clock: Clock,
-        rng: Random,
-        settings: Settings,
-        *,
-        identity: str,
-        log: FilteringBoundLogger,
-        metrics: Metrics | None = None,
-        observer: Observer = lambda _: None,
-    ) -> None:
-        self.metrics = metrics or Metrics()
-        self._cluster = CountedCluster(cluster, self.metrics)
-        self._client = EngineClient(transport, self.metrics.engine_asked)
-        self._clock = clock
-        self._rng = rng
-        self._settings = settings
-        self._identity = identity
-        self._log = log
+    def __init__(self, dependencies: Dependencies, observer: Observer = lambda _: None) -> None:
+        client = InstrumentedClient(dependencies.client, dependencies.metrics)
+        self.metrics = dependencies.metrics
+        self._dependencies = replace(dependencies, client=client)
         self._observer = observer
-        self._election = Election(self._cluster, clock, identity, settings, log)
-        self._term: Term | None = None
+        self._elector = LeaderElector(
+            client, dependencies.clock, dependencies.identity, dependencies.settings, dependencies.log
+        )
+        self._controller: Controller | None = None
         self._stopping = asyncio.Event()
         self._ended = False
 
     async def run(self) -> None:
-        """Acts until it is stopped or cancelled; with election, only while this replica holds the lease."""
+        """Run until stopped or cancelled; with leader election, act only while this replica holds the lease."""
         try:
-            if self._settings.elect:
-                await self._election.lead(self._work, self._stopping)
+            if self._dependencies.settings.elect:
+                await self._elector.lead(self._lead, self._stopping)
             else:
-                await self._work()
+                await self._lead()
         finally:
             self._ended = True
 
     def stop(self) -> None:
-        """Asks `run` to return soon: no more work is taken, what is under way has `stop_grace` to end, the lease is
-        given back."""
+        """Make `run` return: it takes no more work, lets requests in flight end, and releases the lease."""
         self._stopping.set()
 
-    def not_alive(self) -> str:
-        """Why this process should be ended and started anew; empty if it should not."""
+    def liveness_error(self) -> str:
+        """Return why this process should be restarted; empty if it should not."""
         if self._ended:
             return "the operator has ended"
-        return "leads although its lease has run out" if self._election.overdue() else ""
+        return "leads although its lease has expired" if self._elector.overdue() else ""
 
-    def not_ready(self) -> str:
-        """What it waits for; empty if it works, or stands by while another replica leads."""
-        return self.not_alive() or ("" if self._term is None else self._term.not_ready())
+    def readiness_error(self) -> str:
+        """Return what it waits for; empty if it works, or stands by while another replica leads."""
+        return self.liveness_error() or ("" if self._controller is None else self._controller.readiness_error())
 
-    async def _work(self) -> None:
-        """All of the operator's work, with empty memory: what matters is on the objects."""
+    async def _lead(self) -> None:
+        """Run a controller, which starts with empty memory: everything that matters is stored on the objects."""
         self._observer("leading")
-        self.metrics.leads(LEASE_NAME, True)
-        self._term = Term(
-            self._cluster,
-            self._client,
-            self._clock,
-            self._rng,
-            self._settings,
-            self._identity,
-            self._log,
-            self.metrics,
-        )
+        self.metrics.set_leader(LEASE_NAME, True)
+        self._controller = Controller(self._dependencies)
         try:
-            await self._term.run(self._stopping)
+            await self._controller.run(self._stopping)
         finally:
-            self._term = None
-            self.metrics.leads(LEASE_NAME, False)
+            self._controller = None
+            self.metrics.set_leader(LEASE_NAME, False)
             self._observer("lost")

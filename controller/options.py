@@ -1,25 +1,29 @@
-"""The flags of `lora-controller`, each also an environment variable; `--help` is made from what is written here.
+"""Command line of `lora-controller`. Each flag is also an environment variable.
 
-One field of `Options` is one flag: `retry_base` is `--retry-base` and `LORA_CONTROLLER_RETRY_BASE`. A flag wins over
-the environment. The names are those of controller-runtime and kubectl where these have one. Defaults of what the
-operator decides by come from `settings.py`, so that a cluster and the twin have the same.
+One field of `Options` is one flag: `retry_base` is `--retry-base` and `LORA_CONTROLLER_RETRY_BASE`; the flag wins.
+Names follow controller-runtime and kubectl where these have one. Defaults of the operator's behaviour come from
+`settings.py`, so that a cluster and the twin have the same. The environment is an argument of `parse`, since
+`twin capture` reads the flags and the environment of an operator in a pod.
 """
 
-import argparse
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from importlib.metadata import version
-from typing import Any, NoReturn
+from typing import Any
+
+import typer
+from typer.exceptions import TyperException
 
 from controller.backoff import Backoff
 from controller.logging import LEVELS
 from controller.option_types import (
-    BadOption,
+    OptionError,
     address,
     boolean,
-    count,
     duration,
-    namespaces_list,
+    integer,
+    namespaces,
     number,
     one_of,
     policy_name,
@@ -28,128 +32,171 @@ from controller.option_types import (
     url,
 )
 from controller.settings import LeaseSettings, Settings
+from formats.durations import format_duration
+from formats.errors import FormatError
 
 PREFIX = "LORA_CONTROLLER_"
+RENAMED = {
+    "aside_for": "pod_cooldown",
+    "loads_per_pod": "max_requests_per_pod",
+    "resync_interval": "sync_period",
+    "retry_attempts": "retries",
+    "stop_grace": "graceful_shutdown_timeout",
+    "workers": "max_concurrent_reconciles",
+}
+"""Options of earlier releases and their present names."""
 
 _SETTINGS, _LEASE, _BACKOFF = Settings(), LeaseSettings(), Backoff()
+_EPILOG = (
+    f"Every flag is also an environment variable: --log-format is {PREFIX}LOG_FORMAT. The flag takes precedence. "
+    "Exit codes: 0 stopped by a signal, 1 failed while running, 2 could not start."
+)
 
 
-def _option(default: Any, parse: Callable[[str], Any], help: str, shown: str = "") -> Any:
-    """A field of `Options`; `shown` is the default as users would write it."""
-    return field(default=default, metadata={"parse": parse, "help": help, "shown": shown or _written(default)})
+def _option(default: Any, parse: Callable[[str], Any], metavar: str, help: str) -> Any:
+    """Return a field of `Options`."""
+    return field(default=default, metadata={"parse": parse, "metavar": metavar, "help": help})
 
 
-def _written(default: Any) -> str:
-    return f"{default:g}" if isinstance(default, float) else str(default).lower() if default != () else ""
+def _string(help: str, parse: Callable[[str], str] = str, default: str = "") -> Any:
+    return _option(default, parse, "string", help)
 
 
-def _seconds(default: float, help: str, parse: Callable[[str], float] = positive_duration) -> Any:
-    return _option(default, parse, help, f"{default:g}s")
+def _strings(parse: Callable[[str], tuple[str, ...]], help: str) -> Any:
+    return _option((), parse, "strings", help)
+
+
+def _duration(default: float, help: str, parse: Callable[[str], float] = positive_duration) -> Any:
+    return _option(default, parse, "duration", help)
+
+
+def _int(default: int, minimum: int, help: str) -> Any:
+    return _option(default, integer(minimum), "int", help)
+
+
+def _float(default: float, minimum: float, help: str) -> Any:
+    return _option(default, number(minimum), "float", help)
+
+
+def _bool(default: bool, help: str) -> Any:
+    return _option(default, boolean, "", help)
+
+
+def _address(port: int, help: str) -> Any:
+    return _option(("0.0.0.0", port), address, "address", help)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `lora-controller` was told."""
+    """Options of one `lora-controller`."""
 
-    # -- the cluster
-    kubeconfig: str = _option(
-        "", str, "Kubeconfig to reach the cluster by; else KUBECONFIG, the pod's service account, or ~/.kube/config."
+    # -- cluster
+    kubeconfig: str = _string(
+        "Path to a kubeconfig. If empty: KUBECONFIG, the pod's service account, ~/.kube/config, in this order."
     )
-    context: str = _option("", str, "Context of the kubeconfig, if not its current one.")
-    namespaces: tuple[str, ...] = _option((), namespaces_list, "Namespaces to act in, comma-separated; all if empty.")
-    kube_api_qps: float = _option(
-        100.0, number(0), "Requests a second to the API server, in the long run; 0 is no limit."
-    )
-    kube_api_burst: int = _option(200, count(1), "Requests to the API server at once.")
-    kube_api_timeout: float = _seconds(30.0, "Longest wait for an answer of the API server.")
+    context: str = _string("Context of the kubeconfig. If empty, its current context.")
+    namespaces: tuple[str, ...] = _strings(namespaces, "Comma-separated namespaces to watch. If empty, all namespaces.")
+    kube_api_qps: float = _float(100.0, 0, "Maximum requests per second to the API server. 0 disables the limit.")
+    kube_api_burst: int = _int(200, 1, "Maximum burst of requests to the API server.")
+    kube_api_timeout: float = _duration(30.0, "Timeout of a request to the API server.")
 
-    # -- who acts
-    leader_elect: bool = _option(
-        True, boolean, "Stand by while another replica leads; if false, refuse to start beside another one."
+    # -- leader election
+    leader_elect: bool = _bool(
+        True, "Elect a leader before acting. If false, refuse to start while another operator holds the Lease."
     )
-    leader_elect_identity: str = _option(
-        "", str, "What the Lease calls this replica; host name and a random part if empty. No two may have the same."
+    leader_elect_identity: str = _string(
+        "Identity of this replica in the Lease; must be unique. If empty, the host name and a random suffix."
     )
-    leader_elect_namespace: str = _option("", str, "Namespace of the Lease; that of the pod or context if empty.")
-    leader_elect_lease_duration: float = _seconds(
-        _LEASE.duration, "How long others wait for a leader that says nothing."
+    leader_elect_namespace: str = _string("Namespace of the Lease. If empty, that of the pod or of the context.")
+    leader_elect_lease_duration: float = _duration(
+        _LEASE.duration, "Time after which another replica may take a Lease that was not renewed."
     )
-    leader_elect_renew_deadline: float = _seconds(_LEASE.renew, "How long a leader acts without a renewal.")
-    leader_elect_retry_period: float = _seconds(_LEASE.retry, "Between attempts to take or renew the Lease.")
+    leader_elect_renew_deadline: float = _duration(
+        _LEASE.renew, "Time that the leader retries a renewal before it stops leading."
+    )
+    leader_elect_retry_period: float = _duration(_LEASE.retry, "Delay between attempts to acquire or renew the Lease.")
 
-    # -- how it acts
-    policy: str = _option(_SETTINGS.policy, policy_name, "Placement policy of adapters whose schedulerName is default.")
-    policies: tuple[str, ...] = _option(
-        (), policy_names, "Further policies that a schedulerName may name, as module:Class, comma-separated."
+    # -- reconciling
+    policy: str = _string("Placement policy of adapters whose schedulerName is default.", policy_name, _SETTINGS.policy)
+    policies: tuple[str, ...] = _strings(
+        policy_names, "Comma-separated further policies that a schedulerName may name, as module:Class."
     )
-    scrape_interval: float = _seconds(
-        _SETTINGS.scrape_interval, "Between two readings of engines' metrics, while a policy in use needs them."
+    scrape_interval: float = _duration(
+        _SETTINGS.scrape_interval, "Interval between reads of engine metrics, while a policy in use needs them."
     )
-    workers: int = _option(_SETTINGS.workers, count(1), "Adapters that are reconciled at once.")
-    loads_per_pod: int = _option(_SETTINGS.loads_per_pod, count(1), "Loads and unloads under way on one engine.")
-    stable_for: float = _seconds(_SETTINGS.stable_for, "How long a pod must have been Ready to be chosen.", duration)
-    unready_grace: float = _seconds(
+    max_concurrent_reconciles: int = _int(
+        _SETTINGS.max_concurrent_reconciles, 1, "Maximum number of adapters reconciled concurrently."
+    )
+    max_requests_per_pod: int = _int(
+        _SETTINGS.max_requests_per_pod, 1, "Maximum loads and unloads in flight on one engine."
+    )
+    stable_for: float = _duration(
+        _SETTINGS.stable_for, "Time that a pod must have been Ready before it is chosen.", duration
+    )
+    unready_grace: float = _duration(
         _SETTINGS.unready_grace,
-        "How long a replica on an unready pod is kept before another takes its place.",
+        "Time that a replica on an unready pod is kept before another pod is chosen.",
         duration,
     )
-    retry_attempts: int = _option(_BACKOFF.retries, count(0), "Retries on one pod after the first attempt.")
-    retry_base: float = _seconds(_BACKOFF.base, "Wait before the first retry.")
-    retry_factor: float = _option(_BACKOFF.factor, number(1), "How much longer each wait is than the last.")
-    retry_cap: float = _seconds(_BACKOFF.cap, "Longest wait between retries.")
-    retry_jitter: float = _option(_BACKOFF.jitter, number(0), "Share of each wait that is drawn at random on top.")
-    aside_for: float = _seconds(_SETTINGS.aside_for, "How long a pod is left aside after its last retry.")
-    list_timeout: float = _seconds(_SETTINGS.list_timeout, "Longest wait for an engine's list of adapters.")
-    load_timeout: float = _seconds(_SETTINGS.load_timeout, "Longest load, where additionalConfig.timeout says nothing.")
-    audit_interval: float = _seconds(_SETTINGS.audit_interval, "Between two looks at what an engine holds.")
-    resync_interval: float = _seconds(
-        _SETTINGS.resync_interval, "Between two looks at every adapter without cause; 0 is never.", duration
+    retries: int = _int(_BACKOFF.retries, 0, "Retries of a load on one pod after the first attempt.")
+    retry_base: float = _duration(_BACKOFF.base, "Delay before the first retry.")
+    retry_factor: float = _float(_BACKOFF.factor, 1, "Factor by which the delay grows with each retry.")
+    retry_cap: float = _duration(_BACKOFF.cap, "Maximum delay between retries.")
+    retry_jitter: float = _float(_BACKOFF.jitter, 0, "Maximum random share added to a delay.")
+    pod_cooldown: float = _duration(
+        _SETTINGS.pod_cooldown, "Time that a pod is not used for an adapter after its last retry failed."
     )
-    enable_runtime_sidecar: bool = _option(
-        _SETTINGS.enable_runtime_sidecar, boolean, "Speak to pods that have the runtime sidecar through it."
+    list_timeout: float = _duration(_SETTINGS.list_timeout, "Timeout of a request for an engine's list of adapters.")
+    load_timeout: float = _duration(
+        _SETTINGS.load_timeout, "Timeout of a load, unless additionalConfig.timeout is set."
     )
-    engine_proxy: str = _option(
-        "", url, "HTTP proxy to engines, for an operator outside the cluster network; HTTP_PROXY is not used for them."
+    audit_interval: float = _duration(
+        _SETTINGS.audit_interval, "Interval between checks of the adapters that an engine lists."
     )
-    stop_grace: float = _seconds(
-        _SETTINGS.stop_grace, "How long requests under way may take when told to stop.", duration
+    sync_period: float = _duration(_SETTINGS.sync_period, "Full resync period. 0 disables resyncs.", duration)
+    enable_runtime_sidecar: bool = _bool(
+        _SETTINGS.enable_runtime_sidecar, "Send requests through the runtime sidecar of pods that have one."
+    )
+    engine_proxy: str = _string(
+        "HTTP proxy to engines, for an operator outside the cluster network. HTTP_PROXY is not used for engines.", url
+    )
+    graceful_shutdown_timeout: float = _duration(
+        _SETTINGS.graceful_shutdown_timeout, "Time for requests in flight to finish after a stop signal.", duration
     )
 
-    # -- how it is watched
-    log_format: str = _option("json", one_of("json", "console"), "One JSON object a line, or text for people.")
-    log_level: str = _option("info", one_of(*LEVELS), f"Least level that is logged: {', '.join(LEVELS)}.")
-    metrics_bind_address: tuple[str, int] | None = _option(
-        ("0.0.0.0", 8080), address, "Where /metrics is served; 0 is nowhere.", ":8080"
-    )
-    health_probe_bind_address: tuple[str, int] | None = _option(
-        ("0.0.0.0", 8081), address, "Where /healthz and /readyz are served; 0 is nowhere.", ":8081"
+    # -- logs, metrics and probes
+    log_format: str = _string("Log format: json or console.", one_of("json", "console"), "json")
+    log_level: str = _string(f"Minimum log level: {', '.join(LEVELS)}.", one_of(*LEVELS), "info")
+    metrics_bind_address: tuple[str, int] | None = _address(8080, "Address of /metrics. 0 disables it.")
+    health_probe_bind_address: tuple[str, int] | None = _address(
+        8081, "Address of /healthz and /readyz. 0 disables them."
     )
 
     def settings(self, namespace: str) -> Settings:
-        """The operator's settings; the Lease is in `namespace` unless the options say otherwise."""
+        """Return the operator's settings; `namespace` is that of the Lease unless the options name one."""
         return Settings(
             policy=self.policy,
             policies=self.policies,
             scrape_interval=self.scrape_interval,
+            max_concurrent_reconciles=self.max_concurrent_reconciles,
+            max_requests_per_pod=self.max_requests_per_pod,
+            stable_for=self.stable_for,
+            unready_grace=self.unready_grace,
+            pod_cooldown=self.pod_cooldown,
+            audit_interval=self.audit_interval,
+            list_timeout=self.list_timeout,
+            load_timeout=self.load_timeout,
+            sync_period=self.sync_period,
+            graceful_shutdown_timeout=self.graceful_shutdown_timeout,
+            enable_runtime_sidecar=self.enable_runtime_sidecar,
             backoff=Backoff(
                 base=self.retry_base,
                 factor=self.retry_factor,
                 cap=self.retry_cap,
-                retries=self.retry_attempts,
+                retries=self.retries,
                 jitter=self.retry_jitter,
             ),
-            stable_for=self.stable_for,
-            unready_grace=self.unready_grace,
-            aside_for=self.aside_for,
-            workers=self.workers,
-            loads_per_pod=self.loads_per_pod,
-            audit_interval=self.audit_interval,
-            list_timeout=self.list_timeout,
-            load_timeout=self.load_timeout,
-            stop_grace=self.stop_grace,
-            resync_interval=self.resync_interval,
-            enable_runtime_sidecar=self.enable_runtime_sidecar,
-            elect=True,  # without election, the Lease says that somebody acts: see kube_preflight
+            elect=True,  # without election the Lease shows other operators that one is running: see preflight.py
             lease=LeaseSettings(
                 duration=self.leader_elect_lease_duration,
                 renew=self.leader_elect_renew_deadline,
@@ -160,79 +207,130 @@ class Options:
 
 
 def flag(name: str) -> str:
-    """How a field of `Options` is written on the command line."""
+    """Return the flag of a field of `Options`."""
     return f"--{name.replace('_', '-')}"
 
 
 def variable(name: str) -> str:
-    """How a field of `Options` is written in the environment."""
+    """Return the environment variable of a field of `Options`."""
     return PREFIX + name.upper()
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
-    """Reads the command line and the environment.
+    """Return the options of a command line and an environment.
 
     Raises:
-        BadOption: one of them cannot be used; says which and why.
+        OptionError: if one of them is not allowed; the message is one line.
+        SystemExit: after `--help` and `--version`.
     """
-    known = {variable(item.name) for item in fields(Options)}
-    for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in known:
-            raise BadOption(f"{name}: there is no such option; see lora-controller --help")
-    given = vars(_parser().parse_args(list(arguments)))
+    _refuse_unknown(arguments, environment)
+    flags = _flags(arguments)
     values = {}
-    for item in fields(Options):
-        written, source = given.get(item.name), flag(item.name)
-        if written is None and variable(item.name) in environment:
-            written, source = environment[variable(item.name)], variable(item.name)
-        if written is not None:
-            values[item.name] = _parsed(item, written, source)
+    for option in fields(Options):
+        text, source = flags.get(option.name), flag(option.name)
+        if text is None and variable(option.name) in environment:
+            text, source = environment[variable(option.name)], variable(option.name)
+        if text is not None:
+            values[option.name] = _parse_value(option, text, source)
     options = Options(**values)
     _check_lease(options)
     return options
 
 
-def _parsed(item: "Field[Any]", written: str, source: str) -> Any:
+def _refuse_unknown(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Refuse old names of flags and variables, and variables with the prefix that are no option."""
+    for name in (argument.partition("=")[0] for argument in arguments):
+        current = RENAMED.get(name.removeprefix("--").replace("-", "_")) if name.startswith("--") else None
+        if current is not None:
+            raise OptionError(f"unknown flag {name}; it is called {flag(current)} now")
+    names = {variable(option.name) for option in fields(Options)}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in names:
+            current = RENAMED.get(name.removeprefix(PREFIX).lower())
+            hint = f"it is called {variable(current)} now" if current else "see lora-controller --help"
+            raise OptionError(f"unknown variable {name}; {hint}")
+
+
+def _flags(arguments: Sequence[str]) -> dict[str, str | None]:
+    """Return the texts of the flags that are set. `--flag` alone is `--flag=true` for booleans, as in Go's pflag."""
+    booleans = {flag(option.name) for option in fields(Options) if option.metadata["parse"] is boolean}
+    texts: dict[str, str | None] = {}
+    command = typer.main.get_command(_app(texts.update))
     try:
-        return item.metadata["parse"](written)
-    except BadOption as error:
-        raise BadOption(f"{source}={written}: {error}") from None
+        code = command.main(
+            [f"{argument}=true" if argument in booleans else argument for argument in arguments],
+            prog_name="lora-controller",
+            standalone_mode=False,
+        )
+    except TyperException as error:
+        raise OptionError(f"{error.format_message().rstrip('.')}; see lora-controller --help") from None
+    if not texts:  # --help or --version
+        raise SystemExit(code)
+    return texts
+
+
+def _app(receive: Callable[[dict[str, str | None]], None]) -> typer.Typer:
+    """Return a command with one text option per field of `Options`; it passes the texts to `receive`."""
+
+    def command(**texts: str | None) -> None:
+        receive(texts)
+
+    parameters = [inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, default=_VERSION, annotation=bool)]
+    for option in fields(Options):
+        declared = typer.Option(
+            None,
+            flag(option.name),
+            metavar=option.metadata["metavar"] or "bool",
+            help=_help(option),
+            show_default=False,
+        )
+        parameters.append(
+            inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=declared, annotation=str | None)
+        )
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    help = "Kubernetes operator that loads LoRA adapters into engine pods, as ModelAdapters describe."
+    app.command(help=help, epilog=_EPILOG)(command)
+    return app
+
+
+def _show_version(requested: bool) -> None:
+    if requested:
+        print(f"lora-controller {version('lora-twin')}")
+        raise typer.Exit
+
+
+_VERSION = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+
+
+def _help(option: "Field[Any]") -> str:
+    """Return the help text of a flag with its default."""
+    help: str = option.metadata["help"]
+    match option.default, option.metadata["metavar"]:
+        case "" | (), _:
+            return help
+        case float(seconds), "duration":
+            text = format_duration(seconds)
+        case float(value), _:
+            text = f"{value:g}"
+        case (_, int(port)), _:
+            text = f":{port}"
+        case value, _:
+            text = str(value).lower()
+    return f"{help} (default {text})"
+
+
+def _parse_value(option: "Field[Any]", text: str, source: str) -> Any:
+    try:
+        return option.metadata["parse"](text)
+    except (OptionError, FormatError) as error:
+        raise OptionError(f"{source}={text}: {error}") from None
 
 
 def _check_lease(options: Options) -> None:
     duration, renew = options.leader_elect_lease_duration, options.leader_elect_renew_deadline
     if not options.leader_elect_retry_period < renew < duration:
-        raise BadOption(
+        raise OptionError(
             "--leader-elect-retry-period must be shorter than --leader-elect-renew-deadline, and that shorter than "
             f"--leader-elect-lease-duration; they are {options.leader_elect_retry_period:g}s, {renew:g}s, {duration:g}s"
         )
-
-
-class _OneLine(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadOption(f"{message}; see lora-controller --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _OneLine(
-        prog="lora-controller",
-        usage="lora-controller [--FLAG VALUE ...]",
-        description="The operator for ModelAdapters: keeps LoRA adapters loaded in the engine pods of a cluster.",
-        epilog=f"Every flag is also an environment variable: --log-format is {PREFIX}LOG_FORMAT. The flag wins. "
-        "Exit codes: 0 stopped as asked, 1 failed while running, 2 could not start as it was told to.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"lora-controller {version('lora-twin')}")
-    for item in fields(Options):
-        text = item.metadata["help"] + (f" Default {shown}." if (shown := item.metadata["shown"]) else "")
-        switch = item.metadata["parse"] is boolean
-        parser.add_argument(
-            flag(item.name),
-            dest=item.name,
-            default=None,
-            nargs="?" if switch else None,
-            const="true" if switch else None,
-            metavar="BOOL" if switch else "VALUE",
-            help=text.replace("%", "%%"),
-        )
-    return parser

@@ -1,7 +1,7 @@
-"""What has to be true of a cluster before the operator starts: said in one line if it is not.
+"""Checks of a cluster before the operator starts; a failed check is one line.
 
-An operator that starts anyway would log the same failure for ever. What changes later (a role that shrinks, a server
-that goes) is met while running, with back-off and a line in the log.
+Without them the operator would log the same error forever. Problems that appear later (a permission is removed, the
+server is unreachable) are handled while running, with backoff and log lines.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from controller.api.types import (
     ModelAdapterSpec,
     ModelAdapterStatus,
 )
-from controller.client.interface import Cluster, ClusterError, Forbidden, NotFound, Unavailable
+from controller.client.interface import Client, ClientError, Forbidden, NotFound, Unavailable
 from controller.client.transport import Connection
 from controller.runtime.leaderelection import LEASE_NAME
 
@@ -33,13 +33,13 @@ _CRD = f"{MODEL_ADAPTERS.plural}.{GROUP}"
 _INSTALL = "kubectl apply --server-side -f controller/deploy/crd.yaml"
 
 
-class NotReady(Exception):
-    """The operator cannot start on this cluster; one line says why and what to do."""
+class PreflightError(Exception):
+    """The operator cannot start on this cluster; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """A permission, as a Role gives it."""
+class Permission:
+    """A permission in a rule of a Role."""
 
     verb: str
     kind: Kind[Any]
@@ -47,18 +47,18 @@ class Need:
 
     @property
     def resource(self) -> str:
-        """As kubectl writes it."""
+        """Return the resource as kubectl writes it."""
         group = f".{self.kind.group}" if self.kind.group else ""
         sub = f"/{self.subresource}" if self.subresource else ""
         return f"{self.kind.plural}{group}{sub}"
 
 
-CAN_DO_WITHOUT = Need("watch", SECRETS)
-"""Changed Secrets are then looked for, not heard of (`secretwatch.py`)."""
+OPTIONAL = Permission("watch", SECRETS)
+"""Without it the operator polls Secrets (`secret_watcher.py`)."""
 
 
-def needs() -> list[Need]:
-    """Every permission that the operator uses; the shipped Role gives exactly these."""
+def required_permissions() -> list[Permission]:
+    """Return all permissions that the operator uses; the shipped Role grants exactly these."""
     verbs: list[tuple[Kind[Any], str, str]] = [
         (MODEL_ADAPTERS, "", "list watch patch"),
         (MODEL_ADAPTERS, "status", "patch"),
@@ -70,31 +70,35 @@ def needs() -> list[Need]:
         (EVENTS, "", "get create patch"),
         (LEASES, "", "get create patch"),
     ]
-    return [Need(verb, kind, sub) for kind, sub, listed in verbs for verb in listed.split()]
+    return [Permission(verb, kind, sub) for kind, sub, names in verbs for verb in names.split()]
 
 
 async def check(connection: Connection, namespaces: Sequence[str], lease_namespace: str) -> frozenset[str]:
-    """Looks at the server, the CRD and the account's permissions; returns which kinds may be left out (`nodes`).
+    """Check the server, the CRD and the permissions; return the kinds to omit (`nodes`).
 
     Raises:
-        NotReady: the operator cannot work there.
+        PreflightError: if the operator cannot work on this cluster.
     """
     try:
         await connection.request("GET", "/version")
         await _check_crd(connection)
         missing = await _missing(connection, namespaces or [""], lease_namespace)
     except Forbidden as error:
-        raise NotReady(f"{connection.server}: the credentials are refused, or have expired: {error}") from None
+        raise PreflightError(f"{connection.server}: the credentials are not valid or have expired: {error}") from None
     except Unavailable as error:
         text = str(error)
-        raise NotReady(text if text.startswith(connection.server) else f"{connection.server}: {text}") from None
-    left_out = (
-        frozenset({NODES.plural}) if namespaces and any(need.kind is NODES for need, _ in missing) else frozenset()
+        raise PreflightError(text if text.startswith(connection.server) else f"{connection.server}: {text}") from None
+    omitted = (
+        frozenset({NODES.plural})
+        if namespaces and any(permission.kind is NODES for permission, _ in missing)
+        else frozenset()
     )
-    lacking = [(need, where) for need, where in missing if need.kind.plural not in left_out and need != CAN_DO_WITHOUT]
-    if lacking:
-        raise NotReady(f"the operator's account may not {_told(lacking)}; apply the shipped Role, or add these rules")
-    return left_out
+    required = [pair for pair in missing if pair[0].kind.plural not in omitted and pair[0] != OPTIONAL]
+    if required:
+        raise PreflightError(
+            f"the operator's account may not {_describe(required)}; apply the shipped Role or add these rules"
+        )
+    return omitted
 
 
 # -- the CRD
@@ -111,35 +115,35 @@ class _Resources(msgspec.Struct):
 async def _check_crd(connection: Connection) -> None:
     root = f"/apis/{MODEL_ADAPTERS.api_version}"
     try:
-        listed = msgspec.json.decode(await connection.request("GET", root), type=_Resources)
+        resources = msgspec.json.decode(await connection.request("GET", root), type=_Resources)
     except NotFound:
-        raise NotReady(f"the CustomResourceDefinition {_CRD} is not installed: {_INSTALL}") from None
-    names = {item.name for item in listed.resources}
+        raise PreflightError(f"the CustomResourceDefinition {_CRD} is not installed: {_INSTALL}") from None
+    names = {item.name for item in resources.resources}
     if MODEL_ADAPTERS.plural not in names:
-        raise NotReady(f"the CustomResourceDefinition {_CRD} is not installed: {_INSTALL}")
+        raise PreflightError(f"the CustomResourceDefinition {_CRD} is not installed: {_INSTALL}")
     lacking = [f"the subresource {sub}" for sub in ("status", "scale") if f"{MODEL_ADAPTERS.plural}/{sub}" not in names]
     lacking += await _missing_fields(connection)
     if lacking:
-        raise NotReady(
-            f"the CustomResourceDefinition {_CRD} is of another version: it lacks {', '.join(lacking)}; {_INSTALL}"
+        raise PreflightError(
+            f"the CustomResourceDefinition {_CRD} has another version: it lacks {', '.join(lacking)}; {_INSTALL}"
         )
 
 
 async def _missing_fields(connection: Connection) -> list[str]:
-    """What this operator reads or writes and the installed schema would drop without a word."""
+    """Return the fields that the operator uses and the installed schema lacks; the server would drop them silently."""
     try:
         document = await connection.request("GET", f"/openapi/v3/apis/{MODEL_ADAPTERS.api_version}")
     except (NotFound, Forbidden):
-        return []  # a server that publishes no schema to us: the fields stay unchecked
+        return []  # the server publishes no schema: the fields are not checked
     schemas = msgspec.json.decode(document, type=_Document).components.schemas
     schema = next((item for name, item in schemas.items() if name.endswith(f".{MODEL_ADAPTERS.kind}")), None)
     if schema is None:
         return []
     lacking = []
     for part, struct in (("spec", ModelAdapterSpec), ("status", ModelAdapterStatus)):
-        known = schema.properties.get(part, _Schema()).properties
-        wanted = [item.encode_name for item in msgspec.structs.fields(struct)]
-        lacking += [f"{part}.{name}" for name in wanted if name not in known]
+        installed = schema.properties.get(part, _Schema()).properties
+        names = [item.encode_name for item in msgspec.structs.fields(struct)]
+        lacking += [f"{part}.{name}" for name in names if name not in installed]
     return lacking
 
 
@@ -158,42 +162,45 @@ class _Document(msgspec.Struct):
 # -- permissions
 
 
-class _Verdict(msgspec.Struct):
+class _ReviewStatus(msgspec.Struct):
     allowed: bool = False
 
 
 class _Review(msgspec.Struct):
-    status: _Verdict = msgspec.field(default_factory=_Verdict)
+    status: _ReviewStatus = msgspec.field(default_factory=_ReviewStatus)
 
 
-async def _missing(connection: Connection, namespaces: Sequence[str], lease_namespace: str) -> list[tuple[Need, str]]:
-    """What the account may not do, and where."""
-    asked: list[tuple[Need, str]] = []
-    for need in needs():
-        places = [lease_namespace] if need.kind is LEASES else list(namespaces) if need.kind.namespaced else [""]
-        asked += [(need, place) for place in places]
-    verdicts = await asyncio.gather(*(_may(connection, need, place) for need, place in asked))
-    lacking = [pair for pair, allowed in zip(asked, verdicts, strict=True) if not allowed]
-    return [(need, f" in {place}" if place else "") for need, place in lacking]
+async def _missing(
+    connection: Connection, namespaces: Sequence[str], lease_namespace: str
+) -> list[tuple[Permission, str]]:
+    """Return the permissions that the account lacks, each with its place (` in NAMESPACE`)."""
+    pairs: list[tuple[Permission, str]] = []
+    for permission in required_permissions():
+        kind = permission.kind
+        scope = [lease_namespace] if kind is LEASES else list(namespaces) if kind.namespaced else [""]
+        pairs += [(permission, namespace) for namespace in scope]
+    allowed = await asyncio.gather(*(_is_allowed(connection, *pair) for pair in pairs))
+    missing = [pair for pair, is_allowed in zip(pairs, allowed, strict=True) if not is_allowed]
+    return [(permission, f" in {namespace}" if namespace else "") for permission, namespace in missing]
 
 
-def _told(lacking: Sequence[tuple[Need, str]]) -> str:
-    """`list and watch pods in team-a; get secrets in team-a`: by resource and place, in the order of the rules."""
+def _describe(missing: Sequence[tuple[Permission, str]]) -> str:
+    """Return `list, watch pods in team-a; get secrets in team-a`, in the order of the rules."""
     verbs: dict[str, list[str]] = {}
-    for need, where in lacking:
-        verbs.setdefault(f"{need.resource}{where}", []).append(need.verb)
-    return "; ".join(f"{', '.join(names)} {what}" for what, names in verbs.items())
+    for permission, place in missing:
+        verbs.setdefault(f"{permission.resource}{place}", []).append(permission.verb)
+    return "; ".join(f"{', '.join(names)} {resource}" for resource, names in verbs.items())
 
 
-async def _may(connection: Connection, need: Need, namespace: str) -> bool:
+async def _is_allowed(connection: Connection, permission: Permission, namespace: str) -> bool:
     attributes = {
-        "verb": need.verb,
-        "group": need.kind.group,
-        "resource": need.kind.plural,
-        "subresource": need.subresource,
+        "verb": permission.verb,
+        "group": permission.kind.group,
+        "resource": permission.kind.plural,
+        "subresource": permission.subresource,
         "namespace": namespace,
-        # a rule may be for our Lease alone; which name is asked for, a create does not say
-        "name": LEASE_NAME if need.kind is LEASES and need.verb != "create" else "",
+        # a rule may be limited to the operator's Lease; a create request has no name
+        "name": LEASE_NAME if permission.kind is LEASES and permission.verb != "create" else "",
     }
     review = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -202,34 +209,34 @@ async def _may(connection: Connection, need: Need, namespace: str) -> bool:
     }
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     try:
-        answer = await connection.request("POST", path, None, review)
+        response = await connection.request("POST", path, None, review)
     except (Forbidden, NotFound):
-        return True  # a server that does not say: what is missing shows when it is used
-    return msgspec.json.decode(answer, type=_Review).status.allowed
+        return True  # the server does not support reviews: a missing permission shows in use
+    return msgspec.json.decode(response, type=_Review).status.allowed
 
 
-# -- the only one
+# -- other operators
 
 
-async def check_alone(cluster: Cluster, namespace: str) -> None:
-    """Without leader election: whether another operator is at work, seen by a Lease that moves.
+async def check_no_other_operator(client: Client, namespace: str) -> None:
+    """Check, without leader election, that no other operator renews the Lease.
 
     Raises:
-        NotReady: there is one.
+        PreflightError: if another operator does.
     """
     try:
-        lease = await cluster.get(LEASES, namespace, LEASE_NAME)
+        lease = await client.get(LEASES, namespace, LEASE_NAME)
     except NotFound:
         return
     if not lease.spec.holder_identity:
         return
     await asyncio.sleep(lease.spec.lease_duration_seconds)
     try:
-        later = await cluster.get(LEASES, namespace, LEASE_NAME)
-    except ClusterError as error:
-        raise NotReady(f"the Lease {namespace}/{LEASE_NAME} cannot be read: {error}") from None
+        later = await client.get(LEASES, namespace, LEASE_NAME)
+    except ClientError as error:
+        raise PreflightError(f"the Lease {namespace}/{LEASE_NAME} cannot be read: {error}") from None
     if later.spec.holder_identity and later.metadata.resource_version != lease.metadata.resource_version:
-        raise NotReady(
-            f"another operator ({later.spec.holder_identity}) is at work: it holds the Lease {namespace}/{LEASE_NAME}; "
+        raise PreflightError(
+            f"another operator ({later.spec.holder_identity}) is running: it holds the Lease {namespace}/{LEASE_NAME}; "
             "stop it, or start this one with --leader-elect"
         )

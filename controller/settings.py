@@ -1,4 +1,4 @@
-"""The operator's settings by the names that users know, with the defaults of the resource's design."""
+"""Settings of the operator, with the defaults of the resource's design. All times are in seconds."""
 
 from dataclasses import dataclass, field
 
@@ -7,45 +7,59 @@ from controller.backoff import Backoff
 
 @dataclass(frozen=True, slots=True)
 class LeaseSettings:
-    """Leader election, in seconds; the defaults are those of client-go's own users (15, 10, 2)."""
+    """Leader election; the defaults are those of client-go (15, 10 and 2 seconds).
+
+    Attributes:
+        duration: time after which other replicas may take a Lease that was not renewed.
+        renew: time without a successful renewal after which the leader gives up.
+        retry: delay between attempts to acquire or renew the Lease.
+    """
 
     duration: float = 15.0
     renew: float = 10.0
-    """Give up leading when this long no renewal succeeded."""
     retry: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All times in seconds."""
+    """Settings of one operator.
+
+    Attributes:
+        policy: placement policy of adapters whose `schedulerName` is `default`.
+        policies: further policies that a `schedulerName` may name, as `module:Class`.
+        scrape_interval: time between reads of an engine's metrics, while a policy in use needs them.
+        backoff: delays between attempts to load an adapter on one pod.
+        stable_for: time that a pod must have been Ready before a new load (seed document, "Stability requirements").
+        unready_grace: time that a replica on an unready pod is kept before another pod is chosen.
+        pod_cooldown: time that a pod is not used for an adapter after its last retry failed, or after a final error.
+        max_concurrent_reconciles: number of workers.
+        max_requests_per_pod: loads and unloads in flight on one engine.
+        audit_interval: time between checks of the adapters that an engine lists.
+        list_timeout: timeout of a request for an engine's list of adapters.
+        load_timeout: timeout of a load without `additionalConfig.timeout`.
+        graceful_shutdown_timeout: time for requests in flight at a stop (a pod has 30 seconds until it is killed).
+        sync_period: time between full resyncs; 0 disables them (10 h: controller-runtime's `SyncPeriod`).
+        enable_runtime_sidecar: send requests through the runtime sidecar of pods that have one.
+        elect: act only while holding the Lease.
+        lease: timing of leader election.
+        namespace: namespace of the Lease.
+    """
 
     policy: str = "default"
-    """For adapters whose `schedulerName` is `default`."""
     policies: tuple[str, ...] = ()
-    """Further ones that a `schedulerName` may name, as `module:Class`."""
     scrape_interval: float = 15.0
-    """How often engines' metrics are read, while a policy in use needs them."""
     backoff: Backoff = field(default_factory=Backoff)
     stable_for: float = 5.0
-    """How long a pod must have been Ready before a new load (seed document, "Stability requirements")."""
     unready_grace: float = 0.0
-    """How long a replica on an unready pod is kept before another pod takes its place."""
-    aside_for: float = 300.0
-    """How long a pod is left aside for an adapter after its last retry, and a final error is taken as such."""
-    workers: int = 16
-    loads_per_pod: int = 2
-    """Loads and unloads under way on one engine."""
+    pod_cooldown: float = 300.0
+    max_concurrent_reconciles: int = 16
+    max_requests_per_pod: int = 2
     audit_interval: float = 60.0
     list_timeout: float = 30.0
     load_timeout: float = 300.0
-    stop_grace: float = 10.0
-    """How long a replica that is told to stop waits for what is under way (a pod has 30 until it is killed)."""
-    resync_interval: float = 36000.0
-    """How often every adapter is looked at without cause; 0 is never (10 h: controller-runtime's `SyncPeriod`)."""
+    graceful_shutdown_timeout: float = 10.0
+    sync_period: float = 36000.0
     enable_runtime_sidecar: bool = True
-    """Whether pods that have the runtime sidecar are spoken to through it."""
     elect: bool = False
-    """Whether to act only as the holder of a Lease."""
     lease: LeaseSettings = field(default_factory=LeaseSettings)
     namespace: str = "default"
-    """Where the Lease is."""

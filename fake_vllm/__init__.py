@@ -1,1 +1,1 @@
-"""A vLLM server that needs no GPU: start reading at `engine.py`, then `wire.py` for what it says over HTTP."""
+"""A vLLM server that needs no GPU. Start reading at `engine/engine.py`, then `router.py` for its HTTP interface."""

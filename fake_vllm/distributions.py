@@ -1,14 +1,18 @@
-"""How long things take: distributions of durations, in seconds.
+"""Distributions of durations, in seconds.
 
-Each is a small frozen value that draws from a generator handed in, so that two runs with the same stream
-meet the same latencies. Nothing here sleeps; whoever draws also waits.
+Each is a frozen value that draws from the generator it is given, so two runs with the same random stream have the same
+latencies. Nothing here sleeps: the caller waits.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+
+from formats.durations import parse_duration
+from formats.errors import FormatError
 
 _Z95 = 1.6448536269514722  # standard normal quantile of 0.95
 _Z999 = 3.090232306167813  # standard normal quantile of 0.999
@@ -18,24 +22,24 @@ class Latency(Protocol):
     """A distribution of durations."""
 
     def draw(self, rng: np.random.Generator) -> float:
-        """One duration in seconds, never negative."""
+        """Draw one duration in seconds, never negative."""
 
     def mean(self) -> float:
-        """Expected duration in seconds."""
+        """Return the expected duration in seconds."""
 
     def upper(self) -> float:
-        """Seconds that a draw stays below: the largest value, or the 99.9 % quantile where there is none."""
+        """Return an upper bound in seconds: the largest value, or the 99.9 % quantile if there is none."""
 
 
-def _require(holds: bool, complaint: str) -> None:
-    """Refuse bad parameters; written so that NaN, which compares false with everything, is refused too."""
-    if not holds:
-        raise ValueError(complaint)
+def _require(condition: bool, message: str) -> None:
+    """Check parameters. Conditions are written so that NaN, which compares false with everything, fails."""
+    if not condition:
+        raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Always the same."""
+    """The same value every time."""
 
     value: float
 
@@ -54,7 +58,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Equally likely anywhere from `low` to `high`."""
+    """Uniform from `low` to `high`."""
 
     low: float
     high: float
@@ -77,7 +81,7 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """Memoryless, with the given mean."""
+    """Exponential with mean `average`."""
 
     average: float
 
@@ -99,7 +103,7 @@ class Exponential:
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """Right-skewed, as loads and start-ups are; given by the two figures that people measure."""
+    """Log-normal, as loads and start-ups are, given by the two numbers that are usually measured."""
 
     median: float
     p95: float
@@ -112,7 +116,7 @@ class LogNormal:
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the duration's logarithm."""
+        """Standard deviation of the logarithm."""
         return math.log(self.p95 / self.median) / _Z95
 
     def draw(self, rng: np.random.Generator) -> float:
@@ -127,7 +131,7 @@ class LogNormal:
 
 @dataclass(frozen=True, slots=True)
 class Empirical:
-    """One of the measured values, each equally likely."""
+    """One of the measured values, with equal probability."""
 
     values: tuple[float, ...]
 
@@ -144,3 +148,46 @@ class Empirical:
 
     def upper(self) -> float:
         return max(self.values)
+
+
+_FORMS = (
+    "a duration, {uniform: [a, b]}, {exponential: mean}, {lognormal: {median: a, p95: b}} or {empirical: [a, b, ...]}"
+)
+
+
+def parse_distribution(value: object) -> Latency:
+    """Return the distribution that `value` describes: a duration, or a mapping with one of the names in `_FORMS`.
+
+    Raises:
+        FormatError: if it does not describe one.
+        ValueError: if a parameter is out of its range.
+    """
+    if not isinstance(value, Mapping):
+        return Constant(parse_duration(value))
+    if len(value) == 1:
+        ((name, argument),) = value.items()
+        if name == "uniform" and isinstance(argument, list) and len(argument) == 2:
+            return Uniform(parse_duration(argument[0]), parse_duration(argument[1]))
+        if name == "exponential":
+            return Exponential(parse_duration(argument))
+        if name == "lognormal" and isinstance(argument, Mapping) and set(argument) == {"median", "p95"}:
+            return LogNormal(parse_duration(argument["median"]), parse_duration(argument["p95"]))
+        if name == "empirical" and isinstance(argument, list) and argument:
+            return Empirical(tuple(map(parse_duration, argument)))
+    raise FormatError(f"{dict(value)!r} is not a distribution", _FORMS)
+
+
+def format_distribution(latency: Latency, format_duration: Callable[[float], str]) -> Any:
+    """Return what `parse_distribution` reads, with each duration written by `format_duration`."""
+    match latency:
+        case Constant(value):
+            return format_duration(value)
+        case Uniform(low, high):
+            return {"uniform": [format_duration(low), format_duration(high)]}
+        case Exponential(average):
+            return {"exponential": format_duration(average)}
+        case LogNormal(median, p95):
+            return {"lognormal": {"median": format_duration(median), "p95": format_duration(p95)}}
+        case Empirical(values):
+            return {"empirical": [format_duration(value) for value in values]}
+    raise TypeError(f"cannot format a {type(latency).__name__}")

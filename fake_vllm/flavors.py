@@ -1,34 +1,24 @@
-"""What an engine looks like from outside its HTTP face, by dialect: words, list entries, metrics.
+"""Table of the engine flavors. The HTTP half of a flavor is its `ServerFlavor` in `router.py`."""
 
-Paths and answers are the wire's (`routes.py`, `sglang/routes.py`); this half is what the engine itself needs, so that
-neither knows more than one kind of engine.
-"""
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.lora import Model, card
-from fake_vllm.engine.stats import Edges, Metrics, Page
-from fake_vllm.sglang import metrics as sglang_metrics
-from fake_vllm.sglang.errors import SglangWords
-from fake_vllm.sglang.responses import card as sglang_card
-from fake_vllm.vllm import metrics as metricspage
-from fake_vllm.vllm.errors import VllmWords, Words
+from fake_vllm.engine.flavor import EngineFlavor
+from fake_vllm.engine.stats import BucketBounds
+from fake_vllm.sglang.errors import SglangErrorTexts
+from fake_vllm.sglang.metrics import BUCKETS as SGLANG_BUCKETS
+from fake_vllm.sglang.metrics import SglangMetricsRenderer
+from fake_vllm.sglang.models import model_card as sglang_model_card
+from fake_vllm.vllm.errors import VllmErrorTexts
+from fake_vllm.vllm.metrics import VllmMetricsRenderer
+from fake_vllm.vllm.models import model_card as vllm_model_card
 
-
-@dataclass(frozen=True, slots=True)
-class Manners:
-    """One dialect."""
-
-    words: Words
-    card: Callable[[Model, int], dict[str, object]]
-    """A model as `GET /v1/models` shows it, and when it says that it was made."""
-    edges: Edges
-    page: Callable[[EngineConfig, Metrics], Page]
-
-
-MANNERS: Mapping[str, Manners] = {
-    "vllm": Manners(VllmWords(), card, Edges(), metricspage.MetricsPage),
-    "sglang": Manners(SglangWords(), sglang_card, sglang_metrics.EDGES, sglang_metrics.MetricsPage),
+_FLAVORS: Mapping[str, EngineFlavor] = {
+    "vllm": EngineFlavor(VllmErrorTexts(), vllm_model_card, BucketBounds(), VllmMetricsRenderer),
+    "sglang": EngineFlavor(SglangErrorTexts(), sglang_model_card, SGLANG_BUCKETS, SglangMetricsRenderer),
 }
+
+
+def flavor_of(config: EngineConfig) -> EngineFlavor:
+    """Return the flavor that the configuration names."""
+    return _FLAVORS[config.dialect]

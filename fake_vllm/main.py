@@ -8,24 +8,24 @@ import os
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
+from textwrap import fill
 
-from fake_vllm.cli import options
-from fake_vllm.cli import profile as parameters
-from fake_vllm.cli import sglang_args as command
+from fake_vllm.cli import options, profile
 from fake_vllm.engine.engine import EngineConfigError
-from fake_vllm.server.process import EngineProcess
+from fake_vllm.server.process import Server
+from formats.engine_command import SGLANG, VLLM
 
 _HELP = """usage: fake-vllm serve [MODEL] [flags]
 
 A vLLM server that needs no GPU.
 
-vLLM's flags that count:
-  {count}
-Other flags of vLLM's are accepted, and named in one line of warning; --config FILE is read as vLLM reads it.
-Variables: VLLM_ALLOW_RUNTIME_LORA_UPDATING, VLLM_API_KEY.
+vLLM's flags that make a difference:
+{vllm}
+vLLM's other flags are accepted and listed in one warning; --config FILE is read as vLLM reads it.
+Environment variables: VLLM_ALLOW_RUNTIME_LORA_UPDATING, VLLM_API_KEY.
 
-With --dialect sglang, SGLang's flags instead, of which these count:
-  {sglang}
+SGLang's flags that make a difference, with --dialect sglang:
+{sglang}
 
 Flags of the fake's own:
 {own}
@@ -35,7 +35,7 @@ Presets: {presets}
 
 
 def main() -> None:
-    """The command, from its words to its exit code."""
+    """Run the command and exit: 0 after a shutdown, 1 if a port cannot be bound, 2 for a wrong command line."""
     words = sys.argv[1:]
     if not words or {"-h", "--help"} & set(words):
         print(_help())
@@ -44,16 +44,16 @@ def main() -> None:
         print(f"fake-vllm {version('lora-twin')}")
         return
     try:
-        config, told = options.read(words, os.environ)
-        if told.ignored:
-            print(f"fake-vllm: makes no difference here: {', '.join(told.ignored)}", file=sys.stderr)
-        process = EngineProcess(config, told, _now)
+        config, own = options.read(words, os.environ)
+        if own.ignored:
+            print(f"fake-vllm: ignored: {', '.join(own.ignored)}", file=sys.stderr)
+        server = Server(config, own, _now)
     except EngineConfigError as error:
-        print(f"fake-vllm: {error}", file=sys.stderr)
+        print(f"fake-vllm: error: {error}", file=sys.stderr)
         sys.exit(2)
     try:
-        asyncio.run(process.run())
-    except KeyboardInterrupt:  # while it starts up; later on a signal ends it in good order
+        asyncio.run(server.run())
+    except KeyboardInterrupt:  # during startup; later a signal shuts the server down
         sys.exit(130)
     except OSError as error:
         print(f"fake-vllm: cannot listen on {config.host}:{config.port}: {error.strerror}", file=sys.stderr)
@@ -61,10 +61,14 @@ def main() -> None:
 
 
 def _help() -> str:
-    own = "\n".join(f"  --{name:<16}{meaning}" for name, meaning in options.OWN.items())
-    count, sglang = (", ".join(f"--{name}" for name in names) for names in (options.COUNT, command.COUNT))
-    return _HELP.format(count=count, sglang=sglang, own=own, presets=", ".join(parameters.presets()))
+    own = "\n".join(f"  --{name:<16}{meaning}" for name, meaning in options.OWN_FLAGS.items())
+    vllm, sglang = (_list(options.flags_with_meaning(flavor)) for flavor in (VLLM, SGLANG))
+    return _HELP.format(vllm=vllm, sglang=sglang, own=own, presets=", ".join(profile.presets()))
+
+
+def _list(flags: list[str]) -> str:
+    return fill(", ".join(flags), 118, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _now() -> float:
-    return datetime.now(UTC).timestamp()  # noqa: TID251 - the process's own clock; everything else is told
+    return datetime.now(UTC).timestamp()  # noqa: TID251 - the process's own clock; everything else gets one

@@ -1,7 +1,6 @@
-"""What a server says over HTTP, as a function from request to answer that knows no sockets.
+"""Requests to responses, without sockets: the API key, the route, and the engine's work.
 
-The simulated network calls this in process; `app.py` puts it on a socket. The key, the method and the order of checks
-are here; what each path does, and how, says the engine's dialect (`routes.py`, `sglang/routes.py`).
+The simulated network calls `handle` in process. On sockets FastAPI finds the route (`server/api.py`) and calls `run`.
 """
 
 import hmac
@@ -9,17 +8,25 @@ from collections.abc import Mapping
 
 import msgspec
 
-from fake_vllm.engine.engine import Engine, EngineFault
-from fake_vllm.http.messages import EVENTS, JSON, Request, Response, Stream, encoded, error, unauthorized
-from fake_vllm.http.validation import Invalid
-from fake_vllm.openai.completions import Work
-from fake_vllm.openai.flavor import Dialect, Generate, Load, Step
+from fake_vllm.engine.engine import Engine, EngineError
+from fake_vllm.http.messages import (
+    EVENTS,
+    JSON,
+    Request,
+    Response,
+    Stream,
+    error_response,
+    json_response,
+    unauthorized,
+)
+from fake_vllm.http.validation import RequestValidationError
+from fake_vllm.openai.completions import CompletionTask
+from fake_vllm.openai.flavor import Generate, Load, Route, ServerFlavor, Step
 from fake_vllm.sglang.routes import GENERATE_PATH as SGLANG_GENERATE_PATH
 from fake_vllm.sglang.routes import LOAD_PATH as SGLANG_LOAD_PATH
 from fake_vllm.sglang.routes import UNLOAD_PATH as SGLANG_UNLOAD_PATH
-from fake_vllm.sglang.routes import Sglang
-from fake_vllm.sglang.routes import outcome as sglang_outcome
-from fake_vllm.vllm.routes import CHAT_PATH, COMPLETIONS_PATH, LOAD_PATH, MODELS_PATH, UNLOAD_PATH, Vllm
+from fake_vllm.sglang.routes import SglangServer, lora_update_output
+from fake_vllm.vllm.routes import CHAT_PATH, COMPLETIONS_PATH, LOAD_PATH, MODELS_PATH, UNLOAD_PATH, VllmServer
 
 __all__ = [
     "CHANGES",
@@ -35,11 +42,16 @@ __all__ = [
     "Request",
     "Response",
     "Stream",
-    "adapter_of",
-    "error",
-    "not_loaded",
-    "respond",
-    "respond_now",
+    "authorize",
+    "error_response",
+    "handle",
+    "handle_immediate",
+    "load_error",
+    "method_not_allowed",
+    "not_found",
+    "requested_adapter",
+    "routes",
+    "run",
     "unauthorized",
 ]
 
@@ -48,43 +60,75 @@ LOADING = (LOAD_PATH, SGLANG_LOAD_PATH)
 PROBED = ("/health", "/ping", "/health_generate")
 CHANGES = (*LOADING, UNLOAD_PATH, SGLANG_UNLOAD_PATH)
 
-_DIALECTS: Mapping[str, Dialect] = {"vllm": Vllm(), "sglang": Sglang()}
+_FLAVORS: Mapping[str, ServerFlavor] = {"vllm": VllmServer(), "sglang": SglangServer()}
 
 
-async def respond(engine: Engine, request: Request, *, slow: float = 1.0) -> Response | Stream:
-    """Answer `request`, however long that takes; `slow` multiplies the engine's time.
+async def handle(engine: Engine, request: Request, *, slow: float = 1.0) -> Response | Stream:
+    """Return the response to `request`; `slow` multiplies the engine's time.
 
     Raises:
-        EngineClosed: if the container dies before there is an answer: the connection is reset.
+        EngineClosed: if the container stops first; the client sees a connection reset.
     """
-    engine.check_open()
-    dialect = _DIALECTS[engine.config.dialect]
-    step = _routed(dialect, engine, request)
+    engine.ensure_open()
+    route = _find_route(engine, request)
+    return route if isinstance(route, Response) else await run(engine, route, request, slow=slow)
+
+
+async def run(engine: Engine, route: Route, request: Request, *, slow: float = 1.0) -> Response | Stream:
+    """Return the response of a route; `slow` multiplies the engine's time.
+
+    Raises:
+        EngineClosed: if the container stops first.
+    """
+    engine.ensure_open()
+    flavor = _FLAVORS[engine.config.dialect]
+    step = _step(flavor, engine, route, request)
     if isinstance(step, Response):
         return step
     if isinstance(step, Generate):
         try:
             return await _generate(engine, step, slow)
-        except EngineFault as fault:
-            return dialect.failed(fault)
+        except EngineError as error:
+            return flavor.failed(error)
     try:
         if isinstance(step, Load):
             await engine.load(step.name, step.path, load_inplace=step.in_place, slow=slow)
         else:
             await engine.unload(step.name, slow=slow)
-    except EngineFault as fault:
-        return dialect.not_changed(engine, step, fault)
-    return dialect.changed(engine, step)
+    except EngineError as error:
+        return flavor.change_failed(engine, step, error)
+    return flavor.changed(engine, step)
 
 
-def respond_now(engine: Engine, request: Request) -> Response | None:
-    """Answer `request` if that needs no waiting; None if it does, and nothing has been done then."""
-    step = _routed(_DIALECTS[engine.config.dialect], engine, request)
+def handle_immediate(engine: Engine, request: Request) -> Response | None:
+    """Return the response if it needs no waiting, else None; nothing was done then."""
+    route = _find_route(engine, request)
+    if isinstance(route, Response):
+        return route
+    step = _step(_FLAVORS[engine.config.dialect], engine, route, request)
     return step if isinstance(step, Response) else None
 
 
-def adapter_of(request: Request) -> str:
-    """The adapter that a request names, whether to change it or to use it; empty if none can be read."""
+def routes(engine: Engine) -> Mapping[str, Route]:
+    """Return the server's routes by path."""
+    return _FLAVORS[engine.config.dialect].routes(engine)
+
+
+def authorize(engine: Engine, request: Request) -> Response | None:
+    """Return the refusal of a request without a valid API key, None if the request may pass."""
+    if not engine.config.api_keys or request.method == "OPTIONS":
+        return None
+    if not _FLAVORS[engine.config.dialect].requires_key(engine, request.path):
+        return None
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    valid = scheme.lower() == "bearer" and any(
+        hmac.compare_digest(token.encode(), key.encode()) for key in engine.config.api_keys
+    )
+    return None if valid else unauthorized()
+
+
+def requested_adapter(request: Request) -> str:
+    """Return the adapter that a request loads, unloads or uses; empty if there is none."""
     if request.path not in (*CHANGES, *GENERATING):
         return ""
     try:
@@ -97,42 +141,45 @@ def adapter_of(request: Request) -> str:
     return name if isinstance(name, str) else ""
 
 
-def not_loaded(path: str, message: str) -> Response:
-    """What the load path of either dialect answers if the engine says `message`."""
+def load_error(path: str, message: str) -> Response:
+    """Return the response of a load route, of either flavor, to a load that failed with `message`."""
     if path == SGLANG_LOAD_PATH:
-        return encoded(400, sglang_outcome(message, None))
-    return error(500, "InternalServerError", message)
+        return json_response(400, lora_update_output(message, None))
+    return error_response(500, "InternalServerError", message)
 
 
-async def _generate(engine: Engine, wanted: Generate, slow: float) -> Response | Stream:
-    await engine.recall(wanted.ask.model, slow=slow)
-    work = Work(engine, wanted.ask, wanted.form, wanted.request_id)
-    if wanted.ask.stream:
-        return Stream(200, EVENTS, work.stream(slow))
-    return Response(200, JSON, await work.whole(slow))
+def not_found() -> Response:
+    """Return the response to a path without a route."""
+    return json_response(404, {"detail": "Not Found"})
 
 
-def _routed(dialect: Dialect, engine: Engine, request: Request) -> Step:
-    path = request.path
-    if engine.config.api_keys and not _authorized(dialect, engine, request):
-        return unauthorized()
-    route = dialect.route(engine, path)
+def method_not_allowed(route: Route) -> Response:
+    """Return the response to a method that the route does not have."""
+    return json_response(405, {"detail": "Method Not Allowed"}, {**JSON, "allow": ", ".join(route.methods)})
+
+
+def _find_route(engine: Engine, request: Request) -> Route | Response:
+    """Return the route, or the response to a request that gets to none."""
+    if engine.config.api_keys and (refusal := authorize(engine, request)) is not None:
+        return refusal
+    route = _FLAVORS[engine.config.dialect].route(engine, request.path)
     if route is None:
-        return encoded(404, {"detail": "Not Found"})
-    if request.method not in route.methods:
-        return encoded(405, {"detail": "Method Not Allowed"}, {**JSON, "allow": ", ".join(route.methods)})
+        return not_found()
+    return route if request.method in route.methods else method_not_allowed(route)
+
+
+def _step(flavor: ServerFlavor, engine: Engine, route: Route, request: Request) -> Step:
     try:
         return route.step(engine, request)
-    except Invalid as invalid:
-        return dialect.invalid(engine, invalid)
-    except EngineFault as fault:
-        return dialect.failed(fault)
+    except RequestValidationError as error:
+        return flavor.invalid(engine, error)
+    except EngineError as error:
+        return flavor.failed(error)
 
 
-def _authorized(dialect: Dialect, engine: Engine, request: Request) -> bool:
-    if request.method == "OPTIONS" or not dialect.guarded(engine, request.path):
-        return True
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        return False
-    return any(hmac.compare_digest(given.encode(), key.encode()) for key in engine.config.api_keys)
+async def _generate(engine: Engine, step: Generate, slow: float) -> Response | Stream:
+    await engine.reload_evicted(step.request.model, slow=slow)
+    task = CompletionTask(engine, step.request, step.format, step.request_id)
+    if step.request.stream:
+        return Stream(200, EVENTS, task.stream(slow))
+    return Response(200, JSON, await task.complete(slow))

@@ -1,4 +1,4 @@
-"""Every notebook runs from a clean kernel, on nothing but the checkout, and what its text claims holds."""
+"""Every notebook runs from a clean kernel with the checkout alone, and the claims of its text are true."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""The simulated world around the operator: start reading at `simulation.py`.
+"""The simulated cluster around the operator. Start reading at `sim/simulation.py`.
 
-`loop.py` is time, `apiserver/` the Kubernetes API, `world/` nodes, kubelets and the network. Whatever happens
-goes to the record (`record.py`); `oracles.py`, `measures.py` and `report/` read that and nothing else.
+`kernel/` is time, `apiserver/` the Kubernetes API, `world/` nodes, kubelets and the network. Every event goes to
+`trace/`; `evaluate/` and `report/` read that and nothing else.
 """

@@ -1,6 +1,6 @@
-"""The `twin` command: arguments in, exit code out; the work is done elsewhere.
+"""Entry point of the `twin` command.
 
-What takes long to import is imported by the command that needs it, so that `twin --help` answers at once.
+Each command imports slow modules itself, so that `twin --help` is fast.
 """
 
 import os
@@ -23,11 +23,13 @@ from twin.commands import (
     swarm,
     sweep,
 )
-from twin.commands.common import FAULT, complain
+from twin.commands.common import FAULT, print_errors
+from twin.commands.renamed import RenamingGroup
 
 app = typer.Typer(
     name="twin",
-    help="A digital twin for LoRA serving on Kubernetes: your operator, run against a simulated cluster.",
+    cls=RenamingGroup,
+    help="Digital twin for LoRA serving on Kubernetes: runs your operator against a simulated cluster.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -37,7 +39,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point: never a traceback for a person who made a mistake, nor silence for one that we made."""
+    """Run the command line. Unexpected errors are printed without a traceback and exit with 70."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -46,14 +48,14 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("TWIN_TRACEBACK"):
             raise
-        said = " ".join(str(error).split())[:1000]
-        complain(f"twin: a fault of the twin itself: {type(error).__name__}: {said}")
-        complain("twin: please report it with the scenario; TWIN_TRACEBACK=1 shows where it happened")
+        message = " ".join(str(error).split())[:1000]
+        print_errors(f"twin: Internal error: {type(error).__name__}: {message}")
+        print_errors("twin: please report it with the scenario; TWIN_TRACEBACK=1 shows the traceback")
         sys.exit(FAULT)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"lora-twin {version('lora-twin')}")
         raise typer.Exit
 
@@ -64,7 +66,7 @@ def twin(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """A digital twin for LoRA serving on Kubernetes: your operator, run against a simulated cluster."""
+    """Digital twin for LoRA serving on Kubernetes: runs your operator against a simulated cluster."""
 
 
 for _topic in (runs, compare, compare_worlds, sweep, search, swarm, serve, node, capture, calibrate, lists):

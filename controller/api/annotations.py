@@ -1,12 +1,12 @@
-"""What a restarted controller must know, as annotations on the ModelAdapter: the one place that names them.
+"""State that a restarted controller needs, stored as annotations on the ModelAdapter. Their keys are defined here only.
 
-- `scheduled-pods`: the selection, comma-separated;
-- `retry-count.POD` and `last-retry-time.POD`: the attempt announced last on that pod;
-- `placements`: JSON, where the adapter may be loaded. It alone says what the operator may touch on an engine.
+- `scheduled-pods`: the selected pods, comma-separated;
+- `retry-count.POD` and `last-retry-time.POD`: the last attempt announced on that pod;
+- `placements`: JSON, where the adapter may be loaded. The operator changes no other engine.
 
-`read` makes a `Remembered` of them and `changes` the merge patch from one `Remembered` to another, so that whoever
-decides never handles a key. A value that cannot be read (edited by hand) counts as absent and is named in `unreadable`,
-so that users hear of it; the next change takes it off.
+`read` parses them into a `PersistedState`; `changes` returns the merge patch from one `PersistedState` to another. A
+value that cannot be parsed (edited by hand) counts as absent and is listed in `unreadable`, so that an event can report
+it; the next change removes it.
 """
 
 from collections.abc import Mapping
@@ -16,26 +16,24 @@ from hashlib import sha256
 
 import msgspec
 
-from controller.api.types import timestamp
+from controller.api.labels import DOMAIN
+from formats.timestamps import format_micro_time, parse_timestamp
 
-DOMAIN = "adapter.model.aibrix.ai"
 FINALIZER = f"{DOMAIN}/finalizer"
-ENABLED_LABEL = f"{DOMAIN}/enabled"
-NAME_LABEL = f"{DOMAIN}/name"
 SCHEDULED_PODS = f"{DOMAIN}/scheduled-pods"
 PLACEMENTS = f"{DOMAIN}/placements"
 RETRY_COUNT = f"{DOMAIN}/retry-count."
 LAST_RETRY_TIME = f"{DOMAIN}/last-retry-time."
 
 _LONGEST_POD = 63 - len("last-retry-time.")
-"""An annotation key's name part holds 63 characters at most (Kubernetes, "Labels and Selectors", syntax)."""
+"""The name part of an annotation key has at most 63 characters (Kubernetes, "Labels and Selectors", syntax)."""
 
 MOST_PODS = 500
-"""Pods that one object has room to remember: annotations hold 256 KiB in all (Kubernetes, "Annotations")."""
+"""Pods that fit into one object: its annotations have at most 256 KiB together (Kubernetes, "Annotations")."""
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Where an adapter may be loaded: one incarnation of one pod's engine, and which artifact."""
+    """Where an adapter may be loaded: one incarnation of one pod's engine, and the artifact."""
 
     uid: str
     engine: str
@@ -46,7 +44,7 @@ class Placement(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The attempt announced last on a pod."""
+    """The last attempt announced on a pod."""
 
     retries: int
     """0 for the first attempt."""
@@ -55,8 +53,8 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """Everything that is on the object for the operator's own use."""
+class PersistedState:
+    """Everything that the operator stores on the object for its own use."""
 
     selected: tuple[str, ...] = ()
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
@@ -64,24 +62,25 @@ class Remembered:
     placements: Mapping[str, Placement] = field(default_factory=dict)
     """By pod name."""
     unreadable: tuple[str, ...] = ()
-    """Keys whose values could not be read; nothing of them is kept."""
+    """Keys whose values could not be parsed and count as absent."""
 
     def attempt(self, pod: str) -> Attempt | None:
+        """Return the last attempt announced on the pod."""
         return self.attempts.get(pod_key(pod))
 
 
-NOTHING = Remembered()
+NOTHING = PersistedState()
 
 
 def pod_key(pod: str) -> str:
-    """The pod's name, shortened with a hash if an annotation key could not hold it."""
+    """Return the pod's name, shortened with a hash if it is too long for an annotation key."""
     if len(pod) <= _LONGEST_POD:
         return pod
     return f"{pod[: _LONGEST_POD - 9]}-{sha256(pod.encode()).hexdigest()[:8]}"
 
 
-def read(annotations: Mapping[str, str]) -> Remembered:
-    """What the annotations of an object remember."""
+def read(annotations: Mapping[str, str]) -> PersistedState:
+    """Parse the annotations of an object."""
     counts = {key[len(RETRY_COUNT) :]: value for key, value in annotations.items() if key.startswith(RETRY_COUNT)}
     attempts, unreadable = {}, []
     for key, count in counts.items():
@@ -91,7 +90,7 @@ def read(annotations: Mapping[str, str]) -> Remembered:
         else:
             unreadable += [name + key for name in (RETRY_COUNT, LAST_RETRY_TIME) if name + key in annotations]
     placements = _placements(annotations.get(PLACEMENTS, ""))
-    return Remembered(
+    return PersistedState(
         selected=tuple(filter(None, annotations.get(SCHEDULED_PODS, "").split(","))),
         attempts=attempts,
         placements=placements or {},
@@ -99,8 +98,8 @@ def read(annotations: Mapping[str, str]) -> Remembered:
     )
 
 
-def changes(before: Remembered, after: Remembered) -> dict[str, str | None]:
-    """The merge patch for `metadata.annotations` that turns `before` into `after`."""
+def changes(before: PersistedState, after: PersistedState) -> dict[str, str | None]:
+    """Return the merge patch for `metadata.annotations` that turns `before` into `after`."""
     patch: dict[str, str | None] = dict.fromkeys(key for key in before.unreadable if key not in after.unreadable)
     if before.selected != after.selected:
         patch[SCHEDULED_PODS] = ",".join(after.selected) or None
@@ -113,20 +112,20 @@ def changes(before: Remembered, after: Remembered) -> dict[str, str | None]:
             continue
         patch[RETRY_COUNT + key] = None if attempt is None else str(attempt.retries)
         patch[LAST_RETRY_TIME + key] = (
-            None if attempt is None else timestamp(datetime.fromtimestamp(attempt.announced, UTC))
+            None if attempt is None else format_micro_time(datetime.fromtimestamp(attempt.announced, UTC))
         )
     return patch
 
 
 def _attempt(count: str, announced: str) -> Attempt | None:
     try:
-        return Attempt(retries=max(int(count), 0), announced=datetime.fromisoformat(announced).timestamp())
+        return Attempt(retries=max(int(count), 0), announced=parse_timestamp(announced).timestamp())
     except (ValueError, OverflowError):
         return None
 
 
 def _placements(text: str) -> dict[str, Placement] | None:
-    """None if the text cannot be read."""
+    """Return None if the text cannot be parsed."""
     if not text:
         return {}
     try:

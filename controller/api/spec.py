@@ -1,7 +1,7 @@
-"""What a ModelAdapter's spec means: what to send to an engine, and what stands in the way.
+"""Meaning of a ModelAdapter's spec: what to send to an engine, and why it cannot be served. Pure.
 
-Pure. An engine by itself fetches public artifacts that it knows how to fetch; a source that needs credentials or a
-client of its own needs the runtime sidecar (`ways.py` says which pods have it).
+An engine fetches public artifacts by itself; a source that needs credentials or a client library needs the runtime
+sidecar (`cache/routing.py` selects the pods that have it).
 """
 
 import re
@@ -10,27 +10,27 @@ from functools import lru_cache
 from hashlib import sha256
 
 from controller.api.types import ModelAdapterSpec
+from formats.durations import parse_duration
+from formats.errors import FormatError
 
 _HUGGING_FACE = ("huggingface://", "hf://")
 _NEEDS_SIDECAR = ("s3://", "gs://", "gcs://", "tos://")
-_KEPT = re.compile(r"/.*/([0-9a-f]{64})/[0-9a-f]{1,64}")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_CACHED_ARTIFACT = re.compile(r"/.*/([0-9a-f]{64})/[0-9a-f]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class SpecProblem:
-    """Why a spec cannot be served, as a condition shows it."""
+    """Reason for which a spec cannot be served, as shown in conditions."""
 
     reason: str
     message: str
     recheck: float = 0.0
-    """Seconds after which to look again; 0 if only a change of the spec can help."""
+    """Seconds after which to check again; 0 if only a change of the spec can help."""
 
 
 @lru_cache(maxsize=65536)
 def lora_path(artifact_url: str) -> str:
-    """What `lora_path` is for this URL: `huggingface://org/name` is sent as `org/name`, the rest as it is."""
+    """Return the `lora_path` for a URL: `org/name` for `huggingface://org/name`, others unchanged."""
     for scheme in _HUGGING_FACE:
         if artifact_url.startswith(scheme):
             return artifact_url[len(scheme) :]
@@ -39,16 +39,16 @@ def lora_path(artifact_url: str) -> str:
 
 @lru_cache(maxsize=65536)
 def artifact_of(path: str) -> str:
-    """Short hash of a `lora_path`; `root` in an engine's list of models is such a path, so both compare.
+    """Return a short hash of a `lora_path`, or of the `root` in an engine's list of models.
 
-    The sidecar gives an engine a folder that is named after the same hash, whole.
+    The sidecar passes an engine a folder that is named after the full hash.
     """
-    kept = _KEPT.fullmatch(path)
-    return (kept[1] if kept else sha256(path.encode()).hexdigest())[:12]
+    cached = _CACHED_ARTIFACT.fullmatch(path)
+    return (cached[1] if cached else sha256(path.encode()).hexdigest())[:12]
 
 
 def load_timeout(spec: ModelAdapterSpec, default: float) -> float:
-    """Seconds that a load may take: `additionalConfig.timeout` (`90`, `120s`, `1m30s`), else `default`."""
+    """Return the timeout of a load in seconds: `additionalConfig.timeout` (`90`, `120s`, `1m30s`), else `default`."""
     text = spec.additional_config.get("timeout", "").strip()
     if not text:
         return default
@@ -57,20 +57,20 @@ def load_timeout(spec: ModelAdapterSpec, default: float) -> float:
 
 
 def problem_of(spec: ModelAdapterSpec, policies: frozenset[str]) -> SpecProblem | None:
-    """What keeps the adapter from being placed at all, if anything."""
+    """Return why the adapter cannot be placed at all, if anything."""
     if spec.scheduler_name not in policies:
-        known = ", ".join(sorted(policies))
-        return SpecProblem("UnknownScheduler", f"schedulerName {spec.scheduler_name!r} is unknown; known are {known}")
+        names = ", ".join(sorted(policies))
+        return SpecProblem("UnknownScheduler", f"schedulerName {spec.scheduler_name!r} is unknown; allowed: {names}")
     timeout = spec.additional_config.get("timeout", "").strip()
     if timeout and not _seconds(timeout):
         return SpecProblem(
-            "InvalidTimeout", f"additionalConfig.timeout {timeout!r} is no duration; write seconds or 120s, 2m"
+            "InvalidTimeout", f"additionalConfig.timeout {timeout!r} is not a duration; allowed: seconds, or 120s, 2m"
         )
     return None
 
 
 def sidecar_needed(spec: ModelAdapterSpec) -> str:
-    """Why an engine cannot fetch the artifact by itself; empty if it can."""
+    """Return why an engine cannot fetch the artifact by itself; empty if it can."""
     for scheme in _NEEDS_SIDECAR:
         if spec.artifact_url.startswith(scheme):
             return f"{scheme} is fetched by the runtime sidecar"
@@ -81,10 +81,6 @@ def sidecar_needed(spec: ModelAdapterSpec) -> str:
 
 def _seconds(text: str) -> float | None:
     try:
-        return float(text)
-    except ValueError:
-        pass
-    parts = _DURATION_PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return parse_duration(text, plain_seconds=True)
+    except FormatError:
         return None
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)

@@ -1,23 +1,21 @@
 """The Kubernetes objects that the controller reads and writes, as frozen structs.
 
-Each struct holds only the fields that the controller knows; what else an object has is dropped when it is
-decoded. That is why nothing here is ever PUT: the controller patches. Frozen structs can be shared between the
-cache and everybody who reads it without a copy.
-
-`Kind` ties a struct to its place in the API. `KINDS` lists all of them.
+Each struct has only the fields that the controller uses; other fields are dropped when an object is decoded. Therefore
+no object is ever PUT: the controller patches. Frozen structs are shared between the cache and its readers without a
+copy. `Kind` is a struct's place in the API; `KINDS` lists all of them.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
 GROUP = "model.aibrix.ai"
-"""API group; AIBrix's, kept so that its manifests carry over."""
+"""API group of AIBrix, so that its manifests can be used unchanged."""
 
 
 class _Object(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Base of all: camelCase on the wire, defaults left out."""
+    """Base of all structs: camelCase in JSON, defaults omitted."""
 
 
 class OwnerReference(_Object, frozen=True, kw_only=True):
@@ -30,7 +28,7 @@ class OwnerReference(_Object, frozen=True, kw_only=True):
 
 
 class ObjectMeta(_Object, frozen=True, kw_only=True):
-    """`metadata`, as far as the controller reads it."""
+    """The fields of `metadata` that the controller uses."""
 
     name: str = ""
     namespace: str = ""
@@ -46,7 +44,7 @@ class ObjectMeta(_Object, frozen=True, kw_only=True):
 
 
 class Resource(_Object, frozen=True, kw_only=True):
-    """What every kind has."""
+    """Base of all kinds."""
 
     metadata: ObjectMeta = ObjectMeta()
 
@@ -126,7 +124,7 @@ class ScaleStatus(_Object, frozen=True, kw_only=True):
 
 
 class Scale(Resource, frozen=True, kw_only=True):
-    """What `kubectl scale` and autoscalers see of an adapter."""
+    """Subresource for `kubectl scale` and autoscalers."""
 
     spec: ScaleSpec = ScaleSpec()
     status: ScaleStatus = ScaleStatus()
@@ -135,10 +133,18 @@ class Scale(Resource, frozen=True, kw_only=True):
 # -- Pods and nodes
 
 
+class EnvVar(_Object, frozen=True, kw_only=True):
+    """A variable of a container; `value` is None if it comes from elsewhere (`valueFrom`)."""
+
+    name: str
+    value: str | None = None
+
+
 class Container(_Object, frozen=True, kw_only=True):
     name: str
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    env: tuple[EnvVar, ...] = ()
 
 
 class PodSpec(_Object, frozen=True, kw_only=True):
@@ -171,7 +177,7 @@ class Pod(Resource, frozen=True, kw_only=True):
 
 
 class Node(Resource, frozen=True, kw_only=True):
-    """Only its labels matter here: the zone."""
+    """Used for its labels: the zone."""
 
 
 # -- Service discovery
@@ -210,7 +216,7 @@ class ObjectReference(_Object, frozen=True, kw_only=True):
 
 class Endpoint(_Object, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
-    conditions: EndpointConditions = msgspec.field(default_factory=EndpointConditions)  # so that it is written
+    conditions: EndpointConditions = msgspec.field(default_factory=EndpointConditions)  # always written
     target_ref: ObjectReference | None = None
     node_name: str | None = None
     zone: str | None = None
@@ -232,7 +238,7 @@ class EndpointSlice(Resource, frozen=True, kw_only=True):
 
 
 class Secret(Resource, frozen=True, kw_only=True):
-    """`data` is base64 on the wire and decoded here; its repr shows no value."""
+    """`data` is decoded from base64; the repr contains no value."""
 
     data: dict[str, bytes] = {}
 
@@ -278,7 +284,7 @@ T = TypeVar("T", bound=Resource)
 
 
 def json_value(value: msgspec.Struct) -> dict[str, Any]:
-    """A struct as JSON has it: tuples are lists, times and bytes are text."""
+    """Return a struct as JSON data: tuples are lists, times and bytes are text."""
     body: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
     return body
 
@@ -287,7 +293,7 @@ _SET_BY_SERVER = frozenset({"uid", "resourceVersion", "creationTimestamp", "dele
 
 
 class Kind(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """Where objects of one struct live in the API."""
+    """Place of one struct's objects in the API."""
 
     type: type[T]
     kind: str
@@ -301,27 +307,27 @@ class Kind(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def decode(self, raw: object) -> T:
-        """The struct of a JSON value (a dict); unknown fields are dropped."""
+        """Return the struct for a JSON value (a dict); unknown fields are dropped."""
         return msgspec.convert(raw, self.type)
 
     def encode(self, obj: T) -> dict[str, Any]:
-        """A JSON value with `apiVersion` and `kind`; defaults and times that are unset are left out."""
+        """Return a JSON value with `apiVersion` and `kind`; defaults and unset times are omitted."""
         return {"apiVersion": self.api_version, "kind": self.kind, **json_value(obj)}
 
     def desired(self, obj: T) -> dict[str, Any]:
-        """As `encode`, for a create or an apply: without what the server sets, which it would refuse."""
+        """Return the value for a create or an apply: `encode` without the fields that the server sets."""
         body = self.encode(obj)
         meta = {key: value for key, value in body.get("metadata", {}).items() if key not in _SET_BY_SERVER}
         return {**body, "metadata": meta}
 
     def bookmark(self, resource_version: str) -> T:
-        """What a watch's BOOKMARK carries: an object of this kind of which only the version means anything."""
+        """Return the object of a watch's BOOKMARK, in which only the version has a meaning."""
         return cast("T", Resource(metadata=ObjectMeta(resource_version=resource_version)))
 
 
 MODEL_ADAPTERS = Kind(type=ModelAdapter, group=GROUP, version="v1alpha1", kind="ModelAdapter", plural="modeladapters")
 SCALES = Kind(type=Scale, group=GROUP, version="v1alpha1", kind="Scale", plural=MODEL_ADAPTERS.plural)
-"""An adapter's `scale` subresource; its objects say `autoscaling/v1` themselves."""
+"""Subresource `scale` of an adapter; its objects have the apiVersion `autoscaling/v1`."""
 PODS = Kind(type=Pod, kind="Pod", plural="pods")
 NODES = Kind(type=Node, kind="Node", plural="nodes", namespaced=False)
 SERVICES = Kind(type=Service, kind="Service", plural="services")
@@ -339,8 +345,3 @@ KINDS: tuple[Kind[Any], ...] = (
     EVENTS,
     LEASES,
 )
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 with microseconds, as MicroTime and our own annotations are written."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,19 +1,17 @@
-"""What the operator has in view: informers, and the indexes over them that make a reconcile cheap.
+"""The controller's view of the cluster: informers, and the indexes over them that make a reconcile cheap.
 
-Pods are reduced to `PodView`s once per change. Distinct selectors are few, adapters many: which pods match is kept
-by selector, so that a change of a pod is judged once per selector and wakes only adapters that it concerns.
+Each pod is reduced to a `PodView` once per change. A changed pod wakes only the adapters that it concerns.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from controller.api import annotations
-from controller.api.annotations import Remembered
-from controller.api.selectors import matches
+from controller.api.annotations import PersistedState
+from controller.api.labels import MANAGED_BY, MANAGER, NAME_LABEL, SERVICE_LABEL
 from controller.api.types import (
     ENDPOINT_SLICES,
     MODEL_ADAPTERS,
@@ -21,7 +19,6 @@ from controller.api.types import (
     PODS,
     SERVICES,
     EndpointSlice,
-    LabelSelector,
     ModelAdapter,
     Node,
     Pod,
@@ -29,42 +26,45 @@ from controller.api.types import (
     Service,
 )
 from controller.cache.occupancy import Occupancy
-from controller.cache.pod_index import NOBODY, Matching
-from controller.client.interface import Cluster
-from controller.reconcile.endpoints import MANAGED_BY, MANAGER, SERVICE_LABEL
-from controller.reconcile.snapshot import PodView, view
+from controller.cache.pod_index import PodIndex
+from controller.cache.pod_view import PodView, pod_view
+from controller.cache.selector_index import SelectorIndex
+from controller.client.interface import Client
 from controller.runtime.informer import Informer
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
-class Caches:
-    """`wake` queues an adapter's key; `on_pod` hears of pods that came, changed or went."""
+class Cache:
+    """`wake` queues an adapter's key; `on_pod` is called with (old, new) when a pod appears, changes or is deleted."""
 
     def __init__(
-        self, cluster: Cluster, log: FilteringBoundLogger, wake: Callable[[str], None], *, resync: float = 0.0
+        self,
+        client: Client,
+        log: FilteringBoundLogger,
+        wake: Callable[[str], None],
+        on_pod: Callable[[PodView | None, PodView | None], None],
+        *,
+        resync: float = 0.0,
     ) -> None:
-        self.adapters: Informer[ModelAdapter] = Informer(cluster, MODEL_ADAPTERS, log, resync=resync)
-        self.pods: Informer[Pod] = Informer(cluster, PODS, log)
-        self.nodes: Informer[Node] = Informer(cluster, NODES, log)
-        managed = annotations.NAME_LABEL
-        self.services: Informer[Service] = Informer(cluster, SERVICES, log, label_selector=managed)
+        self.adapters: Informer[ModelAdapter] = Informer(client, MODEL_ADAPTERS, log, resync=resync)
+        self.pods: Informer[Pod] = Informer(client, PODS, log)
+        self.nodes: Informer[Node] = Informer(client, NODES, log)
+        self.services: Informer[Service] = Informer(client, SERVICES, log, label_selector=NAME_LABEL)
         self.slices: Informer[EndpointSlice] = Informer(
-            cluster, ENDPOINT_SLICES, log, label_selector=f"{MANAGED_BY}={MANAGER}"
+            client, ENDPOINT_SLICES, log, label_selector=f"{MANAGED_BY}={MANAGER}"
         )
         self.occupancy = Occupancy()
         self.schedulers: Counter[tuple[str, str]] = Counter()
-        """How many adapters name which scheduler, by (namespace, name)."""
+        """Number of adapters by (namespace, schedulerName)."""
         self.unsettled: set[str] = set()
-        """Keys of adapters that another pod would be of use to."""
+        """Keys of adapters for which another pod would be useful."""
         self._wake = wake
+        self._on_pod = on_pod
         self._views: dict[str, dict[str, PodView]] = {}
-        self._selected: dict[tuple[str, bytes], _Selected] = {}
-        self._selector_of: dict[str, tuple[str, bytes]] = {}
-        self._selected_by: dict[tuple[str, bytes], set[str]] = {}
-        self._remembered: dict[str, tuple[dict[str, str], Remembered]] = {}
+        self._selectors = SelectorIndex()
+        self._persisted: dict[str, tuple[dict[str, str], PersistedState]] = {}
         self._slices_of: dict[str, dict[str, EndpointSlice]] = {}
-        self.on_pod: Callable[[PodView | None, PodView | None], None] = lambda *_: None
         self.adapters.on_change(self._adapter_changed)
         self.pods.on_change(self._pod_changed)
         self.services.on_change(self._owned_changed)
@@ -73,71 +73,57 @@ class Caches:
     def informers(
         self,
     ) -> list[Informer[ModelAdapter] | Informer[Pod] | Informer[Node] | Informer[Service] | Informer[EndpointSlice]]:
+        """Return all informers, in the order in which they have to be started."""
         return [self.nodes, self.pods, self.services, self.slices, self.adapters]
 
-    def views(self, namespace: str) -> dict[str, PodView]:
-        """All pods of the namespace, by name. Not to be mutated."""
+    def pods_in(self, namespace: str) -> Mapping[str, PodView]:
+        """Return all pods of the namespace, by name."""
         return self._views.get(namespace, {})
 
-    def matching(self, adapter: ModelAdapter) -> Matching:
-        """Enabled pods that the adapter's selector matches, by name."""
-        place = self._selector_of.get(adapter.key)
-        return NOBODY if place is None else self._selected[place].matching()
+    def matching(self, adapter: ModelAdapter) -> PodIndex:
+        """Return the enabled pods that the adapter's selector matches."""
+        return self._selectors.pods_of(adapter.key)
 
-    def remembered(self, adapter: ModelAdapter) -> Remembered:
-        """What the object's annotations remember; parsed once per version of them."""
-        kept = self._remembered.get(adapter.key)
-        if kept is not None and kept[0] == adapter.metadata.annotations:
-            return kept[1]
+    def persisted_state(self, adapter: ModelAdapter) -> PersistedState:
+        """Return the state in the object's annotations; parsed once per version of them."""
+        cached = self._persisted.get(adapter.key)
+        if cached is not None and cached[0] == adapter.metadata.annotations:
+            return cached[1]
         parsed = annotations.read(adapter.metadata.annotations)
-        self._remembered[adapter.key] = (adapter.metadata.annotations, parsed)
+        self._persisted[adapter.key] = (adapter.metadata.annotations, parsed)
         return parsed
 
     def slices_of(self, key: str) -> list[EndpointSlice]:
+        """Return the EndpointSlices of an adapter."""
         return list(self._slices_of.get(key, {}).values())
 
     # -- changes
 
     def _adapter_changed(self, old: ModelAdapter | None, new: ModelAdapter | None) -> None:
-        self._recount(old, -1)
-        self._recount(new, 1)
+        self._count_scheduler(old, -1)
+        self._count_scheduler(new, 1)
         if new is None:
             assert old is not None
             key = old.key
-            self._reselect(key, None)
-            self._remembered.pop(key, None)
+            self._selectors.remove(key)
+            self._persisted.pop(key, None)
             self.occupancy.hold(key, ())
             self.unsettled.discard(key)
         else:
             key, namespace = new.key, new.metadata.namespace
             if old is None or old.spec.pod_selector != new.spec.pod_selector:
-                self._reselect(key, new)
-            remembered = self.remembered(new)
-            left = {pod for pod in remembered.placements if remembered.attempt(pod) is None}
-            self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*remembered.selected, *left}])
+                self._selectors.add(new, self.pods_in(namespace).values())
+            persisted = self.persisted_state(new)
+            loaded = {pod for pod in persisted.placements if persisted.attempt(pod) is None}
+            self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*persisted.selected, *loaded}])
         self._wake(key)
 
-    def _recount(self, adapter: ModelAdapter | None, n: int) -> None:
+    def _count_scheduler(self, adapter: ModelAdapter | None, n: int) -> None:
         if adapter is not None:
-            place = (adapter.metadata.namespace, adapter.spec.scheduler_name)
-            self.schedulers[place] += n
-            if not self.schedulers[place]:
-                del self.schedulers[place]
-
-    def _reselect(self, key: str, adapter: ModelAdapter | None) -> None:
-        before = self._selector_of.pop(key, None)
-        if before is not None:
-            self._selected_by[before].discard(key)
-            if not self._selected_by[before]:
-                del self._selected_by[before], self._selected[before]
-        if adapter is None:
-            return
-        namespace, selector = adapter.metadata.namespace, adapter.spec.pod_selector
-        place = (namespace, msgspec.json.encode(selector, order="deterministic"))
-        self._selector_of[key] = place
-        self._selected_by.setdefault(place, set()).add(key)
-        if place not in self._selected:
-            self._selected[place] = _Selected(selector, self.views(namespace).values())
+            scheduler = (adapter.metadata.namespace, adapter.spec.scheduler_name)
+            self.schedulers[scheduler] += n
+            if not self.schedulers[scheduler]:
+                del self.schedulers[scheduler]
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         pod = new or old
@@ -145,7 +131,7 @@ class Caches:
         namespace, name = pod.metadata.namespace, pod.metadata.name
         views = self._views.setdefault(namespace, {})
         before = views.get(name)
-        after = None if new is None else view(new, self._zone(new))
+        after = None if new is None else pod_view(new, self._zone(new))
         if before == after:
             return
         if after is None:
@@ -153,10 +139,10 @@ class Caches:
         else:
             views[name] = after
         concerned = set(self.occupancy.on(f"{namespace}/{name}"))
-        for place, selected in self._selected.items():
-            if place[0] == namespace and selected.changed(name, after) and not _still_coming(before, after):
-                concerned |= self._selected_by[place] & self.unsettled
-        self.on_pod(before, after)
+        for adapters in self._selectors.update_pod(namespace, name, after):
+            if not _is_still_starting(before, after):
+                concerned |= adapters & self.unsettled
+        self._on_pod(before, after)
         for key in sorted(concerned):
             self._wake(key)
 
@@ -177,42 +163,16 @@ class Caches:
         self._owned_changed(old, new)
 
     def _owned_changed(self, old: Resource | None, new: Resource | None) -> None:
-        """A Service or slice of ours came, went or was changed: by whom does not matter, its adapter looks."""
+        """Wake the adapter of a Service or slice that was created, changed or deleted by anyone."""
         item = new or old
         assert item is not None
-        name = item.metadata.labels.get(annotations.NAME_LABEL)
+        name = item.metadata.labels.get(NAME_LABEL)
         if name:
             self._wake(f"{item.metadata.namespace}/{name}")
 
 
-def _still_coming(before: PodView | None, after: PodView | None) -> bool:
-    """Whether a pod has only got a node, an address or a container, and is no more ready than it was."""
+def _is_still_starting(before: PodView | None, after: PodView | None) -> bool:
+    """Return whether a pod only got a node, an address or a container, and is not ready."""
     if before is None or after is None or before.ready or after.ready:
         return False
     return replace(before, node=after.node, zone=after.zone, ip=after.ip, engine=after.engine) == after
-
-
-class _Selected:
-    """The enabled pods that a selector matches."""
-
-    def __init__(self, selector: LabelSelector, pods: Iterable[PodView]) -> None:
-        self._selector = selector
-        self._pods = {pod.name: pod for pod in pods if self._matches(pod)}
-        self._matching: Matching | None = None
-
-    def matching(self) -> Matching:
-        """The same value until a pod changes."""
-        if self._matching is None:
-            self._matching = Matching(self._pods.values())
-        return self._matching
-
-    def changed(self, name: str, pod: PodView | None) -> bool:
-        """Takes in what became of a pod; returns whether it matches, or did."""
-        self._matching = None
-        if pod is not None and self._matches(pod):
-            self._pods[name] = pod
-            return True
-        return self._pods.pop(name, None) is not None
-
-    def _matches(self, pod: PodView) -> bool:
-        return pod.enabled and matches(self._selector, pod.labels)

@@ -1,46 +1,47 @@
-"""How a pod's engine is spoken to: directly, or through the runtime sidecar beside it. Pure.
+"""Route of requests to a pod's engine: direct, or through the runtime sidecar. Pure.
 
-The choice is made per pod and nowhere else: by its containers and the operator's setting. What an adapter's artifact
-needs decides which pods can take it, and whether a spec can be served at all.
+The route depends on the pod's containers and the operator's setting alone. What an adapter's artifact needs decides
+which pods can load it, and whether a spec can be served at all.
 """
 
 from controller.api.spec import SpecProblem, sidecar_needed
 from controller.api.types import ModelAdapterSpec
-from controller.cache.pod_index import NOBODY, Matching
-from controller.reconcile.snapshot import PodView
+from controller.cache.pod_index import EMPTY, PodIndex
+from controller.cache.pod_view import SIDECAR, PodView
 from controller.settings import Settings
 
 SIDECAR_PORT = 8080
 
 
-def through_sidecar(pod: PodView, settings: Settings) -> bool:
-    """Whether requests go to the pod's sidecar, which passes them on."""
+def uses_sidecar(pod: PodView, settings: Settings) -> bool:
+    """Return whether requests go to the pod's sidecar, which forwards them."""
     return settings.enable_runtime_sidecar and pod.sidecar
 
 
-def way_to(pod: PodView, settings: Settings) -> str:
-    """The way's name in logs: `sidecar` or `direct`."""
-    return "sidecar" if through_sidecar(pod, settings) else "direct"
+def route_name(pod: PodView, settings: Settings) -> str:
+    """Return the route as it appears in logs: `sidecar` or `direct`."""
+    return "sidecar" if uses_sidecar(pod, settings) else "direct"
 
 
-def port_of(pod: PodView, settings: Settings) -> int:
-    return SIDECAR_PORT if through_sidecar(pod, settings) else pod.port
+def route_port(pod: PodView, settings: Settings) -> int:
+    """Return the port to which requests are sent."""
+    return SIDECAR_PORT if uses_sidecar(pod, settings) else pod.port
 
 
-def able(spec: ModelAdapterSpec, pods: Matching, settings: Settings) -> Matching:
-    """Those of the pods by whose way the adapter's artifact can be had."""
+def pods_able_to_load(spec: ModelAdapterSpec, pods: PodIndex, settings: Settings) -> PodIndex:
+    """Return the pods whose route can fetch the adapter's artifact."""
     if not sidecar_needed(spec):
         return pods
-    return pods.beside_sidecars if settings.enable_runtime_sidecar else NOBODY
+    return pods.with_sidecar if settings.enable_runtime_sidecar else EMPTY
 
 
-def way_problem(spec: ModelAdapterSpec, matching: Matching, settings: Settings) -> SpecProblem | None:
-    """What keeps the artifact from being had on any of the matching pods; nothing while there are none."""
-    why = sidecar_needed(spec)
-    if not why or able(spec, matching, settings):
+def routing_problem(spec: ModelAdapterSpec, matching: PodIndex, settings: Settings) -> SpecProblem | None:
+    """Return why none of the matching pods can fetch the artifact; None if one can, or if there are no pods."""
+    need = sidecar_needed(spec)
+    if not need or pods_able_to_load(spec, matching, settings):
         return None
     if not settings.enable_runtime_sidecar:
-        return SpecProblem("UnsupportedArtifact", f"{why}, and --enable-runtime-sidecar is off")
+        return SpecProblem("UnsupportedArtifact", f"{need}, and --enable-runtime-sidecar is off")
     if not matching:
         return None
-    return SpecProblem("UnsupportedArtifact", f"{why}: no matching pod has its container, aibrix-runtime")
+    return SpecProblem("UnsupportedArtifact", f"{need}: no matching pod has its container, {SIDECAR}")

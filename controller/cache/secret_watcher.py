@@ -1,8 +1,8 @@
-"""Hears when a Secret changes that a refused adapter depends on, so that a mended one is tried at once.
+"""Watches the Secrets that refused adapters depend on, so that a corrected Secret is tried at once.
 
-Only such Secrets are followed, each by its name, and only as long as the refusal stands: none is ever listed. An
-account that may not watch them still may `get` them: then they are looked at now and then. What is heard is the version
-alone; values are read when they are needed (`credentials.py`).
+Each such Secret is watched by name, only while the refusal lasts; Secrets are never listed. If the operator's account
+may not watch them but may `get` them, they are polled. Only versions are read here; values are read when they are
+needed (`secrets.py`).
 """
 
 import asyncio
@@ -11,66 +11,74 @@ from collections.abc import Callable, Collection
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import SECRETS
-from controller.cache.secrets import Credentials, Place
-from controller.client.interface import Cluster, ClusterError, Forbidden, NotFound
+from controller.cache.secrets import SecretCache, SecretKey
+from controller.client.interface import Client, ClientError, Forbidden, NotFound
 
-_AGAIN = 10.0
-"""Seconds until a watch that has ended is begun anew, and between looks where watching is not allowed."""
+_INTERVAL = 10.0
+"""Seconds until an ended watch is restarted, and between polls where watching is not allowed."""
 
 
-class SecretWatches:
-    """One task a Secret. `wake` queues an adapter's key."""
+class SecretWatcher:
+    """One task per Secret, in the group `tasks`. `wake` queues an adapter's key."""
 
     def __init__(
-        self, cluster: Cluster, credentials: Credentials, wake: Callable[[str], None], log: FilteringBoundLogger
+        self,
+        client: Client,
+        secrets: SecretCache,
+        wake: Callable[[str], None],
+        tasks: asyncio.TaskGroup,
+        log: FilteringBoundLogger,
     ) -> None:
-        self._cluster = cluster
-        self._credentials = credentials
+        self._client = client
+        self._secrets = secrets
         self._wake = wake
+        self._tasks = tasks
         self._log = log
-        self._tasks: dict[Place, asyncio.Task[None]] = {}
-        self._wanted: dict[Place, dict[str, None]] = {}
-        """Adapters that each is followed for, in the order in which they came."""
+        self._watches: dict[SecretKey, asyncio.Task[None]] = {}
+        self._adapters: dict[SecretKey, dict[str, None]] = {}
+        """Adapters by Secret, in the order in which they were added."""
 
-    def want(self, adapter: str, places: Collection[Place], tasks: asyncio.TaskGroup) -> None:
-        """From now on `adapter` is to hear of changes of these Secrets, and of no others."""
-        for place in [place for place, keys in self._wanted.items() if adapter in keys and place not in places]:
-            del self._wanted[place][adapter]
-            if not self._wanted[place]:
-                del self._wanted[place]
-                self._tasks.pop(place).cancel()
-        for place in places:
-            self._wanted.setdefault(place, {})[adapter] = None
-            if place not in self._tasks:
-                self._tasks[place] = tasks.create_task(self._follow(place), name=f"secret {place[0]}/{place[1]}")
+    def watch(self, adapter: str, secrets: Collection[SecretKey]) -> None:
+        """Wake `adapter` when one of these Secrets changes, and no longer for other Secrets."""
+        for secret in [secret for secret, keys in self._adapters.items() if adapter in keys and secret not in secrets]:
+            del self._adapters[secret][adapter]
+            if not self._adapters[secret]:
+                del self._adapters[secret]
+                self._watches.pop(secret).cancel()
+        for secret in secrets:
+            self._adapters.setdefault(secret, {})[adapter] = None
+            if secret not in self._watches:
+                self._watches[secret] = self._tasks.create_task(
+                    self._follow(secret), name=f"secret {secret[0]}/{secret[1]}"
+                )
 
-    async def _follow(self, place: Place) -> None:
-        namespace, name = place
+    async def _follow(self, secret: SecretKey) -> None:
+        namespace, name = secret
         while True:
             try:
-                async for change in self._cluster.watch(SECRETS, resource_version="", namespace=namespace, name=name):
-                    if change.type != "BOOKMARK":
-                        meta = change.object.metadata
-                        self._heard(place, "" if change.type == "DELETED" else meta.resource_version)
+                async for event in self._client.watch(SECRETS, resource_version="", namespace=namespace, name=name):
+                    if event.type != "BOOKMARK":
+                        meta = event.object.metadata
+                        self._update(secret, "" if event.type == "DELETED" else meta.resource_version)
             except Forbidden:
-                await self._look(place)
-            except ClusterError:
-                pass  # begun anew, it shows what is there
-            await asyncio.sleep(_AGAIN)
+                await self._poll(secret)
+            except ClientError:
+                pass  # a new watch starts with the current state
+            await asyncio.sleep(_INTERVAL)
 
-    async def _look(self, place: Place) -> None:
+    async def _poll(self, secret: SecretKey) -> None:
         try:
-            self._heard(place, (await self._cluster.get(SECRETS, *place)).metadata.resource_version)
+            self._update(secret, (await self._client.get(SECRETS, *secret)).metadata.resource_version)
         except NotFound:
-            self._heard(place, "")
-        except ClusterError:
-            pass  # looked at again soon
+            self._update(secret, "")
+        except ClientError:
+            pass  # polled again soon
 
-    def _heard(self, place: Place, version: str) -> None:
-        if not self._credentials.changed(place, version):
+    def _update(self, secret: SecretKey, version: str) -> None:
+        if not self._secrets.update_version(secret, version):
             return
-        adapters = list(self._wanted.get(place, ()))
-        said = "secret changed" if version else "secret deleted"
-        self._log.info(said, secret=f"{place[0]}/{place[1]}", adapters=len(adapters))
+        adapters = list(self._adapters.get(secret, ()))
+        message = "secret changed" if version else "secret deleted"
+        self._log.info(message, secret=f"{secret[0]}/{secret[1]}", adapters=len(adapters))
         for adapter in adapters:
             self._wake(adapter)

@@ -1,181 +1,184 @@
-"""What an adapter's Secrets hold: the engine's API key, and credentials for the artifact's store.
+"""Values of the Secrets that adapters name: the engine's API key, and credentials for the artifact's store.
 
-An engine's key may also be in the object (`additionalConfig.api-key`). Its Secret is read with `get` alone, when it is
-needed, and kept for a while, so that many adapters and audits do not read it many times. One that is missing is looked
-for more often, and one whose key an engine has just refused is read again, so that a rotated key is soon in use.
-Credentials for a store are needed once a load, and read each time. Both are in memory only and in no message.
+An engine's key may also be in the object itself (`additionalConfig.api-key`). Its Secret is read with `get` when it is
+needed and cached for a while, so that many adapters and audits do not read it many times. A missing Secret is read
+again sooner, and one whose key an engine has refused is read again at once, so that a rotated key is soon in use.
+Credentials for a store are read for each load. Values are kept in memory only and appear in no message.
 """
 
 from dataclasses import dataclass, field
 
 from controller.api.spec import SpecProblem
 from controller.api.types import SECRETS, ModelAdapter
-from controller.client.interface import Cluster, ClusterError, Forbidden, NotFound
+from controller.client.interface import Client, ClientError, Forbidden, NotFound
 from controller.clock import Clock
 from controller.engine.errors import EngineError, Scope
 
-KEPT_FOR = 60.0
-"""Seconds that a Secret is not read again."""
-MISSED_FOR = 10.0
-"""Seconds that one which is not there (or lacks the key) is not looked for again."""
-_DOUBTED_AFTER = 5.0
-"""Seconds: a key that was read less long ago is the present one, whatever an engine says."""
+TTL = 60.0
+"""Seconds for which a Secret is not read again."""
+MISSING_TTL = 10.0
+"""Seconds for which a missing Secret (or one that lacks the key) is not read again."""
+_CURRENT = 5.0
+"""Seconds for which a key counts as current after it was read, even if an engine refuses it."""
 
 
-Place = tuple[str, str]
+SecretKey = tuple[str, str]
 """Namespace and name of a Secret."""
+_EngineKey = tuple[str, str, str]
+"""Namespace, name and data key."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    at: float
+class _Entry:
+    read_at: float
     key: str = field(default="", repr=False)
     problem: SpecProblem | None = None
 
-    def fresh(self, now: float) -> bool:
-        return now < self.at + (KEPT_FOR if self.problem is None else MISSED_FOR)
+    def is_fresh(self, now: float) -> bool:
+        return now < self.read_at + (TTL if self.problem is None else MISSING_TTL)
 
 
-class Credentials:
-    """Finds keys, and remembers them shortly."""
+class SecretCache:
+    """Engine keys, cached; store credentials, not cached; versions of all Secrets that were read or watched."""
 
-    def __init__(self, cluster: Cluster, clock: Clock) -> None:
-        self._cluster = cluster
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
         self._clock = clock
-        self._kept: dict[tuple[str, str, str], _Kept] = {}
-        self._versions: dict[Place, str] = {}
-        """Of each Secret when it was heard of last; empty if it was not there."""
+        self._entries: dict[_EngineKey, _Entry] = {}
+        self._versions: dict[SecretKey, str] = {}
+        """Last observed version of each Secret; empty if it did not exist."""
 
     async def refresh(self, adapter: ModelAdapter) -> None:
-        """Makes sure that what is known of the adapter's Secret is fresh.
+        """Read the adapter's engine key again if it is not fresh.
 
         Raises:
-            ClusterError: nothing is known of it, and the API server does not say.
+            ClientError: the key is not cached, and the API server does not answer.
         """
-        place = _place(adapter)
+        place = _engine_key(adapter)
         if place is None:
             return
         now = self._clock.now().timestamp()
-        known = self._kept.get(place)
-        if known is not None and known.fresh(now):
+        cached = self._entries.get(place)
+        if cached is not None and cached.is_fresh(now):
             return
         try:
-            self._kept[place] = await self._read(place, now)
-        except ClusterError:
-            if known is None or known.problem is not None:
+            self._entries[place] = await self._read(place, now)
+        except ClientError:
+            if cached is None or cached.problem is not None:
                 raise
 
     def version(self, adapter: ModelAdapter) -> str:
-        """Of the adapter's Secrets, as they were heard of last; empty if there are none."""
-        return " ".join(self._versions.get(place, "") for place in places_of(adapter))
+        """Return the last observed versions of the adapter's Secrets; empty if it names none."""
+        return " ".join(self._versions.get(secret, "") for secret in secrets_of(adapter))
 
-    def changed(self, place: Place, version: str) -> bool:
-        """Takes what was heard of a Secret; returns whether it is news. It is read anew when it is needed next."""
-        if self._versions.get(place, "") == version:
+    def update_version(self, secret: SecretKey, version: str) -> bool:
+        """Record an observed version; return whether it is new. A new version is read when it is needed next."""
+        if self._versions.get(secret, "") == version:
             return False
-        self._versions[place] = version
-        for kept in [kept for kept in self._kept if kept[:2] == place]:
-            del self._kept[kept]
+        self._versions[secret] = version
+        for entry in [entry for entry in self._entries if entry[:2] == secret]:
+            del self._entries[entry]
         return True
 
-    def problem(self, adapter: ModelAdapter) -> SpecProblem | None:
-        """What is wrong with the Secret, if anything is known to be."""
-        known = self._known(adapter)
-        return known.problem if known is not None else None
+    def error(self, adapter: ModelAdapter) -> SpecProblem | None:
+        """Return what is wrong with the adapter's engine key, if anything."""
+        cached = self._cached(adapter)
+        return cached.problem if cached is not None else None
 
-    def doubt(self, adapter: ModelAdapter) -> None:
-        """An engine has refused the key: unless it was read just now, it is read again when it is needed next."""
-        place, known = _place(adapter), self._known(adapter)
-        if place is not None and known is not None and self._clock.now().timestamp() > known.at + _DOUBTED_AFTER:
-            del self._kept[place]
+    def invalidate(self, adapter: ModelAdapter) -> None:
+        """Read the key again when it is needed next, since an engine has refused it; no effect on a current key."""
+        place, cached = _engine_key(adapter), self._cached(adapter)
+        if place is not None and cached is not None and self._clock.now().timestamp() > cached.read_at + _CURRENT:
+            del self._entries[place]
 
     async def engine_key(self, adapter: ModelAdapter) -> str:
-        """The key, or an empty text if the adapter names none.
+        """Return the engine's API key, or an empty text if the adapter names none.
 
         Raises:
-            EngineError: the Secret or its key is not there, so no request can be made.
+            EngineError: the Secret or its key does not exist, so no request can be sent.
         """
-        if _place(adapter) is None:
+        if _engine_key(adapter) is None:
             return adapter.spec.additional_config.get("api-key", "")
         try:
             await self.refresh(adapter)
-        except ClusterError as error:
-            message = f"the Secret that apiKeySecretRef names cannot be read ({type(error).__name__})"
+        except ClientError as error:
+            message = f"the Secret in apiKeySecretRef cannot be read ({type(error).__name__})"
             raise EngineError("SecretUnavailable", message, retriable=True) from None
-        known = self._known(adapter)
-        assert known is not None
-        if known.problem is not None:
-            raise EngineError(known.problem.reason, known.problem.message, retriable=True)
-        return known.key
+        cached = self._cached(adapter)
+        assert cached is not None
+        if cached.problem is not None:
+            raise EngineError(cached.problem.reason, cached.problem.message, retriable=True)
+        return cached.key
 
-    def _known(self, adapter: ModelAdapter) -> _Kept | None:
-        place = _place(adapter)
-        return None if place is None else self._kept.get(place)
-
-    async def _read(self, place: tuple[str, str, str], now: float) -> _Kept:
-        namespace, name, key = place
-        secret_name = f"Secret {namespace}/{name}"
-        try:
-            secret = await self._cluster.get(SECRETS, namespace, name)
-        except NotFound:
-            self._versions[namespace, name] = ""
-            said = f"{secret_name}, which apiKeySecretRef names, does not exist: create it with the key {key!r}"
-            return _Kept(now, problem=SpecProblem("SecretNotFound", said, recheck=MISSED_FOR))
-        except Forbidden:
-            said = f"{secret_name} may not be read by the operator: let its account get secrets in {namespace}"
-            return _Kept(now, problem=SpecProblem("SecretForbidden", said, recheck=MISSED_FOR))
-        value = secret.data.get(key)
-        self._versions[namespace, name] = secret.metadata.resource_version
-        if value is None:
-            there = ", ".join(sorted(secret.data)) or "none"
-            said = f"{secret_name} has no key {key!r}, which apiKeySecretRef names; its keys: {there}"
-            return _Kept(now, problem=SpecProblem("SecretKeyMissing", said, recheck=MISSED_FOR))
-        return _Kept(now, value.decode(errors="replace").strip())
-
-    async def for_store(self, adapter: ModelAdapter) -> dict[str, str]:
-        """The keys of the Secret that `credentialsSecretRef` names, or nothing if it names none.
+    async def store_credentials(self, adapter: ModelAdapter) -> dict[str, str]:
+        """Return the data of the Secret in `credentialsSecretRef`, or nothing if there is none.
 
         Raises:
-            EngineError: the Secret is not there, or holds what is no text.
+            EngineError: the Secret does not exist, or its data is not text.
         """
-        place = _store_place(adapter)
-        if place is None:
+        secret_key = _store_secret(adapter)
+        if secret_key is None:
             return {}
-        said = f"Secret {place[0]}/{place[1]}, which credentialsSecretRef names,"
+        name = f"Secret {secret_key[0]}/{secret_key[1]}, named in credentialsSecretRef,"
         try:
-            secret = await self._cluster.get(SECRETS, *place)
+            secret = await self._client.get(SECRETS, *secret_key)
         except NotFound:
-            self._versions[place] = ""
-            raise _wrong_secret("SecretNotFound", f"{said} does not exist: create it") from None
+            self._versions[secret_key] = ""
+            raise _final("SecretNotFound", f"{name} does not exist: create it") from None
         except Forbidden:
-            lets = f"let its account get secrets in {place[0]}"
-            raise _wrong_secret("SecretForbidden", f"{said} may not be read by the operator: {lets}") from None
-        except ClusterError as error:
-            message = f"{said} cannot be read ({type(error).__name__})"
+            hint = f"allow its service account to get secrets in {secret_key[0]}"
+            raise _final("SecretForbidden", f"{name} may not be read by the operator: {hint}") from None
+        except ClientError as error:
+            message = f"{name} cannot be read ({type(error).__name__})"
             raise EngineError("SecretUnavailable", message, retriable=True) from None
-        self._versions[place] = secret.metadata.resource_version
+        self._versions[secret_key] = secret.metadata.resource_version
         try:
             return {name: value.decode() for name, value in secret.data.items()}
         except UnicodeDecodeError:
-            raise _wrong_secret("SecretInvalid", f"{said} holds bytes that are no text") from None
+            raise _final("SecretInvalid", f"{name} contains bytes that are not text") from None
+
+    def _cached(self, adapter: ModelAdapter) -> _Entry | None:
+        place = _engine_key(adapter)
+        return None if place is None else self._entries.get(place)
+
+    async def _read(self, place: _EngineKey, now: float) -> _Entry:
+        namespace, name, key = place
+        secret_name = f"Secret {namespace}/{name}"
+        try:
+            secret = await self._client.get(SECRETS, namespace, name)
+        except NotFound:
+            self._versions[namespace, name] = ""
+            message = f"{secret_name}, named in apiKeySecretRef, does not exist: create it with the key {key!r}"
+            return _Entry(now, problem=SpecProblem("SecretNotFound", message, recheck=MISSING_TTL))
+        except Forbidden:
+            hint = f"allow its service account to get secrets in {namespace}"
+            message = f"{secret_name} may not be read by the operator: {hint}"
+            return _Entry(now, problem=SpecProblem("SecretForbidden", message, recheck=MISSING_TTL))
+        value = secret.data.get(key)
+        self._versions[namespace, name] = secret.metadata.resource_version
+        if value is None:
+            keys = ", ".join(sorted(secret.data)) or "none"
+            message = f"{secret_name} has no key {key!r}, which apiKeySecretRef names; its keys: {keys}"
+            return _Entry(now, problem=SpecProblem("SecretKeyMissing", message, recheck=MISSING_TTL))
+        return _Entry(now, value.decode(errors="replace").strip())
 
 
-def places_of(adapter: ModelAdapter) -> tuple[Place, ...]:
-    """The Secrets that the adapter names, each once."""
-    engine, store = _place(adapter), _store_place(adapter)
-    return tuple(dict.fromkeys(place for place in (engine and engine[:2], store) if place is not None))
+def secrets_of(adapter: ModelAdapter) -> tuple[SecretKey, ...]:
+    """Return the Secrets that the adapter names, each once."""
+    engine, store = _engine_key(adapter), _store_secret(adapter)
+    return tuple(dict.fromkeys(secret for secret in (engine and engine[:2], store) if secret is not None))
 
 
-def _wrong_secret(reason: str, message: str) -> EngineError:
-    """Nothing helps but another Secret, whichever pod is asked."""
+def _final(reason: str, message: str) -> EngineError:
+    """Return an error that only another Secret resolves, on every pod alike."""
     return EngineError(reason, message, retriable=False, scope=Scope.ADAPTER)
 
 
-def _store_place(adapter: ModelAdapter) -> Place | None:
+def _store_secret(adapter: ModelAdapter) -> SecretKey | None:
     reference = adapter.spec.credentials_secret_ref
     return None if reference is None or not reference.name else (adapter.metadata.namespace, reference.name)
 
 
-def _place(adapter: ModelAdapter) -> tuple[str, str, str] | None:
+def _engine_key(adapter: ModelAdapter) -> _EngineKey | None:
     reference = adapter.spec.api_key_secret_ref
     return None if reference is None else (adapter.metadata.namespace, reference.name, reference.key)

@@ -1,8 +1,8 @@
-"""Objects of a live API server as the operator's structs, straight from the bytes.
+"""Decodes responses of an API server into the operator's structs, directly from bytes.
 
-Most decode at once. What does not may hold a null where a list could be (`endpoints: null` in an EndpointSlice of
-none): nulls say nothing in Kubernetes, so it is tried again without them. What still does not fit is no object that
-this operator can read; one such object must not blind it to all the others, so lists and watches leave it out.
+Objects with a null in place of a list (`endpoints: null` in an empty EndpointSlice) are decoded a second time without
+nulls, which have no meaning in Kubernetes. Lists and watches skip objects that still do not decode, with a warning, so
+that one invalid object does not hide the others.
 """
 
 from collections.abc import Sequence
@@ -24,27 +24,27 @@ class _ListMeta(msgspec.Struct, rename="camel"):
 
 
 class Page(msgspec.Struct):
-    """A list, or a part of one."""
+    """One page of a list."""
 
     metadata: _ListMeta
     items: list[msgspec.Raw] | None = None
 
 
-class _Line(msgspec.Struct):
+class _EventLine(msgspec.Struct):
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
     object: msgspec.Raw
 
 
-class _Named(msgspec.Struct):
+class _ObjectMeta(msgspec.Struct):
     metadata: dict[str, Any] = {}
 
 
 _PAGE = msgspec.json.Decoder(Page)
-_LINE = msgspec.json.Decoder(_Line)
+_LINE = msgspec.json.Decoder(_EventLine)
 
 
 class Decoder(Generic[T]):
-    """For one kind."""
+    """Decodes objects of one kind."""
 
     def __init__(self, kind: Kind[T], log: FilteringBoundLogger) -> None:
         self._kind = kind
@@ -52,7 +52,7 @@ class Decoder(Generic[T]):
         self._direct = msgspec.json.Decoder(kind.type)
 
     def object(self, raw: bytes | msgspec.Raw) -> T:
-        """Raises `Invalid`, if the server sent something else than the kind has."""
+        """Return one object. Raises `Invalid` if it does not match the kind."""
         try:
             return self._direct.decode(raw)
         except msgspec.DecodeError:
@@ -60,40 +60,44 @@ class Decoder(Generic[T]):
         try:
             return self._kind.decode(_without_nulls(msgspec.json.decode(raw)))
         except msgspec.DecodeError as error:
-            raise Invalid(f"{self._kind.kind} {_name(raw)} cannot be read: {error}") from None
+            raise Invalid(f"{self._kind.kind} {_name(raw)} cannot be decoded: {error}") from None
 
     def objects(self, raws: Sequence[msgspec.Raw]) -> list[T]:
-        """All that can be read."""
-        return [obj for raw in raws if (obj := self._readable(raw)) is not None]
+        """Return the objects that can be decoded."""
+        return [obj for raw in raws if (obj := self._decode_or_skip(raw)) is not None]
 
     def event(self, line: bytes) -> WatchEvent[T] | None:
-        """A line of a watch; None if its object cannot be read. Raises `ClusterError`, if it says an error."""
+        """Return the event in one line of a watch; None if its object cannot be decoded.
+
+        Raises:
+            ClientError: if the line is an ERROR event.
+        """
         try:
-            said = _LINE.decode(line)
-            if said.type == "ERROR":
-                raise from_status(msgspec.json.decode(said.object, type=Status))
-            if said.type == "BOOKMARK":
-                meta = msgspec.json.decode(said.object, type=_Named).metadata
+            event = _LINE.decode(line)
+            if event.type == "ERROR":
+                raise from_status(msgspec.json.decode(event.object, type=Status))
+            if event.type == "BOOKMARK":
+                meta = msgspec.json.decode(event.object, type=_ObjectMeta).metadata
                 return WatchEvent("BOOKMARK", self._kind.bookmark(str(meta.get("resourceVersion", ""))))
         except msgspec.DecodeError as error:
-            raise Unavailable(f"a watch of {self._kind.plural} sent what is no event: {error}") from None
-        obj = self._readable(said.object)
-        return None if obj is None else WatchEvent(said.type, obj)
+            raise Unavailable(f"a watch of {self._kind.plural} sent an invalid event: {error}") from None
+        obj = self._decode_or_skip(event.object)
+        return None if obj is None else WatchEvent(event.type, obj)
 
-    def _readable(self, raw: msgspec.Raw) -> T | None:
+    def _decode_or_skip(self, raw: msgspec.Raw) -> T | None:
         try:
             return self.object(raw)
         except Invalid as error:
-            self._log.warning("object left out", error=str(error))
+            self._log.warning("object skipped", error=str(error))
             return None
 
 
-def page(body: bytes) -> Page:
-    """Raises `Unavailable`, if that is no list: something stands between us and the server."""
+def decode_page(body: bytes) -> Page:
+    """Return a page of a list. Raises `Unavailable` for anything else, such as a proxy's error page."""
     try:
         return _PAGE.decode(body)
     except msgspec.DecodeError as error:
-        raise Unavailable(f"the server answered a list with something else: {error}") from None
+        raise Unavailable(f"the server returned an invalid list: {error}") from None
 
 
 def _without_nulls(value: Any) -> Any:
@@ -106,7 +110,7 @@ def _without_nulls(value: Any) -> Any:
 
 def _name(raw: bytes | msgspec.Raw) -> str:
     try:
-        meta = msgspec.json.decode(raw, type=_Named).metadata
+        meta = msgspec.json.decode(raw, type=_ObjectMeta).metadata
     except msgspec.DecodeError:
-        return "(no object at all)"
+        return "(not an object)"
     return "/".join(str(meta[key]) for key in ("namespace", "name") if meta.get(key))

@@ -1,7 +1,7 @@
-"""Where the API server is and how to prove who we are: in a pod by its service account, outside by a kubeconfig.
+"""Configuration of the client: a pod's service account or a kubeconfig.
 
-The `kubernetes` package reads both. What it leaves open is done here: a token that rotates is read again in time, an
-exec plug-in is run again before its credential expires (`kube_exec.py`), and whatever is wrong becomes one line.
+The `kubernetes` package reads both. This module adds that rotated tokens are read again, that an exec plug-in runs
+again before its credential expires (`exec_credentials.py`), and that errors are one line.
 """
 
 import base64
@@ -16,49 +16,53 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, incluster_config
 from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
-from controller.client.exec_credentials import PluginError, credential
+from controller.client.exec_credentials import PluginError, run_plugin
 from controller.clock import Clock
 
-_TOKEN_KEPT = 60.0
-"""Seconds that a token from a file is used before the file is read again (as client-go)."""
-_BEFORE_EXPIRY = 60.0
-"""Seconds before its end that a plug-in's credential is asked for anew."""
+_TOKEN_LIFETIME = 60.0
+"""Seconds after which a token file is read again, as in client-go."""
+_EXPIRY_MARGIN = 60.0
+"""Seconds before its expiry that a plug-in's credential is replaced."""
 _NAMESPACE_FILE = Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
 
 
-class AccessError(Exception):
-    """There is no way to a cluster by what was given; one line says what is wrong."""
+class ConfigError(Exception):
+    """The client cannot be configured. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """A server's address and what to show it."""
+class RestConfig:
+    """Address of the server and credentials.
+
+    Attributes:
+        configuration: address, TLS and proxy settings, credentials.
+        valid_for: seconds after which `load` must be called again; None if the credentials do not expire.
+    """
 
     configuration: Configuration
-    good_for: float | None = None
-    """Seconds after which to log in again; None: as long as the server takes it."""
+    valid_for: float | None = None
 
     @property
     def token(self) -> str:
-        """The `Authorization` header; empty without a token."""
+        """Value of the `Authorization` header; empty without a token."""
         return str(self.configuration.api_key.get("BearerToken", "")).strip()
 
 
-class Access(Protocol):
-    """One way to a cluster. `log_in` may be called again at any time and reads everything anew."""
+class ClientConfig(Protocol):
+    """Source of the configuration (clientcmd's `ClientConfig`). `load` may be called at any time to reload it."""
 
     @property
     def namespace(self) -> str:
-        """The namespace to act in where none was named."""
+        """Default namespace."""
         ...
 
-    async def log_in(self) -> Login:
-        """Raises `AccessError`."""
+    async def load(self) -> RestConfig:
+        """Return the current configuration. Raises `ConfigError`."""
         ...
 
 
 class InCluster:
-    """By the service account of the pod that this runs in."""
+    """Configuration from the service account of the pod that this process runs in."""
 
     @property
     def namespace(self) -> str:
@@ -67,17 +71,17 @@ class InCluster:
         except OSError:
             return "default"
 
-    async def log_in(self) -> Login:
+    async def load(self) -> RestConfig:
         configuration = _configuration()
         try:
             incluster_config.load_incluster_config(configuration, try_refresh_token=False)
         except (ConfigException, OSError) as error:
-            raise AccessError(f"the service account of this pod cannot be used: {error}") from None
-        return Login(configuration, _TOKEN_KEPT)
+            raise ConfigError(f"the service account of this pod is not usable: {error}") from None
+        return RestConfig(configuration, _TOKEN_LIFETIME)
 
 
 class Kubeconfig:
-    """By a kubeconfig: one file, or several joined as `KUBECONFIG` has them."""
+    """Configuration from one kubeconfig, or from several in the format of `KUBECONFIG`."""
 
     def __init__(self, paths: str, context: str, clock: Clock) -> None:
         self._paths = paths
@@ -87,28 +91,28 @@ class Kubeconfig:
     @property
     def namespace(self) -> str:
         try:
-            found = _named(_merged(self._paths), "contexts", self._context)
-        except AccessError:
+            context = _named(_merged(self._paths), "contexts", self._context)
+        except ConfigError:
             return "default"
-        return str(found["context"].safe_get("namespace") or "default")
+        return str(context["context"].safe_get("namespace") or "default")
 
-    async def log_in(self) -> Login:
+    async def load(self) -> RestConfig:
         merged = _merged(self._paths)
         try:
-            good_for = await self._resolve_plugin(merged)
+            valid_for = await self._resolve_plugin(merged)
             loader = KubeConfigLoader(merged, active_context=self._context or None, config_base_path=None)
             configuration = _configuration()
             await loader.load_and_set(configuration)
         except PluginError as error:
-            raise AccessError(f"{self._paths}: no credentials: {error}") from None
+            raise ConfigError(f"{self._paths}: no credentials: {error}") from None
         except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise AccessError(f"{self._paths}: not a usable kubeconfig: {_first_line(error)}") from None
+            raise ConfigError(f"{self._paths}: not a usable kubeconfig: {_first_line(error)}") from None
         if not str(configuration.host).startswith(("http://", "https://")):
-            raise AccessError(f"{self._paths}: server {configuration.host!r} must start with https:// or http://")
-        return Login(configuration, good_for)
+            raise ConfigError(f"{self._paths}: server {configuration.host!r} must start with https:// or http://")
+        return RestConfig(configuration, valid_for)
 
     async def _resolve_plugin(self, merged: Any) -> float | None:
-        """Puts what an exec plug-in gives in its place; returns for how many seconds the credentials are good."""
+        """Replace an exec section by the credentials of the plug-in; return how long they are valid, in seconds."""
         context = _named(merged, "contexts", self._context)["context"]
         name = context.safe_get("user")
         entry = merged["users"].get_with_name(name, safe=True) if name and merged.safe_get("users") else None
@@ -116,37 +120,37 @@ class Kubeconfig:
         if not isinstance(user, dict):
             return None
         if "exec" not in user:
-            return _TOKEN_KEPT if "tokenFile" in user else None
-        given = await credential(user.pop("exec"))
-        if given.token:
-            user["token"] = given.token
-        if given.certificate:
-            user["client-certificate-data"] = base64.b64encode(given.certificate.encode()).decode()
-            user["client-key-data"] = base64.b64encode(given.key.encode()).decode()
-        return _seconds_until(given.expires, self._clock.now())
+            return _TOKEN_LIFETIME if "tokenFile" in user else None
+        credential = await run_plugin(user.pop("exec"))
+        if credential.token:
+            user["token"] = credential.token
+        if credential.certificate:
+            user["client-certificate-data"] = base64.b64encode(credential.certificate.encode()).decode()
+            user["client-key-data"] = base64.b64encode(credential.key.encode()).decode()
+        return _seconds_until(credential.expires, self._clock.now())
 
 
-def find(kubeconfig: str, context: str, clock: Clock) -> Access:
-    """The way that was named; else `KUBECONFIG`, else the pod's service account, else the user's own kubeconfig.
+def find_config(kubeconfig: str, context: str, clock: Clock) -> ClientConfig:
+    """Return the named kubeconfig; else `KUBECONFIG`, the pod's service account or the user's kubeconfig.
 
     Raises:
-        AccessError: there is none.
+        ConfigError: if there is none of them.
     """
-    named = kubeconfig or os.environ.get("KUBECONFIG", "")
-    if named:
-        return Kubeconfig(named, context, clock)
+    paths = kubeconfig or os.environ.get("KUBECONFIG", "")
+    if paths:
+        return Kubeconfig(paths, context, clock)
     if os.environ.get(incluster_config.SERVICE_HOST_ENV_NAME):
         return InCluster()
-    own = Path.home() / ".kube" / "config"
-    if own.is_file():
-        return Kubeconfig(str(own), context, clock)
-    raise AccessError("no cluster: give --kubeconfig FILE, set KUBECONFIG, or run in a pod with a service account")
+    default = Path.home() / ".kube" / "config"
+    if default.is_file():
+        return Kubeconfig(str(default), context, clock)
+    raise ConfigError("no cluster configured: set --kubeconfig or KUBECONFIG, or run in a pod with a service account")
 
 
 def _configuration() -> Configuration:
-    """Without the defaults that another part of the process may have set."""
+    """Return a configuration that ignores process-wide defaults of the `kubernetes` package."""
     configuration = Configuration(connection_pool_maxsize=200)
-    # Clusters' own CAs are often too simple for the strict mode of Python 3.13; client-go takes them.
+    # CAs of clusters often fail the strict checks of Python 3.13; client-go accepts them.
     configuration.disable_strict_ssl_verification = True
     return configuration
 
@@ -154,48 +158,48 @@ def _configuration() -> Configuration:
 def _merged(paths: str) -> Any:
     files = [Path(part).expanduser() for part in paths.split(os.pathsep) if part]
     if not any(file.is_file() for file in files):
-        raise AccessError(f"{paths}: no such kubeconfig")
+        raise ConfigError(f"{paths}: kubeconfig not found")
     for file in files:
         _check(file)
     merged = KubeConfigMerger(paths).config
     if not merged.safe_get("clusters") or not merged.safe_get("contexts"):
-        raise AccessError(f"{paths}: not a usable kubeconfig: it names no cluster and context")
+        raise ConfigError(f"{paths}: not a usable kubeconfig: it has no clusters or no contexts")
     return merged
 
 
 def _check(file: Path) -> None:
-    """Whether a file can be read at all; the merger would answer with a traceback."""
+    """Refuse files on which the merger of the `kubernetes` package fails with a traceback."""
     if not file.is_file():
         return
     try:
         content = yaml.safe_load(file.read_text())
     except OSError as error:
-        raise AccessError(f"{file}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AccessError(f"{file}: not YAML: {_first_line(error)}") from None
+        raise ConfigError(f"{file}: not YAML: {_first_line(error)}") from None
     if not isinstance(content, dict):
-        raise AccessError(f"{file}: not a kubeconfig: its top level is no mapping")
+        raise ConfigError(f"{file}: not a kubeconfig: its top level must be a mapping")
     for section in ("clusters", "contexts", "users"):
         entries = content.get(section) or []
         if not isinstance(entries, list) or not all(isinstance(item, dict) and "name" in item for item in entries):
-            raise AccessError(f"{file}: not a usable kubeconfig: {section} is no list of named entries")
+            raise ConfigError(f"{file}: not a usable kubeconfig: {section} must be a list of named entries")
 
 
 def _named(merged: Any, section: str, context: str) -> Any:
     name = context or merged.safe_get("current-context")
     if not name:
-        raise AccessError("the kubeconfig has no current-context; name one with --context")
+        raise ConfigError("the kubeconfig has no current-context; set --context")
     try:
         return merged[section].get_with_name(name)
     except ConfigException:
-        known = ", ".join(sorted(str(item["name"]) for item in merged[section].value))
-        raise AccessError(f"the kubeconfig has no context {name!r}; it has {known}") from None
+        names = ", ".join(sorted(str(item["name"]) for item in merged[section].value))
+        raise ConfigError(f"the kubeconfig has no context {name!r}; it has {names}") from None
 
 
 def _seconds_until(expires: datetime | None, now: datetime) -> float | None:
     if expires is None:
         return None
-    return max((expires - now).total_seconds() - _BEFORE_EXPIRY, 1.0)
+    return max((expires - now).total_seconds() - _EXPIRY_MARGIN, 1.0)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,10 +1,10 @@
-"""A `Cluster` that passes everything on to another: what those that change one thing alone are made from."""
+"""A `Client` that delegates all requests to another; base class of clients that change one aspect."""
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, Literal, TypeVar
 
 from controller.api.types import Kind, Resource
-from controller.client.interface import Cluster, Listing, Propagation, Subresource, WatchEvent
+from controller.client.interface import Client, ObjectList, Propagation, Subresource, WatchEvent
 
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
@@ -12,30 +12,30 @@ R = TypeVar("R")
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
-class PassingCluster:
-    """Every request that is answered once goes by `_asked`, as the HTTP method that it is."""
+class DelegatingClient:
+    """Delegates every request; all except watches pass through `_request` with their HTTP method."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
-    async def _asked(self, method: Method, asked: Awaitable[R]) -> R:  # noqa: ARG002 - for those that count
-        return await asked
+    async def _request(self, method: Method, request: Awaitable[R]) -> R:  # noqa: ARG002 - for subclasses
+        return await request
 
     async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
-        return await self._asked("GET", self._cluster.get(kind, namespace, name))
+        return await self._request("GET", self._client.get(kind, namespace, name))
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
-        return await self._asked("GET", self._cluster.list(kind, namespace=namespace, label_selector=label_selector))
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
+        return await self._request("GET", self._client.list(kind, namespace=namespace, label_selector=label_selector))
 
     def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
-        return self._cluster.watch(
+        return self._client.watch(
             kind, resource_version=resource_version, namespace=namespace, label_selector=label_selector, name=name
         )
 
     async def create(self, kind: Kind[T], obj: T) -> T:
-        return await self._asked("POST", self._cluster.create(kind, obj))
+        return await self._request("POST", self._client.create(kind, obj))
 
     async def patch(
         self,
@@ -47,15 +47,15 @@ class PassingCluster:
         resource_version: str = "",
         subresource: Subresource = "",
     ) -> T:
-        asked = self._cluster.patch(
+        request = self._client.patch(
             kind, namespace, name, body, resource_version=resource_version, subresource=subresource
         )
-        return await self._asked("PATCH", asked)
+        return await self._request("PATCH", request)
 
     async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
-        return await self._asked("PATCH", self._cluster.apply(kind, obj, force=force))
+        return await self._request("PATCH", self._client.apply(kind, obj, force=force))
 
     async def delete(
         self, kind: Kind[T], namespace: str, name: str, *, uid: str = "", propagation: Propagation = "Background"
     ) -> None:
-        await self._asked("DELETE", self._cluster.delete(kind, namespace, name, uid=uid, propagation=propagation))
+        await self._request("DELETE", self._client.delete(kind, namespace, name, uid=uid, propagation=propagation))

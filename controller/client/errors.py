@@ -1,14 +1,13 @@
-"""What an API server answers when it does not do something, as the seam's own errors.
+"""Maps error responses of an API server to the errors of `interface.py`.
 
-The server says why in a `Status` object; its `reason` decides first, the HTTP status where there is none (a proxy in
-between speaks no Kubernetes). Nothing else in the operator looks at either.
+The `reason` of the `Status` object decides; without one (a proxy's response) the HTTP status does.
 """
 
 import msgspec
 
 from controller.client.interface import (
     AlreadyExists,
-    ClusterError,
+    ClientError,
     Conflict,
     Expired,
     Forbidden,
@@ -17,7 +16,7 @@ from controller.client.interface import (
     Unavailable,
 )
 
-_BY_REASON: dict[str, type[ClusterError]] = {
+_BY_REASON: dict[str, type[ClientError]] = {
     "NotFound": NotFound,
     "AlreadyExists": AlreadyExists,
     "Conflict": Conflict,
@@ -28,7 +27,7 @@ _BY_REASON: dict[str, type[ClusterError]] = {
     "Forbidden": Forbidden,
     "Unauthorized": Forbidden,
 }
-_BY_CODE: dict[int, type[ClusterError]] = {
+_BY_CODE: dict[int, type[ClientError]] = {
     401: Forbidden,
     403: Forbidden,
     404: NotFound,
@@ -37,8 +36,8 @@ _BY_CODE: dict[int, type[ClusterError]] = {
     410: Expired,
     429: Unavailable,
 }
-_LONGEST_TEXT = 300
-"""Characters that are shown of an answer that is no Status."""
+_MAX_TEXT = 300
+"""Characters quoted from a response that is not a Status."""
 
 
 class _Details(msgspec.Struct, rename="camel"):
@@ -46,7 +45,7 @@ class _Details(msgspec.Struct, rename="camel"):
 
 
 class Status(msgspec.Struct):
-    """`metav1.Status`, as far as it says what went wrong."""
+    """The fields of `metav1.Status` that describe an error."""
 
     message: str = ""
     reason: str = ""
@@ -57,20 +56,20 @@ class Status(msgspec.Struct):
 _STATUS = msgspec.json.Decoder(Status)
 
 
-def refusal(code: int, body: bytes, retry_after: float | None = None) -> ClusterError:
-    """The error for an answer with that HTTP status. `retry_after` is from its header, if it has one."""
+def from_response(code: int, body: bytes, retry_after: float | None = None) -> ClientError:
+    """Return the error of a response; `retry_after` is the value of its header."""
     try:
         status = _STATUS.decode(body)
     except msgspec.DecodeError:
         status = Status()
     if not status.message:
-        text = body[:_LONGEST_TEXT].decode(errors="replace").strip() or "no reason given"
-        status = Status(message=f"the server answered {code}: {text}", reason=status.reason, details=status.details)
+        text = body[:_MAX_TEXT].decode(errors="replace").strip() or "no reason given"
+        status = Status(message=f"the server responded {code}: {text}", reason=status.reason, details=status.details)
     return from_status(status, code, retry_after)
 
 
-def from_status(status: Status, code: int = 0, retry_after: float | None = None) -> ClusterError:
-    """The error that a Status means, be it an answer's body or an event of a watch."""
+def from_status(status: Status, code: int = 0, retry_after: float | None = None) -> ClientError:
+    """Return the error of a Status, from a response or from a watch event."""
     code = code or status.code
     default = Unavailable if code >= 500 or code == 0 else Invalid
     kind = _BY_REASON.get(status.reason) or _BY_CODE.get(code, default)

@@ -1,7 +1,7 @@
-"""Credentials from a program that a kubeconfig names (`users[].user.exec`, client.authentication.k8s.io).
+"""Credentials from an exec plug-in (`users[].user.exec` of a kubeconfig, client.authentication.k8s.io).
 
-The `kubernetes` package can run one too, but waits for it without end, and logs a failure instead of raising it: the
-operator would then knock as a stranger. Here the program has a time-out, and what went wrong is said.
+The `kubernetes` package runs plug-ins as well, but without a timeout, and it logs a failure instead of raising it, so
+that requests would be sent without credentials.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from typing import Any
 
 import msgspec
 
-_SECONDS = 60.0
-"""A plug-in may ask a cloud; longer than this it hangs."""
+_TIMEOUT = 60.0
+"""Seconds; plug-ins may call a cloud provider."""
 
 
 class PluginError(Exception):
-    """The program did not give credentials; says why, without any of its output that may hold them."""
+    """The plug-in returned no credentials. The message contains none of its standard output."""
 
 
 @dataclass(frozen=True, slots=True)
-class Credential:
-    """What the program gave: a token, or a certificate with its key (both PEM)."""
+class ExecCredential:
+    """A token, or a certificate with its key (both PEM)."""
 
     token: str = field(default="", repr=False)
     certificate: str = field(default="", repr=False)
@@ -38,32 +38,32 @@ class _Status(msgspec.Struct, rename="camel"):
     expiration_timestamp: datetime | None = None
 
 
-class _ExecCredential(msgspec.Struct, rename="camel"):
+class _Response(msgspec.Struct, rename="camel"):
     api_version: str
     status: _Status
 
 
-async def credential(plugin: Mapping[str, Any], seconds: float = _SECONDS) -> Credential:
-    """Runs the program that `plugin` describes as a kubeconfig does.
+async def run_plugin(plugin: Mapping[str, Any], timeout: float = _TIMEOUT) -> ExecCredential:
+    """Run the plug-in that `plugin`, an `exec` section of a kubeconfig, describes.
 
     Raises:
-        PluginError: it is not there, failed, took too long, or answered with something else.
+        PluginError: if it is not installed, failed, timed out or printed no valid ExecCredential.
     """
     command = str(plugin.get("command") or "")
     version = str(plugin.get("apiVersion") or "")
     if not command or not version:
         raise PluginError("exec needs a command and an apiVersion")
-    output = await _output(command, plugin, version, seconds)
+    output = await _output(command, plugin, version, timeout)
     try:
-        answer = msgspec.json.decode(output, type=_ExecCredential)
+        response = msgspec.json.decode(output, type=_Response)
     except msgspec.DecodeError:
         raise PluginError(f"{command} did not print an ExecCredential") from None
-    if answer.api_version != version:
-        raise PluginError(f"{command} answered in {answer.api_version}, asked was {version}")
-    status = answer.status
+    if response.api_version != version:
+        raise PluginError(f"{command} returned apiVersion {response.api_version}, requested was {version}")
+    status = response.status
     if not status.token and not (status.client_certificate_data and status.client_key_data):
-        raise PluginError(f"{command} gave neither a token nor a certificate with its key")
-    return Credential(
+        raise PluginError(f"{command} returned neither a token nor a certificate with its key")
+    return ExecCredential(
         token=status.token,
         certificate=status.client_certificate_data,
         key=status.client_key_data,
@@ -71,10 +71,10 @@ async def credential(plugin: Mapping[str, Any], seconds: float = _SECONDS) -> Cr
     )
 
 
-async def _output(command: str, plugin: Mapping[str, Any], version: str, seconds: float) -> bytes:
-    given = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or ()}
-    asked = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    environment = {**os.environ, **given, "KUBERNETES_EXEC_INFO": msgspec.json.encode(asked).decode()}
+async def _output(command: str, plugin: Mapping[str, Any], version: str, timeout: float) -> bytes:
+    variables = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or ()}
+    request = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    environment = {**os.environ, **variables, "KUBERNETES_EXEC_INFO": msgspec.json.encode(request).decode()}
     try:
         process = await asyncio.create_subprocess_exec(
             command,
@@ -86,17 +86,17 @@ async def _output(command: str, plugin: Mapping[str, Any], version: str, seconds
         )
     except OSError as error:
         hint = " ".join(str(plugin.get("installHint") or "").split())
-        raise PluginError(f"{command} cannot be run: {error.strerror}" + (f"; {hint}" if hint else "")) from None
+        raise PluginError(f"{command} could not be started: {error.strerror}" + (f"; {hint}" if hint else "")) from None
     try:
-        async with asyncio.timeout(seconds):
-            output, complaint = await process.communicate()
+        async with asyncio.timeout(timeout):
+            output, errors = await process.communicate()
     except TimeoutError:
-        raise PluginError(f"{command} gave no answer within {seconds:g} s") from None
+        raise PluginError(f"{command} did not finish within {timeout:g} s") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
-        said = complaint.decode(errors="replace").strip().splitlines()
-        raise PluginError(f"{command} ended with exit code {process.returncode}" + (f": {said[-1]}" if said else ""))
+        lines = errors.decode(errors="replace").strip().splitlines()
+        raise PluginError(f"{command} exited with code {process.returncode}" + (f": {lines[-1]}" if lines else ""))
     return output

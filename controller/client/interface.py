@@ -1,8 +1,8 @@
-"""Seam 1: the verbs of a Kubernetes API that the controller needs, and what can go wrong with them.
+"""Seam 1: the verbs of the Kubernetes API that the controller uses, and their errors.
 
-Behind it stands a real cluster (`kube.py`), or the twin's store in virtual time; the contract suite in
-`tests/contract/` says that both behave the same. Errors are sorted by what the caller can do about them.
-Foreign exceptions are mapped to these where the seam is implemented and nowhere else.
+Implemented by `rest.py` for a live cluster and by the twin's store in virtual time; `tests/contract/` runs the same
+suite on both. Errors are classified by what the caller can do about them. Implementations map exceptions of libraries
+to these errors; no other code sees them.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,12 +17,12 @@ Propagation = Literal["Background", "Foreground", "Orphan"]
 Subresource = Literal["", "status", "scale"]
 
 FIELD_MANAGER = "lora-controller"
-"""Who the API server says owns what the controller has set."""
+"""Field manager of everything that the controller writes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """A consistent list, and the resourceVersion from which to watch on."""
+class ObjectList(Generic[T]):
+    """A consistent list and the resourceVersion to start a watch from."""
 
     items: Sequence[T]
     resource_version: str
@@ -30,37 +30,37 @@ class Listing(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent(Generic[T]):
-    """One change. A `BOOKMARK` carries only a resourceVersion: nothing changed up to there."""
+    """One change. A `BOOKMARK` has only a resourceVersion, up to which nothing else changed."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     object: T
 
 
-class Cluster(Protocol):
-    """What the controller asks of an API server. Every method raises `ClusterError` or a kind of it."""
+class Client(Protocol):
+    """Access to an API server. All methods raise `ClientError` or a subclass."""
 
     async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
-        """The object as it is now."""
+        """Return the current object."""
         ...
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
-        """All objects of a kind, in one namespace or (empty) in all; pages are followed."""
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
+        """Return all objects of a kind in one namespace, or in all namespaces if it is empty; pages are followed."""
         ...
 
     def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
-        """Changes after `resource_version` (if empty, what is there comes first), until the server ends the stream.
+        """Yield changes after `resource_version` until the server ends the stream.
 
-        With `name`, of the one object that has it.
+        Without a version the current objects come first. With `name`, only changes of that object are sent.
 
         Raises:
-            Expired: the version is too old; list again.
+            Expired: if the version is too old; list again.
         """
         ...
 
     async def create(self, kind: Kind[T], obj: T) -> T:
-        """Raises `AlreadyExists` if the name is taken."""
+        """Create an object. Raises `AlreadyExists` if the name is taken."""
         ...
 
     async def patch(
@@ -73,14 +73,15 @@ class Cluster(Protocol):
         resource_version: str = "",
         subresource: Subresource = "",
     ) -> T:
-        """A JSON merge patch (RFC 7386): `None` deletes a key, lists are replaced.
+        """Apply a JSON merge patch (RFC 7386): `None` deletes a key, lists are replaced.
 
-        With `resource_version`, only if the object still is at it, else `Conflict`.
+        Raises:
+            Conflict: if `resource_version` is set and is not that of the object.
         """
         ...
 
     async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
-        """Server-side apply under the controller's field manager: creates or takes what `obj` sets."""
+        """Apply `obj` on the server under the controller's field manager."""
         ...
 
     async def delete(
@@ -92,43 +93,47 @@ class Cluster(Protocol):
         uid: str = "",
         propagation: Propagation = "Background",
     ) -> None:
-        """Raises `NotFound` if it is gone already, `Conflict` if `uid` is another's."""
+        """Delete an object. Raises `NotFound` if it does not exist, `Conflict` if its UID is not `uid`."""
         ...
 
 
-class ClusterError(Exception):
-    """The API server did not do it. `code` is the HTTP status, 0 if there was no answer."""
+class ClientError(Exception):
+    """A request to the API server failed.
+
+    Attributes:
+        code: HTTP status; 0 if there was no response.
+        retry_after: seconds after which the server allows another attempt; None if it did not say.
+    """
 
     def __init__(self, message: str, *, code: int = 0, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.retry_after = retry_after
-        """Seconds the server asks to wait, if it said."""
 
 
-class NotFound(ClusterError):
-    """There is no such object (or kind)."""
+class NotFound(ClientError):
+    """The object or the resource type does not exist."""
 
 
-class AlreadyExists(ClusterError):
-    """Create met an object of that name."""
+class AlreadyExists(ClientError):
+    """An object of that name exists already."""
 
 
-class Conflict(ClusterError):
-    """The object has changed since it was read: read again and decide anew."""
+class Conflict(ClientError):
+    """The object has changed since it was read; read it again before the next write."""
 
 
-class Expired(ClusterError):
-    """The resourceVersion is too old to watch from: list again."""
+class Expired(ClientError):
+    """The resourceVersion is too old for a watch; list again."""
 
 
-class Invalid(ClusterError):
-    """The server refuses the object as it is: trying again without a change is useless."""
+class Invalid(ClientError):
+    """The server rejected the object; the same request will fail again."""
 
 
-class Forbidden(ClusterError):
-    """The controller's account may not do this."""
+class Forbidden(ClientError):
+    """The controller's account lacks a permission, or its credentials are not valid."""
 
 
-class Unavailable(ClusterError):
-    """No answer, or one that says to try later (429, 5xx): try again after `retry_after` or a backoff."""
+class Unavailable(ClientError):
+    """No response, or 429 or 5xx; retry after `retry_after` or with a backoff."""

@@ -1,8 +1,7 @@
-"""An operator that acts in some namespaces only: a `Cluster` that shows no others.
+"""A `Client` that is limited to some namespaces.
 
-Whoever asks for all namespaces gets those that are in scope: one list and one watch each, put together. So an account
-that may not look elsewhere is never made to. Kinds that the account may not read at all can be left out; they are then
-always empty (without nodes, zones are unknown, and nothing else).
+A request for all namespaces becomes one list or watch per namespace, so the account needs no permissions elsewhere.
+Kinds that the account may not read can be omitted; they are always empty (without nodes only zones are unknown).
 """
 
 import asyncio
@@ -10,75 +9,76 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, TypeVar
 
 from controller.api.types import Kind, Resource
-from controller.client.delegating import PassingCluster
-from controller.client.interface import Cluster, Listing, WatchEvent
+from controller.client.delegating import DelegatingClient
+from controller.client.interface import Client, ObjectList, WatchEvent
 
 T = TypeVar("T", bound=Resource)
 
 
-class ScopedCluster(PassingCluster):
-    """`left_out` names kinds (plurals) that seem to have no objects."""
+class NamespacedClient(DelegatingClient):
+    """Limits requests to `namespaces`; kinds in `omitted` (plurals) are always empty."""
 
-    def __init__(self, cluster: Cluster, namespaces: Sequence[str], left_out: Collection[str] = ()) -> None:
-        super().__init__(cluster)
+    def __init__(self, client: Client, namespaces: Sequence[str], omitted: Collection[str] = ()) -> None:
+        super().__init__(client)
         self._namespaces = tuple(namespaces)
-        self._left_out = frozenset(left_out)
+        self._omitted = frozenset(omitted)
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
-        if kind.plural in self._left_out:
-            return Listing([], "1")
-        found = [
-            await self._cluster.list(kind, namespace=place, label_selector=label_selector)
-            for place in self._places(kind, namespace)
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
+        if kind.plural in self._omitted:
+            return ObjectList([], "1")
+        lists = [
+            await self._client.list(kind, namespace=name, label_selector=label_selector)
+            for name in self._scope(kind, namespace)
         ]
-        # To watch on from the oldest of them misses nothing; what is seen twice is known to be old by its version.
-        oldest = min((listing.resource_version for listing in found), key=int)
-        return Listing([item for listing in found for item in listing.items], oldest)
+        # A watch from the oldest version misses nothing; informers drop repeated events by their version.
+        oldest = min((objects.resource_version for objects in lists), key=int)
+        return ObjectList([item for objects in lists for item in objects.items], oldest)
 
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
-        if kind.plural in self._left_out:
+        if kind.plural in self._omitted:
             await asyncio.get_running_loop().create_future()
-        places = self._places(kind, namespace)
-        if len(places) == 1:
-            changes = self._cluster.watch(
-                kind, resource_version=resource_version, namespace=places[0], label_selector=label_selector, name=name
+        scope = self._scope(kind, namespace)
+        if len(scope) == 1:
+            events = self._client.watch(
+                kind, resource_version=resource_version, namespace=scope[0], label_selector=label_selector, name=name
             )
-            async for change in changes:
-                yield change
+            async for event in events:
+                yield event
             return
-        news: asyncio.Queue[WatchEvent[T] | Exception] = asyncio.Queue()
-        followers = [
-            asyncio.ensure_future(self._follow(news, kind, resource_version, place, label_selector)) for place in places
+        queue: asyncio.Queue[WatchEvent[T] | Exception] = asyncio.Queue()
+        tasks = [
+            asyncio.ensure_future(self._watch_namespace(queue, kind, resource_version, name, label_selector))
+            for name in scope
         ]
         try:
             while True:
-                heard = await news.get()
-                if isinstance(heard, Exception):
-                    raise heard
-                yield heard
+                item = await queue.get()
+                if isinstance(item, Exception):
+                    raise item
+                yield item
         finally:
-            for follower in followers:
-                follower.cancel()
-            await asyncio.gather(*followers, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(
-        self, news: "asyncio.Queue[WatchEvent[T] | Exception]", kind: Kind[T], version: str, place: str, selector: str
+    async def _watch_namespace(
+        self, queue: "asyncio.Queue[WatchEvent[T] | Exception]", kind: Kind[T], version: str, name: str, selector: str
     ) -> None:
-        """One namespace's changes; a watch that ends is begun anew here, for the others go on.
+        """Queue the changes of one namespace, starting the watch again whenever the server ends it.
 
-        Bookmarks are kept here too: how far one namespace has come says nothing of the others.
+        Bookmarks are not passed on: the position of one namespace says nothing about the others.
         """
         try:
             while True:
-                changes = self._cluster.watch(kind, resource_version=version, namespace=place, label_selector=selector)
-                async for change in changes:
-                    version = change.object.metadata.resource_version
-                    if change.type != "BOOKMARK":
-                        news.put_nowait(change)
-        except Exception as error:  # handed to whoever reads, with its type
-            news.put_nowait(error)
+                events = self._client.watch(kind, resource_version=version, namespace=name, label_selector=selector)
+                async for event in events:
+                    version = event.object.metadata.resource_version
+                    if event.type != "BOOKMARK":
+                        queue.put_nowait(event)
+        except Exception as error:  # raised by `watch`
+            queue.put_nowait(error)
 
-    def _places(self, kind: Kind[Any], namespace: str) -> Sequence[str]:
+    def _scope(self, kind: Kind[Any], namespace: str) -> Sequence[str]:
         return (namespace,) if namespace or not kind.namespaced else self._namespaces

@@ -1,7 +1,7 @@
-"""Seam 1 on a live cluster: each verb is a request to an API server, and a watch is an answer that does not end.
+"""The `Client` of a live cluster: maps each verb to a request to the API server.
 
-What a request is sent with (credentials, time-outs, tries) is `kube_connection.py`'s; what the answers hold,
-`kube_decoding.py`'s. The contract suite holds this to what the twin's store does, verb by verb.
+`transport.py` sends requests (credentials, timeouts, retries), `codec.py` decodes responses. The contract suite
+compares this client with the twin's, verb by verb.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from urllib.parse import quote
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import Kind, Resource
-from controller.client.codec import Decoder, page
+from controller.client.codec import Decoder, decode_page
 from controller.client.interface import (
     FIELD_MANAGER,
     Expired,
-    Listing,
+    ObjectList,
     Propagation,
     Subresource,
     Unavailable,
@@ -30,15 +30,15 @@ T = TypeVar("T", bound=Resource)
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _PAGE_SIZE = 500
-"""Objects a page; client-go's number."""
+"""Objects per page, as in client-go."""
 _WATCH_SECONDS = 300.0
-"""The server ends a watch after once to twice as long, so that not all of them begin anew at the same time."""
-_TOO_SHORT = 1.0
-"""Seconds; a watch that ends sooner and without a word is a fault, and is not to be begun anew at once."""
+"""Minimum duration of a watch; the maximum is twice as long, so that not all watches restart at the same time."""
+_MIN_WATCH_SECONDS = 1.0
+"""A watch that ends earlier and without an event is treated as an error, so that it is not restarted in a loop."""
 
 
-class KubeCluster:
-    """A `Cluster` behind an API server."""
+class RestClient:
+    """A `Client` that sends requests to an API server."""
 
     def __init__(self, connection: Connection, rng: Random, log: FilteringBoundLogger) -> None:
         self._connection = connection
@@ -51,22 +51,22 @@ class KubeCluster:
     async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
         return self._decoder(kind).object(await self._connection.request("GET", path(kind, namespace, name)))
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
-        query = {"limit": str(_PAGE_SIZE), **_selecting(label_selector)}
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
+        query = {"limit": str(_PAGE_SIZE), **_label_query(label_selector)}
         try:
             return await self._pages(kind, path(kind, namespace), query)
-        except Expired:  # between two pages, the server forgot what the first was a part of
-            return await self._pages(kind, path(kind, namespace), _selecting(label_selector))
+        except Expired:  # the snapshot of the first page has expired: list without pages
+            return await self._pages(kind, path(kind, namespace), _label_query(label_selector))
 
-    async def _pages(self, kind: Kind[T], where: str, query: Mapping[str, str]) -> Listing[T]:
+    async def _pages(self, kind: Kind[T], path: str, query: Mapping[str, str]) -> ObjectList[T]:
         items: list[T] = []
-        further: dict[str, str] = {}
+        token: dict[str, str] = {}
         while True:
-            part = page(await self._connection.request("GET", where, {**query, **further}))
-            items += self._decoder(kind).objects(part.items or [])
-            if not part.metadata.next:
-                return Listing(items, part.metadata.resource_version)
-            further = {"continue": part.metadata.next}
+            page = decode_page(await self._connection.request("GET", path, {**query, **token}))
+            items += self._decoder(kind).objects(page.items or [])
+            if not page.metadata.next:
+                return ObjectList(items, page.metadata.resource_version)
+            token = {"continue": page.metadata.next}
 
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
@@ -75,26 +75,26 @@ class KubeCluster:
             "watch": "true",
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(int(_WATCH_SECONDS * (1 + self._rng.random()))),
-            **_selecting(label_selector),
+            **_label_query(label_selector),
             **({"resourceVersion": resource_version} if resource_version else {}),
             **({"fieldSelector": f"metadata.name={name}"} if name else {}),
         }
         decoder = self._decoder(kind)
         loop = asyncio.get_running_loop()
-        started, heard = loop.time(), False
+        started, received = loop.time(), False
         async for line in self._connection.lines(path(kind, namespace), query):
             event = decoder.event(line)
-            heard = True
+            received = True
             if event is not None:
                 yield event
-        if not heard and loop.time() < started + _TOO_SHORT:
-            raise Unavailable(f"{self._connection.server} ended a watch of {kind.plural} as soon as it had begun")
+        if not received and loop.time() < started + _MIN_WATCH_SECONDS:
+            raise Unavailable(f"{self._connection.server} ended a watch of {kind.plural} at once")
 
     # -- writing
 
     async def create(self, kind: Kind[T], obj: T) -> T:
-        body, where = kind.desired(obj), path(kind, obj.metadata.namespace)
-        return self._decoder(kind).object(await self._connection.request("POST", where, _managed(), body))
+        body, url = kind.desired(obj), path(kind, obj.metadata.namespace)
+        return self._decoder(kind).object(await self._connection.request("POST", url, _manager_query(), body))
 
     async def patch(
         self,
@@ -108,14 +108,14 @@ class KubeCluster:
     ) -> T:
         if resource_version:
             body = {**body, "metadata": {**body.get("metadata", {}), "resourceVersion": resource_version}}
-        where = path(kind, namespace, name, subresource)
-        return self._decoder(kind).object(await self._connection.request("PATCH", where, _managed(), body, _MERGE))
+        url = path(kind, namespace, name, subresource)
+        return self._decoder(kind).object(await self._connection.request("PATCH", url, _manager_query(), body, _MERGE))
 
     async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
-        where = path(kind, obj.metadata.namespace, obj.metadata.name)
-        query = {**_managed(), "force": "true" if force else "false"}
-        answer = await self._connection.request("PATCH", where, query, kind.desired(obj), _APPLY)
-        return self._decoder(kind).object(answer)
+        url = path(kind, obj.metadata.namespace, obj.metadata.name)
+        query = {**_manager_query(), "force": "true" if force else "false"}
+        response = await self._connection.request("PATCH", url, query, kind.desired(obj), _APPLY)
+        return self._decoder(kind).object(response)
 
     async def delete(
         self,
@@ -132,23 +132,23 @@ class KubeCluster:
         await self._connection.request("DELETE", path(kind, namespace, name), None, options)
 
     def _decoder(self, kind: Kind[T]) -> Decoder[T]:
-        place = f"{kind.api_version}/{kind.kind}"
-        if place not in self._decoders:
-            self._decoders[place] = Decoder(kind, self._log)
-        return self._decoders[place]
+        name = f"{kind.api_version}/{kind.kind}"
+        if name not in self._decoders:
+            self._decoders[name] = Decoder(kind, self._log)
+        return self._decoders[name]
 
 
 def path(kind: Kind[Any], namespace: str = "", name: str = "", subresource: str = "") -> str:
-    """Where a kind, or one of its objects, is served."""
+    """Return the URL path of a resource type, or of one of its objects."""
     root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.api_version}"
     within = f"/namespaces/{quote(namespace, safe='')}" if kind.namespaced and namespace else ""
     parts = [part for part in (quote(name, safe=""), subresource) if part]
     return "/".join([f"{root}{within}/{kind.plural}", *parts])
 
 
-def _managed() -> dict[str, str]:
+def _manager_query() -> dict[str, str]:
     return {"fieldManager": FIELD_MANAGER}
 
 
-def _selecting(label_selector: str) -> dict[str, str]:
+def _label_query(label_selector: str) -> dict[str, str]:
     return {"labelSelector": label_selector} if label_selector else {}

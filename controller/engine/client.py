@@ -1,8 +1,7 @@
-"""Seam 2: load, unload and list adapters on an engine. What went wrong is sorted in `engineerrors.py`.
+"""HTTP client of engines: load, unload and list adapters. Errors are classified in `errors.py`.
 
-Engines are vLLM or SGLang (`dialects.py`). One may have the runtime sidecar before it, which is asked in its own words
-(`order`, `cancel`). An `EngineClient` speaks through an `httpx` transport: real sockets on a cluster, the simulated
-network in the twin.
+Engines are vLLM or SGLang (`flavors.py`). An engine may be behind the runtime sidecar, which has its own API (`order`,
+`cancel`). The `httpx` transport is injected: real sockets on a cluster, the simulated network in the twin.
 """
 
 import asyncio
@@ -13,17 +12,17 @@ import httpx
 import msgspec
 
 from controller.engine.errors import EngineError, classify, failure, name_unknown
-from controller.engine.flavors import VLLM, Dialect
+from controller.engine.flavors import VLLM, EngineFlavor
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an engine listens, its key, and how it is spoken to."""
+    """Address, API key and kind of an engine."""
 
     host: str
     port: int
     key: str = field(default="", repr=False)
-    dialect: Dialect = VLLM
+    flavor: EngineFlavor = VLLM
 
     @property
     def base(self) -> str:
@@ -31,18 +30,18 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """What an engine lists. Nobody mutates it."""
+class AdapterList:
+    """Models of an engine. Not to be mutated."""
 
     adapters: Mapping[str, str]
-    """Name to root."""
+    """`root` by name."""
     bases: frozenset[str]
-    """Names and roots of what it serves that is no adapter."""
+    """Names and roots of base models."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What a runtime sidecar is asked to fetch and load."""
+class LoadOrder:
+    """Request for a runtime sidecar to fetch and load an artifact."""
 
     name: str
     url: str
@@ -61,33 +60,33 @@ class _Models(msgspec.Struct):
     data: list[_Model]
 
 
-class _Brought(msgspec.Struct):
-    """A sidecar's answer to an order."""
+class _OrderResponse(msgspec.Struct):
+    """Response of a sidecar to a `LoadOrder`."""
 
     local_path: str
 
 
-Heard = Callable[[str, str, float], None]
-"""Hears of each request: verb, status (or the reason of its error if there was no answer), seconds."""
+RequestObserver = Callable[[str, str, float], None]
+"""Called after each request with its verb, status (or the reason of its error without an answer) and seconds."""
 
 _CONNECT_SECONDS = 10.0
-"""Longest wait for a connection; loading has a long timeout of its own, connecting has not."""
+"""Connect timeout: a load may take long, a connection may not."""
 
 _MODELS = msgspec.json.Decoder(_Models)
-_BROUGHT = msgspec.json.Decoder(_Brought)
+_ORDER_RESPONSE = msgspec.json.Decoder(_OrderResponse)
 
 
 class EngineClient:
-    """Speaks to engines. Every method raises `EngineError` and nothing else of its own."""
+    """Client of all engines. Every method raises `EngineError` if the request fails."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, heard: Heard = lambda *_: None) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, observer: RequestObserver = lambda *_: None) -> None:
         self._transport = transport
-        self._heard = heard
+        self._observer = observer
         self._lists: dict[Address, httpx.Request] = {}
-        self._bodies: dict[Address, tuple[bytes, Listed]] = {}
+        self._bodies: dict[Address, tuple[bytes, AdapterList]] = {}
 
-    async def models(self, address: Address, timeout: float) -> Listed:
-        """What `GET /v1/models` lists; the same object as long as the answer is the same."""
+    async def models(self, address: Address, timeout: float) -> AdapterList:
+        """Return the response of `GET /v1/models`; the same object as long as the response is the same."""
         request = self._lists.get(address)
         if request is None:
             request = self._request(address, "GET", "/v1/models", None, timeout)
@@ -95,37 +94,49 @@ class EngineClient:
         response, body = await self._send("list", request, timeout)
         if response.status_code != 200:
             raise failure("list", response, body)
-        # The same bytes come back a thousand times a day: decode them once.
-        known = self._bodies.get(address)
-        if known is not None and known[0] == body:
-            return known[1]
+        # Audits get the same bytes thousands of times a day: decode them once.
+        cached = self._bodies.get(address)
+        if cached is not None and cached[0] == body:
+            return cached[1]
         try:
-            listed = _listed(_MODELS.decode(body).data)
+            adapters = _adapter_list(_MODELS.decode(body).data)
         except msgspec.MsgspecError:
             raise EngineError("InvalidAnswer", "the engine's list of models is not valid", retriable=True) from None
-        self._bodies[address] = (body, listed)
-        return listed
+        self._bodies[address] = (body, adapters)
+        return adapters
 
     async def metrics(self, address: Address, timeout: float) -> bytes:
-        """What `GET /metrics` answers."""
+        """Return the response of `GET /metrics`."""
         response, body = await self._send("metrics", self._request(address, "GET", "/metrics", None, timeout), timeout)
         if response.status_code != 200:
             raise failure("metrics", response, body)
         return body
 
     async def load(self, address: Address, name: str, path: str, timeout: float, *, in_place: bool = False) -> None:
-        """Loads `path` as `name`; raises `AlreadyLoaded` if the name is taken."""
+        """Load `path` as `name`.
+
+        Raises:
+            AlreadyLoaded: the name is taken.
+        """
         body: dict[str, object] = {"lora_name": name, "lora_path": path}
         if in_place:
             body["load_inplace"] = True
-        await self._post(address, "load", address.dialect.load, body, timeout)
+        await self._post(address, "load", address.flavor.load, body, timeout)
 
     async def unload(self, address: Address, name: str, timeout: float) -> None:
-        """Unloads `name`; that it was not there is success. Raises `RemoveFailed` if only a load in place helps."""
-        await self._post(address, "unload", address.dialect.unload, {"lora_name": name}, timeout)
+        """Unload `name`; a name that is not loaded is success.
 
-    async def order(self, address: Address, order: Order, timeout: float) -> str:
-        """Has the sidecar load an artifact; returns its `root`. Raises `AlreadyLoaded` if the name is taken."""
+        Raises:
+            RemoveFailed: the adapter has to be loaded in place first.
+        """
+        await self._post(address, "unload", address.flavor.unload, {"lora_name": name}, timeout)
+
+    async def order(self, address: Address, order: LoadOrder, timeout: float) -> str:
+        """Let the sidecar fetch and load an artifact; return its `root`.
+
+        Raises:
+            AlreadyLoaded: the name is taken.
+        """
         body: dict[str, object] = {"lora_name": order.name, "artifact_url": order.url}
         if order.credentials:
             body["credentials"] = order.credentials
@@ -133,19 +144,19 @@ class EngineClient:
             body["additional_config"] = order.config
         answer = await self._post(address, "load", "/v1/lora_adapter/load", body, timeout)
         try:
-            return _BROUGHT.decode(answer).local_path
+            return _ORDER_RESPONSE.decode(answer).local_path
         except msgspec.MsgspecError:
             raise EngineError(
                 "InvalidAnswer", "the sidecar's answer is not valid", retriable=True, ambiguous=True
             ) from None
 
     async def cancel(self, address: Address, name: str, timeout: float) -> None:
-        """Has the sidecar unload `name` and remove its files; that it was not there is success."""
+        """Let the sidecar unload `name` and delete its files; a name that is not loaded is success."""
         body: dict[str, object] = {"lora_name": name, "cleanup_local": True}
         await self._post(address, "unload", "/v1/lora_adapter/unload", body, timeout)
 
     def forget(self, host: str) -> None:
-        """Drops what was kept for an engine that is gone."""
+        """Drop what is cached for a deleted engine."""
         for address in [address for address in self._lists if address.host == host]:
             del self._lists[address]
             self._bodies.pop(address, None)
@@ -168,9 +179,9 @@ class EngineClient:
                 body = await response.aread()
         except (httpx.HTTPError, TimeoutError) as error:
             classified = classify(error, timeout)
-            self._heard(verb, classified.reason, loop.time() - started)
+            self._observer(verb, classified.reason, loop.time() - started)
             raise classified from error
-        self._heard(verb, str(response.status_code), loop.time() - started)
+        self._observer(verb, str(response.status_code), loop.time() - started)
         return response, body
 
     @staticmethod
@@ -183,10 +194,13 @@ class EngineClient:
         return httpx.Request(method, address.base + path, headers=headers, content=body, extensions={"timeout": times})
 
 
-def _listed(models: Sequence[_Model]) -> Listed:
-    """A base model has a length and no parent (vLLM's `ModelCard`); old versions gave adapters no parent either."""
+def _adapter_list(models: Sequence[_Model]) -> AdapterList:
+    """Split base models from adapters.
+
+    A base model has `max_model_len` and no `parent` (vLLM's `ModelCard`); old versions gave adapters no parent either.
+    """
     bases = [model for model in models if model.parent is None and model.max_model_len is not None]
-    return Listed(
+    return AdapterList(
         adapters={model.id: model.root or "" for model in models if model not in bases},
         bases=frozenset(name for model in bases for name in (model.id, model.root) if name),
     )

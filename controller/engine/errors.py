@@ -1,8 +1,8 @@
-"""What went wrong with a request to an engine, and whether to try again. Pure.
+"""Classification of failed requests to engines: the reason, and whether to retry. Pure.
 
-`classify` and `failure` are the one place where errors are sorted, on exception type, status and code first, text last
-(vLLM answers 500 for an adapter's own faults as well, and SGLang 400 for everything, so the text has to decide there).
-A runtime sidecar answers for itself with codes, and for the engine with the engine's words.
+`classify` and `failure` are the only places where errors are classified: by exception type, status and code first, by
+text last (vLLM answers 500 also for invalid adapters, and SGLang 400 for everything, so the text has to decide there).
+A runtime sidecar reports its own errors with codes, and passes on an engine's response.
 """
 
 import errno
@@ -17,16 +17,16 @@ from controller.engine.sidecar_codes import CODES
 
 
 class Scope(Enum):
-    """Whom a final error is about, and so who is not to be tried again for a while."""
+    """Subject of a final error, which is not tried again for a while."""
 
     ADAPTER = "adapter"
-    """No other pod would do better."""
+    """The adapter: no other pod would succeed."""
     POD = "pod"
-    """Another pod may."""
+    """The pod: another may succeed."""
 
 
 class EngineError(Exception):
-    """A request to an engine failed. The message can be shown: it holds no key."""
+    """A request to an engine failed. The message contains no key."""
 
     def __init__(
         self,
@@ -40,34 +40,37 @@ class EngineError(Exception):
     ) -> None:
         super().__init__(message)
         self.reason = reason
-        """One word for conditions, CamelCase."""
+        """Reason for conditions, in CamelCase."""
         self.message = message
         self.retriable = retriable
         self.scope = scope
         self.ambiguous = ambiguous
-        """Whether the engine may have done, or may still do, what was asked."""
+        """True if the engine may have executed the request, or may still do so."""
         self.retry_after = retry_after
-        """Seconds that the engine asked to wait; 0 if it did not."""
+        """Seconds from the response's `Retry-After`; 0 if there is none."""
 
 
 class AlreadyLoaded(EngineError):
-    """The name is taken on this engine; whether by the same artifact has to be looked up."""
+    """The name is taken on this engine; its list shows by which artifact."""
 
 
 class RemoveFailed(EngineError):
-    """The engine has dropped the weights and cannot remove the name: load in place, then unload again."""
+    """The engine has evicted the weights and cannot remove the name: load in place, then unload again."""
 
 
 class _Detail(msgspec.Struct):
     message: str = ""
     type: str = ""
     code: Any = None
-    """vLLM: the status once more. The sidecar: a word."""
+    """vLLM: the status again. The sidecar: a code."""
 
 
 class _Failure(msgspec.Struct):
-    """vLLM's error envelope; older versions have the message at the top, plain routing errors a `detail`, and SGLang
-    an `error_message` for loads and unloads."""
+    """vLLM's error envelope.
+
+    Older versions have the message at the top level, routing errors a `detail`, and SGLang an `error_message` for loads
+    and unloads.
+    """
 
     error: _Detail | str | None = None
     message: str = ""
@@ -80,7 +83,7 @@ _FAILURE = msgspec.json.Decoder(_Failure)
 
 
 def classify(error: Exception, timeout: float) -> EngineError:
-    """The `EngineError` of a request that got no answer: all of these are worth another try."""
+    """Return the error of a request without an answer; all of these are retriable."""
     match error:
         case httpx.ConnectTimeout():
             return EngineError("ConnectTimeout", "connection timeout", retriable=True)
@@ -104,19 +107,18 @@ _NO_CONNECTION = {
 
 
 def _unconnected(error: BaseException) -> str:
-    """What the system said. The library says it in its own words (on real sockets, that all attempts failed), and has
-    the system's behind them."""
+    """Return the operating system's error, which is among the causes of the library's error."""
     cause: BaseException | None = error
     while cause is not None:
-        said = str(cause).lower()
+        message = str(cause).lower()
         for number, text in _NO_CONNECTION.items():
-            if text in said or (isinstance(cause, OSError) and cause.errno == number):
+            if text in message or (isinstance(cause, OSError) and cause.errno == number):
                 return text
         cause = cause.__cause__ or cause.__context__
     return "no connection"
 
 
-_ADAPTERS_FAULT = (
+_INVALID_ADAPTER = (
     "loading lora",
     "max_lora_rank",
     "target module",
@@ -125,112 +127,126 @@ _ADAPTERS_FAULT = (
     "adapter_config",
     "invalid adapter",
 )
-"""In the text of a 500: it is the adapter (vLLM's `serving.py` passes the engine's own text on)."""
+"""Parts of the text of a 500 that is caused by the adapter (vLLM's `serving.py` passes on the engine's text)."""
 
-_TAKEN = ("already been loaded", "it is already loaded", "already exists. loaded loras")
-"""Of vLLM, and of SGLang by what noticed first."""
+_NAME_TAKEN = ("already been loaded", "it is already loaded", "already exists. loaded loras")
+"""Texts of vLLM and SGLang."""
 
-_SGLANGS = (
+_SGLANG_ERRORS = (
     ("lora is not enabled", "RuntimeUpdatingOff", Scope.POD),
     ("out of memory", "OutOfMemory", Scope.POD),
     ("lora memory pool", "InvalidAdapter", Scope.ADAPTER),
     ("repository not found", "ArtifactNotFound", Scope.ADAPTER),
     ("repo id must be", "ArtifactNotFound", Scope.ADAPTER),
 )
-"""In the text of a 400: what SGLang means (lora/lora_manager.py; of paths and repositories huggingface_hub speaks)."""
+"""Parts of the text of a 400 from SGLang (lora/lora_manager.py, and huggingface_hub for paths and repositories)."""
 
 _RETRIABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 
-def _coded(code: str, message: str, response: httpx.Response) -> EngineError | None:
-    """The `EngineError` of a sidecar's code (`sidecar/errors.py`); None if the engine's own words decide."""
+def _sidecar_error(code: str, message: str, response: httpx.Response) -> EngineError | None:
+    """Return the error for a sidecar's code (`sidecar/errors.py`); None if the engine's text decides."""
     if code == "name_taken":
         return AlreadyLoaded("AlreadyLoaded", message, retriable=False)
     if code == "engine_timeout":
         return EngineError("Timeout", message, retriable=True, ambiguous=True)
-    known = CODES.get(code)
-    if known is None:
+    error_class = CODES.get(code)
+    if error_class is None:
         return None
-    scope = Scope.ADAPTER if known.adapters_fault else Scope.POD
+    scope = Scope.ADAPTER if error_class.adapter_error else Scope.POD
     return EngineError(
-        known.reason, message, retriable=known.retriable, scope=scope, retry_after=_retry_after(response)
+        error_class.reason, message, retriable=error_class.retriable, scope=scope, retry_after=_retry_after(response)
     )
 
 
-def _sglangs(text: str, shown: str) -> EngineError | None:
-    """The `EngineError` of a refusal that only SGLang puts so; None for others, its own unknown ones too."""
-    for sign, reason, scope in _SGLANGS:
+def _sglang_error(text: str, message: str) -> EngineError | None:
+    """Return the error for a text that only SGLang uses; None for other texts."""
+    for sign, reason, scope in _SGLANG_ERRORS:
         if sign in text:
-            return EngineError(reason, shown, retriable=False, scope=scope)
+            return EngineError(reason, message, retriable=False, scope=scope)
     return None
 
 
 def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
-    """The `EngineError` of an answer that is not 200."""
-    status, said = response.status_code, _text(body)
-    text = said.message.lower()
-    shown = f"{status} {said.message}".strip()[:300]
-    if isinstance(said.code, str) and (coded := _coded(said.code, said.message[:300], response)) is not None:
-        return coded
+    """Return the error of a response that is not 200."""
+    status, detail = response.status_code, _detail(body)
+    text = detail.message.lower()
+    message = f"{status} {detail.message}".strip()[:300]
+    if isinstance(detail.code, str):
+        error = _sidecar_error(detail.code, detail.message[:300], response)
+        if error is not None:
+            return error
     if status in (401, 403):
         hint = "the engine refuses the key: see additionalConfig.api-key or apiKeySecretRef"
         return EngineError("Unauthorized", f"{status} {hint}", retriable=False)
     if name_taken(text):
-        return AlreadyLoaded("AlreadyLoaded", shown, retriable=False)
-    if status == 400 and (refused := _sglangs(text, shown)) is not None:
+        return AlreadyLoaded("AlreadyLoaded", message, retriable=False)
+    if status == 400 and (refused := _sglang_error(text, message)) is not None:
         return refused
-    if status == 404 and not said.type:
-        return EngineError(
-            "RuntimeUpdatingOff",
-            "404 the engine has no such route: set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on it; if it is SGLang, say so"
-            " by its pod's label model.aibrix.ai/engine",
-            retriable=False,
-        )
     if status == 404:
-        return EngineError("ArtifactNotFound", shown, retriable=False, scope=Scope.ADAPTER)
-    if status == 500 and verb == "unload" and "failed to remove" in text:
-        return RemoveFailed("RemoveFailed", shown, retriable=True)
-    if status == 500 and any(sign in text for sign in _ADAPTERS_FAULT):
-        return EngineError("InvalidAdapter", shown, retriable=False, scope=Scope.ADAPTER)
-    if status == 500 and "out of memory" in text:
-        return EngineError("OutOfMemory", shown, retriable=False)
+        return _not_found(detail, message)
+    if status == 500 and (failed := _internal_error(verb, text, message)) is not None:
+        return failed
     if status in _RETRIABLE:
         return EngineError(
             "Overloaded" if status == 429 else "EngineUnavailable",
-            shown,
+            message,
             retriable=True,
-            ambiguous=status in (408, 502, 504),  # 502: a proxy on the way that heard no end of it
+            ambiguous=status in (408, 502, 504),  # 502: a proxy that got no response
             retry_after=_retry_after(response),
         )
     scope = Scope.ADAPTER if status in (400, 422) else Scope.POD
-    return EngineError("Refused", shown, retriable=status > 500, scope=scope)
+    return EngineError("Refused", message, retriable=status > 500, scope=scope)
 
 
-def _text(body: bytes) -> _Detail:
+def _not_found(detail: _Detail, message: str) -> EngineError:
+    """Return the error of a 404: of the route, or of the artifact."""
+    if detail.type:
+        return EngineError("ArtifactNotFound", message, retriable=False, scope=Scope.ADAPTER)
+    return EngineError(
+        "RuntimeUpdatingOff",
+        "404 the engine has no such route: set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on it; for SGLang, set the pod's"
+        " label model.aibrix.ai/engine",
+        retriable=False,
+    )
+
+
+def _internal_error(verb: str, text: str, message: str) -> EngineError | None:
+    """Return the error of a 500 whose text says more; None for other texts."""
+    if verb == "unload" and "failed to remove" in text:
+        return RemoveFailed("RemoveFailed", message, retriable=True)
+    if any(part in text for part in _INVALID_ADAPTER):
+        return EngineError("InvalidAdapter", message, retriable=False, scope=Scope.ADAPTER)
+    if "out of memory" in text:
+        return EngineError("OutOfMemory", message, retriable=False)
+    return None
+
+
+def _detail(body: bytes) -> _Detail:
     try:
-        said = _FAILURE.decode(body)
+        failed = _FAILURE.decode(body)
     except msgspec.MsgspecError:
         return _Detail(message=body[:200].decode(errors="replace").strip())
-    if isinstance(said.error, _Detail):
-        return said.error
-    if isinstance(said.error, str):
-        return _Detail(message=said.error)
-    return _Detail(message=said.message or said.error_message or str(said.detail or ""), type=said.type)
+    if isinstance(failed.error, _Detail):
+        return failed.error
+    if isinstance(failed.error, str):
+        return _Detail(message=failed.error)
+    return _Detail(message=failed.message or failed.error_message or str(failed.detail or ""), type=failed.type)
 
 
-def name_taken(said: str) -> bool:
-    """Whether a load is refused because the name is loaded already."""
-    text = said.lower()
-    return any(sign in text for sign in _TAKEN)
+def name_taken(message: str) -> bool:
+    """Return whether a load was refused because the name is already loaded."""
+    text = message.lower()
+    return any(sign in text for sign in _NAME_TAKEN)
 
 
-def name_unknown(status: int, said: str) -> bool:
-    """Whether an unload is refused because the engine knows no such name: vLLM's words, then SGLang's."""
-    return (status == 404 and "cannot be found" in said) or (status == 400 and "does not exist" in said)
+def name_unknown(status: int, message: str) -> bool:
+    """Return whether an unload was refused because the name is not loaded (vLLM's text, then SGLang's)."""
+    return (status == 404 and "cannot be found" in message) or (status == 400 and "does not exist" in message)
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds; the header's other form, a date, is not used by engines."""
+    """Return seconds; engines do not use the header's other form, a date."""
     try:
         return max(float(response.headers.get("retry-after", "0")), 0.0)
     except ValueError:

@@ -1,15 +1,11 @@
-"""How engines are spoken to, by kind: on which paths vLLM and SGLang load and unload adapters.
-
-What they answer is sorted in `engineerrors.py`, and for the sidecar in `sidecar/engine.py`; listing is the same for
-both.
-"""
+"""Differences between the APIs of vLLM and SGLang: paths for loading and unloading adapters. Listing is the same."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dialect:
-    """One kind of engine; there is one value of each, so that it is compared and hashed by which it is."""
+class EngineFlavor:
+    """One kind of engine. There is one value per kind, compared and hashed by identity."""
 
     name: str
     load: str
@@ -17,6 +13,6 @@ class Dialect:
     loads_in_place: bool
 
 
-VLLM = Dialect("vllm", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", loads_in_place=True)
-SGLANG = Dialect("sglang", "/load_lora_adapter", "/unload_lora_adapter", loads_in_place=False)
-DIALECTS = {dialect.name: dialect for dialect in (VLLM, SGLANG)}
+VLLM = EngineFlavor("vllm", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", loads_in_place=True)
+SGLANG = EngineFlavor("sglang", "/load_lora_adapter", "/unload_lora_adapter", loads_in_place=False)
+FLAVORS = {flavor.name: flavor for flavor in (VLLM, SGLANG)}

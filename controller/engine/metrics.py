@@ -1,6 +1,6 @@
-"""What an engine's `/metrics` says of its load: vLLM's, SGLang's, or either as the runtime sidecar renames it. Pure.
+"""Parser of an engine's `/metrics`: vLLM's, SGLang's, or either as renamed by the runtime sidecar. Pure.
 
-A page of vLLM has some hundred series and we need a dozen; lines are sifted by name before the parser sees them.
+vLLM exposes hundreds of series and a dozen are needed; lines are filtered by name before they are parsed.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _PROMPT, _GENERATION = "prompt_tokens_total", "generation_tokens_total"
 _QUEUED, _INFERRED = "request_queue_time_seconds", "request_inference_time_seconds"
 _WHOLE = "e2e_request_latency_seconds"
 _LORAS = "lora_requests_info"
-_WANTED = frozenset(
+_NEEDED = frozenset(
     {
         *_RUNNING,
         *_WAITING,
@@ -30,36 +30,40 @@ _WANTED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One page. What it did not say is None; totals are since the engine's start."""
+class MetricsSample:
+    """One page. Missing values are None; totals are since the engine's start."""
 
     busy_seconds: float | None = None
-    """That requests which have ended were queued and worked on."""
+    """Seconds in the queue and in execution, of requests that have ended."""
     ended: float | None = None
-    """How many they are."""
+    """Number of these requests."""
     tokens: float | None = None
-    """Those of prompts counted twice."""
+    """Prompt tokens (counted twice) and generated tokens."""
     requests: float | None = None
-    """Running and waiting."""
+    """Running and waiting requests."""
     adapters: frozenset[str] = field(default_factory=frozenset)
-    """Named by those requests."""
+    """Adapters that these requests use."""
 
 
-def read(page: bytes) -> Reading:
-    """Raises `ValueError` if it is no page of metrics."""
+def read(page: bytes) -> MetricsSample:
+    """Parse a page.
+
+    Raises:
+        ValueError: the page is not in the text exposition format.
+    """
     totals: dict[str, float] = {}
     info: tuple[float, Mapping[str, str]] = (-1.0, {})
     for sample in _samples(page):
         name = sample.name.partition(":")[2]
         if name == _LORAS:
-            info = max(info, (sample.value, sample.labels), key=lambda each: each[0])
+            info = max(info, (sample.value, sample.labels), key=lambda item: item[0])
         else:
             totals[name] = totals.get(name, 0.0) + sample.value
     busy, ended = _busy(totals)
     prompt, generated = totals.get(_PROMPT), totals.get(_GENERATION)
     waiting = [totals[name] for name in (*_RUNNING, *_WAITING) if name in totals]
     named = (info[1].get(label, "") for label in ("running_lora_adapters", "waiting_lora_adapters"))
-    return Reading(
+    return MetricsSample(
         busy_seconds=busy,
         ended=ended,
         tokens=None if prompt is None and generated is None else 2 * (prompt or 0.0) + (generated or 0.0),
@@ -69,17 +73,17 @@ def read(page: bytes) -> Reading:
 
 
 def _samples(page: bytes) -> list[Any]:
-    kept = []
+    lines = []
     for line in page.decode(errors="replace").splitlines():
         prefix, colon, rest = line.partition(":")
-        if colon and f"{prefix}:" in _PREFIXES and rest.split("{", 1)[0].split(" ", 1)[0] in _WANTED:
-            kept.append(line)
-    families = text_string_to_metric_families("\n".join(kept) + "\n")
+        if colon and f"{prefix}:" in _PREFIXES and rest.split("{", 1)[0].split(" ", 1)[0] in _NEEDED:
+            lines.append(line)
+    families = text_string_to_metric_families("\n".join(lines) + "\n")
     return [sample for family in families for sample in family.samples if isfinite(sample.value)]
 
 
 def _busy(totals: Mapping[str, float]) -> tuple[float | None, float | None]:
-    """(seconds, requests): in queue and at work where both are told, else from end to end."""
+    """Return (seconds, requests): queue and inference time where both are exposed, else end-to-end latency."""
     if f"{_QUEUED}_sum" in totals and f"{_INFERRED}_sum" in totals:
         return totals[f"{_QUEUED}_sum"] + totals[f"{_INFERRED}_sum"], totals.get(f"{_INFERRED}_count")
     return totals.get(f"{_WHOLE}_sum"), totals.get(f"{_WHOLE}_count")

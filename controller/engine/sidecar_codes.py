@@ -1,41 +1,40 @@
-"""What the runtime sidecar's codes mean to the operator: the word for conditions, and what is worth another try.
+"""Classes of the runtime sidecar's error codes: the reason for conditions, and whether to retry.
 
-The other half of `sidecar/errors.py`; a test holds the two together. The sidecar's messages say what to do, so they
-are shown as they are.
+Counterpart of `sidecar/errors.py`; a test compares the two. The sidecar's messages are shown unchanged.
 """
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What to make of a code."""
+class ErrorClass:
+    """Reaction of the operator to a code."""
 
     reason: str
-    """For conditions, CamelCase."""
+    """Reason for conditions, in CamelCase."""
     retriable: bool = False
-    adapters_fault: bool = False
-    """Whether no other pod would do better."""
+    adapter_error: bool = False
+    """True if no other pod would succeed."""
 
 
 CODES = {
-    "invalid_request": Verdict("Refused", adapters_fault=True),
-    "request_too_large": Verdict("Refused", adapters_fault=True),
-    "invalid_name": Verdict("Refused", adapters_fault=True),
-    "invalid_url": Verdict("InvalidArtifactURL", adapters_fault=True),
-    "address_refused": Verdict("ArtifactAddressRefused", adapters_fault=True),
-    "store_unsupported": Verdict("StoreUnsupported"),
-    "credentials_invalid": Verdict("CredentialsInvalid", adapters_fault=True),
-    "credentials_missing": Verdict("CredentialsMissing", adapters_fault=True),
-    "artifact_forbidden": Verdict("ArtifactForbidden", adapters_fault=True),
-    "artifact_not_found": Verdict("ArtifactNotFound", adapters_fault=True),
-    "artifact_corrupt": Verdict("ArtifactCorrupt", adapters_fault=True),
-    "artifact_unsafe": Verdict("ArtifactUnsafe", adapters_fault=True),
-    "artifact_too_large": Verdict("ArtifactTooLarge"),
-    "disk_full": Verdict("DiskFull", retriable=True),
-    "store_unavailable": Verdict("StoreUnavailable", retriable=True),
-    "store_timeout": Verdict("StoreTimeout", retriable=True),
-    "engine_unavailable": Verdict("EngineUnavailable", retriable=True),
-    "superseded": Verdict("Superseded", retriable=True),
-    "internal_error": Verdict("SidecarFailed", retriable=True),
+    "invalid_request": ErrorClass("Refused", adapter_error=True),
+    "request_too_large": ErrorClass("Refused", adapter_error=True),
+    "invalid_name": ErrorClass("Refused", adapter_error=True),
+    "invalid_url": ErrorClass("InvalidArtifactURL", adapter_error=True),
+    "address_refused": ErrorClass("ArtifactAddressRefused", adapter_error=True),
+    "store_unsupported": ErrorClass("StoreUnsupported"),
+    "credentials_invalid": ErrorClass("CredentialsInvalid", adapter_error=True),
+    "credentials_missing": ErrorClass("CredentialsMissing", adapter_error=True),
+    "artifact_forbidden": ErrorClass("ArtifactForbidden", adapter_error=True),
+    "artifact_not_found": ErrorClass("ArtifactNotFound", adapter_error=True),
+    "artifact_corrupt": ErrorClass("ArtifactCorrupt", adapter_error=True),
+    "artifact_unsafe": ErrorClass("ArtifactUnsafe", adapter_error=True),
+    "artifact_too_large": ErrorClass("ArtifactTooLarge"),
+    "disk_full": ErrorClass("DiskFull", retriable=True),
+    "store_unavailable": ErrorClass("StoreUnavailable", retriable=True),
+    "store_timeout": ErrorClass("StoreTimeout", retriable=True),
+    "engine_unavailable": ErrorClass("EngineUnavailable", retriable=True),
+    "superseded": ErrorClass("Superseded", retriable=True),
+    "internal_error": ErrorClass("SidecarFailed", retriable=True),
 }

@@ -1,52 +1,51 @@
-"""The API server's requests, counted: a `Cluster` around another, so that each seam's far side is counted alike.
+"""A `Client` that counts the requests of another.
 
-Codes and methods are those of client-go's `rest_client_requests_total`; a request that got no answer has the code
-`<error>`, as there.
+Labels are those of client-go's `rest_client_requests_total`; a request without a response has the code `<error>`.
 """
 
 from collections.abc import AsyncIterator, Awaitable
 from typing import TypeVar
 
 from controller.api.types import Kind, Resource
-from controller.client.delegating import Method, PassingCluster
-from controller.client.interface import Cluster, ClusterError, WatchEvent
+from controller.client.delegating import DelegatingClient, Method
+from controller.client.interface import Client, ClientError, WatchEvent
 from controller.metrics.instruments import Metrics
 
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
 
 
-class CountedCluster(PassingCluster):
-    """Passes everything on, and counts what came of it."""
+class InstrumentedClient(DelegatingClient):
+    """Delegates requests and counts them by method and code."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
-        super().__init__(cluster)
+    def __init__(self, client: Client, metrics: Metrics) -> None:
+        super().__init__(client)
         self._metrics = metrics
 
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
-        changes = self._cluster.watch(
+        events = self._client.watch(
             kind, resource_version=resource_version, namespace=namespace, label_selector=label_selector, name=name
         )
         try:
-            async for change in changes:
-                yield change
-        except ClusterError as error:
-            self._metrics.api_asked("GET", _code(error))
+            async for event in events:
+                yield event
+        except ClientError as error:
+            self._metrics.observe_api_request("GET", _code(error))
             raise
         else:
-            self._metrics.api_asked("GET", "200")
+            self._metrics.observe_api_request("GET", "200")
 
-    async def _asked(self, method: Method, asked: Awaitable[R]) -> R:
+    async def _request(self, method: Method, request: Awaitable[R]) -> R:
         try:
-            answer = await asked
-        except ClusterError as error:
-            self._metrics.api_asked(method, _code(error))
+            result = await request
+        except ClientError as error:
+            self._metrics.observe_api_request(method, _code(error))
             raise
-        self._metrics.api_asked(method, "201" if method == "POST" else "200")
-        return answer
+        self._metrics.observe_api_request(method, "201" if method == "POST" else "200")
+        return result
 
 
-def _code(error: ClusterError) -> str:
+def _code(error: ClientError) -> str:
     return str(error.code) if error.code else "<error>"

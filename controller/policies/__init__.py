@@ -1,9 +1,8 @@
-"""Where to place an adapter: pure functions of a view, one small class each. Start with `view.py`.
+"""Placement policies: pure functions of a view, one small class each. Start reading at `interface.py`.
 
-A policy sees candidates only: pods that match, are ready and stable, and are not left aside for this adapter. It
-ranks them, and has no say in anything else; what it must not do (choose a pod twice, or one that is no candidate) is
-checked by `choosing.py`, so that a user's own policy (`registry.py`) can do no harm. `docs/policies.md` is for
-people who choose or write one.
+A policy ranks candidates: pods that match, are ready and stable, and are not in cooldown for this adapter.
+`dispatch.py` validates its choice, so that a user's own policy (`registry.py`) can do no harm. `docs/policies.md`
+explains how to choose or write a policy.
 """
 
 from controller.policies.dispatch import Choice, choose

@@ -19,16 +19,16 @@ class LeastAdapters:
 
 
 class BinPack:
-    """The fullest pods with room left: for one more in a batch (--max-loras), else in memory (--max-cpu-loras)."""
+    """The fullest pods with capacity for one more: in a batch (--max-loras), else in memory (--max-cpu-loras)."""
 
     name: ClassVar[str] = "bin-pack"
     needs_metrics: ClassVar[bool] = False
 
     def choose(self, view: View) -> Sequence[str]:
-        roomy = [pod for pod in view.candidates if not pod.full]
-        return first(roomy, view.count, lambda pod: (pod.adapters >= pod.max_loras, -pod.adapters, pod.name))
+        candidates = [pod for pod in view.candidates if not pod.full]
+        return first(candidates, view.count, lambda pod: (pod.adapters >= pod.max_loras, -pod.adapters, pod.name))
 
 
 def first(candidates: Iterable[Candidate], count: int, rank: Rank) -> list[str]:
-    """The names of the `count` best."""
+    """Return the names of the `count` best candidates."""
     return [pod.name for pod in sorted(candidates, key=rank)[:count]]

@@ -1,8 +1,8 @@
-"""Policies that go by what engines say of themselves: `least-latency`, `least-throughput`, `load-aware`.
+"""Policies that use engines' metrics: `least-latency`, `least-throughput`, `load-aware`.
 
-A reading is some seconds old, and a burst of adapters may come within one; each adapter that a pod was given since is
-therefore counted with what an adapter costs on average. A pod of which nothing is known counts as the average pod, so
-that it is neither shunned nor overrun. Where nothing is known of any, the number of adapters decides.
+A sample is some seconds old, and a burst of adapters may arrive within one interval; each adapter that a pod got since
+is therefore counted with the average cost of an adapter. A pod without a sample counts as an average pod, so that it is
+neither avoided nor overloaded. Without any sample the number of adapters decides.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from controller.policies.interface import Candidate, EngineLoad, View
 
 
 class LeastLatency:
-    """The pods whose requests were answered fastest of late; those idle are fastest, unknown ones average."""
+    """The pods with the lowest recent latency; idle pods count as fastest, pods without metrics as average."""
 
     name: ClassVar[str] = "least-latency"
     needs_metrics: ClassVar[bool] = True
@@ -23,7 +23,7 @@ class LeastLatency:
 
 
 class LeastThroughput:
-    """The pods that have had the fewest tokens to work on of late, those of prompts counted twice."""
+    """The pods that recently processed the fewest tokens per second, prompt tokens counted twice."""
 
     name: ClassVar[str] = "least-throughput"
     needs_metrics: ClassVar[bool] = True
@@ -33,16 +33,14 @@ class LeastThroughput:
 
 
 class LoadAware:
-    """The pods that have least of two things together: requests in flight, as their adapters were seen to have, and
-    adapters for each slot of a batch.
-    """
+    """The pods with the lowest sum of two shares: expected requests in flight, and adapters per slot of a batch."""
 
     name: ClassVar[str] = "load-aware"
     needs_metrics: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
-        # Requests share an engine's time, adapters the slots of its batch: by requests alone, all that is seldom asked
-        # for would come together on one pod, and wait there for four slots. Each counts by what is usual.
+        # Requests share an engine's time, adapters the slots of its batch: by requests alone, all rarely used adapters
+        # would be placed on one pod, and wait there for its slots. Each share is relative to the average pod.
         requests = _average(pod.expected_requests for pod in view.candidates)
         crowding = _average(_crowding(pod) for pod in view.candidates)
 
@@ -58,9 +56,9 @@ def _crowding(pod: Candidate) -> float:
 
 
 def _average(values: Iterable[float]) -> float:
-    """1 where there is nothing to be shared."""
-    known = list(values)
-    return sum(known) / len(known) if any(known) else 1.0
+    """Return the average; 1 if all values are 0."""
+    numbers = list(values)
+    return sum(numbers) / len(numbers) if any(numbers) else 1.0
 
 
 def _lowest(view: View, value: Callable[[EngineLoad], float | None]) -> list[str]:
@@ -69,11 +67,11 @@ def _lowest(view: View, value: Callable[[EngineLoad], float | None]) -> list[str
 
 
 def _expected(candidates: Sequence[Candidate], value: Callable[[EngineLoad], float | None]) -> Mapping[str, float]:
-    """By pod: the value that was read, and what the adapters add that came since."""
-    known = [
+    """Return, by pod, the sampled value plus the cost of the adapters that it got since."""
+    samples = [
         (pod, pod.load, read) for pod in candidates if pod.load is not None and (read := value(pod.load)) is not None
     ]
-    each = sum(read for _, _, read in known) / max(sum(load.adapters for _, load, _ in known), 1)
-    found = {pod.name: read + each * max(pod.adapters - load.adapters, 0) for pod, load, read in known}
-    average = sum(found.values()) / len(found) if found else 0.0
-    return {pod.name: found.get(pod.name, average) for pod in candidates}
+    cost = sum(read for _, _, read in samples) / max(sum(load.adapters for _, load, _ in samples), 1)
+    values = {pod.name: read + cost * max(pod.adapters - load.adapters, 0) for pod, load, read in samples}
+    average = sum(values.values()) / len(values) if values else 0.0
+    return {pod.name: values.get(pod.name, average) for pod in candidates}

@@ -1,7 +1,6 @@
-"""Lets a policy choose, and holds it to the rules: a plug-in that fails or talks nonsense never stops a placement.
+"""Calls a policy and validates its choice: a plug-in that fails or returns an invalid choice never stops a placement.
 
-What it would have chosen is then thrown away as a whole, and `default` chooses from the same view; the fault is told
-to users as an event.
+Its choice is then discarded, and `default` chooses from the same view; an event reports the error.
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from controller.policies.by_count import LeastAdapters
 from controller.policies.interface import Policy, View
 
 _LONGEST = 200
-"""Characters of an exception's text that are shown."""
+"""Maximum characters of an exception's text in the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,33 +18,33 @@ class Choice:
     """The pods chosen."""
 
     pods: tuple[str, ...]
-    fault: str = ""
-    """What the policy did wrong, so that `default` had to choose; empty if it was right."""
+    error: str = ""
+    """Error of the policy, because of which `default` chose; empty if there is none."""
 
 
 def choose(policy: Policy, view: View) -> Choice:
-    """The policy's choice if it is one, else that of `default`."""
+    """Return the policy's choice if it is valid, else that of `default`."""
     try:
-        answer = policy.choose(view)
+        pods = policy.choose(view)
     except Exception as error:  # a user's code may raise anything
         text = " ".join(str(error).split())[:_LONGEST]
-        wrong = f"raised {type(error).__name__}: {text}"
+        error_text = f"raised {type(error).__name__}: {text}"
     else:
-        wrong = _nonsense(answer, view)
-    if not wrong:
-        return Choice(tuple(answer))
-    return Choice(tuple(LeastAdapters().choose(view)), f"Policy {policy.name} {wrong}; default has chosen instead")
+        error_text = _choice_error(pods, view)
+    if not error_text:
+        return Choice(tuple(pods))
+    return Choice(tuple(LeastAdapters().choose(view)), f"Policy {policy.name} {error_text}; default has chosen instead")
 
 
-def _nonsense(answer: object, view: View) -> str:
-    """Why this is no choice, if it is none."""
-    if not isinstance(answer, Sequence) or isinstance(answer, str | bytes):
-        return f"gave a {type(answer).__name__} where a list of pod names belongs"
-    if not all(isinstance(name, str) for name in answer):
-        return "gave a list of other things than pod names"
-    if len(answer) > view.count:
-        return f"chose {len(answer)} pods where {view.count} were wanted"
-    if len(set(answer)) < len(answer):
+def _choice_error(pods: object, view: View) -> str:
+    """Return why this is not a valid choice; empty if it is."""
+    if not isinstance(pods, Sequence) or isinstance(pods, str | bytes):
+        return f"returned a {type(pods).__name__} instead of a list of pod names"
+    if not all(isinstance(name, str) for name in pods):
+        return "returned a list that has other values than pod names"
+    if len(pods) > view.count:
+        return f"chose {len(pods)} pods; at most {view.count} are allowed"
+    if len(set(pods)) < len(pods):
         return "chose a pod twice"
-    strangers = sorted(set(answer) - {pod.name for pod in view.candidates})
-    return f"chose {strangers[0]!r}, which is no candidate" if strangers else ""
+    unknown = sorted(set(pods) - {pod.name for pod in view.candidates})
+    return f"chose {unknown[0]!r}, which is not a candidate" if unknown else ""

@@ -1,7 +1,7 @@
-"""What a policy is given, and what it has to be.
+"""Interface of placement policies.
 
-Everything is in the view, chance too (`seed`): so equal views give equal choices, a simulation can be repeated, and
-a choice can be explained afterwards from what was seen.
+The view contains everything, also the seed of random choices. So equal views give equal choices, a simulation can be
+repeated, and a choice can be explained from its view.
 """
 
 from collections.abc import Sequence
@@ -12,73 +12,73 @@ from typing import ClassVar, Protocol
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """What an engine's metrics said when they were read last. None: they did not say, or not yet."""
+    """Last sample of an engine's metrics. None: not exposed, or not sampled yet."""
 
     latency: float | None = None
-    """Seconds that requests which ended between the last two readings had been queued and worked on, on average."""
+    """Average seconds in the queue and in execution, of requests that ended between the last two samples."""
     throughput: float | None = None
-    """Tokens a second between the last two readings, those of prompts counted twice."""
+    """Tokens per second between the last two samples, prompt tokens counted twice."""
     requests: float | None = None
-    """Running and waiting."""
+    """Running and waiting requests."""
     adapters: int = 0
-    """How many adapters the pod held at that time; those that came later have had no effect on these figures."""
+    """Number of adapters on the pod at that time; later ones have no effect on these values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pod that could take the adapter, or (in `View.placed`) has it."""
+    """A pod that can take the adapter, or (in `View.placed`) has it."""
 
     name: str
     adapters: int
-    """Held or on their way, other adapters' only."""
+    """Number of other adapters on the pod, including announced ones."""
     max_loras: int
-    """How many the engine runs in one batch (`--max-loras`)."""
+    """Adapters that the engine runs in one batch (`--max-loras`)."""
     max_cpu_loras: int
-    """How many it keeps in memory (`--max-cpu-loras`)."""
+    """Adapters that the engine keeps in memory (`--max-cpu-loras`)."""
     node: str = ""
     zone: str = ""
     load: EngineLoad | None = None
-    """Only for policies that say `needs_metrics`."""
+    """Set only for policies with `needs_metrics`."""
     expected_requests: float = 0.0
-    """In flight at a time for the adapters that it holds, as metrics have shown; likewise."""
+    """Expected requests in flight for its adapters, from metrics; set only for policies with `needs_metrics`."""
 
     @property
     def full(self) -> bool:
-        """Whether one more adapter would push another out of the engine's memory."""
+        """True if one more adapter would evict another from the engine's memory."""
         return self.adapters >= self.max_cpu_loras
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One choice to be made."""
+    """Input of one choice."""
 
     adapter: str
     """`namespace/name`."""
     count: int
-    """How many pods are wanted, at least 1."""
+    """Number of pods to choose, at least 1."""
     candidates: tuple[Candidate, ...]
-    """In order of name, none of them in `placed`."""
+    """In order of name, without those in `placed`."""
     placed: tuple[Candidate, ...] = ()
     """Pods that have the adapter and keep it."""
     seed: int = 0
-    """For chance: drawn anew for each choice."""
+    """Seed of random choices, different for each choice."""
 
-    def chance(self) -> Random:
-        """A generator of this choice's own."""
+    def random(self) -> Random:
+        """Return a generator for this choice."""
         return Random(self.seed)
 
 
 class Policy(Protocol):
-    """Chooses pods. What the docstring says is what `twin policies` prints."""
+    """A placement policy. `twin policies` prints its docstring."""
 
     name: ClassVar[str]
-    """As in `schedulerName`."""
+    """Value of `schedulerName`."""
     needs_metrics: ClassVar[bool]
-    """Whether engines' `/metrics` are read for it; may be left out."""
+    """True if it needs engines' `/metrics`; optional."""
 
     def choose(self, view: View) -> Sequence[str]:
-        """At most `view.count` names out of `view.candidates`, best first; fewer if fewer will do.
+        """Return at most `view.count` names out of `view.candidates`, best first.
 
-        Has to be a pure function: the same view, the same answer, and nothing remembered.
+        It has to be a pure function: equal views give equal choices, and no state is kept.
         """
         ...

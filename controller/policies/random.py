@@ -1,5 +1,7 @@
-"""Policies that draw: `random`, and `power-of-two`, which needs to look at two pods only and does nearly as well as
-one that looks at all (Mitzenmacher 2001)."""
+"""Random policies: `random` and `power-of-two`.
+
+Comparing two random pods balances nearly as well as comparing all pods (Mitzenmacher 2001).
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -8,28 +10,28 @@ from controller.policies.interface import View
 
 
 class RandomChoice:
-    """Pods drawn at random, each as likely as the next."""
+    """Pods chosen uniformly at random."""
 
     name: ClassVar[str] = "random"
     needs_metrics: ClassVar[bool] = False
 
     def choose(self, view: View) -> Sequence[str]:
-        drawn = view.chance().sample(view.candidates, min(view.count, len(view.candidates)))
-        return [pod.name for pod in drawn]
+        chosen = view.random().sample(view.candidates, min(view.count, len(view.candidates)))
+        return [pod.name for pod in chosen]
 
 
 class PowerOfTwo:
-    """For each place, two pods drawn at random; the one with fewer adapters takes it."""
+    """For each replica, the one of two random pods that has fewer adapters."""
 
     name: ClassVar[str] = "power-of-two"
     needs_metrics: ClassVar[bool] = False
 
     def choose(self, view: View) -> Sequence[str]:
-        chance, left = view.chance(), list(view.candidates)
+        rng, remaining = view.random(), list(view.candidates)
         chosen = []
-        for _ in range(min(view.count, len(left))):
-            pair = chance.sample(left, min(2, len(left)))
+        for _ in range(min(view.count, len(remaining))):
+            pair = rng.sample(remaining, min(2, len(remaining)))
             best = min(pair, key=lambda pod: (pod.full, pod.adapters))
-            left.remove(best)
+            remaining.remove(best)
             chosen.append(best.name)
         return chosen

@@ -1,8 +1,8 @@
-"""Which policies there are: built in, installed with a package, or named as `module:Class`.
+"""Registry of policies: built in, installed with a package, or named as `module:Class`.
 
-A package offers policies under the entry point group `lora_controller.policies`. A `module:Class` is imported only if
-the operator's own settings name it: whoever may create a ModelAdapter must not be able to make the operator import
-what he likes, so `schedulerName` chooses among what is registered and imports nothing.
+A package registers policies in the entry point group `lora_controller.policies`. A `module:Class` is imported only if
+the operator's own settings name it: `schedulerName` selects a registered policy and never imports a module, since a
+user who may create a ModelAdapter must not be able to run code in the operator.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from controller.policies.topology import Rendezvous, Spread
 ENTRY_POINTS = "lora_controller.policies"
 
 DEFAULT = "default"
-"""Stands for the operator's `policy` setting, which is `least-adapters` unless it is set."""
+"""The policy in the operator's `policy` setting, by default `least-adapters`."""
 
 BUILT_IN: Mapping[str, type[Policy]] = MappingProxyType(
     {
@@ -38,25 +38,25 @@ BUILT_IN: Mapping[str, type[Policy]] = MappingProxyType(
         )
     }
 )
-"""By name; `default` is not among them."""
+"""By name, without `default`."""
 
 
 class UnknownPolicy(ValueError):
-    """There is no such policy, or it cannot be used."""
+    """The policy does not exist, or cannot be used."""
 
 
 @lru_cache(maxsize=1)
 def installed() -> Mapping[str, str]:
-    """What installed packages offer: name to `module:Class`. Built-in names cannot be taken."""
-    offered = entry_points(group=ENTRY_POINTS)
-    return MappingProxyType({point.name: point.value for point in offered if point.name not in (*BUILT_IN, DEFAULT)})
+    """Return the policies of installed packages, as `module:Class` by name; built-in names are ignored."""
+    points = entry_points(group=ENTRY_POINTS)
+    return MappingProxyType({point.name: point.value for point in points if point.name not in (*BUILT_IN, DEFAULT)})
 
 
 def find(name: str) -> Policy:
-    """The policy of a name, or at `module:Class`; `default` is `least-adapters`.
+    """Return the policy with a name, or at `module:Class`; `default` is `least-adapters`.
 
     Raises:
-        UnknownPolicy: says what is wrong, and which there are if it is the name.
+        UnknownPolicy: there is no such policy, or it cannot be used.
     """
     if name == DEFAULT:
         return LeastAdapters()
@@ -64,20 +64,20 @@ def find(name: str) -> Policy:
         return BUILT_IN[name]()
     place = installed().get(name, name)
     if ":" in place:
-        return _imported(place)
-    known = ", ".join([DEFAULT, *sorted(BUILT_IN), *sorted(installed())])
-    raise UnknownPolicy(f"unknown policy {name!r}; known are {known}, or write module:Class")
+        return _import(place)
+    names = ", ".join([DEFAULT, *sorted(BUILT_IN), *sorted(installed())])
+    raise UnknownPolicy(f"unknown policy {name!r}; allowed: {names}, or module:Class")
 
 
-def _imported(place: str) -> Policy:
+def _import(place: str) -> Policy:
     module, _, path = place.partition(":")
     try:
-        found: object = import_module(module)
+        value: object = import_module(module)
         for part in path.split("."):
-            found = getattr(found, part)
-        if not isinstance(found, type) or not callable(getattr(found, "choose", None)):
-            raise UnknownPolicy(f"policy {place} is no class with a method choose(view)")
-        policy: Policy = found()
+            value = getattr(value, part)
+        if not isinstance(value, type) or not callable(getattr(value, "choose", None)):
+            raise UnknownPolicy(f"policy {place} is not a class with a method choose(view)")
+        policy: Policy = value()
     except UnknownPolicy:
         raise
     except Exception as error:  # a user's module may raise anything
@@ -86,30 +86,30 @@ def _imported(place: str) -> Policy:
     if not isinstance(getattr(policy, "name", None), str):
         raise UnknownPolicy(f"policy {place} has no name")
     if policy.name in (DEFAULT, *BUILT_IN) and type(policy) is not BUILT_IN.get(policy.name):
-        raise UnknownPolicy(f"policy {place} is called {policy.name!r}, which is the name of one that is built in")
+        raise UnknownPolicy(f"policy {place} has the name of a built-in policy, {policy.name!r}")
     return policy
 
 
 class Policies:
-    """Those that one operator knows, by each name that `schedulerName` may call them by."""
+    """The policies of one operator, by each allowed `schedulerName`."""
 
     def __init__(self, default: str = DEFAULT, others: Iterable[str] = ()) -> None:
-        """`default` is what adapters get that ask for none; `others` are further ones, as `module:Class`.
+        """`default`: policy for adapters that name none; `others`: further policies, as `module:Class`.
 
         Raises:
             UnknownPolicy: one of them cannot be used.
         """
-        self._known: dict[str, Policy] = {name: policy() for name, policy in BUILT_IN.items()}
+        self._policies: dict[str, Policy] = {name: policy() for name, policy in BUILT_IN.items()}
         for name in (*sorted(installed()), *others, default):
             policy = find(name)
-            self._known |= {name: policy, policy.name: policy}
-        self._known[DEFAULT] = self._known[default]
-        self.names = frozenset(self._known)
+            self._policies |= {name: policy, policy.name: policy}
+        self._policies[DEFAULT] = self._policies[default]
+        self.names = frozenset(self._policies)
 
     def of(self, name: str) -> Policy:
-        """The policy of that name; of one that nobody knows, `default`."""
-        return self._known.get(name) or self._known[DEFAULT]
+        """Return the policy with that name; `default` if there is none."""
+        return self._policies.get(name) or self._policies[DEFAULT]
 
     def needs_metrics(self, name: str) -> bool:
-        """Whether engines' metrics have to be read for it."""
+        """Return whether a policy needs engines' metrics."""
         return bool(getattr(self.of(name), "needs_metrics", False))

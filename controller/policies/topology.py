@@ -1,4 +1,4 @@
-"""Policies for when things go away: `spread` keeps replicas apart, `rendezvous` keeps them where they are."""
+"""Policies for failures and changes: `spread` separates replicas, `rendezvous` keeps adapters in place."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ class Spread:
         def rank(pod: Candidate) -> tuple[float | str, ...]:
             return pod.full, zones[pod.zone], nodes[pod.node], pod.adapters, pod.name
 
-        left, chosen = list(view.candidates), []
-        for _ in range(min(view.count, len(left))):
-            best = min(left, key=rank)
-            left.remove(best)
+        remaining, chosen = list(view.candidates), []
+        for _ in range(min(view.count, len(remaining))):
+            best = min(remaining, key=rank)
+            remaining.remove(best)
             zones[best.zone] += 1
             nodes[best.node] += 1
             chosen.append(best.name)

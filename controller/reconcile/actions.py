@@ -1,32 +1,32 @@
-"""What a plan may ask for. Data only: `plan.py` chooses among these, `reconciler.py` carries them out."""
+"""Actions of a plan. Data only: `plan.py` chooses among these, `executor.py` executes them."""
 
 from dataclasses import dataclass
 
-from controller.api.annotations import Remembered
+from controller.api.annotations import PersistedState
 from controller.api.types import EndpointSlice, ModelAdapterStatus, Service
-from controller.reconcile.snapshot import PodView
+from controller.cache.pod_view import PodView
 
 
 @dataclass(frozen=True, slots=True)
 class AddFinalizer:
-    """Hold the object until engines are clean."""
+    """Keep the object until the adapter is unloaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
-    """Let the object go."""
+    """Let the object be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteStatus:
-    """Write the status if it differs from what is stored."""
+    """Write the status if it differs from the stored one."""
 
     status: ModelAdapterStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
-    """Write the Service (if it differs) and slices; delete slices that are too many."""
+class PublishEndpoints:
+    """Apply the Service (if it differs) and the slices; delete obsolete slices."""
 
     service: Service | None
     slices: tuple[EndpointSlice, ...]
@@ -34,16 +34,16 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
-class Remember:
-    """Write annotations: drop what is over, announce what comes next. A conflict means that nothing follows."""
+class WriteAnnotations:
+    """Persist the selection, placements and announced attempts. A conflict cancels all further actions."""
 
-    before: Remembered
-    after: Remembered
+    before: PersistedState
+    after: PersistedState
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Send a load that was announced at that time, seconds since 1970."""
+    """Send a load that was announced at that time, in seconds since 1970."""
 
     pod: PodView
     announced: float
@@ -51,38 +51,50 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
-    """Ask the engine to give the adapter up."""
+    """Unload the adapter from the pod's engine."""
 
     pod: PodView
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Ask the engine what it holds."""
+class ListAdapters:
+    """List the adapters of the pod's engine."""
 
     pod: PodView
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
-    """A Kubernetes Event for users."""
+class EmitEvent:
+    """Emit a Kubernetes Event."""
 
     type: str
     reason: str
     note: str
 
 
-Action = AddFinalizer | RemoveFinalizer | WriteStatus | Publish | Remember | Load | Unload | Look | Tell
+Action = (
+    AddFinalizer
+    | RemoveFinalizer
+    | WriteStatus
+    | PublishEndpoints
+    | WriteAnnotations
+    | Load
+    | Unload
+    | ListAdapters
+    | EmitEvent
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """Actions in order of execution, and when to plan again."""
+
     actions: tuple[Action, ...]
     wake: float = 0.0
-    """When to plan again even if nothing changes, seconds since 1970; 0 if never."""
+    """When to plan again even if nothing changes, in seconds since 1970; 0 if never."""
     waiting_for_slot: tuple[str, ...] = ()
-    """Pods whose engines have as many requests as they may: plan again when one ends."""
+    """Pods whose engines have as many requests in flight as they may: plan again when one ends."""
     unsettled: bool = False
-    """Whether another pod would be of use: wake this adapter when one appears or becomes ready."""
+    """True if another pod would be useful: wake this adapter when one appears or becomes ready."""
     refused: bool = False
-    """Whether another Secret may be of use: wake this adapter when one that it names changes."""
+    """True if another Secret may help: wake this adapter when one that it names changes."""

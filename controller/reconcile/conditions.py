@@ -1,189 +1,212 @@
-"""What users are told about an adapter: phase, conditions and their words, from what was observed and decided. Pure.
+"""Phase, conditions and their messages, from a snapshot and the decisions made on it. Pure.
 
-A message names the object, the cause and the next step, and stays the same while nothing changes, since each new one
-is a write. `status.py` turns a `Situation` into conditions.
+A message names the object, the cause and the next step. It stays the same while nothing changes, since each new message
+is a write. `status.py` turns a `StatusInput` into conditions.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.api.annotations import MOST_PODS
-from controller.api.types import timestamp
-from controller.reconcile.actions import Tell
-from controller.reconcile.replica_state import Holding, Standing
-from controller.reconcile.selection import Selection
-from controller.reconcile.snapshot import Observed
-from controller.reconcile.status import Phase, Progress, Situation
-from controller.settings import Settings
+from controller.api.labels import ENABLED_LABEL
+from controller.api.types import ModelAdapterStatus
+from controller.reconcile.actions import EmitEvent
+from controller.reconcile.context import PlanContext
+from controller.reconcile.replica_state import AdapterPresence, ReplicaState
+from controller.reconcile.status import Phase, Progress, StatusInput, status_of
+from formats.timestamps import format_time
 
 _NAMED = 3
-"""Pods that a message names at most."""
+"""Maximum number of pods that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """One adapter's account at one instant."""
+class ConditionBuilder:
+    """Builds the status of one adapter at one instant."""
 
-    seen: Observed
-    now: float
-    settings: Settings
-    standings: Mapping[str, Standing]
-    selection: Selection
-    refused_until: float
-    """Until when the adapter itself counts as refused; 0 if it does not."""
+    context: PlanContext
 
-    def serving(self, phase: Phase, pods: Sequence[str]) -> Situation:
-        """At least one pod serves, or is about to."""
-        reason, message = self.trouble()
-        return self._situation(phase, pods, reason, message)
+    def initial(self) -> ModelAdapterStatus:
+        """Return the first status of an adapter."""
+        return self._status(StatusInput("Pending"))
 
-    def not_serving(self) -> Situation:
-        """Nothing serves: Pending, Loading or Failed, and why."""
-        seen, selected = self.seen, self.selection.pods
-        if seen.problem is not None:
-            return self._situation("Failed", (), seen.problem.reason, seen.problem.message)
-        reason, message = self.trouble()
-        if self.refused_until > self.now:
-            minutes = f"{self.settings.aside_for / 60:g}"
-            named = seen.adapter.spec.credentials_secret_ref or seen.adapter.spec.api_key_secret_ref
-            change = "the spec or a Secret that it names" if named else "the spec"
-            note = f"{message}; tried again when {change} changes, or every {minutes} min"
-            return self._situation("Failed", (), reason, note)
-        if not selected:
-            return self._situation("Pending", (), *self._nobody())
-        if all(self.standings[name].aside(self.now) for name in selected):
-            again = _moment(min(self.standings[name].aside_until for name in selected))
-            note = f"{message or 'every pod was given up for now'}; tried again at {again}"
-            return self._situation("Failed", (), reason or "AllPodsAside", note)
-        return self._situation("Loading", (), reason, message)
+    def deleting(self) -> ModelAdapterStatus:
+        """Return the status of an adapter that is being deleted."""
+        message = "unloading from all pods"
+        progress = Progress(True, "Deleting", message)
+        return self._status(StatusInput("Pending", reason="Deleting", message=message, progress=progress))
 
-    def warnings(self) -> list[Tell]:
-        """Events for what only a user can mend, each once: not if the conditions say so already."""
-        known = {(condition.reason, condition.message) for condition in self.seen.adapter.status.conditions}
-        found: list[tuple[str, str]] = []
-        if self.seen.problem is not None:
-            found.append((self.seen.problem.reason, self.seen.problem.message))
+    def serving(self, phase: Phase, pods: Sequence[str]) -> ModelAdapterStatus:
+        """Return the status of an adapter that these pods serve, or (if there are none) that is about to be loaded."""
+        reason, message = self._last_error()
+        return self._status(self._input(phase, pods, reason, message))
+
+    def not_serving(self) -> ModelAdapterStatus:
+        """Return the status of an adapter that no pod serves: Pending, Loading or Failed, and why."""
+        return self._status(self._not_serving())
+
+    def warnings(self) -> list[EmitEvent]:
+        """Return events for problems that only a user can solve, unless the conditions have them already."""
+        snapshot = self.context.snapshot
+        current = {(condition.reason, condition.message) for condition in snapshot.adapter.status.conditions}
+        problems: list[tuple[str, str]] = []
+        if snapshot.problem is not None:
+            problems.append((snapshot.problem.reason, snapshot.problem.message))
         if base := self._foreign_base():
-            found.append(("BaseModelNotServed", base))
-        told = [Tell("Warning", reason, note) for reason, note in found if (reason, note) not in known]
-        if keys := ", ".join(self.seen.remembered.unreadable):
-            told.append(Tell("Warning", "AnnotationsUnreadable", f"{keys}: cannot be read, so it starts afresh"))
-        return told
+            problems.append(("BaseModelNotServed", base))
+        events = [EmitEvent("Warning", reason, note) for reason, note in problems if (reason, note) not in current]
+        if keys := ", ".join(snapshot.persisted.unreadable):
+            events.append(EmitEvent("Warning", "AnnotationsUnreadable", f"{keys}: cannot be parsed and is reset"))
+        return events
 
-    def trouble(self) -> tuple[str, str]:
-        """(reason, message) of the last failed load that still matters, if any.
+    def _status(self, status_input: StatusInput) -> ModelAdapterStatus:
+        return status_of(self.context.snapshot.adapter, status_input, self.context.now)
 
-        That of a pod that was given up for another matters only if it speaks against the adapter itself.
-        """
-        everywhere = not self.selection.pods or self.refused_until > self.now
-        errors = [
-            (at.outcome.at, at.outcome.error.reason, f"{name}: {at.outcome.error.message}")
-            for name, at in sorted(self.standings.items())
-            if (everywhere or name in self.selection.pods)
-            and at.outcome is not None
-            and at.outcome.error is not None
-            and at.outcome.verb == "load"
-        ]
-        if not errors:
-            return "", ""
-        _, reason, message = max(errors)
-        return reason, message
-
-    def _situation(self, phase: Phase, pods: Sequence[str], reason: str, message: str) -> Situation:
-        return Situation(
+    def _input(self, phase: Phase, pods: Sequence[str], reason: str, message: str) -> StatusInput:
+        selection = self.context.selection
+        return StatusInput(
             phase=phase,
-            selected=self.selection.pods,
+            selected=selection.pods,
             instances=tuple(pods),
-            desired=self.selection.desired,
-            candidates=self.selection.candidates,
+            desired=selection.desired,
+            candidates=selection.candidates,
             reason=reason,
             message=message,
             progress=self._progress(pods),
             foreign_base=self._foreign_base(),
         )
 
-    def _nobody(self) -> tuple[str, str]:
-        """Why no pod is selected."""
-        spec, found = self.seen.adapter.spec, self.seen.matching
+    def _not_serving(self) -> StatusInput:
+        context, selected = self.context, self.context.selection.pods
+        problem = context.snapshot.problem
+        if problem is not None:
+            return self._input("Failed", (), problem.reason, problem.message)
+        reason, message = self._last_error()
+        if self._is_refused():
+            minutes = f"{context.settings.pod_cooldown / 60:g}"
+            spec = context.snapshot.adapter.spec
+            secret = spec.credentials_secret_ref or spec.api_key_secret_ref
+            change = "the spec or a Secret that it names" if secret else "the spec"
+            note = f"{message}; tried again when {change} changes, or every {minutes} min"
+            return self._input("Failed", (), reason, note)
+        if not selected:
+            return self._input("Pending", (), *self._no_pod())
+        if all(context.states[pod].in_cooldown(context.now) for pod in selected):
+            until = _time(min(context.states[pod].cooldown_until for pod in selected))
+            note = f"{message or 'all selected pods are in cooldown'}; tried again at {until}"
+            return self._input("Failed", (), reason or "AllPodsInCooldown", note)
+        return self._input("Loading", (), reason, message)
+
+    def _is_refused(self) -> bool:
+        """Return whether the adapter itself was refused and is not tried again yet."""
+        return self.context.refused_until() > self.context.now
+
+    def _last_error(self) -> tuple[str, str]:
+        """Return (reason, message) of the last failed load that still matters, if any.
+
+        An error on a pod that is no longer selected matters only if it concerns the adapter itself.
+        """
+        context = self.context
+        everywhere = not context.selection.pods or self._is_refused()
+        errors = [
+            (outcome.finished_at, outcome.error.reason, f"{pod}: {outcome.error.message}")
+            for pod, state in sorted(context.states.items())
+            if (everywhere or pod in context.selection.pods)
+            and (outcome := state.failed_load) is not None
+            and outcome.error is not None
+        ]
+        if not errors:
+            return "", ""
+        _, reason, message = max(errors)
+        return reason, message
+
+    def _no_pod(self) -> tuple[str, str]:
+        """Return why no pod is selected."""
+        spec, matching = self.context.snapshot.adapter.spec, self.context.snapshot.matching
+        candidates = self.context.selection.candidates
         if spec.replicas == 0:
             return "ScaledToZero", "replicas is 0"
-        if not found:
-            label = "adapter.model.aibrix.ai/enabled=true"
+        if not matching:
+            label = f"{ENABLED_LABEL}=true"
             return "NoMatchingPod", f"no pod of the namespace has the label {label} and matches podSelector"
-        if self.selection.candidates:
-            full = f"the policy {spec.scheduler_name!r} finds no room on {self.selection.candidates} ready pods"
+        if candidates:
+            full = f"the policy {spec.scheduler_name!r} finds no capacity on {candidates} ready pods"
             return "NoCapacity", f"{full}: add pods, or raise --max-cpu-loras of the engines"
-        return "NoReadyPod", f"none of {len(found)} matching pods is ready, stable and free to take it"
+        return "NoReadyPod", f"none of {len(matching)} matching pods is ready, stable and out of cooldown"
 
-    # -- progress: have as many replicas as are wanted, or what keeps it
+    # -- progress towards the desired replicas
 
     def _progress(self, pods: Sequence[str]) -> Progress:
-        seen = self.seen
-        if seen.problem is not None:
-            return Progress(False, seen.problem.reason, seen.problem.message)
-        lacking = [self.standings[name] for name in self.selection.pods if self._lacks(name, pods)]
-        have = f"{len(pods)} of {self.selection.desired} replicas serve"
-        if not lacking and not self.selection.missing:
-            return Progress(False, "Complete", have)
-        if self.refused_until > self.now:
-            return Progress(False, self.trouble()[0], f"{have}; the adapter itself was refused")
-        waits = [self._wait(at) for at in lacking]
-        if self.selection.missing:
-            waits.append(f"{self.selection.missing} more: {self._nobody_else()}")
-        reason = "Loading" if any(at.attempt is None or not at.attempt.retries for at in lacking) else "Retrying"
-        if not lacking:
-            reason = "TooManyPods" if self.selection.beyond else "WaitingForPods"
-        return Progress(bool(lacking), reason, f"{have}; {_listed(waits)}")
+        context, selection = self.context, self.context.selection
+        problem = context.snapshot.problem
+        if problem is not None:
+            return Progress(False, problem.reason, problem.message)
+        incomplete = [context.states[pod] for pod in selection.pods if self._is_incomplete(pod, pods)]
+        count = f"{len(pods)} of {selection.desired} replicas serve"
+        if not incomplete and not selection.missing:
+            return Progress(False, "Complete", count)
+        if self._is_refused():
+            return Progress(False, self._last_error()[0], f"{count}; the adapter itself was refused")
+        waits = [self._wait(state) for state in incomplete]
+        if selection.missing:
+            waits.append(f"{selection.missing} more: {self._no_other_pod()}")
+        first = any(state.attempt is None or not state.attempt.retries for state in incomplete)
+        reason = "Loading" if first else "Retrying"
+        if not incomplete:
+            reason = "PlacementLimit" if selection.over_limit else "WaitingForPods"
+        return Progress(bool(incomplete), reason, f"{count}; {_enumerate(waits)}")
 
-    def _lacks(self, name: str, pods: Sequence[str]) -> bool:
-        return name not in pods or self.standings[name].holding is Holding.OTHER
+    def _is_incomplete(self, pod: str, serving: Sequence[str]) -> bool:
+        return pod not in serving or self.context.states[pod].presence is AdapterPresence.OTHER
 
-    def _wait(self, at: Standing) -> str:
-        """What one selected pod waits for."""
-        if at.view is None:
-            return f"{at.pod} is gone"
-        if not at.view.ready:
-            return f"{at.pod} is not ready"
-        if at.holding is Holding.OTHER:
-            return f"{at.pod} still has another artifact"
-        if at.aside(self.now):
-            return f"{at.pod} is left aside until {_moment(at.aside_until)}"
-        # The same words while the next attempt is under way: a status that changed twice an attempt tells no more.
-        failed = 0 if at.attempt is None else at.attempt.retries + (at.busy != "load")
+    def _wait(self, state: ReplicaState) -> str:
+        """Return what one selected pod waits for."""
+        if state.view is None:
+            return f"{state.pod} is gone"
+        if not state.view.ready:
+            return f"{state.pod} is not ready"
+        if state.presence is AdapterPresence.OTHER:
+            return f"{state.pod} still has another artifact"
+        if state.in_cooldown(self.context.now):
+            return f"{state.pod} is in cooldown until {_time(state.cooldown_until)}"
+        # Unchanged while the next attempt is in flight: a status that changed twice per attempt would say no more.
+        failed = 0 if state.attempt is None else state.attempt.retries + (state.busy != "load")
         if failed:
-            return f"{failed} of {self.settings.backoff.retries + 1} attempts on {at.pod} have failed"
-        return f"loading on {at.pod}"
+            return f"{failed} of {self.context.settings.backoff.retries + 1} attempts on {state.pod} have failed"
+        return f"loading on {state.pod}"
 
-    def _nobody_else(self) -> str:
-        if self.selection.beyond:
-            return f"one object can remember {MOST_PODS} pods: use several adapters, with narrower selectors"
-        if self.selection.candidates > len(self.selection.pods):
-            return f"the policy {self.seen.adapter.spec.scheduler_name!r} finds no room on the other ready pods"
-        return "no other matching pod is ready, stable and free"
-
-    # -- what is suspicious
+    def _no_other_pod(self) -> str:
+        """Return why no further pod is selected."""
+        selection = self.context.selection
+        if selection.over_limit:
+            return f"one object can use at most {MOST_PODS} pods: use several adapters, with narrower selectors"
+        if selection.candidates > len(selection.pods):
+            policy = self.context.snapshot.adapter.spec.scheduler_name
+            return f"the policy {policy!r} finds no capacity on the other ready pods"
+        return "no other matching pod is ready, stable and out of cooldown"
 
     def _foreign_base(self) -> str:
-        """What is said if the selected engines do not serve the base model that the spec names."""
-        base = self.seen.adapter.spec.base_model
+        """Return a message if a selected engine does not serve the base model that the spec names."""
+        context = self.context
+        base = context.snapshot.adapter.spec.base_model
         if not base:
             return ""
-        for name in self.selection.pods:
-            view = self.standings[name].view
-            known = self.seen.inventory(view) if view is not None else None
-            if known is not None and known.bases and base not in known.bases:
-                served = ", ".join(sorted(known.bases))
-                return f"pod {name} serves {served} and not {base}: correct baseModel or podSelector"
+        for pod in context.selection.pods:
+            view = context.states[pod].view
+            inventory = context.snapshot.inventory(view) if view is not None else None
+            if inventory is not None and inventory.bases and base not in inventory.bases:
+                served = ", ".join(sorted(inventory.bases))
+                return f"pod {pod} serves {served} and not {base}: correct baseModel or podSelector"
         return ""
 
 
-def _listed(waits: Iterable[str]) -> str:
+def _enumerate(waits: Iterable[str]) -> str:
     texts = list(waits)
     more = len(texts) - _NAMED
     return ", ".join(texts[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _moment(seconds: float) -> str:
-    """Whole seconds, in UTC."""
-    return timestamp(datetime.fromtimestamp(int(seconds), UTC)).replace(".000000", "")
+def _time(seconds: float) -> str:
+    """Format whole seconds, in UTC."""
+    return format_time(datetime.fromtimestamp(int(seconds), UTC))

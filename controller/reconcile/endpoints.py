@@ -1,14 +1,14 @@
-"""The Service and the EndpointSlices under which an adapter is reached. Pure: objects in, objects out.
+"""The Service and EndpointSlices that publish an adapter. Pure: objects in, objects out.
 
-The Service is headless and has no selector, because many adapters share a pod: the operator says itself which pods
-serve. Slices are filled to 100 endpoints, as Kubernetes' own controller does.
+The Service is headless and has no selector: many adapters share a pod, so the operator itself lists the pods that
+serve. Slices hold up to 100 endpoints, as Kubernetes' own controller makes them.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
-from controller.api.annotations import NAME_LABEL
+from controller.api.labels import BASE_MODEL, MANAGED_BY, MANAGER, MODEL_LABEL, NAME_LABEL, SERVICE_LABEL
 from controller.api.types import (
     GROUP,
     Endpoint,
@@ -22,18 +22,31 @@ from controller.api.types import (
     ServicePort,
     ServiceSpec,
 )
-from controller.reconcile.snapshot import PodView
+from controller.cache.pod_view import PodView
+from controller.reconcile.actions import PublishEndpoints
+from controller.reconcile.snapshot import Snapshot
 
-MODEL_LABEL = f"{GROUP}/name"
-BASE_MODEL = f"{GROUP}/base-model"
-SERVICE_LABEL = "kubernetes.io/service-name"
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-MANAGER = "lora-controller"
 ENDPOINTS_PER_SLICE = 100
+_DEFAULT_PORT = 8000
+"""Port of a Service whose adapter has no pod yet."""
+
+
+def publication(snapshot: Snapshot, pods: Sequence[PodView]) -> PublishEndpoints | None:
+    """Return what has to be written so that exactly these pods are published; None if nothing has."""
+    if not pods and snapshot.service is None and not snapshot.slices:
+        return None
+    port = pods[0].port if pods else (snapshot.service.spec.ports[0].port if snapshot.service else _DEFAULT_PORT)
+    service = service_for(snapshot.adapter, port)
+    desired = slices_for(snapshot.adapter, pods, port)
+    current = {item.metadata.name: item for item in snapshot.slices}
+    stale = tuple(item for item in desired if not same_slice(item, current.get(item.metadata.name)))
+    obsolete = tuple(sorted(set(current) - {item.metadata.name for item in desired}))
+    missing = None if same_service(service, snapshot.service) else service
+    return PublishEndpoints(missing, stale, obsolete) if missing or stale or obsolete else None
 
 
 def service_for(adapter: ModelAdapter, port: int) -> Service:
-    """The adapter's Service as it should be."""
+    """Return the desired Service of an adapter."""
     base = adapter.spec.base_model
     return Service(
         metadata=msgspec.structs.replace(
@@ -48,7 +61,7 @@ def service_for(adapter: ModelAdapter, port: int) -> Service:
 
 
 def slices_for(adapter: ModelAdapter, pods: Sequence[PodView], port: int) -> list[EndpointSlice]:
-    """The slices that name these pods: at least one, so that an adapter that nobody serves says so."""
+    """Return the desired slices for these pods: at least one, which is empty if there are no pods."""
     name = adapter.metadata.name
     slices = []
     for family in ("IPv4", "IPv6"):
@@ -71,32 +84,29 @@ def slices_for(adapter: ModelAdapter, pods: Sequence[PodView], port: int) -> lis
     return slices
 
 
-def same_service(wanted: Service, present: Service | None) -> bool:
-    """Whether the present one already says what is wanted."""
-    return present is not None and _holds(wanted.metadata, present.metadata) and present.spec.ports == wanted.spec.ports
+def same_service(desired: Service, current: Service | None) -> bool:
+    """Return whether the current Service has all that is desired."""
+    if current is None:
+        return False
+    return _includes(current.metadata, desired.metadata) and current.spec.ports == desired.spec.ports
 
 
-def same_slice(wanted: EndpointSlice, present: EndpointSlice | None) -> bool:
+def same_slice(desired: EndpointSlice, current: EndpointSlice | None) -> bool:
+    """Return whether the current slice has all that is desired."""
     return (
-        present is not None
-        and _holds(wanted.metadata, present.metadata)
-        and present.endpoints == wanted.endpoints
-        and present.ports == wanted.ports
+        current is not None
+        and _includes(current.metadata, desired.metadata)
+        and current.endpoints == desired.endpoints
+        and current.ports == desired.ports
     )
 
 
-def named(slices: Sequence[EndpointSlice]) -> frozenset[str]:
-    """Names of the pods that the slices publish."""
-    return frozenset(
-        endpoint.target_ref.name for item in slices for endpoint in item.endpoints if endpoint.target_ref is not None
-    )
-
-
-def _holds(wanted: ObjectMeta, present: ObjectMeta) -> bool:
+def _includes(current: ObjectMeta, desired: ObjectMeta) -> bool:
+    """Return whether `current` has all labels, annotations and owners of `desired`."""
     return (
-        wanted.labels.items() <= present.labels.items()
-        and wanted.annotations.items() <= present.annotations.items()
-        and {owner.uid for owner in wanted.owner_references} <= {owner.uid for owner in present.owner_references}
+        desired.labels.items() <= current.labels.items()
+        and desired.annotations.items() <= current.annotations.items()
+        and {owner.uid for owner in desired.owner_references} <= {owner.uid for owner in current.owner_references}
     )
 
 

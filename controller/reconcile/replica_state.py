@@ -1,235 +1,269 @@
-"""How one pod stands towards one adapter: what its engine holds, and when it may be tried again. Pure.
+"""State of one adapter on one pod: presence in its engine, and time of the next attempt. Pure.
 
-What is remembered on the object counts more than what this process has seen: an announced attempt is an attempt,
-sent or not. What this process has seen only makes the answer more exact (when an attempt ended, and how).
+The state persisted on the object takes precedence over what this process has observed: an announced attempt counts as
+an attempt, whether or not it was sent. Observations only make the state more exact (when an attempt ended, and how).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from controller.api.annotations import Attempt, Placement
 from controller.api.spec import artifact_of, lora_path
+from controller.cache.pod_view import PodView
 from controller.engine.errors import Scope
-from controller.reconcile.snapshot import Observed, Outcome, PodView
+from controller.reconcile.snapshot import Snapshot
+from controller.requests.outcomes import SEND_WITHIN, RequestOutcome
 from controller.settings import Settings
 
-SEND_WITHIN = 1.0
-"""Seconds from an announcement in which its request is sent; later ones are announced anew.
-
-So the start of an attempt is known to a restarted controller within this much, and waits can be kept across it."""
-
-_NOW = 1e-6
-"""Seconds: what is due within this is due. Annotations keep microseconds."""
+_EPSILON = 1e-6
+"""Seconds: a time that is this close is due. Annotations have microseconds."""
 
 
-class Holding(Enum):
-    """What a pod's engine has under the adapter's name."""
+class AdapterPresence(Enum):
+    """Content of a pod's engine under the adapter's name."""
 
     GONE = "gone"
-    """The pod, or the incarnation that was loaded, is no more."""
+    """The pod, or the incarnation that was loaded, no longer exists."""
     UNKNOWN = "unknown"
-    """Not asked since this controller started, or the last answer leaves it open."""
+    """Not listed since this controller started, or the last answer was not clear."""
     ABSENT = "absent"
-    WANTED = "wanted"
+    DESIRED = "desired"
     """The artifact that the spec names."""
     OTHER = "other"
     """Another artifact."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One pod, one adapter, now."""
+class ReplicaState:
+    """One adapter on one pod, at one instant."""
 
     pod: str
     view: PodView | None
-    holding: Holding
+    presence: AdapterPresence
     placement: Placement | None
     attempt: Attempt | None
-    """The attempt announced last in the running series; None if none counts any more."""
-    outcome: Outcome | None
+    """Last announced attempt of the current series; None if no attempt counts."""
+    outcome: RequestOutcome | None
     busy: str
-    """Verb of the request under way, or empty."""
+    """Verb of the request in flight, or empty."""
     next_try: float
-    """When a load may be sent, seconds since 1970; 0 if at once."""
-    aside_until: float
-    """The pod is left aside for this adapter until then; 0 if it is not."""
-    counted_until: float
-    """Until when the running series has to be remembered if the pod is not used any more."""
-    astray: bool = False
-    """Whether a load that was sent to a former incarnation may have reached the present one.
+    """Time from which a load may be sent, in seconds since 1970; 0 if at once."""
+    cooldown_until: float
+    """End of the time in which the pod is not selected for this adapter; 0 if there is none."""
+    attempts_expire_at: float
+    """Time from which the current series may be dropped if the pod is no longer used."""
+    maybe_on_new_incarnation: bool = False
+    """True if a load that was sent to the previous incarnation may have reached the current one.
 
-    News of a restart may be late, and who has none of it sends to the same address. What the present incarnation lists
-    settles it.
+    The controller may learn of a restart late, and the address stays the same. The inventory of the current
+    incarnation decides.
     """
+    restarted: "ReplicaState | None" = None
+    """For a placement on a former pod or incarnation: the state of the current one, which was never used."""
 
     @property
-    def usable(self) -> bool:
-        """Whether requests make sense: the pod is there and not on its way out."""
+    def current(self) -> "ReplicaState":
+        """The state of the current incarnation."""
+        return self.restarted or self
+
+    @property
+    def reachable(self) -> bool:
+        """True if the pod exists and is not being deleted."""
         return self.view is not None and not self.view.terminating
 
     @property
-    def clean(self) -> bool:
-        """Whether the engine is known not to hold the adapter, nor to be about to.
+    def confirmed_absent(self) -> bool:
+        """True if the engine neither has the adapter nor may still load it.
 
-        That it does not list it is not enough: a load that this or a former process gave up may still end. An unload
-        settles it, since engines take loads and unloads of one name in turn; so does a clear no to every attempt.
+        An inventory without it is not enough: a load that was abandoned may still end. An unload settles it, since
+        engines process loads and unloads of one name in turn; so does a clear refusal of every attempt.
         """
-        if self.holding is Holding.GONE:
-            return not self.astray
+        if self.presence is AdapterPresence.GONE:
+            return not self.maybe_on_new_incarnation
         done = self.outcome
-        if self.holding is not Holding.ABSENT or self.busy or done is None:
+        if self.presence is not AdapterPresence.ABSENT or self.busy or done is None:
             return False
         if done.error is None:
             return done.verb == "unload"
-        tried = 0 if self.attempt is None else self.attempt.retries + 1
-        return done.verb == "load" and not done.doubtful and done.failures >= tried
+        attempts = 0 if self.attempt is None else self.attempt.retries + 1
+        return done.verb == "load" and not done.doubtful and done.failures >= attempts
 
-    def aside(self, now: float) -> bool:
-        return self.aside_until > now + _NOW
+    @property
+    def failed_load(self) -> RequestOutcome | None:
+        """The outcome, if it is that of a failed load."""
+        outcome = self.outcome
+        return outcome if outcome is not None and outcome.verb == "load" and outcome.error is not None else None
 
-    def due(self, now: float) -> bool:
-        return self.next_try <= now + _NOW
+    @property
+    def failed_unload(self) -> RequestOutcome | None:
+        """The outcome, if it is that of a failed unload."""
+        outcome = self.outcome
+        return outcome if outcome is not None and outcome.verb == "unload" and outcome.error is not None else None
 
+    def in_cooldown(self, now: float) -> bool:
+        """Return whether the pod must not be selected for this adapter now."""
+        return self.cooldown_until > now + _EPSILON
 
-def standing(seen: Observed, pod: str, now: float, settings: Settings) -> Standing:
-    """How `pod` stands towards the adapter that was observed."""
-    view = seen.pods.get(pod)
-    placement = seen.remembered.placements.get(pod)
-    outcome = seen.outcomes.get(pod)
-    afresh = view is not None and outcome is not None and _mended(seen, view, outcome)
-    if view is None or (outcome is not None and not _still_matters(seen, view, outcome)):
-        outcome = None
-    holding = _holding(seen, view, placement, outcome)
-    attempt = seen.remembered.attempt(pod)
-    last = _end(attempt, outcome)
-    if attempt is not None and (afresh or not _counts(seen, view, placement, attempt, last, now, settings)):
-        attempt = None
-    hopeful = holding is Holding.WANTED or seen.busy.get(pod) == "load"
-    next_try, aside_until = _when(seen, pod, attempt, outcome, last, settings, hopeful=hopeful)
-    return Standing(
-        pod=pod,
-        view=view,
-        holding=holding,
-        placement=placement,
-        attempt=attempt,
-        outcome=outcome,
-        busy=seen.busy.get(pod, ""),
-        next_try=next_try,
-        aside_until=aside_until,
-        counted_until=last + settings.aside_for if attempt is not None else 0.0,
-        astray=view is not None and placement is not None and _astray(seen, view, placement),
-    )
+    def retry_due(self, now: float) -> bool:
+        """Return whether a load may be sent now."""
+        return self.next_try <= now + _EPSILON
 
 
-def _still_matters(seen: Observed, view: PodView, outcome: Outcome) -> bool:
-    """An outcome is void for another incarnation; a final error also once the spec or the Secret has changed."""
-    if outcome.engine != view.engine:
-        return False
-    final = outcome.error is not None and not outcome.error.retriable
-    return not final or (outcome.generation, outcome.secret) == (seen.adapter.metadata.generation, seen.secret)
+def replica_states(snapshot: Snapshot, pods: Iterable[str], now: float, settings: Settings) -> dict[str, ReplicaState]:
+    """Return the states of the adapter on these pods, by name."""
+    return {pod: _Evaluation(snapshot, pod, now, settings).state() for pod in pods}
 
 
-def _mended(seen: Observed, view: PodView, outcome: Outcome) -> bool:
-    """Whether the adapter was refused with Secrets that are others now: a new series of attempts begins at once."""
-    final = outcome.error is not None and not outcome.error.retriable
-    return final and outcome.engine == view.engine and outcome.secret != seen.secret
+class _Evaluation:
+    """Evaluates one pod."""
 
+    def __init__(
+        self, snapshot: Snapshot, pod: str, now: float, settings: Settings, *, ignore_placement: bool = False
+    ) -> None:
+        persisted = snapshot.persisted
+        self.snapshot = snapshot
+        self.pod = pod
+        self.now = now
+        self.settings = settings
+        self.view = snapshot.pods.get(pod)
+        self.placement = None if ignore_placement else persisted.placements.get(pod)
+        self.artifact = artifact_of(lora_path(snapshot.adapter.spec.artifact_url))
+        self.last = snapshot.outcomes.get(pod)
+        """Outcome of the last request, of any incarnation."""
+        self.outcome = self.last if self._outcome_matters() else None
+        self.announced = persisted.attempt(pod)
+        self.ended = self._attempt_end()
 
-def _holding(seen: Observed, view: PodView | None, placement: Placement | None, outcome: Outcome | None) -> Holding:
-    if view is None or (placement is not None and (placement.uid != view.uid or placement.engine != view.engine)):
-        return Holding.GONE
-    inventory = seen.inventory(view)
-    if inventory is None:
+    def state(self) -> ReplicaState:
+        presence = self._presence()
+        attempt = self.announced
+        if attempt is not None and (self._secret_changed() or not self._continues_series(attempt)):
+            attempt = None
+        busy = self.snapshot.in_flight.get(self.pod, "")
+        succeeding = presence is AdapterPresence.DESIRED or busy == "load"
+        next_try, cooldown_until = self._schedule(attempt, succeeding=succeeding)
+        return ReplicaState(
+            pod=self.pod,
+            view=self.view,
+            presence=presence,
+            placement=self.placement,
+            attempt=attempt,
+            outcome=self.outcome,
+            busy=busy,
+            next_try=next_try,
+            cooldown_until=cooldown_until,
+            attempts_expire_at=self.ended + self.settings.pod_cooldown if attempt is not None else 0.0,
+            maybe_on_new_incarnation=self._maybe_on_new_incarnation(),
+            restarted=self._restarted() if presence is AdapterPresence.GONE and self.view is not None else None,
+        )
+
+    def _restarted(self) -> ReplicaState:
+        return _Evaluation(self.snapshot, self.pod, self.now, self.settings, ignore_placement=True).state()
+
+    def _outcome_matters(self) -> bool:
+        """An outcome is void for another incarnation; a final error also once the spec or the Secret has changed."""
+        outcome, snapshot = self.last, self.snapshot
+        if self.view is None or outcome is None or outcome.engine != self.view.engine:
+            return False
+        unchanged = (outcome.generation, outcome.secret) == (snapshot.adapter.metadata.generation, snapshot.secret)
+        return unchanged or not outcome.is_final
+
+    def _secret_changed(self) -> bool:
+        """Return whether the Secrets have changed since a refusal: a new series of attempts begins at once."""
+        outcome = self.last
+        if self.view is None or outcome is None or outcome.engine != self.view.engine:
+            return False
+        return outcome.is_final and outcome.secret != self.snapshot.secret
+
+    def _placed_on(self, view: PodView) -> bool:
+        """Return whether the placement is on the pod's current incarnation."""
+        placement = self.placement
+        return placement is not None and placement.uid == view.uid and placement.engine == view.engine
+
+    def _presence(self) -> AdapterPresence:
+        view, name = self.view, self.snapshot.adapter.metadata.name
+        if view is None or (self.placement is not None and not self._placed_on(view)):
+            return AdapterPresence.GONE
+        inventory = self.snapshot.inventory(view)
+        if inventory is None:
+            return self._presence_by_outcome()
+        if name in inventory.unclear:
+            return AdapterPresence.UNKNOWN
+        root = inventory.models.get(name)
+        if root is None:
+            return AdapterPresence.ABSENT
+        desired = artifact_of(root) == self.artifact
+        return AdapterPresence.DESIRED if desired else AdapterPresence.OTHER
+
+    def _presence_by_outcome(self) -> AdapterPresence:
+        """Return the presence without an inventory."""
+        outcome, placement = self.outcome, self.placement
         if outcome is None or placement is None:
-            return Holding.UNKNOWN
+            return AdapterPresence.UNKNOWN
         if outcome.error is not None:
             refused = outcome.verb == "load" and not outcome.error.ambiguous
-            return Holding.ABSENT if refused else Holding.UNKNOWN
-        wanted = placement.artifact == artifact_of(lora_path(seen.adapter.spec.artifact_url))
-        if outcome.verb == "load" and wanted:
-            return Holding.WANTED
-        return Holding.ABSENT if outcome.verb == "unload" else Holding.UNKNOWN
-    name = seen.adapter.metadata.name
-    if name in inventory.unclear:
-        return Holding.UNKNOWN
-    root = inventory.models.get(name)
-    if root is None:
-        return Holding.ABSENT
-    wanted = artifact_of(root) == artifact_of(lora_path(seen.adapter.spec.artifact_url))
-    return Holding.WANTED if wanted else Holding.OTHER
+            return AdapterPresence.ABSENT if refused else AdapterPresence.UNKNOWN
+        if outcome.verb == "load" and placement.artifact == self.artifact:
+            return AdapterPresence.DESIRED
+        return AdapterPresence.ABSENT if outcome.verb == "unload" else AdapterPresence.UNKNOWN
 
+    def _maybe_on_new_incarnation(self) -> bool:
+        view, placement, sent = self.view, self.placement, self.last
+        if view is None or placement is None or view.terminating:
+            return False
+        if placement.uid != view.uid or placement.engine == view.engine:
+            return False
+        if sent is None or (sent.verb, sent.engine) != ("load", placement.engine):
+            return False
+        doubtful = sent.error is not None and (sent.error.ambiguous or sent.doubtful)
+        if sent.error is not None and not doubtful:
+            return False
+        inventory, name = self.snapshot.inventory(view), self.snapshot.adapter.metadata.name
+        if inventory is None:
+            return not self.snapshot.did_not_answer(view)
+        return doubtful or name in inventory.models or name in inventory.unclear
 
-def _astray(seen: Observed, view: PodView, placement: Placement) -> bool:
-    """Whether what was sent last was a load for a former incarnation, and the present one may have got it."""
-    sent = seen.outcomes.get(view.name)
-    if placement.uid != view.uid or placement.engine == view.engine or view.terminating:
-        return False
-    if sent is None or (sent.verb, sent.engine) != ("load", placement.engine):
-        return False
-    doubtful = sent.error is not None and (sent.error.ambiguous or sent.doubtful)
-    if sent.error is not None and not doubtful:
-        return False
-    known, name = seen.inventory(view), seen.adapter.metadata.name
-    if known is None:
-        return not seen.silent(view)
-    return doubtful or name in known.models or name in known.unclear
+    def _attempt_end(self) -> float:
+        """Return when the attempt ended: as observed, or (after a restart) as late as it can have been sent."""
+        attempt, outcome = self.announced, self.outcome
+        if attempt is None:
+            return 0.0
+        if outcome is not None and outcome.verb == "load" and outcome.finished_at >= attempt.announced - _EPSILON:
+            return outcome.finished_at
+        return attempt.announced + SEND_WITHIN
 
+    def _continues_series(self, attempt: Attempt) -> bool:
+        """Return whether the next attempt continues the series of an announced one."""
+        view, placement, settings = self.view, self.placement, self.settings
+        if view is None or placement is None or not self._placed_on(view) or placement.artifact != self.artifact:
+            return False
+        if view.ready and view.changed > attempt.announced:
+            return False
+        within = self.now < self.ended + settings.pod_cooldown - _EPSILON
+        return within or not settings.backoff.exhausted(attempt.retries + 1)
 
-def _end(attempt: Attempt | None, outcome: Outcome | None) -> float:
-    """When the attempt ended: seen, or (after a restart) as late as it can have been sent."""
-    if attempt is None:
-        return 0.0
-    if outcome is not None and outcome.verb == "load" and outcome.at >= attempt.announced - _NOW:
-        return outcome.at
-    return attempt.announced + SEND_WITHIN
+    def _schedule(self, attempt: Attempt | None, *, succeeding: bool) -> tuple[float, float]:
+        """Return (when a load may be sent, end of the cooldown).
 
-
-def _counts(
-    seen: Observed,
-    view: PodView | None,
-    placement: Placement | None,
-    attempt: Attempt,
-    ended: float,
-    now: float,
-    settings: Settings,
-) -> bool:
-    """Whether an announced attempt still belongs to a series that the next one continues."""
-    if view is None or placement is None or placement.uid != view.uid or placement.engine != view.engine:
-        return False
-    if placement.artifact != artifact_of(lora_path(seen.adapter.spec.artifact_url)):
-        return False
-    if view.ready and view.changed > attempt.announced:
-        return False
-    return now < ended + settings.aside_for - _NOW or not settings.backoff.exhausted(attempt.retries + 1)
-
-
-def _when(
-    seen: Observed,
-    pod: str,
-    attempt: Attempt | None,
-    outcome: Outcome | None,
-    ended: float,
-    settings: Settings,
-    *,
-    hopeful: bool,
-) -> tuple[float, float]:
-    """(when a load may be sent, until when the pod is aside). Hopeful: the last attempt has not failed, or not yet."""
-    failed = outcome.error if outcome is not None and outcome.verb == "load" else None
-    final_until, left_until = 0.0, 0.0
-    if failed is not None and not failed.retriable and outcome is not None:
-        final_until = outcome.at + settings.aside_for
-        if failed.scope is Scope.POD:
-            left_until = final_until  # what is wrong with the adapter itself is no reason to leave the pod
-    if attempt is None:
-        return final_until, left_until
-    if outcome is not None and outcome.verb == "withdrawn" and outcome.at >= attempt.announced - _NOW:
-        return 0.0, 0.0  # it was due when it was announced
-    failures = attempt.retries + 1
-    if settings.backoff.exhausted(failures) and not hopeful:
-        aside = max(ended + settings.aside_for, final_until)
-        return aside, aside
-    salt = f"{seen.adapter.metadata.uid}/{pod}"
-    wait = settings.backoff.wait(failures, salt=salt)
-    if failed is not None:
-        wait = max(wait, failed.retry_after)
-    return max(ended + wait, final_until), left_until
+        `succeeding`: the last attempt has not failed, or not yet.
+        """
+        outcome, settings, ended = self.outcome, self.settings, self.ended
+        failed = outcome.error if outcome is not None and outcome.verb == "load" else None
+        refused_until, cooldown = 0.0, 0.0
+        if failed is not None and not failed.retriable and outcome is not None:
+            refused_until = outcome.finished_at + settings.pod_cooldown
+            if failed.scope is Scope.POD:
+                cooldown = refused_until  # an error of the adapter itself says nothing about the pod
+        if attempt is None:
+            return refused_until, cooldown
+        if outcome is not None and outcome.verb == "withdrawn" and outcome.finished_at >= attempt.announced - _EPSILON:
+            return 0.0, 0.0  # it was due when it was announced
+        failures = attempt.retries + 1
+        if settings.backoff.exhausted(failures) and not succeeding:
+            until = max(ended + settings.pod_cooldown, refused_until)
+            return until, until
+        delay = settings.backoff.delay(failures, salt=f"{self.snapshot.adapter.metadata.uid}/{self.pod}")
+        if failed is not None:
+            delay = max(delay, failed.retry_after)
+        return max(ended + delay, refused_until), cooldown

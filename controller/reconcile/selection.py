@@ -1,7 +1,7 @@
-"""Which pods are to hold an adapter. Pure, but for the random number generator that a policy may be given.
+"""Selection of the pods that are to hold an adapter. Pure, except for the random numbers that a policy may be given.
 
-What is selected stays selected while it can serve: a policy only fills places that are free. A pod that has stopped
-being ready, or was left aside after its retries, keeps its place until another pod takes it.
+A selected pod stays selected while it can serve: a policy only fills free places. A pod that is no longer ready, or in
+cooldown after its retries, keeps its place until another pod takes it.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -10,11 +10,12 @@ from itertools import islice
 from random import Random
 
 from controller.api.annotations import MOST_PODS
-from controller.cache.pod_index import Matching
-from controller.cache.routing import able
+from controller.cache.pod_index import PodIndex
+from controller.cache.pod_view import PodView
+from controller.cache.routing import pods_able_to_load
 from controller.policies import Candidate, Choice, Policy, View, choose
-from controller.reconcile.replica_state import Standing
-from controller.reconcile.snapshot import Observed, PodView
+from controller.reconcile.replica_state import ReplicaState
+from controller.reconcile.snapshot import Snapshot
 from controller.settings import Settings
 
 
@@ -25,135 +26,151 @@ class Selection:
     pods: tuple[str, ...]
     """By name."""
     switched: tuple[tuple[str, str], ...] = ()
-    """(from, to): places that moved because a pod was given up after its retries."""
+    """(from, to): places that moved because a pod used up its retries."""
     desired: int = 0
     candidates: int = 0
     missing: int = 0
-    """Places that no pod could be found for."""
-    beyond: int = 0
-    """Those of them that the object has no room to remember."""
+    """Places without a pod."""
+    over_limit: int = 0
+    """Missing places that one object cannot persist."""
     wake: float = 0.0
-    """When looking again may find more, seconds since 1970; 0 if only a change can."""
-    fault: str = ""
-    """What the policy did wrong, if it did."""
+    """Time at which more pods can be selected, in seconds since 1970; 0 if only a change allows it."""
+    policy_error: str = ""
+    """Error of the policy, if any."""
 
 
 def select(
-    seen: Observed, standings: Mapping[str, Standing], now: float, settings: Settings, policy: Policy, rng: Random
+    snapshot: Snapshot,
+    states: Mapping[str, ReplicaState],
+    now: float,
+    settings: Settings,
+    policy: Policy,
+    rng: Random,
 ) -> Selection:
-    """Keeps what can stay, and fills up with the policy's choice."""
-    fitting = able(seen.adapter.spec, seen.matching, settings)
-    aside = {name for name, standing in standings.items() if standing.aside(now)}
-    candidates = fitting.stable(now, settings.stable_for)
-    if aside:
-        candidates = [pod for pod in candidates if pod.name not in aside]
-    kept = [standings[name] for name in seen.remembered.selected if _may_stay(standings.get(name), fitting.named)]
-    asked = seen.adapter.spec.replicas
-    if asked is None:
-        everywhere = _everywhere(kept, candidates)
-        return replace(everywhere, wake=_wake(fitting, standings, set(everywhere.pods), now, settings))
-    wanted = min(asked, MOST_PODS)
-    healthy, lame = _split(kept, now, settings)
-    healthy = _most_useful(seen, healthy, wanted)
-    free = wanted - len(healthy)
-    taken = {standing.pod for standing in kept}
+    """Return the pods that can stay, and the policy's choice for the free places."""
+    able = pods_able_to_load(snapshot.adapter.spec, snapshot.matching, settings)
+    cooling = {name for name, state in states.items() if state.in_cooldown(now)}
+    candidates = able.stable(now, settings.stable_for)
+    if cooling:
+        candidates = [pod for pod in candidates if pod.name not in cooling]
+    kept = [states[name] for name in snapshot.persisted.selected if _may_stay(states.get(name), able.by_name)]
+    requested = snapshot.adapter.spec.replicas
+    if requested is None:
+        selection = _everywhere(kept, candidates)
+        return replace(selection, wake=_wake(able, states, set(selection.pods), now, settings))
+    desired = min(requested, MOST_PODS)
+    healthy, failing = _split(kept, now, settings)
+    healthy = _most_useful(snapshot, healthy, desired)
+    free = desired - len(healthy)
+    taken = {state.pod for state in kept}
     pool = [pod for pod in candidates if pod.name not in taken] if free > 0 else []
-    choice = _choose(seen, policy, pool, healthy, free, rng) if pool else Choice(())
+    choice = _choose(snapshot, policy, pool, healthy, free, rng) if pool else Choice(())
     chosen = choice.pods
-    names = {standing.pod for standing in healthy} | set(chosen)
-    staying = lame[: max(wanted - len(names), 0)]
-    leaving = [standing for standing in lame[len(staying) :] if standing.aside(now)]
-    names |= {standing.pod for standing in staying}
-    replaced = wanted - len(healthy) - len(chosen)
+    names = {state.pod for state in healthy} | set(chosen)
+    staying = failing[: max(desired - len(names), 0)]
+    leaving = [state for state in failing[len(staying) :] if state.in_cooldown(now)]
+    names |= {state.pod for state in staying}
+    replaced = desired - len(healthy) - len(chosen)
     return Selection(
         pods=tuple(sorted(names)),
         switched=tuple((old.pod, new) for old, new in zip(leaving, chosen, strict=False)),
-        desired=asked,
+        desired=requested,
         candidates=len(candidates),
-        missing=max(asked - len(names), 0),
-        beyond=asked - wanted,
-        wake=_wake(fitting, standings, names, now, settings) if replaced > 0 or lame else 0.0,
-        fault=choice.fault,
+        missing=max(requested - len(names), 0),
+        over_limit=requested - desired,
+        wake=_wake(able, states, names, now, settings) if replaced > 0 or failing else 0.0,
+        policy_error=choice.error,
     )
 
 
-def _everywhere(kept: Sequence[Standing], candidates: Sequence[PodView]) -> Selection:
-    """All that can be used, and no choice to be made: what stays comes first where there are too many."""
-    all_of_them = dict.fromkeys((*sorted(at.pod for at in kept), *(pod.name for pod in candidates)))
-    pods = tuple(sorted(list(all_of_them)[:MOST_PODS]))
-    beyond = len(all_of_them) - len(pods)
-    return Selection(pods, desired=len(all_of_them), candidates=len(candidates), missing=beyond, beyond=beyond)
+def _everywhere(kept: Sequence[ReplicaState], candidates: Sequence[PodView]) -> Selection:
+    """Select all usable pods; pods that stay come first where there are more than one object can persist."""
+    names = dict.fromkeys((*sorted(state.pod for state in kept), *(pod.name for pod in candidates)))
+    pods = tuple(sorted(list(names)[:MOST_PODS]))
+    rest = len(names) - len(pods)
+    return Selection(pods, desired=len(names), candidates=len(candidates), missing=rest, over_limit=rest)
 
 
-def _may_stay(standing: Standing | None, matching: Container[str]) -> bool:
-    """A selected pod keeps its place while it is the same pod, still matches and is not going away."""
-    if standing is None or not standing.usable or standing.pod not in matching:
+def _may_stay(state: ReplicaState | None, matching: Container[str]) -> bool:
+    """Return whether a selected pod still is the same pod, matches and is not being deleted."""
+    if state is None or not state.reachable or state.pod not in matching:
         return False
-    placement, view = standing.placement, standing.view
+    placement, view = state.placement, state.view
     return placement is None or view is None or placement.uid == view.uid
 
 
-def _split(kept: Sequence[Standing], now: float, settings: Settings) -> tuple[list[Standing], list[Standing]]:
-    """(those that can serve or soon will, those whose place another pod may take), best first."""
-    healthy: list[Standing] = []
-    lame: list[Standing] = []
-    for standing in kept:
-        view = standing.view
+def _split(
+    kept: Sequence[ReplicaState], now: float, settings: Settings
+) -> tuple[list[ReplicaState], list[ReplicaState]]:
+    """Return (pods that serve or soon will, pods whose place another may take), best first."""
+    healthy: list[ReplicaState] = []
+    failing: list[ReplicaState] = []
+    for state in kept:
+        view = state.view
         ready = view is not None and (view.ready or now - view.changed < settings.unready_grace)
-        (healthy if ready and not standing.aside(now) else lame).append(standing)
-    return healthy, sorted(lame, key=lambda standing: (standing.aside(now), standing.pod))
+        (healthy if ready and not state.in_cooldown(now) else failing).append(state)
+    return healthy, sorted(failing, key=lambda state: (state.in_cooldown(now), state.pod))
 
 
-def _most_useful(seen: Observed, healthy: list[Standing], wanted: int) -> list[Standing]:
-    """The `wanted` that are best kept when there are too many: those that serve, on the emptiest pods."""
-    if len(healthy) <= wanted:
+def _most_useful(snapshot: Snapshot, healthy: list[ReplicaState], desired: int) -> list[ReplicaState]:
+    """Return the `desired` best pods to keep: those that serve first, then those with the fewest other adapters."""
+    if len(healthy) <= desired:
         return healthy
-    serving = set(seen.adapter.status.instances)
-    order = sorted(healthy, key=lambda s: (s.pod not in serving, seen.adapters_on(s.pod), s.pod))
-    return order[:wanted]
+    serving = set(snapshot.adapter.status.instances)
+
+    def rank(state: ReplicaState) -> tuple[bool, int, str]:
+        adapters = snapshot.adapters_on(state.view) if state.view is not None else 0
+        return state.pod not in serving, adapters, state.pod
+
+    return sorted(healthy, key=rank)[:desired]
 
 
 def _choose(
-    seen: Observed, policy: Policy, pool: Sequence[PodView], healthy: Sequence[Standing], count: int, rng: Random
+    snapshot: Snapshot,
+    policy: Policy,
+    pool: Sequence[PodView],
+    healthy: Sequence[ReplicaState],
+    count: int,
+    rng: Random,
 ) -> Choice:
     metrics = bool(getattr(policy, "needs_metrics", False))
     view = View(
-        adapter=seen.adapter.key,
+        adapter=snapshot.adapter.key,
         count=count,
-        candidates=tuple(_candidate(seen, pod, metrics) for pod in pool),
-        placed=tuple(_candidate(seen, at.view, metrics) for at in healthy if at.view is not None),
+        candidates=tuple(_candidate(snapshot, pod, metrics) for pod in pool),
+        placed=tuple(_candidate(snapshot, state.view, metrics) for state in healthy if state.view is not None),
         seed=rng.getrandbits(64),
     )
     return choose(policy, view)
 
 
-def _candidate(seen: Observed, pod: PodView, metrics: bool) -> Candidate:
+def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
     return Candidate(
         name=pod.name,
-        adapters=seen.adapters_on(pod.name),
+        adapters=snapshot.adapters_on(pod),
         max_loras=pod.max_loras,
         max_cpu_loras=pod.max_cpu_loras,
         node=pod.node,
         zone=pod.zone,
-        load=seen.engine_load(pod) if metrics else None,
-        expected_requests=seen.expected_requests(pod.name) if metrics else 0.0,
+        load=snapshot.engine_load(pod) if metrics else None,
+        expected_requests=snapshot.expected_requests(pod) if metrics else 0.0,
     )
 
 
 def _wake(
-    fitting: Matching, standings: Mapping[str, Standing], names: set[str], now: float, settings: Settings
+    able: PodIndex, states: Mapping[str, ReplicaState], selected: set[str], now: float, settings: Settings
 ) -> float:
-    """The first moment at which a pod that is not selected becomes a candidate by time alone."""
-    moments, used = [], set(names)
-    for name, at in standings.items():
-        pod = fitting.named.get(name)
+    """Return when the first pod that is not selected becomes a candidate by time alone."""
+    times, used = [], set(selected)
+    for name, state in states.items():
+        pod = able.by_name.get(name)
         if pod is None:
             continue
-        if at.aside(now):
-            moments.append(at.aside_until)
+        if state.in_cooldown(now):
+            times.append(state.cooldown_until)
             used.add(name)
-        elif name in names and not pod.ready and settings.unready_grace:
-            moments.append(pod.changed + settings.unready_grace)
-    others = (moment for moment, name in fitting.becoming_stable(now, settings.stable_for) if name not in used)
-    moments += islice(others, 1)
-    return min((moment for moment in moments if moment > now), default=0.0)
+        elif name in selected and not pod.ready and settings.unready_grace:
+            times.append(pod.changed + settings.unready_grace)
+    others = (time for time, name in able.becoming_stable(now, settings.stable_for) if name not in used)
+    times += islice(others, 1)
+    return min((time for time in times if time > now), default=0.0)

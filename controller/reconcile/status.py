@@ -1,7 +1,7 @@
-"""Phases and conditions: what `status` says about what was observed and decided. Pure.
+"""The `status` of an adapter: phase and conditions. Pure.
 
-One place builds a condition. `lastTransitionTime` moves only when a condition's status does, as the API
-conventions of Kubernetes want it.
+All conditions are built here. `lastTransitionTime` changes only with a condition's status, as the API conventions of
+Kubernetes require.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,21 +15,19 @@ from controller.api.types import Condition, ModelAdapter, ModelAdapterStatus, js
 
 Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 
-ORDER: tuple[Phase, ...] = ("Pending", "Scheduled", "Loading", "Bound", "Running")
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Whether the operator is on its way to what is wanted, and what it waits for."""
+    """Condition `Progressing`: true while the operator works towards the spec."""
 
-    under_way: bool = True
+    active: bool = True
     reason: str = "Loading"
     message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """What a status is made from."""
+class StatusInput:
+    """Input of a status."""
 
     phase: Phase
     selected: Sequence[str] = ()
@@ -37,41 +35,41 @@ class Situation:
     desired: int = 0
     candidates: int = 0
     reason: str = ""
-    """Why it is not (fully) served, CamelCase; empty if nothing is wrong."""
+    """Reason for which the adapter is not (fully) served, in CamelCase; empty if there is none."""
     message: str = ""
     progress: Progress | None = None
-    """None only in the first status of all, which says that somebody has begun."""
+    """None only in the first status of all."""
     foreign_base: str = ""
-    """What is said if the engines do not serve the base model that the spec names."""
+    """Message if the engines do not serve the base model that the spec names."""
 
 
-def status_of(adapter: ModelAdapter, situation: Situation, now: float) -> ModelAdapterStatus:
-    """The status to write; equal to the present one if nothing has changed."""
-    present = adapter.status
-    moment = datetime.fromtimestamp(int(now), UTC)
-    conditions = list(present.conditions)
-    for new in _conditions(adapter, situation):
-        _put(conditions, new, moment, adapter.metadata.generation)
+def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> ModelAdapterStatus:
+    """Return the status to write; equal to the current one if nothing has changed."""
+    current = adapter.status
+    now_utc = datetime.fromtimestamp(int(now), UTC)
+    conditions = list(current.conditions)
+    for condition in _conditions(adapter, status_input):
+        _put(conditions, condition, now_utc, adapter.metadata.generation)
     status = ModelAdapterStatus(
-        phase=situation.phase,
+        phase=status_input.phase,
         conditions=tuple(conditions),
-        instances=tuple(situation.instances),
-        candidates=situation.candidates,
-        desired_replicas=situation.desired,
-        ready_replicas=len(situation.instances),
+        instances=tuple(status_input.instances),
+        candidates=status_input.candidates,
+        desired_replicas=status_input.desired,
+        ready_replicas=len(status_input.instances),
     )
-    # The number of candidates alone is no news: with a thousand adapters each flap of a pod would be a thousand writes.
-    alike = msgspec.structs.replace(status, candidates=present.candidates)
-    return present if alike == present else status
+    # A change of `candidates` alone is not written: with 1000 adapters each flap of a pod would be 1000 writes.
+    same = msgspec.structs.replace(status, candidates=current.candidates)
+    return current if same == current else status
 
 
 def patch(before: ModelAdapterStatus, after: ModelAdapterStatus) -> dict[str, Any]:
-    """The merge patch for the status subresource."""
-    old, new = _full(before), _full(after)
+    """Return the merge patch for the status subresource."""
+    old, new = _with_defaults(before), _with_defaults(after)
     return {"status": {key: new[key] for key in new if new[key] != old[key] or not before.phase}}
 
 
-def _full(status: ModelAdapterStatus) -> dict[str, Any]:
+def _with_defaults(status: ModelAdapterStatus) -> dict[str, Any]:
     return {
         "phase": "",
         "conditions": [],
@@ -82,60 +80,60 @@ def _full(status: ModelAdapterStatus) -> dict[str, Any]:
     } | json_value(status)
 
 
-def _conditions(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
-    if situation.progress is None:
+def _conditions(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:
+    progress = status_input.progress
+    if progress is None:
         yield _condition("Initialized", "Unknown", "ModelAdapterPending", "Starting reconciliation")
         return
     yield _condition("Initialized", "True", "Initialized", "Reconciliation has started")
-    if situation.phase == "Pending":
-        reason, message = situation.reason or "NoPodSelected", situation.message or "no pod is selected"
+    if status_input.phase == "Pending":
+        reason, message = status_input.reason or "NoPodSelected", status_input.message or "no pod is selected"
         yield _condition("Scheduled", "False", reason, message)
         yield from _not_ready(adapter, reason, message)
     else:
-        yield from _of_work(adapter, situation)
-    under_way = "True" if situation.progress.under_way else "False"
-    yield _condition("Progressing", under_way, situation.progress.reason, situation.progress.message)
-    yield from _of_base_model(adapter, situation)
+        yield from _scheduled_and_later(adapter, status_input)
+    yield _condition("Progressing", "True" if progress.active else "False", progress.reason, progress.message)
+    yield from _base_model(adapter, status_input)
 
 
-def _of_work(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
-    """Scheduled, Loaded, Bound, Ready and FullyReplicated, from Scheduled on."""
-    key, phase = adapter.key, situation.phase
-    if situation.selected:
-        pods = " ".join(situation.selected)
-        selected = f"ModelAdapter {key} has selected {len(situation.selected)} pods for scheduling: [{pods}]"
-        yield _condition("Scheduled", "True", "Scheduled", selected)
+def _scheduled_and_later(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:
+    """Scheduled, Loaded, Bound, Ready and FullyReplicated."""
+    key, phase = adapter.key, status_input.phase
+    if status_input.selected:
+        pods = " ".join(status_input.selected)
+        message = f"ModelAdapter {key} has selected {len(status_input.selected)} pods for scheduling: [{pods}]"
+        yield _condition("Scheduled", "True", "Scheduled", message)
     if phase in ("Loading", "Failed"):
-        reason = situation.reason or "Loading"
-        message = situation.message or "requests to engines are under way"
+        reason = status_input.reason or "Loading"
+        message = status_input.message or "requests to engines are in flight"
         yield _condition("Loaded", "Unknown" if phase == "Loading" else "False", reason, message)
         yield from _not_ready(adapter, reason, message)
+    have, want = len(status_input.instances), status_input.desired
     if phase in ("Bound", "Running"):
-        have, want = len(situation.instances), situation.desired
-        bound = "loaded and published" if phase == "Running" else "being published"
         yield _condition("Loaded", "True", "Loaded", f"loaded on {have} pods")
-        yield _condition("Bound", "True", "Bound", bound)
+        yield _condition("Bound", "True", "Bound", "loaded and published" if phase == "Running" else "being published")
     if phase == "Running":
         yield _condition("Ready", "True", "ModelAdapterAvailable", f"ModelAdapter {key} is ready")
-        replicated = "True" if have >= want else "False"
-        why = "FullyReplicated" if have >= want else situation.reason or "Progressing"
-        yield _condition("FullyReplicated", replicated, why, f"{have} of {want} replicas serve")
+        complete = have >= want
+        reason = "FullyReplicated" if complete else status_input.reason or "Progressing"
+        message = f"{have} of {want} replicas serve"
+        yield _condition("FullyReplicated", "True" if complete else "False", reason, message)
 
 
-def _of_base_model(adapter: ModelAdapter, situation: Situation) -> Iterable[Condition]:
-    """Said when the engines serve another base model, and taken back when they no longer do."""
-    if situation.foreign_base:
-        yield _condition("BaseModelServed", "False", "BaseModelNotServed", situation.foreign_base)
+def _base_model(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:
+    """Reported when the engines serve another base model, and reset when they no longer do."""
+    if status_input.foreign_base:
+        yield _condition("BaseModelServed", "False", "BaseModelNotServed", status_input.foreign_base)
     elif any(condition.type == "BaseModelServed" for condition in adapter.status.conditions):
         yield _condition("BaseModelServed", "True", "BaseModelServed", "the engines serve the base model")
 
 
 def _not_ready(adapter: ModelAdapter, reason: str, message: str) -> Iterable[Condition]:
-    """`Ready` False, and what else was claimed before is taken back."""
-    known = {condition.type for condition in adapter.status.conditions}
+    """`Ready` False, and with it the conditions that were set earlier and are no longer true."""
+    current = {condition.type for condition in adapter.status.conditions}
     yield _condition("Ready", "False", reason, message)
     for kind in ("Bound", "FullyReplicated"):
-        if kind in known:
+        if kind in current:
             yield _condition(kind, "False", reason, message)
 
 
@@ -143,10 +141,10 @@ def _condition(kind: str, status: str, reason: str, message: str) -> Condition:
     return Condition(type=kind, status=status, reason=reason, message=message)
 
 
-def _put(conditions: list[Condition], new: Condition, moment: datetime, generation: int) -> None:
+def _put(conditions: list[Condition], new: Condition, now: datetime, generation: int) -> None:
     for index, old in enumerate(conditions):
         if old.type == new.type:
-            since = old.last_transition_time if old.status == new.status else moment
+            since = old.last_transition_time if old.status == new.status else now
             conditions[index] = msgspec.structs.replace(new, last_transition_time=since, observed_generation=generation)
             return
-    conditions.append(msgspec.structs.replace(new, last_transition_time=moment, observed_generation=generation))
+    conditions.append(msgspec.structs.replace(new, last_transition_time=now, observed_generation=generation))

@@ -1,54 +1,59 @@
-"""Asks each engine now and then what it holds: what it forgot without a sign, or holds after a lost answer.
+"""Lists each engine's adapters periodically, to notice adapters that an engine dropped, or loaded after a lost answer.
 
-One request per pod and `audit_interval`, however many adapters are on it; the adapters that the answer is news to are
-woken, and nobody else.
+Each pod gets one request per `audit_interval`, for all its adapters together; only adapters whose entry changed are
+woken.
 """
 
 import asyncio
 from collections.abc import Callable
 
-from controller.cache.cache import Caches
-from controller.reconcile.snapshot import PodView
-from controller.requests.tracker import Operations
+from controller.cache.cache import Cache
+from controller.cache.pod_view import PodView
+from controller.requests.engine_calls import EngineCalls
 
 
-class Audits:
-    """One task a pod. `wake` queues an adapter's key."""
+class EngineAuditor:
+    """One task per pod, in the group `tasks`. `wake` queues an adapter's key."""
 
-    def __init__(self, caches: Caches, operations: Operations, interval: float, wake: Callable[[str], None]) -> None:
-        self._caches = caches
-        self._operations = operations
+    def __init__(
+        self,
+        cache: Cache,
+        calls: EngineCalls,
+        interval: float,
+        wake: Callable[[str], None],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._cache = cache
+        self._calls = calls
         self._interval = interval
         self._wake = wake
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = tasks
+        self._audits: dict[str, asyncio.Task[None]] = {}
 
-    def pod_changed(self, old: PodView | None, new: PodView | None, tasks: asyncio.TaskGroup) -> None:
-        """Begins with a pod that is there, ends with one that goes."""
+    def pod_changed(self, old: PodView | None, new: PodView | None) -> None:
+        """Start auditing a new pod; stop when it is deleted."""
         pod = new or old
         assert pod is not None
-        under_way = self._tasks.get(pod.uid)
+        audit = self._audits.get(pod.uid)
         if new is None or new.terminating:
-            if under_way is not None:
-                self._tasks.pop(pod.uid).cancel()
-        elif under_way is None and new.enabled:
-            self._tasks[pod.uid] = tasks.create_task(self._audit(pod.namespace, pod.name), name=f"audit {pod.name}")
-
-    def cancel(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        self._tasks.clear()
+            if audit is not None:
+                self._audits.pop(pod.uid).cancel()
+        elif audit is None and new.enabled:
+            self._audits[pod.uid] = self._tasks.create_task(
+                self._audit(pod.namespace, pod.name), name=f"audit {pod.name}"
+            )
 
     async def _audit(self, namespace: str, name: str) -> None:
         pod_key = f"{namespace}/{name}"
         while True:
             await asyncio.sleep(self._interval)
-            pod = self._caches.views(namespace).get(name)
-            here = self._caches.occupancy.on(pod_key)
-            asking = next((a for key in here if (a := self._caches.adapters.get(key)) is not None), None)
-            if pod is None or asking is None or not pod.ip or not pod.engine:
+            pod = self._cache.pods_in(namespace).get(name)
+            keys = self._cache.occupancy.on(pod_key)
+            adapter = next((a for key in keys if (a := self._cache.adapters.get(key)) is not None), None)
+            if pod is None or adapter is None or not pod.ip or not pod.engine:
                 continue
-            changed = await self._operations.audit(asking, pod)
+            changed = await self._calls.list_changed_names(adapter, pod)
             if changed:
-                for key in sorted(self._caches.occupancy.on(pod_key)):
+                for key in sorted(self._cache.occupancy.on(pod_key)):
                     if key.split("/")[1] in changed:
                         self._wake(key)

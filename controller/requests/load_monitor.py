@@ -1,139 +1,162 @@
-"""How loaded engines are, for the policies that ask: each pod's `/metrics` read once an interval, by whoever leads.
+"""Load of engines, for the policies that need it: each pod's `/metrics` is read once per interval by the leader.
 
-Nothing is read while no adapter uses such a policy. Nobody ever waits for a reading: what is not known yet, or was
-not told for a while, is unknown to the policy, which then goes by what else there is.
+Nothing is read while no adapter uses such a policy. A reconcile never waits for a reading; a load that is missing or
+too old is unknown to the policy, which then falls back on the number of adapters.
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from controller.cache.cache import Caches
+from controller.cache.cache import Cache
+from controller.cache.pod_view import PodView
 from controller.engine.client import Address, EngineClient
 from controller.engine.errors import EngineError
-from controller.engine.metrics import Reading, read
+from controller.engine.metrics import MetricsSample, read
 from controller.policies import EngineLoad, Policies
-from controller.reconcile.snapshot import PodView
 from controller.settings import Settings
 
-_PATIENCE = 5.0
+_TIMEOUT = 5.0
 """Seconds for one page."""
-_KEPT_FOR = 3
-"""Intervals; what is older is unknown."""
+_MAX_AGE = 3
+"""Intervals after which a sample is ignored."""
 _NEWEST = 0.3
-"""Weight of the newest reading in what an adapter is expected to have in flight."""
+"""Weight of the newest sample in an adapter's expected number of requests."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """Of one engine's incarnation."""
+class LoadSample:
+    """Metrics of one incarnation of an engine."""
 
     engine: str
-    at: float
+    taken_at: float
     """Loop time."""
-    reading: Reading
+    metrics: MetricsSample
     load: EngineLoad
 
 
+@dataclass(frozen=True, slots=True)
 class EngineLoads:
-    """All readings of one term."""
+    """Loads at one instant."""
 
-    def __init__(self, client: EngineClient, caches: Caches, policies: Policies, settings: Settings) -> None:
+    samples: Mapping[str, LoadSample] = field(default_factory=dict)
+    """By pod UID."""
+    demand: Mapping[str, float] = field(default_factory=dict)
+    """Requests in flight on one pod, by adapter."""
+    average_demand: float = 0.0
+    """Assumed for adapters without a sample."""
+    now: float = 0.0
+    max_age: float = 0.0
+
+    def of(self, pod: PodView) -> EngineLoad | None:
+        """Return the load of the pod's current incarnation; None if it is unknown or too old."""
+        sample = self.samples.get(pod.uid)
+        if sample is None or sample.engine != pod.engine:
+            return None
+        return sample.load if self.now - sample.taken_at <= self.max_age else None
+
+    def expected_requests(self, adapters: Iterable[str]) -> float:
+        """Return the requests in flight that these adapters cause on one pod."""
+        return sum(self.demand.get(key, self.average_demand) for key in adapters)
+
+
+class LoadMonitor:
+    """Samples of all engines since this replica began to lead."""
+
+    def __init__(self, client: EngineClient, cache: Cache, policies: Policies, settings: Settings) -> None:
         self._client = client
-        self._caches = caches
+        self._cache = cache
         self._policies = policies
         self._interval = settings.scrape_interval
-        self._known: dict[str, _Known] = {}
+        self._samples: dict[str, LoadSample] = {}
         self._demand: dict[str, float] = {}
         self._average = 0.0
 
-    def of(self, pod: PodView) -> EngineLoad | None:
-        """What the pod's present incarnation said last, unless that is too long ago."""
-        known = self._known.get(pod.uid)
-        if known is None or known.engine != pod.engine:
-            return None
-        age = asyncio.get_running_loop().time() - known.at
-        return known.load if age <= _KEPT_FOR * self._interval else None
-
-    def expected(self, pod: str, adapter: str) -> float:
-        """Requests in flight at a time for the other adapters on a pod; one that was never seen counts as average."""
-        here = self._caches.occupancy.on(pod)
-        return sum(self._demand.get(key, self._average) for key in here if key != adapter)
+    def loads(self) -> EngineLoads:
+        """Return the loads as of now."""
+        now = asyncio.get_running_loop().time()
+        return EngineLoads(self._samples, self._demand, self._average, now, _MAX_AGE * self._interval)
 
     def forget_pod(self, pod: PodView) -> None:
-        self._known.pop(pod.uid, None)
+        """Drop the sample of a deleted pod."""
+        self._samples.pop(pod.uid, None)
 
     async def run(self) -> None:
-        """Reads for ever, once an interval, if there is a cause to."""
+        """Read all pods once per interval while a policy needs it."""
         while True:
-            await self._round(self._asked())
+            await self._sample_all(self._pods())
             await asyncio.sleep(self._interval)
 
-    def _asked(self) -> list[PodView]:
-        """Pods that adapters with such a policy could be on."""
-        spaces = sorted({space for space, name in self._caches.schedulers if self._policies.needs_metrics(name)})
-        pods = (pod for space in spaces for pod in self._caches.views(space).values())
-        return [pod for pod in pods if pod.enabled and pod.ready and not pod.terminating and pod.engine]
+    def _pods(self) -> list[PodView]:
+        """Return the pods on which adapters with such a policy can be."""
+        spaces = sorted({space for space, name in self._cache.schedulers if self._policies.needs_metrics(name)})
+        pods = (pod for space in spaces for pod in self._cache.pods_in(space).values())
+        return [pod for pod in pods if pod.enabled and pod.available and pod.engine]
 
-    async def _round(self, pods: list[PodView]) -> None:
+    async def _sample_all(self, pods: list[PodView]) -> None:
         async with asyncio.TaskGroup() as tasks:
             for pod in pods:
-                tasks.create_task(self._scrape(pod), name=f"metrics of {pod.name}")
-        self._learn(pods)
+                tasks.create_task(self._sample(pod), name=f"metrics of {pod.name}")
+        self._update_demand(pods)
 
-    async def _scrape(self, pod: PodView) -> None:
+    async def _sample(self, pod: PodView) -> None:
         try:
-            reading = read(await self._client.metrics(Address(pod.ip, pod.port), min(_PATIENCE, self._interval)))
+            metrics = read(await self._client.metrics(Address(pod.ip, pod.port), min(_TIMEOUT, self._interval)))
         except (EngineError, ValueError):
             return
-        before = self._known.get(pod.uid)
+        before = self._samples.get(pod.uid)
         now = asyncio.get_running_loop().time()
         if before is not None and before.engine != pod.engine:
             before = None
-        held = sum(1 for _ in self._caches.occupancy.on(f"{pod.namespace}/{pod.name}"))
-        self._known[pod.uid] = _Known(pod.engine, now, reading, _load(before, now, reading, held))
+        adapters = sum(1 for _ in self._cache.occupancy.on(pod.key))
+        self._samples[pod.uid] = LoadSample(pod.engine, now, metrics, _load(before, now, metrics, adapters))
 
-    def _learn(self, pods: list[PodView]) -> None:
-        """What each adapter has in flight on a pod: its share of what the pods that hold it have, on average."""
+    def _update_demand(self, pods: list[PodView]) -> None:
+        """Update each adapter's demand with its average share of the requests on its pods."""
         now = asyncio.get_running_loop().time()
         shares: dict[str, list[float]] = {}
         for pod in pods:
-            known = self._known.get(pod.uid)
-            if known is None or known.reading.requests is None or now - known.at >= self._interval:
+            sample = self._samples.get(pod.uid)
+            if sample is None or sample.metrics.requests is None or now - sample.taken_at >= self._interval:
                 continue
-            named = known.reading.adapters
-            each = known.reading.requests / len(named) if named else 0.0
-            for key in self._caches.occupancy.on(f"{pod.namespace}/{pod.name}"):
-                shares.setdefault(key, []).append(each if key.partition("/")[2] in named else 0.0)
-        for key, seen in shares.items():
-            share = sum(seen) / len(seen)
-            before = self._demand.get(key, share)
-            self._demand[key] = before + _NEWEST * (share - before)
-        for key in [key for key in self._demand if self._caches.adapters.get(key) is None]:
+            active = sample.metrics.adapters
+            share = sample.metrics.requests / len(active) if active else 0.0
+            for key in self._cache.occupancy.on(pod.key):
+                shares.setdefault(key, []).append(share if key.partition("/")[2] in active else 0.0)
+        for key, values in shares.items():
+            average = sum(values) / len(values)
+            before = self._demand.get(key, average)
+            self._demand[key] = before + _NEWEST * (average - before)
+        for key in [key for key in self._demand if self._cache.adapters.get(key) is None]:
             del self._demand[key]
         self._average = sum(self._demand.values()) / len(self._demand) if self._demand else 0.0
 
 
-def _load(before: _Known | None, now: float, reading: Reading, held: int) -> EngineLoad:
-    """Figures for the time between two readings; between the engine's start and the first, as far as that goes."""
-    then = before.reading if before is not None else Reading()
-    ended = _grown(then.ended, reading.ended)
-    busy = _grown(then.busy_seconds, reading.busy_seconds)
-    tokens = _grown(then.tokens, reading.tokens)
-    rate = tokens / (now - before.at) if tokens is not None and before is not None and now > before.at else None
-    return EngineLoad(latency=_latency(busy, ended, reading), throughput=rate, requests=reading.requests, adapters=held)
+def _load(before: LoadSample | None, now: float, metrics: MetricsSample, adapters: int) -> EngineLoad:
+    """Return the load between two samples; for the first one, since the engine's start as far as totals allow."""
+    earlier = before.metrics if before is not None else MetricsSample()
+    ended = _increase(earlier.ended, metrics.ended)
+    busy = _increase(earlier.busy_seconds, metrics.busy_seconds)
+    tokens = _increase(earlier.tokens, metrics.tokens)
+    rate = None
+    if tokens is not None and before is not None and now > before.taken_at:
+        rate = tokens / (now - before.taken_at)
+    return EngineLoad(
+        latency=_latency(busy, ended, metrics), throughput=rate, requests=metrics.requests, adapters=adapters
+    )
 
 
-def _latency(busy: float | None, ended: float | None, reading: Reading) -> float | None:
-    """Of an idle engine 0; of one with requests none of which has ended, nobody knows."""
+def _latency(busy: float | None, ended: float | None, metrics: MetricsSample) -> float | None:
+    """Return 0 for an idle engine, None for one with requests of which none has ended."""
     if ended is None or busy is None:
         return None
     if ended > 0:
         return busy / ended
-    return None if reading.requests else 0.0
+    return None if metrics.requests else 0.0
 
 
-def _grown(before: float | None, after: float | None) -> float | None:
-    """By how much a total has grown; one that has fallen began anew."""
+def _increase(before: float | None, after: float | None) -> float | None:
+    """Return the increase of a total; a total that has fallen was reset."""
     if after is None:
         return None
     return after - before if before is not None and after >= before else after

@@ -1,8 +1,8 @@
-"""List and watch one kind into a cache that everybody reads (as client-go's shared informers).
+"""Cache of one kind, kept up to date by list and watch (as client-go's shared informers).
 
-The cache also takes what the controller's own writes returned (`observe`), so that a reconcile never decides on
-less than it has written itself; the watch event of the same version is then no news. Versions are compared as
-numbers, which Kubernetes allows since 1.35 and etcd has always made true.
+The controller also adds the objects that its own writes returned (`apply_local`), so that a reconcile never decides on
+less than it has written itself; the watch event of the same version is then ignored. Versions are compared as numbers,
+which Kubernetes allows since 1.35 and which has always been correct with etcd.
 """
 
 import asyncio
@@ -12,42 +12,42 @@ from typing import Generic, TypeVar
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import Kind, Resource
-from controller.client.interface import Cluster, ClusterError, Expired
+from controller.client.interface import Client, ClientError, Expired
 
 T = TypeVar("T", bound=Resource)
 
 Handler = Callable[[T | None, T | None], None]
-"""Called with (old, new) after each change; None for what is not there."""
+"""Called with (old, new) after each change; None if there is no such object."""
 
 _FIRST_RETRY = 0.5
 _LONGEST_RETRY = 30.0
 """Seconds between attempts to list or watch again."""
 _SHORT_WATCH = 1.0
-"""Seconds; a watch that ended sooner and brought nothing counts as a failure, as in client-go."""
+"""Seconds; a watch that ends sooner without an event counts as a failure, as in client-go."""
 _DELETIONS_KEPT = 4096
-"""Deleted keys that are remembered, so that a late answer to a write does not bring the object back."""
+"""Deleted keys that are kept, so that the late response of a write does not restore the object."""
 
 
 class Informer(Generic[T]):
-    """A cache of one kind, by key; `run` keeps it true."""
+    """Objects of one kind, by key; `run` keeps them up to date."""
 
     def __init__(
         self,
-        cluster: Cluster,
+        client: Client,
         kind: Kind[T],
         log: FilteringBoundLogger,
         *,
         label_selector: str = "",
         resync: float = 0.0,
     ) -> None:
-        self._cluster = cluster
+        self._client = client
         self._kind = kind
         self._log = log
         self._label_selector = label_selector
         self._resync = resync
         self._version = ""
-        """From where to watch on; empty: list first."""
-        self._heard = 0
+        """Version from which to watch; empty: list first."""
+        self._events = 0
         self._objects: dict[str, T] = {}
         self._deleted: dict[str, int] = {}
         self._handlers: list[Handler[T]] = []
@@ -59,13 +59,15 @@ class Informer(Generic[T]):
 
     @property
     def is_synced(self) -> bool:
-        """Whether the first list is in."""
+        """True if the first list is complete."""
         return self._synced.is_set()
 
     def on_change(self, handler: Handler[T]) -> None:
+        """Call `handler` after each change."""
         self._handlers.append(handler)
 
     def get(self, key: str) -> T | None:
+        """Return the object, if there is one."""
         return self._objects.get(key)
 
     def __iter__(self) -> Iterator[T]:
@@ -74,92 +76,92 @@ class Informer(Generic[T]):
     def __len__(self) -> int:
         return len(self._objects)
 
-    async def synced(self) -> None:
-        """Returns once the first list is in."""
+    async def wait_for_sync(self) -> None:
+        """Wait until the first list is complete."""
         await self._synced.wait()
 
-    def observe(self, obj: T) -> None:
-        """Takes an object that a write returned, unless something newer is known."""
+    def apply_local(self, obj: T) -> None:
+        """Store an object that a write returned, unless a newer version is stored or it was deleted."""
         version = _version(obj)
         if version <= self._deleted.get(obj.key, 0):
             return
         old = self._objects.get(obj.key)
         if old is None or _version(old) < version:
             self._objects[obj.key] = obj
-            self._tell(old, obj)
+            self._notify(old, obj)
 
     async def run(self) -> None:
-        """Keeps the cache true, for ever."""
+        """List and watch, forever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(), name=f"follow {self._kind.plural}")
             if self._resync:
-                tasks.create_task(self._tell_again(), name=f"resync {self._kind.plural}")
+                tasks.create_task(self._resync_all(), name=f"resync {self._kind.plural}")
 
     async def _follow(self) -> None:
-        """Lists, watches, and starts anew where the watch ended, or with a list when that has become too old.
+        """List and watch; continue an ended watch from its last version, or list again if that has expired.
 
-        A round that brought nothing and soon ended is followed by a wait, longer each time, however it ended: a server
-        that answers at once with nothing is not to be asked as fast as it answers.
+        After a watch that ended soon without an event there is a delay, longer each time, however it ended: a server
+        that responds at once with nothing must not be polled in a loop.
         """
         loop = asyncio.get_running_loop()
         wait = _FIRST_RETRY
         while True:
-            started, heard, listed = loop.time(), self._heard, not self._version
-            trouble: ClusterError | None = None
+            started, events, listed = loop.time(), self._events, not self._version
+            failure: ClientError | None = None
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
             except Expired as error:
-                self._version, trouble = "", error
-            except ClusterError as error:
-                trouble = error
-            if self._heard > heard or loop.time() - started >= _SHORT_WATCH:
+                self._version, failure = "", error
+            except ClientError as error:
+                failure = error
+            if self._events > events or loop.time() - started >= _SHORT_WATCH:
                 wait = _FIRST_RETRY
-                if trouble is None or isinstance(trouble, Expired):
+                if failure is None or isinstance(failure, Expired):
                     continue
-            elif isinstance(trouble, Expired) and not listed:
+            elif isinstance(failure, Expired) and not listed:
                 continue
             self._log.warning(
                 "watch interrupted",
                 kind=self._kind.kind,
-                error=str(trouble or "it ended at once"),
-                error_class=type(trouble).__name__ if trouble else "ShortWatch",
+                error=str(failure or "it ended at once"),
+                error_class=type(failure).__name__ if failure else "ShortWatch",
                 wait_seconds=wait,
             )
-            await asyncio.sleep((trouble.retry_after if trouble else None) or wait)
+            await asyncio.sleep((failure.retry_after if failure else None) or wait)
             wait = min(wait * 2, _LONGEST_RETRY)
 
-    async def _tell_again(self) -> None:
-        """Now and then shows every object to the handlers as if it had changed: what one missed, it sees then."""
+    async def _resync_all(self) -> None:
+        """Call the handlers for every object periodically, as if it had changed."""
         while True:
             await asyncio.sleep(self._resync)
             for obj in list(self._objects.values()):
-                self._tell(obj, obj)
+                self._notify(obj, obj)
 
     async def _list(self) -> None:
-        listing = await self._cluster.list(self._kind, label_selector=self._label_selector)
-        version = int(listing.resource_version or 0)
-        present = {obj.key for obj in listing.items}
-        for obj in listing.items:
-            self.observe(obj)
+        objects = await self._client.list(self._kind, label_selector=self._label_selector)
+        version = int(objects.resource_version or 0)
+        present = {obj.key for obj in objects.items}
+        for obj in objects.items:
+            self.apply_local(obj)
         for key in [key for key in self._objects if key not in present]:
             if _version(self._objects[key]) <= version:
                 self._remove(key, version)
-        self._version = listing.resource_version
+        self._version = objects.resource_version
         self._synced.set()
 
     async def _watch(self) -> None:
-        """Follows changes until the server ends the stream."""
-        changes = self._cluster.watch(self._kind, resource_version=self._version, label_selector=self._label_selector)
+        """Process events until the server ends the stream."""
+        changes = self._client.watch(self._kind, resource_version=self._version, label_selector=self._label_selector)
         async for event in changes:
             obj = event.object
             self._version = obj.metadata.resource_version
-            self._heard += 1
+            self._events += 1
             if event.type == "DELETED":
                 self._remove(obj.key, int(self._version))
             elif event.type != "BOOKMARK":
-                self.observe(obj)
+                self.apply_local(obj)
 
     def _remove(self, key: str, version: int) -> None:
         old = self._objects.get(key)
@@ -169,9 +171,9 @@ class Informer(Generic[T]):
             del self._deleted[next(iter(self._deleted))]
         if old is not None and _version(old) <= version:
             del self._objects[key]
-            self._tell(old, None)
+            self._notify(old, None)
 
-    def _tell(self, old: T | None, new: T | None) -> None:
+    def _notify(self, old: T | None, new: T | None) -> None:
         for handler in self._handlers:
             handler(old, new)
 

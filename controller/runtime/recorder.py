@@ -1,7 +1,6 @@
-"""Kubernetes Events for users: written in the background, repeats counted on one object.
+"""Kubernetes Events: written in the background, repeats counted on one object.
 
-Events are the least important write: they wait for nobody and nobody waits for them, and one that cannot be written
-is dropped with a line in the log.
+Events are the least important writes: nothing waits for them, and one that cannot be written is dropped and logged.
 """
 
 import asyncio
@@ -21,21 +20,21 @@ from controller.api.types import (
     ObjectMeta,
     ObjectReference,
     json_value,
-    timestamp,
 )
-from controller.client.interface import AlreadyExists, Cluster, ClusterError, NotFound
+from controller.client.interface import AlreadyExists, Client, ClientError, NotFound
 from controller.clock import Clock
+from formats.timestamps import format_micro_time
 
 _SERIES_KEPT = 4096
-"""Events that may still be counted up; client-go keeps as many."""
-_WAITING = 10_000
-"""Events that may wait to be written; the API server may be away for long, and memory is finite."""
+"""Events whose count is kept; client-go keeps as many."""
+_QUEUE_SIZE = 10_000
+"""Maximum number of events in the queue while the API server is unavailable."""
 _LONGEST_NOTE = 1024
-"""Bytes of `note` that events.k8s.io accepts."""
+"""Maximum bytes of `note` in events.k8s.io."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Pending:
     adapter: ModelAdapter
     type: str
     reason: str
@@ -43,54 +42,55 @@ class _Wanted:
 
 
 class EventRecorder:
-    """`tell` returns at once; `run` writes."""
+    """`event` queues an Event; `run` writes the queue."""
 
     def __init__(
         self,
-        cluster: Cluster,
+        client: Client,
         clock: Clock,
         identity: str,
         log: FilteringBoundLogger,
-        heard: Callable[[str, str], None] = lambda *_: None,
+        observer: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
-        self._cluster = cluster
+        self._client = client
         self._clock = clock
         self._identity = identity
         self._log = log
-        self._heard = heard
-        self._queue: asyncio.Queue[_Wanted] = asyncio.Queue(_WAITING)
+        self._observer = observer
+        self._queue: asyncio.Queue[_Pending] = asyncio.Queue(_QUEUE_SIZE)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
-    def tell(self, adapter: ModelAdapter, type_: str, reason: str, note: str) -> None:
-        self._heard(type_, reason)
-        shown = note.encode()[:_LONGEST_NOTE].decode(errors="ignore")
-        wanted = _Wanted(adapter, type_, reason, shown)
+    def event(self, adapter: ModelAdapter, type_: str, reason: str, note: str) -> None:
+        """Queue an Event about an adapter. `type_` is `Normal` or `Warning`."""
+        self._observer(type_, reason)
+        text = note.encode()[:_LONGEST_NOTE].decode(errors="ignore")
+        pending = _Pending(adapter, type_, reason, text)
         try:
-            self._queue.put_nowait(wanted)
+            self._queue.put_nowait(pending)
         except asyncio.QueueFull:
-            self._dropped(wanted, "too many wait to be written")
+            self._dropped(pending, "the queue is full")
 
     async def run(self) -> None:
-        """Writes what is told, for ever."""
+        """Write queued events, forever."""
         while True:
-            wanted = await self._queue.get()
+            pending = await self._queue.get()
             try:
-                await self._write(wanted)
-            except ClusterError as error:
-                self._dropped(wanted, str(error))
+                await self._write(pending)
+            except ClientError as error:
+                self._dropped(pending, str(error))
             finally:
                 self._queue.task_done()
 
-    async def written(self) -> None:
-        """Waits until all that was told is written or dropped."""
+    async def flush(self) -> None:
+        """Wait until all queued events are written or dropped."""
         await self._queue.join()
 
-    def _dropped(self, wanted: _Wanted, why: str) -> None:
-        self._log.debug("event dropped", adapter=wanted.adapter.key, reason=wanted.reason, error=why)
+    def _dropped(self, pending: _Pending, error: str) -> None:
+        self._log.debug("event dropped", adapter=pending.adapter.key, reason=pending.reason, error=error)
 
-    async def _write(self, wanted: _Wanted) -> None:
-        meta = wanted.adapter.metadata
-        digest = sha256(f"{meta.uid}/{wanted.type}/{wanted.reason}/{wanted.note}".encode()).hexdigest()[:16]
+    async def _write(self, pending: _Pending) -> None:
+        meta = pending.adapter.metadata
+        digest = sha256(f"{meta.uid}/{pending.type}/{pending.reason}/{pending.note}".encode()).hexdigest()[:16]
         name = f"{meta.name}.{digest}"
         count = self._counts.get(name, 0) + 1
         self._counts[name] = count
@@ -99,30 +99,30 @@ class EventRecorder:
             self._counts.popitem(last=False)
         if count > 1:
             try:
-                await self._count_up(meta.namespace, name, count)
+                await self._increment(meta.namespace, name, count)
             except NotFound:
-                await self._create(wanted, name)  # events live for an hour, the operator longer
+                await self._create(pending, name)  # events are deleted after an hour
             return
         try:
-            await self._create(wanted, name)
+            await self._create(pending, name)
         except AlreadyExists:
-            known = await self._cluster.get(EVENTS, meta.namespace, name)
-            self._counts[name] = (known.series.count if known.series is not None else 1) + 1
-            await self._count_up(meta.namespace, name, self._counts[name])
+            current = await self._client.get(EVENTS, meta.namespace, name)
+            self._counts[name] = (current.series.count if current.series is not None else 1) + 1
+            await self._increment(meta.namespace, name, self._counts[name])
 
-    async def _count_up(self, namespace: str, name: str, count: int) -> None:
-        series = EventSeries(count=count, last_observed_time=timestamp(self._clock.now()))
-        await self._cluster.patch(EVENTS, namespace, name, {"series": json_value(series)})
+    async def _increment(self, namespace: str, name: str, count: int) -> None:
+        series = EventSeries(count=count, last_observed_time=format_micro_time(self._clock.now()))
+        await self._client.patch(EVENTS, namespace, name, {"series": json_value(series)})
 
-    async def _create(self, wanted: _Wanted, name: str) -> None:
-        meta = wanted.adapter.metadata
+    async def _create(self, pending: _Pending, name: str) -> None:
+        meta = pending.adapter.metadata
         event = Event(
             metadata=ObjectMeta(name=name, namespace=meta.namespace),
-            event_time=timestamp(self._clock.now()),
+            event_time=format_micro_time(self._clock.now()),
             reporting_controller="lora-controller",
             reporting_instance=self._identity,
-            action=wanted.reason,
-            reason=wanted.reason,
+            action=pending.reason,
+            reason=pending.reason,
             regarding=ObjectReference(
                 api_version=f"{GROUP}/v1alpha1",
                 kind="ModelAdapter",
@@ -130,7 +130,7 @@ class EventRecorder:
                 namespace=meta.namespace,
                 uid=meta.uid,
             ),
-            note=wanted.note,
-            type=wanted.type,
+            note=pending.note,
+            type=pending.type,
         )
-        await self._cluster.create(EVENTS, event)
+        await self._client.create(EVENTS, event)

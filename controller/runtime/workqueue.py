@@ -1,7 +1,7 @@
-"""Keys to reconcile: deduplicated, delayed, and slower each time a key fails (as client-go's workqueue).
+"""Queue of keys to reconcile: deduplicated, delayed, and rate-limited per failing key (as client-go's workqueue).
 
-A key is handed to one worker at a time; added while it is worked on, it comes again when that is done. After
-`shut_down` nothing new is taken, what waits is still handed out, and then `get` says that there is no more.
+Only one worker processes a key at a time; a key that is added meanwhile is queued again when that worker is done. After
+`shut_down` no key is added; `get` still returns the queued keys, and then None.
 """
 
 import asyncio
@@ -9,36 +9,36 @@ from collections import deque
 from typing import Protocol
 
 _FIRST_RETRY = 0.005
-"""Seconds; client-go's DefaultControllerRateLimiter starts there."""
+"""Seconds; the first delay of client-go's DefaultControllerRateLimiter."""
 _LONGEST_RETRY = 30.0
-"""Seconds. client-go goes to 1000; an adapter whose object could be written again should not wait that long."""
+"""Seconds. client-go has 1000, which is too long for an adapter whose object can be written again."""
 
 
-class QueueWatcher(Protocol):
-    """Hears what a queue does, for its metrics. Times are seconds."""
+class QueueMetricsProvider(Protocol):
+    """Metrics of a queue. Times are in seconds."""
 
     def added(self) -> None:
-        """A key was put in line."""
+        """Count a key that was queued."""
         ...
 
     def taken(self, waited: float) -> None:
-        """A worker got a key that had waited so long."""
+        """Observe how long a key was queued."""
         ...
 
     def finished(self, worked: float) -> None:
-        """A worker is done with a key after so long."""
+        """Observe how long a worker processed a key."""
         ...
 
     def retried(self) -> None:
-        """A key failed and will come again."""
+        """Count a key that failed and is queued again."""
         ...
 
 
 class WorkQueue:
-    """For one event loop."""
+    """Keys for the workers of one event loop."""
 
-    def __init__(self, watcher: QueueWatcher | None = None) -> None:
-        self._watcher = watcher
+    def __init__(self, metrics: QueueMetricsProvider | None = None) -> None:
+        self._metrics = metrics
         self._ready: deque[str] = deque()
         self._queued: dict[str, float] = {}
         self._active: dict[str, float] = {}
@@ -53,25 +53,25 @@ class WorkQueue:
 
     @property
     def active(self) -> int:
-        """Keys that workers have in hand."""
+        """Number of keys in progress."""
         return len(self._active)
 
     def unfinished(self) -> tuple[float, float]:
-        """Seconds since the keys in hand were taken: (all together, the longest)."""
+        """Return how long keys have been in progress: (sum, longest), in seconds."""
         now = asyncio.get_running_loop().time()
         ages = [now - since for since in self._active.values()]
         return sum(ages), max(ages, default=0.0)
 
     def failures(self, key: str) -> int:
-        """How often in a row the key has failed."""
+        """Return the number of consecutive failures of a key."""
         return self._failures.get(key, 0)
 
     def add(self, key: str) -> None:
-        """Asks for the key to be worked on as soon as a worker is free."""
+        """Queue a key."""
         if self._shut or key in self._queued or key in self._again:
             return
-        if self._watcher is not None:
-            self._watcher.added()
+        if self._metrics is not None:
+            self._metrics.added()
         now = asyncio.get_running_loop().time()
         if key in self._active:
             self._again[key] = now
@@ -79,7 +79,7 @@ class WorkQueue:
             self._enqueue(key, now)
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Asks for the key in so many seconds, now if none; an earlier wish for the same key stands."""
+        """Queue a key after a delay; an earlier time for the same key takes precedence."""
         if self._shut:
             return
         if seconds <= 0:
@@ -94,20 +94,20 @@ class WorkQueue:
             pending.cancel()
         self._delayed[key] = loop.call_at(due, self._due, key)
 
-    def retry(self, key: str, at_least: float = 0.0) -> None:
-        """Asks for a key again that failed: later each time, and not before `at_least` seconds."""
+    def add_rate_limited(self, key: str, at_least: float = 0.0) -> None:
+        """Queue a failed key again, with a longer delay after each failure and at least `at_least` seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        if self._watcher is not None:
-            self._watcher.retried()
+        if self._metrics is not None:
+            self._metrics.retried()
         self.add_after(key, max(at_least, min(_FIRST_RETRY * 2.0 ** min(failures, 30), _LONGEST_RETRY)))
 
-    def succeeded(self, key: str) -> None:
-        """Forgets that the key failed."""
+    def forget(self, key: str) -> None:
+        """Reset the failures of a key."""
         self._failures.pop(key, None)
 
     async def get(self) -> str | None:
-        """Waits for a key; whoever got it calls `done`. None: the queue is shut down and empty."""
+        """Wait for a key, and return it; the caller has to call `done`. None: the queue is shut down and empty."""
         while not self._ready:
             if self._shut:
                 return None
@@ -117,27 +117,27 @@ class WorkQueue:
                 await waiter
             except asyncio.CancelledError:
                 if waiter.done() and not waiter.cancelled():
-                    self._wake()  # this one was woken for a key that another must take now
+                    self._wake()  # it was woken for a key that another worker has to take
                 raise
         key = self._ready.popleft()
         now = asyncio.get_running_loop().time()
-        if self._watcher is not None:
-            self._watcher.taken(now - self._queued[key])
+        if self._metrics is not None:
+            self._metrics.taken(now - self._queued[key])
         del self._queued[key]
         self._active[key] = now
         return key
 
     def done(self, key: str) -> None:
-        """The worker has finished with the key."""
+        """Mark a key as processed."""
         since = self._active.pop(key)
-        if self._watcher is not None:
-            self._watcher.finished(asyncio.get_running_loop().time() - since)
-        asked = self._again.pop(key, None)
-        if asked is not None:
-            self._enqueue(key, asked)
+        if self._metrics is not None:
+            self._metrics.finished(asyncio.get_running_loop().time() - since)
+        added = self._again.pop(key, None)
+        if added is not None:
+            self._enqueue(key, added)
 
     def shut_down(self) -> None:
-        """Takes nothing new, drops what is delayed, and tells workers once nothing waits any more."""
+        """Accept no more keys, and drop delayed ones; workers get None once the queue is empty."""
         self._shut = True
         for handle in self._delayed.values():
             handle.cancel()
@@ -149,8 +149,8 @@ class WorkQueue:
         del self._delayed[key]
         self.add(key)
 
-    def _enqueue(self, key: str, asked: float) -> None:
-        self._queued[key] = asked
+    def _enqueue(self, key: str, added: float) -> None:
+        self._queued[key] = added
         self._ready.append(key)
         self._wake()
 

@@ -1,9 +1,8 @@
-"""`lora-runtime`: what runs beside an engine, fetches adapters for it, and speaks for its metrics.
+"""`lora-runtime`: the sidecar of an engine; fetches adapters from artifact stores and serves the engine's metrics.
 
-Start reading at `loading.py` (what a load does, in order). `artifact.py` says what a URL means, `stores/` how each
-store is listed and read, `transfer.py` how files come in, `cache.py` where they are kept, `engine.py` what is asked
-of vLLM and SGLang, `errors.py` everything that can go wrong as others see it. `app.py` is the HTTP face.
+Start reading at `adapters.py`, the steps of a load. `app.py` is the HTTP API, `engine.py` the client of the engine,
+`artifacts/` everything between a URL and the disk.
 
-Two seams: stores are behind a protocol (`stores.Store`), and so is everything between a store and the disk
-(`fetching.Library`); the twin puts its artifact registry behind the latter.
+Two seams: `artifacts.stores.Store` (one per artifact store) and `artifacts.provider.ArtifactProvider`, behind which the
+twin puts its artifact registry.
 """

@@ -1,7 +1,7 @@
-"""`lora-runtime`: the sidecar as its own process, which a SIGTERM ends from its first moment on.
+"""Entry point of `lora-runtime`. SIGTERM ends the process from its first instruction on.
 
-In a container it is process 1, and the kernel ends that by no signal that it does not handle; most of a start is
-reading `process.py` and what that needs.
+In a container it is process 1, which the kernel does not end on a signal without a handler. Importing
+`controller.sidecar.main` takes most of the start, so the handler is set first.
 """
 
 import os
@@ -9,11 +9,11 @@ import signal
 
 
 def main() -> None:
-    """Entry point of the `lora-runtime` command."""
+    """Run the `lora-runtime` command."""
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-    from controller.sidecar.main import main as serve
+    from controller.sidecar.main import main as run
 
-    serve()
+    run()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What a load and an unload do, in order.
+"""Loads and unloads adapters.
 
-Load: ask the engine what it has; bring the artifact; tell the engine. Unload: tell the engine; clean up. What is
-loaded is known from the engine alone, so nothing has to be remembered across restarts of either, and both may be
-asked for again at any time. Requests about one name take turns; a load goes on when its caller has left.
+A load lists the engine's models, fetches the artifact and loads it on the engine. An unload unloads it on the engine
+and deletes the artifact. Only the engine's list says what is loaded, so no state survives a restart and both requests
+are idempotent. Requests for one name run one after another; a load continues after its client has disconnected.
 """
 
 import asyncio
@@ -14,93 +14,98 @@ from weakref import WeakValueDictionary
 from structlog.typing import FilteringBoundLogger
 
 from controller.sidecar.artifacts.credentials import Credentials
-from controller.sidecar.artifacts.provider import Library
-from controller.sidecar.artifacts.singleflight import Abandoned, Flights
+from controller.sidecar.artifacts.provider import ArtifactProvider
+from controller.sidecar.artifacts.singleflight import Cancelled, SingleFlight
 from controller.sidecar.artifacts.url import Artifact, parse
-from controller.sidecar.engine import Engine
+from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """How a load ended."""
+class LoadResult:
+    """Result of a load.
+
+    Attributes:
+        name: name of the adapter.
+        path: path that the engine loaded it from.
+        already: the engine had it before.
+    """
 
     name: str
     path: str
     already: bool
-    """Whether the engine had it before."""
 
 
-class Adapters:
-    """The adapters of this pod's engine."""
+class AdapterService:
+    """Adapters of the engine in this pod."""
 
-    def __init__(self, engine: Engine, library: Library, log: FilteringBoundLogger) -> None:
+    def __init__(self, engine: LocalEngine, provider: ArtifactProvider, log: FilteringBoundLogger) -> None:
         self._engine = engine
-        self._library = library
+        self._provider = provider
         self._log = log
-        self._loads: Flights[Loaded] = Flights()
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._loads: SingleFlight[LoadResult] = SingleFlight()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def load(self, name: str, url: str, credentials: Mapping[str, str], key: str) -> Loaded:
-        """Has the engine serve the artifact of `url` as `name`; `key` is the caller's `Authorization`."""
+    async def load(self, name: str, url: str, credentials: Mapping[str, str], key: str) -> LoadResult:
+        """Load the artifact of `url` as `name`; `key` is the `Authorization` header of the request."""
         _check_name(name)
         artifact = parse(url)
-        given = Credentials(credentials)
-        flight = (name, url, given.fingerprint, key)
+        secret = Credentials(credentials)
+        request = (name, url, secret.fingerprint, key)
         try:
-            return await self._loads.join(flight, lambda: self._load(name, artifact, given, key))
-        except Abandoned:
-            message = f"the load of {name} was given up, for an unload was asked for"
+            return await self._loads.do(request, lambda: self._load(name, artifact, secret, key))
+        except Cancelled:
+            message = f"the load of {name} was cancelled by an unload"
             raise SidecarError(Code.SUPERSEDED, message) from None
 
     async def unload(self, name: str, clean: bool, key: str) -> bool:
-        """Has the engine forget `name`, and gives up loads of it; returns whether it was there."""
+        """Unload `name` and cancel loads of it; return whether it was loaded."""
         _check_name(name)
-        self._loads.cancel(lambda flight: isinstance(flight, tuple) and flight[0] == name)
-        async with self._turn(name):
-            was_there = await self._unload(name, key)
+        self._loads.cancel(lambda request: isinstance(request, tuple) and request[0] == name)
+        async with self._lock(name):
+            was_loaded = await self._unload(name, key)
             if clean:
-                await self._library.forget(name, lambda: self._roots(key))
-        self._log.info("unloaded", adapter=name, was_there=was_there, cleaned=clean)
-        return was_there
+                await self._provider.delete(name, lambda: self._roots(key))
+        self._log.info("unloaded", adapter=name, was_loaded=was_loaded, cleaned=clean)
+        return was_loaded
 
     def cancel(self) -> None:
-        """Gives up all loads; whoever waits for one hears of it."""
+        """Cancel all loads; their requests fail with `superseded`."""
         self._loads.cancel(lambda _: True)
 
     async def close(self) -> None:
         await self._loads.close()
-        await self._library.close()
+        await self._provider.close()
 
-    async def _load(self, name: str, artifact: Artifact, credentials: Credentials, key: str) -> Loaded:
+    async def _load(self, name: str, artifact: Artifact, credentials: Credentials, key: str) -> LoadResult:
         log = self._log.bind(adapter=name, artifact=artifact.shown)
         try:
-            async with self._turn(name):
+            async with self._lock(name):
                 root = (await self._engine.models(key)).get(name)
                 if root is not None:
-                    return Loaded(name, self._same(name, root, artifact), already=True)
-                async with self._library.bring(name, artifact, credentials, lambda: self._roots(key)) as path:
-                    log.info("forwarding to the engine", path=path)
-                    await self._tell(name, path, key)
+                    return LoadResult(name, self._loaded_path(name, root, artifact), already=True)
+                async with self._provider.fetch(name, artifact, credentials, lambda: self._roots(key)) as path:
+                    log.info("loading on the engine", path=path)
+                    await self._load_on_engine(name, path, key)
         except SidecarError as error:
             log.warning("not loaded", code=error.code.word, error=error.message)
             raise
         log.info("loaded", path=path)
-        return Loaded(name, path, already=False)
+        return LoadResult(name, path, already=False)
 
-    async def _tell(self, name: str, path: str, key: str) -> None:
-        """Loads; that the engine has this very adapter by now is success, however it answers."""
+    async def _load_on_engine(self, name: str, path: str, key: str) -> None:
+        """Load on the engine; an error is ignored if the engine lists this adapter at this path afterwards."""
         try:
             await self._engine.load(name, path, key)
         except SidecarError as error:
             if error.code is not Code.ENGINE_REFUSED or (await self._engine.models(key)).get(name) != path:
                 raise
 
-    def _same(self, name: str, root: str, artifact: Artifact) -> str:
-        """The listed root, if it is of the wanted artifact."""
-        digest = self._library.digest_of(root)
+    def _loaded_path(self, name: str, root: str, artifact: Artifact) -> str:
+        """Return the listed path if it is that of this artifact."""
+        digest = self._provider.digest_of(root)
         if digest == artifact.digest or (artifact.store == "file" and root == artifact.path):
             return root
         raise SidecarError(
@@ -118,7 +123,7 @@ class Adapters:
                 return False
             if error.status != 500 or not self._engine.dialect.loads_in_place:
                 raise
-            # vLLM 0.28 on: the weights were pushed out of its cache, and only a load brings the name within reach.
+            # vLLM 0.28 on: evicted weights can only be unloaded after another load.
             await self._engine.load(name, root, key, in_place=True)
             await self._engine.unload(name, key)
         return True
@@ -129,10 +134,10 @@ class Adapters:
         except SidecarError:
             return None
 
-    def _turn(self, name: str) -> asyncio.Lock:
-        lock = self._turns.get(name)
+    def _lock(self, name: str) -> asyncio.Lock:
+        lock = self._locks.get(name)
         if lock is None:
-            lock = self._turns[name] = asyncio.Lock()
+            lock = self._locks[name] = asyncio.Lock()
         return lock
 
 
@@ -140,5 +145,5 @@ def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise SidecarError(
             Code.INVALID_NAME,
-            "lora_name has 1 to 128 letters, digits, dots, underscores and hyphens, and begins with a letter or digit",
+            "lora_name has 1 to 128 letters, digits, dots, underscores and hyphens and begins with a letter or digit",
         )

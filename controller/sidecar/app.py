@@ -1,200 +1,236 @@
-"""The HTTP face: reads requests strictly, answers with a status and a code.
+"""HTTP API of the sidecar, on FastAPI: `/docs` and `/openapi.json` describe it.
 
-Starlette alone, without FastAPI on top: requests are decoded by `msgspec`, whose complaints name the field and never
-quote what was in it (it may be a credential), and a sidecar stands in every pod: 15 MB less each.
+Bodies are in `protocol.py`, error codes in `errors.py`. A request is validated strictly; messages name the field and
+never quote its value, which may be a credential.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-import msgspec
+from fastapi import APIRouter, FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, Counter
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from structlog.typing import FilteringBoundLogger
 
-from controller.sidecar.adapters import Adapters
-from controller.sidecar.artifacts.progress import Downloads
-from controller.sidecar.engine import Engine
+from controller.sidecar.adapters import AdapterService
+from controller.sidecar.artifacts.progress import DownloadTracker
+from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
-from controller.sidecar.metrics import CONTENT_TYPE, Scrape
+from controller.sidecar.metrics import CONTENT_TYPE, MetricsEndpoint
+from controller.sidecar.protocol import (
+    ErrorResponse,
+    LoadRequest,
+    LoadResponse,
+    Status,
+    UnloadRequest,
+    UnloadResponse,
+)
 
 LOAD_PATH = "/v1/lora_adapter/load"
 UNLOAD_PATH = "/v1/lora_adapter/unload"
-_LARGEST_BODY = 1 << 20
+_MAX_BODY = 1 << 20
+_DISCONNECTED = 499  # nginx's status for a client that closed the connection
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Authorization = Annotated[str, Header(description="Passed on to the engine.")]
 
 
-class LoadRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """`POST /v1/lora_adapter/load`."""
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Parts that the API gives access to.
 
-    lora_name: str
-    artifact_url: str
-    credentials: dict[str, str] | None = None
-    additional_config: dict[str, str] | None = None
-    """Known to the engine's side only; taken so that callers may send it."""
+    Attributes:
+        adapters: loads and unloads.
+        engine: the engine in the same pod.
+        registry: registry of the sidecar's own metrics.
+        downloads: downloads in progress and finished ones.
+        metrics: metrics of the engine and the sidecar.
+    """
+
+    adapters: AdapterService
+    engine: LocalEngine
+    registry: CollectorRegistry
+    downloads: DownloadTracker
+    metrics: MetricsEndpoint
 
 
-class UnloadRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """`POST /v1/lora_adapter/unload`."""
-
-    lora_name: str
-    cleanup_local: bool = True
-
-
-_LOAD = msgspec.json.Decoder(LoadRequest)
-_UNLOAD = msgspec.json.Decoder(UnloadRequest)
-
-T = TypeVar("T")
-Handler = Callable[[Request], Awaitable[Response]]
+async def _nothing() -> None:
+    pass
 
 
 def create_app(
-    adapters: Adapters,
-    engine: Engine,
-    registry: CollectorRegistry,
-    log: FilteringBoundLogger,
-    downloads: Downloads | None = None,
-    scrape: Scrape | None = None,
-    close: Callable[[], Awaitable[None]] | None = None,
-) -> Starlette:
-    """The application of one sidecar; without `downloads` and `scrape` it has no routes for them."""
-    face = _Face(adapters, engine, registry, log)
-    routes = face.routes()
-    if downloads is not None:
-        routes.append(Route("/v1/downloads", _downloads(downloads), methods=["GET"]))
-    if scrape is not None:
-        routes.append(Route("/metrics", _metrics(scrape), methods=["GET"]))
+    services: Services, log: FilteringBoundLogger, close: Callable[[], Awaitable[None]] = _nothing
+) -> FastAPI:
+    """Return the application of one sidecar; `close` is called when it shuts down."""
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await adapters.close()
-        if close is not None:
-            await close()
+        await services.adapters.close()
+        await close()
 
-    return Starlette(routes=routes, lifespan=lifespan)
+    app = FastAPI(
+        title="lora-runtime",
+        description="Loads LoRA adapters from artifact stores into the engine of the same pod.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    middleware = _Middleware(services.registry, log)
+    app.include_router(_adapters(services, middleware))
+    app.include_router(_engine(services, middleware))
+    app.include_router(_observability(services))
+    return app
 
 
-class _Face:
-    """What is answered about adapters and the engine."""
+class _Middleware:
+    """Wraps handlers: limits and normalizes requests, maps errors to responses, counts loads and unloads."""
 
-    def __init__(
-        self, adapters: Adapters, engine: Engine, registry: CollectorRegistry, log: FilteringBoundLogger
-    ) -> None:
-        self._adapters = adapters
-        self._engine = engine
+    def __init__(self, registry: CollectorRegistry, log: FilteringBoundLogger) -> None:
         self._log = log
-        said = "Loads and unloads by how they ended."
-        self._answered = Counter("lora_runtime_requests", said, ["verb", "code"], registry=registry)
+        self._requests = Counter(
+            "lora_runtime_requests", "Loads and unloads by outcome.", ["verb", "code"], registry=registry
+        )
 
-    def routes(self) -> list[Route]:
-        return [
-            Route(LOAD_PATH, self._counted("load", self._load), methods=["POST"]),
-            Route(UNLOAD_PATH, self._counted("unload", self._unload), methods=["POST"]),
-            Route("/v1/models", self._plain(self._models), methods=["GET"]),
-            Route("/healthz", self._healthz, methods=["GET"]),
-            Route("/ready", self._ready, methods=["GET"]),
-        ]
+    def router(self, *, counted: bool = False) -> APIRouter:
+        """Return a router whose handlers are wrapped; with `counted`, requests are counted by route name and code."""
+        middleware = self
 
-    async def _load(self, request: Request) -> Response:
-        asked = await _decoded(request, _LOAD)
-        key = request.headers.get("authorization", "")
-        loaded = await self._adapters.load(asked.lora_name, asked.artifact_url, asked.credentials or {}, key)
-        said = "was loaded already" if loaded.already else "is loaded"
-        return _success(loaded.name, said, local_path=loaded.path)
+        class Route(APIRoute):
+            def get_route_handler(self) -> Handler:
+                handler = super().get_route_handler()
+                name: str = self.name
 
-    async def _unload(self, request: Request) -> Response:
-        asked = await _decoded(request, _UNLOAD)
-        key = request.headers.get("authorization", "")
-        was_there = await self._adapters.unload(asked.lora_name, asked.cleanup_local, key)
-        return _success(asked.lora_name, "is unloaded" if was_there else "was not loaded")
+                async def handle(request: Request) -> Response:
+                    response = await middleware.handle(handler, request)
+                    if counted:
+                        middleware._requests.labels(name, response.headers.get("x-code", "ok")).inc()
+                    return response
 
-    async def _models(self, request: Request) -> Response:
-        found = await self._engine.listing(request.headers.get("authorization", ""))
-        return Response(found.content, found.status_code, media_type=found.headers.get("content-type"))
+                return handle
 
-    async def _healthz(self, _: Request) -> Response:
+        return APIRouter(route_class=Route, responses={"default": {"model": ErrorResponse}})
+
+    async def handle(self, handler: Handler, request: Request) -> Response:
+        """Return the response of `handler`, or that of the error it raised."""
+        try:
+            return await handler(await _as_json(request))
+        except SidecarError as error:
+            return error_response(error)
+        except RequestValidationError as error:
+            return error_response(SidecarError(Code.INVALID_REQUEST, _validation_message(error)))
+        except HTTPException:  # FastAPI could not parse the body
+            return error_response(SidecarError(Code.INVALID_REQUEST, _NOT_JSON))
+        except ClientDisconnect:
+            return Response(status_code=_DISCONNECTED)
+        except Exception as error:
+            self._log.error("internal error", path=request.url.path, error=type(error).__name__, exc_info=True)
+            message = f"internal error ({type(error).__name__}): see the log of the sidecar"
+            return error_response(SidecarError(Code.INTERNAL, message))
+
+
+def _adapters(services: Services, middleware: _Middleware) -> APIRouter:
+    router = middleware.router(counted=True)
+
+    @router.post(LOAD_PATH, response_model=LoadResponse)
+    async def load(body: LoadRequest, authorization: Authorization = "") -> Response:
+        """Load an adapter from a store into the engine."""
+        result = await services.adapters.load(body.lora_name, body.artifact_url, body.credentials or {}, authorization)
+        message = f"adapter {result.name} {'was loaded already' if result.already else 'is loaded'}"
+        response = LoadResponse(lora_name=result.name, local_path=result.path, message=message)
+        return JSONResponse(response.model_dump())
+
+    @router.post(UNLOAD_PATH, response_model=UnloadResponse)
+    async def unload(body: UnloadRequest, authorization: Authorization = "") -> Response:
+        """Unload an adapter from the engine."""
+        was_loaded = await services.adapters.unload(body.lora_name, body.cleanup_local, authorization)
+        message = f"adapter {body.lora_name} {'is unloaded' if was_loaded else 'was not loaded'}"
+        return JSONResponse(UnloadResponse(lora_name=body.lora_name, message=message).model_dump())
+
+    return router
+
+
+def _engine(services: Services, middleware: _Middleware) -> APIRouter:
+    router = middleware.router()
+
+    @router.get("/v1/models")
+    async def models(authorization: Authorization = "") -> Response:
+        """Return the engine's list of models."""
+        response = await services.engine.list_models(authorization)
+        return Response(response.content, response.status_code, media_type=response.headers.get("content-type"))
+
+    return router
+
+
+def _observability(services: Services) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/healthz", response_model=Status, response_model_exclude_defaults=True)
+    async def healthz() -> Response:
+        """Liveness probe."""
         return JSONResponse({"status": "ok"})
 
-    async def _ready(self, _: Request) -> Response:
-        if await self._engine.alive():
+    @router.get("/ready", response_model=Status, responses={503: {"model": Status}})
+    async def ready() -> Response:
+        """Readiness probe: the engine responds."""
+        if await services.engine.is_alive():
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready", "message": "the engine does not answer"}, 503)
 
-    def _counted(self, verb: str, handler: Handler) -> Handler:
-        async def count(request: Request) -> Response:
-            response = await _answer(handler, request, self._log)
-            self._answered.labels(verb, response.headers.get("x-code", "ok")).inc()
-            return response
+    @router.get("/v1/downloads")
+    async def downloads() -> Response:
+        """Return the downloads in progress and the last finished ones."""
+        return JSONResponse({"downloads": services.downloads.as_dict()})
 
-        return count
+    @router.get("/metrics", response_class=StreamingResponse)
+    async def metrics() -> Response:
+        """Metrics of the engine and of the sidecar, for Prometheus."""
+        return StreamingResponse(services.metrics.page(), media_type=CONTENT_TYPE)
 
-    def _plain(self, handler: Handler) -> Handler:
-        async def answer(request: Request) -> Response:
-            return await _answer(handler, request, self._log)
-
-        return answer
+    return router
 
 
-def _downloads(downloads: Downloads) -> Handler:
-    async def under_way(_: Request) -> Response:
-        return JSONResponse({"downloads": downloads.shown()})
-
-    return under_way
-
-
-def _metrics(scrape: Scrape) -> Handler:
-    async def metrics(_: Request) -> Response:
-        return StreamingResponse(scrape.page(), media_type=CONTENT_TYPE)
-
-    return metrics
-
-
-def _success(name: str, said: str, **more: str) -> Response:
-    return JSONResponse({"status": "success", "lora_name": name, **more, "message": f"adapter {name} {said}"})
-
-
-async def _answer(handler: Handler, request: Request, log: FilteringBoundLogger) -> Response:
-    try:
-        return await handler(request)
-    except SidecarError as error:
-        return failure(error)
-    except ClientDisconnect:
-        return Response(status_code=499)
-    except Exception as error:
-        log.error("internal error", path=request.url.path, error=type(error).__name__, exc_info=True)
-        return failure(SidecarError(Code.INTERNAL, f"internal error ({type(error).__name__}): see the sidecar's log"))
-
-
-def failure(error: SidecarError) -> Response:
-    """An error on the wire, in vLLM's envelope: `code` is a word here, the status is beside it."""
+def error_response(error: SidecarError) -> Response:
+    """Return the response for an error."""
     headers = {"x-code": error.code.word}
     if error.retry_after:
         headers["retry-after"] = f"{error.retry_after:g}"
-    body = {
-        "error": {
-            "code": error.code.word,
-            "message": error.message,
-            "type": error.type,
-            "status": error.status,
-            "retriable": error.retriable,
-        }
-    }
-    return JSONResponse(body, error.status, headers)
+    return JSONResponse(ErrorResponse.of(error).model_dump(), error.status, headers)
 
 
-async def _decoded(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+# -- requests
+
+_NOT_JSON = "the request is not valid JSON"
+
+
+async def _as_json(request: Request) -> Request:
+    """Return the request with its whole body and a JSON content type, which clients need not send.
+
+    Raises:
+        SidecarError: if the body is too large.
+    """
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _LARGEST_BODY:
-            raise SidecarError(Code.REQUEST_TOO_LARGE, f"a request has at most {_LARGEST_BODY} bytes")
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise SidecarError(Code.INVALID_REQUEST, f"the request is not valid: {error}") from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise SidecarError(Code.INVALID_REQUEST, "the request is no valid JSON") from None
+        if len(body) > _MAX_BODY:
+            raise SidecarError(Code.REQUEST_TOO_LARGE, f"a request has at most {_MAX_BODY} bytes")
+    headers = [header for header in request.scope["headers"] if header[0] != b"content-type"]
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request({**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}, receive)
+
+
+def _validation_message(error: RequestValidationError) -> str:
+    """Return the first error without the value; of a mapping only the name of its field, not its keys."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid" or (first["loc"] == ("body",) and first["type"] == "missing"):
+        return _NOT_JSON
+    fields = first["loc"][1:2]
+    return f"the request is not valid: {''.join(f'{name}: ' for name in fields)}{first['msg']}"

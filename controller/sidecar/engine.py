@@ -1,7 +1,7 @@
-"""What the sidecar asks of the engine beside it, vLLM or SGLang, and what the answers mean.
+"""HTTP client of the engine in the same pod, vLLM or SGLang.
 
-The caller's `Authorization` is passed on with each request and kept nowhere. An engine that refuses is quoted: its
-status, type and message go to whoever asked, who knows how to read them (`controller/engine/errors.py`).
+The `Authorization` header of a request is passed on and not stored. Status, type and message of an engine's error are
+returned to the client, which classifies them (`controller/engine/errors.py`).
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import msgspec
 
-from controller.engine.flavors import Dialect
+from controller.engine.flavors import EngineFlavor
 from controller.sidecar.errors import Code, SidecarError
 
-_CONNECT = 5.0  # seconds; the engine is in the same pod
-_LIST = 10.0
-_ALIVE = 2.0
-_SCRAPE = 5.0
+_CONNECT_TIMEOUT = 5.0  # seconds; the engine is in the same pod
+_LIST_TIMEOUT = 10.0
+_HEALTH_TIMEOUT = 2.0
+_METRICS_TIMEOUT = 5.0
 
 
 class _Model(msgspec.Struct):
@@ -35,8 +35,8 @@ class _Detail(msgspec.Struct):
     type: str = ""
 
 
-class _Refusal(msgspec.Struct):
-    """vLLM's envelope, an older one, FastAPI's, and SGLang's, in one."""
+class _ErrorBody(msgspec.Struct):
+    """Error envelopes of vLLM (two versions), FastAPI and SGLang."""
 
     error: _Detail | str | None = None
     message: str = ""
@@ -45,11 +45,11 @@ class _Refusal(msgspec.Struct):
     error_message: str = ""
 
 
-class Engine:
-    """The engine of this pod. Methods raise `SidecarError` and nothing else of their own."""
+class LocalEngine:
+    """The engine in this pod. Methods raise `SidecarError`."""
 
     def __init__(
-        self, base: str, dialect: Dialect, transport: httpx.AsyncBaseTransport, load_timeout: float = 600.0
+        self, base: str, dialect: EngineFlavor, transport: httpx.AsyncBaseTransport, load_timeout: float = 600.0
     ) -> None:
         self.dialect = dialect
         self._base = base.rstrip("/")
@@ -57,10 +57,10 @@ class Engine:
         self._load_timeout = load_timeout
 
     async def models(self, key: str) -> dict[str, str]:
-        """Name to root of what is listed."""
-        response = await self._ask("GET", "/v1/models", key, _LIST)
+        """Return the path of each listed model, by name."""
+        response = await self._send("GET", "/v1/models", key, _LIST_TIMEOUT)
         if response.status_code != 200:
-            raise refusal(response)
+            raise engine_error(response)
         try:
             return {model.id: model.root or "" for model in msgspec.json.decode(response.content, type=_Models).data}
         except msgspec.MsgspecError:
@@ -70,44 +70,44 @@ class Engine:
         body: dict[str, object] = {"lora_name": name, "lora_path": path}
         if in_place:
             body["load_inplace"] = True
-        response = await self._ask("POST", self.dialect.load, key, self._load_timeout, body)
+        response = await self._send("POST", self.dialect.load, key, self._load_timeout, body)
         if not response.is_success:
-            raise refusal(response)
+            raise engine_error(response)
 
     async def unload(self, name: str, key: str) -> None:
-        response = await self._ask("POST", self.dialect.unload, key, self._load_timeout, {"lora_name": name})
+        response = await self._send("POST", self.dialect.unload, key, self._load_timeout, {"lora_name": name})
         if not response.is_success:
-            raise refusal(response)
+            raise engine_error(response)
 
-    async def listing(self, key: str) -> httpx.Response:
-        """`/v1/models` as the engine answers it."""
-        return await self._ask("GET", "/v1/models", key, _LIST)
+    async def list_models(self, key: str) -> httpx.Response:
+        """Return the engine's response to `/v1/models`."""
+        return await self._send("GET", "/v1/models", key, _LIST_TIMEOUT)
 
-    async def alive(self) -> bool:
+    async def is_alive(self) -> bool:
         try:
-            return (await self._ask("GET", "/health", "", _ALIVE)).is_success
+            return (await self._send("GET", "/health", "", _HEALTH_TIMEOUT)).is_success
         except SidecarError:
             return False
 
     @asynccontextmanager
     async def metrics(self, path: str) -> AsyncIterator[httpx.Response]:
-        """The page of metrics, its body still to be read.
+        """Open the metrics page; its body has not been read.
 
         Raises:
-            SidecarError: there is none.
+            SidecarError: if the engine does not respond.
         """
-        request = self._request("GET", path, "", _SCRAPE)
+        request = self._request("GET", path, "", _METRICS_TIMEOUT)
         request.headers["accept-encoding"] = "identity"
         try:
             response = await self._transport.handle_async_request(request)
         except httpx.HTTPError as error:
-            raise _unanswered(error, _SCRAPE) from None
+            raise _transport_error(error, _METRICS_TIMEOUT) from None
         try:
             yield response
         finally:
             await response.aclose()
 
-    async def _ask(
+    async def _send(
         self, method: str, path: str, key: str, timeout: float, body: dict[str, object] | None = None
     ) -> httpx.Response:
         request = self._request(method, path, key, timeout, body)
@@ -119,7 +119,7 @@ class Engine:
                 finally:
                     await response.aclose()
         except (httpx.HTTPError, TimeoutError) as error:
-            raise _unanswered(error, timeout) from None
+            raise _transport_error(error, timeout) from None
         return response
 
     def _request(
@@ -129,32 +129,34 @@ class Engine:
         if body is not None:
             headers["content-type"] = "application/json"
         content = msgspec.json.encode(body) if body is not None else None
-        times = {"connect": min(_CONNECT, timeout), "read": timeout, "write": timeout, "pool": timeout}
-        return httpx.Request(method, self._base + path, headers=headers, content=content, extensions={"timeout": times})
+        timeouts = {"connect": min(_CONNECT_TIMEOUT, timeout), "read": timeout, "write": timeout, "pool": timeout}
+        return httpx.Request(
+            method, self._base + path, headers=headers, content=content, extensions={"timeout": timeouts}
+        )
 
 
-def refusal(response: httpx.Response) -> SidecarError:
-    """The engine's own words."""
+def engine_error(response: httpx.Response) -> SidecarError:
+    """Return the error of an engine's response, with its status, type and message."""
     try:
-        said = msgspec.json.decode(response.content, type=_Refusal)
+        body = msgspec.json.decode(response.content, type=_ErrorBody)
     except msgspec.MsgspecError:
-        said = _Refusal(message=response.content[:300].decode(errors="replace").strip())
-    inner = said.error if isinstance(said.error, _Detail) else _Detail(said.error or "", "")
-    message = inner.message or said.message or said.error_message or str(said.detail or "")
+        body = _ErrorBody(message=response.content[:300].decode(errors="replace").strip())
+    inner = body.error if isinstance(body.error, _Detail) else _Detail(body.error or "", "")
+    message = inner.message or body.message or body.error_message or str(body.detail or "")
     status = response.status_code
     if status in (502, 503, 504):
-        return SidecarError(Code.ENGINE_UNAVAILABLE, f"the engine answers {status} {message}"[:500].rstrip())
+        return SidecarError(Code.ENGINE_UNAVAILABLE, f"the engine responds {status} {message}"[:500].rstrip())
     return SidecarError(
         Code.ENGINE_REFUSED,
-        message[:500] or f"the engine answers {status}",
+        message[:500] or f"the engine responds {status}",
         status=status if status >= 400 else 502,
-        type=inner.type or said.type,
+        type=inner.type or body.type,
     )
 
 
-def _unanswered(error: Exception, timeout: float) -> SidecarError:
+def _transport_error(error: Exception, timeout: float) -> SidecarError:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return SidecarError(Code.ENGINE_UNAVAILABLE, "the engine does not take connections")
+        return SidecarError(Code.ENGINE_UNAVAILABLE, "the engine does not accept connections")
     if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return SidecarError(Code.ENGINE_TIMEOUT, f"the engine did not answer in {timeout:g} s")
+        return SidecarError(Code.ENGINE_TIMEOUT, f"the engine did not respond within {timeout:g} s")
     return SidecarError(Code.ENGINE_UNAVAILABLE, f"the engine closed the connection ({type(error).__name__})")

@@ -1,7 +1,7 @@
-"""Everything that can go wrong for whoever asks the sidecar: a status, a code, whether to try again.
+"""Errors of the sidecar: code, HTTP status, and whether a retry may succeed.
 
-The operator sorts these by `code` alone, never by text. Messages name the artifact, the cause and what to do;
-they hold no credential: URLs are shown without their query, and no store's own words are passed on unread.
+The operator classifies them by `code` alone. Messages name the artifact, the cause and what to do. They contain no
+credentials: URLs are shown without their query, and messages of stores are not passed on.
 """
 
 from enum import Enum
@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 
 class Code(Enum):
-    """What happened: (word on the wire, HTTP status, whether the same request may succeed later)."""
+    """Code of an error: word in responses, HTTP status, and whether the same request may succeed later."""
 
     INVALID_REQUEST = ("invalid_request", HTTPStatus.BAD_REQUEST, False)
     REQUEST_TOO_LARGE = ("request_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, False)
@@ -26,14 +26,14 @@ class Code(Enum):
     ARTIFACT_TOO_LARGE = ("artifact_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, False)
     NAME_TAKEN = ("name_taken", HTTPStatus.CONFLICT, True)
     SUPERSEDED = ("superseded", HTTPStatus.CONFLICT, True)
-    """A load was under way when an unload of its name came."""
+    """The load was cancelled by an unload of its name."""
     DISK_FULL = ("disk_full", HTTPStatus.INSUFFICIENT_STORAGE, True)
     STORE_UNAVAILABLE = ("store_unavailable", HTTPStatus.SERVICE_UNAVAILABLE, True)
     STORE_TIMEOUT = ("store_timeout", HTTPStatus.GATEWAY_TIMEOUT, True)
     ENGINE_UNAVAILABLE = ("engine_unavailable", HTTPStatus.SERVICE_UNAVAILABLE, True)
     ENGINE_TIMEOUT = ("engine_timeout", HTTPStatus.GATEWAY_TIMEOUT, True)
     ENGINE_REFUSED = ("engine_refused", HTTPStatus.INTERNAL_SERVER_ERROR, False)
-    """The engine's own status, type and message are passed on; the status here is not used."""
+    """Status, type and message are those of the engine."""
     INTERNAL = ("internal_error", HTTPStatus.INTERNAL_SERVER_ERROR, True)
 
     def __init__(self, word: str, status: HTTPStatus, retriable: bool) -> None:
@@ -43,7 +43,15 @@ class Code(Enum):
 
 
 class SidecarError(Exception):
-    """A request failed; the message can be shown to anybody."""
+    """A request failed. The message contains no secrets.
+
+    Attributes:
+        code: what happened.
+        message: cause and remedy.
+        status: HTTP status of the response.
+        type: type of the engine's error if the engine refused, else the word of the code.
+        retry_after: seconds that the store asked to wait; 0 if it did not.
+    """
 
     def __init__(self, code: Code, message: str, *, status: int = 0, type: str = "", retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -51,18 +59,17 @@ class SidecarError(Exception):
         self.message = message
         self.status = status or int(code.status)
         self.type = type or ("" if code is Code.ENGINE_REFUSED else code.word)
-        """The engine's error type where it was the engine that refused."""
         self.retry_after = retry_after
-        """Seconds that the store asked to wait; 0 if it did not."""
 
     @property
     def retriable(self) -> bool:
+        """The same request may succeed later."""
         return self.code.retriable
 
 
 def missing_extra(store: str, extra: str) -> SidecarError:
-    """The store's client library is not installed."""
+    """Return the error for a store whose client library is not installed."""
     return SidecarError(
         Code.STORE_UNSUPPORTED,
-        f"{store} needs a library that is not installed here: add it with pip install 'lora-twin[{extra}]'",
+        f"{store} needs a library that is not installed: pip install 'lora-twin[{extra}]'",
     )

@@ -1,13 +1,17 @@
-"""`lora-runtime`: the sidecar's command line. Flags come first, then variables, as the known sidecar has them."""
+"""`lora-runtime`: the command line of the sidecar.
+
+Settings of the engine and of stores are environment variables with the names that other sidecars use.
+"""
 
 import asyncio
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -16,105 +20,127 @@ import httpx
 import structlog
 import typer
 import uvicorn
+from typer.exceptions import TyperException
 
 from controller.sidecar.artifacts.egress_guard import networks
-from controller.sidecar.build import assembled
-from controller.sidecar.settings import MOUNT, ROOT, Settings, dialect_of, metrics_of
+from controller.sidecar.build import build_app
+from controller.sidecar.settings import MOUNT, ROOT, Settings, engine_flavor, metrics_mode
+from formats.quantities import parse_size
+from formats.sockets import bind
 
-_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_EPILOGUE = """
-Variables: INFERENCE_ENGINE (vllm or sglang), INFERENCE_ENGINE_ENDPOINT, METRICS_ENABLE_TRANSFORMATION,
+_UNUSABLE, _INTERRUPTED = 2, 130
+_BACKLOG = 2048
+_EPILOG = """
+Environment variables: INFERENCE_ENGINE (vllm or sglang), INFERENCE_ENGINE_ENDPOINT, METRICS_ENABLE_TRANSFORMATION,
 METRICS_RAW_PASSTHROUGH_MODE, METRIC_SCRAPE_PATH, HF_ENDPOINT, AWS_ENDPOINT_URL, STORAGE_EMULATOR_HOST.
 """
 
 
-def size(text: str) -> int:
-    """Bytes of a size such as `20GiB`.
-
-    Raises:
-        typer.BadParameter: if that is none.
-    """
-    number, unit = text[:-3], text[-3:]
-    if text.isdecimal():
-        return int(text)
-    if unit not in _UNITS or not number.isdecimal():
-        raise typer.BadParameter(f"{text!r} is no size; write it as in 512MiB or 20GiB")
-    return int(number) * _UNITS[unit]
+def _size(flag: str, text: str) -> int:
+    try:
+        return int(parse_size(text, plain_bytes=True)) if text != "0" else 0
+    except ValueError as error:
+        raise ValueError(f"{flag}={text}: {error}") from None
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"lora-runtime {version('lora-twin')}")
         raise typer.Exit
 
 
 def run(
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "0.0.0.0",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
-    cache: Annotated[Path, typer.Option(help="Folder for adapters, shared with the engine.")] = ROOT,
-    credentials: Annotated[Path, typer.Option(help="Where a Secret may be mounted.")] = MOUNT,
-    cache_size: Annotated[str, typer.Option(help="Bytes of adapters in all, e.g. 50GiB.")] = "50GiB",
-    largest_artifact: Annotated[str, typer.Option(help="Bytes of one adapter, e.g. 20GiB.")] = "20GiB",
-    keep_free: Annotated[str, typer.Option(help="Bytes of the disk that stay free.")] = "256MiB",
-    connections: Annotated[int, typer.Option(min=1, max=64, help="Ranges that are read at once.")] = 8,
+    host: Annotated[str, typer.Option(metavar="string", help="Address to listen on.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option(metavar="int", min=0, max=65535, help="Port to listen on.")] = 8080,
+    cache: Annotated[Path, typer.Option(metavar="path", help="Folder for adapters, shared with the engine.")] = ROOT,
+    credentials: Annotated[Path, typer.Option(metavar="path", help="Folder where a Secret may be mounted.")] = MOUNT,
+    cache_size: Annotated[str, typer.Option(metavar="size", help="Maximum size of all adapters on the disk.")] = "50Gi",
+    largest_artifact: Annotated[str, typer.Option(metavar="size", help="Maximum size of one adapter.")] = "20Gi",
+    keep_free: Annotated[str, typer.Option(metavar="size", help="Disk space that stays free.")] = "256Mi",
+    connections: Annotated[
+        int, typer.Option(metavar="int", min=1, max=64, help="Maximum ranges fetched concurrently.")
+    ] = 8,
     allow_network: Annotated[
-        list[str] | None, typer.Option(help="Network to fetch from that is refused otherwise, e.g. 127.0.0.0/8.")
+        list[str] | None,
+        typer.Option(metavar="cidr", help="Network to fetch from that is refused by default, e.g. 127.0.0.0/8."),
     ] = None,
     _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Fetches adapters for the engine in the same pod, and speaks for its metrics."""
-    environment = os.environ
+    """Sidecar of an engine: fetches LoRA adapters from artifact stores and serves the engine's metrics."""
     try:
-        settings = Settings(
-            engine=_url(environment.get("INFERENCE_ENGINE_ENDPOINT", Settings().engine)),
-            dialect=dialect_of(environment),
+        settings = replace(
+            _from_environment(os.environ),
             root=cache.absolute(),
             mount=credentials,
-            budget=size(cache_size),
-            largest=size(largest_artifact),
-            reserve=size(keep_free),
+            budget=_size("--cache-size", cache_size),
+            largest=_size("--largest-artifact", largest_artifact),
+            reserve=_size("--keep-free", keep_free),
             connections=connections,
             allowed=networks(allow_network or ()),
-            metrics=metrics_of(environment),
-            metrics_path=environment.get("METRIC_SCRAPE_PATH", "/metrics"),
-            hub=environment.get("HF_ENDPOINT", ""),
-            s3=environment.get("AWS_ENDPOINT_URL", ""),
-            google=environment.get("STORAGE_EMULATOR_HOST", ""),
         )
-    except (ValueError, typer.BadParameter) as error:
-        raise _refused(str(error)) from None
-    _without_proxies()
+    except ValueError as error:
+        raise _unusable(str(error)) from None
+    _remove_proxies()
     try:
-        listening = socket.create_server((host, port), family=_family(host), backlog=2048)
-    except OSError as error:
-        raise _refused(f"cannot listen: {error.strerror}") from None
-    try:
-        asyncio.run(_serve(settings, listening))
+        listener = _listen(host, port)
+        asyncio.run(_serve(settings, listener))
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(_INTERRUPTED) from None
     except OSError as error:
-        raise _refused(f"{cache}: {error.strerror}") from None
+        raise _unusable(f"{cache}: {error.strerror}") from None
 
 
-def _refused(why: str) -> typer.Exit:
-    print(f"lora-runtime: {why}", file=sys.stderr)
-    return typer.Exit(2)
+def _unusable(message: str) -> typer.Exit:
+    print(f"lora-runtime: {message}", file=sys.stderr)
+    return typer.Exit(_UNUSABLE)
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _from_environment(environment: Mapping[str, str]) -> Settings:
+    """Return the settings that environment variables determine.
+
+    Raises:
+        ValueError: if one of them is not valid.
+    """
+    return Settings(
+        engine=_url(environment.get("INFERENCE_ENGINE_ENDPOINT", Settings().engine)),
+        dialect=engine_flavor(environment),
+        metrics=metrics_mode(environment),
+        metrics_path=environment.get("METRIC_SCRAPE_PATH", "/metrics"),
+        hub=environment.get("HF_ENDPOINT", ""),
+        s3=environment.get("AWS_ENDPOINT_URL", ""),
+        google=environment.get("STORAGE_EMULATOR_HOST", ""),
+    )
 
 
-def _without_proxies() -> None:
-    """Stores' own libraries would take proxies from the environment, and past a proxy no address is checked."""
+def _url(text: str) -> str:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"INFERENCE_ENGINE_ENDPOINT must be an http or https URL, not {text!r}")
+    return text
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        listener = bind(host, port)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        raise _unusable(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
+def _remove_proxies() -> None:
+    """Remove proxies from the environment: client libraries would use them, and the egress guard cannot check those."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):
-        for spelled in (name, name.upper()):
-            os.environ.pop(spelled, None)
+        for variable in (name, name.upper()):
+            os.environ.pop(variable, None)
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * settings.connections + 4))
     structlog.configure(
         processors=[
@@ -125,13 +151,13 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    app = assembled(settings, httpx.AsyncHTTPTransport(), structlog.get_logger())
-    served = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
-    await _Server(served).serve(sockets=[listening])
+    app = build_app(settings, httpx.AsyncHTTPTransport(), structlog.get_logger())
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    await _Server(config).serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Told to end, it ends with 0; uvicorn's raises the signal once more when all is done, to die of it."""
+    """Exits with code 0 after a signal; uvicorn would raise the signal again after the shutdown."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -140,18 +166,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _url(text: str) -> str:
-    try:
-        parsed = httpx.URL(text)
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError(f"INFERENCE_ENGINE_ENDPOINT is an http(s) URL, not {text!r}")
-    return text
-
-
 def main() -> None:
-    """The command, from its words to its exit code."""
+    """Run the command and exit with its code."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(epilog=_EPILOGUE)(run)
-    app(prog_name="lora-runtime")
+    app.command(epilog=_EPILOG)(run)
+    try:
+        code = app(prog_name="lora-runtime", standalone_mode=False)
+    except TyperException as error:
+        print(f"lora-runtime: {error.format_message()}; see lora-runtime --help", file=sys.stderr)
+        code = _UNUSABLE
+    sys.exit(code)

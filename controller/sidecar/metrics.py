@@ -1,7 +1,7 @@
-"""`/metrics`: the engine's page, translated or raw, and the sidecar's own behind it.
+"""`/metrics`: the engine's metrics, with names translated or not, followed by the sidecar's own.
 
-The page streams through in whole lines: no more of it is held than one piece. If translating fails, the rest of the
-page goes out raw, and nothing twice; if the engine has no page, the sidecar's own is all there is.
+The engine's page is streamed in whole lines. If the translation fails, the rest of the page is passed on unchanged. If
+the engine does not respond, the page has only the sidecar's metrics.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -10,37 +10,37 @@ import httpx
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from structlog.typing import FilteringBoundLogger
 
-from controller.sidecar.artifacts.cache import Cache
-from controller.sidecar.engine import Engine
+from controller.sidecar.artifacts.cache import ArtifactCache
+from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import SidecarError
-from controller.sidecar.metrics_translation import renamed
-from controller.sidecar.settings import Metrics
+from controller.sidecar.metrics_translation import rename_metrics
+from controller.sidecar.settings import MetricsMode
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_PIECE = 64 << 10
+_CHUNK_BYTES = 64 << 10
 
 
-class Scrape:
-    """Makes the page."""
+class MetricsEndpoint:
+    """Combines the metrics of the engine and the sidecar."""
 
     def __init__(
         self,
-        engine: Engine,
+        engine: LocalEngine,
         path: str,
-        mode: Metrics,
+        mode: MetricsMode,
         registry: CollectorRegistry,
         log: FilteringBoundLogger,
-        translate: Callable[[bytes], bytes] = renamed,
+        translate: Callable[[bytes], bytes] = rename_metrics,
     ) -> None:
         self._engine = engine
         self._path = path
-        self._translate = translate if mode is Metrics.RENAMED else None
+        self._translate = translate if mode is MetricsMode.RENAMED else None
         self._registry = registry
         self._log = log
-        self._up = Gauge("lora_runtime_engine_up", "Whether the engine gave its metrics.", registry=registry)
+        self._up = Gauge("lora_runtime_engine_up", "1 if the engine's metrics are readable, else 0.", registry=registry)
 
     async def page(self) -> AsyncIterator[bytes]:
-        """The whole page, piece by piece."""
+        """Yield the page in chunks."""
         self._up.set(0)
         try:
             async with self._engine.metrics(self._path) as response:
@@ -49,7 +49,7 @@ class Scrape:
                         yield lines
                     self._up.set(1)
         except (SidecarError, httpx.HTTPError) as error:
-            self._log.warning("the engine's metrics are not to be had", error=type(error).__name__)
+            self._log.warning("cannot read the engine's metrics", error=type(error).__name__)
         yield generate_latest(self._registry)
 
     async def _lines(self, response: httpx.Response) -> AsyncIterator[bytes]:
@@ -60,28 +60,28 @@ class Scrape:
                     yield translate(lines)
                     continue
                 except Exception as error:
-                    self._log.warning("metrics go out raw", error=type(error).__name__)
+                    self._log.warning("cannot translate metrics, passing them on unchanged", error=type(error).__name__)
                     translate = None
             yield lines
 
 
 async def _whole_lines(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body in pieces that end with a line's end."""
+    """Yield the body in chunks of whole lines."""
     rest = b""
-    async for chunk in response.aiter_raw(_PIECE):
+    async for chunk in response.aiter_raw(_CHUNK_BYTES):
         lines, end, rest = (rest + chunk).rpartition(b"\n")
         yield lines + end
     if rest:
         yield rest + b"\n"
 
 
-def watch_cache(cache: Cache, registry: CollectorRegistry) -> None:
-    """Metrics of what is kept."""
-    shown: tuple[tuple[str, str, Callable[[], float]], ...] = (
-        ("lora_runtime_cache_bytes", "Bytes of artifacts that are kept or coming.", lambda: cache.used),
-        ("lora_runtime_cache_budget_bytes", "Bytes that they may have.", lambda: cache.budget),
-        ("lora_runtime_cache_artifacts", "Artifacts that are kept.", lambda: len(cache.entries)),
-        ("lora_runtime_cache_evictions", "Artifacts removed to make room, since the start.", lambda: cache.evictions),
+def export_cache_metrics(cache: ArtifactCache, registry: CollectorRegistry) -> None:
+    """MetricsMode of what is kept."""
+    gauges: tuple[tuple[str, str, Callable[[], float]], ...] = (
+        ("lora_runtime_cache_bytes", "Bytes of artifacts on the disk, with downloads in progress.", lambda: cache.used),
+        ("lora_runtime_cache_budget_bytes", "Maximum bytes of artifacts.", lambda: cache.budget),
+        ("lora_runtime_cache_artifacts", "Artifacts on the disk.", lambda: len(cache.entries)),
+        ("lora_runtime_cache_evictions", "Artifacts evicted since the start.", lambda: cache.evictions),
     )
-    for name, text, value in shown:
+    for name, text, value in gauges:
         Gauge(name, text, registry=registry).set_function(value)

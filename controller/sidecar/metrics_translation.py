@@ -1,8 +1,7 @@
-"""Engines' metrics in one language: vLLM's and SGLang's names become `aibrix:` ones, as dashboards know them.
+"""Translates metric names of vLLM and SGLang to the `aibrix:` names of existing dashboards.
 
-Works on bytes and whole lines, so that a page of any length streams through and what is not understood comes out
-as it went in. Names are matched as they stand in the text, with the endings that a family's lines have there
-(`_total`, `_bucket`, ...): a parser would have stripped them, and with them the counters' match.
+Works on bytes and whole lines, so that a page can be streamed; unknown lines are left unchanged. Names are matched with
+the suffixes they have in the text (`_total`, `_bucket`, ...), which a parser would strip.
 """
 
 import re
@@ -44,15 +43,15 @@ _LINE = re.compile(
 )
 
 
-def renamed(lines: bytes) -> bytes:
-    """The same lines with the names that `RULES` give."""
+def rename_metrics(lines: bytes) -> bytes:
+    """Return the lines with names translated by `RULES`."""
     return _LINE.sub(_replacement, lines)
 
 
-def _replacement(found: re.Match[bytes]) -> bytes:
-    comment, name, ending, family, created = found.groups(b"")
+def _replacement(match: re.Match[bytes]) -> bytes:
+    comment, name, suffix, family, created = match.groups(b"")
     if name:
-        return comment + _NAMES[name] + ending
+        return comment + _NAMES[name] + suffix
     if not comment and not created:
-        return found[0]  # a sample of another metric that is named like a counter's family
+        return match[0]  # a sample of another metric with the name of a counter's family
     return comment + _FAMILIES[family] + created

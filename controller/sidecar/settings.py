@@ -1,11 +1,11 @@
-"""The sidecar's settings, by the flags and variables that they come from."""
+"""Settings of the sidecar, from flags and environment variables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from controller.engine.flavors import DIALECTS, VLLM, Dialect
+from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
 from controller.sidecar.artifacts.egress_guard import Network
 from controller.sidecar.artifacts.transfer import FIRST_WAIT
 
@@ -14,8 +14,8 @@ MOUNT = Path("/var/run/secrets/aibrix")
 _TRUE = frozenset({"1", "on", "yes", "true"})
 
 
-class Metrics(Enum):
-    """How the engine's metrics are shown."""
+class MetricsMode(Enum):
+    """Names of the engine's metrics: translated or unchanged."""
 
     RENAMED = "renamed"
     RAW = "raw"
@@ -23,46 +23,59 @@ class Metrics(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one sidecar needs to know."""
+    """Settings of one sidecar.
+
+    Attributes:
+        engine: URL of the engine.
+        dialect: kind of the engine.
+        root: folder of the artifact cache.
+        mount: folder of a mounted Secret.
+        budget: maximum bytes of artifacts on the disk.
+        largest: maximum bytes of one artifact.
+        reserve: bytes of the disk that stay free.
+        connections: ranges fetched concurrently.
+        first_wait: seconds before an interrupted range is fetched again; doubled with each interruption in a row.
+        allowed: networks to fetch from that are refused by default.
+        metrics: names of the engine's metrics.
+        metrics_path: path of the engine's metrics.
+        hub: URL of the Hugging Face Hub; empty for the public one.
+        s3: URL of the S3 service; empty for AWS.
+        google: URL of a Google Cloud Storage emulator; empty for the service.
+    """
 
     engine: str = "http://localhost:8000"
-    dialect: Dialect = VLLM
+    dialect: EngineFlavor = VLLM
     root: Path = ROOT
     mount: Path = MOUNT
     budget: int = 50 << 30
-    """Bytes of adapters on the disk in all."""
     largest: int = 20 << 30
-    """Bytes of one artifact."""
     reserve: int = 256 << 20
-    """Bytes of the disk that stay free."""
     connections: int = 8
-    """Ranges that are read at once."""
     first_wait: float = FIRST_WAIT
-    """Seconds before a range that broke off is asked for again; doubled at each break in a row."""
     allowed: tuple[Network, ...] = ()
-    metrics: Metrics = Metrics.RENAMED
+    metrics: MetricsMode = MetricsMode.RENAMED
     metrics_path: str = "/metrics"
     hub: str = ""
     s3: str = ""
     google: str = ""
 
 
-def dialect_of(environment: Mapping[str, str]) -> Dialect:
-    """`INFERENCE_ENGINE`.
+def engine_flavor(environment: Mapping[str, str]) -> EngineFlavor:
+    """Return the engine that `INFERENCE_ENGINE` names.
 
     Raises:
-        ValueError: this sidecar does not speak to that engine.
+        ValueError: if the engine is not supported.
     """
     name = environment.get("INFERENCE_ENGINE", "vllm").strip().lower()
-    if name not in DIALECTS:
-        raise ValueError(f"INFERENCE_ENGINE is one of {', '.join(DIALECTS)}, not {name!r}")
-    return DIALECTS[name]
+    if name not in FLAVORS:
+        raise ValueError(f"INFERENCE_ENGINE must be one of {', '.join(FLAVORS)}, not {name!r}")
+    return FLAVORS[name]
 
 
-def metrics_of(environment: Mapping[str, str]) -> Metrics:
-    """`METRICS_ENABLE_TRANSFORMATION` switched off is raw whatever else is said."""
+def metrics_mode(environment: Mapping[str, str]) -> MetricsMode:
+    """Return the mode; a disabled `METRICS_ENABLE_TRANSFORMATION` takes precedence."""
     if environment.get("METRICS_ENABLE_TRANSFORMATION", "1").strip().lower() not in _TRUE:
-        return Metrics.RAW
+        return MetricsMode.RAW
     if environment.get("METRICS_RAW_PASSTHROUGH_MODE", "0").strip().lower() in _TRUE:
-        return Metrics.RAW
-    return Metrics.RENAMED
+        return MetricsMode.RAW
+    return MetricsMode.RENAMED

@@ -1,8 +1,8 @@
-"""What is found where an adapter is said to be: real files that are looked at, and a catalogue of what is not.
+"""Resolution of an adapter's path: local files, and a catalogue of repositories.
 
-A local path that exists is read as vLLM reads it: `adapter_config.json`, then the header of the safetensors file;
-what is wrong is said in vLLM's words (vllm/lora/peft_helper.py, vllm/lora/lora_model.py). A repository is looked up
-in the catalogue, if one is given; without one, whatever is not there is taken to be there and good.
+A local path that exists is read as vLLM reads it: `adapter_config.json`, then the header of the safetensors file.
+Errors have vLLM's texts (`vllm/lora/peft_helper.py`, `vllm/lora/lora_model.py`). A repository is resolved with the
+catalogue; without one, every repository exists and is valid.
 """
 
 import json
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fake_vllm.cli.profile import ParametersError, document, mapping
-from fake_vllm.durations import seconds
+from fake_vllm.cli.profile import ProfileError, document, mapping
 from fake_vllm.engine.lora import DEFAULT_ARTIFACT_SIZE, Artifact
-from fake_vllm.sizes import size as bytes_of
+from formats.durations import parse_duration
+from formats.quantities import parse_size
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens", "lm_head")
 """Target modules of the fake's base model: those of Llama, Qwen and Mistral."""
@@ -24,8 +24,8 @@ _ENTRY = ("rank", "size", "base", "missing", "broken", "fetch")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One adapter of a catalogue; `fetch` is how long it takes to get it, in seconds."""
+class CatalogueEntry:
+    """One adapter of a catalogue; `fetch`: seconds to download it."""
 
     artifact: Artifact
     base: str = ""
@@ -33,34 +33,34 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
-    """Repositories by name. What is not in here is not there."""
+class ArtifactCatalogue:
+    """Repositories by name. Other repositories do not exist."""
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, CatalogueEntry] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: str) -> "Catalogue":
-        """The catalogue in a YAML file.
+    def read(cls, path: str) -> "ArtifactCatalogue":
+        """Return the catalogue in a YAML file.
 
         Raises:
-            ParametersError: if it cannot be read or used.
+            ProfileError: if it cannot be read or used.
         """
         given = document(path)
         if not isinstance(given, Mapping):
-            raise ParametersError(f"{path}: must be a mapping from repository to some of {', '.join(_ENTRY)}")
-        return cls({str(name): _entry(said or {}, path, str(name)) for name, said in given.items()})
+            raise ProfileError(f"{path}: must be a mapping from repository to some of {', '.join(_ENTRY)}")
+        return cls({str(name): _entry(config or {}, path, str(name)) for name, config in given.items()})
 
 
-class Adapters:
-    """Finds adapters for an engine that serves `model`."""
+class ArtifactResolver:
+    """Resolves the adapters of an engine that serves `model`."""
 
-    def __init__(self, model: str, catalogue: Catalogue | None = None) -> None:
+    def __init__(self, model: str, catalogue: ArtifactCatalogue | None = None) -> None:
         self._model = model
         self._catalogue = catalogue
         self._fetched: set[str] = set()
 
     def find(self, path: str) -> Artifact | None:
-        """What is under a path; None if nothing is."""
+        """Return the artifact at a path; None if there is none."""
         local = os.path.expanduser(path)
         if local and "\0" not in local and os.path.exists(local):
             return look_at(Path(local), self._model)
@@ -74,7 +74,7 @@ class Adapters:
         return entry.artifact
 
     def fetch(self, path: str) -> float:
-        """Seconds until it is on this machine; what was got once stays."""
+        """Return the seconds that the download takes; 0 if it was downloaded before."""
         entry = self._catalogue.entries.get(path) if self._catalogue is not None else None
         if entry is None or path in self._fetched:
             return 0.0
@@ -83,38 +83,38 @@ class Adapters:
 
 
 def look_at(folder: Path, model: str) -> Artifact | None:
-    """The adapter in a folder; None if there is no configuration, which is where vLLM looks first."""
+    """Return the adapter in a folder; None if `adapter_config.json` is missing, which vLLM reads first."""
     try:
-        said = json.loads((folder / "adapter_config.json").read_bytes())
+        config = json.loads((folder / "adapter_config.json").read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
         return Artifact(broken=f"adapter_config.json: {error}")
-    if not isinstance(said, dict) or not isinstance(said.get("r"), int):
+    if not isinstance(config, dict) or not isinstance(config.get("r"), int):
         return Artifact(
             broken="PEFTHelper.__init__() missing 1 required positional argument: 'r' in adapter_config.json"
         )
     weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
     if weights is None:
-        return Artifact(rank=said["r"], broken=f"{folder} doesn't contain tensors, adapter_config.json aside")
-    broken = _unsupported(said) or _wrong_base(folder, said, model) or _wrong_weights(folder, weights)
-    return Artifact(rank=said["r"], size=weights.stat().st_size, broken=broken)
+        return Artifact(rank=config["r"], broken=f"{folder} doesn't contain tensors, adapter_config.json aside")
+    broken = _unsupported(config) or _wrong_base(folder, config, model) or _wrong_weights(folder, weights)
+    return Artifact(rank=config["r"], size=weights.stat().st_size, broken=broken)
 
 
-def _unsupported(said: Mapping[str, Any]) -> str:
-    """What `PEFTHelper.validate_legal` has against a configuration, its rank aside."""
-    if said.get("bias", "none") != "none":
+def _unsupported(config: Mapping[str, Any]) -> str:
+    """Return the error of `PEFTHelper.validate_legal` for a configuration, except for its rank; empty if valid."""
+    if config.get("bias", "none") != "none":
         return "Adapter bias is not supported: bias in adapter_config.json."
-    if said.get("modules_to_save"):
+    if config.get("modules_to_save"):
         return "vLLM only supports modules_to_save being None, see adapter_config.json."
-    if said.get("use_dora"):
+    if config.get("use_dora"):
         return "vLLM does not yet support DoRA, see use_dora in adapter_config.json."
     return ""
 
 
-def _wrong_base(folder: Path, said: Mapping[str, Any], model: str) -> str:
-    """Names are compared only where both are repositories: a path says nothing about what is in it."""
-    base = said.get("base_model_name_or_path")
+def _wrong_base(folder: Path, config: Mapping[str, Any], model: str) -> str:
+    """Return the error for another base model; only repository names are compared, since paths have no meaning."""
+    base = config.get("base_model_name_or_path")
     if not isinstance(base, str) or not _is_repository(base) or not _is_repository(model) or base == model:
         return ""
     return _other_base(str(folder), base)
@@ -130,7 +130,7 @@ def _other_base(where: str, base: str) -> str:
 def _wrong_weights(folder: Path, weights: Path) -> str:
     if weights.suffix != ".safetensors":
         return ""
-    from safetensors import SafetensorError, safe_open  # only who has real adapters pays for it
+    from safetensors import SafetensorError, safe_open  # imported only if there are real adapters
 
     try:
         with safe_open(weights, framework="numpy") as file:
@@ -147,7 +147,7 @@ def _wrong_weights(folder: Path, weights: Path) -> str:
 
 
 def _module(tensor: str) -> str:
-    """The module that a tensor such as `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` is for."""
+    """Return the module of a tensor such as `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`."""
     parts = tensor.split(".")
     at = next((at for at, part in enumerate(parts) if part.startswith(("lora_A", "lora_B", "lora_embedding"))), 0)
     return parts[at - 1] if at else tensor
@@ -157,20 +157,20 @@ def _is_repository(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith(("/", "."))
 
 
-def _entry(said: object, path: str, name: str) -> Entry:
-    given = mapping(said, path, f"{name}.", _ENTRY)
+def _entry(config: object, path: str, name: str) -> CatalogueEntry:
+    given = mapping(config, path, f"{name}.", _ENTRY)
     rank, base, broken = given.get("rank", 8), given.get("base", ""), given.get("broken", "")
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise ParametersError(f"{path}: {name}.rank: {rank!r} is not a whole number above 0")
+        raise ProfileError(f"{path}: {name}.rank: {rank!r} is not a whole number above 0")
     for key, value in (("base", base), ("broken", broken)):
         if not isinstance(value, str):
-            raise ParametersError(f"{path}: {name}.{key}: {value!r} is not text")
+            raise ProfileError(f"{path}: {name}.{key}: {value!r} is not text")
     missing = given.get("missing", False)
     if not isinstance(missing, bool):
-        raise ParametersError(f"{path}: {name}.missing: {missing!r} is neither true nor false")
+        raise ProfileError(f"{path}: {name}.missing: {missing!r} is neither true nor false")
     try:
-        size = bytes_of(given["size"]) if "size" in given else DEFAULT_ARTIFACT_SIZE
-        fetch = seconds(given["fetch"]) if "fetch" in given else 0.0
+        size = int(parse_size(given["size"])) if "size" in given else DEFAULT_ARTIFACT_SIZE
+        fetch = parse_duration(given["fetch"]) if "fetch" in given else 0.0
     except ValueError as error:
-        raise ParametersError(f"{path}: {name}: {error}") from error
-    return Entry(Artifact(rank, size, missing, broken), base, fetch)
+        raise ProfileError(f"{path}: {name}: {error}") from error
+    return CatalogueEntry(Artifact(rank, size, missing, broken), base, fetch)

@@ -1,7 +1,6 @@
-"""What makes a fake the fake of one model on one GPU: a file of times, and the presets that come along.
+"""The latency profile of one model on one GPU: a YAML file of times, or a built-in preset.
 
-The file is YAML. Every number in a preset has its source beside it; a file that was made from measurements of
-one's own engine takes its place (`--parameters FILE`).
+Every number in a preset has a comment with its source. `--parameters FILE` uses a file made from measurements.
 """
 
 from collections.abc import Mapping
@@ -10,89 +9,89 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fake_vllm.distributions import Constant, Latency, LogNormal
-from fake_vllm.durations import distribution, seconds
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
-from fake_vllm.sizes import rate, size
+from fake_vllm.distributions import Constant, Latency, LogNormal, parse_distribution
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from formats.durations import parse_duration
+from formats.quantities import parse_bandwidth, parse_size
 
-_SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "pace")
-_TIMES = ("step", "sequence", "prompt_token")
+_SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "timing")
+_TIMES = ("step_base", "per_sequence", "per_prefill_token")
 _COUNTS = ("kv_tokens", "batched_tokens")
-_FACTORS = ("while_loading", "spread")
+_FACTORS = ("loading_slowdown", "spread")
 _AT_ONCE, _LOAD, _UNLOAD = Constant(0.0), Constant(0.5), Constant(0.02)  # seconds; quick enough to play with
 
 
-class ParametersError(ValueError):
-    """A file cannot be used; the message names file, place and what is allowed."""
+class ProfileError(ValueError):
+    """A file cannot be used; the message has the file, the place and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class ModelProfile:
     """Times of one model on one GPU."""
 
     startup: Latency = _AT_ONCE
     load: Latency = _LOAD
     unload: Latency = _UNLOAD
-    pace: Pace = DEFAULT_PACE
+    timing: StepTimeModel = DEFAULT_TIMING
     lora_memory: int | None = None
-    """Bytes that adapters' weights may take in all; None: no limit."""
+    """Bytes of memory for the weights of all adapters; None: no limit."""
 
 
-DEFAULT_PARAMETERS = Parameters()
+DEFAULT_PROFILE = ModelProfile()
 
 
 def presets() -> list[str]:
-    """Names of what comes along."""
-    found = files("fake_vllm").joinpath("presets").iterdir()
-    return sorted(each.name.removesuffix(".yaml") for each in found if each.name.endswith(".yaml"))
+    """Return the names of the presets."""
+    entries = files("fake_vllm").joinpath("presets").iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
 
 
-def preset(name: str) -> Parameters:
-    """The parameters of that name.
+def preset(name: str) -> ModelProfile:
+    """Return the preset of that name.
 
     Raises:
-        ParametersError: if there are none.
+        ProfileError: if there is no such preset.
     """
     if name not in presets():
-        raise ParametersError(f"--preset: there is none called {name!r}; there are {', '.join(presets())}")
+        raise ProfileError(f"--preset: there is no preset {name!r}; allowed: {', '.join(presets())}")
     text = files("fake_vllm").joinpath("presets", f"{name}.yaml").read_text("utf-8")
-    return parameters_of(_parsed(text, f"{name}.yaml"), f"{name}.yaml")
+    return parse_profile(_parsed(text, f"{name}.yaml"), f"{name}.yaml")
 
 
-def read(path: str) -> Parameters:
-    """The parameters in a file.
+def read(path: str) -> ModelProfile:
+    """Return the profile in a file.
 
     Raises:
-        ParametersError: if it cannot be read or used.
+        ProfileError: if it cannot be read or used.
     """
-    return parameters_of(document(path), path)
+    return parse_profile(document(path), path)
 
 
 def document(path: str) -> Any:
-    """What a YAML file holds.
+    """Return the content of a YAML file.
 
     Raises:
-        ParametersError: if it cannot be read.
+        ProfileError: if it cannot be read.
     """
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ParametersError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise ProfileError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return _parsed(text, path)
 
 
 def mapping(value: object, name: str, where: str, known: tuple[str, ...]) -> Mapping[str, Any]:
-    """`value`, a mapping with none but known keys.
+    """Return `value` if it is a mapping with known keys only; `name` is the file and `where` the place in it.
 
     Raises:
-        ParametersError: if it is something else; `name` is the file and `where` the place in it.
+        ProfileError: if it is not.
     """
     if not isinstance(value, Mapping):
         place = where.rstrip(".") or "the file"
-        raise ParametersError(f"{name}: {place}: must be a mapping with some of {', '.join(known)}")
+        raise ProfileError(f"{name}: {place}: must be a mapping with some of {', '.join(known)}")
     for key in value:
         if key not in known:
-            raise ParametersError(f"{name}: {where}{key}: there is no such key; there are {', '.join(known)}")
+            raise ProfileError(f"{name}: {where}{key}: unknown key; allowed: {', '.join(known)}")
     return value
 
 
@@ -105,54 +104,54 @@ def _parsed(text: str, name: str) -> Any:
     except (YAMLError, RecursionError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         at = f":{where.line + 1}:{where.column + 1}" if where else ""
-        said = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ParametersError(f"{name}{at}: not YAML: {said}") from error
+        message = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ProfileError(f"{name}{at}: not YAML: {message}") from error
 
 
-def parameters_of(given: object, name: str) -> Parameters:
-    """The parameters that a parsed file gives; `name` is the file.
+def parse_profile(document: object, name: str) -> ModelProfile:
+    """Return the profile of a parsed file; `name` is the file.
 
     Raises:
-        ParametersError: if it cannot be used.
+        ProfileError: if it cannot be used.
     """
-    said = mapping(given, name, "", _SECTIONS)
+    content = mapping(document, name, "", _SECTIONS)
     times = {
-        section: _read(distribution, said[section], name, section)
+        section: _read(parse_distribution, content[section], name, section)
         for section in ("startup", "load", "unload")
-        if section in said
+        if section in content
     }
-    memory = _read(size, said["lora_memory"], name, "lora_memory") if "lora_memory" in said else None
-    pace = mapping(said.get("pace") or {}, name, "pace.", tuple(each.name for each in fields(Pace)))
-    return replace(Parameters(pace=_pace(pace, name), lora_memory=memory), **times)
+    memory = int(_read(parse_size, content["lora_memory"], name, "lora_memory")) if "lora_memory" in content else None
+    timing = mapping(content.get("timing") or {}, name, "timing.", tuple(each.name for each in fields(StepTimeModel)))
+    return replace(ModelProfile(timing=_timing(timing, name), lora_memory=memory), **times)
 
 
-def _pace(given: Mapping[str, Any], name: str) -> Pace:
-    said: dict[str, Any] = {}
+def _timing(given: Mapping[str, Any], name: str) -> StepTimeModel:
+    values: dict[str, Any] = {}
     for key, value in given.items():
-        where = f"pace.{key}"
+        where = f"timing.{key}"
         if key in _TIMES:
-            said[key] = _read(seconds, value, name, where)
+            values[key] = _read(parse_duration, value, name, where)
         elif key == "disk":
-            said[key] = _read(rate, value, name, where)
+            values[key] = _read(parse_bandwidth, value, name, where)
         elif key in _COUNTS:
-            said[key] = _number(value, name, where, int)
+            values[key] = _number(value, name, where, int)
         elif key in _FACTORS:
-            said[key] = float(_number(value, name, where, int | float))
+            values[key] = float(_number(value, name, where, int | float))
         else:
             answer = mapping(value, name, where + ".", ("median", "p95"))
             if set(answer) != {"median", "p95"}:
-                raise ParametersError(f"{name}: {where}: needs median and p95, in tokens")
+                raise ProfileError(f"{name}: {where}: needs median and p95, in tokens")
             median, p95 = (float(_number(answer[each], name, where, int | float)) for each in ("median", "p95"))
-            said[key] = _read(lambda pair: LogNormal(*pair), (median, p95), name, where)
+            values[key] = _read(lambda pair: LogNormal(*pair), (median, p95), name, where)
     try:
-        return Pace(**said)
+        return StepTimeModel(**values)
     except ValueError as error:
-        raise ParametersError(f"{name}: pace: {error}") from error
+        raise ProfileError(f"{name}: timing: {error}") from error
 
 
 def _number(value: object, name: str, where: str, kind: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, kind):
-        raise ParametersError(f"{name}: {where}: {value!r} is not a{' whole' if kind is int else ''} number")
+        raise ProfileError(f"{name}: {where}: {value!r} is not a{' whole' if kind is int else ''} number")
     return value
 
 
@@ -160,4 +159,4 @@ def _read(reader: Any, value: object, name: str, where: str) -> Any:
     try:
         return reader(value)
     except ValueError as error:
-        raise ParametersError(f"{name}: {where}: {error}") from error
+        raise ProfileError(f"{name}: {where}: {error}") from error

@@ -1,10 +1,8 @@
-"""SGLang's command line, `python -m sglang.launch_server --model-path MODEL ...`: server_args.py."""
+"""The settings of a fake SGLang from the arguments of a real one.
 
-import json
-from collections.abc import Sequence
-from typing import Any
+What `check_lora_server_args` (`sglang/srt/server_args.py`) refuses is refused here, with its text where it has one.
+"""
 
-from fake_vllm.cli.flags import Flags
 from fake_vllm.engine.config import (
     DEFAULT_MODEL,
     DEFAULT_MODEL_LENGTH,
@@ -12,80 +10,58 @@ from fake_vllm.engine.config import (
     EngineConfig,
     EngineConfigError,
 )
+from formats.engine_command import EngineArgs
 
-COUNT = (
-    *("model-path", "model", "served-model-name", "context-length", "enable-lora", "lora-paths", "max-lora-rank"),
-    *("lora-target-modules", "max-loras-per-batch", "max-loaded-loras", "max-running-requests", "api-key", "host"),
-    *("port", "enable-metrics", "random-seed", "chunked-prefill-size"),
-)
-"""Flags that make a difference."""
-_VERSION = "0.5.9"  # a release of the sources that were read
-_ALL = 1 << 30  # adapters in host memory: as many as are listed, which --max-loaded-loras may limit
+_VERSION = "0.5.9"  # the release whose sources were read
+_UNLIMITED = 1 << 30  # adapters in host memory: all that are loaded, which --max-loaded-loras may limit
 
 
-def flags_of(words: Sequence[str]) -> Flags:
-    """The command line taken apart."""
-    return Flags(words, frozenset())
-
-
-def settings(words: Sequence[str]) -> EngineConfig:
-    """The settings of a server that is started with these words.
+def sglang_config(args: EngineArgs) -> EngineConfig:
+    """Return the settings that SGLang's arguments stand for.
 
     Raises:
-        EngineConfigError: if it would not start.
+        EngineConfigError: if SGLang would not start with them.
     """
-    flags = flags_of(words)
-    model = flags.text("model-path") or flags.text("model") or flags.positional or DEFAULT_MODEL
-    static = tuple(_lora_path(text) for text in flags.texts("lora-paths"))
-    enabled = flags.switch("enable-lora") or bool(static)
-    slots, listed = flags.number("max-loras-per-batch", 8), flags.number("max-loaded-loras", 0)
-    _check(flags, static=bool(static), enabled=enabled, slots=slots, listed=listed)
+    _check(args)
+    model = args.model or DEFAULT_MODEL
     return EngineConfig(
         dialect="sglang",
-        served_model_names=(flags.text("served-model-name") or model,),
+        served_model_names=args.served_model_names or (model,),
         model=model,
-        max_model_len=flags.number("context-length", DEFAULT_MODEL_LENGTH),
-        enable_lora=enabled,
-        max_loras=slots,
-        max_cpu_loras=_ALL,
-        max_listed=listed,
-        max_lora_rank=flags.number("max-lora-rank", 0),
-        max_num_seqs=flags.number("max-running-requests", DEFAULT_SEQUENCES),
-        lora_modules=static,
+        max_model_len=args.max_model_len or DEFAULT_MODEL_LENGTH,
+        enable_lora=args.enable_lora,
+        max_loras=args.max_loras,
+        max_cpu_loras=_UNLIMITED,
+        max_listed=args.max_loaded_loras or 0,
+        max_lora_rank=args.max_lora_rank or 0,
+        max_num_seqs=args.max_num_seqs or DEFAULT_SEQUENCES,
+        lora_modules=args.lora_modules,
         runtime_updating=True,
-        api_keys=tuple(key for key in (flags.text("api-key"),) if key),
-        host=flags.text("host") or "127.0.0.1",
-        port=flags.number("port", 30000),
-        metrics=flags.switch("enable-metrics"),
+        api_keys=args.api_keys,
+        host=args.host or "127.0.0.1",
+        port=args.port,
+        metrics=args.enable_metrics,
         version=_VERSION,
     )
 
 
-def _check(flags: Flags, *, static: bool, enabled: bool, slots: int, listed: int) -> None:
-    """What `check_lora_server_args` refuses, in its words where a user will look for them."""
+def _check(args: EngineArgs) -> None:
+    slots, loaded = args.max_loras, args.max_loaded_loras
     if slots < 1:
         raise EngineConfigError(f"--max-loras-per-batch is {slots}; it must be at least 1")
-    if flags.texts("max-loaded-loras") and listed < slots:
+    if loaded is not None and loaded < slots:
         raise EngineConfigError(
-            f"--max-loaded-loras is {listed}; it must be at least --max-loras-per-batch, which is {slots}"
+            f"--max-loaded-loras is {loaded}; it must be at least --max-loras-per-batch, which is {slots}"
         )
-    for name in ("max-lora-rank", "context-length", "max-running-requests"):
-        if flags.texts(name) and flags.number(name, 0) < 1:
-            raise EngineConfigError(f"--{name} is {flags.text(name)}; it must be at least 1")
-    if enabled and not static and not (flags.texts("max-lora-rank") and flags.texts("lora-target-modules")):
+    for flag, value in (
+        ("--max-lora-rank", args.max_lora_rank),
+        ("--context-length", args.max_model_len),
+        ("--max-running-requests", args.max_num_seqs),
+    ):
+        if value is not None and value < 1:
+            raise EngineConfigError(f"{flag} is {value}; it must be at least 1")
+    if args.enable_lora and not args.lora_modules and not (args.max_lora_rank and args.lora_target_modules):
         raise EngineConfigError(
             "When no initial --lora-paths is provided, you need to specify both --max-lora-rank and"
             " --lora-target-modules for LoRA initialization."
         )
-
-
-def _lora_path(text: str) -> tuple[str, str]:
-    """Name and path of one `--lora-paths` word: `path`, `name=path`, or JSON with `lora_name` and `lora_path`."""
-    if text.startswith("{"):
-        try:
-            value: Any = json.loads(text)
-            return str(value["lora_name"]), str(value["lora_path"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise EngineConfigError(f"--lora-paths: {text!r} is not JSON with lora_name and lora_path") from error
-    name, equals, path = text.partition("=")
-    return (name, path) if equals else (text, text)

@@ -1,47 +1,47 @@
-"""Work that goes on if who asked for it stops waiting: a load that a client gives up still ends, as a real one does."""
+"""Tasks that continue after their caller stops waiting: a load that a client abandons still completes."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-class OwnWork:
-    """What one engine does in tasks of its own."""
+class BackgroundTasks:
+    """Tasks of one engine."""
 
     def __init__(self) -> None:
-        self._answers: dict[asyncio.Task[None], asyncio.Future[None]] = {}
+        self._results: dict[asyncio.Task[None], asyncio.Future[None]] = {}
 
-    async def do(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work` to its end, and wait for that; a caller who is cancelled takes nothing with him."""
+    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in a task of its own and wait for it; cancelling the caller does not cancel the work."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[None] = loop.create_future()
+        result: asyncio.Future[None] = loop.create_future()
         task = loop.create_task(work)
-        self._answers[task] = answer
-        task.add_done_callback(self._finish)
-        await answer
+        self._results[task] = result
+        task.add_done_callback(self._on_done)
+        await result
 
-    def end(self, error: Callable[[], Exception]) -> None:
-        """End all of it at once: whoever waits gets an error of his own."""
-        for task, answer in list(self._answers.items()):
+    def cancel_all(self, error: Callable[[], Exception]) -> None:
+        """Cancel all tasks; every waiting caller gets a new `error`."""
+        for task, result in list(self._results.items()):
             task.cancel()
-            if not answer.done():
-                _fail(answer, error())
+            if not result.done():
+                _fail(result, error())
 
-    def _finish(self, task: asyncio.Task[None]) -> None:
-        answer = self._answers.pop(task)
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        result = self._results.pop(task)
         if task.cancelled():
-            if not answer.done():
-                answer.cancel()
+            if not result.done():
+                result.cancel()
             return
         error = task.exception()
-        if answer.done():
+        if result.done():
             return
         if error is None:
-            answer.set_result(None)
+            result.set_result(None)
         else:
-            _fail(answer, error)
+            _fail(result, error)
 
 
-def _fail(answer: asyncio.Future[None], error: BaseException) -> None:
-    answer.set_exception(error)
-    answer.exception()  # marks it as seen: a caller cancelled in this very moment will not look
+def _fail(result: asyncio.Future[None], error: BaseException) -> None:
+    result.set_exception(error)
+    result.exception()  # marks it as retrieved: the caller may have been cancelled at the same time

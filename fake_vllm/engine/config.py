@@ -1,12 +1,12 @@
 """What a server was told on its command line and in its environment, as far as the fake minds it.
 
-`commandline.py` reads it there. What the real server refuses to start with is refused here too.
+`cli/command_line.py` reads it there. What the real server refuses to start with is refused here too.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fake_vllm.engine.versions import DEFAULT_VERSION, SGLANG, Behaviour
+from fake_vllm.engine.versions import DEFAULT_VERSION, SGLANG, VersionQuirks
 
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"  # vLLM, vllm/config/model.py
 DEFAULT_MODEL_LENGTH = 32768  # tokens; what the default model's own configuration says, roughly
@@ -49,7 +49,7 @@ class EngineConfig:
     """SGLang's `--max-loaded-loras`: adapters in the list; 0: as many as come."""
     metrics: bool = True
     """Whether `/metrics` is served."""
-    behaviour: Behaviour = field(init=False, repr=False, compare=False)
+    quirks: VersionQuirks = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.served_model_names:
@@ -62,11 +62,11 @@ class EngineConfig:
             if value < 1:
                 raise EngineConfigError(f"{flag} is {value}; it must be at least 1")
         if self.dialect == "sglang":
-            object.__setattr__(self, "behaviour", SGLANG)
+            object.__setattr__(self, "quirks", SGLANG)
             return
         self._check_loras()
         try:
-            object.__setattr__(self, "behaviour", Behaviour.of(self.version))
+            object.__setattr__(self, "quirks", VersionQuirks.of(self.version))
         except ValueError as error:
             raise EngineConfigError(f"--version: {error}") from error
 

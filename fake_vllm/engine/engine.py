@@ -1,11 +1,11 @@
-"""The engine behind the HTTP face: its adapters come and go, its answers are computed, and each takes its time.
+"""The engine: loads and unloads adapters and computes completions, each in its time.
 
-No HTTP in here (that is `wire.py`) and no clock: durations are drawn from the latencies handed in and waited
-for with asyncio, so that the same engine runs on a socket and in a simulation. What is listed and held is in
-`listing.py`, what is computed in `generation.py`.
+It has no HTTP (see `router.py`) and no clock of its own: durations are drawn from the latencies it is given and waited
+for with asyncio, so the same engine runs on sockets and in a simulation. Adapters are in `lora_registry.py`, computing
+in `runner.py`.
 
-A client that gives up does not stop the engine: each change is a task of the engine's own (`ownwork.py`), and only
-`close`, the death of the container, ends it early.
+A client that leaves does not cancel a load or unload: each runs in a task of the engine (`background.py`), and only
+`close`, the end of the container, cancels it.
 """
 
 import asyncio
@@ -16,314 +16,318 @@ from hashlib import blake2b
 import numpy as np
 
 from fake_vllm.distributions import Latency
-from fake_vllm.engine.background import OwnWork
+from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
-from fake_vllm.engine.lora import Artifact, Change, EngineClosed, EngineFault, Model
-from fake_vllm.engine.lora_registry import Listing
-from fake_vllm.engine.runner import Completion, Generation, outcome
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
-from fake_vllm.flavors import MANNERS
+from fake_vllm.engine.flavor import EngineFlavor
+from fake_vllm.engine.lora import AdapterEvent, Artifact, EngineClosed, EngineError, Model
+from fake_vllm.engine.lora_registry import LoraRegistry
+from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 
 __all__ = [
+    "AdapterEvent",
     "Artifact",
-    "Change",
     "Completion",
     "Engine",
     "EngineClosed",
     "EngineConfig",
     "EngineConfigError",
-    "EngineFault",
+    "EngineError",
     "Model",
 ]
 
 
 class Engine:
-    """A running server. Static adapters are there from the start and not announced."""
+    """A running engine. Adapters of the command line are loaded from the start, without an event."""
 
     def __init__(
         self,
         config: EngineConfig,
+        flavor: EngineFlavor,
         *,
         load: Latency,
         unload: Latency,
         rng: np.random.Generator,
-        on_change: Callable[[Change], None] | None = None,
+        on_change: Callable[[AdapterEvent], None] | None = None,
         artifacts: Callable[[str], Artifact | None] | None = None,
         fetch: Callable[[str], float] | None = None,
         created: int = 0,
-        pace: Pace = DEFAULT_PACE,
+        timing: StepTimeModel = DEFAULT_TIMING,
         seed: int = 0,
         chance: np.random.Generator | None = None,
         epoch: float = 0.0,
     ) -> None:
-        """Start with nothing but the base model.
+        """Create the engine.
 
         Args:
-            config: what the server was told on its command line.
-            load: seconds from an artifact on the pod to an adapter that serves.
-            unload: seconds that an unload takes.
-            rng: where those are drawn from.
-            on_change: told of each adapter that came or went, at once, while the engine lives.
-            artifacts: what is under a path, None for nothing; without it everything is there and good.
-            fetch: extra seconds until the artifact of a path is on the pod.
-            created: when it started, in seconds since 1970.
-            pace: how fast it computes.
-            seed: what its texts depend on, beside adapter and prompt.
+            config: settings of the command line.
+            flavor: error texts, model cards and metrics of vLLM or SGLang.
+            load: seconds from an artifact on the pod to a loaded adapter.
+            unload: seconds of an unload.
+            rng: generator for these two.
+            on_change: called for each adapter that was loaded or unloaded, until the engine is closed.
+            artifacts: returns the artifact at a path, None if there is none; by default every path has a good one.
+            fetch: returns additional seconds until the artifact of a path is on the pod.
+            created: time of the start, in seconds since 1970.
+            timing: speed of the model.
+            seed: seed of generated texts, which also depend on adapter and prompt.
             chance: where generating draws from, so that traffic does not shift loads; if None, made from the seed.
-            epoch: what seconds since 1970 were when the event loop's time was 0.
+            epoch: seconds since 1970 at the event loop's time 0.
         """
         self.config, self.seed, self.epoch = config, seed, epoch
         self.healthy = True
         self._load_latency, self._unload_latency, self._rng = load, unload, rng
         self._on_change, self._fetch, self._created = on_change, fetch, created
-        self._chance = np.random.default_rng(seed) if chance is None else chance
-        self.generation = Generation(config, pace, normal=self._chance.standard_normal, activate=self._activate)
-        self._birth = f"{seed}/{created}/{config.port}/{self._chance.integers(1 << 32)}"
-        self._answers = 0
-        self._words = MANNERS[config.dialect].words
-        self.listing = Listing(config, MANNERS[config.dialect], artifacts)
-        self.adapters: Mapping[str, str] = self.listing.roots
-        """Path by name of every adapter that is listed, oldest first."""
+        self._generation_rng = np.random.default_rng(seed) if chance is None else chance
+        self.runner = ModelRunner(
+            config, flavor, timing, normal=self._generation_rng.standard_normal, activate=self._activate
+        )
+        self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
+        self._responses = 0
+        self._error_texts = flavor.errors
+        self.lora_registry = LoraRegistry(config, flavor, artifacts)
+        self.adapters: Mapping[str, str] = self.lora_registry.roots
+        """Paths of the registered adapters by name, oldest first."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._pushed_off: dict[str, str] = {}
-        self._work = OwnWork()
+        self._evicted: dict[str, str] = {}
+        self._background = BackgroundTasks()
         self._closed = False
 
-    # What others see
+    # State
 
     @property
     def closed(self) -> bool:
-        """Whether the container is gone."""
+        """Whether the container has stopped."""
         return self._closed
 
     @property
     def resident(self) -> tuple[str, ...]:
-        """Listed adapters whose weights are in memory, least recently used first."""
-        return self.listing.resident
+        """Registered adapters whose weights are in memory, least recently used first."""
+        return self.lora_registry.resident
 
     @property
     def active(self) -> tuple[str, ...]:
-        """Listed adapters that sit in one of the `max_loras` GPU slots, least recently used first."""
-        return self.listing.active
+        """Registered adapters in one of the `max_loras` GPU slots, least recently used first."""
+        return self.lora_registry.active
 
     @property
     def memory(self) -> int:
-        """Bytes of weights in memory, those of forgotten names included."""
-        return self.listing.memory
+        """Bytes of weights in memory, including those of unregistered names."""
+        return self.lora_registry.memory
 
     def models(self) -> list[Model]:
-        """Base models first, then adapters in the order in which they came."""
-        return self.listing.models()
+        """Return base models, then adapters in the order of their loads."""
+        return self.lora_registry.models()
 
     def models_body(self) -> bytes:
-        """The body of `GET /v1/models`."""
-        return self.listing.body(self._created)
+        """Return the body of `GET /v1/models`."""
+        return self.lora_registry.models_json(self._created)
 
-    def warm(self, name: str) -> bool:
-        """Whether an adapter is listed and its weights are in memory."""
-        return self.listing.warm(name)
+    def is_resident(self, name: str) -> bool:
+        """Return whether an adapter is registered and its weights are in memory."""
+        return self.lora_registry.is_resident(name)
 
-    def adapter_of(self, model: str) -> str:
-        """The adapter that a model's name stands for; empty for a base model.
+    def resolve_model(self, model: str) -> str:
+        """Return the adapter that a model's name stands for, empty for a base model.
 
         Raises:
             EngineFault: if there is no such model.
         """
-        if model in self.listing:
+        if model in self.lora_registry:
             return model
         if model in self.config.served_model_names:
             return ""
-        raise EngineFault(404, "NotFoundError", f"The model `{model}` does not exist.", param="model")
+        raise EngineError(404, "NotFoundError", f"The model `{model}` does not exist.", param="model")
 
     def now(self) -> float:
-        """Seconds since 1970, by the event loop's clock."""
+        """Return the seconds since 1970, by the event loop's clock."""
         return self.epoch + asyncio.get_running_loop().time()
 
     def metrics_page(self) -> str:
-        """The text of `/metrics`."""
-        return self.generation.page(self.now(), float(self._created))
+        """Return the text of `/metrics`."""
+        return self.runner.metrics_page(self.now(), float(self._created))
 
     def new_id(self) -> str:
-        """An id that no other answer has, of this engine or another."""
-        self._answers += 1
-        return blake2b(f"{self._birth}/{self._answers}".encode(), digest_size=16).hexdigest()
+        """Return an id that no other response has, of this engine or another."""
+        self._responses += 1
+        return blake2b(f"{self._id_prefix}/{self._responses}".encode(), digest_size=16).hexdigest()
 
-    def check_alive(self) -> None:
+    def ensure_alive(self) -> None:
         """Raises `EngineFault` if the engine's core is dead."""
         if not self.healthy:
-            raise _dead()
+            raise _core_failed()
 
-    def check_open(self) -> None:
-        """Raises `EngineClosed` if the container is gone."""
+    def ensure_open(self) -> None:
+        """Raise `EngineClosed` if the container has stopped."""
         if self._closed:
-            raise _gone()
+            raise _closed_error()
 
-    # What others do
+    # Operations
 
     async def complete(self, model: str, prompt_tokens: int, output_tokens: int) -> Completion:
-        """Have `model` answer a prompt of that length with that many tokens, without any HTTP or text.
+        """Complete a prompt of a given length with a given number of tokens, without HTTP and text.
 
-        A caller that is cancelled takes its request off the engine.
+        Cancelling the caller aborts the request.
 
         Raises:
             EngineFault: if the engine refuses, as vLLM would.
-            EngineClosed: if the container dies first.
+            EngineClosed: if the container stops first.
         """
-        self.check_open()
-        adapter = self.adapter_of(model)
-        self.check_alive()
+        self.ensure_open()
+        adapter = self.resolve_model(model)
+        self.ensure_alive()
         if prompt_tokens + output_tokens > self.config.max_model_len:
             limit = self.config.max_model_len
             text = f"This model's maximum context length is {limit} tokens. However, you requested more."
-            raise EngineFault(400, "BadRequestError", text)
-        sequence = self.generation.submit(adapter, prompt_tokens, output_tokens, limit=output_tokens, ending="length")
-        await self.generation.finished(sequence)
-        return outcome(model, sequence)
+            raise EngineError(400, "BadRequestError", text)
+        sequence = self.runner.submit(adapter, prompt_tokens, output_tokens, limit=output_tokens, ending="length")
+        await self.runner.wait_finished(sequence)
+        return completion_of(model, sequence)
 
     async def load(self, name: str, path: str, *, load_inplace: bool = False, slow: float = 1.0) -> None:
-        """Register the adapter `name` and warm its weights; `slow` multiplies the time that takes.
+        """Load the adapter `name`; `slow` multiplies the time.
 
         Raises:
             EngineFault: if the engine refuses, in the words of its dialect.
-            EngineClosed: if the container dies first.
+            EngineClosed: if the container stops first.
         """
-        self.check_open()
-        await self._work.do(self._load(name, path, load_inplace, slow))
+        self.ensure_open()
+        await self._background.run(self._load(name, path, load_inplace, slow))
 
     async def unload(self, name: str, *, slow: float = 1.0) -> None:
-        """Take the adapter `name` off the list; `slow` multiplies the time that takes.
+        """Unload the adapter `name`; `slow` multiplies the time.
 
         Raises:
             EngineFault: if the engine refuses, in the words of its dialect.
-            EngineClosed: if the container dies first.
+            EngineClosed: if the container stops first.
         """
-        self.check_open()
-        await self._work.do(self._unload(name, slow))
+        self.ensure_open()
+        await self._background.run(self._unload(name, slow))
 
-    def recallable(self, name: str) -> bool:
-        """Whether an adapter is listed, or was until others pushed it off the list."""
-        return name in self.listing or name in self._pushed_off
+    def is_reloadable(self, name: str) -> bool:
+        """Return whether an adapter is registered, or was until others evicted it from the registry."""
+        return name in self.lora_registry or name in self._evicted
 
-    async def recall(self, name: str, *, slow: float = 1.0) -> None:
-        """Load an adapter again that was pushed off the list, since somebody wants an answer from it."""
-        if name in self._pushed_off and name not in self.listing:
-            await self.load(name, self._pushed_off[name], slow=slow)
+    async def reload_evicted(self, name: str, *, slow: float = 1.0) -> None:
+        """Load an adapter again that was evicted from the registry and is requested now."""
+        if name in self._evicted and name not in self.lora_registry:
+            await self.load(name, self._evicted[name], slow=slow)
 
-    def touch(self, name: str) -> bool:
-        """Use an adapter. Returns whether its weights were in memory; if not, reading them costs the caller a load.
+    def use(self, name: str) -> bool:
+        """Mark an adapter as used. Return whether its weights were in memory; if not, they have to be loaded.
 
         Raises:
             EngineFault: if no such adapter is listed.
         """
-        return self.listing.touch(name)
+        return self.lora_registry.use(name)
 
-    def die(self) -> None:
-        """The engine's core fails while its HTTP face still answers: health turns 503, changes fail."""
+    def crash_core(self) -> None:
+        """Fail the engine's core; its HTTP server continues: `/health` returns 503, loads and unloads fail."""
         self.healthy = False
-        self.generation.batch.fail(_dead)
+        self.runner.scheduler.fail(_core_failed)
 
     def close(self) -> None:
-        """The container is gone: whoever waits gets `EngineClosed`, and nothing is announced any more."""
+        """Stop the container: waiting callers get `EngineClosed`, and there are no more events."""
         self._closed = True
         self.healthy = False
-        self.generation.batch.fail(_gone)
-        self._work.end(_gone)
+        self.runner.scheduler.fail(_closed_error)
+        self._background.cancel_all(_closed_error)
 
-    # How it is done
+    # Implementation
 
     async def _load(self, name: str, path: str, load_inplace: bool, slow: float) -> None:
         if not name or not path:
-            raise self._words.incomplete_load()
+            raise self._error_texts.incomplete_load()
         async with self._lock(name):
-            self.listing.check_free(name, load_inplace=load_inplace)
-            self.check_alive()
+            self.lora_registry.ensure_available(name, load_inplace=load_inplace)
+            self.ensure_alive()
             seconds = self._load_latency.draw(self._rng)
-            artifact = self.listing.find(name, path)
-            seconds += artifact.size / self.generation.pace.disk
-            fetching = self._fetch(path) if self._fetch else 0.0
-            complaint = self.listing.complaint(name, artifact)
-            if complaint:
-                await asyncio.sleep(fetching * slow)
+            artifact = self.lora_registry.resolve(name, path)
+            seconds += artifact.size / self.runner.timing.disk
+            fetch_seconds = self._fetch(path) if self._fetch else 0.0
+            error = self.lora_registry.validate(name, artifact)
+            if error:
+                await asyncio.sleep(fetch_seconds * slow)
             else:
-                await self._read((fetching + seconds) * slow, after=fetching * slow)
-            self.check_alive()
-            if complaint:
-                raise complaint
-            self.listing.take_in(name, path, artifact)
-            self._announce(Change("loaded", name, path))
-            await self._make_room(slow)
+                await self._load_weights((fetch_seconds + seconds) * slow, after=fetch_seconds * slow)
+            self.ensure_alive()
+            if error:
+                raise error
+            self.lora_registry.register(name, path, artifact)
+            self._notify(AdapterEvent("loaded", name, path))
+            await self._evict(slow)
 
     async def _unload(self, name: str, slow: float) -> None:
         if not name:
-            raise self._words.nameless_unload()
+            raise self._error_texts.missing_unload_name()
         async with self._lock(name):
-            await self._take_off(name, slow)
-            self._pushed_off.pop(name, None)
+            await self._remove(name, slow)
+            self._evicted.pop(name, None)
 
-    async def _take_off(self, name: str, slow: float) -> None:
-        """Unload a name whose lock is held."""
-        behaviour = self.config.behaviour
-        entry = self.listing.entry(name)
+    async def _remove(self, name: str, slow: float) -> None:
+        """Unload a name whose lock the caller has."""
+        quirks = self.config.quirks
+        entry = self.lora_registry.entry(name)
         seconds = self._unload_latency.draw(self._rng)
-        if behaviour.unload_drains:
-            self.listing.forget(name)
-            await self.generation.drained(name)
+        if quirks.unload_drains:
+            self.lora_registry.unregister(name)
+            await self.runner.wait_drained(name)
         await asyncio.sleep(seconds * slow)
-        if behaviour.unload_removes:
-            self.check_alive()
-            if not self.listing.drop(entry):
-                raise self._words.not_removed(name)
-        if not behaviour.unload_drains:
-            self.listing.forget(name)
-        self._announce(Change("unloaded", name, entry.root))
+        if quirks.unload_removes:
+            self.ensure_alive()
+            if not self.lora_registry.drop(entry):
+                raise self._error_texts.remove_failed(name)
+        if not quirks.unload_drains:
+            self.lora_registry.unregister(name)
+        self._notify(AdapterEvent("unloaded", name, entry.root))
 
-    async def _make_room(self, slow: float) -> None:
-        """Where the list itself has a limit, the least recently used go; the one that just came is not among them."""
+    async def _evict(self, slow: float) -> None:
+        """Evict the least recently used adapters from a limited registry; the newest one is never among them."""
         limit = self.config.max_listed
         while limit and len(self.adapters) > limit:
             oldest = self.resident[0]
-            self._pushed_off[oldest] = self.adapters[oldest]
-            await self._take_off(oldest, slow)
+            self._evicted[oldest] = self.adapters[oldest]
+            await self._remove(oldest, slow)
 
     def _lock(self, name: str) -> asyncio.Lock:
-        """Changes of one name take turns, or all changes do."""
-        return self._locks["" if self.config.behaviour.changes_in_line else name]
+        """Return the lock for changes of one name, or of all names if the flavor has one lock."""
+        return self._locks["" if self.config.quirks.changes_in_line else name]
 
-    async def _read(self, seconds: float, *, after: float) -> None:
-        """Get weights, and from `after` on put them where the GPU can use them, which slows who is being answered."""
-        begun = False
+    async def _load_weights(self, seconds: float, *, after: float) -> None:
+        """Load weights; from `after` seconds on they go to the GPU, which slows the scheduler's steps."""
+        started = False
 
-        def begin() -> None:
-            nonlocal begun
-            begun = True
-            self.generation.batch.loading(1)
+        def start() -> None:
+            nonlocal started
+            started = True
+            self.runner.scheduler.add_loading(1)
 
-        timer = asyncio.get_running_loop().call_later(after, begin)
+        timer = asyncio.get_running_loop().call_later(after, start)
         try:
             await asyncio.sleep(seconds)
         finally:
             timer.cancel()
-            if begun:
-                self.generation.batch.loading(-1)
+            if started:
+                self.runner.scheduler.add_loading(-1)
 
     def _activate(self, name: str) -> float:
-        """Seconds that a step is held up because a sequence of this adapter joins the batch."""
-        if name not in self.listing:  # unloaded while the request waited: its weights are at hand
+        """Return the seconds by which a step is delayed because a sequence of this adapter joins the batch."""
+        if name not in self.lora_registry:  # unloaded while the request waited: its weights are still there
             return 0.0
-        if self.listing.touch(name):
+        if self.lora_registry.use(name):
             return 0.0
-        size = self.listing.entry(name).artifact.size
-        return self._load_latency.draw(self._chance) + size / self.generation.pace.disk
+        size = self.lora_registry.entry(name).artifact.size
+        return self._load_latency.draw(self._generation_rng) + size / self.runner.timing.disk
 
-    def _announce(self, change: Change) -> None:
+    def _notify(self, event: AdapterEvent) -> None:
         if self._on_change is not None and not self._closed:
-            self._on_change(change)
+            self._on_change(event)
 
 
-def _dead() -> EngineFault:
+def _core_failed() -> EngineError:
     message = "EngineCore encountered an issue. See stack trace (above) for the root cause."
-    return EngineFault(500, "InternalServerError", message)
+    return EngineError(500, "InternalServerError", message)
 
 
-def _gone() -> EngineClosed:
+def _closed_error() -> EngineClosed:
     return EngineClosed("the engine's container has stopped")

@@ -1,53 +1,52 @@
-"""Which adapters' weights an engine holds: a cache that drops the least recently used.
+"""Cache of adapter weights that evicts the least recently used ones, as vLLM's `LRUCacheWorkerLoRAManager` does.
 
-Weights are numbered apart from names, because a name may be forgotten while its weights stay, and loaded
-again beside them.
+Its keys are numbers, not names: a name can be forgotten while its weights stay, and be loaded again beside them.
 """
 
 from collections import OrderedDict
 
 
-class Weights:
-    """At most `capacity` adapters and `budget` bytes (None: no limit)."""
+class LoraCache:
+    """Weights of at most `capacity` adapters and `budget` bytes (None: no limit)."""
 
     def __init__(self, capacity: int, budget: int | None) -> None:
         self._capacity = capacity
         self._budget = budget
         self._sizes: OrderedDict[int, int] = OrderedDict()
-        self._last = 0
+        self._last_key = 0
 
     @property
-    def held(self) -> int:
+    def used_bytes(self) -> int:
         """Bytes in memory."""
         return sum(self._sizes.values())
 
-    def numbers(self) -> list[int]:
-        """What is held, least recently used first."""
+    def keys(self) -> list[int]:
+        """Return the keys in memory, least recently used first."""
         return list(self._sizes)
 
-    def new(self) -> int:
-        """A number that was never used."""
-        self._last += 1
-        return self._last
+    def new_key(self) -> int:
+        """Return a key that was never used."""
+        self._last_key += 1
+        return self._last_key
 
-    def fits(self, number: int, size: int) -> bool:
-        """Whether weights of `size` bytes can be held, once those are gone that they push out by count."""
+    def fits(self, key: int, size: int) -> bool:
+        """Return whether weights of `size` bytes fit after the evictions that their count causes."""
         if self._budget is None:
             return True
-        others = [held for other, held in self._sizes.items() if other != number]
-        room = self._capacity - 1
-        return (sum(others[-room:]) if room else 0) + size <= self._budget
+        others = [other_size for other, other_size in self._sizes.items() if other != key]
+        places = self._capacity - 1
+        return (sum(others[-places:]) if places else 0) + size <= self._budget
 
-    def keep(self, number: int, size: int) -> None:
-        """Hold these as the most recently used; drops what is too many."""
-        self._sizes[number] = size
-        self._sizes.move_to_end(number)
+    def put(self, key: int, size: int) -> None:
+        """Store weights as the most recently used ones, and evict those beyond the capacity."""
+        self._sizes[key] = size
+        self._sizes.move_to_end(key)
         while len(self._sizes) > self._capacity:
             self._sizes.popitem(last=False)
 
-    def drop(self, number: int) -> bool:
-        """Let go of these; returns whether they were still held."""
-        return self._sizes.pop(number, None) is not None
+    def remove(self, key: int) -> bool:
+        """Remove weights; return whether they were in memory."""
+        return self._sizes.pop(key, None) is not None
 
-    def __contains__(self, number: int) -> bool:
-        return number in self._sizes
+    def __contains__(self, key: int) -> bool:
+        return key in self._sizes

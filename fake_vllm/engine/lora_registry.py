@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
-from fake_vllm.engine.lora import Artifact, EngineFault, Model
-from fake_vllm.engine.lora_cache import Weights
-from fake_vllm.flavors import Manners
+from fake_vllm.engine.flavor import EngineFlavor
+from fake_vllm.engine.lora import Artifact, EngineError, Model
+from fake_vllm.engine.lora_cache import LoraCache
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RegisteredAdapter:
     """A listed name. `weights` numbers what was put into the cache for it: a name can be given twice."""
 
     root: str
@@ -25,11 +25,11 @@ class Entry:
     artifact: Artifact
 
 
-class Listing:
+class LoraRegistry:
     """One engine's table and cache. What it refuses, it refuses in the words of the engine's dialect."""
 
     def __init__(
-        self, config: EngineConfig, manners: Manners, artifacts: Callable[[str], Artifact | None] | None
+        self, config: EngineConfig, flavor: EngineFlavor, artifacts: Callable[[str], Artifact | None] | None
     ) -> None:
         """Static adapters are there from the start.
 
@@ -37,11 +37,11 @@ class Listing:
             EngineConfigError: if one of them cannot be used.
         """
         self._config = config
-        self._manners = manners
+        self._flavor = flavor
         self._artifacts = artifacts
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, RegisteredAdapter] = {}
         self._roots: dict[str, str] = {}
-        self._weights = Weights(config.max_cpu_loras, config.lora_budget)
+        self._cache = LoraCache(config.max_cpu_loras, config.lora_budget)
         self._rank_limit = config.max_lora_rank
         self._body: bytes | None = None
         self.roots: Mapping[str, str] = MappingProxyType(self._roots)
@@ -56,17 +56,17 @@ class Listing:
     @property
     def resident(self) -> tuple[str, ...]:
         """Listed adapters whose weights are in memory, least recently used first."""
-        return self._names_of(self._weights.numbers())
+        return self._names(self._cache.keys())
 
     @property
     def active(self) -> tuple[str, ...]:
         """Listed adapters that sit in one of the `max_loras` GPU slots, least recently used first."""
-        return self._names_of(self._weights.numbers()[-self._config.max_loras :])
+        return self._names(self._cache.keys()[-self._config.max_loras :])
 
     @property
     def memory(self) -> int:
         """Bytes of weights in memory, those of forgotten names included."""
-        return self._weights.held
+        return self._cache.used_bytes
 
     def models(self) -> list[Model]:
         """Base models first, then adapters in the order in which they came."""
@@ -75,38 +75,38 @@ class Listing:
         parent = config.served_model_names[0]
         return base + [Model(name, root, parent, None) for name, root in self._roots.items()]
 
-    def body(self, created: int) -> bytes:
+    def models_json(self, created: int) -> bytes:
         """The body of `GET /v1/models`, kept until the list changes: audits ask by the hundred thousand."""
         if self._body is None:
-            cards = [self._manners.card(model, created) for model in self.models()]
+            cards = [self._flavor.model_card(model, created) for model in self.models()]
             text = json.dumps({"object": "list", "data": cards}, separators=(",", ":"), ensure_ascii=False)
             self._body = text.encode()
         return self._body
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> RegisteredAdapter:
         """What is listed under a name.
 
         Raises:
             EngineFault: if nothing is.
         """
         if name not in self._entries:
-            raise self._manners.words.not_listed(name, self._entries)
+            raise self._flavor.errors.not_loaded(name, self._entries)
         return self._entries[name]
 
-    def warm(self, name: str) -> bool:
+    def is_resident(self, name: str) -> bool:
         """Whether an adapter is listed and its weights are in memory."""
         entry = self._entries.get(name)
-        return entry is not None and entry.weights in self._weights
+        return entry is not None and entry.weights in self._cache
 
     # Coming
 
-    def check_free(self, name: str, *, load_inplace: bool) -> None:
+    def ensure_available(self, name: str, *, load_inplace: bool) -> None:
         """Raises `EngineFault` if the name is taken, and must not be replaced."""
-        known = self._config.behaviour.load_inplace
+        known = self._config.quirks.load_inplace
         if name in self._entries and not (load_inplace and known):
-            raise self._manners.words.taken(name, replaceable=known)
+            raise self._flavor.errors.already_loaded(name, replaceable=known)
 
-    def find(self, name: str, path: str) -> Artifact:
+    def resolve(self, name: str, path: str) -> Artifact:
         """What is under a path.
 
         Raises:
@@ -114,34 +114,34 @@ class Listing:
         """
         artifact = self._artifacts(path) if self._artifacts else Artifact()
         if artifact is None or artifact.missing:
-            raise self._manners.words.not_found(name, path)
+            raise self._flavor.errors.not_found(name, path)
         return artifact
 
-    def complaint(self, name: str, artifact: Artifact) -> EngineFault | None:
+    def validate(self, name: str, artifact: Artifact) -> EngineError | None:
         """What the engine has against weights that it has found."""
-        words = self._manners.words
+        texts = self._flavor.errors
         if not self._config.enable_lora:
-            return words.lora_off()
+            return texts.lora_disabled()
         if artifact.rank > self._rank_limit:
-            return words.rank_too_high(name, artifact.rank, self._rank_limit)
-        return words.broken(artifact.broken) if artifact.broken else None
+            return texts.rank_too_high(name, artifact.rank, self._rank_limit)
+        return texts.load_failed(artifact.broken) if artifact.broken else None
 
-    def take_in(self, name: str, root: str, artifact: Artifact) -> None:
+    def register(self, name: str, root: str, artifact: Artifact) -> None:
         """Hold the weights and list the name.
 
         Raises:
             EngineFault: if memory does not suffice.
         """
         held = self._entries.get(name)
-        weights = held.weights if held else self._weights.new()
-        if not self._weights.fits(weights, artifact.size):
-            raise self._manners.words.no_memory(artifact.size)
-        self._weights.keep(weights, artifact.size)
-        self._entries[name] = Entry(root, weights, artifact)
+        weights = held.weights if held else self._cache.new_key()
+        if not self._cache.fits(weights, artifact.size):
+            raise self._flavor.errors.out_of_memory(artifact.size)
+        self._cache.put(weights, artifact.size)
+        self._entries[name] = RegisteredAdapter(root, weights, artifact)
         self._roots[name] = root
         self._body = None
 
-    def touch(self, name: str) -> bool:
+    def use(self, name: str) -> bool:
         """Use an adapter: its weights become the most recently used ones, and are read again if they were gone.
 
         Returns whether they were in memory.
@@ -150,17 +150,17 @@ class Listing:
             EngineFault: if no such adapter is listed.
         """
         entry = self.entry(name)
-        held = entry.weights in self._weights
-        self._weights.keep(entry.weights, entry.artifact.size)
+        held = entry.weights in self._cache
+        self._cache.put(entry.weights, entry.artifact.size)
         return held
 
     # Going
 
-    def drop(self, entry: Entry) -> bool:
+    def drop(self, entry: RegisteredAdapter) -> bool:
         """Let go of an entry's weights; returns whether they were still held."""
-        return self._weights.drop(entry.weights)
+        return self._cache.remove(entry.weights)
 
-    def forget(self, name: str) -> None:
+    def unregister(self, name: str) -> None:
         """Take a name off the list."""
         del self._entries[name]
         del self._roots[name]
@@ -171,22 +171,22 @@ class Listing:
         found: list[tuple[str, str, Artifact]] = []
         for name, path in self._config.lora_modules:
             try:
-                found.append((name, path, self.find(name, path)))
-            except EngineFault as fault:
-                raise self._refusal(name, path, fault) from fault
+                found.append((name, path, self.resolve(name, path)))
+            except EngineError as error:
+                raise self._refusal(name, path, error) from error
         self._rank_limit = self._rank_limit or max((artifact.rank for _, _, artifact in found), default=0)
         for name, path, artifact in found:
             try:
-                self.check_free(name, load_inplace=False)
-                if complaint := self.complaint(name, artifact):
-                    raise complaint
-                self.take_in(name, path, artifact)
-            except EngineFault as fault:
-                raise self._refusal(name, path, fault) from fault
+                self.ensure_available(name, load_inplace=False)
+                if refusal := self.validate(name, artifact):
+                    raise refusal
+                self.register(name, path, artifact)
+            except EngineError as error:
+                raise self._refusal(name, path, error) from error
 
-    def _refusal(self, name: str, path: str, fault: EngineFault) -> EngineConfigError:
-        return EngineConfigError(f"{self._config.static_flag} {name}={path}: {fault.message}")
+    def _refusal(self, name: str, path: str, error: EngineError) -> EngineConfigError:
+        return EngineConfigError(f"{self._config.static_flag} {name}={path}: {error.message}")
 
-    def _names_of(self, weights: list[int]) -> tuple[str, ...]:
+    def _names(self, weights: list[int]) -> tuple[str, ...]:
         names = {entry.weights: name for name, entry in self._entries.items()}
         return tuple(names[number] for number in weights if number in names)

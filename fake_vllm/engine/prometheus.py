@@ -1,7 +1,6 @@
-"""Counters, gauges and histograms, and the text that Prometheus reads.
+"""Histograms, and the text format that Prometheus reads: prometheus-client's, over a collector of our own values.
 
-Written out by hand instead of with `prometheus-client`: that one's clock is the wall's, its registry is global,
-and a simulation has hundreds of engines in virtual time. The tests read the text with its parser.
+Values are kept as plain numbers: a simulation has hundreds of engines, whose metrics are read without any text.
 """
 
 from bisect import bisect_left
@@ -9,36 +8,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
+
 Labels = tuple[tuple[str, str], ...]
 
 
 def labels(values: Mapping[str, str]) -> Labels:
-    """Labels in the order in which they are written: sorted, as `prometheus-client` does."""
+    """Return labels in the order in which they are written."""
     return tuple(sorted(values.items()))
 
 
 class Histogram:
-    """Observations in buckets; the last bucket, `+Inf`, is not named."""
+    """Observations in buckets, given by their upper bounds; a last bucket, `+Inf`, is added."""
 
-    def __init__(self, edges: Sequence[float]) -> None:
-        self.edges = tuple(edges)
-        self.counts = [0] * (len(self.edges) + 1)
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
         self.sum = 0.0
 
     @property
     def count(self) -> int:
-        """How many observations there were."""
+        """Number of observations."""
         return sum(self.counts)
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Count a value, so many times."""
-        self.counts[bisect_left(self.edges, value)] += times
+        """Count a value `times` times."""
+        self.counts[bisect_left(self.bounds, value)] += times
         self.sum += value * times
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return the cumulative counts by bound."""
+        cumulative, total = [], 0
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            total += count
+            cumulative.append((str(floatToGoString(bound)), float(total)))  # type: ignore[no-untyped-call]
+        return cumulative
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: its values by labels. A counter's name is given without `_total`, which its samples get."""
+class MetricFamily:
+    """One metric: its values by labels. The name of a counter has no `_total`, which its samples get."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -46,57 +57,38 @@ class Family:
     values: Mapping[Labels, float | Histogram]
 
 
-def exposition(families: Iterable[Family], created: float) -> str:
-    """The text format 0.0.4; `created` is when counting began, in seconds since 1970."""
-    lines: list[str] = []
-    for family in families:
-        shown = f"{family.name}_total" if family.kind == "counter" else family.name
-        lines.append(f"# HELP {shown} {_help(family.help)}")
-        lines.append(f"# TYPE {shown} {family.kind}")
-        for having, value in family.values.items():
-            if isinstance(value, Histogram):
-                lines += _histogram(family.name, having, value)
-            else:
-                lines.append(f"{shown}{_braces(having)} {number(value)}")
-        if family.kind != "gauge":
-            lines.append(f"# HELP {family.name}_created {_help(family.help)}")
-            lines.append(f"# TYPE {family.name}_created gauge")
-            lines += [f"{family.name}_created{_braces(having)} {number(created)}" for having in family.values]
-    return "\n".join(lines) + "\n"
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A registry of one page, as `generate_latest` takes it."""
+
+    families: Iterable[MetricFamily]
+    created: float
+
+    def collect(self) -> Iterable[Metric]:
+        return (_metric(family, self.created) for family in self.families)
 
 
-def number(value: float) -> str:
-    """A number as Go, and so Prometheus, writes it."""
-    if value == float("inf"):
-        return "+Inf"
-    text = repr(float(value))
-    mantissa, dot, _ = text.partition(".")
-    if value > 0 and dot and len(mantissa) > 6 and "e" not in text:
-        digits = f"{mantissa[0]}.{mantissa[1:]}{text[len(mantissa) + 1 :]}".rstrip("0.")
-        return f"{digits}e+0{len(mantissa) - 1}" if len(mantissa) < 11 else f"{digits}e+{len(mantissa) - 1}"
-    return text
+def exposition(families: Iterable[MetricFamily], created: float) -> str:
+    """Return the text format 0.0.4; `created` is when counting began, in seconds since 1970."""
+    # `generate_latest` needs nothing of a registry but `collect`.
+    return generate_latest(_Page(families, created)).decode()
 
 
-def _histogram(name: str, having: Labels, histogram: Histogram) -> list[str]:
-    lines, total = [], 0
-    for edge, count in zip((*histogram.edges, float("inf")), histogram.counts, strict=True):
-        total += count
-        bucket = tuple(sorted((*having, ("le", number(edge)))))
-        lines.append(f"{name}_bucket{_braces(bucket)} {number(total)}")
-    lines.append(f"{name}_count{_braces(having)} {number(total)}")
-    lines.append(f"{name}_sum{_braces(having)} {number(histogram.sum)}")
-    return lines
-
-
-def _braces(having: Labels) -> str:
-    if not having:
-        return ""
-    return "{" + ",".join(f'{name}="{_value(value)}"' for name, value in having) + "}"
-
-
-def _value(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _help(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n")
+def _metric(family: MetricFamily, created: float) -> Metric:
+    names = [name for name, _ in next(iter(family.values), ())]
+    if family.kind == "histogram":
+        histogram = HistogramMetricFamily(family.name, family.help, labels=names)
+        for key, value in family.values.items():
+            assert isinstance(value, Histogram)
+            histogram.add_metric([text for _, text in key], value.buckets(), value.sum)
+            histogram.add_sample(f"{family.name}_created", dict(key), created)
+        return histogram
+    made = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric = made(family.name, family.help, labels=names)
+    for key, value in family.values.items():
+        assert not isinstance(value, Histogram)
+        if isinstance(metric, CounterMetricFamily):
+            metric.add_metric([text for _, text in key], value, created=created)
+        else:
+            metric.add_metric([text for _, text in key], value)
+    return metric

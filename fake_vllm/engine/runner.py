@@ -1,7 +1,7 @@
-"""Generating: one engine's batch, with what is counted and cached beside it.
+"""Model runner: one engine's scheduler with its metrics and its prefix cache.
 
-`Engine` owns one and says which adapters there are; `answers.py` and simulated traffic ask it for sequences.
-Nothing here knows of texts: who asks says how many tokens come out, because that is decided beforehand.
+`Engine` owns it; `openai/completions.py` and simulated traffic submit sequences. There are no texts here: the caller
+says how many tokens will be generated, because that is decided before.
 """
 
 import asyncio
@@ -10,18 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.scheduler import Batch
+from fake_vllm.engine.flavor import EngineFlavor
+from fake_vllm.engine.scheduler import Scheduler
 from fake_vllm.engine.sequence import Ending, OnToken, Sequence
-from fake_vllm.engine.stats import BLOCK, Metrics, Seen
-from fake_vllm.engine.timing import Pace
-from fake_vllm.flavors import MANNERS
+from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
+from fake_vllm.engine.timing import StepTimeModel
 
-_PREFIXES = 4096  # prompts that are remembered; a real cache is bounded by memory
+_PREFIXES = 4096  # prompts in the cache; a real one is bounded by memory
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """How one request went; times in seconds since it arrived, lengths in tokens."""
+    """Result of one request; times in seconds since it arrived, lengths in tokens."""
 
     model: str
     prompt_tokens: int
@@ -32,25 +32,25 @@ class Completion:
     ending: Ending
 
 
-class Generation:
-    """The part of an engine that computes."""
+class ModelRunner:
+    """Computes sequences."""
 
     def __init__(
         self,
         config: EngineConfig,
-        pace: Pace,
+        flavor: EngineFlavor,
+        timing: StepTimeModel,
         *,
         normal: Callable[[], float],
         activate: Callable[[str], float],
     ) -> None:
-        """See `Batch` for `normal` and `activate`."""
-        kv_tokens = max(pace.kv_tokens, config.max_model_len)  # a real server refuses to start with less
-        self.pace = pace
-        manners = MANNERS[config.dialect]
-        self.metrics = Metrics(config, kv_tokens, manners.edges)
-        self._page = manners.page(config, self.metrics)
-        self.batch = Batch(
-            pace,
+        """Create the runner; see `Scheduler` for `normal` and `activate`."""
+        kv_tokens = max(timing.kv_tokens, config.max_model_len)  # a real server refuses to start with less
+        self.timing = timing
+        self.metrics = EngineMetrics(config, kv_tokens, flavor.buckets)
+        self._renderer = flavor.renderer(config, self.metrics)
+        self.scheduler = Scheduler(
+            timing,
             max_num_seqs=config.max_num_seqs,
             max_loras=config.max_loras,
             kv_tokens=kv_tokens,
@@ -71,16 +71,16 @@ class Generation:
         prefix: bytes = b"",
         on_token: OnToken | None = None,
     ) -> Sequence:
-        """Begin a sequence; lengths in tokens.
+        """Start a sequence; lengths in tokens.
 
         Args:
             adapter: empty for the base model.
             prompt: length of the prompt.
-            output: tokens that will come out.
-            limit: tokens that might have.
-            ending: what it will end with.
-            prefix: stands for adapter and prompt in the prefix cache; empty: it is in none.
-            on_token: told of each token; without it only the end is seen.
+            output: tokens that will be generated.
+            limit: tokens that could be generated.
+            ending: reason of its end.
+            prefix: key of adapter and prompt in the prefix cache; empty: not cached.
+            on_token: called for sequence token; None if only the end matters.
         """
         sequence = Sequence(
             adapter=adapter,
@@ -92,49 +92,50 @@ class Generation:
             on_token=on_token,
             cached=self._cached(prefix, prompt) if prefix else 0,
         )
-        self.batch.submit(sequence)
+        self.scheduler.submit(sequence)
         return sequence
 
-    async def finished(self, sequence: Sequence) -> None:
-        """Wait for the end; a caller who gives up takes the sequence off the batch."""
+    async def wait_finished(self, sequence: Sequence) -> None:
+        """Wait for the end; cancelling the caller aborts the sequence."""
         try:
             await sequence.done
         except asyncio.CancelledError:
-            self.batch.abort(sequence)
+            self.scheduler.abort(sequence)
             raise
 
-    def page(self, now: float, created: float) -> str:
-        """The text of `/metrics`; times in seconds since 1970."""
-        batch = self.batch
-        seen = Seen(
+    def metrics_page(self, now: float, created: float) -> str:
+        """Return the text of `/metrics`; times in seconds since 1970."""
+        batch = self.scheduler
+        stats = EngineStats(
             running=len(batch.running),
             waiting=len(batch.waiting),
-            usage=batch.usage,
+            usage=batch.kv_usage,
             running_adapters=list(batch.adapters),
             waiting_adapters=batch.waiting.adapters,
             now=now,
             created=created,
         )
-        return self._page.text(seen)
+        return self._renderer.text(stats)
 
-    async def drained(self, adapter: str) -> None:
-        """Wait until no answer of an adapter is under way any more; whoever calls this lets no new ones begin."""
-        under_way = [each for each in (*self.batch.running, *self.batch.waiting) if each.adapter == adapter]
-        if under_way:
-            await asyncio.wait([each.done for each in under_way])
+    async def wait_drained(self, adapter: str) -> None:
+        """Wait until an adapter has no sequences; the caller has to prevent new ones."""
+        sequences = (*self.scheduler.running, *self.scheduler.waiting)
+        remaining = [sequence for sequence in sequences if sequence.adapter == adapter]
+        if remaining:
+            await asyncio.wait([sequence.done for sequence in remaining])
 
     def _cached(self, prefix: bytes, prompt: int) -> int:
-        """Prompt tokens in the cache: whole blocks of a prompt that was seen before, all but the last token."""
-        known = prefix in self._prefixes
+        """Return the cached tokens: whole blocks of a prompt that was sent before, except for its last token."""
+        hit = prefix in self._prefixes
         self._prefixes[prefix] = None
         self._prefixes.move_to_end(prefix)
         if len(self._prefixes) > _PREFIXES:
             self._prefixes.popitem(last=False)
-        return (prompt - 1) // BLOCK * BLOCK if known else 0
+        return (prompt - 1) // BLOCK * BLOCK if hit else 0
 
 
-def outcome(model: str, sequence: Sequence) -> Completion:
-    """What became of a sequence that has ended."""
+def completion_of(model: str, sequence: Sequence) -> Completion:
+    """Return the result of a sequence that has ended."""
     return Completion(
         model=model,
         prompt_tokens=sequence.prompt,

@@ -1,14 +1,14 @@
-"""Continuous batching: which sequences an engine works on, step by step, in asyncio time.
+"""Continuous batching: which sequences an engine computes, step by step, in asyncio time.
 
-As in vLLM's scheduler: sequences join and leave between steps; prompts are read in chunks, as far as the
-budget of a step goes; at most `max_loras` adapters are in one batch, and who needs another one waits while
-others overtake; if the KV cache is full, the youngest is put out and computed again later.
+As in vLLM's scheduler, sequences join and leave between steps; prompts are prefilled in chunks within the budget of a
+step; at most `max_loras` adapters run in one batch, and sequences of another adapter wait while others overtake them.
+If the KV cache is full, the youngest sequence is preempted and computed again later.
 
-Steps that can change nothing are not walked through: the batch knows when the next sequence ends, sleeps until
-then, and is woken at the next step's end if somebody arrives who could join. So a long answer that nobody
-streams costs no more than a short one. Only streams are told of every token.
+Steps that change nothing are skipped: the scheduler computes when the next sequence ends, waits until then, and stops
+earlier, at the end of the current step, if a sequence arrives that could join. So a long response that is not streamed
+costs no more than a short one. Only streams get a callback for every token.
 
-One timer and no tasks; a callback of the timer is the only thing that moves it.
+There is one timer and no task; only the timer's callback advances the state.
 """
 
 import asyncio
@@ -18,35 +18,35 @@ from heapq import heappop, heappush
 from math import exp, inf, log
 from typing import Protocol
 
-from fake_vllm.engine.sequence import Sequence, Waiting
-from fake_vllm.engine.timing import Pace
+from fake_vllm.engine.sequence import Sequence, WaitingQueue
+from fake_vllm.engine.timing import StepTimeModel
 
 _Z95 = 1.6448536269514722  # standard normal quantile of 0.95
 _CATCH_UP = 0.05  # seconds that a host which is too slow may be behind; what is more is lost, as for a GPU
 
 
 class Observer(Protocol):
-    """Who keeps count of what the batch does."""
+    """Receives scheduler statistics."""
 
-    def stepped(self, steps: int, seconds: float, decoded: int, read: int) -> None:
-        """So many equal steps were done, each with so many tokens decoded and prompt tokens read."""
+    def on_steps(self, steps: int, seconds: float, decoded: int, prefill_tokens: int) -> None:
+        """Called after `steps` equal steps, each with `decoded` tokens decoded and `prefill_tokens` prefilled."""
 
-    def began(self, sequence: Sequence) -> None:
-        """Its first token is there."""
+    def on_first_token(self, sequence: Sequence) -> None:
+        """Called at a sequence's first token."""
 
-    def ended(self, sequence: Sequence) -> None:
-        """It is complete, or was given up."""
+    def on_finished(self, sequence: Sequence) -> None:
+        """Called when a sequence is complete or aborted."""
 
-    def preempted(self) -> None:
-        """One was put out for want of memory."""
+    def on_preempted(self) -> None:
+        """Called when a sequence is preempted."""
 
 
-class Batch:
-    """What one engine computes."""
+class Scheduler:
+    """Scheduler of one engine."""
 
     def __init__(
         self,
-        pace: Pace,
+        timing: StepTimeModel,
         *,
         max_num_seqs: int,
         max_loras: int,
@@ -55,219 +55,221 @@ class Batch:
         normal: Callable[[], float],
         activate: Callable[[str], float],
     ) -> None:
-        """An empty batch.
+        """Create an empty scheduler.
 
         Args:
-            pace: how long steps take.
-            max_num_seqs: sequences in the batch at most.
-            max_loras: adapters in the batch at most.
-            kv_tokens: tokens for which there is room.
-            observer: is told what happens.
+            timing: duration of steps.
+            max_num_seqs: maximum number of running sequences.
+            max_loras: maximum number of running adapters.
+            kv_tokens: size of the KV cache, in tokens.
+            observer: receives statistics.
             normal: draws from the standard normal distribution, for the spread of steps.
-            activate: called as a sequence of an adapter joins; seconds that the step is held up because the
-                adapter's weights have to be read again.
+            activate: called when a sequence of an adapter joins; returns the seconds by which the step is delayed
+                because the adapter's weights have to be read again.
         """
         self.running: dict[Sequence, None] = {}
-        self.waiting = Waiting()
+        self.waiting = WaitingQueue()
         self.adapters: Counter[str] = Counter()
-        """How many sequences of the batch each adapter has; the base model is not among them."""
-        self.used = 0
-        """Tokens in the KV cache."""
-        self._pace = pace
+        """Number of running sequences by adapter, without the base model."""
+        self.kv_used = 0
+        """Used tokens of the KV cache."""
+        self._timing = timing
         self._max_num_seqs = max_num_seqs
         self._max_loras = max_loras
         self._kv_tokens = kv_tokens
         self._observer = observer
         self._normal = normal
-        self._sigma = log(pace.spread) / _Z95
+        self._sigma = log(timing.spread) / _Z95
         self._activate = activate
         self._loading = 0
-        self._numbers = 0
-        self._reading: list[Sequence] = []
+        self._arrivals = 0
+        self._prefilling: list[Sequence] = []
         self._streams: dict[Sequence, None] = {}
         self._ends: list[tuple[int, int, Sequence]] = []
         self._decoding = 0
-        self._step = 0  # steps that are done
-        self._steps = 0  # steps that are under way; 0: idle
-        self._seconds = 0.0  # that each of them takes
-        self._since = 0.0
-        self._read = 0
+        self._steps_done = 0  # steps that are done
+        self._steps_planned = 0  # steps until the timer; 0: idle
+        self._seconds = 0.0  # duration of each of them
+        self._steps_started_at = 0.0
+        self._prefill_tokens = 0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
 
     @property
-    def usage(self) -> float:
-        """Share of the KV cache that is in use."""
-        return min(1.0, self.used / self._kv_tokens)
+    def kv_usage(self) -> float:
+        """Used share of the KV cache."""
+        return min(1.0, self.kv_used / self._kv_tokens)
 
     def submit(self, sequence: Sequence) -> None:
-        """Take on a new sequence; its `done` is set when it is complete."""
+        """Add a sequence; its `done` is set when it is complete."""
         loop = asyncio.get_running_loop()
-        self._numbers += 1
-        sequence.number = self._numbers
+        self._arrivals += 1
+        sequence.number = self._arrivals
         sequence.arrived = loop.time()
         self.waiting.add(sequence)
-        if not self._steps:
-            if self._timer is None:  # whoever arrives in the same moment joins the same step
-                self._timer = loop.call_soon(self._begin)
+        if not self._steps_planned:
+            if self._timer is None:  # sequences that arrive at the same time join the same step
+                self._timer = loop.call_soon(self._start)
         elif self._has_room(sequence):
-            self._cut_short()
+            self._preempt_steps()
 
     def abort(self, sequence: Sequence) -> None:
-        """Give a sequence up: nobody waits for it any more."""
+        """Abort a sequence whose client has gone."""
         if sequence.finished >= 0:
             return
         if sequence in self.running:
-            self._leave(sequence)
-            if self._steps:
-                self._cut_short()
+            self._remove(sequence)
+            if self._steps_planned:
+                self._preempt_steps()
         else:
             self.waiting.remove(sequence)
         sequence.ending = "abort"
-        self._end(sequence, asyncio.get_running_loop().time())
+        self._finish(sequence, asyncio.get_running_loop().time())
 
     def fail(self, error: Callable[[], Exception]) -> None:
-        """Everybody who waits gets an error of his own, and nothing is left."""
+        """Fail all sequences, each with a new `error`."""
         lost = [*self.running, *self.waiting]
         for sequence in self.running.copy():
-            self._leave(sequence)
-        self.waiting = Waiting()
+            self._remove(sequence)
+        self.waiting = WaitingQueue()
         for sequence in lost:
             sequence.finished = inf
             if not sequence.done.done():
                 sequence.done.set_exception(error())
-                sequence.done.exception()  # marks it as seen: nobody may be left to look
+                sequence.done.exception()  # marks it as retrieved: there may be no caller left
         self._stop()
 
-    def loading(self, more: int) -> None:
-        """So many more loads of adapters go on; steps take longer while any does."""
+    def add_loading(self, more: int) -> None:
+        """Add `more` to the number of adapter loads in progress; steps are slower while any is running."""
         self._loading += more
-        if self._steps and self._loading <= 1:
-            self._cut_short()
+        if self._steps_planned and self._loading <= 1:
+            self._preempt_steps()
 
     # Time
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         self._timer = None
-        self._plan(asyncio.get_running_loop().time())
+        self._schedule(asyncio.get_running_loop().time())
 
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._steps = 0
+        self._steps_planned = 0
 
-    def _cut_short(self) -> None:
-        """End the steps that are under way with the present one."""
-        if self._steps <= 1:
+    def _preempt_steps(self) -> None:
+        """Stop after the current step instead of the planned number."""
+        if self._steps_planned <= 1:
             return
         loop = asyncio.get_running_loop()
-        done = int((loop.time() - self._since) / self._seconds) + 1
-        if done < self._steps:
-            self._steps = done
+        done = int((loop.time() - self._steps_started_at) / self._seconds) + 1
+        if done < self._steps_planned:
+            self._steps_planned = done
             self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(self._since + self._steps * self._seconds, self._boundary)
+        self._timer = asyncio.get_running_loop().call_at(
+            self._steps_started_at + self._steps_planned * self._seconds, self._on_step_end
+        )
 
-    def _boundary(self) -> None:
-        """The steps under way have ended. Reckons from when they should have, so that lateness does not add up."""
+    def _on_step_end(self) -> None:
+        """Finish the planned steps. Times are those at which they were due, so that delays do not accumulate."""
         self._timer = None
         behind = asyncio.get_running_loop().time() - _CATCH_UP
-        steps, now = self._steps, max(behind, self._since + self._steps * self._seconds)
-        self._step += steps
-        self.used += steps * self._decoding
-        self._observer.stepped(steps, self._seconds, self._decoding, self._read)
-        self._advance_reading(now)
+        steps, now = self._steps_planned, max(behind, self._steps_started_at + self._steps_planned * self._seconds)
+        self._steps_done += steps
+        self.kv_used += steps * self._decoding
+        self._observer.on_steps(steps, self._seconds, self._decoding, self._prefill_tokens)
+        self._advance_prefill(now)
         for sequence in list(self._streams):
             if sequence.ends_at >= 0 and sequence.on_token is not None:
-                sequence.on_token(sequence.output - max(0, sequence.ends_at - self._step), now)
-        while self._ends and self._ends[0][0] <= self._step:
+                sequence.on_token(sequence.output - max(0, sequence.ends_at - self._steps_done), now)
+        while self._ends and self._ends[0][0] <= self._steps_done:
             at, _, sequence = heappop(self._ends)
             if sequence.ends_at == at:
-                self._leave(sequence)
-                self._end(sequence, now)
-        self._plan(now)
+                self._remove(sequence)
+                self._finish(sequence, now)
+        self._schedule(now)
 
-    def _advance_reading(self, now: float) -> None:
-        """Prompts that were read to their end now have a token more, which the same step made."""
-        done = [sequence for sequence in self._reading if sequence.chunk >= sequence.unread]
-        for sequence in self._reading:
-            sequence.unread -= sequence.chunk
+    def _advance_prefill(self, now: float) -> None:
+        """Start decoding the sequences whose prefill is complete: the same step generated their first token."""
+        done = [sequence for sequence in self._prefilling if sequence.chunk >= sequence.remaining_prefill]
+        for sequence in self._prefilling:
+            sequence.remaining_prefill -= sequence.chunk
         for sequence in done:
-            self._reading.remove(sequence)
+            self._prefilling.remove(sequence)
             self._decoding += 1
-            self.used += 1
-            sequence.ends_at = self._step + sequence.output - sequence.made - 1
+            self.kv_used += 1
+            sequence.ends_at = self._steps_done + sequence.output - sequence.generated - 1
             heappush(self._ends, (sequence.ends_at, sequence.number, sequence))
             if sequence.first < 0:
                 sequence.first = now
-                self._observer.began(sequence)
+                self._observer.on_first_token(sequence)
 
-    # Who is in the batch
+    # Members of the batch
 
-    def _plan(self, now: float) -> None:
-        """Settle what the next steps do, from `now` on."""
-        crowded = self._make_room()
-        budget = self._pace.batched_tokens - self._decoding
-        read = 0
-        for sequence in self._reading:
-            sequence.chunk = max(0, min(sequence.unread, budget - read))
-            read += sequence.chunk
+    def _schedule(self, now: float) -> None:
+        """Plan the next steps, from `now` on."""
+        preempted = self._preempt()
+        budget = self._timing.batched_tokens - self._decoding
+        prefill_tokens = 0
+        for sequence in self._prefilling:
+            sequence.chunk = max(0, min(sequence.remaining_prefill, budget - prefill_tokens))
+            prefill_tokens += sequence.chunk
         stall = 0.0
-        while not crowded and read < budget and (joining := self._next()) is not None:
-            stall += self._join(joining, now)
-            joining.chunk = min(joining.unread, budget - read)
-            read += joining.chunk
+        while not preempted and prefill_tokens < budget and (joining := self._next()) is not None:
+            stall += self._admit(joining, now)
+            joining.chunk = min(joining.remaining_prefill, budget - prefill_tokens)
+            prefill_tokens += joining.chunk
         if not self.running:
             self._stop()
             return
-        sequences = self._decoding + sum(1 for sequence in self._reading if sequence.chunk)
-        self._seconds = self._pace.seconds(sequences, read) * self._factor() + stall
-        self._read = read
-        self._since = now
-        self._steps = self._steps_ahead()
+        sequences = self._decoding + sum(1 for sequence in self._prefilling if sequence.chunk)
+        self._seconds = self._timing.seconds(sequences, prefill_tokens) * self._factor() + stall
+        self._prefill_tokens = prefill_tokens
+        self._steps_started_at = now
+        self._steps_planned = self._steps_until_change()
         self._set_timer()
 
-    def _steps_ahead(self) -> int:
-        """How many steps nothing can change before, as far as one can know now."""
-        if self._reading or self._streams:
+    def _steps_until_change(self) -> int:
+        """Return the number of steps before the next change that is known now."""
+        if self._prefilling or self._streams:
             return 1
         while self._ends[0][2].ends_at != self._ends[0][0]:
             heappop(self._ends)
-        free = (self._kv_tokens - self.used) // self._decoding
-        return max(1, min(self._ends[0][0] - self._step, free))
+        free = (self._kv_tokens - self.kv_used) // self._decoding
+        return max(1, min(self._ends[0][0] - self._steps_done, free))
 
     def _factor(self) -> float:
-        factor = self._pace.while_loading if self._loading > 0 else 1.0
+        factor = self._timing.loading_slowdown if self._loading > 0 else 1.0
         return factor * exp(self._sigma * self._normal()) if self._sigma else factor
 
     def _has_room(self, sequence: Sequence) -> bool:
         return (
             len(self.running) < self._max_num_seqs
-            and self._may_go(sequence.adapter)
-            and self.used + sequence.held <= self._kv_tokens
+            and self._lora_slot_free(sequence.adapter)
+            and self.kv_used + sequence.cache_tokens <= self._kv_tokens
         )
 
-    def _may_go(self, adapter: str) -> bool:
+    def _lora_slot_free(self, adapter: str) -> bool:
         return not adapter or adapter in self.adapters or len(self.adapters) < self._max_loras
 
     def _next(self) -> Sequence | None:
-        """Who joins next. Who is first in line and finds no memory holds up those behind him, as in vLLM."""
+        """Return the sequence that joins next. One that finds no memory blocks those behind it, as in vLLM."""
         if len(self.running) >= self._max_num_seqs or not len(self.waiting):
             return None
-        first = self.waiting.next(self._may_go)
-        if first is None or (self.running and self.used + first.held > self._kv_tokens):
+        first = self.waiting.next(self._lora_slot_free)
+        if first is None or (self.running and self.kv_used + first.cache_tokens > self._kv_tokens):
             return None
         return first
 
-    def _join(self, sequence: Sequence, now: float) -> float:
-        """Take it into the batch; returns the seconds that its adapter's weights hold the step up."""
+    def _admit(self, sequence: Sequence, now: float) -> float:
+        """Admit a sequence; return the seconds by which its adapter's weights delay the step."""
         self.waiting.remove(sequence)
         self.running[sequence] = None
-        self._reading.append(sequence)
-        self.used += sequence.held
+        self._prefilling.append(sequence)
+        self.kv_used += sequence.cache_tokens
         if sequence.on_token is not None:
             self._streams[sequence] = None
         if sequence.admitted < 0:
@@ -277,38 +279,38 @@ class Batch:
         self.adapters[sequence.adapter] += 1
         return self._activate(sequence.adapter)
 
-    def _make_room(self) -> bool:
-        """Put the youngest out until every other one can get its next token; returns whether any had to go."""
-        crowded = False
-        while len(self.running) > 1 and self._kv_tokens - self.used < self._decoding:
+    def _preempt(self) -> bool:
+        """Preempt the youngest sequences until every other one fits its next token; return whether any was."""
+        preempted = False
+        while len(self.running) > 1 and self._kv_tokens - self.kv_used < self._decoding:
             youngest = max(self.running, key=lambda sequence: sequence.number)
             if youngest.ends_at >= 0:
-                youngest.made = youngest.output - (youngest.ends_at - self._step)
-            self._leave(youngest)
-            youngest.unread = youngest.held
+                youngest.generated = youngest.output - (youngest.ends_at - self._steps_done)
+            self._remove(youngest)
+            youngest.remaining_prefill = youngest.cache_tokens
             self.waiting.put_back(youngest)
-            self._observer.preempted()
-            crowded = True
-        return crowded
+            self._observer.on_preempted()
+            preempted = True
+        return preempted
 
-    def _leave(self, sequence: Sequence) -> None:
-        """Take it out of the batch, and its tokens out of the cache."""
+    def _remove(self, sequence: Sequence) -> None:
+        """Remove a running sequence and its tokens in the cache."""
         del self.running[sequence]
         self._streams.pop(sequence, None)
         if sequence.ends_at >= 0:
             self._decoding -= 1
-            self.used -= sequence.prompt + sequence.output - (sequence.ends_at - self._step)
+            self.kv_used -= sequence.prompt + sequence.output - (sequence.ends_at - self._steps_done)
             sequence.ends_at = -1
         else:
-            self._reading.remove(sequence)
-            self.used -= sequence.held
+            self._prefilling.remove(sequence)
+            self.kv_used -= sequence.cache_tokens
         if sequence.adapter:
             self.adapters[sequence.adapter] -= 1
             if not self.adapters[sequence.adapter]:
                 del self.adapters[sequence.adapter]
 
-    def _end(self, sequence: Sequence, now: float) -> None:
+    def _finish(self, sequence: Sequence, now: float) -> None:
         sequence.finished = now
-        self._observer.ended(sequence)
+        self._observer.on_finished(sequence)
         if not sequence.done.done():
             sequence.done.set_result(None)

@@ -1,4 +1,4 @@
-"""Sequences: what an engine's batch works on, one for each answer that somebody waits for."""
+"""Sequences, one for each choice that a client waits for, and the queue of those that wait to be scheduled."""
 
 import asyncio
 from collections import deque
@@ -8,51 +8,51 @@ from typing import Literal
 
 Ending = Literal["stop", "length", "abort"]
 OnToken = Callable[[int, float], None]
-"""Told how many tokens there are by now, and when the step that made the last one was due to end."""
+"""Called with the number of tokens so far, and the time when the step of the last one was due to end."""
 
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """One prompt, one answer; lengths in tokens, times as the event loop has them."""
+    """A prompt and its continuation; lengths in tokens, times of the event loop."""
 
     adapter: str
     """Empty for the base model."""
     prompt: int
     output: int
-    """How many tokens it will get, at least one."""
+    """Tokens that it will get, at least one."""
     limit: int
-    """How many it might have got: `max_tokens`."""
+    """Tokens that it could get: `max_tokens`."""
     ending: Ending
     done: asyncio.Future[None]
     on_token: OnToken | None = None
     cached: int = 0
-    """Prompt tokens that need no computing, being in the prefix cache."""
+    """Prompt tokens in the prefix cache."""
     number: int = 0
     arrived: float = 0.0
     admitted: float = -1.0
     first: float = -1.0
-    """When the first token was there; negative: not yet."""
+    """Time of the first token; negative before it."""
     finished: float = -1.0
-    unread: int = field(init=False)
-    """Tokens that are still to be computed before the next one can be made."""
-    made: int = 0
-    """Tokens that it had when it was last taken off the batch."""
+    remaining_prefill: int = field(init=False)
+    """Tokens to prefill before the next one can be generated."""
+    generated: int = 0
+    """Tokens that it had when it was last preempted."""
     ends_at: int = -1
-    """The step after which it is complete; negative while it is not being decoded."""
+    """Number of the step that completes it; negative while it is not decoding."""
     chunk: int = 0
-    """Prompt tokens that the step under way reads."""
+    """Prompt tokens that the current step prefills."""
 
     def __post_init__(self) -> None:
-        self.unread = max(1, self.prompt - self.cached)
+        self.remaining_prefill = max(1, self.prompt - self.cached)
 
     @property
-    def held(self) -> int:
-        """Tokens in the KV cache once the prompt is in."""
-        return self.prompt + self.made
+    def cache_tokens(self) -> int:
+        """Tokens in the KV cache after prefill."""
+        return self.prompt + self.generated
 
 
-class Waiting:
-    """Sequences that wait for a place, in line by adapter; the oldest of those that may go comes first."""
+class WaitingQueue:
+    """Sequences that wait to be scheduled, in queues by adapter; the oldest one that is eligible is next."""
 
     def __init__(self) -> None:
         self._lines: dict[str, deque[Sequence]] = {}
@@ -67,29 +67,29 @@ class Waiting:
 
     @property
     def adapters(self) -> list[str]:
-        """Those for whom somebody waits, in the order in which they began to."""
+        """Adapters with waiting sequences, in the order of their first one."""
         return [adapter for adapter in self._lines if adapter]
 
     def add(self, sequence: Sequence) -> None:
-        """Put it at the end."""
+        """Append a sequence."""
         self._lines.setdefault(sequence.adapter, deque()).append(sequence)
         self._size += 1
 
     def put_back(self, sequence: Sequence) -> None:
-        """Put it in front again, where it came from."""
+        """Put a preempted sequence back at the front."""
         self._lines.setdefault(sequence.adapter, deque()).appendleft(sequence)
         self._size += 1
 
-    def next(self, may_go: Callable[[str], bool]) -> Sequence | None:
-        """The oldest one whose adapter may go; it stays in line."""
+    def next(self, eligible: Callable[[str], bool]) -> Sequence | None:
+        """Return the oldest sequence whose adapter is eligible, without removing it."""
         best: Sequence | None = None
         for adapter, line in self._lines.items():
-            if (best is None or line[0].number < best.number) and may_go(adapter):
+            if (best is None or line[0].number < best.number) and eligible(adapter):
                 best = line[0]
         return best
 
     def remove(self, sequence: Sequence) -> None:
-        """Take it out."""
+        """Remove a sequence."""
         line = self._lines[sequence.adapter]
         line.remove(sequence)
         self._size -= 1

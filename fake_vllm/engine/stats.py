@@ -30,7 +30,7 @@ BLOCK = 16  # tokens; vLLM's --block-size
 
 
 @dataclass(frozen=True, slots=True)
-class Edges:
+class BucketBounds:
     """Where the buckets of an engine's histograms end. `tokens`: of lengths; None: 1, 2, 5, 10, ..."""
 
     first_token: Numbers[float] = FIRST_TOKEN
@@ -40,7 +40,7 @@ class Edges:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EngineStats:
     """What is so at the moment when Prometheus asks. Times in seconds since 1970."""
 
     running: int
@@ -54,10 +54,10 @@ class Seen:
     created: float
 
 
-class Page(Protocol):
+class MetricsRenderer(Protocol):
     """Writes what was counted."""
 
-    def text(self, seen: Seen) -> str:
+    def text(self, seen: EngineStats) -> str:
         """The page."""
 
 
@@ -73,10 +73,10 @@ def one_two_five(longest: int) -> list[float]:
         power *= 10
 
 
-class Metrics:
+class EngineMetrics:
     """What one engine has counted."""
 
-    def __init__(self, config: EngineConfig, kv_tokens: int, edges: Edges) -> None:
+    def __init__(self, config: EngineConfig, kv_tokens: int, edges: BucketBounds) -> None:
         self.kv_tokens = kv_tokens
         tokens = one_two_five(config.max_model_len) if edges.tokens is None else edges.tokens
         self.throughput = 0.0
@@ -102,21 +102,21 @@ class Metrics:
         self.longest = Histogram(tokens)
         self.choices = Histogram(CHOICES)
 
-    def stepped(self, steps: int, seconds: float, decoded: int, read: int) -> None:
+    def on_steps(self, steps: int, seconds: float, decoded: int, read: int) -> None:
         if decoded:
             self.generation_tokens += steps * decoded
             self.between_tokens.observe(seconds, steps * decoded)
         self.throughput = decoded / seconds if seconds else 0.0
         self.iteration.observe(decoded + read, steps)
 
-    def began(self, sequence: Sequence) -> None:
+    def on_first_token(self, sequence: Sequence) -> None:
         self.prompt_tokens += sequence.prompt
         self.generation_tokens += 1
         self.cache_queries += sequence.prompt
         self.cache_hits += sequence.cached
         self.first_token.observe(max(0.0, sequence.first - sequence.arrived))
 
-    def ended(self, sequence: Sequence) -> None:
+    def on_finished(self, sequence: Sequence) -> None:
         self.endings[sequence.ending] += 1
         if sequence.ending == "abort":
             return
@@ -133,5 +133,5 @@ class Metrics:
         self.longest.observe(sequence.output)
         self.limits.observe(sequence.limit)
 
-    def preempted(self) -> None:
+    def on_preempted(self) -> None:
         self.preemptions += 1

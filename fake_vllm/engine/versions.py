@@ -16,6 +16,7 @@ _LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
 _UNLOAD_REMOVES_SINCE = (0, 28)  # vLLM issues 42633 and 54839 have 0.27 keep the weights
 _GUARDS_ALL_ROUTES_SINCE = (0, 28)  # taken to be so: it came with the rewrite of the server's front end
 _VALIDATION_IS_400_SINCE = (0, 10)  # taken to be so: 2026's source has 400, early ones FastAPI's 422
+_BAD_REQUEST_PHRASE_SINCE = (0, 32)  # seen on 0.32.0; earlier releases were not recorded
 _KV_CACHE_METRIC_SINCE = (0, 9)  # vllm/v1/metrics/loggers.py: "Deprecated in 0.9.2 - Renamed as kv_cache_usage_perc"
 _GPU_CACHE_METRIC_UNTIL = (0, 10)  # the same place: from 0.10 on only with hidden metrics shown
 _INTER_TOKEN_METRIC_SINCE = (0, 11)  # the same place: "Deprecated in 0.11 - Renamed as inter_token_latency_seconds"
@@ -26,7 +27,7 @@ _NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # taken to be so: routes are registered by
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class VersionQuirks:
     """What one release does where releases differ."""
 
     load_inplace: bool
@@ -37,6 +38,8 @@ class Behaviour:
     """Whether the key is asked for outside of /v1, too."""
     validation_status: int
     """HTTP status of a body that is not what the route takes."""
+    validation_type: str
+    """Error type of such a body."""
     metric_kv_cache: bool
     """Whether `vllm:kv_cache_usage_perc` is there."""
     metric_gpu_cache: bool
@@ -57,7 +60,7 @@ class Behaviour:
     """Whether loads and unloads of all names take turns, rather than those of one."""
 
     @classmethod
-    def of(cls, version: str) -> "Behaviour":
+    def of(cls, version: str) -> "VersionQuirks":
         """The behaviour of `version`, such as `0.27.0` or `v0.28.1rc1`.
 
         Raises:
@@ -69,6 +72,7 @@ class Behaviour:
             unload_removes=release >= _UNLOAD_REMOVES_SINCE,
             guards_all_routes=release >= _GUARDS_ALL_ROUTES_SINCE,
             validation_status=400 if release >= _VALIDATION_IS_400_SINCE else 422,
+            validation_type="Bad Request" if release >= _BAD_REQUEST_PHRASE_SINCE else "BadRequestError",
             metric_kv_cache=release >= _KV_CACHE_METRIC_SINCE,
             metric_gpu_cache=release < _GPU_CACHE_METRIC_UNTIL,
             metric_inter_token=release >= _INTER_TOKEN_METRIC_SINCE,
@@ -79,11 +83,12 @@ class Behaviour:
         )
 
 
-SGLANG = Behaviour(
+SGLANG = VersionQuirks(
     load_inplace=False,
     unload_removes=True,
     guards_all_routes=True,
     validation_status=400,
+    validation_type="Bad Request",
     metric_kv_cache=False,
     metric_gpu_cache=False,
     metric_inter_token=False,

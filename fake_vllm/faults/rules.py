@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal
 
-from fake_vllm.router import CHANGES, GENERATING, LOADING, PROBED, Response, error, not_loaded, unauthorized
+from fake_vllm.router import CHANGES, GENERATING, LOADING, PROBED, Response, error_response, load_error, unauthorized
 
 CALLERS = ("controller", "probes", "traffic")
 
@@ -36,7 +36,7 @@ class FaultKind:
 
 
 _COMMON = (
-    Parameter("hits", "list of " + ", ".join(CALLERS), "[controller]", "who meets the fault"),
+    Parameter("callers", "list of " + ", ".join(CALLERS), "[controller]", "who meets the fault"),
     Parameter("probability", "number from 0 to 1", "1", "share of the requests that meet it"),
 )
 _ADAPTERS = Parameter("adapters", "list of names, * allowed", "all", "only loads and unloads of these adapters")
@@ -94,7 +94,7 @@ class FaultRule:
     """One fault in force; see `CATALOGUE` for which kind minds which setting."""
 
     kind: str
-    hits: tuple[str, ...] = ("controller",)
+    callers: tuple[str, ...] = ("controller",)
     probability: float = 1.0
     adapters: tuple[str, ...] = ()
     factor: float = 1.0
@@ -106,11 +106,11 @@ class FaultRule:
     def __post_init__(self) -> None:
         if self.kind not in CATALOGUE:
             raise ValueError(f"no fault of engines is called {self.kind!r}; there are {', '.join(CATALOGUE)}")
-        if not self.hits:
-            raise ValueError(f"{self.kind}: hits nobody; name some of {', '.join(CALLERS)}")
-        for caller in self.hits:
+        if not self.callers:
+            raise ValueError(f"{self.kind}: no callers; name some of {', '.join(CALLERS)}")
+        for caller in self.callers:
             if caller not in CALLERS:
-                raise ValueError(f"{self.kind}: hits {caller!r}, which is none of {', '.join(CALLERS)}")
+                raise ValueError(f"{self.kind}: {caller!r} is not one of {', '.join(CALLERS)}")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"{self.kind}: the probability is {self.probability}; it must be between 0 and 1")
         if not 0 < self.factor < float("inf"):
@@ -119,13 +119,13 @@ class FaultRule:
             raise ValueError(f"{self.kind}: the status is {self.status}; it must be between 400 and 599")
 
     @property
-    def certain(self) -> bool:
+    def is_total(self) -> bool:
         """Whether it hits everybody, whatever is asked, and nothing is left to chance."""
-        return set(self.hits) == set(CALLERS) and self.probability == 1 and not self.adapters
+        return set(self.callers) == set(CALLERS) and self.probability == 1 and not self.adapters
 
     def applies(self, caller: str, path: str, adapter: str) -> bool:
         """Whether this request is one of those that the rule is about, chance aside."""
-        if caller not in self.hits:
+        if caller not in self.callers:
             return False
         if self.kind == "unauthorized" and not path.startswith("/v1") and path not in CHANGES:
             return False
@@ -146,7 +146,7 @@ def caller_of(path: str, agent: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FaultEffect:
     """What becomes of one request.
 
     `refuse`: no connection. `reset`: closed without an answer, `after` the engine has done the work or before
@@ -160,7 +160,7 @@ class Verdict:
     after: bool = False
 
 
-class Faults:
+class FaultRules:
     """The rules in force at one engine, oldest first."""
 
     def __init__(self) -> None:
@@ -175,14 +175,14 @@ class Faults:
         return tuple(self._rules.values())
 
     @property
-    def probed(self) -> bool:
+    def affects_probes(self) -> bool:
         """Whether any rule hits probes, so that whoever probes must ask."""
-        return any("probes" in rule.hits for rule in self._rules.values())
+        return any("probes" in rule.callers for rule in self._rules.values())
 
     @property
-    def chancy_probes(self) -> bool:
+    def probes_are_random(self) -> bool:
         """Whether a probe's outcome is a matter of chance, so that each probe must really be made."""
-        return any("probes" in rule.hits and rule.probability < 1 for rule in self._rules.values())
+        return any("probes" in rule.callers and rule.probability < 1 for rule in self._rules.values())
 
     def add(self, rule: FaultRule) -> int:
         """Put a rule into force; returns the handle that takes it away again."""
@@ -203,7 +203,7 @@ class Faults:
         del self._rules[handle]
         self._tell()
 
-    def verdict(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> Verdict | None:
+    def effect(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> FaultEffect | None:
         """What becomes of a request; None if nothing is wrong.
 
         The first rule that strikes decides, except that slowness adds up with what follows. `draw` gives numbers
@@ -214,32 +214,32 @@ class Faults:
             if not rule.applies(caller, path, adapter) or (rule.probability < 1 and draw() >= rule.probability):
                 continue
             if rule.kind != "slow":
-                return _verdict(rule, path, adapter, factor)
+                return _effect(rule, path, adapter, factor)
             factor *= rule.factor
-        return Verdict("slow", factor) if factor != 1.0 else None
+        return FaultEffect("slow", factor) if factor != 1.0 else None
 
     def _tell(self) -> None:
         for callback in list(self.on_change):
             callback()
 
 
-def _verdict(rule: FaultRule, path: str, adapter: str, factor: float) -> Verdict:
+def _effect(rule: FaultRule, path: str, adapter: str, factor: float) -> FaultEffect:
     match rule.kind:
         case "connection-refused":
-            return Verdict("refuse", factor)
+            return FaultEffect("refuse", factor)
         case "connection-reset":
-            return Verdict("reset", factor, after=rule.after)
+            return FaultEffect("reset", factor, after=rule.after)
         case "timeout":
-            return Verdict("hang", factor)
+            return FaultEffect("hang", factor)
         case "unauthorized":
-            return Verdict("respond", factor, unauthorized())
+            return FaultEffect("respond", factor, unauthorized())
         case "invalid-adapter":
             message = (rule.message or _BROKEN).replace("{adapter}", adapter)
-            return Verdict("respond", factor, not_loaded(path, message))
+            return FaultEffect("respond", factor, load_error(path, message))
         case "out-of-memory":
-            return Verdict("respond", factor, not_loaded(path, NO_MEMORY))
+            return FaultEffect("respond", factor, load_error(path, NO_MEMORY))
         case _:
-            return Verdict("respond", factor, _http_error(rule))
+            return FaultEffect("respond", factor, _http_error(rule))
 
 
 def _http_error(rule: FaultRule) -> Response:
@@ -247,4 +247,4 @@ def _http_error(rule: FaultRule) -> Response:
         kind = "application/json" if rule.body.lstrip().startswith(("{", "[")) else "text/plain; charset=utf-8"
         return Response(rule.status, {"content-type": kind}, rule.body.encode())
     type = "InternalServerError" if rule.status >= 500 else "BadRequestError"
-    return error(rule.status, type, rule.message or "injected fault")
+    return error_response(rule.status, type, rule.message or "injected fault")

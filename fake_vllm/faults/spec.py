@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from fake_vllm.distributions import Latency
-from fake_vllm.durations import described, distribution, seconds
+from fake_vllm.distributions import Latency, format_distribution, parse_distribution
 from fake_vllm.faults.rules import CALLERS, CATALOGUE, FaultKind, FaultRule, Parameter
+from formats.durations import parse_duration
 
 FLAP = FaultKind(
     "readiness-flap",
     "the health routes say 503 and 200 in turns; the engine works on",
     (
-        Parameter("up", "duration", "8s", "how long they say 200"),
-        Parameter("down", "duration", "4s", "how long they say 503; each turn begins with this"),
+        Parameter("ready_for", "duration", "8s", "how long they say 200"),
+        Parameter("unready_for", "duration", "4s", "how long they say 503; each turn begins with this"),
     ),
 )
 RESTART = FaultKind("engine-restart", "the engine restarts in place: its adapters are gone, clients are cut off", ())
@@ -30,13 +30,17 @@ CRASH = FaultKind(
     ),
 )
 KINDS: Mapping[str, FaultKind] = {**CATALOGUE, **{each.name: each for each in (FLAP, RESTART, CRASH)}}
-_SPELLS = ("from", "until")
-STRIKING: Mapping[str, tuple[str, ...]] = {RESTART.name: ("at", "every", *_SPELLS), CRASH.name: ("at",)}
+_PERIOD = ("from", "until")
+INSTANT: Mapping[str, tuple[str, ...]] = {RESTART.name: ("at", "every", *_PERIOD), CRASH.name: ("at",)}
 """The words for when it is, of the kinds that strike; all others last from a time until another."""
 
 
+_FORMER = {"hits": "callers", "up": "ready_for", "down": "unready_for"}
+"""Former names of fields to present ones."""
+
+
 @dataclass(frozen=True, slots=True)
-class Planned:
+class FaultSpec:
     """A fault and its time, in seconds from when it was asked for."""
 
     kind: str
@@ -45,13 +49,13 @@ class Planned:
     every: Latency | None = None
     """Strikes again and again, with this in between."""
     rule: FaultRule | None = None
-    up: float = 8.0
-    down: float = 4.0
+    ready_for: float = 8.0
+    unready_for: float = 4.0
     code: int = 1
     signal: int | None = None
 
     @classmethod
-    def of(cls, said: object) -> "Planned":
+    def parse(cls, said: object) -> "FaultSpec":
         """The fault that a mapping describes.
 
         Raises:
@@ -65,40 +69,46 @@ class Planned:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"kind: no fault is called {kind!r}; there are {', '.join(KINDS)}{hint}")
         allowed = {parameter.name for parameter in KINDS[kind].parameters}
-        times = STRIKING.get(kind, _SPELLS)
+        times = INSTANT.get(kind, _PERIOD)
         for key in said:
             if key not in allowed and key not in ("kind", *times):
                 names = ", ".join(("kind", *times, *sorted(allowed)))
-                raise ValueError(f"{kind}: it has no {key!r}; there are {names}")
+                renamed = _FORMER.get(key) in allowed
+                raise ValueError(
+                    f"{kind}: unknown field {key!r}; "
+                    + (f"it is called {_FORMER[key]!r} now" if renamed else f"allowed: {names}")
+                )
         planned = cls(kind, *_times(kind, said), _every(said))
         if kind in CATALOGUE:
             return replace(planned, rule=_rule(kind, said))
         if kind == FLAP.name:
-            return replace(planned, up=_turn(said, "up", 8.0), down=_turn(said, "down", 4.0))
+            return replace(
+                planned, ready_for=_turn(said, "ready_for", 8.0), unready_for=_turn(said, "unready_for", 4.0)
+            )
         code, signal = _whole(said, "code", 1, 0, 255), said.get("signal")
         return replace(planned, code=code, signal=None if signal is None else _whole(said, "signal", 0, 1, 64))
 
 
-def shown(planned: Planned) -> dict[str, Any]:
+def describe(planned: FaultSpec) -> dict[str, Any]:
     """A fault in the words that it was asked for with, what was left to the defaults aside."""
     said: dict[str, Any] = {"kind": planned.kind}
     if planned.every is not None:
-        said["every"] = described(planned.every, _shown)
-    lasts = planned.kind not in STRIKING or planned.every is not None
-    said["from" if lasts else "at"] = _shown(planned.start)
+        said["every"] = format_distribution(planned.every, _seconds)
+    lasts = planned.kind not in INSTANT or planned.every is not None
+    said["from" if lasts else "at"] = _seconds(planned.start)
     if planned.until is not None:
-        said["until"] = _shown(planned.until)
+        said["until"] = _seconds(planned.until)
     for parameter in KINDS[planned.kind].parameters:
         value = getattr(planned.rule or planned, parameter.name)
-        said[parameter.name] = _shown(value) if parameter.type == "duration" else value
+        said[parameter.name] = _seconds(value) if parameter.type == "duration" else value
     return said
 
 
-def _shown(duration: float) -> str:
+def _seconds(duration: float) -> str:
     return f"{duration:g}s"
 
 
-def from_flag(text: str) -> Planned:
+def from_flag(text: str) -> FaultSpec:
     """The fault that a command line gives as `KIND,key=value,...`.
 
     Raises:
@@ -111,11 +121,11 @@ def from_flag(text: str) -> Planned:
         if not equals:
             raise ValueError(f"{pair!r} is not of the form key=value")
         said[key.strip()] = _typed(key.strip(), value.strip())
-    return Planned.of(said)
+    return FaultSpec.parse(said)
 
 
 def _typed(key: str, value: str) -> object:
-    if key in ("hits", "adapters"):
+    if key in ("callers", "adapters"):
         return value.split("+")
     if key in ("probability", "factor", "status", "code", "signal"):
         try:
@@ -127,8 +137,8 @@ def _typed(key: str, value: str) -> object:
 
 def _times(kind: str, said: Mapping[str, Any]) -> tuple[float, float | None]:
     again = said.get("every") is not None
-    if kind in STRIKING and not again:
-        if given := next((key for key in _SPELLS if key in said), None):
+    if kind in INSTANT and not again:
+        if given := next((key for key in _PERIOD if key in said), None):
             raise ValueError(f"{kind}: {given} goes with every; allowed: at alone, or every with it")
         return _duration(said, "at", 0.0), None
     if "at" in said:
@@ -146,7 +156,7 @@ def _every(said: Mapping[str, Any]) -> Latency | None:
     if said.get("every") is None:
         return None
     try:
-        every = distribution(said["every"])
+        every = parse_distribution(said["every"])
     except ValueError as error:
         raise ValueError(f"every: {error}") from error
     if every.upper() <= 0:
@@ -155,13 +165,13 @@ def _every(said: Mapping[str, Any]) -> Latency | None:
 
 
 def _rule(kind: str, said: Mapping[str, Any]) -> FaultRule:
-    given: dict[str, Any] = {"hits": CALLERS}  # whoever breaks one engine by hand means everybody
+    given: dict[str, Any] = {"callers": CALLERS}  # whoever breaks one engine by hand means everybody
     for parameter in CATALOGUE[kind].parameters:
         name = parameter.name
         if name not in said:
             continue
         value = said[name]
-        if name in ("hits", "adapters"):
+        if name in ("callers", "adapters"):
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
                 raise ValueError(f"{kind}: {name}: must be a list of names, not {value!r}")
             value = tuple(value)
@@ -192,7 +202,7 @@ def _duration(said: Mapping[str, Any], key: str, default: float) -> float:
     if said.get(key) is None:
         return default
     try:
-        return seconds(said[key])
+        return parse_duration(said[key])
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
 

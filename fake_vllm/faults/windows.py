@@ -13,7 +13,7 @@ import numpy as np
 from fake_vllm.distributions import Latency
 
 
-class Turn(NamedTuple):
+class Window(NamedTuple):
     """One time in force."""
 
     start: float
@@ -21,21 +21,21 @@ class Turn(NamedTuple):
     """Infinite if it stays."""
 
 
-def spell(start: float, until: float | None, horizon: float = math.inf) -> Turn:
+def window(start: float, until: float | None, horizon: float = math.inf) -> Window:
     """From a time until another; what would end after the horizon stays."""
-    return Turn(start, until if until is not None and until <= horizon else math.inf)
+    return Window(start, until if until is not None and until <= horizon else math.inf)
 
 
-def flapping(whole: Turn, *, down: float, up: float) -> Iterator[Turn]:
-    """The turns in which what flaps is down; each turn of down and up begins with down."""
+def flap_windows(whole: Window, *, unready_for: float, ready_for: float) -> Iterator[Window]:
+    """Yield the unready windows within `whole`; it starts with an unready window."""
     start = whole.start
     while start < whole.end:
-        end = min(start + down, whole.end)
-        yield Turn(start, end)
-        start = end + up
+        end = min(start + unready_for, whole.end)
+        yield Window(start, end)
+        start = end + ready_for
 
 
-def strikes(whole: Turn, every: Latency, rng: np.random.Generator) -> Iterator[float]:
+def occurrences(whole: Window, every: Latency, rng: np.random.Generator) -> Iterator[float]:
     """Moments with so much in between, the first as long after the start; `every` must not always be nothing."""
     moment = whole.start + every.draw(rng)
     while moment <= whole.end:

@@ -1,39 +1,41 @@
-"""Requests and answers as values, and the dialects' common ways to make answers. No sockets in here."""
+"""Requests and responses as values, without sockets, and the responses that both server flavors share."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import msgspec
+from pydantic import BaseModel
 
-from fake_vllm.http.validation import read
+from fake_vllm.http.validation import parse_body
 
 JSON: Mapping[str, str] = {"content-type": "application/json"}
 EVENTS: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8"}
 METRICS: Mapping[str, str] = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it arrived; header names in lower case, the path without its query."""
+    """A request; header names in lower case, the path without its query."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
 
-    def content(self) -> dict[str, Any]:
-        """The object that the body holds.
+    def parse(self, model: type[M]) -> M:
+        """Return the model that the body holds.
 
         Raises:
-            Invalid: if it holds none.
+            RequestValidationError: if it holds none.
         """
-        return read(self.headers.get("content-type", ""), self.body)
+        return parse_body(model, self.headers.get("content-type", ""), self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What goes back; the transport adds the length."""
+    """A complete response; the transport adds the length."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,23 +44,23 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What goes back piece by piece. Whoever takes it closes `chunks`, so that work nobody waits for ends."""
+    """A response in chunks. The consumer has to close `chunks`, which aborts the work behind it."""
 
     status: int
     headers: Mapping[str, str]
     chunks: AsyncIterator[bytes]
 
 
-def encoded(status: int, content: object, headers: Mapping[str, str] = JSON) -> Response:
-    """An answer in JSON."""
+def json_response(status: int, content: object, headers: Mapping[str, str] = JSON) -> Response:
+    """Return a response in JSON."""
     return Response(status, headers, msgspec.json.encode(content))
 
 
-def error(status: int, type: str, message: str, param: str | None = None) -> Response:
-    """vLLM's error envelope."""
-    return encoded(status, {"error": {"message": message, "type": type, "param": param, "code": status}})
+def error_response(status: int, type: str, message: str, param: str | None = None) -> Response:
+    """Return an error in vLLM's envelope."""
+    return json_response(status, {"error": {"message": message, "type": type, "param": param, "code": status}})
 
 
 def unauthorized() -> Response:
-    """What a missing or wrong key gets, from either engine; it is not the usual envelope."""
-    return encoded(401, {"error": "Unauthorized"})
+    """Return the response to a missing or wrong key, the same for both flavors; it has no envelope."""
+    return json_response(401, {"error": "Unauthorized"})

@@ -1,164 +1,104 @@
-"""JSON bodies, checked as vLLM's pydantic models check them, and refused in the same words.
+"""Bodies of requests: JSON, then a pydantic model.
 
-Pydantic itself would do, but it costs a third of the memory and of the start-up time that a fake may take. Its
-lax rules are kept where clients rely on them: `"5"` and `5.0` are whole numbers, `"true"` is a truth value.
+Errors are worded as FastAPI and vLLM word them (vllm/entrypoints/serve/exception_handling/handlers/validation.py).
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import msgspec
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
-_TRUTH = {"true": True, "1": True, "yes": True, "on": True, "t": True, "y": True}
-_TRUTH |= {"false": False, "0": False, "no": False, "off": False, "f": False, "n": False}
-_ECHOED = 200  # characters of a wrong value that the answer shows; vLLM, handlers/validation.py
-T = TypeVar("T")
-_DECODER = msgspec.json.Decoder()
+_MAX_MESSAGE = 4096  # characters; a limit of the fake: the input that is quoted may have megabytes
+M = TypeVar("M", bound=BaseModel)
 
 
-class Invalid(Exception):
-    """The body is not what the route takes; `param` is what vLLM names beside the message."""
+class VLLMValidationError(ValueError):
+    """A value that a validator refuses. Named as in vLLM, because messages quote the exception."""
+
+    def __init__(self, message: str, *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message} (parameter={self.parameter})" if self.parameter else message
+
+
+class RequestValidationError(Exception):
+    """The body is not what the route takes.
+
+    Attributes:
+        param: what vLLM names beside the message: the refused parameter, or the place of the first error.
+    """
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
 
-
-def invalid(kind: str, field: str, said: str, value: object) -> Invalid:
-    """One complaint of pydantic's, as vLLM passes it on."""
-    where = f"('body', {field!r})" if field else "('body',)"
-    inner = f"{{'type': {kind!r}, 'loc': {where}, 'msg': {said!r}, 'input': {_shown(value)!r}}}"
-    return Invalid(f"1 validation error:\n  {inner}", f"body.{field}" if field else "body")
-
-
-def parameter(message: str, param: str) -> Invalid:
-    """A complaint about what a field says rather than about its type."""
-    said = f"Value error, {message}"
-    inner = f"{{'type': 'value_error', 'loc': ('body',), 'msg': {said!r}}}"
-    return Invalid(f"1 validation error:\n  {inner}", param)
+    @classmethod
+    def of(cls, errors: Sequence[Any]) -> "RequestValidationError":
+        """Return the exception for a list of pydantic's errors."""
+        lines = "".join(f"\n  {error}" for error in errors)
+        message = f"{len(errors)} validation error{'s' if len(errors) > 1 else ''}:{lines}"
+        if len(message) > _MAX_MESSAGE:
+            message = message[:_MAX_MESSAGE] + "...[truncated]"
+        return cls(message, _param(errors))
 
 
-def read(content_type: str, raw: bytes) -> dict[str, Any]:
-    """The object that a JSON body holds.
+def parse_body(model: type[M], content_type: str, raw: bytes) -> M:
+    """Return the model that a body holds.
 
     Raises:
-        Invalid: if it is none, or not declared as JSON.
+        RequestValidationError: if it is not declared as JSON, not JSON, or does not fit the model.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise Invalid("1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed")
+        raise RequestValidationError.of(["Unsupported Media Type: Only 'application/json' is allowed"])
     try:
-        body = _DECODER.decode(raw)
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-        raise _not_json(raw) from None
-    if not isinstance(body, dict):
-        said = "Input should be a valid dictionary or object to extract fields from"
-        raise invalid("model_attributes_type", "", said, body)
-    return body
+        body = from_json(raw)
+    except ValueError:
+        raise RequestValidationError.of([_json_error(raw)]) from None
+    try:
+        return model.model_validate(body)
+    except ValidationError:
+        pass
+    try:  # again as FastAPI calls it, whose errors read differently; a third slower, so not for every request
+        return model.model_validate(body, from_attributes=True)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        raise RequestValidationError.of([{**each, "loc": ("body", *each["loc"])} for each in errors]) from None
 
 
-def string(field: str, value: object) -> str:
-    """A string, and nothing that only looks like one."""
-    if not isinstance(value, str):
-        raise invalid("string_type", field, "Input should be a valid string", value)
-    return value
-
-
-def integer(field: str, value: object) -> int:
-    """A whole number."""
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
-        return int(value)
-    if isinstance(value, str) and len(value) < 20 and value.strip().lstrip("+-").isdecimal():
-        return int(value)
-    if isinstance(value, float):
-        said = "Input should be a valid integer, got a number with a fractional part"
-        raise invalid("int_from_float", field, said, value)
-    if isinstance(value, str):
-        said = "Input should be a valid integer, unable to parse string as an integer"
-        raise invalid("int_parsing", field, said, value)
-    raise invalid("int_type", field, "Input should be a valid integer", value)
-
-
-def wholes(field: str, values: list[Any]) -> list[int]:
-    """Whole numbers; the usual list of nothing else is passed on as it is, since it may have millions."""
-    return values if set(map(type, values)) <= {int} else [integer(field, each) for each in values]
-
-
-def real(field: str, value: object) -> float:
-    """A number."""
-    if isinstance(value, int | float):
-        try:
-            return float(value)
-        except OverflowError:
-            raise invalid("float_type", field, "Input should be a valid number", value) from None
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            said = "Input should be a valid number, unable to parse string as a number"
-            raise invalid("float_parsing", field, said, value) from None
-    raise invalid("float_type", field, "Input should be a valid number", value)
-
-
-def boolean(field: str, value: object) -> bool:
-    """A truth value."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int | float) and value in (0, 1):
-        return bool(value)
-    if isinstance(value, str):
-        if (known := _TRUTH.get(value.lower())) is not None:
-            return known
-        said = "Input should be a valid boolean, unable to interpret input"
-        raise invalid("bool_parsing", field, said, value)
-    raise invalid("bool_type", field, "Input should be a valid boolean", value)
-
-
-def mapping(field: str, value: object) -> dict[str, Any]:
-    """An object."""
-    if not isinstance(value, dict):
-        raise invalid("dict_type", field, "Input should be a valid dictionary", value)
-    return value
-
-
-def listing(field: str, value: object) -> list[Any]:
-    """A list."""
-    if not isinstance(value, list):
-        raise invalid("list_type", field, "Input should be a valid list", value)
-    return value
-
-
-def required(body: dict[str, Any], field: str) -> Any:
-    """A field that has to be there."""
-    if field not in body:
-        raise invalid("missing", field, "Field required", body)
-    return body[field]
-
-
-def optional(body: dict[str, Any], field: str, kind: Callable[[str, object], T], default: T) -> T:
-    """A field that need not be there, nor say anything."""
-    value = body.get(field)
-    return default if value is None else kind(field, value)
-
-
-def _not_json(raw: bytes) -> Invalid:
-    at, said = 0, "Invalid JSON"
+def _json_error(raw: bytes) -> dict[str, Any]:
+    """Return the error that FastAPI makes of a body that is not JSON."""
+    position, message = 0, "Invalid JSON"
     try:
         json.loads(raw)
     except json.JSONDecodeError as error:
-        at, said = error.pos, error.msg
+        position, message = error.pos, error.msg
     except (ValueError, RecursionError) as error:
-        said = type(error).__name__
-    where = f"'loc': ('body', {at})"
-    inner = f"{{'type': 'json_invalid', {where}, 'msg': 'JSON decode error', 'ctx': {{'error': {said!r}}}}}"
-    return Invalid(f"1 validation error:\n  {inner}", f"body.{at}")
+        message = type(error).__name__
+    return {
+        "type": "json_invalid",
+        "loc": ("body", position),
+        "msg": "JSON decode error",
+        "input": {},
+        "ctx": {"error": message},
+    }
 
 
-def _shown(value: object) -> object:
-    if isinstance(value, dict | list):
-        return f"<{type(value).__name__} of {len(value)} items>"
-    if isinstance(value, str) and len(value) > _ECHOED:
-        return value[:_ECHOED] + "...[truncated]"
-    return value
+def _param(errors: Sequence[Any]) -> str | None:
+    details = [error for error in errors if isinstance(error, dict)]
+    for error in details:
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, VLLMValidationError) and cause.parameter:
+            return cause.parameter
+    if not details:
+        return None
+    return ".".join(str(part) for part in details[0]["loc"] if not _is_internal(str(part)))
+
+
+def _is_internal(part: str) -> bool:
+    """Return whether a part of `loc` names a branch of a union rather than a field."""
+    return any(bracket in part for bracket in "[]{}()") or part in ("str", "int", "float", "bool", "list", "dict")

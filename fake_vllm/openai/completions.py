@@ -1,7 +1,7 @@
-"""The answers to an `Ask`: sequences in the batch, and what is said when they have their tokens.
+"""Completions: one request's sequences in the engine, and the response once they have tokens.
 
-What an answer will say is settled before it begins (`text.py`), stop strings included; so the batch needs no
-text, and a stream only has to hand out pieces as their tokens fall due.
+The text of each choice is decided before its sequence starts (`text.py`), stop strings included. So the scheduler needs
+no text, and a stream only passes pieces on as their tokens become due.
 """
 
 import asyncio
@@ -13,220 +13,211 @@ from itertools import accumulate
 import msgspec
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.engine import Engine, EngineFault
+from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.engine.sequence import Ending, Sequence
-from fake_vllm.openai.requests import Ask, Prompt
-from fake_vllm.openai.responses import Shape
+from fake_vllm.openai.choice import Choice
+from fake_vllm.openai.requests import GenerateRequest, Prompt
+from fake_vllm.openai.responses import ResponseBuilder
 from fake_vllm.openai.text import draft
 
 _encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One choice as it will be: its text by tokens, and why it ends."""
+class ResponseFormat:
+    """Form of one kind of response, and the check before it is generated (raises `EngineError`)."""
 
-    index: int
-    prompt: Prompt
-    pieces: tuple[str, ...]
-    ending: Ending
-    stop: str | None
-    """The stop string that ended it."""
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
+    builder: type[ResponseBuilder]
+    validate: Callable[[GenerateRequest, EngineConfig], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How answers of one kind look, and what is refused before there are any (raises `EngineFault`)."""
+class CompletionTask:
+    """The work of one request."""
 
-    shape: type[Shape]
-    check: Callable[[Ask, EngineConfig], None]
-
-
-class Work:
-    """All that one request makes an engine do."""
-
-    def __init__(self, engine: Engine, ask: Ask, form: Form, request_id: str) -> None:
-        """Refuses what the engine refuses; nothing has begun then.
+    def __init__(self, engine: Engine, request: GenerateRequest, format: ResponseFormat, request_id: str) -> None:
+        """Validate the request and decide its choices; no sequence is started yet.
 
         Raises:
-            EngineFault: as vLLM would.
+            EngineError: if the engine refuses the request.
         """
         self._engine = engine
-        self._ask = ask
-        self._adapter = engine.adapter_of(ask.model) if ask.model else ""
-        form.check(ask, engine.config)
-        engine.check_alive()
-        self._speaker = self._adapter or ask.model or engine.config.served_model_names[0]
-        own_id, shown = request_id or engine.new_id(), ask.shown or self._speaker
-        self.shape = form.shape(ask, engine.config, own_id, shown, int(engine.now()))
-        self._answers = [
-            self._answer(prompt, at * ask.n + choice, choice)
-            for at, prompt in enumerate(ask.prompts)
-            for choice in range(ask.n)
+        self._request = request
+        self._adapter = engine.resolve_model(request.model) if request.model else ""
+        format.validate(request, engine.config)
+        engine.ensure_alive()
+        self._name = self._adapter or request.model or engine.config.served_model_names[0]
+        self.builder = format.builder(
+            request,
+            engine.config,
+            request_id or engine.new_id(),
+            request.reported_model or self._name,
+            int(engine.now()),
+        )
+        self._choices = [
+            self._choice(prompt, position * request.n + number, number)
+            for position, prompt in enumerate(request.prompts)
+            for number in range(request.n)
         ]
-        engine.generation.metrics.choices.observe(ask.n)
+        engine.runner.metrics.choices.observe(request.n)
 
-    async def whole(self, slow: float) -> bytes:
-        """The body of an answer in one piece.
+    async def complete(self, slow: float) -> bytes:
+        """Return the body of a response that is not streamed; `slow` multiplies the time.
 
         Raises:
-            EngineFault, EngineClosed: if the engine dies first.
+            EngineError, EngineClosed: if the engine fails first.
         """
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        sequences = [self._begin(answer) for answer in self._answers]
+        started = loop.time()
+        sequences = [self._start(choice) for choice in self._choices]
         try:
             for sequence in sequences:
-                await self._engine.generation.finished(sequence)
+                await self._engine.runner.wait_finished(sequence)
             if slow > 1:
-                await asyncio.sleep((loop.time() - began) * (slow - 1))
+                await asyncio.sleep((loop.time() - started) * (slow - 1))
         finally:
             for sequence in sequences:
-                self._engine.generation.batch.abort(sequence)
-        return _encode(self.shape.whole(self._answers))
+                self._engine.runner.scheduler.abort(sequence)
+        return _encode(self.builder.complete(self._choices))
 
     async def stream(self, slow: float) -> AsyncIterator[bytes]:
-        """Server-sent events, as tokens come."""
+        """Yield server-sent events as tokens become due."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        feed = Feed(len(self._answers))
-        sequences = [self._begin(answer, feed) for answer in self._answers]
+        started = loop.time()
+        tokens = TokenStream(len(self._choices))
+        sequences = [self._start(choice, tokens) for choice in self._choices]
         try:
-            if self._ask.chat:
-                await feed.first()
-                yield b"".join(map(self.shape.opening, self._answers))
-            sent = [0] * len(self._answers)
-            while feed.open:
-                await feed.more()
+            if self._request.chat:
+                await tokens.wait_first()
+                yield b"".join(map(self.builder.opening, self._choices))
+            sent = [0] * len(self._choices)
+            while tokens.unfinished:
+                await tokens.wait()
                 if slow > 1:
-                    await asyncio.sleep((loop.time() - began) * (slow - 1))
-                if events := self._new(feed, sent):
+                    await asyncio.sleep((loop.time() - started) * (slow - 1))
+                if events := self._new_events(tokens, sent):
                     yield b"".join(events)
-            if self._ask.usage:
-                yield self.shape.usage(self._answers)
-        except EngineFault as fault:
-            yield self.shape.failure(fault)
+            if self._request.include_usage:
+                yield self.builder.usage(self._choices)
+        except EngineError as error:
+            yield self.builder.failure(error)
         finally:
             for sequence in sequences:
-                self._engine.generation.batch.abort(sequence)
+                self._engine.runner.scheduler.abort(sequence)
         yield b"data: [DONE]\n\n"
 
-    def _new(self, feed: "Feed", sent: list[int]) -> list[bytes]:
-        """The events of tokens that have come and were not sent yet."""
+    def _new_events(self, tokens: "TokenStream", sent: list[int]) -> list[bytes]:
+        """Return the events of tokens that were not sent yet."""
         events = []
-        for at, answer in enumerate(self._answers):
-            for upto in range(sent[at] + 1, feed.counts[at] + 1):
-                events.append(self.shape.event(answer, upto))
-            sent[at] = max(sent[at], feed.counts[at])
+        for index, choice in enumerate(self._choices):
+            for count in range(sent[index] + 1, tokens.counts[index] + 1):
+                events.append(self.builder.event(choice, count))
+            sent[index] = max(sent[index], tokens.counts[index])
         return events
 
-    def _begin(self, answer: Answer, feed: "Feed | None" = None) -> Sequence:
-        sequence = self._engine.generation.submit(
+    def _start(self, choice: Choice, tokens: "TokenStream | None" = None) -> Sequence:
+        sequence = self._engine.runner.submit(
             self._adapter,
-            answer.prompt.length,
-            len(answer.pieces),
-            limit=self._limit(answer.prompt),
-            ending=answer.ending,
-            prefix=self._key(answer.prompt),
-            on_token=None if feed is None else feed.listener(answer.index, len(answer.pieces)),
+            choice.prompt.length,
+            len(choice.pieces),
+            limit=self._limit(choice.prompt),
+            ending=choice.ending,
+            prefix=self._prefix_key(choice.prompt),
+            on_token=None if tokens is None else tokens.callback(choice.index, len(choice.pieces)),
         )
-        if feed is not None:
-            sequence.done.add_done_callback(feed.ended)
+        if tokens is not None:
+            sequence.done.add_done_callback(tokens.on_finished)
         return sequence
 
-    def _answer(self, prompt: Prompt, index: int, choice: int) -> Answer:
-        ask = self._ask
+    def _choice(self, prompt: Prompt, index: int, number: int) -> Choice:
+        request = self._request
         limit = self._limit(prompt)
-        source = b"/".join((self._key(prompt), str((self._engine.seed, ask.seed, choice)).encode()))
-        length = self._engine.generation.pace.answer
-        made = draft(source, self._speaker, limit, length, least=ask.min_tokens, endless=ask.endless)
-        pieces, stop = _cut(made.pieces, ask.stop, ask.min_tokens, keep=ask.keep_stop)
-        ending: Ending = "stop" if made.ended or stop is not None else "length"
-        return Answer(index, prompt, pieces, ending, stop)
+        source = b"/".join((self._prefix_key(prompt), str((self._engine.seed, request.seed, number)).encode()))
+        length = self._engine.runner.timing.answer
+        text = draft(source, self._name, limit, length, least=request.min_tokens, endless=request.ignore_eos)
+        pieces, stop = _cut_at_stop(text.pieces, request.stop, request.min_tokens, include=request.include_stop)
+        ending: Ending = "stop" if text.ended or stop is not None else "length"
+        return Choice(index, prompt, pieces, ending, stop)
 
     def _limit(self, prompt: Prompt) -> int:
-        room = max(1, self._engine.config.max_model_len - prompt.length)
-        return room if self._ask.max_tokens is None else max(1, min(self._ask.max_tokens, room))
+        space = max(1, self._engine.config.max_model_len - prompt.length)
+        return space if self._request.max_tokens is None else max(1, min(self._request.max_tokens, space))
 
-    def _key(self, prompt: Prompt) -> bytes:
+    def _prefix_key(self, prompt: Prompt) -> bytes:
         return blake2b(f"{self._adapter}\0{prompt.text}".encode("utf-8", "replace"), digest_size=16).digest()
 
 
-class Feed:
-    """What a stream waits for: tokens of any of its answers."""
+class TokenStream:
+    """Tokens of all choices of one stream, and a way to wait for them."""
 
-    def __init__(self, answers: int) -> None:
-        self.counts = [0] * answers
-        self.open = answers
-        """Answers that have not ended."""
-        self.failed: BaseException | None = None
-        self._news = asyncio.Event()
+    def __init__(self, choices: int) -> None:
+        self.counts = [0] * choices
+        """Tokens so far, by choice."""
+        self.unfinished = choices
+        """Number of choices that have not ended."""
+        self._error: BaseException | None = None
+        self._changed = asyncio.Event()
 
-    def listener(self, at: int, whole: int) -> "Listener":
-        """What the batch tells of the tokens of one answer."""
-        return Listener(self, at, whole)
+    def callback(self, index: int, length: int) -> "TokenCallback":
+        """Return the scheduler's callback for one choice of `length` tokens."""
+        return TokenCallback(self, index, length)
 
-    def arrived(self, at: int, count: int) -> None:
-        """So many tokens are there by now."""
-        self.counts[at] = count
-        self._news.set()
+    def on_tokens(self, index: int, count: int) -> None:
+        """Record that a choice has `count` tokens."""
+        self.counts[index] = count
+        self._changed.set()
 
-    def ended(self, done: "asyncio.Future[None]") -> None:
-        """An answer is complete, or will never be."""
+    def on_finished(self, done: "asyncio.Future[None]") -> None:
+        """Record that a choice is complete or failed."""
         if not done.cancelled() and (error := done.exception()) is not None:
-            self.failed = error
-        self.open -= 1
-        self._news.set()
+            self._error = error
+        self.unfinished -= 1
+        self._changed.set()
 
-    async def first(self) -> None:
-        """Wait for the first token, and leave it to be sent."""
-        await self._news.wait()
-        if self.failed is not None:
-            raise self.failed
+    async def wait_first(self) -> None:
+        """Wait for the first token, without consuming it."""
+        await self._changed.wait()
+        if self._error is not None:
+            raise self._error
 
-    async def more(self) -> None:
-        """Wait for something new."""
-        await self._news.wait()
-        self._news.clear()
-        if self.failed is not None:
-            raise self.failed
+    async def wait(self) -> None:
+        """Wait for a change."""
+        await self._changed.wait()
+        self._changed.clear()
+        if self._error is not None:
+            raise self._error
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
-    """Passes on what the batch tells of one answer."""
+class TokenCallback:
+    """Passes the scheduler's progress of one choice on to its stream."""
 
-    feed: Feed
-    at: int
-    whole: int
+    tokens: TokenStream
+    index: int
+    length: int
 
-    def __call__(self, count: int, due: float) -> None:  # noqa: ARG002 - of the protocol `OnToken`
-        self.feed.arrived(self.at, min(count, self.whole))
+    def __call__(self, count: int, due: float) -> None:  # noqa: ARG002 - signature of `OnToken`
+        self.tokens.on_tokens(self.index, min(count, self.length))
 
 
-def _cut(
-    pieces: tuple[str, ...], stops: tuple[str, ...], least: int, *, keep: bool
+def _cut_at_stop(
+    pieces: tuple[str, ...], stops: tuple[str, ...], least: int, *, include: bool
 ) -> tuple[tuple[str, ...], str | None]:
-    """The pieces up to the first stop string, and that one; it is looked for behind the `least` first tokens."""
+    """Return the pieces up to the first stop string after the `least` first tokens, and that string."""
     if not stops:
         return pieces, None
-    whole = "".join(pieces)
+    text = "".join(pieces)
     ends = list(accumulate(map(len, pieces)))
-    behind = ends[least - 1] if 0 < least <= len(ends) else 0
-    found = [(at, stop) for stop in stops if (at := whole.find(stop, max(0, behind - len(stop) + 1))) >= 0]
-    if not found:
+    start = ends[least - 1] if 0 < least <= len(ends) else 0
+    matches = [(at, stop) for stop in stops if (at := text.find(stop, max(0, start - len(stop) + 1))) >= 0]
+    if not matches:
         return pieces, None
-    at, stop = min(found, key=lambda each: each[0] + len(each[1]))
+    at, stop = min(matches, key=lambda match: match[0] + len(match[1]))
     last = next(number for number, end in enumerate(ends) if end >= at + len(stop))
-    kept = whole[: at + len(stop) if keep else at]
+    kept = text[: at + len(stop) if include else at]
     return (*_split(kept, ends[:last]), kept[ends[last - 1] if last else 0 :]), stop
 
 
-def _split(kept: str, ends: list[int]) -> list[str]:
-    """`kept` cut at `ends`; what is behind its end is empty, as tokens are that a stop string took away."""
+def _split(text: str, ends: list[int]) -> list[str]:
+    """Return `text` cut at `ends`; tokens behind its end are empty, as a stop string removed them."""
     starts = [0, *ends[:-1]]
-    return [kept[start:end] for start, end in zip(starts, ends, strict=True)] if ends else []
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)] if ends else []

@@ -1,22 +1,24 @@
-"""What the wire needs to know of a dialect: its routes, its guard, and how it puts what went right or wrong.
+"""The HTTP half of a server flavor: its routes, which of them need the API key, and the form of its responses.
 
-`wire.py` does the same for each request; `routes.py` and `sglang/routes.py` say what differs.
+`router.py` calls it for every request. The flavors are `vllm/routes.py` and `sglang/routes.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from fake_vllm.engine.engine import Engine, EngineFault
+from pydantic import BaseModel
+
+from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import Request, Response
-from fake_vllm.http.validation import Invalid
-from fake_vllm.openai.completions import Form
-from fake_vllm.openai.requests import Ask
+from fake_vllm.http.validation import RequestValidationError
+from fake_vllm.openai.completions import ResponseFormat
+from fake_vllm.openai.requests import GenerateRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """An adapter is to be loaded."""
+    """Load an adapter."""
 
     name: str
     path: str
@@ -25,55 +27,66 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
-    """An adapter is to be unloaded."""
+    """Unload an adapter."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Answers are wanted, in a form, under a number that the client gave (empty if it gave none)."""
+    """Generate text; `request_id` is the client's id, empty if it sent none."""
 
-    ask: Ask
-    form: Form
+    request: GenerateRequest
+    format: ResponseFormat
     request_id: str = ""
 
 
 Step = Response | Load | Unload | Generate
-"""What a route makes of a request: an answer at once, or what there is to wait for."""
+"""Result of a route: a response, or work that the engine has to do first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path. `step` raises `Invalid` or `EngineFault` where it refuses."""
+    """One path.
+
+    Attributes:
+        methods: HTTP methods.
+        step: makes a request a step; raises `RequestValidationError` or `EngineError`.
+        body: model of the request body, for the OpenAPI document.
+    """
 
     methods: tuple[str, ...]
     step: Callable[[Engine, Request], Step]
+    body: type[BaseModel] | None = None
 
 
-class Dialect(Protocol):
-    """One kind of server. It keeps nothing: what can change is the engine's."""
+class ServerFlavor(Protocol):
+    """One kind of server. It has no state of its own."""
+
+    def routes(self, engine: Engine) -> Mapping[str, Route]:
+        """Return the routes by path."""
+        ...
 
     def route(self, engine: Engine, path: str) -> Route | None:
-        """The route of a path; None if the server has no such route."""
+        """Return the route of a path, None if there is none."""
         ...
 
-    def guarded(self, engine: Engine, path: str) -> bool:
-        """Whether the key is asked for."""
+    def requires_key(self, engine: Engine, path: str) -> bool:
+        """Return whether a request for the path needs the API key, if the server has one."""
         ...
 
-    def invalid(self, engine: Engine, invalid: Invalid) -> Response:
-        """The body is not what the route takes."""
+    def invalid(self, engine: Engine, error: RequestValidationError) -> Response:
+        """Return the response to a body that does not fit."""
         ...
 
-    def failed(self, fault: EngineFault) -> Response:
-        """The engine refuses."""
+    def failed(self, error: EngineError) -> Response:
+        """Return the response to an error of the engine."""
         ...
 
-    def changed(self, engine: Engine, change: Load | Unload) -> Response:
-        """An adapter has come or gone."""
+    def changed(self, engine: Engine, step: Load | Unload) -> Response:
+        """Return the response to an adapter that was loaded or unloaded."""
         ...
 
-    def not_changed(self, engine: Engine, change: Load | Unload, fault: EngineFault) -> Response:
-        """It has not."""
+    def change_failed(self, engine: Engine, step: Load | Unload, error: EngineError) -> Response:
+        """Return the response to an adapter that could not be loaded or unloaded."""
         ...

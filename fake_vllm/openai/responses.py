@@ -1,122 +1,113 @@
-"""The JSON of answers: field by field what vLLM sends for completions and chats, whole or in events.
+"""JSON of responses: the fields that vLLM sends for completions and chats, complete or as events of a stream.
 
-Events are put together from text that is made once a choice, since two hundred streams want thousands a second.
+Events are assembled from text that is encoded once for a request: 200 streams need thousands of events a second.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.lora import EngineFault
-from fake_vllm.openai import tokenizer as tokens
-from fake_vllm.openai.requests import Ask
+from fake_vllm.engine.lora import EngineError
+from fake_vllm.openai import tokenizer
+from fake_vllm.openai.choice import Choice
+from fake_vllm.openai.requests import GenerateRequest
 
-if TYPE_CHECKING:
-    from fake_vllm.openai.completions import Answer
-
+LOGPROB = -0.6931471805599453  # the logarithm of one half, for every token: the fake computes none
 _encode = msgspec.json.encode
 
 
-class Shape:
-    """What all answers to one request have in common."""
+class ResponseBuilder:
+    """Builds the response to one request."""
 
     id_prefixes = ("cmpl-", "chatcmpl-")
     """Of a completion and of a chat."""
 
-    def __init__(self, ask: Ask, config: EngineConfig, id: str, model: str, created: int) -> None:
-        self._ask = ask
-        self._ids = config.behaviour.token_ids
+    def __init__(self, request: GenerateRequest, config: EngineConfig, id: str, model: str, created: int) -> None:
+        self._request = request
+        self._has_token_ids = config.quirks.token_ids
         self._head = {
-            "id": self.id_prefixes[ask.chat] + id,
-            "object": "chat.completion" if ask.chat else "text_completion",
+            "id": self.id_prefixes[request.chat] + id,
+            "object": "chat.completion" if request.chat else "text_completion",
             "created": created,
             "model": model,
         }
-        streamed = {**self._head, "object": "chat.completion.chunk" if ask.chat else "text_completion"}
+        streamed = {**self._head, "object": "chat.completion.chunk" if request.chat else "text_completion"}
         self._event_head = b"data: " + _encode(streamed)[:-1] + b',"choices":['
 
-    def whole(self, answers: Sequence["Answer"]) -> dict[str, Any]:
-        """An answer in one piece."""
-        choice = self._chat_choice if self._ask.chat else self._choice
-        body: dict[str, Any] = {
+    def complete(self, choices: Sequence[Choice]) -> Any:
+        """Return the content of a response that is not streamed."""
+        choice_content = self._chat_choice if self._request.chat else self._completion_choice
+        content: dict[str, Any] = {
             **self._head,
-            "choices": [choice(answer) for answer in answers],
+            "choices": [choice_content(choice) for choice in choices],
             "service_tier": None,
             "system_fingerprint": None,
-            "usage": {**self._count(answers), "prompt_tokens_details": None},
+            "usage": {**self._usage(choices), "prompt_tokens_details": None},
         }
-        if self._ask.chat:
-            body["prompt_logprobs"] = None
-            if self._ids:
-                body["prompt_token_ids"] = self._prompt_ids(answers[0])
-        body["kv_transfer_params"] = None
-        return body
+        if self._request.chat:
+            content["prompt_logprobs"] = None
+            if self._has_token_ids:
+                content["prompt_token_ids"] = self._prompt_ids(choices[0])
+        content["kv_transfer_params"] = None
+        return content
 
-    def opening(self, answer: "Answer") -> bytes:
-        """A chat's first event: who speaks."""
-        choice = {
-            "index": answer.index,
+    def opening(self, choice: Choice) -> bytes:
+        """Return the first event of a choice in a chat, with its role."""
+        content = {
+            "index": choice.index,
             "delta": {"role": "assistant", "content": ""},
             "logprobs": None,
             "finish_reason": None,
         }
-        ids = b',"prompt_token_ids":' + _encode(self._prompt_ids(answer)) if self._ids else b""
-        return self._event_head + _encode(choice) + b"]" + ids + self._running(answer, 0) + b"}\n\n"
+        ids = b',"prompt_token_ids":' + _encode(self._prompt_ids(choice)) if self._has_token_ids else b""
+        return self._event_head + _encode(content) + b"]" + ids + self._usage_so_far(choice, 0) + b"}\n\n"
 
-    def event(self, answer: "Answer", upto: int) -> bytes:
-        """The event of the token number `upto`, counted from 1."""
-        last = upto == len(answer.pieces)
-        piece = answer.pieces[upto - 1]
-        if self._ask.echo and upto == 1 and not self._ask.chat:
-            piece = answer.prompt.text + ("" if self._ask.max_tokens == 0 else piece)
-        choice: dict[str, Any] = {"index": answer.index}
-        if self._ask.chat:
-            choice["delta"] = {"content": piece}
+    def event(self, choice: Choice, count: int) -> bytes:
+        """Return the event of a choice's token number `count`, counted from 1."""
+        last = count == len(choice.pieces)
+        piece = choice.pieces[count - 1]
+        if self._request.echo and count == 1 and not self._request.chat:
+            piece = choice.prompt.text + ("" if self._request.max_tokens == 0 else piece)
+        content: dict[str, Any] = {"index": choice.index}
+        if self._request.chat:
+            content["delta"] = {"content": piece}
         else:
-            choice["text"] = piece
-        choice["logprobs"] = self._logprobs(answer, upto - 1, upto)
-        choice["finish_reason"] = answer.ending if last else None
-        if last or not self._ask.chat:
-            choice["stop_reason"] = answer.stop if last else None
-        if self._ids:
-            if not self._ask.chat:
-                choice["prompt_token_ids"] = self._prompt_ids(answer) if upto == 1 else None
-            choice["token_ids"] = tokens.encode(answer.pieces[upto - 1]) if self._ask.token_ids else None
-        return self._event_head + _encode(choice) + b"]" + self._running(answer, upto) + b"}\n\n"
+            content["text"] = piece
+        content["logprobs"] = self._logprobs(choice, count - 1, count)
+        content["finish_reason"] = choice.ending if last else None
+        if last or not self._request.chat:
+            content["stop_reason"] = choice.stop if last else None
+        if self._has_token_ids:
+            if not self._request.chat:
+                content["prompt_token_ids"] = self._prompt_ids(choice) if count == 1 else None
+            ids = self._request.return_token_ids
+            content["token_ids"] = tokenizer.encode(choice.pieces[count - 1]) if ids else None
+        return self._event_head + _encode(content) + b"]" + self._usage_so_far(choice, count) + b"}\n\n"
 
-    def usage(self, answers: Sequence["Answer"]) -> bytes:
-        """The event behind the last one, if it was asked for."""
-        return self._event_head + b'],"usage":' + _encode(self._count(answers)) + b"}\n\n"
+    def usage(self, choices: Sequence[Choice]) -> bytes:
+        """Return the event with the usage, which follows the last token."""
+        return self._event_head + b'],"usage":' + _encode(self._usage(choices)) + b"}\n\n"
 
-    def failure(self, fault: EngineFault) -> bytes:
-        """What a stream says when the engine fails under it."""
-        told = {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.status}
-        return b"data: " + _encode({"error": told}) + b"\n\n"
+    def failure(self, error: EngineError) -> bytes:
+        """Return the event that ends a stream when the engine fails."""
+        content = {"message": error.message, "type": error.type, "param": error.param, "code": error.status}
+        return b"data: " + _encode({"error": content}) + b"\n\n"
 
-    def _choice(self, answer: "Answer") -> dict[str, Any]:
-        text = answer.text
-        if self._ask.echo:
-            text = answer.prompt.text + ("" if self._ask.max_tokens == 0 else text)
-        choice: dict[str, Any] = {
-            "index": answer.index,
-            "text": text,
-            "logprobs": self._logprobs(answer, 0, len(answer.pieces)),
-            "finish_reason": answer.ending,
-            "stop_reason": answer.stop,
-        }
-        if self._ids:
-            choice["token_ids"] = self._answer_ids(answer)
-        choice["prompt_logprobs"] = None
-        if self._ids:
-            choice["prompt_token_ids"] = self._prompt_ids(answer)
-        return choice
+    def _completion_choice(self, choice: Choice) -> dict[str, Any]:
+        text = choice.text
+        if self._request.echo:
+            text = choice.prompt.text + ("" if self._request.max_tokens == 0 else text)
+        content = {"index": choice.index, "text": text, **self._ending(choice), "prompt_logprobs": None}
+        if self._has_token_ids:
+            content["prompt_token_ids"] = self._prompt_ids(choice)
+        return content
 
-    def _chat_choice(self, answer: "Answer") -> dict[str, Any]:
+    def _chat_choice(self, choice: Choice) -> dict[str, Any]:
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": answer.text,
+            "content": choice.text,
             "refusal": None,
             "annotations": None,
             "audio": None,
@@ -124,57 +115,56 @@ class Shape:
             "tool_calls": [],
             "reasoning_content": None,
         }
-        choice: dict[str, Any] = {
-            "index": answer.index,
-            "message": message,
-            "logprobs": self._logprobs(answer, 0, len(answer.pieces)),
-            "finish_reason": answer.ending,
-            "stop_reason": answer.stop,
+        return {"index": choice.index, "message": message, **self._ending(choice)}
+
+    def _ending(self, choice: Choice) -> dict[str, Any]:
+        """Return the fields that follow the text of a choice."""
+        content: dict[str, Any] = {
+            "logprobs": self._logprobs(choice, 0, len(choice.pieces)),
+            "finish_reason": choice.ending,
+            "stop_reason": choice.stop,
         }
-        if self._ids:
-            choice["token_ids"] = self._answer_ids(answer)
-        return choice
+        if self._has_token_ids:
+            content["token_ids"] = self._token_ids(choice) if self._request.return_token_ids else None
+        return content
 
-    def _count(self, answers: Sequence["Answer"]) -> dict[str, int]:
-        prompt = sum(each.length for each in self._ask.prompts)
-        return _usage(prompt, sum(len(answer.pieces) for answer in answers))
+    def _usage(self, choices: Sequence[Choice]) -> dict[str, int]:
+        prompt = sum(prompt.length for prompt in self._request.prompts)
+        return usage_content(prompt, sum(len(choice.pieces) for choice in choices))
 
-    def _running(self, answer: "Answer", upto: int) -> bytes:
-        """Usage so far, in every event, if that was asked for."""
-        if not self._ask.running_usage:
+    def _usage_so_far(self, choice: Choice, count: int) -> bytes:
+        """Return the usage after `count` tokens, for clients that want it in each event."""
+        if not self._request.continuous_usage:
             return b""
-        return b',"usage":' + _encode(_usage(answer.prompt.length, upto))
+        return b',"usage":' + _encode(usage_content(choice.prompt.length, count))
 
-    def _prompt_ids(self, answer: "Answer") -> list[int] | None:
-        return tokens.encode(answer.prompt.text) if self._ask.token_ids else None
+    def _token_ids(self, choice: Choice) -> list[int]:
+        return [token for piece in choice.pieces for token in tokenizer.encode(piece)]
 
-    def _answer_ids(self, answer: "Answer") -> list[int] | None:
-        return [token for piece in answer.pieces for token in tokens.encode(piece)] if self._ask.token_ids else None
+    def _prompt_ids(self, choice: Choice) -> list[int] | None:
+        return tokenizer.encode(choice.prompt.text) if self._request.return_token_ids else None
 
-    def _logprobs(self, answer: "Answer", start: int, end: int) -> dict[str, Any] | None:
-        """Log-probabilities of some tokens: an even chance for each, as nothing was computed."""
-        if self._ask.logprobs is None:
+    def _logprobs(self, choice: Choice, start: int, end: int) -> dict[str, Any] | None:
+        """Return log-probabilities of the tokens from `start` to `end`."""
+        if self._request.logprobs is None:
             return None
-        pieces = answer.pieces[start:end]
-        if self._ask.chat:
-            return {"content": [_token(piece, alternatives=self._ask.logprobs != 0) for piece in pieces]}
-        offset = sum(map(len, answer.pieces[:start]))
-        offsets = [offset + sum(map(len, pieces[:at])) for at in range(len(pieces))]
+        pieces = choice.pieces[start:end]
+        if self._request.chat:
+            return {"content": [_token(piece, alternatives=self._request.logprobs != 0) for piece in pieces]}
+        offset = sum(map(len, choice.pieces[:start]))
         return {
-            "text_offset": offsets,
-            "token_logprobs": [EVEN] * len(pieces),
+            "text_offset": [offset + sum(map(len, pieces[:index])) for index in range(len(pieces))],
+            "token_logprobs": [LOGPROB] * len(pieces),
             "tokens": list(pieces),
-            "top_logprobs": [{piece: EVEN} for piece in pieces],
+            "top_logprobs": [{piece: LOGPROB} for piece in pieces],
         }
-
-
-EVEN = -0.6931471805599453  # the logarithm of one half
 
 
 def _token(piece: str, *, alternatives: bool) -> dict[str, Any]:
-    own: dict[str, Any] = {"token": piece, "logprob": EVEN, "bytes": list(piece.encode("utf-8", "replace"))}
-    return {**own, "top_logprobs": [own] if alternatives else []}
+    token: dict[str, Any] = {"token": piece, "logprob": LOGPROB, "bytes": list(piece.encode("utf-8", "replace"))}
+    return {**token, "top_logprobs": [token] if alternatives else []}
 
 
-def _usage(prompt: int, completion: int) -> dict[str, int]:
+def usage_content(prompt: int, completion: int) -> dict[str, int]:
+    """Return the usage of a request, in tokens."""
     return {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}

@@ -1,18 +1,15 @@
-"""What sampling has against a request, in the order in which vLLM's `SamplingParams._verify_args` looks.
+"""Checks of sampling parameters, in the order of vLLM's `SamplingParams._verify_args` (vllm/sampling_params.py).
 
-pydantic has had its say by then. Nothing of this is used to sample anything: it is checked and forgotten.
+Types were checked by pydantic before. The fake does not sample, so the parameters have no other use.
 """
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
-from fake_vllm.http.validation import integer, listing, optional, real
-from fake_vllm.http.validation import string as text
+from fake_vllm.openai.protocol import SamplingFields
 
-Complaint = tuple[str, str | None, object]
-"""Message, parameter, value."""
-_MOST_CHOICES = 16384  # vLLM, vllm/envs.py: VLLM_MAX_N_SEQUENCES
+_MAX_CHOICES = 16384  # vLLM, vllm/envs.py: VLLM_MAX_N_SEQUENCES
 _RANGES: Mapping[str, tuple[float, float, str]] = {
     "presence_penalty": (-2.0, 2.0, "must be in [-2, 2]"),
     "frequency_penalty": (-2.0, 2.0, "must be in [-2, 2]"),
@@ -20,58 +17,57 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
 }
 
 
-def complaint(body: dict[str, Any], limit: int | None) -> Complaint | None:
-    """The first thing that `SamplingParams._verify_args` would say."""
-    n = optional(body, "n", integer, 1)
+class SamplingError(NamedTuple):
+    """An error of `SamplingParams`; parameter and value as far as vLLM names them."""
+
+    message: str
+    parameter: str | None = None
+    value: object = None
+
+
+def sampling_error(body: SamplingFields, limit: int | None, *, echo: bool = False) -> SamplingError | None:
+    """Return the first error, None if there is none; `limit` is the number of tokens at most."""
+    return _choices_error(body.n) or _range_error(body) or _randomness_error(body) or _length_error(body, limit, echo)
+
+
+def _choices_error(n: int) -> SamplingError | None:
     if n < 1:
-        return f"n must be at least 1, got {n}.", "n", n
-    if n > _MOST_CHOICES:
-        return f"n must be at most {_MOST_CHOICES}, got {n}.", "n", n
+        return SamplingError(f"n must be at least 1, got {n}.", "n", n)
+    if n > _MAX_CHOICES:
+        return SamplingError(f"n must be at most {_MAX_CHOICES}, got {n}.", "n", n)
+    return None
+
+
+def _range_error(body: SamplingFields) -> SamplingError | None:
     for field, (low, high, rule) in _RANGES.items():
-        value = optional(body, field, real, None)
+        value = getattr(body, field)
         if value is not None and not low <= value <= high:
-            return f"{field} {rule}, got {value}.", None, None
-    return _temperature(body) or _lengths(body, limit) or _empty_stop(body)
-
-
-def _temperature(body: dict[str, Any]) -> Complaint | None:
-    value = optional(body, "temperature", real, 1.0)
-    if not math.isfinite(value):
-        return f"temperature must be a finite number, got {value}.", "temperature", value
-    if value < 0:
-        return f"temperature must be non-negative, got {value}.", "temperature", value
-    top_p = optional(body, "top_p", real, 1.0)
-    if not 0 < top_p <= 1:
-        return f"top_p must be in (0, 1], got {top_p}.", "top_p", top_p
-    top_k = optional(body, "top_k", integer, 0)
-    if top_k < -1:
-        return f"top_k must be 0 (disable), or at least 1, got {top_k}.", None, None
-    n = optional(body, "n", integer, 1)
-    if value < 1e-5 and n > 1:
-        return f"n must be 1 when using greedy sampling, got {n}.", None, None
+            return SamplingError(f"{field} {rule}, got {value}.")
     return None
 
 
-def _lengths(body: dict[str, Any], limit: int | None) -> Complaint | None:
-    least = optional(body, "min_tokens", integer, 0)
-    if limit is not None and limit < 1 and not (limit == 0 and body.get("echo")):
-        return f"max_tokens must be at least 1, got {limit}.", "max_tokens", limit
-    if least < 0:
-        return f"min_tokens must be greater than or equal to 0, got {least}.", None, None
-    if limit is not None and least > limit:
-        return f"min_tokens must be less than or equal to max_tokens={limit}, got {least}.", None, None
+def _randomness_error(body: SamplingFields) -> SamplingError | None:
+    temperature = 1.0 if body.temperature is None else body.temperature
+    if not math.isfinite(temperature):
+        return SamplingError(f"temperature must be a finite number, got {temperature}.", "temperature", temperature)
+    if temperature < 0:
+        return SamplingError(f"temperature must be non-negative, got {temperature}.", "temperature", temperature)
+    if body.top_p is not None and not 0 < body.top_p <= 1:
+        return SamplingError(f"top_p must be in (0, 1], got {body.top_p}.", "top_p", body.top_p)
+    if body.top_k is not None and body.top_k < -1:
+        return SamplingError(f"top_k must be 0 (disable), or at least 1, got {body.top_k}.")
+    if temperature < 1e-5 and body.n > 1:
+        return SamplingError(f"n must be 1 when using greedy sampling, got {body.n}.")
     return None
 
 
-def _empty_stop(body: dict[str, Any]) -> Complaint | None:
-    return ("stop cannot contain an empty string.", None, None) if "" in stops(body) else None
-
-
-def stops(body: dict[str, Any]) -> tuple[str, ...]:
-    """The stop strings that a body names."""
-    stop = body.get("stop")
-    if stop is None:
-        return ()
-    if isinstance(stop, str):
-        return (stop,)
-    return tuple(text("stop", each) for each in listing("stop", stop))
+def _length_error(body: SamplingFields, limit: int | None, echo: bool) -> SamplingError | None:
+    if limit is not None and limit < 1 and not (limit == 0 and echo):
+        return SamplingError(f"max_tokens must be at least 1, got {limit}.", "max_tokens", limit)
+    if body.min_tokens < 0:
+        return SamplingError(f"min_tokens must be greater than or equal to 0, got {body.min_tokens}.")
+    if limit is not None and body.min_tokens > limit:
+        return SamplingError(f"min_tokens must be less than or equal to max_tokens={limit}, got {body.min_tokens}.")
+    if "" in body.stop_strings:
+        return SamplingError("stop cannot contain an empty string.")
+    return None

@@ -1,104 +1,106 @@
-"""The admin port: `/_faults`, where faults are asked for, listed and taken back while the engine serves.
+"""The admin port: `/_faults`, to inject, list and remove faults while the engine serves.
 
-    GET    /_faults        what was asked for and is not over; the kinds that there are
-    POST   /_faults        one fault, or a list of them, in the words of a file; answers with their numbers
-    DELETE /_faults        take all back
-    DELETE /_faults/NUMBER take one back
+    GET    /_faults        faults that are not over, and the kinds that exist
+    POST   /_faults        inject a fault, or a list of them, written as in a file; returns their ids
+    DELETE /_faults        remove all faults
+    DELETE /_faults/ID     remove one fault
 
-It is off unless a port is named for it, and listens on loopback unless told otherwise: whoever reaches it can
-break the engine.
+It is off unless a port is given, and listens on loopback by default: every client of it can break the engine.
 """
 
 import asyncio
 import contextlib
-from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
 
-from fake_vllm.faults.spec import KINDS, Planned, shown
-from fake_vllm.server.asgi import Receive, Send
-from fake_vllm.server.fault_injector import Timetable
-from fake_vllm.server.socket_server import Port
+from fake_vllm.faults.spec import KINDS, FaultSpec, describe
+from fake_vllm.server.fault_injector import FaultInjector
+from fake_vllm.server.socket_server import SocketServer
 
-_LARGEST = 1 << 20  # bytes of a body
+_LARGEST_BODY = 1 << 20  # bytes
 
 
-class Admin:
-    """Serves the admin port for one timetable."""
+class AdminServer:
+    """Serves the admin port of one fault injector."""
 
-    def __init__(self, timetable: Timetable, host: str, port: int | None) -> None:
-        self._timetable = timetable
-        self._port = Port(self, host, port or 0, ends_on_signals=False)
+    def __init__(self, injector: FaultInjector, host: str, port: int | None) -> None:
+        self._api = create_admin_api(injector)
+        self._server = SocketServer(host, port or 0, ends_on_signals=False)
         self._serving: asyncio.Task[None] | None = None
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         """Listen.
 
         Raises:
-            OSError: if the port cannot be had.
+            OSError: if the port is not available.
         """
-        self._port.bind()
-        self._serving = asyncio.get_running_loop().create_task(self._port.listen())
+        self._server.bind()
+        self._serving = asyncio.get_running_loop().create_task(self._server.listen(self._api))
 
-    async def end(self) -> None:
-        """Listen no more."""
+    async def stop(self) -> None:
+        """Stop listening."""
         if self._serving is not None:
-            self._port.should_exit = True
-            self._port.force_exit = True
+            self._server.should_exit = True
+            self._server.force_exit = True
             with contextlib.suppress(asyncio.CancelledError):
                 await self._serving
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """One request, as ASGI brings it."""
-        if scope["type"] != "http":
-            return
-        status, content = await self._answer(scope["method"], scope["path"], receive)
-        body = b"" if content is None else msgspec.json.encode(content) + b"\n"
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers if body else []})
-        await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, method: str, path: str, receive: Receive) -> tuple[int, object]:
-        where, _, number = path.strip("/").partition("/")
-        if where != "_faults":
-            return 404, {"error": "there is /_faults only"}
-        match method, bool(number):
-            case "GET", False:
-                return 200, self._listed()
-            case "POST", False:
-                return await self._asked_for(receive)
-            case "DELETE", False:
-                self._timetable.clear()
-                return 204, None
-            case "DELETE", True:
-                return self._taken_back(number)
-        return 405, {"error": "allowed: GET, POST and DELETE of /_faults, DELETE of /_faults/NUMBER"}
+def create_admin_api(injector: FaultInjector) -> FastAPI:
+    """Return the application of the admin port."""
+    api = FastAPI(title="fake-vllm faults", redirect_slashes=False)
 
-    def _listed(self) -> object:
-        planned = self._timetable.planned.items()
-        faults = [{"id": number, "in_force": force, **shown(each)} for number, (each, force) in planned]
+    @api.get("/_faults")
+    async def list_faults() -> dict[str, Any]:
+        """List the faults that are not over, and the kinds that exist."""
+        faults = [
+            {"id": number, "in_force": in_force, **describe(spec)}
+            for number, (spec, in_force) in injector.faults.items()
+        ]
         return {"faults": faults, "kinds": {name: kind.summary for name, kind in KINDS.items()}}
 
-    async def _asked_for(self, receive: Receive) -> tuple[int, object]:
+    @api.post("/_faults")
+    async def inject(request: Request) -> Response:
+        """Inject a fault or a list of faults."""
         body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > _LARGEST:
-                return 413, {"error": f"the body is larger than {_LARGEST} bytes"}
-            if not message.get("more_body", False):
-                break
-        try:
-            said = msgspec.json.decode(body)
-            planned = [Planned.of(each) for each in (said if isinstance(said, list) else [said])]
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _LARGEST_BODY:
+                return _error(413, f"the body is larger than {_LARGEST_BODY} bytes")
+        try:  # any content type will do: `curl -d` declares a form
+            content = msgspec.json.decode(body)
+            specs = [FaultSpec.parse(item) for item in (content if isinstance(content, list) else [content])]
         except (ValueError, RecursionError) as error:
-            return 400, {"error": str(error)}
-        return 201, {"ids": [self._timetable.add(each) for each in planned]}
+            return _error(400, str(error))
+        return JSONResponse({"ids": [injector.add(spec) for spec in specs]}, 201)
 
-    def _taken_back(self, number: str) -> tuple[int, object]:
+    @api.delete("/_faults", status_code=204)
+    async def remove_all() -> None:
+        """Remove all faults."""
+        injector.clear()
+
+    @api.delete("/_faults/{number}", status_code=204, response_model=None)
+    async def remove(number: str) -> Response | None:
+        """Remove one fault."""
         try:
-            self._timetable.remove(int(number))
+            injector.remove(int(number))
         except (ValueError, KeyError):
-            return 404, {"error": f"there is no fault with the number {number}; it may be over"}
-        return 204, None
+            return _error(404, f"no fault has the id {number}; it may be over")
+        return None
+
+    api.add_exception_handler(HTTPException, _refuse)
+    return api
+
+
+async def _refuse(request: Request, error: Exception) -> Response:  # noqa: ARG001 - FastAPI's signature
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return _error(405, "allowed: GET, POST and DELETE of /_faults, DELETE of /_faults/ID")
+    return _error(404, "not found; the only path is /_faults")
+
+
+def _error(status: int, message: str) -> Response:
+    return JSONResponse({"error": message}, status)

@@ -1,199 +1,196 @@
-"""The HTTP face on a real socket: an ASGI application around `router.respond`.
+"""The ASGI application of one server: what exists only on real connections, around the FastAPI application.
 
-No framework: `router.py` already says what vLLM would, and a framework would cost more time a request than all the
-rest. What is decided here is what only exists where there are real connections: how a fault looks on one, that a
-body may be too large to be taken, and that an answer ends with the connection of who asked for it.
+It applies faults, limits the size of bodies, checks the API key (as vLLM's own middleware does), and aborts work whose
+client has left.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any, Protocol
+
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
 
 from fake_vllm import router
 from fake_vllm.engine.engine import Engine, EngineClosed
-from fake_vllm.faults.rules import Faults, Verdict, caller_of
+from fake_vllm.faults.rules import FaultEffect, FaultRules, caller_of
 from fake_vllm.router import Request, Response, Stream
+from fake_vllm.server.api import CALL, Call, close, create_api, to_http
 
 Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
 Receive = Callable[[], Coroutine[Any, Any, Message]]
 Send = Callable[[Message], Coroutine[Any, Any, None]]
-Headers = Iterable[tuple[bytes, bytes]]
 
-LARGEST_BODY = 8 << 20  # bytes; no prompt of a million tokens is as long
+LARGEST_BODY = 8 << 20  # bytes; larger than any prompt of a million tokens
 MOST_BODIES = 64 << 20  # bytes of all bodies that are being received; a thousand clients may send at once
 
 
-class Cut(Protocol):
-    """Tears a connection down, so that the client sees a reset; the client's address says which one."""
+class ConnectionReset(Protocol):
+    """Resets the connection of a client, given by its address."""
 
     def __call__(self, client: tuple[str, int] | None) -> None: ...
 
 
-class App:
-    """The application for one engine."""
+class AsgiApp:
+    """The application for one engine, which may be replaced by another one of the same configuration."""
 
     def __init__(
         self,
         engine: Engine,
-        faults: Faults | None = None,
+        faults: FaultRules | None = None,
         *,
         draw: Callable[[], float] | None = None,
-        cut: Cut | None = None,
+        reset_connection: ConnectionReset | None = None,
     ) -> None:
-        """Nothing is listened to yet.
+        """Create the application.
 
         Args:
-            engine: what answers.
-            faults: what goes wrong; rules may come and go while the application runs.
-            draw: numbers in [0, 1) for chancy faults; needed if there are `faults`.
-            cut: resets a connection; without it one is closed without an answer instead.
+            engine: generates the responses.
+            faults: injected faults; rules may be added and removed while the application runs.
+            draw: numbers in [0, 1) for faults with a probability; required with `faults`.
+            reset_connection: without it, a connection is closed without a response instead.
 
         Raises:
-            ValueError: if there are faults but nothing to draw from.
+            ValueError: if there are faults but no `draw`.
         """
         if faults is not None and draw is None:
-            raise ValueError("App: faults need a `draw`, such as the `random` method of a numpy generator")
+            raise ValueError("AsgiApp: faults need a `draw`, such as the `random` method of a numpy generator")
         self.engine = engine
+        self.api: FastAPI = create_api(engine)
         self._faults = faults
         self._draw = draw or float
         self._receiving = 0
-        self.cut = cut
+        self.reset_connection = reset_connection
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """One request, as ASGI brings it."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
             return
         if scope["type"] != "http":
             return
-        body = await self._body(receive)
-        if body is None:
-            await _send(send, _too_large())
-            return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        request = Request(scope["method"], scope["path"], headers, body)
+        http = HttpRequest(scope, receive)
         try:
-            await _unless_left(receive, self._answer(scope, request, send))
-        except asyncio.CancelledError:  # the server ends, and its grace time is over
-            await self._break_off(scope, send)
+            body = await self._read_body(http)
+        except ClientDisconnect:
+            return
+        if body is None:
+            await to_http(_too_large())(scope, receive, send)
+            return
+        request = Request(scope["method"], scope["path"], dict(http.headers), body)
+        try:
+            await _until_disconnect(receive, self._respond(scope, request, send))
+        except asyncio.CancelledError:  # the server stops, and its grace period has passed
+            await self._abort(scope, send)
             raise
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The request's body; None if it is too large, or its sender has left."""
+    async def _read_body(self, http: HttpRequest) -> bytes | None:
+        """Return the request's body, None if it is too large.
+
+        Raises:
+            ClientDisconnect: if the client left before it was complete.
+        """
         chunks: list[bytes] = []
         size = 0
         try:
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return None
-                chunk = message.get("body", b"")
+            async for chunk in http.stream():
                 size += len(chunk)
                 self._receiving += len(chunk)
                 if size > LARGEST_BODY or self._receiving > MOST_BODIES:
                     return None
-                if not message.get("more_body", False):
-                    return b"".join((*chunks, chunk)) if chunks else chunk
                 chunks.append(chunk)
+            return b"".join(chunks)
         finally:
             self._receiving -= size
 
-    async def _answer(self, scope: MutableMapping[str, Any], request: Request, send: Send) -> None:
-        verdict = self._verdict(request)
+    async def _respond(self, scope: Scope, request: Request, send: Send) -> None:
+        effect = self._fault_effect(request)
         try:
-            if verdict is None:
-                await _send(send, await router.respond(self.engine, request))
+            if effect is None:
+                await self._call(scope, Call(self.engine, request), send)
             else:
-                await self._obey(verdict, scope, request, send)
+                await self._apply_fault(effect, scope, request, send)
         except EngineClosed:
-            await self._break_off(scope, send)
+            await self._abort(scope, send)
 
-    def _verdict(self, request: Request) -> Verdict | None:
+    async def _call(self, scope: Scope, call: Call, send: Send) -> None:
+        """Let FastAPI respond."""
+        call.engine.ensure_open()
+        refusal = router.authorize(call.engine, call.request)
+        if refusal is not None:
+            await to_http(refusal)(scope, _nothing_more, send)
+            return
+        await self.api({**scope, CALL: call}, _nothing_more, send)
+        if call.engine_closed:
+            raise EngineClosed
+
+    def _fault_effect(self, request: Request) -> FaultEffect | None:
         if self._faults is None or not self._faults.rules:
             return None
         caller = caller_of(request.path, request.headers.get("user-agent", ""))
-        return self._faults.verdict(caller, request.path, router.adapter_of(request), self._draw)
+        return self._faults.effect(caller, request.path, router.requested_adapter(request), self._draw)
 
-    async def _obey(self, verdict: Verdict, scope: MutableMapping[str, Any], request: Request, send: Send) -> None:
-        if verdict.kind == "hang":
+    async def _apply_fault(self, effect: FaultEffect, scope: Scope, request: Request, send: Send) -> None:
+        if effect.kind == "hang":
             await asyncio.Event().wait()
-        if verdict.response is not None:
-            await _send(send, verdict.response)
+        if effect.response is not None:
+            await to_http(effect.response)(scope, _nothing_more, send)
             return
-        if verdict.kind == "slow" or verdict.after:
-            response = await router.respond(self.engine, request, slow=verdict.factor)
-            if verdict.kind == "slow":
-                await _send(send, response)
-                return
+        if effect.kind == "slow":
+            await self._call(scope, Call(self.engine, request, effect.factor), send)
+            return
+        if effect.after:
+            response = await router.handle(self.engine, request, slow=effect.factor)
             if isinstance(response, Stream):
-                await _begin(send, response)
-        await self._break_off(scope, send)
+                await _send_first_chunk(response, send)
+        await self._abort(scope, send)
 
-    async def _break_off(self, scope: MutableMapping[str, Any], send: Send) -> None:
-        """End the connection without an answer, or in the midst of one."""
-        if self.cut is not None:
-            self.cut(scope.get("client"))
+    async def _abort(self, scope: Scope, send: Send) -> None:
+        """End the connection without a response, or in the middle of one."""
+        if self.reset_connection is not None:
+            self.reset_connection(scope.get("client"))
             return
-        # An answer that is shorter than it says: the server closes the connection then.
+        # A response that is shorter than it declares: the server closes the connection.
         await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"1")]})
 
 
-async def _unless_left(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Do `work` until it is done or the client has gone."""
+async def _until_disconnect(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it is done or the client has left."""
     task = asyncio.ensure_future(work)
-    left = asyncio.ensure_future(receive())
+    disconnect = asyncio.ensure_future(receive())
     try:
-        await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
         elif not task.cancelled():
             task.result()
     finally:
-        left.cancel()
+        disconnect.cancel()
         task.cancel()
 
 
-async def _send(send: Send, response: Response | Stream) -> None:
-    if isinstance(response, Stream):
-        await _send_stream(send, response)
-        return
-    headers = [*_raw(response), (b"content-length", str(len(response.body)).encode())]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+async def _nothing_more() -> Message:
+    """Receive for an application whose request was read: `_until_disconnect` watches the connection."""
+    await asyncio.Event().wait()
+    raise AssertionError("never set")
 
 
-async def _send_stream(send: Send, stream: Stream) -> None:
-    await send({"type": "http.response.start", "status": stream.status, "headers": _raw(stream)})
+async def _send_first_chunk(stream: Stream, send: Send) -> None:
+    """Send the beginning of a stream, and abort the rest."""
+    headers = to_http(stream).raw_headers
     try:
-        async for chunk in stream.chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    finally:
-        await _close(stream)
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _begin(send: Send, stream: Stream) -> None:
-    """Send what comes first of a stream, and let the rest go."""
-    await send({"type": "http.response.start", "status": stream.status, "headers": _raw(stream)})
-    try:
+        await send({"type": "http.response.start", "status": stream.status, "headers": headers})
         chunk = await anext(stream.chunks, b"")
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     finally:
-        await _close(stream)
-
-
-async def _close(stream: Stream) -> None:
-    if isinstance(stream.chunks, AsyncGenerator):
-        await stream.chunks.aclose()
-
-
-def _raw(response: Response | Stream) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+        await close(stream)
 
 
 def _too_large() -> Response:
     message = f"The body is larger than {LARGEST_BODY} bytes, or too many large ones are sent at once."
-    refusal = router.error(413, "BadRequestError", message)
-    # What is left of the body is not read: the connection is of no more use.
+    refusal = router.error_response(413, "BadRequestError", message)
+    # The rest of the body is not read, so the connection cannot be used again.
     return Response(refusal.status, {**refusal.headers, "connection": "close"}, refusal.body)

@@ -1,7 +1,7 @@
-"""Faults carried out in asyncio time.
+"""Injects faults at their times, with asyncio's timers.
 
-When one is in force is `schedule.py`'s business, whom it hits and with which chance that of `faults.py`, for the twin
-as for here; what is done to the process itself (a restart, a crash) is handed to whoever runs it.
+`faults/windows.py` says when a fault is in force, and `faults/rules.py` which requests it hits: the same code as in the
+simulation. A restart or a crash is carried out by the process itself.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from typing import Protocol
 
 import numpy as np
 
-from fake_vllm.faults.rules import FaultRule, Faults
-from fake_vllm.faults.spec import FLAP, RESTART, STRIKING, Planned
-from fake_vllm.faults.windows import flapping, spell, strikes
+from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.faults.spec import FLAP, INSTANT, RESTART, FaultSpec
+from fake_vllm.faults.windows import flap_windows, occurrences, window
 
-_UNREADY = FaultRule("http-error", hits=("probes",), status=503, message="readiness-flap")
+_UNREADY = FaultRule("http-error", callers=("probes",), status=503, message="readiness-flap")
 
 
 class Process(Protocol):
-    """What runs the engine, and can be told to stop doing so."""
+    """The process that runs the engine."""
 
     def restart(self) -> None:
         """Restart the engine in place."""
@@ -30,101 +30,104 @@ class Process(Protocol):
 
 
 @dataclass(slots=True)
-class _UnderWay:
-    """One fault that was asked for."""
+class _InjectedFault:
+    """One fault, until it is over or removed."""
 
-    planned: Planned
+    spec: FaultSpec
     steps: Iterator["Step"]
-    asked: float
-    """The loop's time when it was."""
+    requested_at: float
+    """Time of the event loop."""
     timer: asyncio.TimerHandle | None = None
-    """For the next step."""
+    """Of the next step."""
     rule: int | None = None
-    """What is in force of it."""
+    """Handle of its rule while that is in force."""
 
 
-Step = tuple[float, Callable[[_UnderWay], None]]
-"""What is done, so many seconds after the fault was asked for."""
+Step = tuple[float, Callable[[_InjectedFault], None]]
+"""Seconds after the fault was requested, and what happens then."""
 
 
-class Timetable:
-    """Faults that were asked for, until they are over or taken back."""
+class FaultInjector:
+    """Faults of one process, until they are over or removed."""
 
-    def __init__(self, faults: Faults, process: Process, seed: int) -> None:
-        self._faults = faults
+    def __init__(self, rules: FaultRules, process: Process, seed: int) -> None:
+        self._rules = rules
         self._process = process
         self._seed = seed
         self._next = 1
-        self._under_way: dict[int, _UnderWay] = {}
+        self._injected: dict[int, _InjectedFault] = {}
 
     @property
-    def planned(self) -> Mapping[int, tuple[Planned, bool]]:
-        """What was asked for and is not over, by number, and whether it is in force."""
-        return {number: (each.planned, each.rule is not None) for number, each in self._under_way.items()}
+    def faults(self) -> Mapping[int, tuple[FaultSpec, bool]]:
+        """Faults that are not over, by id, and whether each is in force."""
+        return {number: (fault.spec, fault.rule is not None) for number, fault in self._injected.items()}
 
-    def add(self, planned: Planned) -> int:
-        """Let a fault happen when its time has come; returns its number."""
+    def add(self, spec: FaultSpec) -> int:
+        """Schedule a fault; return its id."""
         number = self._next
         self._next += 1
-        rng = np.random.default_rng((self._seed, 3, number))  # of its own, so that no other shifts its times
-        self._under_way[number] = _UnderWay(planned, self._steps(planned, rng), asyncio.get_running_loop().time())
-        self._wait(number)
+        rng = np.random.default_rng(
+            (self._seed, 3, number)
+        )  # one for each fault, so that others do not shift its times
+        fault = _InjectedFault(spec, self._steps(spec, rng), asyncio.get_running_loop().time())
+        self._injected[number] = fault
+        self._schedule_next(number)
         return number
 
     def remove(self, number: int) -> None:
-        """Take a fault back, in force or not.
+        """Remove a fault, in force or not.
 
         Raises:
-            KeyError: if there is none of that number any more.
+            KeyError: if there is no such fault any more.
         """
-        gone = self._under_way.pop(number)
-        if gone.timer is not None:
-            gone.timer.cancel()
-        self._end(gone)
+        fault = self._injected.pop(number)
+        if fault.timer is not None:
+            fault.timer.cancel()
+        self._stop(fault)
 
     def clear(self) -> None:
-        """Take all faults back."""
-        for number in list(self._under_way):
+        """Remove all faults."""
+        for number in list(self._injected):
             self.remove(number)
 
-    def _steps(self, planned: Planned, rng: np.random.Generator) -> Iterator[Step]:
-        whole = spell(planned.start, planned.until)
-        if planned.kind in STRIKING:
-            moments = iter((planned.start,)) if planned.every is None else strikes(whole, planned.every, rng)
-            yield from ((moment, self._strike) for moment in moments)
+    def _steps(self, spec: FaultSpec, rng: np.random.Generator) -> Iterator[Step]:
+        whole = window(spec.start, spec.until)
+        if spec.kind in INSTANT:
+            times = iter((spec.start,)) if spec.every is None else occurrences(whole, spec.every, rng)
+            yield from ((time, self._strike) for time in times)
             return
-        flaps = planned.kind == FLAP.name
-        for turn in flapping(whole, down=planned.down, up=planned.up) if flaps else (whole,):
-            yield turn.start, self._begin
-            yield turn.end, self._end
+        flaps = spec.kind == FLAP.name
+        unready = flap_windows(whole, unready_for=spec.unready_for, ready_for=spec.ready_for)
+        for part in unready if flaps else (whole,):
+            yield part.start, self._start
+            yield part.end, self._stop
 
-    def _wait(self, number: int) -> None:
-        """For the fault's next step; it is over when there is none."""
-        under_way = self._under_way[number]
-        step = next(under_way.steps, None)
+    def _schedule_next(self, number: int) -> None:
+        """Set the timer for the fault's next step; without one it is over."""
+        fault = self._injected[number]
+        step = next(fault.steps, None)
         if step is None:
-            del self._under_way[number]
+            del self._injected[number]
             return
-        moment, do = step
-        if moment < math.inf:
+        time, action = step
+        if time < math.inf:
             loop = asyncio.get_running_loop()
-            under_way.timer = loop.call_at(under_way.asked + moment, self._go_on, number, do)
+            fault.timer = loop.call_at(fault.requested_at + time, self._on_step, number, action)
 
-    def _go_on(self, number: int, do: Callable[[_UnderWay], None]) -> None:
-        do(self._under_way[number])
-        self._wait(number)
+    def _on_step(self, number: int, action: Callable[[_InjectedFault], None]) -> None:
+        action(self._injected[number])
+        self._schedule_next(number)
 
-    def _begin(self, under_way: _UnderWay) -> None:
-        under_way.rule = self._faults.add(under_way.planned.rule or _UNREADY)
+    def _start(self, fault: _InjectedFault) -> None:
+        fault.rule = self._rules.add(fault.spec.rule or _UNREADY)
 
-    def _end(self, under_way: _UnderWay) -> None:
-        if under_way.rule is not None:
-            self._faults.remove(under_way.rule)
-            under_way.rule = None
+    def _stop(self, fault: _InjectedFault) -> None:
+        if fault.rule is not None:
+            self._rules.remove(fault.rule)
+            fault.rule = None
 
-    def _strike(self, under_way: _UnderWay) -> None:
-        planned = under_way.planned
-        if planned.kind == RESTART.name:
+    def _strike(self, fault: _InjectedFault) -> None:
+        if fault.spec.kind == RESTART.name:
             self._process.restart()
         else:
-            self._process.crash(planned.code, planned.signal)
+            self._process.crash(fault.spec.code, fault.spec.signal)

@@ -1,7 +1,7 @@
-"""A server's port: uvicorn, and what faults do to real connections.
+"""A listening port: uvicorn, and what faults do to real connections.
 
-uvicorn knows its connections and its listening sockets; so a port can be closed while the process goes on, and a
-connection can be torn down with a reset instead of an orderly end.
+uvicorn exposes its connections and its listening sockets. So a port can be closed while the process continues, and a
+connection can be reset instead of closed.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ from typing import Any
 
 import uvicorn
 
-GRACE = 5  # seconds that streams have to end after SIGTERM; a pod's grace is 30 s, and probes have to be told off first
+GRACE = 5  # seconds that streams have to end after SIGTERM; a pod has 30 s, and endpoints have to be updated first
 KEEP_ALIVE = 5  # seconds; vLLM, vllm/envs.py: VLLM_HTTP_TIMEOUT_KEEP_ALIVE
-_ABORT = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time at all: closing sends RST
+_LINGER_ZERO = struct.pack("ii", 1, 0)  # SO_LINGER with no time: closing sends RST
 _BACKLOG = 2048
 
 
-class Port(uvicorn.Server):
+class SocketServer(uvicorn.Server):
     """Serves an ASGI application on one address."""
 
-    def __init__(self, app: Callable[..., Any], host: str, port: int, *, ends_on_signals: bool = True) -> None:
+    def __init__(self, host: str, port: int, *, ends_on_signals: bool = True) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                "",  # set by `listen`
                 host=host,
                 port=port,
                 lifespan="off",
@@ -43,7 +43,7 @@ class Port(uvicorn.Server):
         self._sockets: list[socket.socket] = []
         self._number = 0
         self._ends_on_signals = ends_on_signals
-        self._wanted = True
+        self._accepting = True
         self._changing: asyncio.Task[None] | None = None
 
     @property
@@ -52,38 +52,39 @@ class Port(uvicorn.Server):
         return self._number
 
     def bind(self) -> None:
-        """Take the address, so that nobody else can.
+        """Bind the address.
 
         Raises:
-            OSError: if it cannot be had.
+            OSError: if it is not available.
         """
-        self._sockets = _bound(self.config.host, self.config.port)
+        self._sockets = _bind(self.config.host, self.config.port)
         self._number = int(self._sockets[0].getsockname()[1])
 
-    async def listen(self) -> None:
-        """Serve until told to end; `bind` comes first."""
+    async def listen(self, app: Callable[..., Any]) -> None:
+        """Serve `app` until the server is stopped; `bind` comes first."""
+        self.config.app = app
         await self.serve(sockets=self._sockets)
 
-    def set_open(self, wanted: bool) -> None:
+    def set_accepting(self, accepting: bool) -> None:
         """Close the port, so that connections are refused, or open it again."""
-        self._wanted = wanted
+        self._accepting = accepting
         if self._changing is None or self._changing.done():
             self._changing = asyncio.get_running_loop().create_task(self._change())
 
-    def cut(self, client: tuple[str, int] | None) -> None:
-        """Tear a client's connection down: he sees a reset."""
+    def reset_connection(self, client: tuple[str, int] | None) -> None:
+        """Reset the connection of a client."""
         for connection in list(self.server_state.connections):
             if getattr(connection, "client", None) == client:
                 _reset(connection.transport)
 
-    def cut_all(self) -> None:
-        """Tear all connections down."""
+    def reset_all(self) -> None:
+        """Reset all connections."""
         for connection in list(self.server_state.connections):
             _reset(connection.transport)
 
     async def _change(self) -> None:
-        while self.started and bool(self.servers) is not self._wanted and not self.should_exit:
-            if self._wanted:
+        while self.started and bool(self.servers) is not self._accepting and not self.should_exit:
+            if self._accepting:
                 await self._open()
             else:
                 for server in self.servers:
@@ -93,65 +94,65 @@ class Port(uvicorn.Server):
     async def _open(self) -> None:
         loop, config = asyncio.get_running_loop(), self.config
         try:
-            sockets = _bound(config.host, self._number)
-        except OSError:  # somebody else took it meanwhile: tried again a little later
+            sockets = _bind(config.host, self._number)
+        except OSError:  # another process has the port now: try again later
             await asyncio.sleep(0.1)
             return
-        for each in sockets:
-            self.servers.append(await loop.create_server(self._protocol, sock=each, backlog=_BACKLOG))
+        for listener in sockets:
+            self.servers.append(await loop.create_server(self._protocol, sock=listener, backlog=_BACKLOG))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if not self._wanted:
-            self.set_open(False)
+        if not self._accepting:
+            self.set_accepting(False)
 
     def _protocol(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state={}
         )
-        return made
+        return protocol
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End in good order on SIGTERM and SIGINT, with exit code 0 as vLLM has; a second one ends at once."""
+        """Shut down gracefully on SIGTERM and SIGINT, with exit code 0 as vLLM; a second signal ends at once."""
         loop = asyncio.get_running_loop()
         if not self._ends_on_signals:
             yield
             return
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(ValueError, NotImplementedError):  # not in the main thread: a test's server
-                loop.add_signal_handler(each, self._told_to_end)
+                loop.add_signal_handler(number, self._on_signal)
         yield
 
-    def _told_to_end(self) -> None:
+    def _on_signal(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
 
 
-def raise_limit() -> None:
-    """As many open connections as the system allows, which vLLM asks for, too."""
+def raise_file_limit() -> None:
+    """Allow as many open connections as the system permits, as vLLM does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65535), hard))
 
 
-def _bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets for every address that `host` stands for, bound and not yet listening."""
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # The protocol has to be named: asyncio sets TCP_NODELAY only where it is, and without it small answers wait 40 ms.
+def _bind(host: str, port: int) -> list[socket.socket]:
+    """Return bound sockets for every address of `host`; they do not listen yet."""
+    addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # The protocol has to be named: asyncio sets TCP_NODELAY only then, and without it small responses wait 40 ms.
     sockets: list[socket.socket] = []
-    for family, _, _, _, address in dict.fromkeys(found):
-        each = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for family, _, _, _, address in dict.fromkeys(addresses):
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
-            each.bind(address)
+            listener.bind(address)
         except OSError:
-            for opened in (each, *sockets):
+            for opened in (listener, *sockets):
                 opened.close()
             raise
-        sockets.append(each)
+        sockets.append(listener)
     return sockets
 
 
@@ -159,5 +160,5 @@ def _reset(transport: asyncio.Transport) -> None:
     connection = transport.get_extra_info("socket")
     if connection is not None:
         with contextlib.suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     transport.abort()

@@ -1,5 +1,4 @@
-"""SGLang's dialect: the same engine behind SGLang's command line, paths, shapes, words and metric names.
+"""SGLang's flavor: routes, request bodies, error texts, responses, metrics. Start with `routes.py`.
 
-Start at `routes.py`. Facts were read in SGLang's public sources of 2025 and 2026, python/sglang/srt, of which each
-module names its files.
+Its facts come from SGLang's public sources of 2025 and 2026 (python/sglang/srt); each module names its files.
 """

@@ -1,14 +1,14 @@
 """`/metrics` as SGLang writes it (with `--enable-metrics`): python/sglang/srt/observability/metrics_collector.py."""
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.prometheus import Family, exposition, labels
-from fake_vllm.engine.stats import Edges, Metrics, Seen
+from fake_vllm.engine.prometheus import MetricFamily, exposition, labels
+from fake_vllm.engine.stats import BucketBounds, EngineMetrics, EngineStats
 
 _REQUEST = (
     *(0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 200.0, 400.0, 600.0),
     *(1200.0, 1800.0, 2400.0),
 )
-EDGES = Edges(
+BUCKETS = BucketBounds(
     first_token=_REQUEST[:18],
     between_tokens=(
         *(0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4, 0.6),
@@ -23,20 +23,20 @@ EDGES = Edges(
 )
 
 
-class MetricsPage:
+class SglangMetricsRenderer:
     """One engine's page."""
 
-    def __init__(self, config: EngineConfig, metrics: Metrics) -> None:
+    def __init__(self, config: EngineConfig, metrics: EngineMetrics) -> None:
         self._metrics = metrics
         request = {"model_name": config.served_model_names[0], "engine_type": "unified"}
         self._request = labels(request)
         self._scheduler = labels({**request, "tp_rank": "0", "pp_rank": "0"})
 
-    def text(self, seen: Seen) -> str:
+    def text(self, seen: EngineStats) -> str:
         """The page."""
         return exposition([*self._gauges(seen), *self._counters(), *self._histograms()], seen.created)
 
-    def _gauges(self, seen: Seen) -> list[Family]:
+    def _gauges(self, seen: EngineStats) -> list[MetricFamily]:
         counted = self._metrics
         hits = counted.cache_hits / counted.cache_queries if counted.cache_queries else 0.0
         told = (
@@ -48,9 +48,9 @@ class MetricsPage:
             ("cache_hit_rate", "The prefix cache hit rate.", hits),
             ("gen_throughput", "The generation throughput (token/s).", counted.throughput if seen.running else 0.0),
         )
-        return [Family(f"sglang:{name}", "gauge", help, {self._scheduler: value}) for name, help, value in told]
+        return [MetricFamily(f"sglang:{name}", "gauge", help, {self._scheduler: value}) for name, help, value in told]
 
-    def _counters(self) -> list[Family]:
+    def _counters(self) -> list[MetricFamily]:
         counted = self._metrics
         aborted = counted.endings["abort"]
         told = (
@@ -59,12 +59,16 @@ class MetricsPage:
             ("num_requests", "Number of requests processed.", counted.endings.total() - aborted),
             ("num_aborted_requests", "Number of requests aborted.", aborted),
         )
-        families = [Family(f"sglang:{name}", "counter", help, {self._request: value}) for name, help, value in told]
+        families = [
+            MetricFamily(f"sglang:{name}", "counter", help, {self._request: value}) for name, help, value in told
+        ]
         cached = {labels({**dict(self._request), "cache_source": "total"}): float(counted.cache_hits)}
-        families.append(Family("sglang:cached_tokens", "counter", "Number of cached prompt tokens by source.", cached))
+        families.append(
+            MetricFamily("sglang:cached_tokens", "counter", "Number of cached prompt tokens by source.", cached)
+        )
         return families
 
-    def _histograms(self) -> list[Family]:
+    def _histograms(self) -> list[MetricFamily]:
         counted = self._metrics
         told = (
             ("prompt_tokens_histogram", "Histogram of prompt token length.", counted.prompts),
@@ -73,4 +77,4 @@ class MetricsPage:
             ("inter_token_latency_seconds", "Histogram of inter-token latency in seconds.", counted.between_tokens),
             ("e2e_request_latency_seconds", "Histogram of End-to-end request latency in seconds", counted.whole),
         )
-        return [Family(f"sglang:{name}", "histogram", help, {self._request: value}) for name, help, value in told]
+        return [MetricFamily(f"sglang:{name}", "histogram", help, {self._request: value}) for name, help, value in told]

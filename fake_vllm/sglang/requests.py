@@ -1,74 +1,87 @@
-"""What SGLang's clients ask for: the same as vLLM's, but for which adapter, and for `/generate`.
+"""SGLang's requests for text: vLLM's, except for how the adapter is named, and `/generate`.
 
-SGLang looks at no model's name: a base model answers to any. Which adapter is meant says `lora_path`, or what stands
-behind a colon in `model` (entrypoints/openai/serving_base.py).
+SGLang ignores the model's name: a base model answers to any. The adapter is `lora_path`, or the part of `model` after a
+colon (entrypoints/openai/serving_base.py).
 """
 
-from dataclasses import replace
-from typing import Any
+from msgspec.structs import replace
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.http.validation import Invalid, boolean, integer, mapping, optional, string
-from fake_vllm.openai import requests as asks
-from fake_vllm.openai.requests import Ask
-from fake_vllm.sglang.errors import refused
+from fake_vllm.http.validation import RequestValidationError
+from fake_vllm.openai.protocol import CompletionRequest
+from fake_vllm.openai.requests import GenerateRequest, chat_request, check_size, completion_request
+from fake_vllm.sglang.errors import bad_request
+from fake_vllm.sglang.protocol import (
+    AdapterFields,
+    GenerateReqInput,
+    SamplingParams,
+    SglangChatCompletionRequest,
+    SglangCompletionRequest,
+)
 
 DEFAULT_MODEL = "default"  # entrypoints/openai/protocol.py
-_MOST_TOKENS = 128  # sampling/sampling_params.py: max_new_tokens
-_SAMPLING = ("n", "stop", "ignore_eos", "temperature", "top_p", "top_k")
 
 
-def completion(body: dict[str, Any]) -> Ask:
-    """What the body of `/v1/completions` asks for. Raises `Invalid` if it is not of the form."""
-    return _addressed(asks.completion(body), body)
+def from_completion(body: SglangCompletionRequest) -> GenerateRequest:
+    """Return the request of a completion."""
+    return _with_adapter(completion_request(body), body)
 
 
-def chat(body: dict[str, Any]) -> Ask:
-    """What the body of `/v1/chat/completions` asks for. Raises `Invalid` if it is not of the form."""
-    return _addressed(asks.chat(body), body)
+def from_chat(body: SglangChatCompletionRequest) -> GenerateRequest:
+    """Return the request of a chat completion."""
+    return _with_adapter(chat_request(body), body)
 
 
-def native(body: dict[str, Any]) -> Ask:
-    """What the body of `/generate` asks for. Raises `Invalid` if it is not of the form."""
-    prompt = body.get("text") if body.get("text") is not None else body.get("input_ids")
-    if prompt is None:
-        raise Invalid("Either text, input_ids or input_embeds should be provided.")
-    said = mapping("sampling_params", body.get("sampling_params") or {})
-    told: dict[str, Any] = {
-        "prompt": prompt,
-        "max_tokens": optional(said, "max_new_tokens", integer, _MOST_TOKENS),
-        "min_tokens": said.get("min_new_tokens"),
-        "stream": optional(body, "stream", boolean, False),
-    }
-    told.update((name, said[name]) for name in _SAMPLING if name in said)
-    return replace(_addressed(asks.completion(told), body), shown="")
-
-
-def checked(ask: Ask, config: EngineConfig) -> None:
-    """Refuse what would not fit the model's context, or what sampling does not take.
+def from_generate(body: GenerateReqInput) -> GenerateRequest:
+    """Return the request of `/generate`.
 
     Raises:
-        EngineFault: in the words of managers/tokenizer_manager.py.
+        RequestValidationError: if there is nothing to continue.
     """
-    longest, wanted = config.max_model_len, ask.max_tokens or 0
-    for prompt in ask.prompts:
-        if prompt.length >= longest:
-            raise refused(
-                f"The input ({prompt.length} tokens) is longer than the model's context length ({longest} tokens)."
-            )
-        if prompt.length + wanted > longest:
-            raise refused(
-                f"Requested token count exceeds the model's maximum context length of {longest} tokens. You requested a"
-                f" total of {prompt.length + wanted} tokens: {prompt.length} tokens from the input messages and"
-                f" {wanted} tokens for the completion. Please reduce the number of tokens in the input messages or the"
-                " completion to fit within the limit."
-            )
-    if ask.complaint is not None:
-        raise refused(ask.complaint[0])
-    asks.check_size(ask, config)
+    prompt = body.text if body.text is not None else body.input_ids
+    if prompt is None or prompt in ("", [], [[]]):
+        raise RequestValidationError("Either text, input_ids or input_embeds should be provided.")
+    params = body.sampling_params or SamplingParams()
+    completion = CompletionRequest(
+        prompt=prompt,
+        max_tokens=128 if params.max_new_tokens is None else params.max_new_tokens,
+        min_tokens=params.min_new_tokens or 0,
+        n=1 if params.n is None else params.n,
+        stop=params.stop,
+        ignore_eos=bool(params.ignore_eos),
+        temperature=params.temperature,
+        top_p=params.top_p,
+        top_k=params.top_k,
+        stream=body.stream,
+    )
+    return replace(_with_adapter(completion_request(completion), body), reported_model="")
 
 
-def _addressed(ask: Ask, body: dict[str, Any]) -> Ask:
-    """The same for an adapter, if one is named; the answer calls the model what the client called it."""
-    named = ask.model.partition(":")[2] or optional(body, "lora_path", string, "")
-    return replace(ask, model=named, shown=ask.model or DEFAULT_MODEL)
+def validate(request: GenerateRequest, config: EngineConfig) -> None:
+    """Check that a request fits the model's context, and its sampling parameters.
+
+    Raises:
+        EngineError: with the texts of managers/tokenizer_manager.py.
+    """
+    context, requested = config.max_model_len, request.max_tokens or 0
+    for prompt in request.prompts:
+        if prompt.length >= context:
+            raise bad_request(
+                f"The input ({prompt.length} tokens) is longer than the model's context length ({context} tokens)."
+            )
+        if prompt.length + requested > context:
+            raise bad_request(
+                f"Requested token count exceeds the model's maximum context length of {context} tokens. You requested a"
+                f" total of {prompt.length + requested} tokens: {prompt.length} tokens from the input messages and"
+                f" {requested} tokens for the completion. Please reduce the number of tokens in the input messages or"
+                " the completion to fit within the limit."
+            )
+    if request.sampling_error is not None:
+        raise bad_request(request.sampling_error.message)
+    check_size(request, config)
+
+
+def _with_adapter(request: GenerateRequest, body: AdapterFields) -> GenerateRequest:
+    """Return the request for the adapter that it names; the response repeats the client's name for the model."""
+    adapter = request.model.partition(":")[2] or body.lora_path or ""
+    return replace(request, model=adapter, reported_model=request.model or DEFAULT_MODEL)

@@ -1,150 +1,128 @@
-"""The JSON of SGLang's answers: entrypoints/openai/protocol.py and, for `/generate`, managers/tokenizer_manager.py."""
+"""JSON of SGLang's responses: entrypoints/openai/protocol.py and, for `/generate`, managers/tokenizer_manager.py."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from fake_vllm.engine.lora import EngineFault, Model
-from fake_vllm.openai import tokenizer as tokens
-from fake_vllm.openai.responses import Shape
+from fake_vllm.engine.lora import EngineError
+from fake_vllm.openai import tokenizer
+from fake_vllm.openai.choice import Choice
+from fake_vllm.openai.responses import ResponseBuilder, usage_content
 
-if TYPE_CHECKING:
-    from fake_vllm.openai.completions import Answer
-
-EOS = 2  # the token that ends an answer by itself, as `matched_stop` names it; Llama 2's and Mistral's
+EOS = 2  # the token that ends a text by itself, as `matched_stop` names it; Llama 2's and Mistral's
 _WEIGHTS = {"weight_version": "default"}
 _encode = msgspec.json.encode
 
 
-def card(model: Model, created: int) -> dict[str, object]:
-    """A model as `GET /v1/models` shows it; a base model's root is its name, not its path."""
-    return {
-        "id": model.id,
-        "object": "model",
-        "created": created,
-        "owned_by": "sglang",
-        "root": model.id if model.parent is None else model.root,
-        "parent": model.parent,
-        "max_model_len": model.max_model_len,
-    }
-
-
-def error(fault: EngineFault) -> dict[str, Any]:
-    """`ErrorResponse`, which has no envelope."""
+def error_content(error: EngineError) -> dict[str, Any]:
+    """Return `ErrorResponse`, which has no envelope."""
     return {
         "object": "error",
-        "message": fault.message,
-        "type": fault.type,
-        "param": fault.param,
-        "code": fault.status,
+        "message": error.message,
+        "type": error.type,
+        "param": error.param,
+        "code": error.status,
     }
 
 
-class SglangShape(Shape):
-    """Completions and chats. A chat's stream ends in an event of its own that says why."""
+class SglangResponseBuilder(ResponseBuilder):
+    """Completions and chats. The stream of a chat ends with an event that holds the reason alone."""
 
     id_prefixes = ("", "")
 
-    def whole(self, answers: Sequence["Answer"]) -> dict[str, Any]:
-        choice = self._chat_choice if self._ask.chat else self._choice
+    def complete(self, choices: Sequence[Choice]) -> Any:
+        choice_content = self._chat_choice if self._request.chat else self._completion_choice
         return {
             **self._head,
-            "choices": [choice(answer) for answer in answers],
-            "usage": self._usage(answers),
+            "choices": [choice_content(choice) for choice in choices],
+            "usage": _extended(self._usage(choices)),
             "metadata": _WEIGHTS,
         }
 
-    def opening(self, answer: "Answer") -> bytes:
-        return self._chunk(answer, 0, {"role": "assistant", "content": ""})
+    def opening(self, choice: Choice) -> bytes:
+        return self._chunk(choice, 0, {"role": "assistant", "content": ""})
 
-    def event(self, answer: "Answer", upto: int) -> bytes:
-        last = upto == len(answer.pieces)
-        piece = answer.pieces[upto - 1]
-        if self._ask.chat:
-            said = self._chunk(answer, upto, {"content": piece})
-            return said + self._chunk(answer, upto, {}, ending=True) if last else said
-        if self._ask.echo and upto == 1:
-            piece = answer.prompt.text + piece
-        choice = {"index": answer.index, "text": piece, "logprobs": self._logprobs(answer, upto - 1, upto)}
-        return self._event({**choice, **_ending(answer, last=last)}, answer, upto)
+    def event(self, choice: Choice, count: int) -> bytes:
+        last = count == len(choice.pieces)
+        piece = choice.pieces[count - 1]
+        if self._request.chat:
+            event = self._chunk(choice, count, {"content": piece})
+            return event + self._chunk(choice, count, {}, ending=True) if last else event
+        if self._request.echo and count == 1:
+            piece = choice.prompt.text + piece
+        content = {"index": choice.index, "text": piece, "logprobs": self._logprobs(choice, count - 1, count)}
+        return self._event({**content, **_finish(choice, last=last)}, choice, count)
 
-    def usage(self, answers: Sequence["Answer"]) -> bytes:
-        return self._event_head + b'],"usage":' + _encode(self._usage(answers)) + b"}\n\n"
+    def usage(self, choices: Sequence[Choice]) -> bytes:
+        return self._event_head + b'],"usage":' + _encode(_extended(self._usage(choices))) + b"}\n\n"
 
-    def failure(self, fault: EngineFault) -> bytes:
-        return b"data: " + _encode({"error": error(fault)}) + b"\n\n"
+    def failure(self, error: EngineError) -> bytes:
+        return b"data: " + _encode({"error": error_content(error)}) + b"\n\n"
 
-    def _chunk(self, answer: "Answer", upto: int, delta: dict[str, str], *, ending: bool = False) -> bytes:
-        """One event of a chat."""
-        said = {"role": None, "content": None, "reasoning_content": None, "tool_calls": None, **delta}
-        logprobs = self._logprobs(answer, upto - 1, upto) if upto and not ending else None
-        choice = {"index": answer.index, "delta": said, "logprobs": logprobs, **_ending(answer, last=ending)}
-        return self._event(choice, answer, upto)
+    def _chunk(self, choice: Choice, count: int, delta: dict[str, str], *, ending: bool = False) -> bytes:
+        """Return one event of a chat."""
+        full_delta = {"role": None, "content": None, "reasoning_content": None, "tool_calls": None, **delta}
+        logprobs = self._logprobs(choice, count - 1, count) if count and not ending else None
+        content = {"index": choice.index, "delta": full_delta, "logprobs": logprobs, **_finish(choice, last=ending)}
+        return self._event(content, choice, count)
 
-    def _event(self, choice: dict[str, Any], answer: "Answer", upto: int) -> bytes:
-        running = _usage(answer.prompt.length, upto) if self._ask.running_usage else None
-        return self._event_head + _encode(choice) + b'],"usage":' + _encode(running) + b"}\n\n"
+    def _event(self, content: dict[str, Any], choice: Choice, count: int) -> bytes:
+        usage = None
+        if self._request.continuous_usage:
+            usage = _extended(usage_content(choice.prompt.length, count))
+        return self._event_head + _encode(content) + b'],"usage":' + _encode(usage) + b"}\n\n"
 
-    def _choice(self, answer: "Answer") -> dict[str, Any]:
-        text = answer.prompt.text + answer.text if self._ask.echo else answer.text
-        logprobs = self._logprobs(answer, 0, len(answer.pieces))
-        return {"index": answer.index, "text": text, "logprobs": logprobs, **_ending(answer)}
+    def _completion_choice(self, choice: Choice) -> dict[str, Any]:
+        text = choice.prompt.text + choice.text if self._request.echo else choice.text
+        logprobs = self._logprobs(choice, 0, len(choice.pieces))
+        return {"index": choice.index, "text": text, "logprobs": logprobs, **_finish(choice)}
 
-    def _chat_choice(self, answer: "Answer") -> dict[str, Any]:
-        message = {"role": "assistant", "content": answer.text, "reasoning_content": None, "tool_calls": None}
-        logprobs = self._logprobs(answer, 0, len(answer.pieces))
-        return {"index": answer.index, "message": message, "logprobs": logprobs, **_ending(answer)}
-
-    def _usage(self, answers: Sequence["Answer"]) -> dict[str, Any]:
-        counted = self._count(answers)
-        return _usage(counted["prompt_tokens"], counted["completion_tokens"])
+    def _chat_choice(self, choice: Choice) -> dict[str, Any]:
+        message = {"role": "assistant", "content": choice.text, "reasoning_content": None, "tool_calls": None}
+        logprobs = self._logprobs(choice, 0, len(choice.pieces))
+        return {"index": choice.index, "message": message, "logprobs": logprobs, **_finish(choice)}
 
 
-class NativeShape(SglangShape):
-    """`/generate`. An event holds all of the text so far."""
+class GenerateResponseBuilder(SglangResponseBuilder):
+    """`/generate`. Each event holds all of the text so far."""
 
-    def whole(self, answers: Sequence["Answer"]) -> Any:
-        told = [self._told(answer, len(answer.pieces)) for answer in answers]
-        return told[0] if len(told) == 1 else told
+    def complete(self, choices: Sequence[Choice]) -> Any:
+        contents = [self._content(choice, len(choice.pieces)) for choice in choices]
+        return contents[0] if len(contents) == 1 else contents
 
-    def event(self, answer: "Answer", upto: int) -> bytes:
-        return b"data: " + _encode(self._told(answer, upto)) + b"\n\n"
+    def event(self, choice: Choice, count: int) -> bytes:
+        return b"data: " + _encode(self._content(choice, count)) + b"\n\n"
 
-    def _told(self, answer: "Answer", upto: int) -> dict[str, Any]:
-        text = "".join(answer.pieces[:upto])
-        ending: dict[str, Any] | None = None
-        if upto == len(answer.pieces):
-            stopped = {"type": "stop", "matched": _matched(answer)}
-            ending = stopped if answer.ending == "stop" else {"type": "length", "length": upto}
-        about = {
+    def _content(self, choice: Choice, count: int) -> dict[str, Any]:
+        text = "".join(choice.pieces[:count])
+        finish_reason: dict[str, Any] | None = None
+        if count == len(choice.pieces):
+            stopped = {"type": "stop", "matched": _matched_stop(choice)}
+            finish_reason = stopped if choice.ending == "stop" else {"type": "length", "length": count}
+        meta_info = {
             "id": self._head["id"],
-            "finish_reason": ending,
-            "prompt_tokens": answer.prompt.length,
+            "finish_reason": finish_reason,
+            "prompt_tokens": choice.prompt.length,
             **_WEIGHTS,
             "total_retractions": 0,
-            "completion_tokens": upto,
+            "completion_tokens": count,
             "cached_tokens": 0,
         }
-        return {"text": text, "output_ids": tokens.encode(text), "meta_info": about}
+        return {"text": text, "output_ids": tokenizer.encode(text), "meta_info": meta_info}
 
 
-def _ending(answer: "Answer", *, last: bool = True) -> dict[str, Any]:
+def _finish(choice: Choice, *, last: bool = True) -> dict[str, Any]:
     if not last:
         return {"finish_reason": None, "matched_stop": None}
-    return {"finish_reason": answer.ending, "matched_stop": _matched(answer)}
+    return {"finish_reason": choice.ending, "matched_stop": _matched_stop(choice)}
 
 
-def _matched(answer: "Answer") -> str | int | None:
-    """What ended an answer: a stop string, or the model itself."""
-    return (EOS if answer.stop is None else answer.stop) if answer.ending == "stop" else None
+def _matched_stop(choice: Choice) -> str | int | None:
+    """Return what ended a text: a stop string, or the model's own token."""
+    return (EOS if choice.stop is None else choice.stop) if choice.ending == "stop" else None
 
 
-def _usage(prompt: int, completion: int) -> dict[str, Any]:
-    return {
-        "prompt_tokens": prompt,
-        "total_tokens": prompt + completion,
-        "completion_tokens": completion,
-        "prompt_tokens_details": None,
-        "reasoning_tokens": 0,
-    }
+def _extended(usage: dict[str, int]) -> dict[str, Any]:
+    """Return SGLang's `UsageInfo`."""
+    return {**usage, "prompt_tokens_details": None, "reasoning_tokens": 0}

@@ -1,116 +1,128 @@
-"""SGLang's routes: entrypoints/http_server.py. Adapters can always be loaded; there is no `/v1` before these paths."""
+"""SGLang's routes (entrypoints/http_server.py). Adapters can always be loaded; the paths for it have no `/v1`."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from fake_vllm.engine.engine import Engine, EngineFault
-from fake_vllm.http import openapi
-from fake_vllm.http.messages import Request, Response, encoded
-from fake_vllm.http.validation import Invalid, boolean, optional, required, string
-from fake_vllm.openai.completions import Form
+from fake_vllm.engine.engine import Engine, EngineError
+from fake_vllm.http.messages import Request, Response, json_response
+from fake_vllm.http.validation import RequestValidationError
+from fake_vllm.openai.completions import ResponseFormat
 from fake_vllm.openai.flavor import Generate, Load, Route, Unload
-from fake_vllm.openai.requests import Ask
+from fake_vllm.openai.requests import GenerateRequest
 from fake_vllm.sglang import requests
-from fake_vllm.sglang.errors import refused
-from fake_vllm.sglang.responses import NativeShape, SglangShape, error
+from fake_vllm.sglang.errors import bad_request
+from fake_vllm.sglang.protocol import (
+    EmbeddingRequest,
+    GenerateReqInput,
+    LoadLoRAAdapterReqInput,
+    SglangChatCompletionRequest,
+    SglangCompletionRequest,
+    UnloadLoRAAdapterReqInput,
+)
+from fake_vllm.sglang.responses import GenerateResponseBuilder, SglangResponseBuilder, error_content
 from fake_vllm.vllm import routes as vllm
 
 LOAD_PATH = "/load_lora_adapter"
 UNLOAD_PATH = "/unload_lora_adapter"
 GENERATE_PATH = "/generate"
 
-_OPEN = ("/health", "/metrics")  # what begins with these never asks for the key
-_OPENAI, _NATIVE = Form(SglangShape, requests.checked), Form(NativeShape, requests.checked)
+_OPEN = ("/health", "/metrics")  # paths that begin with these never need the key
+_OPENAI_FORMAT = ResponseFormat(SglangResponseBuilder, requests.validate)
+_GENERATE_FORMAT = ResponseFormat(GenerateResponseBuilder, requests.validate)
 _FLUSHED = (
     "Cache flushed.\nPlease check backend logs for more details. (When there are running or waiting requests, the"
     " operation will not be performed.)\n"
 )
 
 
-class Sglang:
-    """SGLang's dialect."""
+class SglangServer:
+    """SGLang's flavor of the server."""
+
+    def routes(self, engine: Engine) -> Mapping[str, Route]:
+        return {path: route for path in _ROUTES if (route := self.route(engine, path)) is not None}
 
     def route(self, engine: Engine, path: str) -> Route | None:
         if path == "/metrics" and not engine.config.metrics:
             return None
         return _ROUTES.get(path)
 
-    def guarded(self, engine: Engine, path: str) -> bool:  # noqa: ARG002 - routes that are not there ask as well
+    def requires_key(self, engine: Engine, path: str) -> bool:  # noqa: ARG002 - paths without a route need it as well
         return not path.startswith(_OPEN)
 
-    def invalid(self, engine: Engine, invalid: Invalid) -> Response:
-        status = engine.config.behaviour.validation_status
-        return encoded(status, error(EngineFault(status, "Bad Request", str(invalid))))
+    def invalid(self, engine: Engine, error: RequestValidationError) -> Response:
+        status = engine.config.quirks.validation_status
+        return json_response(status, error_content(EngineError(status, "Bad Request", str(error))))
 
-    def failed(self, fault: EngineFault) -> Response:
-        return encoded(fault.status, error(fault))
+    def failed(self, error: EngineError) -> Response:
+        return json_response(error.status, error_content(error))
 
-    def changed(self, engine: Engine, change: Load | Unload) -> Response:  # noqa: ARG002 - all are listed
-        return encoded(200, outcome("", engine.adapters))
+    def changed(self, engine: Engine, step: Load | Unload) -> Response:  # noqa: ARG002 - all adapters are listed
+        return json_response(200, lora_update_output("", engine.adapters))
 
-    def not_changed(self, engine: Engine, change: Load | Unload, fault: EngineFault) -> Response:
-        known = isinstance(change, Load) and engine.config.enable_lora  # else the workers were not asked
-        return encoded(400, outcome(fault.message, engine.adapters if known else None))
+    def change_failed(self, engine: Engine, step: Load | Unload, error: EngineError) -> Response:
+        reached_workers = isinstance(step, Load) and engine.config.enable_lora
+        return json_response(400, lora_update_output(error.message, engine.adapters if reached_workers else None))
 
 
-def outcome(problem: str, adapters: Mapping[str, str] | None) -> dict[str, Any]:
-    """`LoRAUpdateOutput` of managers/io_struct.py."""
+def lora_update_output(error: str, adapters: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return `LoRAUpdateOutput` of managers/io_struct.py; `error` is empty after a success."""
     return {
         "rid": None,
         "http_worker_ipc": None,
-        "success": not problem,
-        "error_message": problem or None,
+        "success": not error,
+        "error_message": error or None,
         "loaded_adapters": None if adapters is None else dict(adapters),
     }
 
 
-# What each route does
-
-
 def _completion(engine: Engine, request: Request) -> Generate:
-    body = request.content()
-    return Generate(_known(engine, requests.completion(body)), _OPENAI, optional(body, "rid", string, ""))
+    body = request.parse(SglangCompletionRequest)
+    return Generate(_check_adapter(engine, requests.from_completion(body)), _OPENAI_FORMAT, body.rid or "")
 
 
 def _chat(engine: Engine, request: Request) -> Generate:
-    body = request.content()
-    return Generate(_known(engine, requests.chat(body)), _OPENAI, optional(body, "rid", string, ""))
+    body = request.parse(SglangChatCompletionRequest)
+    return Generate(_check_adapter(engine, requests.from_chat(body)), _OPENAI_FORMAT, body.rid or "")
 
 
 def _generate(engine: Engine, request: Request) -> Generate:
-    body = request.content()
-    return Generate(_known(engine, requests.native(body)), _NATIVE, optional(body, "rid", string, ""))
+    body = request.parse(GenerateReqInput)
+    return Generate(_check_adapter(engine, requests.from_generate(body)), _GENERATE_FORMAT, body.rid or "")
 
 
-def _known(engine: Engine, ask: Ask) -> Ask:
-    """The same, if the adapter that it names can be had."""
-    if ask.model and not engine.config.enable_lora:
-        raise refused(
-            f"LoRA adapter '{ask.model}' was requested, but LoRA is not enabled. Please launch the server with"
+def _check_adapter(engine: Engine, request: GenerateRequest) -> GenerateRequest:
+    """Return the request if its adapter is loaded or can be loaded again.
+
+    Raises:
+        EngineError: if not.
+    """
+    adapter = request.model
+    if adapter and not engine.config.enable_lora:
+        raise bad_request(
+            f"LoRA adapter '{adapter}' was requested, but LoRA is not enabled. Please launch the server with"
             " `--enable-lora` flag and preload adapters using `--lora-paths` or `/load_lora_adapter` endpoint for"
             " dynamic loading."
         )
-    if ask.model and not engine.recallable(ask.model):
-        raise refused(
-            f"Got LoRA adapter that has never been loaded: {ask.model}\n"
+    if adapter and not engine.is_reloadable(adapter):
+        raise bad_request(
+            f"Got LoRA adapter that has never been loaded: {adapter}\n"
             f"All loaded adapters: dict_keys({list(engine.adapters)})."
         )
-    return ask
+    return request
 
 
-def _load(engine: Engine, request: Request) -> Load:  # noqa: ARG001 - of one kind with the others
-    body = request.content()
-    optional(body, "pinned", boolean, False)
-    return Load(string("lora_name", required(body, "lora_name")), string("lora_path", required(body, "lora_path")))
+def _load(engine: Engine, request: Request) -> Load:  # noqa: ARG001 - signature of a route's step, as below
+    body = request.parse(LoadLoRAAdapterReqInput)
+    return Load(body.lora_name, body.lora_path)
 
 
 def _unload(engine: Engine, request: Request) -> Unload:  # noqa: ARG001
-    return Unload(string("lora_name", required(request.content(), "lora_name")))
+    return Unload(request.parse(UnloadLoRAAdapterReqInput).lora_name)
 
 
 def _model_info(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     model = engine.config.model
-    return encoded(
+    return json_response(
         200,
         {
             "model_path": model,
@@ -124,7 +136,7 @@ def _model_info(engine: Engine, request: Request) -> Response:  # noqa: ARG001
 
 def _server_info(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     config = engine.config
-    return encoded(
+    return json_response(
         200,
         {
             "model_path": config.model,
@@ -144,25 +156,21 @@ def _flush(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     return Response(200, {"content-type": "text/plain; charset=utf-8"}, _FLUSHED.encode())
 
 
-def _described(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    there = {path: route.methods for path in _ROUTES if (route := _SGLANG.route(engine, path)) is not None}
-    return encoded(200, openapi.document(there))
-
-
 def _embeddings(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    request.content()
-    raise refused("This model does not appear to be an embedding model by default. Please add `--is-embedding`.")
+    request.parse(EmbeddingRequest)
+    raise bad_request("This model does not appear to be an embedding model by default. Please add `--is-embedding`.")
 
 
 _ROUTES: Mapping[str, Route] = {
+    "/v1/completions": Route(("POST",), _completion, SglangCompletionRequest),
+    "/v1/chat/completions": Route(("POST",), _chat, SglangChatCompletionRequest),
+    GENERATE_PATH: Route(("POST", "PUT"), _generate, GenerateReqInput),
     "/v1/models": Route(("GET",), vllm.models),
-    "/v1/completions": Route(("POST",), _completion),
-    "/v1/chat/completions": Route(("POST",), _chat),
-    "/v1/embeddings": Route(("POST",), _embeddings),
-    GENERATE_PATH: Route(("POST", "PUT"), _generate),
-    LOAD_PATH: Route(("POST",), _load),
-    UNLOAD_PATH: Route(("POST",), _unload),
     "/health": Route(("GET",), vllm.health),
+    "/metrics": Route(("GET",), vllm.metrics),
+    LOAD_PATH: Route(("POST",), _load, LoadLoRAAdapterReqInput),
+    UNLOAD_PATH: Route(("POST",), _unload, UnloadLoRAAdapterReqInput),
+    "/v1/embeddings": Route(("POST",), _embeddings, EmbeddingRequest),
     "/health_generate": Route(("GET",), vllm.health),
     "/ping": Route(("GET",), vllm.health),
     "/model_info": Route(("GET",), _model_info),
@@ -170,7 +178,4 @@ _ROUTES: Mapping[str, Route] = {
     "/server_info": Route(("GET",), _server_info),
     "/get_server_info": Route(("GET",), _server_info),
     "/flush_cache": Route(("GET", "POST"), _flush),
-    "/metrics": Route(("GET",), vllm.metrics),
-    "/openapi.json": Route(("GET",), _described),
 }
-_SGLANG = Sglang()

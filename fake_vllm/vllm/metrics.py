@@ -4,22 +4,22 @@ Which of them a release has says `versions.py`.
 """
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.prometheus import Family, Labels, exposition, labels
-from fake_vllm.engine.stats import BLOCK, Metrics, Seen
+from fake_vllm.engine.prometheus import Labels, MetricFamily, exposition, labels
+from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
 
 ENDINGS = ("stop", "length", "abort", "error")
 _MOST_LORA_SERIES = 64  # a real server keeps every combination of names that it ever saw
 
 
-class MetricsPage:
+class VllmMetricsRenderer:
     """One engine's page."""
 
-    def __init__(self, config: EngineConfig, metrics: Metrics) -> None:
+    def __init__(self, config: EngineConfig, metrics: EngineMetrics) -> None:
         self._config = config
         self._metrics = metrics
         self._lora: dict[Labels, float] = {}
 
-    def text(self, seen: Seen) -> str:
+    def text(self, seen: EngineStats) -> str:
         """The page."""
         families = [*self._gauges(seen), *self._counters(), *self._histograms(), self._cache_config()]
         if self._config.enable_lora:
@@ -29,23 +29,23 @@ class MetricsPage:
     def _own(self, **more: str) -> Labels:
         return labels({"model_name": self._config.served_model_names[0], "engine": "0", **more})
 
-    def _gauges(self, seen: Seen) -> list[Family]:
-        names = self._config.behaviour
+    def _gauges(self, seen: EngineStats) -> list[MetricFamily]:
+        names = self._config.quirks
         own = self._own()
         usage = "KV-cache usage. 1 means 100 percent usage."
         running = "Number of requests in model execution batches."
         waiting = "Number of requests waiting to be processed."
         families = [
-            Family("vllm:num_requests_running", "gauge", running, {own: seen.running}),
-            Family("vllm:num_requests_waiting", "gauge", waiting, {own: seen.waiting}),
+            MetricFamily("vllm:num_requests_running", "gauge", running, {own: seen.running}),
+            MetricFamily("vllm:num_requests_waiting", "gauge", waiting, {own: seen.waiting}),
         ]
         if names.metric_kv_cache:
-            families.append(Family("vllm:kv_cache_usage_perc", "gauge", usage, {own: seen.usage}))
+            families.append(MetricFamily("vllm:kv_cache_usage_perc", "gauge", usage, {own: seen.usage}))
         if names.metric_gpu_cache:
-            families.append(Family("vllm:gpu_cache_usage_perc", "gauge", "GPU " + usage, {own: seen.usage}))
+            families.append(MetricFamily("vllm:gpu_cache_usage_perc", "gauge", "GPU " + usage, {own: seen.usage}))
         return families
 
-    def _counters(self) -> list[Family]:
+    def _counters(self) -> list[MetricFamily]:
         own, has = self._own(), self._metrics
         told = (
             (
@@ -58,13 +58,15 @@ class MetricsPage:
             ("prompt_tokens", "Number of prefill tokens processed.", has.prompt_tokens),
             ("generation_tokens", "Number of generation tokens processed.", has.generation_tokens),
         )
-        families = [Family(f"vllm:{name}", "counter", help, {own: value}) for name, help, value in told]
+        families = [MetricFamily(f"vllm:{name}", "counter", help, {own: value}) for name, help, value in told]
         endings = {self._own(finished_reason=ending): float(has.endings[ending]) for ending in ENDINGS}
-        families.append(Family("vllm:request_success", "counter", "Count of successfully processed requests.", endings))
+        families.append(
+            MetricFamily("vllm:request_success", "counter", "Count of successfully processed requests.", endings)
+        )
         return families
 
-    def _histograms(self) -> list[Family]:
-        names, has = self._config.behaviour, self._metrics
+    def _histograms(self) -> list[MetricFamily]:
+        names, has = self._config.quirks, self._metrics
         shown = [
             ("request_prompt_tokens", "number of prefill tokens processed", has.prompts),
             ("request_generation_tokens", "number of generation tokens processed", has.answers),
@@ -94,10 +96,11 @@ class MetricsPage:
         ]
         own = self._own()
         return [
-            Family(f"vllm:{name}", "histogram", f"Histogram of {what}.", {own: values}) for name, what, values in shown
+            MetricFamily(f"vllm:{name}", "histogram", f"Histogram of {what}.", {own: values})
+            for name, what, values in shown
         ]
 
-    def _cache_config(self) -> Family:
+    def _cache_config(self) -> MetricFamily:
         told = {
             "block_size": str(BLOCK),
             "cache_dtype": "auto",
@@ -106,9 +109,9 @@ class MetricsPage:
             "num_gpu_blocks": str(self._metrics.kv_tokens // BLOCK),
         }
         info = labels({**told, "engine": "0"})
-        return Family("vllm:cache_config_info", "gauge", "Information of the LLMEngine CacheConfig", {info: 1.0})
+        return MetricFamily("vllm:cache_config_info", "gauge", "Information of the LLMEngine CacheConfig", {info: 1.0})
 
-    def _lora_info(self, seen: Seen) -> Family:
+    def _lora_info(self, seen: EngineStats) -> MetricFamily:
         info = labels(
             {
                 "max_lora": str(self._config.max_loras),
@@ -120,4 +123,4 @@ class MetricsPage:
         self._lora[info] = seen.now
         if len(self._lora) > _MOST_LORA_SERIES:
             del self._lora[next(iter(self._lora))]
-        return Family("vllm:lora_requests_info", "gauge", "Running stats on lora requests.", dict(self._lora))
+        return MetricFamily("vllm:lora_requests_info", "gauge", "Running stats on lora requests.", dict(self._lora))

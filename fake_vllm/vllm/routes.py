@@ -1,20 +1,27 @@
-"""vLLM's routes: what each path makes of a request.
+"""vLLM's routes: what each path does with a request.
 
-An operator must tell answers apart that look alike, so the differences are kept: the 404 of a route that is
-not there is not the 404 of an unknown adapter, and a success is bare text, not JSON.
+Differences that an operator needs are kept: the 404 of a missing route is not the 404 of an unknown adapter, and a
+successful load answers in plain text, not JSON.
 """
 
 from collections.abc import Mapping
 
-from fake_vllm.engine.engine import Engine, EngineFault
-from fake_vllm.http import openapi
-from fake_vllm.http.messages import JSON, METRICS, Request, Response, encoded, error
-from fake_vllm.http.validation import Invalid, boolean, integer, listing, optional, required, string, wholes
-from fake_vllm.openai import requests as asks
-from fake_vllm.openai import tokenizer as tokens
-from fake_vllm.openai.completions import Form
+from fake_vllm.engine.engine import Engine, EngineError
+from fake_vllm.http.messages import JSON, METRICS, Request, Response, error_response, json_response
+from fake_vllm.http.validation import RequestValidationError
+from fake_vllm.openai import requests, tokenizer
+from fake_vllm.openai.completions import ResponseFormat
 from fake_vllm.openai.flavor import Generate, Load, Route, Unload
-from fake_vllm.openai.responses import Shape
+from fake_vllm.openai.protocol import ChatCompletionRequest, CompletionRequest
+from fake_vllm.openai.responses import ResponseBuilder
+from fake_vllm.vllm.protocol import (
+    DetokenizeRequest,
+    EmbeddingRequest,
+    LoadLoRAAdapterRequest,
+    TokenizePromptRequest,
+    TokenizeRequest,
+    UnloadLoRAAdapterRequest,
+)
 
 COMPLETIONS_PATH = "/v1/completions"
 CHAT_PATH = "/v1/chat/completions"
@@ -23,47 +30,48 @@ UNLOAD_PATH = "/v1/unload_lora_adapter"
 MODELS_PATH = "/v1/models"
 EMBEDDINGS_PATH = "/v1/embeddings"
 
-_CHANGES = (LOAD_PATH, UNLOAD_PATH)  # there only if the server allows runtime updating
-_OPEN = ("/health", "/ping", "/version", "/load", "/metrics", "/openapi.json")  # never ask for the key
-_FORM = Form(Shape, asks.checked)
-_PLAINLY: Mapping[str, str] = {**JSON, "x-tokenizer": tokens.NAME}
+_RUNTIME_UPDATING = (LOAD_PATH, UNLOAD_PATH)  # present only if the server allows runtime updating
+_OPEN = ("/health", "/ping", "/version", "/load", "/metrics", "/openapi.json", "/docs")  # never need the key
+_FORMAT = ResponseFormat(ResponseBuilder, requests.validate)
+_TOKENIZER: Mapping[str, str] = {**JSON, "x-tokenizer": tokenizer.NAME}
 
 
-class Vllm:
-    """vLLM's dialect."""
+class VllmServer:
+    """vLLM's flavor of the server."""
+
+    def routes(self, engine: Engine) -> Mapping[str, Route]:
+        return {path: route for path in _ROUTES if (route := self.route(engine, path)) is not None}
 
     def route(self, engine: Engine, path: str) -> Route | None:
-        if path in _CHANGES and not engine.config.runtime_updating:
+        if path in _RUNTIME_UPDATING and not engine.config.runtime_updating:
             return None
-        if path == EMBEDDINGS_PATH and not engine.config.behaviour.embeddings_route:
+        if path == EMBEDDINGS_PATH and not engine.config.quirks.embeddings_route:
             return None
         return _ROUTES.get(path)
 
-    def guarded(self, engine: Engine, path: str) -> bool:
+    def requires_key(self, engine: Engine, path: str) -> bool:
         if path.startswith("/v1"):
             return True
-        everywhere = engine.config.behaviour.guards_all_routes
+        everywhere = engine.config.quirks.guards_all_routes
         return everywhere and path not in _OPEN and self.route(engine, path) is not None
 
-    def invalid(self, engine: Engine, invalid: Invalid) -> Response:
-        return error(engine.config.behaviour.validation_status, "BadRequestError", str(invalid), invalid.param)
+    def invalid(self, engine: Engine, error: RequestValidationError) -> Response:
+        quirks = engine.config.quirks
+        return error_response(quirks.validation_status, quirks.validation_type, str(error), error.param)
 
-    def failed(self, fault: EngineFault) -> Response:
-        return error(fault.status, fault.type, fault.message, fault.param)
+    def failed(self, error: EngineError) -> Response:
+        return error_response(error.status, error.type, error.message, error.param)
 
-    def changed(self, engine: Engine, change: Load | Unload) -> Response:  # noqa: ARG002 - as in other dialects
-        done = "added" if isinstance(change, Load) else "removed"
-        said = f"Success: LoRA adapter '{change.name}' {done} successfully."
-        return Response(200, {}, said.encode())  # bare text, to which vLLM gives no content type
+    def changed(self, engine: Engine, step: Load | Unload) -> Response:  # noqa: ARG002 - signature of the protocol
+        done = "added" if isinstance(step, Load) else "removed"
+        text = f"Success: LoRA adapter '{step.name}' {done} successfully."
+        return Response(200, {}, text.encode())  # plain text, without a content type as on a real server
 
-    def not_changed(self, engine: Engine, change: Load | Unload, fault: EngineFault) -> Response:  # noqa: ARG002
-        return self.failed(fault)
-
-
-# What each route does
+    def change_failed(self, engine: Engine, step: Load | Unload, error: EngineError) -> Response:  # noqa: ARG002
+        return self.failed(error)
 
 
-def models(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - of one kind with the others
+def models(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - signature of a route's step, as below
     return Response(200, JSON, engine.models_body())
 
 
@@ -76,83 +84,74 @@ def metrics(engine: Engine, request: Request) -> Response:  # noqa: ARG001
 
 
 def _version(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    return encoded(200, {"version": engine.config.version})
+    return json_response(200, {"version": engine.config.version})
 
 
 def _server_load(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    batch = engine.generation.batch
-    return encoded(200, {"server_load": len(batch.running) + len(batch.waiting)})
+    scheduler = engine.runner.scheduler
+    return json_response(200, {"server_load": len(scheduler.running) + len(scheduler.waiting)})
 
 
 def _embeddings(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    request.content()
-    return error(400, "BadRequestError", "The model does not support Embeddings API")
+    request.parse(EmbeddingRequest)
+    return error_response(400, "BadRequestError", "The model does not support Embeddings API")
 
 
 def _completion(engine: Engine, request: Request) -> Generate:  # noqa: ARG001
-    return Generate(asks.completion(request.content()), _FORM, request.headers.get("x-request-id", ""))
+    body = requests.completion_request(request.parse(CompletionRequest))
+    return Generate(body, _FORMAT, request.headers.get("x-request-id", ""))
 
 
 def _chat(engine: Engine, request: Request) -> Generate:  # noqa: ARG001
-    return Generate(asks.chat(request.content()), _FORM, request.headers.get("x-request-id", ""))
-
-
-def _described(engine: Engine, request: Request) -> Response:  # noqa: ARG001
-    there = {path: route.methods for path in _ROUTES if (route := _VLLM.route(engine, path)) is not None}
-    return encoded(200, openapi.document(there))
+    body = requests.chat_request(request.parse(ChatCompletionRequest))
+    return Generate(body, _FORMAT, request.headers.get("x-request-id", ""))
 
 
 def _tokenize(engine: Engine, request: Request) -> Response:
-    body = request.content()
-    if model := optional(body, "model", string, ""):
-        engine.adapter_of(model)
-    if "prompt" not in body and "messages" in body:
-        text = asks.conversation(listing("messages", body["messages"])).text
-    else:
-        text = string("prompt", required(body, "prompt"))
-    numbers = tokens.encode(text)
-    shown = tokens.pieces(text) if optional(body, "return_token_strs", boolean, False) else None
-    answer = {"count": len(numbers), "max_model_len": engine.config.max_model_len, "tokens": numbers}
-    return encoded(200, {**answer, "token_strs": shown}, _PLAINLY)
+    body = request.parse(TokenizeRequest)
+    if body.prompt is None and body.messages is None:
+        request.parse(TokenizePromptRequest)  # raises: the prompt is missing
+    if body.model:
+        engine.resolve_model(body.model)
+    text = requests.apply_chat_template(body.messages or []).text if body.prompt is None else body.prompt
+    tokens = tokenizer.encode(text)
+    content = {
+        "count": len(tokens),
+        "max_model_len": engine.config.max_model_len,
+        "tokens": tokens,
+        "token_strs": tokenizer.pieces(text) if body.return_token_strs else None,
+    }
+    return json_response(200, content, _TOKENIZER)
 
 
 def _detokenize(engine: Engine, request: Request) -> Response:
-    body = request.content()
-    if model := optional(body, "model", string, ""):
-        engine.adapter_of(model)
-    numbers = wholes("tokens", listing("tokens", required(body, "tokens")))
-    if numbers and not (min(numbers) >= 0 and max(numbers) < 1 << 63):
-        raise Invalid("1 validation error:\n  Input should be greater than or equal to 0", "body.tokens")
-    return encoded(200, {"prompt": tokens.decode(numbers)}, _PLAINLY)
+    body = request.parse(DetokenizeRequest)
+    if body.model:
+        engine.resolve_model(body.model)
+    return json_response(200, {"prompt": tokenizer.decode(body.tokens)}, _TOKENIZER)
 
 
 def _load(engine: Engine, request: Request) -> Load:  # noqa: ARG001
-    body = request.content()
-    name = string("lora_name", required(body, "lora_name"))
-    path = string("lora_path", required(body, "lora_path"))
-    return Load(name, path, optional(body, "load_inplace", boolean, False))
+    body = request.parse(LoadLoRAAdapterRequest)
+    return Load(body.lora_name, body.lora_path, body.load_inplace)
 
 
 def _unload(engine: Engine, request: Request) -> Unload:  # noqa: ARG001
-    body = request.content()
-    optional(body, "lora_int_id", integer, None)
-    return Unload(string("lora_name", required(body, "lora_name")))
+    return Unload(request.parse(UnloadLoRAAdapterRequest).lora_name)
 
 
 _ROUTES: Mapping[str, Route] = {
+    COMPLETIONS_PATH: Route(("POST",), _completion, CompletionRequest),
+    CHAT_PATH: Route(("POST",), _chat, ChatCompletionRequest),
     MODELS_PATH: Route(("GET",), models),
-    COMPLETIONS_PATH: Route(("POST",), _completion),
-    CHAT_PATH: Route(("POST",), _chat),
-    EMBEDDINGS_PATH: Route(("POST",), _embeddings),
-    LOAD_PATH: Route(("POST",), _load),
-    UNLOAD_PATH: Route(("POST",), _unload),
-    "/tokenize": Route(("POST",), _tokenize),
-    "/detokenize": Route(("POST",), _detokenize),
     "/health": Route(("GET",), health),
+    "/metrics": Route(("GET",), metrics),
+    LOAD_PATH: Route(("POST",), _load, LoadLoRAAdapterRequest),
+    UNLOAD_PATH: Route(("POST",), _unload, UnloadLoRAAdapterRequest),
+    EMBEDDINGS_PATH: Route(("POST",), _embeddings, EmbeddingRequest),
+    "/tokenize": Route(("POST",), _tokenize, TokenizeRequest),
+    "/detokenize": Route(("POST",), _detokenize, DetokenizeRequest),
     "/ping": Route(("GET", "POST"), health),
     "/version": Route(("GET",), _version),
     "/load": Route(("GET",), _server_load),
-    "/metrics": Route(("GET",), metrics),
-    "/openapi.json": Route(("GET",), _described),
 }
-_VLLM = Vllm()

@@ -38,12 +38,12 @@ def measure() -> dict[str, float]:
         file = Path(folder) / "placement.parquet"
         pq.write_table(table, file, compression="zstd")
         started = time.perf_counter()
-        found = analysis.held(file, 90_000.0)
+        found = analysis.adapters_held(file, 90_000.0)
         figures["10 million placement rows from a file, by pod: seconds"] = time.perf_counter() - started
         assert len(found) == PODS
         assert found["loads"].sum() == ROWS // 2
     frame: pd.DataFrame = table.rename_columns({"time": "time_seconds"}).to_pandas()
     started = time.perf_counter()
-    analysis.held(frame, 90_000.0, by=("node",))
+    analysis.adapters_held(frame, 90_000.0, by=("node",))
     figures["10 million placement rows of a frame, by node: seconds"] = time.perf_counter() - started
     return figures

@@ -13,8 +13,9 @@ import numpy as np
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.faults.rules import FaultRule, Faults
-from fake_vllm.router import LOAD_PATH, UNLOAD_PATH, Request, respond, respond_now
+from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.flavors import flavor_of
+from fake_vllm.router import LOAD_PATH, UNLOAD_PATH, Request, handle, handle_immediate
 
 ROUNDS = 20_000
 CHANGES = 3_000
@@ -23,7 +24,7 @@ JSON = {"content-type": "application/json"}
 
 def an_engine(*api_keys: str) -> Engine:
     config = EngineConfig(enable_lora=True, runtime_updating=True, max_loras=8, max_cpu_loras=32, api_keys=api_keys)
-    return Engine(config, load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(config, flavor_of(config), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0))
 
 
 def microseconds(call: Callable[[], object]) -> float:
@@ -34,8 +35,8 @@ async def churn() -> None:
     engine = an_engine()
     for number in range(CHANGES):
         body = json.dumps({"lora_name": f"a{number}", "lora_path": "p"}).encode()
-        await respond(engine, Request("POST", LOAD_PATH, JSON, body))
-        await respond(engine, Request("POST", UNLOAD_PATH, JSON, body))
+        await handle(engine, Request("POST", LOAD_PATH, JSON, body))
+        await handle(engine, Request("POST", UNLOAD_PATH, JSON, body))
 
 
 def measure() -> dict[str, float]:
@@ -43,14 +44,14 @@ def measure() -> dict[str, float]:
     engine, guarded = an_engine(), an_engine("sk-one")
     plain = Request("GET", "/v1/models", {})
     keyed = Request("GET", "/v1/models", {"authorization": "Bearer sk-one"})
-    quiet, chancy = Faults(), Faults()
+    quiet, chancy = FaultRules(), FaultRules()
     chancy.add(FaultRule("timeout", probability=0.5, adapters=("sql-*",)))
     draw = np.random.default_rng(0).random
     calls: dict[str, Callable[[], object]] = {
-        "list of models, us": lambda: respond_now(engine, plain),
-        "list of models with a key, us": lambda: respond_now(guarded, keyed),
-        "verdict, no faults, us": lambda: quiet.verdict("controller", "/v1/models", "", draw),
-        "verdict, one rule, us": lambda: chancy.verdict("controller", "/v1/models", "", draw),
+        "list of models, us": lambda: handle_immediate(engine, plain),
+        "list of models with a key, us": lambda: handle_immediate(guarded, keyed),
+        "fault effect, no faults, us": lambda: quiet.effect("controller", "/v1/models", "", draw),
+        "fault effect, one rule, us": lambda: chancy.effect("controller", "/v1/models", "", draw),
     }
     figures = {name: microseconds(call) for name, call in calls.items()}
     seconds = min(timeit.repeat(lambda: asyncio.run(churn()), number=1, repeat=3))

@@ -24,8 +24,8 @@ from tests.bench.load import asked, posted, streamed
 
 CONNECTIONS, EACH = 64, 200
 STREAMS, TOKENS, STEP = 200, 800, 0.0125  # some 20 % of a core
-_QUICK = "pace: {step: 500us, sequence: 0us, prompt_token: 0us}\n"
-_STEADY = f"pace: {{step: {int(STEP * 1e6)}us, sequence: 0us, prompt_token: 0us}}\n"
+_QUICK = "timing: {step_base: 500us, per_sequence: 0us, per_prefill_token: 0us}\n"
+_STEADY = f"timing: {{step_base: {int(STEP * 1e6)}us, per_sequence: 0us, per_prefill_token: 0us}}\n"
 
 
 def measure() -> dict[str, float]:

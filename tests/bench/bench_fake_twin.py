@@ -1,4 +1,7 @@
-"""The fake in the simulation: answers a second through the network's transport, and without any HTTP."""
+"""The fake in the simulation: completions a second through the network's transport, without HTTP, and in one process.
+
+The last two rows compare what the simulation calls, the handlers alone, with what a socket calls, FastAPI around them.
+"""
 
 import asyncio
 import json
@@ -13,10 +16,13 @@ import simpy
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.faults.rules import Faults
+from fake_vllm.faults.rules import FaultRules
+from fake_vllm.flavors import flavor_of
+from fake_vllm.router import Request, handle
+from fake_vllm.server.asgi import AsgiApp
 from twin.kernel import loop
 from twin.kernel.random_streams import Streams
-from twin.world.network.link import Way
+from twin.world.network.link import Link
 from twin.world.network.transport import Network, NetworkTransport
 
 CLIENTS, EACH = 64, 200
@@ -39,7 +45,41 @@ def measure() -> dict[str, float]:
     return {
         "simulated completions a second, through the transport": rate(posted),
         "simulated completions a second, without HTTP": rate(plain),
+        "completions a second, handlers alone": handled(body, headers),
+        "completions a second, through FastAPI": handled(body, headers, api=True),
     }
+
+
+def handled(body: bytes, headers: dict[str, str], *, api: bool = False) -> float:
+    """Return the completions a second of CPU, one after another, with or without FastAPI around the handlers."""
+    engine = an_engine()
+    app = AsgiApp(engine)
+
+    async def through_fastapi() -> None:
+        messages: list[Any] = [{"type": "http.request", "body": body}]
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return messages.pop() if messages else await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/completions", "query_string": b"", "root_path": ""}
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await app({**scope, "headers": raw, "http_version": "1.1", "scheme": "http"}, receive, send)
+        assert sent[0]["status"] == 200
+
+    async def story() -> None:
+        for _ in range(CLIENTS * EACH // 4):
+            if api:
+                await through_fastapi()
+            else:
+                await handle(engine, Request("POST", "/v1/completions", headers, body))
+
+    began = time.process_time()
+    loop.run(story())
+    return CLIENTS * EACH / 4 / (time.process_time() - began)
 
 
 def rate(ask: Callable[[NetworkTransport, int], Awaitable[None]]) -> float:
@@ -59,19 +99,23 @@ def rate(ask: Callable[[NetworkTransport, int], Awaitable[None]]) -> float:
     return CLIENTS * EACH / (time.process_time() - began)
 
 
+def an_engine() -> Engine:
+    """An engine with eight adapters."""
+    config = EngineConfig(enable_lora=True, max_loras=8, lora_modules=ADAPTERS)
+    return Engine(config, flavor_of(config), load=Constant(0.5), unload=Constant(0.0), rng=np.random.default_rng(0))
+
+
 def a_network() -> Network:
     """A network with one engine on it."""
-    config = EngineConfig(enable_lora=True, max_loras=8, lora_modules=ADAPTERS)
-    engine = Engine(config, load=Constant(0.5), unload=Constant(0.0), rng=np.random.default_rng(0))
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
-        engine=engine,
-        faults=Faults(),
+        engine=an_engine(),
+        faults=FaultRules(),
         rng=chance,
         traffic_rng=chance,
         reachable=True,
         listening=True,
-        way=Way(),
+        link=Link(),
         pod="a",
         port=8000,
     )

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from tests.twin.experiments.tiny import a_file
-from twin.evaluate.judge import judge
-from twin.experiments.design import designed
+from twin.evaluate.judge import evaluate
+from twin.experiments.design import build_design
 from twin.sim.simulation import simulate
 
 FLAPPING = Path("scenarios/flapping-readiness.yaml")
@@ -37,7 +37,8 @@ print(json.dumps({"cpu": cpu, "rss": own.ru_maxrss / 1024}))
 def _sweep(file: Path, seeds: int, jobs: int) -> tuple[float, float, float]:
     """Wall seconds, processor seconds, peak MiB of the parent."""
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-c", _PROGRAM, "sweep", str(file), "--vary", "controller.workers=16"]
+        vary = "controller.max_concurrent_reconciles=16"
+        command = [sys.executable, "-c", _PROGRAM, "sweep", str(file), "--vary", vary]
         started = time.perf_counter()
         done = subprocess.run(
             [*command, "--seeds", str(seeds), "--jobs", str(jobs), "--out", out],
@@ -50,11 +51,11 @@ def _sweep(file: Path, seeds: int, jobs: int) -> tuple[float, float, float]:
 
 def _bare(file: Path, seeds: int) -> float:
     """Processor seconds of the same runs and their judging, one after the other, with nothing around them."""
-    design = designed(file, [{"controller.workers": "16"}], {}, seeds)
+    design = build_design(file, [{"controller.max_concurrent_reconciles": "16"}], {}, seeds)
     started = time.process_time()
     for seed in design.seeds:
         scenario = design.task(design.baseline, seed).scenario
-        judge(simulate(scenario).lines, scenario.expect)
+        evaluate(simulate(scenario).lines, scenario.expect)
     return time.process_time() - started
 
 

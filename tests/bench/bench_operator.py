@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from controller.controller import Term
+from controller.controller import Controller
 from controller.policies import View, find
 from controller.policies.interface import Candidate
+from controller.reconcile.observe import observe
 from controller.reconcile.plan import plan
 from controller.reconcile.reconciler import Reconciler
 from controller.settings import Settings
-from tests.controller.builders import NOW, a_pod, an_adapter, seen
+from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter
 from tests.twin.worlds import a_scenario, adapters
 from twin.kernel.loop import run
 from twin.sim.simulation import Progress, Simulation
@@ -54,41 +55,42 @@ def _world(count: int, pods: int) -> dict[str, float]:
 
     async def until_end(progress: Progress | None) -> None:
         await asleep(progress)
-        term = _term(simulation)
-        found.update({"no-op reconcile": await _reconciles(term._reconciler, term), "plan": _plans(term)})
+        controller = _controller(simulation)
+        found.update({"no-op reconcile": await _reconciles(controller._reconciler), "plan": _plans(controller)})
 
     simulation._until_end = until_end  # type: ignore[method-assign]
     run(simulation.main(None), simulation.env)
     return found
 
 
-def _term(simulation: Simulation) -> Term:
+def _controller(simulation: Simulation) -> Controller:
     operator = simulation.replicas[0]._operator
     assert operator is not None
-    assert operator._term is not None
-    return operator._term
+    assert operator._controller is not None
+    return operator._controller
 
 
-async def _reconciles(reconciler: Reconciler, term: Term) -> float:
-    keys = [adapter.key for adapter in term._caches.adapters]
+async def _reconciles(reconciler: Reconciler) -> float:
+    keys = [adapter.key for adapter in reconciler.dependencies.cache.adapters]
     started = time.process_time()
     for number in range(_ROUNDS):
         result = await reconciler.reconcile(keys[number % len(keys)])
-        assert not result.useful
+        assert not result.with_actions
     return (time.process_time() - started) / _ROUNDS * 1e6
 
 
-def _plans(term: Term) -> float:
+def _plans(controller: Controller) -> float:
     """Without observing and acting: the decisions alone."""
-    seen = [term._reconciler._observe(adapter) for adapter in term._caches.adapters]
-    now = term._clock.now().timestamp()
+    dependencies = controller._reconciler.dependencies
+    snapshots = [observe(adapter, dependencies) for adapter in dependencies.cache.adapters]
+    now = dependencies.clock.now().timestamp()
     settings, policy, rng = Settings(), find("default"), Random(0)
-    return _each(lambda number: plan(seen[number % len(seen)], now, settings, policy, rng))
+    return _each(lambda number: plan(snapshots[number % len(snapshots)], now, settings, policy, rng))
 
 
 def _waiting(pods: int) -> float:
     """All pods are up and none is stable: whoever looks learns when to look again, and looks at every change."""
-    waits = seen(pods=[a_pod(f"pod-{n:04}", ready_for=1) for n in range(pods)], adapter=an_adapter())
+    waits = a_snapshot(pods=[a_pod(f"pod-{n:04}", ready_for=1) for n in range(pods)], adapter=an_adapter())
     settings, policy, rng = Settings(), find("default"), Random(0)
     return _each(lambda _: plan(waits, NOW, settings, policy, rng))
 

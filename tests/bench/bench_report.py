@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from tests.twin.synthetic import MEASURES, a_run
-from twin.report import Findings, make
+from twin.report import RunResult, build_report
 from twin.trace.lines import Line, TrafficLine
 
 ADAPTERS, PODS, HOUR = 10_000, 400, 3600.0
@@ -67,7 +67,7 @@ def measure() -> dict[str, float]:
     """Figures for `make bench`."""
     record = lines()
     started = time.process_time()
-    report = make(Findings(record, MEASURES, []))
+    report = build_report(RunResult(record, MEASURES, []))
     figures = {
         "10,000 adapters: CPU seconds to draw": time.process_time() - started,
         "10,000 adapters: MB of the page": len(report.html.encode()) / 1e6,

@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 import httpx
 
-from controller.sidecar.metrics_translation import RULES, renamed
+from controller.sidecar.metrics_translation import RULES, rename_metrics
 from tests.controller.sidecar.processes import Process, a_process, a_sidecar_process, an_engine_process
 from tests.controller.sidecar.worlds import LOAD, UNLOAD, safetensors
 from tests.ports import free_port
@@ -43,7 +43,7 @@ def _translation() -> dict[str, float]:
     times = []
     for _ in range(101):
         started = time.perf_counter()
-        renamed(page)
+        rename_metrics(page)
         times.append(time.perf_counter() - started)
     return {"translation of 3 000 lines, median ms": 1000 * statistics.median(times)}
 

@@ -22,7 +22,7 @@ started = time.process_time()  # of one core: other processes on the machine do 
 findings = running.simulated(scenario)
 cpu = time.process_time() - started
 print(json.dumps({
-    "cpu": cpu, "duration": scenario.duration, "events": len(findings.lines), "holds": findings.holds,
+    "cpu": cpu, "duration": scenario.duration, "events": len(findings.lines), "passed": findings.passed,
     "reconciles": findings.summary()["reconciles"]["total"],
     "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
 }))

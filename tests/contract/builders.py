@@ -1,4 +1,4 @@
-"""Objects that the contract tests write, as small as the server takes them."""
+"""Minimal valid objects for the contract tests."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from controller.api.types import (
 )
 from tests.contract.worlds import World
 
-MOMENT = "2026-01-01T00:00:00.000000Z"
+TIMESTAMP = "2026-01-01T00:00:00.000000Z"
 
 
 def an_adapter(world: World, name: str = "sql", *, url: str = "hf://acme/sql", **meta: Any) -> ModelAdapter:
@@ -32,7 +32,7 @@ def a_secret(world: World, name: str = "key", **meta: Any) -> Secret:
 
 
 def a_lease(world: World, name: str = "lock", holder: str = "a", **meta: Any) -> Lease:
-    spec = LeaseSpec(holder_identity=holder, lease_duration_seconds=15, acquire_time=MOMENT, renew_time=MOMENT)
+    spec = LeaseSpec(holder_identity=holder, lease_duration_seconds=15, acquire_time=TIMESTAMP, renew_time=TIMESTAMP)
     return Lease(metadata=ObjectMeta(name=name, namespace=world.namespace, **meta), spec=spec)
 
 
@@ -51,7 +51,7 @@ def a_slice(world: World, *addresses: str, name: str = "sql-0") -> EndpointSlice
 
 
 def a_pod(name: str = "qwen-0", **labels: str) -> dict[str, Any]:
-    """As JSON: no part of the operator creates pods."""
+    """Return a pod as JSON: the operator does not create pods."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

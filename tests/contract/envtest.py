@@ -1,4 +1,4 @@
-"""A real API server of our own: etcd and kube-apiserver from `KUBEBUILDER_ASSETS`, on loopback, gone at the end."""
+"""A temporary API server: etcd and kube-apiserver from `KUBEBUILDER_ASSETS`, on loopback."""
 
 import asyncio
 import os
@@ -15,20 +15,20 @@ from tests.contract.live import Server
 from tests.ports import free_port
 
 TOKEN = "contract-suite"
-_UP_WITHIN, _LOOK_EVERY = 120.0, 0.2  # seconds
+_STARTUP_TIMEOUT, _POLL_INTERVAL = 120.0, 0.2  # seconds
 
 
 def missing(folder: Path) -> str:
-    """Why no server can be started from there; empty if one can."""
+    """Return why no server can be started from a folder, or ""."""
     for program in ("etcd", "kube-apiserver"):
         if not os.access(folder / program, os.X_OK):
             return f"KUBEBUILDER_ASSETS={folder} has no {program}"
-    return "" if shutil.which("openssl") else "openssl, which makes the service account key, is not installed"
+    return "" if shutil.which("openssl") else "openssl, which creates the service account key, is not installed"
 
 
 @contextmanager
-def started(binaries: Path) -> Iterator[Server]:
-    """Both processes, until the end of the block."""
+def run_server(binaries: Path) -> Iterator[Server]:
+    """Run etcd and kube-apiserver until the end of the block."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contract-")))
         etcd, peer, port = (free_port() for _ in range(3))
@@ -43,7 +43,7 @@ def started(binaries: Path) -> Iterator[Server]:
             stack.callback(_end, process)
         if not asyncio.run(_ready(port)):
             end = "\n".join((folder / "log").read_text(errors="replace").splitlines()[-5:])
-            raise RuntimeError(f"the API server was not ready within {_UP_WITHIN:g} s:\n{end}")
+            raise RuntimeError(f"the API server was not ready within {_STARTUP_TIMEOUT:g} s:\n{end}")
         yield Server(kubeconfig, f"http://127.0.0.1:{etcd}")
 
 
@@ -87,16 +87,16 @@ users: [{{name: contract, user: {{token: {TOKEN}}}}}]
 
 
 async def _ready(port: int) -> bool:
-    """Whether the server came up in its time."""
-    attempts = range(int(_UP_WITHIN / _LOOK_EVERY))
+    """Return whether the server became ready in time."""
+    attempts = range(int(_STARTUP_TIMEOUT / _POLL_INTERVAL))
     async with httpx.AsyncClient(verify=False, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         for _ in attempts:
             try:
                 if (await client.get(f"https://127.0.0.1:{port}/readyz")).status_code == 200:
                     return True
             except httpx.TransportError:
-                pass  # it does not listen yet
-            await asyncio.sleep(_LOOK_EVERY)
+                pass  # not listening yet
+            await asyncio.sleep(_POLL_INTERVAL)
     return False
 
 

@@ -1,4 +1,4 @@
-"""Worlds behind HTTP: the seam is `kube.py` there, and other people speak to the same server through their own door."""
+"""Worlds behind HTTP: the operator's client is `RestClient`, and other clients use the same server."""
 
 import asyncio
 import os
@@ -15,14 +15,14 @@ import msgspec
 
 from controller.api.types import Kind, Resource
 from controller.client.config import Kubeconfig
-from controller.client.interface import Cluster, NotFound
+from controller.client.interface import Client, NotFound
 from controller.client.ratelimit import RateLimit
-from controller.client.rest import KubeCluster, path
+from controller.client.rest import RestClient, path
 from controller.client.transport import Connection
 from controller.clock import SystemClock
-from tests.contract.worlds import SOMEBODY, StoreWorld, World, a_log, a_store, crd, draws
+from tests.contract.worlds import OTHER_MANAGER, StoreWorld, World, a_log, a_store, crd, draws
 from twin.apiserver import Object
-from twin.apiserver.rest import Access, ApiServer
+from twin.apiserver.rest import ApiServer, TokenAuthenticator
 from twin.serve.kubeconfig import kubeconfig, write
 from twin.serve.network.sockets import listening
 
@@ -38,60 +38,64 @@ _NUMBERS = count(1)
 
 
 def fresh_namespace() -> str:
-    """A name that no other test has on that server."""
+    """Return a namespace name that no other test uses."""
     return f"contract-{os.getpid()}-{next(_NUMBERS)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A real API server that is up, and knows ModelAdapters."""
+    """A running API server with the ModelAdapter CRD.
+
+    Attributes:
+        kubeconfig: path of its kubeconfig.
+        etcd: URL of its etcd; empty if the tests must not use it.
+    """
 
     kubeconfig: Path
     etcd: str = ""
-    """Where its etcd listens; empty if that is not ours to touch."""
 
 
 class LiveWorld:
     """A namespace of a real server."""
 
-    def __init__(self, server: Server, connection: Connection, cluster: Cluster) -> None:
-        self.cluster = cluster
+    def __init__(self, server: Server, connection: Connection, client: Client) -> None:
+        self.client = client
         self.namespace = fresh_namespace()
         self._server = server
         self._connection = connection
 
     async def create(self, kind: Kind[Any], manifest: Object) -> Object:
         body = {"apiVersion": kind.api_version, "kind": kind.kind, **manifest}
-        return await self._sent("POST", path(kind, self.namespace), {"fieldManager": SOMEBODY}, body)
+        return await self._send("POST", path(kind, self.namespace), {"fieldManager": OTHER_MANAGER}, body)
 
     async def patch(self, kind: Kind[Any], name: str, body: Object, subresource: str = "") -> Object:
         where, how = path(kind, self.namespace, name, subresource), "application/merge-patch+json"
-        return await self._sent("PATCH", where, {"fieldManager": SOMEBODY}, body, how)
+        return await self._send("PATCH", where, {"fieldManager": OTHER_MANAGER}, body, how)
 
     async def apply(self, kind: Kind[Any], manifest: Object) -> Object:
         where, how = path(kind, self.namespace, manifest["metadata"]["name"]), "application/apply-patch+yaml"
-        return await self._sent("PATCH", where, {"fieldManager": SOMEBODY}, manifest, how)
+        return await self._send("PATCH", where, {"fieldManager": OTHER_MANAGER}, manifest, how)
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
-        return await self._sent("GET", path(kind, self.namespace, name))
+        return await self._send("GET", path(kind, self.namespace, name))
 
     async def forget(self) -> None:
         if not self._server.etcd:
-            return  # a cluster in use has forgotten its first version long ago
+            return  # a cluster in use has already compacted its first versions
         async with httpx.AsyncClient(base_url=self._server.etcd) as etcd:
             status = (await etcd.post("/v3/maintenance/status", json={})).json()
             await etcd.post("/v3/kv/compaction", json={"revision": status["header"]["revision"]})
 
-    async def _sent(self, *request: Any) -> Object:
+    async def _send(self, *request: Any) -> Object:
         answer: Object = msgspec.json.decode(await self._connection.request(*request))
         return answer
 
 
 @asynccontextmanager
 async def served() -> AsyncIterator[World]:
-    """The twin's store behind its own HTTP."""
+    """The twin's store behind its own HTTP API."""
     store = a_store()
-    access = Access()
+    access = TokenAuthenticator()
     api = ApiServer(store, access, SystemClock().now)
     with TemporaryDirectory() as folder:
         async with listening(api) as address:
@@ -99,17 +103,17 @@ async def served() -> AsyncIterator[World]:
             write(file, kubeconfig(address.url, access.admin_token))
             reach = Kubeconfig(str(file), "", SystemClock())
             async with Connection(reach, limit=RateLimit(0, 1), timeout=30, rng=draws()) as connection:
-                yield StoreWorld(store, KubeCluster(connection, draws(), a_log()))
+                yield StoreWorld(store, RestClient(connection, draws(), a_log()))
             api.close()
 
 
 @asynccontextmanager
 async def on(server: Server) -> AsyncIterator[World]:
-    """A namespace of its own on that server, gone afterwards."""
+    """A namespace on that server, deleted at the end."""
     access = Kubeconfig(str(server.kubeconfig), "", SystemClock())
     limit = RateLimit(0, 1)
     async with Connection(access, limit=limit, timeout=30, rng=draws()) as connection:
-        world = LiveWorld(server, connection, KubeCluster(connection, draws(), a_log()))
+        world = LiveWorld(server, connection, RestClient(connection, draws(), a_log()))
         await world.create(NAMESPACES, {"metadata": {"name": world.namespace}})
         try:
             yield world
@@ -118,13 +122,13 @@ async def on(server: Server) -> AsyncIterator[World]:
 
 
 async def install_crd(server: Server) -> None:
-    """Returns once ModelAdapters are served."""
+    """Install the ModelAdapter CRD and wait until it is served."""
     access = Kubeconfig(str(server.kubeconfig), "", SystemClock())
     async with Connection(access, limit=RateLimit(0, 1), timeout=30, rng=draws()) as connection:
         await connection.request(
             "PATCH",
             path(CRDS, "", crd()["metadata"]["name"]),
-            {"fieldManager": SOMEBODY, "force": "true"},
+            {"fieldManager": OTHER_MANAGER, "force": "true"},
             crd(),
             "application/apply-patch+yaml",
         )
@@ -134,4 +138,4 @@ async def install_crd(server: Server) -> None:
                 return
             except NotFound:
                 await asyncio.sleep(0.2)
-        raise RuntimeError("the server took the CRD and did not serve it within 30 s")
+        raise RuntimeError("the CRD was not served within 30 s")

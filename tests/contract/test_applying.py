@@ -1,4 +1,4 @@
-"""Contract: `apply`, server-side."""
+"""Contract: server-side `apply`."""
 
 import msgspec
 import pytest
@@ -9,45 +9,45 @@ from tests.contract.builders import a_service, a_slice, an_adapter
 from tests.contract.worlds import World
 
 
-async def test_apply_creates_what_is_not_there(world: World) -> None:
-    applied = await world.cluster.apply(SERVICES, a_service(world))
+async def test_apply_creates_a_missing_object(world: World) -> None:
+    applied = await world.client.apply(SERVICES, a_service(world))
     assert applied.metadata.uid
     assert applied.spec.ports[0].port == 8000
 
 
-async def test_apply_changes_what_is_there(world: World) -> None:
-    first = await world.cluster.apply(SERVICES, a_service(world))
-    second = await world.cluster.apply(SERVICES, a_service(world, port=9000))
+async def test_apply_changes_an_existing_object(world: World) -> None:
+    first = await world.client.apply(SERVICES, a_service(world))
+    second = await world.client.apply(SERVICES, a_service(world, port=9000))
     assert second.metadata.uid == first.metadata.uid
     assert [port.port for port in second.spec.ports] == [9000]
 
 
-async def test_the_same_apply_again_is_no_new_version(world: World) -> None:
-    first = await world.cluster.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1"))
-    second = await world.cluster.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1"))
+async def test_repeating_an_apply_is_not_a_new_version(world: World) -> None:
+    first = await world.client.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1"))
+    second = await world.client.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1"))
     assert second.metadata.resource_version == first.metadata.resource_version
 
 
-async def test_apply_takes_back_what_it_no_longer_sets(world: World) -> None:
+async def test_apply_removes_what_it_no_longer_sets(world: World) -> None:
     with_label = a_service(world)
     meta = msgspec.structs.replace(with_label.metadata, labels={"a": "1"})
-    await world.cluster.apply(SERVICES, msgspec.structs.replace(with_label, metadata=meta))
+    await world.client.apply(SERVICES, msgspec.structs.replace(with_label, metadata=meta))
     await world.patch(SERVICES, "sql", {"metadata": {"labels": {"b": "2"}}})
-    applied = await world.cluster.apply(SERVICES, a_service(world))
+    applied = await world.client.apply(SERVICES, a_service(world))
     assert applied.metadata.labels == {"b": "2"}
 
 
 async def test_endpoints_are_replaced_as_a_whole(world: World) -> None:
-    await world.cluster.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1", "10.0.0.2"))
-    applied = await world.cluster.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.3"))
+    await world.client.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1", "10.0.0.2"))
+    applied = await world.client.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.3"))
     assert [endpoint.addresses for endpoint in applied.endpoints] == [("10.0.0.3",)]
 
 
 async def test_a_slice_can_be_emptied(world: World) -> None:
-    await world.cluster.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1"))
-    applied = await world.cluster.apply(ENDPOINT_SLICES, a_slice(world))
+    await world.client.apply(ENDPOINT_SLICES, a_slice(world, "10.0.0.1"))
+    applied = await world.client.apply(ENDPOINT_SLICES, a_slice(world))
     assert applied.endpoints == ()
-    listed = await world.cluster.list(ENDPOINT_SLICES, namespace=world.namespace)
+    listed = await world.client.list(ENDPOINT_SLICES, namespace=world.namespace)
     assert [item.endpoints for item in listed.items] == [()]
 
 
@@ -62,20 +62,20 @@ async def test_apply_takes_over_from_others(world: World) -> None:
     ours = a_service(world)
     ours = msgspec.structs.replace(ours, metadata=msgspec.structs.replace(ours.metadata, labels={"team": "ours"}))
     with pytest.raises(Conflict, match="conflict"):
-        await world.cluster.apply(SERVICES, ours, force=False)
-    applied = await world.cluster.apply(SERVICES, ours)
+        await world.client.apply(SERVICES, ours, force=False)
+    applied = await world.client.apply(SERVICES, ours)
     assert applied.metadata.labels == {"team": "ours"}
 
 
 async def test_what_was_applied_belongs_to_the_operator(world: World) -> None:
-    await world.cluster.apply(SERVICES, a_service(world))
+    await world.client.apply(SERVICES, a_service(world))
     stored = await world.read(SERVICES, "sql")
     owners = {(entry["manager"], entry["operation"]) for entry in stored["metadata"]["managedFields"]}
     assert (FIELD_MANAGER, "Apply") in owners
 
 
 async def test_apply_sets_an_owner(world: World) -> None:
-    adapter = await world.cluster.create(MODEL_ADAPTERS, an_adapter(world))
+    adapter = await world.client.create(MODEL_ADAPTERS, an_adapter(world))
     owner = OwnerReference(
         api_version="model.aibrix.ai/v1alpha1",
         kind="ModelAdapter",
@@ -84,15 +84,15 @@ async def test_apply_sets_an_owner(world: World) -> None:
         controller=True,
         block_owner_deletion=True,
     )
-    wanted = a_service(world)
-    meta = msgspec.structs.replace(wanted.metadata, owner_references=(owner,))
-    applied = await world.cluster.apply(SERVICES, msgspec.structs.replace(wanted, metadata=meta))
+    service = a_service(world)
+    meta = msgspec.structs.replace(service.metadata, owner_references=(owner,))
+    applied = await world.client.apply(SERVICES, msgspec.structs.replace(service, metadata=meta))
     assert applied.metadata.owner_references == (owner,)
 
 
 async def test_apply_works_on_custom_resources(world: World) -> None:
-    await world.cluster.apply(MODEL_ADAPTERS, an_adapter(world, annotations={"a": "1"}))
-    applied = await world.cluster.apply(MODEL_ADAPTERS, an_adapter(world, url="hf://acme/other"))
+    await world.client.apply(MODEL_ADAPTERS, an_adapter(world, annotations={"a": "1"}))
+    applied = await world.client.apply(MODEL_ADAPTERS, an_adapter(world, url="hf://acme/other"))
     assert applied.spec.artifact_url == "hf://acme/other"
     assert applied.metadata.annotations == {}
     assert applied.metadata.generation == 2
@@ -100,16 +100,16 @@ async def test_apply_works_on_custom_resources(world: World) -> None:
 
 async def test_apply_obeys_the_rules_of_the_crd(world: World) -> None:
     with pytest.raises(Invalid, match=r"spec.artifactURL"):
-        await world.cluster.apply(MODEL_ADAPTERS, an_adapter(world, url="ftp://acme/sql"))
+        await world.client.apply(MODEL_ADAPTERS, an_adapter(world, url="ftp://acme/sql"))
 
 
-async def test_apply_in_a_namespace_that_is_not_there_is_not_found(world: World) -> None:
+async def test_apply_in_a_missing_namespace_is_not_found(world: World) -> None:
     service = a_service(world)
     elsewhere = msgspec.structs.replace(service.metadata, namespace="nowhere")
     with pytest.raises(NotFound):
-        await world.cluster.apply(SERVICES, msgspec.structs.replace(service, metadata=elsewhere))
+        await world.client.apply(SERVICES, msgspec.structs.replace(service, metadata=elsewhere))
 
 
 async def test_a_slice_that_breaks_a_rule_is_invalid(world: World) -> None:
     with pytest.raises(Invalid, match="endpoints"):
-        await world.cluster.apply(ENDPOINT_SLICES, a_slice(world, "not-an-address"))
+        await world.client.apply(ENDPOINT_SLICES, a_slice(world, "not-an-address"))

@@ -1,4 +1,4 @@
-"""The shipped manifests on a real API server, and `lora-controller` there under exactly the rights that they give."""
+"""The shipped manifests on a real API server, and `lora-controller` there with only the permissions they grant."""
 
 import asyncio
 import json
@@ -25,16 +25,16 @@ def kubectl(server: Server, *words: str) -> str:
 
 @pytest.fixture
 def installed(server: Server) -> Server:
-    """With the operator's manifests, as docs/install.md says."""
+    """Install the operator's manifests as in docs/install.md."""
     if not server.etcd:
-        pytest.skip("TWIN_LIVE_KUBECONFIG is somebody's cluster: no operator is installed there")
+        pytest.skip("TWIN_LIVE_KUBECONFIG is a shared cluster: the operator is not installed there")
     kubectl(server, "apply", "--server-side", "--force-conflicts", "-f", str(DEPLOY / "crd.yaml"))
     kubectl(server, "apply", "-k", str(DEPLOY / "overlays" / "whole-cluster"))
     return server
 
 
 def a_kubeconfig(server: Server, folder: Path, token: str, namespace: str = "lora-system") -> Path:
-    """That of the server, with another token."""
+    """Return the kubeconfig of the server with another token."""
     content = json.loads(kubectl(server, "config", "view", "--raw", "-o", "json"))
     content["users"][0]["user"] = {"token": token}
     content["contexts"][0]["context"]["namespace"] = namespace
@@ -43,10 +43,10 @@ def a_kubeconfig(server: Server, folder: Path, token: str, namespace: str = "lor
     return file
 
 
-def test_both_overlays_are_taken(installed: Server) -> None:
+def test_both_overlays_are_accepted(installed: Server) -> None:
     kubectl(installed, "create", "namespace", "models")
-    said = kubectl(installed, "apply", "-k", str(DEPLOY / "overlays" / "single-namespace"))
-    assert "deployment.apps/lora-controller created" in said
+    output = kubectl(installed, "apply", "-k", str(DEPLOY / "overlays" / "single-namespace"))
+    assert "deployment.apps/lora-controller created" in output
 
 
 def test_the_operator_leads_under_the_shipped_rules(installed: Server, tmp_path: Path) -> None:
@@ -62,10 +62,10 @@ def test_the_operator_leads_under_the_shipped_rules(installed: Server, tmp_path:
     asyncio.run(story())
 
 
-def test_what_is_wrong_is_said_in_one_line(installed: Server, tmp_path: Path) -> None:
+def test_an_error_is_reported_in_one_line(installed: Server, tmp_path: Path) -> None:
     kubectl(installed, "-n", "lora-system", "create", "serviceaccount", "stranger")
     stranger = kubectl(installed, "-n", "lora-system", "create", "token", "stranger")
     small = asyncio.run(refused("--kubeconfig", str(a_kubeconfig(installed, tmp_path, stranger))))
     assert "may not list, watch, patch modeladapters.model.aibrix.ai" in small
     unknown = asyncio.run(refused("--kubeconfig", str(a_kubeconfig(installed, tmp_path, "expired"))))
-    assert "the credentials are refused, or have expired" in unknown
+    assert "the credentials are not valid or have expired" in unknown

@@ -5,17 +5,17 @@ import asyncio
 import pytest
 
 from controller.api.types import LEASES, MODEL_ADAPTERS, SCALES, ModelAdapter
-from controller.client.interface import ClusterError, Conflict, Invalid, NotFound
+from controller.client.interface import ClientError, Conflict, Invalid, NotFound
 from tests.contract.builders import a_lease, an_adapter
 from tests.contract.worlds import World
 
 
 async def _created(world: World, **meta: object) -> ModelAdapter:
-    return await world.cluster.create(MODEL_ADAPTERS, an_adapter(world, **meta))
+    return await world.client.create(MODEL_ADAPTERS, an_adapter(world, **meta))
 
 
 async def _patch(world: World, body: dict[str, object], **how: object) -> ModelAdapter:
-    return await world.cluster.patch(MODEL_ADAPTERS, world.namespace, "sql", body, **how)  # type: ignore[arg-type]
+    return await world.client.patch(MODEL_ADAPTERS, world.namespace, "sql", body, **how)  # type: ignore[arg-type]
 
 
 async def test_a_patch_adds_and_keeps_and_deletes_keys(world: World) -> None:
@@ -39,27 +39,27 @@ async def test_a_change_of_the_spec_is_a_new_generation(world: World) -> None:
     assert patched.metadata.uid == created.metadata.uid
 
 
-async def test_a_change_of_metadata_or_status_is_none(world: World) -> None:
+async def test_a_change_of_metadata_or_status_is_not_a_new_generation(world: World) -> None:
     await _created(world)
     await _patch(world, {"metadata": {"annotations": {"a": "1"}}})
     patched = await _patch(world, {"status": {"phase": "Pending"}}, subresource="status")
     assert patched.metadata.generation == 1
 
 
-async def test_a_patch_that_changes_nothing_is_no_new_version(world: World) -> None:
+async def test_a_patch_without_changes_is_not_a_new_version(world: World) -> None:
     created = await _created(world, annotations={"a": "1"})
     patched = await _patch(world, {"metadata": {"annotations": {"a": "1"}}})
     assert patched.metadata.resource_version == created.metadata.resource_version
 
 
-async def test_a_patch_of_what_is_not_there_is_not_found(world: World) -> None:
+async def test_a_patch_of_a_missing_object_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         await _patch(world, {"metadata": {"annotations": {"a": "1"}}})
     with pytest.raises(NotFound):
         await _patch(world, {"status": {"phase": "Pending"}}, subresource="status")
 
 
-async def test_a_patch_made_from_the_latest_version_is_taken(world: World) -> None:
+async def test_a_patch_made_from_the_latest_version_is_accepted(world: World) -> None:
     created = await _created(world)
     patched = await _patch(world, {"spec": {"replicas": 2}}, resource_version=created.metadata.resource_version)
     assert patched.spec.replicas == 2
@@ -73,17 +73,17 @@ async def test_a_patch_made_from_an_older_version_is_a_conflict(world: World, su
     with pytest.raises(Conflict, match="the object has been modified") as caught:
         await _patch(world, body, resource_version=created.metadata.resource_version, subresource=subresource)
     assert caught.value.code == 409
-    unchanged = await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")
+    unchanged = await world.client.get(MODEL_ADAPTERS, world.namespace, "sql")
     assert unchanged.spec.replicas is None
     assert unchanged.status.phase == ""
 
 
-async def test_of_two_patches_made_from_one_version_one_is_taken(world: World) -> None:
-    created = await world.cluster.create(LEASES, a_lease(world))
+async def test_one_of_two_patches_made_from_the_same_version_succeeds(world: World) -> None:
+    created = await world.client.create(LEASES, a_lease(world))
     version = created.metadata.resource_version
     answers = await asyncio.gather(
         *(
-            world.cluster.patch(
+            world.client.patch(
                 LEASES, world.namespace, "lock", {"spec": {"holderIdentity": name}}, resource_version=version
             )
             for name in ("b", "c")
@@ -145,7 +145,7 @@ async def test_an_annotation_whose_name_is_too_long_is_invalid_and_nothing_is_st
     key = f"adapter.model.aibrix.ai/{'a' * 64}"
     with pytest.raises(Invalid, match="must be no more than 63"):
         await _patch(world, {"metadata": {"annotations": {key: "1", "b": "2"}}})
-    assert (await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")).metadata.annotations == {}
+    assert (await world.client.get(MODEL_ADAPTERS, world.namespace, "sql")).metadata.annotations == {}
 
 
 async def test_annotations_have_room_for_256_kib_in_all(world: World) -> None:
@@ -160,9 +160,9 @@ async def test_annotations_have_room_for_256_kib_in_all(world: World) -> None:
 @pytest.mark.parametrize(
     "meta", [{"name": "other"}, {"uid": "11111111-0000-4000-8000-000000000000"}, {"namespace": "other"}]
 )
-async def test_who_an_object_is_cannot_be_patched(world: World, meta: dict[str, str]) -> None:
+async def test_the_identity_of_an_object_cannot_be_patched(world: World, meta: dict[str, str]) -> None:
     await _created(world)
-    with pytest.raises(ClusterError) as caught:
+    with pytest.raises(ClientError) as caught:
         await _patch(world, {"metadata": meta})
     assert caught.value.code in (400, 409, 422)
 
@@ -170,9 +170,9 @@ async def test_who_an_object_is_cannot_be_patched(world: World, meta: dict[str, 
 async def test_the_scale_shows_and_sets_replicas(world: World) -> None:
     await _created(world)
     await _patch(world, {"status": {"readyReplicas": 1}}, subresource="status")
-    scaled = await world.cluster.patch(SCALES, world.namespace, "sql", {"spec": {"replicas": 3}}, subresource="scale")
+    scaled = await world.client.patch(SCALES, world.namespace, "sql", {"spec": {"replicas": 3}}, subresource="scale")
     assert (scaled.spec.replicas, scaled.status.replicas) == (3, 1)
-    adapter = await world.cluster.get(MODEL_ADAPTERS, world.namespace, "sql")
+    adapter = await world.client.get(MODEL_ADAPTERS, world.namespace, "sql")
     assert adapter.spec.replicas == 3
     assert adapter.metadata.generation == 2
 
@@ -180,14 +180,14 @@ async def test_the_scale_shows_and_sets_replicas(world: World) -> None:
 async def test_a_scale_below_zero_is_invalid(world: World) -> None:
     await _created(world)
     with pytest.raises(Invalid):
-        await world.cluster.patch(SCALES, world.namespace, "sql", {"spec": {"replicas": -1}}, subresource="scale")
+        await world.client.patch(SCALES, world.namespace, "sql", {"spec": {"replicas": -1}}, subresource="scale")
 
 
 async def test_a_scale_made_from_an_older_version_is_a_conflict(world: World) -> None:
     created = await _created(world)
     await _patch(world, {"spec": {"replicas": 1}})
     with pytest.raises(Conflict):
-        await world.cluster.patch(
+        await world.client.patch(
             SCALES,
             world.namespace,
             "sql",

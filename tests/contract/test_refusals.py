@@ -1,6 +1,6 @@
-"""Contract: what a server refuses of anybody, whatever client he uses, and in which words.
+"""Contract: what a server refuses from any client, with which messages.
 
-The operator's seam sends nothing of this, so these requests are made by hand, to the twin's API and to a real one.
+The operator sends none of this, so these requests are sent by hand, to the twin's API and to a real server.
 """
 
 import json
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract import doors
-from tests.contract.doors import Door
+from tests.contract import http_clients
+from tests.contract.http_clients import HttpClient
 
 MAPS = "/api/v1/namespaces/NS/configmaps"
 PODS = "/api/v1/namespaces/NS/pods"
@@ -21,10 +21,10 @@ MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 
 @pytest.fixture(params=["served", "real"])
 def world(request: pytest.FixtureRequest) -> Any:
-    """A server's door, opened when the test runs."""
+    """Return a context manager that opens a client of the server when the test runs."""
     if request.param == "real":
-        return partial(doors.to, request.getfixturevalue("server"))
-    return doors.to_the_twin
+        return partial(http_clients.server_client, request.getfixturevalue("server"))
+    return http_clients.twin_client
 
 
 def a_map(**more: Any) -> dict[str, Any]:
@@ -43,8 +43,8 @@ def a_deployment(**spec: Any) -> dict[str, Any]:
         "metadata": {"labels": labels},
         "spec": {"containers": [{"name": "main", "image": "busybox:1"}], **spec},
     }
-    wanted = {"selector": {"matchLabels": labels}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": wanted}
+    body = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": body}
 
 
 LISTS = [
@@ -60,14 +60,16 @@ LISTS = [
 ]
 
 
-@pytest.mark.parametrize(("query", "code", "said"), LISTS, ids=[query for query, _, _ in LISTS])
-async def test_options_of_lists_that_contradict_themselves(world: Door, query: str, code: int, said: str) -> None:
+@pytest.mark.parametrize(("query", "code", "message"), LISTS, ids=[query for query, _, _ in LISTS])
+async def test_contradictory_options_of_lists_are_refused(
+    world: HttpClient, query: str, code: int, message: str
+) -> None:
     answer = await world.ask("GET", f"{MAPS}?{query}")
     assert answer.status_code == code
-    assert said in answer.json()["message"]
+    assert message in answer.json()["message"]
 
 
-async def test_a_state_that_has_not_come_yet_is_told_as_clients_look_for_it(world: Door) -> None:
+async def test_a_version_in_the_future_is_reported_as_clients_expect_it(world: HttpClient) -> None:
     await world.ask("POST", MAPS, a_map())
     for path in (MAPS, f"{MAPS}/a"):
         answer = (await world.ask("GET", f"{path}?resourceVersion=99999999999")).json()
@@ -77,7 +79,7 @@ async def test_a_state_that_has_not_come_yet_is_told_as_clients_look_for_it(worl
 
 
 @pytest.mark.parametrize("path", [PODS, "/api/v1/namespaces/NS/events", ADAPTERS])
-async def test_a_field_that_cannot_be_selected_by_is_refused(world: Door, path: str) -> None:
+async def test_a_field_that_is_not_selectable_is_refused(world: HttpClient, path: str) -> None:
     answer = await world.ask("GET", f"{path}?fieldSelector=spec.baseModel%3Dx")
     assert (answer.status_code, answer.json()["message"]) == (400, "field label not supported: spec.baseModel")
 
@@ -86,7 +88,7 @@ async def test_a_field_that_cannot_be_selected_by_is_refused(world: Door, path: 
     ("method", "path"),
     [("DELETE", "/api/v1/configmaps"), ("POST", "/api/v1/configmaps"), ("PUT", MAPS), ("POST", f"{MAPS}/a")],
 )
-async def test_a_path_that_cannot_take_the_verb_changes_nothing(world: Door, method: str, path: str) -> None:
+async def test_a_path_that_does_not_support_the_verb_changes_nothing(world: HttpClient, method: str, path: str) -> None:
     await world.ask("POST", MAPS, a_map())
     assert (await world.ask(method, path, a_map())).status_code == 405
     assert (await world.ask("GET", f"{MAPS}/a")).status_code == 200
@@ -102,21 +104,21 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("query", "said"), OPTIONS, ids=["dryRun", "fieldManager", "fieldValidation"])
-async def test_options_of_writes_that_there_are_none_of(world: Door, query: str, said: str) -> None:
+@pytest.mark.parametrize(("query", "message"), OPTIONS, ids=["dryRun", "fieldManager", "fieldValidation"])
+async def test_invalid_options_of_writes_are_refused(world: HttpClient, query: str, message: str) -> None:
     answer = await world.ask("POST", f"{MAPS}?{query}", a_map())
     assert answer.status_code == 422
-    assert said in answer.json()["message"]
+    assert message in answer.json()["message"]
     assert answer.json()["details"]["kind"] == "CreateOptions"
 
 
-async def test_force_is_for_applies_alone(world: Door) -> None:
+async def test_force_is_only_for_applies(world: HttpClient) -> None:
     await world.ask("POST", MAPS, a_map())
     answer = await world.ask("PATCH", f"{MAPS}/a?force=true", {}, as_type=MERGE)
     assert (answer.status_code, answer.json()["details"]["kind"]) == (422, "PatchOptions")
 
 
-async def test_a_deletion_has_one_policy(world: Door) -> None:
+async def test_a_deletion_has_one_policy(world: HttpClient) -> None:
     await world.ask("POST", MAPS, a_map())
     both = {"propagationPolicy": "Background", "orphanDependents": True}
     answer = await world.ask("DELETE", f"{MAPS}/a", {"apiVersion": "v1", "kind": "DeleteOptions", **both})
@@ -125,7 +127,7 @@ async def test_a_deletion_has_one_policy(world: Door) -> None:
     assert (await world.ask("GET", f"{MAPS}/a")).status_code == 200
 
 
-async def test_a_body_that_is_neither_json_nor_yaml_nor_protobuf_is_not_read(world: Door) -> None:
+async def test_a_body_that_is_neither_json_nor_yaml_nor_protobuf_is_not_read(world: HttpClient) -> None:
     for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/cbor"):
         answer = await world.ask("POST", MAPS, '{"metadata":{"name":"a"}}', as_type=media_type)
         assert (answer.status_code, answer.json()["reason"]) == (415, "UnsupportedMediaType")
@@ -167,17 +169,17 @@ OBJECTS = [
 ]
 
 
-@pytest.mark.parametrize(("path", "sent", "code", "said"), OBJECTS, ids=[said for _, _, _, said in OBJECTS])
+@pytest.mark.parametrize(("path", "sent", "code", "message"), OBJECTS, ids=[message for _, _, _, message in OBJECTS])
 async def test_objects_that_break_a_rule_of_their_kind(
-    world: Door, path: str, sent: dict[str, Any], code: int, said: str
+    world: HttpClient, path: str, sent: dict[str, Any], code: int, message: str
 ) -> None:
     answer = await world.ask("POST", path, sent)
     assert answer.status_code == code, answer.text
-    assert said in answer.json()["message"]
+    assert message in answer.json()["message"]
 
 
 @pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
-async def test_what_is_immutable_stays_as_it_is_and_can_be_deleted(world: Door, kind: str) -> None:
+async def test_an_immutable_object_cannot_be_changed_but_deleted(world: HttpClient, kind: str) -> None:
     path = f"/api/v1/namespaces/NS/{kind.lower()}s"
     await world.ask("POST", path, a_map(kind=kind, data={"a": "AAAA"}, immutable=True))
     for patch in ({"data": {"a": "BBBB"}}, {"immutable": None}):
@@ -189,7 +191,7 @@ async def test_what_is_immutable_stays_as_it_is_and_can_be_deleted(world: Door, 
     assert (await world.ask("DELETE", f"{path}/a")).status_code == 200
 
 
-async def test_an_apply_to_an_object_that_has_been_made_anew_is_refused(world: Door) -> None:
+async def test_an_apply_to_a_recreated_object_is_refused(world: HttpClient) -> None:
     await world.ask("POST", MAPS, a_map())
     other = a_map(metadata={"name": "a", "uid": "11111111-1111-1111-1111-111111111111"}, data={"a": "b"})
     answer = await world.ask("PATCH", f"{MAPS}/a?fieldManager=me", other, as_type=APPLY)
@@ -198,7 +200,7 @@ async def test_an_apply_to_an_object_that_has_been_made_anew_is_refused(world: D
     assert "data" not in (await world.ask("GET", f"{MAPS}/a")).json()
 
 
-async def test_labels_are_compared_as_numbers(world: Door) -> None:
+async def test_labels_are_compared_as_numbers(world: HttpClient) -> None:
     for name, level in (("one", "1"), ("two", "2"), ("ten", "10"), ("none", "high")):
         await world.ask("POST", MAPS, a_map(metadata={"name": name, "labels": {"level": level}}))
     above = (await world.ask("GET", f"{MAPS}?labelSelector=level%3E1")).json()["items"]
@@ -207,24 +209,24 @@ async def test_labels_are_compared_as_numbers(world: Door) -> None:
     assert [item["metadata"]["name"] for item in below] == ["one"]
 
 
-async def test_a_list_of_an_exact_state_shows_that_state(world: Door) -> None:
+async def test_a_list_of_an_exact_state_shows_that_state(world: HttpClient) -> None:
     first = (await world.ask("POST", MAPS, a_map())).json()["metadata"]["resourceVersion"]
     await world.ask("DELETE", f"{MAPS}/a")
     then = (await world.ask("GET", f"{MAPS}?resourceVersion={first}&resourceVersionMatch=Exact")).json()
     assert [item["metadata"]["name"] for item in then["items"] if item["metadata"]["name"] == "a"] == ["a"]
 
 
-async def test_a_service_and_a_slice_get_their_defaults(world: Door) -> None:
+async def test_a_service_and_a_slice_get_their_defaults(world: HttpClient) -> None:
     service = {"metadata": {"name": "s"}, "spec": {"selector": {"a": "b"}, "ports": [{"port": 80}]}}
     made = (await world.ask("POST", "/api/v1/namespaces/NS/services", service)).json()["spec"]
-    wanted = {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster"}
-    assert {name: made.get(name) for name in wanted} == wanted
+    expected = {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster"}
+    assert {name: made.get(name) for name in expected} == expected
     slices = "/apis/discovery.k8s.io/v1/namespaces/NS/endpointslices"
     body = {"metadata": {"name": "s"}, "addressType": "IPv4", "endpoints": [], "ports": [{"port": 80}]}
     assert (await world.ask("POST", slices, body)).json()["ports"] == [{"name": "", "port": 80, "protocol": "TCP"}]
 
 
-async def test_a_token_that_is_asked_for_lasts_and_ten_minutes_at_least(world: Door) -> None:
+async def test_a_requested_token_is_valid_for_ten_minutes_at_least(world: HttpClient) -> None:
     accounts = "/api/v1/namespaces/NS/serviceaccounts"
     await world.ask("POST", accounts, {"metadata": {"name": "bot"}})
     made = (await world.ask("POST", f"{accounts}/bot/token", {"spec": {}})).json()
@@ -235,7 +237,7 @@ async def test_a_token_that_is_asked_for_lasts_and_ten_minutes_at_least(world: D
     assert "may not specify a duration less than 10 minutes" in short.json()["message"]
 
 
-async def test_a_pod_is_bound_once(world: Door) -> None:
+async def test_a_pod_is_bound_once(world: HttpClient) -> None:
     await world.ask("POST", PODS, a_pod(nodeSelector={"never": "so"}))
     bound = [await world.ask("POST", f"{PODS}/p/binding", _to(node)) for node in ("x", "y")]
     assert [answer.status_code for answer in bound] == [201, 409]
@@ -257,22 +259,22 @@ def a_misspelt_deployment() -> dict[str, Any]:
 MISSPELT = ("metadata.lables", "spec.template.spec.containers[0].readinessProbe.every", "spec.replicaz")
 
 
-async def test_fields_that_a_builtin_kind_does_not_have_are_refused_if_a_client_is_strict(world: Door) -> None:
+async def test_fields_that_a_builtin_kind_does_not_have_are_refused_if_a_client_is_strict(world: HttpClient) -> None:
     answer = await world.ask("POST", f"{DEPLOYMENTS}?fieldValidation=Strict", a_misspelt_deployment())
-    found = ", ".join(f'unknown field "{name}"' for name in MISSPELT)
-    said = f'Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: {found}'
-    assert (answer.status_code, answer.json()["message"]) == (400, said)
+    unknown = ", ".join(f'unknown field "{name}"' for name in MISSPELT)
+    message = f'Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: {unknown}'
+    assert (answer.status_code, answer.json()["message"]) == (400, message)
     await world.ask("POST", MAPS, a_map())
     patch = await world.ask("PATCH", f"{MAPS}/a?fieldValidation=Strict", {"dataa": {}}, as_type=MERGE)
     assert patch.status_code == 422
     assert 'strict decoding error: unknown field "dataa"' in patch.json()["message"]
 
 
-async def test_they_are_dropped_and_told_of_otherwise(world: Door) -> None:
+async def test_unknown_fields_are_dropped_with_a_warning_otherwise(world: HttpClient) -> None:
     answer = await world.ask("POST", DEPLOYMENTS, a_misspelt_deployment())
     assert answer.status_code == 201
-    told = answer.headers.get_list("warning", split_commas=True)
-    assert told == [f'299 - "unknown field \\"{name}\\""' for name in MISSPELT]
+    warnings = answer.headers.get_list("warning", split_commas=True)
+    assert warnings == [f'299 - "unknown field \\"{name}\\""' for name in MISSPELT]
     stored = answer.json()
     assert "lables" not in stored["metadata"]
     assert "replicaz" not in stored["spec"]
@@ -294,34 +296,34 @@ async def test_they_are_dropped_and_told_of_otherwise(world: Door) -> None:
         ),
     ],
 )
-async def test_an_apply_owns_no_field_that_there_is_not(
-    world: Door, path: str, sent: dict[str, Any], named: str
+async def test_an_apply_of_an_unknown_field_is_refused(
+    world: HttpClient, path: str, sent: dict[str, Any], named: str
 ) -> None:
     answer = await world.ask("PATCH", f"{path}?fieldManager=me", sent, as_type=APPLY)
     kind = f"{sent['apiVersion']}, Kind={sent['kind']}"
     kind = kind if "/" in kind else f"/{kind}"
-    said = f"failed to create typed patch object (/a; {kind}): {named}: field not declared in schema"
-    assert (answer.status_code, answer.json()["message"]) == (500, said)
+    message = f"failed to create typed patch object (/a; {kind}): {named}: field not declared in schema"
+    assert (answer.status_code, answer.json()["message"]) == (500, message)
     assert (await world.ask("GET", path)).status_code == 404
 
 
-async def test_who_made_an_object_owns_its_fields_and_an_apply_of_another_is_told_so(world: Door) -> None:
+async def test_the_creator_owns_the_fields_and_an_apply_of_another_manager_conflicts(world: HttpClient) -> None:
     made = await world.ask("POST", f"{MAPS}?fieldManager=maker", a_map(data={"a": "1"}))
     (entry,) = made.json()["metadata"]["managedFields"]
     assert (entry["manager"], entry["operation"], entry["apiVersion"]) == ("maker", "Update", "v1")
     assert "f:a" in entry["fieldsV1"]["f:data"]
     other = await world.ask("PATCH", f"{MAPS}/a?fieldManager=me", a_map(data={"a": "2"}), as_type=APPLY)
-    said = 'Apply failed with 1 conflict: conflict with "maker" using v1: .data.a'
-    assert (other.status_code, other.json()["message"]) == (409, said)
+    message = 'Apply failed with 1 conflict: conflict with "maker" using v1: .data.a'
+    assert (other.status_code, other.json()["message"]) == (409, message)
 
 
-async def test_one_who_applies_is_named_without_a_version(world: Door) -> None:
+async def test_an_applying_manager_is_named_without_a_version(world: HttpClient) -> None:
     await world.ask("PATCH", f"{MAPS}/a?fieldManager=first", a_map(data={"a": "1"}), as_type=APPLY)
     other = await world.ask("PATCH", f"{MAPS}/a?fieldManager=me", a_map(data={"a": "2"}), as_type=APPLY)
     assert other.json()["message"] == 'Apply failed with 1 conflict: conflict with "first": .data.a'
 
 
-async def test_fields_can_be_handed_over_to_another_manager(world: Door) -> None:
+async def test_fields_can_be_handed_over_to_another_manager(world: HttpClient) -> None:
     made = (await world.ask("POST", f"{MAPS}?fieldManager=maker", a_map(data={"a": "1"}))).json()["metadata"]
     (entry,) = made["managedFields"]
     handed = [{**entry, "manager": "me", "operation": "Apply"}]
@@ -339,15 +341,15 @@ def applied_by_kubectl_itself(value: str) -> dict[str, Any]:
     return a_map(metadata={"name": "a", "annotations": last}, data={"a": value})
 
 
-async def test_kubectl_takes_over_what_it_applied_by_itself_before(world: Door) -> None:
+async def test_kubectl_takes_over_what_it_applied_by_itself_before(world: HttpClient) -> None:
     await world.ask("POST", f"{MAPS}?fieldManager=kubectl-client-side-apply", applied_by_kubectl_itself("1"))
     applied = await world.ask("PATCH", f"{MAPS}/a?fieldManager=kubectl", a_map(data={"a": "2"}), as_type=APPLY)
     assert applied.json()["data"] == {"a": "2"}
 
 
-async def test_but_not_what_somebody_has_changed_since(world: Door) -> None:
+async def test_kubectl_does_not_take_over_what_others_have_changed(world: HttpClient) -> None:
     await world.ask("POST", f"{MAPS}?fieldManager=kubectl-client-side-apply", applied_by_kubectl_itself("1"))
     await world.ask("PATCH", f"{MAPS}/a?fieldManager=other", {"data": {"a": "3"}}, as_type=MERGE)
     applied = await world.ask("PATCH", f"{MAPS}/a?fieldManager=kubectl", a_map(data={"a": "2"}), as_type=APPLY)
-    said = 'Apply failed with 1 conflict: conflict with "other" using v1: .data.a'
-    assert (applied.status_code, applied.json()["message"]) == (409, said)
+    message = 'Apply failed with 1 conflict: conflict with "other" using v1: .data.a'
+    assert (applied.status_code, applied.json()["message"]) == (409, message)

@@ -1,7 +1,7 @@
-"""The worlds that the contract suite runs in: how each is opened, and what a test may ask of it.
+"""The worlds in which the contract suite runs.
 
-A test acts through `world.cluster`, the seam. What other people do on a cluster (a kubelet, somebody with kubectl) it
-does through the world's other methods, which know no seam and speak JSON.
+A test acts through `world.client`, the client of the operator. The actions of other clients (a kubelet, a kubectl
+user) go through the other methods of the world, which use JSON.
 """
 
 from collections.abc import AsyncIterator
@@ -18,47 +18,47 @@ import structlog
 from ruamel.yaml import YAML
 
 from controller.api.types import Kind
-from controller.client.interface import Cluster
+from controller.client.interface import Client
 from controller.clock import SystemClock
 from fake_vllm.distributions import Constant
 from twin.apiserver import Object, Store
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
-from twin.world.store_client import StoreCluster
+from twin.world.store_client import StoreClient, StoreContext
 
-SOMEBODY = "kubectl"
-"""The field manager of other people."""
+OTHER_MANAGER = "kubectl"
+"""Field manager of other clients."""
 
 
 class World(Protocol):
-    """A cluster with the ModelAdapter CRD, and a namespace that the test has to itself."""
+    """A cluster with the ModelAdapter CRD, and a namespace for one test."""
 
-    cluster: Cluster
+    client: Client
     namespace: str
 
     async def create(self, kind: Kind[Any], manifest: Object) -> Object:
-        """Somebody creates an object."""
+        """Create an object as another client."""
         ...
 
     async def patch(self, kind: Kind[Any], name: str, body: Object, subresource: str = "") -> Object:
-        """Somebody changes an object of the test's namespace by a merge patch."""
+        """Merge-patch an object of the test's namespace as another client."""
         ...
 
     async def apply(self, kind: Kind[Any], manifest: Object) -> Object:
-        """Somebody applies a manifest on the server."""
+        """Apply a manifest on the server as another client."""
         ...
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
-        """The whole object, also what the seam does not show."""
+        """Return a whole object, including fields that the client does not decode."""
         ...
 
     async def forget(self) -> None:
-        """The server forgets history: nobody can watch or page on from before now."""
+        """Compact the history: earlier versions cannot be watched or paged from."""
         ...
 
 
 def a_log() -> structlog.typing.FilteringBoundLogger:
-    """A log that nobody reads."""
+    """Return a log that is discarded."""
     log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(structlog.PrintLogger(StringIO()))
     return log
 
@@ -69,7 +69,7 @@ def crd() -> Object:
 
 
 def a_store() -> Store:
-    """An empty store that knows ModelAdapters."""
+    """Return an empty store with the ModelAdapter CRD."""
     numbers = count()
     store = Store(SystemClock().now, lambda: f"{next(numbers):05d}")
     store.register_crd(crd())
@@ -77,26 +77,26 @@ def a_store() -> Store:
 
 
 class StoreWorld:
-    """Other people's half, where the store is at hand."""
+    """The actions of other clients on a store in this process."""
 
     namespace = "contract"
 
-    def __init__(self, store: Store, cluster: Cluster) -> None:
-        self.cluster = cluster
+    def __init__(self, store: Store, client: Client) -> None:
+        self.client = client
         self._store = store
         store.create("namespaces", {"metadata": {"name": self.namespace}})
 
     async def create(self, kind: Kind[Any], manifest: Object) -> Object:
         namespace = self.namespace if kind.namespaced else ""
-        return self._store.create(resource(kind), manifest, namespace=namespace, manager=SOMEBODY)
+        return self._store.create(resource(kind), manifest, namespace=namespace, manager=OTHER_MANAGER)
 
     async def patch(self, kind: Kind[Any], name: str, body: Object, subresource: str = "") -> Object:
         namespace = self.namespace if kind.namespaced else ""
-        return self._store.patch(resource(kind), namespace, name, body, subresource=subresource, manager=SOMEBODY)
+        return self._store.patch(resource(kind), namespace, name, body, subresource=subresource, manager=OTHER_MANAGER)
 
     async def apply(self, kind: Kind[Any], manifest: Object) -> Object:
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        return self._store.patch(resource(kind), namespace, name, manifest, type="apply", manager=SOMEBODY)
+        return self._store.patch(resource(kind), namespace, name, manifest, type="apply", manager=OTHER_MANAGER)
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
         return self._store.get(resource(kind), self.namespace, name)
@@ -107,12 +107,12 @@ class StoreWorld:
 
 @asynccontextmanager
 async def in_process() -> AsyncIterator[World]:
-    """The twin's store, as the simulation uses it."""
+    """The twin's store, as used by simulations."""
     store = a_store()
     recorder = Recorder(lambda: 0.0, ())
     rng = np.random.default_rng(0)
     faults = ApiFaults(simpy.Environment(), store)
-    yield StoreWorld(store, StoreCluster(store, "contract", recorder, Constant(0.0), rng, faults))
+    yield StoreWorld(store, StoreClient(StoreContext(store, "contract", recorder, Constant(0.0), rng, faults)))
 
 
 def resource(kind: Kind[Any]) -> str:

@@ -1,4 +1,4 @@
-"""A server that answers as it is told: for what an API server does on a bad day, and no store would."""
+"""A scripted HTTP server, for responses of an API server that the twin's store cannot give."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from controller.client.config import Access, Kubeconfig
+from controller.client.config import ClientConfig, Kubeconfig
 from controller.client.ratelimit import RateLimit
-from controller.client.rest import KubeCluster
+from controller.client.rest import RestClient
 from controller.client.transport import Connection
 from controller.clock import SystemClock
 from controller.logging import logger
@@ -79,18 +79,18 @@ async def listening(script: Scripted) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def cluster_of(
-    script: Scripted, folder: Path, *, access: Callable[[str], Access] | None = None, timeout: float = 5.0
-) -> AsyncIterator[KubeCluster]:
-    """`kube.py` against a scripted server."""
+    script: Scripted, folder: Path, *, access: Callable[[str], ClientConfig] | None = None, timeout: float = 5.0
+) -> AsyncIterator[RestClient]:
+    """A `RestClient` connected to a scripted server."""
     async with listening(script) as url:
         if access is None:
             file = kubeconfig(folder, url, {"token": "sesame"})
-            way: Access = Kubeconfig(str(file), "", SystemClock())
+            way: ClientConfig = Kubeconfig(str(file), "", SystemClock())
         else:
             way = access(url)
         with (folder / "log").open("a") as log:
             async with Connection(way, limit=RateLimit(0, 1), timeout=timeout, rng=Random(0)) as connection:
-                yield KubeCluster(connection, Random(0), logger(SystemClock(), log))
+                yield RestClient(connection, Random(0), logger(SystemClock(), log))
 
 
 def kubeconfig(folder: Path, url: str, user: dict[str, Any] | None, **cluster: Any) -> Path:

@@ -1,13 +1,16 @@
-"""Builders for what a plan is made from; not a test."""
+"""Builders of the input of a plan; not a test."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from controller.api.annotations import ENABLED_LABEL, FINALIZER, Placement, Remembered
+from controller.api.annotations import FINALIZER, PersistedState, Placement
+from controller.api.labels import ENABLED_LABEL
 from controller.api.spec import artifact_of
 from controller.api.types import LabelSelector, ModelAdapter, ModelAdapterSpec, ModelAdapterStatus, ObjectMeta
-from controller.cache.pod_index import Matching
-from controller.reconcile.snapshot import Inventory, Observed, Outcome, PodView
+from controller.cache.pod_index import PodIndex
+from controller.cache.pod_view import PodView
+from controller.reconcile.snapshot import Snapshot
+from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 
 NOW = 1_800_000_000.0
 LABELS = {"model": "base", ENABLED_LABEL: "true"}
@@ -21,7 +24,7 @@ def a_pod(
     engine: str = "containerd://1",
     unready_for: float = 1,
 ) -> PodView:
-    """A pod that has been ready for so many seconds; None: it is not ready."""
+    """A pod that has been ready for `ready_for` seconds; None: it is not ready."""
     return PodView(
         namespace="default",
         name=name,
@@ -72,33 +75,40 @@ def placed(pod: PodView, artifact: str = "acme/sql") -> Placement:
     return Placement(uid=pod.uid, engine=pod.engine, artifact=artifact_of(artifact))
 
 
-def seen(
+def a_snapshot(
     adapter: ModelAdapter,
     pods: Sequence[PodView],
     *,
-    remembered: Remembered | None = None,
-    holding: Mapping[str, Mapping[str, str]] | None = None,
+    persisted: PersistedState | None = None,
+    inventories: Mapping[str, Mapping[str, str]] | None = None,
     busy: Mapping[str, str] | None = None,
-    outcomes: Mapping[str, Outcome] | None = None,
+    outcomes: Mapping[str, RequestOutcome] | None = None,
     adapters_on: Mapping[str, int] | None = None,
     full: Sequence[str] = (),
     silent: Sequence[str] = (),
-) -> Observed:
-    """What was observed; `holding` is what engines listed last, by pod name (None: all of them, and nothing)."""
-    lists = {pod.name: {} for pod in pods} if holding is None else holding
-
-    def inventory(pod: PodView) -> Inventory | None:
-        return Inventory(pod.engine, lists[pod.name]) if pod.name in lists else None
-
-    return Observed(
+) -> Snapshot:
+    """A snapshot; `inventories`: last lists of engines by pod name (None: every engine listed nothing)."""
+    lists = {pod.name: {} for pod in pods} if inventories is None else inventories
+    engines = {
+        pod.uid: EngineRecord(
+            inventory=Inventory(pod.engine, lists[pod.name]) if pod.name in lists else None,
+            unanswered=pod.engine if pod.name in silent else "",
+        )
+        for pod in pods
+    }
+    return Snapshot(
         adapter=adapter,
-        remembered=remembered or Remembered(),
+        persisted=persisted or PersistedState(),
         pods={pod.name: pod for pod in pods},
-        matching=Matching(pods),
-        inventory=inventory,
-        silent=lambda pod: pod.name in silent,
-        adapters_on=lambda pod: (adapters_on or {}).get(pod, 0),
-        has_slot=lambda pod: pod not in full,
-        busy=busy or {},
+        matching=PodIndex(pods),
+        engines=engines,
+        adapters_by_pod={f"default/{pod}": others(count) for pod, count in (adapters_on or {}).items()},
+        full_pods={f"default/{pod}" for pod in full},
+        in_flight=busy or {},
         outcomes=outcomes or {},
     )
+
+
+def others(count: int) -> list[str]:
+    """Keys of `count` other adapters."""
+    return [f"default/other-{number}" for number in range(count)]

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from controller.api.types import Kind, ObjectMeta, Resource
-from controller.client.interface import AlreadyExists, ClusterError, Conflict, Expired, Listing, NotFound, WatchEvent
+from controller.client.interface import AlreadyExists, ClientError, Conflict, Expired, NotFound, ObjectList, WatchEvent
 
 T = TypeVar("T", bound=Resource)
 
@@ -45,7 +45,7 @@ class FakeServer:
         self._record("DELETED", self._stamped(self.objects.pop(key)))
 
     def bookmark(self) -> None:
-        """Something changed that nobody here watches; watchers are told the version."""
+        """Record a change of an object that is not watched; watchers receive its version."""
         self.version += 1
         meta = ObjectMeta(resource_version=str(self.version))
         self.log.append((self.version, WatchEvent("BOOKMARK", Resource(metadata=meta))))
@@ -56,7 +56,7 @@ class FakeServer:
         self._notify()
 
     def compact(self) -> None:
-        """Forgets all changes up to now: who watches from before must list anew."""
+        """Drop the history of changes: a watch from an older version has to list again."""
         self.compacted = self.version
 
     def _stamped(self, obj: Resource) -> Any:
@@ -80,8 +80,8 @@ class FakeCluster:
     def __init__(self, server: FakeServer, *, latency: float = 0.0) -> None:
         self.server = server
         self.latency = latency
-        self.trouble: ClusterError | None = None
-        self.unwatchable: ClusterError | None = None
+        self.trouble: ClientError | None = None
+        self.unwatchable: ClientError | None = None
         self.hangs = False
         self.loses_answers = False
         self.ends_at_once = False
@@ -97,9 +97,9 @@ class FakeCluster:
             raise NotFound("not found", code=404)
         return found
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
         await self._reach("list")
-        return Listing(list(self.server.objects.values()), str(self.server.version))
+        return ObjectList(list(self.server.objects.values()), str(self.server.version))
 
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""

@@ -13,7 +13,7 @@ from controller.client.transport import Connection
 from controller.clock import SystemClock
 from tests.contract.worlds import crd
 from twin.apiserver import Object, Store
-from twin.apiserver.rest import Access, ApiServer, Used, User
+from twin.apiserver.rest import ApiServer, AuditEvent, TokenAuthenticator, User
 from twin.serve.kubeconfig import kubeconfig, write
 from twin.serve.network.sockets import listening
 
@@ -23,10 +23,10 @@ class Served:
     """A store, its server, and who may come in."""
 
     store: Store
-    access: Access
+    access: TokenAuthenticator
     folder: Path
     url: str = ""
-    used: list[Used] = field(default_factory=list)
+    used: list[AuditEvent] = field(default_factory=list)
 
     def kubeconfig(self, user: User | None = None) -> Path:
         """A file that lets a user in; the administrator, if none is named."""
@@ -51,7 +51,7 @@ async def serving(folder: Path, *, definition: Object | None = None) -> AsyncIte
     manifest: dict[str, Any] = crd() if definition is None else definition
     if manifest:
         store.register_crd(manifest)
-    served = Served(store, Access(), folder)
+    served = Served(store, TokenAuthenticator(), folder)
     api = ApiServer(store, served.access, clock.now, observer=served.used.append)
     async with listening(api) as address:
         served.url = address.url

@@ -114,10 +114,10 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 def test_a_second_one_stands_by_and_takes_over_when_the_first_is_killed(tmp_path: Path) -> None:
     async def story(served: Served) -> None:
-        told = ("--kubeconfig", str(served.kubeconfig()), *QUIET, *FAST)
-        async with process(*told) as first:
+        flags = ("--kubeconfig", str(served.kubeconfig()), *QUIET, *FAST)
+        async with process(*flags) as first:
             await line_of(first, "leading")
-            async with process(*told) as second:
+            async with process(*flags) as second:
                 await line_of(second, "started")
                 first.kill()
                 await line_of(second, "leading")
@@ -127,11 +127,11 @@ def test_a_second_one_stands_by_and_takes_over_when_the_first_is_killed(tmp_path
 
 def test_a_second_one_without_election_refuses_to_start(tmp_path: Path) -> None:
     async def story(served: Served) -> None:
-        told = ("--kubeconfig", str(served.kubeconfig()), *FAST)
-        async with process(*told, *QUIET) as first:
+        flags = ("--kubeconfig", str(served.kubeconfig()), *FAST)
+        async with process(*flags, *QUIET) as first:
             leading = await line_of(first, "leading")
-            line = await refused(*told, "--leader-elect=false")
-            assert f"another operator ({leading['identity']}) is at work" in line
+            line = await refused(*flags, "--leader-elect=false")
+            assert f"another operator ({leading['identity']}) is running" in line
 
     story_of(story, tmp_path)
 
@@ -140,9 +140,11 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     async def story(served: Served) -> None:
         stranger = kubeconfig(tmp_path, served.url, {"token": "expired"})
         cases = {
-            ("--workers=none",): "--workers=none: must be a whole number, at least 1",
-            ("--kubeconfig=/nowhere",): "/nowhere: no such kubeconfig",
-            ("--kubeconfig", str(stranger)): "the credentials are refused, or have expired",
+            (
+                "--max-concurrent-reconciles=none",
+            ): "--max-concurrent-reconciles=none: must be a whole number, at least 1",
+            ("--kubeconfig=/nowhere",): "/nowhere: kubeconfig not found",
+            ("--kubeconfig", str(stranger)): "the credentials are not valid or have expired",
             (
                 "--kubeconfig",
                 str(served.kubeconfig(User("nobody"))),

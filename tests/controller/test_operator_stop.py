@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
@@ -63,7 +63,7 @@ def loads(lines: list[Line]) -> list[RequestLine]:
 
 
 def summary(lines: list[Line]) -> dict[str, Any]:
-    return summarise(lines, oracles.check(lines))
+    return summarise(lines, invariants.check(lines))
 
 
 def test_the_other_replica_takes_over_within_seconds_and_nothing_is_loaded_twice(tmp_path: Path) -> None:
@@ -138,7 +138,10 @@ def test_one_that_waits_for_its_first_list_stops_at_once(tmp_path: Path) -> None
         await asyncio.sleep(5)
         operator = simulation.replicas[0]._operator
         assert operator is not None
-        assert operator.not_ready() == "waiting for the first list of Node, Pod, Service, EndpointSlice, ModelAdapter"
+        assert (
+            operator.readiness_error()
+            == "waiting for the first list of Node, Pod, Service, EndpointSlice, ModelAdapter"
+        )
         the_leader(simulation).retire()
         await asyncio.sleep(1)
         ended.append(not simulation.replicas[0].alive)

@@ -12,10 +12,17 @@ import pytest
 from controller.api.types import LEASES, Lease, LeaseSpec, ObjectMeta
 from controller.client.config import Kubeconfig
 from controller.client.ratelimit import RateLimit
-from controller.client.rest import KubeCluster
+from controller.client.rest import RestClient
 from controller.client.transport import Connection
 from controller.clock import SystemClock
-from controller.preflight import CAN_DO_WITHOUT, Need, NotReady, check, check_alone, needs
+from controller.preflight import (
+    OPTIONAL,
+    Permission,
+    PreflightError,
+    check,
+    check_no_other_operator,
+    required_permissions,
+)
 from tests.contract.worlds import a_log, crd
 from tests.controller.api_server import kubeconfig
 from tests.controller.served import serving
@@ -26,7 +33,7 @@ from twin.apiserver.rest.auth.authentication import service_account
 OPERATOR = service_account("operators", "lora-controller")
 
 
-def grant(store: Store, namespace: str, *, without: Need | None = None, only_in: bool = False) -> None:
+def grant(store: Store, namespace: str, *, without: Permission | None = None, only_in: bool = False) -> None:
     """Lets the operator's account do all that it needs, but for one permission."""
     rules = [
         {
@@ -34,7 +41,7 @@ def grant(store: Store, namespace: str, *, without: Need | None = None, only_in:
             "resources": [f"{need.kind.plural}/{need.subresource}" if need.subresource else need.kind.plural],
             "verbs": [need.verb],
         }
-        for need in needs()
+        for need in required_permissions()
         if need != without and not (only_in and not need.kind.namespaced)
     ]
     kind = "Role" if only_in else "ClusterRole"
@@ -66,7 +73,7 @@ def checked(
 
 
 def refused(folder: Path, **how: Any) -> str:
-    with pytest.raises(NotReady) as caught:
+    with pytest.raises(PreflightError) as caught:
         checked(folder, **how)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -103,15 +110,17 @@ def test_the_whole_role_is_enough(tmp_path: Path) -> None:
 
 def test_a_role_that_may_not_watch_secrets_is_enough(tmp_path: Path) -> None:
     def prepare(store: Store) -> None:
-        grant(store, "default", without=CAN_DO_WITHOUT)
+        grant(store, "default", without=OPTIONAL)
 
     assert checked(tmp_path, user=OPERATOR, prepare=prepare) == frozenset()
 
 
 @pytest.mark.parametrize(
-    "missing", [need for need in needs() if need != CAN_DO_WITHOUT], ids=lambda need: f"{need.verb} {need.resource}"
+    "missing",
+    [need for need in required_permissions() if need != OPTIONAL],
+    ids=lambda need: f"{need.verb} {need.resource}",
 )
-def test_a_role_that_is_too_small_is_told_by_the_verb_that_is_missing(missing: Need, tmp_path: Path) -> None:
+def test_a_role_that_is_too_small_is_told_by_the_verb_that_is_missing(missing: Permission, tmp_path: Path) -> None:
     line = refused(tmp_path, user=OPERATOR, prepare=lambda store: grant(store, "default", without=missing))
     assert re.search(
         rf"may not {missing.verb} {re.escape(missing.resource)}( in default)?; apply the shipped Role", line
@@ -120,7 +129,7 @@ def test_a_role_that_is_too_small_is_told_by_the_verb_that_is_missing(missing: N
 
 def test_an_account_without_any_role_is_told_everything_that_is_missing(tmp_path: Path) -> None:
     line = refused(tmp_path, user=OPERATOR)
-    assert all(need.resource in line for need in needs())
+    assert all(need.resource in line for need in required_permissions())
     assert (
         "may not list, watch, patch modeladapters.model.aibrix.ai; patch modeladapters.model.aibrix.ai/status" in line
     )
@@ -153,7 +162,7 @@ def test_credentials_that_are_refused_are_said_to_be(token: str, tmp_path: Path)
             file = kubeconfig(tmp_path, served.url, {"token": token} if token else None)
             access = Kubeconfig(str(file), "", SystemClock())
             async with Connection(access, limit=RateLimit(0, 1), timeout=5, rng=Random(0)) as connection:
-                with pytest.raises(NotReady, match="credentials are refused, or have expired"):
+                with pytest.raises(PreflightError, match="credentials are not valid or have expired"):
                     await check(connection, (), "default")
 
     asyncio.run(story())
@@ -164,7 +173,7 @@ def test_a_server_that_is_not_there_is_named_once(tmp_path: Path) -> None:
         file = kubeconfig(tmp_path, "http://127.0.0.1:1", {"token": "t"})
         access = Kubeconfig(str(file), "", SystemClock())
         async with Connection(access, limit=RateLimit(0, 1), timeout=5, rng=Random(0)) as connection:
-            with pytest.raises(NotReady) as caught:
+            with pytest.raises(PreflightError) as caught:
                 await check(connection, (), "default")
         assert str(caught.value).count("127.0.0.1:1") == 1
 
@@ -180,10 +189,10 @@ def a_lease(holder: str, seconds: int = 1) -> Lease:
 def test_without_election_an_operator_starts_where_none_is_at_work(holder: str | None, tmp_path: Path) -> None:
     async def story() -> None:
         async with serving(tmp_path) as served, served.connection() as connection:
-            cluster = KubeCluster(connection, Random(0), a_log())
+            cluster = RestClient(connection, Random(0), a_log())
             if holder is not None:
                 await cluster.create(LEASES, a_lease(holder))
-            await check_alone(cluster, "default")
+            await check_no_other_operator(cluster, "default")
 
     asyncio.run(story())
 
@@ -191,13 +200,13 @@ def test_without_election_an_operator_starts_where_none_is_at_work(holder: str |
 def test_without_election_an_operator_refuses_to_start_beside_another(tmp_path: Path) -> None:
     async def story() -> None:
         async with serving(tmp_path) as served, served.connection() as connection:
-            cluster = KubeCluster(connection, Random(0), a_log())
+            cluster = RestClient(connection, Random(0), a_log())
             await cluster.create(LEASES, a_lease("other"))
-            looking = asyncio.ensure_future(check_alone(cluster, "default"))
+            looking = asyncio.ensure_future(check_no_other_operator(cluster, "default"))
             await asyncio.sleep(0.2)
             moment = {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
             await cluster.patch(LEASES, "default", "lora-controller", moment)
-            with pytest.raises(NotReady, match=r"another operator \(other\) is at work"):
+            with pytest.raises(PreflightError, match=r"another operator \(other\) is running"):
                 await looking
 
     asyncio.run(story())

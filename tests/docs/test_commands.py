@@ -1,7 +1,6 @@
-"""Whoever follows the pages word by word arrives: their shell blocks are run, in order, on a served world.
+"""The shell blocks of the documentation work: they are run in order against a running `twin serve`.
 
-What needs more than a served world has (an image registry) is not run; the operator inside the world acts in place of
-the image.
+Commands that need an image registry are not run; the operator inside the simulated cluster replaces the image.
 """
 
 import os
@@ -31,7 +30,7 @@ ADAPTER = "sql-expert"
 
 
 def commands(page: str) -> list[str]:
-    """The lines of a page's `sh` blocks, continued ones joined."""
+    """Return the commands of a page's `sh` blocks, with continued lines joined."""
     blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.strip() and not line.startswith(NOT_HERE)]
@@ -39,7 +38,7 @@ def commands(page: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A working directory that looks like the top of the repository."""
+    """A working directory with the folders of the repository root that the pages use."""
     for name in ("controller", "scenarios"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
@@ -51,8 +50,8 @@ def world(folder: Path) -> Iterator[World]:
         yield served
 
 
-def followed(page: str, folder: Path, environment: dict[str, str]) -> None:
-    """Runs every command of a page; the first that fails is the answer."""
+def run_page(page: str, folder: Path, environment: dict[str, str]) -> None:
+    """Run every command of a page; fail at the first that fails."""
     environment = {**environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"}
     for command in commands(page):
         ran = subprocess.run(
@@ -68,13 +67,13 @@ def followed(page: str, folder: Path, environment: dict[str, str]) -> None:
 
 
 def test_installing_looking_securing_upgrading_and_removing_go_as_the_pages_say(world: World, folder: Path) -> None:
-    """One life of an installation, page after page."""
+    """All pages, in the order of an installation's life cycle."""
     for page in ("install.md", "troubleshooting.md", "security.md", "upgrade.md"):
-        followed(page, folder, dict(world.environment))
+        run_page(page, folder, dict(world.environment))
     assert "No resources found" in world.kubectl("get", "pods", "-n", "lora-system").all
 
 
 def test_the_way_from_a_twin_to_production_can_be_gone(world: World, folder: Path) -> None:
-    followed("production.md", folder, dict(world.environment))
+    run_page("production.md", folder, dict(world.environment))
     assert (folder / "mine.yaml").is_file()
     assert (folder / "reports/production/quickstart/0/report.html").is_file()

@@ -1,4 +1,4 @@
-"""Every cause in docs/troubleshooting.md is reproduced by the adapter of the scenario that stands beside it."""
+"""Every cause in docs/troubleshooting.md is reproduced by the adapter and scenario in its row."""
 
 import re
 from collections import defaultdict
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twin.runs.run import simulated
+from twin.runs.run import simulate_and_judge
 from twin.scenario import load
 from twin.trace.lines import AdapterLine
 
@@ -19,9 +19,9 @@ CAUSES = [tuple(found.groups()) for found in ROW.finditer(PAGE.read_text(encodin
 
 @lru_cache
 def reasons(scenario: str) -> dict[str, set[str]]:
-    """Adapter to the reasons that its conditions had for not being as wanted."""
-    findings = simulated(load(ROOT / "scenarios" / f"{scenario}.yaml"))
-    assert findings.holds, findings.verdict()
+    """Return the condition reasons of each adapter."""
+    findings = simulate_and_judge(load(ROOT / "scenarios" / f"{scenario}.yaml"))
+    assert findings.passed, findings.verdict()
     found = defaultdict(set)
     for line in findings.lines:
         if isinstance(line, AdapterLine):

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from fake_vllm.cli import options
-from fake_vllm.server.process import EngineProcess
+from fake_vllm.server.process import Server
 from tests.ports import free_port
 
 UPDATING = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
@@ -21,7 +21,7 @@ async def running(*flags: str, env: Mapping[str, str] = UPDATING) -> AsyncIterat
     words = ["serve", "base", "--enable-lora", "--max-loras", "4", "--host", "127.0.0.1", "--port", str(port)]
     own = ["--admin-port", str(admin), "--load-latency", "1ms", *flags]
     config, told = options.read([*words, *own], {**os.environ, **env})
-    process = EngineProcess(config, told, lambda: 1767225600.0)
+    process = Server(config, told, lambda: 1767225600.0)
     task = asyncio.create_task(process.run())
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{admin}", timeout=5) as client:
         try:

@@ -81,8 +81,10 @@ def wrong(kind: str, where: str, said: str, shown: object) -> dict[str, Any]:
     return bad(f"1 validation error:\n  {inner}", f"body.{where}")
 
 
-def value_error(said: str, param: str) -> dict[str, Any]:
-    inner = f"{{'type': 'value_error', 'loc': ('body',), 'msg': {'Value error, ' + said!r}}}"
+def value_error(said: str, param: str, body: object) -> dict[str, Any]:
+    """A validator's complaint, passed on."""
+    message = f"'msg': {f'Value error, {said} (parameter={param})'!r}, 'input': {body!r}"
+    inner = f"{{'type': 'value_error', 'loc': ('body',), {message}, 'ctx': {{'error': VLLMValidationError({said!r})}}}}"
     return bad(f"1 validation error:\n  {inner}", param)
 
 
@@ -194,15 +196,15 @@ CASES = (
          settings={"enable_lora": False, "lora_modules": ()}),
     Case("load of no JSON", VALIDATION, "POST", LOAD, b"{", 400,
          bad("1 validation error:\n  {'type': 'json_invalid', 'loc': ('body', 1), 'msg': 'JSON decode error',"
-             " 'ctx': {'error': 'Expecting property name enclosed in double quotes'}}", "body.1")),
+             " 'input': {}, 'ctx': {'error': 'Expecting property name enclosed in double quotes'}}", "body.1")),
     Case("load of something else", VALIDATION, "POST", LOAD, b"lora_name=n", 400, bad(MEDIA),
          content_type="application/x-www-form-urlencoded"),
     Case("load with a field missing", VALIDATION, "POST", LOAD, {"lora_name": "n"}, 400,
-         wrong("missing", "lora_path", "Field required", "<dict of 1 items>")),
+         wrong("missing", "lora_path", "Field required", {"lora_name": "n"})),
     Case("load with a wrong type", VALIDATION, "POST", LOAD, {"lora_name": 1, "lora_path": "p"}, 400,
          wrong("string_type", "lora_name", "Input should be a valid string", 1)),
     Case("load with a field missing, old", FACTS, "POST", LOAD, {"lora_name": "n"}, 422,
-         {"error": {**wrong("missing", "lora_path", "Field required", "<dict of 1 items>")["error"], "code": 422}},
+         {"error": {**wrong("missing", "lora_path", "Field required", {"lora_name": "n"})["error"], "code": 422}},
          settings={"version": "0.7.1"}),
     # Models, health and the rest that is asked for without a body
     Case("models", SERVING, "GET", MODELS, answer={"object": "list", "data": [
@@ -225,7 +227,7 @@ CASES = (
     Case("key with another scheme", KEYS, "GET", MODELS, None, 401, NO_KEY, {"authorization": "Basic sk-one"},
          settings=KEYED),
     Case("any of the keys, scheme in any case", KEYS, "POST", TALK, {}, 400,
-         wrong("missing", "messages", "Field required", "<dict of 0 items>"), {"authorization": "bEARER sk-two"},
+         wrong("missing", "messages", "Field required", {}), {"authorization": "bEARER sk-two"},
          settings=KEYED),
     Case("unknown route under v1, no key", KEYS, "GET", "/v1/nowhere", None, 401, NO_KEY, settings=KEYED),
     Case("health without a key", KEYS, "GET", "/health", replied={}, settings=KEYED),
@@ -282,12 +284,13 @@ CASES = (
     Case("events of an unknown model", SERVING, "POST", COMPLETE, {"model": "ghost", "prompt": "hi", "stream": True},
          404, UNKNOWN),
     Case("no prompt", COMPLETION, "POST", COMPLETE, {"model": "base"}, 400,
-         value_error("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")),
+         value_error("Either prompt or prompt_embeds must be provided and non-empty.", "prompt", {"model": "base"})),
     Case("stream options without a stream", COMPLETION, "POST", COMPLETE,
          {"prompt": "hi", "stream_options": {"include_usage": True}}, 400,
-         value_error("Stream options can only be defined when `stream=True`.", "stream_options")),
+         value_error("Stream options can only be defined when `stream=True`.", "stream_options",
+                     {"prompt": "hi", "stream_options": {"include_usage": True}})),
     Case("negative logprobs", COMPLETION, "POST", COMPLETE, {"prompt": "hi", "logprobs": -2}, 400,
-         value_error("`logprobs` must be a positive value or -1.", "logprobs")),
+         value_error("`logprobs` must be a positive value or -1.", "logprobs", {"prompt": "hi", "logprobs": -2})),
     Case("max_tokens of the wrong type", VALIDATION, "POST", COMPLETE, {"prompt": "hi", "max_tokens": "many"}, 400,
          wrong("int_parsing", "max_tokens", "Input should be a valid integer, unable to parse string as an integer",
                "many")),
@@ -329,15 +332,16 @@ CASES = (
             chunk({"role": "assistant", "content": ""}), chunk({"content": "[bas"}),
             chunk({"content": "e]  "}, finish_reason="length", stop_reason=None), "[DONE]"]),
     Case("chat without messages", CHAT, "POST", TALK, {"model": "base"}, 400,
-         wrong("missing", "messages", "Field required", "<dict of 1 items>")),
+         wrong("missing", "messages", "Field required", {"model": "base"})),
     Case("chat with an unknown model", SERVING, "POST", TALK, {**HI, "model": "ghost"}, 404, UNKNOWN),
     Case("top_logprobs alone", CHAT, "POST", TALK, {**HI, "top_logprobs": 2}, 400,
-         value_error("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs")),
+         value_error("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs",
+                     {**HI, "top_logprobs": 2})),
     Case("a tool choice without tools", CHAT, "POST", TALK, {**HI, "tool_choice": "auto"}, 400,
-         value_error("When using `tool_choice`, `tools` must be set.", "tool_choice")),
+         value_error("When using `tool_choice`, `tools` must be set.", "tool_choice", {**HI, "tool_choice": "auto"})),
     Case("no tools in the list", CHAT, "POST", TALK, {**HI, "tools": []}, 400,
          value_error("`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.",
-                     "tools")),
+                     "tools", {**HI, "tools": []})),
     # Tokens, embeddings
     Case("tokenize", TOKENIZE, "POST", "/tokenize", {"model": "base", "prompt": "hello", "return_token_strs": True},
          replied=PLAIN, answer={"count": 2, "max_model_len": 4096, "tokens": [6046444652, 367],
@@ -347,7 +351,7 @@ CASES = (
     Case("detokenize", TOKENIZE, "POST", "/detokenize", {"tokens": [6046444652, 367]}, replied=PLAIN,
          answer={"prompt": "hello"}),
     Case("detokenize nothing", TOKENIZE, "POST", "/detokenize", {}, 400,
-         wrong("missing", "tokens", "Field required", "<dict of 0 items>")),
+         wrong("missing", "tokens", "Field required", {})),
     Case("embeddings of a generation model", FACTS, "POST", "/v1/embeddings", {"input": "hi"}, 400,
          bad("The model does not support Embeddings API")),
     Case("embeddings of a generation model, new", FACTS, "POST", "/v1/embeddings", {"input": "hi"}, 404, NO_ROUTE,

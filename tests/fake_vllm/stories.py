@@ -20,12 +20,13 @@ from typing import Any
 import httpx
 
 from controller.backoff import Backoff
-from controller.client.rest import KubeCluster
+from controller.client.rest import RestClient
 from controller.clock import SystemClock
-from controller.metrics.instruments import Metrics
+from controller.dependencies import Dependencies
 from controller.operator import Operator
 from controller.settings import Settings
-from fake_vllm.faults.spec import Planned
+from fake_vllm.faults.spec import FaultSpec
+from formats.timestamps import format_time
 from tests.controller.fake_client import QUIET
 from tests.controller.served import Served, serving
 from tests.ports import free_port
@@ -33,7 +34,7 @@ from tests.twin.worlds import MODEL, SELECTOR, a_scenario
 from twin.apiserver import Change, Store
 from twin.kernel.loop import run
 from twin.scenario import Scenario
-from twin.sim.simulation import Simulation
+from twin.sim.simulation import Simulation, SimulationOptions
 from twin.trace.lines import RequestLine
 from twin.world.network.engine_host import EngineHost
 
@@ -231,7 +232,7 @@ class Kubelet:
         if self._known.get(engine.pod) == (ready, engine.started):
             return
         self._known[engine.pod] = (ready, engine.started)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - a live world's clock
+        now = format_time(datetime.now(UTC))  # noqa: TID251 - a live world's clock
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": now}
         container = {"name": "vllm", "containerID": f"process://{engine.started}", "ready": ready}
         status = {"phase": "Running", "podIP": engine.ip, "conditions": [condition], "containerStatuses": [container]}
@@ -279,9 +280,17 @@ async def working(served: Served, transport: httpx.AsyncBaseTransport) -> AsyncI
         audit_interval=1.0,
     )
     async with served.connection() as connection:
-        cluster = KubeCluster(connection, Random(0), QUIET)
+        cluster = RestClient(connection, Random(0), QUIET)
         operator = Operator(
-            cluster, transport, SystemClock(), Random(0), settings, identity="live", log=QUIET, metrics=Metrics()
+            Dependencies(
+                client=cluster,
+                transport=transport,
+                clock=SystemClock(),
+                rng=Random(0),
+                settings=settings,
+                identity="live",
+                log=QUIET,
+            )
         )
         task = asyncio.create_task(operator.run())
         try:
@@ -321,17 +330,18 @@ def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> St
 
     One from the start is read by the same code as live; one that strikes later is the scenario's.
     """
-    simulation = Simulation(scenario(folder, wrong if later else None))
+    options = SimulationOptions()
     if not later:
-        rule = Planned.of(wrong).rule
+        rule = FaultSpec.parse(wrong).rule
         assert rule is not None
-        hit = replace(rule, hits=tuple(wrong.get("hits", ("controller",))))
+        hit = replace(rule, callers=tuple(wrong.get("callers", ("controller",))))
 
         def break_first(host: EngineHost, event: str, adapter: str, root: str) -> None:
             if (host.pod, event) == (f"default/{FIRST}", "started"):
                 host.faults.add(hit)
 
-        simulation.on_engine = break_first
+        options = SimulationOptions(on_engine=break_first)
+    simulation = Simulation(scenario(folder, wrong if later else None), options)
     witness = Witness()
     witness.watch(simulation.store)
     run(simulation.main(None), simulation.env)
@@ -381,7 +391,7 @@ def scenario(folder: Path, incident: dict[str, Any] | None) -> Scenario:
         faults=[incident | {"pods": {"names": [FIRST]}}] if incident else [],
         controller={
             "policy": "least-adapters",
-            "retry": {"attempts": RETRIES["retries"], "base": f"{RETRIES['base']}s", "factor": RETRIES["factor"]},
+            "retry": {"retries": RETRIES["retries"], "base": f"{RETRIES['base']}s", "factor": RETRIES["factor"]},
             "stable_for": "0s",
             "list_timeout": f"{PATIENCE}s",
             "load_timeout": f"{PATIENCE}s",

@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 from fake_vllm.cli.command_line import read
 from tests.fake_vllm.processes import answers
 from tests.ports import free_port
-from twin.runs.run import simulated
+from twin.runs.run import simulate_and_judge
 from twin.scenario import load
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def _imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom):
                 names.add((node.module or "").partition(".")[0])
     known = packages_distributions()
-    ours = {"fake_vllm", *sys.stdlib_module_names}
+    ours = {"fake_vllm", "formats", *sys.stdlib_module_names}
     return {known[name][0].lower().replace(".", "-") for name in names - ours}
 
 
@@ -92,13 +92,14 @@ def test_the_modules_that_manifests_start_are_the_fake_in_the_engines_dialect(wo
     command = [sys.executable, "-m", *words.split()]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"fake-vllm: {words.split()[-2]} is 0; it must be at least 1\n"
+    assert done.stderr == f"fake-vllm: error: {words.split()[-2]} is 0; it must be at least 1\n"
 
 
 def test_the_entrypoint_serves_from_a_read_only_place_and_the_health_check_passes(tmp_path: Path) -> None:
-    """The package alone, in a folder that cannot be written to, with an environment of next to nothing."""
+    """The packages of the image alone, in a read-only folder, with almost no environment variables."""
     copy = tmp_path / "site"
-    shutil.copytree(ROOT / "fake_vllm", copy / "fake_vllm", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("fake_vllm", "formats"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     for place in (*copy.rglob("*"), copy):
         place.chmod(0o555 if place.is_dir() else 0o444)
     port = free_port()
@@ -140,8 +141,8 @@ def test_the_manifests_differ_from_the_real_ones_in_image_rights_and_gpu_alone()
 
 
 def test_the_manifests_run_in_the_twin_as_the_scenario_expects() -> None:
-    findings = simulated(load(ROOT / "scenarios/fake-engine.yaml"))
-    assert findings.holds, findings.verdict()
+    findings = simulate_and_judge(load(ROOT / "scenarios/fake-engine.yaml"))
+    assert findings.passed, findings.verdict()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -9,7 +9,8 @@ import pytest
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
-from fake_vllm.router import Request, Response, adapter_of, respond, respond_now
+from fake_vllm.flavors import flavor_of
+from fake_vllm.router import Request, Response, handle, handle_immediate, requested_adapter
 
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 NEW = "0.28.0"
@@ -27,8 +28,10 @@ def an_engine(**settings: Any) -> Engine:
         "runtime_updating": True,
         "lora_modules": (("held", "/held"),),
     }
+    config = EngineConfig(**{**defaults, **settings})
     return Engine(
-        EngineConfig(**{**defaults, **settings}),
+        config,
+        flavor_of(config),
         load=Constant(0.0),
         unload=Constant(0.0),
         rng=np.random.default_rng(0),
@@ -42,7 +45,7 @@ def ask(
 ) -> Response:
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     all_headers = {"content-type": content_type, **headers} if content_type else headers
-    return asyncio.run(respond(engine, Request(method, path, all_headers, raw)))
+    return asyncio.run(handle(engine, Request(method, path, all_headers, raw)))
 
 
 def envelope(status: int, kind: str, message: str) -> bytes:
@@ -191,7 +194,7 @@ def test_plain_routes(method: str, path: str, status: int, body: bytes) -> None:
 @pytest.mark.parametrize("path", ["/health", "/ping"])
 def test_a_dead_engine_is_unhealthy(path: str) -> None:
     engine = an_engine()
-    engine.die()
+    engine.crash_core()
     assert ask(engine, "GET", path) == Response(503, {}, b"")
 
 
@@ -246,13 +249,13 @@ def test_which_routes_the_key_guards(method: str, path: str, old: int, new: int)
 def test_what_needs_no_waiting_is_answered_at_once_and_the_rest_is_left_undone() -> None:
     engine = an_engine()
     headers = {"content-type": "application/json"}
-    listed = respond_now(engine, Request("GET", "/v1/models", {}))
+    listed = handle_immediate(engine, Request("GET", "/v1/models", {}))
     assert listed is not None
     assert listed.status == 200
-    refused = respond_now(engine, Request("POST", LOAD, headers, b"{}"))
+    refused = handle_immediate(engine, Request("POST", LOAD, headers, b"{}"))
     assert refused is not None
     assert refused.status == 400
-    assert respond_now(engine, Request("POST", UNLOAD, headers, b'{"lora_name":"held"}')) is None
+    assert handle_immediate(engine, Request("POST", UNLOAD, headers, b'{"lora_name":"held"}')) is None
     assert engine.adapters == {"held": "/held"}
 
 
@@ -269,4 +272,4 @@ def test_what_needs_no_waiting_is_answered_at_once_and_the_rest_is_left_undone()
     ],
 )
 def test_a_requests_adapter_is_the_one_its_body_names(path: str, body: bytes, name: str) -> None:
-    assert adapter_of(Request("POST", path, {}, body)) == name
+    assert requested_adapter(Request("POST", path, {}, body)) == name

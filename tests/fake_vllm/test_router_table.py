@@ -19,19 +19,20 @@ import uvicorn
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
-from fake_vllm.engine.timing import Pace
-from fake_vllm.faults.rules import Faults
-from fake_vllm.server.asgi import App
+from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.faults.rules import FaultRules
+from fake_vllm.flavors import flavor_of
+from fake_vllm.server.asgi import AsgiApp
 from tests.fake_vllm.router_cases import CASES, NOW, Case
 from tests.fake_vllm.sglang.cases import SGLANG_CASES
 from twin.kernel import loop
 from twin.kernel.random_streams import Streams
-from twin.world.network.link import Way
+from twin.world.network.link import Link
 from twin.world.network.transport import Network
 
 FOUND = {"acme/huge": Artifact(rank=64), "acme/broken": Artifact(broken="bad header"), "nowhere": None}
 ALL = (*CASES, *SGLANG_CASES)
-QUICK = Pace(step=0.0005, sequence=0.0, prompt_token=0.0)
+QUICK = StepTimeModel(step_base=0.0005, per_sequence=0.0, per_prefill_token=0.0)
 
 
 def an_engine(case: Case) -> Engine:
@@ -45,14 +46,16 @@ def an_engine(case: Case) -> Engine:
         "runtime_updating": True,
         "lora_modules": (("held", "/held"),),
     }
+    config = EngineConfig(**{**usual, **case.settings})
     engine = Engine(
-        EngineConfig(**{**usual, **case.settings}),
+        config,
+        flavor_of(config),
         load=Constant(0.0),
         unload=Constant(0.0),
         rng=np.random.default_rng(0),
         artifacts=lambda path: FOUND.get(path, Artifact()),
         created=NOW,
-        pace=QUICK,
+        timing=QUICK,
     )
     engine.now = lambda: NOW  # type: ignore[method-assign]
     return engine
@@ -69,8 +72,8 @@ async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
     """Through the simulated network."""
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
-        engine=an_engine(case), faults=Faults(), rng=chance, traffic_rng=chance, reachable=True, listening=True,
-        pod="default/a", container_id="c", port=8000, way=Way(),
+        engine=an_engine(case), faults=FaultRules(), rng=chance, traffic_rng=chance, reachable=True, listening=True,
+        pod="default/a", container_id="c", port=8000, link=Link(),
     )  # fmt: skip
     recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None, emit=lambda _: None)
     network = Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))
@@ -78,8 +81,17 @@ async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
         return await asked(client, case)
 
 
+class Replaceable:
+    """An application that passes requests on to another one, which may change."""
+
+    current: AsgiApp
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.current(scope, receive, send)
+
+
 @asynccontextmanager
-async def listening(app: App) -> AsyncIterator[str]:
+async def listening(app: Any) -> AsyncIterator[str]:
     """An application on a socket; gives its address."""
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -97,10 +109,10 @@ def on_sockets() -> dict[str, tuple[int, dict[str, str], bytes]]:
 
     async def story() -> dict[str, tuple[int, dict[str, str], bytes]]:
         answers = {}
-        app = App(an_engine(CASES[0]))
+        app = Replaceable()
         async with listening(app) as url, httpx.AsyncClient(base_url=url) as client:
             for case in ALL:
-                app.engine = an_engine(case)
+                app.current = AsgiApp(an_engine(case))
                 answers[case.name] = await asked(client, case)
         return answers
 

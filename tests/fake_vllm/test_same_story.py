@@ -35,7 +35,7 @@ FAULTS: list[tuple[dict[str, Any], list[tuple[str, str]], str]] = [
 def test_the_operator_classifies_a_fault_live_as_it_does_in_the_twin(
     wrong: dict[str, Any], attempts: list[tuple[str, str]], phase: str, three: list[Engine], tmp_path: Path
 ) -> None:
-    hits = {"hits": ["controller"]} if wrong["kind"] != "connection-refused" else {}  # closed ports are so for all
+    hits = {"callers": ["controller"]} if wrong["kind"] != "connection-refused" else {}  # closed ports are so for all
     real = asyncio.run(live(three, tmp_path, wrong | hits))
     virtual = simulated(tmp_path, wrong)
     assert (real.attempts, real.phase) == (attempts, phase)
@@ -46,8 +46,8 @@ INCIDENTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"kind": "crash", "code": 3}, {"kind": "engine-restart", "at": "60s"}),
     ({"kind": "crash", "signal": 9}, {"kind": "engine-restart", "at": "60s"}),
     (
-        {"kind": "readiness-flap", "down": "8s", "up": "60s"},
-        {"kind": "readiness-flap", "from": "60s", "until": "68s", "down": "8s", "up": "60s"},
+        {"kind": "readiness-flap", "unready_for": "8s", "ready_for": "60s"},
+        {"kind": "readiness-flap", "from": "60s", "until": "68s", "unready_for": "8s", "ready_for": "60s"},
     ),
 ]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.invariants.violations import Violation
 from twin.kernel.loop import run
 from twin.scenario import Scenario
@@ -142,13 +142,13 @@ def live(scenario: Scenario, *killed_at: Point) -> Life:
                 asyncio.get_running_loop().call_later(_DURING, kill, replica, point)
 
     for replica in simulation.replicas:
-        replica.watchers.append(lambda replica, moment: reached("write", replica, moment))
+        replica.write_watchers.append(lambda replica, moment: reached("write", replica, moment))
         replica.request_watchers.append(lambda replica, moment: reached("request", replica, moment))
     run(simulation.main(None), simulation.env)
     simulation.recorder.close()
     lines = list(simulation.recorder.lines)
     steps: Counter[Step] = Counter({step: seen[step, "before"] for step, _ in seen})
-    return Life(lines, list(oracles.check(lines).violations), steps)
+    return Life(lines, list(invariants.check(lines).violations), steps)
 
 
 def points(steps: Counter[Step]) -> list[Point]:

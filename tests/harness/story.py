@@ -7,7 +7,7 @@ from typing import Any
 
 from fake_vllm.engine.engine import Engine
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.invariants.violations import Violation
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
@@ -34,7 +34,7 @@ class Story:
 
     @property
     def violations(self) -> list[Violation]:
-        return list(oracles.check(self.lines).violations)
+        return list(invariants.check(self.lines).violations)
 
     def adapter(self, name: str = "a-0") -> dict[str, Any]:
         """The object as it was left."""
@@ -75,7 +75,7 @@ def one(**spec: Any) -> list[dict[str, Any]]:
 
 def engines(simulation: Simulation) -> list[Engine]:
     """Those that run, by the names of their pods."""
-    hosts = [simulation.world.host_of(pod) for pod in simulation.world.living_pods()]
+    hosts = [simulation.world.host_of(pod) for pod in simulation.world.running_pods()]
     return [host.engine for host in hosts if host is not None and host.engine is not None]
 
 

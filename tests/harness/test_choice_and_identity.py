@@ -41,7 +41,7 @@ def test_expressions_alone_choose_only_what_they_match(tmp_path: Path) -> None:
     assert set(story.holders()) == of(story, MODEL)
 
 
-def test_a_pod_that_nobody_enabled_is_left_alone(tmp_path: Path) -> None:
+def test_a_pod_that_is_not_enabled_is_left_alone(tmp_path: Path) -> None:
     selector = {"podSelector": {"matchLabels": {NAME: MODEL}}}
     objects = [another(MODEL, {NAME: MODEL})]
     story = told(tmp_path, objects=objects, adapters=one(**selector), duration="2m")
@@ -74,10 +74,10 @@ def test_a_pod_that_was_unready_for_a_while_keeps_no_second_copy(tmp_path: Path)
     def unready(simulation: Simulation) -> None:
         (pod,) = simulation.store.get(ADAPTERS, "default", "a-0")["status"]["instances"]
         lost.append(pod)
-        simulation.world.set_unready(f"default/{pod}", True)
+        simulation.world.force_unready(f"default/{pod}", True)
 
     def ready(simulation: Simulation) -> None:
-        simulation.world.set_unready(f"default/{lost[0]}", False)
+        simulation.world.force_unready(f"default/{lost[0]}", False)
 
     story = told(tmp_path, (120, unready), (240, ready), pods=2, adapters=one(), duration="6m")
     assert len(story.holders()) == 1
@@ -101,7 +101,7 @@ def test_a_pod_that_no_longer_matches_is_unloaded_and_not_only_forgotten(tmp_pat
     assert story.violations == []
 
 
-def test_what_somebody_else_loaded_is_left_alone(tmp_path: Path) -> None:
+def test_adapters_loaded_by_others_are_left_alone(tmp_path: Path) -> None:
     def resolved(simulation: Simulation) -> None:
         for engine in engines(simulation):
             asyncio.get_running_loop().create_task(engine.load("stranger", "acme/stranger"))
@@ -168,7 +168,7 @@ def test_the_port_of_a_pods_label_is_asked_and_published(tmp_path: Path) -> None
     assert [port["port"] for item in slices for port in item["ports"]] == [9000]
 
 
-def test_an_engine_that_lists_an_adapter_and_fails_to_unload_it_is_got_rid_of_it(tmp_path: Path) -> None:
+def test_an_adapter_whose_removal_fails_is_loaded_in_place_and_unloaded(tmp_path: Path) -> None:
     """Newer vLLM: weights that others have pushed out of the cache cannot be removed until they are loaded in place."""
     made = deployment(1)
     (container,) = made["spec"]["template"]["spec"]["containers"]
@@ -203,7 +203,7 @@ def test_another_selector_moves_the_adapter_to_other_pods_and_takes_it_off_the_o
     assert story.violations == []
 
 
-def test_an_engine_that_says_yes_and_forgets_is_found_out_by_the_audit(tmp_path: Path) -> None:
+def test_an_engine_that_drops_an_adapter_is_detected_by_the_audit(tmp_path: Path) -> None:
     def forget(simulation: Simulation) -> None:
         (engine,) = engines(simulation)
         asyncio.get_running_loop().create_task(engine.unload("a-0"))
@@ -215,7 +215,7 @@ def test_an_engine_that_says_yes_and_forgets_is_found_out_by_the_audit(tmp_path:
     assert story.violations == []
 
 
-def test_pods_of_another_namespace_are_none_of_its_business(tmp_path: Path) -> None:
+def test_pods_of_another_namespace_are_left_alone(tmp_path: Path) -> None:
     elsewhere = deployment(2)
     elsewhere["metadata"]["namespace"] = "elsewhere"
     story = told(tmp_path, objects=[elsewhere], adapters=one(), duration="2m")

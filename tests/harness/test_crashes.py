@@ -1,4 +1,4 @@
-"""The operator is killed at every point of a whole life, starts again with an empty memory, and ends the same way.
+"""The operator is killed at every point of a whole life, restarts with empty memory, and reaches the same end.
 
 A point is a write to the API server or a request to an engine; it is killed just before it is sent, while it is under
 way, and when it is done but nobody has heard so.
@@ -47,7 +47,7 @@ def test_killed_twice_it_still_does(tmp_path: Path) -> None:
         assert (life.violations, life.end()) == ([], honest.end()), (str(first), str(second))
 
 
-def test_what_is_lost_is_counted_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lost_points_are_counted_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
     tried = [Point("write", 1, "before"), Point("write", 2, "before"), Point("request", 1, "during")]
     assert told(tried, ["", "6: still loaded", ""]) == 1
     assert capsys.readouterr().out.splitlines() == [

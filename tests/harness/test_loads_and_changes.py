@@ -1,4 +1,4 @@
-"""Loads that take long or fail, and what happens when a user changes something: as a user sees it from outside."""
+"""Slow and failed loads, and changes by users, as visible from outside."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ NEW: dict[str, Any] = {"spec": {"artifactURL": "huggingface://acme/second"}}
 
 
 def taking(load: str) -> dict[str, Any]:
-    """A cluster whose engines take so long for a load."""
+    """A cluster whose engines take `seconds` for a load."""
     return {**ENGINES, "engines": {"default": {"startup": "2s", "load": load, "unload": "50ms"}}}
 
 
@@ -81,13 +81,13 @@ def test_a_final_error_fails_at_once_and_is_not_tried_pod_after_pod(tmp_path: Pa
     assert [reason for reason, _ in story.told()] == ["Scheduled", "LoadFailed"]
 
 
-def test_the_log_names_adapter_pod_attempt_way_and_the_kind_of_error(tmp_path: Path) -> None:
+def test_the_log_names_adapter_pod_attempt_route_and_error_class(tmp_path: Path) -> None:
     broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s"}
     story = told(tmp_path, adapters=one(), faults=[broken], duration="1m")
     (said,) = [line.text for line in story.lines if isinstance(line, LogLine)]
     pod = story.sent("load")[0].object.split("/")[1]
-    assert said.startswith("load failed for good adapter=default/a-0 attempt=1 error=")
-    assert said.endswith(f"error_class=InvalidAdapter pod={pod} way=direct")
+    assert said.startswith("load failed, no retry adapter=default/a-0 attempt=1 error=")
+    assert said.endswith(f"error_class=InvalidAdapter pod={pod} route=direct")
 
 
 def test_a_pod_that_refuses_the_key_is_left_and_another_that_knows_it_is_used(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_with_a_grace_a_blip_of_readiness_moves_nothing(grace: str, moves: int, 
     def unready(simulation: Simulation, wanted: bool) -> None:
         pod = story_pod(simulation)
         if pod:
-            simulation.world.set_unready(f"default/{pod}", wanted)
+            simulation.world.force_unready(f"default/{pod}", wanted)
 
     kept: list[str] = []
 
@@ -189,7 +189,7 @@ BLIND: list[dict[str, Any]] = [
     {"kind": "watch-drop", "from": "60s", "until": "240s"},
     {"kind": "engine-restart", "pods": "all", "at": "65s"},
 ]
-"""All engines restart while nobody hears of it; an audit finds them empty, and the adapter is loaded again."""
+"""All engines restart unnoticed; an audit finds them empty, and the adapter is loaded again."""
 
 
 def test_what_was_loaded_before_the_news_of_a_restart_came_serves_when_it_has_come(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away
     unwell = {
         "kind": "http-error",
         "status": 503,
-        "hits": ["probes"],
+        "callers": ["probes"],
         "pods": {"count": 1},
         "from": "200s",
         "until": "6m",
@@ -232,8 +232,8 @@ def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away
     assert not story.violations
 
 
-def test_unloads_that_wait_behind_others_that_hang_are_nobodys_fault_and_are_made_up_for(tmp_path: Path) -> None:
-    hung = {"kind": "timeout", "hits": ["controller", "probes"], "pods": {"count": 1}, "from": "2m", "until": "2m8s"}
+def test_unloads_queued_behind_hanging_ones_violate_nothing_and_are_made_later(tmp_path: Path) -> None:
+    hung = {"kind": "timeout", "callers": ["controller", "probes"], "pods": {"count": 1}, "from": "2m", "until": "2m8s"}
     story = told(
         tmp_path, pods=2, adapters=[adapters(8, replicas=1, arrive={"at": "30s"})], faults=[hung], duration="6m"
     )
@@ -263,7 +263,7 @@ def test_a_deletion_waits_for_an_engine_that_is_away_and_ends_when_it_is_back(tm
     assert story.holders() == []
 
 
-def test_an_engine_that_stays_away_holds_a_deletion_for_six_tries_and_users_are_told(tmp_path: Path) -> None:
+def test_an_unavailable_engine_delays_a_deletion_by_six_attempts_with_an_event(tmp_path: Path) -> None:
     away = {"kind": "connection-refused", "from": "2m50s"}
     edits = [{"at": "3m", "of": "ModelAdapter/a-0", "delete": True}]
     story = told(tmp_path, pods=1, adapters=one(), faults=[away], edits=edits, duration="8m")
@@ -287,13 +287,13 @@ def test_a_load_that_was_given_up_does_not_end_unseen_after_the_deletion(tmp_pat
 @pytest.mark.parametrize(
     ("spec", "reason", "said"),
     [
-        ({"schedulerName": "luck"}, "UnknownScheduler", "known are bin-pack, default, "),
+        ({"schedulerName": "luck"}, "UnknownScheduler", "allowed: bin-pack, default, "),
         ({"artifactURL": "s3://bucket/x/"}, "UnsupportedArtifact", "sidecar"),
         ({"apiKeySecretRef": {"name": "none", "key": "k"}}, "SecretNotFound", "create it with the key 'k'"),
-        ({"additionalConfig": {"timeout": "soon"}}, "InvalidTimeout", "write seconds or 120s, 2m"),
+        ({"additionalConfig": {"timeout": "soon"}}, "InvalidTimeout", "allowed: seconds, or 120s, 2m"),
     ],
 )
-def test_what_only_a_user_can_mend_is_said_once_with_the_next_step_and_makes_no_loop(
+def test_problems_for_the_user_are_reported_once_with_the_next_step_and_cause_no_loop(
     spec: dict[str, Any], reason: str, said: str, tmp_path: Path
 ) -> None:
     story = told(tmp_path, adapters=one(**spec), duration="10m")
@@ -308,7 +308,7 @@ def test_what_only_a_user_can_mend_is_said_once_with_the_next_step_and_makes_no_
 
 
 def test_a_key_from_a_secret_is_used_and_a_rotated_one_soon(tmp_path: Path) -> None:
-    """The engines take the second key alone; it is in the Secret from three minutes on."""
+    """The engines accept only the second key, which is in the Secret after three minutes."""
     old, new = "sk-" + "o" * 24, "sk-" + "n" * 24
     secret = {
         "apiVersion": "v1",
@@ -325,7 +325,7 @@ def test_a_key_from_a_secret_is_used_and_a_rotated_one_soon(tmp_path: Path) -> N
     assert story.violations == []
 
 
-def test_annotations_that_somebody_broke_are_told_of_and_begun_afresh(tmp_path: Path) -> None:
+def test_unreadable_annotations_are_reported_and_reset(tmp_path: Path) -> None:
     mess = {
         "adapter.model.aibrix.ai/placements": "{",
         "adapter.model.aibrix.ai/retry-count.x": "many",

@@ -1,4 +1,4 @@
-"""The whole life again in bad company: caches that lag, watches that break, writes that conflict, leases that go.
+"""The whole life with races: lagging caches, broken watches, conflicting writes, lost leases.
 
 Each world is tried with the operator killed at points spread over the life, as one does not come without the other.
 """
@@ -40,7 +40,7 @@ def in_trouble(folder: Path, trouble: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", TROUBLE)
-def test_in_bad_company_it_ends_the_same_way_and_breaks_nothing(name: str, tmp_path: Path) -> None:
+def test_under_races_it_ends_the_same_way_and_violates_nothing(name: str, tmp_path: Path) -> None:
     honest = live(a_life(tmp_path, duration="25m"))
     scenario = in_trouble(tmp_path, TROUBLE[name])
     whole = live(scenario)

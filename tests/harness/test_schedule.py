@@ -1,4 +1,4 @@
-"""A pod that refuses for ever: the schedule of attempts is kept to the second, whoever dies in between."""
+"""A pod that always refuses: the schedule of attempts is exact, also when the operator is killed in between."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,7 @@ SCHEDULE = [0.0, 5.0, 15.0, 35.0, 75.0, 155.0]
 
 
 def refusing(folder: Path, *crashes: dict[str, Any], **sections: Any) -> Scenario:
-    """Two pods; the one that is chosen first refuses the operator for ever."""
+    """Two pods; the one that is selected first always refuses the operator."""
     return a_scenario(
         folder,
         pods=2,
@@ -27,7 +27,7 @@ def refusing(folder: Path, *crashes: dict[str, Any], **sections: Any) -> Scenari
 
 
 def chosen(folder: Path) -> str:
-    """The pod that `default` takes when all are empty: the first by name."""
+    """Return the pod that `default` selects when all are empty: the first by name."""
     life = live(a_scenario(folder, pods=2, adapters=[adapters(1, replicas=1, arrive={"at": "30s"})]))
     return next(line.object.split("/")[1] for line in life.lines if isinstance(line, RequestLine))
 

@@ -1,4 +1,4 @@
-"""What users read is so: status, conditions, endpoints and Events where others have told them wrong."""
+"""Status, conditions, endpoints and Events are correct in situations where other controllers report wrong ones."""
 
 import asyncio
 from pathlib import Path
@@ -13,12 +13,12 @@ from twin.trace.lines import PodLine, SliceLine
 
 
 def scaled(replicas: int) -> list[dict[str, Any]]:
-    """The base model's Deployment, at three minutes."""
+    """Scale the base model's Deployment at three minutes."""
     return [{"at": "3m", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": replicas}}}]
 
 
 def forget(simulation: Simulation) -> None:
-    """The first engine that has it drops `a-0` without a sign."""
+    """Let the first engine that has `a-0` drop it silently."""
     engine = next(engine for engine in engines(simulation) if "a-0" in engine.adapters)
     asyncio.get_running_loop().create_task(engine.unload("a-0"))
 
@@ -63,7 +63,7 @@ def test_one_pod_that_cannot_load_does_not_stop_the_healing_of_the_others(tmp_pa
     assert story.published() == story.holders()
 
 
-def test_conditions_of_trouble_are_taken_back_when_it_is_over(tmp_path: Path) -> None:
+def test_error_conditions_are_reset_when_the_problem_is_over(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "from": "0s", "until": "70s"}
     story = told(tmp_path, adapters=[adapters(1)], faults=[refused], duration="4m")
     found = story.conditions()
@@ -80,7 +80,7 @@ def test_conditions_of_trouble_are_taken_back_when_it_is_over(tmp_path: Path) ->
     assert not any("refused" in message for _, _, message in found.values())
 
 
-def test_that_fewer_serve_than_are_wanted_is_said_with_the_cause(tmp_path: Path) -> None:
+def test_missing_replicas_are_reported_with_the_cause(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "pods": {"count": 1}, "from": "0s"}
     story = told(tmp_path, pods=2, adapters=[adapters(1)], faults=[refused], duration="90s")
     status, reason, message = story.conditions()["FullyReplicated"]
@@ -100,7 +100,7 @@ def test_retries_can_be_seen_in_the_annotations_and_are_gone_after_success(tmp_p
     assert left == []
 
 
-def test_events_tell_of_the_choice_the_retries_the_switch_and_the_load(tmp_path: Path) -> None:
+def test_events_report_the_selection_the_retries_the_switch_and_the_load(tmp_path: Path) -> None:
     first = told(tmp_path, pods=2, adapters=one(), duration="1m").sent("load")[0].object.split("/")[1]
     refused = {"kind": "connection-refused", "pods": {"names": [first]}, "from": "0s"}
     story = told(tmp_path, pods=2, adapters=one(), faults=[refused], duration="6m")
@@ -116,7 +116,7 @@ def test_events_tell_of_the_choice_the_retries_the_switch_and_the_load(tmp_path:
 
 def test_a_pod_that_turns_unready_leaves_status_and_slices_at_once(tmp_path: Path) -> None:
     def hand(simulation: Simulation) -> None:
-        simulation.world.set_unready(simulation.world.living_pods()[0], True)
+        simulation.world.force_unready(simulation.world.running_pods()[0], True)
 
     story = told(tmp_path, (180, hand), adapters=[adapters(1, replicas=None)], duration="4m")
     lost = next(ln for ln in story.lines if isinstance(ln, PodLine) and ln.t >= 180 and not ln.ready)
@@ -163,10 +163,8 @@ def test_what_is_deleted_takes_its_service_and_slices_with_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("address", [{}, {"clusterIP": "None"}])
-def test_a_service_of_somebody_else_is_left_alone_and_said_to_be_in_the_way(
-    address: dict[str, str], tmp_path: Path
-) -> None:
-    """Until it is deleted, after four minutes: then the adapter is served without any further ado."""
+def test_a_foreign_service_is_left_alone_and_reported(address: dict[str, str], tmp_path: Path) -> None:
+    """Once it is deleted, after four minutes, the adapter is served."""
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -185,13 +183,13 @@ def test_a_service_of_somebody_else_is_left_alone_and_said_to_be_in_the_way(
     assert [port["port"] for port in seen[0]["spec"]["ports"]] == [80]
     early = [line for line in story.shown() if line.t < 239]
     assert early[-1].phase == "Failed"
-    assert "delete it, or give the adapter another name" in story.told()[0][1]
+    assert "delete it, or rename the adapter" in story.told()[0][1]
     assert [reason for reason, _ in story.told()] == ["ServiceNameTaken", "Scheduled", "Loaded"]
     assert min(request.t for request in story.sent("load")) > 240
     assert story.adapter()["status"]["phase"] == "Running"
 
 
-def test_a_service_and_a_slice_that_somebody_spoiled_are_put_right(tmp_path: Path) -> None:
+def test_a_changed_service_or_slice_is_restored(tmp_path: Path) -> None:
     slices = "endpointslices.discovery.k8s.io"
 
     def spoil(simulation: Simulation) -> None:

@@ -206,7 +206,7 @@ def test_the_operators_image_gets_an_adapter_running_as_its_deployment_has_it(
             assert operator.ask(f"http://127.0.0.1:{probes}/healthz") == "ok"
             assert operator.ask(f"http://127.0.0.1:{probes}/readyz") == "ok"
             assert operator.stop(grace=30) == 0
-            assert "lease given back" in operator.log()
+            assert "lease released" in operator.log()
 
 
 def _outside(world: World, probes: int) -> list[str]:

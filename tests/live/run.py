@@ -1,9 +1,9 @@
-"""`make live`: every shipped scenario on a served world, with `lora-controller` as a process that is killed in between.
+"""`make live`: run every shipped scenario on a served world, with `lora-controller` as a process that is killed often.
 
-Each is served as `twin serve FILE --apart --once` does it: real sockets, HTTP, TLS, SIGKILL every eight minutes; and
-judged by its own expectations and all invariants. Several at once, since they wait most of the time; a crowded one has
-the machine for itself afterwards, at the pace of real time. Names of files or folders below `scenarios/` choose; none
-is all.
+Each scenario is served like `twin serve FILE --operator-process --until-end`: real sockets, HTTP and TLS, and a SIGKILL
+to the operator every eight minutes. It is judged by its own expectations and all invariants. Several scenarios run at
+once, since they mostly wait; large ones run alone afterwards, in real time. Arguments select scenarios by file or
+folder below `scenarios/`; the default is all of them.
 """
 
 import argparse
@@ -24,36 +24,36 @@ _NOT_SCENARIOS = ("manifests",)
 _LONGEST = 5400.0  # seconds of the machine for one scenario
 _CROWD = 500
 """Adapters above which a scenario is crowded: at several times real time the operator would ask more of the served API
-than two cores answer."""
+than two cores can serve."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one scenario went."""
+    """Result of one scenario."""
 
     file: Path
     code: int
     seconds: float
-    """Of the machine."""
+    """Wall-clock time of the run."""
     kills: int
     said: str
-    """What did not hold."""
+    """Failed expectations and violations."""
 
 
 def files(chosen: Sequence[str]) -> list[Path]:
-    """The scenarios below what was named."""
+    """Return the scenarios below these files and folders."""
     roots = [Path(each) for each in chosen] or [SCENARIOS]
     found = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*.yaml")))]
     return [path for path in found if not set(path.parts) & set(_NOT_SCENARIOS)]
 
 
 def crowded(file: Path) -> bool:
-    """Whether it has the machine for itself."""
+    """Return True for a scenario that needs the machine for itself."""
     return sum(each.count for each in load(file).adapters) > _CROWD
 
 
 def all_served(chosen: Sequence[Path], arguments: argparse.Namespace) -> Iterator[Ended]:
-    """Runs them."""
+    """Run all scenarios."""
     alone = [file for file in chosen if crowded(file)]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         yield from pool.map(
@@ -64,11 +64,12 @@ def all_served(chosen: Sequence[Path], arguments: argparse.Namespace) -> Iterato
 
 
 def served(file: Path, speed: float, arguments: argparse.Namespace) -> Ended:
-    """Runs one."""
+    """Run one scenario."""
     out = OUT / file.relative_to(file.parts[0]).with_suffix("")
     out.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "twin", "serve", str(file), "--apart", "--once", "--speed", f"{speed:g}"]
-    words += ["--kill-every", arguments.kill_every, "--kubeconfig", str(out / "kubeconfig"), "--out", str(out)]
+    words = [sys.executable, "-m", "twin", "serve", str(file), "--operator-process", "--until-end"]
+    words += ["--speed", f"{speed:g}"]
+    words += ["--crash-interval", arguments.crash_interval, "--kubeconfig", str(out / "kubeconfig"), "--out", str(out)]
     started = time.perf_counter()
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=_LONGEST, check=False)
@@ -87,31 +88,31 @@ def kill_lines(out: Path) -> Iterator[bool]:
 
 
 def wrong(out: Path) -> list[str]:
-    """What a run's summary says that did not hold."""
+    """Return the failed expectations and violations of a run's summary."""
     found = []
     for file in out.rglob("summary.json"):
         summary = json.loads(file.read_text(encoding="utf-8"))
-        found += [f"{each['text']} was {each['actual']}" for each in summary["expectations"] if not each["holds"]]
+        found += [f"{each['text']} was {each['actual']}" for each in summary["expectations"] if not each["passed"]]
         if first := summary["invariants"]["first"]:
             found.append(f"{summary['invariants']['violations']} violations: {first}")
     return found
 
 
 def main(words: Sequence[str]) -> int:
-    """Runs all that were named; 1 if one of them does not hold."""
+    """Run the scenarios; return 1 if one of them fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.live.run", description=__doc__)
     parser.add_argument("scenarios", nargs="*")
     parser.add_argument("--speed", type=float, default=6.0, help="simulated seconds a second")
-    parser.add_argument("--kill-every", default="8m", help="simulated time between two SIGKILLs to the operator")
+    parser.add_argument("--crash-interval", default="8m", help="simulated time between two SIGKILLs to the operator")
     parser.add_argument("--jobs", type=int, default=8, help="scenarios at once")
     arguments = parser.parse_args(words)
     chosen = files(arguments.scenarios)
     failed = 0
     for ended in all_served(chosen, arguments):
         failed += ended.code != 0
-        verdict = "holds" if ended.code == 0 else f"exit {ended.code}"
+        verdict = "passed" if ended.code == 0 else f"exit {ended.code}"
         print(f"{ended.file!s:<52}{verdict:<8}{ended.seconds:>6.0f} s{ended.kills:>4} kills  {ended.said}", flush=True)
-    print(f"{len(chosen) - failed} of {len(chosen)} hold")
+    print(f"{len(chosen) - failed} of {len(chosen)} passed")
     return 1 if failed else 0
 
 

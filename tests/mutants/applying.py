@@ -13,10 +13,10 @@ class Moved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One small mistake, as somebody might make it."""
+    """One small mistake in the code."""
 
     name: str
-    """What a user would see."""
+    """Effect for a user."""
     file: str
     """Below `controller/`."""
     old: str
@@ -26,10 +26,10 @@ class Mutant:
 
 
 def mutated(mutant: Mutant) -> str:
-    """The file's text with the mistake in it.
+    """Return the file's text with the mistake.
 
     Raises:
-        Moved: the code has changed, and the mutant has to be written anew.
+        Moved: the code has changed, and the mutant has to be adapted.
     """
     text = (ROOT / "controller" / mutant.file).read_text(encoding="utf-8")
     if (found := text.count(mutant.old)) != 1:
@@ -38,7 +38,7 @@ def mutated(mutant: Mutant) -> str:
 
 
 def copy(folder: Path, mutant: Mutant | None) -> Path:
-    """Copies the operator below `folder`, with the mutant if there is one; returns the checkout to adopt."""
+    """Copy the operator below `folder`, with the mutant if there is one; return the checkout to adopt."""
     changed = mutated(mutant) if mutant is not None else ""
     checkout = folder / "checkout"
     shutil.copytree(ROOT / "controller", checkout / "controller", ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""What an operator is put through until something is found: the cheapest first; not a test.
+"""Checks of an operator, cheapest first, until one fails; not a test.
 
 It is the program of a process of its own, since a process holds one `controller` only: it adopts a checkout, and names
 each check on a line of its own before it makes it. The last line is the verdict.
@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twin.experiments.execution.worktree import adopt
+from twin.experiments.execution.worktree_child import use_controller_from
 
 if TYPE_CHECKING:
     from tests.harness.lifecycle import Life
 
 LONGEST = 20
-"""Seconds of the processor for one check, of which an honest operator needs two; one that spins never ends."""
+"""CPU seconds for one check, of which a correct operator needs two; the limit ends a busy loop."""
 KILLS = 20
-"""Points of a life at which it is killed."""
+"""Number of points of a life at which it is killed."""
 MIXED = Path(__file__).parents[1] / "data" / "mixed.yaml"
 HARNESS = Path(__file__).parents[1] / "harness"
 QUIETLY = (
@@ -44,23 +44,23 @@ HONEST: dict[str, Any] = {
     "roots": {("a-0", "acme/second"): 1},
     "published where loaded": True,
 }
-"""How the life ends, by its edits and not by what any operator did."""
+"""End of the life, which follows from its edits."""
 TOLD = {"Scheduled", "Loaded", "Unloaded", "MaxRetriesExceeded", "Switched"}
-"""What users hear in the course of it."""
+"""Reasons of the Events during the life."""
 WRITTEN = ["Pending", "Scheduled", "Loading", "Bound", "Running"]
-"""The phases of an adapter that meets no trouble, each of them."""
+"""All phases of an adapter without problems."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found wrong, and by which check."""
+    """A failed check."""
 
     check: str
     what: str
 
 
 def check_all(folder: Path, seeds: int) -> Iterator[tuple[str, str]]:
-    """(check, what is wrong or nothing), lazily: whoever has heard enough stops. At most `seeds` of what is chancy."""
+    """Yield (check, violation or nothing) lazily; random checks run with at most `seeds` seeds."""
     for make in (_life, _worlds, _stories, _hard_times):
         yield from make(folder)
     yield from _kills(folder, min(seeds, KILLS))
@@ -79,7 +79,7 @@ def _untold(life: "Life") -> str:
     from twin.trace.lines import AdapterLine, RequestLine
 
     if lacking := TOLD - life.reasons():
-        return f"users are not told {', '.join(sorted(lacking))}"
+        return f"no Event has the reasons {', '.join(sorted(lacking))}"
     phases: list[str] = []
     for line in life.lines:
         match line:
@@ -108,7 +108,7 @@ def _worlds(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 class _Failures:
-    """Hears from pytest which tests fail."""
+    """pytest plug-in that collects failed tests."""
 
     def __init__(self) -> None:
         self.found: list[tuple[str, str]] = []
@@ -120,7 +120,7 @@ class _Failures:
 
 
 def _stories(folder: Path) -> Iterator[tuple[str, str]]:
-    """The regression stories of `tests/harness`, whose names are what is wrong."""
+    """The regression tests of `tests/harness`, named after the failure."""
     import pytest
 
     yield "stories", ""
@@ -164,15 +164,15 @@ def _mixed(seeds: int) -> Iterator[tuple[str, str]]:
 
 
 def _violation(scenario: Any) -> str:
-    from twin.evaluate import invariants as oracles
+    from twin.evaluate import invariants
     from twin.sim.simulation import simulate
 
-    found = oracles.check(list(simulate(scenario).lines)).violations
+    found = invariants.check(list(simulate(scenario).lines)).violations
     return f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""
 
 
 def main(checkout: str, seeds: int) -> None:
-    adopt(checkout)
+    use_controller_from(checkout)
     tried, last = 0, ""
     with tempfile.TemporaryDirectory() as folder:
         checks = check_all(Path(folder), seeds)

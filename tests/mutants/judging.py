@@ -1,10 +1,10 @@
-"""Runs a small world, and what most judges of its record ask; not a test."""
+"""Runs a small world, and common checks of its record; not a test."""
 
 from pathlib import Path
 from typing import Any
 
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.sim.simulation import simulate
 from twin.trace.lines import AdapterLine, Counts, Line, RequestLine
 
@@ -13,10 +13,10 @@ ONE = [adapters(1, replicas=1, arrive={"at": "30s"})]
 
 
 def lived(folder: Path, *, slow: dict[str, Any] | None = None, **sections: Any) -> tuple[list[Line], str]:
-    """(the record, the first violation if there is one). `slow` is what is said of the API server."""
+    """Return (the record, the first violation if there is one). `slow`: settings of the API server."""
     cluster = {"engines": {"default": QUICK}, "artifacts": {"bandwidth": "10Gbit/s"}, "api": slow or {}}
     lines = list(simulate(a_scenario(folder, **{"cluster": cluster} | sections)).lines)
-    found = oracles.check(lines).violations
+    found = invariants.check(lines).violations
     return lines, f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""
 
 
@@ -33,7 +33,7 @@ def loads(lines: list[Line]) -> list[RequestLine]:
 
 
 def running_by(lines: list[Line], moment: float, replicas: int = 1) -> str:
-    """Whether the adapter runs, with so many replicas, by then and to the end of the run."""
+    """Return why the adapter does not run with `replicas` replicas from `moment` to the end; empty if it does."""
     known = shown(lines)
     late = [line for line in known if line.t > moment and len(line.instances) != replicas]
     before = [line for line in known if line.t <= moment]

@@ -21,17 +21,17 @@ LEAST = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of an operator."""
+    """Result of the checks of one operator."""
 
     tried: int
-    """Checks that were made."""
+    """Number of checks made."""
     check: str
-    """The one that caught it; empty if none did."""
+    """The check that failed; empty if none did."""
     what: str
 
 
 def fate(mutant: Mutant | None, seeds: int) -> Fate:
-    """Puts one operator (None: the honest one) through the checks, in a process of its own."""
+    """Run the checks on one operator (None: the unchanged one), in its own process."""
     with tempfile.TemporaryDirectory() as folder:
         checkout = copy(Path(folder), mutant)
         program = [sys.executable, "-m", "tests.mutants.checks", str(checkout), str(seeds)]

@@ -1,7 +1,7 @@
 """Small worlds of pods and engines, each of which asks for a promise or two that a whole life does not; not a test.
 
 A world is a scenario of a few pods and a judge of its record: what is wrong, in a sentence, or nothing. The invariants
-of `twin/oracles` hold in each; what only this world can tell comes on top.
+of `twin/evaluate/invariants` hold in each; what only this world can tell comes on top.
 """
 
 from collections.abc import Callable
@@ -102,7 +102,14 @@ def _restart(folder: Path) -> str:
 
 def _readiness(folder: Path) -> str:
     """An adapter for every pod, one of which is ready and is not."""
-    flap = {"kind": "readiness-flap", "pods": {"count": 1}, "from": "1m", "until": "4m", "up": "20s", "down": "20s"}
+    flap = {
+        "kind": "readiness-flap",
+        "pods": {"count": 1},
+        "from": "1m",
+        "until": "4m",
+        "ready_for": "20s",
+        "unready_for": "20s",
+    }
     return lived(folder, adapters=[adapters(2, replicas=None)], faults=[flap])[1]
 
 

@@ -1,7 +1,7 @@
 """What `twin swarm` found of mutants, cut down by `twin shrink`, as tests: the operator passes, the mutant does not.
 
 Each file in `found/` is named after its mutant and is what the command wrote, unchanged:
-`twin swarm --seeds 10 --source CHECKOUT`, where the checkout is a copy of the operator with that one mistake in it.
+`twin swarm --seeds 10 --checkout CHECKOUT`, where the checkout is a copy of the operator with that one mistake in it.
 """
 
 from pathlib import Path
@@ -11,13 +11,14 @@ import pytest
 from tests.mutants.applying import Mutant, copy
 from tests.mutants.catalogue import MUTANTS
 from twin.experiments import raw_scenario
-from twin.experiments.execution.trial import Row, Task, perform
+from twin.experiments.execution.task import Row, Task
+from twin.experiments.execution.trial import perform
 
 FOUND = sorted((Path(__file__).parent / "found").glob("*.yaml"))
 
 
 def run(file: Path, source: str = "") -> Row:
-    scenario = raw_scenario.scenario_of(raw_scenario.read(file))
+    scenario = raw_scenario.to_scenario(raw_scenario.read(file))
     settings: dict[str, str] = {}
     return perform(Task(key="", variant="", seed=scenario.seed, settings=settings, scenario=scenario, source=source))
 
@@ -37,7 +38,7 @@ def test_what_was_found_is_small(file: Path) -> None:
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
 def test_the_operator_passes_what_its_mutant_was_found_by(file: Path) -> None:
     row = run(file)
-    assert (row.error, row.violation, row.holds) == ("", "", True)
+    assert (row.error, row.violation, row.passed) == ("", "", True)
 
 
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)

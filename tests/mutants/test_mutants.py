@@ -1,4 +1,4 @@
-"""Mistakes in the operator are found by the checks that it has to pass; CI tries a fixed few, `make mutants` all."""
+"""The checks find mistakes in the operator; CI tries a fixed few, `make mutants` all."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.mutants.catalogue import MUTANTS
 from tests.mutants.run import fate
 
 _NAMES = {
-    "a load of which nobody knows after a crash",
+    "a load that is unknown after a crash",
     "another pod is chosen after each pass",
     "an adapter vanishes without unload",
     "a pod that is no longer chosen keeps the adapter",
@@ -25,8 +25,8 @@ def test_every_mutant_still_fits_the_code_and_is_python(mutant: Mutant) -> None:
 
 
 def test_a_mutant_whose_text_has_moved_fails_loudly() -> None:
-    with pytest.raises(Moved, match=r"is 0 times in controller/plan\.py, not once"):
-        mutated(Mutant("x", "plan.py", "no such text", "", ""))
+    with pytest.raises(Moved, match=r"is 0 times in controller/reconcile/plan\.py, not once"):
+        mutated(Mutant("x", "reconcile/plan.py", "no such text", "", ""))
 
 
 def test_every_mutant_has_a_name_of_its_own() -> None:

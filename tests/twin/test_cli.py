@@ -10,8 +10,7 @@ import pytest
 
 from tests.twin.synthetic import a_run
 from twin import cli
-from twin.evaluate import invariants as oracles
-from twin.evaluate import measures
+from twin.evaluate import invariants, measures
 from twin.runs import run as running
 from twin.trace.lines import Line
 
@@ -59,7 +58,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Done:
     """Instead of simulating, a record that is at hand."""
     done = Done()
     monkeypatch.setattr(running, "simulate", lambda scenario, progress=None: done)
-    monkeypatch.setattr(oracles, "check", lambda lines: Verdicts([]))
+    monkeypatch.setattr(invariants, "check", lambda lines: Verdicts([]))
     numbers = {"adapters": {"total": 40, "running": 38, "failed": 2}}
     monkeypatch.setattr(measures, "summarise", lambda lines, verdicts: numbers)
     monkeypatch.chdir(tmp_path)
@@ -113,7 +112,7 @@ def test_a_violation_ends_with_1_and_is_named(
         message: str = "holds too many replicas"
         context: tuple[int, ...] = ()
 
-    monkeypatch.setattr(oracles, "check", lambda lines: Verdicts([Violation()]))
+    monkeypatch.setattr(invariants, "check", lambda lines: Verdicts([Violation()]))
     assert command("run", a_scenario()) == 1
     assert "5:12  default/sql-04: holds too many replicas (invariant 3)" in capsys.readouterr().out
 
@@ -130,7 +129,7 @@ def test_an_interrupt_elsewhere_ends_with_130_too(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(oracles, "check", interrupted)
+    monkeypatch.setattr(invariants, "check", interrupted)
     assert command("run", a_scenario()) == 130
     assert capsys.readouterr().err == "twin: interrupted\n"
 
@@ -156,7 +155,7 @@ def test_two_scenarios_of_one_name_would_overwrite_each_other(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("run", a_scenario(), a_scenario(file="b.yaml")) == 2
-    assert "b.yaml: has the name and seed of a.yaml" in capsys.readouterr().err
+    assert "b.yaml: has the same name and seed as a.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -164,10 +163,10 @@ def test_two_scenarios_of_one_name_would_overwrite_each_other(
     [
         (["run", "nowhere.yaml"], "nowhere.yaml"),
         (["check", "nowhere.yaml"], "nowhere.yaml"),
-        (["run", "a.yaml", "--set", "nonsense"], "--set nonsense: is no setting; allowed: PATH=VALUE"),
+        (["run", "a.yaml", "--set", "nonsense"], "--set nonsense: not a setting; allowed: PATH=VALUE"),
         (["run", "a.yaml", "--set", "sede=1"], 'did you mean "seed"'),
-        (["report", "nowhere"], "nowhere: is no folder"),
-        (["replay", "."], "is no run folder: summary.json is missing"),
+        (["report", "nowhere"], "nowhere: not a folder"),
+        (["replay", "."], "not a run folder: summary.json is missing"),
     ],
 )
 def test_what_cannot_be_done_ends_with_2_and_one_line(
@@ -191,7 +190,7 @@ def test_a_fault_of_our_own_is_one_that_can_be_reported(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(oracles, "check", broken)
+    monkeypatch.setattr(invariants, "check", broken)
     assert command("run", a_scenario()) == 70
     err = capsys.readouterr().err
     assert "ZeroDivisionError: division by zero" in err
@@ -200,7 +199,7 @@ def test_a_fault_of_our_own_is_one_that_can_be_reported(
 
 def test_check_says_that_a_file_can_be_run(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert command("check", a_scenario()) == 0
-    assert capsys.readouterr().out.startswith("made-up: can be run: 30:00 simulated, seed 7\n")
+    assert capsys.readouterr().out.startswith("made-up: Valid; simulates 30 min, seed 7\n")
 
 
 def test_a_replay_of_an_honest_run_finds_nothing(
@@ -209,7 +208,7 @@ def test_a_replay_of_an_honest_run_finds_nothing(
     command("run", a_scenario())
     capsys.readouterr()
     assert command("replay", "reports/made-up/7") == 0
-    assert "the same again" in capsys.readouterr().out
+    assert "identical" in capsys.readouterr().out
 
 
 def test_a_replay_that_differs_says_where(
@@ -257,4 +256,4 @@ def test_a_package_that_is_not_there_is_named_with_the_extra_that_brings_it(
 
     monkeypatch.setattr("twin.calibration.read", missing)
     assert command("calibrate", "measured.csv") == 2
-    assert capsys.readouterr().err == "twin: this needs scipy: pip install 'lora-twin[lab]'\n"
+    assert capsys.readouterr().err == "twin: package scipy is required: pip install 'lora-twin[lab]'\n"

@@ -1,19 +1,19 @@
-"""Results as tidy pandas frames, and what they say about placement: what notebooks start from.
+"""Results as tidy pandas frames, measures of placement, and plots: the API for notebooks.
 
-`frames.py` reads runs and sweeps (`runs`, `placements`, `attempts`, `loads`, `traffic`), units in the names of
-columns. `density.py` and `fleet.py` measure how adapters lie on pods and what that costs; `frontier.py` says how far a
-fleet can be filled. `plots.py` draws on an `Axes` that it is given and decides nothing else about the figure.
-`doing.py` runs what is not there yet. Nothing here is used by the rest of the twin.
+Start at `frames.py`, which reads runs and sweeps; units are in the column names. `density.py` and `fleet.py` measure
+the distribution of adapters over pods and its cost, `capacity.py` how far a fleet can be filled. `plots.py` draws on a
+given `Axes`. `api.py` runs scenarios and sweeps. Nothing else in the twin uses this package.
 """
 
 from twin.analysis import plots
 from twin.analysis.api import run, sweep
 from twin.analysis.capacity import frontier, means, reach
-from twin.analysis.density import adapters_over_time, cv, evenness, gini, held, jain
+from twin.analysis.density import adapters_held, adapters_over_time, cv, evenness, gini, jain
 from twin.analysis.fleet import cold_hits, gpu_hours, gpu_hours_for, stranded
 from twin.analysis.frames import attempts, loads, placements, runs, traffic
 
 __all__ = [
+    "adapters_held",
     "adapters_over_time",
     "attempts",
     "cold_hits",
@@ -23,7 +23,6 @@ __all__ = [
     "gini",
     "gpu_hours",
     "gpu_hours_for",
-    "held",
     "jain",
     "loads",
     "means",

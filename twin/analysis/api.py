@@ -1,7 +1,7 @@
-"""Runs and sweeps from a notebook: the same as the commands `twin run` and `twin sweep`, with their folders and files.
+"""Run scenarios and sweeps from a notebook, with the folders and files of `twin run` and `twin sweep`.
 
-What a sweep has done already is not run again, so a notebook is slow once. A notebook's kernel is itself a program on
-an event loop, and two loops cannot run in one thread: the simulation gets a thread of its own.
+Runs of a sweep that are stored already are not run again. A notebook's kernel runs an event loop, and two loops cannot
+run in one thread, so the simulation gets a thread of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 from twin.analysis.frames import runs
-from twin.experiments.design import axes_of, designed, grid
-from twin.experiments.execution.executors import executor
-from twin.experiments.execution.results import Store
-from twin.experiments.execution.runner import jobs_here, watching
-from twin.experiments.sweep import sweep as carry_out
+from twin.experiments.design import build_design, grid, parse_axes
+from twin.experiments.execution.executors import open_executor
+from twin.experiments.execution.results import ResultStore
+from twin.experiments.execution.runner import default_jobs, progress_bar
+from twin.experiments.sweep import sweep as run_sweep
 from twin.runs import folder as runfolder
 from twin.runs import run as running
 from twin.scenario import load
@@ -24,15 +24,15 @@ from twin.scenario import load
 def run(
     file: str | Path, settings: Mapping[str, str] | None = None, *, seed: int | None = None, out: str | Path = "reports"
 ) -> Path:
-    """Runs a scenario once and gives its run folder.
+    """Run a scenario once and return its run folder.
 
     Raises:
-        ScenarioErrors: with all that is wrong with it.
+        ScenarioErrors: with all problems of the scenario.
     """
     scenario = load(Path(file), overrides=settings or {}, seed=seed)
-    with ThreadPoolExecutor(1) as aside:
-        aside.submit(running.recorded, scenario, Path(out)).result()
-    return runfolder.place(Path(out), scenario.name, scenario.seed)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(running.run_to_folder, scenario, Path(out)).result()
+    return runfolder.run_path(Path(out), scenario.name, scenario.seed)
 
 
 def sweep(
@@ -44,15 +44,21 @@ def sweep(
     jobs: int = 0,
     out: str | Path = "reports",
 ) -> pd.DataFrame:
-    """Runs a grid with every seed and gives its `runs`; without `vary`, that of the scenario.
+    """Run a grid with every seed and return its `runs`; without `vary`, the grid of the scenario.
 
     Raises:
-        DesignErrors: with all that is wrong with any variant.
+        DesignErrors: with all problems of all variants.
     """
     overrides = dict(settings or {})
-    asked = [f"{path}={','.join(map(str, values))}" for path, values in (vary or {}).items()]
-    design = designed(Path(file), grid(axes_of(Path(file), asked, overrides)), overrides, seeds)
+    arguments = [f"{path}={','.join(map(str, values))}" for path, values in (vary or {}).items()]
+    design = build_design(Path(file), grid(parse_axes(Path(file), arguments, overrides)), overrides, seeds)
     target = Path(out) / design.baseline.scenario.name / f"{('sweep-' + '+'.join(design.paths))[:80]}.parquet"
-    with executor("joblib", jobs or jobs_here()) as execute, Store(target) as store, ThreadPoolExecutor(1) as aside:
-        aside.submit(carry_out, design, execute, store, lambda total: watching("sweeping", total, quiet=True)).result()
+    with (
+        open_executor("joblib", jobs or default_jobs()) as execute,
+        ResultStore(target) as store,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        aside.submit(
+            run_sweep, design, execute, store, lambda total: progress_bar("sweeping", total, quiet=True)
+        ).result()
     return runs(target)

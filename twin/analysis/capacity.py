@@ -1,8 +1,8 @@
-"""How far something can be driven before a promise breaks, judged over seeds and with what chance leaves open.
+"""Capacity: how far a setting can be increased before a limit is violated, with confidence intervals over seeds.
 
-The density frontier is the one this was made for: how many adapters a fleet can hold before the time to the first token
-or availability breaks. A value holds only if its whole 95 % interval is on the right side, so few seeds give a cautious
-frontier, never a bold one.
+The main use is the density frontier: the number of adapters that a fleet can hold before the time to first token or the
+availability violates a limit. A value passes only if its whole 95 % interval is on the right side of the limit, so few
+seeds give a cautious frontier.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from twin.evaluate.statistics import interval
 
 
 def means(runs: pd.DataFrame, measure: str, by: Sequence[str]) -> pd.DataFrame:
-    """`mean` of a measure over seeds with a 95 % bootstrap interval (`low`, `high`), for each combination of `by`.
+    """Return the `mean` of a measure over seeds with its 95 % bootstrap interval (`low`, `high`), by the columns `by`.
 
-    Runs in which nothing was measured don't count; one run alone has no interval.
+    Runs without the measure are ignored; a single run has no interval.
     """
     rows = []
     for key, group in runs.groupby([*by], sort=True, dropna=False):
@@ -35,22 +35,22 @@ def frontier(
     at_least: float | None = None,
     group: str | None = None,
 ) -> pd.DataFrame:
-    """`means` for each value of `along` (in each `group`), and whether it `holds` there and for everything below.
+    """Return `means` for each value of `along` (in each `group`), and whether all values up to there have `passed`.
 
     Raises:
         ValueError: unless exactly one of `at_most` and `at_least` is given.
     """
     if (at_most is None) == (at_least is None):
-        raise ValueError("the promise is missing or said twice: give one of at_most and at_least")
+        raise ValueError("exactly one of at_most and at_least is required")
     table = means(runs, measure, [group, along] if group else [along])
-    kept = table["high"] <= at_most if at_most is not None else table["low"] >= at_least
-    table["holds"] = kept.groupby(table[group]).cummin() if group else kept.cummin()
+    passed = table["high"] <= at_most if at_most is not None else table["low"] >= at_least
+    table["passed"] = passed.groupby(table[group]).cummin() if group else passed.cummin()
     return table
 
 
 def reach(table: pd.DataFrame, along: str, group: str | None = None) -> pd.DataFrame:
-    """The largest value of `along` that holds, for each group; NaN where none does."""
-    best = table[along].where(table["holds"])
+    """Return the largest value of `along` for which the limit holds, by group; NaN if there is none."""
+    best = table[along].where(table["passed"])
     if group is None:
         return pd.DataFrame({along: [best.max()]})
     return best.groupby(table[group]).max().rename(along).reset_index()

@@ -1,8 +1,8 @@
-"""How adapters lie on pods and nodes: how many over time, how evenly, how full.
+"""Distribution of adapters over pods and nodes: number over time, evenness, load.
 
-Made from placement frames: a row each time an engine takes or drops an adapter. What is weighted by time needs no
-intervals: an adapter held from its load to the end counts (end - load), and dropping it takes (end - drop) away again.
-So ten million rows are a few sums by pod, in Arrow, and one sort for the most that was held at once.
+Computed from placement frames, which have a row for each load and unload. Time-weighted sums need no intervals: a load
+adds (end - time), an unload subtracts (end - time). Ten million rows are a few sums by pod, in Arrow, and one sort for
+the maximum.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ import pyarrow.dataset as ds
 from numpy.typing import ArrayLike
 
 Placements: TypeAlias = pd.DataFrame | pa.Table | str | Path | Sequence[str | Path]
-"""A frame of `placements`, or `placement.parquet` files, which are then read no further than needed."""
+"""A frame of `placements`, or `placement.parquet` files, of which only the needed columns are read."""
 
 
-def held(placements: Placements, end_seconds: float, by: Sequence[str] = ("pod",)) -> pd.DataFrame:
-    """What each held: `mean_adapters` from its first load to `end_seconds`, `max_adapters`, and how many `loads`.
+def adapters_held(placements: Placements, end_seconds: float, by: Sequence[str] = ("pod",)) -> pd.DataFrame:
+    """Return `mean_adapters` from the first load to `end_seconds`, `max_adapters`, and the number of `loads`.
 
-    `by` are columns of the placements: `pod`, `node`, or what a frame of many runs has besides.
+    `by` are columns of the placements: `pod`, `node`, or further columns of a frame of many runs.
     """
     table = _table(placements, by)
     change = pc.if_else(pc.equal(table["state"], "loaded"), 1.0, -1.0)
@@ -34,16 +34,16 @@ def held(placements: Placements, end_seconds: float, by: Sequence[str] = ("pod",
     sums = table.group_by([*by], use_threads=False).aggregate(
         [("area", "sum"), ("time_seconds", "min"), ("loaded", "sum")]
     )
-    found = sums.to_pandas().set_index([*by])
-    span = end_seconds - found["time_seconds_min"]
-    result = pd.DataFrame({"mean_adapters": found["area_sum"] / span.where(span > 0)})
-    result["max_adapters"] = _largest(table, by).reindex(result.index)
-    result["loads"] = found["loaded_sum"].astype("int64")
+    frame = sums.to_pandas().set_index([*by])
+    span = end_seconds - frame["time_seconds_min"]
+    result = pd.DataFrame({"mean_adapters": frame["area_sum"] / span.where(span > 0)})
+    result["max_adapters"] = _max_held(table, by).reindex(result.index)
+    result["loads"] = frame["loaded_sum"].astype("int64")
     return result.sort_index().reset_index()
 
 
 def adapters_over_time(placements: pd.DataFrame, by: str = "pod") -> pd.DataFrame:
-    """How many adapters each pod (or node) holds from each change on: `time_seconds`, `by`, `adapters`."""
+    """Return the number of adapters on each pod (or node) after each change: `time_seconds`, `by`, `adapters`."""
     frame = placements.sort_values("time_seconds", kind="stable")
     change = np.where(frame["state"] == "loaded", 1, -1)
     counted = pd.Series(change, index=frame.index).groupby(frame[by]).cumsum()
@@ -52,33 +52,33 @@ def adapters_over_time(placements: pd.DataFrame, by: str = "pod") -> pd.DataFram
 
 
 def evenness(placements: pd.DataFrame, pods: Sequence[str], at_seconds: Sequence[float]) -> pd.DataFrame:
-    """Jain's index, coefficient of variation and Gini's index over `pods` at some moments.
+    """Return Jain's index, the coefficient of variation and the Gini index over `pods` at given times.
 
-    Give all pods: those that hold nothing are part of the picture.
+    Pass all pods, including those without adapters.
     """
     steps = adapters_over_time(placements)
     wide = steps.pivot(index="time_seconds", columns="pod", values="adapters").reindex(columns=list(pods)).ffill()
-    at = wide.reindex(wide.index.union(list(at_seconds))).ffill().fillna(0).loc[list(at_seconds)]
-    rows = [(t, jain(row), cv(row), gini(row)) for t, row in zip(at.index, at.to_numpy(), strict=True)]
+    sampled = wide.reindex(wide.index.union(list(at_seconds))).ffill().fillna(0).loc[list(at_seconds)]
+    rows = [(t, jain(row), cv(row), gini(row)) for t, row in zip(sampled.index, sampled.to_numpy(), strict=True)]
     return pd.DataFrame(rows, columns=["time_seconds", "jain", "cv", "gini"])
 
 
 def jain(values: ArrayLike) -> float:
-    """Jain's fairness index: 1 if all hold the same, 1/n if one holds everything. NaN if there is nothing."""
+    """Return Jain's fairness index: 1 if all are equal, 1/n if one has everything; NaN if all are 0."""
     data = np.asarray(values, dtype=float)
     squares = float((data**2).sum())
     return float(data.sum()) ** 2 / (data.size * squares) if squares else float("nan")
 
 
 def cv(values: ArrayLike) -> float:
-    """Standard deviation over mean: 0 if all hold the same. NaN if there is nothing."""
+    """Return the standard deviation divided by the mean: 0 if all are equal; NaN if all are 0."""
     data = np.asarray(values, dtype=float)
     mean = float(data.mean()) if data.size else 0.0
     return float(data.std()) / mean if mean else float("nan")
 
 
 def gini(values: ArrayLike) -> float:
-    """Gini's index: 0 if all hold the same, (n-1)/n if one holds everything. NaN if there is nothing."""
+    """Return the Gini index: 0 if all are equal, (n-1)/n if one has everything; NaN if all are 0."""
     data = np.sort(np.asarray(values, dtype=float))
     total = float(data.sum())
     if not total:
@@ -98,22 +98,22 @@ def _table(placements: Placements, by: Sequence[str]) -> pa.Table:
     return ds.dataset([str(file) for file in files]).to_table(columns=stored).rename_columns(columns)
 
 
-def _largest(table: pa.Table, by: Sequence[str]) -> "pd.Series[Any]":
-    """The most that each held at once."""
+def _max_held(table: pa.Table, by: Sequence[str]) -> "pd.Series[Any]":
+    """Return the largest number of adapters held at the same time."""
     keys = [pc.dictionary_encode(table[name]).combine_chunks() for name in by]
     codes = [np.asarray(key.indices) for key in keys]
     order = np.lexsort((table["time_seconds"].to_numpy(), *reversed(codes)))
     change = table["change"].to_numpy()[order]
     ordered = [code[order] for code in codes]
-    fresh = np.zeros(len(order), dtype=bool)
-    fresh[:1] = True
+    is_start = np.zeros(len(order), dtype=bool)
+    is_start[:1] = True
     for code in ordered:
-        fresh[1:] |= code[1:] != code[:-1]
-    starts = np.flatnonzero(fresh)
+        is_start[1:] |= code[1:] != code[:-1]
+    starts = np.flatnonzero(is_start)
     running = np.cumsum(change)
     before = np.concatenate(([0.0], running[starts[1:] - 1]))
-    most = np.maximum.reduceat(running, starts) - before if len(starts) else np.array([])
+    maxima = np.maximum.reduceat(running, starts) - before if len(starts) else np.array([])
     index = [key.dictionary.to_pandas().to_numpy()[code[starts]] for key, code in zip(keys, ordered, strict=True)]
     names = list(by)
-    found = pd.MultiIndex.from_arrays(index, names=names) if len(names) > 1 else pd.Index(index[0], name=names[0])
-    return pd.Series(most.astype("int64"), index=found)
+    keys_index = pd.MultiIndex.from_arrays(index, names=names) if len(names) > 1 else pd.Index(index[0], name=names[0])
+    return pd.Series(maxima.astype("int64"), index=keys_index)

@@ -1,4 +1,4 @@
-"""What a fleet's GPUs and memory are used for, and what lies idle without being of use to anybody."""
+"""Use of a fleet's GPUs and memory, and free capacity that no adapter can use."""
 
 from collections import Counter
 
@@ -16,8 +16,8 @@ _HOUR = 3600.0
 
 
 def gpu_hours(run: Source) -> float:
-    """GPUs that pods held, from their place on a node to their end, times how long."""
-    each, lines = _gpus(scenario_of(run)), lines_of(run)
+    """Return the GPU hours that pods held, from their assignment to a node to their end."""
+    gpus_by_workload, lines = _gpus_by_workload(scenario_of(run)), lines_of(run)
     since: dict[str, tuple[float, int]] = {}
     total = 0.0
     for line in lines:
@@ -27,31 +27,31 @@ def gpu_hours(run: Source) -> float:
             start, gpus = since.pop(line.object, (line.t, 0))
             total += gpus * (line.t - start)
         elif line.node and line.object not in since:
-            since[line.object] = (line.t, each.get(line.workload or line.object.partition("/")[2], 0))
+            since[line.object] = (line.t, gpus_by_workload.get(line.workload or line.object.partition("/")[2], 0))
     total += sum(gpus * (lines[-1].t - start) for start, gpus in since.values())
     return total / _HOUR
 
 
 def gpu_hours_for(runs: pd.DataFrame, availability: float, cost: str = "gpu_hours") -> pd.DataFrame:
-    """Variants by what they cost, and whether each holds the wanted availability beyond chance.
+    """Return variants by cost, and whether each reaches an availability with statistical significance.
 
-    `holds` is true where the lower end of a 95 % interval of the mean over seeds reaches `availability`; the first such
-    row is the cheapest fleet that does. One seed has no interval and holds nothing.
+    `passed` is true if the lower end of the 95 % interval of the mean over seeds reaches `availability`; the first such
+    row is the cheapest sufficient fleet. A single seed has no interval, so `passed` is false.
     """
     rows = []
     for variant, group in runs.groupby("variant"):
         values = group["availability"].dropna().to_numpy(dtype=float)
         low = interval(values)[0] if len(values) > 1 else float("nan")
         rows.append((variant, float(group[cost].mean()), len(values), float(values.mean()), low, low >= availability))
-    columns = ["variant", cost, "seeds", "availability", "availability_low", "holds"]
+    columns = ["variant", cost, "seeds", "availability", "availability_low", "passed"]
     return pd.DataFrame(rows, columns=columns).sort_values([cost, "variant"], ignore_index=True)
 
 
 def stranded(run: Source, at_seconds: float | None = None) -> pd.DataFrame:
-    """What each running engine has free, and what of that nobody can use; at a moment, or at the end.
+    """Return the free capacity of each running engine and its stranded part, at a time or at the end.
 
-    Slots (`--max-cpu-loras`) are stranded that the free memory could not fill with the smallest adapter of the run;
-    memory is stranded that all free slots could not use up with the largest. Without a memory budget there is neither.
+    A slot (`--max-cpu-loras`) is stranded if the free memory cannot hold the smallest adapter of the run in it; memory
+    is stranded if the largest adapters in all free slots cannot use it. Without a memory budget nothing is stranded.
     """
     scenario, lines = scenario_of(run), lines_of(run)
     sizes = _sizes(scenario)
@@ -64,21 +64,21 @@ def stranded(run: Source, at_seconds: float | None = None) -> pd.DataFrame:
         if isinstance(line, PodLine):
             pods[line.object] = line
         elif isinstance(line, EngineLine):
-            _hold(engines, line)
+            _apply(engines, line)
     rows = []
     for pod, names in sorted(engines.items()):
-        shown = pods[pod]
-        budget = scenario.cluster.engine(shown.workload or pod.partition("/")[2]).memory.lora_budget
+        pod_line = pods[pod]
+        budget = scenario.cluster.engine(pod_line.workload or pod.partition("/")[2]).memory.lora_budget
         used = sum(sizes.get(name, scenario.cluster.artifacts.size.default) for name in names)
-        slots = max(shown.capacity - len(names), 0)
+        slots = max(pod_line.capacity - len(names), 0)
         memory = float("nan") if budget is None else max(budget - used, 0.0)
         bounded = budget is not None and large > 0
         rows.append(
             {
                 "pod": pod,
-                "node": shown.node,
+                "node": pod_line.node,
                 "adapters": len(names),
-                "slots": shown.capacity,
+                "slots": pod_line.capacity,
                 "slots_free": slots,
                 "slots_stranded": max(slots - int(memory // small), 0) if bounded else 0,
                 "memory_used_bytes": float(used),
@@ -90,23 +90,23 @@ def stranded(run: Source, at_seconds: float | None = None) -> pd.DataFrame:
 
 
 def cold_hits(traffic: pd.DataFrame) -> pd.DataFrame:
-    """How often requests met an adapter whose weights had to be read again, the most asked for first.
+    """Return the share of cold requests (the weights had to be loaded again) by adapter, the most popular first.
 
-    `low` and `high` are a 95 % interval (Wilson) of `cold_share`: who is asked for rarely is known roughly.
+    `low` and `high` are the 95 % interval (Wilson) of `cold_share`, which is wide for rarely used adapters.
     """
-    found = traffic.groupby("adapter")[["requests", "cold"]].sum().reset_index()
-    found = found.sort_values(["requests", "adapter"], ascending=[False, True], ignore_index=True)
-    found.insert(0, "popularity_rank", np.arange(1, len(found) + 1))
+    table = traffic.groupby("adapter")[["requests", "cold"]].sum().reset_index()
+    table = table.sort_values(["requests", "adapter"], ascending=[False, True], ignore_index=True)
+    table.insert(0, "popularity_rank", np.arange(1, len(table) + 1))
     bounds = [
-        stats.binomtest(int(cold), int(asked)).proportion_ci(method="wilson")
-        for cold, asked in zip(found["cold"], found["requests"], strict=True)
+        stats.binomtest(int(cold), int(requests)).proportion_ci(method="wilson")
+        for cold, requests in zip(table["cold"], table["requests"], strict=True)
     ]
-    found["cold_share"] = found["cold"] / found["requests"]
-    found["low"], found["high"] = [bound.low for bound in bounds], [bound.high for bound in bounds]
-    return found
+    table["cold_share"] = table["cold"] / table["requests"]
+    table["low"], table["high"] = [bound.low for bound in bounds], [bound.high for bound in bounds]
+    return table
 
 
-def _hold(engines: dict[str, Counter[str]], line: EngineLine) -> None:
+def _apply(engines: dict[str, Counter[str]], line: EngineLine) -> None:
     match line.event:
         case "started":
             engines[line.object] = Counter()
@@ -118,24 +118,24 @@ def _hold(engines: dict[str, Counter[str]], line: EngineLine) -> None:
             engines[line.object].pop(line.adapter, None)
 
 
-def _gpus(scenario: Scenario) -> dict[str, int]:
-    """What one pod asks for, by the name of its Deployment, or its own."""
-    found = {}
-    for each in scenario.objects:
-        template = each["spec"]["template"] if each["kind"] in ("Deployment", "ReplicaSet") else each
-        if each["kind"] in ("Deployment", "ReplicaSet", "Pod"):
-            found[each["metadata"]["name"]] = gpus_of(template)
-    return found
+def _gpus_by_workload(scenario: Scenario) -> dict[str, int]:
+    """Return the GPU request of a pod, by the name of its Deployment or of the pod itself."""
+    gpus = {}
+    for item in scenario.objects:
+        template = item["spec"]["template"] if item["kind"] in ("Deployment", "ReplicaSet") else item
+        if item["kind"] in ("Deployment", "ReplicaSet", "Pod"):
+            gpus[item["metadata"]["name"]] = gpus_of(template)
+    return gpus
 
 
 def _sizes(scenario: Scenario) -> dict[str, float]:
-    """Bytes of each adapter that the scenario names, as the registry has them."""
+    """Return the bytes of each adapter of the scenario, as in the registry."""
     size = scenario.cluster.artifacts.size
     manifests = [obj for obj in scenario.objects if obj.get("kind") == "ModelAdapter"]
     manifests += [template.manifest(i) for template in scenario.adapters for i in range(template.count)]
-    found = {}
+    sizes = {}
     for manifest in manifests:
         rank = str((manifest["spec"].get("additionalConfig") or {}).get("rank", ""))
-        known = rank.isdecimal() and size.per_rank is not None
-        found[manifest["metadata"]["name"]] = float(size.per_rank or 0) * int(rank) if known else float(size.default)
-    return found
+        by_rank = rank.isdecimal() and size.per_rank is not None
+        sizes[manifest["metadata"]["name"]] = float(size.per_rank or 0) * int(rank) if by_rank else float(size.default)
+    return sizes

@@ -1,7 +1,7 @@
-"""Runs as frames: one row for one thing that happened, one column for one thing known of it.
+"""Runs as frames: one row for each event, one column for each property.
 
-A run is given by its folder (what `twin run` wrote) or by its `Findings`. Times are seconds since the start of the run.
-Pods are `namespace/name`; adapters go by their name alone, as engines know them.
+A run is given by its folder (written by `twin run`) or by its `RunResult`. Times are seconds since the start of the
+run. Pods are `namespace/name`; adapters have their name only, as in engines.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic_core import PydanticCustomError
 
 from controller.engine.errors import name_taken
+from formats.durations import parse_duration
+from formats.errors import FormatError
 from twin.analysis.fleet import gpu_hours
 from twin.analysis.run_data import Source, lines_of
 from twin.evaluate.measures import placement_rows
 from twin.evaluate.traffic_measures import traffic_rows
-from twin.experiments.execution.trial import numbers
+from twin.experiments.execution.trial import comparable_measures
 from twin.runs import folder as runfolder
-from twin.scenario.units import duration
 from twin.trace.lines import EngineLine, PodLine, RequestLine, Run
 
 _ATTEMPTS = (
@@ -29,17 +29,17 @@ _LOADS = ("adapter", "pod", "node", "from_seconds", "until_seconds", "held_secon
 
 
 def runs(source: str | Path | Sequence[str | Path]) -> pd.DataFrame:
-    """One row a run: the files of `twin sweep`, or all run folders below a folder (those of `twin compare`, say).
+    """Return one row for each run: of files of `twin sweep`, or of all run folders below a folder.
 
-    A setting whose values are all durations becomes `setting.PATH_seconds`, one whose values are all numbers is one.
-    Run folders bring `gpu_hours` too, and their variant is the name of the folder that they lie in.
+    Settings whose values are all durations become `setting.PATH_seconds`, settings that are all numbers become numeric.
+    Run folders also have `gpu_hours`; their variant is the name of the folder that contains them.
     """
-    given = [source] if isinstance(source, str | Path) else source
-    return pd.concat([_runs_of(Path(path)) for path in given], ignore_index=True)
+    sources = [source] if isinstance(source, str | Path) else source
+    return pd.concat([_runs_of(Path(path)) for path in sources], ignore_index=True)
 
 
 def placements(run: Source) -> pd.DataFrame:
-    """Each change of what an engine holds: `time_seconds`, `pod`, `node`, `adapter`, `state` (loaded or unloaded)."""
+    """Return each load and unload: `time_seconds`, `pod`, `node`, `adapter`, `state` (loaded or unloaded)."""
     if isinstance(run, str | Path):
         table = pd.read_parquet(Path(run) / runfolder.PLACEMENT)
     else:
@@ -48,25 +48,25 @@ def placements(run: Source) -> pd.DataFrame:
 
 
 def attempts(run: Source) -> pd.DataFrame:
-    """Each request to load an adapter.
+    """Return each request to load an adapter.
 
-    `attempt` counts those in a row on one pod for one adapter, and begins anew after success or after the time for
-    which a pod is left aside. `waited_seconds` is from the end of the failed one before. `outcome` is loaded,
-    retriable, final, or none where there was no answer until the end.
+    `attempt` counts consecutive attempts of one adapter on one pod, and restarts after success or after the pod
+    cooldown. `waited_seconds` is the time since the end of the previous failed attempt. `outcome` is loaded, retriable,
+    final, or none if there was no response until the end.
     """
     lines = lines_of(run)
-    rules = lines[0]
-    assert isinstance(rules, Run)
+    header = lines[0]
+    assert isinstance(header, Run)
     sent: dict[int, dict[str, Any]] = {}
     series: dict[tuple[str, str], tuple[int, float]] = {}
     for line in lines:
         if not isinstance(line, RequestLine) or line.verb != "load":
             continue
-        place = (line.adapter, line.object)
+        key = (line.adapter, line.object)
         if line.event == "sent":
-            count, failed = series.get(place, (0, float("nan")))
+            count, failed = series.get(key, (0, float("nan")))
             waited = line.t - failed
-            if waited >= rules.aside_for:
+            if waited >= header.pod_cooldown:
                 count, waited = 0, float("nan")
             sent[line.id] = dict.fromkeys(_ATTEMPTS) | {
                 "adapter": line.adapter, "pod": line.object, "attempt": count + 1, "sent_seconds": line.t,
@@ -80,14 +80,14 @@ def attempts(run: Source) -> pd.DataFrame:
             error=line.error,
         )  # fmt: skip
         if outcome == "retriable":
-            series[place] = (row["attempt"], line.t)
+            series[key] = (row["attempt"], line.t)
         else:
-            series.pop(place, None)
+            series.pop(key, None)
     return pd.DataFrame(list(sent.values()), columns=list(_ATTEMPTS))
 
 
 def loads(run: Source) -> pd.DataFrame:
-    """Each stay of an adapter on an engine, from the moment it was loaded; until the end of the run if it stayed."""
+    """Return each period in which an adapter was loaded on an engine; until the end of the run if it stayed."""
     lines = lines_of(run)
     nodes: dict[str, str] = {}
     open_: dict[tuple[str, str], float] = {}
@@ -107,7 +107,7 @@ def loads(run: Source) -> pd.DataFrame:
             elif line.event == "unloaded":
                 end(line.object, line.adapter, line.t)
             elif line.event == "stopped":
-                for pod, adapter in [place for place in open_ if place[0] == line.object]:
+                for pod, adapter in [key for key in open_ if key[0] == line.object]:
                     end(pod, adapter, line.t)
     for pod, adapter in list(open_):
         end(pod, adapter, lines[-1].t)
@@ -115,7 +115,7 @@ def loads(run: Source) -> pd.DataFrame:
 
 
 def traffic(run: Source) -> pd.DataFrame:
-    """What users asked and got, by adapter and minute; `time_seconds` is the minute's end."""
+    """Return user requests and their results by adapter and minute; `time_seconds` is the end of the minute."""
     table = pd.DataFrame(dict(traffic_rows(lines_of(run))))
     units = {"time": "time_seconds"} | {name: f"{name}_seconds" for name in ("ttft_p50", "ttft_p95", "e2e_p95")}
     table = table.rename(columns=units)
@@ -130,43 +130,43 @@ def _runs_of(path: Path) -> pd.DataFrame:
         return pd.DataFrame(list(_summaries(path)))
     table = pd.read_parquet(path)
     for column in [name for name in table.columns if name.startswith("setting.")]:
-        place = table.columns.get_loc(column)
-        assert isinstance(place, int)
-        name, values = _measured(column, table[column])
+        index = table.columns.get_loc(column)
+        assert isinstance(index, int)
+        name, values = _parse_settings(column, table[column])
         table = table.drop(columns=column)
-        table.insert(place, name, values)
+        table.insert(index, name, values)
     return table
 
 
 def _summaries(path: Path) -> Iterator[dict[str, Any]]:
     folders = sorted({file.parent for file in path.rglob(runfolder.SUMMARY)})
     if not folders:
-        raise runfolder.FolderError(f"{path}: there is no run folder in it")
+        raise runfolder.FolderError(f"{path}: contains no run folder")
     for folder in folders:
         run = runfolder.read(folder)
         yield {
             "variant": folder.parent.name,
             "seed": run.summary["seed"],
-            **numbers(run.summary),
-            "holds": run.summary["holds"],
+            **comparable_measures(run.summary),
+            "passed": run.summary["passed"],
             "gpu_hours": gpu_hours(folder),
         }
 
 
-def _measured(column: str, values: "pd.Series[Any]") -> tuple[str, Any]:
-    """A column of settings as what it measures."""
+def _parse_settings(column: str, values: "pd.Series[Any]") -> tuple[str, Any]:
+    """Return a column of settings as seconds or numbers, if all values are."""
     try:
         return column, pd.to_numeric(values)
     except (ValueError, TypeError):
         pass
     try:
         return f"{column}_seconds", _durations(values)
-    except PydanticCustomError:
+    except FormatError:
         return column, values
 
 
 def _durations(values: Iterable[Any]) -> list[float]:
-    return [duration(value) for value in values]
+    return [parse_duration(value) for value in values]
 
 
 def _outcome(line: RequestLine) -> str:

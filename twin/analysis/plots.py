@@ -1,7 +1,7 @@
-"""Drawings for notebooks: each takes an `Axes`, draws one thing on it with its units, and gives it back.
+"""Plots for notebooks: each function draws one quantity with its units on an `Axes` and returns the `Axes`.
 
-Size, layout and title are the caller's. Colours are those of Okabe and Ito, which people with any kind of colour vision
-tell apart; what chance leaves open is drawn as a band or a whisker wherever it is known.
+Size, layout and title are set by the caller. The colours are those of Okabe and Ito, which are distinguishable with any
+kind of colour vision. Uncertainty is drawn as a band or a whisker where it is known.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _OUTCOMES = {"loaded": "#009E73", "retriable": "#E69F00", "final": "#D55E00", "n
 
 
 def adapters(ax: Axes, placements: pd.DataFrame, by: str = "pod") -> Axes:
-    """How many adapters each pod or node holds over time, up to the last change of all."""
+    """Draw the number of adapters on each pod or node over time, up to the last change."""
     steps = adapters_over_time(placements, by)
     end = float(steps["time_seconds"].max())
     for number, (name, changes) in enumerate(steps.groupby(by)):
@@ -29,47 +29,47 @@ def adapters(ax: Axes, placements: pd.DataFrame, by: str = "pod") -> Axes:
             part["time_seconds"] / 60, part["adapters"], where="post", color=COLOURS[number % len(COLOURS)], lw=1.3,
             label=label,
         )  # fmt: skip
-    return _named(ax, "minutes", f"adapters on each {by}")
+    return _label(ax, "minutes", f"adapters on each {by}")
 
 
 def lorenz(ax: Axes, values: ArrayLike, label: str = "", number: int = 0) -> Axes:
-    """Which share of all adapters lies on the emptiest share of pods; the diagonal is an even spread."""
+    """Draw the share of all adapters on the emptiest share of pods; the diagonal is an even distribution."""
     data = np.sort(np.asarray(values, dtype=float))
     share = np.concatenate(([0.0], np.cumsum(data) / data.sum()))
     ax.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls=":")
     ax.plot(
         np.linspace(0, 1, len(share)), share, color=COLOURS[number], label=f"{label} (Gini {gini(data):.2f})", lw=1.8
     )
-    return _named(ax, "share of pods, emptiest first", "share of adapters")
+    return _label(ax, "share of pods, emptiest first", "share of adapters")
 
 
 def intervals(
     ax: Axes, means: pd.DataFrame, along: str, group: str | None = None, *, log: bool = False, unit: str = ""
 ) -> Axes:
-    """A mean over seeds with its 95 % interval, along a setting; a line for each `group`."""
+    """Draw a mean over seeds with its 95 % interval along a setting, with a line for each `group`."""
     parts = means.groupby(group, sort=False) if group else [("", means)]
     count = means[group].nunique() if group else 1
     categories = not pd.api.types.is_numeric_dtype(means[along])
     names = list(dict.fromkeys(means[along]))
     short = group.rpartition(".")[2].removesuffix("_seconds") if group else ""
     for number, (name, part) in enumerate(parts):
-        at = np.array([names.index(value) for value in part[along]]) if categories else part[along].to_numpy(float)
+        xs = np.array([names.index(value) for value in part[along]]) if categories else part[along].to_numpy(float)
         shift = (number - (count - 1) / 2) * 0.12 if categories else 0.0
         spread = np.vstack([part["mean"] - part["low"], part["high"] - part["mean"]]).clip(min=0)
         ax.errorbar(
-            at + shift, part["mean"], yerr=spread, fmt="o" if categories else "o-", color=COLOURS[number], lw=1.5,
+            xs + shift, part["mean"], yerr=spread, fmt="o" if categories else "o-", color=COLOURS[number], lw=1.5,
             ms=5, capsize=3, label=" ".join((short, str(name))).strip(),
         )  # fmt: skip
     if categories:
         ax.set_xticks(range(len(names)), [str(name) for name in names])
     if log:
         ax.set_xscale("log")
-    return _named(ax, along.removeprefix("setting.").replace("_seconds", " (s)"), unit, legend=bool(group))
+    return _label(ax, along.removeprefix("setting.").replace("_seconds", " (s)"), unit, legend=bool(group))
 
 
-def attempts(ax: Axes, attempts: pd.DataFrame, most: int = 40) -> Axes:
-    """A lane for each adapter, a mark for each attempt to load it, from when it was sent to when it ended."""
-    names = list(dict.fromkeys(attempts.sort_values("sent_seconds")["adapter"]))[:most]
+def attempts(ax: Axes, attempts: pd.DataFrame, limit: int = 40) -> Axes:
+    """Draw a lane for each adapter with a mark for each attempt to load it, from request to result."""
+    names = list(dict.fromkeys(attempts.sort_values("sent_seconds")["adapter"]))[:limit]
     for outcome, colour in _OUTCOMES.items():
         part = attempts[(attempts["outcome"] == outcome) & attempts["adapter"].isin(names)]
         if part.empty:
@@ -80,39 +80,39 @@ def attempts(ax: Axes, attempts: pd.DataFrame, most: int = 40) -> Axes:
         ax.plot(ended, lanes, ".", color=colour, ms=6, label=f"{outcome} ({len(part)})")
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.invert_yaxis()
-    return _named(ax, "minutes", "")
+    return _label(ax, "minutes", "")
 
 
 def ecdf(ax: Axes, values: ArrayLike, label: str = "", number: int = 0) -> Axes:
-    """The share of values up to each; where it ends says what the worst was."""
+    """Draw the empirical distribution function of the values."""
     data = np.asarray(values, dtype=float)
     ax.ecdf(data[~np.isnan(data)], color=COLOURS[number], lw=1.8, label=label)
-    return _named(ax, "", "share of all", legend=bool(label))
+    return _label(ax, "", "share of all", legend=bool(label))
 
 
 def cold(ax: Axes, cold_hits: pd.DataFrame, label: str = "", number: int = 0) -> Axes:
-    """Share of cold requests by popularity, with the band that chance leaves."""
+    """Draw the share of cold requests by popularity, with its 95 % interval."""
     rank = cold_hits["popularity_rank"]
     ax.fill_between(rank, 100 * cold_hits["low"], 100 * cold_hits["high"], color=COLOURS[number], alpha=0.18, lw=0)
     ax.plot(rank, 100 * cold_hits["cold_share"], ".-", color=COLOURS[number], label=label, ms=4, lw=1)
     ax.set_xscale("log")
-    return _named(ax, "popularity rank of the adapter", "cold requests, %", legend=bool(label))
+    return _label(ax, "popularity rank of the adapter", "cold requests, %", legend=bool(label))
 
 
 def frontier(
     ax: Axes, frontier: pd.DataFrame, along: str, limit: float, group: str | None = None, *, unit: str = ""
 ) -> Axes:
-    """Means with intervals and the limit; what holds is filled, what does not is hollow."""
+    """Draw means with intervals and the limit; points that pass are filled, the others hollow."""
     intervals(ax, frontier, along, group, unit=unit)
     for number, (_, part) in enumerate(frontier.groupby(group, sort=False) if group else [("", frontier)]):
-        broken = part[~part["holds"].astype(bool)]
-        ax.plot(broken[along], broken["mean"], "o", mfc="white", mec=COLOURS[number], ms=5, zorder=5)
+        failed = part[~part["passed"].astype(bool)]
+        ax.plot(failed[along], failed["mean"], "o", mfc="white", mec=COLOURS[number], ms=5, zorder=5)
     ax.axhline(limit, color="#000000", lw=0.9, ls="--")
     return ax
 
 
 def stranded(ax: Axes, stranded: pd.DataFrame, labels: Sequence[str] | None = None) -> Axes:
-    """Memory of each engine: used, free, and free without use to anybody."""
+    """Draw the memory of each engine: used, free, and stranded."""
     names = list(labels) if labels else [pod.rpartition("-")[2] for pod in stranded["pod"]]
     used = stranded["memory_used_bytes"] / 2**20
     lost = stranded["memory_stranded_bytes"] / 2**20
@@ -120,12 +120,12 @@ def stranded(ax: Axes, stranded: pd.DataFrame, labels: Sequence[str] | None = No
     ax.bar(names, used, color=COLOURS[0], label="used")
     ax.bar(names, free, bottom=used, color="#DDDDDD", label="free")
     ax.bar(names, lost, bottom=used + free, color=COLOURS[1], label="stranded")
-    _named(ax, "engine", "memory for adapters, MiB", legend=False)
+    _label(ax, "engine", "memory for adapters, MiB", legend=False)
     ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98))
     return ax
 
 
-def _named(ax: Axes, x: str, y: str, *, legend: bool = True) -> Axes:
+def _label(ax: Axes, x: str, y: str, *, legend: bool = True) -> Axes:
     if x:
         ax.set_xlabel(x)
     if y:

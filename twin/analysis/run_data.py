@@ -1,25 +1,25 @@
-"""What a run is given by: its folder, or what is known of it in memory."""
+"""Access to a run by its folder or by its `RunResult`."""
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from twin.report import Findings
+from twin.report import RunResult
 from twin.runs import folder as runfolder
 from twin.scenario import Scenario, load
 from twin.trace.lines import Line
 
-Source = str | Path | Findings
+Source = str | Path | RunResult
 
 
 def lines_of(run: Source) -> Sequence[Line]:
-    """The record."""
-    return run.lines if isinstance(run, Findings) else runfolder.read(Path(run)).lines()
+    """Return the trace."""
+    return run.lines if isinstance(run, RunResult) else runfolder.read(Path(run)).lines()
 
 
 def scenario_of(run: Source) -> Scenario:
-    """The scenario, as it was run."""
-    if not isinstance(run, Findings):
+    """Return the scenario as it was run."""
+    if not isinstance(run, RunResult):
         return load(Path(run) / runfolder.SCENARIO)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / runfolder.SCENARIO

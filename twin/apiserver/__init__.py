@@ -1,14 +1,12 @@
-"""A Kubernetes API server in process: start reading at `store.py`.
+"""A Kubernetes API server in process: start reading at `storage/store.py`.
 
-`drafts.py` and `kinds.py` say what may be stored, `schema.py` and `cel.py` what a CustomResourceDefinition demands,
-`apply.py` and `ownership.py` are server-side apply, `watch.py` tells what has happened, `gc.py` and `deletion.py` see
-objects off. It has no clock and no network of its own: the time is handed in, and HTTP can be put in front.
+Layers, lowest first: `meta` (errors, selectors), `schema` (kinds and their rules), `patch` (merge patches, server-side
+apply), `registry` (builtin kinds, CRDs, create and update strategy), `storage` (objects, watches, garbage collection),
+`rest` (HTTP). The server has no clock and opens no socket: time is passed in, and `twin/serve` listens.
 """
 
-from twin.apiserver.errors import ApiError, FieldError, Object
-from twin.apiserver.schema.resource_types import ResourceType
+from twin.apiserver.meta.errors import ApiError, FieldError, Object
 from twin.apiserver.storage.store import Store
-from twin.apiserver.storage.table import Listing
 from twin.apiserver.storage.watch import Change, Watch
 
-__all__ = ["ApiError", "Change", "FieldError", "Listing", "Object", "ResourceType", "Store", "Watch"]
+__all__ = ["ApiError", "Change", "FieldError", "Object", "Store", "Watch"]

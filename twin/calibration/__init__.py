@@ -1,27 +1,26 @@
-"""From measurements of real engines to the file of times that `fake-vllm` and scenarios read.
+"""Turn measurements of real engines into a model profile: the file of times that `fake-vllm` and scenarios read.
 
-`sources.py` reads what was measured: tables, or the histograms of `/metrics` pages. `fitting.py` finds the distribution
-that fits one quantity and says how well. `calibrating.py` knows which quantity is which entry of the file; `written.py`
-writes it. The picture is `twin.report.calibration`'s.
+Start at `calibration.py`: it maps each measured quantity to an entry of the file. `measurements.py` reads tables and
+`/metrics` pages, `fit.py` fits distributions, `profile_writer.py` writes the file and `page.py` its HTML page.
 """
 
-from twin.calibration.calibration import Calibration, Finding, from_measurements
-from twin.calibration.fit import Binned, Fit, as_measured, fit_bins, fit_values, rounded
-from twin.calibration.measurements import Measured, SourceError, read
-from twin.calibration.profile_writer import written
+from twin.calibration.calibration import CalibratedParameter, Calibration, from_measurements
+from twin.calibration.fit import Fit, Histogram, as_measured, fit_histogram, fit_values, rounded
+from twin.calibration.measurements import Measurements, SourceError, read
+from twin.calibration.profile_writer import profile_yaml
 
 __all__ = [
-    "Binned",
+    "CalibratedParameter",
     "Calibration",
-    "Finding",
     "Fit",
-    "Measured",
+    "Histogram",
+    "Measurements",
     "SourceError",
     "as_measured",
-    "fit_bins",
+    "fit_histogram",
     "fit_values",
     "from_measurements",
+    "profile_yaml",
     "read",
     "rounded",
-    "written",
 ]

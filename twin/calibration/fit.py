@@ -1,14 +1,13 @@
-"""Which distribution fits what was measured, and how well.
+"""Fit a distribution to measurements and say how well it fits.
 
-The families are those that a file of times can name: a constant, uniform, exponential, lognormal. The one with the
-smallest AIC is taken. How well it fits is said by the Kolmogorov-Smirnov distance: by how much the share of durations
-below any length is off, at most. Where that is more than `ROUGH`, no family is pressed on the data: their own quantiles
-are written instead, so that medians and tails are right whatever the shape.
+The families are those that a model profile can name: constant, uniform, exponential, lognormal. The one with the
+smallest AIC is used. Its quality is the Kolmogorov-Smirnov distance: the largest difference between the measured and
+the fitted share of values below any length. If it exceeds `ROUGH`, no family is used: the measured quantiles are
+written instead, so that medians and tails are right for any shape.
 
-Single values are fitted by maximum likelihood, histograms likewise, by the chance of each bucket; where
-nearly all values lie in one bucket, their mean is all that is known. The p-value says
-whether the distance is more than chance alone would give: for values by redrawing and refitting (`scipy`'s
-goodness_of_fit), for histograms by chi-square over the buckets.
+Single values are fitted by maximum likelihood, histograms by the probability of each bucket; if nearly all values are
+in one bucket, only their mean is known. The p-value says whether the distance is larger than chance alone would give:
+for values by resampling and refitting (`scipy.stats.goodness_of_fit`), for histograms by a chi-square test.
 """
 
 import math
@@ -21,30 +20,30 @@ from scipy import optimize, stats
 from fake_vllm.distributions import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
 
 CLOSE, ROUGH = 0.05, 0.1
-"""Distances up to which a fit is called good, and up to which it is taken at all."""
+"""Largest distance of a good fit, and of an acceptable one."""
 FEW = 20
-"""Fewer values than that say little about the shape, and no p-value is given."""
-MOST_REDRAWN = 5_000
-"""Of more values so many, taken evenly, make the p-value: with very many everything differs beyond chance."""
+"""With fewer values the shape is uncertain, and there is no p-value."""
+MAX_TESTED = 5_000
+"""Maximum number of values for the p-value, evenly spaced; with very many, every difference is significant."""
 QUANTILES = 101
-"""Written where no family fits."""
-_REDRAWS = 499
+"""Number of quantiles that are written if no family fits."""
+_RESAMPLES = 499
 _SAME = 0.005
-"""Values that differ by less than this share are all the same."""
-_TELLING = 0.01
-"""Share of the values from which on a bucket says something about the shape."""
-_HIDDEN = 0.9
-"""With so many values in one bucket, nobody sees how they differ."""
+"""Values that differ by less than this share are taken as constant."""
+_MIN_BUCKET_SHARE = 0.01
+"""Smallest share of a bucket that counts as information about the shape."""
+_ONE_BUCKET = 0.9
+"""Share of values in one bucket above which their spread is unknown."""
 _LOG_SIGMA = (math.log(0.01), math.log(3.0))
-"""From hardly any spread to more than anybody has measured of a load."""
+"""Range of log(sigma) that is searched."""
 _Z95 = float(stats.norm.ppf(0.95))
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Binned:
-    """A histogram: how many values lie below the first edge, between each two, and above the last."""
+class Histogram:
+    """A histogram: number of values below the first edge, between edges, and above the last."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -59,27 +58,27 @@ class Binned:
     def mean(self) -> float:
         return self.total / self.count
 
-    def __add__(self, other: "Binned") -> "Binned":
-        """Both together; the edges have to be the same."""
+    def __add__(self, other: "Histogram") -> "Histogram":
+        """Return the sum of two histograms with the same edges."""
         counts = tuple(one + two for one, two in zip(self.counts, other.counts, strict=True))
-        return Binned(self.edges, counts, self.total + other.total)
+        return Histogram(self.edges, counts, self.total + other.total)
 
     def shares(self) -> list[float]:
-        """Share of values at or below each edge."""
+        """Return the share of values at or below each edge."""
         return [float(share) for share in np.cumsum(self.counts)[:-1] / self.count]
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A distribution for one quantity, and how far it is from what was measured."""
+    """A distribution for one quantity, and its distance from the measurements."""
 
     latency: Latency
     count: int
     distance: float
-    """The largest difference between two shares, 0 to 1."""
+    """Largest difference between the measured and the fitted share, 0 to 1."""
     p_value: float | None = None
     rejected: str = ""
-    """The family that came closest, where none fits; with its distance."""
+    """The closest family and its distance, if none fits."""
 
     @property
     def family(self) -> str:
@@ -90,66 +89,69 @@ class Fit:
         return quantile(self.latency, 0.5)
 
     def sentence(self) -> str:
-        """How well it fits, for people."""
-        of = f"{self.count:,} value{'s' if self.count != 1 else ''}"
+        """Describe the quality of the fit."""
+        count = f"{self.count:,} value{'s' if self.count != 1 else ''}"
         if isinstance(self.latency, Constant):
-            return f"{of}, all of them about the same"
+            return f"{count}, all about equal"
         if isinstance(self.latency, Empirical):
-            return f"{of}; no family fits ({self.rejected}), so the measured quantiles are taken as they are"
-        how = "fits well" if self.distance <= CLOSE else "fits roughly"
-        off = f"the share below any length is off by at most {100 * self.distance:.1f} points"
+            return f"{count}; no family fits ({self.rejected}), so the measured quantiles are used"
+        quality = "fits well" if self.distance <= CLOSE else "fits roughly"
+        deviation = f"the share below any length is off by at most {100 * self.distance:.1f} points"
         if self.p_value is None:
-            few = ", too few to say more" if self.count < FEW else ""
-            return f"{of}{few}; {how}: {off}"
-        chance = "no more than chance gives" if self.p_value >= 0.05 else "more than chance alone gives"
-        return f"{of}; {how}: {off}, {chance} (p = {self.p_value:.2g})"
+            few = ", too few for a test" if self.count < FEW else ""
+            return f"{count}{few}; {quality}: {deviation}"
+        chance = "within chance" if self.p_value >= 0.05 else "more than chance alone gives"
+        return f"{count}; {quality}: {deviation}, {chance} (p = {self.p_value:.2g})"
 
 
 def fit_values(values: Sequence[float] | Floats) -> Fit:
-    """The fit of single values, at least one, none negative."""
+    """Fit single values: at least one, none negative."""
     data = np.sort(np.asarray(values, dtype=float))
     if data[-1] - data[0] <= _SAME * data[-1]:
         return Fit(Constant(float(np.median(data))), len(data), 0.0)
-    fitted = _families_of_values(data)
-    best = min(fitted, key=lambda each: _aic(each, np.log(np.maximum(density(each, data), 1e-300)).sum()))
-    off = _distance(best, data)
-    if off > ROUGH and len(data) >= FEW:
-        own = as_measured(data)
-        return Fit(own, len(data), _distance(own, data), rejected=_rejected(best, off))
-    return Fit(best, len(data), off, _p_of_values(best, data) if len(data) >= FEW else None)
+    fitted = _fit_families(data)
+    best = min(fitted, key=lambda family: _aic(family, np.log(np.maximum(density(family, data), 1e-300)).sum()))
+    distance = _distance(best, data)
+    if distance > ROUGH and len(data) >= FEW:
+        empirical = as_measured(data)
+        return Fit(empirical, len(data), _distance(empirical, data), rejected=_rejected(best, distance))
+    return Fit(best, len(data), distance, _p_value(best, data) if len(data) >= FEW else None)
 
 
 def as_measured(values: Sequence[float] | Floats) -> Empirical:
-    """Their own quantiles, from the middle of each hundredth: no family in between."""
+    """Return the quantiles of the values themselves, at the middle of each of `QUANTILES` equal shares."""
     shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
     return Empirical(tuple(float(value) for value in np.quantile(values, shares, method="inverted_cdf")))
 
 
-def fit_bins(bins: Binned) -> Fit:
-    """The fit of a histogram with at least one value."""
-    if max(bins.counts) >= _HIDDEN * bins.count:
+def fit_histogram(bins: Histogram) -> Fit:
+    """Fit a histogram with at least one value."""
+    if max(bins.counts) >= _ONE_BUCKET * bins.count:
         return Fit(Constant(bins.mean), bins.count, 0.0)
-    best = min(_families_of_bins(bins), key=lambda each: _aic(each, -_surprise(each, bins)))
-    off = _distance_in_bins(best, bins)
-    if off > ROUGH and bins.count >= FEW:
-        own = Empirical(_quantiles(bins))
-        return Fit(own, bins.count, _distance_in_bins(own, bins), rejected=_rejected(best, off))
-    return Fit(best, bins.count, off, _p_of_bins(best, bins))
+    best = min(
+        _fit_families_to_histogram(bins), key=lambda family: _aic(family, -_negative_log_likelihood(family, bins))
+    )
+    distance = _histogram_distance(best, bins)
+    if distance > ROUGH and bins.count >= FEW:
+        empirical = Empirical(_quantiles(bins))
+        distance_of_quantiles = _histogram_distance(empirical, bins)
+        return Fit(empirical, bins.count, distance_of_quantiles, rejected=_rejected(best, distance))
+    return Fit(best, bins.count, distance, _histogram_p_value(best, bins))
 
 
 def rounded(latency: Latency) -> Latency:
-    """The same with four digits: more would claim what no measurement knows."""
+    """Return the distribution with four digits, since no measurement is more exact."""
     if isinstance(latency, Empirical):
-        return Empirical(tuple(_four(value) for value in latency.values))
-    return replace(latency, **{each.name: _four(getattr(latency, each.name)) for each in fields(latency)})  # type: ignore[type-var, arg-type]
+        return Empirical(tuple(_round(value) for value in latency.values))
+    return replace(latency, **{field.name: _round(getattr(latency, field.name)) for field in fields(latency)})  # type: ignore[type-var, arg-type]
 
 
-def _four(value: float) -> float:
+def _round(value: float) -> float:
     return float(f"{value:.4g}")
 
 
 def share_below(latency: Latency, x: Floats) -> Floats:
-    """The share of durations at or below each of `x`."""
+    """Return the share of durations at or below each of `x`."""
     match latency:
         case Constant():
             return np.where(x >= latency.value, 1.0, 0.0)
@@ -161,11 +163,11 @@ def share_below(latency: Latency, x: Floats) -> Floats:
             return np.asarray(stats.lognorm.cdf(x, latency.sigma, scale=latency.median))
         case Empirical():
             return np.searchsorted(np.sort(latency.values), x, side="right") / len(latency.values)
-    raise TypeError(f"no shares of a {type(latency).__name__}")
+    raise TypeError(f"no distribution function of a {type(latency).__name__}")
 
 
 def quantile(latency: Latency, share: float) -> float:
-    """The duration below which that share lies."""
+    """Return the duration below which this share lies."""
     match latency:
         case Constant():
             return latency.value
@@ -181,7 +183,7 @@ def quantile(latency: Latency, share: float) -> float:
 
 
 def density(latency: Latency, x: Floats) -> Floats:
-    """The density at each of `x`."""
+    """Return the density at each of `x`."""
     match latency:
         case Uniform():
             return np.asarray(stats.uniform.pdf(x, latency.low, latency.high - latency.low))
@@ -192,12 +194,12 @@ def density(latency: Latency, x: Floats) -> Floats:
     raise TypeError(f"a {type(latency).__name__} has no density")
 
 
-def _families_of_values(data: Floats) -> list[Latency]:
-    found: list[Latency] = [Uniform(float(data[0]), float(data[-1])), Exponential(float(data.mean()))]
+def _fit_families(data: Floats) -> list[Latency]:
+    families: list[Latency] = [Uniform(float(data[0]), float(data[-1])), Exponential(float(data.mean()))]
     if data[0] > 0:
         logs = np.log(data)
-        found.append(_lognormal(float(logs.mean()), float(logs.std())))
-    return found
+        families.append(_lognormal(float(logs.mean()), float(logs.std())))
+    return families
 
 
 def _lognormal(mu: float, sigma: float) -> LogNormal:
@@ -209,89 +211,91 @@ def _aic(latency: Latency, log_likelihood: float) -> float:
 
 
 def _distance(latency: Latency, data: Floats) -> float:
-    """Kolmogorov-Smirnov, against sorted values."""
+    """Return the Kolmogorov-Smirnov distance from sorted values."""
     n = len(data)
-    if isinstance(latency, Empirical):  # two staircases: compare where the data step
+    if isinstance(latency, Empirical):  # two step functions: compare at the steps of the data
         return float(np.abs(share_below(latency, data) - np.searchsorted(data, data, side="right") / n).max())
-    at = share_below(latency, data)
-    return float(max((np.arange(1, n + 1) / n - at).max(), (at - np.arange(n) / n).max()))
+    shares = share_below(latency, data)
+    return float(max((np.arange(1, n + 1) / n - shares).max(), (shares - np.arange(n) / n).max()))
 
 
-def _p_of_values(latency: Latency, data: Floats) -> float:
-    step = max(len(data) / MOST_REDRAWN, 1.0)
-    kept = data[np.arange(0, len(data), step).astype(int)]
-    family, known = {
+def _p_value(latency: Latency, data: Floats) -> float:
+    step = max(len(data) / MAX_TESTED, 1.0)
+    sample = data[np.arange(0, len(data), step).astype(int)]
+    family, known_parameters = {
         "LogNormal": (stats.norm, {}),
         "Exponential": (stats.expon, {"loc": 0}),
         "Uniform": (stats.uniform, {}),
     }[type(latency).__name__]
-    tested = np.log(kept) if isinstance(latency, LogNormal) else kept
+    tested = np.log(sample) if isinstance(latency, LogNormal) else sample
     rng = np.random.default_rng(0)  # the same measurements give the same file
-    result = stats.goodness_of_fit(family, tested, known_params=known, statistic="ks", n_mc_samples=_REDRAWS, rng=rng)
+    result = stats.goodness_of_fit(
+        family, tested, known_params=known_parameters, statistic="ks", n_mc_samples=_RESAMPLES, rng=rng
+    )
     return float(result.pvalue)
 
 
-def _families_of_bins(bins: Binned) -> list[Latency]:
-    found: list[Latency] = [Exponential(bins.mean)] if bins.mean > 0 else []
-    if sum(count >= _TELLING * bins.count for count in bins.counts) > 2:
+def _fit_families_to_histogram(bins: Histogram) -> list[Latency]:
+    families: list[Latency] = [Exponential(bins.mean)] if bins.mean > 0 else []
+    if sum(count >= _MIN_BUCKET_SHARE * bins.count for count in bins.counts) > 2:
         low, high = (max(quantile_of(bins, share), 1e-9) for share in (0.5, 0.95))
         start = (math.log(low), math.log(max(math.log(high / low) / _Z95, 0.05)))
         best = optimize.minimize(
-            lambda given: _surprise(_lognormal(given[0], math.exp(given[1])), bins), start, method="Nelder-Mead"
+            lambda x: _negative_log_likelihood(_lognormal(x[0], math.exp(x[1])), bins), start, method="Nelder-Mead"
         )
-        return [*found, _lognormal(float(best.x[0]), math.exp(best.x[1]))]
+        return [*families, _lognormal(float(best.x[0]), math.exp(best.x[1]))]
 
-    def with_the_mean(log_sigma: float) -> LogNormal:
-        """What two buckets leave open, the mean decides: the sum of a histogram is exact."""
+    def with_mean(log_sigma: float) -> LogNormal:
+        """Return the lognormal with the histogram's mean: two buckets do not determine both parameters."""
         sigma = math.exp(log_sigma)
         return _lognormal(math.log(bins.mean) - sigma**2 / 2, sigma)
 
-    sigma = optimize.minimize_scalar(lambda given: _surprise(with_the_mean(given), bins), bounds=_LOG_SIGMA)
-    return [*found, with_the_mean(float(sigma.x))]
+    sigma = optimize.minimize_scalar(lambda x: _negative_log_likelihood(with_mean(x), bins), bounds=_LOG_SIGMA)
+    return [*families, with_mean(float(sigma.x))]
 
 
-def _surprise(latency: Latency, bins: Binned) -> float:
-    """Minus the log-likelihood of the buckets' counts."""
-    chances = np.maximum(_chances(latency, bins), 1e-300)
-    return -float((np.array(bins.counts) * np.log(chances)).sum())
+def _negative_log_likelihood(latency: Latency, bins: Histogram) -> float:
+    """Return the negative log-likelihood of the bucket counts."""
+    probabilities = np.maximum(_bucket_probabilities(latency, bins), 1e-300)
+    return -float((np.array(bins.counts) * np.log(probabilities)).sum())
 
 
-def _chances(latency: Latency, bins: Binned) -> Floats:
+def _bucket_probabilities(latency: Latency, bins: Histogram) -> Floats:
     shares = np.concatenate([[0.0], share_below(latency, np.array(bins.edges)), [1.0]])
     return np.diff(shares)
 
 
-def _distance_in_bins(latency: Latency, bins: Binned) -> float:
-    """As far as can be seen: at the edges."""
+def _histogram_distance(latency: Latency, bins: Histogram) -> float:
+    """Return the distance at the edges, where it is known."""
     return float(np.abs(share_below(latency, np.array(bins.edges)) - np.array(bins.shares())).max())
 
 
-def _p_of_bins(latency: Latency, bins: Binned) -> float | None:
-    """Chi-square over buckets that expect five values or more; None where too few are left."""
-    seen, expected, pairs = 0.0, 0.0, list[tuple[float, float]]()
-    for count, chance in zip(bins.counts, _chances(latency, bins), strict=True):
-        seen, expected = seen + count, expected + chance * bins.count
+def _histogram_p_value(latency: Latency, bins: Histogram) -> float | None:
+    """Return the p-value of a chi-square test over buckets that expect at least five values; None if too few remain."""
+    observed, expected, pairs = 0.0, 0.0, list[tuple[float, float]]()
+    for count, probability in zip(bins.counts, _bucket_probabilities(latency, bins), strict=True):
+        observed, expected = observed + count, expected + probability * bins.count
         if expected >= 5:
-            pairs.append((seen, expected))
-            seen, expected = 0.0, 0.0
+            pairs.append((observed, expected))
+            observed, expected = 0.0, 0.0
     if pairs:
-        pairs[-1] = (pairs[-1][0] + seen, pairs[-1][1] + expected)
-    free = len(pairs) - 1 - (1 if isinstance(latency, Exponential) else 2)
-    if free < 1:
+        pairs[-1] = (pairs[-1][0] + observed, pairs[-1][1] + expected)
+    degrees_of_freedom = len(pairs) - 1 - (1 if isinstance(latency, Exponential) else 2)
+    if degrees_of_freedom < 1:
         return None
-    return float(stats.chi2.sf(sum((s - e) ** 2 / e for s, e in pairs), free))
+    return float(stats.chi2.sf(sum((o - e) ** 2 / e for o, e in pairs), degrees_of_freedom))
 
 
-def quantile_of(bins: Binned, share: float) -> float:
-    """A quantile of a histogram, values taken to lie evenly within each bucket; the last edge where it is beyond."""
+def quantile_of(bins: Histogram, share: float) -> float:
+    """Return a quantile of a histogram, interpolated within buckets; at most the last edge."""
     shares = [0.0, *bins.shares()]
     return float(np.interp(share, shares, [0.0, *bins.edges]))
 
 
-def _quantiles(bins: Binned) -> tuple[float, ...]:
-    """From the middle of each hundredth, so that neither end of a bucket is overdone."""
+def _quantiles(bins: Histogram) -> tuple[float, ...]:
+    """Return quantiles at the middle of equal shares, so that neither end of a bucket is overrepresented."""
     return tuple(quantile_of(bins, (i + 0.5) / QUANTILES) for i in range(QUANTILES))
 
 
 def _rejected(latency: Latency, distance: float) -> str:
-    return f"the closest, {type(latency).__name__.lower()}, is off by {100 * distance:.0f} points"
+    return f"the closest, {type(latency).__name__.lower()}, deviates by {100 * distance:.0f} points"

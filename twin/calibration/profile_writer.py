@@ -1,78 +1,77 @@
-"""The file of times: YAML as `fake-vllm --parameters` and a scenario's `parameters:` read it.
+"""Write the model profile: YAML as `fake-vllm --parameters` and a scenario's `parameters:` read it.
 
-Every entry has a comment that says what it was made from and how well it fits. Numbers keep four digits: more would
-claim what no measurement knows.
+Every entry has a comment with its source and the quality of the fit. Numbers have four digits, since no measurement is
+more exact.
 """
 
 from typing import Any
 
-from fake_vllm.distributions import Empirical, Latency, LogNormal
-from fake_vllm.durations import described
-from twin.calibration.calibration import Calibration, Finding
+from fake_vllm.distributions import Empirical, Latency, LogNormal, format_distribution
+from twin.calibration.calibration import CalibratedParameter, Calibration
 
 HEADING = "# Made by twin calibrate"
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
-_ORDER = ("step", "sequence", "prompt_token", "spread", "answer")
+_ORDER = ("step_base", "per_sequence", "per_prefill_token", "spread", "answer")
 
 
-def written(calibration: Calibration, model: str = "", gpu: str = "") -> str:
-    """The file's text. The same measurements give the same bytes."""
+def profile_yaml(calibration: Calibration, model: str = "", gpu: str = "") -> str:
+    """Return the content of the file. The same measurements give the same bytes."""
     lines = [
-        f"{HEADING}. Each entry says what it comes from and how well it fits.",
-        "# What is not here was not measured: the reader's own default holds.",
+        f"{HEADING}. Each comment gives the source of an entry and the quality of its fit.",
+        "# Entries that are missing were not measured; the reader's defaults apply.",
     ]
     lines += [f"{name}: {_quoted(value)}" for name, value in (("model", model), ("gpu", gpu)) if value]
     lines += [f"sources: [{', '.join(map(_quoted, calibration.sources))}]", ""]
-    for finding in calibration.findings:
-        if "." not in finding.entry:
-            lines += _entry(finding, "")
-    paces = [each for name in _ORDER if (each := calibration.found(f"pace.{name}")) is not None]
-    if paces:
-        lines += ["pace:", *(line for each in paces for line in _entry(each, "  "))]
+    for parameter in calibration.parameters:
+        if "." not in parameter.entry:
+            lines += _entry(parameter, "")
+    timing = [entry for name in _ORDER if (entry := calibration.get(f"timing.{name}")) is not None]
+    if timing:
+        lines += ["timing:", *(line for entry in timing for line in _entry(entry, "  "))]
     return "\n".join(lines) + "\n"
 
 
-def _entry(finding: Finding, indent: str) -> list[str]:
-    name = finding.entry.rpartition(".")[2]
-    return [f"{indent}# {finding.said}", f"{indent}{name}: {value_text(finding)}"]
+def _entry(parameter: CalibratedParameter, indent: str) -> list[str]:
+    name = parameter.entry.rpartition(".")[2]
+    return [f"{indent}# {parameter.description}", f"{indent}{name}: {value_text(parameter)}"]
 
 
-def value_text(finding: Finding) -> str:
-    """What stands behind the entry's colon."""
-    match finding:
-        case Finding(entry="pace.answer", value=LogNormal() as tokens):
+def value_text(parameter: CalibratedParameter) -> str:
+    """Return the value as it is written in the file."""
+    match parameter:
+        case CalibratedParameter(entry="timing.answer", value=LogNormal() as tokens):
             return f"{{median: {_digits(tokens.median)}, p95: {_digits(max(tokens.p95, tokens.median))}}}"
-        case Finding(entry="pace.spread", value=float() as factor):
+        case CalibratedParameter(entry="timing.spread", value=float() as factor):
             return _digits(factor)
-        case Finding(value=float() as seconds):
+        case CalibratedParameter(value=float() as seconds):
             return duration(seconds)
-    return shown(finding.value)  # type: ignore[arg-type]
+    return distribution_text(parameter.value)  # type: ignore[arg-type]
 
 
-def said_value(finding: Finding) -> str:
-    """The same for people, who want no list of quantiles."""
-    if isinstance(finding.value, Empirical):
-        values = finding.value.values
+def describe_value(parameter: CalibratedParameter) -> str:
+    """Return the value for display, with quantiles summarized."""
+    if isinstance(parameter.value, Empirical):
+        values = parameter.value.values
         return f"{len(values)} quantiles, {duration(values[0])} to {duration(values[-1])}"
-    return value_text(finding)
+    return value_text(parameter)
 
 
-def shown(latency: Latency) -> str:
-    """A distribution in the words of the file."""
-    return _flow(described(latency, duration))
+def distribution_text(latency: Latency) -> str:
+    """Return a distribution as it is written in the file."""
+    return _flow(format_distribution(latency, duration))
 
 
 def _flow(value: object) -> str:
     match value:
         case dict():
-            return f"{{{', '.join(f'{name}: {_flow(each)}' for name, each in value.items())}}}"
+            return f"{{{', '.join(f'{name}: {_flow(item)}' for name, item in value.items())}}}"
         case list():
             return f"[{', '.join(map(_flow, value))}]"
     return str(value)
 
 
 def duration(seconds: float) -> str:
-    """Four digits in the unit that suits."""
+    """Return a duration with four digits in a suitable unit."""
     size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), _UNITS[-1])
     return f"{_digits(seconds / size)}{unit}" if seconds else "0s"
 

@@ -1,15 +1,24 @@
-"""From a cluster to a scenario: what stands there, and what happened while somebody looked.
+"""Turn a cluster into a scenario, read-only.
 
-`reading.py` is all that is ever said to the API server: get, list and watch. `watching.py` looks for a while and keeps
-every change with its time. `happenings.py` makes facts of the changes, `objects.py` manifests of what stood there,
-`breaking.py` faults of what broke, and `composing.py` a scenario of all. `comparing.py` runs it and sets the time in
-each phase beside what was seen.
+Start at `watcher.py`: it lists and watches a cluster for a while and returns an `Observation`. `history.py` derives
+events from the observed changes, `scenario_builder.py` builds a scenario of them (`sanitize.py`: manifests,
+`faults.py`: faults), and `comparison.py` runs it and compares the time in each phase with the observed one.
 """
 
-from twin.capture.client import CaptureError, reading
-from twin.capture.comparison import Compared, compared
-from twin.capture.history import happened
-from twin.capture.scenario_builder import Capture, compose
-from twin.capture.watcher import Seen, watch
+from twin.capture.client import CaptureError, open_reader
+from twin.capture.comparison import PhaseComparison, compare_phases
+from twin.capture.history import build_history
+from twin.capture.scenario_builder import CapturedScenario, build_scenario
+from twin.capture.watcher import Observation, watch
 
-__all__ = ["Capture", "CaptureError", "Compared", "Seen", "compared", "compose", "happened", "reading", "watch"]
+__all__ = [
+    "CaptureError",
+    "CapturedScenario",
+    "Observation",
+    "PhaseComparison",
+    "build_history",
+    "build_scenario",
+    "compare_phases",
+    "open_reader",
+    "watch",
+]

@@ -1,14 +1,15 @@
-"""What single fields of objects say: whose a pod is and since when it is ready, what an adapter's loads came to."""
+"""Read single facts from Kubernetes objects: owner and readiness of a pod, placements of an adapter."""
 
 from datetime import datetime
 
 from controller.api import annotations
+from formats.timestamps import parse_timestamp
 from twin.capture.client import Object
 from twin.world.kubelet.pod_spec import engine_index
 
 
 def workload_of(pod: Object) -> str:
-    """Name of the Deployment that made a pod, or the bare pod's own."""
+    """Return the name of the Deployment that owns a pod, or the pod's own name if nothing owns it."""
     meta = pod["metadata"]
     owner = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
     if owner is None:
@@ -18,17 +19,20 @@ def workload_of(pod: Object) -> str:
     return name.removesuffix(f"-{template}") if template else name
 
 
-def key(item: Object) -> str:
+def object_key(item: Object) -> str:
+    """Return `namespace/name`, or the name of a cluster-scoped object."""
     meta = item["metadata"]
     return f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else str(meta["name"])
 
 
-def is_true(item: Object, condition: str) -> bool:
-    found = (item.get("status") or {}).get("conditions") or ()
-    return any(each.get("type") == condition and each.get("status") == "True" for each in found)
+def is_true(item: Object, condition_type: str) -> bool:
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    return any(
+        condition.get("type") == condition_type and condition.get("status") == "True" for condition in conditions
+    )
 
 
-def remembered(item: Object | None) -> annotations.Remembered:
+def persisted_state(item: Object | None) -> annotations.PersistedState:
     return annotations.read((item or {"metadata": {}})["metadata"].get("annotations") or {})
 
 
@@ -36,8 +40,8 @@ def instances(item: Object | None) -> set[str]:
     return set(((item or {}).get("status") or {}).get("instances") or ())
 
 
-def cause(adapter: Object, pod: str) -> str:
-    """What the operator said of the last failure on a pod: `POD: cause`, several with semicolons between."""
+def load_failure_cause(adapter: Object, pod: str) -> str:
+    """Return the cause of the last failed load on a pod, from the condition `Loaded` (`POD: cause; POD: cause`)."""
     for condition in (adapter.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "Loaded" and condition.get("status") != "True":
             for part in str(condition.get("message", "")).split("; "):
@@ -46,8 +50,8 @@ def cause(adapter: Object, pod: str) -> str:
     return ""
 
 
-def engine(pod: Object) -> Object | None:
-    """The status of the engine's container."""
+def engine_status(pod: Object) -> Object | None:
+    """Return the status of the engine's container."""
     containers = pod["spec"].get("containers") or ()
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     if not containers:
@@ -56,8 +60,8 @@ def engine(pod: Object) -> Object | None:
     return next((status for status in statuses if status.get("name") == name), None)
 
 
-def probed_after(pod: Object) -> float:
-    """Seconds on average from when an engine listens until a probe has seen it."""
+def probe_delay(pod: Object) -> float:
+    """Return the mean delay in seconds between an engine that listens and the probe that notices it."""
     container = pod["spec"]["containers"][engine_index(list(pod["spec"]["containers"]))]
     probe = container.get("startupProbe") or container.get("readinessProbe") or {}
     return float(probe.get("periodSeconds", 10)) / 2 if probe else 0.0
@@ -66,12 +70,12 @@ def probed_after(pod: Object) -> float:
 def ready_since(pod: Object) -> datetime | None:
     for condition in (pod.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "Ready" and condition.get("status") == "True":
-            return moment(condition.get("lastTransitionTime"))
+            return parse_time(condition.get("lastTransitionTime"))
     return None
 
 
-def moment(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if text else None
+        return parse_timestamp(text) if text else None
     except ValueError:
         return None

@@ -1,7 +1,7 @@
-"""Get, list and watch, and nothing else: a cluster that is captured is not touched.
+"""Read-only client of the cluster that is captured: list and watch.
 
-Objects stay the JSON that the server sent, since manifests are to be made of them. Secrets are not among the kinds that
-are asked for, so an account that may not read them is enough, and none can end up in a file.
+Objects stay the JSON that the server sent, since they become manifests. Secrets are not read: no permission is needed
+for them, and none can end up in a file.
 """
 
 from collections.abc import AsyncIterator
@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from controller.client.config import AccessError, find
+from controller.client.config import ConfigError, find_config
 from controller.client.errors import Status, from_status
-from controller.client.interface import ClusterError, Expired
+from controller.client.interface import ClientError, Expired
 from controller.client.ratelimit import RateLimit
 from controller.client.transport import Connection
 from controller.clock import SystemClock
@@ -27,22 +27,22 @@ _QPS, _BURST = 20.0, 40
 
 
 class CaptureError(Exception):
-    """The cluster cannot be captured; the message says why, on one line."""
+    """The cluster cannot be captured; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind that is read."""
+    """A resource that is read."""
 
     plural: str
     path: str
     kind: str
     api_version: str
     namespaced: bool = True
-    needed: bool = True
-    """Whether there is no capture without it."""
+    required: bool = True
+    """If it cannot be read, the capture fails."""
 
-    def where(self, namespace: str) -> str:
+    def url_path(self, namespace: str) -> str:
         root, _, plural = self.path.rpartition("/")
         return f"{root}/namespaces/{namespace}/{plural}" if namespace and self.namespaced else self.path
 
@@ -52,13 +52,13 @@ ADAPTERS = Resource(
 )
 PODS = Resource("pods", "/api/v1/pods", "Pod", "v1")
 DEPLOYMENTS = Resource("deployments", "/apis/apps/v1/deployments", "Deployment", "apps/v1")
-SERVICES = Resource("services", "/api/v1/services", "Service", "v1", needed=False)
-NODES = Resource("nodes", "/api/v1/nodes", "Node", "v1", namespaced=False, needed=False)
+SERVICES = Resource("services", "/api/v1/services", "Service", "v1", required=False)
+NODES = Resource("nodes", "/api/v1/nodes", "Node", "v1", namespaced=False, required=False)
 RESOURCES = (ADAPTERS, PODS, DEPLOYMENTS, SERVICES, NODES)
 
 
-class Reader:
-    """The three verbs, on raw objects."""
+class ClusterReader:
+    """List and watch, returning raw objects."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -68,60 +68,60 @@ class Reader:
         return self._connection.server
 
     async def list(self, resource: Resource, namespace: str) -> tuple[list[Object], str]:
-        """All objects, and the version from which to watch on."""
+        """Return all objects, and the resource version to watch from."""
         items: list[Object] = []
         query: dict[str, str] = {"limit": str(_PAGE)}
         while True:
-            answer = await self._connection.request("GET", resource.where(namespace), query)
-            page = _page(answer)
+            answer = await self._connection.request("GET", resource.url_path(namespace), query)
+            page = _parse_page(answer)
             items += [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in page["items"]]
             if not page["metadata"].get("continue"):
                 return items, str(page["metadata"].get("resourceVersion", ""))
             query["continue"] = page["metadata"]["continue"]
 
     async def watch(self, resource: Resource, namespace: str, version: str) -> AsyncIterator[tuple[str, Object]]:
-        """Changes after that version, until the server ends the stream; bookmarks too.
+        """Yield the changes after that version, bookmarks included, until the server ends the stream.
 
         Raises:
-            Expired: list again.
+            Expired: if the version is too old; list again.
         """
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
-        async for line in self._connection.lines(resource.where(namespace), query):
+        async for line in self._connection.lines(resource.url_path(namespace), query):
             event = msgspec.json.decode(line)
             if event["type"] == "ERROR":
                 raise from_status(msgspec.convert(event["object"], Status, strict=False))
             yield event["type"], {"apiVersion": resource.api_version, "kind": resource.kind, **event["object"]}
 
 
-def _page(answer: bytes) -> dict[str, Any]:
+def _parse_page(answer: bytes) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = msgspec.json.decode(answer)
-        return {"items": found.get("items") or [], "metadata": found.get("metadata") or {}}
+        document: dict[str, Any] = msgspec.json.decode(answer)
+        return {"items": document.get("items") or [], "metadata": document.get("metadata") or {}}
     except (msgspec.DecodeError, AttributeError):
-        raise CaptureError("the server answered a list with something else; is it a Kubernetes API?") from None
+        raise CaptureError("the server returned an invalid list; is it a Kubernetes API?") from None
 
 
 @asynccontextmanager
-async def reading(kubeconfig: str, context: str) -> AsyncIterator[Reader]:
-    """A reader of the cluster that a kubeconfig (or what stands for one) leads to.
+async def open_reader(kubeconfig: str, context: str) -> AsyncIterator[ClusterReader]:
+    """Open a reader for the cluster of a kubeconfig.
 
     Raises:
-        CaptureError: there is no way to it.
+        CaptureError: if there is no usable client configuration.
     """
     try:
-        access = find(kubeconfig, context, SystemClock())
+        access = find_config(kubeconfig, context, SystemClock())
         limit = RateLimit(_QPS, _BURST)
         async with Connection(access, limit=limit, timeout=_TIMEOUT, rng=Random()) as connection:
-            yield Reader(connection)
-    except AccessError as error:
+            yield ClusterReader(connection)
+    except ConfigError as error:
         raise CaptureError(str(error)) from None
 
 
-def said(error: ClusterError) -> str:
-    """An error of the server's, on one line."""
+def error_line(error: ClientError) -> str:
+    """Return an API error on one line."""
     return " ".join(str(error).split())
 
 
-def is_gone(error: ClusterError) -> bool:
-    """Whether a watch has to begin with a new list."""
+def is_expired(error: ClientError) -> bool:
+    """Return True if the watch must start again with a list."""
     return isinstance(error, Expired)

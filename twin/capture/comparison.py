@@ -1,7 +1,7 @@
-"""Whether the twin does what the cluster did: the scenario is run with a few seeds, and phases are set side by side.
+"""Compare a captured scenario, run with a few seeds, with the observed cluster: time in each phase.
 
-Only adapters that came during the look are compared: those that were there before came to engines that had long been
-up, and in the twin they come to engines that are starting.
+Only adapters created during the capture are compared. Those that existed before were loaded by engines that had been
+up for long; in the twin their engines are still starting.
 """
 
 from collections import defaultdict
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from twin.capture.history import Happenings, phase_seconds
+from twin.capture.history import History, phase_seconds
 from twin.scenario import load
 from twin.sim.simulation import simulate
 from twin.trace.lines import AdapterLine, Line
 
 PHASES = ("Pending", "Scheduled", "Loading", "Bound", "until Running")
 SEEDS = range(5)
-"""One run's luck would be a part of the difference."""
-TELLABLE = 0.05
-"""Seconds; a difference that is smaller lies within what the times of a watch can tell."""
+"""Several, so that the chance of one run does not decide."""
+RESOLUTION = 0.05
+"""Seconds; smaller differences are within the timing error of a watch."""
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """Median seconds in one phase."""
+class PhaseComparison:
+    """Median seconds in one phase, captured and simulated."""
 
     phase: str
     captured: float
@@ -32,31 +32,34 @@ class Compared:
     adapters: int
 
     @property
-    def off(self) -> float:
-        """The difference as a share of what was captured."""
+    def deviation(self) -> float:
+        """The difference as a share of the captured value."""
         return abs(self.simulated - self.captured) / self.captured if self.captured else 0.0
 
     @property
-    def alike(self) -> bool:
-        """Within 10 %, or closer than can be told."""
-        return self.off <= 0.1 or abs(self.simulated - self.captured) <= TELLABLE
+    def matches(self) -> bool:
+        """True if the deviation is at most 10 %, or below the resolution."""
+        return self.deviation <= 0.1 or abs(self.simulated - self.captured) <= RESOLUTION
 
 
-def compared(scenario: Path, found: Happenings) -> list[Compared]:
-    """The scenario's phases beside those that were seen; empty if nobody came and ran during the look."""
-    captured = medians(found.phases.values())
-    runs = (_phases(simulate(load(scenario, seed=seed)).lines, found.arrivals) for seed in SEEDS)
+def compare_phases(scenario: Path, history: History) -> list[PhaseComparison]:
+    """Compare the phases of the simulated scenario with the captured ones.
+
+    Returns an empty list if no adapter was created and ran during the capture.
+    """
+    captured = medians(history.phases.values())
+    runs = (_phases(simulate(load(scenario, seed=seed)).lines, history.arrivals) for seed in SEEDS)
     simulated = medians(phases for run in runs for phases in run.values())
-    count = sum(any(phase == "Running" for _, phase in phases) for phases in found.phases.values())
+    count = sum(any(phase == "Running" for _, phase in phases) for phases in history.phases.values())
     return [
-        Compared(phase, captured[phase], simulated[phase], count)
+        PhaseComparison(phase, captured[phase], simulated[phase], count)
         for phase in PHASES
         if phase in captured and phase in simulated
     ]
 
 
 def medians(series: Iterable[list[tuple[float, str]]]) -> dict[str, float]:
-    """Median seconds in each phase, over adapters that got to run."""
+    """Return the median seconds in each phase, over adapters that reached Running."""
     spent: dict[str, list[float]] = defaultdict(list)
     for phases in series:
         for phase, seconds in phase_seconds(phases):
@@ -64,12 +67,12 @@ def medians(series: Iterable[list[tuple[float, str]]]) -> dict[str, float]:
     return {phase: median(values) for phase, values in spent.items()}
 
 
-def _phases(lines: Sequence[Line], wanted: Mapping[str, object]) -> dict[str, list[tuple[float, str]]]:
-    """When each phase of these adapters began, in a record."""
-    found: dict[str, list[tuple[float, str]]] = defaultdict(list)
+def _phases(lines: Sequence[Line], adapters: Mapping[str, object]) -> dict[str, list[tuple[float, str]]]:
+    """Return the start of each phase of these adapters, from a trace."""
+    phases: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for line in lines:
-        if isinstance(line, AdapterLine) and line.object in wanted and line.event != "deleted":
-            told = found[line.object]
-            if not told or told[-1][1] != line.phase:
-                told.append((line.t, line.phase))
-    return found
+        if isinstance(line, AdapterLine) and line.object in adapters and line.event != "deleted":
+            adapter = phases[line.object]
+            if not adapter or adapter[-1][1] != line.phase:
+                adapter.append((line.t, line.phase))
+    return phases

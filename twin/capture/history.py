@@ -1,8 +1,8 @@
-"""What happened, told from the changes of objects: loads and how long they took, failures, pods that came and went.
+"""Derive events from the observed changes of objects: loads, failures, pods and nodes that appeared and disappeared.
 
-A load is what lies between its announcement (the placement that the operator writes before it asks an engine) and the
-pod's name in `status.instances`. An attempt that failed shows as the next one's retry count; why, the condition
-`Loaded` says. All of it is what `kubectl get -w` shows: no engine is asked.
+A load is the time between its announcement (the placement that the operator writes before the request) and the pod's
+name in `status.instances`. A failed attempt shows in the retry count of the next one, its cause in the condition
+`Loaded`. All of this is visible with `kubectl get -w`; no request is sent to an engine.
 """
 
 import itertools
@@ -13,16 +13,16 @@ from typing import Any
 
 from twin.capture import accessors
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, PODS, Object
-from twin.capture.watcher import Change, Seen
+from twin.capture.watcher import Change, Observation
 
 RUNNING = "Running"
-_BOOTS = 60.0
-"""Seconds after a node is ready again in which what its pods do is still its doing."""
+_NODE_RECOVERY = 60.0
+"""Seconds after a node becomes ready again in which changes of its pods are attributed to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A load that failed."""
+    """A failed load."""
 
     t: float
     pod: str
@@ -30,164 +30,166 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Spell:
-    """A time in which something held; to the end of the look if `until` is None."""
+class Interval:
+    """A period of time; until the end of the capture if `until` is None."""
 
     start: float
     until: float | None = None
 
 
 @dataclass(slots=True)
-class Happenings:
-    """Pods and adapters are `namespace/name`; times are seconds since the look began."""
+class History:
+    """Events of a capture. Pods and adapters are `namespace/name`; times are seconds since the start of the capture."""
 
     loads: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Seconds of loads that succeeded, by workload."""
+    """Durations of successful loads, by workload."""
     unloads: int = 0
     attempts: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """When loads were announced, by pod."""
+    """Times at which loads were announced, by pod."""
     failures: list[Failure] = field(default_factory=list)
     startups: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """From the engine container's start until it listened, by workload; by the probes, which come a little later."""
+    """Time from the start of the engine's container until its probe succeeded, by workload."""
     pod_starts: list[float] = field(default_factory=list)
-    """From a pod's creation until its engine's container ran."""
-    unready: dict[str, list[Spell]] = field(default_factory=lambda: defaultdict(list))
-    """Times in which a pod was not ready though its engine ran on, by pod."""
+    """Time from the creation of a pod until its engine's container ran."""
+    unready: dict[str, list[Interval]] = field(default_factory=lambda: defaultdict(list))
+    """Periods in which a pod was not ready although its engine kept running, by pod."""
     restarts: list[tuple[float, str]] = field(default_factory=list)
-    """Engine containers that restarted in place: when, and the pod."""
+    """Restarts of engine containers: time and pod."""
     kills: list[tuple[float, str]] = field(default_factory=list)
-    """Pods that were deleted and whose workload made another."""
+    """Deletions of pods that belong to a workload: time and pod."""
     rollouts: list[tuple[float, str]] = field(default_factory=list)
-    """When, and the Deployment's name."""
-    nodes_down: dict[str, list[Spell]] = field(default_factory=lambda: defaultdict(list))
+    """Time and name of the Deployment."""
+    nodes_down: dict[str, list[Interval]] = field(default_factory=lambda: defaultdict(list))
     arrivals: dict[str, tuple[float, Object]] = field(default_factory=dict)
     departures: dict[str, float] = field(default_factory=dict)
     edits: list[tuple[float, str, str, str, Object]] = field(default_factory=list)
-    """When, kind, namespace, name, merge patch."""
+    """Time, kind, namespace, name, merge patch."""
     phases: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
-    """When each phase began, by adapter; of those that arrived during the look."""
+    """Start of each phase, by adapter, for adapters created during the capture."""
     workloads: dict[str, str] = field(default_factory=dict)
-    """The workload of each pod."""
+    """Workload by pod."""
     nodes: dict[str, str] = field(default_factory=dict)
-    """The node of each pod."""
+    """Node by pod."""
 
     def node_was_down(self, pod: str, t: float) -> bool:
-        """Whether what became of a pod then is its node's doing."""
+        """Return True if the node of a pod was down, or had just recovered, at that time."""
         return any(
-            spell.start - 1 <= t and (spell.until is None or t <= spell.until + _BOOTS)
-            for spell in self.nodes_down.get(self.nodes.get(pod, ""), ())
+            interval.start - 1 <= t and (interval.until is None or t <= interval.until + _NODE_RECOVERY)
+            for interval in self.nodes_down.get(self.nodes.get(pod, ""), ())
         )
 
 
-def happened(seen: Seen) -> Happenings:
-    """All that can be told from a look."""
-    teller = _Teller(seen)
-    for change in seen.changes:
-        teller.hear(change)
-    return teller.found
+def build_history(observation: Observation) -> History:
+    """Return the events of an observation."""
+    builder = _HistoryBuilder(observation)
+    for change in observation.changes:
+        builder.add(change)
+    return builder.history
 
 
-class _Teller:
-    def __init__(self, seen: Seen) -> None:
-        self.found = Happenings()
+class _HistoryBuilder:
+    def __init__(self, observation: Observation) -> None:
+        self.history = History()
         self._objects: dict[tuple[str, str], Object] = {}
         self._causes: dict[tuple[str, str], str] = {}
-        """By adapter and pod name: what was said last of a failed load; the next attempt wipes it off the object."""
+        """By adapter and pod name: cause of the last failed load; the next attempt removes it from the object."""
         self._announced: dict[tuple[str, str], float] = {}
-        """By adapter and pod name: when the attempt under way was announced."""
+        """By adapter and pod name: time at which the current attempt was announced."""
         self._templates: dict[str, str] = {}
-        """The newest pod template of each Deployment, by namespace and name."""
-        for kind, items in seen.first.items():
+        """Hash of the newest pod template of each Deployment, by namespace and name."""
+        for kind, items in observation.first.items():
             for item in items:
-                self._objects[kind, accessors.key(item)] = item
+                self._objects[kind, accessors.object_key(item)] = item
                 if kind == PODS.kind:
-                    self._stood(item)
-        tell: Mapping[str, Any] = {
+                    self._started(item)
+        handlers: Mapping[str, Any] = {
             ADAPTERS.kind: self._adapter,
             PODS.kind: self._pod,
             DEPLOYMENTS.kind: self._deployment,
             NODES.kind: self._node,
         }
-        self._tell = tell
+        self._handlers = handlers
 
-    def hear(self, change: Change) -> None:
-        place = (change.kind, accessors.key(change.object))
-        before = self._objects.get(place)
+    def add(self, change: Change) -> None:
+        key = (change.kind, accessors.object_key(change.object))
+        before = self._objects.get(key)
         if change.type == "DELETED":
-            self._objects.pop(place, None)
+            self._objects.pop(key, None)
         else:
-            self._objects[place] = change.object
-        if change.kind in self._tell:
-            self._tell[change.kind](change, before)
+            self._objects[key] = change.object
+        if change.kind in self._handlers:
+            self._handlers[change.kind](change, before)
 
     # -- adapters
 
     def _adapter(self, change: Change, before: Object | None) -> None:
-        name, item, found = accessors.key(change.object), change.object, self.found
+        name, item, history = accessors.object_key(change.object), change.object, self.history
         if change.type == "DELETED" or item["metadata"].get("deletionTimestamp"):
-            found.departures.setdefault(name, change.t)
+            history.departures.setdefault(name, change.t)
             return
         if before is None:
-            found.arrivals[name] = (change.t, item)
-            found.departures.pop(name, None)
+            history.arrivals[name] = (change.t, item)
+            history.departures.pop(name, None)
         elif before.get("spec") != item.get("spec"):
-            self._edited(change, {"spec": merged(before.get("spec") or {}, item.get("spec") or {})})
-        if name in found.arrivals:
+            self._edited(change, {"spec": merge_patch(before.get("spec") or {}, item.get("spec") or {})})
+        if name in history.arrivals:
             phase = (item.get("status") or {}).get("phase", "")
-            told = found.phases[name]
-            if not told or told[-1][1] != phase:
-                told.append((change.t, phase))
+            phases = history.phases[name]
+            if not phases or phases[-1][1] != phase:
+                phases.append((change.t, phase))
         self._loads(change, before)
 
     def _loads(self, change: Change, before: Object | None) -> None:
-        name, item = accessors.key(change.object), change.object
-        was, now = accessors.remembered(before), accessors.remembered(item)
-        had, has = accessors.instances(before), accessors.instances(item)
-        self._causes.update({(name, pod): cause for pod in now.placements if (cause := accessors.cause(item, pod))})
-        for pod in now.placements:
-            one, two = was.attempt(pod), now.attempt(pod)
-            if two is not None and one != two:
-                self._attempted(change.t, item, pod, two.retries)
-        for pod in has - had:
+        name, item = accessors.object_key(change.object), change.object
+        previous, current = accessors.persisted_state(before), accessors.persisted_state(item)
+        old_instances, instances = accessors.instances(before), accessors.instances(item)
+        self._causes.update(
+            {(name, pod): cause for pod in current.placements if (cause := accessors.load_failure_cause(item, pod))}
+        )
+        for pod in current.placements:
+            old, new = previous.attempt(pod), current.attempt(pod)
+            if new is not None and old != new:
+                self._attempted(change.t, item, pod, new.retries)
+        for pod in instances - old_instances:
             start = self._announced.pop((name, pod), None)
             if start is not None:
-                self.found.loads[self._workload(item, pod)].append(change.t - start)
-        self.found.unloads += len(had - has)
+                self.history.loads[self._workload(item, pod)].append(change.t - start)
+        self.history.unloads += len(old_instances - instances)
 
     def _attempted(self, t: float, adapter: Object, pod: str, retries: int) -> None:
-        """Another attempt says that the one before has failed, and that one is when it happened."""
-        place, own = f"{adapter['metadata']['namespace']}/{pod}", (accessors.key(adapter), pod)
-        self.found.attempts[place].append(t)
+        """Record an attempt. A retry means that the previous attempt, announced at that time, failed."""
+        full_name, key = f"{adapter['metadata']['namespace']}/{pod}", (accessors.object_key(adapter), pod)
+        self.history.attempts[full_name].append(t)
         if retries > 0:
-            self.found.failures.append(Failure(self._announced.get(own, t), place, self._causes.get(own, "")))
-        self._announced[own] = t
+            self.history.failures.append(Failure(self._announced.get(key, t), full_name, self._causes.get(key, "")))
+        self._announced[key] = t
 
     def _workload(self, adapter: Object, pod: str) -> str:
-        return self.found.workloads.get(f"{adapter['metadata']['namespace']}/{pod}", "")
+        return self.history.workloads.get(f"{adapter['metadata']['namespace']}/{pod}", "")
 
     # -- pods
 
-    def _stood(self, pod: Object) -> None:
-        """One that was there already: its start is on it, in whole seconds."""
+    def _started(self, pod: Object) -> None:
+        """Record the start of a pod that is ready, from the timestamps on the object (in whole seconds)."""
         self._placed(pod)
-        engine = accessors.engine(pod)
+        engine = accessors.engine_status(pod)
         ready = accessors.ready_since(pod)
         if engine is None or ready is None or engine.get("restartCount"):
             return
-        started = accessors.moment((engine.get("state") or {}).get("running", {}).get("startedAt"))
-        created = accessors.moment(pod["metadata"].get("creationTimestamp"))
+        started = accessors.parse_time((engine.get("state") or {}).get("running", {}).get("startedAt"))
+        created = accessors.parse_time(pod["metadata"].get("creationTimestamp"))
         if started and ready >= started:
-            seconds = (ready - started).total_seconds() - accessors.probed_after(pod)
-            self.found.startups[accessors.workload_of(pod)].append(max(seconds, 0.0))
+            seconds = (ready - started).total_seconds() - accessors.probe_delay(pod)
+            self.history.startups[accessors.workload_of(pod)].append(max(seconds, 0.0))
         if started and created and started >= created:
-            self.found.pod_starts.append((started - created).total_seconds())
+            self.history.pod_starts.append((started - created).total_seconds())
 
     def _placed(self, pod: Object) -> None:
-        self.found.workloads[accessors.key(pod)] = accessors.workload_of(pod)
-        self.found.nodes[accessors.key(pod)] = pod["spec"].get("nodeName", "")
+        self.history.workloads[accessors.object_key(pod)] = accessors.workload_of(pod)
+        self.history.nodes[accessors.object_key(pod)] = pod["spec"].get("nodeName", "")
 
     def _pod(self, change: Change, before: Object | None) -> None:
-        pod, name = change.object, accessors.key(change.object)
+        pod, name = change.object, accessors.object_key(change.object)
         self._placed(pod)
         gone = change.type == "DELETED" or "deletionTimestamp" in pod["metadata"]
         if before is None:
@@ -195,70 +197,75 @@ class _Teller:
             return
         if gone:
             if "deletionTimestamp" not in before["metadata"] and before["metadata"].get("ownerReferences"):
-                self.found.kills.append((change.t, name))
+                self.history.kills.append((change.t, name))
             return
-        one, two = accessors.engine(before) or {}, accessors.engine(pod) or {}
-        if two.get("restartCount", 0) > one.get("restartCount", 0):
-            self.found.restarts.append((change.t, name))
-        same = one.get("containerID") == two.get("containerID") and "running" in (two.get("state") or {})
-        was, now = accessors.is_true(before, "Ready"), accessors.is_true(pod, "Ready")
-        if was and not now and same:
-            self.found.unready[name].append(Spell(change.t))
-        elif now and not was and self.found.unready.get(name) and self.found.unready[name][-1].until is None:
-            self.found.unready[name][-1] = Spell(self.found.unready[name][-1].start, change.t)
-        elif now and not was:
-            self._stood(pod)
+        old, new = accessors.engine_status(before) or {}, accessors.engine_status(pod) or {}
+        if new.get("restartCount", 0) > old.get("restartCount", 0):
+            self.history.restarts.append((change.t, name))
+        same = old.get("containerID") == new.get("containerID") and "running" in (new.get("state") or {})
+        was_ready, is_ready = accessors.is_true(before, "Ready"), accessors.is_true(pod, "Ready")
+        if was_ready and not is_ready and same:
+            self.history.unready[name].append(Interval(change.t))
+        elif (
+            is_ready
+            and not was_ready
+            and self.history.unready.get(name)
+            and self.history.unready[name][-1].until is None
+        ):
+            self.history.unready[name][-1] = Interval(self.history.unready[name][-1].start, change.t)
+        elif is_ready and not was_ready:
+            self._started(pod)
 
     def _new_template(self, t: float, pod: Object) -> None:
-        """A pod of another template than the ones before: its Deployment is being rolled out."""
+        """Record a rollout if a pod has another template than the existing pods of its Deployment."""
         template = (pod["metadata"].get("labels") or {}).get("pod-template-hash", "")
-        place = f"{pod['metadata'].get('namespace')}/{accessors.workload_of(pod)}"
+        deployment = f"{pod['metadata'].get('namespace')}/{accessors.workload_of(pod)}"
         others = {
             (other["metadata"].get("labels") or {}).get("pod-template-hash", "")
             for (kind, _), other in self._objects.items()
             if kind == PODS.kind and other is not pod and accessors.workload_of(other) == accessors.workload_of(pod)
         }
-        if template and others and template not in others and self._templates.get(place) != template:
-            self.found.rollouts.append((t, accessors.workload_of(pod)))
-        self._templates[place] = template or self._templates.get(place, "")
+        if template and others and template not in others and self._templates.get(deployment) != template:
+            self.history.rollouts.append((t, accessors.workload_of(pod)))
+        self._templates[deployment] = template or self._templates.get(deployment, "")
 
     def _deployment(self, change: Change, before: Object | None) -> None:
         if before is None or change.type == "DELETED":
             return
-        one, two = (item.get("spec", {}).get("replicas") for item in (before, change.object))
-        if one != two:
-            self._edited(change, {"spec": {"replicas": two}})
+        old, new = (item.get("spec", {}).get("replicas") for item in (before, change.object))
+        if old != new:
+            self._edited(change, {"spec": {"replicas": new}})
 
     def _node(self, change: Change, before: Object | None) -> None:
         if before is None or change.type == "DELETED":
             return
-        spells = self.found.nodes_down[accessors.key(change.object)]
-        was, now = accessors.is_true(before, "Ready"), accessors.is_true(change.object, "Ready")
-        if was and not now:
-            spells.append(Spell(change.t))
-        elif now and not was and spells and spells[-1].until is None:
-            spells[-1] = Spell(spells[-1].start, change.t)
+        intervals = self.history.nodes_down[accessors.object_key(change.object)]
+        was_ready, is_ready = accessors.is_true(before, "Ready"), accessors.is_true(change.object, "Ready")
+        if was_ready and not is_ready:
+            intervals.append(Interval(change.t))
+        elif is_ready and not was_ready and intervals and intervals[-1].until is None:
+            intervals[-1] = Interval(intervals[-1].start, change.t)
 
     def _edited(self, change: Change, patch: Object) -> None:
         meta = change.object["metadata"]
-        self.found.edits.append((change.t, change.kind, meta.get("namespace", ""), meta["name"], patch))
+        self.history.edits.append((change.t, change.kind, meta.get("namespace", ""), meta["name"], patch))
 
 
-def merged(before: Object, after: Object) -> Object:
-    """The merge patch from one value to the other."""
+def merge_patch(before: Object, after: Object) -> Object:
+    """Return the JSON merge patch from one object to the other."""
     patch: Object = {name: None for name in before if name not in after}
     for name, value in after.items():
         old = before.get(name)
         if old == value:
             continue
-        patch[name] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        patch[name] = merge_patch(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return patch
 
 
 def phase_seconds(phases: list[tuple[float, str]]) -> Iterator[tuple[str, float]]:
-    """How long one adapter was in each phase until it first ran, and all of it together; nothing if it never ran.
+    """Yield the seconds in each phase until an adapter first ran, and their sum; nothing if it never ran.
 
-    What the operator has not looked at yet counts as Pending.
+    Time before the operator's first status counts as Pending.
     """
     ran = next((t for t, phase in phases if phase == RUNNING), None)
     if ran is None:

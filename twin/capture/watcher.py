@@ -1,8 +1,8 @@
-"""Looks for a while, and keeps every change with the time at which it was seen.
+"""Watch a cluster for a while and keep every change with its time.
 
-Times are seconds since the look began, by the machine's own clock: what stands on objects has whole seconds. A watch
-that the server ends goes on where it was; one that is too old begins with a new list, and what changed in between is
-seen late, which the capture says.
+Times are seconds since the start of the capture, by this machine's clock, since timestamps on objects have a resolution
+of a second. A watch that the server ends continues where it was. One whose version is too old starts with a list again;
+changes in between are then observed late, which a note says.
 """
 
 import asyncio
@@ -10,16 +10,25 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from controller.client.interface import ClusterError, Forbidden, NotFound
-from twin.capture.client import ADAPTERS, RESOURCES, CaptureError, Object, Reader, Resource, is_gone, said
+from controller.client.interface import ClientError, Forbidden, NotFound
+from twin.capture.client import (
+    ADAPTERS,
+    RESOURCES,
+    CaptureError,
+    ClusterReader,
+    Object,
+    Resource,
+    error_line,
+    is_expired,
+)
 
-_PAUSE = 1.0
-"""Seconds before a watch that broke is begun anew."""
+_RESTART_DELAY = 1.0
+"""Seconds before a failed watch is restarted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An object came, changed or went."""
+    """An object was added, modified or deleted."""
 
     t: float
     kind: str
@@ -29,35 +38,38 @@ class Change:
 
 
 @dataclass(slots=True)
-class Seen:
-    """What a look has seen."""
+class Observation:
+    """Objects and changes of one capture."""
 
     first: dict[str, list[Object]] = field(default_factory=dict)
-    """By kind: what stood there when it began."""
+    """Initial objects, by kind."""
     changes: list[Change] = field(default_factory=list)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
 
 async def watch(
-    reader: Reader, namespaces: Sequence[str], seconds: float, began: Callable[[Seen], None] = lambda _: None
-) -> Seen:
-    """Looks for so many seconds, or until cancelled; `began` is told when the first lists are in.
+    reader: ClusterReader,
+    namespaces: Sequence[str],
+    seconds: float,
+    on_start: Callable[[Observation], None] = lambda _: None,
+) -> Observation:
+    """Watch for `seconds`, or until cancelled; `on_start` is called after the initial lists.
 
     Raises:
-        CaptureError: something without which there is no capture cannot be read.
+        CaptureError: if a required resource cannot be read.
     """
-    seen = Seen()
-    places = [(resource, space) for resource in RESOURCES for space in _spaces(resource, namespaces)]
-    versions = [await _listed(reader, resource, space, seen) for resource, space in places]
-    if not seen.first.get(ADAPTERS.kind) and not namespaces:
-        seen.notes.append("there was no ModelAdapter when the capture began")
-    began(seen)
+    observation = Observation()
+    targets = [(resource, space) for resource in RESOURCES for space in _spaces(resource, namespaces)]
+    versions = [await _initial_list(reader, resource, space, observation) for resource, space in targets]
+    if not observation.first.get(ADAPTERS.kind) and not namespaces:
+        observation.notes.append("no ModelAdapter existed at the start of the capture")
+    on_start(observation)
     loop = asyncio.get_running_loop()
     start = loop.time()
     followers = [
-        asyncio.create_task(_follow(reader, resource, space, version, seen, lambda: loop.time() - start))
-        for (resource, space), version in zip(places, versions, strict=True)
+        asyncio.create_task(_follow(reader, resource, space, version, observation, lambda: loop.time() - start))
+        for (resource, space), version in zip(targets, versions, strict=True)
         if version is not None
     ]
     try:
@@ -65,43 +77,52 @@ async def watch(
         for task in done:
             task.result()
     except asyncio.CancelledError:
-        seen.notes.append("the capture was ended early")
+        observation.notes.append("the capture was interrupted")
     finally:
-        seen.seconds = loop.time() - start
+        observation.seconds = loop.time() - start
         for task in followers:
             task.cancel()
         await asyncio.gather(*followers, return_exceptions=True)
-    seen.changes.sort(key=lambda change: change.t)
-    return seen
+    observation.changes.sort(key=lambda change: change.t)
+    return observation
 
 
 def _spaces(resource: Resource, namespaces: Sequence[str]) -> Sequence[str]:
     return namespaces if namespaces and resource.namespaced else ("",)
 
 
-async def _listed(reader: Reader, resource: Resource, namespace: str, seen: Seen) -> str | None:
-    """Puts what is there into `seen`; returns the version to watch from, None if it may not be read."""
+async def _initial_list(
+    reader: ClusterReader, resource: Resource, namespace: str, observation: Observation
+) -> str | None:
+    """Add the existing objects to `observation`; return the version to watch from, None if reading is forbidden."""
     try:
         items, version = await reader.list(resource, namespace)
     except (Forbidden, NotFound) as error:
         if resource is ADAPTERS and isinstance(error, NotFound):
-            raise CaptureError(f"{reader.server}: it has no ModelAdapters: their definition is not there") from None
-        if resource.needed:
-            raise CaptureError(f"{reader.server}: {resource.plural} may not be read: {said(error)}") from None
-        seen.notes.append(f"{resource.plural} could not be read, so defaults stand for them: {said(error)}")
+            raise CaptureError(
+                f"{reader.server}: ModelAdapter is not defined; install its CustomResourceDefinition"
+            ) from None
+        if resource.required:
+            raise CaptureError(f"{reader.server}: {resource.plural} cannot be read: {error_line(error)}") from None
+        observation.notes.append(f"{resource.plural} could not be read, so defaults are used: {error_line(error)}")
         return None
-    except ClusterError as error:
-        raise CaptureError(f"{reader.server}: {resource.plural}: {said(error)}") from None
-    seen.first.setdefault(resource.kind, []).extend(items)
+    except ClientError as error:
+        raise CaptureError(f"{reader.server}: {resource.plural}: {error_line(error)}") from None
+    observation.first.setdefault(resource.kind, []).extend(items)
     return version
 
 
 async def _follow(
-    reader: Reader, resource: Resource, namespace: str, version: str, seen: Seen, now: Callable[[], float]
+    reader: ClusterReader,
+    resource: Resource,
+    namespace: str,
+    version: str,
+    observation: Observation,
+    now: Callable[[], float],
 ) -> None:
-    known = {
+    current = {
         _name(item): item
-        for item in seen.first.get(resource.kind, ())
+        for item in observation.first.get(resource.kind, ())
         if not namespace or item["metadata"].get("namespace") == namespace
     }
     while True:
@@ -109,32 +130,41 @@ async def _follow(
             async for type_, item in reader.watch(resource, namespace, version):
                 version = str(item["metadata"].get("resourceVersion", version))
                 if type_ != "BOOKMARK":
-                    seen.changes.append(Change(now(), resource.kind, type_, item))
-                    known[_name(item)] = item
+                    observation.changes.append(Change(now(), resource.kind, type_, item))
+                    current[_name(item)] = item
                     if type_ == "DELETED":
-                        del known[_name(item)]
-        except ClusterError as error:
-            if is_gone(error):
-                version = await _caught_up(reader, resource, namespace, known, seen, now) or version
-        await asyncio.sleep(_PAUSE)
+                        del current[_name(item)]
+        except ClientError as error:
+            if is_expired(error):
+                version = await _catch_up(reader, resource, namespace, current, observation, now) or version
+        await asyncio.sleep(_RESTART_DELAY)
 
 
-async def _caught_up(
-    reader: Reader, resource: Resource, namespace: str, known: dict[str, Object], seen: Seen, now: Callable[[], float]
+async def _catch_up(
+    reader: ClusterReader,
+    resource: Resource,
+    namespace: str,
+    current: dict[str, Object],
+    observation: Observation,
+    now: Callable[[], float],
 ) -> str:
-    """Lists anew after a watch that was too old, and makes changes of what is different; the version to go on from."""
-    with contextlib.suppress(ClusterError):
+    """List after an expired watch and record the differences as changes; return the version to continue from."""
+    with contextlib.suppress(ClientError):
         items, version = await reader.list(resource, namespace)
         fresh = {_name(item): item for item in items}
         for name, item in fresh.items():
-            before = known.get(name)
+            before = current.get(name)
             if before is None or before["metadata"].get("resourceVersion") != item["metadata"].get("resourceVersion"):
-                seen.changes.append(Change(now(), resource.kind, "ADDED" if before is None else "MODIFIED", item))
-        for name in known.keys() - fresh.keys():
-            seen.changes.append(Change(now(), resource.kind, "DELETED", known[name]))
-        known.clear()
-        known.update(fresh)
-        seen.notes.append(f"the watch of {resource.plural} fell behind at {now():.0f} s; changes around then came late")
+                observation.changes.append(
+                    Change(now(), resource.kind, "ADDED" if before is None else "MODIFIED", item)
+                )
+        for name in current.keys() - fresh.keys():
+            observation.changes.append(Change(now(), resource.kind, "DELETED", current[name]))
+        current.clear()
+        current.update(fresh)
+        observation.notes.append(
+            f"the watch of {resource.plural} expired at {now():.0f} s; changes around that time were observed late"
+        )
         return version
     return ""
 

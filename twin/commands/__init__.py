@@ -1,1 +1,1 @@
-"""The commands of `twin`, by topic: each module has a `register` that hangs its commands on the application."""
+"""Commands of `twin`: each module has a function `register` that registers its commands."""

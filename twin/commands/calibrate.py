@@ -1,4 +1,4 @@
-"""`twin calibrate`: from measurements of real engines to a file of times, with a picture of how well it fits."""
+"""`twin calibrate`: turn measurements of real engines into a model profile, with a page that shows the fits."""
 
 import json
 import os
@@ -7,122 +7,124 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import OK, Refused, answering
+from twin.commands.common import OK, UsageError, exit_code
 
 if TYPE_CHECKING:
-    from fake_vllm.cli.profile import Parameters
+    from fake_vllm.cli.profile import ModelProfile
     from twin.calibration import Calibration
 
 
-@answering
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE", help="CSV or Parquet file, or a metrics page (file or URL).", show_default=False),
+]
+Out = Annotated[Path, typer.Option(help="File to write; an HTML page is written beside it.")]
+Base = Annotated[str, typer.Option(metavar="NAME|FILE", help="Preset or file for what was not measured.")]
+Model = Annotated[str, typer.Option(help="Model name to write into the file.")]
+Gpu = Annotated[str, typer.Option(help="GPU name to write into the file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")]
+
+
+@exit_code
 def calibrate(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE", help="A CSV or Parquet file, or a page of metrics: a file or a URL.", show_default=False
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="The file to write; the picture goes beside it as HTML.")] = Path(
-        "calibrated.yaml"
-    ),
-    base: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A preset or a file that says what was not measured.")
-    ] = "",
-    model: Annotated[str, typer.Option(help="To be named in the file.")] = "",
-    gpu: Annotated[str, typer.Option(help="To be named in the file.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was fitted as JSON instead of a table.")] = False,
+    sources: Sources,
+    out: Out = Path("calibrated.yaml"),
+    base: Base = "",
+    model: Model = "",
+    gpu: Gpu = "",
+    as_json: AsJson = False,
 ) -> int:
-    """Fit latencies to measurements; say how well they fit; write the file that fake-vllm and scenarios read."""
-    from twin import calibration as calibrating
+    """Fit latencies to measurements and write the file that fake-vllm and scenarios read."""
+    from twin.calibration import SourceError, from_measurements, profile_yaml, read
     from twin.calibration.page import render
 
     check_output(out)
     try:
-        found = calibrating.from_measurements(calibrating.read(sources), _base(base))
-    except calibrating.SourceError as error:
-        raise Refused(str(error)) from None
-    if not found.findings:
-        raise Refused(f"{', '.join(sources)}: nothing to fit; allowed columns and metrics: docs/calibrate.md")
-    picture = out.with_suffix(".html")
-    _write(out, calibrating.written(found, model, gpu))
-    _write(picture, render(found))
+        calibration = from_measurements(read(sources), _base(base))
+    except SourceError as error:
+        raise UsageError(str(error)) from None
+    if not calibration.parameters:
+        raise UsageError(f"{', '.join(sources)}: nothing to fit; allowed columns and metrics: docs/calibrate.md")
+    page = out.with_suffix(".html")
+    _write(out, profile_yaml(calibration, model, gpu))
+    _write(page, render(calibration))
     if as_json:
-        print(json.dumps(_as_json(found, out, picture), indent=2, ensure_ascii=False))
+        print(json.dumps(_as_json(calibration, out, page), indent=2, ensure_ascii=False))
     else:
-        _show(found, out, picture)
+        _print_result(calibration, out, page)
     return OK
 
 
 def check_output(out: Path) -> None:
-    """Refuses to replace what this command has not made."""
+    """Refuse to replace a file that this command has not written."""
     from twin.calibration.profile_writer import HEADING
 
     if out.suffix not in (".yaml", ".yml"):
-        raise Refused(f"--out {out}: is no name of a YAML file; allowed: one that ends in .yaml")
+        raise UsageError(f"--out {out}: is not the name of a YAML file; allowed: a name that ends in .yaml")
     try:
         if out.exists() and not out.read_text("utf-8", errors="replace").startswith(HEADING):
-            raise Refused(f"--out {out}: is there already and not made by twin calibrate; choose another name")
+            raise UsageError(f"--out {out}: exists and was not made by twin calibrate; choose another name")
     except OSError as error:
-        raise Refused(f"--out {out}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
 
 
-def _base(name: str) -> "Parameters":
-    from fake_vllm.cli.profile import DEFAULT_PARAMETERS, ParametersError, preset, presets, read
+def _base(name: str) -> "ModelProfile":
+    from fake_vllm.cli.profile import DEFAULT_PROFILE, ProfileError, preset, presets, read
 
     if not name:
-        return DEFAULT_PARAMETERS
+        return DEFAULT_PROFILE
     try:
         return preset(name) if name in presets() else read(name)
-    except ParametersError as error:
-        raise Refused(f"--base: {error}; presets: {', '.join(presets())}") from None
+    except ProfileError as error:
+        raise UsageError(f"--base: {error}; presets: {', '.join(presets())}") from None
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+    """Write the whole file or nothing."""
+    temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(path)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
         finally:
-            fresh.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise Refused(f"--out {path}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"--out {path}: cannot be written: {error.strerror or error}") from None
 
 
-def _as_json(found: "Calibration", out: Path, picture: Path) -> dict[str, object]:
+def _as_json(calibration: "Calibration", out: Path, page: Path) -> dict[str, object]:
     from twin.calibration.profile_writer import value_text
 
     entries = {
-        finding.entry: {
-            "value": value_text(finding),
-            "said": finding.said,
-            "distance": None if finding.fit is None else round(finding.fit.distance, 6),
-            "p_value": None if finding.fit is None else finding.fit.p_value,
+        parameter.entry: {
+            "value": value_text(parameter),
+            "description": parameter.description,
+            "distance": None if parameter.fit is None else round(parameter.fit.distance, 6),
+            "p_value": None if parameter.fit is None else parameter.fit.p_value,
         }
-        for finding in found.findings
+        for parameter in calibration.parameters
     }
-    return {"file": str(out), "picture": str(picture), "sources": list(found.sources), "entries": entries}
+    return {"file": str(out), "page": str(page), "sources": list(calibration.sources), "entries": entries}
 
 
-def _show(found: "Calibration", out: Path, picture: Path) -> None:
+def _print_result(calibration: "Calibration", out: Path, page: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from twin.calibration.profile_writer import said_value
+    from twin.calibration.profile_writer import describe_value
     from twin.report import terminal
 
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-    for column in ("entry", "value", "how well it fits"):
+    for column in ("entry", "value", "fit"):
         table.add_column(column)
-    for finding in found.findings:
-        table.add_row(finding.entry, escape(said_value(finding)), escape(finding.said))
+    for parameter in calibration.parameters:
+        table.add_row(parameter.entry, escape(describe_value(parameter)), escape(parameter.description))
     console = terminal.console()
     console.print(table)
-    console.print(f"  {escape(str(out))} [dim](picture: {escape(str(picture))})[/]")
+    console.print(f"  {escape(str(out))} [dim](page: {escape(str(page))})[/]")
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the command on the application."""
+    """Register the command."""
     app.command()(calibrate)

@@ -1,4 +1,4 @@
-"""`twin capture`: from a cluster to a scenario, read-only."""
+"""`twin capture`: turn a cluster into a scenario, read-only."""
 
 import asyncio
 import json
@@ -10,155 +10,173 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering
+from formats.durations import parse_positive_duration
+from formats.errors import FormatError
+from twin.commands.common import FAILED, OK, UsageError, exit_code
 
 if TYPE_CHECKING:
-    from twin.capture import Capture, Compared, Seen
-    from twin.capture.history import Happenings
+    from twin.capture import CapturedScenario, Observation, PhaseComparison
+    from twin.capture.history import History
 
 SCENARIO, MANIFESTS, OBSERVED = "scenario.yaml", "manifests.yaml", "observed.json"
 _HEADING = "# Captured by twin capture. Keys are pseudonyms, Secrets and ConfigMaps are stand-ins.\n"
 
 
-@answering
+Kubeconfig = Annotated[str, typer.Option(help="Path of the kubeconfig (default: KUBECONFIG or ~/.kube/config).")]
+Context = Annotated[str, typer.Option(help="Context of the kubeconfig (default: the current one).")]
+Namespaces = Annotated[list[str] | None, typer.Option(help="Namespace to capture (default: all); repeatable.")]
+Duration = Annotated[str, typer.Option("--for", help="Duration of the capture; Ctrl-C ends it earlier.")]
+Out = Annotated[Path, typer.Option(help="Folder for scenario and manifests.")]
+Name = Annotated[str, typer.Option(help="Name of the scenario.")]
+Check = Annotated[bool, typer.Option("--check/--no-check", help="Run the scenario and compare it with the capture.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the comparison as JSON instead of a table.")]
+
+
+@exit_code
 def capture(
-    kubeconfig: Annotated[str, typer.Option(help="Instead of KUBECONFIG, or ~/.kube/config.")] = "",
-    context: Annotated[str, typer.Option(help="Of the kubeconfig; its current one if left out.")] = "",
-    namespace: Annotated[list[str] | None, typer.Option(help="Only this one, repeatable; all if left out.")] = None,
-    lasts: Annotated[str, typer.Option("--for", help="How long to look; Ctrl-C ends it sooner.")] = "5m",
-    out: Annotated[Path, typer.Option(help="Folder for scenario and manifests.")] = Path("captured"),
-    name: Annotated[str, typer.Option(help="Of the scenario.")] = "captured",
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Whether to run it and compare.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON instead of a table.")] = False,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    namespace: Namespaces = None,
+    duration: Duration = "5m",
+    out: Out = Path("captured"),
+    name: Name = "captured",
+    check: Check = True,
+    as_json: AsJson = False,
 ) -> int:
-    """Look at a cluster for a while, read-only; make a scenario of what stands there and what happens."""
-    from twin import capture as capturing
+    """Watch a cluster for a while, read-only; write a scenario with its objects and events."""
+    from twin.capture import CaptureError, build_history, build_scenario, compare_phases
 
-    seconds = _seconds(lasts)
-    _check_place(out)
+    seconds = _parse_duration(duration)
+    _check_output_folder(out)
     try:
-        seen = asyncio.run(_looked(kubeconfig, context, namespace or [], seconds))
-    except capturing.CaptureError as error:
-        raise Refused(f"twin capture: {error}") from None
-    found = capturing.happened(seen)
-    made = capturing.compose(seen, found, name)
-    if not any(item["kind"] in ("Deployment", "Pod") for item in made.manifests):
-        raise Refused("twin capture: no Deployment there makes pods that ModelAdapters select; look elsewhere")
-    _write(out, made, found)
-    rows = capturing.compared(out / SCENARIO, found) if check else []
-    _show(out, made, seen, rows, as_json=as_json)
-    return OK if all(row.alike for row in rows) else FAILED
+        observation = asyncio.run(_observe(kubeconfig, context, namespace or [], seconds))
+    except CaptureError as error:
+        raise UsageError(f"twin capture: {error}") from None
+    history = build_history(observation)
+    captured = build_scenario(observation, history, name)
+    if not any(item["kind"] in ("Deployment", "Pod") for item in captured.manifests):
+        raise UsageError("twin capture: no Deployment has pods that a ModelAdapter selects")
+    _write(out, captured, history)
+    rows = compare_phases(out / SCENARIO, history) if check else []
+    if as_json:
+        _print_json(out, captured, rows)
+    else:
+        _print_result(out, captured, observation, rows)
+    return OK if all(row.matches for row in rows) else FAILED
 
 
-async def _looked(kubeconfig: str, context: str, namespaces: list[str], seconds: float) -> "Seen":
-    from twin.capture import reading, watch
+async def _observe(kubeconfig: str, context: str, namespaces: list[str], seconds: float) -> "Observation":
+    from twin.capture import open_reader, watch
 
-    async with reading(kubeconfig, context) as reader:
-        look = asyncio.ensure_future(
-            watch(reader, namespaces, seconds, lambda seen: _begun(reader.server, seen, seconds))
+    async with open_reader(kubeconfig, context) as reader:
+        task = asyncio.ensure_future(
+            watch(reader, namespaces, seconds, lambda observation: _print_start(reader.server, observation, seconds))
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, look.cancel)
-        return await look
+            loop.add_signal_handler(number, task.cancel)
+        return await task
 
 
-def _begun(server: str, seen: "Seen", seconds: float) -> None:
-    counts = {kind: len(items) for kind, items in seen.first.items()}
-    there = f"{counts.get('Pod', 0)} pods, {counts.get('ModelAdapter', 0)} adapters"
-    typer.echo(f"looking at {server} for {seconds:g} s ({there}); Ctrl-C ends it sooner", err=True)
+def _print_start(server: str, observation: "Observation", seconds: float) -> None:
+    counts = {kind: len(items) for kind, items in observation.first.items()}
+    objects = f"{counts.get('Pod', 0)} pods, {counts.get('ModelAdapter', 0)} adapters"
+    typer.echo(f"capturing {server} for {seconds:g} s ({objects}); Ctrl-C ends it earlier", err=True)
 
 
-def _seconds(text: str) -> float:
-    from pydantic_core import PydanticCustomError
-
-    from twin.scenario.units import positive_duration
-
+def _parse_duration(text: str) -> float:
     try:
-        return positive_duration(text)
-    except PydanticCustomError as error:
-        said = error.context or {}
-        raise Refused(f"--for {text}: {said['message']}; {said['allowed']}") from None
+        return parse_positive_duration(text)
+    except FormatError as error:
+        raise UsageError(f"--for {text}: {error}") from None
 
 
-def _check_place(out: Path) -> None:
-    """Only a folder of our own is replaced."""
+def _check_output_folder(out: Path) -> None:
+    """Refuse to replace a folder that this command has not written."""
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / OBSERVED).is_file())):
-        raise Refused(f"--out {out}: is there already and no captured scenario; choose another folder")
+        raise UsageError(f"--out {out}: exists and is not a captured scenario; choose another folder")
 
 
-def _write(out: Path, made: "Capture", found: "Happenings") -> None:
-    """The whole folder or nothing."""
+def _write(out: Path, captured: "CapturedScenario", history: "History") -> None:
+    """Write the whole folder or nothing."""
     from twin.scenario.yaml.writer import yaml_text
 
-    fresh = out.with_name(f".{out.name}.new-{os.getpid()}")
+    temporary = out.with_name(f".{out.name}.new-{os.getpid()}")
     try:
-        fresh.mkdir(parents=True)
+        temporary.mkdir(parents=True)
         try:
-            (fresh / SCENARIO).write_text(_HEADING + yaml_text(made.scenario), encoding="utf-8")
-            manifests = "---\n".join(yaml_text(item) for item in made.manifests)
-            (fresh / MANIFESTS).write_text(_HEADING + manifests, encoding="utf-8")
-            (fresh / OBSERVED).write_text(json.dumps(_observed(made, found), indent=2) + "\n", encoding="utf-8")
+            (temporary / SCENARIO).write_text(_HEADING + yaml_text(captured.scenario), encoding="utf-8")
+            manifests = "---\n".join(yaml_text(item) for item in captured.manifests)
+            (temporary / MANIFESTS).write_text(_HEADING + manifests, encoding="utf-8")
+            (temporary / OBSERVED).write_text(
+                json.dumps(_observed(captured, history), indent=2) + "\n", encoding="utf-8"
+            )
             shutil.rmtree(out, ignore_errors=True)
-            fresh.rename(out)
+            temporary.rename(out)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise Refused(f"--out {out}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
 
 
-def _observed(made: "Capture", found: "Happenings") -> dict[str, Any]:
-    """The single observations behind the scenario, for `twin calibrate` and for whoever wants to look."""
+def _observed(captured: "CapturedScenario", history: "History") -> dict[str, Any]:
+    """Return the single observations behind the scenario, for `twin calibrate` and for inspection."""
     from twin.capture.comparison import medians
 
     return {
-        "lead_seconds": made.lead,
-        "notes": list(made.notes),
-        "phase_medians_seconds": {phase: round(value, 4) for phase, value in medians(found.phases.values()).items()},
-        "load_seconds": {name: [round(value, 4) for value in values] for name, values in found.loads.items()},
-        "startup_seconds": {name: [round(value, 4) for value in values] for name, values in found.startups.items()},
-        "failed_loads": [{"t": round(f.t, 3), "pod": f.pod, "cause": f.cause} for f in found.failures],
+        "lead_seconds": captured.lead,
+        "notes": list(captured.notes),
+        "phase_medians_seconds": {phase: round(value, 4) for phase, value in medians(history.phases.values()).items()},
+        "load_seconds": {name: [round(value, 4) for value in values] for name, values in history.loads.items()},
+        "startup_seconds": {name: [round(value, 4) for value in values] for name, values in history.startups.items()},
+        "failed_loads": [{"t": round(f.t, 3), "pod": f.pod, "cause": f.cause} for f in history.failures],
         "not_ready": {
-            pod: [[round(spell.start, 3), None if spell.until is None else round(spell.until, 3)] for spell in spells]
-            for pod, spells in found.unready.items()
+            pod: [[round(p.start, 3), None if p.until is None else round(p.until, 3)] for p in periods]
+            for pod, periods in history.unready.items()
         },
-        "engine_restarts": [[round(t, 3), pod] for t, pod in found.restarts],
-        "pods_deleted": [[round(t, 3), pod] for t, pod in found.kills],
+        "engine_restarts": [[round(t, 3), pod] for t, pod in history.restarts],
+        "pods_deleted": [[round(t, 3), pod] for t, pod in history.kills],
     }
 
 
-def _show(out: Path, made: "Capture", seen: "Seen", rows: list["Compared"], *, as_json: bool) -> None:
+def _print_json(out: Path, captured: "CapturedScenario", rows: list["PhaseComparison"]) -> None:
+    phases = [
+        {"phase": r.phase, "captured_seconds": r.captured, "simulated_seconds": r.simulated, "alike": r.matches}
+        for r in rows
+    ]
+    print(json.dumps({"folder": str(out), "notes": list(captured.notes), "phases": phases}, indent=2))
+
+
+def _print_result(
+    out: Path, captured: "CapturedScenario", observation: "Observation", rows: list["PhaseComparison"]
+) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from twin.report import terminal
 
-    if as_json:
-        told = [
-            {"phase": r.phase, "captured_seconds": r.captured, "simulated_seconds": r.simulated, "alike": r.alike}
-            for r in rows
-        ]
-        print(json.dumps({"folder": str(out), "notes": list(made.notes), "phases": told}, indent=2))
-        return
     console = terminal.console()
-    console.print(f"[bold]{escape(str(out / SCENARIO))}[/] · {seen.seconds:.0f} s seen, {len(seen.changes):,} changes")
-    for note in made.notes:
+    seconds, changes = observation.seconds, len(observation.changes)
+    console.print(f"[bold]{escape(str(out / SCENARIO))}[/] · {seconds:.0f} s captured, {changes:,} changes")
+    for note in captured.notes:
         console.print(f"  [dim]note: {escape(note)}[/]")
     if not rows:
         return
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     table.add_column(f"median of {rows[0].adapters} adapters")
-    for column in ("captured", "simulated", "off"):
+    for column in ("captured", "simulated", "deviation"):
         table.add_column(column, justify="right")
     table.add_column("")
     for row in rows:
-        mark = "[green]✓[/]" if row.alike else "[red]✗ more than 10 %[/]"
-        if row.alike and row.off > 0.1:
-            mark += " [dim]less than 50 ms, which a watch cannot tell[/]"
-        table.add_row(row.phase, f"{row.captured:.3f} s", f"{row.simulated:.3f} s", f"{100 * row.off:.0f} %", mark)
+        mark = "[green]✓[/]" if row.matches else "[red]✗ more than 10 %[/]"
+        if row.matches and row.deviation > 0.1:
+            mark += " [dim]below the resolution of a watch (50 ms)[/]"
+        table.add_row(
+            row.phase, f"{row.captured:.3f} s", f"{row.simulated:.3f} s", f"{100 * row.deviation:.0f} %", mark
+        )
     console.print(table)
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the command on the application."""
+    """Register the command."""
     app.command()(capture)

@@ -1,7 +1,7 @@
-"""What all commands share: how input is refused, what the exit codes are, how progress is shown.
+"""Shared parts of the commands: exit codes, error output, progress bar.
 
-Exit codes are a contract: 0 done and everything holds; 1 an expectation or an invariant failed, or a replay differs;
-2 the input cannot be used, one line a fault on stderr; 130 interrupted. 70 is a fault of the twin itself.
+Exit codes: 0 success; 1 an expectation or an invariant failed, or a replay differs; 2 invalid input, with one line for
+each error on stderr; 70 internal error; 130 interrupted.
 """
 
 import sys
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from formats.durations import format_clock
 
 if TYPE_CHECKING:
-    from twin.report import Findings
+    from twin.report import RunResult
     from twin.scenario import Scenario
 
 OK, FAILED, UNUSABLE, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
@@ -29,79 +29,79 @@ EXTRAS = {
     "distributed": "dask",
     "ray": "ray",
 }
-"""Which extra brings a package that not everybody has."""
+"""Optional package to the extra that installs it."""
 
 P = ParamSpec("P")
 
 
-class Refused(Exception):
-    """The input cannot be used; each of the arguments is a line that says why."""
+class UsageError(Exception):
+    """Invalid input; each argument is one line of the error message."""
 
 
-def complain(*lines: str) -> None:
+def print_errors(*lines: str) -> None:
     for line in lines:
         print(line, file=sys.stderr)
 
 
-def answering(command: Callable[P, int]) -> Callable[P, None]:
-    """A command whose result is the exit code, with what people do wrong turned into lines."""
+def exit_code(command: Callable[P, int]) -> Callable[P, None]:
+    """Wrap a command that returns its exit code; usage errors are printed as lines."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             code = command(*args, **kwargs)
-        except Refused as refused:
-            complain(*refused.args)
+        except UsageError as refused:
+            print_errors(*refused.args)
             code = UNUSABLE
         except ModuleNotFoundError as missing:
             package = (missing.name or "").partition(".")[0]
             if package not in EXTRAS:
                 raise
-            complain(f"twin: this needs {package}: pip install 'lora-twin[{EXTRAS[package]}]'")
+            print_errors(f"twin: package {package} is required: pip install 'lora-twin[{EXTRAS[package]}]'")
             code = UNUSABLE
         except KeyboardInterrupt:
-            complain("twin: interrupted")
+            print_errors("twin: interrupted")
             code = INTERRUPTED
         raise typer.Exit(code)
 
     return run
 
 
-def overrides_of(settings: Sequence[str]) -> dict[str, str]:
+def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
     overrides = dict[str, str]()
     for setting in settings:
         path, equals, value = setting.partition("=")
         if not equals or not path:
-            raise Refused(f"--set {setting}: is no setting; allowed: PATH=VALUE, such as controller.policy=random")
+            raise UsageError(f"--set {setting}: not a setting; allowed: PATH=VALUE, such as controller.policy=random")
         overrides[path.strip()] = value
     return overrides
 
 
 @contextmanager
-def progress_of(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
-    """A bar on a terminal; nothing when nobody watches."""
+def progress_bar(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+    """Show a progress bar on a terminal; do nothing elsewhere."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield None
         return
     whole = format_clock(scenario.duration)
-    words = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeElapsedColumn())
-    with Progress(*words, console=console, transient=True) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(escape(scenario.name), total=scenario.duration, now=f"0:00 of {whole}")
         yield lambda t: progress.update(task, completed=t, now=f"{format_clock(t)} of {whole}")
 
 
 @contextmanager
-def folder_faults() -> Iterator[None]:
+def run_folder_errors() -> Iterator[None]:
     from twin.runs.folder import FolderError
 
     try:
         yield
     except FolderError as error:
-        raise Refused(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
-def code_of(findings: "Findings") -> int:
-    if findings.partial:
+def exit_code_of(result: "RunResult") -> int:
+    if result.partial:
         return INTERRUPTED
-    return OK if findings.holds else FAILED
+    return OK if result.passed else FAILED

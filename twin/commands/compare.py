@@ -1,157 +1,193 @@
 """`twin compare`: variants of a scenario, paired over seeds."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, overrides_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
 from twin.commands.experiments import (
     Address,
-    EngineName,
+    AsJson,
+    ExecutorName,
     File,
     Jobs,
     Settings,
-    experiment_faults,
-    share_of,
-    workers_of,
+    experiment_path,
+    open_executor,
+    parse_share,
+    usage_errors,
 )  # fmt: skip
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from twin.experiments.comparison import Study
+    from twin.commands.experiments import Workers
+    from twin.evaluate.statistics import Comparison
+    from twin.experiments.comparison import CompareOptions, ComparisonResult
+    from twin.experiments.design import Design
+
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATH=A,B,C", help="Values to compare, the baseline first; replaces the file's `vary:`."),
+]
+Seeds = Annotated[str, typer.Option(metavar="N|auto", help="Seeds of each variant (auto: until conclusive).")]
+Precision = Annotated[str, typer.Option(help="Differences below this share of the value are ignored.")]
+Level = Annotated[str, typer.Option(help="Significance level, after correction for the number of comparisons.")]
+MaxSeeds = Annotated[int, typer.Option(min=2, help="Upper limit of --seeds auto.")]
+Measures = Annotated[
+    list[str] | None, typer.Option(help="Measure to compare, or the first part of its name; repeatable.")
+]
+KeepRuns = Annotated[bool, typer.Option("--runs/--no-runs", help="Keep a run folder for every run.")]
+Out = Annotated[Path, typer.Option(help="Output folder; results are in OUT/NAME/compare-….")]
 
 
-@answering
+@exit_code
 def compare(
     file: File,
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATH=A,B,C", help="What varies, the baseline first; instead of the file's `vary:`."),
-    ] = None,
-    seeds: Annotated[str, typer.Option(metavar="N|auto", help="Seeds a variant; auto: until it is settled.")] = "20",
-    precision: Annotated[str, typer.Option(help="A difference below this share of the value is none.")] = "5%",
-    level: Annotated[str, typer.Option(help="Share of false alarms among what is called beyond chance.")] = "5%",
-    most_seeds: Annotated[int, typer.Option(min=2, help="Where --seeds auto ends at the latest.")] = 200,
-    measure: Annotated[
-        list[str] | None, typer.Option(help="Compare this measure only, repeatable; the first part names a group.")
-    ] = None,
+    vary: Vary = None,
+    seeds: Seeds = "20",
+    precision: Precision = "5%",
+    level: Level = "5%",
+    max_seeds: MaxSeeds = 200,
+    measure: Measures = None,
     settings: Settings = None,
     jobs: Jobs = 0,
-    engine: EngineName = "joblib",
+    executor: ExecutorName = "joblib",
     address: Address = "",
-    keep_runs: Annotated[
-        bool, typer.Option("--runs/--no-runs", help="Whether to keep a run folder for every run.")
-    ] = True,
-    out: Annotated[Path, typer.Option(help="Where results go: OUT/NAME/compare-….")] = Path("reports"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON instead of a table.")] = False,
+    keep_runs: KeepRuns = True,
+    out: Out = Path("reports"),
+    as_json: AsJson = False,
 ) -> int:
-    """Compare variants of a scenario over the same seeds; say what differs beyond chance."""
-    from twin.experiments import comparison as comparing
-    from twin.experiments import page as page
-    from twin.experiments.design import axes_of, designed, grid
-    from twin.experiments.execution.results import Store
-    from twin.experiments.execution.runner import watching
+    """Compare variants of a scenario over the same seeds; report significant differences."""
+    from twin.experiments.comparison import CompareOptions
 
-    auto, count = _seeds(seeds)
-    with experiment_faults():
-        overrides = overrides_of(settings or [])
-        axes = axes_of(file, vary or [], overrides)
-        design = designed(file, grid(axes), overrides, count)
-        if len(design.variants) < 2:
-            raise Refused(f"{file}: there is one variant only; allowed: two values or more, the first is the baseline")
-        folder = out / design.baseline.scenario.name / ("compare-" + "+".join(axes))[:80]
-        plan = comparing.Plan(
-            measures=_measures(measure or []),
-            level=share_of("--level", level),
-            precision=share_of("--precision", precision),
-            most_seeds=most_seeds if auto else None,
+    auto, count = _parse_seeds(seeds)
+    with usage_errors():
+        design = _build_design(file, vary or [], parse_overrides(settings or []), count)
+        folder = experiment_path(out, design.baseline.scenario.name, "compare", design.paths)
+        options = CompareOptions(
+            measures=_select_measures(measure or []),
+            level=parse_share("--level", level),
+            precision=parse_share("--precision", precision),
+            max_seeds=max_seeds if auto else None,
             runs=folder / "runs" if keep_runs and not address else None,
         )
-        with workers_of(engine, jobs, address) as execute, Store(folder / "runs.parquet") as store:
-            study = comparing.conduct(
-                design, plan, execute, store, lambda total: watching("comparing", total, quiet=as_json)
-            )
-            store.write(study.design.keys(), study.design.paths, scenario=design.baseline.scenario.name)
-        (folder / "comparison.json").write_bytes(comparing.written(study))
-        drawn = folder / "comparison.html"
-        drawn.write_text(page.render(study, str(file), Path("runs") if plan.runs else None), encoding="utf-8")
+        result = _run(design, options, open_executor(executor, jobs, address), folder, quiet=as_json)
+        _write_files(result, folder, str(file), Path("runs") if options.runs else None)
     if as_json:
-        print(json.dumps(study.as_json(), indent=2, ensure_ascii=False))
+        print((folder / "comparison.json").read_text(encoding="utf-8"), end="")
     else:
-        _show(study, drawn)
-    return FAILED if study.broken else OK
+        _print_result(result, folder / "comparison.html")
+    return FAILED if result.broken else OK
 
 
-def _seeds(asked: str) -> tuple[bool, int]:
+def _build_design(file: Path, vary: list[str], overrides: dict[str, str], seeds: int) -> "Design":
+    from twin.experiments.design import build_design, grid, parse_axes
+
+    design = build_design(file, grid(parse_axes(file, vary, overrides)), overrides, seeds)
+    if len(design.variants) < 2:
+        raise UsageError(f"{file}: only one variant; allowed: at least two values, the first is the baseline")
+    return design
+
+
+def _run(
+    design: "Design", options: "CompareOptions", workers: "Workers", folder: Path, *, quiet: bool
+) -> "ComparisonResult":
+    from twin.experiments.comparison import run_comparison
+    from twin.experiments.execution.results import ResultStore
+    from twin.experiments.execution.runner import progress_bar
+
+    with workers as execute, ResultStore(folder / "runs.parquet") as store:
+        result = run_comparison(
+            design, options, execute, store, lambda total: progress_bar("comparing", total, quiet=quiet)
+        )
+        store.write(result.design.keys(), design.paths, scenario=design.baseline.scenario.name)
+    return result
+
+
+def _parse_seeds(text: str) -> tuple[bool, int]:
     from twin.experiments.comparison import FIRST_SEEDS
 
-    if asked == "auto":
+    if text == "auto":
         return True, FIRST_SEEDS
-    if not asked.isdecimal() or not 1 <= int(asked) <= 100_000:
-        raise Refused(f"--seeds {asked}: is no number of seeds; allowed: 1 to 100000, or auto")
-    return False, int(asked)
+    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+        raise UsageError(f"--seeds {text}: is not a number of seeds; allowed: 1 to 100000, or auto")
+    return False, int(text)
 
 
-def _measures(asked: list[str]) -> tuple[str, ...]:
-    from twin.experiments.comparison import measures_named
+def _select_measures(names: list[str]) -> tuple[str, ...]:
+    from twin.experiments.comparison import select_measures
 
     try:
-        return measures_named(asked)
+        return select_measures(names)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise UsageError(str(error)) from None
 
 
-def _show(study: "Study", page: Path) -> None:
-    """Each variant in a sentence, a table of what differs, remarks, and where the page lies."""
+def _write_files(result: "ComparisonResult", folder: Path, file: str, runs: Path | None) -> None:
+    from twin.experiments.comparison import comparison_json
+    from twin.experiments.page import render
+
+    (folder / "comparison.json").write_bytes(comparison_json(result))
+    (folder / "comparison.html").write_text(render(result, file, runs), encoding="utf-8")
+
+
+def _print_result(result: "ComparisonResult", page: Path) -> None:
+    """Print a sentence for each variant, a table of the main differences, remarks, and the path of the page."""
     from rich.markup import escape
 
     from twin.report import terminal
 
     output = terminal.console()
-    scenario, design = study.design.baseline.scenario, study.design
+    scenario, design = result.design.baseline.scenario, result.design
     output.print(
         f"[bold]{escape(scenario.name)}[/] · {len(design.variants)} variants, {len(design.seeds)} seeds each, paired"
     )
     output.print(f"against {escape(design.baseline.name)}:")
-    for name, said in study.sentences().items():
-        output.print(f"  [bold]{escape(name)}[/]: {escape(said)}")
-    table = _table(study)
+    for name, sentence in result.sentences().items():
+        output.print(f"  [bold]{escape(name)}[/]: {escape(sentence)}")
+    table = _table(result)
     if table.row_count:
         output.print(table)
-    for remark in study.remarks:
+    for remark in result.remarks:
         output.print(f"  [dim]note[/]    {escape(remark)}")
     output.print(f"  [dim]report[/]  {escape(str(page))}")
 
 
-def _table(study: "Study") -> "Table":
-    """The main measures that differ; the page has them all."""
-    from rich.markup import escape
+def _table(result: "ComparisonResult") -> "Table":
+    """Return the main measures that differ; the page has all of them."""
     from rich.table import Table
 
-    from twin.experiments.page import verdict
-    from twin.report.wording import HEADLINES, figure, said_first
+    from twin.report.wording import HEADLINES, headlines_first
 
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-    for column in ("measure", "variant", "baseline", "variant", "difference", "interval", "p", "how sure"):
-        table.add_column(column, justify="left" if column in ("measure", "variant", "how sure") else "right")
-    few = len({c.measure for c in study.comparisons}) <= len(HEADLINES)
-    for c in said_first(study.comparisons):
-        if c.identical or not c.pairs or not (few or c.measure in HEADLINES):
-            continue
-        short = c.variant.rpartition("=")[2] if len(study.design.paths) == 1 else c.variant
-        sure = f"[green]{verdict(c)}[/]" if c.significant else escape(verdict(c))
-        p = "—" if c.p_value is None else f"{c.p_value:.2g}"
-        interval = f"{figure(c.ci_low)} to {figure(c.ci_high)}"
-        table.add_row(
-            escape(c.measure), escape(short), figure(c.baseline_mean), figure(c.variant_mean), figure(c.difference),
-            interval, p, sure,
-        )  # fmt: skip
+    for column in ("measure", "variant", "baseline", "variant", "difference", "interval", "p", "conclusion"):
+        table.add_column(column, justify="left" if column in ("measure", "variant", "conclusion") else "right")
+    few = len({c.measure for c in result.comparisons}) <= len(HEADLINES)
+    for c in headlines_first(result.comparisons):
+        if not c.identical and c.pairs and (few or c.measure in HEADLINES):
+            table.add_row(*_cells(c, one_path=len(result.design.paths) == 1))
     return table
 
 
+def _cells(c: "Comparison", *, one_path: bool) -> list[str]:
+    from rich.markup import escape
+
+    from twin.experiments.page import conclusion
+    from twin.report.wording import format_number
+
+    text = f"[green]{conclusion(c)}[/]" if c.significant else escape(conclusion(c))
+    return [
+        escape(c.measure),
+        escape(c.variant.rpartition("=")[2] if one_path else c.variant),
+        *map(format_number, (c.baseline_mean, c.variant_mean, c.difference)),
+        f"{format_number(c.ci_low)} to {format_number(c.ci_high)}",
+        "—" if c.p_value is None else f"{c.p_value:.2g}",
+        text,
+    ]
+
+
 def register(app: typer.Typer) -> None:
-    """Hangs the command on the application."""
+    """Register the command."""
     app.command()(compare)

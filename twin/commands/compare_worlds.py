@@ -1,4 +1,4 @@
-"""`twin compare-worlds`: one scenario simulated, and served with real sockets, time and processes."""
+"""`twin compare-worlds`: runs a scenario simulated, then served with real sockets, time and processes."""
 
 import json
 from dataclasses import replace
@@ -7,58 +7,71 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import INTERRUPTED, OK, Refused, answering, folder_faults, overrides_of
+from twin.commands.common import INTERRUPTED, OK, UsageError, exit_code, parse_overrides, run_folder_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from twin.scenario import Scenario
     from twin.serve.comparison import Row
+    from twin.serve.server import ServeResult
 
 
-@answering
+@exit_code
 def compare_worlds(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A scenario.", show_default=False)],
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's own.", show_default=False)] = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file.", show_default=False)],
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed instead of the file's.", show_default=False)] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value, repeatable.")
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value; repeatable.")
     ] = None,
-    speed: Annotated[float, typer.Option(help="Of the served world; above 1 the machine's own time weighs more.")] = 1,
-    everything: Annotated[bool, typer.Option("--all", help="Show also what differs by less than 5 %.")] = False,
-    out: Annotated[Path, typer.Option(help="Where run folders go: OUT/NAME-simulated, OUT/NAME-served.")] = Path(
+    speed: Annotated[
+        float, typer.Option(help="Speed of the served world; above 1 the machine's own delays weigh more.")
+    ] = 1,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show all measures, not only differences above 5 %.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Directory for the run folders NAME-simulated and NAME-served.")] = Path(
         "reports"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON instead of a table.")] = False,
 ) -> int:
-    """Run a scenario simulated, then served for as long as it says; show where the two differ."""
-    from tempfile import TemporaryDirectory
-
+    """Run a scenario simulated, then served in real time; show the differences."""
     from twin.runs import run as running
-    from twin.serve.comparison import compared
-    from twin.serve.errors import CannotServe
-    from twin.serve.server import Options, serve
+    from twin.serve.comparison import compare_runs
 
-    scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
+    scenarios, problems = running.load_all([file], parse_overrides(settings or []), seed)
     if problems:
-        raise Refused(*problems)
+        raise UsageError(*problems)
     scenario = scenarios[0]
     if not as_json:
-        print(f"{scenario.name}: simulated at once, then served for {scenario.duration / speed:.0f} s", flush=True)
-    with folder_faults():
-        simulated, _ = running.recorded(replace(scenario, name=f"{scenario.name}-simulated"), out)
-        try:
-            with TemporaryDirectory(prefix="lora-twin-") as folder:
-                options = Options(speed=speed, kubeconfig=Path(folder) / "kubeconfig", apart=True, once=True)
-                there = replace(scenario, name=f"{scenario.name}-served")
-                outcome = serve(there, options, lambda _: None)
-        except (CannotServe, ValueError) as error:
-            raise Refused(f"twin compare-worlds: {error}") from error
-        served, _ = running.written(there, outcome.lines, out, partial=outcome.partial)
-    rows = compared(simulated, served)
+        seconds = scenario.duration / speed
+        print(f"{scenario.name}: running simulated, then served for {seconds:.0f} s", flush=True)
+    with run_folder_errors():
+        simulated, _ = running.run_to_folder(replace(scenario, name=f"{scenario.name}-simulated"), out)
+        served_scenario = replace(scenario, name=f"{scenario.name}-served")
+        result = _serve(served_scenario, speed)
+        served, _ = running.judge_to_folder(served_scenario, result.lines, out, partial=result.partial)
+    rows = compare_runs(simulated, served)
     if as_json:
         print(json.dumps([_as_object(row) for row in rows], indent=2))
     else:
         _show(rows, everything=everything)
-    return INTERRUPTED if outcome.partial else OK
+    return INTERRUPTED if result.partial else OK
+
+
+def _serve(scenario: "Scenario", speed: float) -> "ServeResult":
+    from tempfile import TemporaryDirectory
+
+    from twin.serve.errors import ServeError
+    from twin.serve.server import Options, serve
+
+    try:
+        with TemporaryDirectory(prefix="lora-twin-") as folder:
+            kubeconfig = Path(folder) / "kubeconfig"
+            options = Options(speed=speed, kubeconfig=kubeconfig, operator_process=True, until_end=True)
+            return serve(scenario, options, lambda _: None)
+    except (ServeError, ValueError) as error:
+        raise UsageError(f"twin compare-worlds: {error}") from error
 
 
 def _as_object(row: "Row") -> dict[str, object]:
@@ -68,26 +81,26 @@ def _as_object(row: "Row") -> dict[str, object]:
 def _show(rows: "Sequence[Row]", *, everything: bool) -> None:
     from rich.table import Table
 
-    from twin.report import shown
+    from twin.report import format_value
     from twin.report.terminal import console
-    from twin.serve.comparison import MATTERS
+    from twin.serve.comparison import THRESHOLD
 
-    chosen = [row for row in rows if everything or row.matters]
+    shown = [row for row in rows if everything or row.exceeds_threshold]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name, side in (("measure", "left"), ("simulated", "right"), ("served", "right"), ("difference", "right")):
         table.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
-    for row in chosen:
-        table.add_row(row.name, shown(row.simulated), shown(row.served), _share(row))
+    for row in shown:
+        table.add_row(row.name, format_value(row.simulated), format_value(row.served), _percent(row))
     console().print(table)
-    alike = len(rows) - len(chosen)
-    if alike:
-        print(f"{alike} of {len(rows)} measures differ by no more than {MATTERS:.0%}; --all shows them")
+    hidden = len(rows) - len(shown)
+    if hidden:
+        print(f"{hidden} of {len(rows)} measures differ by no more than {THRESHOLD:.0%}; --all shows them")
 
 
-def _share(row: "Row") -> str:
+def _percent(row: "Row") -> str:
     return "" if row.difference is None else f"{row.difference:+.1%}"
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the command on the application."""
+    """Register the command."""
     app.command("compare-worlds")(compare_worlds)

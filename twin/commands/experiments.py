@@ -1,4 +1,4 @@
-"""What the commands for many runs share: their options, and how their refusals are said."""
+"""Options and errors shared by the commands that run many simulations: compare, sweep, search, swarm."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,55 +7,82 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from twin.commands.common import Refused
+from twin.commands.common import UsageError
 
 if TYPE_CHECKING:
-    from twin.experiments.execution.executors import Execute
+    from contextlib import AbstractContextManager
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A scenario file.", show_default=False)]
+    from twin.experiments.execution.executors import Executor
+
+    Workers = AbstractContextManager[Executor]
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file.", show_default=False)]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value in all runs, repeatable.")
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value in all runs; repeatable.")
 ]
-Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0: as many as there are processors.")]
-EngineName = Annotated[Literal["joblib", "dask", "ray"], typer.Option(help="What spreads the runs.")]
-Address = Annotated[str, typer.Option(metavar="URL", help="A Dask scheduler or Ray cluster that is there already.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Number of processes (0: number of processors).")]
+ExecutorName = Annotated[
+    Literal["joblib", "dask", "ray"], typer.Option("--executor", help="What distributes the runs.")
+]
+Address = Annotated[str, typer.Option(metavar="URL", help="Address of a running Dask scheduler or Ray cluster.")]
+Checkout = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Checkout whose operator runs, instead of this one's.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @contextmanager
-def workers_of(engine: Literal["joblib", "dask", "ray"], jobs: int, address: str) -> Iterator["Execute"]:
-    """An executor for as long as the context lasts."""
-    from twin.experiments.execution.executors import executor
-    from twin.experiments.execution.runner import jobs_here
+def open_executor(name: Literal["joblib", "dask", "ray"], jobs: int, address: str) -> Iterator["Executor"]:
+    """Open the executor that the options describe."""
+    from twin.experiments.execution import executors
+    from twin.experiments.execution.runner import default_jobs
 
-    with executor(engine, jobs or jobs_here(), address) as execute:
+    with executors.open_executor(name, jobs or default_jobs(), address) as execute:
         yield execute
 
 
 @contextmanager
-def experiment_faults() -> Iterator[None]:
-    """What can be wrong with an experiment, as lines for a person."""
+def usage_errors() -> Iterator[None]:
+    """Map the errors of an experiment to `UsageError`."""
     from twin.experiments.design import DesignErrors
-    from twin.experiments.execution.executors import EngineError
+    from twin.experiments.execution.executors import ExecutorError
     from twin.experiments.execution.results import StoreError
     from twin.runs.folder import FolderError
 
     try:
         yield
     except DesignErrors as errors:
-        raise Refused(*errors.args) from None
-    except (EngineError, FolderError, StoreError) as error:
-        raise Refused(str(error)) from None
+        raise UsageError(*errors.args) from None
+    except (ExecutorError, FolderError, StoreError) as error:
+        raise UsageError(str(error)) from None
     except OSError as error:
-        raise Refused(f"{error.filename or 'the results'}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"{error.filename or 'the results'}: cannot be written: {error.strerror or error}") from None
 
 
-def share_of(option: str, text: str) -> float:
-    """`5%` or `0.05`."""
+def parse_share(option: str, text: str) -> float:
+    """Parse `5%` or `0.05`."""
     body, percent, rest = text.strip().partition("%")
     try:
         value = float(body) / (100 if percent else 1)
     except ValueError:
         value = 0.0
     if rest or not 0 < value < 1:
-        raise Refused(f"{option} {text}: is no share; allowed: more than 0 % and less than 100 %, such as 5% or 0.05")
+        raise UsageError(f"{option} {text}: is not a share; allowed: above 0 % and below 100 %, for example 5% or 0.05")
     return value
+
+
+def resolve_checkout(folder: Path | None) -> str:
+    """Return the absolute path of a checkout whose operator can be run; empty if there is none."""
+    from twin.experiments.execution.worktree import checkout_error
+
+    if folder is None:
+        return ""
+    error = checkout_error(str(folder.resolve()))
+    if error:
+        raise UsageError(f"--checkout {folder}: {error}; allowed: the folder of a checkout")
+    return str(folder.resolve())
+
+
+def experiment_path(out: Path, scenario: str, kind: str, paths: list[str]) -> Path:
+    """Return the path of an experiment's results, without suffix: OUT/SCENARIO/KIND-PATHS."""
+    return out / scenario / f"{kind}-{'+'.join(paths)}"[:80]

@@ -1,4 +1,4 @@
-"""`twin schema`, `faults` and `policies`: what may be written in a scenario."""
+"""`twin schema`, `twin faults` and `twin policies`: what a scenario can contain."""
 
 import json
 
@@ -6,10 +6,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from twin.commands.common import OK, answering
+from twin.commands.common import OK, exit_code
 
 
-@answering
+@exit_code
 def schema() -> int:
     """Print the JSON Schema of scenario files, for editors."""
     from twin.scenario import schema as scenario_schema
@@ -18,14 +18,14 @@ def schema() -> int:
     return OK
 
 
-@answering
+@exit_code
 def faults() -> int:
-    """List the kinds of faults, and what each takes."""
+    """List the kinds of faults and their fields."""
     from twin.report import terminal
-    from twin.scenario.faults.catalogue import catalogue
+    from twin.scenario.faults.catalogue import fault_catalogue
 
     console = terminal.console()
-    for entry in catalogue():
+    for entry in fault_catalogue():
         console.print(f"[bold]{escape(entry.kind)}[/] [dim]({escape(entry.on)})[/]\n  {escape(entry.summary)}")
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 4))
         for parameter in entry.parameters:
@@ -34,15 +34,15 @@ def faults() -> int:
     return OK
 
 
-@answering
+@exit_code
 def policies() -> int:
-    """List the placement policies, and how each chooses."""
+    """List the placement policies."""
     from controller.policies import BUILT_IN, DEFAULT, UnknownPolicy, find, installed
     from twin.report import terminal
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row(
-        f"[bold]{DEFAULT}[/]", "What the operator's setting controller.policy says; least-adapters if nothing."
+        f"[bold]{DEFAULT}[/]", "The policy in the operator's setting controller.policy; least-adapters if unset."
     )
     for name, policy in BUILT_IN.items():
         table.add_row(f"[bold]{escape(name)}[/]", escape(" ".join((policy.__doc__ or "").split())))
@@ -52,12 +52,12 @@ def policies() -> int:
         except UnknownPolicy as error:
             text = str(error)
         table.add_row(f"[bold]{escape(name)}[/]", f"{escape(text)} [dim]({escape(place)})[/]")
-    table.add_row("[bold]module:Class[/]", "Your own: see docs/policies.md.")
+    table.add_row("[bold]module:Class[/]", "A policy of your own; see docs/policies.md.")
     terminal.console().print(table)
     return OK
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the commands on the application."""
+    """Register the commands."""
     for command in (schema, faults, policies):
         app.command()(command)

@@ -1,65 +1,79 @@
-"""`twin node`: joins a served world with a node whose containers are processes of this machine."""
+"""`twin node`: adds a node to a running `twin serve` whose containers are processes of this machine."""
 
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from twin.commands.common import OK, Refused, answering
-from twin.commands.serve import KUBECONFIG, ended_by_sigterm, way_to
+from twin.commands.common import OK, UsageError, exit_code
+from twin.commands.serve import KUBECONFIG, no_response, server_connection, sigterm_as_interrupt
 
 
 def register(app: typer.Typer) -> None:
     app.command()(node)
 
 
-@answering
+@exit_code
 def node(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Of the Node.")] = "processes",
-    kubeconfig: Annotated[Path, typer.Option(help="Of the served world; as `twin serve` wrote it.")] = KUBECONFIG,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of the Node.")] = "processes",
+    kubeconfig: Annotated[Path, typer.Option(help="Kubeconfig that `twin serve` wrote.")] = KUBECONFIG,
     first_address: Annotated[
-        str, typer.Option(help="Of the first pod; those after it get the next ones.")
+        str, typer.Option(help="Address of the first pod; later pods get the next ones.")
     ] = "10.88.0.1",
-    logs: Annotated[Path, typer.Option(help="Folder for what the processes print.")] = Path("twin-node"),
+    logs: Annotated[Path, typer.Option(help="Directory for the output of the processes.")] = Path("twin-node"),
 ) -> int:
-    """Run the pods of a served world that name this node as processes of this machine."""
+    """Run the pods of a served world that are bound to this node as processes of this machine."""
     import asyncio
-    from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
     import httpx
 
     from controller.clock import SystemClock
     from twin.apiserver import ApiError
-    from twin.process_node.client import Api
-    from twin.process_node.kubelet import Agent
+    from twin.process_node.client import ApiClient
+    from twin.process_node.kubelet import NodeKubelet, NodeSettings
 
-    way = way_to(kubeconfig)
-    try:
-        address = IPv4Address(first_address)
-    except AddressValueError:
-        address = IPv4Address(0)
-    if address not in IPv4Network("10.0.0.0/8"):
-        raise Refused(f"--first-address {first_address}: is no address of pods; allowed: such as 10.88.0.1")
+    connection = server_connection(kubeconfig)
+    address = _pod_address(first_address)
     try:
         logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Refused(f"--logs {logs}: {error.strerror}") from error
+        raise UsageError(f"--logs {logs}: {error.strerror}") from error
 
     async def run() -> None:
         async with httpx.AsyncClient(
-            base_url=way.url, headers=way.headers, verify=way.trust, trust_env=False, timeout=10
+            base_url=connection.url, headers=connection.headers, verify=connection.trust, trust_env=False, timeout=10
         ) as client:
-            print(f"node {name} joins {way.url}; what containers print is in {logs}/; Ctrl-C ends it", flush=True)
-            tell = lambda line: print(line, flush=True)  # noqa: E731
-            await Agent(Api(client), name, address, logs, SystemClock(), tell).run()
+            print(f"node {name} joins {connection.url}; logs are in {logs}/; press Ctrl-C to stop", flush=True)
+            node = NodeKubelet(ApiClient(client), NodeSettings(name, address, logs), SystemClock(), _print_line)
+            await node.run()
 
     try:
-        with ended_by_sigterm():
+        with sigterm_as_interrupt():
             asyncio.run(run())
     except KeyboardInterrupt:
         return OK
     except ApiError as error:
-        raise Refused(f"twin node: {error.message}") from error
+        raise UsageError(f"twin node: {error.message}") from error
     except httpx.TransportError as error:
-        raise Refused(f"{way.url}: the served world does not answer ({error}); does `twin serve` still run?") from error
+        raise UsageError(no_response(connection.url, error)) from error
     return OK
+
+
+def _pod_address(text: str) -> IPv4Address:
+    """Return an address of the range for pods.
+
+    Raises:
+        UsageError: the text is not such an address.
+    """
+    try:
+        address = IPv4Address(text)
+    except AddressValueError:
+        address = IPv4Address(0)
+    if address not in IPv4Network("10.0.0.0/8"):
+        raise UsageError(f"--first-address {text}: not a pod address; allowed: an address such as 10.88.0.1")
+    return address
+
+
+def _print_line(line: str) -> None:
+    print(line, flush=True)

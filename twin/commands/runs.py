@@ -1,4 +1,4 @@
-"""`twin run`, `check`, `report` and `replay`: one scenario, one run, and its folder."""
+"""`twin run`, `twin check`, `twin report` and `twin replay`."""
 
 import json
 from pathlib import Path
@@ -6,125 +6,128 @@ from typing import Annotated, Any
 
 import typer
 
-from formats.durations import format_clock
+from formats.durations import format_spoken
 from twin.commands.common import (
     FAILED,
     INTERRUPTED,
     OK,
     UNUSABLE,
-    Refused,
-    answering,
-    code_of,
-    complain,
-    folder_faults,
-    overrides_of,
-    progress_of,
+    UsageError,
+    exit_code,
+    exit_code_of,
+    parse_overrides,
+    print_errors,
+    progress_bar,
+    run_folder_errors,
 )
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files.", show_default=False)]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 
 
-@answering
+@exit_code
 def run(
     files: Files,
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's own.", show_default=False)] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value, repeatable.")
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed, instead of the one in the file.", show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where run folders go: OUT/NAME/SEED.")] = Path("reports"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Override a value of the scenario; repeatable."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for run folders: OUT/NAME/SEED.")] = Path("reports"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON instead of a table.")] = False,
 ) -> int:
-    """Run scenarios; print what came of each, write run folders."""
+    """Run scenarios, print their results and write run folders."""
     from twin.report import terminal
     from twin.runs import run as running
 
-    scenarios, problems = running.load_all(files, overrides_of(settings or []), seed)
-    complain(*problems)
+    scenarios, problems = running.load_all(files, parse_overrides(settings or []), seed)
+    print_errors(*problems)
     summaries, worst = list[dict[str, Any]](), UNUSABLE if problems else OK
     for scenario in scenarios:
-        with progress_of(scenario, quiet=as_json) as reached, folder_faults():
-            findings, page = running.recorded(scenario, out, reached)
-        summaries.append(findings.summary())
+        with progress_bar(scenario, quiet=as_json) as reached, run_folder_errors():
+            result, page = running.run_to_folder(scenario, out, reached)
+        summaries.append(result.summary())
         if not as_json:
-            terminal.show(findings, page)
-        worst = max(worst, code_of(findings))
-        if findings.partial:
+            terminal.show(result, page)
+        worst = max(worst, exit_code_of(result))
+        if result.partial:
             break
     if as_json:
         print(json.dumps(summaries[0] if len(files) == 1 and summaries else summaries, indent=2, ensure_ascii=False))
     return worst
 
 
-@answering
+@exit_code
 def check(files: Files) -> int:
     """Validate scenarios and their manifests without running them."""
     from twin.runs import run as running
 
     scenarios, problems = running.load_all(files, {}, None)
-    complain(*problems)
+    print_errors(*problems)
     for scenario in scenarios:
-        print(f"{scenario.name}: can be run: {format_clock(scenario.duration)} simulated, seed {scenario.seed}")
+        print(f"{scenario.name}: Valid; simulates {format_spoken(scenario.duration)}, seed {scenario.seed}")
         for note in scenario.notes:
             print(f"  note: {note}")
     return UNUSABLE if problems else OK
 
 
-@answering
+@exit_code
 def report(path: RunPath) -> int:
-    """Draw the report of a run again, from its record alone."""
-    from twin.evaluate.judge import judge
-    from twin.report import terminal
+    """Draw the report of a run again, from its trace."""
+    from twin.evaluate.judge import evaluate
+    from twin.report import build_report, terminal
     from twin.runs import folder as runfolder
     from twin.scenario import parse_expectation
 
-    with folder_faults():
+    with run_folder_errors():
         folder = runfolder.read(path)
         expected = [parse_expectation(text) for text in folder.expectations]
-        findings = judge(folder.lines(), expected, scenario=folder.scenario, partial=folder.partial)
-        page = runfolder.redraw(folder, findings)
-    terminal.show(findings, page)
-    if runfolder.summary_bytes(findings) != (path / runfolder.SUMMARY).read_bytes():
-        complain(f"{path}: measured anew the numbers differ from its summary.json, which another version wrote")
-    return code_of(findings)
+        result = evaluate(folder.lines(), expected, scenario=folder.scenario, partial=folder.partial)
+        page = runfolder.rewrite_report(folder, build_report(result))
+    terminal.show(result, page)
+    if runfolder.summary_bytes(result) != (path / runfolder.SUMMARY).read_bytes():
+        print_errors(f"{path}: the measures differ from summary.json, which another version wrote")
+    return exit_code_of(result)
 
 
-@answering
+@exit_code
 def replay(path: RunPath) -> int:
-    """Run again from a run folder; check that nothing differs."""
+    """Run again from a run folder and check that the results are equal."""
     from twin.report.first_difference import first_difference, until
     from twin.runs import folder as runfolder
     from twin.runs import run as running
     from twin.trace.recorder import encode
 
-    with folder_faults():
+    with run_folder_errors():
         folder = runfolder.read(path)
     scenarios, problems = running.load_all([path / runfolder.SCENARIO], {}, None)
     if problems:
-        raise Refused(*problems)
-    with progress_of(scenarios[0], quiet=False) as reached:
-        findings = running.simulated(scenarios[0], reached)
-    if findings.partial:
+        raise UsageError(*problems)
+    with progress_bar(scenarios[0], quiet=False) as reached:
+        result = running.simulate_and_judge(scenarios[0], reached)
+    if result.partial:
         return INTERRUPTED
-    recorded, now = folder.events, encode(findings.lines)
+    recorded, now = folder.events, encode(result.lines)
     if folder.partial:
         end = folder.lines()[-1].t
         recorded, now = until(recorded, end), until(now, end)
     differences = [first_difference(runfolder.EVENTS, recorded, now)]
     if not folder.partial:
         before = (path / runfolder.SUMMARY).read_bytes()
-        differences.append(first_difference(runfolder.SUMMARY, before, runfolder.summary_bytes(findings)))
-    told = [difference for difference in differences if difference]
-    for difference in told:
+        differences.append(first_difference(runfolder.SUMMARY, before, runfolder.summary_bytes(result)))
+    found = [difference for difference in differences if difference]
+    for difference in found:
         print(difference)
-    if told and folder.summary.get("version") != findings.run.version:
-        print(f"recorded by lora-twin {folder.summary.get('version')}, now {findings.run.version}: this may be why")
-    if not told:
-        print(f"{path}: the same again, {len(recorded.splitlines()):,} lines of the record")
-    return FAILED if told else OK
+    if found and folder.summary.get("version") != result.run.version:
+        print(f"The run was recorded by lora-twin {folder.summary.get('version')}; this is {result.run.version}.")
+    if not found:
+        print(f"{path}: identical, {len(recorded.splitlines()):,} trace lines")
+    return FAILED if found else OK
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the commands on the application."""
+    """Register the commands."""
     for command in (run, check, report, replay):
         app.command()(command)

@@ -1,4 +1,4 @@
-"""`twin search`: the best settings, among those that keep what is asked for."""
+"""`twin search`: the best settings among those that satisfy the limits."""
 
 import json
 from dataclasses import asdict
@@ -7,160 +7,205 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, complain, overrides_of
-from twin.commands.experiments import Address, EngineName, File, Jobs, Settings, experiment_faults, workers_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
+from twin.commands.experiments import (
+    Address,
+    AsJson,
+    ExecutorName,
+    File,
+    Jobs,
+    Settings,
+    experiment_path,
+    open_executor,
+    usage_errors,
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from twin.experiments.search import Found, Goal
+    from collections.abc import Mapping
 
-SHOWN = 5
+    from rich.console import Console
+    from rich.table import Table
+
+    from twin.commands.experiments import Workers
+    from twin.experiments.search import Evaluation, Objective, SearchOptions, SearchResult, SearchSpace
+
+TABLE_ROWS = 5
 """Points in the table."""
 
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATH=LOW..HIGH|PATH=A,B", help="Setting to search; replaces the file's `vary:`."),
+]
+Minimise = Annotated[str, typer.Option(metavar="MEASURE", help="Measure to minimise.")]
+Maximise = Annotated[str, typer.Option(metavar="MEASURE", help="Measure to maximise.")]
+Satisfy = Annotated[
+    list[str] | None, typer.Option(metavar='"NAME OP NUMBER"', help="Limit for the mean over seeds; repeatable.")
+]
+Trials = Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of points.")]
+Seeds = Annotated[int, typer.Option(min=1, max=10_000, help="Seeds of each point.")]
+SearchSeed = Annotated[int, typer.Option(min=0, help="Seed of the search itself.")]
+Out = Annotated[Path, typer.Option(help="Output folder; results are in OUT/NAME/search-….")]
 
-@answering
+
+@exit_code
 def search(
     file: File,
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATH=LOW..HIGH|PATH=A,B", help="What may be set; instead of the file's `vary:`."),
-    ] = None,
-    minimise: Annotated[str, typer.Option(metavar="MEASURE", help="Make this small.")] = "",
-    maximise: Annotated[str, typer.Option(metavar="MEASURE", help="Or this large.")] = "",
-    satisfy: Annotated[
-        list[str] | None,
-        typer.Option(metavar='"NAME OP NUMBER"', help="What must hold of the mean over seeds, repeatable."),
-    ] = None,
-    trials: Annotated[int, typer.Option(min=1, max=10_000, help="Points to try at most.")] = 60,
-    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Seeds for each point.")] = 5,
-    search_seed: Annotated[int, typer.Option(min=0, help="Seed of the search itself.")] = 0,
+    vary: Vary = None,
+    minimise: Minimise = "",
+    maximise: Maximise = "",
+    satisfy: Satisfy = None,
+    trials: Trials = 60,
+    seeds: Seeds = 5,
+    search_seed: SearchSeed = 0,
     settings: Settings = None,
     jobs: Jobs = 0,
-    engine: EngineName = "joblib",
+    executor: ExecutorName = "joblib",
     address: Address = "",
-    out: Annotated[Path, typer.Option(help="Where results go: OUT/NAME/search-….")] = Path("reports"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    out: Out = Path("reports"),
+    as_json: AsJson = False,
 ) -> int:
-    """Find the settings that minimise a measure, or satisfy limits; check the best on fresh seeds."""
-    from twin.experiments.design import axes_of
-    from twin.experiments.execution.results import Store
-    from twin.experiments.execution.runner import watching
-    from twin.experiments.search import Plan, Space
-    from twin.experiments.search import search as look
+    """Find the settings that minimise a measure or satisfy limits; check the best with new seeds."""
+    from twin.experiments.design import parse_axes
+    from twin.experiments.search import SearchOptions, SearchSpace
 
-    goal = _goal(minimise, maximise, satisfy or [])
-    with experiment_faults():
-        overrides = overrides_of(settings or [])
-        space = Space(file, axes_of(file, vary or [], overrides), overrides)
-        name = space.design([{}], 1).baseline.scenario.name
-        target = out / name / f"{('search-' + '+'.join(space.axes))[:80]}.parquet"
-        with workers_of(engine, jobs, address) as execute, Store(target) as store:
-            try:
-                found = look(
-                    space, goal, Plan(trials, seeds, search_seed), execute, store,
-                    lambda total: watching("searching", total, quiet=as_json),
-                )  # fmt: skip
-            except KeyboardInterrupt:
-                complain(f"{len(store):,} finished runs are kept, the same command goes on from there")
-                raise
-        written = target.with_suffix(".json")
-        written.write_text(json.dumps(_told(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    objective = _parse_objective(minimise, maximise, satisfy or [])
+    with usage_errors():
+        overrides = parse_overrides(settings or [])
+        space = SearchSpace(file, parse_axes(file, vary or [], overrides), overrides)
+        path = experiment_path(out, space.design([{}], 1).baseline.scenario.name, "search", list(space.axes))
+        options = SearchOptions(trials, seeds, search_seed)
+        result = _run(space, objective, options, open_executor(executor, jobs, address), path, quiet=as_json)
+        target = path.with_name(f"{path.name}.json")
+        target.write_text(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if as_json:
-        print(written.read_text(encoding="utf-8"), end="")
+        print(target.read_text(encoding="utf-8"), end="")
     else:
-        _show(found, written)
-    return OK if found.holds else FAILED
+        _print_result(result, target)
+    return OK if result.passed else FAILED
 
 
-def _goal(minimise: str, maximise: str, satisfy: list[str]) -> "Goal":
+def _run(
+    space: "SearchSpace",
+    objective: "Objective",
+    options: "SearchOptions",
+    workers: "Workers",
+    path: Path,
+    *,
+    quiet: bool,
+) -> "SearchResult":
+    from twin.experiments.execution.results import ResultStore
+    from twin.experiments.execution.runner import progress_bar
+    from twin.experiments.search import search as run_search
+
+    with workers as execute, ResultStore(path.with_name(f"{path.name}.parquet")) as store:
+        try:
+            return run_search(
+                space, objective, options, execute, store,
+                lambda total: progress_bar("searching", total, quiet=quiet),
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            print_errors(f"{len(store):,} finished runs are stored; run the same command again to continue")
+            raise
+
+
+def _parse_objective(minimise: str, maximise: str, satisfy: list[str]) -> "Objective":
     from pydantic_core import PydanticCustomError
 
-    from twin.experiments.comparison import measures_named
-    from twin.experiments.search import Goal
-    from twin.scenario import MEASURES, parse_expectation
-    from twin.scenario.errors import choices
+    from twin.experiments.comparison import select_measures
+    from twin.experiments.search import Objective
+    from twin.scenario import parse_expectation, unknown_measure
 
     if minimise and maximise:
-        raise Refused("--minimise and --maximise: one measure can be made best at a time; allowed: one of them")
+        raise UsageError("--minimise and --maximise exclude each other")
     measure = minimise or maximise
     if not measure and not satisfy:
-        raise Refused("there is no goal; allowed: --minimise MEASURE, --maximise MEASURE, --satisfy 'NAME OP NUMBER'")
-    if measure and measure not in measures_named([]):
+        raise UsageError("no objective; use --minimise MEASURE, --maximise MEASURE or --satisfy 'NAME OP NUMBER'")
+    if measure and measure not in select_measures([]):
         option = "--minimise" if minimise else "--maximise"
-        raise Refused(f'{option} {measure}: there is no measure "{measure}"; {choices(measure, MEASURES)}')
+        raise UsageError(f"{option} {measure}: {'; '.join(unknown_measure(measure))}")
     try:
         limits = tuple(parse_expectation(text) for text in satisfy)
     except PydanticCustomError as error:
-        raise Refused(f"--satisfy: {error.message()}; {(error.context or {}).get('allowed', '')}") from None
-    return Goal(measure, -1 if maximise else 1, limits)
+        raise UsageError(f"--satisfy: {error.message()}; {(error.context or {}).get('allowed', '')}") from None
+    return Objective(measure, -1 if maximise else 1, limits)
 
 
-def _told(found: "Found") -> dict[str, Any]:
-    goal, best = found.goal, found.best
+def _as_json(result: "SearchResult") -> dict[str, Any]:
+    objective, best = result.objective, result.best
     return {
-        ("maximise" if goal.sign < 0 else "minimise"): goal.measure or None,
-        "satisfy": [str(limit) for limit in goal.limits],
-        "seeds": found.plan.seeds,
+        ("maximise" if objective.sign < 0 else "minimise"): objective.measure or None,
+        "satisfy": [str(limit) for limit in objective.limits],
+        "seeds": result.options.seeds,
         "best": None if best is None else {"settings": dict(best.settings), "means": dict(best.means)},
         "check": {
-            "holds": found.holds,
-            "means": dict(found.checked),
-            "against_the_scenario_as_it_is": [asdict(comparison) for comparison in found.check],
+            "passed": result.passed,
+            "means": dict(result.checked),
+            "against_unchanged_scenario": [asdict(comparison) for comparison in result.check],
         },
-        "trials": [asdict(tried) | {"keeps": tried.keeps} for tried in found.tried],
+        "trials": [asdict(evaluation) | {"satisfied": evaluation.satisfied} for evaluation in result.evaluations],
     }
 
 
-def _show(found: "Found", written: Path) -> None:
+def _print_result(result: "SearchResult", target: Path) -> None:
+    from rich.markup import escape
+
+    from twin.report import terminal
+
+    output, ranked = terminal.console(), result.ranked()
+    failed = [evaluation for evaluation in result.evaluations if evaluation.error]
+    output.print(
+        f"{len(result.evaluations)} points with {result.options.seeds} seeds each; {len(ranked)} satisfy the limits"
+    )
+    if failed:
+        first = f"{_format_point(failed[0].settings)}: {failed[0].error}"
+        output.print(f"  {len(failed)} have no result; the first is {escape(first)}")
+    if result.best is None:
+        output.print(f"  [red]none found[/]; all points are in {escape(str(target))}")
+        return
+    output.print(_table(result, result.best, ranked))
+    _print_check(result, output)
+    arguments = " ".join(f"--set '{path}={value}'" for path, value in result.best.settings.items())
+    output.print(f"  [dim]try it[/]  {escape(arguments)}")
+    output.print(f"  [dim]all[/]     {escape(str(target))}")
+
+
+def _table(result: "SearchResult", best: "Evaluation", ranked: "list[Evaluation]") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    from twin.report import terminal
-    from twin.report.wording import figure, sentence
+    from twin.report.wording import format_number
 
-    output, ranked = terminal.console(), found.ranked()
-    troubles = [tried for tried in found.tried if tried.trouble]
-    output.print(f"{len(found.tried)} points with {found.plan.seeds} seeds each, {len(ranked)} keep what was asked for")
-    if troubles:
-        first = f"{_point(troubles[0].settings)}: {troubles[0].trouble}"
-        output.print(f"  {len(troubles)} could not be judged, the first: {escape(first)}")
-    if found.best is None:
-        output.print(f"  [red]none found[/]; all points are in {escape(str(written))}")
-        return
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-    for column in (*found.best.settings, *found.goal.measures):
+    for column in (*best.settings, *result.objective.measures):
         table.add_column(escape(column), justify="right")
-    for tried in ranked[:SHOWN]:
-        table.add_row(
-            *map(escape, tried.settings.values()), *(figure(tried.means.get(name)) for name in found.goal.measures)
-        )
-    output.print(table)
-    output.print(f"the best, on {found.check[0].pairs} seeds that no point had met, against the scenario as it is:")
-    output.print(f"  {escape(sentence(found.check))}")
-    for c in found.check:
-        interval = f"{figure(c.ci_low)} to {figure(c.ci_high)}"
-        output.print(f"  {escape(c.measure)}: {figure(c.variant_mean)}, difference {figure(c.difference)} ({interval})")
-    for limit in found.goal.limits:
-        kept = found.goal.limits and _kept(found, limit.name)
-        output.print(f"  {'[green]keeps[/]' if kept else '[red]misses[/]'} {escape(str(limit))}")
-    given = " ".join(f"--set '{path}={value}'" for path, value in found.best.settings.items())
-    output.print(f"  [dim]try it[/]  {escape(given)}")
-    output.print(f"  [dim]all[/]     {escape(str(written))}")
+    for evaluation in ranked[:TABLE_ROWS]:
+        means = (format_number(evaluation.means.get(name)) for name in result.objective.measures)
+        table.add_row(*map(escape, evaluation.settings.values()), *means)
+    return table
 
 
-def _kept(found: "Found", name: str) -> bool:
-    from twin.experiments.search import excesses
+def _print_check(result: "SearchResult", output: "Console") -> None:
+    """Print how the best point compares with the unchanged scenario, with new seeds."""
+    from rich.markup import escape
 
-    return all(
-        not excess
-        for limit, excess in zip(found.goal.limits, excesses(found.goal, found.checked), strict=True)
-        if limit.name == name
-    )
+    from twin.experiments.search import constraint_violations
+    from twin.report.wording import format_number, sentence
+
+    output.print(f"best point, with {result.check[0].pairs} new seeds, against the unchanged scenario:")
+    output.print(f"  {escape(sentence(result.check))}")
+    for c in result.check:
+        interval = f"{format_number(c.ci_low)} to {format_number(c.ci_high)}"
+        mean, difference = format_number(c.variant_mean), format_number(c.difference)
+        output.print(f"  {escape(c.measure)}: {mean}, difference {difference} ({interval})")
+    violations = constraint_violations(result.objective, result.checked)
+    for limit, violation in zip(result.objective.limits, violations, strict=True):
+        output.print(f"  {'[red]violated[/]' if violation else '[green]satisfied[/]'} {escape(str(limit))}")
 
 
-def _point(settings: Any) -> str:
+def _format_point(settings: "Mapping[str, str]") -> str:
     return ", ".join(f"{path}={value}" for path, value in settings.items())
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the command on the application."""
+    """Register the command."""
     app.command()(search)

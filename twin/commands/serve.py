@@ -1,4 +1,4 @@
-"""`twin serve`, and the commands that act on a served world: `fault`, `events` and `pace`."""
+"""`twin serve`, and the commands that act on a running one: `fault`, `events` and `clock`."""
 
 import json
 import signal
@@ -10,115 +10,123 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import OK, Refused, answering, code_of, overrides_of
+from formats.durations import parse_duration
+from twin.commands.common import OK, UsageError, exit_code, exit_code_of, parse_overrides
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx
 
-    from twin.serve.server import Options, Served
+    from twin.serve.server import Options, ServedEndpoints
 
 KUBECONFIG = Path("twin.kubeconfig")
-_Config = Annotated[Path, typer.Option("--kubeconfig", help="Of the served world; as `twin serve` wrote it.")]
+_OK_STATUS = 200
+_KubeconfigOption = Annotated[Path, typer.Option("--kubeconfig", help="Kubeconfig that `twin serve` wrote.")]
 
 
-@answering
+@exit_code
 def serve(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A scenario.", show_default=False)],
-    speed: Annotated[float, typer.Option(help="Simulated seconds a second.")] = 1.0,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the Kubernetes API; 0 is any that is free.")] = 0,
-    host: Annotated[str, typer.Option(help="Address to listen at; beyond loopback all needs the token.")] = "127.0.0.1",
-    kubeconfig: Annotated[Path, typer.Option(help="Where to write the kubeconfig; removed at the end.")] = KUBECONFIG,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file.", show_default=False)],
+    speed: Annotated[float, typer.Option(help="Simulated seconds per second.")] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Kubernetes API (0 picks a free one).")] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond loopback every request needs the token.")
+    ] = "127.0.0.1",
+    kubeconfig: Annotated[Path, typer.Option(help="Kubeconfig to write; it is removed at the end.")] = KUBECONFIG,
     controller: Annotated[
-        bool, typer.Option("--controller/--no-controller", help="Whether the operator runs inside, as a Deployment.")
+        bool, typer.Option("--controller/--no-controller", help="Run the operator in this process, as a Deployment.")
     ] = True,
-    apart: Annotated[
-        bool, typer.Option(help="The operator runs as lora-controller processes of its own instead of inside.")
+    operator_process: Annotated[
+        bool, typer.Option(help="Run the operator as separate lora-controller processes.")
     ] = False,
-    kill_every: Annotated[
+    crash_interval: Annotated[
         str | None,
-        typer.Option("--kill-every", help="With --apart: SIGKILL to the operator so often.", show_default=False),
+        typer.Option(
+            "--crash-interval", help="With --operator-process: interval of SIGKILLs to it.", show_default=False
+        ),
     ] = None,
-    plain: Annotated[bool, typer.Option(help="HTTP without TLS and without a token; on loopback only.")] = False,
-    paused: Annotated[bool, typer.Option(help="Begin with time standing still.")] = False,
-    once: Annotated[bool, typer.Option(help="End with the scenario, judge it, write its run folder.")] = False,
-    out: Annotated[Path, typer.Option(help="With --once: where run folders go.")] = Path("reports"),
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's own.", show_default=False)] = None,
+    insecure_http: Annotated[
+        bool, typer.Option(help="Serve HTTP without TLS and without a token; on loopback only.")
+    ] = False,
+    paused: Annotated[bool, typer.Option(help="Start with the clock paused.")] = False,
+    until_end: Annotated[
+        bool, typer.Option(help="Stop at the end of the scenario, evaluate it and write its run folder.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="With --until-end: directory for run folders.")] = Path("reports"),
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed instead of the file's.", show_default=False)] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value, repeatable.")
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value; repeatable.")
     ] = None,
 ) -> int:
-    """Serve a scenario's world in wall-clock time, behind a Kubernetes API."""
+    """Serve a scenario in wall-clock time, behind a Kubernetes API."""
     from twin.runs import run as running
-    from twin.serve.errors import CannotServe
+    from twin.serve.errors import ServeError
     from twin.serve.server import Options
     from twin.serve.server import serve as serve_world
 
-    scenarios, problems = running.load_all([file], overrides_of(settings or []), seed)
+    scenarios, problems = running.load_all([file], parse_overrides(settings or []), seed)
     if problems:
-        raise Refused(*problems)
+        raise UsageError(*problems)
     options = Options(
         host=host,
         port=port,
-        plain=plain,
+        insecure_http=insecure_http,
         speed=speed,
         paused=paused,
         controller=controller,
         kubeconfig=kubeconfig.absolute(),
-        apart=apart,
-        kill_every=0.0 if kill_every is None else _duration(kill_every, "--kill-every"),
-        once=once,
+        operator_process=operator_process,
+        crash_interval=0.0 if crash_interval is None else _duration(crash_interval, "--crash-interval"),
+        until_end=until_end,
     )
     _check(options)
     try:
-        with ended_by_sigterm():
-            outcome = serve_world(scenarios[0], options, _tell)
-    except CannotServe as error:
-        raise Refused(f"twin serve: {error}") from error
-    if not once:
+        with sigterm_as_interrupt():
+            result = serve_world(scenarios[0], options, _print_endpoints)
+    except ServeError as error:
+        raise UsageError(f"twin serve: {error}") from error
+    if not until_end:
         return OK
     from twin.report import terminal
 
-    findings, page = running.written(scenarios[0], outcome.lines, out, partial=outcome.partial)
+    findings, page = running.judge_to_folder(scenarios[0], result.lines, out, partial=result.partial)
     terminal.show(findings, page)
-    return code_of(findings)
+    return exit_code_of(findings)
 
 
 def _check(options: "Options") -> None:
-    """Flags that go against each other are refused."""
+    """Refuse flags that contradict each other."""
     if not 0 < options.speed < float("inf"):
-        raise Refused(f"--speed {options.speed:g}: is no speed; allowed: a number above 0, such as 1 or 10")
-    if options.apart and not options.controller:
-        raise Refused("twin serve: --apart and --no-controller go against each other; give one of them")
-    if options.kill_every and not options.apart:
-        raise Refused("twin serve: --kill-every needs --apart: there is no process to kill")
-    if options.apart and options.paused:
-        raise Refused("twin serve: --apart and --paused go against each other: processes do not stand still")
+        raise UsageError(f"--speed {options.speed:g}: not a speed; allowed: a number above 0, such as 1 or 10")
+    if options.operator_process and not options.controller:
+        raise UsageError("twin serve: --operator-process and --no-controller exclude each other")
+    if options.crash_interval and not options.operator_process:
+        raise UsageError("twin serve: --crash-interval requires --operator-process")
+    if options.operator_process and options.paused:
+        raise UsageError("twin serve: --operator-process and --paused exclude each other: processes cannot be paused")
 
 
 def _duration(text: str, flag: str) -> float:
-    from twin.scenario.units import duration
-
     try:
-        return float(duration(text))
+        return parse_duration(text)
     except ValueError as error:
-        raise Refused(f"twin serve: {flag} {text}: {error}") from error
+        raise UsageError(f"twin serve: {flag} {text}: {error}") from error
 
 
-def _tell(served: "Served") -> None:
-    """Where everything is; for people, and for scripts that wait for the last line."""
+def _print_endpoints(served: "ServedEndpoints") -> None:
+    """Print all addresses, for people and for scripts that wait for the last line."""
     proxy = served.gateway.url
     print(f"Kubernetes API  {served.api.url}")
     print(f"kubeconfig      export KUBECONFIG={served.kubeconfig}")
-    print(f"gateway         {served.gateway.url}   (models by name; status page at /)")
+    print(f"gateway         {served.gateway.url}   (models by name; status page at /, API at /docs)")
     print(f"pods' engines   at 10.x.y.z by the HTTP proxy {proxy} (lora-controller --engine-proxy), or at 127.x.y.z")
-    print("Ctrl-C ends it.", flush=True)
+    print("Press Ctrl-C to stop.", flush=True)
 
 
 @contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does, also where a script has put it into the background, deaf to Ctrl-C."""
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, also in a background process of a script, which ignores SIGINT by default."""
 
     def interrupt(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -132,96 +140,101 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@answering
+@exit_code
 def fault(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="As `twin faults` lists them.", show_default=False)],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="Kind of fault; see `twin faults`.", show_default=False)],
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[FIELD=VALUE]...", help="Its fields, such as pods='{count: 2}'.")
+        list[str] | None,
+        typer.Argument(metavar="[FIELD=VALUE]...", help="Fields of the fault, such as pods='{count: 2}'."),
     ] = None,
-    lasts: Annotated[str | None, typer.Option("--for", help="How long it lasts; to the end if absent.")] = None,
-    kubeconfig: _Config = KUBECONFIG,
+    lasts: Annotated[
+        str | None, typer.Option("--for", help="Duration of the fault; until the end if absent.", show_default=False)
+    ] = None,
+    kubeconfig: _KubeconfigOption = KUBECONFIG,
 ) -> int:
-    """Let a fault befall a served world now."""
+    """Inject a fault into a running `twin serve`."""
     body = {"kind": kind, **_fields(settings or []), **({"for": lasts} if lasts else {})}
-    with _world(kubeconfig) as client:
-        answer = _asked(client.post("/twin/v1/faults", json=body), "twin fault")
-    until = "" if answer["until"] is None else f", until {answer['until']:.0f} s after the start"
-    print(f"fault {answer['number']}: {answer['kind']}{until}")
+    with _client(kubeconfig) as client:
+        result = _json(client.post("/twin/v1/faults", json=body), "twin fault")
+    until = "" if result["until"] is None else f", until {result['until']:.0f} s after the start"
+    print(f"fault {result['number']}: {result['kind']}{until}")
     return OK
 
 
-@answering
+@exit_code
 def events(
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what happens.")] = False,
-    tail: Annotated[int | None, typer.Option(min=0, help="Only so many lines of the past.", show_default=False)] = None,
-    kubeconfig: _Config = KUBECONFIG,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Continue with new events.")] = False,
+    tail: Annotated[
+        int | None, typer.Option(min=0, help="Number of past lines to print; all by default.", show_default=False)
+    ] = None,
+    kubeconfig: _KubeconfigOption = KUBECONFIG,
 ) -> int:
-    """Print what has happened in a served world, a JSON object a line."""
+    """Print the events of a running `twin serve`, one JSON object per line."""
     query: dict[str, Any] = {"follow": int(follow), **({} if tail is None else {"tail": tail})}
-    with _world(kubeconfig) as client, client.stream("GET", "/twin/v1/events", params=query, timeout=None) as answer:
-        if answer.status_code != OK_STATUS:
-            answer.read()
-            _asked(answer, "twin events")
-        for line in answer.iter_lines():
+    request = ("GET", "/twin/v1/events")
+    with _client(kubeconfig) as client, client.stream(*request, params=query, timeout=None) as response:
+        if response.status_code != _OK_STATUS:
+            response.read()
+            _json(response, "twin events")
+        for line in response.iter_lines():
             print(line, flush=True)
     return OK
 
 
-OK_STATUS = 200
-
-
-@answering
-def pace(
-    speed: Annotated[float | None, typer.Option(help="Simulated seconds a second.", show_default=False)] = None,
-    pause: Annotated[bool, typer.Option("--pause", help="Let time stand still.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Let time go on.")] = False,
-    step: Annotated[str | None, typer.Option(help="Go on by so much as fast as possible, then stand still.")] = None,
-    kubeconfig: _Config = KUBECONFIG,
+@exit_code
+def clock(
+    speed: Annotated[float | None, typer.Option(help="Simulated seconds per second.", show_default=False)] = None,
+    pause: Annotated[bool, typer.Option("--pause", help="Pause the clock.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the clock.")] = False,
+    step: Annotated[
+        str | None, typer.Option(help="Advance by this duration as fast as possible, then pause.", show_default=False)
+    ] = None,
+    kubeconfig: _KubeconfigOption = KUBECONFIG,
 ) -> int:
-    """Say how fast a served world goes, or change it."""
+    """Show or change the clock of a running `twin serve`."""
     if pause and resume:
-        raise Refused("twin pace: --pause and --resume go against each other; give one of them")
-    asked: dict[str, Any] = {"speed": speed, "step": step, "paused": True if pause else False if resume else None}
-    body = {name: value for name, value in asked.items() if value is not None}
-    with _world(kubeconfig) as client:
-        send = client.post("/twin/v1/pace", json=body, timeout=None) if body else client.get("/twin/v1/world")
-        world = _asked(send, "twin pace")
-    how = "paused" if world["paused"] else f"speed {world['speed']:g}"
-    print(f"{world['name']}: {world['seconds']:.1f} s since the start, {how}")
+        raise UsageError("twin clock: --pause and --resume exclude each other")
+    changes: dict[str, Any] = {"speed": speed, "step": step, "paused": True if pause else False if resume else None}
+    body = {name: value for name, value in changes.items() if value is not None}
+    with _client(kubeconfig) as client:
+        response = client.post("/twin/v1/clock", json=body, timeout=None) if body else client.get("/twin/v1/world")
+        world = _json(response, "twin clock")
+    state = "paused" if world["paused"] else f"speed {world['speed']:g}"
+    print(f"{world['name']}: {world['seconds']:.1f} s since the start, {state}")
     return OK
 
 
 def _fields(settings: Sequence[str]) -> dict[str, Any]:
-    """`FIELD=VALUE` with YAML values."""
+    """Parse `FIELD=VALUE` with YAML values."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    found = {}
+    fields = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
-            raise Refused(f"twin fault: {setting}: is no field; allowed: FIELD=VALUE, such as pods='{{count: 2}}'")
+            raise UsageError(f"twin fault: {setting}: not a field; allowed: FIELD=VALUE, such as pods='{{count: 2}}'")
         try:
-            found[name] = YAML(typ="safe", pure=True).load(text)
+            fields[name] = YAML(typ="safe", pure=True).load(text)
         except YAMLError as error:
-            raise Refused(f"twin fault: {setting}: is no YAML: {' '.join(str(error).split())}") from error
-    return found
+            raise UsageError(f"twin fault: {setting}: not valid YAML: {' '.join(str(error).split())}") from error
+    return fields
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How a served world is reached."""
+class ServerConnection:
+    """Address and credentials of a served world."""
 
     url: str
     headers: dict[str, str]
     trust: "ssl.SSLContext | bool"
 
 
-def way_to(path: Path) -> Way:
-    """The way that a kubeconfig of `twin serve` says.
+def server_connection(path: Path) -> ServerConnection:
+    """Return the connection that a kubeconfig of `twin serve` describes.
 
     Raises:
-        Refused: it is none.
+        UsageError: the file is missing or not such a kubeconfig.
     """
     import base64
     import ssl
@@ -232,36 +245,45 @@ def way_to(path: Path) -> Way:
         url, token = str(cluster["server"]), str(user["token"])
         ca = base64.b64decode(cluster.get("certificate-authority-data", "")).decode()
     except FileNotFoundError as error:
-        raise Refused(f"{path}: is not there; start a world with `twin serve`, or name its --kubeconfig") from error
+        raise UsageError(f"{path}: file not found; start `twin serve`, or pass its --kubeconfig") from error
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise Refused(f"{path}: is no kubeconfig of `twin serve`: {error}") from error
-    return Way(url, {"authorization": f"Bearer {token}"}, ssl.create_default_context(cadata=ca) if ca else True)
+        raise UsageError(f"{path}: not a kubeconfig of `twin serve`: {error}") from error
+    trust = ssl.create_default_context(cadata=ca) if ca else True
+    return ServerConnection(url, {"authorization": f"Bearer {token}"}, trust)
 
 
 @contextmanager
-def _world(path: Path) -> Iterator["httpx.Client"]:
-    """A client for the world that a kubeconfig leads to."""
+def _client(path: Path) -> Iterator["httpx.Client"]:
+    """Open a client for the served world of a kubeconfig."""
     import httpx
 
-    way = way_to(path)
+    connection = server_connection(path)
+    options: dict[str, Any] = {"headers": connection.headers, "verify": connection.trust}
     try:
-        with httpx.Client(
-            base_url=way.url, headers=way.headers, verify=way.trust, trust_env=False, timeout=10
-        ) as client:
+        with httpx.Client(base_url=connection.url, trust_env=False, timeout=10, **options) as client:
             yield client
     except httpx.TransportError as error:
-        raise Refused(f"{way.url}: the served world does not answer ({error}); does `twin serve` still run?") from error
+        raise UsageError(no_response(connection.url, error)) from error
 
 
-def _asked(answer: "httpx.Response", command: str) -> dict[str, Any]:
-    """What was answered; a refusal is a line and exit code 2."""
-    body: dict[str, Any] = answer.json()
-    if not answer.is_success:
-        raise Refused(f"{command}: {body.get('message', answer.status_code)}")
+def no_response(url: str, error: Exception) -> str:
+    """Return the message for a served world that does not respond."""
+    return f"{url}: no response ({error}); is `twin serve` still running?"
+
+
+def _json(response: "httpx.Response", command: str) -> dict[str, Any]:
+    """Return the body of a response.
+
+    Raises:
+        UsageError: the response is an error.
+    """
+    body: dict[str, Any] = response.json()
+    if not response.is_success:
+        raise UsageError(f"{command}: {body.get('message', response.status_code)}")
     return body
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the commands on the application."""
-    for command in (serve, fault, events, pace):
+    """Register the commands."""
+    for command in (serve, fault, events, clock):
         app.command()(command)

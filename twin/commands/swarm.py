@@ -1,168 +1,187 @@
-"""`twin swarm` and `twin shrink`: random scenarios in search of a broken invariant, and the smallest that shows it."""
+"""`twin swarm` and `twin shrink`: random scenarios that look for violated invariants, and the smallest of them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, folder_faults
-from twin.commands.experiments import Address, EngineName, Jobs, experiment_faults, workers_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, run_folder_errors
+from twin.commands.experiments import (
+    Address,
+    AsJson,
+    Checkout,
+    ExecutorName,
+    Jobs,
+    open_executor,
+    resolve_checkout,
+    usage_errors,
+)  # fmt: skip
 from twin.commands.runs import RunPath
 
 if TYPE_CHECKING:
-    from twin.experiments.raw_scenario import Draft
-    from twin.experiments.shrink import Shrunk
-    from twin.experiments.swarm import Coverage
+    from rich.table import Table
 
-MOST_SHRUNK = 8
-"""Invariants of which the first violation is shrunk."""
+    from twin.experiments.raw_scenario import RawScenario
+    from twin.experiments.shrink import ShrinkResult
+    from twin.experiments.swarm import Coverage, Swarm
 
-Source = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="A checkout whose operator runs, instead of this one's.")
-]
+MAX_SHRUNK = 8
+"""Number of violated invariants whose first violation is shrunk."""
+
+Seeds = Annotated[int, typer.Option(min=1, help="Number of random scenarios.")]
+FirstSeed = Annotated[int, typer.Option(min=0, help="Seed of the first scenario.")]
+Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="KIND", help="Kind to draw from; repeatable.")]
+Shrink = Annotated[bool, typer.Option("--shrink/--no-shrink", help="Shrink scenarios that violate an invariant.")]
+Out = Annotated[Path, typer.Option(help="Output folder.")]
 
 
-@answering
+@exit_code
 def swarm(
-    seeds: Annotated[int, typer.Option(min=1, help="How many random scenarios.")] = 1000,
-    first: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
-    faults: Annotated[
-        list[str] | None, typer.Option("--fault", metavar="KIND", help="Draw from these kinds only, repeatable.")
-    ] = None,
-    source: Source = None,
-    shrunk: Annotated[bool, typer.Option("--shrink/--no-shrink", help="Whether to shrink what is found.")] = True,
+    seeds: Seeds = 1000,
+    first_seed: FirstSeed = 0,
+    faults: Faults = None,
+    checkout: Checkout = None,
+    shrunk: Shrink = True,
     jobs: Jobs = 0,
-    engine: EngineName = "joblib",
+    executor: ExecutorName = "joblib",
     address: Address = "",
-    out: Annotated[Path, typer.Option(help="Where results go.")] = Path("reports/swarm"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was covered and found as JSON.")] = False,
+    out: Out = Path("reports/swarm"),
+    as_json: AsJson = False,
 ) -> int:
-    """Run random scenarios with random faults; say what was covered, shrink what breaks an invariant."""
-    from twin.experiments.execution.results import Store
-    from twin.experiments.execution.runner import carry_out, watching
-    from twin.experiments.swarm import Swarm, covered
+    """Run random scenarios with random faults; report coverage, shrink what violates an invariant."""
+    from twin.experiments.execution.results import ResultStore
+    from twin.experiments.execution.runner import progress_bar, run_all
+    from twin.experiments.swarm import Swarm, measure_coverage
 
-    crew = Swarm(range(first, first + seeds), _kinds(faults or []), _source(source))
-    with experiment_faults(), Store(out / "swarm.parquet") as store:
-        missing = sum(crew.key(seed) not in store for seed in crew.seeds)
-        with workers_of(engine, jobs, address) as execute, watching("swarm", missing, quiet=as_json) as watch:
-            carry_out(crew.tasks(store), execute, store, watch)
-        coverage = covered(store.rows([crew.key(seed) for seed in crew.seeds]))
-        found = _found(coverage, crew.kinds, crew.source, out, shrunk=shrunk)
-    told = {**coverage.as_json(crew.kinds), "found": found}
+    runs = Swarm(range(first_seed, first_seed + seeds), _fault_kinds(faults or []), resolve_checkout(checkout))
+    with usage_errors(), ResultStore(out / "swarm.parquet") as store:
+        missing = sum(runs.key(seed) not in store for seed in runs.seeds)
+        with open_executor(executor, jobs, address) as execute, progress_bar("swarm", missing, quiet=as_json) as on_row:
+            run_all(runs.tasks(store), execute, store, on_row)
+        coverage = measure_coverage(store.rows([runs.key(seed) for seed in runs.seeds]))
+        violations = _write_violations(coverage, runs, out, shrunk=shrunk)
     if as_json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        print(json.dumps({**coverage.as_json(runs.kinds), "found": violations}, indent=2, ensure_ascii=False))
     else:
-        _show(coverage, crew.kinds, found)
+        _print_result(coverage, runs.kinds, violations)
     return FAILED if coverage.broken or coverage.crashed else OK
 
 
-@answering
+@exit_code
 def shrink(
     path: RunPath,
-    source: Source = None,
-    invariant: Annotated[str, typer.Option(help="Which; the first that was broken if left out.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Scenario file to write; RUN-shrunk.yaml if left out.")] = None,
+    checkout: Checkout = None,
+    invariant: Annotated[str, typer.Option(help="Invariant (default: the first one violated).")] = "",
+    out: Annotated[Path | None, typer.Option(help="Scenario file to write (default: RUN-shrunk.yaml).")] = None,
 ) -> int:
-    """From a run that broke an invariant to the smallest scenario that still does."""
+    """Reduce a run that violated an invariant to a smaller scenario that still does."""
     from twin.experiments import raw_scenario, shrink
     from twin.runs import folder as runfolder
     from twin.scenario import ScenarioErrors
 
-    with folder_faults():
+    with run_folder_errors():
         folder = runfolder.read(path)
     target = out or path.resolve().parent / f"{path.resolve().name}-shrunk.yaml"
     try:
-        draft = raw_scenario.read(path / runfolder.SCENARIO)
-        result = shrink.shrink(draft, _source(source), invariant, _telling())
-    except shrink.Sound as sound:
-        raise Refused(f"{path}: nothing to shrink: run again, {sound}") from None
+        raw = raw_scenario.read(path / runfolder.SCENARIO)
+        result = shrink.shrink(raw, resolve_checkout(checkout), invariant, _progress_line())
+    except shrink.NothingToShrink as error:
+        raise UsageError(f"{path}: nothing to shrink: run again, {error}") from None
     except ScenarioErrors as errors:
-        raise Refused(*map(str, errors.problems)) from None
-    with experiment_faults():
+        raise UsageError(*map(str, errors.problems)) from None
+    with usage_errors():
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_small(result, str(folder.summary.get("name"))), encoding="utf-8")
-    print(f"{path}: {shrink.sizes(draft)}")
-    print(f"{target}: {shrink.sizes(result.draft)}, after {result.runs} runs; still breaks {result.violation}")
+        target.write_text(_scenario_file(result, str(folder.summary.get("name"))), encoding="utf-8")
+    print(f"{path}: {shrink.describe_size(raw)}")
+    size = shrink.describe_size(result.raw)
+    print(f"{target}: {size}, after {result.runs} runs; still violates {result.violation}")
     return OK
 
 
-def _kinds(asked: list[str]) -> tuple[str, ...]:
+def _fault_kinds(names: list[str]) -> tuple[str, ...]:
     from twin.scenario import FAULTS
     from twin.scenario.errors import choices
 
-    for kind in asked:
+    for kind in names:
         if kind not in FAULTS:
-            raise Refused(f"--fault {kind}: there is no such fault; {choices(kind, FAULTS)}")
-    return tuple(dict.fromkeys(asked)) or tuple(FAULTS)
+            raise UsageError(f"--fault {kind}: unknown fault; {choices(kind, FAULTS)}")
+    return tuple(dict.fromkeys(names)) or tuple(FAULTS)
 
 
-def _source(folder: Path | None) -> str:
-    from twin.experiments.execution import worktree as checkout
-
-    if folder is None:
-        return ""
-    wrong = checkout.check(str(folder.resolve()))
-    if wrong:
-        raise Refused(f"--source {folder}: {wrong}; allowed: the folder of a checkout")
-    return str(folder.resolve())
-
-
-def _found(coverage: "Coverage", kinds: tuple[str, ...], source: str, out: Path, *, shrunk: bool) -> list[Any]:
-    """Writes a scenario for each broken invariant, shrunk if wanted, and says where."""
+def _write_violations(coverage: "Coverage", runs: "Swarm", out: Path, *, shrunk: bool) -> list[dict[str, Any]]:
+    """Write a scenario file for each violated invariant, shrunk if requested, and describe each."""
     from twin.experiments import random_scenario, shrink
 
-    found = []
-    for name, rows in sorted(coverage.broken.items())[:MOST_SHRUNK]:
+    violations = []
+    for name, rows in sorted(coverage.broken.items())[:MAX_SHRUNK]:
         seed = min(row.seed for row in rows)
-        draft = random_scenario.draw(seed, kinds)
-        result = shrink.Shrunk(draft, name, next(row.violation for row in rows if row.seed == seed), 0)
+        raw = random_scenario.draw(seed, runs.kinds)
+        result = shrink.ShrinkResult(raw, name, next(row.violation for row in rows if row.seed == seed), 0)
         if shrunk:
-            result = shrink.shrink(draft, source, name, _telling())
+            result = shrink.shrink(raw, runs.source, name, _progress_line())
         file = out / "found" / f"{name}-seed-{seed}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(_small(result, f"swarm-{seed}"), encoding="utf-8")
-        size, before = shrink.sizes(result.draft), shrink.sizes(draft)
-        said = {"invariant": name, "seed": seed, "violation": result.violation}
-        found.append({**said, "file": str(file), "size": size, "before": before})
-    return found
+        file.write_text(_scenario_file(result, f"swarm-{seed}"), encoding="utf-8")
+        size, before = shrink.describe_size(result.raw), shrink.describe_size(raw)
+        violation = {"invariant": name, "seed": seed, "violation": result.violation}
+        violations.append({**violation, "file": str(file), "size": size, "before": before})
+    return violations
 
 
-def _small(result: "Shrunk", name: str) -> str:
-    """The scenario file of a violation."""
-    from twin.experiments.raw_scenario import written
+def _scenario_file(result: "ShrinkResult", name: str) -> str:
+    """Return the scenario file of a violation."""
+    from twin.experiments.raw_scenario import to_yaml
 
-    draft: Draft = {
-        **result.draft,
+    raw: RawScenario = {
+        **result.raw,
         "name": f"{name}-shrunk" if result.runs else name,
-        "description": f"Found by chance: does the operator break {result.violation}?",
+        "description": f"Found at random: does the operator violate {result.violation}?",
         "expect": ["invariants.violations == 0"],
     }
-    return written(draft, f"Broke {result.violation}\nFound by twin swarm or a run, cut down by twin shrink.")
+    return to_yaml(raw, f"Violated {result.violation}\nFound by twin swarm or a run, reduced by twin shrink.")
 
 
-def _telling() -> Any:
-    """A line on a terminal that tells how far shrinking is; nothing when nobody watches."""
+def _progress_line() -> "Callable[[int, RawScenario], None] | None":
+    """Return a callback that shows the progress of shrinking, if stderr is a terminal."""
     from rich.console import Console
 
-    from twin.experiments.shrink import sizes
+    from twin.experiments.shrink import describe_size
 
     console = Console(stderr=True)
     if not console.is_terminal:
         return None
-    return lambda runs, best: console.print(f"shrinking: run {runs}, {sizes(best)}   ", end="\r")
+    return lambda runs, best: console.print(f"shrinking: run {runs}, {describe_size(best)}   ", end="\r")
 
 
-def _show(coverage: "Coverage", kinds: tuple[str, ...], found: list[Any]) -> None:
+def _print_result(coverage: "Coverage", kinds: tuple[str, ...], violations: list[dict[str, Any]]) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    from twin.experiments.swarm import PHASES, possible_pairs
+    from twin.experiments.swarm import possible_pairs
     from twin.report import terminal
 
     output = terminal.console()
     output.print(f"[bold]swarm[/] · {coverage.runs:,} random scenarios")
+    output.print(_table(coverage, kinds))
+    output.print("  number of runs with each fault, and with an adapter in that phase while the fault was active")
+    output.print(f"  pairs of faults at the same time: {len(coverage.pairs):,} of {len(possible_pairs(kinds)):,}")
+    for row in coverage.crashed[:3]:
+        output.print(f"  [red]crashed[/] seed {row.seed}: {escape(row.error)}")
+    if not coverage.broken:
+        output.print("  [green]no invariant was violated[/]")
+    for violation in violations:
+        times = len(coverage.broken[violation["invariant"]])
+        output.print(f"  [red]violated[/] in {times} run{'s' if times > 1 else ''}: {escape(violation['violation'])}")
+        output.print(f"    {escape(violation['file'])}: {violation['size']} (from {violation['before']})")
+
+
+def _table(coverage: "Coverage", kinds: tuple[str, ...]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    from twin.experiments.swarm import PHASES
+
     table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
     table.add_column("fault")
     for column in ("runs", *PHASES):
@@ -170,21 +189,10 @@ def _show(coverage: "Coverage", kinds: tuple[str, ...], found: list[Any]) -> Non
     for kind in kinds:
         cells = [f"{coverage.phases[kind, phase]:,}" if coverage.phases[kind, phase] else "-" for phase in PHASES]
         table.add_row(escape(kind), f"{coverage.faults[kind]:,}", *cells)
-    output.print(table)
-    output.print("  in how many runs each fault struck, and met an adapter in that phase")
-    possible = len(possible_pairs(kinds))
-    output.print(f"  pairs of faults at the same time: {len(coverage.pairs):,} of {possible:,}")
-    for row in coverage.crashed[:3]:
-        output.print(f"  [red]crashed[/] seed {row.seed}: {escape(row.error)}")
-    if not coverage.broken:
-        output.print("  [green]no invariant was broken[/]")
-    for each in found:
-        times = len(coverage.broken[each["invariant"]])
-        output.print(f"  [red]broken[/] in {times} run{'s' if times > 1 else ''}: {escape(each['violation'])}")
-        output.print(f"    {escape(each['file'])}: {each['size']} (from {each['before']})")
+    return table
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the commands on the application."""
+    """Register the commands."""
     app.command()(swarm)
     app.command()(shrink)

@@ -1,4 +1,4 @@
-"""`twin sweep`: a grid of variants, or random points between ends, with every seed into one Parquet file."""
+"""`twin sweep`: a grid of variants, or random points, with every seed into one Parquet file."""
 
 import json
 from pathlib import Path
@@ -6,104 +6,121 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import FAILED, OK, Refused, answering, complain, overrides_of
-from twin.commands.experiments import Address, EngineName, File, Jobs, Settings, experiment_faults, workers_of
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
+from twin.commands.experiments import (
+    Address,
+    AsJson,
+    ExecutorName,
+    File,
+    Jobs,
+    Settings,
+    experiment_path,
+    open_executor,
+    usage_errors,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from twin.experiments.design import Design
-    from twin.experiments.execution.results import Store
-    from twin.experiments.sweep import Outcome
+    from twin.experiments.execution.results import ResultStore
+    from twin.experiments.sweep import SweepResult
 
-MOST_POINTS = 100_000
-"""Each is checked before anything runs, at some 15 ms."""
+MAX_POINTS = 100_000
+"""Each is checked before anything runs, which takes about 15 ms."""
+
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH=A,B|PATH=LOW..HIGH",
+        help="Axis; replaces the file's `vary:`. A range needs --random; `1s..60s log` has a logarithmic scale.",
+    ),
+]
+Random = Annotated[int, typer.Option(min=0, metavar="N", help="Number of random points, instead of the grid.")]
+PointsSeed = Annotated[int, typer.Option(min=0, help="Seed of the random points.")]
+Seeds = Annotated[int, typer.Option(min=1, max=100_000, help="Seeds of each point.")]
+Out = Annotated[Path, typer.Option(help="Output folder; results are in OUT/NAME/sweep-….parquet.")]
 
 
-@answering
+@exit_code
 def sweep(
     file: File,
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH=A,B|PATH=LOW..HIGH",
-            help="What varies; instead of the file's `vary:`. A range needs --random; `1s..60s log` doubles evenly.",
-        ),
-    ] = None,
-    random: Annotated[
-        int, typer.Option(min=0, metavar="N", help="So many points drawn at random instead of the grid.")
-    ] = 0,
-    points_seed: Annotated[int, typer.Option(min=0, help="Seed of the random points.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, max=100_000, help="Seeds for each point.")] = 5,
+    vary: Vary = None,
+    random: Random = 0,
+    points_seed: PointsSeed = 0,
+    seeds: Seeds = 5,
     settings: Settings = None,
     jobs: Jobs = 0,
-    engine: EngineName = "joblib",
+    executor: ExecutorName = "joblib",
     address: Address = "",
-    out: Annotated[Path, typer.Option(help="Where results go: OUT/NAME/sweep-….parquet.")] = Path("reports"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    out: Out = Path("reports"),
+    as_json: AsJson = False,
 ) -> int:
-    """Run a grid of variants, or random points, with every seed; one row a run in one Parquet file."""
-    from twin.experiments.execution.executors import EngineError
-    from twin.experiments.execution.results import Store
-    from twin.experiments.execution.runner import watching
-    from twin.experiments.sweep import sweep as carry_out
+    """Run a grid of variants, or random points, with every seed; write one row for each run to a Parquet file."""
+    from twin.experiments.execution.executors import ExecutorError
+    from twin.experiments.execution.results import ResultStore
+    from twin.experiments.execution.runner import progress_bar
+    from twin.experiments.sweep import sweep as run_sweep
 
-    with experiment_faults():
-        design = _design(file, vary or [], overrides_of(settings or []), random, points_seed, seeds)
-        target = out / design.baseline.scenario.name / f"{('sweep-' + '+'.join(design.paths))[:80]}.parquet"
-        with workers_of(engine, jobs, address) as execute, Store(target) as store:
+    with usage_errors():
+        design = _build_design(file, vary or [], parse_overrides(settings or []), random, points_seed, seeds)
+        path = experiment_path(out, design.baseline.scenario.name, "sweep", design.paths)
+        target = path.with_name(f"{path.name}.parquet")
+        with open_executor(executor, jobs, address) as execute, ResultStore(target) as store:
             try:
-                outcome = carry_out(design, execute, store, lambda total: watching("sweeping", total, quiet=as_json))
+                result = run_sweep(design, execute, store, lambda total: progress_bar("sweeping", total, quiet=as_json))
             except KeyboardInterrupt:
-                complain(_kept(store))
+                print_errors(_stored(store))
                 raise
-            except EngineError as error:
-                raise Refused(f"{error}; {_kept(store)}") from None
-    _tell(outcome, design, target, as_json)
-    return FAILED if outcome.crashed or outcome.broken else OK
+            except ExecutorError as error:
+                raise UsageError(f"{error}; {_stored(store)}") from None
+    if as_json:
+        _print_json(result, design, target)
+    else:
+        _print_result(result, design, target)
+    return FAILED if result.crashed or result.broken else OK
 
 
-def _design(
+def _build_design(
     file: Path, vary: list[str], overrides: dict[str, str], random: int, points_seed: int, seeds: int
 ) -> "Design":
-    from twin.experiments.design import axes_of, designed, grid, random_points
+    from twin.experiments.design import build_design, grid, parse_axes, random_points
 
-    axes = axes_of(file, vary, overrides)
+    axes = parse_axes(file, vary, overrides)
     points = random_points(axes, random, points_seed) if random else grid(axes)
     distinct = list({tuple(point.items()): point for point in points}.values())
-    if len(distinct) > MOST_POINTS:
-        raise Refused(f"{len(distinct):,} points are more than one sweep takes; allowed: up to {MOST_POINTS:,}")
-    return designed(file, distinct, overrides, seeds)
+    if len(distinct) > MAX_POINTS:
+        raise UsageError(f"{len(distinct):,} points are too many; allowed: up to {MAX_POINTS:,}")
+    return build_design(file, distinct, overrides, seeds)
 
 
-def _kept(store: "Store") -> str:
-    return f"{store.path} holds {len(store):,} finished runs, the same command goes on from there"
+def _stored(store: "ResultStore") -> str:
+    return f"{store.path} contains {len(store):,} finished runs; run the same command again to continue"
 
 
-def _tell(outcome: "Outcome", design: "Design", target: Path, as_json: bool) -> None:
-    if as_json:
-        told = {
-            "file": str(target),
-            "scenario": design.baseline.scenario.name,
-            "paths": design.paths,
-            "variants": len(design.variants),
-            "seeds": list(design.seeds),
-            "runs": {
-                "total": outcome.runs,
-                "fresh": outcome.fresh,
-                "crashed": outcome.crashed,
-                "broken": outcome.broken,
-            },
-        }
-        print(json.dumps(told, indent=2, ensure_ascii=False))
-        return
+def _print_json(result: "SweepResult", design: "Design", target: Path) -> None:
+    document = {
+        "file": str(target),
+        "scenario": design.baseline.scenario.name,
+        "paths": design.paths,
+        "variants": len(design.variants),
+        "seeds": list(design.seeds),
+        "runs": {
+            "total": result.runs,
+            "fresh": result.fresh,
+            "crashed": result.crashed,
+            "broken": result.broken,
+        },
+    }
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _print_result(result: "SweepResult", design: "Design", target: Path) -> None:
     variants, seeds = len(design.variants), len(design.seeds)
-    print(
-        f"{target}: {outcome.runs:,} runs, {variants:,} variants with {seeds:,} seeds each; {outcome.fresh:,} were new"
-    )
-    if outcome.first:
-        print(f"  {outcome.crashed:,} crashed, {outcome.broken:,} broke an invariant or an expectation; the first:")
-        print(f"  {outcome.first}")
+    print(f"{target}: {result.runs:,} runs, {variants:,} variants with {seeds:,} seeds each; {result.fresh:,} were new")
+    if result.first:
+        print(f"  {result.crashed:,} crashed, {result.broken:,} failed an invariant or an expectation; the first is")
+        print(f"  {result.first}")
 
 
 def register(app: typer.Typer) -> None:
-    """Hangs the command on the application."""
+    """Register the command."""
     app.command()(sweep)

@@ -1,7 +1,6 @@
-"""Whether a run's summary holds what its scenario expects of it.
+"""Expectations of a scenario, checked against the summary of a run.
 
-The scenario says `NAME OP NUMBER` (`twin.scenario.parse_expectation` reads that); here it meets the numbers. What
-could not be measured fails its expectation: nobody should read "holds" off a figure that is not there.
+An expectation is `NAME OP NUMBER`, parsed by `twin.scenario.parse_expectation`. It fails if its measure has no value.
 """
 
 import operator
@@ -23,32 +22,32 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """An expectation and how it came out."""
+class ExpectationResult:
+    """An expectation and its result."""
 
     text: str
-    holds: bool
+    passed: bool
     actual: float | None
-    """What was measured; None if nothing was."""
+    """Measured value, if any."""
     message: str = ""
-    """Why it fails, if that is not plain from `actual`."""
+    """Reason of the failure, if `actual` does not show it."""
 
 
-def evaluate(expectations: Iterable["Expectation"], summary: Mapping[str, Any]) -> list[Outcome]:
-    """Every expectation, in order, against a summary's numbers."""
+def check_expectations(expectations: Iterable["Expectation"], summary: Mapping[str, Any]) -> list[ExpectationResult]:
+    """Check every expectation, in order, against the numbers of a summary."""
     return [_outcome(expectation, summary) for expectation in expectations]
 
 
 def measure(summary: Mapping[str, Any], name: str) -> float | None:
-    """The number that stands under a dotted name, or None if there is none."""
+    """Return the number with a dotted name, or None."""
     value: Any = summary
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value if isinstance(value, int | float) else None
 
 
-def _outcome(expectation: "Expectation", summary: Mapping[str, Any]) -> Outcome:
+def _outcome(expectation: "Expectation", summary: Mapping[str, Any]) -> ExpectationResult:
     actual = measure(summary, expectation.name)
     if actual is None:
-        return Outcome(str(expectation), False, None, f"{expectation.name} could not be measured in this run")
-    return Outcome(str(expectation), _COMPARE[expectation.op](actual, expectation.value), actual)
+        return ExpectationResult(str(expectation), False, None, f"{expectation.name} has no value in this run")
+    return ExpectationResult(str(expectation), _COMPARE[expectation.op](actual, expectation.value), actual)

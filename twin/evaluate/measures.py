@@ -1,7 +1,7 @@
-"""What a run comes to in numbers, from the record alone.
+"""Measures of a run, computed from its trace.
 
-`summarise` gives `summary.json`; its names are what expectations and comparisons use. `placement_rows` gives the
-table behind `placement.parquet`. Times are seconds. A number that nothing was measured for is None, never 0.
+`summarise` returns the contents of `summary.json`, whose names are used by expectations and comparisons.
+`placement_rows` returns the table of `placement.parquet`. Times are seconds. A measure without a value is None, not 0.
 """
 
 from collections import Counter
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from controller.engine.errors import name_taken
-from twin.evaluate.invariants import Verdicts
+from twin.evaluate.invariants import InvariantReport
 from twin.evaluate.percentiles import percentiles
-from twin.evaluate.traffic_measures import TrafficStory
+from twin.evaluate.traffic_measures import TrafficSummary
 from twin.trace.lines import (
     AdapterLine,
     Counts,
@@ -34,12 +34,12 @@ _DIGITS = 6
 _API = ("get", "list", "watch", "create", "patch", "delete")
 
 
-def summarise(lines: Sequence[Line], verdicts: Verdicts) -> Summary:
-    """The summary of a record whose first line is its `Run`."""
+def summarise(lines: Sequence[Line], verdicts: InvariantReport) -> Summary:
+    """Return the summary of a trace whose first line is its `Run`."""
     run = lines[0]
     assert isinstance(run, Run)
     end = max(line.t for line in lines)
-    story = _Story(aside_for=run.aside_for)
+    story = _SummaryBuilder(pod_cooldown=run.pod_cooldown)
     for line in lines:
         story.see(line)
     story.finish(end)
@@ -53,7 +53,7 @@ def summarise(lines: Sequence[Line], verdicts: Verdicts) -> Summary:
         "unavailable_adapter_seconds": _rounded(story.unavailable),
         "availability": _share(story.present - story.unavailable, story.present),
         "loads": story.loads(),
-        "switches": story.switches,
+        "pod_switches": story.switches,
         "migrations": max(story.moves - story.switches, 0),
         "backoff_seconds": _spread(story.waits, "p50", "p95", "max"),
         "engine_requests": _totals(story.counts, "engine", ("list", "load", "unload", "metrics")),
@@ -72,10 +72,10 @@ def summarise(lines: Sequence[Line], verdicts: Verdicts) -> Summary:
 
 
 def samples(lines: Sequence[Line]) -> dict[str, list[float]]:
-    """Every single time behind the percentiles of a summary, in the order in which they came."""
+    """Return the single values behind the percentiles of a summary, in the order of the trace."""
     run = lines[0]
     assert isinstance(run, Run)
-    story = _Story(aside_for=run.aside_for)
+    story = _SummaryBuilder(pod_cooldown=run.pod_cooldown)
     for line in lines:
         story.see(line)
     return {
@@ -86,7 +86,7 @@ def samples(lines: Sequence[Line]) -> dict[str, list[float]]:
 
 
 def placement_rows(lines: Iterable[Line]) -> Mapping[str, list[Any]]:
-    """Each change of what an engine holds: `time`, `pod`, `node`, `adapter`, `state` (loaded or unloaded)."""
+    """Return each change of the loaded adapters: `time`, `pod`, `node`, `adapter`, `state` (loaded or unloaded)."""
     nodes: dict[str, str] = {}
     held: dict[str, set[str]] = {}
     rows: dict[str, list[Any]] = {"time": [], "pod": [], "node": [], "adapter": [], "state": []}
@@ -115,7 +115,7 @@ def placement_rows(lines: Iterable[Line]) -> Mapping[str, list[Any]]:
 
 @dataclass
 class _Adapter:
-    """One ModelAdapter while it lives."""
+    """One ModelAdapter while it exists."""
 
     created: float
     wanted: int | None = None
@@ -124,14 +124,14 @@ class _Adapter:
     serving: int = 0
     changed: float = 0.0
     full: bool = False
-    """Whether it had as many replicas as wanted at some time."""
+    """True once it has had all desired replicas."""
     lost: float | None = None
-    """Since when it has had fewer again."""
+    """Time since which it has had fewer again."""
     placements: frozenset[str] = frozenset()
 
 
 class _Density:
-    """Adapters on pods over time: what each running engine holds, weighted by how long."""
+    """Time-weighted number of adapters loaded in each running engine."""
 
     def __init__(self) -> None:
         self._held: dict[str, int] = {}
@@ -164,7 +164,7 @@ class _Density:
             self._settle(pod, end)
 
     def summary(self) -> Summary:
-        """Over pods: the mean number of adapters each held while its engine ran."""
+        """Return statistics over pods of the mean number of adapters while the engine was running."""
         loads = np.array([self._area[pod] / self._life[pod] for pod in sorted(self._life) if self._life[pod] > 0])
         mean = float(loads.mean()) if loads.size else None
         squares = float((loads**2).sum()) if loads.size else 0.0
@@ -186,10 +186,10 @@ class _Density:
 
 
 @dataclass
-class _Story:
-    """Goes through the record once."""
+class _SummaryBuilder:
+    """Accumulates the lines of a trace."""
 
-    aside_for: float
+    pod_cooldown: float
     counts: Counter[str] = field(default_factory=Counter)
     to_running: list[float] = field(default_factory=list)
     recoveries: list[float] = field(default_factory=list)
@@ -199,7 +199,7 @@ class _Story:
     switches: int = 0
     moves: int = 0
     density: _Density = field(default_factory=_Density)
-    traffic: TrafficStory = field(default_factory=TrafficStory)
+    traffic: TrafficSummary = field(default_factory=TrafficSummary)
     _living: dict[str, _Adapter] = field(default_factory=dict)
     _created: int = 0
     _deleted: int = 0
@@ -225,7 +225,7 @@ class _Story:
                 self.switches += 1
 
     def finish(self, end: float) -> None:
-        """Counts what is still running up to the end."""
+        """Count open intervals up to the end."""
         for adapter in self._living.values():
             self._settle(adapter, end)
         self.density.finish(end)
@@ -242,13 +242,13 @@ class _Story:
         }
 
     def loads(self) -> Summary:
-        names = ("attempted", "succeeded", "failed_retriable", "failed_final", "wasted")
+        names = ("attempted", "succeeded", "failed_retriable", "failed_final", "redundant")
         return {name: self._loads[name] for name in names}
 
     def reconciles(self) -> Summary:
-        """Counted by the operator itself, so by one that runs inside the twin alone."""
+        """Return the reconciliations; None for an operator outside the twin, whose metrics are not read."""
         counted = "reconciles.total" in self.counts
-        return {name: self.counts[f"reconciles.{name}"] if counted else None for name in ("total", "useful")}
+        return {name: self.counts[f"reconciles.{name}"] if counted else None for name in ("total", "with_actions")}
 
     def _adapter(self, line: AdapterLine) -> None:
         if line.event == "created":
@@ -273,7 +273,7 @@ class _Story:
             self._deleted += 1
 
     def _replicas(self, line: AdapterLine, adapter: _Adapter) -> None:
-        """How long it took from losing a replica to having as many as wanted again."""
+        """Record the time from losing a replica to having all desired replicas again."""
         wanted = 1 if line.wanted is None else line.wanted
         have = len(line.instances)
         if line.deleting:
@@ -286,7 +286,7 @@ class _Story:
             adapter.lost = line.t
 
     def _slice(self, line: SliceLine) -> None:
-        """What is published is what is available."""
+        """Update availability: a published endpoint is available."""
         slices = self._slices.setdefault(line.adapter, {})
         slices[line.object] = frozenset() if line.event == "deleted" else frozenset(line.pods)
         adapter = self._living.get(line.adapter)
@@ -295,7 +295,7 @@ class _Story:
             adapter.serving = sum(map(len, slices.values()))
 
     def _settle(self, adapter: _Adapter, t: float) -> None:
-        """Time in which it wanted to serve, and time of that in which nobody did; from when it ran first."""
+        """Add the time since the last change: as present, and as unavailable if no endpoint was published."""
         if adapter.ran and adapter.wanted != 0:
             self.present += t - adapter.changed
             if not adapter.serving:
@@ -313,7 +313,7 @@ class _Story:
             return
         if line.status == 200 or name_taken(line.error):
             self._loads["succeeded"] += 1
-            self._wasted(line)
+            self._redundant(line)
             return
         final = line.status in range(400, 500) and line.status not in (408, 429)
         self._loads["failed_final" if final else "failed_retriable"] += 1
@@ -321,15 +321,15 @@ class _Story:
             self._failed_at[place] = line.t
 
     def _waited(self, seconds: float) -> None:
-        """A wait within one series of attempts; after the aside time another begins."""
-        if seconds < self.aside_for:
+        """Record a delay within one series of attempts; after the pod cooldown a new series begins."""
+        if seconds < self.pod_cooldown:
             self.waits.append(seconds)
 
-    def _wasted(self, line: RequestLine) -> None:
+    def _redundant(self, line: RequestLine) -> None:
         namespace, _, pod = line.object.partition("/")
         adapter = self._living.get(f"{namespace}/{line.adapter}")
         if adapter is None or pod not in adapter.placements:
-            self._loads["wasted"] += 1
+            self._loads["redundant"] += 1
 
 
 def _totals(counts: Counter[str], group: str, names: Sequence[str], others: Sequence[str] = ()) -> Summary:
@@ -338,7 +338,7 @@ def _totals(counts: Counter[str], group: str, names: Sequence[str], others: Sequ
 
 
 def _spread(values: Sequence[float], *names: str) -> Summary:
-    """Percentiles, mean and maximum; None for each if there are no values."""
+    """Return percentiles, mean and maximum; None for each if there are no values."""
     if not values:
         return dict.fromkeys(names)
     data = np.array(values)
@@ -354,7 +354,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, _DIGITS)
 
 
-def _first(verdicts: Verdicts) -> Summary | None:
+def _first(verdicts: InvariantReport) -> Summary | None:
     if not verdicts.violations:
         return None
     first = verdicts.violations[0]

@@ -1,4 +1,4 @@
-"""The summary's `traffic.*`, and a table by adapter and minute, both from the record alone."""
+"""Traffic measures: the summary's `traffic.*`, and a table by adapter and minute."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +11,8 @@ NO_ENDPOINT = "no endpoint"
 _COUNTS = ("requests", "ok", "misrouted", "cold", "queued")
 
 
-class TrafficStory:
-    """Goes along with the record."""
+class TrafficSummary:
+    """Accumulates the traffic lines of a trace."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -27,23 +27,23 @@ class TrafficStory:
         self._whole += line.end_to_end_seconds
 
     def summary(self) -> dict[str, Any]:
-        """`failed` is whatever did not end well; `unrouted` of these found no endpoint at the gateway."""
-        found = self._counts
+        """Return the measures. `failed` includes `unrouted`, requests without an endpoint at the gateway."""
+        counts = self._counts
         return {
-            "requests": found["requests"],
-            "ok": found["ok"],
-            "failed": found["requests"] - found["ok"],
-            "misrouted": found["misrouted"],
-            "unrouted": found["unrouted"],
-            "cold": found["cold"],
-            "queued": found["queued"],
+            "requests": counts["requests"],
+            "ok": counts["ok"],
+            "failed": counts["requests"] - counts["ok"],
+            "misrouted": counts["misrouted"],
+            "unrouted": counts["unrouted"],
+            "cold": counts["cold"],
+            "queued": counts["queued"],
             "ttft_seconds": _spread(self._first),
             "e2e_seconds": _spread(self._whole),
         }
 
 
 def traffic_rows(lines: Iterable[Line]) -> Mapping[str, list[Any]]:
-    """One row for each adapter and minute that had requests; times in seconds, None where none was answered."""
+    """Return one row for each adapter and minute with requests; times are seconds, None without a response."""
     rows: dict[str, list[Any]] = {
         name: [] for name in ("time", "adapter", *_COUNTS, "failed", "ttft_p50", "ttft_p95", "e2e_p95")
     }

@@ -1,4 +1,4 @@
-"""`twin compare` from the design to the verdict: run, judge, and if wanted run more seeds until it is settled."""
+"""`twin compare`: run all variants, compare them, and optionally add seeds until the result is conclusive."""
 
 import json
 import math
@@ -14,26 +14,25 @@ import pandas as pd
 from twin.evaluate import statistics
 from twin.evaluate.statistics import Comparison, half_width, paired, seeds_for_width
 from twin.experiments.design import Design, Variant
-from twin.experiments.execution.executors import Execute
-from twin.experiments.execution.results import Store
-from twin.experiments.execution.runner import Watch, carry_out
-from twin.experiments.execution.trial import Row
+from twin.experiments.execution.executors import Executor
+from twin.experiments.execution.results import ResultStore
+from twin.experiments.execution.runner import RowCallback, run_all
+from twin.experiments.execution.task import Row
 from twin.report.wording import HEADLINES, sentence
-from twin.scenario import MEASURES
-from twin.scenario.errors import choices
+from twin.scenario import MEASURES, unknown_measure
 
 FIRST_SEEDS = 10
-"""`--seeds auto` begins with these."""
+"""Seeds that `--seeds auto` starts with."""
 NOT_COMPARED = ("invariants.checked",)
-"""Says how much there was to check, nothing about the operator."""
+"""Measures of how much was checked; they say nothing about the operator."""
 
-Watching = Callable[[int], AbstractContextManager[Watch | None]]
-"""A context that watches so many runs."""
+ProgressFactory = Callable[[int], AbstractContextManager[RowCallback | None]]
+"""Opens a progress display for a number of runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
-    """A comparison that has been made."""
+class ComparisonResult:
+    """A finished comparison."""
 
     design: Design
     rows: Sequence[Row]
@@ -41,28 +40,28 @@ class Study:
     level: float
     precision: float
     remarks: tuple[str, ...]
-    """What must be known when reading it, the gravest first."""
+    """Caveats for the reader, the most serious first."""
 
     @property
     def others(self) -> tuple[Variant, ...]:
-        """All variants but the baseline."""
+        """All variants except the baseline."""
         return self.design.variants[1:]
 
-    def of(self, variant: str) -> list[Comparison]:
-        """The comparisons of one variant."""
+    def of_variant(self, variant: str) -> list[Comparison]:
+        """Return the comparisons of one variant."""
         return [comparison for comparison in self.comparisons if comparison.variant == variant]
 
     def sentences(self) -> dict[str, str]:
-        """Each variant in plain words."""
-        return {variant.name: sentence(self.of(variant.name)) for variant in self.others}
+        """Return a sentence for each variant."""
+        return {variant.name: sentence(self.of_variant(variant.name)) for variant in self.others}
 
     @property
     def broken(self) -> list[Row]:
-        """Runs that crashed or broke an invariant."""
+        """Runs that crashed or violated an invariant."""
         return [row for row in self.rows if row.error or row.violation]
 
     def as_json(self) -> dict[str, Any]:
-        """What `twin compare --json` prints."""
+        """Return what `twin compare --json` prints."""
         return {
             "scenario": self.design.baseline.scenario.name,
             "baseline": self.design.baseline.name,
@@ -82,154 +81,161 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How a comparison is to be made."""
+class CompareOptions:
+    """Options of a comparison."""
 
     measures: tuple[str, ...]
     level: float = statistics.LEVEL
     precision: float = statistics.PRECISION
-    most_seeds: int | None = None
-    """Add seeds until all is settled, up to so many; None: the design's seeds and no more."""
+    max_seeds: int | None = None
+    """Upper limit when seeds are added until the result is conclusive; None: only the design's seeds."""
     runs: Path | None = None
-    """Where run folders go; none are kept if absent."""
+    """Folder for run folders; None: none are kept."""
 
 
-def measures_named(asked: Sequence[str]) -> tuple[str, ...]:
-    """All measures, or those asked for: by name, or by the first part of it.
+def select_measures(names: Sequence[str]) -> tuple[str, ...]:
+    """Return all measures, or those with these names or first parts of names.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is no such measure.
     """
-    if not asked:
+    if not names:
         return tuple(name for name in MEASURES if name not in NOT_COMPARED)
-    found = list[str]()
-    for name in asked:
-        matching = [measure for measure in MEASURES if measure == name or measure.startswith(f"{name}.")]
-        if not matching:
-            raise ValueError(f'--measure {name}: there is no measure "{name}"; {choices(name, MEASURES)}')
-        found += matching
-    return tuple(dict.fromkeys(found))
+    selected = list[str]()
+    for name in names:
+        matches = [measure for measure in MEASURES if measure == name or measure.startswith(f"{name}.")]
+        if not matches:
+            raise ValueError(f"--measure {name}: {'; '.join(unknown_measure(name))}")
+        selected += matches
+    return tuple(dict.fromkeys(selected))
 
 
-def conduct(design: Design, plan: Plan, execute: Execute, store: Store, watching: Watching) -> Study:
-    """Runs and judges; with `most_seeds`, again with more seeds until every headline is as precise as wanted."""
+def run_comparison(
+    design: Design, options: CompareOptions, execute: Executor, store: ResultStore, progress: ProgressFactory
+) -> ComparisonResult:
+    """Run all variants and compare them; with `max_seeds`, add seeds until the headline measures are precise."""
     while True:
-        _run(design, plan, execute, store, watching)
-        wanted = _wanted_seeds(design, plan, store) if plan.most_seeds else 0
-        if wanted <= len(design.seeds):
-            return _judged(design, plan, store)
-        design = design.with_seeds(wanted)
+        _run(design, options, execute, store, progress)
+        needed = _needed_seeds(design, options, store) if options.max_seeds else 0
+        if needed <= len(design.seeds):
+            return _compare(design, options, store)
+        design = design.with_seeds(needed)
 
 
-def folder_of(runs: Path, design: Design, variant: Variant, seed: int) -> Path:
-    """Where a run of a comparison lies."""
+def run_folder(runs: Path, design: Design, variant: Variant, seed: int) -> Path:
+    """Return the folder of one run of a comparison."""
     number = design.variants.index(variant)
     plain = re.sub(r"[^A-Za-z0-9._=-]+", "_", variant.name)[:60]
     return runs / f"{number}-{plain}" / str(seed)
 
 
-def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
-    """A row a run, its measures as columns; runs that crashed have none."""
+def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return one row for each run with its measures as columns; crashed runs have no measures."""
     table = [{"variant": row.variant, "seed": row.seed, **row.measures} for row in rows]
     return pd.DataFrame(table, columns=["variant", "seed", *MEASURES])
 
 
-def _run(design: Design, plan: Plan, execute: Execute, store: Store, watching: Watching) -> None:
-    # Seeds outside, variants within: whenever it is interrupted, what is there can be compared.
+def _run(
+    design: Design, options: CompareOptions, execute: Executor, store: ResultStore, progress: ProgressFactory
+) -> None:
+    # Seeds are the outer loop: whenever it is interrupted, the finished runs can be compared.
     tasks = [
         design.task(
             variant,
             seed,
-            keep=folder_of(plan.runs, design, variant, seed) if plan.runs else None,
+            keep=run_folder(options.runs, design, variant, seed) if options.runs else None,
             collect=("samples",),
         )
         for seed in design.seeds
         for variant in design.variants
     ]
     missing = [task for task in tasks if task.key not in store or (task.keep and not Path(task.keep).is_dir())]
-    with watching(len(missing)) as watch:
-        carry_out(missing, execute, store, watch)
+    with progress(len(missing)) as on_row:
+        run_all(missing, execute, store, on_row)
 
 
-def _judged(design: Design, plan: Plan, store: Store) -> Study:
+def _compare(design: Design, options: CompareOptions, store: ResultStore) -> ComparisonResult:
     rows = list(store.rows(design.keys()))
     comparisons = statistics.compare(
-        frame_of(rows), design.baseline.name, plan.measures, level=plan.level, precision=plan.precision
+        to_frame(rows), design.baseline.name, options.measures, level=options.level, precision=options.precision
     )
-    return Study(
-        design, rows, comparisons, plan.level, plan.precision, tuple(_remarks(design, plan, rows, comparisons))
+    return ComparisonResult(
+        design, rows, comparisons, options.level, options.precision, tuple(_remarks(design, options, rows, comparisons))
     )
 
 
-def _remarks(design: Design, plan: Plan, rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list[str]:
+def _remarks(
+    design: Design, options: CompareOptions, rows: Sequence[Row], comparisons: Sequence[Comparison]
+) -> list[str]:
     remarks = list[str]()
     crashed, broken = [row for row in rows if row.error], [row for row in rows if row.violation]
     if crashed:
-        which = f"{_which(crashed[0])}: {crashed[0].error}"
-        remarks.append(f"{len(crashed)} of {len(rows)} runs crashed and are left out, the first: {which}")
+        which = f"{_run_name(crashed[0])}: {crashed[0].error}"
+        remarks.append(f"{len(crashed)} of {len(rows)} runs crashed and are left out; the first is {which}")
     if broken:
-        which = f"{_which(broken[0])}: {broken[0].violation}"
-        remarks.append(f"{len(broken)} of {len(rows)} runs broke an invariant, the first: {which}")
-    return [*remarks, *_on_seeds(len(design.seeds), plan, comparisons)]
+        which = f"{_run_name(broken[0])}: {broken[0].violation}"
+        remarks.append(f"{len(broken)} of {len(rows)} runs violated an invariant; the first is {which}")
+    return [*remarks, *_seed_remarks(len(design.seeds), options, comparisons)]
 
 
-def _on_seeds(seeds: int, plan: Plan, comparisons: Sequence[Comparison]) -> list[str]:
-    """Whether there were enough seeds for what one would like to claim."""
+def _seed_remarks(seeds: int, options: CompareOptions, comparisons: Sequence[Comparison]) -> list[str]:
+    """Return remarks on whether there are enough seeds."""
     remarks = list[str]()
-    least = statistics.fewest_seeds(1, plan.level)
+    least = statistics.fewest_seeds(1, options.level)
     counted = sum(c.p_raw is not None and not c.identical for c in comparisons)
-    enough = statistics.fewest_seeds(counted, plan.level)
+    enough = statistics.fewest_seeds(counted, options.level)
     if seeds < least:
         remarks.append(
-            f"too few seeds for any claim: with {seeds}, chance alone looks like this at least one time in "
-            f"{2 ** max(seeds - 1, 0)}; at least {least} are needed"
+            f"too few seeds for any significant result: with {seeds}, chance alone gives the same at least once in "
+            f"{2 ** max(seeds - 1, 0)} times; at least {least} are needed"
         )
     elif seeds < enough:
         remarks.append(
-            f"few seeds for so many comparisons: with {seeds}, a difference in one measure alone cannot be told from "
-            f"chance among {counted}; {enough} seeds can, or fewer measures (--measure)"
+            f"few seeds for {counted} comparisons: with {seeds}, a difference in a single measure cannot be "
+            f"statistically significant; use {enough} seeds or fewer measures (--measure)"
         )
-    still = [c.seeds_to_settle for c in comparisons if c.measure in HEADLINES and c.seeds_to_settle]
-    if still:
-        most = max(still)
+    open_ = [c.seeds_to_settle for c in comparisons if c.measure in HEADLINES and c.seeds_to_settle]
+    if open_:
+        most = max(open_)
         more = f"more than {statistics.MOST_SEEDS:,}" if most >= statistics.MOST_SEEDS else f"about {most:,}"
-        one = len(still) == 1
         remarks.append(
-            f"{len(still)} of the main comparisons {'is' if one else 'are'} still open after {seeds} seeds; "
-            f"{more} seeds would settle {'it' if one else 'them all'}"
+            f"{len(open_)} of the main comparisons {'is' if len(open_) == 1 else 'are'} inconclusive after {seeds} "
+            f"seeds; {more} seeds needed"
         )
     return remarks
 
 
-def _which(row: Row) -> str:
+def _run_name(row: Row) -> str:
     return f"{row.variant}, seed {row.seed}"
 
 
-def _wanted_seeds(design: Design, plan: Plan, store: Store) -> int:
-    """How many seeds it takes until the intervals of the headlines are as narrow as wanted.
+def _needed_seeds(design: Design, options: CompareOptions, store: ResultStore) -> int:
+    """Return the number of seeds for which the intervals of the headline measures are narrow enough.
 
-    The end depends on how wide intervals are, never on whether a difference has become significant: who stops when he
-    likes what he sees will find something in noise.
+    The rule depends on the width of the intervals, never on whether a difference has become significant: stopping at
+    the first significant result would find differences in noise.
     """
-    assert plan.most_seeds is not None
-    runs = frame_of(list(store.rows(design.keys())))
+    assert options.max_seeds is not None
+    runs = to_frame(list(store.rows(design.keys())))
     needed = len(design.seeds)
     for variant in design.variants[1:]:
-        for measure in plan.measures:
-            if measure in HEADLINES or len(plan.measures) <= len(HEADLINES):
-                needed = max(needed, _needed(*paired(runs, design.baseline.name, variant.name, measure), plan))
-    # An estimate from few seeds is rough: at most twice as many each time.
-    return min(needed, 2 * len(design.seeds), plan.most_seeds)
+        for measure in options.measures:
+            if measure in HEADLINES or len(options.measures) <= len(HEADLINES):
+                needed = max(
+                    needed, _seeds_for_precision(*paired(runs, design.baseline.name, variant.name, measure), options)
+                )
+    # An estimate from few seeds is rough, so at most double them each time.
+    return min(needed, 2 * len(design.seeds), options.max_seeds)
 
 
-def _needed(base: statistics.Floats, other: statistics.Floats, plan: Plan) -> int:
+def _seeds_for_precision(base: statistics.Floats, other: statistics.Floats, options: CompareOptions) -> int:
     differences = other - base
-    matters = plan.precision * max(abs(base.mean()), abs(other.mean())) if len(base) > 1 else 0.0
-    if not matters or half_width(differences, plan.level) <= matters:
+    matters = options.precision * max(abs(base.mean()), abs(other.mean())) if len(base) > 1 else 0.0
+    if not matters or half_width(differences, options.level) <= matters:
         return 0
-    return math.ceil(seeds_for_width(differences, matters, plan.level))
+    return math.ceil(seeds_for_width(differences, matters, options.level))
 
 
-def written(study: Study) -> bytes:
-    """`comparison.json`."""
-    return (json.dumps(study.as_json(), indent=2, ensure_ascii=False) + "\n").encode()
+def comparison_json(result: ComparisonResult) -> bytes:
+    """Return the content of `comparison.json`."""
+    return (json.dumps(result.as_json(), indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,24 +1,21 @@
-"""The page of a comparison: what differs, how sure that is, and every run behind it a click away.
+"""HTML page of a comparison: differences, their significance, and links to the runs behind them.
 
-One HTML file that opens offline, beside the folder of runs that it links to.
+One file that works offline, beside the folder of runs that it links to.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 
 from twin.evaluate.statistics import Comparison
+from twin.experiments.comparison import ComparisonResult, run_folder
 from twin.report.figures.ecdf import Point, ecdf, samples
 from twin.report.figures.forest import forest
 from twin.report.page import source
 from twin.report.svg import Figure, stylesheet
-from twin.report.wording import HEADLINES, effect, figure, noun, said_first
-
-if TYPE_CHECKING:
-    from twin.experiments.comparison import Study
+from twin.report.wording import HEADLINES, describe, format_number, headlines_first, label
 
 POOLED = {
     "time_to_running_seconds": ("Time to Running, every adapter", "seconds from creation to Running"),
@@ -38,104 +35,108 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One run in the list at the end."""
+class RunEntry:
+    """One run in the list of runs."""
 
     variant: str
     seed: int
-    said: str
-    good: bool
+    outcome: str
+    passed: bool
     link: str
     command: str
 
 
-def render(study: "Study", file: str, runs: Path | None) -> str:
-    """The page. `runs` is the folder of runs as seen from the page, None if none were kept."""
+def render(result: ComparisonResult, file: str, runs: Path | None) -> str:
+    """Return the page. `runs` is the folder of runs relative to the page; None if none were kept."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    variants = [variant.name for variant in study.design.variants]
-    shown = [c for c in study.comparisons if c.measure in HEADLINES or c.significant]
+    variants = [variant.name for variant in result.design.variants]
+    main = [c for c in result.comparisons if c.measure in HEADLINES or c.significant]
     return environment.get_template("comparison.html.jinja").render(
-        study=study,
-        scenario=study.design.baseline.scenario,
+        result=result,
+        scenario=result.design.baseline.scenario,
         style=source("page.css") + stylesheet() + source("comparison.css"),
-        sentences=study.sentences(),
-        forest=forest(said_first(shown), variants),
-        pooled=[drawn for name in POOLED if (drawn := _pooled(study, name)) is not None],
-        sections=[_section(study, measure, runs, file) for measure in _measures(study)],
-        same=[noun(c) for c in _unchanged(study)],
-        runs=list(_runs(study, runs, file)),
-        figure=figure,
-        words=verdict,
+        sentences=result.sentences(),
+        forest=forest(headlines_first(main), variants),
+        pooled=[drawing for name in POOLED if (drawing := _pooled(result, name)) is not None],
+        sections=[_section(result, measure, runs, file) for measure in _measures(result)],
+        same=[label(c) for c in _unchanged(result)],
+        runs=list(_runs(result, runs, file)),
+        format_number=format_number,
+        conclusion=conclusion,
     )
 
 
-def _measures(study: "Study") -> list[str]:
-    """Those that differ anywhere, headlines first."""
-    differing = [c for c in study.comparisons if c.pairs and not c.identical]
-    return list(dict.fromkeys(c.measure for c in said_first(differing)))
+def _measures(result: ComparisonResult) -> list[str]:
+    """Return the measures that differ in any variant, headline measures first."""
+    differing = [c for c in result.comparisons if c.pairs and not c.identical]
+    return list(dict.fromkeys(c.measure for c in headlines_first(differing)))
 
 
-def _unchanged(study: "Study") -> list[str]:
-    differing = set(_measures(study))
-    return list(dict.fromkeys(c.measure for c in study.comparisons if c.pairs and c.measure not in differing))
+def _unchanged(result: ComparisonResult) -> list[str]:
+    differing = set(_measures(result))
+    return list(dict.fromkeys(c.measure for c in result.comparisons if c.pairs and c.measure not in differing))
 
 
-def _section(study: "Study", measure: str, runs: Path | None, file: str) -> Section:
-    lines = [(c, effect(c)) for c in study.comparisons if c.measure == measure]
-    series: dict[str, list[Point]] = {variant.name: [] for variant in study.design.variants}
-    for run, row in zip(_runs(study, runs, file), study.rows, strict=True):
+def _section(result: ComparisonResult, measure: str, runs: Path | None, file: str) -> Section:
+    lines = [(c, describe(c)) for c in result.comparisons if c.measure == measure]
+    series: dict[str, list[Point]] = {variant.name: [] for variant in result.design.variants}
+    for run, row in zip(_runs(result, runs, file), result.rows, strict=True):
         value = row.measures.get(measure)
         if value is not None:
-            series[row.variant].append(Point(value, f"{run.variant}, seed {run.seed}: {figure(value)}", run.link))
-    drawn = ecdf(f"runs-{measure.replace('.', '-')}", f"{measure}, run by run", series, measure)
-    return Section(measure, noun(measure), lines, drawn, any(c.significant and measure in HEADLINES for c, _ in lines))
+            series[row.variant].append(
+                Point(value, f"{run.variant}, seed {run.seed}: {format_number(value)}", run.link)
+            )
+    drawing = ecdf(f"runs-{measure.replace('.', '-')}", f"{measure}, run by run", series, measure)
+    return Section(
+        measure, label(measure), lines, drawing, any(c.significant and measure in HEADLINES for c, _ in lines)
+    )
 
 
-def _pooled(study: "Study", name: str) -> Figure | None:
+def _pooled(result: ComparisonResult, name: str) -> Figure | None:
     title, unit = POOLED[name]
-    pooled: dict[str, list[float]] = {variant.name: [] for variant in study.design.variants}
-    for row in study.rows:
+    pooled: dict[str, list[float]] = {variant.name: [] for variant in result.design.variants}
+    for row in result.rows:
         pooled[row.variant] += row.collected.get("samples", {}).get(name, [])
     series = {variant: samples(values) for variant, values in pooled.items()}
-    return ecdf(f"all-{name}", title, series, unit, f"All runs of a variant together, {len(study.design.seeds)} seeds.")
+    return ecdf(
+        f"all-{name}", title, series, unit, f"All runs of a variant together, {len(result.design.seeds)} seeds."
+    )
 
 
-def _runs(study: "Study", runs: Path | None, file: str) -> Sequence[Run]:
-    from twin.experiments.comparison import folder_of
-
-    found = []
-    variants = {variant.name: variant for variant in study.design.variants}
-    for row in study.rows:
+def _runs(result: ComparisonResult, runs: Path | None, file: str) -> Sequence[RunEntry]:
+    entries = []
+    variants = {variant.name: variant for variant in result.design.variants}
+    for row in result.rows:
         variant = variants[row.variant]
         settings = "".join(f" --set '{path}={value}'" for path, value in row.settings.items())
-        said = row.error or row.violation or ("holds" if row.holds else "an expectation does not hold")
-        link = folder_of(runs, study.design, variant, row.seed) / "report.html" if runs and not row.error else None
-        found.append(
-            Run(
+        outcome = row.error or row.violation or ("passed" if row.passed else "an expectation failed")
+        link = run_folder(runs, result.design, variant, row.seed) / "report.html" if runs and not row.error else None
+        entries.append(
+            RunEntry(
                 variant=row.variant,
                 seed=row.seed,
-                said=said,
-                good=bool(row.holds),
+                outcome=outcome,
+                passed=bool(row.passed),
                 link=link.as_posix() if link else "",
                 command=f"twin run {file} --seed {row.seed}{settings}",
             )
         )
-    return found
+    return entries
 
 
-def verdict(comparison: Comparison) -> str:
-    """How sure it is."""
+def conclusion(comparison: Comparison) -> str:
+    """Describe how conclusive a comparison is."""
     if comparison.p_value is None:
-        return "too few runs measured it"
+        return "measured in too few runs"
     if comparison.identical:
-        return "the same in every run"
+        return "identical in every run"
     if comparison.significant:
-        return "beyond chance"
+        return "statistically significant"
     if comparison.settled:
         return "too small to matter"
     if comparison.seeds_to_settle is None:
-        return "open"
-    return f"open; about {comparison.seeds_to_settle:,} seeds would settle it"
+        return "inconclusive"
+    return f"inconclusive; about {comparison.seeds_to_settle:,} seeds needed"

@@ -1,4 +1,4 @@
-"""Scenarios as plain values, before they are checked: what is drawn at random or cut down is put together here."""
+"""Scenarios as plain values, before they are validated: the form in which they are drawn at random and shrunk."""
 
 import json
 import tempfile
@@ -9,32 +9,32 @@ from twin.scenario import Scenario, load
 from twin.scenario.yaml.positions import documents
 from twin.scenario.yaml.writer import yaml_text
 
-Draft = dict[str, Any]
-"""What stands in a scenario file."""
+RawScenario = dict[str, Any]
+"""Content of a scenario file."""
 
 
-def scenario_of(draft: Draft) -> Scenario:
-    """The scenario, checked as any other.
+def to_scenario(raw: RawScenario) -> Scenario:
+    """Validate a raw scenario.
 
     Raises:
-        ScenarioErrors: if it is none.
+        ScenarioErrors: if it is not valid.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "draft.yaml"
-        file.write_text(json.dumps(draft), encoding="utf-8")
+        file.write_text(json.dumps(raw), encoding="utf-8")
         return load(file)
 
 
-def read(file: Path) -> Draft:
-    """The draft in a scenario file.
+def read(file: Path) -> RawScenario:
+    """Read a scenario file without validating it.
 
     Raises:
-        ScenarioErrors: if it is no YAML.
+        ScenarioErrors: if it is not YAML.
     """
     value = documents(file, str(file))[0].value
     return dict(value)
 
 
-def written(draft: Draft, heading: str) -> str:
-    """YAML for people, under a comment."""
-    return "".join(f"# {line}\n" for line in heading.splitlines()) + yaml_text(draft)
+def to_yaml(raw: RawScenario, heading: str) -> str:
+    """Return the scenario as YAML below a comment."""
+    return "".join(f"# {line}\n" for line in heading.splitlines()) + yaml_text(raw)

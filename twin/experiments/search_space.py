@@ -1,7 +1,7 @@
-"""The values that a setting may take: a list of them, or a range of numbers or durations.
+"""The values that a setting can take: a list, or a range of numbers or durations.
 
-`A,B,C` is a list; `2s..60s` a range, `1..8` one of whole numbers, `1s..60s log` one in which every doubling is as
-likely as the next. Values are texts, as they would stand behind `--set PATH=`.
+`A,B,C` is a list, `2s..60s` a range, `1..8` a range of integers, `1s..60s log` a range with a logarithmic scale. Values
+are text, as written after `--set PATH=`.
 """
 
 import json
@@ -9,24 +9,23 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pydantic_core import PydanticCustomError
-
+from formats.durations import format_duration, parse_duration
+from formats.errors import FormatError
 from twin.scenario.errors import ScenarioErrors
-from twin.scenario.units import duration, show_duration
 from twin.scenario.yaml.positions import value_of
 
 
 class Dimension(Protocol):
-    """Where one setting may go."""
+    """The values of one setting."""
 
     def at(self, share: float) -> str:
-        """The value at a share of the way, 0 to just under 1."""
+        """Return the value at a position in the range, from 0 to just under 1."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of these."""
+    """A list of values."""
 
     values: tuple[str, ...]
 
@@ -36,7 +35,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Anything between two ends."""
+    """An interval of numbers or durations."""
 
     low: float
     high: float
@@ -54,18 +53,18 @@ class Range:
         return self.show(self.low + share * (self.high - self.low))
 
     def show(self, value: float) -> str:
-        """As it would be written; three digits are as fine as anybody can tell apart."""
+        """Return the value as text, with three significant digits."""
         if self.kind == "whole":
             return str(round(value))
         rounded = float(f"{value:.3g}")
-        return show_duration(rounded) if self.kind == "duration" else str(rounded)
+        return format_duration(rounded) if self.kind == "duration" else str(rounded)
 
 
-def dimension(text: str) -> Dimension:
-    """What `text` describes.
+def parse_dimension(text: str) -> Dimension:
+    """Parse a list or a range.
 
     Raises:
-        ValueError: if it is neither a list nor a range; says what is allowed.
+        ValueError: if it is neither; the message says what is allowed.
     """
     if ".." in text and "," not in text:
         return _range(text)
@@ -74,7 +73,7 @@ def dimension(text: str) -> Dimension:
     except ScenarioErrors:
         values = None
     if not isinstance(values, list) or not values or None in values:
-        raise ValueError("cannot be read; allowed: values A,B,C or a range LOW..HIGH")
+        raise ValueError("is neither a list nor a range; allowed: A,B,C or LOW..HIGH")
     return Choice(tuple(value if isinstance(value, str) else json.dumps(value) for value in values))
 
 
@@ -82,26 +81,26 @@ def _range(text: str) -> Range:
     body, _, log = text.strip().partition(" ")
     ends = body.split("..")
     if len(ends) != 2 or log.strip() not in ("", "log"):
-        raise ValueError("is no range; allowed: LOW..HIGH, such as 1s..60s, or 1s..60s log")
-    (low, one), (high, other) = map(_end, ends)
-    if "duration" in (one, other) and one != other:
-        raise ValueError("mixes a duration and a number; allowed: both of one kind, such as 1s..60s")
+        raise ValueError("is not a range; allowed: LOW..HIGH, for example 1s..60s, or 1s..60s log")
+    (low, low_kind), (high, high_kind) = map(_parse_end, ends)
+    if "duration" in (low_kind, high_kind) and low_kind != high_kind:
+        raise ValueError("mixes a duration and a number; allowed: two of a kind, for example 1s..60s")
     kind: Literal["whole", "number", "duration"] = (
-        "duration" if one == "duration" else "whole" if one == other == "whole" else "number"
+        "duration" if low_kind == "duration" else "whole" if low_kind == high_kind == "whole" else "number"
     )
     if not low < high:
         raise ValueError("has its ends in the wrong order; allowed: LOW..HIGH")
     if log and low <= 0:
-        raise ValueError("begins at zero, where doubling never gets away from; allowed: a LOW above zero with log")
+        raise ValueError("starts at or below zero; allowed with log: a LOW above zero")
     return Range(low, high, kind, bool(log))
 
 
-def _end(text: str) -> tuple[float, Literal["whole", "number", "duration"]]:
+def _parse_end(text: str) -> tuple[float, Literal["whole", "number", "duration"]]:
     try:
         number = float(text)
     except ValueError:
         try:
-            return duration(text), "duration"
-        except PydanticCustomError:
+            return parse_duration(text), "duration"
+        except FormatError:
             raise ValueError(f'"{text}" is neither a number nor a duration') from None
     return number, "whole" if number.is_integer() and "." not in text else "number"

@@ -1,4 +1,4 @@
-"""`twin swarm`: many random scenarios, what they covered, and what they found."""
+"""`twin swarm`: run many random scenarios; report what they covered and which invariants were violated."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twin.experiments.execution.results import Store, code, digest_of
-from twin.experiments.execution.trial import Row, Task
+from twin.experiments.execution.results import ResultStore, code_digest, folder_digest
+from twin.experiments.execution.task import Row, Task
 from twin.experiments.random_scenario import draw
-from twin.experiments.raw_scenario import scenario_of
+from twin.experiments.raw_scenario import to_scenario
 from twin.scenario import FAULTS
 
 PHASES = ("Pending", "Scheduled", "Loading", "Bound", "Running", "Failed", "Deleting")
@@ -17,29 +17,31 @@ PHASES = ("Pending", "Scheduled", "Loading", "Bound", "Running", "Failed", "Dele
 
 @dataclass(frozen=True, slots=True)
 class Swarm:
-    """Which seeds, which kinds of faults, which operator."""
+    """Seeds, kinds of faults, and the operator that runs."""
 
     seeds: range
     kinds: tuple[str, ...]
     source: str = ""
+    """Folder of the checkout whose operator runs; empty for this process's own."""
 
     def key(self, seed: int) -> str:
-        """Names a run."""
-        operator = digest_of(_package(self.source)) if self.source else ""
-        return f"{code()}-{operator}-{'+'.join(self.kinds) if self.kinds != tuple(FAULTS) else 'all'}-{seed}"
+        """Return the key of a run."""
+        operator = folder_digest(Path(self.source) / "controller") if self.source else ""
+        kinds = "+".join(self.kinds) if self.kinds != tuple(FAULTS) else "all"
+        return f"{code_digest()}-{operator}-{kinds}-{seed}"
 
-    def tasks(self, store: Store) -> Iterator[Task]:
-        """Those that are not in the store yet."""
+    def tasks(self, store: ResultStore) -> Iterator[Task]:
+        """Return the tasks that are not stored yet."""
         return (self.task(seed) for seed in self.seeds if self.key(seed) not in store)
 
     def task(self, seed: int) -> Task:
-        """One run."""
+        """Return the task of one seed."""
         return Task(
             key=self.key(seed),
             variant="",
             seed=seed,
             settings={},
-            scenario=scenario_of(draw(seed, self.kinds)),
+            scenario=to_scenario(draw(seed, self.kinds)),
             source=self.source,
             collect=("coverage", "invariants"),
         )
@@ -47,34 +49,34 @@ class Swarm:
 
 @dataclass(slots=True)
 class Coverage:
-    """What a swarm has met."""
+    """What a swarm has exercised."""
 
     runs: int = 0
     crashed: list[Row] = field(default_factory=list)
     broken: dict[str, list[Row]] = field(default_factory=dict)
-    """By invariant."""
+    """Runs by violated invariant."""
     faults: Counter[str] = field(default_factory=Counter)
-    """In how many runs each kind struck."""
+    """Number of runs in which each kind of fault was injected."""
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Kinds that were there at the same time."""
+    """Kinds of faults that were active at the same time."""
     phases: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """A kind, and a phase that some adapter was in meanwhile."""
+    """A kind of fault, and a phase that some adapter was in while it was active."""
 
-    def see(self, row: Row) -> None:
-        """Counts a run."""
+    def add(self, row: Row) -> None:
+        """Count a run."""
         self.runs += 1
         if row.error:
             self.crashed.append(row)
             return
         for name in row.collected["invariants"]:
             self.broken.setdefault(name, []).append(row)
-        met = row.collected["coverage"]
-        self.faults.update(met["faults"])
-        self.pairs.update((one, other) for one, other in met["pairs"])
-        self.phases.update((kind, phase) for kind, phase in met["phases"])
+        coverage = row.collected["coverage"]
+        self.faults.update(coverage["faults"])
+        self.pairs.update((left, right) for left, right in coverage["pairs"])
+        self.phases.update((kind, phase) for kind, phase in coverage["phases"])
 
     def as_json(self, kinds: Sequence[str]) -> dict[str, Any]:
-        """What `twin swarm --json` prints, the shrunk scenarios aside."""
+        """Return what `twin swarm --json` prints, without the shrunk scenarios."""
         return {
             "runs": self.runs,
             "crashed": [{"seed": row.seed, "error": row.error} for row in self.crashed],
@@ -85,23 +87,19 @@ class Coverage:
         }
 
     def unmet(self, kinds: Sequence[str]) -> list[list[str]]:
-        """Pairs of kinds that were never there at the same time."""
-        return [[one, other] for one, other in possible_pairs(kinds) if not self.pairs[one, other]]
+        """Return the pairs of kinds that were never active at the same time."""
+        return [[left, right] for left, right in possible_pairs(kinds) if not self.pairs[left, right]]
 
 
-def covered(rows: Iterable[Row]) -> Coverage:
-    """What these runs have met."""
+def measure_coverage(rows: Iterable[Row]) -> Coverage:
+    """Return what these runs have exercised."""
     coverage = Coverage()
     for row in rows:
-        coverage.see(row)
+        coverage.add(row)
     return coverage
 
 
 def possible_pairs(kinds: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of different kinds, in alphabetical order; a scenario has a kind once at most."""
+    """Return the pairs of different kinds in alphabetical order; a scenario has each kind at most once."""
     ordered = sorted(kinds)
-    return [(one, other) for i, one in enumerate(ordered) for other in ordered[i + 1 :]]
-
-
-def _package(source: str) -> Path:
-    return Path(source) / "controller"
+    return [(left, right) for i, left in enumerate(ordered) for right in ordered[i + 1 :]]

@@ -1,22 +1,22 @@
-"""Turns a scenario's faults into SimPy processes.
+"""Runs a scenario's faults as SimPy processes; start reading at `start`.
 
-Which kinds there are and what may be asked of them says `twin/scenario/faults`; here they are done, in a module for
-what they are on: start at `begin`. Who is hit is decided when a fault strikes. A spell that names its pods (all, by
-name, by labels) also hits those that are born while it lasts; one that draws a number of them keeps to whom it drew.
+The kinds of faults and their fields are defined in `twin/scenario/faults`; here is one module for each target. The
+targets of a fault are chosen when it starts. A lasting fault that selects pods by name or labels, or all of them, also
+applies to pods that are created while it lasts; one that draws a number of pods does not.
 """
 
 from collections.abc import Sequence
 
 from twin.faults import api, artifacts, cluster, controllers, engines
-from twin.faults.context import Acting, Process, Stage
+from twin.faults.context import ActiveFault, FaultContext, Process
 from twin.scenario import Fault
 from twin.scenario.faults import (
+    ApiFault,
     ApiSlow,
-    ApiSpell,
     ClockSkew,
     ControllerCrash,
+    EngineFault,
     EngineRestart,
-    EngineSpell,
     LeaderLoss,
     NetworkLatency,
     NodeDown,
@@ -25,56 +25,56 @@ from twin.scenario.faults import (
     PodKill,
     PodStuckTerminating,
     ReadinessFlap,
-    RegistrySpell,
+    RegistryFault,
     Rollout,
     StaleReads,
     WatchDrop,
     WatchExpired,
 )
 
-__all__ = ["Stage", "begin"]
+__all__ = ["FaultContext", "start"]
 
 
-def begin(faults: Sequence[Fault], stage: Stage, first: int = 0) -> None:
-    """Starts a process for each fault; its place in the list, counted from `first`, is its id in the record."""
-    for number, fault in enumerate(faults, first):
-        acting = Acting(stage, number, fault.kind)
+def start(faults: Sequence[Fault], context: FaultContext, first: int = 0) -> None:
+    """Start a process for each fault. Its id in the record is its index in the list plus `first`."""
+    for index, fault in enumerate(faults, first):
+        active = ActiveFault(context, index, fault.kind)
         if isinstance(fault, ControllerCrash):
-            controllers.crash(acting, fault)
+            controllers.crash(active, fault)
         else:
-            stage.env.process(_process(acting, fault))
+            context.env.process(_process(active, fault))
 
 
-def _process(acting: Acting, fault: Fault) -> Process:
+def _process(active: ActiveFault, fault: Fault) -> Process:
     match fault:
-        case EngineSpell():
-            return engines.engine_fault(acting, fault)
+        case EngineFault():
+            return engines.engine_fault(active, fault)
         case Partition():
-            return engines.partition(acting, fault)
+            return engines.partition(active, fault)
         case NetworkLatency():
-            return engines.latency(acting, fault)
-        case RegistrySpell():
-            return artifacts.registry(acting, fault)
+            return engines.latency(active, fault)
+        case RegistryFault():
+            return artifacts.registry(active, fault)
         case ReadinessFlap():
-            return cluster.flap(acting, fault)
+            return cluster.flap(active, fault)
         case NodeDown():
-            return cluster.node_down(acting, fault)
+            return cluster.node_down(active, fault)
         case NodeDrain():
-            return cluster.node_drain(acting, fault)
+            return cluster.node_drain(active, fault)
         case EngineRestart() | PodKill() | PodStuckTerminating() | Rollout():
-            return cluster.strikes(acting, fault)
-        case ApiSpell():
-            return api.answers(acting, fault)
+            return cluster.repeat(active, fault)
+        case ApiFault():
+            return api.respond(active, fault)
         case ApiSlow():
-            return api.slow(acting, fault)
+            return api.slow(active, fault)
         case WatchDrop():
-            return api.watch_drop(acting, fault)
+            return api.watch_drop(active, fault)
         case WatchExpired():
-            return api.watch_expired(acting, fault)
+            return api.watch_expired(active, fault)
         case StaleReads():
-            return api.stale_reads(acting, fault)
+            return api.stale_reads(active, fault)
         case LeaderLoss():
-            return controllers.leader_loss(acting, fault)
+            return controllers.leader_loss(active, fault)
         case ClockSkew():
-            return controllers.clock_skew(acting, fault)
-    raise TypeError(f"nothing is known of how {fault.kind} is done")
+            return controllers.clock_skew(active, fault)
+    raise TypeError(f"no implementation for fault {fault.kind}")

@@ -1,13 +1,13 @@
-"""The Kubernetes API server, as the controller meets it."""
+"""Faults of the Kubernetes API server, as seen by the controller."""
 
 from collections.abc import Callable
 
-from twin.faults.context import Acting, Process, Undo
+from twin.faults.context import ActiveFault, Process, Undo
 from twin.scenario.faults import (
     ApiConflict,
     ApiError,
+    ApiFault,
     ApiSlow,
-    ApiSpell,
     ApiThrottle,
     StaleReads,
     WatchDrop,
@@ -16,15 +16,15 @@ from twin.scenario.faults import (
 from twin.world.api_faults import ApiRule
 
 
-def answers(acting: Acting, fault: ApiSpell) -> Process:
-    """Requests are answered with an error."""
-    rule = _rule(acting, fault)
-    return _lasting(acting, fault, lambda: acting.stage.api_faults.add(acting.number, rule), rule.retry_after or 0.0)
+def respond(active: ActiveFault, fault: ApiFault) -> Process:
+    """Answer requests with an error."""
+    rule = _rule(active, fault)
+    return _lasting(active, fault, lambda: active.context.api_faults.add(active.number, rule), rule.retry_after or 0.0)
 
 
-def _rule(acting: Acting, fault: ApiSpell) -> ApiRule:
-    rng = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}")
-    verbs, resources = fault.asked(), frozenset(fault.resources)
+def _rule(active: ActiveFault, fault: ApiFault) -> ApiRule:
+    rng = active.context.streams.get(f"fault/{active.number}/{fault.kind}")
+    verbs, resources = fault.affected_verbs(), frozenset(fault.resources)
     match fault:
         case ApiConflict():
             return ApiRule(409, fault.probability, rng, verbs, resources)
@@ -35,39 +35,39 @@ def _rule(acting: Acting, fault: ApiSpell) -> ApiRule:
     raise TypeError(f"no rule for {type(fault).__name__}")
 
 
-def slow(acting: Acting, fault: ApiSlow) -> Process:
-    """Requests take longer."""
-    faults = acting.stage.api_faults
-    longer = acting.stage.api_latency * (fault.factor - 1)
-    return _lasting(acting, fault, lambda: faults.slow_down(acting.number, fault.factor), longer)
+def slow(active: ActiveFault, fault: ApiSlow) -> Process:
+    """Make requests slower."""
+    faults = active.context.api_faults
+    added = active.context.api_latency * (fault.factor - 1)
+    return _lasting(active, fault, lambda: faults.slow_down(active.number, fault.factor), added)
 
 
-def watch_drop(acting: Acting, fault: WatchDrop) -> Process:
-    """Watches break off and none can be opened."""
-    return _lasting(acting, fault, lambda: acting.stage.api_faults.cut_watches(acting.number))
+def watch_drop(active: ActiveFault, fault: WatchDrop) -> Process:
+    """Close all watches and refuse new ones."""
+    return _lasting(active, fault, lambda: active.context.api_faults.break_watches(active.number))
 
 
-def watch_expired(acting: Acting, fault: WatchExpired) -> Process:
-    """Watches end with 410, each time."""
-    times = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}/times")
-    for moment in fault.strikes(acting.stage.duration, times):
-        yield acting.until(moment)
-        acting.stage.api_faults.expire_watches()
-        acting.tell("strike")
+def watch_expired(active: ActiveFault, fault: WatchExpired) -> Process:
+    """End all watches with 410, each time."""
+    times = active.context.streams.get(f"fault/{active.number}/{fault.kind}/times")
+    for time in fault.strikes(active.context.duration, times):
+        yield active.until(time)
+        active.context.api_faults.expire_watches()
+        active.record("strike")
 
 
-def stale_reads(acting: Acting, fault: StaleReads) -> Process:
-    """Lists and watches are behind."""
-    faults = acting.stage.api_faults
-    faults.remember()
-    until = acting.stage.duration if fault.until is None else fault.until
-    return _lasting(acting, fault, lambda: faults.lag(acting.number, fault.lag, until), fault.lag)
+def stale_reads(active: ActiveFault, fault: StaleReads) -> Process:
+    """Make lists and watches lag."""
+    faults = active.context.api_faults
+    faults.keep_history()
+    until = active.context.duration if fault.until is None else fault.until
+    return _lasting(active, fault, lambda: faults.lag(active.number, fault.lag, until), fault.lag)
 
 
 def _lasting(
-    acting: Acting,
-    fault: ApiSpell | ApiSlow | WatchDrop | StaleReads,
+    active: ActiveFault,
+    fault: ApiFault | ApiSlow | WatchDrop | StaleReads,
     begin: Callable[[], Undo],
     seconds: float = 0.0,
 ) -> Process:
-    return acting.lasting(fault, lambda: ((), begin()), seconds=seconds)
+    return active.lasting(fault, lambda: ((), begin()), seconds=seconds)

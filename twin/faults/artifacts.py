@@ -1,10 +1,10 @@
-"""The registry that adapters come from."""
+"""Faults of the registry that adapters are downloaded from."""
 
-from twin.faults.context import Acting, Process
-from twin.scenario.faults import RegistrySlow, RegistrySpell
-from twin.world.registry import RegistryRule, Trouble
+from twin.faults.context import ActiveFault, Process
+from twin.scenario.faults import RegistryFault, RegistrySlow
+from twin.world.registry import RegistryError, RegistryRule
 
-_TROUBLE: dict[str, Trouble] = {
+_ERRORS: dict[str, RegistryError] = {
     "registry-down": "unreachable",
     "registry-slow": "",
     "artifact-missing": "missing",
@@ -13,8 +13,8 @@ _TROUBLE: dict[str, Trouble] = {
 }
 
 
-def registry(acting: Acting, fault: RegistrySpell) -> Process:
-    """Downloads fail, take long, or bring what is of no use."""
+def registry(active: ActiveFault, fault: RegistryFault) -> Process:
+    """Make downloads fail, slow or corrupt."""
     factor = fault.factor if isinstance(fault, RegistrySlow) else 1.0
-    rule = RegistryRule(_TROUBLE[acting.kind], fault.artifacts, factor)
-    return acting.lasting(fault, lambda: ((), acting.stage.world.artifacts.add(acting.number, rule)))
+    rule = RegistryRule(_ERRORS[active.kind], fault.artifacts, factor)
+    return active.lasting(fault, lambda: ((), active.context.world.artifacts.add(active.number, rule)))

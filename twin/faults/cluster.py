@@ -1,11 +1,11 @@
-"""Pods and nodes: what goes, what flaps, what is made anew."""
+"""Faults of pods and nodes."""
 
 from collections.abc import Sequence
 from functools import partial
 
-from fake_vllm.faults.windows import flapping
+from fake_vllm.faults.windows import flap_windows
 from twin.apiserver import ApiError
-from twin.faults.context import SETTLED, Acting, Process, Stage, Undo
+from twin.faults.context import SETTLED, ActiveFault, FaultContext, Process, Undo
 from twin.scenario.faults import (
     EngineRestart,
     NodeDown,
@@ -16,106 +16,106 @@ from twin.scenario.faults import (
     Rollout,
 )
 
-Stroke = EngineRestart | PodKill | PodStuckTerminating | Rollout
+PodFault = EngineRestart | PodKill | PodStuckTerminating | Rollout
 
 
-def flap(acting: Acting, fault: ReadinessFlap) -> Process:
-    """Pods turn unready and ready in turns."""
-    stage = acting.stage
-    whole = fault.turn(stage.duration)
-    whole = whole._replace(start=max(whole.start, SETTLED))
-    yield acting.until(whole.start)
-    targets = acting.pods(fault.pods)
-    acting.tell("begin", targets)
-    for turn in flapping(whole, down=fault.down, up=fault.up):
-        yield acting.until(turn.start)
-        _force(stage, targets, unready=True)
-        yield acting.until(turn.end)
-        _force(stage, targets, unready=False)
-    yield acting.until(whole.end)
-    acting.tell("end", targets)
+def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
+    """Switch pods between unready and ready."""
+    context = active.context
+    window = fault.window(context.duration)
+    window = window._replace(start=max(window.start, SETTLED))
+    yield active.until(window.start)
+    targets = active.pods(fault.pods)
+    active.record("begin", targets)
+    for unready in flap_windows(window, unready_for=fault.unready_for, ready_for=fault.ready_for):
+        yield active.until(unready.start)
+        _force(context, targets, unready=True)
+        yield active.until(unready.end)
+        _force(context, targets, unready=False)
+    yield active.until(window.end)
+    active.record("end", targets)
 
 
-def _force(stage: Stage, pods: Sequence[str], *, unready: bool) -> None:
+def _force(context: FaultContext, pods: Sequence[str], *, unready: bool) -> None:
     for pod in pods:
-        if stage.world.host_of(pod) is not None:
-            stage.world.set_unready(pod, unready)
+        if context.world.host_of(pod) is not None:
+            context.world.force_unready(pod, unready)
 
 
-def node_down(acting: Acting, fault: NodeDown) -> Process:
-    """Nodes lose power, and boot again when it ends."""
-    world = acting.stage.world
+def node_down(active: ActiveFault, fault: NodeDown) -> Process:
+    """Power off nodes, and boot them again when the fault ends."""
+    world = active.context.world
 
     def begin() -> tuple[list[str], Undo]:
         down = []
-        for node in acting.nodes(fault.nodes):
+        for node in active.nodes(fault.nodes):
             try:
                 world.node_down(node)
             except ValueError:
-                continue  # another fault has it down already
+                continue  # already down because of another fault
             down.append(node)
-        return down, partial(_boot, acting.stage, down)
+        return down, partial(_power_on, active.context, down)
 
-    return acting.lasting(fault, begin)
+    return active.lasting(fault, begin)
 
 
-def node_drain(acting: Acting, fault: NodeDrain) -> Process:
-    """Nodes are drained, and take pods again when it ends."""
-    stage = acting.stage
+def node_drain(active: ActiveFault, fault: NodeDrain) -> Process:
+    """Drain nodes, and uncordon them when the fault ends."""
+    context = active.context
 
     def begin() -> tuple[list[str], Undo]:
-        nodes = acting.nodes(fault.nodes)
+        nodes = active.nodes(fault.nodes)
         for node in nodes:
-            stage.world.drain(node)
-        return nodes, partial(_uncordon, stage, nodes)
+            context.world.drain(node)
+        return nodes, partial(_uncordon, context, nodes)
 
-    return acting.lasting(fault, begin)
+    return active.lasting(fault, begin)
 
 
-def _uncordon(stage: Stage, nodes: Sequence[str]) -> None:
+def _uncordon(context: FaultContext, nodes: Sequence[str]) -> None:
     for node in nodes:
-        stage.world.uncordon(node)
+        context.world.uncordon(node)
 
 
-def _boot(stage: Stage, nodes: Sequence[str]) -> None:
+def _power_on(context: FaultContext, nodes: Sequence[str]) -> None:
     for node in nodes:
-        stage.world.node_up(node)
+        context.world.node_up(node)
 
 
-def strikes(acting: Acting, fault: Stroke) -> Process:
-    """Faults of a moment, each time."""
-    times = acting.stage.streams.get(f"fault/{acting.number}/{fault.kind}/times")
-    for moment in fault.strikes(acting.stage.duration, times):
-        yield acting.until(moment)
-        acting.tell("strike", _strike(acting, fault))
+def repeat(active: ActiveFault, fault: PodFault) -> Process:
+    """Run an instant fault each time it is due."""
+    times = active.context.streams.get(f"fault/{active.number}/{fault.kind}/times")
+    for time in fault.strikes(active.context.duration, times):
+        yield active.until(time)
+        active.record("strike", _apply(active, fault))
 
 
-def _strike(acting: Acting, fault: Stroke) -> list[str]:
-    """Does it; returns who was hit."""
-    world = acting.stage.world
+def _apply(active: ActiveFault, fault: PodFault) -> list[str]:
+    """Apply the fault once; return its targets."""
+    world = active.context.world
     if isinstance(fault, Rollout):
-        return _roll_out(acting.stage, fault.deployment)
-    pods = acting.pods(fault.pods)
+        return _restart_deployment(active.context, fault.deployment)
+    pods = active.pods(fault.pods)
     for pod in pods:
         try:
             match fault:
                 case EngineRestart():
                     world.restart_engine(pod)
                 case PodStuckTerminating():
-                    world.strand_pod(pod, fault.lasts)
+                    world.hold_termination(pod, fault.duration)
                 case PodKill():
                     world.kill_pod(pod)
         except (ValueError, ApiError):
-            continue  # its node is down, or it went at this very moment
+            continue  # its node is down, or the pod has just been deleted
     return pods
 
 
-def _roll_out(stage: Stage, name: str) -> list[str]:
-    found = [
+def _restart_deployment(context: FaultContext, name: str) -> list[str]:
+    deployments = [
         f"{item['metadata']['namespace']}/{item['metadata']['name']}"
-        for item in stage.store.list("deployments.apps").items
+        for item in context.store.list("deployments.apps").items
         if item["metadata"]["name"] == name
     ]
-    for deployment in found:
-        stage.world.rollout(deployment)
-    return found
+    for deployment in deployments:
+        context.world.rollout(deployment)
+    return deployments

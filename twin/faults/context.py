@@ -1,4 +1,4 @@
-"""What faults act on, and what all of them do: wait for their time, choose whom they hit, tell the record."""
+"""The parts of a run that faults act on, and their common steps: wait, choose targets, record events."""
 
 import math
 from collections.abc import Callable, Generator, Sequence
@@ -10,7 +10,7 @@ import simpy
 from twin.apiserver import Store
 from twin.kernel.random_streams import Streams
 from twin.scenario import Candidate, NodeTargets, PodTargets
-from twin.scenario.faults import Spell
+from twin.scenario.faults import LastingFault
 from twin.trace.lines import FaultLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
@@ -21,15 +21,15 @@ from twin.world.kubelet.pod_spec import is_operator
 Process = Generator[simpy.Event, Any, None]
 Undo = Callable[[], object]
 Begin = Callable[[], tuple[Sequence[str], Undo]]
-"""Does what a fault that lasts does; returns who is hit, and what ends it."""
+"""Starts the effect of a lasting fault; returns its targets and the function that ends it."""
 
 SETTLED = 1.0
-"""Seconds until the pods of the first manifests exist; a fault of pods that begins earlier begins then."""
+"""Seconds until the pods of the first manifests exist; a fault of pods that begins earlier is delayed until then."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """The run, as faults see it."""
+class FaultContext:
+    """The parts of a run that faults need."""
 
     env: simpy.Environment
     store: Store
@@ -39,26 +39,26 @@ class Stage:
     api_faults: ApiFaults
     replicas: Sequence[Replica]
     restart: Callable[[Replica, float], None]
-    """Starts a replica again in so many seconds."""
+    """Start a replica again after this number of seconds."""
     duration: float
     api_latency: float
-    """Longest time that a request to the API server takes, in seconds."""
+    """Upper bound of a request to the API server, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Acting:
-    """One fault of the scenario on the stage; `number` is its place in the list, and its id in the record."""
+class ActiveFault:
+    """A fault of the scenario in a run; `number` is its id in the record."""
 
-    stage: Stage
+    context: FaultContext
     number: int
     kind: str
 
-    def until(self, moment: float) -> simpy.Event:
-        """Happens at `moment`: at once if that is past, never if it is infinite."""
-        env = self.stage.env
-        return env.event() if math.isinf(moment) else env.timeout(max(moment - env.now, 0.0))
+    def until(self, time: float) -> simpy.Event:
+        """Return an event at that time: immediately if it is past, never if it is infinite."""
+        env = self.context.env
+        return env.event() if math.isinf(time) else env.timeout(max(time - env.now, 0.0))
 
-    def tell(
+    def record(
         self,
         event: Literal["begin", "end", "strike"],
         targets: Sequence[str] = (),
@@ -66,8 +66,8 @@ class Acting:
         detail: str = "",
         seconds: float = 0.0,
     ) -> None:
-        """Records it."""
-        recorder = self.stage.recorder
+        """Record an event of the fault."""
+        recorder = self.context.recorder
         line = FaultLine(
             t=recorder.now(),
             id=self.number,
@@ -80,36 +80,38 @@ class Acting:
         recorder.emit(line)
 
     def pods(self, targets: PodTargets) -> list[str]:
-        """The pods that are hit, of those that live now."""
-        return targets.pick(living(self.stage), self.stage.streams.get(f"fault/{self.number}/{self.kind}/targets"))
+        """Return the target pods, from those that run now."""
+        return targets.pick(
+            running_pods(self.context), self.context.streams.get(f"fault/{self.number}/{self.kind}/targets")
+        )
 
     def nodes(self, targets: NodeTargets) -> list[str]:
-        """The nodes that are hit."""
+        """Return the target nodes."""
         nodes = [
             Candidate(node["metadata"]["name"], node["metadata"].get("labels", {}))
-            for node in self.stage.store.list("nodes").items
+            for node in self.context.store.list("nodes").items
         ]
-        return targets.pick(nodes, self.stage.streams.get(f"fault/{self.number}/{self.kind}/targets"))
+        return targets.pick(nodes, self.context.streams.get(f"fault/{self.number}/{self.kind}/targets"))
 
-    def lasting(self, fault: Spell, begin: Begin, *, seconds: float = 0.0) -> Process:
-        """A fault that is begun, lasts and is ended, with a line for both; `seconds` is its size in time."""
-        turn = fault.turn(self.stage.duration)
-        yield self.until(turn.start)
+    def lasting(self, fault: LastingFault, begin: Begin, *, seconds: float = 0.0) -> Process:
+        """Start a lasting fault, wait, and end it, with a line in the record for both; `seconds` is its magnitude."""
+        window = fault.window(self.context.duration)
+        yield self.until(window.start)
         targets, undo = begin()
-        self.tell("begin", targets, seconds=seconds)
-        yield self.until(turn.end)
+        self.record("begin", targets, seconds=seconds)
+        yield self.until(window.end)
         undo()
-        self.tell("end", targets, seconds=seconds)
+        self.record("end", targets, seconds=seconds)
 
 
-def living(stage: Stage) -> list[Candidate]:
-    """Pods that live and are on a node; an operator's own are hit by the faults of controllers alone."""
-    found = []
-    for pod in stage.store.list("pods").items:
+def running_pods(context: FaultContext) -> list[Candidate]:
+    """Return the pods that run on a node. An operator's own pods are left out; they have faults of their own."""
+    pods = []
+    for pod in context.store.list("pods").items:
         meta = pod["metadata"]
         name = f"{meta['namespace']}/{meta['name']}"
-        if "deletionTimestamp" in meta or stage.world.host_of(name) is None or is_operator(pod["spec"]["containers"]):
+        if "deletionTimestamp" in meta or context.world.host_of(name) is None or is_operator(pod["spec"]["containers"]):
             continue
         node = pod["spec"].get("nodeName", "")
-        found.append(Candidate(name, meta.get("labels", {}), stage.world.workload_of(pod), node))
-    return found
+        pods.append(Candidate(name, meta.get("labels", {}), context.world.workload_of(pod), node))
+    return pods

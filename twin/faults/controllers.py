@@ -1,4 +1,4 @@
-"""The controller's replicas: they die, lose the lead, have a wrong clock."""
+"""Faults of the controller's replicas: crashes, loss of the lead, clock skew."""
 
 from collections.abc import Callable
 
@@ -6,53 +6,53 @@ import simpy
 
 from controller.runtime.leaderelection import LEASE_NAME
 from twin.apiserver import Change
-from twin.faults.context import Acting, Process, Undo
+from twin.faults.context import ActiveFault, Process, Undo
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss
 from twin.world.controller_replica import Replica, leader
 
 LEASES = "leases.coordination.k8s.io"
 LONGEST_LOSS = 120.0
-"""Seconds until a replica gets answers about Leases again if nobody takes over."""
+"""Seconds after which a replica gets responses about Leases again if no other replica takes over."""
 
 
-def crash(acting: Acting, fault: ControllerCrash) -> None:
-    """Kills a replica at a time, or beside its Nth write, once."""
-    stage = acting.stage
+def crash(active: ActiveFault, fault: ControllerCrash) -> None:
+    """Kill a replica once, at a time or at its Nth write."""
+    context = active.context
 
     def kill(replica: Replica, detail: str) -> None:
-        acting.tell("strike", [replica.name], detail=detail)
+        active.record("strike", [replica.name], detail=detail)
         replica.crash()
-        stage.restart(replica, fault.restart_after)
+        context.restart(replica, fault.restart_after)
 
     if fault.at is not None:
-        stage.env.process(_crash_at(acting, fault, kill))
+        context.env.process(_crash_at_time(active, fault, kill))
         return
-    wanted = "before" if fault.before_write is not None else "after"
+    when = "before" if fault.before_write is not None else "after"
     nth = fault.before_write or fault.after_write
-    struck: list[str] = []
+    crashed: list[str] = []
 
-    def wrote(replica: Replica, moment: str) -> None:
-        if moment == wanted and replica.writes == nth and not struck:
-            struck.append(replica.name)
-            kill(replica, f"{wanted} write {nth}")
+    def on_write(replica: Replica, time: str) -> None:
+        if time == when and replica.writes == nth and not crashed:
+            crashed.append(replica.name)
+            kill(replica, f"{when} write {nth}")
 
-    for index, replica in enumerate(stage.replicas):
+    for index, replica in enumerate(context.replicas):
         if fault.replica is None or fault.replica == index:
-            replica.watchers.append(wrote)
+            replica.write_watchers.append(on_write)
 
 
-def _crash_at(acting: Acting, fault: ControllerCrash, kill: Callable[[Replica, str], None]) -> Process:
+def _crash_at_time(active: ActiveFault, fault: ControllerCrash, kill: Callable[[Replica, str], None]) -> Process:
     assert fault.at is not None
-    replicas = acting.stage.replicas
-    yield acting.until(fault.at)
+    replicas = active.context.replicas
+    yield active.until(fault.at)
     replica = leader(replicas) if fault.replica is None else replicas[fault.replica]
     if replica is not None and replica.alive:
         kill(replica, "")
 
 
-def leader_loss(acting: Acting, fault: LeaderLoss) -> Process:
-    """The leader gets no answers about its Lease until another holds it."""
-    stage = acting.stage
+def leader_loss(active: ActiveFault, fault: LeaderLoss) -> Process:
+    """Drop responses about the Lease for the leader until another replica holds it."""
+    context = active.context
     waiting: dict[str, simpy.Event] = {}
 
     def changed(change: Change) -> None:
@@ -61,31 +61,31 @@ def leader_loss(acting: Acting, fault: LeaderLoss) -> Process:
         for loser in [name for name in waiting if lease["metadata"]["name"] == LEASE_NAME and holder not in ("", name)]:
             waiting.pop(loser).succeed()
 
-    stage.store.subscribe(changed, LEASES)
-    for moment in fault.strikes(stage.duration, stage.streams.get(f"fault/{acting.number}/{fault.kind}/times")):
-        yield acting.until(moment)
-        replica = leader(stage.replicas)
+    context.store.subscribe(changed, LEASES)
+    for time in fault.strikes(context.duration, context.streams.get(f"fault/{active.number}/{fault.kind}/times")):
+        yield active.until(time)
+        replica = leader(context.replicas)
         if replica is None or not replica.leading:
             continue
-        end = stage.api_faults.hide_lease(replica.name)
-        acting.tell("strike", [replica.name])
-        taken_over = waiting[replica.name] = stage.env.event()
-        yield taken_over | stage.env.timeout(LONGEST_LOSS)
+        end = context.api_faults.drop_lease_responses(replica.name)
+        active.record("strike", [replica.name])
+        taken_over = waiting[replica.name] = context.env.event()
+        yield taken_over | context.env.timeout(LONGEST_LOSS)
         waiting.pop(replica.name, None)
         end()
 
 
-def clock_skew(acting: Acting, fault: ClockSkew) -> Process:
-    """Replicas' clocks jump, and jump back."""
-    replicas = acting.stage.replicas
-    hit = list(replicas) if fault.replica is None else [replicas[fault.replica]]
+def clock_skew(active: ActiveFault, fault: ClockSkew) -> Process:
+    """Shift the clocks of replicas, and shift them back at the end."""
+    replicas = active.context.replicas
+    targets = list(replicas) if fault.replica is None else [replicas[fault.replica]]
 
-    def turn(seconds: float) -> None:
-        for replica in hit:
+    def shift(seconds: float) -> None:
+        for replica in targets:
             replica.clock.ahead += seconds
 
     def begin() -> tuple[list[str], Undo]:
-        turn(fault.seconds)
-        return [replica.name for replica in hit], lambda: turn(-fault.seconds)
+        shift(fault.seconds)
+        return [replica.name for replica in targets], lambda: shift(-fault.seconds)
 
-    return acting.lasting(fault, begin, seconds=abs(fault.seconds))
+    return active.lasting(fault, begin, seconds=abs(fault.seconds))

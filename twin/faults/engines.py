@@ -1,95 +1,95 @@
-"""Faults that are on single pods for a while: of their engines, or of the way to them."""
+"""Lasting faults of single pods: of their engines or of the network link to them."""
 
 from collections.abc import Callable
 
 from fake_vllm.faults.rules import FaultRule
 from twin.apiserver import Change
-from twin.faults.context import SETTLED, Acting, Process, Undo, living
+from twin.faults.context import SETTLED, ActiveFault, Process, Undo, running_pods
 from twin.scenario import Candidate
-from twin.scenario.faults import EngineSpell, NetworkLatency, Partition, Spell
+from twin.scenario.faults import EngineFault, LastingFault, NetworkLatency, Partition
 from twin.world.network.engine_host import EngineHost
 
-Hit = Callable[[str, EngineHost], Undo]
-"""Does it to a pod; returns what ends it there."""
+Apply = Callable[[str, EngineHost], Undo]
+"""Applies the fault to a pod; returns the function that ends it there."""
 
 
-def engine_fault(acting: Acting, fault: EngineSpell) -> Process:
-    """Requests to engines go wrong."""
+def engine_fault(active: ActiveFault, fault: EngineFault) -> Process:
+    """Make requests to engines fail."""
     rule: FaultRule = fault.rule()
 
-    def hit(_: str, host: EngineHost) -> Undo:
+    def apply(_: str, host: EngineHost) -> Undo:
         handle = host.faults.add(rule)
         return lambda: host.faults.remove(handle)
 
-    return _OnPods(acting, fault, hit).run()
+    return _PodFault(active, fault, apply).run()
 
 
-def partition(acting: Acting, fault: Partition) -> Process:
-    """The way to engines is cut."""
-    return _OnPods(acting, fault, lambda _, host: host.way.cut(fault.hits)).run()
+def partition(active: ActiveFault, fault: Partition) -> Process:
+    """Cut the link to engines."""
+    return _PodFault(active, fault, lambda _, host: host.link.partition(fault.callers)).run()
 
 
-def latency(acting: Acting, fault: NetworkLatency) -> Process:
-    """The way to engines is long; each pod has a stream of its own, so that others do not shift it."""
-    streams = acting.stage.streams
+def latency(active: ActiveFault, fault: NetworkLatency) -> Process:
+    """Make the link to engines slow. Each pod has its own random stream, so pods do not affect each other's draws."""
+    streams = active.context.streams
 
-    def hit(pod: str, host: EngineHost) -> Undo:
-        return host.way.delay(fault.hits, fault.extra, streams.get(f"fault/{acting.number}/{fault.kind}/{pod}"))
+    def apply(pod: str, host: EngineHost) -> Undo:
+        return host.link.delay(fault.callers, fault.extra, streams.get(f"fault/{active.number}/{fault.kind}/{pod}"))
 
-    return _OnPods(acting, fault, hit).run()
+    return _PodFault(active, fault, apply).run()
 
 
-class _OnPods:
-    """One such fault. Pods that are born while it lasts are hit too, unless it drew a number of them."""
+class _PodFault:
+    """A fault of pods in a run; also of pods that are created while it lasts, unless it drew a number of them."""
 
-    def __init__(self, acting: Acting, fault: EngineSpell | Partition | NetworkLatency, hit: Hit) -> None:
-        self._acting = acting
-        self._fault: Spell = fault
+    def __init__(self, active: ActiveFault, fault: EngineFault | Partition | NetworkLatency, apply: Apply) -> None:
+        self._active = active
+        self._fault: LastingFault = fault
         self._pods = fault.pods
-        self._nodes = None if isinstance(fault, EngineSpell) else fault.nodes
-        self._hit_host = hit
+        self._nodes = None if isinstance(fault, EngineFault) else fault.nodes
+        self._apply_to_host = apply
         self._chosen_nodes: list[str] = []
         self._undo: dict[str, Undo] = {}
         self._lasting = False
 
     def run(self) -> Process:
-        acting, fault = self._acting, self._fault
-        turn = fault.turn(acting.stage.duration)
-        yield acting.until(max(turn.start, SETTLED))
+        active, fault = self._active, self._fault
+        window = fault.window(active.context.duration)
+        yield active.until(max(window.start, SETTLED))
         self._lasting = True
         targets = self._targets()
         for pod in targets:
-            self._hit(pod)
-        acting.tell("begin", targets, detail=" ".join(self._chosen_nodes))
+            self._apply(pod)
+        active.record("begin", targets, detail=" ".join(self._chosen_nodes))
         if self._pods is None or (self._pods.count is None and self._pods.fraction is None):
-            acting.stage.store.subscribe(self._pod_changed, "pods")
-        yield acting.until(turn.end)
+            active.context.store.subscribe(self._pod_changed, "pods")
+        yield active.until(window.end)
         self._lasting = False
         for undo in self._undo.values():
             undo()
-        acting.tell("end", sorted(self._undo), detail=" ".join(self._chosen_nodes))
+        active.record("end", sorted(self._undo), detail=" ".join(self._chosen_nodes))
 
     def _targets(self) -> list[str]:
         if self._pods is not None:
-            return self._acting.pods(self._pods)
+            return self._active.pods(self._pods)
         assert self._nodes is not None
-        self._chosen_nodes = self._acting.nodes(self._nodes)
-        return sorted(pod.name for pod in living(self._acting.stage) if self._fits(pod))
+        self._chosen_nodes = self._active.nodes(self._nodes)
+        return sorted(pod.name for pod in running_pods(self._active.context) if self._fits(pod))
 
     def _fits(self, pod: Candidate) -> bool:
         return pod.node in self._chosen_nodes if self._pods is None else self._pods.fits(pod)
 
     def _pod_changed(self, change: Change) -> None:
-        """A pod that is born while the fault lasts is hit as soon as it is on a node."""
+        """Apply the fault to a pod that is created while it lasts, as soon as it is on a node."""
         meta = change.object["metadata"]
         name = f"{meta['namespace']}/{meta['name']}"
         if not self._lasting or change.type != "MODIFIED" or name in self._undo:
             return
-        if any(pod.name == name and self._fits(pod) for pod in living(self._acting.stage)):
-            self._hit(name)
-            self._acting.tell("begin", [name])
+        if any(pod.name == name and self._fits(pod) for pod in running_pods(self._active.context)):
+            self._apply(name)
+            self._active.record("begin", [name])
 
-    def _hit(self, pod: str) -> None:
-        host = self._acting.stage.world.host_of(pod)
+    def _apply(self, pod: str) -> None:
+        host = self._active.context.world.host_of(pod)
         if host is not None:
-            self._undo[pod] = self._hit_host(pod, host)
+            self._undo[pod] = self._apply_to_host(pod, host)

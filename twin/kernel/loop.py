@@ -1,12 +1,12 @@
 """Virtual time: asyncio on a SimPy environment.
 
 `VirtualLoop.time()` is `env.now`. Where an ordinary loop waits in `select()`, this one steps SimPy until a callback
-is ready or the next timer is due, so code that waits with asyncio alone runs unchanged, in as long as its work takes.
+is ready or the next timer is due. Code that waits with asyncio only runs unchanged, as fast as the CPU allows.
 At one instant SimPy's events come first, then asyncio's timers, each in the order in which they were scheduled;
-callbacks that are ready run before time moves.
+callbacks that are ready run before time advances.
 
-A simulation has no sockets, threads or wall clock. Asking for one is a `VirtualTimeError` that says what to do
-instead. When nothing is left to happen and somebody still waits, that is a `Deadlock`, and it says who.
+A simulation has no sockets, threads or wall clock. Using one raises a `VirtualTimeError` that says what to use
+instead. If no event is left while tasks still wait, a `Deadlock` is raised that names them.
 """
 
 import asyncio
@@ -21,26 +21,26 @@ import simpy
 T = TypeVar("T")
 
 _CANCELLED_KEPT = 1000
-"""Cancelled timers that may pile up before the heap is cleared of them."""
+"""Number of cancelled timers in the heap that triggers a clean-up."""
 
 
 class VirtualTimeError(RuntimeError):
-    """Something was asked of the virtual loop that only a real one has, or tasks were left behind."""
+    """An operation is not available in virtual time, or tasks were left behind."""
 
 
 class Deadlock(VirtualTimeError):
-    """Nothing is left to happen, and somebody still waits."""
+    """No event is left, and tasks still wait."""
 
 
 class _Task(asyncio.Task[T]):
-    """A task that hashes by when it was made.
+    """A task that hashes by its creation number.
 
-    A TaskGroup keeps its tasks in a set and cancels them in that set's order, which for asyncio's own tasks is that of
-    their addresses in memory: another one in every process.
+    A TaskGroup keeps its tasks in a set and cancels them in the set's order, which for asyncio's own tasks depends on
+    memory addresses and so differs from process to process.
     """
 
     def __init__(self, number: int, *args: Any, **kwargs: Any) -> None:
-        self._number = number  # before the rest: asyncio registers a task in a set while it is made
+        self._number = number  # first: asyncio adds a task to a set while it is created
         super().__init__(*args, **kwargs)
 
     def __hash__(self) -> int:
@@ -48,9 +48,9 @@ class _Task(asyncio.Task[T]):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """One thread, no sockets, and time as SimPy tells it."""
+    """An event loop with one thread, no sockets, and SimPy's time."""
 
-    # Of BaseEventLoop, private and the same in Python 3.11 to 3.14: the hook and the queues this loop lives by.
+    # Private parts of BaseEventLoop that this loop relies on; the same in Python 3.11 to 3.14.
     _ready: deque[Any]
     _scheduled: list[Any]
     _stopping: bool
@@ -67,11 +67,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.slow_callback_duration = float("inf")  # in debug mode: a virtual callback takes no time
 
     def time(self) -> float:
-        """Simulated seconds since the environment began."""
+        """Simulated seconds since the start of the environment."""
         return float(self.env.now)
 
     def _run_once(self) -> None:
-        """One turn: move time if nothing is ready, then run what is (the hook of BaseEventLoop.run_forever)."""
+        """Run one iteration (a hook of run_forever): advance time if nothing is ready, then run what is."""
         ready = self._ready
         if not ready and not self._stopping:
             self._advance()
@@ -81,7 +81,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 handle._run()
 
     def _advance(self) -> None:
-        """Steps SimPy and fires timers until a callback is ready."""
+        """Step SimPy and fire timers until a callback is ready."""
         env, ready, timers = self.env, self._ready, self._scheduled
         if self._timer_cancelled_count > _CANCELLED_KEPT:
             self._drop_cancelled()
@@ -121,10 +121,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _deadlocked(self) -> NoReturn:
         waiting = sorted(asyncio.all_tasks(self), key=lambda task: task.get_name())
         raise Deadlock(
-            f"nothing is left to happen at t={self.time():g} s and {len(waiting)} still wait:\n" + _described(waiting)
+            f"nothing is left to happen at t={self.time():g} s and {len(waiting)} still wait:\n" + _describe(waiting)
         )
 
-    # -- timers are kept as (when, order, handle): equals in the order in which they were scheduled, compared quickly
+    # -- timers are stored as (when, number, handle): fast to compare, and equal times keep the order of scheduling
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
@@ -136,13 +136,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         handle._scheduled = True
         return cast(asyncio.TimerHandle, handle)
 
-    # -- what a simulation has not
+    # -- not available in a simulation
 
     def _process_events(self, event_list: object) -> None:
-        """There are no file descriptors."""
+        """Do nothing: there are no file descriptors."""
 
     def _write_to_self(self) -> None:
-        """There is no other thread to be woken by."""
+        """Do nothing: there is no other thread to wake this one up."""
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:  # type: ignore[override]
         return self.call_soon(callback, *args, context=context)
@@ -154,11 +154,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         )
 
 
-def _refused(name: str) -> Callable[..., Any]:
+def _not_available(name: str) -> Callable[..., Any]:
     def refuse(self: VirtualLoop, *args: object, **kwargs: object) -> NoReturn:  # noqa: ARG001
         raise VirtualTimeError(
             f"{name}: there are no sockets in virtual time; give the client a transport of the simulated network "
-            "(twin.world.network), or run it in the served world"
+            "(twin.world.network), or use `twin serve`"
         )
 
     refuse.__name__ = name
@@ -172,14 +172,14 @@ for _name in (
     "remove_reader", "add_writer", "remove_writer", "getaddrinfo", "getnameinfo", "subprocess_exec",
     "subprocess_shell", "connect_read_pipe", "connect_write_pipe", "add_signal_handler",
 ):  # fmt: skip
-    setattr(VirtualLoop, _name, _refused(_name))
+    setattr(VirtualLoop, _name, _not_available(_name))
 
 
 def run(main: Coroutine[Any, Any, T], env: simpy.Environment | None = None) -> T:
-    """Runs `main` to its end in virtual time and returns what it returns.
+    """Run `main` to its end in virtual time and return its result.
 
     Raises:
-        Deadlock: nothing is left to happen and `main` is not done.
+        Deadlock: no event is left and `main` is not done.
         VirtualTimeError: `main` is done and left tasks behind; they have been cancelled.
     """
     loop = VirtualLoop(simpy.Environment() if env is None else env)
@@ -189,14 +189,14 @@ def run(main: Coroutine[Any, Any, T], env: simpy.Environment | None = None) -> T
         result = loop.run_until_complete(task)
         left = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
         if left:
-            raise VirtualTimeError(f"{len(left)} tasks were left behind:\n" + _described(left))
+            raise VirtualTimeError(f"{len(left)} tasks were left behind:\n" + _describe(left))
         return result
     finally:
         _close(loop)
 
 
-async def happened(event: simpy.Event) -> Any:
-    """Waits for a SimPy event; returns its value or raises its exception."""
+async def wait_for_event(event: simpy.Event) -> Any:
+    """Wait for a SimPy event; return its value or raise its exception."""
     if event.processed:
         if event.ok:
             return event.value
@@ -221,7 +221,7 @@ async def happened(event: simpy.Event) -> Any:
 
 
 def _close(loop: VirtualLoop) -> None:
-    """Cancels what is left, lets it end, and closes the loop."""
+    """Cancel the remaining tasks, wait for them and close the loop."""
     try:
         left = asyncio.all_tasks(loop)
         for task in left:
@@ -234,12 +234,12 @@ def _close(loop: VirtualLoop) -> None:
         loop.close()
 
 
-def _described(tasks: Iterable[asyncio.Task[Any]]) -> str:
+def _describe(tasks: Iterable[asyncio.Task[Any]]) -> str:
     return "\n".join(f"  {task.get_name()}: {_where(task)}" for task in tasks)
 
 
 def _where(task: asyncio.Task[Any]) -> str:
-    """The innermost line at which a task waits."""
+    """Return the innermost line at which a task waits."""
     coroutine: Any = task.get_coro()
     name = getattr(coroutine, "__qualname__", repr(coroutine))
     frame = None

@@ -1,8 +1,8 @@
 """Named random streams.
 
-Every draw comes from a stream that is named after what draws (`pod/default/qwen-0/load-latency`). A stream depends
-on the seed and its name alone, neither on who else draws nor on the order of creation. So two runs that differ in
-policy meet the same arrivals, latencies and faults (common random numbers), and may be compared pair by pair.
+Every draw comes from a stream that is named after its purpose (`pod/default/qwen-0/load-latency`). A stream depends
+only on the seed and its name, not on other streams or the order of creation. Two runs that differ in policy therefore
+see the same arrivals, latencies and faults (common random numbers) and can be compared in pairs.
 """
 
 from hashlib import sha256
@@ -12,14 +12,14 @@ import numpy as np
 
 
 class Streams:
-    """The streams of one run."""
+    """The random streams of one run."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._streams: dict[str, np.random.Generator] = {}
 
     def get(self, name: str) -> np.random.Generator:
-        """The stream of that name: always the same object, which goes on where it stopped."""
+        """Return the stream of that name: the same object each time, whose draws continue where they stopped."""
         stream = self._streams.get(name)
         if stream is None:
             stream = np.random.Generator(np.random.PCG64(self._entropy(name)))
@@ -27,7 +27,7 @@ class Streams:
         return stream
 
     def python(self, name: str) -> Random:
-        """A `random.Random` seeded from the stream's name, for code that knows no numpy."""
+        """Return a `random.Random` seeded by the name, for code that does not use numpy."""
         return Random(self._entropy(name))
 
     def _entropy(self, name: str) -> int:

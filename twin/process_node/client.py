@@ -1,4 +1,4 @@
-"""What the node asks of a Kubernetes API: plain JSON in and out."""
+"""The node's client of a Kubernetes API: plain JSON in and out."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -7,15 +7,18 @@ from typing import Any
 import httpx
 
 from twin.apiserver import ApiError
-from twin.apiserver.objects import Object
+from twin.apiserver.meta.objects import Object
 
 NODES = "/api/v1/nodes"
 PODS = "/api/v1/pods"
 _MERGE = {"content-type": "application/merge-patch+json"}
 
 
-class Api:
-    """An API server; requests raise `ApiError` if it refuses, `httpx.TransportError` if it does not answer."""
+class ApiClient:
+    """Client of an API server.
+
+    Raises `ApiError` if it refuses a request, `httpx.TransportError` if it does not respond.
+    """
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -30,30 +33,30 @@ class Api:
         return self._read(await self._client.get(path, params=query))
 
     async def delete(self, path: str, *, uid: str = "") -> None:
-        """At once, without grace; that it is gone already is no error."""
+        """Delete an object without grace period; it is no error if it does not exist."""
         options = {"gracePeriodSeconds": 0, **({"preconditions": {"uid": uid}} if uid else {})}
-        answer = await self._client.request("DELETE", path, json=options)
-        if answer.status_code not in (404, 409):
-            self._read(answer)
+        response = await self._client.request("DELETE", path, json=options)
+        if response.status_code not in (404, 409):
+            self._read(response)
 
     async def watch(self, path: str, **query: str) -> AsyncIterator[tuple[str, Object]]:
-        """Changes as (type, object), until the server ends the stream."""
-        asked = self._client.stream("GET", path, params={"watch": "true", **query}, timeout=None)
-        async with asked as answer:
-            if not answer.is_success:
-                await answer.aread()
-                self._read(answer)
-            async for line in answer.aiter_lines():
+        """Yield changes as (type, object), until the server ends the stream."""
+        stream = self._client.stream("GET", path, params={"watch": "true", **query}, timeout=None)
+        async with stream as response:
+            if not response.is_success:
+                await response.aread()
+                self._read(response)
+            async for line in response.aiter_lines():
                 event: Mapping[str, Any] = json.loads(line)
                 if event["type"] == "ERROR":
                     return
                 yield event["type"], event["object"]
 
     @staticmethod
-    def _read(answer: httpx.Response) -> Object:
-        body: Object = answer.json()
-        if not answer.is_success:
-            raise ApiError(answer.status_code, str(body.get("reason", "")), str(body.get("message", "")))
+    def _read(response: httpx.Response) -> Object:
+        body: Object = response.json()
+        if not response.is_success:
+            raise ApiError(response.status_code, str(body.get("reason", "")), str(body.get("message", "")))
         return body
 
 

@@ -1,15 +1,14 @@
-"""One container as a process of this machine: its runs, its probes, and the waits between runs when it crashes.
+"""One container as a process of this machine: its runs, its probes, and the back-off between restarts.
 
-What is a kubelet's: `$(NAME)` in command and arguments, startup and readiness probes by HTTP, restarts in place with
-the kubelet's back-off, SIGTERM before SIGKILL. What is not: images, volumes (a path is one of this machine), resource
-limits, liveness probes. A command is looked for beside this Python first, so that `fake-vllm` and `lora-runtime` are
-those of the same installation.
+Done like a kubelet: `$(NAME)` in command and arguments, startup and readiness probes by HTTP, restarts in place with
+back-off, SIGTERM before SIGKILL. Not supported: images, volumes (a path is one of this machine), resource limits,
+liveness probes. A command is looked up next to this Python first, so that `fake-vllm` and `lora-runtime` are those of
+the same installation.
 """
 
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import signal
 import sys
@@ -20,19 +19,19 @@ from typing import Any, BinaryIO, Literal
 import httpx
 
 from controller.clock import Clock
-from twin.apiserver.objects import Object
+from formats.engine_command import expand_variables
+from twin.apiserver.meta.objects import Object
 from twin.serve.network.node_transport import PROCESS
 from twin.world.kubelet.container_state import ContainerState, Exit
-from twin.world.kubelet.crash_loop_backoff import CrashLoop
+from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
 from twin.world.kubelet.pod_spec import command_of, port_of
 from twin.world.probes import Probe, Role
 
-_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 _PROBE_TIMEOUT = 1.0  # seconds; Kubernetes' default
 
 
 class ProcessContainer(ContainerState):
-    """What is known of one container; `on_change` is called when that has changed."""
+    """State of one container; `on_change` is called when it has changed."""
 
     def __init__(
         self,
@@ -62,21 +61,21 @@ class ProcessContainer(ContainerState):
         return self._ready
 
     async def run(self, grace: float) -> None:
-        """Keeps a process running, for ever; cancelled, it ends it, by force after `grace` seconds."""
-        loop = CrashLoop()
+        """Keep a process running until cancelled, then end it, by force after `grace` seconds."""
+        backoff = CrashLoopBackoff()
         while True:
-            code = await self._once(grace)
+            code = await self._run_once(grace)
             now = self._clock.now().timestamp()
             self.last = Exit(
                 self.container_id, self.started_at, now, code, "Error" if code else "Completed", self.message
             )
-            wait = loop.exited(now - self.started_at)
-            self._becomes("waiting", "CrashLoopBackOff" if wait else "ContainerCreating")
+            wait = backoff.next_wait(now - self.started_at)
+            self._set_state("waiting", "CrashLoopBackOff" if wait else "ContainerCreating")
             await asyncio.sleep(wait)
             self.restarts += 1
 
-    async def _once(self, grace: float) -> int:
-        """One process, from its start to its end; returns its exit code as a shell would say it."""
+    async def _run_once(self, grace: float) -> int:
+        """Run one process to its end; return its exit code as a shell would."""
         self.started_at = self._clock.now().timestamp()
         with self._log.open("ab") as log:
             try:
@@ -85,27 +84,27 @@ class ProcessContainer(ContainerState):
                 self.message = f"{' '.join(command_of(self._spec)[:1]) or self.name}: {error.strerror}"
                 return 127
         self.container_id, self.message = f"{PROCESS}{process.pid}-{self.restarts}", ""
-        self._becomes("running", "")
+        self._set_state("running", "")
         probing = asyncio.ensure_future(self._probe())
         try:
             code = await process.wait()
         finally:
             probing.cancel()
             await asyncio.gather(probing, return_exceptions=True)
-            await _ended(process, grace)
+            await _terminate(process, grace)
         return code if code >= 0 else 128 - code
 
     async def _process(self, log: BinaryIO) -> asyncio.subprocess.Process:
-        words = [expanded(word, self._environment) for word in command_of(self._spec)]
-        if not words:
-            raise FileNotFoundError(0, "the container has no command; an image's own is not known here")
-        beside = str(Path(sys.executable).parent)
-        path = f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        program = shutil.which(words[0], path=path) or words[0]
+        command = [expand_variables(word, self._environment) for word in command_of(self._spec)]
+        if not command:
+            raise FileNotFoundError(0, "the container has no command, and the image's default command is not available")
+        bin_folder = str(Path(sys.executable).parent)
+        path = f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        program = shutil.which(command[0], path=path) or command[0]
         environment = {"PATH": path, "HOME": os.environ.get("HOME", "/"), **self._environment}
         return await asyncio.create_subprocess_exec(
             program,
-            *words[1:],
+            *command[1:],
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
@@ -114,9 +113,12 @@ class ProcessContainer(ContainerState):
         )
 
     async def _probe(self) -> None:
-        """Startup first, then readiness for as long as the process runs; without probes it is ready as it runs."""
+        """Run the startup probe, then the readiness probe while the process runs.
+
+        Without probes the container is ready.
+        """
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_TIMEOUT) as client:
-            startup, readiness = self._declared("startup"), self._declared("readiness")
+            startup, readiness = self._probe_of("startup"), self._probe_of("readiness")
             if startup is not None:
                 await self._until_passed(client, startup)
             self._started, self._ready = True, readiness is None
@@ -134,16 +136,16 @@ class ProcessContainer(ContainerState):
 
     async def _follow(self, client: httpx.AsyncClient, probe: Probe) -> None:
         await asyncio.sleep(probe.initial_delay)
-        row = 0
+        in_a_row = 0
         while True:
             passes = await self._passes(client, probe)
-            row = 0 if passes == self._ready else row + 1
-            if row >= (probe.success if passes else probe.failure):
-                self._ready, row = passes, 0
+            in_a_row = 0 if passes == self._ready else in_a_row + 1
+            if in_a_row >= (probe.success if passes else probe.failure):
+                self._ready, in_a_row = passes, 0
                 self._on_change()
             await asyncio.sleep(probe.period)
 
-    def _declared(self, role: Role) -> Probe | None:
+    def _probe_of(self, role: Role) -> Probe | None:
         manifest: Any = self._spec.get(f"{role}Probe")
         return Probe.of(role, manifest) if manifest and manifest.get("httpGet") else None
 
@@ -154,25 +156,20 @@ class ProcessContainer(ContainerState):
         except httpx.TransportError:
             return False
 
-    def _becomes(self, state: Literal["waiting", "running"], reason: str) -> None:
+    def _set_state(self, state: Literal["waiting", "running"], reason: str) -> None:
         self.state, self.reason = state, reason
         self._started = self._ready = False
         self._on_change()
 
 
-def expanded(text: str, environment: Mapping[str, str]) -> str:
-    """`$(NAME)` by its value if there is one, `$$` as a dollar sign."""
-    return _REFERENCE.sub(lambda found: environment.get(found[1], found[0]) if found[1] else "$", text)
-
-
-async def _ended(process: asyncio.subprocess.Process, grace: float) -> None:
-    """Nobody of the process's session is left."""
+async def _terminate(process: asyncio.subprocess.Process, grace: float) -> None:
+    """End all processes of the container's session."""
     try:
         async with asyncio.timeout(grace):
             _signal(process, signal.SIGTERM)
             await process.wait()
     except TimeoutError:
-        pass  # it had its time
+        pass  # the grace period is over
     _signal(process, signal.SIGKILL)
     await process.wait()
 

@@ -1,7 +1,7 @@
-"""The report: one HTML file that opens offline, the verdict first.
+"""HTML page of a report: one file that needs no network, with the verdict first.
 
-`render` puts findings and figures into `report.html.jinja`. What is shown is chosen here, how it looks is the
-template's and the stylesheets' business. Everything that came out of a run is escaped by the template.
+`render` fills `report.html.jinja` with the result and the figures. This module selects the content; the layout is in
+the template and the stylesheets. The template escapes all text from the run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,26 +15,26 @@ import msgspec
 from formats.durations import format_clock
 from twin.evaluate.expectations import measure
 from twin.evaluate.invariants import Violation
-from twin.evaluate.run_result import Findings, rule
+from twin.evaluate.run_result import RunResult, invariant_label
 from twin.report.svg import Figure, stylesheet
-from twin.report.timeline import AdapterStory, Story
+from twin.report.timeline import AdapterTimeline, Timeline
 from twin.trace.lines import EventLine
 
 MOST_VIOLATIONS = 50
-"""Written out one by one; the rest are counted."""
+"""Violations that are listed; the others are only counted."""
 MOST_CONTEXT = 12
-"""Lines of the record around one violation."""
+"""Trace lines around one violation."""
 MOST_SCENARIO = 200_000
-"""Characters of the scenario; manifests may be large, and the run folder has them whole."""
+"""Characters of the scenario; the run folder has the whole text."""
 NO_MEASURES = ("name", "seed", "version")
-"""In the summary to say which run it is."""
+"""Fields of the summary that identify the run."""
 MOST_STRANDED = 60
-"""Adapters that don't run, by name."""
+"""Adapters that are not Running and are listed by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A number that stands large at the top."""
+    """One of the large numbers at the top of the page."""
 
     label: str
     value: str
@@ -42,48 +42,48 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A violation as the page shows it."""
+class ViolationView:
+    """Violation as the page shows it."""
 
     when: str
-    rule: str
+    invariant: str
     object: str
     message: str
     context: tuple[str, ...]
 
 
-def render(findings: Findings, story: Story, figures: Sequence[Figure]) -> str:
-    """The page. The same findings give the same bytes."""
+def render(result: RunResult, timeline: Timeline, figures: Sequence[Figure]) -> str:
+    """The page. The same result give the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    stranded = [adapter for adapter in story.adapters if adapter.deleted is None and adapter.phase != "Running"]
+    stranded = [adapter for adapter in timeline.adapters if adapter.deleted is None and adapter.phase != "Running"]
     return environment.get_template("report.html.jinja").render(
-        findings=findings,
-        scenario=_cut(findings.scenario, MOST_SCENARIO),
-        run=findings.run,
-        duration=format_clock(findings.run.duration),
+        result=result,
+        scenario=_cut(result.scenario, MOST_SCENARIO),
+        run=result.run,
+        duration=format_clock(result.run.duration),
         figures=figures,
         style=source("page.css") + stylesheet(),
-        tiles=list(_tiles(findings.measures, findings)),
-        violations=[_finding(v, findings) for v in findings.violations[:MOST_VIOLATIONS]],
-        more_violations=max(len(findings.violations) - MOST_VIOLATIONS, 0),
+        tiles=list(_tiles(result.measures, result)),
+        violations=[_finding(v, result) for v in result.violations[:MOST_VIOLATIONS]],
+        more_violations=max(len(result.violations) - MOST_VIOLATIONS, 0),
         stranded=[_stranded(adapter) for adapter in stranded[:MOST_STRANDED]],
         more_stranded=max(len(stranded) - MOST_STRANDED, 0),
-        events=_events(findings),
-        measures=[row for row in flattened(findings.measures) if row[0] not in NO_MEASURES],
-        shown=shown,
+        events=_events(result),
+        measures=[row for row in flatten(result.measures) if row[0] not in NO_MEASURES],
+        format_value=format_value,
     )
 
 
 def source(name: str) -> str:
-    """A file of this package: template or stylesheet."""
+    """Return a template or stylesheet of this package."""
     return resources.files("twin.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def shown(value: float | str | bool | None) -> str:
-    """A number for people: thousands separated, four digits that matter; a dash for what was not measured."""
+def format_value(value: float | str | bool | None) -> str:
+    """Return a value as text: thousands separators, four significant digits, a dash for a missing value."""
     match value:
         case None:
             return "—"
@@ -99,72 +99,80 @@ def shown(value: float | str | bool | None) -> str:
     return str(value)
 
 
-def flattened(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every number under its dotted name, as expectations write it."""
+def flatten(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every number with its dotted name, as used in expectations."""
     for key, value in measures.items():
         if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         elif not isinstance(value, list | tuple):
             yield f"{prefix}{key}", value
 
 
-def _tiles(measures: Mapping[str, Any], findings: Findings) -> Iterator[Tile]:
+def _tiles(measures: Mapping[str, Any], result: RunResult) -> Iterator[Tile]:
     def get(name: str) -> float | None:
         return measure(measures, name)
 
-    gone = findings.count("deleted")
-    remark = f"adapters; {gone:,} more had been deleted" if gone else "adapters"
-    yield Tile("Running at the end", f"{findings.count('running'):,} of {findings.left:,}", remark)
+    gone = result.count("deleted")
+    remark = f"adapters; {gone:,} more were deleted" if gone else "adapters"
+    yield Tile("Running at the end", f"{result.count('running'):,} of {result.left:,}", remark)
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p50")), "median")
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p95")), "95th percentile")
     availability = get("availability")
-    share = "—" if availability is None else f"{shown(100 * availability)} %"
+    share = "—" if availability is None else f"{format_value(100 * availability)} %"
     yield Tile("Availability", share, "of adapter-time with a ready replica")
     attempted, succeeded = get("loads.attempted"), get("loads.succeeded")
     yield Tile(
-        "Loads that succeeded", f"{shown(succeeded)} of {shown(attempted)}", f"{shown(get('switches'))} switches of pod"
+        "Successful loads",
+        f"{format_value(succeeded)} of {format_value(attempted)}",
+        f"{format_value(get('pod_switches'))} pod switches",
     )
     if requests := get("traffic.requests"):
-        answered, astray = get("traffic.ok") or 0, get("traffic.misrouted")
-        share = f"{shown(round(100 * answered / requests, 3))} %"
-        yield Tile("Requests answered", share, f"of {shown(requests)}; {shown(astray)} misrouted")
+        answered, misrouted = get("traffic.ok") or 0, get("traffic.misrouted")
+        share = f"{format_value(round(100 * answered / requests, 3))} %"
+        yield Tile("Requests answered", share, f"of {format_value(requests)}; {format_value(misrouted)} misrouted")
         half, most = (_seconds(get(f"traffic.ttft_seconds.{name}")) for name in ("p50", "p95"))
         yield Tile("First token", half, f"median; 95 % within {most}")
-    yield Tile("Invariants broken", shown(len(findings.violations)), f"{shown(get('invariants.checked'))} checks")
+    yield Tile(
+        "Invariant violations",
+        format_value(len(result.violations)),
+        f"{format_value(get('invariants.checked'))} checks",
+    )
 
 
 def _seconds(value: float | None) -> str:
     return "—" if value is None else f"{value:.3g} s" if value < 100 else format_clock(value)
 
 
-def _finding(violation: Violation, findings: Findings) -> Finding:
-    lines = findings.lines
+def _finding(violation: Violation, result: RunResult) -> ViolationView:
+    lines = result.lines
     around = [lines[i] for i in violation.context[:MOST_CONTEXT] if 0 <= i < len(lines)]
-    return Finding(
+    return ViolationView(
         when=format_clock(violation.t),
-        rule=rule(violation),
+        invariant=invariant_label(violation),
         object=violation.object,
         message=violation.message,
         context=tuple(_cut(msgspec.json.encode(line).decode()) for line in around),
     )
 
 
-def _cut(words: str, most: int = 600) -> str:
-    return words if len(words) <= most else words[:most] + "…"
+def _cut(text: str, most: int = 600) -> str:
+    return text if len(text) <= most else text[:most] + "…"
 
 
-def _events(findings: Findings) -> list[tuple[str, str, int, str]]:
-    """Events by type and reason, warnings first: how many, and the first one in words."""
-    told: dict[tuple[str, str], tuple[int, str]] = {}
-    for line in findings.lines:
+def _events(result: RunResult) -> list[tuple[str, str, int, str]]:
+    """Return the events by type and reason, warnings first: their number and the first one."""
+    groups: dict[tuple[str, str], tuple[int, str]] = {}
+    for line in result.lines:
         if isinstance(line, EventLine):
-            times, first = told.get((line.type, line.reason), (0, f"{format_clock(line.t)} {line.object}: {line.note}"))
-            told[line.type, line.reason] = times + 1, first
-    rows = [(type_, reason, times, _cut(first, 300)) for (type_, reason), (times, first) in told.items()]
+            times, first = groups.get(
+                (line.type, line.reason), (0, f"{format_clock(line.t)} {line.object}: {line.note}")
+            )
+            groups[line.type, line.reason] = times + 1, first
+    rows = [(type_, reason, times, _cut(first, 300)) for (type_, reason), (times, first) in groups.items()]
     return sorted(rows, key=lambda row: (row[0] != "Warning", -row[2], row[1]))
 
 
-def _stranded(adapter: AdapterStory) -> tuple[str, str, str, str]:
-    """Name, phase, how many failed loads, the last thing that the operator said about it."""
+def _stranded(adapter: AdapterTimeline) -> tuple[str, str, str, str]:
+    """Return name, phase, number of failed loads, and the last message of the operator."""
     failed = sum(attempt.failed for attempt in adapter.attempts if attempt.verb == "load")
-    return adapter.name, adapter.phase or "not yet seen", str(failed), _cut(adapter.message, 300)
+    return adapter.name, adapter.phase or "not yet reconciled", str(failed), _cut(adapter.message, 300)

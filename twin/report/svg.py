@@ -1,7 +1,7 @@
-"""Pictures as text: the few SVG elements that the report needs, with axes in units that people read.
+"""SVG elements, scales and axes for the figures of the report.
 
-Written by hand and not by a plotting library, because the figures then take milliseconds, weigh kilobytes, follow the
-reader's light or dark theme (colours are classes, see `figures.css`) and are the same bytes on every machine.
+No plotting library is used: the figures take milliseconds and kilobytes, follow the light or dark theme (colours are
+classes in `figures.css`), and have the same bytes on every machine.
 """
 
 import math
@@ -13,12 +13,12 @@ from importlib import resources
 from formats.durations import format_clock
 
 FONT_WIDTH = 6.6
-"""Pixels that a character of the figures' 12 px text takes, about."""
+"""Approximate width in pixels of a character at 12 px."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing with what a person who can't see it needs to know."""
+    """Figure with its alternative text."""
 
     name: str
     title: str
@@ -29,7 +29,7 @@ class Figure:
     caption: str = ""
 
     def inline(self) -> str:
-        """For a page that brings the stylesheet."""
+        """Return SVG for a page that has the stylesheet."""
         return (
             f'<svg class="figure" role="img" aria-labelledby="{self.name}-t {self.name}-d" '
             f'viewBox="0 0 {number(self.width)} {number(self.height)}">'
@@ -38,24 +38,24 @@ class Figure:
         )
 
     def standalone(self) -> str:
-        """A file of its own, which needs nothing else."""
+        """Return a self-contained SVG file."""
         head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{number(self.width)}" height="{number(self.height)}" '
         body = self.inline().removeprefix("<svg ").replace(">", f"><style>{stylesheet()}</style>", 1)
         return f"{head}{body}\n"
 
 
 def stylesheet() -> str:
-    """The figures' colours, light and dark."""
+    """Return the stylesheet of the figures, for the light and dark theme."""
     return resources.files("twin.report").joinpath("figures.css").read_text(encoding="utf-8")
 
 
 def number(value: float) -> str:
-    """At most two decimals, none that say nothing."""
+    """Return a number with at most two decimals, without trailing zeros."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def element(tag: str, content: str = "", **attributes: str | float) -> str:
-    """One element; `content` is markup. `class_` is class, `stroke_width` is stroke-width."""
+    """Return one element; `content` is markup. `class_` is class, `stroke_width` is stroke-width."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(v) if isinstance(v, str) else number(v)}"'
         for key, v in attributes.items()
@@ -63,29 +63,29 @@ def element(tag: str, content: str = "", **attributes: str | float) -> str:
     return f"<{tag}{written}>{content}</{tag}>" if content else f"<{tag}{written}/>"
 
 
-def text(x: float, y: float, words: str, class_: str = "", anchor: str = "start") -> str:
-    """Words whose baseline is at `y`."""
+def text(x: float, y: float, label: str, class_: str = "", anchor: str = "start") -> str:
+    """Return a text whose baseline is at `y`."""
     attributes: dict[str, str | float] = {"x": x, "y": y}
     if class_:
         attributes["class_"] = class_
     if anchor != "start":
         attributes["text_anchor"] = anchor
-    return element("text", escape(words), **attributes)
+    return element("text", escape(label), **attributes)
 
 
-def tip(words: str) -> str:
-    """What shows when the pointer rests on an element."""
-    return f"<title>{escape(words)}</title>"
+def tooltip(label: str) -> str:
+    """Return the tooltip of an element."""
+    return f"<title>{escape(label)}</title>"
 
 
 def path(points: Iterable[tuple[float, float]], class_: str, *, closed: bool = False) -> str:
-    """Straight lines through points."""
+    """Return straight lines through points."""
     line = "L".join(f"{number(x)} {number(y)}" for x, y in points)
     return element("path", d=f"M{line}{'Z' if closed else ''}", class_=class_) if line else ""
 
 
-def staircase(points: Sequence[tuple[float, float]], end: float) -> list[tuple[float, float]]:
-    """Points of a level that holds until the next one, drawn on to `end`."""
+def step_path(points: Sequence[tuple[float, float]], end: float) -> list[tuple[float, float]]:
+    """Return the corners of a step function through `points`, extended to `end`."""
     corners = list[tuple[float, float]]()
     for x, y in points:
         if corners:
@@ -96,7 +96,7 @@ def staircase(points: Sequence[tuple[float, float]], end: float) -> list[tuple[f
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From a quantity to pixels."""
+    """Linear map from a quantity to pixels."""
 
     low: float
     high: float
@@ -112,13 +112,13 @@ _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 
 
 def time_ticks(end: float, most: int = 10) -> list[float]:
-    """Round moments from 0 to `end` seconds."""
+    """Return round times from 0 to `end` seconds."""
     step = next((s for s in _TIME_STEPS if end / s <= most), math.ceil(end / most / 86400) * 86400)
     return [float(step * i) for i in range(int(end / step) + 1)]
 
 
 def count_ticks(highest: float, most: int = 5) -> list[float]:
-    """Round numbers from 0 to the first that is not below `highest`; whole ones, for things are counted."""
+    """Return round integers from 0 to the first that is at least `highest`."""
     rough = max(highest / most, 1.0)
     power = 10 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough - 1e-9)
@@ -127,13 +127,13 @@ def count_ticks(highest: float, most: int = 5) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """The frame of a figure: two scales and what is written along them."""
+    """Frame of a figure: two scales and their axes."""
 
     x: Scale
     y: Scale
 
     def time_axis(self, words: str = "time since the start") -> str:
-        """Ticks and labels below the frame, and what they mean unless `words` is empty."""
+        """Return the time axis below the frame, with a title unless `words` is empty."""
         long = self.x.high > 2 * 3600
         ticks = time_ticks(self.x.high)
         unit = "h:mm" if long else "m:ss" if self.x.high <= 3600 else "h:mm:ss"
@@ -143,11 +143,11 @@ class Plot:
             for t in ticks
         ]
         base = element("line", x1=self.x.start, x2=self.x.end, y1=self.y.start, y2=self.y.start, class_="axis")
-        said = text(self.x.end, self.y.start + 33, f"{words} ({unit})", "unit", "end") if words else ""
-        return "".join(parts) + base + said
+        title = text(self.x.end, self.y.start + 33, f"{words} ({unit})", "unit", "end") if words else ""
+        return "".join(parts) + base + title
 
     def level_axis(self, ticks: Sequence[float], words: str, form: str = "{:,g}") -> str:
-        """Grid lines, labels at the left, and the unit above them."""
+        """Return the vertical axis: grid lines, labels at the left, and the unit above them."""
         parts = [
             element("line", x1=self.x.start, x2=self.x.end, y1=self.y(v), y2=self.y(v), class_="grid")
             + text(self.x.start - 7, self.y(v) + 4, form.format(v), "tick", "end")
@@ -157,7 +157,7 @@ class Plot:
 
 
 def legend(entries: Iterable[tuple[str, str]], x: float, y: float) -> str:
-    """Coloured squares with words, in one row from `x`; an entry is (class, words)."""
+    """Return a legend in one row from `x`; an entry is (class, label)."""
     return legend_rows(entries, x, y, math.inf)[0]
 
 
@@ -165,9 +165,9 @@ LEGEND_ROW = 17.0
 
 
 def legend_rows(entries: Iterable[tuple[str, str]], x: float, y: float, end: float) -> tuple[str, float]:
-    """The same in as many rows as it takes to stay left of `end`, and by how much the last is below the first.
+    """Return a legend in as many rows as fit left of `end`, and the height of the additional rows.
 
-    Words too long for a row of their own lose their middle, since names that are made of settings differ at the end.
+    Labels that are too long for a row are shortened in the middle, because names made of settings differ at the end.
     """
     parts, at, top = list[str](), x, y
     for class_, words in entries:
@@ -176,7 +176,7 @@ def legend_rows(entries: Iterable[tuple[str, str]], x: float, y: float, end: flo
             at, y = x, y + LEGEND_ROW
         parts.append(element("rect", x=at, y=y - 9, width=10, height=10, rx=2, class_=class_))
         label = text(at + 15, y, said, "tick")
-        parts.append(label if said == words else element("g", tip(words) + label))
+        parts.append(label if said == words else element("g", tooltip(words) + label))
         at += 15 + FONT_WIDTH * len(said) + 18
     return "".join(parts), y - top
 
@@ -188,6 +188,6 @@ def _fitted(words: str, width: float) -> str:
     return f"{words[: kept // 2]}…{words[len(words) - (kept - kept // 2) :]}"
 
 
-def lowered(body: str, by: float) -> str:
-    """The same, further down."""
+def translate(body: str, by: float) -> str:
+    """Return a body moved down by `by` pixels."""
     return element("g", body, transform=f"translate(0 {number(by)})") if by else body

@@ -1,4 +1,4 @@
-"""The table that stands on the terminal when a run is over."""
+"""Summary of a run for the terminal."""
 
 from pathlib import Path
 
@@ -8,67 +8,69 @@ from rich.table import Table
 
 from formats.durations import format_clock
 from twin.evaluate.expectations import measure
-from twin.evaluate.run_result import Findings, rule
-from twin.report.page import shown
+from twin.evaluate.run_result import RunResult, invariant_label
+from twin.report.page import format_value
 
 MOST_VIOLATIONS = 3
 PIPED_WIDTH = 240
-"""Columns where nobody looks at a screen: whatever reads it then finds a line whole."""
+"""Columns if the output is not a terminal, so that lines are not wrapped."""
 
 
 def console() -> Console:
-    """Standard output, with colours on a terminal and plain elsewhere."""
+    """Return a console for standard output, with colours only on a terminal."""
     output = Console(highlight=False)
     return output if output.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
-def show(findings: Findings, page: Path | None) -> None:
-    """Verdict, a few numbers, every expectation, notes, and where the report lies."""
-    run = findings.run
-    word, style = ("holds", "green") if findings.holds else ("does not hold", "red")
-    if findings.partial:
-        word, style = "interrupted", "yellow"
+def show(result: RunResult, page: Path | None) -> None:
+    """Print the verdict, the main numbers, the expectations, the notes and the path of the report."""
+    run = result.run
+    word, style = ("Passed", "green") if result.passed else ("Failed", "red")
+    if result.partial:
+        word, style = "Interrupted", "yellow"
     output = console()
     output.print(f"[bold]{escape(run.name)}[/] · seed {run.seed} · [bold {style}]{word}[/]")
-    output.print(escape(findings.verdict()))
-    output.print(_table(findings, page))
+    output.print(escape(result.verdict()))
+    output.print(_table(result, page))
 
 
-def _table(findings: Findings, page: Path | None) -> Table:
+def _table(result: RunResult, page: Path | None) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("adapters running", f"{findings.count('running'):,} of {findings.left:,}")
-    table.add_row("time to running", _times(findings))
-    attempted, succeeded = (shown(measure(findings.measures, f"loads.{name}")) for name in ("attempted", "succeeded"))
+    table.add_row("adapters running", f"{result.count('running'):,} of {result.left:,}")
+    table.add_row("time to running", _times(result))
+    attempted, succeeded = (
+        format_value(measure(result.measures, f"loads.{name}")) for name in ("attempted", "succeeded")
+    )
     table.add_row("loads", f"{succeeded} succeeded of {attempted}")
-    table.add_row("invariants", _invariants(findings))
-    for violation in findings.violations[:MOST_VIOLATIONS]:
-        said = f"{format_clock(violation.t)}  {violation.object}: {violation.message} ({rule(violation)})"
-        table.add_row("", f"[red]{escape(said)}[/]")
-    for i, outcome in enumerate(findings.outcomes):
-        mark = "[green]✓[/]" if outcome.holds else "[red]✗[/]"
-        actual = outcome.message or f"was {shown(outcome.actual)}"
-        table.add_row("" if i else "expected", f"{mark} {escape(outcome.text)}  [dim]{escape(actual)}[/]")
-    for note in (*findings.run.notes, *findings.unjudged):
+    table.add_row("invariants", _invariants(result))
+    for violation in result.violations[:MOST_VIOLATIONS]:
+        message = f"{format_clock(violation.t)}  {violation.object}: {violation.message} ({invariant_label(violation)})"
+        table.add_row("", f"[red]{escape(message)}[/]")
+    for i, expectation in enumerate(result.expectations):
+        mark = "[green]✓[/]" if expectation.passed else "[red]✗[/]"
+        actual = expectation.message or f"was {format_value(expectation.actual)}"
+        table.add_row("" if i else "expectations", f"{mark} {escape(expectation.text)}  [dim]{escape(actual)}[/]")
+    for note in (*result.run.notes, *result.unjudged):
         table.add_row("note", escape(note))
     if page is not None:
         table.add_row("report", escape(str(page)))
     return table
 
 
-def _times(findings: Findings) -> str:
-    def said(share: str) -> str:
-        value = measure(findings.measures, f"time_to_running_seconds.{share}")
+def _times(result: RunResult) -> str:
+    def text(share: str) -> str:
+        value = measure(result.measures, f"time_to_running_seconds.{share}")
         return "not measured" if value is None else f"{value:.1f} s"
 
-    return f"p50 {said('p50')} · p95 {said('p95')}"
+    return f"p50 {text('p50')} · p95 {text('p95')}"
 
 
-def _invariants(findings: Findings) -> str:
-    count = len(findings.violations)
+def _invariants(result: RunResult) -> str:
+    count = len(result.violations)
     if not count:
-        return "none broken"
+        return "no violations"
     return f"[red]{count} violation{'s' if count > 1 else ''}[/]" + (
         ", the first of them:" if count > MOST_VIOLATIONS else ""
     )

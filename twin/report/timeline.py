@@ -1,7 +1,7 @@
-"""What happened, told object by object: the record's lines sorted into what figures draw.
+"""Timelines of a run: the lines of the trace, sorted by object for the figures.
 
-One pass over the record. An adapter's story is one ModelAdapter (by uid): a second one under the same name is another
-story. A pod's story is likewise one pod. Times are seconds since the start of the run.
+Adapters and pods are identified by uid, so that a second one with the same name has its own timeline. Times are seconds
+since the start of the run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ from twin.trace.lines import (
 
 @dataclass(slots=True)
 class Attempt:
-    """A load or an unload that was sent. `end` is None if no answer had come when the run ended."""
+    """Load or unload request. `end` is None if there was no response by the end of the run."""
 
     pod: str
     verb: Literal["load", "unload"]
@@ -36,26 +36,26 @@ class Attempt:
 
     @property
     def ok(self) -> bool:
-        """Whether the engine did it, or had it done already."""
+        """True if the request succeeded, or had no effect because the adapter was already in that state."""
         if self.verb == "unload" and (self.status == 404 or name_unknown(self.status, self.error)):
             return True
         return 200 <= self.status < 300 or name_taken(self.error)
 
     @property
     def failed(self) -> bool:
-        """Whether an answer came, or the lack of one was noticed, and it was no success."""
+        """True if the request ended without success."""
         return self.end is not None and not self.ok
 
 
 @dataclass(slots=True)
-class AdapterStory:
-    """One ModelAdapter from its creation to its end."""
+class AdapterTimeline:
+    """One ModelAdapter from creation to deletion."""
 
     name: str
     created: float
     deleted: float | None = None
     phases: list[tuple[float, str]] = field(default_factory=list)
-    """When each phase began; an empty name is one that the operator has not seen yet."""
+    """Start of each phase; the phase is empty until the operator has reconciled the adapter."""
     attempts: list[Attempt] = field(default_factory=list)
     switches: list[float] = field(default_factory=list)
     wanted: int | None = None
@@ -64,18 +64,18 @@ class AdapterStory:
 
     @property
     def phase(self) -> str:
-        """The last one; empty if the operator never wrote one."""
+        """Return the last phase; empty if the operator never wrote one."""
         return self.phases[-1][1]
 
     @property
     def time_to_running(self) -> float | None:
-        """Seconds from creation to the first Running, or None if it never was."""
+        """Return the seconds from creation to the first Running, or None."""
         return next((t - self.created for t, phase in self.phases if phase == "Running"), None)
 
 
 @dataclass(slots=True)
-class PodStory:
-    """One pod: when it was there, when it was ready, how many adapters its engine held."""
+class PodTimeline:
+    """One pod: its existence, readiness and number of loaded adapters."""
 
     name: str
     created: float
@@ -86,8 +86,8 @@ class PodStory:
 
 
 @dataclass(slots=True)
-class FaultStory:
-    """One entry of the scenario's faults: when it was in force, when it struck."""
+class FaultTimeline:
+    """One fault of the scenario: when it was active, when it occurred."""
 
     id: int
     kind: str
@@ -98,58 +98,58 @@ class FaultStory:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """A whole run."""
+class Timeline:
+    """Timelines of a whole run."""
 
     run: Run
     end: float
-    """Seconds of simulated time that it covers."""
-    adapters: Sequence[AdapterStory]
-    pods: Sequence[PodStory]
-    faults: Sequence[FaultStory]
+    """Simulated seconds that it covers."""
+    adapters: Sequence[AdapterTimeline]
+    pods: Sequence[PodTimeline]
+    faults: Sequence[FaultTimeline]
     counts: Sequence[Counts]
     traffic: Sequence[TrafficLine] = ()
 
 
-def tell(lines: Sequence[Line], *, partial: bool = False) -> Story:
-    """The story of a record. Its first line has to be the `Run`.
+def build_timeline(lines: Sequence[Line], *, partial: bool = False) -> Timeline:
+    """Return the timelines of a trace, whose first line is its `Run`.
 
     Raises:
-        ValueError: if the first line is another, for then nobody knows what was run.
+        ValueError: if the first line is not a `Run`.
     """
     if not lines or not isinstance(lines[0], Run):
-        raise ValueError('the record does not begin with a "run" line: it is cut off or no record')
+        raise ValueError('the trace does not start with a "run" line; it is truncated or not a trace')
     end = lines[-1].t if partial else max(lines[0].duration, lines[-1].t)
-    teller = _Teller()
+    builder = _TimelineBuilder()
     for line in lines:
-        teller.hear(line)
-    return Story(
+        builder.add(line)
+    return Timeline(
         run=lines[0],
         end=end,
-        adapters=list(teller.adapters.values()),
-        pods=sorted(teller.pods.values(), key=lambda pod: (pod.name, pod.created)),
-        faults=teller.finished_faults(end),
-        counts=teller.counts,
-        traffic=teller.traffic,
+        adapters=list(builder.adapters.values()),
+        pods=sorted(builder.pods.values(), key=lambda pod: (pod.name, pod.created)),
+        faults=builder.finished_faults(end),
+        counts=builder.counts,
+        traffic=builder.traffic,
     )
 
 
-class _Teller:
-    """Sorts lines into stories, one at a time."""
+class _TimelineBuilder:
+    """Sorts lines into timelines."""
 
     def __init__(self) -> None:
-        self.adapters: dict[str, AdapterStory] = {}
-        self.pods: dict[str, PodStory] = {}
+        self.adapters: dict[str, AdapterTimeline] = {}
+        self.pods: dict[str, PodTimeline] = {}
         self.counts: list[Counts] = []
         self.traffic: list[TrafficLine] = []
-        self._faults: dict[int, FaultStory] = {}
+        self._faults: dict[int, FaultTimeline] = {}
         self._open: dict[int, float] = {}
         self._sent: dict[int, Attempt] = {}
-        self._adapter_named: dict[str, AdapterStory] = {}
-        self._pod_named: dict[str, PodStory] = {}
+        self._adapter_named: dict[str, AdapterTimeline] = {}
+        self._pod_named: dict[str, PodTimeline] = {}
         self._held: dict[str, set[str]] = {}
 
-    def hear(self, line: Line) -> None:
+    def add(self, line: Line) -> None:
         match line:
             case AdapterLine():
                 self._adapter(line)
@@ -175,7 +175,7 @@ class _Teller:
         if story is None and line.event == "deleted":
             return
         if story is None:
-            story = self.adapters[line.uid] = AdapterStory(line.object, line.t)
+            story = self.adapters[line.uid] = AdapterTimeline(line.object, line.t)
             self._adapter_named[line.object] = story
         if line.event == "deleted":
             story.deleted = line.t
@@ -189,7 +189,7 @@ class _Teller:
         if story is None and line.event == "deleted":
             return
         if story is None:
-            story = self.pods[line.uid] = PodStory(line.object, line.t)
+            story = self.pods[line.uid] = PodTimeline(line.object, line.t)
             self._pod_named[line.object] = story
         if line.event == "deleted":
             story.gone = line.t
@@ -219,7 +219,7 @@ class _Teller:
             sent.end, sent.status, sent.error = line.t, line.status, line.error
 
     def _fault(self, line: FaultLine) -> None:
-        story = self._faults.setdefault(line.id, FaultStory(line.id, line.fault))
+        story = self._faults.setdefault(line.id, FaultTimeline(line.id, line.fault))
         story.targets.update(line.targets)
         story.detail = line.detail or story.detail
         if line.event == "begin":
@@ -229,15 +229,15 @@ class _Teller:
         else:
             story.strikes.append((line.t, tuple(line.targets)))
 
-    def finished_faults(self, end: float) -> list[FaultStory]:
-        """Faults in the scenario's order; those that nobody ended last until the run's end."""
+    def finished_faults(self, end: float) -> list[FaultTimeline]:
+        """Return the faults in the scenario's order; those that were not ended last until the end of the run."""
         for id_, begun in self._open.items():
             self._faults[id_].spells.append((begun, end))
         return [self._faults[id_] for id_ in sorted(self._faults)]
 
 
 def steps(changes: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Changes of a level (time, +n or -n) as the level after each moment at which any happened."""
+    """Convert changes of a level (time, +n or -n) to the level after each change."""
     level, result = 0.0, list[tuple[float, float]]()
     for t, change in sorted(changes):
         level += change

@@ -13,8 +13,8 @@ HEADLINES = (
     "traffic.misrouted",
     "traffic.failed",
     "loads.attempted",
-    "loads.wasted",
-    "switches",
+    "loads.redundant",
+    "pod_switches",
     "migrations",
     "placement.pods_used",
     "placement.adapters_per_pod.max",
@@ -29,13 +29,13 @@ MOST_SAID = 4
 _NOUNS = {
     "availability": "availability",
     "unavailable_adapter_seconds": "adapter-time without a replica",
-    "switches": "switches of pod",
+    "pod_switches": "pod switches",
     "migrations": "migrations",
     "loads.attempted": "loads",
     "loads.succeeded": "successful loads",
     "loads.failed_retriable": "loads that failed and may be tried again",
     "loads.failed_final": "loads that failed for good",
-    "loads.wasted": "wasted loads",
+    "loads.redundant": "redundant loads",
     "placement.pods_used": "pods used",
     "placement.jain": "fairness of placement (Jain)",
     "placement.adapters_per_pod.mean": "adapters a pod",
@@ -62,7 +62,7 @@ _MASSES = {"unavailable_adapter_seconds": " s"}
 _LEVELS = ("placement.jain", "placement.adapters_per_pod.cv", "placement.adapters_per_pod.mean")
 
 
-def noun(measure: str) -> str:
+def label(measure: str) -> str:
     """What a measure is called in a sentence."""
     if measure in _NOUNS:
         return _NOUNS[measure]
@@ -76,45 +76,45 @@ def noun(measure: str) -> str:
     return f"{group.replace('_', ' ').replace('api', 'API')} ({last.replace('_', ' ')})" if group else last
 
 
-def effect(comparison: Comparison) -> str:
+def describe(comparison: Comparison) -> str:
     """How the variant differs, as part of a sentence."""
     name, difference = comparison.measure, comparison.difference
     if difference is None:
-        return f"{noun(name)} not measured"
+        return f"{label(name)} not measured"
     if comparison.identical:
-        return f"{noun(name)} the same"
+        return f"{label(name)} the same"
     if name == "availability":
         return f"availability {_fine(100 * abs(difference))} points {'higher' if difference > 0 else 'lower'}"
     if "_seconds" in name and name != "unavailable_adapter_seconds":
-        return f"{noun(name)} {_fine(abs(difference))} s {'longer' if difference > 0 else 'shorter'}"
+        return f"{label(name)} {_fine(abs(difference))} s {'longer' if difference > 0 else 'shorter'}"
     if name in _LEVELS:
-        return f"{noun(name)} {_fine(abs(difference))} {'higher' if difference > 0 else 'lower'}"
+        return f"{label(name)} {_fine(abs(difference))} {'higher' if difference > 0 else 'lower'}"
     word = "more" if difference > 0 else ("less" if name in _MASSES else "fewer")
-    return f"{_amount(comparison)} {word} {noun(name)}"
+    return f"{_amount(comparison)} {word} {label(name)}"
 
 
 def sentence(comparisons: Sequence[Comparison]) -> str:
     """What one variant does, by all that was compared."""
     if all(comparison.identical or not comparison.pairs for comparison in comparisons):
-        return "the same in every measure, run by run"
-    beyond = said_first([comparison for comparison in comparisons if comparison.significant])
-    if not beyond:
-        return "no difference beyond chance"
-    effects = [effect(comparison) for comparison in beyond[:MOST_SAID]]
-    count = len(effects)
-    sure = "beyond chance" if count == 1 else "both beyond chance" if count == 2 else "all beyond chance"
-    more = len(beyond) - count
-    rest = f" ({more} more measure{'s' if more > 1 else ''} too)" if more else ""
-    return f"{', '.join(effects)}, {sure}{rest}"
+        return "identical in every measure of every run"
+    significant = headlines_first([comparison for comparison in comparisons if comparison.significant])
+    if not significant:
+        return "no statistically significant difference"
+    effects = [describe(comparison) for comparison in significant[:MOST_SAID]]
+    more = len(significant) - len(effects)
+    rest = (
+        f"; {more} more measure{'s' if more > 1 else ''} differ{'s' if more == 1 else ''} significantly" if more else ""
+    )
+    return f"{', '.join(effects)}: statistically significant{rest}"
 
 
-def said_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def headlines_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The headlines in their order, then the rest."""
     rank = {name: place for place, name in enumerate(HEADLINES)}
     return sorted(comparisons, key=lambda comparison: rank.get(comparison.measure, len(rank)))
 
 
-def figure(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """A number in a table of comparisons: four digits that matter, thousands separated; a dash for none."""
     if value is None:
         return "—"

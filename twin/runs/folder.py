@@ -1,8 +1,8 @@
-"""The folder that a run leaves: `NAME/SEED/` with the record, the numbers, the report.
+"""Run folders: `NAME/SEED/` with the trace, the summary and the report of a run.
 
-A folder is written beside its place under a temporary name and then renamed, so that nobody ever reads half a run; one
-that is there already gives way only if it is a run folder itself. All files but `timing.json` are the same bytes
-whenever the same scenario, seed and version are run.
+A folder is written under a temporary name and then renamed, so an incomplete run is never visible. An existing folder
+is replaced only if it is a run folder itself. The same scenario, seed and version give the same bytes in all files but
+`timing.json`.
 """
 
 import json
@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from twin.evaluate.measures import placement_rows
-from twin.report import Findings, Report, make
+from twin.evaluate.run_result import RunResult
+from twin.report import Report
 from twin.trace.lines import Line
 from twin.trace.recorder import decode, encode
 
@@ -25,12 +25,12 @@ REPORT, FIGURES, PLACEMENT = "report.html", "figures", "placement.parquet"
 
 
 class FolderError(Exception):
-    """A folder cannot be written or read as a run; the message says which and what to do."""
+    """A run folder cannot be read or written; the message names the folder and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A run as it lies on disk."""
+    """Contents of a run folder."""
 
     path: Path
     summary: Mapping[str, Any]
@@ -39,111 +39,97 @@ class RunFolder:
 
     @property
     def partial(self) -> bool:
-        """Whether the run was interrupted."""
+        """True if the run was interrupted."""
         return bool(self.summary.get("partial"))
 
     @property
     def expectations(self) -> list[str]:
-        """What was expected, as written."""
-        return [str(outcome["text"]) for outcome in self.summary.get("expectations", [])]
+        """Return the expectations as they were written in the scenario."""
+        return [str(expectation["text"]) for expectation in self.summary.get("expectations", [])]
 
     def lines(self) -> list[Line]:
-        """The record.
+        """Return the lines of the trace.
 
         Raises:
-            FolderError: if it is damaged, or of a version that wrote other lines.
+            FolderError: if the trace is damaged, or another version wrote it in another format.
         """
         try:
             return decode(self.events)
         except (msgspec.DecodeError, ValueError) as error:
             raise FolderError(
-                f"{self.path / EVENTS}: this version cannot read it ({error}); it is damaged or another version's"
+                f"{self.path / EVENTS}: cannot be read ({error}); it is damaged, or another version wrote it"
             ) from error
 
 
-def place(out: Path, name: str, seed: int) -> Path:
-    """Where a run's folder lies below `out`."""
+def run_path(out: Path, name: str, seed: int) -> Path:
+    """Return the path of a run's folder below `out`."""
     return out / name / str(seed)
 
 
-def write(out: Path, findings: Findings, *, timing: Mapping[str, float]) -> Path:
-    """Writes `out`/NAME/SEED and returns it. `timing` is in wall-clock seconds.
+def write_run(
+    target: Path, result: RunResult, placement: Mapping[str, Sequence[Any]], report: Report, timing: Mapping[str, float]
+) -> None:
+    """Write the run folder `target`. `timing`: wall-clock seconds.
 
     Raises:
-        FolderError: if something else stands in that place, or the disk refuses.
+        FolderError: if `target` is something other than a run folder, or writing fails.
     """
-    target = place(out, findings.run.name, findings.run.seed)
-    write_at(target, findings, timing=timing)
-    return target
-
-
-def write_at(target: Path, findings: Findings, *, timing: Mapping[str, float]) -> None:
-    """Writes a run folder in that very place.
-
-    Raises:
-        FolderError: as `write`.
-    """
-    check_place(target)
-    fresh = target.with_name(f".{target.name}.new-{os.getpid()}")
+    check_target(target)
+    temporary = target.with_name(f".{target.name}.new-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh.mkdir()
+        temporary.mkdir()
         try:
-            _fill(fresh, findings, timing)
-            _replace(target, fresh)
+            (temporary / EVENTS).write_bytes(encode(result.lines))
+            (temporary / SUMMARY).write_bytes(summary_bytes(result))
+            (temporary / SCENARIO).write_text(result.scenario, encoding="utf-8")
+            (temporary / TIMING).write_text(json.dumps(dict(timing), indent=2) + "\n", encoding="utf-8")
+            _write_placement(temporary / PLACEMENT, placement)
+            _write_report(temporary, report)
+            _replace(target, temporary)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise FolderError(f"{target}: cannot be written: {error.strerror or error}; choose another --out") from error
 
 
 def read(path: Path) -> RunFolder:
-    """The run that lies in `path`.
+    """Read the run folder `path`.
 
     Raises:
-        FolderError: if it is no run folder.
+        FolderError: if it is not a run folder.
     """
     if not path.is_dir():
-        raise FolderError(f"{path}: is no folder; a run folder is what `twin run` writes, such as reports/NAME/SEED")
+        raise FolderError(f"{path}: not a folder; allowed: a folder that `twin run` wrote, such as reports/NAME/SEED")
     try:
         summary = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
         events, scenario = (path / EVENTS).read_bytes(), (path / SCENARIO).read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise FolderError(f"{path}: is no run folder: {Path(str(error.filename)).name} is missing") from error
+        raise FolderError(f"{path}: not a run folder: {Path(str(error.filename)).name} is missing") from error
     except (OSError, ValueError) as error:
         raise FolderError(f"{path}: cannot be read: {error}") from error
     if not isinstance(summary, dict):
-        raise FolderError(f"{path / SUMMARY}: is no summary of a run")
+        raise FolderError(f"{path / SUMMARY}: not the summary of a run")
     return RunFolder(path, summary, events, scenario)
 
 
-def redraw(folder: RunFolder, findings: Findings) -> Path:
-    """Draws page and figures of a run anew; what was recorded and measured stays as it is. Returns the page."""
-    report = make(findings)
+def rewrite_report(folder: RunFolder, report: Report) -> Path:
+    """Replace the page and the figures of a run, and return the page; trace and summary stay unchanged."""
     page = folder.path / REPORT
     try:
         shutil.rmtree(folder.path / FIGURES, ignore_errors=True)
-        _draw(folder.path, report)
+        _write_report(folder.path, report)
     except OSError as error:
         raise FolderError(f"{page}: cannot be written: {error.strerror or error}") from error
     return page
 
 
-def summary_bytes(findings: Findings) -> bytes:
-    """`summary.json`."""
-    return (json.dumps(findings.summary(), indent=2, ensure_ascii=False) + "\n").encode()
+def summary_bytes(result: RunResult) -> bytes:
+    """Return the contents of `summary.json`."""
+    return (json.dumps(result.summary(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _fill(folder: Path, findings: Findings, timing: Mapping[str, float]) -> None:
-    (folder / EVENTS).write_bytes(encode(findings.lines))
-    (folder / SUMMARY).write_bytes(summary_bytes(findings))
-    (folder / SCENARIO).write_text(findings.scenario, encoding="utf-8")
-    (folder / TIMING).write_text(json.dumps(dict(timing), indent=2) + "\n", encoding="utf-8")
-    _write_placement(folder / PLACEMENT, placement_rows(findings.lines))
-    _draw(folder, make(findings))
-
-
-def _draw(folder: Path, report: Report) -> None:
+def _write_report(folder: Path, report: Report) -> None:
     (folder / FIGURES).mkdir()
     for figure in report.figures:
         (folder / FIGURES / f"{figure.name}.svg").write_text(figure.standalone(), encoding="utf-8")
@@ -151,35 +137,37 @@ def _draw(folder: Path, report: Report) -> None:
 
 
 def _write_placement(path: Path, rows: Mapping[str, Sequence[Any]]) -> None:
-    import pyarrow as pa  # takes longer to load than all the rest
+    import pyarrow as pa  # slow to import
     import pyarrow.parquet as pq
 
     schema = pa.schema([("time", pa.float64()), *((name, pa.string()) for name in ("pod", "node", "adapter", "state"))])
     pq.write_table(pa.table({name: rows[name] for name in schema.names}, schema=schema), path, compression="zstd")
 
 
-def check_place(target: Path) -> None:
-    """Refuses what is not ours to replace; worth asking before a long run.
+def check_target(target: Path) -> None:
+    """Check that `target` may be written: it does not exist, is empty, or is a run folder. Call it before a long run.
 
     Raises:
-        FolderError: if something stands there that is no run folder.
+        FolderError: if it is anything else.
     """
     if not target.exists() and not target.is_symlink():
         return
-    ours = target.is_dir() and not target.is_symlink()
-    if not ours or (any(target.iterdir()) and not all((target / name).is_file() for name in (SUMMARY, EVENTS))):
-        raise FolderError(f"{target}: is there already and no run folder; move it away or choose another --out")
+    is_folder = target.is_dir() and not target.is_symlink()
+    if is_folder and not any(target.iterdir()):
+        return
+    if not is_folder or not all((target / name).is_file() for name in (SUMMARY, EVENTS)):
+        raise FolderError(f"{target}: exists and is not a run folder; move it away or choose another --out")
 
 
-def _replace(target: Path, fresh: Path) -> None:
-    """Puts `fresh` in the place of `target`; a crash in between leaves the old one whole, under another name."""
+def _replace(target: Path, temporary: Path) -> None:
+    """Rename `temporary` to `target`; after a crash in between, the old folder exists under another name."""
     if not target.exists():
-        fresh.rename(target)
+        temporary.rename(target)
         return
     old = target.with_name(f".{target.name}.old-{os.getpid()}")
     target.rename(old)
     try:
-        fresh.rename(target)
+        temporary.rename(target)
     except OSError:
         old.rename(target)
         raise

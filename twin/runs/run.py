@@ -1,6 +1,6 @@
-"""From scenario files to judged runs: what the commands `run`, `check` and `replay` share.
+"""Runs of scenarios: load, simulate, evaluate, draw, write. Start reading at `run_to_folder`.
 
-Importing this loads the whole twin, so the command line does it only where something is to be run.
+Importing this module loads the whole twin, so the command line imports it only where a scenario is run.
 """
 
 import signal
@@ -10,19 +10,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from twin.evaluate.judge import judge
-from twin.report import Findings
-from twin.runs import folder as runfolder
+from twin.evaluate.judge import evaluate
+from twin.evaluate.measures import placement_rows
+from twin.evaluate.run_result import RunResult
+from twin.report import build_report
+from twin.runs.folder import REPORT, check_target, run_path, write_run
 from twin.scenario import Scenario, ScenarioErrors, load, resolved
 from twin.sim.simulation import simulate
 from twin.trace.lines import Line
 
 Progress = Callable[[float], None]
-"""Told how many simulated seconds are done."""
+"""Called with the simulated seconds that are done."""
 
 
 def load_all(files: Sequence[Path], overrides: Mapping[str, str], seed: int | None) -> tuple[list[Scenario], list[str]]:
-    """The scenarios that can be used, and a line for every reason why others can't."""
+    """Return the scenarios that are valid, and one line for each error in the others."""
     loaded: dict[tuple[str, int], tuple[Path, Scenario]] = {}
     problems = list[str]()
     for file in files:
@@ -31,67 +33,80 @@ def load_all(files: Sequence[Path], overrides: Mapping[str, str], seed: int | No
         except ScenarioErrors as errors:
             problems += map(str, errors.problems)
             continue
-        place = (scenario.name, scenario.seed)
-        if place in loaded:
-            other = loaded[place][0]
-            problems.append(f"{file}: has the name and seed of {other}, whose results it would replace; rename one")
-        loaded.setdefault(place, (file, scenario))
+        key = (scenario.name, scenario.seed)
+        if key in loaded:
+            problems.append(
+                f"{file}: has the same name and seed as {loaded[key][0]}, so would replace its run; rename one"
+            )
+        loaded.setdefault(key, (file, scenario))
     return [scenario for _, scenario in loaded.values()], problems
 
 
-def simulated(scenario: Scenario, progress: Progress | None = None) -> Findings:
-    """Runs a scenario and judges it."""
-    with _ending_at_a_step(progress) as step:
-        result = simulate(scenario, progress=step)
-    return judge(result.lines, scenario.expect, scenario=resolved(scenario), partial=result.partial)
-
-
-def recorded(scenario: Scenario, out: Path, progress: Progress | None = None) -> tuple[Findings, Path]:
-    """Runs a scenario and writes its folder below `out`; gives the report's page too.
+def run_to_folder(scenario: Scenario, out: Path, progress: Progress | None = None) -> tuple[RunResult, Path]:
+    """Run a scenario and write its folder below `out`. Return the result and the path of the report.
 
     Raises:
-        FolderError: if the folder cannot be written; said before the run, if it can be known then.
+        FolderError: if the folder cannot be written; before the run if possible.
     """
-    runfolder.check_place(runfolder.place(out, scenario.name, scenario.seed))
+    target = run_path(out, scenario.name, scenario.seed)
+    check_target(target)
     started = time.perf_counter()
-    findings = simulated(scenario, progress)
+    result = simulate_and_judge(scenario, progress)
     wall = time.perf_counter() - started
-    timing = {"wall_seconds": round(wall, 3), "simulated_per_wall_second": round(findings.covered / wall, 1)}
-    folder = runfolder.write(out, findings, timing=timing)
-    return findings, folder / runfolder.REPORT
+    timing = {"wall_seconds": round(wall, 3), "simulated_per_wall_second": round(result.covered / wall, 1)}
+    write_result(target, result, timing)
+    return result, target / REPORT
 
 
-def written(scenario: Scenario, lines: Sequence[Line], out: Path, *, partial: bool) -> tuple[Findings, Path]:
-    """Judges a record that was made elsewhere and writes its folder below `out`; gives the report's page too."""
-    findings = judge(lines, scenario.expect, scenario=resolved(scenario), partial=partial)
-    folder = runfolder.write(out, findings, timing={})
-    return findings, folder / runfolder.REPORT
+def simulate_and_judge(scenario: Scenario, progress: Progress | None = None) -> RunResult:
+    """Run a scenario and evaluate its trace."""
+    text = resolved(scenario)
+    with _sigint_between_steps(progress) as step:
+        simulation = simulate(scenario, progress=step)
+    return evaluate(simulation.lines, scenario.expect, scenario=text, partial=simulation.partial)
+
+
+def judge_to_folder(scenario: Scenario, lines: Sequence[Line], out: Path, *, partial: bool) -> tuple[RunResult, Path]:
+    """Evaluate an existing trace and write its run folder below `out`. Return the result and the path of the report."""
+    result = evaluate(lines, scenario.expect, scenario=resolved(scenario), partial=partial)
+    target = run_path(out, result.run.name, result.run.seed)
+    write_result(target, result, {})
+    return result, target / REPORT
+
+
+def write_result(target: Path, result: RunResult, timing: Mapping[str, float]) -> None:
+    """Draw the report of a result and write the run folder `target`.
+
+    Raises:
+        FolderError: if `target` is something other than a run folder, or writing fails.
+    """
+    write_run(target, result, placement_rows(result.lines), build_report(result), timing)
 
 
 @contextmanager
-def _ending_at_a_step(progress: Progress | None) -> Iterator[Progress | None]:
-    """Lets Ctrl-C end the simulation between two steps, where nothing is half done; a second one ends it at once.
+def _sigint_between_steps(progress: Progress | None) -> Iterator[Progress | None]:
+    """Make Ctrl-C end the simulation between two steps; a second Ctrl-C ends it at once.
 
-    Python would raise wherever it happens to be, deep in some task of the operator, which then could not be taken down
-    in order. Where somebody else sees to signals (another thread, a job in the background), that is left as it is.
+    By default Python raises KeyboardInterrupt anywhere, also inside a task of the operator, which could then not shut
+    down cleanly. In other threads, and where another handler is installed, nothing is changed.
     """
     handler = signal.getsignal(signal.SIGINT)
     if handler is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
         yield progress
         return
-    asked = threading.Event()
+    interrupted = threading.Event()
 
-    def ask(_number: int, _frame: object) -> None:
+    def on_sigint(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, handler)
-        asked.set()
+        interrupted.set()
 
     def step(t: float) -> None:
-        if asked.is_set():
+        if interrupted.is_set():
             raise KeyboardInterrupt
         if progress is not None:
             progress(t)
 
-    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGINT, on_sigint)
     try:
         yield step
     finally:

@@ -1,7 +1,4 @@
-"""What must hold between the parts of a scenario: names that exist, pods that fit, faults that can strike.
-
-Each check says all that it finds; none of them stops the others.
-"""
+"""Checks between the parts of a scenario: references, pod sizes, times. Each check yields all errors that it finds."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,6 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path as File
 from typing import Any
 
+from formats.durations import format_duration
 from twin.scenario.errors import Problem, choices, closest
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
 from twin.scenario.manifests.admission import Admission, known
@@ -16,17 +14,16 @@ from twin.scenario.manifests.reader import Entry
 from twin.scenario.manifests.workloads import GPU, Workload, check_engine, nameless_variables
 from twin.scenario.model import ScenarioFile
 from twin.scenario.sections.cluster import Cluster, Node
-from twin.scenario.sections.policies import plug_ins, trouble
+from twin.scenario.sections.policies import plug_ins, policy_error
 from twin.scenario.sections.targets import NodeTargets, PodTargets
-from twin.scenario.units import show_duration
 from twin.scenario.yaml.positions import Document
 
 _NAMED = 5
-"""Names that a note lists at most."""
+"""Maximum number of names in a note."""
 
 
 def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[str]]:
-    """The objects that the twin takes; problems with misspelled kinds; notes on those left out."""
+    """Return the supported objects, errors in misspelled kinds, and notes on ignored objects."""
     taken: list[Entry] = []
     problems: list[Problem] = []
     notes: list[str] = []
@@ -42,7 +39,7 @@ def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], li
 
 
 def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[Entry], list[Problem]]:
-    """The objects that an API server would take, and problems with the others and with those that come twice."""
+    """Return the objects that the API server accepts, and the errors of the others and of duplicates."""
     accepted: list[Entry] = []
     problems: list[Problem] = []
     first: dict[tuple[str, str, str], Entry] = {}
@@ -50,7 +47,7 @@ def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[
         other = first.setdefault((entry.kind, entry.namespace, entry.name), entry)
         if other is not entry:
             line, _ = other.document.where(other.path)
-            message = f"{entry.title} is there already, in {other.document.file}:{line}"
+            message = f"{entry.title} already exists, in {other.document.file}:{line}"
             problems.append(entry.problem(("metadata", "name"), message, "allowed: one object of a kind and name"))
             continue
         refusals = admission.refusals(entry.object)
@@ -61,7 +58,7 @@ def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[
 
 
 def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequence[Node]) -> Iterator[Problem]:
-    """Engines that would not start, and pods that no node can hold."""
+    """Check that engines can start and that each pod fits on a node."""
     largest = max(node.gpus for node in nodes)
     for workload in workloads:
         yield from nameless_variables(workload)
@@ -70,13 +67,13 @@ def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequ
             yield refused
         if workload.gpus > largest:
             message = f"a pod asks for {workload.gpus} {GPU}, and no node has more than {largest}"
-            yield workload.entry.problem(workload.at, message, "allowed: fewer, or larger nodes in cluster.nodes")
+            yield workload.entry.problem(workload.at, message, "allowed: fewer GPUs, or larger nodes in cluster.nodes")
 
 
 def check_references(
     file: ScenarioFile, document: Document, workloads: Sequence[Workload], nodes: Sequence[Node]
 ) -> Iterator[Problem]:
-    """Names in the scenario that nothing has."""
+    """Check that names in the scenario exist."""
     names = sorted({workload.name for workload in workloads})
     for name in file.cluster.engines:
         if name != "default" and name not in names:
@@ -128,32 +125,34 @@ def _check_nodes(
             yield document.problem((*at, "names", index), message, choices(pattern, names[:20]))
     if chosen.count is not None and chosen.count > len(names):
         yield document.problem(
-            (*at, "count"), f"is {chosen.count}", f"allowed: at most {len(names)}, so many are there"
+            (*at, "count"), f"is {chosen.count}", f"allowed: at most {len(names)}, the number of nodes"
         )
 
 
 def check_times(file: ScenarioFile, document: Document) -> Iterator[Problem]:
-    """Faults that would come after the run has ended, and replicas that are not there to crash."""
-    allowed = f"allowed: before the run ends, {show_duration(file.duration)}"
+    """Check that faults occur during the run and that the replicas they name exist."""
+    allowed = f"allowed: before the run ends, {format_duration(file.duration)}"
     for index, fault in enumerate(file.faults):
         at = ("faults", index)
         moment = getattr(fault, "at", None)
         if moment is not None and moment >= file.duration:
-            yield document.problem((*at, "at"), f"comes at {show_duration(moment)}, after the run", allowed)
+            yield document.problem((*at, "at"), f"is at {format_duration(moment)}, after the end of the run", allowed)
         start = getattr(fault, "start", 0.0)
         if start >= file.duration:
-            yield document.problem((*at, "from"), f"begins at {show_duration(start)}, after the run", allowed)
+            yield document.problem(
+                (*at, "from"), f"starts at {format_duration(start)}, after the end of the run", allowed
+            )
         if isinstance(fault, ControllerCrash | ClockSkew) and (fault.replica or 0) >= file.controller.replicas:
             most = file.controller.replicas - 1
             message = f"there is no replica {fault.replica}"
             yield document.problem((*at, "replica"), message, f"allowed: 0 to {most} (controller.replicas)")
         if isinstance(fault, LeaderLoss) and file.controller.replicas < 2:
-            message = "nobody could take over, there is one replica"
+            message = "requires a second replica"
             yield document.problem((*at, "kind"), message, "allowed: with controller.replicas of at least 2")
 
 
 def check_templates(file: ScenarioFile, document: Document, admission: Admission) -> Iterator[Problem]:
-    """Adapters that an API server would not take; the first and the last of each template are asked about."""
+    """Check that the API server accepts the first and the last adapter of each template."""
     for index, template in enumerate(file.adapters):
         at: tuple[str | int, ...] = ("adapters", index)
         for number in dict.fromkeys((0, template.count - 1)):
@@ -166,42 +165,42 @@ def check_templates(file: ScenarioFile, document: Document, admission: Admission
 
 
 def check_names(file: ScenarioFile, document: Document, entries: Sequence[Entry]) -> Iterator[Problem]:
-    """Two adapters of one name, whether from a template or from the manifests."""
+    """Check that the names of adapters are unique, across templates and manifests."""
     taken = {(e.namespace, e.name): e.title for e in entries if e.kind == "ModelAdapter"}
     for index, template in enumerate(file.adapters):
         for number in range(template.count):
             metadata = template.manifest(number)["metadata"]
             key = (metadata["namespace"], metadata["name"])
             if key in taken:
-                message = f"{key[0]}/{key[1]} is there already, from {taken[key]}"
-                yield document.problem(("adapters", index, "name"), message, "allowed: a name of its own")
+                message = f"{key[0]}/{key[1]} already exists, from {taken[key]}"
+                yield document.problem(("adapters", index, "name"), message, "allowed: a unique name")
                 break
             taken[key] = f"adapters.{index}"
 
 
 def check_policies(file: ScenarioFile, document: Document, entries: Sequence[Entry], folder: File) -> Iterator[Problem]:
-    """Plug-ins that adapters name and that cannot be used. Other unknown names the operator itself judges."""
+    """Check the plug-in policies that adapters name; the operator reports other unknown policies."""
     for index, template in enumerate(file.adapters):
         for name in sorted(plug_ins([template.manifest(0)["spec"]])):
-            if wrong := trouble(name, folder):
+            if wrong := policy_error(name, folder):
                 yield document.problem(("adapters", index, "spec", "schedulerName"), *wrong)
     for entry in entries:
         if entry.kind == "ModelAdapter":
             for name in sorted(plug_ins([entry.object.get("spec") or {}])):
-                if wrong := trouble(name, folder):
+                if wrong := policy_error(name, folder):
                     yield entry.problem(("spec", "schedulerName"), *wrong)
 
 
 def notes_on(
     entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
 ) -> list[str]:
-    """What is no mistake and yet worth knowing."""
+    """Return notes on things that are valid but noteworthy."""
     notes = []
     there = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     for workload in workloads:
         if not workload.looks_like_engine:
             container = workload.engine["name"]
-            notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is taken for one")
+            notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is used")
         if workload.misnamed:
             lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
             notes.append(f"{lacking}: the operator takes it for vLLM")
@@ -215,12 +214,12 @@ def notes_on(
     asked = sum(workload.gpus * workload.replicas for workload in workloads)
     free = sum(node.gpus for node in nodes)
     if asked > free:
-        notes.append(f"the pods ask for {asked} GPUs and the nodes have {free}: some will stay Pending")
+        notes.append(f"the pods ask for {asked} GPUs and the nodes have {free}: some pods will stay Pending")
     return list(dict.fromkeys(notes))
 
 
 def notes_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[str]:
-    """Adapters that a trace asks for and that never come: nobody would say so otherwise."""
+    """Return a note on requests in a trace for adapters that never exist."""
     trace = file.traffic.trace if file.traffic is not None else None
     if trace is None or not trace.adapters:
         return []
@@ -232,7 +231,7 @@ def notes_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[str]:
         return []
     lost, names = sum(asked[name] for name in unknown), ", ".join(unknown[:_NAMED])
     more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-    return [f"{lost:,} requests of the trace ask for adapters that never come, and are not made: {names}{more}"]
+    return [f"{lost:,} requests of the trace are skipped, because their adapters never exist: {names}{more}"]
 
 
 def _selects(adapter: dict[str, Any], workload: Workload) -> bool:

@@ -1,7 +1,7 @@
-"""What users do to objects while the run goes on: `kubectl patch` and `kubectl delete`, at a time.
+"""Changes by users during the run: `kubectl patch` and `kubectl delete` at a given time.
 
-An edit names an object that stands in the manifests or comes from an adapter template. It is tried on that object
-when the scenario is loaded, so that one which the API server would refuse is refused with its place in the file.
+An edit refers to an object in the manifests or of an adapter template. It is applied to that object when the scenario
+is loaded, so that an edit that the API server would refuse is reported with its position in the file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,28 +9,29 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from formats.durations import format_duration
 from twin.apiserver.patch.json_patch import merge
 from twin.scenario.errors import Problem, choices
 from twin.scenario.manifests.admission import ACCEPTED, Admission
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.sections.adapters import AdapterTemplate
-from twin.scenario.sections.base_model import Flag, Section
-from twin.scenario.units import Duration, fault, show_duration
+from twin.scenario.sections.base_model import Flag, ScenarioModel
+from twin.scenario.units import Duration, value_error
 from twin.scenario.yaml.positions import Document
 
 _NAMED = 20
-"""Names that a message lists at most."""
+"""Maximum number of names in a message."""
 
 
-class Edit(Section):
-    """One change of one object by a user."""
+class Edit(ScenarioModel):
+    """One change of an object by a user."""
 
     at: Duration
-    """When."""
+    """Time of the change."""
     of: Annotated[str, Field(pattern=r"^[A-Za-z]+/[^/]+$")]
-    """Which object: `KIND/NAME`, such as `ModelAdapter/sql-0`."""
+    """Object: `KIND/NAME`, such as `ModelAdapter/sql-0`."""
     namespace: Annotated[str, Field(min_length=1)] = "default"
-    """Where it is."""
+    """Namespace of the object."""
     patch: dict[str, Any] | None = None
     """A JSON merge patch, as for `kubectl patch --type merge`: null removes a field, lists are replaced."""
     delete: Flag = False
@@ -39,7 +40,7 @@ class Edit(Section):
     @model_validator(mode="after")
     def _one_of_two(self) -> "Edit":
         if (self.patch is not None) == self.delete:
-            raise fault("an edit is either a patch or a deletion", "allowed: patch: {…}, or delete: true")
+            raise value_error("an edit is either a patch or a deletion", "allowed: patch: {…}, or delete: true")
         return self
 
     @property
@@ -52,7 +53,7 @@ class Edit(Section):
 
     @property
     def resource(self) -> str:
-        """The kind's resource in the store."""
+        """Return the kind's resource in the store."""
         return ACCEPTED[self.kind][1]
 
 
@@ -64,13 +65,13 @@ def check_edits(
     templates: Sequence[AdapterTemplate],
     admission: Admission,
 ) -> Iterator[Problem]:
-    """Edits that come after the run, of objects that are not there, or that an API server would refuse."""
+    """Check that edits are during the run, refer to existing objects, and are accepted by the API server."""
     objects = dict(_objects(entries, templates))
     for index, edit in sorted(enumerate(edits), key=lambda pair: pair[1].at):
         at = ("edits", index)
         if edit.at >= duration:
-            message = f"comes at {show_duration(edit.at)}, after the run"
-            yield document.problem((*at, "at"), message, f"allowed: before the run ends, {show_duration(duration)}")
+            message = f"is at {format_duration(edit.at)}, after the end of the run"
+            yield document.problem((*at, "at"), message, f"allowed: before the run ends, {format_duration(duration)}")
         place = (edit.kind, edit.namespace, edit.name)
         if edit.kind not in ACCEPTED:
             yield document.problem((*at, "of"), f'there is no kind "{edit.kind}"', choices(edit.kind, ACCEPTED))

@@ -1,7 +1,4 @@
-"""pydantic's errors in the words of a scenario file, each with its place in it.
-
-pydantic knows what is wrong; this module knows where that stands, and which fields or values would have been right.
-"""
+"""Conversion of pydantic's validation errors into `Problem`s with positions and allowed values."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,13 +9,13 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from twin.scenario.errors import Path, Problem, choices
+from twin.scenario.renamed import present_field, rename_hint
 from twin.scenario.yaml.positions import Document
 
 
 def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
-    """One problem for each thing that pydantic found."""
-    details = error.errors(include_url=False)
-    return [_problem(each, document, model) for each in details]
+    """Return one problem for each validation error."""
+    return [_problem(detail, document, model) for detail in error.errors(include_url=False)]
 
 
 def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
@@ -40,7 +37,7 @@ def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel]) -
 
 
 def _path(loc: tuple[str | int, ...], value: Any, kind: str) -> Path:
-    """The place in the file: `loc` without what pydantic adds to tell the members of a union apart."""
+    """Return the path in the file: `loc` without the tags of unions."""
     path: list[str | int] = []
     for index, step in enumerate(loc):
         keys: Any = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
@@ -54,12 +51,15 @@ def _path(loc: tuple[str | int, ...], value: Any, kind: str) -> Path:
 
 def _unknown(path: Path, document: Document, annotation: Any) -> Problem:
     name = str(path[-1])
+    message = f'unknown field "{name}"'
     fields = (
         [field.alias or key for key, field in annotation.model_fields.items()]
         if isinstance(annotation, type) and issubclass(annotation, BaseModel)
         else []
     )
-    return document.problem(path, f'unknown field "{name}"', choices(name, fields), key=True)
+    present = present_field(path)
+    allowed = rename_hint(present) if present is not None and present in fields else choices(name, fields)
+    return document.problem(path, message, allowed, key=True)
 
 
 def _wrong_tag(path: Path, kind: str, context: Mapping[str, Any], document: Document) -> Problem:
@@ -72,14 +72,14 @@ def _wrong_tag(path: Path, kind: str, context: Mapping[str, Any], document: Docu
 
 
 def _annotation_at(annotation: Any, loc: tuple[str | int, ...]) -> Any:
-    """The type that a scenario has at `loc`, as pydantic counts places."""
+    """Return the type of the model at `loc`."""
     for step in loc:
         annotation = _step(_bare(annotation), step)
     return _bare(annotation)
 
 
 def _bare(annotation: Any) -> Any:
-    """Without `Annotated`, and without `None` beside one other type."""
+    """Return a type without `Annotated` and without an optional `None`."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) in (Union, UnionType):

@@ -1,6 +1,6 @@
-"""What is wrong with an input, said to a person: where it is, what it is, what would be right.
+"""Errors in scenario files: place, message, allowed values.
 
-Every fault of a file is gathered before anything is refused, so that one run of `twin check` shows them all.
+All errors of a file are collected before it is refused, so that one `twin check` shows them all.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 Path = tuple[str | int, ...]
-"""Where a value stands in a document: keys and list indices from the top."""
+"""Path of a value in a document: keys and list indices from the top."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault of an input. `line` and `column` count from 1; 0 says that the whole file is meant."""
+    """One error. `line` and `column` count from 1; 0 stands for the whole file. `file` may be empty."""
 
     file: str
     line: int
@@ -23,15 +23,15 @@ class Problem:
     allowed: str = ""
 
     def __str__(self) -> str:
-        """`file:line:column: path: what is wrong, what is allowed`, on one line."""
+        """Return `file:line:column: path: message; allowed` on one line."""
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        said = f"{self.message}; {self.allowed}" if self.allowed else self.message
-        text = f"{place}: {self.path}: {said}" if self.path else f"{place}: {said}"
+        message = f"{self.message}; {self.allowed}" if self.allowed else self.message
+        text = ": ".join(part for part in (place, self.path, message) if part)
         return " ".join(text.split())
 
 
 class ScenarioErrors(Exception):
-    """The input cannot be used. `problems` says why, in the order in which they stand in the files."""
+    """A scenario that is not valid; `problems` has its errors in the order of the files."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(dict.fromkeys(problems))
@@ -39,12 +39,12 @@ class ScenarioErrors(Exception):
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """`('faults', 0, 'kind')` as `faults.0.kind`: the form that `--set` takes."""
+    """Return a path in the form of `--set`, such as `faults.0.kind`."""
     return ".".join(map(str, path))
 
 
 def choices(given: object, allowed: Iterable[str]) -> str:
-    """A "did you mean" if one of `allowed` is close to `given`, then all of them."""
+    """Return the allowed values, preceded by a suggestion if one of them is close to `given`."""
     names = list(allowed)
     listed = f"allowed: {', '.join(names)}" if names else "nothing is allowed here"
     close = closest(given, names)
@@ -52,7 +52,7 @@ def choices(given: object, allowed: Iterable[str]) -> str:
 
 
 def closest(given: object, allowed: Iterable[str]) -> str:
-    """The one of `allowed` that `given` probably means, or nothing."""
+    """Return the one of `allowed` that is closest to `given`, or an empty text."""
     names = {name.lower(): name for name in allowed}
     found = get_close_matches(str(given).lower().replace("_", "-"), [n.replace("_", "-") for n in names], 1, 0.6)
     return next((names[n] for n in names if found and n.replace("_", "-") == found[0]), "")

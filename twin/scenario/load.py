@@ -1,4 +1,4 @@
-"""From a file to a `Scenario`, or to everything that is wrong with it."""
+"""Loading of scenario files: read, override, redact, validate, check. Start reading at `load`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path as File
@@ -23,21 +23,21 @@ from twin.scenario.error_messages import explain
 from twin.scenario.errors import Problem, ScenarioErrors
 from twin.scenario.manifests.admission import Admission
 from twin.scenario.manifests.reader import CLUSTER_SCOPED, Entry, Manifests, read_manifests
-from twin.scenario.manifests.secrets import Pseudonyms, secrets_of
+from twin.scenario.manifests.secrets import SecretRedactor, secrets_of
 from twin.scenario.manifests.workloads import nodes_for, workloads_of
 from twin.scenario.model import Scenario, ScenarioFile
-from twin.scenario.overrides import apply_overrides, place
+from twin.scenario.overrides import apply_overrides, set_path
 from twin.scenario.sections.cluster import Cluster, Engine, Node
 from twin.scenario.yaml.positions import Document, documents
 
 
 def load(path: str | File, *, overrides: Mapping[str, str] | None = None, seed: int | None = None) -> Scenario:
-    """The scenario in a file, checked and complete.
+    """Load a scenario file, validate it and fill in all defaults.
 
-    `overrides` are paths and YAML values as of `--set`; `seed` takes the place of the file's own.
+    `overrides` are paths and YAML values as of `--set`; `seed` replaces the seed in the file.
 
     Raises:
-        ScenarioErrors: with every problem that was found.
+        ScenarioErrors: with every error that was found.
     """
     file = File(path)
     document = _document(file, str(path))
@@ -46,7 +46,7 @@ def load(path: str | File, *, overrides: Mapping[str, str] | None = None, seed: 
         document.value = {**document.value, "seed": seed}
         document.overridden.append(("seed",))
     manifests = read_manifests(document, file.parent)
-    secrets = _pseudonymise(document, manifests)
+    secrets = _redact_secrets(document, manifests)
     model, faults = _validated(document, file.parent)
     problems += [*manifests.problems, *faults]
     scenario, more = _assembled(model, document, file.parent, manifests, secrets, complete=not problems)
@@ -54,7 +54,7 @@ def load(path: str | File, *, overrides: Mapping[str, str] | None = None, seed: 
         more += _check_vary(model, document, file.parent)
     problems += more
     if problems or scenario is None:
-        raise ScenarioErrors(_struck(problems, secrets))
+        raise ScenarioErrors(_redacted(problems, secrets))
     return scenario
 
 
@@ -67,25 +67,25 @@ def _document(file: File, shown: str) -> Document:
     if len(found) > 1:
         line, column = found[1].where(())
         raise ScenarioErrors(
-            [Problem(shown, line, column, "", "a second YAML document", "allowed: one scenario a file")]
+            [Problem(shown, line, column, "", "contains a second YAML document", "allowed: one scenario a file")]
         )
     value = found[0].value
     if not isinstance(value, dict):
         raise ScenarioErrors(
-            [found[0].problem((), "is no mapping", "allowed: a scenario: name, duration, manifests, …")]
+            [found[0].problem((), "is not a mapping", "allowed: a scenario: name, duration, manifests, …")]
         )
     if "apiVersion" in value and "kind" in value:
-        message = "is a Kubernetes manifest, no scenario"
+        message = "is a Kubernetes manifest, not a scenario"
         raise ScenarioErrors([found[0].problem((), message, "name it under `manifests:` of a scenario")])
     return found[0]
 
 
-def _pseudonymise(document: Document, manifests: Manifests) -> Pseudonyms:
-    """Takes every secret out of the manifests and the scenario, and says which pseudonyms there are."""
-    secrets = Pseudonyms()
+def _redact_secrets(document: Document, manifests: Manifests) -> SecretRedactor:
+    """Replace every secret in the manifests and the scenario by a pseudonym."""
+    secrets = SecretRedactor()
     templates = document.value.get("adapters")
     edited = [{"kind": kind, **edit["patch"]} for kind, edit in _patches(document)]
-    secrets.learn(
+    secrets.register(
         [
             secret
             for obj in [*(entry.object for entry in manifests.entries), {"adapters": templates}, *edited]
@@ -102,7 +102,7 @@ def _pseudonymise(document: Document, manifests: Manifests) -> Pseudonyms:
 
 
 def _patches(document: Document) -> list[tuple[str, dict[str, Any]]]:
-    """The edits that patch something, each with its kind: what patches a Secret holds secrets."""
+    """Return the edits with a patch, each with the kind that it patches."""
     edits = document.value.get("edits")
     found = [edit for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
     return [(str(edit.get("of", "")).split("/")[0], edit) for edit in found if isinstance(edit.get("patch"), dict)]
@@ -120,11 +120,11 @@ def _assembled(
     document: Document,
     folder: File,
     manifests: Manifests,
-    secrets: Pseudonyms,
+    secrets: SecretRedactor,
     *,
     complete: bool,
 ) -> tuple[Scenario | None, list[Problem]]:
-    """The scenario put together, and what does not fit. Without a valid `file`, only the manifests are checked."""
+    """Return the scenario and the errors between its parts. Without a valid `file`, only the manifests are checked."""
     entries, problems, notes = sort_kinds(manifests.entries)
     workloads = workloads_of(entries)
     templates = file.adapters if file else ()
@@ -140,7 +140,7 @@ def _assembled(
     problems += check_names(file, document, entries)
     problems += _misfits(file, document, folder, accepted, admission)
     if not entries and not templates and not manifests.problems and not problems:
-        message = "there is nothing to run: neither manifests nor adapters"
+        message = "nothing to run: no manifests and no adapters were found"
         problems.append(document.problem((), message, "allowed: Kubernetes manifests under `manifests:`"))
     if problems or not complete:
         return None, problems
@@ -150,13 +150,13 @@ def _assembled(
 
 
 def _scenario(
-    file: ScenarioFile, entries: Sequence[Entry], nodes: tuple[Node, ...], notes: Sequence[str], secrets: Pseudonyms
+    file: ScenarioFile, entries: Sequence[Entry], nodes: tuple[Node, ...], notes: Sequence[str], secrets: SecretRedactor
 ) -> Scenario:
-    """A file without a fault, with what its manifests hold, and every default in its place."""
+    """Combine a valid file and its manifests into a scenario."""
     return Scenario(
         name=file.name,
         description=file.description,
-        answer=file.answer,
+        findings=file.findings,
         duration=file.duration,
         seed=file.seed,
         objects=tuple(entry.object for entry in entries),
@@ -177,7 +177,7 @@ def _scenario(
 def _misfits(
     file: ScenarioFile, document: Document, folder: File, accepted: list[Entry], admission: Admission
 ) -> list[Problem]:
-    """What the scenario itself says that cannot be, given the objects that the API server would take."""
+    """Return the errors in the scenario itself, given the valid manifests."""
     return [
         *check_times(file, document),
         *check_templates(file, document, admission),
@@ -187,7 +187,7 @@ def _misfits(
 
 
 def _completed(cluster: Cluster) -> Cluster:
-    """Engines whose entries leave something out, with that taken from `default`."""
+    """Fill in the fields that engines do not set from the entry `default`."""
     default = cluster.engines.get("default", Engine())
     engines = {
         name: default.model_copy(update={key: getattr(engine, key) for key in engine.model_fields_set})
@@ -197,12 +197,12 @@ def _completed(cluster: Cluster) -> Cluster:
 
 
 def _check_vary(file: ScenarioFile, document: Document, folder: File) -> list[Problem]:
-    """Each value that a varied path takes, tried on its own."""
+    """Validate each value of each varied path."""
     problems: list[Problem] = []
     plain = {key: value for key, value in document.value.items() if key != "vary"}
     for path, values in file.vary.items():
         for index, value in enumerate(values):
-            placed = place(plain, path, value)
+            placed = set_path(plain, path, value)
             if isinstance(placed, Problem):
                 problems.append(document.problem(("vary", path), placed.message, placed.allowed, key=True))
                 break
@@ -211,11 +211,11 @@ def _check_vary(file: ScenarioFile, document: Document, folder: File) -> list[Pr
     return problems
 
 
-def _struck(problems: list[Problem], secrets: Pseudonyms) -> list[Problem]:
-    """The problems without a secret in their words, in the order of the files."""
+def _redacted(problems: list[Problem], secrets: SecretRedactor) -> list[Problem]:
+    """Return the errors with secrets replaced in their texts."""
 
     def clean(problem: Problem) -> Problem:
-        said = (secrets.strike(text) for text in (problem.path, problem.message, problem.allowed))
-        return Problem(problem.file, problem.line, problem.column, *said)
+        texts = (secrets.redact(text) for text in (problem.path, problem.message, problem.allowed))
+        return Problem(problem.file, problem.line, problem.column, *texts)
 
     return [clean(problem) for problem in problems]

@@ -1,4 +1,4 @@
-"""The scenario file as a whole, and what comes of loading it."""
+"""The scenario file as a whole, and the loaded scenario."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from pydantic import Field
 from twin.scenario.edits import Edit
 from twin.scenario.faults import Fault
 from twin.scenario.sections.adapters import AdapterTemplate
-from twin.scenario.sections.base_model import Section
+from twin.scenario.sections.base_model import ScenarioModel
 from twin.scenario.sections.cluster import Cluster, Controller, Node
 from twin.scenario.sections.expectations import Expectation, ExpectationText
 from twin.scenario.sections.traffic import Traffic
@@ -17,55 +17,55 @@ from twin.scenario.units import PositiveDuration
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 
 
-class ScenarioFile(Section):
-    """A question to the twin: what stands there, what happens to it, what is expected."""
+class ScenarioFile(ScenarioModel):
+    """Scenario file: a cluster, the events in it, and what is expected."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    """Names the run's folder too."""
+    """Name of the scenario and of its run folder."""
     description: str = ""
-    """The question, in words."""
-    answer: str = ""
-    """What was found, in words."""
+    """The question that the scenario asks."""
+    findings: str = ""
+    """What was observed."""
     duration: PositiveDuration = 600.0
     """Simulated time."""
     seed: Seed = 0
-    """What all draws start from."""
+    """Seed of all random numbers."""
     manifests: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Kubernetes manifests: files relative to this one, globs allowed."""
+    """Kubernetes manifests: paths relative to this file, globs allowed."""
     objects: tuple[dict[str, Any], ...] = ()
-    """Kubernetes objects, written here instead of in files."""
+    """Kubernetes objects, inline."""
     cluster: Cluster = Cluster()
-    """Machines, engines, registry, API server."""
+    """Nodes, engines, registry, API server."""
     controller: Controller = Controller()
     """The operator's settings."""
     adapters: tuple[AdapterTemplate, ...] = ()
-    """ModelAdapters made here, beside those in the manifests."""
+    """Templates of ModelAdapters, in addition to the manifests."""
     edits: tuple[Edit, ...] = ()
-    """What users change while it runs."""
+    """Changes by users during the run."""
     traffic: Traffic | None = None
-    """What users ask of adapters; nothing if absent."""
+    """User traffic; none if absent."""
     faults: tuple[Fault, ...] = ()
-    """What goes wrong, and when."""
+    """Faults to inject."""
     expect: tuple[ExpectationText, ...] = ()
-    """What must hold of the summary: `NAME OP NUMBER`."""
+    """Expectations of the summary: `NAME OP NUMBER`."""
     vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = {}
-    """For compare and sweep: a path as for `--set`, and the values that it takes in turn."""
+    """For `twin compare` and `twin sweep`: paths as for `--set`, each with its values."""
     notes: tuple[str, ...] = ()
-    """Remarks that go with the results; a resolved scenario keeps what was remarked when it was loaded first."""
+    """Notes that go with the results; a resolved scenario keeps the notes of its first load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A scenario that can be run: checked, complete, and without a secret in it. Nobody mutates what it holds."""
+    """Valid and complete scenario without secrets. Its values must not be mutated."""
 
     name: str
     description: str
-    answer: str
+    findings: str
     duration: float
     """Seconds."""
     seed: int
     objects: tuple[dict[str, Any], ...]
-    """The manifests, in order, as JSON values with a namespace each; what a server adds has been taken off."""
+    """The manifests, in order, as JSON values; with a namespace and without server-side fields."""
     nodes: tuple[Node, ...]
     cluster: Cluster
     controller: Controller
@@ -76,6 +76,6 @@ class Scenario:
     expect: tuple[Expectation, ...]
     vary: dict[str, tuple[Any, ...]]
     notes: tuple[str, ...] = ()
-    """What the reader of the results must know."""
+    """Notes for readers of the results."""
     secrets: tuple[str, ...] = ()
-    """The pseudonyms that stand for secrets; none may ever turn up in what is written."""
+    """Pseudonyms of the secrets; none may appear in any output."""

@@ -1,7 +1,7 @@
-"""`--set PATH=VALUE`: a scenario's values changed from outside, before they are checked.
+"""Overrides (`--set PATH=VALUE`), applied to a scenario before it is validated.
 
-A path is made of keys and list indices with dots between (`faults.0.probability`); a dot inside a key is met by trying
-the longest key first (`vary.controller.retry.base`). What lies on the way and is missing is made.
+A path consists of keys and list indices separated by dots (`faults.0.probability`). For keys with dots the longest
+matching key is used (`vary.controller.retry.base`). Missing mappings are created.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from twin.scenario.yaml.positions import Document, value_of
 
 
 def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Problem]:
-    """Puts every override into the document's value; what is wrong with a path or value is returned."""
+    """Apply every override to the document, and return the errors in their paths and values."""
     problems: list[Problem] = []
     for text, value in overrides.items():
         try:
@@ -20,7 +20,7 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Pr
         except ScenarioErrors as error:
             problems += [Problem("--set", 0, 0, text, each.message, each.allowed) for each in error.problems]
             continue
-        found = place(document.value, text, parsed)
+        found = set_path(document.value, text, parsed)
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -29,11 +29,11 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Pr
     return problems
 
 
-def place(value: Any, text: str, new: Any) -> tuple[Any, Path] | Problem:
-    """`value` with `new` at the place that `text` names, and that place. `value` itself stays as it is."""
+def set_path(value: Any, text: str, new: Any) -> tuple[Any, Path] | Problem:
+    """Return a copy of `value` with `new` at the path `text`, and that path."""
     steps = text.split(".")
     if not all(steps):
-        return Problem("--set", 0, 0, text, "is no path", "allowed: keys and list indices with dots between")
+        return Problem("--set", 0, 0, text, "is not a path", "allowed: keys and list indices with dots between")
     return _placed(value, steps, new, (), text)
 
 
@@ -42,7 +42,7 @@ def _placed(value: Any, steps: list[str], new: Any, done: Path, text: str) -> tu
         return new, done
     if isinstance(value, list):
         if not steps[0].isdecimal() or int(steps[0]) >= len(value):
-            message = f'"{steps[0]}" is no index of a list of {len(value)}'
+            message = f'"{steps[0]}" is not an index of a list of {len(value)}'
             return Problem("--set", 0, 0, text, message, choices("", map(str, range(min(len(value), 20)))))
         index = int(steps[0])
         inner = _placed(value[index], steps[1:], new, (*done, index), text)

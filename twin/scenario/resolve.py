@@ -1,6 +1,6 @@
-"""A scenario written out again: every default, the manifests inside, no secret. And the schema for editors.
+"""Resolved scenarios: YAML with all defaults and manifests and without secrets. Also the JSON schema for editors.
 
-A run folder keeps this as `scenario.yaml`. Loading it gives the same scenario, wherever it lies.
+A run folder has the resolved scenario as `scenario.yaml`; loading it gives an equal scenario.
 """
 
 from typing import Any
@@ -14,11 +14,11 @@ _HEADING = (
 
 
 def resolved(scenario: Scenario) -> str:
-    """YAML that `load` turns into an equal scenario. The same scenario gives the same bytes."""
+    """Return YAML that loads as an equal scenario. The same scenario gives the same bytes."""
     file = ScenarioFile.model_construct(
         name=scenario.name,
         description=scenario.description,
-        answer=scenario.answer,
+        findings=scenario.findings,
         duration=scenario.duration,
         seed=scenario.seed,
         objects=scenario.objects,
@@ -38,7 +38,7 @@ def resolved(scenario: Scenario) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of scenario files, for editors."""
+    """Return the JSON schema of scenario files, for editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **ScenarioFile.model_json_schema(by_alias=True, mode="validation"),

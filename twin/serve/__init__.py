@@ -1,5 +1,6 @@
-"""The world in wall-clock time, behind sockets: what `twin serve` runs.
+"""The simulated world in wall-clock time, behind sockets: what `twin serve` runs.
 
-`sockets.py` puts ASGI applications on loopback, with TLS (`certificates.py`) or without; `kubeconfig.py` tells clients
-where.
+Start reading at `server.py`, which builds the world and opens its sockets. `clock.py` maps the wall clock to simulated
+time, `network` has the gateway and the engines' sockets, `control` the control API, `operator` the operator inside,
+outside or as separate processes, `comparison.py` compares a simulated run with a served one.
 """

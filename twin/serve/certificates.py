@@ -1,14 +1,14 @@
-"""A certificate authority for one run, and the server's certificate: made in memory, gone with the process."""
+"""A certificate authority for one run and the server's certificate, both in memory only."""
 
 import ssl
 from dataclasses import dataclass
 
-from twin.serve.errors import CannotServe
+from twin.serve.errors import ServeError
 
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """What the server shows, and what clients need to trust it."""
+    """The server's TLS context, and the certificate that clients have to trust."""
 
     context: ssl.SSLContext
     ca: bytes
@@ -16,15 +16,17 @@ class Certificates:
 
 
 def make(*hosts: str) -> Certificates:
-    """Certificates for those names and addresses.
+    """Return certificates for these names and addresses.
 
     Raises:
-        CannotServe: the library that makes them is not installed.
+        ServeError: the library `trustme` is not installed.
     """
     try:
         import trustme
     except ImportError as error:
-        raise CannotServe("TLS needs the extra `serve`: pip install 'lora-twin[serve]'; or use --plain") from error
+        raise ServeError(
+            "TLS needs the extra `serve`: pip install 'lora-twin[serve]'; or use --insecure-http"
+        ) from error
     authority = trustme.CA(organization_name="lora-twin")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*dict.fromkeys(hosts)).configure_cert(context)

@@ -1,7 +1,6 @@
-"""What containers have written, for `kubectl logs`, and the few commands that `kubectl exec` finds in them.
+"""Logs of containers for `kubectl logs`, and the commands that `kubectl exec` can run in them.
 
-An engine's lines are those that vLLM would have written at that moment, made from the record; an operator's are its
-own.
+An engine's log has the lines that vLLM would write, derived from the record; the operator's log is its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from twin.apiserver import Change, Object
-from twin.apiserver.objects import key
-from twin.apiserver.rest.pod_subresources import Executed, Log
+from twin.apiserver.meta.objects import key
+from twin.apiserver.rest.pod_subresources import ContainerLog, ExecResult
 from twin.trace.lines import Line, RequestLine
 from twin.world.kubelet.pod_spec import engine_index
 from twin.world.network.engine_host import EngineHost, Event
@@ -25,59 +24,59 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"
 
 
 class ContainerLogs:
-    """The containers of all pods, as far as they write."""
+    """The logs of all containers."""
 
     def __init__(self, network: Network, now: Now) -> None:
-        self._logs: dict[tuple[str, str], Log] = {}
+        self._logs: dict[tuple[str, str], ContainerLog] = {}
         self._engines: dict[str, str] = {}
         self._transport = network.transport("kubectl-exec", "controller")
         self._now = now
-        self._places: dict[str, tuple[str, int]] = {}
+        self._addresses: dict[str, tuple[str, int]] = {}
 
-    # -- what is asked
+    # -- requests
 
-    def log(self, namespace: str, pod: str, container: str) -> Log | None:
-        """What a container has written; None if it has not been started yet."""
+    def log(self, namespace: str, pod: str, container: str) -> ContainerLog | None:
+        """Return the log of a container; None if it has not been started yet."""
         return self._logs.get((f"{namespace}/{pod}", container))
 
-    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> Executed:
-        """`curl URL` to the pod's own engine; nothing else is installed there."""
+    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> ExecResult:
+        """Run `curl URL` against the pod's own engine; no other command is available."""
         if (f"{namespace}/{pod}", container) not in self._logs:
-            return Executed(failure=f"container {container} is not running")
+            return ExecResult(failure=f"container {container} is not running")
         if not command or command[0] != "curl":
             missing = command[0] if command else ""
-            return Executed(failure=f'exec: "{missing}": executable file not found in $PATH (the twin has curl alone)')
+            return ExecResult(failure=f'exec: "{missing}": executable file not found in $PATH (only curl is available)')
         return await self._curl(f"{namespace}/{pod}", list(command[1:]))
 
-    async def _curl(self, pod: str, arguments: list[str]) -> Executed:
-        url = next((each for each in arguments if not each.startswith("-")), "")
+    async def _curl(self, pod: str, arguments: list[str]) -> ExecResult:
+        url = next((item for item in arguments if not item.startswith("-")), "")
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        ip, port = self._places.get(pod, ("", 0))
+        ip, port = self._addresses.get(pod, ("", 0))
         if parts.hostname not in ("localhost", "127.0.0.1", ip):
-            return Executed(stderr=f"curl: (6) Could not resolve host: {parts.hostname}\n".encode(), code=6)
+            return ExecResult(stderr=f"curl: (6) Could not resolve host: {parts.hostname}\n".encode(), code=6)
         refused = f"curl: (7) Failed to connect to {parts.hostname} port {parts.port or 80}\n".encode()
         if (parts.port or 80) != port:
-            return Executed(stderr=refused, code=7)
+            return ExecResult(stderr=refused, code=7)
         request = httpx.Request("GET", f"http://{ip}:{port}{parts.path or '/'}", extensions={"timeout": {"read": 30.0}})
         try:
             response = await self._transport.handle_async_request(request)
         except httpx.TransportError:
-            return Executed(stderr=refused, code=7)
-        return Executed(stdout=response.content)
+            return ExecResult(stderr=refused, code=7)
+        return ExecResult(stdout=response.content)
 
-    # -- what happens
+    # -- events
 
     def write(self, pod: str, container: str, text: str) -> None:
-        """A container writes a line."""
-        self._logs.setdefault((pod, container), Log()).write(self._now(), text)
+        """Append a line to a container's log."""
+        self._logs.setdefault((pod, container), ContainerLog()).write(self._now(), text)
 
     def pod_changed(self, change: Change) -> None:
-        """Containers that have been started have a log; those of a pod that is gone have none."""
+        """Start the logs of started containers, and remove those of a deleted pod."""
         pod = key(change.object)
         containers = change.object["spec"]["containers"]
         if change.type == "DELETED":
-            for each in containers:
-                log = self._logs.pop((pod, each["name"]), None)
+            for item in containers:
+                log = self._logs.pop((pod, item["name"]), None)
                 if log is not None:
                     log.end()
             self._engines.pop(pod, None)
@@ -88,18 +87,18 @@ class ContainerLogs:
                 self.write(pod, status["name"], _first_line(status))
 
     def engine_changed(self, host: EngineHost, event: Event, adapter: str, root: str) -> None:
-        """What an engine says of itself."""
-        self._places[host.pod] = (host.ip, host.port)
-        said = {
+        """Log an event of an engine."""
+        self._addresses[host.pod] = (host.ip, host.port)
+        text = {
             "started": f"Starting vLLM API server on http://0.0.0.0:{host.port}",
             "stopped": "Shutting down",
             "loaded": f"Loaded new LoRA adapter: name '{adapter}', path '{root}'",
             "unloaded": f"Removed LoRA adapter: name '{adapter}'",
         }
-        self._engine_line(host.pod, _info("api_server.py", said[event], self._now()))
+        self._engine_line(host.pod, _info("api_server.py", text[event], self._now()))
 
-    def recorded(self, line: Line) -> None:
-        """The access line of a load or unload."""
+    def on_line(self, line: Line) -> None:
+        """Log the access line of a load or unload request."""
         if isinstance(line, RequestLine) and line.event == "done" and line.status:
             status = f"{line.status} {_REASONS.get(line.status, '')}".strip()
             self._engine_line(line.object, f'INFO:     {line.by} - "POST {_PATHS[line.verb]} HTTP/1.1" {status}')
@@ -114,5 +113,5 @@ def _first_line(status: Object) -> str:
     return f"container {status['name']} of image {status.get('image', '')} started"
 
 
-def _info(module: str, text: str, moment: datetime) -> str:
-    return f"INFO {moment:%m-%d %H:%M:%S} [{module}] {text}"
+def _info(module: str, text: str, timestamp: datetime) -> str:
+    return f"INFO {timestamp:%m-%d %H:%M:%S} [{module}] {text}"

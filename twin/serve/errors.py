@@ -1,5 +1,5 @@
-"""What keeps a world from being served."""
+"""The error for a world that cannot be served."""
 
 
-class CannotServe(Exception):
-    """It cannot be; the message is one line that says why and what to do."""
+class ServeError(Exception):
+    """The world cannot be served; the message is one line with the reason and the remedy."""

@@ -1,4 +1,4 @@
-"""The kubeconfig that leads clients to a served world."""
+"""The kubeconfig for clients of a served world."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ CONTEXT = "twin"
 
 
 def kubeconfig(url: str, token: str, *, ca: bytes = b"", namespace: str = "default") -> dict[str, Any]:
-    """A kubeconfig with one context. `ca` is the certificate that signed the server's, PEM; empty if plain."""
+    """Return a kubeconfig with one context. `ca` is the server's CA, PEM; empty without TLS."""
     cluster: dict[str, Any] = {"server": url}
     if ca:
         cluster["certificate-authority-data"] = base64.b64encode(ca).decode()
@@ -25,7 +25,7 @@ def kubeconfig(url: str, token: str, *, ca: bytes = b"", namespace: str = "defau
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Writes it whole or not at all, readable to its owner alone: there is a token in it. JSON is YAML too."""
+    """Write the file atomically and readable by its owner only, since it contains a token. JSON is valid YAML."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

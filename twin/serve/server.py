@@ -1,14 +1,14 @@
-"""A scenario as a world in wall-clock time, with all its faces: the page to start reading at.
+"""A scenario as a world in wall-clock time, behind sockets; start reading here.
 
-The simulation is the one that `twin run` runs; only its clock and its doors are others. Everything lives in one loop
-(`pace.py`): the world's processes, the operator if it is inside, and every socket.
+The simulation is the one of `twin run`; only its clock and its sockets differ. Everything runs in one event loop
+(`clock.py`): the simulated cluster, the operator if it is inside, and all sockets.
 """
 
 import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,65 +18,66 @@ from tempfile import TemporaryDirectory
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from twin.apiserver.rest import Access, ApiServer, User
+from formats.sockets import bind
+from twin.apiserver.rest import ApiServer, TokenAuthenticator, User
 from twin.apiserver.rest.auth.authentication import AUTHENTICATED, MASTERS
-from twin.apiserver.rest.middleware import nobody
+from twin.apiserver.rest.middleware import no_observer
 from twin.scenario import Scenario
 from twin.scenario.faults import ControllerCrash
 from twin.serve import certificates, kubeconfig
-from twin.serve.clock import Pace, run
+from twin.serve.clock import RealTimeClock, run
 from twin.serve.container_logs import ContainerLogs
-from twin.serve.control.api import PREFIX, Control
-from twin.serve.errors import CannotServe
+from twin.serve.control.api import DOCS, PREFIX, ControlApi
+from twin.serve.errors import ServeError
 from twin.serve.network import gateway
 from twin.serve.network.engine_sockets import EngineSockets
 from twin.serve.network.gateway import Gateway
-from twin.serve.network.sockets import Address, bound, listening
-from twin.serve.operator.deployment import InsideOperator
-from twin.serve.operator.external import NAME, Outside
-from twin.serve.operator.process_replica import SKEW, Doors, ProcessReplica
-from twin.sim.simulation import Simulation
+from twin.serve.network.sockets import Address, listening
+from twin.serve.operator.deployment import OperatorDeployment
+from twin.serve.operator.external import NAME, ExternalOperator
+from twin.serve.operator.process_replica import SKEW, ProcessOptions, ProcessReplica
+from twin.sim.simulation import Simulation, SimulationOptions
 from twin.trace.lines import Line
-from twin.world.controller_replica import Replica
+from twin.world.controller_replica import Replica, ReplicaContext
 from twin.world.network.engine_host import EngineHost, Event
 
-_KILLS_UNTIL = 0.6
-"""Share of a scenario after which nobody is killed any more, so that there is time to see whether all ends well."""
+_CRASHES_UNTIL = 0.6
+"""Share of a scenario after which the operator is not killed any more, so that there is time to recover."""
 GATEWAY_HOST = "127.0.80.1"
-"""The gateway's address where nothing else was asked for: one of its own, so that port 80 may be free there."""
+"""Default address of the gateway: one of its own, where port 80 is likely to be free."""
 FIRST_POD = ipaddress.IPv4Address("10.244.0.1")
-"""Of the range that kubeadm's examples give to pods; on 127.244.0.1 and up hardly anybody else listens."""
+"""First address of the range in kubeadm's examples; 127.244.0.1 and above are rarely in use."""
 PROXY = "proxy"
-"""Who asks an engine by way of the gateway, in the record."""
-_HTTP = 80
-_WATCH = 0.5  # seconds between looks whether a replica has failed
-_MACHINE = 1.0  # seconds of the machine that sockets and processes may take on top of what is simulated
+"""Name in the record of clients that reach an engine through the gateway."""
+_HTTP_PORT = 80
+_CHECK_INTERVAL = 0.5  # seconds between checks for failed replicas
+_OVERHEAD = 1.0  # seconds of wall time that sockets and processes may add to simulated times
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a scenario is served."""
+    """Options of `twin serve`."""
 
     host: str = "127.0.0.1"
     port: int = 0
-    plain: bool = False
+    insecure_http: bool = False
     """HTTP without TLS; on loopback only."""
     speed: float = 1.0
     paused: bool = False
     controller: bool = True
-    """Whether the operator runs inside."""
+    """True if the world has an operator."""
     kubeconfig: Path = Path("twin.kubeconfig")
-    apart: bool = False
-    """Whether it runs as `lora-controller` processes rather than inside."""
-    kill_every: float = 0.0
-    """Seconds of the world between two ends of it by SIGKILL, in the first part of the scenario; 0 is never."""
-    once: bool = False
-    """Whether it ends when the scenario's time is over."""
+    operator_process: bool = False
+    """True if the operator runs as `lora-controller` processes."""
+    crash_interval: float = 0.0
+    """Simulated seconds between two SIGKILLs to the operator, in the first part of the scenario; 0 means never."""
+    until_end: bool = False
+    """Stop at the end of the scenario."""
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """Where everything is."""
+class ServedEndpoints:
+    """Addresses and credentials of a served world."""
 
     api: Address
     gateway: Address
@@ -86,187 +87,212 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What happened until it ended."""
+class ServeResult:
+    """The record of a served world."""
 
     lines: list[Line]
     partial: bool
-    """Whether it was ended before the scenario's time was over."""
+    """True if it stopped before the end of the scenario."""
 
 
-def serve(scenario: Scenario, options: Options, on_served: Callable[[Served], None]) -> Outcome:
-    """Serves until interrupted, or, with `once`, until the scenario is over.
+def serve(scenario: Scenario, options: Options, on_served: Callable[[ServedEndpoints], None]) -> ServeResult:
+    """Serve until interrupted or, with `until_end`, until the end of the scenario.
 
     Raises:
-        CannotServe: the addresses cannot be had, or the kubeconfig not be written.
+        ServeError: an address is not available, or the kubeconfig cannot be written.
     """
-    pace = Pace(options.speed)
-    pace.held = True  # what is needed to build the world is no part of it
-    world = ServedWorld(scenario, pace, options)
+    clock = RealTimeClock(options.speed, held=True)  # time does not run while the world is built
+    world = ServedWorld(scenario, clock, options)
     if options.paused:
-        pace.pause()
-    with contextlib.suppress(KeyboardInterrupt):  # an end like any other
-        run(lambda: world.run(on_served), world.simulation.env, pace)
+        clock.pause()
+    with contextlib.suppress(KeyboardInterrupt):
+        run(lambda: world.run(on_served), world.simulation.env, clock)
     world.simulation.recorder.close()
     reached = float(world.simulation.env.now)
-    return Outcome(world.simulation.recorder.lines, partial=reached < scenario.duration)
+    return ServeResult(world.simulation.recorder.lines, partial=reached < scenario.duration)
 
 
 class ServedWorld:
-    """One world and its doors."""
+    """A simulation, the operator, and the sockets of both."""
 
-    def __init__(self, scenario: Scenario, pace: Pace, options: Options) -> None:
+    def __init__(self, scenario: Scenario, clock: RealTimeClock, options: Options) -> None:
         self._options = options
-        self._pace = pace
+        self._clock = clock
         self._loopback = _is_loopback(options.host)
-        if options.plain and not self._loopback:
-            raise CannotServe(f"--plain: {options.host} is not loopback, and the token would go over it in the clear")
-        self._epoch = _time()
+        if options.insecure_http and not self._loopback:
+            raise ServeError(f"--insecure-http: {options.host} is not loopback; the token would be sent in clear text")
+        self._epoch = _wall_time()
         self.simulation = simulation = Simulation(
             scenario,
-            epoch=self._epoch,
-            first_address=FIRST_POD,
-            replica=ProcessReplica if options.apart else Replica,
-            machine=_MACHINE * options.speed,
+            SimulationOptions(
+                epoch=self._epoch,
+                first_address=FIRST_POD,
+                replica=self._new_replica,
+                overhead=_OVERHEAD * options.speed,
+                on_engine=self._on_engine,
+            ),
         )
-        self._apart = {each.name: each for each in simulation.replicas if isinstance(each, ProcessReplica)}
+        self._processes = {item.name: item for item in simulation.replicas if isinstance(item, ProcessReplica)}
         store, network = simulation.store, simulation.network
-        self._access = Access(open=options.plain)
+        self._access = TokenAuthenticator(open=options.insecure_http)
         self._logs = ContainerLogs(network, simulation.wall_time)
         api_latency, rng = scenario.cluster.api.latency, simulation.streams.get("served/api-latency")
-        self._outside = Outside(store, simulation.recorder, simulation.api_faults, api_latency, rng)
+        self._external = ExternalOperator(store, simulation.recorder, simulation.api_faults, api_latency, rng)
         self._engines = EngineSockets(store, network, NAME, simulation.world.host_of)
-        self._inside = InsideOperator(store, simulation.replicas, self._logs.write, simulation.wall_time)
-        self._control = Control(simulation, pace, self._access, trusting=self._loopback, operated=options.controller)
-        self._gateway = Gateway(store, network, self._control, PROXY, self._apart)
-        simulation.on_engine = self._engine_changed
-        simulation.recorder.on_line += [self._logs.recorded, self._inside.recorded]
+        self._deployment = OperatorDeployment(store, simulation.replicas, self._logs.write, simulation.wall_time)
+        self._control = ControlApi(
+            simulation, clock, self._access, trusting=self._loopback, operated=options.controller
+        )
+        self._gateway = Gateway(store, network, self._control, PROXY, self._processes)
+        simulation.recorder.subscribe(self._logs.on_line)
+        simulation.recorder.subscribe(self._deployment.on_line)
         store.subscribe(self._logs.pod_changed, "pods")
 
-    async def run(self, on_served: Callable[[Served], None]) -> None:
-        """From the first socket to the last."""
+    async def run(self, on_served: Callable[[ServedEndpoints], None]) -> None:
+        """Open the sockets, run the world, close the sockets."""
         async with AsyncExitStack() as stack:
             served = await self._open(stack)
             await self._open_processes(served, stack)
-            # At the machine's speed its clock has to agree with the machine's, which an operator outside goes by.
-            passed = (_time() - self._epoch).total_seconds()
-            self._pace.start(passed if self._options.speed == 1 else 0.0)
-            self.simulation.begin(controllers=False)
+            # At speed 1 the world's clock has to agree with the machine's, which an operator outside uses.
+            passed = (_wall_time() - self._epoch).total_seconds()
+            self._clock.start(passed if self._options.speed == 1 else 0.0)
+            self.simulation.start(controllers=False)
             gateway.publish(self.simulation.store, served.gateway.host, served.gateway.port)
             if self._options.controller:
-                self._inside.deploy(self.simulation.scenario.controller)
-            if self._from_outside:
-                self._outside.watch_leases(self._apart)
-            self.simulation.befall(list(self._kills()))
+                self._deployment.create(self.simulation.scenario.controller)
+            if self._is_external:
+                self._external.watch_leases(self._processes)
+            self.simulation.inject_faults(list(self._crashes()))
             on_served(served)
             await self._until_end()
 
-    async def _open(self, stack: AsyncExitStack) -> Served:
-        """Sockets first: a port that is taken is noticed before anything is begun."""
+    async def _open(self, stack: AsyncExitStack) -> ServedEndpoints:
+        """Open the sockets before anything else, so that a port in use is reported first."""
         options = self._options
-        sock = _bound(options.host, options.port, "--port")
+        sock = _bind(options.host, options.port, "--port")
         stack.callback(sock.close)
         host, port = sock.getsockname()[:2]
-        pem = None if options.plain else certificates.make(host, "localhost", "127.0.0.1")
-        address = Address(host, port, tls=pem is not None)
-        observer = self._outside.saw if self._from_outside else nobody
-        api = ApiServer(
+        certificate = None if options.insecure_http else certificates.make(host, "localhost", "127.0.0.1")
+        ca = certificate.ca if certificate else b""
+        address = Address(host, port, tls=certificate is not None)
+        self._write_kubeconfig(address, ca)
+        stack.callback(lambda: options.kubeconfig.unlink(missing_ok=True))
+        stack.push_async_callback(self._stop)
+        api = self._api_server(address)
+        tls = certificate.context if certificate else None
+        await stack.enter_async_context(listening(_by_path(api, self._control), sock, tls=tls))
+        gateway_address = await stack.enter_async_context(listening(self._gateway, self._gateway_socket()))
+        stack.callback(api.close)
+        stack.callback(self._control.close)
+        return ServedEndpoints(address, gateway_address, options.kubeconfig, self._access.admin_token, ca)
+
+    def _api_server(self, address: Address) -> ApiServer:
+        return ApiServer(
             self.simulation.store,
             self._access,
             self.simulation.wall_time,
             containers=self._logs,
-            observer=observer,
-            interference=self._outside.interfere,
-            address=address.place,
+            observer=self._external.observe if self._is_external else no_observer,
+            interference=self._external.interfere,
+            address=address.authority,
         )
-        content = kubeconfig.kubeconfig(address.url, self._access.admin_token, ca=pem.ca if pem else b"")
-        try:
-            kubeconfig.write(options.kubeconfig, content)
-        except OSError as error:
-            raise CannotServe(f"--kubeconfig {options.kubeconfig}: {error.strerror or error}") from error
-        stack.callback(lambda: options.kubeconfig.unlink(missing_ok=True))
-        stack.push_async_callback(self._ended)
-        await stack.enter_async_context(listening(_both(api, self._control), sock, tls=pem.context if pem else None))
-        door = await stack.enter_async_context(listening(self._gateway, self._gateway_socket()))
-        stack.callback(api.close)
-        stack.callback(self._control.close)
-        return Served(address, door, options.kubeconfig, self._access.admin_token, pem.ca if pem else b"")
 
-    def _kills(self) -> Iterator[ControllerCrash]:
-        every, moment = self._options.kill_every, self._options.kill_every
-        while every and moment <= self.simulation.scenario.duration * _KILLS_UNTIL:
-            yield ControllerCrash.model_validate({"kind": "controller-crash", "at": f"{moment:.3f}s"})
-            moment += every
+    def _write_kubeconfig(self, address: Address, ca: bytes) -> None:
+        content = kubeconfig.kubeconfig(address.url, self._access.admin_token, ca=ca)
+        path = self._options.kubeconfig
+        try:
+            kubeconfig.write(path, content)
+        except OSError as error:
+            raise ServeError(f"--kubeconfig {path}: {error.strerror or error}") from error
+
+    def _crashes(self) -> Iterator[ControllerCrash]:
+        interval, time = self._options.crash_interval, self._options.crash_interval
+        while interval and time <= self.simulation.scenario.duration * _CRASHES_UNTIL:
+            yield ControllerCrash.model_validate({"kind": "controller-crash", "at": f"{time:.3f}s"})
+            time += interval
 
     @property
-    def _from_outside(self) -> bool:
-        """Whether the operator comes through the served API."""
-        return self._options.apart or not self._options.controller
+    def _is_external(self) -> bool:
+        """True if the operator uses the served API."""
+        return self._options.operator_process or not self._options.controller
 
-    async def _open_processes(self, served: Served, stack: AsyncExitStack) -> None:
-        """What replicas need that are processes of their own."""
-        if not self._apart:
+    def _new_replica(self, context: ReplicaContext, number: int) -> Replica:
+        if not self._options.operator_process:
+            return Replica(context, number)
+        return ProcessReplica(context, number, lambda name, text: self._deployment.write_log(name, text))
+
+    async def _open_processes(self, served: ServedEndpoints, stack: AsyncExitStack) -> None:
+        """Prepare the replicas that are processes."""
+        if not self._processes:
             return
         if find_spec("kubernetes") is None:
-            raise CannotServe("--apart: lora-controller needs the extra `live`: pip install 'lora-twin[live]'")
+            raise ServeError("--operator-process needs the extra `live`: pip install 'lora-twin[live]'")
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="lora-twin-")))
-        clocked = self._options.speed != 1 or any(each.kind == SKEW for each in self.simulation.scenario.faults)
-        for name, replica in self._apart.items():
+        has_skew = any(item.kind == SKEW for item in self.simulation.scenario.faults)
+        for name, replica in self._processes.items():
             token = self._access.issue(User(name, (MASTERS, AUTHENTICATED)))
             file = folder / f"{name}.kubeconfig"
             kubeconfig.write(file, kubeconfig.kubeconfig(served.api.url, token, ca=served.ca))
-            doors = Doors(file, served.gateway.url, self._options.speed, clocked, self.simulation.wall_time)
-            await replica.open(doors)
-        self._pace.fixed = True
+            options = ProcessOptions(
+                kubeconfig=file,
+                proxy=served.gateway.url,
+                speed=self._options.speed,
+                scaled=self._options.speed != 1 or has_skew,
+                now=self.simulation.wall_time,
+            )
+            await replica.open(options)
+        self._clock.fix()
 
     def _gateway_socket(self) -> socket.socket:
-        """Port 80 at an address of its own if that can be had, else any port, else anywhere on loopback."""
+        """Return port 80 of the gateway's own address if it is available, else any port, else any loopback port."""
         if not self._loopback:
-            return _bound(self._options.host, 0, "--host")
-        for host, port in ((GATEWAY_HOST, _HTTP), (GATEWAY_HOST, 0)):
+            return _bind(self._options.host, 0, "--host")
+        for host, port in ((GATEWAY_HOST, _HTTP_PORT), (GATEWAY_HOST, 0)):
             try:
-                return bound(host, port)
+                return bind(host, port)
             except OSError:
                 continue
-        return _bound("127.0.0.1", 0, "--host")
+        return _bind("127.0.0.1", 0, "--host")
 
-    def _engine_changed(self, host: EngineHost, event: Event, adapter: str, root: str) -> None:
-        self._engines.changed(host, event)
+    def _on_engine(self, host: EngineHost, event: Event, adapter: str, root: str) -> None:
+        self._engines.engine_changed(host, event)
         self._logs.engine_changed(host, event, adapter, root)
 
     async def _until_end(self) -> None:
-        while not (self._options.once and self.simulation.env.now >= self.simulation.scenario.duration):
-            left = self.simulation.scenario.duration - self.simulation.env.now
-            await asyncio.sleep(min(_WATCH, left) if self._options.once and left > 0 else _WATCH)
+        env, duration, until_end = self.simulation.env, self.simulation.scenario.duration, self._options.until_end
+        while not (until_end and env.now >= duration):
+            left = duration - env.now
+            await asyncio.sleep(min(_CHECK_INTERVAL, left) if until_end and left > 0 else _CHECK_INTERVAL)
             for replica in self.simulation.replicas:
                 replica.check()
 
-    async def _ended(self) -> None:
-        await self.simulation.end()
+    async def _stop(self) -> None:
+        await self.simulation.stop()
         await self._engines.close()
 
 
-def _both(api: ApiServer, control: ASGIApp) -> ASGIApp:
-    """Kubernetes' API and the twin's own face at one address."""
+def _by_path(api: ApiServer, control: ASGIApp) -> ASGIApp:
+    """Return an application with the Kubernetes API and the control API at one address."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        own = scope["path"] == "/" or scope["path"].startswith(PREFIX)
-        face: Callable[[Scope, Receive, Send], Awaitable[None]] = control if own and scope["type"] == "http" else api
-        await face(scope, receive, send)
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        is_control = scope["type"] == "http" and (path in ("/", *DOCS) or path.startswith(PREFIX))
+        application: ASGIApp = control if is_control else api
+        await application(scope, receive, send)
 
-    return answer
+    return route
 
 
-def _time() -> datetime:
+def _wall_time() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - time is real here
 
 
-def _bound(host: str, port: int, flag: str) -> socket.socket:
+def _bind(host: str, port: int, flag: str) -> socket.socket:
     try:
-        return bound(host, port)
+        return bind(host, port)
     except (OSError, OverflowError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise CannotServe(f"{flag}: {host}:{port} cannot be listened at: {said}; choose another one") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ServeError(f"{flag}: cannot listen on {host}:{port}: {reason}; choose another address") from error
 
 
 def _is_loopback(host: str) -> bool:

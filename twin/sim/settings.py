@@ -1,4 +1,4 @@
-"""A scenario's sections as they are taken by who runs it: operator, simulated cluster, and whoever reads the record."""
+"""Turns a scenario into the settings of the operator, of the simulated cluster, and of the record."""
 
 from datetime import datetime
 from importlib.metadata import version
@@ -6,6 +6,7 @@ from typing import Any
 
 from controller.backoff import Backoff
 from controller.settings import LeaseSettings, Settings
+from formats.timestamps import format_time
 from twin.scenario import Scenario
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
@@ -15,43 +16,43 @@ from twin.world.nodes import NodeSpec
 from twin.world.registry import ArtifactSettings
 
 _NOTICE = 2.0
-"""Seconds that an honest controller may take to notice what the API server shows, latency aside (the contract)."""
+"""Seconds in which a correct controller notices a change in the API server, without latency (part of the contract)."""
 
 
-def of_operator(scenario: Scenario) -> Settings:
-    """The operator's settings, from the scenario's section of the same names."""
-    asked = scenario.controller
-    retry, lease = asked.retry, asked.lease
+def controller_settings(scenario: Scenario) -> Settings:
+    """Return the operator's settings from the scenario's section of the same names."""
+    controller = scenario.controller
+    retry, lease = controller.retry, controller.lease
     return Settings(
-        policy=asked.policy,
+        policy=controller.policy,
         policies=_plug_ins(scenario),
-        scrape_interval=asked.scrape_interval,
+        scrape_interval=controller.scrape_interval,
         backoff=Backoff(
-            base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.attempts, jitter=retry.jitter
+            base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.retries, jitter=retry.jitter
         ),
-        stable_for=asked.stable_for,
-        unready_grace=asked.unready_grace,
-        aside_for=asked.aside_for,
-        workers=asked.workers,
-        loads_per_pod=asked.loads_per_pod,
-        audit_interval=asked.audit_interval,
-        list_timeout=asked.list_timeout,
-        load_timeout=asked.load_timeout,
-        enable_runtime_sidecar=asked.enable_runtime_sidecar,
-        elect=asked.replicas > 1,
+        stable_for=controller.stable_for,
+        unready_grace=controller.unready_grace,
+        pod_cooldown=controller.pod_cooldown,
+        max_concurrent_reconciles=controller.max_concurrent_reconciles,
+        max_requests_per_pod=controller.max_requests_per_pod,
+        audit_interval=controller.audit_interval,
+        list_timeout=controller.list_timeout,
+        load_timeout=controller.load_timeout,
+        enable_runtime_sidecar=controller.enable_runtime_sidecar,
+        elect=controller.replicas > 1,
         lease=LeaseSettings(duration=lease.duration, renew=lease.renew, retry=lease.retry),
     )
 
 
 def _plug_ins(scenario: Scenario) -> tuple[str, ...]:
-    """Policies that adapters of the scenario name as `module:Class`: here the file's author is who runs it."""
+    """Return the policies that the scenario's adapters name as `module:Class`; the file's author is trusted here."""
     specs = [item["spec"] for item in scenario.objects if item["kind"] == "ModelAdapter"]
     specs += [template.manifest(0)["spec"] for template in scenario.adapters]
     return tuple(sorted({*scenario.controller.policies, *plug_ins(specs)}))
 
 
-def of_world(scenario: Scenario) -> WorldSettings:
-    """The simulated cluster's."""
+def world_settings(scenario: Scenario) -> WorldSettings:
+    """Return the simulated cluster's settings."""
     cluster = scenario.cluster
     size = cluster.artifacts.size
     return WorldSettings(
@@ -63,7 +64,7 @@ def of_world(scenario: Scenario) -> WorldSettings:
                 unload=engine.unload,
                 lora_budget=None if engine.memory.lora_budget is None else int(engine.memory.lora_budget),
                 version=engine.version,
-                pace=engine.pace.settings(),
+                timing=engine.timing.settings(),
             )
             for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
             for engine in (cluster.engine(name),)
@@ -81,33 +82,36 @@ def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
     return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
 
 
-def first_line(scenario: Scenario, epoch: datetime, machine: float) -> Run:
-    """What who reads the record has to know of the run; `machine` as for a `Simulation`."""
-    asked = scenario.controller
+def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:
+    """Return the first line of the record.
+
+    `overhead` is the time in seconds that real sockets and processes may add.
+    """
+    controller = scenario.controller
     return Run(
         t=0.0,
         name=scenario.name,
         seed=scenario.seed,
         version=version("lora-twin"),
         duration=scenario.duration,
-        epoch=epoch.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        policy=asked.policy,
-        replicas=asked.replicas,
-        stable_for=asked.stable_for,
-        retry_waits=list(asked.retry.waits()),
-        aside_for=asked.aside_for,
-        audit_interval=asked.audit_interval,
-        notice=_NOTICE + scenario.cluster.api.latency.upper() + machine,
-        loads_per_pod=asked.loads_per_pod,
-        load_timeout=asked.load_timeout,
+        epoch=format_time(epoch),
+        policy=controller.policy,
+        replicas=controller.replicas,
+        stable_for=controller.stable_for,
+        retry_waits=list(controller.retry.waits()),
+        pod_cooldown=controller.pod_cooldown,
+        audit_interval=controller.audit_interval,
+        notice=_NOTICE + scenario.cluster.api.latency.upper() + overhead,
+        max_requests_per_pod=controller.max_requests_per_pod,
+        load_timeout=controller.load_timeout,
         pod_start=max((_pod_start(scenario, item) for item in _workloads(scenario)), default=0.0),
-        unready_grace=asked.unready_grace,
+        unready_grace=controller.unready_grace,
         notes=list(scenario.notes),
     )
 
 
 def _pod_start(scenario: Scenario, workload: dict[str, Any]) -> float:
-    """Seconds that a pod of this workload may take from its creation until it is ready and stable."""
+    """Return the seconds that a pod of this workload may take from its creation until it is ready and stable."""
     engine = scenario.cluster.engine(workload["metadata"]["name"])
     spec = workload["spec"]
     pod = spec if workload["kind"] == "Pod" else spec["template"]["spec"]

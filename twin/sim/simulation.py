@@ -1,14 +1,13 @@
-"""Builds a world, puts the operator into it, and lets time run: the page to start reading at.
+"""Builds the simulated cluster, runs the operator in it and lets time pass; start reading here.
 
-`simulate` takes a scenario and returns the record of what happened, and nothing else: whether that was good is for
-`oracles.py` and `measures.py` to say.
+`simulate` takes a scenario and returns the record of the run. Whether the run passed is decided by `twin/evaluate`.
 """
 
 import asyncio
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from typing import Any
@@ -16,29 +15,31 @@ from typing import Any
 import simpy
 
 from fake_vllm.distributions import Constant
-from twin import faults
 from twin.apiserver import ApiError, Store
-from twin.apiserver.objects import EPOCH
+from twin.apiserver.meta.objects import EPOCH
+from twin.faults import FaultContext
+from twin.faults import start as start_faults
 from twin.kernel.loop import run
 from twin.kernel.random_streams import Streams
 from twin.scenario import Fault, Scenario
 from twin.scenario.edits import Edit
 from twin.scenario.manifests.admission import ACCEPTED, definition
-from twin.sim.settings import first_line, of_operator, of_world
+from twin.sim.settings import controller_settings, run_header, world_settings
 from twin.trace.lines import EngineLine, Line
 from twin.trace.recorder import Recorder
 from twin.traffic.generator import Traffic
 from twin.world.api_faults import ApiFaults
 from twin.world.cluster import FIRST_ADDRESS, World
-from twin.world.controller_replica import ApiRate, Replica, Surroundings
+from twin.world.context import WorldContext
+from twin.world.controller_replica import ApiRate, Replica, ReplicaContext
 from twin.world.network.engine_host import EngineHost, OnEngine
 from twin.world.network.transport import Network
 
 Progress = Callable[[float], None]
-"""Told how many simulated seconds are done."""
+"""Called with the number of simulated seconds that are done."""
 
 _STEPS = 200
-"""How often progress is told in a run."""
+"""Number of progress reports in a run."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
@@ -46,18 +47,18 @@ _OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What happened."""
+    """The record of a run."""
 
     lines: Sequence[Line]
-    """The record; the first line is a `Run`."""
+    """All lines; the first is a `Run`."""
     partial: bool = False
-    """Whether it was interrupted."""
+    """True if the run was interrupted."""
 
 
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
-    """Runs a scenario from t = 0 to its end. Interrupted (Ctrl-C), it returns what was done so far."""
+    """Run a scenario from t = 0 to its end. If interrupted (Ctrl-C), return the record so far."""
     simulation = Simulation(scenario)
-    with _seldom_collected():
+    with _infrequent_gc():
         try:
             run(simulation.main(progress), simulation.env)
             partial = False
@@ -68,8 +69,8 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
 
 
 @contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Looks for cyclic garbage less often: a run makes little of it, and most of what it makes lives to its end."""
+def _infrequent_gc() -> Iterator[None]:
+    """Collect cyclic garbage less often: a run creates little of it, and most of its objects live until its end."""
     before = gc.get_threshold()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
     try:
@@ -78,81 +79,80 @@ def _seldom_collected() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+@dataclass(frozen=True, slots=True)
+class SimulationOptions:
+    """Options of a simulation; the defaults are those of `twin run`.
+
+    Attributes:
+        epoch: wall time at t = 0.
+        first_address: address of the first pod.
+        replica: creates one of the operator's replicas, given its number.
+        overhead: seconds that real sockets and processes may add to simulated times.
+        on_engine: called for each event of an engine, after it has been recorded.
+    """
+
+    epoch: datetime = EPOCH
+    first_address: IPv4Address = FIRST_ADDRESS
+    replica: Callable[[ReplicaContext, int], Replica] = Replica
+    overhead: float = 0.0
+    on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
+
+
 class Simulation:
-    """One run: everything in it, wired."""
+    """One run: builds all parts and connects them."""
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        *,
-        epoch: datetime = EPOCH,
-        first_address: IPv4Address = FIRST_ADDRESS,
-        replica: Callable[[Surroundings, int], Replica] = Replica,
-        machine: float = 0.0,
-    ) -> None:
-        """Builds it.
-
-        Args:
-            scenario: what happens.
-            epoch: the wall time at t = 0.
-            first_address: the first pod's.
-            replica: makes the operator's replicas, each with its number.
-            machine: seconds that real sockets and processes may take on top of what is simulated.
-        """
+    def __init__(self, scenario: Scenario, options: SimulationOptions = SimulationOptions()) -> None:
         self.scenario = scenario
-        self.on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
-        """Told of what engines do, after the record."""
-        self._epoch = epoch
+        self._options = options
         self._faults = 0
         self.env = simpy.Environment()
         self.streams = Streams(scenario.seed)
-        self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, epoch)
-        self.recorder.emit(first_line(scenario, epoch, machine))
+        self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, options.epoch)
+        self.recorder.emit(run_header(scenario, options.epoch, options.overhead))
         self.store = Store(self.wall_time, self._suffix)
-        self.world = World(
-            self.env, self.store, self.streams, of_world(scenario), self._engine_changed,
-            epoch=epoch, first_address=first_address,
-        )  # fmt: skip
+        self._context = WorldContext(self.env, self.store, self.streams, options.epoch)
+        settings = replace(world_settings(scenario), first_address=options.first_address)
+        self.world = World(self._context, settings, self._on_engine)
         self.recorder.watch_store(self.store, self.world.workload_of)
         self.api_faults = ApiFaults(self.env, self.store)
         self.network = Network(self.env, self.world.hosts.get, self.streams, self.recorder, _NETWORK)
-        around = self._surroundings()
-        self.replicas = [replica(around, number) for number in range(scenario.controller.replicas)]
+        replica_context = self._replica_context()
+        self.replicas = [options.replica(replica_context, number) for number in range(scenario.controller.replicas)]
         self.traffic = self._traffic()
-        self.stage = self._stage()
+        self.fault_context = self._fault_context()
 
     async def main(self, progress: Progress | None) -> None:
-        """From the first manifest to the end."""
+        """Run from the first manifest to the end."""
         try:
-            self.begin()
+            self.start()
             await self._until_end(progress)
         finally:
-            await self.end()
+            await self.stop()
             pending = asyncio.all_tasks() - {asyncio.current_task()}
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    def begin(self, *, controllers: bool = True) -> None:
-        """The first moment: nodes, manifests, and all that the scenario has in store for later."""
+    def start(self, *, controllers: bool = True) -> None:
+        """Create the nodes and objects, and schedule everything that the scenario contains for later."""
         self.world.start()
         self._apply_manifests()
-        self._plan_visits()
+        self._schedule_adapters()
         if controllers:
             for replica in self.replicas:
                 replica.start()
-        self.befall(self.scenario.faults)
+        self.inject_faults(self.scenario.faults)
         if self.traffic is not None:
             self.traffic.start(self.scenario.duration)
 
-    def befall(self, what: Sequence[Fault]) -> int:
-        """Faults begin, each at its time; returns the number of the first in the record."""
-        first, self._faults = self._faults, self._faults + len(what)
-        faults.begin(what, self.stage, first)
+    def inject_faults(self, items: Sequence[Fault]) -> int:
+        """Schedule faults; return the id of the first one in the record."""
+        first, self._faults = self._faults, self._faults + len(items)
+        start_faults(items, self.fault_context, first)
         return first
 
-    async def end(self) -> None:
-        """Ends replicas, and what engines still have under way; that is no part of what happened."""
+    async def stop(self) -> None:
+        """Stop the replicas and the engines' running requests, which are not part of the run."""
         try:
             if self.traffic is not None:
                 self.traffic.finish()
@@ -177,34 +177,36 @@ class Simulation:
         self.store.register_crd(definition())
         namespaces = {item["metadata"].get("namespace", "") for item in self.scenario.objects}
         namespaces |= {template.namespace for template in self.scenario.adapters}
-        given = {item["metadata"]["name"]: item for item in self.scenario.objects if item["kind"] == "Namespace"}
-        for name in sorted((namespaces | given.keys()) - {""}):
+        namespaces_by_name = {
+            item["metadata"]["name"]: item for item in self.scenario.objects if item["kind"] == "Namespace"
+        }
+        for name in sorted((namespaces | namespaces_by_name.keys()) - {""}):
             self.store.ensure_namespace(name)
-            self.store.patch("namespaces", "", name, given.get(name, {}), manager="kubectl")
+            self.store.patch("namespaces", "", name, namespaces_by_name.get(name, {}), manager="kubectl")
         order = {"Secret": 0, "ConfigMap": 0}
         rest = [item for item in self.scenario.objects if item["kind"] != "Namespace"]
         for item in sorted(rest, key=lambda item: order.get(item["kind"], 1)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
 
-    def _surroundings(self) -> Surroundings:
-        """Of the operator's replicas."""
-        asked = self.scenario.controller
-        return Surroundings(
+    def _replica_context(self) -> ReplicaContext:
+        """Return what the operator's replicas need."""
+        controller = self.scenario.controller
+        return ReplicaContext(
             env=self.env,
-            epoch=self._epoch,
+            epoch=self._options.epoch,
             store=self.store,
             network=self.network,
             streams=self.streams,
             recorder=self.recorder,
-            settings=of_operator(self.scenario),
+            settings=controller_settings(self.scenario),
             api_latency=self.scenario.cluster.api.latency,
             api_faults=self.api_faults,
-            api_rate=ApiRate(asked.kube_api_qps, asked.kube_api_burst),
+            api_rate=ApiRate(controller.kube_api_qps, controller.kube_api_burst),
         )
 
-    def _stage(self) -> faults.Stage:
-        """What faults act on."""
-        return faults.Stage(
+    def _fault_context(self) -> FaultContext:
+        """Return what faults act on."""
+        return FaultContext(
             env=self.env,
             store=self.store,
             world=self.world,
@@ -226,19 +228,19 @@ class Simulation:
             for template in self.scenario.adapters
             for index in range(template.count)
         }
-        return Traffic(self.env, self.store, self.network, self.streams, self.recorder, settings, weights)
+        return Traffic(self._context, self.network, self.recorder, settings, weights)
 
-    def _plan_visits(self) -> None:
+    def _schedule_adapters(self) -> None:
         for number, template in enumerate(self.scenario.adapters):
-            visits = template.visits(self.streams.get(f"adapters/{number}"))
-            for index, (arrives, leaves) in enumerate(visits):
+            stays = template.visits(self.streams.get(f"adapters/{number}"))
+            for index, (arrives, leaves) in enumerate(stays):
                 if arrives <= self.scenario.duration:
-                    self.env.process(self._visit(template.manifest(index), arrives, leaves))
+                    self.env.process(self._run_adapter(template.manifest(index), arrives, leaves))
         for edit in self.scenario.edits:
             self.env.process(self._edit(edit))
 
-    def _visit(self, manifest: dict[str, Any], arrives: float, leaves: float | None) -> Any:
-        """An adapter is created, and perhaps deleted again."""
+    def _run_adapter(self, manifest: dict[str, Any], arrives: float, leaves: float | None) -> Any:
+        """Create an adapter, and delete it again if it has an end."""
         yield self.env.timeout(arrives)
         resource, meta = ACCEPTED["ModelAdapter"][1], manifest["metadata"]
         self.store.create(resource, manifest, manager="kubectl")
@@ -251,7 +253,7 @@ class Simulation:
                     raise
 
     def _edit(self, edit: Edit) -> Any:
-        """A user changes or deletes an object; one that is gone by then is no fault of anybody's."""
+        """Let a user change or delete an object; nothing happens if it does not exist any more."""
         yield self.env.timeout(edit.at)
         try:
             if edit.patch is None:
@@ -265,7 +267,7 @@ class Simulation:
     def restart(self, replica: Replica, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, replica.start)
 
-    def _engine_changed(self, host: EngineHost, event: Any, adapter: str, root: str) -> None:
+    def _on_engine(self, host: EngineHost, event: Any, adapter: str, root: str) -> None:
         self.recorder.emit(
             EngineLine(
                 t=self.recorder.now(),
@@ -276,13 +278,13 @@ class Simulation:
                 root=root,
             )
         )
-        self.on_engine(host, event, adapter, root)
+        self._options.on_engine(host, event, adapter, root)
 
     def wall_time(self) -> datetime:
-        """The world's time of day."""
-        return self._epoch + timedelta(seconds=self.env.now)
+        """Return the present wall time of the cluster."""
+        return self._options.epoch + timedelta(seconds=self.env.now)
 
     def _suffix(self) -> str:
-        """Five characters for `generateName`, of the alphabet that Kubernetes takes for it."""
+        """Return five characters for `generateName`, from Kubernetes' alphabet."""
         alphabet = "bcdfghjklmnpqrstvwxz2456789"
         return "".join(alphabet[i] for i in self.streams.get("apiserver/names").integers(0, len(alphabet), 5))

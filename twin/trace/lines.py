@@ -1,9 +1,8 @@
-"""Everything that happened in a run, in order, once.
+"""The lines of `events.jsonl`: every event of a run, once, in order.
 
-`oracles.py`, `measures.py` and `report/` read the record and nothing else; a report can be made again from
-`events.jsonl` alone. Each line is one of the structs below, `kind` first telling which; `t` is seconds since
-the start of the run. Requests that come by the ten thousand and say nothing on their own (lists, gets,
-reconciles) are not recorded one by one but counted, minute by minute (`Counts`).
+Invariants, measures and reports read the record and nothing else, so a report can be rebuilt from `events.jsonl` alone.
+Each line is one of the structs below, with its `kind` first; `t` is seconds since the start of the run. Frequent
+requests without further information (lists, gets, reconciles) are counted per minute (`Counts`) instead of recorded.
 
 Objects are named `namespace/name`.
 """
@@ -18,7 +17,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
 
 class Run(_Line, frozen=True, kw_only=True, tag="run"):
-    """The first line: what was run and by which rules it is to be judged. Times in seconds."""
+    """The first line: the scenario and the rules by which the run is judged. Times in seconds."""
 
     name: str
     seed: int
@@ -28,32 +27,32 @@ class Run(_Line, frozen=True, kw_only=True, tag="run"):
     """Wall time of t = 0, RFC 3339."""
     policy: str
     replicas: int
-    """Controller replicas."""
+    """Number of controller replicas."""
     stable_for: float
     retry_waits: list[float]
-    """Wait before the second attempt, the third, ...; one more attempt than waits is allowed."""
-    aside_for: float
+    """Wait before the second attempt, the third, and so on; there is one more attempt than waits."""
+    pod_cooldown: float
     audit_interval: float
     notice: float
-    """How long an honest controller may take to notice what the API server shows."""
-    loads_per_pod: int
+    """Upper bound of the time in which a correct controller notices a change in the API server."""
+    max_requests_per_pod: int
     load_timeout: float
     pod_start: float
-    """Longest time from a pod's creation to its readiness that the scenario allows for."""
+    """Longest time from a pod's creation to its readiness in this scenario."""
     unready_grace: float = 0.0
     notes: list[str] = []
-    """What the reader of the summary must know, e.g. that a sidecar is not simulated."""
+    """Limits of the simulation that affect the results, for example that a sidecar is not simulated."""
 
 
 class Counts(_Line, frozen=True, kw_only=True, tag="counts"):
-    """How often things happened in the `seconds` before `t`."""
+    """Number of occurrences in the `seconds` before `t`."""
 
     seconds: float
     counts: dict[str, int]
 
 
 class FaultLine(_Line, frozen=True, kw_only=True, tag="fault"):
-    """A fault begins, ends, or (a moment's fault) strikes. `id` is its place in the scenario's list."""
+    """A fault begins, ends or, for an instant fault, strikes. `id` is its index in the scenario's list."""
 
     id: int
     fault: str
@@ -61,18 +60,18 @@ class FaultLine(_Line, frozen=True, kw_only=True, tag="fault"):
     targets: list[str] = []
     detail: str = ""
     seconds: float = 0.0
-    """Its size, where that is a time: how far reads lag, how wrong a clock is, how much longer a request takes."""
+    """Magnitude of the fault if it is a time: the lag of reads, the skew of a clock, the added latency of a request."""
 
 
 class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):
-    """A ModelAdapter as the API server shows it, each time it changes."""
+    """A ModelAdapter in the API server, each time it changes."""
 
     object: str
     event: Literal["created", "updated", "deleted"]
     uid: str
     generation: int
     wanted: int | None = None
-    """`spec.replicas`; None is every matching pod."""
+    """`spec.replicas`; None means every matching pod."""
     artifact: str
     selector: dict[str, str] = {}
     """matchLabels; `matchExpressions` are in `expressions`."""
@@ -81,43 +80,43 @@ class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):
     conditions: dict[str, tuple[str, str]] = {}
     """Type to (status, reason)."""
     message: str = ""
-    """Of the condition that changed last."""
+    """Message of the condition that changed last."""
     instances: list[str] = []
     candidates: int = 0
     attempts: dict[str, int] = {}
-    """Pod to retries announced (annotation `retry-count.POD`)."""
+    """Pod to the number of retries (annotation `retry-count.POD`)."""
     placements: list[str] = []
-    """Pods that the placements annotation names."""
+    """Pods in the placements annotation."""
     deleting: bool = False
     finalizer: bool = False
 
 
 class PodLine(_Line, frozen=True, kw_only=True, tag="pod"):
-    """A pod as the API server shows it, each time it changes in a way that matters here."""
+    """A pod in the API server, each time it changes in a relevant way."""
 
     object: str
     event: Literal["created", "updated", "deleted"]
     uid: str
     workload: str = ""
-    """Deployment that it belongs to."""
+    """Deployment of the pod."""
     node: str = ""
     zone: str = ""
     ip: str = ""
     phase: str = ""
     ready: bool = False
     ready_since: float | None = None
-    """Last transition of `Ready`, as shown (whole seconds), in seconds since the start of the run."""
+    """Last transition of `Ready` in the status (whole seconds), in seconds since the start of the run."""
     terminating: bool = False
     engine: str = ""
-    """Container id of the engine: its incarnation."""
+    """Container id of the engine, which identifies its incarnation."""
     restarts: int = 0
     labels: dict[str, str] = {}
     capacity: int = 0
-    """Adapters that the engine keeps in memory (`--max-cpu-loras`); more may be loaded, a policy may decline to."""
+    """Adapters that the engine keeps in memory (`--max-cpu-loras`). More may be loaded; a policy may refuse to."""
 
 
 class SecretLine(_Line, frozen=True, kw_only=True, tag="secret"):
-    """A Secret has come, changed or gone; what is in it is recorded nowhere."""
+    """A Secret is created, updated or deleted; its content is not recorded."""
 
     object: str
     event: Literal["created", "updated", "deleted"]
@@ -135,41 +134,41 @@ class SliceLine(_Line, frozen=True, kw_only=True, tag="slice"):
 
 
 class EngineLine(_Line, frozen=True, kw_only=True, tag="engine"):
-    """What an engine holds has changed; seen from inside, whether or not anybody asked."""
+    """The adapters of an engine have changed, as seen inside the engine."""
 
     object: str
-    """The pod."""
+    """Name of the pod."""
     engine: str
     """Container id."""
     event: Literal["started", "stopped", "loaded", "unloaded"]
     adapter: str = ""
-    """ModelAdapter name (the engine knows no namespace)."""
+    """Name of the ModelAdapter (the engine has no namespaces)."""
     root: str = ""
 
 
 class RequestLine(_Line, frozen=True, kw_only=True, tag="request"):
-    """A load or unload leaves the controller (`status` and `error` unset), or has ended."""
+    """A load or unload is sent by the controller (`status` and `error` are unset), or has ended."""
 
     object: str
-    """The pod."""
+    """Name of the pod."""
     id: int
-    """Both lines of a request carry the same."""
+    """Number of the request, the same in both of its lines."""
     event: Literal["sent", "done"]
     by: str
     """Controller replica."""
     verb: Literal["load", "unload"]
     adapter: str
     engine: str = ""
-    """Container id when sent; empty if nothing runs there."""
+    """Container id at the time of sending; empty if no engine runs."""
     root: str = ""
     status: int = 0
-    """HTTP status; 0 if there was no answer."""
+    """HTTP status; 0 if there was no response."""
     error: str = ""
-    """Exception type or the engine's message."""
+    """Exception type, or the engine's message."""
 
 
 class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):
-    """A write of the controller to the API server, when the server took it. `code` is the HTTP status."""
+    """A write of the controller, when the API server received it. `code` is the HTTP status."""
 
     object: str
     by: str
@@ -178,46 +177,46 @@ class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):
     subresource: str = ""
     code: int
     reason: str = ""
-    """Kubernetes' reason if it failed."""
+    """Kubernetes' reason of a failure."""
 
 
 class TrafficLine(_Line, frozen=True, kw_only=True, tag="traffic"):
-    """What came of users' requests for an adapter, of those that ended in the `seconds` before `t`."""
+    """Results of users' requests for an adapter that ended in the `seconds` before `t`."""
 
     object: str
-    """The adapter."""
+    """Name of the adapter."""
     seconds: float
     requests: int
     ok: int = 0
     misrouted: int = 0
-    """Sent to a pod where the adapter was not loaded."""
+    """Requests sent to a pod without the adapter."""
     cold: int = 0
-    """Sent to one that had to read its weights again."""
+    """Requests for which the adapter's weights had to be read again."""
     queued: int = 0
-    """Waited on the engine for its turn."""
+    """Requests that waited in the engine's queue."""
     causes: dict[str, int] = {}
-    """Why those failed that did: an HTTP status, the client's exception, or `no endpoint` at the gateway."""
+    """Causes of failures: an HTTP status, the client's exception, or `no endpoint` at the gateway."""
     first_token_seconds: list[float] = []
-    """Of those answered, in the order in which they ended, from the user's side."""
+    """Times of successful requests, in the order in which they ended, measured by the user."""
     end_to_end_seconds: list[float] = []
 
 
 class ControllerLine(_Line, frozen=True, kw_only=True, tag="controller"):
-    """A replica starts, takes the lead, loses it, crashes or stops."""
+    """A replica starts, becomes leader, loses the lead, crashes or stops."""
 
     by: str
     event: Literal["started", "leading", "lost", "crashed", "stopped"]
 
 
 class LeaseLine(_Line, frozen=True, kw_only=True, tag="lease"):
-    """The leader's lease as written: `by` may act until `until` (seconds since the start of the run)."""
+    """The leader's Lease as written: `by` may act until `until` (seconds since the start of the run)."""
 
     by: str
     until: float
 
 
 class EventLine(_Line, frozen=True, kw_only=True, tag="event"):
-    """A Kubernetes Event, created or counted up."""
+    """A Kubernetes Event, created or with an increased count."""
 
     object: str
     type: str
@@ -227,7 +226,7 @@ class EventLine(_Line, frozen=True, kw_only=True, tag="event"):
 
 
 class LogLine(_Line, frozen=True, kw_only=True, tag="log"):
-    """A warning or an error from the controller's log."""
+    """A warning or an error of the controller's log."""
 
     by: str
     level: str
@@ -235,7 +234,7 @@ class LogLine(_Line, frozen=True, kw_only=True, tag="log"):
 
 
 class LeakLine(_Line, frozen=True, kw_only=True, tag="leak"):
-    """A secret was about to be recorded; it has been struck out there. `where` says in what kind of line."""
+    """A secret was redacted from a line; `where` is the kind of that line."""
 
     object: str
     where: str

@@ -1,8 +1,8 @@
-"""Writes the record while a run goes on: every typed line, once, in order.
+"""Writes the record during a run: every line once, in order.
 
-It watches the store for what users would see with `kubectl get -w`, and is told the rest. A change that shows
-nothing new of an object makes no line. Should a secret be about to be recorded, it is struck out and a `LeakLine`
-says where, for the oracle to find.
+It follows the store for changes that `kubectl get -w` would show; other parts of the simulation emit their own lines. A
+change without visible difference makes no line. A secret in a line is redacted, and a `LeakLine` is recorded for the
+invariant that checks it.
 """
 
 import json
@@ -13,53 +13,53 @@ from typing import Any
 import msgspec
 
 from controller.api import annotations
+from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.api.types import PODS
-from controller.reconcile.endpoints import MANAGED_BY, MANAGER, SERVICE_LABEL
-from controller.reconcile.snapshot import SIDECAR, view
+from controller.cache.pod_view import SIDECAR, pod_view
+from formats.timestamps import parse_timestamp
 from twin.apiserver import Change, Object, Store
-from twin.apiserver.objects import EPOCH
+from twin.apiserver.meta.objects import EPOCH
 from twin.trace.lines import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SecretLine, SliceLine
 
 WorkloadOf = Callable[[Object], str]
-"""Name of the Deployment that a pod object belongs to."""
+"""Returns the name of the Deployment that a pod object belongs to."""
 
 _MINUTE = 60.0
 _EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}
 _ZONE = "topology.kubernetes.io/zone"
-STRUCK_OUT = "[secret]"
+REDACTED = "[secret]"
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Line)
 
 
 def encode(lines: Iterable[Line]) -> bytes:
-    """The record as `events.jsonl`: one JSON object a line, `kind` first."""
+    """Return the record as `events.jsonl`: one JSON object per line, `kind` first."""
     return b"".join(_encoder.encode(line) + b"\n" for line in lines)
 
 
 def decode(data: bytes) -> list[Line]:
-    """The lines of an `events.jsonl`.
+    """Return the lines of an `events.jsonl`.
 
     Raises:
-        msgspec.MsgspecError: a line is not of the record.
+        msgspec.MsgspecError: a line is not valid.
     """
     return [_decoder.decode(line) for line in data.splitlines() if line]
 
 
 class Recorder:
-    """`now` gives seconds since the start of the run, which was at `epoch`; `secrets` may appear nowhere."""
+    """Collects lines. `now` returns seconds since the start of the run at `epoch`; `secrets` are redacted."""
 
     def __init__(self, now: Callable[[], float], secrets: Sequence[str], epoch: datetime = EPOCH) -> None:
         self.epoch = epoch
         self.lines: list[Line] = []
-        self.on_line: list[Callable[[Line], None]] = []
-        """Told of each line, when it has been recorded."""
         self._clock = now
         self._secrets = tuple(secrets)
+        self._subscribers: list[Callable[[Line], None]] = []
         self._counts: dict[str, int] = {}
         self._sources: list[tuple[Callable[[], Mapping[str, int]], dict[str, int]]] = []
         self._minute = 0
-        self._shown: dict[tuple[str, str], Line] = {}
+        self._last_lines: dict[tuple[str, str], Line] = {}
         self._zones: dict[str, str] = {}
         self._pods: dict[str, str] = {}
         self._workload_of: WorkloadOf = lambda pod: ""  # noqa: ARG005
@@ -69,33 +69,37 @@ class Recorder:
         return round(self._clock(), 6)
 
     def emit(self, line: Line) -> None:
-        """Records a line."""
+        """Record a line."""
         self._flush_minutes()
-        line = self._clean(line)
+        line = self._redact(line)
         self.lines.append(line)
-        for told in self.on_line:
-            told(line)
+        for subscriber in self._subscribers:
+            subscriber(line)
+
+    def subscribe(self, subscriber: Callable[[Line], None]) -> None:
+        """Call `subscriber` with each line, after it has been recorded."""
+        self._subscribers.append(subscriber)
 
     def count(self, name: str, n: int = 1) -> None:
-        """Counts something that says nothing on its own."""
+        """Count an event that is not recorded by itself."""
         self._flush_minutes()
         self._counts[name] = self._counts.get(name, 0) + n
 
     def count_from(self, read: Callable[[], Mapping[str, int]]) -> None:
-        """Counts as well what `read` says has grown since it was read last; it is read at least once a minute."""
+        """Add the increase of the counts that `read` returns; it is called at least once a minute."""
         self._sources.append((read, {}))
 
     def close(self) -> None:
-        """Writes the last counts."""
+        """Record the last counts."""
         start = self._minute * _MINUTE
         self._write_counts(self.now(), self.now() - start)
 
     def pod_at(self, ip: str) -> str:
-        """The pod that has or had an address (none is used twice in a run), else the address itself."""
+        """Return the pod that has or had an address (addresses are never reused in a run), else the address."""
         return self._pods.get(ip, ip)
 
     def watch_store(self, store: Store, workload_of: WorkloadOf) -> None:
-        """Records what becomes of ModelAdapters, pods, slices, Events and Secrets from now on."""
+        """Record changes of ModelAdapters, pods, slices, Events and Secrets from now on."""
         self._workload_of = workload_of
         views: dict[str, Callable[[Change], Line | None]] = {
             "modeladapters.model.aibrix.ai": self._adapter,
@@ -105,10 +109,10 @@ class Recorder:
             "nodes": self._node,
             "secrets": self._secret,
         }
-        for resource, look in views.items():
-            store.subscribe(lambda change, look=look: self._changed(change, look), resource)  # type: ignore[misc]
+        for resource, convert in views.items():
+            store.subscribe(lambda change, convert=convert: self._on_change(change, convert), resource)  # type: ignore[misc]
 
-    # -- counts by the minute
+    # -- counts per minute
 
     def _flush_minutes(self) -> None:
         now, end = self._clock(), (self._minute + 1) * _MINUTE
@@ -126,27 +130,27 @@ class Recorder:
             self.lines.append(Counts(t=t, seconds=round(seconds, 6), counts=dict(sorted(self._counts.items()))))
             self._counts = {}
 
-    # -- what users would see
+    # -- objects
 
-    def _changed(self, change: Change, look: Callable[[Change], Line | None]) -> None:
-        line = look(change)
+    def _on_change(self, change: Change, convert: Callable[[Change], Line | None]) -> None:
+        line = convert(change)
         if line is None:
             return
-        place = (change.resource, _key(change.object))
-        before = self._shown.get(place)
+        slot = (change.resource, _key(change.object))
+        before = self._last_lines.get(slot)
         if change.type == "DELETED":
-            self._shown.pop(place, None)
+            self._last_lines.pop(slot, None)
         else:
-            if before is not None and _alike(before, line):
+            if before is not None and _has_same_content(before, line):
                 return
-            self._shown[place] = line
+            self._last_lines[slot] = line
         self.emit(line)
 
     def _adapter(self, change: Change) -> Line:
         obj = change.object
         meta, spec, status = obj["metadata"], obj["spec"], obj.get("status", {})
         selector = spec.get("podSelector", {})
-        remembered = annotations.read(meta.get("annotations", {}))
+        state = annotations.read(meta.get("annotations", {}))
         conditions = status.get("conditions", [])
         latest: Object = max(conditions, key=lambda c: c.get("lastTransitionTime", ""), default={})
         return AdapterLine(
@@ -166,8 +170,8 @@ class Recorder:
             message=_message(conditions, latest),
             instances=status.get("instances", []),
             candidates=status.get("candidates", 0),
-            attempts={pod: attempt.retries for pod, attempt in sorted(remembered.attempts.items())},
-            placements=sorted(remembered.placements),
+            attempts={pod: attempt.retries for pod, attempt in sorted(state.attempts.items())},
+            placements=sorted(state.placements),
             deleting="deletionTimestamp" in meta,
             finalizer=annotations.FINALIZER in meta.get("finalizers", []),
         )
@@ -195,12 +199,12 @@ class Recorder:
             engine=engine.get("containerID", ""),
             restarts=engine.get("restartCount", 0),
             labels=meta.get("labels", {}),
-            capacity=view(PODS.decode(obj), "").max_cpu_loras,
+            capacity=pod_view(PODS.decode(obj), "").max_cpu_loras,
         )
 
     def _seconds(self, timestamp: str | None) -> float | None:
-        """A time of day as seconds since the start of the run."""
-        return None if not timestamp else (datetime.fromisoformat(timestamp) - self.epoch).total_seconds()
+        """Return a wall time as seconds since the start of the run."""
+        return None if not timestamp else (parse_timestamp(timestamp) - self.epoch).total_seconds()
 
     def _slice(self, change: Change) -> Line | None:
         obj = change.object
@@ -236,14 +240,14 @@ class Recorder:
         return SecretLine(t=self.now(), object=_key(change.object), event=event, version=meta["resourceVersion"])  # type: ignore[arg-type]
 
     def _node(self, change: Change) -> Line | None:
-        """No line: the zone is told with each pod."""
+        """Remember the node's zone, which is part of the lines of pods."""
         self._zones[change.object["metadata"]["name"]] = change.object["metadata"].get("labels", {}).get(_ZONE, "")
         return None
 
     # -- secrets
 
-    def _clean(self, line: Line) -> Line:
-        """The line, with any secret struck out."""
+    def _redact(self, line: Line) -> Line:
+        """Return the line with secrets redacted."""
         if not self._secrets or not isinstance(line, AdapterLine | EventLine | LogLine | SliceLine | PodLine):
             return line
         text = _encoder.encode(line).decode()
@@ -251,13 +255,13 @@ class Recorder:
             return line
         self.lines.append(LeakLine(t=line.t, object=getattr(line, "object", ""), where=type(line).__name__))
         for secret in self._secrets:
-            text = text.replace(json.dumps(secret)[1:-1], STRUCK_OUT)
+            text = text.replace(json.dumps(secret)[1:-1], REDACTED)
         cleaned: Line = _decoder.decode(text)
         return cleaned
 
 
-def _alike(before: Line, after: Line) -> bool:
-    """Whether a change shows nothing new: all the same but the time."""
+def _has_same_content(before: Line, after: Line) -> bool:
+    """Return True if two lines differ at most in time and event."""
     return all(
         getattr(before, name) == getattr(after, name) for name in after.__struct_fields__ if name not in ("t", "event")
     )
@@ -269,6 +273,6 @@ def _key(obj: Mapping[str, Any]) -> str:
 
 
 def _message(conditions: Sequence[Mapping[str, Any]], latest: Mapping[str, Any]) -> str:
-    """Of what is wrong, if something is; else of the latest condition."""
-    wrong = next((item for item in conditions if item["type"] == "Loaded" and item["status"] != "True"), None)
-    return str((wrong or latest).get("message", ""))
+    """Return the message of a failed `Loaded` condition, else that of the latest condition."""
+    failed = next((item for item in conditions if item["type"] == "Loaded" and item["status"] != "True"), None)
+    return str((failed or latest).get("message", ""))

@@ -1,7 +1,7 @@
-"""What users ask of adapters while a run goes on, and what they get: start at `requests.py`.
+"""Users' requests to adapters during a run; start reading at `generator.py`.
 
-Users (`users.py`) ask for adapters by popularity; the gateway (`gateway.py`) sends each request to an endpoint that
-the adapter's EndpointSlices name, as it has seen them; the engine there answers through the simulated network. What
-came of it is added up by adapter and minute (`tally.py`), and from the record into the summary's `traffic.*`
-(`measures.py`). Without a section `traffic` in the scenario nothing of this is there.
+Users choose adapters by popularity (`popularity.py`). The gateway (`gateway.py`) sends each request to an endpoint in
+the adapter's EndpointSlices; the engine there answers through the simulated network. Results are summed up per adapter
+and minute (`stats.py`), and from the record into the summary's `traffic.*`. Without the section `traffic` in the
+scenario there are no requests.
 """

@@ -1,4 +1,4 @@
-"""The requests of a run: when they come, where they go, what becomes of each."""
+"""Generates the requests of a run, sends them, and counts the results."""
 
 import asyncio
 from collections.abc import Generator, Mapping
@@ -7,15 +7,14 @@ from typing import Any
 import httpx
 import simpy
 
-from fake_vllm.engine.engine import EngineFault
-from twin.apiserver import Store
-from twin.kernel.random_streams import Streams
-from twin.scenario.sections.traffic import Asked
+from fake_vllm.engine.engine import EngineError
+from twin.scenario.sections.traffic import GeneratedRequest
 from twin.scenario.sections.traffic import Traffic as Settings
 from twin.trace.recorder import Recorder
 from twin.traffic.gateway import Gateway
-from twin.traffic.popularity import Users
-from twin.traffic.stats import Answer, Tally
+from twin.traffic.popularity import AdapterPopularity
+from twin.traffic.stats import RequestResult, TrafficStats
+from twin.world.context import WorldContext
 from twin.world.network.engine_host import EngineHost
 from twin.world.network.transport import Network
 
@@ -23,81 +22,87 @@ MINUTE = 60.0
 
 
 class Traffic:
-    """All users of one run. `weights` are the adapters' popularity, by `namespace/name`; 1 for the others."""
+    """All users of one run."""
 
     def __init__(
         self,
-        env: simpy.Environment,
-        store: Store,
+        context: WorldContext,
         network: Network,
-        streams: Streams,
         recorder: Recorder,
         settings: Settings,
         weights: Mapping[str, float],
     ) -> None:
-        self._env = env
+        """Prepare the traffic; `weights` is the adapters' popularity by `namespace/name`, 1 for all others."""
+        self._env = context.env
         self._network = network
         self._transport = network.transport("gateway", "traffic")
-        self._streams = streams
-        self._recorder = recorder
+        self._streams = streams = context.streams
         self._settings = settings
-        self._gateway = Gateway(env, store, settings.lag, settings.balance, streams.get("gateway/balance"))
-        self._users = Users(store, weights)
-        self._tally = Tally(recorder)
+        rng = streams.get("gateway/balance")
+        self._gateway = Gateway(self._env, context.store, settings.endpoints_lag, settings.balance, rng)
+        self._popularity = AdapterPopularity(context.store, weights)
+        self._stats = TrafficStats(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     def start(self, duration: float) -> None:
-        """Requests come from now on, for so many seconds at most."""
+        """Generate requests from now on, for at most `duration` seconds."""
         self._env.process(self._arrivals(duration))
         self._env.process(self._minutes())
 
     def finish(self) -> None:
-        """The run ends: what is still under way is nobody's any more, and the last minute is told."""
+        """Cancel the requests in progress at the end of the run, and record the last minute."""
         for task in self._tasks:
             task.cancel()
-        self._tally.tell()
+        self._stats.flush()
 
     def _arrivals(self, duration: float) -> Generator[simpy.Event, Any, None]:
         arrivals, lengths = self._streams.get("traffic/arrivals"), self._streams.get("traffic/requests")
-        for asked in self._settings.asked(duration, arrivals, lengths):
-            yield self._env.timeout(max(asked.at - self._env.now, 0.0))
-            adapter = self._users.named(asked.adapter) if asked.adapter else self._users.choose(asked.luck)
+        for request in self._settings.asked(duration, arrivals, lengths):
+            yield self._env.timeout(max(request.at - self._env.now, 0.0))
+            if request.adapter:
+                adapter = self._popularity.named(request.adapter)
+            else:
+                adapter = self._popularity.choose(request.popularity_draw)
             if adapter:
-                task = asyncio.get_running_loop().create_task(self._request(adapter, asked), name=f"request {adapter}")
+                task = asyncio.get_running_loop().create_task(
+                    self._request(adapter, request), name=f"request {adapter}"
+                )
                 self._tasks[task] = None
                 task.add_done_callback(self._tasks.pop)
 
     def _minutes(self) -> Generator[simpy.Event, Any, None]:
         while True:
             yield self._env.timeout(MINUTE)
-            self._tally.tell()
+            self._stats.flush()
 
-    async def _request(self, adapter: str, asked: Asked) -> None:
-        """One request, from the user's side."""
-        began, name = self._env.now, adapter.split("/")[1]
+    async def _request(self, adapter: str, request: GeneratedRequest) -> None:
+        """Send one request as a user."""
+        started_at, name = self._env.now, adapter.split("/")[1]
         ip = self._gateway.pick(adapter)
         if ip is None:
-            self._tally.add(adapter, Answer(cause="no endpoint"))
+            self._stats.add(adapter, RequestResult(cause="no endpoint"))
             return
         host = self._network.hosts(ip)
-        loaded = _loaded(host, name)
-        cold = loaded and host is not None and host.engine is not None and not host.engine.warm(name)
-        cause, queued, first, spent = "", 0.0, 0.0, 0.0
+        loaded = _is_loaded(host, name)
+        cold = loaded and host is not None and host.engine is not None and not host.engine.is_resident(name)
+        cause, queued, first, seconds = "", 0.0, 0.0, 0.0
         with self._gateway.busy(ip):
             try:
-                done = await self._transport.complete(
-                    ip, name, asked.prompt, asked.output, timeout=self._settings.timeout
+                completion = await self._transport.complete(
+                    ip, name, request.prompt, request.output, timeout=self._settings.timeout
                 )
-                spent = self._env.now - began
-                queued, first = done.queued, done.first_token + spent - done.seconds
-            except EngineFault as refused:
-                cause = str(refused.status)
-            except httpx.HTTPError as failed:
-                cause = type(failed).__name__
-        answer = Answer(cause, misrouted=not loaded, cold=cold, queued=queued, first_token=first, seconds=spent)
-        self._tally.add(adapter, answer)
+                seconds = self._env.now - started_at
+                queued, first = completion.queued, completion.first_token + seconds - completion.seconds
+            except EngineError as error:
+                cause = str(error.status)
+            except httpx.HTTPError as error:
+                cause = type(error).__name__
+        answer = RequestResult(
+            cause, misrouted=not loaded, cold=cold, queued=queued, first_token=first, seconds=seconds
+        )
+        self._stats.add(adapter, answer)
 
 
-def _loaded(host: EngineHost | None, name: str) -> bool:
-    """Whether an adapter is loaded where an address leads to."""
+def _is_loaded(host: EngineHost | None, name: str) -> bool:
+    """Return True if an adapter is loaded at a host."""
     return host is not None and host.engine is not None and name in host.engine.adapters

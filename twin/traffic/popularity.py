@@ -1,7 +1,7 @@
-"""Who is asked for: adapters that exist and have been Running once, each by its popularity.
+"""Chooses the adapter of a request: by popularity, among those that exist and have been Running once.
 
-A draw is made over all adapters that exist, and a request for one that has never run is not made: so that runs which
-differ in policy alone see the same requests, as far as there is anybody to ask.
+A draw is made over all existing adapters; a request for one that has never run is not sent. Runs that differ only in
+policy therefore see the same requests, as far as the adapters are available.
 """
 
 from collections.abc import Mapping
@@ -14,30 +14,30 @@ from twin.apiserver import Change, Store
 ADAPTERS = "modeladapters.model.aibrix.ai"
 
 
-class Users:
+class AdapterPopularity:
     """Follows the store's ModelAdapters."""
 
     def __init__(self, store: Store, weights: Mapping[str, float]) -> None:
-        self._given = weights
+        self._initial = weights
         self._weights: dict[str, float] = {}
         self._ran: set[str] = set()
         self._sums: np.ndarray | None = None
         self._names: list[str] = []
         store.subscribe(self._changed, ADAPTERS)
 
-    def choose(self, luck: float) -> str:
-        """The adapter (`namespace/name`) that `luck`, in [0, 1), stands for; empty if it is not asked for yet."""
+    def choose(self, draw: float) -> str:
+        """Return the adapter (`namespace/name`) for a random number in [0, 1); empty if it has never run."""
         if not self._weights:
             return ""
         if self._sums is None:
             self._names = list(self._weights)
             self._sums = np.fromiter(accumulate(self._weights.values()), float)
-        place = int(np.searchsorted(self._sums, luck * self._sums[-1], side="right"))
-        name = self._names[min(place, len(self._names) - 1)]
+        index = int(np.searchsorted(self._sums, draw * self._sums[-1], side="right"))
+        name = self._names[min(index, len(self._names) - 1)]
         return name if name in self._ran else ""
 
     def named(self, adapter: str) -> str:
-        """The adapter of that name, in whichever namespace; empty if it is not asked for yet."""
+        """Return the adapter of that name in any namespace; empty if it has never run."""
         return next((key for key in self._weights if key.split("/")[1] == adapter and key in self._ran), "")
 
     def _changed(self, change: Change) -> None:
@@ -50,7 +50,7 @@ class Users:
                 self._sums = None
             return
         if key not in self._weights:
-            self._weights[key] = self._given.get(key, 1.0)
+            self._weights[key] = self._initial.get(key, 1.0)
             self._sums = None
         if obj.get("status", {}).get("phase") == "Running":
             self._ran.add(key)

@@ -1,4 +1,4 @@
-"""What came of requests, added up by adapter: one line of the record for each adapter and minute that had any."""
+"""Results of requests, summed up per adapter: one line of the record per adapter and minute with requests."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,19 +7,19 @@ from twin.trace.lines import TrafficLine
 from twin.trace.recorder import Recorder
 
 QUEUED = 0.1
-"""Seconds in the engine's queue from which on a request counts as queued: some steps; less is only the step's end."""
+"""Seconds in the engine's queue from which on a request counts as queued; less is only the end of a step."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """How one request went, times in seconds."""
+class RequestResult:
+    """Result of one request, times in seconds."""
 
     cause: str = ""
-    """Why it failed; empty if it did not."""
+    """Cause of a failure; empty for a successful request."""
     misrouted: bool = False
-    """Whether it was sent to where the adapter was not loaded."""
+    """True if the adapter was not loaded at the endpoint."""
     cold: bool = False
-    """Whether the adapter's weights had to be read again first."""
+    """True if the adapter's weights had to be read again."""
     queued: float = 0.0
     first_token: float = 0.0
     seconds: float = 0.0
@@ -33,46 +33,46 @@ class _Sum:
     end_to_end: list[float] = field(default_factory=list)
 
 
-class Tally:
-    """`add` what ends, `tell` what there is since the last time."""
+class TrafficStats:
+    """Sums up results; `flush` records the sums since the last time."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._since = recorder.now()
         self._sums: dict[str, _Sum] = {}
 
-    def add(self, adapter: str, answer: Answer) -> None:
-        """A request for an adapter (`namespace/name`) has ended."""
-        known = self._sums.get(adapter)
-        if known is None:
-            known = self._sums[adapter] = _Sum()
-        known.counts["requests"] += 1
-        known.counts["misrouted"] += answer.misrouted
-        known.counts["cold"] += answer.cold
-        known.counts["queued"] += answer.queued > QUEUED
+    def add(self, adapter: str, answer: RequestResult) -> None:
+        """Add the result of a request for an adapter (`namespace/name`)."""
+        sum_ = self._sums.get(adapter)
+        if sum_ is None:
+            sum_ = self._sums[adapter] = _Sum()
+        sum_.counts["requests"] += 1
+        sum_.counts["misrouted"] += answer.misrouted
+        sum_.counts["cold"] += answer.cold
+        sum_.counts["queued"] += answer.queued > QUEUED
         if answer.cause:
-            known.causes[answer.cause] += 1
+            sum_.causes[answer.cause] += 1
         else:
-            known.counts["ok"] += 1
-            known.first_token.append(round(answer.first_token, 4))
-            known.end_to_end.append(round(answer.seconds, 4))
+            sum_.counts["ok"] += 1
+            sum_.first_token.append(round(answer.first_token, 4))
+            sum_.end_to_end.append(round(answer.seconds, 4))
 
-    def tell(self) -> None:
-        """Records all of it, adapters by name."""
+    def flush(self) -> None:
+        """Record the sums, adapters sorted by name."""
         now = self._recorder.now()
-        for adapter, known in sorted(self._sums.items()):
+        for adapter, sum_ in sorted(self._sums.items()):
             line = TrafficLine(
                 t=now,
                 object=adapter,
                 seconds=round(now - self._since, 6),
-                requests=known.counts["requests"],
-                ok=known.counts["ok"],
-                misrouted=known.counts["misrouted"],
-                cold=known.counts["cold"],
-                queued=known.counts["queued"],
-                causes=dict(sorted(known.causes.items())),
-                first_token_seconds=known.first_token,
-                end_to_end_seconds=known.end_to_end,
+                requests=sum_.counts["requests"],
+                ok=sum_.counts["ok"],
+                misrouted=sum_.counts["misrouted"],
+                cold=sum_.counts["cold"],
+                queued=sum_.counts["queued"],
+                causes=dict(sorted(sum_.causes.items())),
+                first_token_seconds=sum_.first_token,
+                end_to_end_seconds=sum_.end_to_end,
             )
             self._recorder.emit(line)
         self._sums = {}

@@ -1,6 +1,6 @@
-"""What stands around the operator and its engines: nodes, scheduler, kubelets, workload controllers, the network.
+"""The simulated cluster around the operator: nodes, scheduler, kubelets, workload controllers and the network.
 
-Start reading at `world.py`, which puts the parts together and has the verbs that faults use; then
-`kubelet.py`, where a pod's life is. Everything is driven by changes in the store and by SimPy events: the parts
-talk to each other through the store alone, as they do in a cluster, and an idle hour costs nothing.
+Start reading at `cluster.py`, which builds the parts and has the verbs that faults use; then
+`kubelet/pod_worker.py`, the life cycle of a pod. The parts react to changes in the store and to SimPy events; they
+communicate through the store only, as in a real cluster, and an idle hour costs nothing.
 """

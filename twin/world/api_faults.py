@@ -1,7 +1,7 @@
-"""What is wrong with the API server at the moment, as the controller's replicas meet it.
+"""Present faults of the API server, as the controller's replicas see them.
 
-`twin/faults` adds and removes; `StoreCluster` asks about each request, watch and piece of news. The store itself, and
-so all other parts of the cluster, knows nothing of it.
+`twin/faults` adds and removes them; `StoreClient` consults them for each request, watch and change. The store itself,
+and so all other parts of the cluster, are not affected.
 """
 
 from bisect import bisect_right
@@ -13,7 +13,7 @@ import numpy as np
 import simpy
 
 from twin.apiserver import ApiError, Change, Store
-from twin.apiserver.errors import STALE, conflict, expired
+from twin.apiserver.meta.errors import STALE, conflict, expired
 from twin.apiserver.storage.watch import Watch
 
 Undo = Callable[[], object]
@@ -21,7 +21,7 @@ Undo = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class ApiRule:
-    """One fault that answers requests with an error. Empty `verbs` or `resources` (plurals) stand for all."""
+    """A fault that answers requests with an error. Empty `verbs` or `resources` (plurals) match all."""
 
     code: int
     probability: float
@@ -30,16 +30,16 @@ class ApiRule:
     resources: frozenset[str] = frozenset()
     retry_after: float | None = None
     after: bool = False
-    """Whether a write is done all the same."""
+    """True if a write is carried out before the error is sent."""
 
-    def strikes(self, verb: str, resource: str) -> bool:
-        """Whether it hits this request; draws only if it might."""
+    def matches(self, verb: str, resource: str) -> bool:
+        """Return True if the fault applies to this request; draws a random number only if it might."""
         if (self.verbs and verb not in self.verbs) or (self.resources and resource not in self.resources):
             return False
         return self.probability >= 1 or self.rng.random() < self.probability
 
     def error(self, plural: str, group: str, name: str) -> ApiError:
-        """What the server answers."""
+        """Return the server's error."""
         if self.code == 409:
             return conflict(plural, group, name, STALE)
         if self.code == 429:
@@ -50,7 +50,7 @@ class ApiRule:
 
 
 class ApiFaults:
-    """All faults of the API server; each is known by its number in the scenario."""
+    """All active faults of the API server, by their index in the scenario."""
 
     def __init__(self, env: simpy.Environment, store: Store) -> None:
         self._env = env
@@ -58,109 +58,109 @@ class ApiFaults:
         self._rules: dict[int, ApiRule] = {}
         self._factors: dict[int, float] = {}
         self._lags: dict[int, tuple[float, float]] = {}
-        self._deaf: set[int] = set()
+        self._watch_unavailable: set[int] = set()
         self._floor = 0
         self._leases: dict[str, simpy.Event] = {}
         self._watches: dict[Watch, None] = {}
         self._times: list[float] = []
         self._revisions: list[int] = []
 
-    # -- verbs for faults
+    # -- called by faults
 
     def add(self, fault: int, rule: ApiRule) -> Undo:
-        """Puts a rule into force; returns what takes it away again."""
+        """Activate a rule; return the function that deactivates it."""
         self._rules[fault] = rule
         return partial(self._rules.pop, fault, None)
 
     def slow_down(self, fault: int, factor: float) -> Undo:
-        """Everything takes `factor` times as long; returns what ends that."""
+        """Multiply the duration of all requests by `factor`; return the function that ends that."""
         self._factors[fault] = factor
         return partial(self._factors.pop, fault, None)
 
     def lag(self, fault: int, seconds: float, until: float) -> Undo:
-        """Lists and watches are `seconds` behind, `until` then; `remember` must have been called at the start."""
+        """Make lists and watches lag by `seconds` until time `until`; requires `keep_history` at the start."""
         self._lags[fault] = (seconds, until)
         return partial(self._lags.pop, fault, None)
 
-    def cut_watches(self, fault: int) -> Undo:
-        """Open watches break off and none can be opened; returns what ends that."""
-        self._deaf.add(fault)
-        self._fail_watches(self.broken())
-        return partial(self._deaf.discard, fault)
+    def break_watches(self, fault: int) -> Undo:
+        """Break all open watches and refuse new ones; return the function that ends that."""
+        self._watch_unavailable.add(fault)
+        self._fail_watches(self.connection_lost())
+        return partial(self._watch_unavailable.discard, fault)
 
     def expire_watches(self) -> None:
-        """Open watches end with 410, and none can be opened from a version before this one."""
+        """End open watches with 410, and refuse new ones from a resource version before the present one."""
         self._floor = int(self._store.resource_version)
-        self._fail_watches(self.compacted())
+        self._fail_watches(self.version_expired())
 
-    def hide_lease(self, replica: str) -> Undo:
-        """The replica gets no answer about Leases; returns what ends that."""
-        over = self._leases.setdefault(replica, self._env.event())
+    def drop_lease_responses(self, replica: str) -> Undo:
+        """Drop all responses about Leases to a replica; return the function that ends that."""
+        ended = self._leases.setdefault(replica, self._env.event())
 
         def end() -> None:
             if self._leases.pop(replica, None) is not None:
-                over.succeed()
+                ended.succeed()
 
         return end
 
-    def remember(self) -> None:
-        """Keeps, from now on, when the store came to which revision."""
+    def keep_history(self) -> None:
+        """Record from now on when the store reached which revision."""
         self._times, self._revisions = [self._env.now], [int(self._store.resource_version)]
         self._store.subscribe(self._note)
 
-    # -- questions of a replica's cluster
+    # -- called by clients
 
     @property
     def factor(self) -> float:
-        """How many times as long a request takes."""
+        """Factor by which requests are slower."""
         return float(np.prod(list(self._factors.values()))) if self._factors else 1.0
 
     @property
-    def deaf(self) -> bool:
-        """Whether no watch can be opened."""
-        return bool(self._deaf)
+    def watch_unavailable(self) -> bool:
+        """True if no watch can be opened."""
+        return bool(self._watch_unavailable)
 
-    def too_old(self, version: str) -> bool:
-        """Whether no watch can be opened from there any more. A cache that lags behind still has what it shows."""
+    def watch_expired(self, version: str) -> bool:
+        """Return True if a watch from that resource version is refused. A lagging cache still has what it shows."""
         return not self._lags and int(version or self._floor) < self._floor
 
-    def verdict(self, verb: str, resource: str) -> ApiRule | None:
-        """The fault that a request meets now, if any."""
-        return next((rule for rule in self._rules.values() if rule.strikes(verb, resource)), None)
+    def matching_rule(self, verb: str, resource: str) -> ApiRule | None:
+        """Return the fault that applies to a request now, if any."""
+        return next((rule for rule in self._rules.values() if rule.matches(verb, resource)), None)
 
-    def lease_silence(self, replica: str) -> simpy.Event | None:
-        """Set if the replica gets no answer about Leases: what happens when it does again."""
+    def lease_dropped(self, replica: str) -> simpy.Event | None:
+        """Return the event at which the replica gets responses about Leases again; None if it gets them now."""
         return self._leases.get(replica)
 
-    def shown_revision(self) -> int | None:
-        """The revision that lists show, if they lag."""
+    def list_revision(self) -> int | None:
+        """Return the revision that lists show if they lag."""
         behind = max((lag for lag, _ in self._lags.values()), default=0.0)
         if not behind:
             return None
-        place = bisect_right(self._times, self._env.now - behind) - 1
-        return self._revisions[max(place, 0)]
+        index = bisect_right(self._times, self._env.now - behind) - 1
+        return self._revisions[max(index, 0)]
 
-    def hold(self, change: Change) -> float:
-        """Seconds for which a change is not shown yet."""
+    def delay(self, change: Change) -> float:
+        """Return the seconds for which a change is not shown yet."""
         if not self._lags:
             return 0.0
-        place = bisect_right(self._revisions, int(change.object["metadata"]["resourceVersion"]) - 1)
-        made = self._times[min(place, len(self._times) - 1)]
-        due = max(min(made + lag, until) for lag, until in self._lags.values())
+        index = bisect_right(self._revisions, int(change.object["metadata"]["resourceVersion"]) - 1)
+        written_at = self._times[min(index, len(self._times) - 1)]
+        due = max(min(written_at + lag, until) for lag, until in self._lags.values())
         return max(due - self._env.now, 0.0)
 
-    def opened(self, watch: Watch) -> None:
+    def watch_opened(self, watch: Watch) -> None:
         self._watches[watch] = None
 
-    def closed(self, watch: Watch) -> None:
+    def watch_closed(self, watch: Watch) -> None:
         self._watches.pop(watch, None)
 
-    def broken(self) -> ApiError:
-        """How a watch ends whose connection is gone."""
+    def connection_lost(self) -> ApiError:
+        """Return the error of a watch whose connection is lost."""
         return ApiError(0, "", "the connection was reset by peer")
 
-    def compacted(self) -> ApiError:
-        """How a watch ends whose version is too old."""
+    def version_expired(self) -> ApiError:
+        """Return the error of a watch whose resource version is too old."""
         return expired("too old resource version: the changes after it have been compacted away")
 
     def _fail_watches(self, error: ApiError) -> None:

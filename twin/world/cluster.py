@@ -1,24 +1,21 @@
-"""The world as one thing: built from settings, changed by verbs.
+"""The simulated cluster as one object: built from settings, changed by verbs.
 
-`simulation.py` builds one, puts manifests into the store and lets time run; faults call the verbs. Everything
-that happens inside an engine is told to `on_engine`.
+`twin/sim/simulation.py` builds one, puts manifests into the store and lets time run; faults call the verbs. Everything
+that happens inside an engine is reported to `on_engine`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 
-import simpy
-
-from controller.reconcile.snapshot import SIDECAR
+from controller.cache.pod_view import SIDECAR
 from fake_vllm.distributions import Latency, LogNormal
-from twin.apiserver import Store
-from twin.apiserver.objects import EPOCH, Object, is_finished, is_terminating, key, split, stamp
-from twin.kernel.random_streams import Streams
-from twin.world.kubelet.kubelet import Kubelet
-from twin.world.kubelet.pod_worker import PodRun
-from twin.world.network.engine_host import EngineHost, EngineSettings, OnEngine
+from formats.timestamps import format_time
+from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
+from twin.world.context import WorldContext
+from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
+from twin.world.kubelet.pod_worker import PodWorker
+from twin.world.network.engine_host import EngineHost, EngineSettings, HostContext, OnEngine
 from twin.world.network.sidecar_host import SidecarHost
 from twin.world.nodes import Nodes, NodeSpec
 from twin.world.registry import Artifacts, ArtifactSettings
@@ -28,166 +25,151 @@ from twin.world.workloads.replicasets import ReplicaSets
 
 DEFAULT = "default"
 FIRST_ADDRESS = IPv4Address("10.0.0.1")
-"""Of the first pod."""
+"""Address of the first pod."""
 POD_START = LogNormal(4.0, 10.0)  # seconds; sandbox, network, volumes; Kubernetes' own objective is 5 s for 99 %
 
 
 @dataclass(frozen=True, slots=True)
 class WorldSettings:
-    """What manifests don't say."""
+    """Properties of the cluster that manifests do not contain."""
 
     nodes: Sequence[NodeSpec]
     engines: Mapping[str, EngineSettings] = field(default_factory=dict)
-    """By Deployment name (a bare pod's own name); `default` is for the rest."""
+    """By Deployment name, or by the name of a bare pod; `default` applies to all others."""
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     pod_start: Latency = POD_START
-    """Seconds for image and sandbox, from when the kubelet has seen the pod; the image is on the node."""
+    """Seconds for image and sandbox, once the kubelet has seen the pod; the image is on the node."""
+    first_address: IPv4Address = FIRST_ADDRESS
+    """Address of the first pod; later pods get the next ones."""
 
 
 class World:
     """Nodes, scheduler, workload controllers and kubelets around one store.
 
-    It sees what is put into the store after it was built, so it is built first.
+    It follows the store from its creation on, so it is created before any object.
     """
 
     def __init__(
         self,
-        env: simpy.Environment,
-        store: Store,
-        streams: Streams,
+        context: WorldContext,
         settings: WorldSettings,
         on_engine: OnEngine = lambda host, event, adapter, root: None,  # noqa: ARG005
-        *,
-        epoch: datetime = EPOCH,
-        first_address: IPv4Address = FIRST_ADDRESS,
     ) -> None:
-        self._env = env
-        self._store = store
-        self._streams = streams
+        self._context = context
         self._settings = settings
         self._on_engine = on_engine
-        self._epoch = epoch
-        self.artifacts = Artifacts(store, settings.artifacts)
+        self.artifacts = Artifacts(context.store, settings.artifacts)
         """The registry."""
-        self._sets = ReplicaSets(env, store, streams, self._now)
-        self._deployments = Deployments(env, store, streams, self._now, self._sets)
-        self._scheduler = Scheduler(env, store, streams, self._now)
+        self._sets = ReplicaSets(context)
+        self._deployments = Deployments(context, self._sets)
+        self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
-        self._kubelet = Kubelet(env, store, streams, self._at, settings.pod_start, self._new_host, first_address, names)
-        self._nodes = Nodes(env, store, self._now, settings.nodes, self._kubelet)
+        kubelet_settings = KubeletSettings(names, settings.pod_start, settings.first_address)
+        self._kubelet = Kubelet(context, kubelet_settings, self._new_host)
+        self._nodes = Nodes(context, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts
         """By IP address; only pods whose containers have been started."""
 
     def start(self) -> None:
-        """Creates the nodes."""
+        """Create the nodes."""
         self._nodes.start()
 
     def host_of(self, pod: str) -> EngineHost | None:
-        """The engine's host of a pod (`namespace/name`), None if its kubelet has not seen it."""
-        run = self._kubelet.runs.get(pod)
-        return None if run is None else run.host
+        """Return the engine's host of a pod (`namespace/name`), None if its kubelet has not seen it."""
+        worker = self._kubelet.workers.get(pod)
+        return None if worker is None else worker.host
 
     def pods_of(self, deployment: str) -> list[str]:
-        """Pods of a Deployment (`namespace/name`), old and new, those that are terminating too."""
+        """Return the pods of a Deployment (`namespace/name`), old, new and terminating."""
         return self._deployments.pods_of(deployment)
 
     def workload_of(self, pod: Object) -> str:
-        """Name of the Deployment that a pod object belongs to; empty if none."""
+        """Return the name of the Deployment that a pod object belongs to; empty if there is none."""
         return self._deployments.of_pod(pod) or ""
 
-    def living_pods(self) -> list[str]:
-        """All pods that are neither finished nor terminating, sorted."""
-        pods = self._store.list("pods").items
+    def running_pods(self) -> list[str]:
+        """Return all pods that are neither finished nor terminating, sorted."""
+        pods = self._context.store.list("pods").items
         return sorted(key(pod) for pod in pods if not is_terminating(pod) and not is_finished(pod))
 
     def restart_engine(self, pod: str) -> None:
-        """The engine's container is killed now; the kubelet restarts it in place.
+        """Kill the engine's container; the kubelet restarts it in place.
 
         Raises:
             ValueError: if the pod is not on a node.
         """
-        self._run(pod).exit_engine()
+        self._worker(pod).exit_engine()
 
-    def set_unready(self, pod: str, unready: bool) -> None:
-        """The pod's readiness fails by force, or is the probe's again; its status says so at once.
+    def force_unready(self, pod: str, unready: bool) -> None:
+        """Make the pod unready regardless of its probe, or leave its readiness to the probe again.
+
+        The status is written immediately.
 
         Raises:
             ValueError: if the pod is not on a node.
         """
-        self._run(pod).force_unready(unready)
+        self._worker(pod).force_unready(unready)
 
     def kill_pod(self, pod: str) -> None:
-        """Deletes the pod without grace: object, engine and address are gone at once.
+        """Delete the pod without grace period: object, engine and address are gone at once.
 
         Raises:
             ApiError: 404 if there is no such pod.
         """
         namespace, name = split(pod)
-        self._store.delete("pods", namespace, name, grace_period=0)
+        self._context.store.delete("pods", namespace, name, grace_period=0)
 
     def node_down(self, node: str) -> None:
-        """The node loses power. Raises ValueError if there is no such node, or it is down already."""
+        """Power off a node. Raises ValueError if there is no such node, or it is already down."""
         self._nodes.down(node)
 
     def node_up(self, node: str) -> None:
-        """The node boots again. Raises ValueError if there is no such node, or it is not down."""
+        """Boot a node. Raises ValueError if there is no such node, or it is not down."""
         self._nodes.up(node)
 
-    def strand_pod(self, pod: str, seconds: float) -> None:
-        """Deletes the pod, whose containers do not end: it stays terminating for so long, and its engine works on.
+    def hold_termination(self, pod: str, seconds: float) -> None:
+        """Delete the pod, but keep it terminating for `seconds`; its engine continues to work during that time.
 
         Raises:
             ValueError: if the pod is not on a node.
         """
-        self._run(pod).linger = seconds
+        self._worker(pod).termination_hold = seconds
         namespace, name = split(pod)
-        self._store.delete("pods", namespace, name)
+        self._context.store.delete("pods", namespace, name)
 
     def drain(self, node: str) -> None:
-        """No new pods on the node, and its own are evicted. Raises ValueError if there is no such node."""
+        """Cordon the node and evict its pods. Raises ValueError if there is no such node."""
         self._nodes.drain(node)
 
     def uncordon(self, node: str) -> None:
-        """The node takes pods again. Raises ValueError if there is no such node."""
+        """Make the node schedulable again. Raises ValueError if there is no such node."""
         self._nodes.uncordon(node)
 
     def rollout(self, deployment: str) -> None:
-        """`kubectl rollout restart` of a Deployment (`namespace/name`).
+        """Do `kubectl rollout restart` of a Deployment (`namespace/name`).
 
         Raises:
             ApiError: 404 if there is no such Deployment.
         """
         namespace, name = split(deployment)
-        annotations = {RESTARTED_AT: stamp(self._now())}
+        annotations = {RESTARTED_AT: format_time(self._context.now())}
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
-        self._store.patch(DEPLOYMENTS, namespace, name, body, manager="kubectl-rollout")
+        self._context.store.patch(DEPLOYMENTS, namespace, name, body, manager="kubectl-rollout")
 
-    def _run(self, pod: str) -> PodRun:
-        run = self._kubelet.runs.get(pod)
-        if run is None:
-            raise ValueError(f"pod {pod} does not run on any node; see living_pods() for those that may")
-        return run
-
-    def _now(self) -> datetime:
-        return self._at(self._env.now)
-
-    def _at(self, moment: float) -> datetime:
-        return self._epoch + timedelta(seconds=moment)
+    def _worker(self, pod: str) -> PodWorker:
+        worker = self._kubelet.workers.get(pod)
+        if worker is None:
+            raise ValueError(f"pod {pod} is not on a node; running_pods() lists those that may be")
+        return worker
 
     def _new_host(self, pod: Object) -> EngineHost:
         engines = self._settings.engines
         workload = self._deployments.of_pod(pod) or pod["metadata"]["name"]
         settings = engines.get(workload) or engines.get(DEFAULT) or EngineSettings()
-        host = EngineHost(
-            self._env,
-            self._streams,
+        has_sidecar = any(container["name"] == SIDECAR for container in pod["spec"]["containers"])
+        return EngineHost(
+            HostContext(self._context, settings, self.artifacts, self._on_engine),
             key(pod),
             pod["metadata"]["uid"],
-            settings,
-            self.artifacts,
-            self._on_engine,
-            int(self._epoch.timestamp()),
+            SidecarHost(self.artifacts) if has_sidecar else None,
         )
-        if any(container["name"] == SIDECAR for container in pod["spec"]["containers"]):
-            host.sidecar = SidecarHost(self.artifacts)
-        return host

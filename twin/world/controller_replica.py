@@ -1,7 +1,7 @@
 """The controller's replicas as processes that start, crash and come back.
 
-A crash is what it is on a cluster: whatever the replica has in flight never reaches anybody's ears again, its tasks
-are gone, and the process that comes back remembers nothing. Engines and API server go on with what they were given.
+A crash is that of a process on a cluster: none of its requests in flight is answered, its tasks are gone, and the new
+process starts without memory. Engines and API server continue with what they have received.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from controller.client.ratelimit import RateLimit
+from controller.dependencies import Dependencies
 from controller.metrics.instruments import Metrics
 from controller.operator import Operator
 from controller.settings import Settings
@@ -25,19 +26,19 @@ from twin.kernel.random_streams import Streams
 from twin.trace.lines import ControllerLine, LogLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
-from twin.world.network.transport import Network
-from twin.world.store_client import StoreCluster
+from twin.world.network.transport import Network, NetworkTransport
+from twin.world.store_client import StoreClient, StoreContext
 
 OnStep = Callable[["Replica", Literal["before", "after"]], None]
-"""Hears of each step of a replica: just before it is sent, and when it is done but not yet answered."""
+"""Called for each step of a replica: just before it is sent, and when it is done but not yet answered."""
 
 
 class SimulatedClock:
-    """Wall time in the twin, as one replica's machine tells it."""
+    """Wall time of one replica's machine."""
 
     def __init__(self, env: simpy.Environment, epoch: datetime) -> None:
         self.ahead = 0.0
-        """Seconds by which it is wrong; negative if it is behind."""
+        """Skew in seconds; negative if the clock is slow."""
         self._env = env
         self._epoch = epoch
 
@@ -47,15 +48,15 @@ class SimulatedClock:
 
 @dataclass(frozen=True, slots=True)
 class ApiRate:
-    """How fast a replica may ask the API server; 0 a second is as fast as it can."""
+    """Rate limit of a replica's requests to the API server; 0 requests per second means no limit."""
 
     qps: float = 0.0
     burst: int = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a replica is put into."""
+class ReplicaContext:
+    """The parts of the simulation that a replica uses."""
 
     env: simpy.Environment
     epoch: datetime
@@ -71,27 +72,27 @@ class Surroundings:
 
 
 class Replica:
-    """One replica, in one incarnation after the other."""
+    """One replica of the operator, through all its incarnations."""
 
-    def __init__(self, around: Surroundings, number: int) -> None:
+    def __init__(self, context: ReplicaContext, number: int) -> None:
         self.name = f"lora-controller-{number}"
         self.leading = False
         self.writes = 0
-        """Writes sent since the run began, in all incarnations."""
-        self.watchers: list[OnStep] = []
-        """Hear of its writes to the API server."""
+        """Number of writes since the start of the run, in all incarnations."""
+        self.write_watchers: list[OnStep] = []
+        """Called for each write to the API server."""
         self.requests = 0
-        """Requests sent to engines since the run began, in all incarnations."""
+        """Number of requests to engines since the start of the run, in all incarnations."""
         self.request_watchers: list[OnStep] = []
-        """Hear of those requests."""
+        """Called for each request to an engine."""
         self.metrics = Metrics()
-        """Of the present or last incarnation."""
-        self._around = around
-        self.clock = SimulatedClock(around.env, around.epoch)
+        """Metrics of the present or last incarnation."""
+        self._context = context
+        self.clock = SimulatedClock(context.env, context.epoch)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
         self._operator: Operator | None = None
-        self._severed: list[Callable[[], None]] = []
+        self._connections: Sequence[StoreClient | NetworkTransport] = ()
         self._failure: BaseException | None = None
 
     @property
@@ -99,58 +100,59 @@ class Replica:
         return self._task is not None
 
     def start(self) -> None:
-        """Starts a process with an empty memory."""
-        around = self._around
+        """Start a new process."""
+        context = self._context
         self._incarnation += 1
         stream = f"controller/{self.name}/{self._incarnation}"
-        cluster = StoreCluster(
-            around.store,
-            self.name,
-            around.recorder,
-            around.api_latency,
-            around.streams.get(f"{stream}/api-latency"),
-            around.api_faults,
-            RateLimit(around.api_rate.qps, around.api_rate.burst),
+        client = StoreClient(
+            StoreContext(
+                store=context.store,
+                by=self.name,
+                recorder=context.recorder,
+                latency=context.api_latency,
+                rng=context.streams.get(f"{stream}/api-latency"),
+                faults=context.api_faults,
+                limit=RateLimit(context.api_rate.qps, context.api_rate.burst),
+                on_write=self._on_write,
+            )
         )
-        cluster.on_write = self._wrote
-        transport = around.network.transport(self.name)
-        transport.on_request = self._asked
-        self._severed = [cluster.sever, transport.sever]
+        transport = context.network.transport(self.name, on_request=self._on_request)
+        self._connections = (client, transport)
         self.metrics = metrics = Metrics()
-        around.recorder.count_from(lambda: _counted(metrics))
-        self._operator = operator = Operator(
-            cluster,
-            transport,
-            self.clock,
-            around.streams.python(f"{stream}/policy"),
-            around.settings,
+        context.recorder.count_from(lambda: _controller_counts(metrics))
+        dependencies = Dependencies(
+            client=client,
+            transport=transport,
+            clock=self.clock,
+            rng=context.streams.python(f"{stream}/policy"),
+            settings=context.settings,
             identity=self.name,
             log=self._log(),
             metrics=self.metrics,
-            observer=self._observe,
         )
+        self._operator = operator = Operator(dependencies, self._observe)
         self._emit("started")
         self._task = asyncio.get_running_loop().create_task(operator.run(), name=self.name)
         self._task.add_done_callback(self._ended)
 
     def crash(self) -> None:
-        """The process dies at this instant."""
+        """Kill the process."""
         if self._task is None:
             return
-        for sever in self._severed:
-            sever()
+        for connection in self._connections:
+            connection.disconnect()
         task, self._task = self._task, None
         self.leading = False
         self._emit("crashed")
         task.cancel()
 
     def retire(self) -> None:
-        """The process is asked to end, as by a kubelet: it stops on its own when it has tidied up."""
+        """Ask the process to stop, like a kubelet with SIGTERM; it stops after a graceful shutdown."""
         if self._operator is not None:
             self._operator.stop()
 
     async def stop(self) -> None:
-        """Ends the process at the end of a run. Raises what made it fail, if anything has."""
+        """Stop the process at the end of a run. Raises the exception that made it fail, if any."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -158,7 +160,7 @@ class Replica:
         self.check()
 
     def check(self) -> None:
-        """Raises what made the operator fail: a fault of its code, not of the simulated world."""
+        """Raise the exception that made the operator fail: a bug, not a simulated fault."""
         if self._failure is not None:
             raise self._failure
 
@@ -168,17 +170,17 @@ class Replica:
         if not task.cancelled() and task.exception() is not None:
             self._failure = task.exception()
 
-    def _wrote(self, _: int, moment: Literal["before", "after"]) -> None:
-        if moment == "before":
+    def _on_write(self, _: int, step: Literal["before", "after"]) -> None:
+        if step == "before":
             self.writes += 1
-        for watcher in list(self.watchers):
-            watcher(self, moment)
+        for watcher in list(self.write_watchers):
+            watcher(self, step)
 
-    def _asked(self, moment: Literal["before", "after"]) -> None:
-        if moment == "before":
+    def _on_request(self, step: Literal["before", "after"]) -> None:
+        if step == "before":
             self.requests += 1
         for watcher in list(self.request_watchers):
-            watcher(self, moment)
+            watcher(self, step)
 
     def _observe(self, name: str) -> None:
         match name:
@@ -191,12 +193,12 @@ class Replica:
                     self._emit("lost")
 
     def _emit(self, event: Literal["started", "leading", "lost", "crashed"]) -> None:
-        self._around.recorder.emit(ControllerLine(t=self._around.recorder.now(), by=self.name, event=event))
+        self._context.recorder.emit(ControllerLine(t=self._context.recorder.now(), by=self.name, event=event))
 
     def _log(self) -> FilteringBoundLogger:
         def record(_: object, level: str, fields: Any) -> Any:
             text = " ".join([str(fields.pop("event")), *(f"{key}={value}" for key, value in sorted(fields.items()))])
-            self._around.recorder.emit(LogLine(t=self._around.recorder.now(), by=self.name, level=level, text=text))
+            self._context.recorder.emit(LogLine(t=self._context.recorder.now(), by=self.name, level=level, text=text))
             raise structlog.DropEvent
 
         wrapper = structlog.make_filtering_bound_logger(logging.WARNING)
@@ -204,16 +206,19 @@ class Replica:
         return log
 
 
-def _counted(metrics: Metrics) -> dict[str, int]:
-    """The measures that are the operator's own metrics, by their names in the record; never falling."""
+def _controller_counts(metrics: Metrics) -> dict[str, int]:
+    """Return the counts that come from the operator's own metrics, by their names in the record.
+
+    They never decrease.
+    """
     names = {
         "reconciles.total": "controller_runtime_reconcile_total",
-        "reconciles.useful": "lora_controller_reconciles_useful_total",
+        "reconciles.with_actions": "lora_controller_reconciles_with_actions_total",
     }
     return {name: int(metrics.total(metric)) for name, metric in names.items()}
 
 
 def leader(replicas: Sequence[Replica]) -> Replica | None:
-    """The replica that acts, else the first that lives."""
-    living = [replica for replica in replicas if replica.alive]
-    return next((replica for replica in living if replica.leading), living[0] if living else None)
+    """Return the replica that leads, else the first that runs."""
+    alive = [replica for replica in replicas if replica.alive]
+    return next((replica for replica in alive if replica.leading), alive[0] if alive else None)

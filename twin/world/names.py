@@ -1,9 +1,9 @@
-"""Names as Kubernetes makes them, without chance where Kubernetes has none.
+"""Names as Kubernetes generates them, without randomness where Kubernetes has none.
 
-Users look for `qwen-7d4b9c6f8-x2x9k` in a log, and the operator's annotation keys have to cope with the length
-of such names, so they are built by the same rules here. What differs: a template's hash is taken of its
-canonical JSON, not of Go's dump of the struct, so hashes don't equal a real cluster's; they are as long, from
-the same alphabet, and change exactly when the template does.
+Users look for `qwen-7d4b9c6f8-x2x9k` in a log, and the operator's annotation keys have to handle names of such length,
+so they follow the same rules. The difference: a template's hash is that of its canonical JSON instead of Go's dump of
+the struct. Hashes therefore differ from a real cluster's, but have the same length and alphabet, and change exactly
+when the template does.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ _FNV_PRIME = 0x01000193
 
 
 def safe_encode(text: str) -> str:
-    """`text` in the alphabet above, character by character (as `rand.SafeEncodeString`)."""
+    """Encode `text` in the alphabet above, character by character (as `rand.SafeEncodeString`)."""
     return "".join(ALPHABET[ord(character) % len(ALPHABET)] for character in text)
 
 
 def template_hash(template: Mapping[str, Any]) -> str:
-    """The `pod-template-hash` of a pod template: FNV-1a, 32 bits, in decimal, encoded."""
+    """Return the `pod-template-hash` of a pod template: FNV-1a, 32 bits, in decimal, encoded."""
     value = _FNV_OFFSET
     for byte in json.dumps(template, sort_keys=True, separators=(",", ":")).encode():
         value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
@@ -35,17 +35,17 @@ def template_hash(template: Mapping[str, Any]) -> str:
 
 
 def replica_set_name(deployment: str, template: Mapping[str, Any]) -> str:
-    """The ReplicaSet that a Deployment makes for this template."""
+    """Return the name of the ReplicaSet that a Deployment creates for this template."""
     return f"{deployment}-{template_hash(template)}"
 
 
 def pod_name(base: str, rng: numpy.random.Generator) -> str:
-    """A name as `generateName: BASE-` gives it; `rng` is the owner's stream, so that others' pods don't shift it."""
+    """Return a name for `generateName: BASE-`; `rng` is the owner's own stream."""
     suffix = "".join(ALPHABET[int(i)] for i in rng.integers(0, len(ALPHABET), SUFFIX_LENGTH))
     return f"{(base + '-')[:MAX_GENERATED_BASE]}{suffix}"
 
 
 def container_id(pod: str, container: str, incarnation: int) -> str:
-    """The id of a pod's container at its nth start (0 is the first)."""
+    """Return the id of a pod's container at its nth start (0 is the first)."""
     digest = hashlib.sha256(f"{pod}/{container}/{incarnation}".encode()).hexdigest()
     return f"containerd://{digest}"

@@ -1,33 +1,34 @@
-"""Nodes, and what a cluster does about one that goes dark.
+"""Nodes, and how a cluster reacts to one that fails.
 
-A node that is down has lost power: engines die at once, and nothing says so. Only after the monitor's grace
-period does the node controller mark the node and its pods; only after the pods' toleration has run out are
-they deleted, and they stay terminating until somebody forces them or the node comes back.
+A node that is down has lost power: engines die at once, and nothing reports it. Only after the monitor's grace period
+does the node controller mark the node and its pods; only after the pods' toleration are they deleted, and they stay
+terminating until they are deleted by force or the node comes back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 import simpy
 
-from twin.apiserver import ApiError, Store
-from twin.apiserver.objects import Object, is_terminating, key, split, stamp, with_conditions
+from formats.timestamps import format_time
+from twin.apiserver import ApiError
+from twin.apiserver.meta.objects import Object, is_terminating, key, split, with_conditions
+from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.scheduler import GPU, tolerates
-from twin.world.work import Alarm
+from twin.world.work import Timer
 
 MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)
-TOLERATION = 300.0  # seconds; Kubernetes docs, "Taint based Evictions": added to every pod that says nothing else
+TOLERATION = 300.0  # seconds; Kubernetes docs, "Taint based Evictions": added to every pod without one
 UNREACHABLE = "node.kubernetes.io/unreachable"
 _TAINT = {"key": UNREACHABLE, "effect": "NoExecute"}
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """A node as the scenario describes it."""
+    """A node of the scenario."""
 
     name: str
     gpus: int
@@ -35,26 +36,19 @@ class NodeSpec:
 
 
 class Nodes:
-    """Makes the Node objects, and plays the node and taint-eviction controllers."""
+    """Creates the Node objects, and acts as the node and taint-eviction controllers."""
 
-    def __init__(
-        self,
-        env: simpy.Environment,
-        store: Store,
-        now: Callable[[], datetime],
-        specs: Sequence[NodeSpec],
-        kubelet: Kubelet,
-    ) -> None:
-        self._env = env
-        self._store = store
-        self._now = now
+    def __init__(self, context: WorldContext, specs: Sequence[NodeSpec], kubelet: Kubelet) -> None:
+        self._env = context.env
+        self._store = context.store
+        self._now = context.now
         self._specs = {spec.name: spec for spec in specs}
         self._kubelet = kubelet
-        self._alarms: dict[str, Alarm] = {}
-        self._outages: dict[str, int] = {}  # how often each node went down: an old outage evicts nobody
+        self._timers: dict[str, Timer] = {}
+        self._outages: dict[str, int] = {}  # number of outages of each node: an eviction belongs to one outage
 
     def start(self) -> None:
-        """Creates the nodes, all ready."""
+        """Create the nodes, all ready."""
         for spec in self._specs.values():
             labels = {"kubernetes.io/hostname": spec.name, "kubernetes.io/os": "linux"}
             if spec.zone:
@@ -66,29 +60,29 @@ class Nodes:
             self._write(created, _ready("True"), {"capacity": gpus, "allocatable": gpus})
 
     def down(self, name: str) -> None:
-        """The node loses power.
+        """Power off a node.
 
         Raises:
-            ValueError: if there is no such node, or it is down already.
+            ValueError: if there is no such node, or it is already down.
         """
         self._check(name)
-        if name in self._alarms:
-            raise ValueError(f"node {name} is down already")
+        if name in self._timers:
+            raise ValueError(f"node {name} is already down")
         self._kubelet.power_off(name)
         self._outages[name] = self._outages.get(name, 0) + 1
-        self._alarms[name] = Alarm(self._env, partial(self._lose, name))
-        self._alarms[name].set(self._env.now + MONITOR_GRACE)
+        self._timers[name] = Timer(self._env, partial(self._mark_unreachable, name))
+        self._timers[name].set(self._env.now + MONITOR_GRACE)
 
     def up(self, name: str) -> None:
-        """The node boots and its kubelet reports.
+        """Boot a node and report it as ready.
 
         Raises:
             ValueError: if there is no such node, or it is not down.
         """
         self._check(name)
-        if name not in self._alarms:
+        if name not in self._timers:
             raise ValueError(f"node {name} is not down")
-        self._alarms.pop(name).cancel()
+        self._timers.pop(name).cancel()
         node = self._store.get("nodes", "", name)
         if node["spec"].get("taints"):
             kept = [taint for taint in node["spec"]["taints"] if taint["key"] != UNREACHABLE]
@@ -97,7 +91,7 @@ class Nodes:
         self._kubelet.power_on(name)
 
     def drain(self, name: str) -> None:
-        """`kubectl drain`: no new pods, and those that are there are evicted. Raises ValueError for no such node."""
+        """Do `kubectl drain`: cordon the node and evict its pods. Raises ValueError if there is no such node."""
         self._check(name)
         self._store.patch("nodes", "", name, {"spec": {"unschedulable": True}}, manager="kubectl-drain")
         for pod in self._pods_on(name):
@@ -105,15 +99,15 @@ class Nodes:
                 self._evict(pod)
 
     def uncordon(self, name: str) -> None:
-        """`kubectl uncordon`: pods may come again. Raises ValueError for no such node."""
+        """Do `kubectl uncordon`. Raises ValueError if there is no such node."""
         self._check(name)
         self._store.patch("nodes", "", name, {"spec": {"unschedulable": None}}, manager="kubectl-cordon")
 
     def _check(self, name: str) -> None:
         if name not in self._specs:
-            raise ValueError(f"there is no node {name}; there are {', '.join(self._specs) or 'none'}")
+            raise ValueError(f"node {name} not found; nodes: {', '.join(self._specs) or 'none'}")
 
-    def _lose(self, name: str) -> None:
+    def _mark_unreachable(self, name: str) -> None:
         node = self._store.get("nodes", "", name)
         taints = [*(node["spec"].get("taints") or ()), {"key": UNREACHABLE, "effect": "NoSchedule"}, _TAINT]
         node = self._store.patch("nodes", "", name, {"spec": {"taints": taints}}, manager="kube-controller-manager")
@@ -127,11 +121,11 @@ class Nodes:
 
     def _mark_unready(self, pod: Object) -> None:
         old = (pod.get("status") or {}).get("conditions") or ()
-        verdicts = [{**each, "status": "False", "reason": "NodeNotReady"} for each in old if each["type"] == "Ready"]
-        if not verdicts:
+        conditions = [{**item, "status": "False", "reason": "NodeNotReady"} for item in old if item["type"] == "Ready"]
+        if not conditions:
             return
         namespace, name = split(key(pod))
-        body = {"status": {"conditions": with_conditions(old, verdicts, stamp(self._now()))}}
+        body = {"status": {"conditions": with_conditions(old, conditions, format_time(self._now()))}}
         self._store.patch("pods", namespace, name, body, subresource="status", manager="kube-controller-manager")
 
     def _evict_later(self, node: str, pod: Object) -> None:
@@ -142,7 +136,7 @@ class Nodes:
         outage = self._outages[node]
 
         def evict(_: simpy.Event) -> None:
-            if node in self._alarms and self._outages[node] == outage:
+            if node in self._timers and self._outages[node] == outage:
                 self._evict(pod)
 
         self._env.timeout(float(seconds)).callbacks.append(evict)
@@ -152,12 +146,12 @@ class Nodes:
         try:
             self._store.delete("pods", meta["namespace"], meta["name"], uid=meta["uid"])
         except ApiError as error:
-            if error.code not in (404, 409):  # gone meanwhile, or another of that name
+            if error.code not in (404, 409):  # deleted in the meantime, or replaced by another pod of that name
                 raise
 
     def _write(self, node: Object, ready: Object, more: Object | None = None) -> None:
         old = (node.get("status") or {}).get("conditions") or ()
-        status: dict[str, Any] = {"conditions": with_conditions(old, [ready], stamp(self._now())), **(more or {})}
+        status: dict[str, Any] = {"conditions": with_conditions(old, [ready], format_time(self._now())), **(more or {})}
         name = node["metadata"]["name"]
         self._store.patch("nodes", "", name, {"status": status}, subresource="status", manager="kubelet")
 

@@ -1,13 +1,12 @@
-"""Probes that don't tick: when a container's probe next changes its mind.
+"""Probes computed without polling: when the result of a container's probe changes next.
 
-A kubelet asks every few seconds and counts equal answers in a row. As long as the answer stays the same, all
-those rounds can be counted at once, and the only round that matters is the one at which a threshold is
-reached. So a `Prober` is told when the answer changes and says when to come back: a ready pod on a quiet day
-costs nothing. Only where each answer is left to chance (`passing` is None) does every round have to be looked
-at, through `observe`.
+A kubelet probes every few seconds and counts equal results in a row. While the result stays the same, all rounds can
+be counted at once; the only relevant round is the one that reaches a threshold. A `Prober` is therefore called when the
+result changes and returns when to call it next: a ready pod without changes costs nothing. Only if each result is
+random (`passing` is None) is every round evaluated, by `observe`.
 
-A round at the very moment of a change sees the new answer. An answer is taken to come at once: probes'
-`timeoutSeconds` only matters to an engine that never answers, and such a round counts as failed when it begins.
+A round at the very time of a change sees the new result. A result is immediate: `timeoutSeconds` matters only for an
+engine that never responds, and such a round counts as failed when it begins.
 """
 
 import math
@@ -17,12 +16,12 @@ from typing import Any, Literal
 
 Role = Literal["startup", "readiness", "liveness"]
 INITIAL: Mapping[Role, bool | None] = {"startup": None, "readiness": False, "liveness": True}
-"""What a probe says before its first threshold (kubelet's `prober/worker.go`); None is neither."""
+"""Result before the first threshold (kubelet's `prober/worker.go`); None is neither."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One probe of a container, times in seconds; defaults as in Kubernetes docs, "Configure Probes"."""
+    """A probe of a container, times in seconds; defaults as in Kubernetes docs, "Configure Probes"."""
 
     role: Role
     initial_delay: float = 0.0
@@ -30,14 +29,14 @@ class Probe:
     success: int = 1
     failure: int = 3
     path: str = ""
-    """Of an HTTP probe; empty for one that only opens the port or runs a command."""
+    """Path of an HTTP probe; empty for one that only opens the port or runs a command."""
     port: int | str = ""
     """Number or name; empty for a command."""
     headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, role: Role, manifest: Mapping[str, Any]) -> "Probe":
-        """Reads a container's `readinessProbe` and the like."""
+        """Return the probe of a manifest (`readinessProbe` and others)."""
         http, tcp = manifest.get("httpGet") or {}, manifest.get("tcpSocket") or {}
         headers = ((str(h["name"]).lower(), str(h.get("value", ""))) for h in http.get("httpHeaders") or ())
         return cls(
@@ -53,10 +52,10 @@ class Probe:
 
 
 class Prober:
-    """Counts the rounds of one probe of one container run.
+    """Counts the rounds of one probe during one run of a container.
 
-    Rounds are at `origin` + initial delay + k · period; those before `not_before` are left out (readiness and
-    liveness wait for the startup probe).
+    Rounds are at `origin` + initial delay + k · period, without those before `not_before` (readiness and liveness wait
+    for the startup probe).
     """
 
     __slots__ = ("_first", "_last", "_next", "_run", "passing", "probe", "result")
@@ -64,22 +63,22 @@ class Prober:
     def __init__(self, probe: Probe, origin: float, passing: bool | None, *, not_before: float = 0.0) -> None:
         self.probe = probe
         self.result: bool | None = INITIAL[probe.role]
-        """What the probe says at present."""
+        """Present result of the probe."""
         self.passing = passing
-        """What a round would find now; None: chance decides at each."""
+        """Result of a round now; None if each is random."""
         self._first = origin + probe.initial_delay
         self._next = self._index_at(max(not_before, origin))
         self._last: bool | None = None
         self._run = 0
 
     def change(self, now: float, passing: bool | None) -> bool:
-        """From `now` on a round finds `passing`. Whether the result has flipped by rounds before `now`."""
+        """Set the result of rounds from `now` on. Return True if the probe's result has changed before."""
         flipped = self._count(self._index_at(now))
         self.passing = passing
         return flipped
 
     def due(self) -> float | None:
-        """When to call `reach` (or, if chance decides, `observe`); None: never, if nothing changes."""
+        """Return when to call `reach` (`observe` if results are random) next; None if nothing changes."""
         if self.passing is None:
             return self._time(self._next)
         if self.passing == self.result:
@@ -88,23 +87,23 @@ class Prober:
         return self._time(self._next + max(1, self._threshold(self.passing) - run) - 1)
 
     def reach(self, now: float) -> bool:
-        """Counts the rounds up to and including `now`; whether the result has flipped."""
+        """Count the rounds up to and including `now`. Return True if the probe's result has changed."""
         index = self._index_at(now)
         return self._count(index + 1 if self._time(index) <= now else index)
 
     def observe(self, passed: bool) -> bool:
-        """Counts one round whose answer chance has decided; whether the result has flipped."""
+        """Count one round with a random result. Return True if the probe's result has changed."""
         self._next += 1
-        return self._note(passed, 1)
+        return self._add(passed, 1)
 
     def _count(self, upto: int) -> bool:
         rounds = upto - self._next
         if rounds <= 0 or self.passing is None:
             return False
         self._next = upto
-        return self._note(self.passing, rounds)
+        return self._add(self.passing, rounds)
 
-    def _note(self, passed: bool, rounds: int) -> bool:
+    def _add(self, passed: bool, rounds: int) -> bool:
         self._run = self._run + rounds if self._last == passed else rounds
         self._last = passed
         if passed == self.result or self._run < self._threshold(passed):
@@ -118,11 +117,11 @@ class Prober:
     def _time(self, index: int) -> float:
         return self._first + index * self.probe.period
 
-    def _index_at(self, moment: float) -> int:
-        """The first round at or after `moment`; exact, whatever floating point makes of the division."""
-        index = max(0, math.ceil((moment - self._first) / self.probe.period))
-        while index > 0 and self._time(index - 1) >= moment:
+    def _index_at(self, time: float) -> int:
+        """Return the first round at or after `moment`, exactly, whatever the rounding of the division."""
+        index = max(0, math.ceil((time - self._first) / self.probe.period))
+        while index > 0 and self._time(index - 1) >= time:
             index -= 1
-        while self._time(index) < moment:
+        while self._time(index) < time:
             index += 1
         return index

@@ -1,10 +1,10 @@
-"""Adapters' files: how large they are, how long it takes to get them onto a pod, and what the registry says instead.
+"""The registry of adapters: sizes, download times, and errors.
 
-What is known of an artifact comes from the ModelAdapters in the store (`additionalConfig.rank`), looked up by
-the path under which an engine is asked for it. A download takes size over bandwidth; each has the bandwidth to
-itself: a link shared by many pods is not simulated. An absolute path is on the pod already, and no registry is asked.
+Properties of an artifact come from the ModelAdapters in the store (`additionalConfig.rank`), by the path that is sent
+to an engine. A download takes size over bandwidth; each download has the whole bandwidth, a shared link is not
+simulated. An absolute path is already on the pod and needs no registry.
 
-`Artifacts.deliver` is the seam for whoever downloads; what it keeps on its own disk is its own business.
+`Artifacts.download` is used by engines and sidecars; what they keep on their own disk is their own state.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ from fake_vllm.engine.lora import DEFAULT_ARTIFACT_SIZE, Artifact
 from twin.apiserver import Change, Store
 
 MODEL_ADAPTERS = "modeladapters.model.aibrix.ai"
-_HUB_SCHEMES = ("huggingface://", "hf://")  # sent to an engine without the scheme: it asks the hub by itself
-_BROKEN = "Error while deserializing header: invalid header length"  # safetensors, of a file that was cut off
+_HUB_SCHEMES = ("huggingface://", "hf://")  # sent to an engine without the scheme
+_BROKEN = "Error while deserializing header: invalid header length"  # safetensors' error for a truncated file
 
-Trouble = Literal["", "unreachable", "missing", "forbidden", "corrupt"]
+RegistryError = Literal["", "unreachable", "missing", "forbidden", "corrupt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,82 +28,82 @@ class ArtifactSettings:
 
     bandwidth: float = 250e6  # 2 Gbit/s
     size: int = DEFAULT_ARTIFACT_SIZE
-    """Of an adapter that gives no rank, or where `per_rank` is not set."""
+    """Size of an adapter without a rank, or if `per_rank` is not set."""
     per_rank: int | None = None
-    """For each unit of rank: LoRA weights grow with it."""
+    """Bytes per unit of rank; LoRA weights grow with it."""
     latency: float = 0.05
-    """Seconds until the registry has said what an artifact consists of; engines that fetch by themselves don't ask."""
+    """Seconds for the registry's list of files. Engines that download by themselves do not request it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryRule:
-    """One fault of the registry. `artifacts` are URLs, with `*` as in a shell; all if empty."""
+    """A fault of the registry. `artifacts` are URLs with `*` as in a shell; empty matches all."""
 
-    trouble: Trouble = ""
+    error: RegistryError = ""
     artifacts: Sequence[str] = ()
     factor: float = 1.0
-    """How many times as long a download takes."""
+    """Factor by which downloads are slower."""
 
-    def strikes(self, path: str) -> bool:
-        """Whether it hits what engines call `path`."""
+    def matches(self, path: str) -> bool:
+        """Return True if the fault applies to the artifact at an engine's `path`."""
         return not self.artifacts or any(fnmatchcase(path, engine_path(pattern)) for pattern in self.artifacts)
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """What comes of asking for an artifact."""
+class Download:
+    """Result of a download."""
 
     artifact: Artifact
-    """`missing` if none came, `broken` if what came is of no use."""
+    """The artifact; `missing` if there was no download, `broken` if the file is corrupt."""
     seconds: float
-    """How long it took to come."""
-    trouble: Trouble = ""
-    """What the registry did wrong; `forbidden` and `unreachable` look like `missing` to who does not ask more."""
+    """Duration of the download."""
+    error: RegistryError = ""
+    """The registry's error; engines treat `forbidden` and `unreachable` like `missing`."""
 
 
 class Artifacts:
-    """What lies behind the paths that engines are asked to load."""
+    """The artifacts behind the paths that engines load."""
 
     def __init__(self, store: Store, settings: ArtifactSettings) -> None:
         self._settings = settings
         self.latency = settings.latency
-        self._known: dict[str, Artifact] = {}
-        self._unknown = Artifact(size=settings.size)
+        self._by_path: dict[str, Artifact] = {}
+        self._default = Artifact(size=settings.size)
         self._rules: dict[int, RegistryRule] = {}
         store.subscribe(self._on_adapter, MODEL_ADAPTERS)
 
     def add(self, fault: int, rule: RegistryRule) -> Callable[[], object]:
-        """Puts a fault into force; returns what ends it."""
+        """Activate a fault; return the function that ends it."""
         self._rules[fault] = rule
         return lambda: self._rules.pop(fault, None)
 
     def find(self, path: str) -> Artifact:
-        """The artifact of a path as sent to an engine; one of the default size if no adapter said more."""
-        return self._known.get(path, self._unknown)
+        """Return the artifact of an engine's path; one of the default size if no adapter has a rank for it."""
+        return self._by_path.get(path, self._default)
 
-    def deliver(self, url: str) -> Delivery:
-        """What the registry gives now for a URL, or for the path under which an engine asks."""
+    def download(self, url: str) -> Download:
+        """Download a URL, or the artifact of an engine's path."""
         path = engine_path(url)
         artifact = self.find(path)
         if path.startswith("/"):
-            return Delivery(artifact, 0.0)
-        struck = [rule for rule in self._rules.values() if rule.strikes(path)]
+            return Download(artifact, 0.0)
+        rules = [rule for rule in self._rules.values() if rule.matches(path)]
         seconds = artifact.size / self._settings.bandwidth
-        for rule in struck:
+        for rule in rules:
             seconds *= rule.factor
-        trouble: Trouble = next((rule.trouble for rule in struck if rule.trouble), "")
-        match trouble:
+        error: RegistryError = next((rule.error for rule in rules if rule.error), "")
+        match error:
             case "":
-                return Delivery(artifact, seconds)
+                return Download(artifact, seconds)
             case "corrupt":
-                return Delivery(replace(artifact, broken=_BROKEN), seconds, trouble)
-        return Delivery(replace(artifact, missing=True), 0.0, trouble)
+                return Download(replace(artifact, broken=_BROKEN), seconds, error)
+        return Download(replace(artifact, missing=True), 0.0, error)
 
     def _on_adapter(self, change: Change) -> None:
         spec = change.object.get("spec") or {}
         rank = (spec.get("additionalConfig") or {}).get("rank", "")
         if change.type != "DELETED" and rank.isdecimal() and int(rank) > 0:
-            self._known[engine_path(spec["artifactURL"])] = Artifact(rank=int(rank), size=self._size(int(rank)))
+            self._by_path[engine_path(spec["artifactURL"])] = Artifact(rank=int(rank), size=self._size(int(rank)))
 
     def _size(self, rank: int) -> int:
         per_rank = self._settings.per_rank
@@ -111,7 +111,7 @@ class Artifacts:
 
 
 def engine_path(url: str) -> str:
-    """The path under which an engine is asked for an artifact URL."""
+    """Return the path that is sent to an engine for an artifact URL."""
     for scheme in _HUB_SCHEMES:
         if url.startswith(scheme):
             return url.removeprefix(scheme)

@@ -1,12 +1,13 @@
-"""Seam 1 in the twin: the store as a `Cluster`, for one controller replica.
+"""Seam 1 in the twin: the store as a controller's `Client`, for one replica.
 
-Between a call and the store lies a request, between the store and the answer another half: a replica may die in
-either, and what the store took stays. Each write is recorded when the store has taken or refused it, also if nobody
-hears the answer.
+A request takes half of its latency to reach the store and half to come back. A replica may crash during either half;
+what the store has accepted stays. Each write is recorded when the store has accepted or refused it, even if the replica
+never receives the response.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -15,8 +16,8 @@ from controller.api.types import LEASES, Kind, Lease, Resource
 from controller.client.errors import Status, from_status
 from controller.client.interface import (
     FIELD_MANAGER,
-    ClusterError,
-    Listing,
+    ClientError,
+    ObjectList,
     Propagation,
     Subresource,
     Unavailable,
@@ -25,7 +26,7 @@ from controller.client.interface import (
 from controller.client.ratelimit import RateLimit
 from fake_vllm.distributions import Latency
 from twin.apiserver import ApiError, Change, Object, Store
-from twin.kernel.loop import happened
+from twin.kernel.loop import wait_for_event
 from twin.trace.lines import ApiLine, LeaseLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
@@ -33,37 +34,50 @@ from twin.world.api_faults import ApiFaults
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
 OnWrite = Callable[[int, Literal["before", "after"]], None]
+"""Called with the number of a write when it is about to be sent, and when it is stored but not answered."""
 
 
-class StoreCluster:
-    """The store as one replica sees it. Latency is for a request and its answer, in seconds."""
+@dataclass(frozen=True, slots=True)
+class StoreContext:
+    """The parts of the simulation that one replica's client uses.
 
-    def __init__(
-        self,
-        store: Store,
-        by: str,
-        recorder: Recorder,
-        latency: Latency,
-        rng: np.random.Generator,
-        faults: ApiFaults,
-        limit: RateLimit | None = None,
-    ) -> None:
-        self.on_write: OnWrite = lambda number, moment: None  # noqa: ARG005
-        """Told of this process's nth write when it is about to be sent, and when it is stored but not answered."""
-        self._store = store
-        self._by = by
-        self._recorder = recorder
-        self._latency = latency
-        self._rng = rng
-        self._faults = faults
-        self._limit = limit or RateLimit(0, 1)
+    Attributes:
+        store: the state behind the Kubernetes API.
+        by: the replica's name, for the record and for faults.
+        recorder: where requests are recorded.
+        latency: duration of a request and its response, in seconds.
+        rng: the client's random stream.
+        faults: faults of the API server.
+        limit: the client's own rate limit.
+        on_write: called for each write.
+    """
+
+    store: Store
+    by: str
+    recorder: Recorder
+    latency: Latency
+    rng: np.random.Generator
+    faults: ApiFaults
+    limit: RateLimit = field(default_factory=lambda: RateLimit(0, 1))
+    on_write: OnWrite = lambda number, moment: None  # noqa: ARG005
+
+
+class StoreClient:
+    """The store as one replica sees it."""
+
+    def __init__(self, context: StoreContext) -> None:
+        self._context = context
+        self._store = context.store
+        self._recorder = context.recorder
+        self._faults = context.faults
+        self._limit = context.limit
         self._writes = 0
-        self._severed = False
+        self._disconnected = False
         self._decoded: dict[tuple[str, str], tuple[Object, Any]] = {}
 
-    def sever(self) -> None:
-        """The replica is dead: nothing that it has in flight reaches the store, and it hears no answer."""
-        self._severed = True
+    def disconnect(self) -> None:
+        """Cut the replica off: none of its requests in flight reaches the store, and it receives no response."""
+        self._disconnected = True
 
     # -- reading
 
@@ -73,15 +87,15 @@ class StoreCluster:
 
         return await self._read("get", kind, read)
 
-    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> Listing[T]:
-        def read() -> Listing[T]:
-            found = self._store.list(
+    async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
+        def read() -> ObjectList[T]:
+            snapshot = self._store.list(
                 _resource(kind),
                 namespace=namespace,
                 label_selector=label_selector,
-                revision=self._faults.shown_revision(),
+                revision=self._faults.list_revision(),
             )
-            return Listing([self._decode(kind, item) for item in found.items], found.resource_version)
+            return ObjectList([self._decode(kind, item) for item in snapshot.items], snapshot.resource_version)
 
         return await self._read("list", kind, read)
 
@@ -90,9 +104,9 @@ class StoreCluster:
     ) -> AsyncIterator[WatchEvent[T]]:
         await self._limit.wait()
         self._recorder.count("api.watch")
-        await self._refused("watch", kind)
-        if self._faults.too_old(resource_version):
-            raise translated(self._faults.compacted())
+        await self._check_faults("watch", kind)
+        if self._faults.watch_expired(resource_version):
+            raise map_error(self._faults.version_expired())
         try:
             watch = self._store.watch(
                 _resource(kind),
@@ -103,19 +117,19 @@ class StoreCluster:
                 bookmarks=True,
             )
         except ApiError as error:
-            raise translated(error) from None
-        self._faults.opened(watch)
+            raise map_error(error) from None
+        self._faults.watch_opened(watch)
         try:
             while changes := await watch.batch():
-                await self._pass(self._draw() / 2)
+                await self._transmit(self._draw_latency() / 2)
                 for change in changes:
-                    if held := self._faults.hold(change):
-                        await self._pass(held)
+                    if delay := self._faults.delay(change):
+                        await self._transmit(delay)
                     yield self._event(kind, change)
         except ApiError as error:
-            raise translated(error) from None
+            raise map_error(error) from None
         finally:
-            self._faults.closed(watch)
+            self._faults.watch_closed(watch)
             watch.close()
 
     # -- writing
@@ -123,7 +137,7 @@ class StoreCluster:
     async def create(self, kind: Kind[T], obj: T) -> T:
         meta = obj.metadata
         body = kind.desired(obj)
-        return await self._stored(
+        return await self._write_object(
             "create",
             kind,
             meta.namespace,
@@ -143,8 +157,11 @@ class StoreCluster:
     ) -> T:
         sent = dict(body)
         if resource_version:
-            sent["metadata"] = {**sent.get("metadata", {}), "resourceVersion": resource_version}
-        return await self._stored(
+            sent["metadata"] = {
+                **sent.get("metadata", {}),
+                "resourceVersion": resource_version,
+            }
+        return await self._write_object(
             "patch",
             kind,
             namespace,
@@ -158,7 +175,7 @@ class StoreCluster:
     async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
         meta = obj.metadata
         body = kind.desired(obj)
-        return await self._stored(
+        return await self._write_object(
             "apply",
             kind,
             meta.namespace,
@@ -185,42 +202,42 @@ class StoreCluster:
             lambda: self._store.delete(_resource(kind), namespace, name, uid=uid, propagation=propagation),
         )
 
-    # -- the way there and back
+    # -- one request
 
     async def _read(self, verb: str, kind: Kind[Any], read: Callable[[], R]) -> R:
         await self._limit.wait()
-        await self._pass(self._draw())
+        await self._transmit(self._draw_latency())
         self._recorder.count(f"api.{verb}")
-        await self._refused(verb, kind)
+        await self._check_faults(verb, kind)
         try:
             return read()
         except ApiError as error:
-            raise translated(error) from None
+            raise map_error(error) from None
 
-    async def _refused(self, verb: str, kind: Kind[Any]) -> None:
-        """Raises what a read, or a watch that is opened, meets of faults."""
-        if verb == "watch" and self._faults.deaf:
-            raise translated(self._faults.broken())
-        await self._silence(kind)
-        rule = self._faults.verdict(verb, kind.plural)
+    async def _check_faults(self, verb: str, kind: Kind[Any]) -> None:
+        """Raise the error that a fault gives to a read or to a new watch."""
+        if verb == "watch" and self._faults.watch_unavailable:
+            raise map_error(self._faults.connection_lost())
+        await self._check_lease_dropped(kind)
+        rule = self._faults.matching_rule(verb, kind.plural)
         if rule is not None:
             if rule.code == 429:
                 self._recorder.count("api.throttled")
-            raise translated(rule.error(kind.plural, kind.group, ""))
+            raise map_error(rule.error(kind.plural, kind.group, ""))
 
-    async def _silence(self, kind: Kind[Any]) -> None:
-        """About Leases this replica may get no answer for a while."""
-        over = self._faults.lease_silence(self._by) if kind is LEASES else None
-        if over is not None:
-            await happened(over)
-            await self._pass(0.0)
+    async def _check_lease_dropped(self, kind: Kind[Any]) -> None:
+        """Wait while responses about Leases are dropped for this replica, then fail."""
+        ended = self._faults.lease_dropped(self._context.by) if kind is LEASES else None
+        if ended is not None:
+            await wait_for_event(ended)
+            await self._transmit(0.0)
             raise Unavailable("the connection was reset by peer")
 
-    def _draw(self) -> float:
-        """Seconds that a request and its answer are under way."""
-        return self._latency.draw(self._rng) * self._faults.factor
+    def _draw_latency(self) -> float:
+        """Duration of a request and its response, in seconds."""
+        return self._context.latency.draw(self._context.rng) * self._faults.factor
 
-    async def _stored(
+    async def _write_object(
         self,
         verb: Literal["create", "patch", "apply"],
         kind: Kind[T],
@@ -229,7 +246,7 @@ class StoreCluster:
         write: Callable[[], Object],
         subresource: str = "",
     ) -> T:
-        """A write that is answered with the object."""
+        """Send a write whose response is the object."""
         stored = await self._write(verb, kind, namespace, name, write, subresource)
         assert stored is not None
         return self._decode(kind, stored)
@@ -246,13 +263,13 @@ class StoreCluster:
         await self._limit.wait()
         self._writes += 1
         number = self._writes
-        self.on_write(number, "before")
-        half = self._draw() / 2
-        await self._pass(half)
-        await self._silence(kind)
+        self._context.on_write(number, "before")
+        half = self._draw_latency() / 2
+        await self._transmit(half)
+        await self._check_lease_dropped(kind)
         failure: ApiError | None = None
         stored: Object | None = None
-        rule = self._faults.verdict(verb, kind.plural)
+        rule = self._faults.matching_rule(verb, kind.plural)
         try:
             if rule is None or rule.after:
                 stored = write()
@@ -263,17 +280,17 @@ class StoreCluster:
         self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure)
         if kind is LEASES and stored is not None:
             self._record_lease(LEASES.decode(stored))
-        self.on_write(number, "after")
-        await self._pass(half)
+        self._context.on_write(number, "after")
+        await self._transmit(half)
         if failure is not None:
-            raise translated(failure) from None
+            raise map_error(failure) from None
         return stored
 
-    async def _pass(self, seconds: float) -> None:
-        """Half a way, or a whole one; a dead replica never arrives."""
-        if not self._severed:
+    async def _transmit(self, seconds: float) -> None:
+        """Wait while a message is under way; never return if the replica is disconnected."""
+        if not self._disconnected:
             await asyncio.sleep(seconds)
-        if self._severed:
+        if self._disconnected:
             await asyncio.get_running_loop().create_future()
 
     def _record(self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None) -> None:
@@ -285,7 +302,7 @@ class StoreCluster:
         line = ApiLine(
             t=self._recorder.now(),
             object=key,
-            by=self._by,
+            by=self._context.by,
             verb=verb,
             resource=kind.plural,
             subresource=subresource,
@@ -295,7 +312,7 @@ class StoreCluster:
         self._recorder.emit(line)
 
     def _record_lease(self, lease: Lease) -> None:
-        """It holds from now: others wait its full duration from when they saw it, whatever the holder's clock says."""
+        """Record until when the lease is valid: others wait its full duration from when they saw it."""
         now = self._recorder.now()
         until = round(now + lease.spec.lease_duration_seconds, 6)
         self._recorder.emit(LeaseLine(t=now, by=lease.spec.holder_identity, until=until))
@@ -308,20 +325,20 @@ class StoreCluster:
         return WatchEvent(change.type, self._decode(kind, change.object))
 
     def _decode(self, kind: Kind[T], raw: Object) -> T:
-        """The struct of an object; the same version is decoded once, for a write's answer and for its watch event."""
+        """Return the struct of an object; each version is decoded once for response and watch event."""
         meta = raw["metadata"]
-        place = (kind.plural, f"{meta.get('namespace', '')}/{meta['name']}")
-        kept = self._decoded.get(place)
+        slot = (kind.plural, f"{meta.get('namespace', '')}/{meta['name']}")
+        kept = self._decoded.get(slot)
         if kept is not None and kept[0] is raw:
-            found: T = kept[1]
-            return found
+            cached: T = kept[1]
+            return cached
         decoded = kind.decode(raw)
-        self._decoded[place] = (raw, decoded)
+        self._decoded[slot] = (raw, decoded)
         return decoded
 
 
-def translated(error: ApiError) -> ClusterError:
-    """The seam's error for the server's, by the same table as for a live one."""
+def map_error(error: ApiError) -> ClientError:
+    """Return the client's error for the server's, by the same table as the client of a real API server."""
     return from_status(Status(error.message, error.reason), error.code, error.retry_after)
 
 

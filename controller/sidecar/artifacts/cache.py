@@ -1,12 +1,12 @@
-"""Where fetched artifacts are kept: complete ones only, by identity, within a budget of bytes.
+"""Cache of complete artifacts on the disk, within a budget of bytes.
 
-    ROOT/DIGEST/VERSION/     an adapter's files and `.artifact.json`, what they are
-    ROOT/.incoming/          what is not complete, or being removed; emptied at every start
-    ROOT/.names/NAME         a link to the artifact that was asked for under this name last, to clean up after it
+    ROOT/DIGEST/VERSION/     files of an artifact, and `.artifact.json` with their sizes
+    ROOT/.incoming/          incomplete artifacts and those being deleted; emptied at every start
+    ROOT/.names/NAME         link to the artifact that was last requested for this adapter
 
-A folder comes into place by one rename and leaves by one, so that there is no moment at which half of it could be
-seen; a sidecar that is killed leaves nothing but rubbish in `.incoming`. What an engine lists is never removed:
-vLLM reads an adapter's files again when its weights were pushed out of memory.
+Folders are added and removed by one rename, so that they are never visible in part; a killed sidecar leaves only files
+in `.incoming`. Artifacts that the engine lists are never evicted: vLLM reads the files again after it evicted the
+weights.
 """
 
 import asyncio
@@ -28,78 +28,84 @@ _MANIFEST = ".artifact.json"
 
 
 class _Manifest(msgspec.Struct, frozen=True):
-    """What a complete folder holds."""
+    """Content of `.artifact.json`."""
 
     files: dict[str, int]
     private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A complete artifact on the disk."""
+class CachedArtifact:
+    """A complete artifact on the disk.
+
+    Attributes:
+        path: its folder.
+        size: bytes.
+        private: fetched with credentials of a request.
+    """
 
     path: Path
     size: int
     private: bool = field(default=False, compare=False)
-    """Whether it was fetched with somebody's credentials."""
 
 
-class Cache:
-    """The folder. Files are touched by nobody else but the engine, who reads them."""
+class ArtifactCache:
+    """The folder of artifacts. Only the engine uses it as well, and only to read."""
 
     def __init__(self, root: Path, budget: int, reserve: int = 0) -> None:
         self.root = root
         self.budget = budget
         self.evictions = 0
         self._reserve = reserve
-        """Bytes of the disk that stay free whatever the budget says."""
-        self._entries: dict[Path, Entry] = {}
+        """Bytes of the disk that stay free, independent of the budget."""
+        self._entries: dict[Path, CachedArtifact] = {}
         """Least recently used first."""
         self._pins: Counter[Path] = Counter()
-        self._promised: Counter[Path] = Counter()
+        self._reserved: Counter[Path] = Counter()
         self._discarded = 0
 
     def open(self) -> None:
-        """Makes the folders, throws away what is not complete, and finds what is."""
+        """Create the folders, delete incomplete artifacts and index the complete ones."""
         for folder in (self.root / _INCOMING, self.root / _NAMES):
             folder.mkdir(parents=True, exist_ok=True)
-        for rubbish in (self.root / _INCOMING).iterdir():
-            _remove(rubbish)
-        found = []
+        for leftover in (self.root / _INCOMING).iterdir():
+            _remove(leftover)
+        artifacts = []
         for folder in self.root.glob("[!.]*/*/"):
             size = _complete_size(folder)
             if size is None:
                 _remove(folder)
             else:
-                found.append((folder.stat().st_mtime_ns, Entry(folder, size[0], size[1])))
-        self._entries = {entry.path: entry for _, entry in sorted(found, key=lambda pair: (pair[0], pair[1].path))}
+                artifacts.append((folder.stat().st_mtime_ns, CachedArtifact(folder, size[0], size[1])))
+        self._entries = {entry.path: entry for _, entry in sorted(artifacts, key=lambda pair: (pair[0], pair[1].path))}
 
     @property
     def used(self) -> int:
-        """Bytes that are kept or promised."""
-        return sum(entry.size for entry in self._entries.values()) + sum(self._promised.values())
+        """Bytes of artifacts and reservations."""
+        return sum(entry.size for entry in self._entries.values()) + sum(self._reserved.values())
 
     @property
-    def entries(self) -> Collection[Entry]:
+    def entries(self) -> Collection[CachedArtifact]:
+        """All artifacts, least recently used first."""
         return self._entries.values()
 
-    def find(self, digest: str, version: str) -> Entry | None:
-        """This state of an artifact, if it is here and still whole."""
+    def find(self, digest: str, version: str) -> CachedArtifact | None:
+        """Return this version of an artifact if it is complete."""
         entry = self._entries.get(self.root / digest / version)
         if entry is None:
             return None
-        if _complete_size(entry.path) is None:  # somebody else has been at it
+        if _complete_size(entry.path) is None:  # changed from outside
             del self._entries[entry.path]
             return None
         return entry
 
-    def latest(self, digest: str) -> Entry | None:
-        """The state of an artifact that was used last."""
+    def latest(self, digest: str) -> CachedArtifact | None:
+        """Return the most recently used version of an artifact."""
         folder = self.root / digest
         return next((entry for entry in reversed(self._entries.values()) if entry.path.parent == folder), None)
 
     def digest_of(self, root: str) -> str:
-        """The artifact of a path that an engine lists; empty if it is none of this cache's."""
+        """Return the digest of the artifact at a path; empty if it is not in this cache."""
         try:
             parts = Path(root).relative_to(self.root).parts
         except ValueError:
@@ -107,8 +113,8 @@ class Cache:
         return parts[0] if len(parts) == 2 and not parts[0].startswith(".") else ""
 
     @contextmanager
-    def pinned(self, entry: Entry) -> Iterator[bool]:
-        """Keeps an entry, and marks it as used, while an engine is about to be told of it; False if it has gone."""
+    def pinned(self, entry: CachedArtifact) -> Iterator[bool]:
+        """Protect an artifact from eviction and mark it as used; yields False if it is no longer there."""
         if entry.path not in self._entries:
             yield False
             return
@@ -121,88 +127,93 @@ class Cache:
             self._pins += Counter()  # drops the zeros
 
     def stage(self, digest: str, version: str) -> Path:
-        """A folder for what comes in, empty."""
+        """Return an empty folder for an incoming artifact."""
         folder = self.root / _INCOMING / f"{digest}-{version}"
         _remove(folder)
         folder.mkdir(parents=True)
         return folder
 
     def discard(self, *staged: Path) -> None:
-        """Removes what did not become an entry."""
+        """Delete folders that are not committed."""
         for folder in staged:
             _remove(folder)
 
-    def commit(self, staged: Path, digest: str, version: str, private: bool) -> Entry:
-        """Puts a complete folder into its place."""
+    def commit(self, staged: Path, digest: str, version: str, private: bool) -> CachedArtifact:
+        """Move a complete folder into the cache."""
         files = {str(p.relative_to(staged)): p.stat().st_size for p in sorted(staged.rglob("*")) if p.is_file()}
         (staged / _MANIFEST).write_bytes(msgspec.json.encode(_Manifest(files, private)))
-        place = self.root / digest / version
-        place.parent.mkdir(exist_ok=True)
-        if place.exists():
-            self._discard_now(place)
-        staged.rename(place)
-        entry = Entry(place, sum(files.values()), private)
+        target = self.root / digest / version
+        target.parent.mkdir(exist_ok=True)
+        if target.exists():
+            self._discard_now(target)
+        staged.rename(target)
+        entry = CachedArtifact(target, sum(files.values()), private)
         self._use(entry)
         return entry
 
-    def promise(self, staged: Path, size: int) -> None:
-        """Sets bytes aside for what is coming in."""
-        self._promised[staged] = size
+    def reserve(self, staged: Path, size: int) -> None:
+        """Reserve bytes for an incoming artifact."""
+        self._reserved[staged] = size
 
-    def settle(self, staged: Path) -> None:
-        """What was promised has come, or does not come."""
-        self._promised.pop(staged, None)
+    def release_reservation(self, staged: Path) -> None:
+        """Release the reservation of an incoming artifact."""
+        self._reserved.pop(staged, None)
 
-    def fits(self, size: int) -> bool:
-        """Whether so many more bytes have room as things are."""
+    def has_space(self, size: int) -> bool:
+        """`size` more bytes fit into the budget and on the disk."""
         free = shutil.disk_usage(self.root).free
         return self.used + size <= self.budget and size + self._reserve <= free
 
-    async def make_room(self, size: int, loaded: Collection[str] | None) -> None:
-        """Removes what was not used for longest until `size` more bytes fit.
+    async def evict_until(self, size: int, loaded: Collection[str] | None) -> None:
+        """Evict the least recently used artifacts until `size` more bytes fit.
 
         Args:
-            loaded: paths that an engine lists; None if it could not be asked, and then nothing is removed.
+            size: bytes.
+            loaded: paths that the engine lists; None if it did not respond, and then nothing is evicted.
 
         Raises:
-            SidecarError: they would never fit, or not now.
+            SidecarError: if they do not fit.
         """
         if size > self.budget:
             raise SidecarError(
-                Code.ARTIFACT_TOO_LARGE, f"the artifact has {size} bytes, the cache holds {self.budget} in all"
+                Code.ARTIFACT_TOO_LARGE, f"the artifact has {size} bytes, the cache is limited to {self.budget}"
             )
-        while not self.fits(size):
-            victim = next((entry for entry in self._entries.values() if self._idle(entry, loaded)), None)
+        while not self.has_space(size):
+            victim = next((entry for entry in self._entries.values() if self._is_evictable(entry, loaded)), None)
             if victim is None:
-                why = "the engine could not be asked what it has loaded" if loaded is None else "all else is in use"
+                why = (
+                    "the engine does not respond with its list of adapters"
+                    if loaded is None
+                    else "all others are in use"
+                )
                 raise SidecarError(
-                    Code.DISK_FULL, f"{size} more bytes do not fit beside {self.used} of {self.budget}: {why}"
+                    Code.DISK_FULL, f"no space for {size} more bytes, {self.used} of {self.budget} are used: {why}"
                 )
             self.evictions += 1
             await self.remove(victim)
 
-    async def remove(self, entry: Entry) -> None:
+    async def remove(self, entry: CachedArtifact) -> None:
+        """Delete an artifact."""
         self._entries.pop(entry.path, None)
-        rubbish = self._aside(entry.path)
-        await asyncio.to_thread(_remove, rubbish)
+        await asyncio.to_thread(_remove, self._move_out(entry.path))
 
-    # -- names
+    # -- references
 
-    def name(self, adapter: str, digest: str) -> None:
-        """Remembers which artifact is wanted under a name."""
+    def add_reference(self, adapter: str, digest: str) -> None:
+        """Record the artifact that an adapter uses."""
         link, fresh = self.root / _NAMES / adapter, self.root / _INCOMING / f"name-{adapter}"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(self.root / digest)
         fresh.replace(link)
 
-    def unname(self, adapter: str) -> None:
-        """Forgets a name of which nothing came."""
+    def drop_reference(self, adapter: str) -> None:
+        """Drop the reference of an adapter whose artifact is not in the cache."""
         link = self.root / _NAMES / adapter
         if link.is_symlink() and not link.exists():
             link.unlink()
 
-    async def forget(self, adapter: str, loaded: Collection[str] | None) -> None:
-        """A name is no longer wanted: removes its artifact, unless another name has it too."""
+    async def delete(self, adapter: str, loaded: Collection[str] | None) -> None:
+        """Drop the reference of an adapter and delete the artifact, unless another adapter uses it."""
         link = self.root / _NAMES / adapter
         if not link.is_symlink():
             return
@@ -211,44 +222,42 @@ class Cache:
         if any(other.is_symlink() and other.readlink() == folder for other in link.parent.iterdir()):
             return
         for entry in [entry for entry in self._entries.values() if entry.path.parent == folder]:
-            if self._idle(entry, loaded):
+            if self._is_evictable(entry, loaded):
                 await self.remove(entry)
 
-    # -- inside
-
-    def _use(self, entry: Entry) -> None:
+    def _use(self, entry: CachedArtifact) -> None:
         self._entries.pop(entry.path, None)
         self._entries[entry.path] = entry
         os.utime(entry.path)
 
-    def _idle(self, entry: Entry, loaded: Collection[str] | None) -> bool:
+    def _is_evictable(self, entry: CachedArtifact, loaded: Collection[str] | None) -> bool:
         return loaded is not None and not self._pins[entry.path] and str(entry.path) not in loaded
 
-    def _aside(self, folder: Path) -> Path:
+    def _move_out(self, folder: Path) -> Path:
         self._discarded += 1
-        rubbish = self.root / _INCOMING / f"removed-{self._discarded}"
+        target = self.root / _INCOMING / f"removed-{self._discarded}"
         if folder.exists():
-            folder.rename(rubbish)
+            folder.rename(target)
         if folder.parent.is_dir() and not any(folder.parent.iterdir()):
             folder.parent.rmdir()
-        return rubbish
+        return target
 
     def _discard_now(self, folder: Path) -> None:
         self._entries.pop(folder, None)
-        rubbish = self.root / _INCOMING / f"replaced-{folder.parent.name}"
-        _remove(rubbish)
-        folder.rename(rubbish)
-        _remove(rubbish)
+        target = self.root / _INCOMING / f"replaced-{folder.parent.name}"
+        _remove(target)
+        folder.rename(target)
+        _remove(target)
 
 
 def _complete_size(folder: Path) -> tuple[int, bool] | None:
-    """Size and whether it is private, if every file is there in its size."""
+    """Return size and privacy of an artifact; None unless every file has its size."""
     try:
         manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
-        whole = all((folder / name).stat().st_size == size for name, size in manifest.files.items())
+        complete = all((folder / name).stat().st_size == size for name, size in manifest.files.items())
     except (OSError, msgspec.MsgspecError, ValueError):
         return None
-    return (sum(manifest.files.values()), manifest.private) if whole else None
+    return (sum(manifest.files.values()), manifest.private) if complete else None
 
 
 def _remove(path: Path) -> None:

@@ -1,9 +1,8 @@
-"""Where the sidecar may connect to for an artifact: not to its own pod, not to a cloud's metadata service.
+"""Guard against server-side request forgery: no connections to the own pod or to a cloud's metadata service.
 
-An artifact URL is written by whoever may create a ModelAdapter, and the sidecar would fetch it from inside the
-cluster's network. So every address is checked when it is connected to, after the name was resolved (a name checked
-first and resolved again later could lead elsewhere), for each redirect too. Private networks are allowed: that is
-where a cluster's own store is. What is refused can be allowed by network (`--allow-network`).
+The author of a ModelAdapter chooses the URL, and the sidecar fetches it from inside the cluster. Every address is
+checked when the connection is opened, after name resolution (a second resolution could return another address), and for
+each redirect. Private networks are allowed, since a cluster's own store is there. `--allow-network` allows others.
 """
 
 import asyncio
@@ -34,17 +33,18 @@ _METADATA = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
-    """Says which addresses may be connected to."""
+class EgressGuard:
+    """Decides which addresses the sidecar may connect to."""
 
     allowed: tuple[Network, ...] = ()
 
     def permits(self, address: str) -> bool:
+        """Connections to this address are allowed."""
         try:
-            found = ip_address(address.partition("%")[0])
+            parsed = ip_address(address.partition("%")[0])
         except ValueError:
             return False
-        inner = _inner(found)
+        inner = _inner(parsed)
         if any(inner in network for network in self.allowed if network.version == inner.version):
             return True
         special = inner.is_loopback or inner.is_link_local or inner.is_multicast or inner.is_unspecified
@@ -53,31 +53,31 @@ class Guard:
         return not (special or reserved or metadata)
 
     async def resolve(self, host: str, port: int) -> list[str]:
-        """The addresses of a host, all of them permitted.
+        """Return the addresses of a host.
 
         Raises:
-            SidecarError: one of them is not.
-            OSError: the name is not known.
+            SidecarError: if one of them is not permitted.
+            OSError: if the name cannot be resolved.
         """
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+            resolved = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
         except UnicodeError:
-            raise OSError("no valid host name") from None
-        addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+            raise OSError("not a valid host name") from None
+        addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in resolved))
         if not all(self.permits(address) for address in addresses):
             raise SidecarError(
                 Code.ADDRESS_REFUSED,
-                f"{host} is an address that artifacts are not fetched from (this pod, the node's or cloud's own "
-                "services); allow its network by --allow-network if that is meant",
+                f"{host} is not an allowed address (it belongs to this pod, the node or a metadata service); "
+                "allow its network with --allow-network if it is intended",
             )
         return addresses
 
     async def check(self, url: str) -> None:
-        """Checks an endpoint for a client library that connects by itself.
+        """Check an endpoint for a client library that opens its own connections.
 
         Raises:
-            SidecarError: it may not be connected to, is no http(s) URL, or is not known.
+            SidecarError: if it is not permitted, not an http(s) URL or cannot be resolved.
         """
         try:
             parts = urlsplit(url)
@@ -85,24 +85,24 @@ class Guard:
         except ValueError:
             parts, port = urlsplit(""), 0
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-            raise SidecarError(Code.CREDENTIALS_INVALID, "`endpoint` is an http(s) URL without user and password")
+            raise SidecarError(Code.CREDENTIALS_INVALID, "`endpoint` must be an http(s) URL without user and password")
         try:
             await self.resolve(parts.hostname, port)
         except OSError:
-            raise SidecarError(Code.STORE_UNAVAILABLE, f"the name {parts.hostname} is not known") from None
+            raise SidecarError(Code.STORE_UNAVAILABLE, f"the name {parts.hostname} cannot be resolved") from None
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Parsed networks.
+    """Return parsed networks.
 
     Raises:
-        ValueError: one of them is none, with a message that says which.
+        ValueError: if one is not a network; the message has its text.
     """
     return tuple(ip_network(text, strict=False) for text in texts)
 
 
-def guarded_transport(guard: Guard) -> httpx.AsyncHTTPTransport:
-    """An ordinary transport that connects where `guard` allows only, and takes no proxy from the environment."""
+def guarded_transport(guard: EgressGuard) -> httpx.AsyncHTTPTransport:
+    """Return a transport that connects only where `guard` allows, without proxies from the environment."""
     transport = httpx.AsyncHTTPTransport()
     transport._pool = httpcore.AsyncConnectionPool(  # httpx has no parameter for a network backend
         ssl_context=httpx.create_ssl_context(), max_connections=100, network_backend=_GuardedBackend(guard)
@@ -111,9 +111,9 @@ def guarded_transport(guard: Guard) -> httpx.AsyncHTTPTransport:
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves, checks, and connects to the very address that was checked. TLS still asks for the host's name."""
+    """Resolves and checks a host and connects to the checked address. TLS still verifies the host name."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: EgressGuard) -> None:
         self._guard = guard
         self._inner = httpcore.AnyIOBackend()
 
@@ -132,20 +132,20 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout(f"{host} was not resolved in time") from None
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from None
-        failed: Exception = httpcore.ConnectError(f"{host} has no address")
+        last_error: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
-        raise failed
+                last_error = error
+        raise last_error
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
 def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address inside an IPv6 one that only wraps it."""
+    """Return the IPv4 address that an IPv6 address embeds, else the address itself."""
     if isinstance(address, IPv6Address):
         wrapped = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
         if wrapped is None and address in ip_network("64:ff9b::/96"):

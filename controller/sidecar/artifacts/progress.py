@@ -1,4 +1,4 @@
-"""What the sidecar is fetching and has fetched: for the log, for `/v1/downloads`, and as metrics."""
+"""Progress of downloads: log lines, `/v1/downloads` and metrics."""
 
 import asyncio
 from collections import deque
@@ -10,46 +10,51 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from structlog.typing import FilteringBoundLogger
 
-from controller.sidecar.artifacts.stores import Listing
+from controller.sidecar.artifacts.stores import FileList
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError
 
-_EVERY = 10.0  # seconds between two lines about one download
-_REMEMBERED = 20
+_LOG_INTERVAL = 10.0  # seconds between log lines of one download
+_MAX_FINISHED = 20
 _BUCKETS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class _Arriving(Protocol):
+class _Progress(Protocol):
     @property
     def arrived(self) -> int: ...
 
 
 @dataclass(slots=True)
 class Download:
-    """One artifact on its way, or how that ended."""
+    """One download, in progress or finished.
+
+    Attributes:
+        started: loop time.
+        state: `fetching`, `done` or `failed`.
+    """
 
     artifact: Artifact
-    listing: Listing
+    listing: FileList
     started: float
-    """Loop time."""
     state: str = "fetching"
-    """Then `done`, or `failed`."""
     code: str = ""
     seconds: float = 0.0
-    transfer: _Arriving | None = None
+    transfer: _Progress | None = None
     arrived: int = 0
 
-    def watch(self, transfer: _Arriving) -> None:
+    def watch(self, transfer: _Progress) -> None:
+        """Take the progress from `transfer`."""
         self.transfer = transfer
 
     @property
     def bytes(self) -> int:
-        """How many are here."""
+        """Bytes on the disk."""
         return self.transfer.arrived if self.transfer is not None else self.arrived
 
-    def shown(self, now: float) -> dict[str, object]:
+    def as_dict(self, now: float) -> dict[str, object]:
+        """Return the entry of `/v1/downloads`."""
         return {
             "artifact": self.artifact.shown,
             "state": self.state,
@@ -61,13 +66,13 @@ class Download:
         }
 
 
-class Downloads:
-    """All of one sidecar."""
+class DownloadTracker:
+    """Downloads of one sidecar."""
 
     def __init__(self, registry: CollectorRegistry, log: FilteringBoundLogger) -> None:
         self._log = log
-        self._under_way: list[Download] = []
-        self._ended: deque[Download] = deque(maxlen=_REMEMBERED)
+        self._running: list[Download] = []
+        self._finished: deque[Download] = deque(maxlen=_MAX_FINISHED)
         self._seconds = Histogram(
             "lora_runtime_fetch_seconds",
             "Time to fetch an artifact that was not in the cache.",
@@ -75,48 +80,50 @@ class Downloads:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self._bytes = Counter(
-            "lora_runtime_fetch_bytes", "Bytes of artifacts that arrived.", ["store"], registry=registry
-        )
+        self._bytes = Counter("lora_runtime_fetch_bytes", "Bytes of artifacts fetched.", ["store"], registry=registry)
         self._failures = Counter(
             "lora_runtime_fetch_failures", "Fetches that failed, by code.", ["store", "code"], registry=registry
         )
-        under_way = Gauge("lora_runtime_fetches", "Artifacts that are being fetched.", registry=registry)
-        under_way.set_function(lambda: len(self._under_way))
-        coming = Gauge("lora_runtime_fetching_bytes", "Their size.", registry=registry)
-        coming.set_function(lambda: sum(download.listing.size for download in self._under_way))
-        here = Gauge("lora_runtime_fetching_arrived_bytes", "What has arrived of them.", registry=registry)
-        here.set_function(lambda: sum(download.bytes for download in self._under_way))
-        self._hits = Counter("lora_runtime_cache_hits", "Artifacts that were in the cache.", registry=registry)
+        running = Gauge("lora_runtime_fetches", "Downloads in progress.", registry=registry)
+        running.set_function(lambda: len(self._running))
+        expected = Gauge("lora_runtime_fetching_bytes", "Size of the downloads in progress.", registry=registry)
+        expected.set_function(lambda: sum(download.listing.size for download in self._running))
+        arrived = Gauge(
+            "lora_runtime_fetching_arrived_bytes", "Bytes fetched of the downloads in progress.", registry=registry
+        )
+        arrived.set_function(lambda: sum(download.bytes for download in self._running))
+        self._hits = Counter("lora_runtime_cache_hits", "Artifacts found in the cache.", registry=registry)
 
-    def hit(self) -> None:
+    def record_cache_hit(self) -> None:
+        """Count an artifact that was found in the cache."""
         self._hits.inc()
 
-    def shown(self) -> list[dict[str, object]]:
-        """For `/v1/downloads`: those under way, then those that ended, latest first."""
+    def as_dict(self) -> list[dict[str, object]]:
+        """Return the downloads in progress, then the finished ones, latest first."""
         now = asyncio.get_running_loop().time()
-        return [download.shown(now) for download in (*self._under_way, *reversed(self._ended))]
+        return [download.as_dict(now) for download in (*self._running, *reversed(self._finished))]
 
     @contextmanager
-    def begun(self, artifact: Artifact, listing: Listing) -> Iterator[Download]:
+    def track(self, artifact: Artifact, listing: FileList) -> Iterator[Download]:
+        """Record a download for as long as the context lasts."""
         loop = asyncio.get_running_loop()
         download = Download(artifact, listing, started=loop.time())
         log = self._log.bind(artifact=artifact.shown)
         log.info("fetching", files=len(listing.files), size=listing.size)
-        ticking = loop.call_later(_EVERY, self._tick, download)
-        self._under_way.append(download)
+        timer = loop.call_later(_LOG_INTERVAL, self._log_progress, download)
+        self._running.append(download)
         try:
             yield download
         except BaseException as error:
             code = error.code if isinstance(error, SidecarError) else None
             self._end(download, "failed", code)
-            log.warning("not fetched", code=download.code, error=str(error) if code is not None else "")
+            log.warning("fetch failed", code=download.code, error=str(error) if code is not None else "")
             raise
         else:
             self._end(download, "done", None)
             log.info("fetched", seconds=round(download.seconds, 3), size=download.arrived)
         finally:
-            ticking.cancel()
+            timer.cancel()
 
     def _end(self, download: Download, state: str, code: Code | None) -> None:
         store = download.artifact.store
@@ -124,8 +131,8 @@ class Downloads:
         download.seconds = asyncio.get_running_loop().time() - download.started
         download.arrived = download.bytes
         download.transfer = None
-        self._under_way.remove(download)
-        self._ended.append(download)
+        self._running.remove(download)
+        self._finished.append(download)
         self._bytes.labels(store).inc(download.arrived)
         if state == "done":
             self._seconds.labels(store).observe(download.seconds)
@@ -133,10 +140,10 @@ class Downloads:
             download.code = code.word if code is not None else "cancelled"
             self._failures.labels(store, download.code).inc()
 
-    def _tick(self, download: Download) -> None:
+    def _log_progress(self, download: Download) -> None:
         if download.transfer is None:
             return
         arrived, size = download.transfer.arrived, download.listing.size
         percent = round(100 * arrived / size) if size else 0
         self._log.info("fetching", artifact=download.artifact.shown, percent=percent, arrived=arrived, size=size)
-        asyncio.get_running_loop().call_later(_EVERY, self._tick, download)
+        asyncio.get_running_loop().call_later(_LOG_INTERVAL, self._log_progress, download)

@@ -1,10 +1,10 @@
-"""From an artifact's URL to a folder that an engine can read: store, transfer, check and cache put together.
+"""Provides artifacts as folders that the engine can read: combines store, transfer, validation and cache.
 
-The store is asked each time what the artifact consists of (that is also how access is proven), and files are
-fetched only if this state of it is not here yet. While the store cannot be reached, what is here serves: public
-artifacts anybody, private ones those whose very credentials the store has accepted before.
+Each request lists the artifact's files at the store, which also verifies access; files are fetched only if this version
+is not in the cache. While the store is unavailable the cache is used: for public artifacts, and for private ones with
+credentials that the store has accepted before.
 
-`Library` is a seam: in the twin an artifact registry in virtual time stands behind it.
+`ArtifactProvider` is a seam: the twin implements it with an artifact registry in virtual time.
 """
 
 import asyncio
@@ -17,55 +17,57 @@ from typing import Protocol
 from structlog.typing import FilteringBoundLogger
 
 from controller.sidecar.artifacts.archive import unpack
-from controller.sidecar.artifacts.cache import Cache, Entry
+from controller.sidecar.artifacts.cache import ArtifactCache, CachedArtifact
 from controller.sidecar.artifacts.credentials import Credentials, mounted
-from controller.sidecar.artifacts.progress import Downloads
-from controller.sidecar.artifacts.singleflight import Flights
-from controller.sidecar.artifacts.stores import Listing, Store
+from controller.sidecar.artifacts.progress import DownloadTracker
+from controller.sidecar.artifacts.singleflight import SingleFlight
+from controller.sidecar.artifacts.stores import FileList, Store
 from controller.sidecar.artifacts.stores.factory import Stores
 from controller.sidecar.artifacts.transfer import FIRST_WAIT, Transfer, disk_error
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.artifacts.validation import check_adapter
 from controller.sidecar.errors import Code, SidecarError
 
-Loaded = Callable[[], Awaitable[Collection[str] | None]]
-"""Asks the engine for the paths that it has loaded; None if it does not say."""
+LoadedPaths = Callable[[], Awaitable[Collection[str] | None]]
+"""Returns the paths that the engine has loaded; None if it does not respond."""
 
-_PROOFS = 4
-"""Credentials by which one artifact was had, that are remembered; rotated ones come after another."""
-_PAUSED = 4
-"""Broken-off transfers that are kept for the next try."""
-_PASSING = (Code.STORE_UNAVAILABLE, Code.STORE_TIMEOUT)
+_MAX_PROOFS = 4
+"""Accepted credentials that are remembered per artifact; more than one because they are rotated."""
+_MAX_PAUSED = 4
+"""Interrupted transfers that are kept for the next attempt."""
+_TRANSIENT = (Code.STORE_UNAVAILABLE, Code.STORE_TIMEOUT)
 
 
-class Library(Protocol):
-    """Gets artifacts to where the engine can read them. Methods raise `SidecarError` and nothing else of their own."""
+class ArtifactProvider(Protocol):
+    """Provides artifacts where the engine can read them. Methods raise `SidecarError`."""
 
-    def bring(
-        self, name: str, artifact: Artifact, credentials: Credentials, loaded: Loaded
+    def fetch(
+        self, name: str, artifact: Artifact, credentials: Credentials, loaded: LoadedPaths
     ) -> AbstractAsyncContextManager[str]:
-        """The path of the complete artifact, which stays there as long as the context lasts."""
+        """Return the path of the artifact, which is not deleted while the context lasts."""
         ...
 
     def digest_of(self, root: str) -> str:
-        """The identity of the artifact at a path that an engine lists; empty if it came from elsewhere."""
+        """Return the digest of the artifact at a path; empty if this provider did not fetch it."""
         ...
 
-    async def forget(self, adapter: str, loaded: Loaded) -> None:
-        """The engine no longer has the name: removes what was brought for it alone."""
+    async def delete(self, adapter: str, loaded: LoadedPaths) -> None:
+        """Delete the artifact of an adapter that is unloaded, unless another adapter uses it."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Cancel all fetches."""
+        ...
 
 
-class StoreLibrary:
-    """The library of a real pod."""
+class StoreArtifactProvider:
+    """Fetches artifacts from stores into the cache of a pod."""
 
     def __init__(
         self,
         stores: Stores,
-        cache: Cache,
-        downloads: Downloads,
+        cache: ArtifactCache,
+        downloads: DownloadTracker,
         log: FilteringBoundLogger,
         *,
         largest: int,
@@ -81,15 +83,15 @@ class StoreLibrary:
         self._connections = asyncio.Semaphore(connections)
         self._first_wait = first_wait
         self._mount = mount
-        self._finding: Flights[Entry] = Flights(keep=False)
-        self._fetching: Flights[Entry] = Flights(keep=False)
+        self._finding: SingleFlight[CachedArtifact] = SingleFlight(keep=False)
+        self._fetching: SingleFlight[CachedArtifact] = SingleFlight(keep=False)
         self._paused: OrderedDict[tuple[str, str], Transfer] = OrderedDict()
-        self._proven: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_PROOFS))
+        self._proven: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_MAX_PROOFS))
         self._room = asyncio.Lock()
 
     @asynccontextmanager
-    async def bring(
-        self, name: str, artifact: Artifact, credentials: Credentials, loaded: Loaded
+    async def fetch(
+        self, name: str, artifact: Artifact, credentials: Credentials, loaded: LoadedPaths
     ) -> AsyncIterator[str]:
         if artifact.store == "file":
             yield await asyncio.to_thread(self._local, artifact)
@@ -97,15 +99,15 @@ class StoreLibrary:
         if not credentials.values and self._mount is not None:
             credentials = mounted(self._mount)
         key = (artifact.url, credentials.fingerprint)
-        self._cache.name(name, artifact.digest)  # first, so that whatever comes of it is cleaned up with the name
+        self._cache.add_reference(name, artifact.digest)  # first, so that `delete` also covers an interrupted fetch
         while True:
             try:
-                entry = await self._finding.join(key, lambda: self._find(artifact, credentials, loaded))
+                entry = await self._finding.do(key, lambda: self._find(artifact, credentials, loaded))
             except SidecarError:
-                self._cache.unname(name)
+                self._cache.drop_reference(name)
                 raise
-            with self._cache.pinned(entry) as still_there:
-                if not still_there:  # removed between the end of the work and now
+            with self._cache.pinned(entry) as is_cached:
+                if not is_cached:  # evicted in the meantime
                     continue
                 yield str(entry.path)
                 return
@@ -113,70 +115,70 @@ class StoreLibrary:
     def digest_of(self, root: str) -> str:
         return self._cache.digest_of(root)
 
-    async def forget(self, adapter: str, loaded: Loaded) -> None:
-        await self._cache.forget(adapter, await loaded())
+    async def delete(self, adapter: str, loaded: LoadedPaths) -> None:
+        await self._cache.delete(adapter, await loaded())
 
     async def close(self) -> None:
         await self._finding.close()
         await self._fetching.close()
 
-    # -- inside
-
     def _local(self, artifact: Artifact) -> str:
-        """A folder that somebody else provides; where only the engine sees it, the engine has to judge it."""
+        """Return the path of a folder that is not managed by the sidecar; checked only if the sidecar can see it."""
         path = Path(artifact.path)
         if path.resolve().is_relative_to(self._cache.root.resolve()):
-            raise SidecarError(Code.INVALID_URL, "this folder is the sidecar's own: name the artifact by its store")
+            raise SidecarError(Code.INVALID_URL, "this folder belongs to the sidecar: use the artifact's own URL")
         if path.exists():
             check_adapter(path)
         return artifact.path
 
-    async def _find(self, artifact: Artifact, credentials: Credentials, loaded: Loaded) -> Entry:
+    async def _find(self, artifact: Artifact, credentials: Credentials, loaded: LoadedPaths) -> CachedArtifact:
         store = await self._stores.open(artifact, credentials)
         try:
             try:
                 listing = await store.listing()
             except SidecarError as error:
-                if error.code not in _PASSING:
-                    self._doubt(artifact.digest, credentials)
+                if error.code not in _TRANSIENT:
+                    self._drop_proof(artifact.digest, credentials)
                     raise
-                return self._without_store(artifact, credentials, error)
-            self._trust(artifact.digest, credentials)
+                return self._from_cache(artifact, credentials, error)
+            self._record_proof(artifact.digest, credentials)
             key = (artifact.digest, listing.version)
             private = bool(credentials.values) and not credentials.mounted
-            return await self._fetching.join(key, lambda: self._have(artifact, listing, store, private, loaded))
+            return await self._fetching.do(key, lambda: self._get(artifact, listing, store, private, loaded))
         finally:
             await store.close()
 
-    def _trust(self, digest: str, credentials: Credentials) -> None:
+    def _record_proof(self, digest: str, credentials: Credentials) -> None:
         if credentials.fingerprint not in self._proven[digest]:
             self._proven[digest].append(credentials.fingerprint)
 
-    def _doubt(self, digest: str, credentials: Credentials) -> None:
+    def _drop_proof(self, digest: str, credentials: Credentials) -> None:
         if credentials.fingerprint in self._proven[digest]:
             self._proven[digest].remove(credentials.fingerprint)
 
-    def _without_store(self, artifact: Artifact, credentials: Credentials, error: SidecarError) -> Entry:
+    def _from_cache(self, artifact: Artifact, credentials: Credentials, error: SidecarError) -> CachedArtifact:
         entry = self._cache.latest(artifact.digest)
         if entry is None or (entry.private and credentials.fingerprint not in self._proven[artifact.digest]):
             raise error
-        self._log.warning("store unavailable, using what is here", artifact=artifact.shown, code=error.code.word)
-        self._downloads.hit()
+        self._log.warning("store unavailable, using the cache", artifact=artifact.shown, code=error.code.word)
+        self._downloads.record_cache_hit()
         return entry
 
-    async def _have(self, artifact: Artifact, listing: Listing, store: Store, private: bool, loaded: Loaded) -> Entry:
-        """This state of the artifact, out of the cache or fetched."""
+    async def _get(
+        self, artifact: Artifact, listing: FileList, store: Store, private: bool, loaded: LoadedPaths
+    ) -> CachedArtifact:
+        """Return this version of the artifact, from the cache or fetched."""
         entry = self._cache.find(artifact.digest, listing.version)
         if entry is not None:
             try:
                 await asyncio.to_thread(check_adapter, entry.path)
             except (SidecarError, OSError):
-                self._log.warning("files in the cache are damaged", artifact=artifact.shown)
+                self._log.warning("files in the cache are corrupt", artifact=artifact.shown)
                 await self._cache.remove(entry)
             else:
-                self._downloads.hit()
+                self._downloads.record_cache_hit()
                 return entry
-        with self._downloads.begun(artifact, listing) as download:
+        with self._downloads.track(artifact, listing) as download:
             key = (artifact.digest, listing.version)
             transfer = self._paused.pop(key, None) or self._transfer(key, listing)
             download.watch(transfer)
@@ -185,45 +187,45 @@ class StoreLibrary:
             except OSError as error:
                 raise disk_error(error) from None
 
-    def _transfer(self, key: tuple[str, str], listing: Listing) -> Transfer:
+    def _transfer(self, key: tuple[str, str], listing: FileList) -> Transfer:
         limit = min(self._largest, self._cache.budget)
         if listing.size > limit:
             raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"the artifact has {listing.size} bytes, {limit} are allowed")
         return Transfer(listing, self._cache.stage(*key), self._connections, limit, self._first_wait)
 
     async def _fetch(
-        self, key: tuple[str, str], transfer: Transfer, store: Store, private: bool, loaded: Loaded
-    ) -> Entry:
+        self, key: tuple[str, str], transfer: Transfer, store: Store, private: bool, loaded: LoadedPaths
+    ) -> CachedArtifact:
         folder = transfer.folder
-        await self._set_aside(transfer, loaded)
+        await self._reserve(transfer, loaded)
         try:
             await transfer.run(store)
             if transfer.listing.is_archive:
-                folder = await self._unpacked(transfer, loaded)
+                folder = await self._unpack(transfer, loaded)
             await asyncio.to_thread(check_adapter, folder)
             return self._cache.commit(folder, *key, private)
         except SidecarError as error:
-            if error.code in _PASSING:
+            if error.code in _TRANSIENT:
                 self._pause(key, transfer)
             raise
         finally:
-            self._cache.settle(transfer.folder)
+            self._cache.release_reservation(transfer.folder)
             if self._paused.get(key) is not transfer:
                 await asyncio.to_thread(self._cache.discard, transfer.folder, folder)
 
-    async def _set_aside(self, transfer: Transfer, loaded: Loaded) -> None:
-        """Makes room, and promises it before anybody else can take it."""
-        size = transfer.listing.size * (2 if transfer.listing.is_archive else 1)  # weights don't compress
+    async def _reserve(self, transfer: Transfer, loaded: LoadedPaths) -> None:
+        """Evict artifacts if necessary and reserve the space."""
+        size = transfer.listing.size * (2 if transfer.listing.is_archive else 1)  # the archive and its files
         try:
             async with self._room:
                 await self._make_room(size, loaded)
-                self._cache.promise(transfer.folder, size)
+                self._cache.reserve(transfer.folder, size)
         except BaseException:
             self._cache.discard(transfer.folder)
             raise
 
-    async def _unpacked(self, transfer: Transfer, loaded: Loaded) -> Path:
-        """The folder of what was in the archive, which is no longer there."""
+    async def _unpack(self, transfer: Transfer, loaded: LoadedPaths) -> Path:
+        """Unpack the archive, delete it and return the folder of its files."""
         archive = transfer.folder / transfer.listing.files[0].path
         folder = transfer.folder.with_name(f"{transfer.folder.name}-unpacked")
         self._cache.discard(folder)
@@ -233,21 +235,21 @@ class StoreLibrary:
             size = sum(path.stat().st_size for path in folder.rglob("*"))
             async with self._room:
                 await self._make_room(max(size - transfer.listing.size, 0), loaded)
-                self._cache.promise(transfer.folder, size)
+                self._cache.reserve(transfer.folder, size)
         except BaseException:
             self._cache.discard(folder)
             raise
         archive.unlink()
         return folder
 
-    async def _make_room(self, size: int, loaded: Loaded) -> None:
-        if not self._cache.fits(size):
+    async def _make_room(self, size: int, loaded: LoadedPaths) -> None:
+        if not self._cache.has_space(size):
             while self._paused:
                 await asyncio.to_thread(self._cache.discard, self._paused.popitem(last=False)[1].folder)
-        if not self._cache.fits(size):
-            await self._cache.make_room(size, await loaded())
+        if not self._cache.has_space(size):
+            await self._cache.evict_until(size, await loaded())
 
     def _pause(self, key: tuple[str, str], transfer: Transfer) -> None:
         self._paused[key] = transfer
-        while len(self._paused) > _PAUSED:
+        while len(self._paused) > _MAX_PAUSED:
             self._cache.discard(self._paused.popitem(last=False)[1].folder)

@@ -1,7 +1,7 @@
-"""Work that several want at once is done once.
+"""Deduplicates concurrent calls, like `golang.org/x/sync/singleflight`.
 
-A client that gives up a load neither stops it nor loses it: the next request for the same finds it under way, or
-finds what it brought. Work inside of a load ends with the last load that wanted it.
+A load continues when its client disconnects, so that the next request for it joins the running one. Work inside a load
+(`keep=False`) is cancelled with its last caller.
 """
 
 import asyncio
@@ -12,37 +12,37 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Abandoned(Exception):
-    """The work was ended while somebody waited for it."""
+class Cancelled(Exception):
+    """The call was cancelled while a caller waited for it."""
 
 
-class Flights(Generic[T]):
-    """Tasks by what they are for."""
+class SingleFlight(Generic[T]):
+    """Running calls by key."""
 
     def __init__(self, *, keep: bool = True) -> None:
-        """`keep`: whether work goes on when nobody waits for it any more."""
+        """`keep`: a call continues without callers."""
         self._keep = keep
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}
         self._waiting: Counter[asyncio.Task[T]] = Counter()
 
-    async def join(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
-        """The result of the work for `key`, which is begun if it is not under way.
+    async def do(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of the call for `key`, which is started if it is not running.
 
         Raises:
-            Abandoned: it was ended; whatever the work itself raises.
+            Cancelled: if the call was cancelled by `cancel` or `close`.
         """
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.get_running_loop().create_task(_run(work))
             self._tasks[key] = task
-            task.add_done_callback(lambda done: self._landed(key, done))
+            task.add_done_callback(lambda done: self._remove(key, done))
         self._waiting[task] += 1
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            me = asyncio.current_task()
-            if task.cancelled() and not (me is not None and me.cancelling()):
-                raise Abandoned from None
+            caller = asyncio.current_task()
+            if task.cancelled() and not (caller is not None and caller.cancelling()):
+                raise Cancelled from None
             raise
         finally:
             self._waiting[task] -= 1
@@ -51,30 +51,30 @@ class Flights(Generic[T]):
                 if not self._keep:
                     self._cancel(key, task)
 
-    def cancel(self, unwanted: Callable[[Hashable], bool]) -> None:
-        """Ends work by what it is for."""
+    def cancel(self, matches: Callable[[Hashable], bool]) -> None:
+        """Cancel the calls whose key matches."""
         for key, task in list(self._tasks.items()):
-            if unwanted(key):
+            if matches(key):
                 self._cancel(key, task)
 
     async def close(self) -> None:
-        """Ends what is under way."""
+        """Cancel all calls and wait for them."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _cancel(self, key: Hashable, task: asyncio.Task[T]) -> None:
-        """A task that is to end is found by nobody any more."""
+        """Cancel a task; later callers start a new one."""
         task.cancel()
         if self._tasks.get(key) is task:
             del self._tasks[key]
 
-    def _landed(self, key: Hashable, task: asyncio.Task[T]) -> None:
+    def _remove(self, key: Hashable, task: asyncio.Task[T]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled():
-            task.exception()  # nobody may be left to hear of it
+            task.exception()  # marks the exception as retrieved; there may be no caller left
 
 
 async def _run(work: Callable[[], Awaitable[T]]) -> T:

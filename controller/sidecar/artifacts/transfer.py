@@ -1,8 +1,8 @@
-"""How the files of an artifact come in: in parts, several at once, each taken up again where it broke off.
+"""Fetches the files of an artifact in parts, concurrently; an interrupted part is resumed.
 
-Parts of all transfers share one number of connections. What has arrived is remembered by part, so that a transfer
-whose store went away can be run again later and asks for the rest alone. A file is complete when it has the size
-and, where the store gives one, the checksum that were listed.
+All transfers share one limit of connections. Progress is recorded per part, so that a failed transfer can be run again
+and fetches only the rest. A file is complete when it has the listed size and, if the store has one, the listed
+checksum.
 """
 
 import asyncio
@@ -15,25 +15,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 from controller.sidecar.artifacts.archive import safe_join
-from controller.sidecar.artifacts.stores import UNKNOWN, Listing, RemoteFile, Sink, Store
+from controller.sidecar.artifacts.stores import UNKNOWN, FileList, RemoteFile, Sink, Store
 from controller.sidecar.errors import Code, SidecarError
 
 _PART_SIZE = 16 << 20
-_BREAKS = 5
-"""Breaks in a row without progress between them before the store is taken to be down."""
-_PROGRESS = 1 << 16  # bytes
-FIRST_WAIT = 0.25  # seconds; doubled at each break in a row
-_LONGEST_WAIT = 10.0  # seconds that a store may ask to wait; beyond that whoever asked for the load tries again
-_SLOWEST = 1 << 16  # bytes a second, below which a part is asked for anew
-_WORTH_A_RETRY = (Code.STORE_UNAVAILABLE, Code.STORE_TIMEOUT)
+_MAX_INTERRUPTIONS = 5
+"""Interruptions in a row without progress after which the fetch fails."""
+_PROGRESS_BYTES = 1 << 16
+FIRST_WAIT = 0.25  # seconds; doubled with each interruption in a row
+_MAX_RETRY_AFTER = 10.0  # seconds; a store that asks for more fails the fetch
+_MIN_RATE = 1 << 16  # bytes per second, below which a part is requested again
+_TRANSIENT = (Code.STORE_UNAVAILABLE, Code.STORE_TIMEOUT)
 _CHUNK = 1 << 20
 
 
 class Transfer:
-    """One listing on its way into one folder. `run` may be called again after it failed."""
+    """Fetches the files of one artifact into one folder. `run` may be called again after it failed."""
 
     def __init__(
-        self, listing: Listing, folder: Path, connections: asyncio.Semaphore, limit: int, first_wait: float = FIRST_WAIT
+        self,
+        listing: FileList,
+        folder: Path,
+        connections: asyncio.Semaphore,
+        limit: int,
+        first_wait: float = FIRST_WAIT,
     ) -> None:
         self.listing = listing
         self.folder = folder
@@ -46,55 +51,55 @@ class Transfer:
 
     @property
     def arrived(self) -> int:
-        """Bytes that are on the disk."""
+        """Bytes on the disk."""
         return self._arrived
 
     async def run(self, store: Store) -> None:
-        """Brings what is missing.
+        """Fetch the missing bytes.
 
         Raises:
-            SidecarError: it cannot be had, or not now.
+            SidecarError: if the artifact cannot be fetched.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
                 for file, parts in self._parts.items():
-                    tasks.create_task(self._bring(store, file, parts))
+                    tasks.create_task(self._fetch(store, file, parts))
         except BaseExceptionGroup as group:
             raise _first(group) from None
 
-    async def _bring(self, store: Store, file: RemoteFile, parts: list["_Part"]) -> None:
+    async def _fetch(self, store: Store, file: RemoteFile, parts: list["_Part"]) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for part in parts:
-                    tasks.create_task(self._bring_part(store, file, part))
+                    tasks.create_task(self._fetch_part(store, file, part))
         finally:
             for part in parts:
                 part.stop()
         await asyncio.to_thread(_verify, file, parts[0].path)
 
-    async def _bring_part(self, store: Store, file: RemoteFile, part: "_Part") -> None:
-        breaks = 0
+    async def _fetch_part(self, store: Store, file: RemoteFile, part: "_Part") -> None:
+        interruptions = 0
         while not part.is_complete():
-            if breaks:
-                await asyncio.sleep(self._first_wait * 2 ** (breaks - 1))
-            before = part.at
+            if interruptions:
+                await asyncio.sleep(self._first_wait * 2 ** (interruptions - 1))
+            offset = part.offset
             failure = SidecarError(
-                Code.ARTIFACT_CORRUPT, f"{file.path} ends after {part.at} bytes, its store says {file.size}"
+                Code.ARTIFACT_CORRUPT, f"{file.path} ends after {part.offset} bytes, the store states {file.size}"
             )
             async with self._connections:
                 try:
-                    async with asyncio.timeout(part.patience):
-                        await store.read(file, part.at, part.end, part.attempt())
+                    async with asyncio.timeout(part.timeout):
+                        await store.read(file, part.offset, part.end, part.attempt())
                 except TimeoutError:
-                    failure = SidecarError(Code.STORE_TIMEOUT, f"{file.path} comes in too slowly")
+                    failure = SidecarError(Code.STORE_TIMEOUT, f"{file.path} is received too slowly")
                 except SidecarError as error:
-                    if error.code not in _WORTH_A_RETRY:
+                    if error.code not in _TRANSIENT:
                         raise
                     failure = error
                 else:
-                    part.ended()
-            breaks = 1 if part.at - before >= _PROGRESS else breaks + 1
-            if breaks > _BREAKS or failure.retry_after > _LONGEST_WAIT:
+                    part.finish()
+            interruptions = 1 if part.offset - offset >= _PROGRESS_BYTES else interruptions + 1
+            if interruptions > _MAX_INTERRUPTIONS or failure.retry_after > _MAX_RETRY_AFTER:
                 raise failure
             await asyncio.sleep(failure.retry_after)
 
@@ -106,13 +111,13 @@ class Transfer:
 
 
 class _Part:
-    """A range of a file, and how far it has come. It is written from threads that nobody can stop."""
+    """A range of a file and its progress. It is written from threads that cannot be stopped."""
 
     def __init__(self, path: Path, start: int, end: int, count: Callable[[int], None]) -> None:
         self.path = path
-        self.at = start
+        self.offset = start
         self.end = end
-        """UNKNOWN: up to the end of the file, wherever that is."""
+        """Offset of the end; UNKNOWN for the end of a file of unknown size."""
         self._complete = start == end
         self._count = count
         self._lock = threading.Lock()
@@ -120,49 +125,51 @@ class _Part:
         self._attempts = 0
 
     def is_complete(self) -> bool:
+        """All bytes are on the disk."""
         return self._complete
 
     @property
-    def patience(self) -> float | None:
-        """Seconds that a read may take; a read of unknown length is bounded by its silences alone."""
-        return None if self.end == UNKNOWN else 60.0 + (self.end - self.at) / _SLOWEST
+    def timeout(self) -> float | None:
+        """Seconds for one read; None for a read of unknown length, which has only the store's read timeout."""
+        return None if self.end == UNKNOWN else 60.0 + (self.end - self.offset) / _MIN_RATE
 
     def attempt(self) -> Sink:
-        """Where the next read writes; whatever an earlier one may still send is refused from now on."""
+        """Return the sink of the next read; data of earlier reads is refused from now on."""
         with self._lock:
             if self._fd < 0:
                 self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
             self._attempts += 1
             number = self._attempts
-        return lambda data: self._take(number, data)
+        return lambda data: self._write(number, data)
 
-    def _take(self, attempt: int, data: bytes) -> None:
-        """Writes the next bytes.
+    def _write(self, attempt: int, data: bytes) -> None:
+        """Write the next bytes.
 
         Raises:
-            SidecarError: they are more than was asked for, or no longer wanted, or the disk is full.
+            SidecarError: if the read is stopped, the data exceeds the range or the disk is full.
         """
         with self._lock:
             if self._fd < 0 or attempt != self._attempts:
                 raise SidecarError(Code.STORE_UNAVAILABLE, "the transfer was stopped")
-            if self.end != UNKNOWN and self.at + len(data) > self.end:
-                raise SidecarError(Code.ARTIFACT_CORRUPT, f"{self.path.name} is longer than its store says")
+            if self.end != UNKNOWN and self.offset + len(data) > self.end:
+                raise SidecarError(Code.ARTIFACT_CORRUPT, f"{self.path.name} is longer than its store states")
             self._count(len(data))
             try:
                 view = memoryview(data)
                 while view:
-                    written = os.pwrite(self._fd, view, self.at)
-                    view, self.at = view[written:], self.at + written
+                    written = os.pwrite(self._fd, view, self.offset)
+                    view, self.offset = view[written:], self.offset + written
             except OSError as error:
                 raise disk_error(error) from None
-            self._complete = self.at == self.end
+            self._complete = self.offset == self.end
 
-    def ended(self) -> None:
-        """The store has nothing more of this part."""
+    def finish(self) -> None:
+        """Record that the store has sent all of this part."""
         if self.end == UNKNOWN:
             self._complete = True
 
     def stop(self) -> None:
+        """Close the file; running reads fail."""
         with self._lock:
             if self._fd >= 0:
                 os.close(self._fd)
@@ -170,10 +177,10 @@ class _Part:
 
 
 def disk_error(error: OSError) -> SidecarError:
-    """What a failed write means."""
+    """Return the error for a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SidecarError(Code.DISK_FULL, "no space is left on the disk for adapters")
-    return SidecarError(Code.INTERNAL, f"the disk for adapters cannot be written ({error.strerror})")
+        return SidecarError(Code.DISK_FULL, "no space left on the disk for adapters")
+    return SidecarError(Code.INTERNAL, f"cannot write to the disk for adapters ({error.strerror})")
 
 
 def _parts(file: RemoteFile, path: Path, count: Callable[[int], None]) -> list[_Part]:
@@ -184,14 +191,14 @@ def _parts(file: RemoteFile, path: Path, count: Callable[[int], None]) -> list[_
 
 
 def _verify(file: RemoteFile, path: Path) -> None:
-    """Compares a file with what was listed."""
-    path.touch()  # an empty file has no part that would have made it
+    """Check size and checksum of a file."""
+    path.touch()  # an empty file has no parts
     size = path.stat().st_size
     if file.size not in (UNKNOWN, size):
-        raise SidecarError(Code.ARTIFACT_CORRUPT, f"{file.path} has {size} bytes, its store says {file.size}")
-    kind, _, wanted = file.checksum.partition(":")
-    if wanted and _digest(path, kind) != wanted.lower():
-        raise SidecarError(Code.ARTIFACT_CORRUPT, f"{file.path} does not have the {kind} checksum that its store gives")
+        raise SidecarError(Code.ARTIFACT_CORRUPT, f"{file.path} has {size} bytes, the store states {file.size}")
+    kind, _, expected = file.checksum.partition(":")
+    if expected and _digest(path, kind) != expected.lower():
+        raise SidecarError(Code.ARTIFACT_CORRUPT, f"{file.path} does not have the {kind} checksum of its store")
 
 
 def _digest(path: Path, kind: str) -> str:
@@ -199,7 +206,9 @@ def _digest(path: Path, kind: str) -> str:
         if kind in ("sha256", "md5"):
             return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
         if kind == "crc32c":
-            from google_crc32c import Checksum  # comes with the client of the one store that gives these
+            from google_crc32c import (
+                Checksum,  # installed with the client of Google Cloud Storage, the only store with it
+            )
 
             checksum = Checksum()
             while chunk := file.read(_CHUNK):
@@ -212,7 +221,7 @@ def _digest(path: Path, kind: str) -> str:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error to report: a final one rather than one that may pass."""
+    """Return the error to report: a final one before a transient one."""
     errors: list[BaseException] = []
     pending: list[BaseException] = [group]
     while pending:

@@ -1,7 +1,7 @@
-"""Whether what was fetched is an adapter, and all of it: looked at before an engine hears of it.
+"""Checks that a folder is a complete adapter, before the engine loads it.
 
-Headers only, no weights: a few kilobytes are read of each file, so it is done again whenever files are taken from
-the cache. What an engine decides (rank, target modules, base model) is left to the engine.
+Only headers are read, a few kilobytes per file, so the check is repeated for files from the cache. Rank, target modules
+and base model are checked by the engine.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Any
 
 from controller.sidecar.errors import Code, SidecarError
 
-_LARGEST_JSON = 4 << 20
-_LARGEST_HEADER = 16 << 20  # bytes; an adapter of a large mixture model has some MB, and parsing takes memory
+_MAX_JSON_BYTES = 4 << 20
+_MAX_HEADER_BYTES = 16 << 20  # adapters of large mixture-of-experts models have several MB
 _BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
@@ -22,16 +22,16 @@ _BITS = {
 
 
 def check_adapter(folder: Path) -> None:
-    """Checks the files of an adapter.
+    """Check the files of an adapter.
 
     Raises:
-        SidecarError: something is missing or broken; the message says which file.
+        SidecarError: if a file is missing or corrupt; the message names it.
     """
     config = folder / "adapter_config.json"
     if not config.is_file():
         raise _corrupt("it has no adapter_config.json")
     if not isinstance(_json(config), dict):
-        raise _corrupt("adapter_config.json is no JSON object")
+        raise _corrupt("adapter_config.json is not a JSON object")
     tensors = sorted(folder.glob("*.safetensors"))
     pickled = [path for path in (folder / "adapter_model.bin", folder / "adapter_model.pt") if path.is_file()]
     if not tensors and not pickled:
@@ -39,20 +39,20 @@ def check_adapter(folder: Path) -> None:
     for path in tensors:
         check_safetensors(path)
     for path in pickled:
-        if not zipfile.is_zipfile(path):  # torch writes zip archives, whose directory is at their end
-            raise _corrupt(f"{path.name} is no complete file of torch")
+        if not zipfile.is_zipfile(path):  # torch writes zip archives, which end with their directory
+            raise _corrupt(f"{path.name} is not a complete torch file")
 
 
 def check_safetensors(path: Path) -> None:
-    """Checks a file's header against its size, the way the safetensors library does.
+    """Check the header of a file against its size, as the safetensors library does.
 
     Raises:
-        SidecarError: they don't agree.
+        SidecarError: if they do not match.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, _LARGEST_HEADER):
+        if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
             raise _corrupt(f"{path.name} ends within its header")
         text = file.read(length)
     try:
@@ -60,7 +60,7 @@ def check_safetensors(path: Path) -> None:
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise _corrupt(f"{path.name} has a header that is no JSON object")
+        raise _corrupt(f"{path.name} has a header that is not a JSON object")
     spans = sorted(_span(path.name, tensor) for name, tensor in header.items() if name != "__metadata__")
     end = 0
     for start, stop in spans:
@@ -68,11 +68,11 @@ def check_safetensors(path: Path) -> None:
             raise _corrupt(f"{path.name} has a header with gaps or overlaps")
         end = stop
     if 8 + length + end != size:
-        raise _corrupt(f"{path.name} has {size} bytes, its header says {8 + length + end}")
+        raise _corrupt(f"{path.name} has {size} bytes, its header states {8 + length + end}")
 
 
 def _span(name: str, tensor: Any) -> tuple[int, int]:
-    """Where a tensor begins and ends."""
+    """Return the offsets of a tensor."""
     try:
         start, stop = tensor["data_offsets"]
         elements = 1
@@ -84,15 +84,15 @@ def _span(name: str, tensor: Any) -> tuple[int, int]:
         if type(start) is not int or type(stop) is not int or not 0 <= start <= stop:
             raise TypeError
     except (TypeError, KeyError, ValueError):
-        raise _corrupt(f"{name} has a header with a tensor that is none") from None
+        raise _corrupt(f"{name} has a header with an invalid tensor") from None
     if bits is not None and elements * bits != (stop - start) * 8:
-        raise _corrupt(f"{name} has a header whose shapes and offsets disagree")
+        raise _corrupt(f"{name} has a header whose shapes and offsets do not match")
     return start, stop
 
 
 def _json(path: Path) -> Any:
-    if path.stat().st_size > _LARGEST_JSON:
-        raise _corrupt(f"{path.name} is larger than {_LARGEST_JSON} bytes")
+    if path.stat().st_size > _MAX_JSON_BYTES:
+        raise _corrupt(f"{path.name} is larger than {_MAX_JSON_BYTES} bytes")
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError):
@@ -100,4 +100,4 @@ def _json(path: Path) -> Any:
 
 
 def _corrupt(message: str) -> SidecarError:
-    return SidecarError(Code.ARTIFACT_CORRUPT, f"the artifact is no complete adapter: {message}")
+    return SidecarError(Code.ARTIFACT_CORRUPT, f"the artifact is not a complete adapter: {message}")

@@ -1,4 +1,4 @@
-"""What is remembered on the object survives being written and read."""
+"""The persisted state survives being written to annotations and read back."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.api.annotations import MOST_PODS, NOTHING, Attempt, Placement, Remembered, changes, pod_key, read
+from controller.api.annotations import MOST_PODS, NOTHING, Attempt, PersistedState, Placement, changes, pod_key, read
 
 names = st.from_regex(r"[a-z]([-a-z0-9]{0,80}[a-z0-9])?", fullmatch=True)
 attempts = st.builds(
@@ -14,7 +14,7 @@ attempts = st.builds(
 )
 placements = st.builds(Placement, uid=st.text(max_size=5), engine=st.text(max_size=5), artifact=st.text(max_size=5))
 remembered = st.builds(
-    Remembered,
+    PersistedState,
     selected=st.lists(names, unique=True, max_size=4).map(tuple),
     attempts=st.dictionaries(names.map(pod_key), attempts, max_size=4),
     placements=st.dictionaries(names, placements, max_size=4),
@@ -27,14 +27,14 @@ def merged(annotations: dict[str, str], patch: dict[str, str | None]) -> dict[st
 
 
 @given(remembered, remembered)
-def test_a_patch_turns_one_memory_into_another(before: Remembered, after: Remembered) -> None:
+def test_a_patch_turns_one_memory_into_another(before: PersistedState, after: PersistedState) -> None:
     annotations = merged({}, changes(NOTHING, before))
     assert read(annotations) == before
     assert read(merged(annotations, changes(before, after))) == after
 
 
 @given(remembered)
-def test_nothing_is_written_where_nothing_has_changed(memory: Remembered) -> None:
+def test_nothing_is_written_where_nothing_has_changed(memory: PersistedState) -> None:
     assert changes(memory, memory) == {}
 
 
@@ -56,7 +56,7 @@ def test_long_names_with_a_common_beginning_stay_apart() -> None:
         {"adapter.model.aibrix.ai/placements": '{"p": 3}'},
     ],
 )
-def test_a_value_that_somebody_broke_counts_as_absent(edited: dict[str, str]) -> None:
+def test_an_invalid_value_counts_as_absent(edited: dict[str, str]) -> None:
     remembered = read(edited)
     assert replace(remembered, unreadable=()) == NOTHING
     assert set(remembered.unreadable) == set(edited)
@@ -67,5 +67,5 @@ def test_the_most_pods_fit_into_an_object_with_the_longest_names_and_an_attempt_
     names = [f"{'a' * 59}{number:04}" for number in range(MOST_PODS)]
     placements = {name: Placement("u" * 36, f"containerd://{'c' * 64}", "a" * 12) for name in names}
     attempts = {pod_key(name): Attempt(5, 1_800_000_000.5) for name in names}
-    patch = changes(NOTHING, Remembered(tuple(names), attempts, placements))
+    patch = changes(NOTHING, PersistedState(tuple(names), attempts, placements))
     assert sum(len(key) + len(value or "") for key, value in patch.items()) < 256 * 1024

@@ -1,11 +1,11 @@
-"""Whom the caches wake when a pod changes: adapters that the change can be of use to, and nobody else."""
+"""Which adapters the cache wakes when a pod changes: only those that the change concerns."""
 
 from datetime import UTC, datetime
 
 import msgspec
 
 from controller.api.types import Condition, Container, ContainerStatus, ObjectMeta, Pod, PodSpec, PodStatus
-from controller.cache.cache import Caches
+from controller.cache.cache import Cache
 from tests.controller.builders import LABELS, an_adapter
 from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
 
@@ -13,12 +13,12 @@ READY = Condition(type="Ready", status="True", last_transition_time=datetime(202
 UP = ContainerStatus(name="vllm", container_id="containerd://1")
 
 
-def test_a_pod_on_its_way_up_wakes_who_waits_when_it_comes_and_when_it_is_ready_and_not_between() -> None:
+def test_a_starting_pod_wakes_waiting_adapters_when_it_is_created_and_when_its_readiness_changes() -> None:
     woken: list[str] = []
-    caches = Caches(FakeCluster(FakeServer()), QUIET, woken.append)
+    cache = Cache(FakeCluster(FakeServer()), QUIET, woken.append, lambda *_: None)
     waiting = an_adapter()
-    caches.adapters.observe(waiting)
-    caches.unsettled.add(waiting.key)
+    cache.adapters.apply_local(waiting)
+    cache.unsettled.add(waiting.key)
     woken.clear()
     alone = PodSpec(containers=(Container(name="vllm"),))
     placed = msgspec.structs.replace(alone, node_name="node-0")
@@ -29,15 +29,15 @@ def test_a_pod_on_its_way_up_wakes_who_waits_when_it_comes_and_when_it_is_ready_
         "has an address": (placed, PodStatus(pod_ip="10.0.0.1")),
         "runs": (placed, running),
         "is ready": (placed, msgspec.structs.replace(running, conditions=(READY,))),
-        "is not any more": (placed, running),
+        "is no longer ready": (placed, running),
     }
-    heard = []
+    wakes = []
     for version, (step, (spec, status)) in enumerate(steps.items(), 1):
         meta = ObjectMeta(name="pod", namespace="default", uid="u", labels=LABELS, resource_version=str(version))
-        caches.pods.observe(Pod(metadata=meta, spec=spec, status=status))
-        heard += [step] * len(woken)
+        cache.pods.apply_local(Pod(metadata=meta, spec=spec, status=status))
+        wakes += [step] * len(woken)
         woken.clear()
-    assert heard == ["created", "is ready", "is not any more"]
+    assert wakes == ["created", "is ready", "is no longer ready"]
     relabelled = msgspec.structs.replace(meta, resource_version="9", labels={**LABELS, "zone": "a"})
-    caches.pods.observe(Pod(metadata=relabelled, spec=spec, status=status))
-    assert woken == [waiting.key], "who is matched may be another now"
+    cache.pods.apply_local(Pod(metadata=relabelled, spec=spec, status=status))
+    assert woken == [waiting.key], "other selectors may match now"

@@ -1,4 +1,4 @@
-"""The operator's two ways to an engine: which pods take which, what is sent, and what comes back."""
+"""The two routes to an engine: which pods have which, the requests, and the responses."""
 
 import asyncio
 import json
@@ -12,15 +12,15 @@ import pytest
 
 from controller.api.spec import artifact_of, lora_path
 from controller.api.types import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
-from controller.cache.pod_index import NOBODY, Matching
-from controller.cache.routing import able, port_of, through_sidecar, way_problem
-from controller.engine.client import Address, EngineClient, Order
+from controller.cache.pod_index import EMPTY, PodIndex
+from controller.cache.pod_view import pod_view
+from controller.cache.routing import pods_able_to_load, route_port, routing_problem, uses_sidecar
+from controller.engine.client import Address, EngineClient, LoadOrder
 from controller.engine.errors import AlreadyLoaded, EngineError, Scope, failure
-from controller.engine.flavors import SGLANG, VLLM, Dialect
+from controller.engine.flavors import SGLANG, VLLM, EngineFlavor
 from controller.engine.sidecar_codes import CODES
-from controller.reconcile.snapshot import view
 from controller.settings import Settings
-from controller.sidecar.app import failure as answer_of
+from controller.sidecar.app import error_response
 from controller.sidecar.artifacts.url import digest_of
 from controller.sidecar.errors import Code, SidecarError
 from tests.controller.builders import a_pod, an_adapter
@@ -34,20 +34,20 @@ def a_spec(url: str = "hf://acme/sql", secret: str = "") -> ModelAdapterSpec:
     return msgspec.structs.replace(an_adapter().spec, artifact_url=url, credentials_secret_ref=reference)
 
 
-def test_a_pod_with_the_sidecars_container_is_spoken_to_through_it_if_the_flag_is_on() -> None:
-    assert [through_sidecar(pod, ON) for pod in (PLAIN, BESIDE)] == [False, True]
-    assert not through_sidecar(BESIDE, OFF)
-    assert [port_of(pod, ON) for pod in (PLAIN, BESIDE)] == [8000, 8080]
-    assert port_of(BESIDE, OFF) == 8000
+def test_requests_go_through_the_sidecar_if_the_pod_has_one_and_the_flag_is_on() -> None:
+    assert [uses_sidecar(pod, ON) for pod in (PLAIN, BESIDE)] == [False, True]
+    assert not uses_sidecar(BESIDE, OFF)
+    assert [route_port(pod, ON) for pod in (PLAIN, BESIDE)] == [8000, 8080]
+    assert route_port(BESIDE, OFF) == 8000
 
 
-def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
+def test_a_view_has_the_sidecar_and_the_controller_of_its_pod() -> None:
     engine, sidecar = Container(name="vllm"), Container(name="aibrix-runtime")
     owner = OwnerReference(api_version="apps/v1", kind="ReplicaSet", name="a", uid="1", controller=True)
     pod = Pod(metadata=ObjectMeta(name="a", owner_references=(owner,)), spec=PodSpec(containers=(engine, sidecar)))
-    assert (view(pod, "").sidecar, view(pod, "").owned) == (True, True)
+    assert (pod_view(pod, "").sidecar, pod_view(pod, "").owned) == (True, True)
     bare = Pod(metadata=ObjectMeta(name="a"), spec=PodSpec(containers=(engine,)))
-    assert (view(bare, "").sidecar, view(bare, "").owned) == (False, False)
+    assert (pod_view(bare, "").sidecar, pod_view(bare, "").owned) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -56,29 +56,29 @@ def test_a_view_knows_the_sidecar_and_the_controller_of_its_pod() -> None:
         ("", ("--max-loras", "4"), VLLM, (4, 4)),
         ("vllm", ("--max-loras=4", "--max-cpu-loras", "9"), VLLM, (4, 9)),
         ("another", (), VLLM, (1, 1)),
-        ("sglang", ("--max-loras", "4"), SGLANG, (8, 1 << 30)),
+        ("sglang", ("--max-cpu-loras", "4"), SGLANG, (8, 1 << 30)),
         ("sglang", ("--max-loras-per-batch", "2", "--max-loaded-loras=6"), SGLANG, (2, 6)),
     ],
 )
-def test_a_view_knows_whose_engine_it_is_by_its_label_and_how_much_fits(
-    label: str, args: tuple[str, ...], spoken: Dialect, room: tuple[int, int]
+def test_a_view_has_the_kind_of_engine_and_its_capacity(
+    label: str, args: tuple[str, ...], spoken: EngineFlavor, room: tuple[int, int]
 ) -> None:
     labels = {"model.aibrix.ai/engine": label} if label else {}
     spec = PodSpec(containers=(Container(name="engine", args=args),))
-    seen = view(Pod(metadata=ObjectMeta(name="a", labels=labels), spec=spec), "")
-    assert seen.dialect is spoken
+    seen = pod_view(Pod(metadata=ObjectMeta(name="a", labels=labels), spec=spec), "")
+    assert seen.flavor is spoken
     assert (seen.max_loras, seen.max_cpu_loras) == room
 
 
 @pytest.mark.parametrize("spec", [a_spec("s3://b/x/"), a_spec("tos://b/x/"), a_spec("gs://b/x/"), a_spec(secret="key")])
 def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec) -> None:
-    assert list(able(spec, Matching([PLAIN, BESIDE]), ON)) == [BESIDE]
-    assert way_problem(spec, Matching([PLAIN, BESIDE]), ON) is None
-    assert way_problem(spec, NOBODY, ON) is None, "there may be some soon"
+    assert list(pods_able_to_load(spec, PodIndex([PLAIN, BESIDE]), ON)) == [BESIDE]
+    assert routing_problem(spec, PodIndex([PLAIN, BESIDE]), ON) is None
+    assert routing_problem(spec, EMPTY, ON) is None, "there may be some soon"
     for problem in (
-        way_problem(spec, Matching([PLAIN]), ON),
-        way_problem(spec, Matching([BESIDE]), OFF),
-        way_problem(spec, NOBODY, OFF),
+        routing_problem(spec, PodIndex([PLAIN]), ON),
+        routing_problem(spec, PodIndex([BESIDE]), OFF),
+        routing_problem(spec, EMPTY, OFF),
     ):
         assert problem is not None
         assert problem.reason == "UnsupportedArtifact"
@@ -86,14 +86,14 @@ def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec
 
 def test_public_artifacts_go_anywhere() -> None:
     for url in ("hf://acme/sql", "https://host/sql.zip", "/models/sql"):
-        assert list(able(a_spec(url), Matching([PLAIN]), OFF)) == [PLAIN]
-        assert way_problem(a_spec(url), Matching([PLAIN]), OFF) is None
+        assert list(pods_able_to_load(a_spec(url), PodIndex([PLAIN]), OFF)) == [PLAIN]
+        assert routing_problem(a_spec(url), PodIndex([PLAIN]), OFF) is None
 
 
 @pytest.mark.parametrize(
     "url", ["hf://acme/sql", "huggingface://acme/sql@v1", "s3://bucket/sql/", "https://host/a.zip"]
 )
-def test_both_ways_know_an_artifact_by_the_same_hash(url: str) -> None:
+def test_both_routes_identify_an_artifact_by_the_same_hash(url: str) -> None:
     root = f"/tmp/aibrix/adapters/{digest_of(url)}/{'a' * 40}"
     assert artifact_of(root) == artifact_of(lora_path(url))
     assert artifact_of(root) != artifact_of(lora_path(url + "2"))
@@ -108,7 +108,7 @@ def test_the_operator_knows_every_code_of_the_sidecar() -> None:
 
 
 def sorted_by_operator(error: SidecarError) -> EngineError:
-    answer = answer_of(error)
+    answer = error_response(error)
     return failure("load", httpx.Response(answer.status_code, headers=dict(answer.headers)), bytes(answer.body))
 
 
@@ -133,7 +133,7 @@ def test_codes_are_sorted_without_their_text() -> None:
         (400, "InvalidUserInput", "The lora adapter 'sql' has already been loaded.", "AlreadyLoaded"),
     ],
 )
-def test_what_the_engine_said_is_sorted_as_if_it_had_said_it_itself(
+def test_an_engine_error_passed_on_by_the_sidecar_is_classified_like_a_direct_one(
     status: int, type: str, message: str, reason: str
 ) -> None:
     passed_on = SidecarError(Code.ENGINE_REFUSED, message, status=status, type=type)
@@ -149,7 +149,7 @@ def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_ada
 
     async def story() -> None:
         client = EngineClient(httpx.MockTransport(answer))
-        order = Order("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}, {"rank": "8"})
+        order = LoadOrder("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}, {"rank": "8"})
         assert await client.order(Address("10.0.0.1", 8080, "sk-1"), order, 5) == "/cache/x"
         await client.cancel(Address("10.0.0.1", 8080, "sk-1"), "sql", 5)
 
@@ -165,7 +165,7 @@ def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_ada
     }
     assert json.loads(load.content) == expected
     assert json.loads(unload.content) == {"lora_name": "sql", "cleanup_local": True}
-    assert "AKIA" not in repr(Order("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}))
+    assert "AKIA" not in repr(LoadOrder("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}))
 
 
 def test_the_page_of_the_sidecar_tells_every_code_with_its_condition() -> None:

@@ -1,11 +1,11 @@
-"""A Secret that a refused adapter depends on: who hears of its change, and when."""
+"""Changes of a Secret that a refused adapter depends on: which adapters are woken, and when."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from controller.api.types import ObjectMeta, Secret
-from controller.cache.secret_watcher import SecretWatches
-from controller.cache.secrets import Credentials
+from controller.cache.secret_watcher import SecretWatcher
+from controller.cache.secrets import SecretCache
 from controller.client.interface import Forbidden, Unavailable
 from controller.clock import SystemClock
 from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
@@ -19,44 +19,43 @@ def a_secret(name: str = "keys", value: str = "1") -> Secret:
 
 
 class Scene:
-    """Watches on a server of a few lines; `woken` is who was woken, and when."""
+    """A watcher on a small server; `woken`: when each adapter was woken."""
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self.server = FakeServer()
         self.cluster = FakeCluster(self.server)
-        self.credentials = Credentials(self.cluster, SystemClock())
+        self.secrets = SecretCache(self.cluster, SystemClock())
         self.woken: list[tuple[float, str]] = []
-        self.watches = SecretWatches(self.cluster, self.credentials, self._wake, QUIET)
-        self._tasks = tasks
+        self.watcher = SecretWatcher(self.cluster, self.secrets, self._wake, tasks, QUIET)
 
     def _wake(self, adapter: str) -> None:
         self.woken.append((asyncio.get_running_loop().time(), adapter))
 
-    def want(self, adapter: str, *places: tuple[str, str]) -> None:
-        self.watches.want(adapter, places, self._tasks)
+    def watch(self, adapter: str, *secrets: tuple[str, str]) -> None:
+        self.watcher.watch(adapter, secrets)
 
 
 def story(tell: Callable[[Scene], Awaitable[None]]) -> None:
-    """Tells it in virtual time."""
+    """Run it in virtual time."""
 
     async def main() -> None:
         async with asyncio.TaskGroup() as tasks:
             scene = Scene(tasks)
             await tell(scene)
             for adapter in ("a", "b"):
-                scene.want(adapter)
+                scene.watch(adapter)
 
     run(main())
 
 
-def test_all_who_depend_on_it_hear_at_once_and_nobody_else() -> None:
+def test_only_the_adapters_that_depend_on_it_are_woken() -> None:
     async def tell(scene: Scene) -> None:
         scene.server.put(a_secret())
-        scene.credentials.changed(KEYS, "1")
-        scene.want("a", KEYS)
-        scene.want("b", KEYS, OTHER)
+        scene.secrets.update_version(KEYS, "1")
+        scene.watch("a", KEYS)
+        scene.watch("b", KEYS, OTHER)
         await asyncio.sleep(60)
-        assert scene.woken == [], "what is there was known"
+        assert scene.woken == [], "the version was known"
         scene.server.put(a_secret(value="2"))
         await asyncio.sleep(1)
         assert scene.woken == [(60, "a"), (60, "b")]
@@ -68,23 +67,23 @@ def test_all_who_depend_on_it_hear_at_once_and_nobody_else() -> None:
     story(tell)
 
 
-def test_a_change_between_the_read_and_the_watch_is_heard() -> None:
+def test_a_change_between_the_read_and_the_watch_is_noticed() -> None:
     async def tell(scene: Scene) -> None:
-        scene.credentials.changed(KEYS, "1")
+        scene.secrets.update_version(KEYS, "1")
         scene.server.put(a_secret())
         scene.server.put(a_secret(value="2"))
-        scene.want("a", KEYS)
+        scene.watch("a", KEYS)
         await asyncio.sleep(1)
         assert scene.woken == [(0, "a")]
 
     story(tell)
 
 
-def test_one_that_goes_and_comes_back_is_heard_both_times() -> None:
+def test_deletion_and_creation_each_wake() -> None:
     async def tell(scene: Scene) -> None:
         scene.server.put(a_secret())
-        scene.credentials.changed(KEYS, "1")
-        scene.want("a", KEYS)
+        scene.secrets.update_version(KEYS, "1")
+        scene.watch("a", KEYS)
         await asyncio.sleep(1)
         scene.server.remove("default/keys")
         await asyncio.sleep(1)
@@ -95,16 +94,16 @@ def test_one_that_goes_and_comes_back_is_heard_both_times() -> None:
     story(tell)
 
 
-def test_once_nobody_wants_it_the_watch_ends() -> None:
+def test_the_watch_ends_with_its_last_adapter() -> None:
     async def tell(scene: Scene) -> None:
-        scene.want("a", KEYS)
-        scene.want("b", KEYS)
+        scene.watch("a", KEYS)
+        scene.watch("b", KEYS)
         await asyncio.sleep(1)
-        scene.want("a")
+        scene.watch("a")
         scene.server.put(a_secret())
         await asyncio.sleep(1)
         assert [adapter for _, adapter in scene.woken] == ["b"]
-        scene.want("b")
+        scene.watch("b")
         scene.server.put(a_secret(value="2"))
         await asyncio.sleep(60)
         assert len(scene.woken) == 1
@@ -113,9 +112,9 @@ def test_once_nobody_wants_it_the_watch_ends() -> None:
     story(tell)
 
 
-def test_a_watch_that_ends_is_begun_anew_and_misses_nothing() -> None:
+def test_an_ended_watch_is_restarted_and_misses_nothing() -> None:
     async def tell(scene: Scene) -> None:
-        scene.want("a", KEYS)
+        scene.watch("a", KEYS)
         await asyncio.sleep(1)
         scene.server.end_watches()
         await asyncio.sleep(1)
@@ -126,10 +125,10 @@ def test_a_watch_that_ends_is_begun_anew_and_misses_nothing() -> None:
     story(tell)
 
 
-def test_who_may_not_watch_looks_every_ten_seconds() -> None:
+def test_without_permission_to_watch_it_polls_every_ten_seconds() -> None:
     async def tell(scene: Scene) -> None:
         scene.cluster.unwatchable = Forbidden("may not watch", code=403)
-        scene.want("a", KEYS)
+        scene.watch("a", KEYS)
         await asyncio.sleep(35)
         scene.server.put(a_secret())
         await asyncio.sleep(35)
@@ -139,10 +138,10 @@ def test_who_may_not_watch_looks_every_ten_seconds() -> None:
     story(tell)
 
 
-def test_a_server_that_is_away_is_asked_again() -> None:
+def test_an_unavailable_server_is_tried_again() -> None:
     async def tell(scene: Scene) -> None:
         scene.cluster.trouble = Unavailable("away")
-        scene.want("a", KEYS)
+        scene.watch("a", KEYS)
         await asyncio.sleep(25)
         scene.cluster.trouble = None
         scene.server.put(a_secret())

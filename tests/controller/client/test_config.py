@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from controller.api.types import LEASES
-from controller.client import config as kube_access
+from controller.client import config as config_module
 from controller.client import transport as kube_connection
-from controller.client.config import AccessError, InCluster, Kubeconfig, find
-from controller.client.exec_credentials import PluginError, credential
+from controller.client.config import ConfigError, InCluster, Kubeconfig, find_config
+from controller.client.exec_credentials import PluginError, run_plugin
 from controller.client.interface import Forbidden, Unavailable
 from controller.clock import SystemClock
 from tests.controller.api_server import Scripted, cluster_of, kubeconfig, says, status
@@ -33,22 +33,22 @@ def a_credential(**fields: str) -> str:
     return f"echo '{json.dumps(answer)}'"
 
 
-def log_in(file: Path) -> kube_access.Login:
-    return asyncio.run(Kubeconfig(str(file), "", SystemClock()).log_in())
+def load(file: Path) -> config_module.RestConfig:
+    return asyncio.run(Kubeconfig(str(file), "", SystemClock()).load())
 
 
 def refused(file: Path) -> str:
-    with pytest.raises(AccessError) as caught:
-        log_in(file)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
     said = str(caught.value)
     assert "\n" not in said
     return said
 
 
 def test_a_token_in_a_kubeconfig_is_shown(tmp_path: Path) -> None:
-    login = log_in(kubeconfig(tmp_path, "https://api:6443", {"token": "sesame"}))
+    login = load(kubeconfig(tmp_path, "https://api:6443", {"token": "sesame"}))
     assert (login.token, login.configuration.host) == ("Bearer sesame", "https://api:6443")
-    assert login.good_for is None
+    assert login.valid_for is None
     assert "sesame" not in repr(login)
 
 
@@ -56,9 +56,9 @@ def test_a_token_file_is_read_again(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("first\n")
     file = kubeconfig(tmp_path, "https://api:6443", {"tokenFile": "token"})
-    assert (log_in(file).token, log_in(file).good_for) == ("Bearer first", 60.0)
+    assert (load(file).token, load(file).valid_for) == ("Bearer first", 60.0)
     token.write_text("second\n")
-    assert log_in(file).token == "Bearer second"
+    assert load(file).token == "Bearer second"
 
 
 def test_a_plugins_token_is_good_until_a_minute_before_it_expires(tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_a_plugins_token_is_good_until_a_minute_before_it_expires(tmp_path: Path
         def now(self) -> datetime:
             return datetime(2026, 1, 1, tzinfo=UTC)
 
-    login = asyncio.run(Kubeconfig(str(file), "", Noon()).log_in())
+    login = asyncio.run(Kubeconfig(str(file), "", Noon()).load())
     assert login.token == "Bearer cloud"
-    assert login.good_for == 3600 - 60
+    assert login.valid_for == 3600 - 60
 
 
 def test_a_plugins_certificate_is_used(tmp_path: Path) -> None:
     plugin = a_plugin(tmp_path, a_credential(clientCertificateData="CERT", clientKeyData="KEY"))
-    login = log_in(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin}))
+    login = load(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin}))
     assert login.token == ""
     assert Path(login.configuration.cert_file).read_text() == "CERT"
     assert Path(login.configuration.key_file).read_text() == "KEY"
@@ -86,17 +86,17 @@ def test_a_plugins_certificate_is_used(tmp_path: Path) -> None:
 def test_a_plugin_is_told_what_a_kubeconfig_says(tmp_path: Path) -> None:
     script = 'test "$1" = login && test "$REGION" = eu && test -n "$KUBERNETES_EXEC_INFO" && ' + a_credential(token="t")
     plugin = {**a_plugin(tmp_path, script), "env": [{"name": "REGION", "value": "eu"}]}
-    assert log_in(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})).token == "Bearer t"
+    assert load(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})).token == "Bearer t"
 
 
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo denied >&2; exit 3", "exit code 3: denied"),
+        ("echo denied >&2; exit 3", "exited with code 3: denied"),
         ("echo sesame", "did not print an ExecCredential"),
         (a_credential(), "neither a token nor a certificate"),
         (a_credential(clientCertificateData="CERT"), "neither a token nor a certificate"),
-        (a_credential(token="sesame").replace("k8s.io/v1", "k8s.io/v1beta1"), "answered in"),
+        (a_credential(token="sesame").replace("k8s.io/v1", "k8s.io/v1beta1"), "returned apiVersion"),
     ],
 )
 def test_a_plugin_that_fails_is_named(script: str, said: str, tmp_path: Path) -> None:
@@ -108,23 +108,23 @@ def test_a_plugin_that_fails_is_named(script: str, said: str, tmp_path: Path) ->
 
 def test_a_plugin_that_is_not_there_is_named_with_its_hint(tmp_path: Path) -> None:
     plugin = {"command": "no-such-plugin", "apiVersion": "client.authentication.k8s.io/v1", "installHint": "get it"}
-    assert "no-such-plugin cannot be run: No such file or directory; get it" in refused(
+    assert "no-such-plugin could not be started: No such file or directory; get it" in refused(
         kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})
     )
 
 
 def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match=r"no answer within 0.1 s"):
-        asyncio.run(credential(a_plugin(tmp_path, "exec sleep 60"), seconds=0.1))
+    with pytest.raises(PluginError, match=r"did not finish within 0.1 s"):
+        asyncio.run(run_plugin(a_plugin(tmp_path, "exec sleep 60"), timeout=0.1))
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("clusters: [", "not YAML"),
-        ("- a", "its top level is no mapping"),
-        ("{}", "names no cluster and context"),
-        ("{clusters: {a: b}, contexts: []}", "clusters is no list of named entries"),
+        ("- a", "its top level must be a mapping"),
+        ("{}", "has no clusters or no contexts"),
+        ("{clusters: {a: b}, contexts: []}", "clusters must be a list of named entries"),
         ("{clusters: [{name: t}], contexts: [{name: t, context: {cluster: t}}], current-context: t}", "Expected key"),
         ("{clusters: [{name: t}], contexts: [{name: t}]}", "no current-context"),
         (
@@ -152,7 +152,7 @@ def test_a_kubeconfig_that_is_none_gets_one_line(text: str, said: str, tmp_path:
 
 
 def test_a_kubeconfig_that_is_not_there_gets_one_line(tmp_path: Path) -> None:
-    assert refused(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such kubeconfig"
+    assert refused(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: kubeconfig not found"
 
 
 def test_what_is_named_comes_before_the_pod_and_the_pod_before_home(
@@ -164,14 +164,14 @@ def test_what_is_named_comes_before_the_pod_and_the_pod_before_home(
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     clock = SystemClock()
-    with pytest.raises(AccessError, match="--kubeconfig"):
-        find("", "", clock)
+    with pytest.raises(ConfigError, match="--kubeconfig"):
+        find_config("", "", clock)
     (home / "config").write_text("{}")
-    assert isinstance(find("", "", clock), Kubeconfig)
+    assert isinstance(find_config("", "", clock), Kubeconfig)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert isinstance(find("", "", clock), InCluster)
+    assert isinstance(find_config("", "", clock), InCluster)
     monkeypatch.setenv("KUBECONFIG", "somewhere")
-    assert isinstance(find("", "", clock), Kubeconfig)
+    assert isinstance(find_config("", "", clock), Kubeconfig)
 
 
 def test_the_namespace_is_the_contexts(tmp_path: Path) -> None:
@@ -180,29 +180,29 @@ def test_the_namespace_is_the_contexts(tmp_path: Path) -> None:
 
 
 def test_a_pods_account_is_used_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = kube_access.incluster_config
+    config = config_module.incluster_config
     for name, text in (("token", "first"), ("ca.crt", "CA"), ("namespace", "operators")):
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    monkeypatch.setattr(kube_access, "_NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setattr(config_module, "_NAMESPACE_FILE", tmp_path / "namespace")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     access = InCluster()
-    login = asyncio.run(access.log_in())
+    login = asyncio.run(access.load())
     assert login.token.lower() == "bearer first"
     assert login.configuration.host == "https://[fd00::1]:443"
-    assert (login.good_for, access.namespace) == (60.0, "operators")
+    assert (login.valid_for, access.namespace) == (60.0, "operators")
     (tmp_path / "token").write_text("second")
-    assert asyncio.run(access.log_in()).token.lower() == "bearer second"
+    assert asyncio.run(access.load()).token.lower() == "bearer second"
     (tmp_path / "token").unlink()
-    with pytest.raises(AccessError, match="service account"):
-        asyncio.run(access.log_in())
+    with pytest.raises(ConfigError, match="service account"):
+        asyncio.run(access.load())
 
 
 def test_a_token_that_is_refused_is_read_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token may be replaced before its time: the server's 401 is believed, and the file looked at."""
-    monkeypatch.setattr(kube_connection, "_RELOGIN_SECONDS", -1.0)
+    monkeypatch.setattr(kube_connection, "_RELOAD_INTERVAL", -1.0)
     token = tmp_path / "token"
     token.write_text("old")
 

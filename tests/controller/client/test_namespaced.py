@@ -7,95 +7,95 @@ import pytest
 
 from controller.api.types import LEASES, NODES, Lease, LeaseSpec, ObjectMeta
 from controller.client.interface import Expired
-from controller.client.namespaced import ScopedCluster
+from controller.client.namespaced import NamespacedClient
 from controller.runtime.informer import Informer
 from tests.contract.worlds import World, a_log, in_process
 
-Story = Callable[[World, ScopedCluster], Awaitable[None]]
+Story = Callable[[World, NamespacedClient], Awaitable[None]]
 
 
 def a_lease(namespace: str, name: str = "lock") -> Lease:
     return Lease(metadata=ObjectMeta(name=name, namespace=namespace), spec=LeaseSpec(holder_identity="a"))
 
 
-def told(story: Story, *namespaces: str, left_out: tuple[str, ...] = ()) -> None:
+def run_story(story: Story, *namespaces: str, left_out: tuple[str, ...] = ()) -> None:
     async def run() -> None:
         async with in_process() as world, asyncio.timeout(20):
-            await story(world, ScopedCluster(world.cluster, namespaces, left_out))
+            await story(world, NamespacedClient(world.client, namespaces, left_out))
 
     asyncio.run(run())
 
 
 def test_all_namespaces_are_those_in_scope() -> None:
-    async def story(world: World, scoped: ScopedCluster) -> None:
+    async def story(world: World, scoped: NamespacedClient) -> None:
         for namespace in ("default", "kube-public", "kube-system"):
-            await world.cluster.create(LEASES, a_lease(namespace))
+            await world.client.create(LEASES, a_lease(namespace))
         found = await scoped.list(LEASES)
         assert [item.key for item in found.items] == ["default/lock", "kube-public/lock"]
 
-    told(story, "default", "kube-public")
+    run_story(story, "default", "kube-public")
 
 
 def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
-    async def story(world: World, scoped: ScopedCluster) -> None:
+    async def story(world: World, scoped: NamespacedClient) -> None:
         informer = Informer(scoped, LEASES, a_log())
         changed = asyncio.Event()
         informer.on_change(lambda *_: changed.set())
         following = asyncio.ensure_future(informer.run())
-        await informer.synced()
+        await informer.wait_for_sync()
         for namespace in ("kube-system", "default", "kube-public"):
-            await world.cluster.create(LEASES, a_lease(namespace))
+            await world.client.create(LEASES, a_lease(namespace))
         while len(informer) < 2:
             await changed.wait()
             changed.clear()
         assert {item.key for item in informer} == {"default/lock", "kube-public/lock"}
-        await world.cluster.delete(LEASES, "default", "lock")
+        await world.client.delete(LEASES, "default", "lock")
         while len(informer) > 1:
             await changed.wait()
             changed.clear()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
-    told(story, "default", "kube-public")
+    run_story(story, "default", "kube-public")
 
 
 def test_a_watch_of_several_namespaces_begins_at_the_oldest_of_their_lists() -> None:
     """What is written between two lists is in neither; the watch has to show it."""
 
-    async def story(world: World, scoped: ScopedCluster) -> None:
-        first = await world.cluster.list(LEASES, namespace="default")
+    async def story(world: World, scoped: NamespacedClient) -> None:
+        first = await world.client.list(LEASES, namespace="default")
         listing = await scoped.list(LEASES)
         assert int(listing.resource_version) <= int(first.resource_version)
 
-    told(story, "default", "kube-public")
+    run_story(story, "default", "kube-public")
 
 
 @pytest.mark.parametrize("namespaces", [("default",), ("default", "kube-public")])
 def test_a_version_that_was_forgotten_has_expired_here_too(namespaces: tuple[str, ...]) -> None:
-    async def story(world: World, scoped: ScopedCluster) -> None:
-        await world.cluster.create(LEASES, a_lease("default"))
+    async def story(world: World, scoped: NamespacedClient) -> None:
+        await world.client.create(LEASES, a_lease("default"))
         await world.forget()
         with pytest.raises(Expired):
             await anext(scoped.watch(LEASES, resource_version="1"))
 
-    told(story, *namespaces)
+    run_story(story, *namespaces)
 
 
 def test_kinds_without_namespaces_are_seen_whole_unless_left_out() -> None:
-    async def with_nodes(world: World, scoped: ScopedCluster) -> None:
+    async def with_nodes(world: World, scoped: NamespacedClient) -> None:
         await world.create(NODES, {"metadata": {"name": "n"}})
         assert [item.key for item in (await scoped.list(NODES)).items] == ["n"]
 
-    async def without(world: World, scoped: ScopedCluster) -> None:
+    async def without(world: World, scoped: NamespacedClient) -> None:
         await world.create(NODES, {"metadata": {"name": "n"}})
         informer = Informer(scoped, NODES, a_log())
         following = asyncio.ensure_future(informer.run())
-        await informer.synced()
+        await informer.wait_for_sync()
         await asyncio.sleep(0.05)
         assert len(informer) == 0
         assert not following.done()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
-    told(with_nodes, "default")
-    told(without, "default", left_out=("nodes",))
+    run_story(with_nodes, "default")
+    run_story(without, "default", left_out=("nodes",))

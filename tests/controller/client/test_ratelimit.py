@@ -9,7 +9,7 @@ from twin.kernel.loop import run
 
 
 def times(per_second: float, burst: int, requests: int) -> list[float]:
-    """When each of so many requests, all wanted at once, may be sent."""
+    """Return the times at which requests that are made at once may be sent."""
     sent: list[float] = []
 
     async def ask(limit: RateLimit) -> None:

@@ -17,12 +17,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from controller.api.types import EVENTS, LEASES, MODEL_ADAPTERS
-from controller.client.namespaced import ScopedCluster
-from controller.client.rest import KubeCluster
+from controller.client.namespaced import NamespacedClient
+from controller.client.rest import RestClient
 from controller.clock import SystemClock
+from controller.dependencies import Dependencies
 from controller.operator import Operator
 from controller.options import Options, parse, variable
-from controller.preflight import check, needs
+from controller.preflight import check, required_permissions
 from controller.settings import LeaseSettings, Settings
 from tests.contract.worlds import a_log
 from tests.controller.served import Served, serving
@@ -97,7 +98,7 @@ def test_the_container_may_do_nothing_that_it_does_not_need(overlay: tuple[str, 
         "capabilities": {"drop": ["ALL"]},
     }
     assert {"startupProbe", "livenessProbe", "readinessProbe", "resources"} <= set(container(overlay[1]))
-    assert pod["terminationGracePeriodSeconds"] > Options().stop_grace
+    assert pod["terminationGracePeriodSeconds"] > Options().graceful_shutdown_timeout
 
 
 def test_selectors_find_the_operators_pods(overlay: tuple[str, list[Object]]) -> None:
@@ -141,7 +142,7 @@ def test_the_image_installs_all_that_the_operator_imports() -> None:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add((node.module or "").partition(".")[0])
-    others = imported - set(sys.stdlib_module_names) - {"controller"}
+    others = imported - set(sys.stdlib_module_names) - {"controller", "formats"}
     named = {"yaml": "pyyaml", "prometheus_client": "prometheus-client"}
     locked = set(re.findall(r"^([a-z0-9-]+)==", (DEPLOY / "requirements.lock").read_text(), re.MULTILINE))
     assert {named.get(name, name) for name in others} <= locked
@@ -165,7 +166,7 @@ def rules_of(objects: list[Object]) -> set[tuple[str, str, str]]:
 def test_the_rules_are_what_the_operator_says_that_it_needs(overlay: tuple[str, list[Object]]) -> None:
     wanted = {
         (need.kind.group, f"{need.kind.plural}/{need.subresource}".rstrip("/"), need.verb)
-        for need in needs()
+        for need in required_permissions()
         if overlay[0] == "whole-cluster" or need.kind.namespaced
     }
     assert rules_of(overlay[1]) == wanted
@@ -236,21 +237,23 @@ class Life:
         )
 
     async def while_operating(self, story: Callable[[], Any]) -> None:
-        """From the start of one replica to its end, told to stop."""
+        """Run one replica from its start until it is stopped."""
         async with self.served.connection(service_account(self.namespace, "lora-controller")) as connection:
             namespaces = (self.namespace,) if self.scoped else ()
             left_out = await check(connection, namespaces, self.namespace)
-            cluster: Any = KubeCluster(connection, Random(0), a_log())
+            cluster: Any = RestClient(connection, Random(0), a_log())
             if self.scoped:
-                cluster = ScopedCluster(cluster, namespaces, left_out)
+                cluster = NamespacedClient(cluster, namespaces, left_out)
             operator = Operator(
-                cluster,
-                self.engines.transport(),
-                SystemClock(),
-                Random(0),
-                self.settings,
-                identity="one",
-                log=a_log(),
+                Dependencies(
+                    client=cluster,
+                    transport=self.engines.transport(),
+                    clock=SystemClock(),
+                    rng=Random(0),
+                    settings=self.settings,
+                    identity="one",
+                    log=a_log(),
+                )
             )
             running = asyncio.ensure_future(operator.run())
             await story()
@@ -269,7 +272,7 @@ class Life:
         return str((adapter.get("status") or {}).get("phase"))
 
     def event(self, reason: str) -> int:
-        """How often users were told."""
+        """Return the number of events."""
         found = self.store.list(f"{EVENTS.plural}.{EVENTS.group}", namespace=self.namespace).items
         return sum((item.get("series") or {}).get("count", 1) for item in found if item["reason"] == reason)
 
@@ -325,12 +328,16 @@ def test_under_the_shipped_rules_nothing_is_refused_and_nothing_is_idle(
             install(served.store, objects, namespace)
             await lifecycle(Life(served, namespace, name == "single-namespace", Engines()))
             mine = [used for used in served.used if used.user.name.endswith(":lora-controller")]
-            refused = {str(used.asked) for used in mine if used.code == 403}
+            refused = {str(used.attributes) for used in mine if used.code == 403}
             assert not refused
             return {
-                (used.asked.group, f"{used.asked.resource}/{used.asked.subresource}".rstrip("/"), used.asked.verb)
+                (
+                    used.attributes.group,
+                    f"{used.attributes.resource}/{used.attributes.subresource}".rstrip("/"),
+                    used.attributes.verb,
+                )
                 for used in mine
-                if used.asked.group != "authorization.k8s.io"
+                if used.attributes.group != "authorization.k8s.io"
             }
 
     used = {item for item in asyncio.run(story()) if item[1]}

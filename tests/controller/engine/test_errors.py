@@ -1,4 +1,4 @@
-"""Which errors of engines are worth another try, and whom they are about."""
+"""Classification of engine errors: retriable or final, and their scope."""
 
 import httpx
 import pytest
@@ -23,7 +23,7 @@ def envelope(message: str, kind: str, code: int) -> dict:
         (httpx.RemoteProtocolError("Server disconnected"), "closed the connection early", True),
     ],
 )
-def test_no_answer_is_always_worth_another_try(error: Exception, text: str, ambiguous: bool) -> None:
+def test_a_request_without_an_answer_is_always_retriable(error: Exception, text: str, ambiguous: bool) -> None:
     found = classify(error, 30)
     assert found.retriable
     assert text in found.message
@@ -61,14 +61,14 @@ def test_no_answer_is_always_worth_another_try(error: Exception, text: str, ambi
         (501, "", True, Scope.POD),
     ],
 )
-def test_answers_are_sorted_by_status_and_then_by_text(status: int, body, retriable: bool, scope: Scope) -> None:
+def test_responses_are_classified_by_status_and_then_by_text(status: int, body, retriable: bool, scope: Scope) -> None:
     response = httpx.Response(status, json=body) if isinstance(body, dict) else httpx.Response(status, text=body)
     error = failure("load", response, response.content)
     assert (error.retriable, error.scope) == (retriable, scope)
 
 
 @pytest.mark.parametrize("nested", [True, False], ids=["today's envelope", "the flat one of old versions"])
-def test_a_name_that_is_taken_is_told_from_other_400s(nested: bool) -> None:
+def test_a_taken_name_differs_from_other_400s(nested: bool) -> None:
     message = "The lora adapter 'x' has already been loaded."
     body = (
         envelope(message, "InvalidUserInput", 400) if nested else {"object": "error", "message": message, "code": 400}
@@ -77,7 +77,7 @@ def test_a_name_that_is_taken_is_told_from_other_400s(nested: bool) -> None:
     assert isinstance(failure("load", response, response.content), AlreadyLoaded)
 
 
-def test_an_unload_that_the_engine_could_not_do_is_told_apart() -> None:
+def test_a_failed_removal_has_its_own_error() -> None:
     response = httpx.Response(
         500, json=envelope("Failed to remove lora adapter 'x' from the engine.", "InternalServerError", 500)
     )
@@ -98,7 +98,7 @@ def test_an_unload_that_the_engine_could_not_do_is_told_apart() -> None:
         ("bad header", "Refused", Scope.ADAPTER),
     ],
 )  # fmt: skip
-def test_sglang_says_everything_with_400_and_its_words_are_known(message: str, reason: str, scope: Scope) -> None:
+def test_sglang_errors_are_classified_by_the_text_of_a_400(message: str, reason: str, scope: Scope) -> None:
     response = httpx.Response(400, json={"success": False, "error_message": message, "loaded_adapters": None})
     error = failure("load", response, response.content)
     assert (error.reason, error.scope, error.retriable) == (reason, scope, False)

@@ -1,4 +1,4 @@
-"""What is read off an engine's `/metrics`, and what is made of two readings."""
+"""Parsing of an engine's `/metrics`, and the load between two samples."""
 
 import contextlib
 
@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.engine.metrics import Reading, read
+from controller.engine.metrics import MetricsSample, read
 from controller.policies import EngineLoad
-from controller.requests.load_monitor import _Known, _load
+from controller.requests.load_monitor import LoadSample, _load
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.engine import Engine
+from fake_vllm.flavors import flavor_of
 from twin.kernel.loop import run
 
 VLLM = b"""# HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -43,16 +44,16 @@ SIDECAR = b'aibrix:queue_size{model_name="q"} 4.0\naibrix:generation_tokens_tota
 @pytest.mark.parametrize(
     ("page", "reading"),
     [
-        (VLLM, Reading(16.0, 8.0, 2500.0, 4.0, frozenset({"sql", "chat", "code"}))),
-        (SGLANG, Reading(6.0, 4.0, 20.0, 7.0)),
-        (SIDECAR, Reading(None, None, 7.0, 4.0)),
-        (b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 2\n", Reading(requests=2.0)),
-        (b"", Reading()),
-        (b"\xff\x00 no metrics at all\n<html></html>", Reading()),
+        (VLLM, MetricsSample(16.0, 8.0, 2500.0, 4.0, frozenset({"sql", "chat", "code"}))),
+        (SGLANG, MetricsSample(6.0, 4.0, 20.0, 7.0)),
+        (SIDECAR, MetricsSample(None, None, 7.0, 4.0)),
+        (b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 2\n", MetricsSample(requests=2.0)),
+        (b"", MetricsSample()),
+        (b"\xff\x00 no metrics at all\n<html></html>", MetricsSample()),
     ],
     ids=["vllm", "sglang", "renamed by the sidecar", "no number", "empty", "something else"],
 )
-def test_a_page_of_each_kind(page: bytes, reading: Reading) -> None:
+def test_a_page_of_each_kind(page: bytes, reading: MetricsSample) -> None:
     assert read(page) == reading
 
 
@@ -62,33 +63,39 @@ def test_a_broken_page_is_a_value_error_and_nothing_else(rest: str) -> None:
         read(f"vllm:num_requests_running{rest}".encode())
 
 
-def known(at: float, reading: Reading) -> _Known:
-    return _Known("containerd://1", at, reading, EngineLoad())
+def a_sample(taken_at: float, metrics: MetricsSample) -> LoadSample:
+    return LoadSample("containerd://1", taken_at, metrics, EngineLoad())
 
 
 def test_two_readings_make_rates() -> None:
-    load = _load(known(100, Reading(10, 5, 1000, 0)), 110, Reading(16, 8, 1500, 2), 7)
+    load = _load(a_sample(100, MetricsSample(10, 5, 1000, 0)), 110, MetricsSample(16, 8, 1500, 2), 7)
     assert load == EngineLoad(latency=2.0, throughput=50.0, requests=2, adapters=7)
 
 
 def test_the_first_reading_has_a_latency_since_the_start_and_no_throughput_yet() -> None:
-    assert _load(None, 100, Reading(10, 5, 1000, 1), 0) == EngineLoad(latency=2.0, requests=1)
+    assert _load(None, 100, MetricsSample(10, 5, 1000, 1), 0) == EngineLoad(latency=2.0, requests=1)
 
 
-def test_an_idle_engine_has_no_latency_and_one_that_answers_nobody_an_unknown_one() -> None:
-    before = known(100, Reading(10, 5, 1000, 0))
-    assert _load(before, 110, Reading(10, 5, 1000, 0), 0).latency == 0
-    assert _load(before, 110, Reading(10, 5, 1000, 3), 0).latency is None
+def test_an_idle_engine_has_latency_zero_and_a_stuck_one_an_unknown_latency() -> None:
+    before = a_sample(100, MetricsSample(10, 5, 1000, 0))
+    assert _load(before, 110, MetricsSample(10, 5, 1000, 0), 0).latency == 0
+    assert _load(before, 110, MetricsSample(10, 5, 1000, 3), 0).latency is None
 
 
-def test_totals_that_fell_began_anew() -> None:
-    load = _load(known(100, Reading(10, 5, 1000, 0)), 110, Reading(3, 1, 200, 1), 0)
+def test_totals_that_fell_were_reset() -> None:
+    load = _load(a_sample(100, MetricsSample(10, 5, 1000, 0)), 110, MetricsSample(3, 1, 200, 1), 0)
     assert (load.latency, load.throughput) == (3.0, 20.0)
 
 
 def test_a_fresh_engines_own_page_says_that_it_is_idle() -> None:
     async def page() -> str:
-        engine = Engine(EngineConfig(), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0))
+        engine = Engine(
+            EngineConfig(),
+            flavor_of(EngineConfig()),
+            load=Constant(0.0),
+            unload=Constant(0.0),
+            rng=np.random.default_rng(0),
+        )
         return engine.metrics_page()
 
-    assert read(run(page()).encode()) == Reading(0.0, 0.0, 0.0, 0.0)
+    assert read(run(page()).encode()) == MetricsSample(0.0, 0.0, 0.0, 0.0)

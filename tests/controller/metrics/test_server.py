@@ -1,4 +1,4 @@
-"""What a kubelet and a Prometheus see of the operator, over a real socket."""
+"""Metrics and probes of the operator over a real socket."""
 
 import asyncio
 import contextlib
@@ -8,17 +8,17 @@ import httpx
 import pytest
 
 from controller.metrics.instruments import Metrics
-from controller.metrics.server import probes
+from controller.metrics.server import serve
 
 
 def answers(*requests: tuple[str, str], alive: str = "", ready: str = "", accept: str = "") -> list[httpx.Response]:
-    """What the server says to each (method, path)."""
+    """Return the response to each (method, path)."""
 
     async def main() -> list[httpx.Response]:
         metrics = Metrics()
-        metrics.load_ended("succeeded")
+        metrics.observe_load("succeeded")
         async with (
-            probes(metrics, lambda: alive, lambda: ready, port=0, host="127.0.0.1") as port,
+            serve(metrics, lambda: alive, lambda: ready, port=0, host="127.0.0.1") as port,
             httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}", headers={"accept": accept} if accept else {}
             ) as client,
@@ -35,7 +35,7 @@ def test_metrics_are_text_that_prometheus_reads() -> None:
     assert 'lora_controller_loads_total{outcome="succeeded"} 1.0' in answer.text
 
 
-def test_who_asks_for_open_metrics_gets_it() -> None:
+def test_open_metrics_are_negotiated() -> None:
     (answer,) = answers(("GET", "/metrics"), accept="application/openmetrics-text; version=1.0.0")
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")
@@ -47,23 +47,23 @@ def test_a_healthy_operator_is_alive_and_ready() -> None:
     ] * 2
 
 
-def test_what_is_wrong_is_said_in_the_probes_answer() -> None:
-    living, ready = answers(("GET", "/healthz"), ("GET", "/readyz"), ready="waiting for the first list of Pod")
-    assert living.status_code == 200
+def test_a_failing_probe_says_what_is_wrong() -> None:
+    alive, ready = answers(("GET", "/healthz"), ("GET", "/readyz"), ready="waiting for the first list of Pod")
+    assert alive.status_code == 200
     assert (ready.status_code, ready.text) == (503, "waiting for the first list of Pod\n")
 
 
 def test_nothing_else_is_served() -> None:
-    stranger, writer, head = answers(("GET", "/"), ("POST", "/metrics"), ("HEAD", "/healthz"))
-    assert stranger.status_code == 404
-    assert (writer.status_code, writer.headers["allow"]) == (405, "GET, HEAD")
+    unknown, writer, head = answers(("GET", "/"), ("POST", "/metrics"), ("HEAD", "/healthz"))
+    assert unknown.status_code == 404
+    assert (writer.status_code, set(writer.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "3")
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz", b"\x00\xff" * 10 + b"\r\n\r\n", b"x" * 40000 + b"\r\n\r\n"])
-def test_nonsense_closes_its_own_connection_only(sent: bytes) -> None:
+def test_an_invalid_request_closes_its_own_connection_only(sent: bytes) -> None:
     async def main() -> int:
-        async with probes(Metrics(), _well, _well, port=0, host="127.0.0.1") as port:
+        async with serve(Metrics(), _well, _well, port=0, host="127.0.0.1") as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(sent)
             writer.write_eof()

@@ -1,4 +1,4 @@
-"""Users' own policies: found, and held to the rules."""
+"""Users' own policies: loading them, and validation of their choices."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import pytest
 
 from controller.policies import Candidate, Policies, UnknownPolicy, View, choose, find, installed, registry
-from controller.reconcile.actions import Load, Tell
+from controller.reconcile.actions import EmitEvent, Load
 from controller.reconcile.plan import plan
 from controller.settings import Settings
-from tests.controller.builders import NOW, a_pod, an_adapter, seen
+from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter
 
 MODULE = """
 class Last:
@@ -47,7 +47,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def package(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An installed package that offers it under two names."""
+    """An installed package that registers it under two names."""
     group = registry.ENTRY_POINTS
     points = [EntryPoint("last", f"{module}:Last", group), EntryPoint("random", f"{module}:Last", group)]
     monkeypatch.setattr(registry, "entry_points", lambda *, group: points)
@@ -57,7 +57,7 @@ def package(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Answering:
-    """Gives whatever it was made with, or raises it."""
+    """Returns or raises the given value."""
 
     name: ClassVar[str] = "theirs"
     needs_metrics: ClassVar[bool] = False
@@ -102,14 +102,14 @@ def test_an_installed_package_offers_a_policy_but_takes_no_built_in_name() -> No
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("best", "unknown policy 'best'; known are default, bin-pack"),
+        ("best", "unknown policy 'best'; allowed: default, bin-pack"),
         ("no_such_module:Class", "no_such_module:Class cannot be used: ModuleNotFoundError"),
         ("{}:Missing", "cannot be used: AttributeError"),
-        ("{}:function", "is no class with a method choose"),
+        ("{}:function", "is not a class with a method choose"),
         ("{}:Nameless", "has no name"),
-        ("{}:Impostor", "is called 'spread', which is the name of one that is built in"),
+        ("{}:Impostor", "has the name of a built-in policy, 'spread'"),
         ("{}:Fragile", "cannot be used: KeyError: 'no such"),
-        ("os:abort", "is no class with a method choose"),
+        ("os:abort", "is not a class with a method choose"),
         (":", "cannot be used: ValueError"),
     ],
 )
@@ -125,36 +125,34 @@ def test_what_cannot_be_used_is_refused_with_a_reason_on_one_line(module: str, n
     [
         (ValueError("first\nsecond"), "raised ValueError: first second"),
         (SystemError("x" * 5000), "raised SystemError: xxx"),
-        (None, "gave a NoneType where a list of pod names belongs"),
-        ("pod-a", "gave a str where a list of pod names belongs"),
-        ({"pod-a"}, "gave a set where a list of pod names belongs"),
-        ((name for name in ["pod-a"]), "gave a generator where a list of pod names belongs"),
-        ([None], "gave a list of other things than pod names"),
-        (["pod-a", "pod-b"], "chose 2 pods where 1 were wanted"),
-        (["pod-z"], "chose 'pod-z', which is no candidate"),
+        (None, "returned a NoneType instead of a list of pod names"),
+        ("pod-a", "returned a str instead of a list of pod names"),
+        ({"pod-a"}, "returned a set instead of a list of pod names"),
+        ((name for name in ["pod-a"]), "returned a generator instead of a list of pod names"),
+        ([None], "returned a list that has other values than pod names"),
+        (["pod-a", "pod-b"], "chose 2 pods; at most 1 are allowed"),
+        (["pod-z"], "chose 'pod-z', which is not a candidate"),
     ],
 )
-def test_a_policy_that_fails_or_talks_nonsense_is_replaced_by_default_and_users_are_told(
-    answer: Any, said: str
-) -> None:
+def test_a_policy_that_fails_or_chooses_badly_is_replaced_by_default_with_an_event(answer: Any, said: str) -> None:
     todo = plan(
-        seen(an_adapter(), [a_pod("pod-a"), a_pod("pod-b")], adapters_on={"pod-a": 3}),
+        a_snapshot(an_adapter(), [a_pod("pod-a"), a_pod("pod-b")], adapters_on={"pod-a": 3}),
         NOW,
         Settings(),
         Answering(answer),
         Random(0),
     )
     assert [action.pod.name for action in todo.actions if isinstance(action, Load)] == ["pod-b"]
-    (told,) = [a for a in todo.actions if isinstance(a, Tell) and a.reason == "PolicyFailed"]
+    (told,) = [a for a in todo.actions if isinstance(a, EmitEvent) and a.reason == "PolicyFailed"]
     assert told.type == "Warning"
     assert said in told.note
     assert told.note.endswith("default has chosen instead")
     assert len(told.note) < 400
 
 
-def test_a_pod_chosen_twice_is_no_choice() -> None:
+def test_a_choice_with_a_pod_twice_is_invalid() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b"), a_pod("pod-c")]
-    todo = plan(seen(an_adapter(replicas=2), pods), NOW, Settings(), Answering(["pod-c", "pod-c"]), Random(0))
+    todo = plan(a_snapshot(an_adapter(replicas=2), pods), NOW, Settings(), Answering(["pod-c", "pod-c"]), Random(0))
     assert [action.pod.name for action in todo.actions if isinstance(action, Load)] == ["pod-a", "pod-b"]
 
 
@@ -162,7 +160,7 @@ def test_a_pod_chosen_twice_is_no_choice() -> None:
 def test_a_policy_may_choose_fewer(answer: Sequence[str]) -> None:
     candidates = tuple(Candidate(name, 0, max_loras=2, max_cpu_loras=4) for name in ("pod-a", "pod-b"))
     choice = choose(Answering(answer), View("default/sql", 2, candidates))
-    assert (choice.pods, choice.fault) == (tuple(answer), "")
+    assert (choice.pods, choice.error) == (tuple(answer), "")
 
 
 def test_interrupting_the_process_is_no_fault_of_the_policy() -> None:

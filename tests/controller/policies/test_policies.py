@@ -1,4 +1,4 @@
-"""Where adapters go, policy by policy."""
+"""Choices of each built-in policy."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from controller.policies import BUILT_IN, Candidate, EngineLoad, View, choose, f
 
 POLICIES = sorted([*BUILT_IN, "default"])
 EVEN = ["default", "least-adapters", "spread", "least-latency", "least-throughput", "load-aware"]
-"""Those that leave no pod two adapters behind another."""
+"""Policies whose pods differ by at most one adapter."""
 
 loads = st.builds(
     EngineLoad,
@@ -121,8 +121,8 @@ def test_load_aware_goes_by_what_is_expected_of_the_adapters_and_not_by_their_nu
     assert chosen("load-aware", [popular, quiet]) == ["quiet"]
 
 
-def test_load_aware_does_not_lay_all_that_is_seldom_asked_for_on_one_pod() -> None:
-    """Sixteen such adapters on an engine with two slots in a batch wait for one another."""
+def test_load_aware_spreads_rarely_used_adapters() -> None:
+    """Sixteen such adapters on an engine with two slots per batch delay each other."""
     hot = replace(a_pod("hot", 1), max_cpu_loras=64, expected_requests=3.0)
     crowded = replace(a_pod("crowded", 16), max_cpu_loras=64, expected_requests=2.0)
     assert chosen("load-aware", [hot, crowded]) == ["hot"]
@@ -130,7 +130,7 @@ def test_load_aware_does_not_lay_all_that_is_seldom_asked_for_on_one_pod() -> No
 
 
 @given(views(), st.sampled_from(POLICIES))
-def test_no_policy_chooses_twice_or_too_many_or_strangers(view: View, policy: str) -> None:
+def test_no_policy_chooses_twice_too_many_or_unknown_pods(view: View, policy: str) -> None:
     found = find(policy).choose(view)
     assert len(found) == len(set(found)) <= view.count
     assert set(found) <= {pod.name for pod in view.candidates}
@@ -143,11 +143,11 @@ def test_equal_views_give_equal_choices_and_none_needs_to_be_corrected(view: Vie
     first = choose(find(policy), view)
     again = choose(find(policy), replace(view))
     assert first == again
-    assert not first.fault
+    assert not first.error
 
 
 def burst(policy: str, adapters: int, pods: int, replicas: int = 1, load: EngineLoad | None = None) -> Counter[str]:
-    """How many each pod gets when adapters come faster than anything is written: reservations are all that is known."""
+    """Adapters per pod after a burst in which nothing is persisted: only reservations count."""
     occupancy, chooser = Occupancy(), find(policy)
     names = [f"pod-{number:02}" for number in range(pods)]
     for adapter in range(adapters):
@@ -155,19 +155,19 @@ def burst(policy: str, adapters: int, pods: int, replicas: int = 1, load: Engine
         candidates = tuple(
             Candidate(
                 name,
-                occupancy.others(f"default/{name}", key),
+                len(occupancy.on(f"default/{name}")),
                 max_loras=2,
                 max_cpu_loras=64,
                 zone="ab"[number % 2],
                 node=f"node-{number % 3}",
                 load=load,
-                expected_requests=2.5 * occupancy.others(f"default/{name}", key),
+                expected_requests=2.5 * len(occupancy.on(f"default/{name}")),
             )
             for number, name in enumerate(names)
         )
         found = chooser.choose(View(key, replicas, candidates, seed=adapter))
         occupancy.claim(key, [f"default/{name}" for name in found])
-    return Counter({name: sum(1 for _ in occupancy.on(f"default/{name}")) for name in names})
+    return Counter({name: len(occupancy.on(f"default/{name}")) for name in names})
 
 
 @settings(max_examples=40, deadline=None)
@@ -195,7 +195,7 @@ def test_a_burst_fills_pod_after_pod_with_bin_pack() -> None:
 
 @pytest.mark.parametrize("policy", ["least-latency", "least-throughput"])
 def test_one_idle_pod_does_not_get_the_whole_burst(policy: str) -> None:
-    """What comes after a reading is counted with what an adapter costs on average."""
+    """Adapters placed after a sample are counted with the average cost of an adapter."""
     held = {f"pod-{number}": 10 for number in range(10)}
     idle = EngineLoad(latency=0.0, throughput=0.0, adapters=10)
     busy = EngineLoad(latency=2.0, throughput=50.0, adapters=10)

@@ -1,4 +1,4 @@
-"""What users are told: each situation that only they can mend has a reason, a message with the next step, one Event."""
+"""Each problem for the user has a reason, a message with the next step, and one Event."""
 
 from dataclasses import replace
 from random import Random
@@ -7,32 +7,33 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as with_fields
 
-from controller.api.annotations import MOST_PODS, PLACEMENTS, Attempt, Remembered
+from controller.api.annotations import MOST_PODS, PLACEMENTS, Attempt, PersistedState
 from controller.api.spec import SpecProblem
 from controller.api.types import Condition, ModelAdapterStatus
 from controller.engine.errors import EngineError, Scope
 from controller.policies import find
 from controller.reconcile.actions import (
     AddFinalizer,
+    EmitEvent,
+    ListAdapters,
     Load,
-    Look,
     Plan,
-    Remember,
     RemoveFinalizer,
-    Tell,
     Unload,
+    WriteAnnotations,
     WriteStatus,
 )
 from controller.reconcile.plan import plan
-from controller.reconcile.snapshot import Inventory, Observed, Outcome
+from controller.reconcile.snapshot import Snapshot
+from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 from controller.settings import Settings
-from tests.controller.builders import NOW, a_pod, an_adapter, placed, seen
+from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter, placed
 
 PATH = "acme/sql"
 
 
-def planned(observed: Observed) -> Plan:
-    return plan(observed, NOW, Settings(), find("default"), Random(0))
+def planned(snapshot: Snapshot) -> Plan:
+    return plan(snapshot, NOW, Settings(), find("default"), Random(0))
 
 
 def last_status(result: Plan) -> ModelAdapterStatus:
@@ -44,20 +45,20 @@ def conditions(result: Plan) -> dict[str, Condition]:
 
 
 def told(result: Plan) -> list[tuple[str, str]]:
-    return [(action.reason, action.note) for action in result.actions if isinstance(action, Tell)]
+    return [(action.reason, action.note) for action in result.actions if isinstance(action, EmitEvent)]
 
 
-def with_spec(observed: Observed, **fields: Any) -> Observed:
-    spec = with_fields(observed.adapter.spec, **fields)
-    return replace(observed, adapter=with_fields(observed.adapter, spec=spec))
+def with_spec(snapshot: Snapshot, **fields: Any) -> Snapshot:
+    spec = with_fields(snapshot.adapter.spec, **fields)
+    return replace(snapshot, adapter=with_fields(snapshot.adapter, spec=spec))
 
 
-def with_status(observed: Observed, status: ModelAdapterStatus) -> Observed:
-    return replace(observed, adapter=with_fields(observed.adapter, status=status))
+def with_status(snapshot: Snapshot, status: ModelAdapterStatus) -> Snapshot:
+    return replace(snapshot, adapter=with_fields(snapshot.adapter, status=status))
 
 
-def test_the_first_status_says_only_that_somebody_has_begun() -> None:
-    result = planned(seen(an_adapter(phase="", finalizer=False), [a_pod()]))
+def test_the_first_status_only_says_that_reconciliation_starts() -> None:
+    result = planned(a_snapshot(an_adapter(phase="", finalizer=False), [a_pod()]))
     assert isinstance(result.actions[0], AddFinalizer)
     first = next(action.status for action in result.actions if isinstance(action, WriteStatus))
     (condition,) = first.conditions
@@ -65,15 +66,15 @@ def test_the_first_status_says_only_that_somebody_has_begun() -> None:
     assert (condition.reason, condition.message) == ("ModelAdapterPending", "Starting reconciliation")
 
 
-def test_no_matching_pod_is_said_with_the_label_that_pods_need() -> None:
-    found = conditions(planned(seen(an_adapter(), [])))["Scheduled"]
+def test_no_matching_pod_is_reported_with_the_required_label() -> None:
+    found = conditions(planned(a_snapshot(an_adapter(), [])))["Scheduled"]
     assert (found.status, found.reason) == ("False", "NoMatchingPod")
     assert "adapter.model.aibrix.ai/enabled=true" in found.message
 
 
-def test_full_engines_are_said_to_be_full_and_what_to_do() -> None:
+def test_full_engines_are_reported_with_the_next_step() -> None:
     pod = a_pod()
-    full = replace(seen(an_adapter(), [pod]), adapters_on=lambda _: pod.max_cpu_loras)
+    full = a_snapshot(an_adapter(), [pod], adapters_on={pod.name: pod.max_cpu_loras})
     result = plan(full, NOW, Settings(), find("bin-pack"), Random(0))
     found = conditions(result)["Ready"]
     assert (found.status, found.reason) == ("False", "NoCapacity")
@@ -81,131 +82,140 @@ def test_full_engines_are_said_to_be_full_and_what_to_do() -> None:
     assert not [action for action in result.actions if isinstance(action, Load)]
 
 
-def test_a_missing_secret_keeps_loads_back_is_told_once_and_looked_at_again() -> None:
+def test_a_missing_secret_blocks_loads_is_reported_once_and_rechecked() -> None:
     problem = SpecProblem("SecretNotFound", "Secret default/key does not exist: create it", recheck=10.0)
-    observed = replace(seen(an_adapter(), [a_pod()]), problem=problem)
-    result = planned(observed)
-    assert not [action for action in result.actions if isinstance(action, Load | Look)]
+    snapshot = replace(a_snapshot(an_adapter(), [a_pod()]), problem=problem)
+    result = planned(snapshot)
+    assert not [action for action in result.actions if isinstance(action, Load | ListAdapters)]
     assert last_status(result).phase == "Failed"
     assert conditions(result)["Ready"].reason == "SecretNotFound"
     assert told(result) == [("SecretNotFound", problem.message)]
     assert result.wake == pytest.approx(NOW + 10)
-    again = planned(with_status(observed, last_status(result)))
+    again = planned(with_status(snapshot, last_status(result)))
     assert told(again) == []
     assert again.wake == pytest.approx(NOW + 10)
 
 
-def test_what_serves_goes_on_serving_while_its_secret_is_missing() -> None:
+def test_replicas_keep_serving_while_the_secret_is_missing() -> None:
     pod = a_pod()
-    remembered = Remembered(selected=(pod.name,), placements={pod.name: placed(pod)})
+    persisted = PersistedState(selected=(pod.name,), placements={pod.name: placed(pod)})
     adapter = an_adapter(phase="Running", instances=[pod.name])
     problem = SpecProblem("SecretNotFound", "create it", recheck=10.0)
-    observed = replace(seen(adapter, [pod], remembered=remembered, holding={pod.name: {"sql": PATH}}), problem=problem)
-    result = planned(observed)
+    snapshot = replace(
+        a_snapshot(adapter, [pod], persisted=persisted, inventories={pod.name: {"sql": PATH}}), problem=problem
+    )
+    result = planned(snapshot)
     assert not [action for action in result.actions if isinstance(action, Unload)]
     assert last_status(result).phase == "Running"
     assert last_status(result).instances == (pod.name,)
     assert conditions(result)["Progressing"].reason == "SecretNotFound"
 
 
-def test_engines_of_another_base_model_are_told_of_once_and_still_asked() -> None:
+def test_a_foreign_base_model_is_reported_once_and_does_not_block_loads() -> None:
     pod = a_pod()
-    observed = with_spec(seen(an_adapter(), [pod]), base_model="llama2-7b")
-    observed = replace(observed, inventory=lambda view: Inventory(view.engine, {}, frozenset({"qwen", "Qwen/Qwen3"})))
-    result = planned(observed)
+    snapshot = with_spec(a_snapshot(an_adapter(), [pod]), base_model="llama2-7b")
+    inventory = Inventory(pod.engine, {}, frozenset({"qwen", "Qwen/Qwen3"}))
+    snapshot = replace(snapshot, engines={pod.uid: EngineRecord(inventory)})
+    result = planned(snapshot)
     found = conditions(result)["BaseModelServed"]
     assert (found.status, found.reason) == ("False", "BaseModelNotServed")
     served = f"pod {pod.name} serves Qwen/Qwen3, qwen and not llama2-7b"
     assert found.message == f"{served}: correct baseModel or podSelector"
     assert [reason for reason, _ in told(result)].count("BaseModelNotServed") == 1
     assert [action for action in result.actions if isinstance(action, Load)]
-    again = planned(with_status(observed, last_status(result)))
+    again = planned(with_status(snapshot, last_status(result)))
     assert "BaseModelNotServed" not in [reason for reason, _ in told(again)]
-    mended = planned(with_spec(with_status(observed, last_status(result)), base_model="qwen"))
+    mended = planned(with_spec(with_status(snapshot, last_status(result)), base_model="qwen"))
     assert conditions(mended)["BaseModelServed"].status == "True"
 
 
 def test_progress_says_how_many_attempts_have_failed_and_how_many_serve() -> None:
     good, bad = a_pod("pod-a"), a_pod("pod-b")
-    remembered = Remembered(
+    persisted = PersistedState(
         selected=(good.name, bad.name),
         attempts={bad.name: Attempt(retries=1, announced=NOW - 1)},
         placements={good.name: placed(good), bad.name: placed(bad)},
     )
     adapter = an_adapter(replicas=2, phase="Running", instances=[good.name])
-    holding = {good.name: {"sql": PATH}, bad.name: {}}
-    progress = conditions(planned(seen(adapter, [good, bad], remembered=remembered, holding=holding)))["Progressing"]
+    inventories = {good.name: {"sql": PATH}, bad.name: {}}
+    progress = conditions(planned(a_snapshot(adapter, [good, bad], persisted=persisted, inventories=inventories)))[
+        "Progressing"
+    ]
     assert (progress.status, progress.reason) == ("True", "Retrying")
     assert progress.message == "1 of 2 replicas serve; 2 of 6 attempts on pod-b have failed"
 
 
 @pytest.mark.parametrize("replicas", [None, MOST_PODS + 20])
-def test_more_pods_than_an_object_can_remember_are_left_out_and_users_are_told(replicas: int | None) -> None:
+def test_pods_beyond_the_placement_limit_are_not_selected_and_reported(replicas: int | None) -> None:
     pods = [a_pod(f"pod-{number:03}") for number in range(MOST_PODS + 20)]
-    first = next(a for a in planned(seen(an_adapter(replicas=replicas), pods)).actions if isinstance(a, Remember))
+    first = next(
+        a for a in planned(a_snapshot(an_adapter(replicas=replicas), pods)).actions if isinstance(a, WriteAnnotations)
+    )
     assert len(first.after.selected) == MOST_PODS
     kept = first.after.selected
-    remembered = Remembered(selected=kept, placements={pod.name: placed(pod) for pod in pods if pod.name in kept})
+    persisted = PersistedState(selected=kept, placements={pod.name: placed(pod) for pod in pods if pod.name in kept})
     adapter = an_adapter(replicas=replicas, phase="Running", instances=kept)
     found = conditions(
-        planned(seen(adapter, pods, remembered=remembered, holding={pod.name: {"sql": PATH} for pod in pods}))
+        planned(a_snapshot(adapter, pods, persisted=persisted, inventories={pod.name: {"sql": PATH} for pod in pods}))
     )
     assert found["Ready"].status == "True"
-    assert (found["FullyReplicated"].status, found["Progressing"].reason) == ("False", "TooManyPods")
+    assert (found["FullyReplicated"].status, found["Progressing"].reason) == ("False", "PlacementLimit")
     assert found["Progressing"].message == (
-        "500 of 520 replicas serve; 20 more: one object can remember 500 pods: use several adapters, with narrower "
+        "500 of 520 replicas serve; 20 more: one object can use at most 500 pods: use several adapters, with narrower "
         "selectors"
     )
 
 
-def test_a_status_of_which_nothing_changed_is_not_written_anew() -> None:
+def test_an_unchanged_status_is_not_written_again() -> None:
     pod = a_pod()
-    remembered = Remembered(selected=(pod.name,), placements={pod.name: placed(pod)})
+    persisted = PersistedState(selected=(pod.name,), placements={pod.name: placed(pod)})
     adapter = an_adapter(phase="Running", instances=[pod.name])
-    observed = seen(adapter, [pod], remembered=remembered, holding={pod.name: {"sql": PATH}})
-    written = last_status(planned(observed))
-    later = plan(with_status(observed, written), NOW + 3600, Settings(), find("default"), Random(0))
+    snapshot = a_snapshot(adapter, [pod], persisted=persisted, inventories={pod.name: {"sql": PATH}})
+    written = last_status(planned(snapshot))
+    later = plan(with_status(snapshot, written), NOW + 3600, Settings(), find("default"), Random(0))
     assert last_status(later) == written
 
 
 @pytest.mark.parametrize("deleting", [False, True])
-def test_placements_that_cannot_be_read_are_found_again_on_the_engines(deleting: bool) -> None:
+def test_unreadable_placements_are_recovered_from_the_engines(deleting: bool) -> None:
     pods = [a_pod(name) for name in ("pod-a", "pod-b", "pod-c")]
-    holding = {"pod-a": {"sql": PATH}, "pod-b": {"sql": PATH}, "pod-c": {"sql": "somebody/elses"}}
-    remembered = Remembered(selected=("pod-a",), unreadable=(PLACEMENTS,))
+    inventories = {"pod-a": {"sql": PATH}, "pod-b": {"sql": PATH}, "pod-c": {"sql": "somebody/elses"}}
+    persisted = PersistedState(selected=("pod-a",), unreadable=(PLACEMENTS,))
     adapter = an_adapter(phase="Running", instances=["pod-a"], deleting=deleting)
-    result = planned(seen(adapter, pods, remembered=remembered, holding=holding))
+    result = planned(a_snapshot(adapter, pods, persisted=persisted, inventories=inventories))
     unloaded = {action.pod.name for action in result.actions if isinstance(action, Unload)}
     if deleting:
         assert unloaded == {"pod-a", "pod-b"}
         assert not [action for action in result.actions if isinstance(action, RemoveFinalizer)]
         return
     assert unloaded == {"pod-b"}
-    (written,) = [action.after for action in result.actions if isinstance(action, Remember)]
+    (written,) = [action.after for action in result.actions if isinstance(action, WriteAnnotations)]
     assert set(written.placements) == {"pod-a", "pod-b"}
-    assert ("AnnotationsUnreadable", f"{PLACEMENTS}: cannot be read, so it starts afresh") in told(result)
+    assert ("AnnotationsUnreadable", f"{PLACEMENTS}: cannot be parsed and is reset") in told(result)
 
 
-def test_a_pod_whose_engine_was_never_asked_is_asked_before_it_gets_a_load() -> None:
+def test_an_unlisted_engine_is_listed_before_it_gets_a_load() -> None:
     pod = a_pod()
-    result = planned(seen(an_adapter(), [pod], holding={}))
-    assert [action.pod.name for action in result.actions if isinstance(action, Look)] == [pod.name]
+    result = planned(a_snapshot(an_adapter(), [pod], inventories={}))
+    assert [action.pod.name for action in result.actions if isinstance(action, ListAdapters)] == [pod.name]
     assert not [action for action in result.actions if isinstance(action, Load)]
-    silent = planned(seen(an_adapter(), [pod], holding={}, silent=[pod.name]))
+    silent = planned(a_snapshot(an_adapter(), [pod], inventories={}, silent=[pod.name]))
     assert [action for action in silent.actions if isinstance(action, Load)]
 
 
-def test_a_key_that_was_refused_is_tried_again_once_its_secret_is_another() -> None:
+def test_a_refused_key_is_retried_once_its_secret_has_changed() -> None:
     pod = a_pod()
 
-    refused = Outcome("load", NOW - 10, pod.engine, 1, EngineError("Unauthorized", "401", retriable=False), 1, "5")
-    remembered = Remembered(
+    refused = RequestOutcome(
+        "load", NOW - 10, pod.engine, 1, EngineError("Unauthorized", "401", retriable=False), 1, "5"
+    )
+    persisted = PersistedState(
         selected=(pod.name,),
         attempts={pod.name: Attempt(retries=0, announced=NOW - 10)},
         placements={pod.name: placed(pod)},
     )
-    observed = seen(an_adapter(), [pod], remembered=remembered, outcomes={pod.name: refused})
-    same, rotated = replace(observed, secret="5"), replace(observed, secret="6")
+    snapshot = a_snapshot(an_adapter(), [pod], persisted=persisted, outcomes={pod.name: refused})
+    same, rotated = replace(snapshot, secret="5"), replace(snapshot, secret="6")
     assert not [action for action in planned(same).actions if isinstance(action, Load)]
     assert [action for action in planned(rotated).actions if isinstance(action, Load)]
 
@@ -213,12 +223,12 @@ def test_a_key_that_was_refused_is_tried_again_once_its_secret_is_another() -> N
 def test_a_refusal_by_a_pod_that_is_no_longer_selected_is_still_the_reason() -> None:
     gone, present = a_pod("pod-a"), a_pod("pod-b")
     broken = EngineError("InvalidAdapter", "500 broken", retriable=False, scope=Scope.ADAPTER)
-    observed = seen(
+    snapshot = a_snapshot(
         an_adapter(phase="Failed"),
         [gone, present],
-        remembered=Remembered(selected=("pod-b",)),
-        outcomes={"pod-a": Outcome("load", NOW - 10, gone.engine, 1, broken, 1)},
+        persisted=PersistedState(selected=("pod-b",)),
+        outcomes={"pod-a": RequestOutcome("load", NOW - 10, gone.engine, 1, broken, 1)},
     )
-    found = conditions(planned(observed))
+    found = conditions(planned(snapshot))
     assert (found["Ready"].reason, found["Progressing"].reason) == ("InvalidAdapter", "InvalidAdapter")
     assert all(condition.reason for condition in found.values())

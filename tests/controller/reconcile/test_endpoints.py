@@ -1,11 +1,11 @@
-"""The Service and the slices of an adapter, as a client of the cluster finds them."""
+"""The Service and the slices of an adapter."""
 
 from dataclasses import replace
 from typing import Any
 
 from controller.api.types import json_value
-from controller.reconcile import endpoints as discovery
-from controller.reconcile.snapshot import PodView
+from controller.cache.pod_view import PodView
+from controller.reconcile import endpoints
 from tests.controller.builders import a_pod, an_adapter
 
 
@@ -14,7 +14,7 @@ def pods(count: int, **fields: Any) -> list[PodView]:
 
 
 def test_the_service_is_headless_named_after_the_adapter_and_goes_with_it() -> None:
-    service = json_value(discovery.service_for(an_adapter(), 8000))
+    service = json_value(endpoints.service_for(an_adapter(), 8000))
     meta, spec = service["metadata"], service["spec"]
     assert (meta["name"], meta["namespace"]) == ("sql", "default")
     assert meta["labels"] == {"adapter.model.aibrix.ai/name": "sql", "model.aibrix.ai/name": "sql"}
@@ -27,7 +27,7 @@ def test_the_service_is_headless_named_after_the_adapter_and_goes_with_it() -> N
 
 
 def test_an_endpoint_says_which_pod_it_is_and_where() -> None:
-    (item,) = discovery.slices_for(an_adapter(), pods(1), 8000)
+    (item,) = endpoints.slices_for(an_adapter(), pods(1), 8000)
     (endpoint,) = json_value(item)["endpoints"]
     assert endpoint["addresses"] == ["10.0.0.1"]
     assert endpoint["conditions"]["ready"] is True
@@ -38,7 +38,7 @@ def test_an_endpoint_says_which_pod_it_is_and_where() -> None:
 
 
 def test_a_slice_holds_a_hundred_endpoints_and_the_next_one_the_rest() -> None:
-    slices = discovery.slices_for(an_adapter(), pods(250), 8000)
+    slices = endpoints.slices_for(an_adapter(), pods(250), 8000)
     assert [(item.metadata.name, len(item.endpoints)) for item in slices] == [
         ("sql", 100),
         ("sql-1", 100),
@@ -46,26 +46,26 @@ def test_a_slice_holds_a_hundred_endpoints_and_the_next_one_the_rest() -> None:
     ]
 
 
-def test_an_adapter_that_nobody_serves_has_an_empty_slice() -> None:
-    (item,) = discovery.slices_for(an_adapter(), [], 8000)
+def test_an_adapter_without_serving_pods_has_an_empty_slice() -> None:
+    (item,) = endpoints.slices_for(an_adapter(), [], 8000)
     assert item.endpoints == ()
 
 
 def test_addresses_of_the_other_family_are_in_slices_of_their_own() -> None:
     mixed = [*pods(1), replace(a_pod("six"), ip="fd00::1")]
-    slices = discovery.slices_for(an_adapter(), mixed, 8000)
+    slices = endpoints.slices_for(an_adapter(), mixed, 8000)
     assert [(item.metadata.name, item.address_type, item.endpoints[0].addresses) for item in slices] == [
         ("sql", "IPv4", ("10.0.0.1",)),
         ("sql-v6", "IPv6", ("fd00::1",)),
     ]
 
 
-def test_what_is_there_already_is_not_written_again_and_what_differs_is() -> None:
-    (wanted,) = discovery.slices_for(an_adapter(), pods(2), 8000)
-    assert discovery.same_slice(wanted, wanted)
-    assert not discovery.same_slice(wanted, None)
-    (fewer,) = discovery.slices_for(an_adapter(), pods(1), 8000)
-    assert not discovery.same_slice(wanted, fewer)
-    service = discovery.service_for(an_adapter(), 8000)
-    assert discovery.same_service(service, service)
-    assert not discovery.same_service(discovery.service_for(an_adapter(), 9000), service)
+def test_only_objects_that_differ_are_written() -> None:
+    (wanted,) = endpoints.slices_for(an_adapter(), pods(2), 8000)
+    assert endpoints.same_slice(wanted, wanted)
+    assert not endpoints.same_slice(wanted, None)
+    (fewer,) = endpoints.slices_for(an_adapter(), pods(1), 8000)
+    assert not endpoints.same_slice(wanted, fewer)
+    service = endpoints.service_for(an_adapter(), 8000)
+    assert endpoints.same_service(service, service)
+    assert not endpoints.same_service(endpoints.service_for(an_adapter(), 9000), service)

@@ -1,4 +1,4 @@
-"""The plan: what the operator decides, told as what a user would notice."""
+"""The plan: decisions of the operator, by their effect on the user."""
 
 from dataclasses import replace
 from random import Random
@@ -6,41 +6,42 @@ from random import Random
 import pytest
 from msgspec.structs import replace as with_fields
 
-from controller.api.annotations import Attempt, Remembered
+from controller.api.annotations import Attempt, PersistedState
 from controller.engine.errors import EngineError, Scope
 from controller.policies import find
 from controller.reconcile.actions import (
     AddFinalizer,
+    EmitEvent,
+    ListAdapters,
     Load,
-    Look,
     Plan,
-    Publish,
-    Remember,
+    PublishEndpoints,
     RemoveFinalizer,
-    Tell,
     Unload,
+    WriteAnnotations,
     WriteStatus,
 )
 from controller.reconcile.plan import plan
-from controller.reconcile.snapshot import Observed, Outcome
+from controller.reconcile.snapshot import Snapshot
+from controller.requests.outcomes import RequestOutcome
 from controller.settings import Settings
-from tests.controller.builders import NOW, a_pod, an_adapter, placed, seen
+from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter, placed
 
 REFUSED = EngineError("ConnectError", "connection refused", retriable=True)
 BROKEN = EngineError("InvalidAdapter", "rank too large", retriable=False, scope=Scope.ADAPTER)
 UNAUTHORIZED = EngineError("Unauthorized", "401", retriable=False)
 
 
-def planned(observed: Observed, now: float = NOW, settings: Settings | None = None) -> Plan:
-    return plan(observed, now, settings or Settings(), find("default"), Random(0))
+def planned(snapshot: Snapshot, now: float = NOW, settings: Settings | None = None) -> Plan:
+    return plan(snapshot, now, settings or Settings(), find("default"), Random(0))
 
 
 def of(result: Plan, kind: type) -> list:
     return [action for action in result.actions if isinstance(action, kind)]
 
 
-def attempted(pod, retries: int, ago: float) -> Remembered:
-    return Remembered(
+def attempted(pod, retries: int, ago: float) -> PersistedState:
+    return PersistedState(
         selected=(pod.name,),
         attempts={pod.name: Attempt(retries=retries, announced=NOW - ago)},
         placements={pod.name: placed(pod)},
@@ -48,20 +49,20 @@ def attempted(pod, retries: int, ago: float) -> Remembered:
 
 
 def test_a_new_adapter_is_held_announced_and_then_loaded_in_that_order() -> None:
-    result = planned(seen(an_adapter(phase="", finalizer=False), [a_pod()]))
+    result = planned(a_snapshot(an_adapter(phase="", finalizer=False), [a_pod()]))
     kinds = [type(action) for action in result.actions]
     assert kinds[:2] == [AddFinalizer, WriteStatus]
-    assert kinds.index(Remember) < kinds.index(Load)
+    assert kinds.index(WriteAnnotations) < kinds.index(Load)
     phases = [action.status.phase for action in of(result, WriteStatus)]
     assert phases[:3] == ["Pending", "Scheduled", "Loading"]
-    announced = of(result, Remember)[0].after
+    announced = of(result, WriteAnnotations)[0].after
     assert announced.selected == ("pod-a",)
     assert announced.attempt("pod-a") == Attempt(retries=0, announced=NOW)
     assert announced.placements["pod-a"] == placed(a_pod())
 
 
 def test_a_pod_that_is_not_stable_yet_is_looked_at_again_at_exactly_that_time() -> None:
-    result = planned(seen(an_adapter(), [a_pod(ready_for=2)]))
+    result = planned(a_snapshot(an_adapter(), [a_pod(ready_for=2)]))
     assert not of(result, Load)
     assert result.wake == NOW + 3
 
@@ -69,46 +70,53 @@ def test_a_pod_that_is_not_stable_yet_is_looked_at_again_at_exactly_that_time() 
 @pytest.mark.parametrize(("retries", "wait"), [(0, 5), (1, 10), (2, 20), (3, 40), (4, 80)])
 def test_the_next_attempt_comes_when_the_wait_after_the_failed_one_is_over(retries: int, wait: float) -> None:
     pod = a_pod(ready_for=1000)
-    remembered = attempted(pod, retries, ago=500)
+    persisted = attempted(pod, retries, ago=500)
     ended = NOW - 1
-    outcomes = {pod.name: Outcome("load", ended, pod.engine, 1, REFUSED, 1)}
-    observed = seen(an_adapter(phase="Loading"), [pod], remembered=remembered, holding={"pod-a": {}}, outcomes=outcomes)
-    assert planned(observed).wake == ended + wait
-    assert not of(planned(observed), Load)
-    result = planned(observed, now=ended + wait)
-    assert of(result, Remember)[0].after.attempt("pod-a") == Attempt(retries + 1, ended + wait)
+    outcomes = {pod.name: RequestOutcome("load", ended, pod.engine, 1, REFUSED, 1)}
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"), [pod], persisted=persisted, inventories={"pod-a": {}}, outcomes=outcomes
+    )
+    assert planned(snapshot).wake == ended + wait
+    assert not of(planned(snapshot), Load)
+    result = planned(snapshot, now=ended + wait)
+    assert of(result, WriteAnnotations)[0].after.attempt("pod-a") == Attempt(retries + 1, ended + wait)
     assert of(result, Load)
 
 
 def test_a_restarted_controller_counts_from_the_announcement_and_asks_the_engine_first() -> None:
     pod = a_pod(ready_for=1000)
-    remembered = attempted(pod, 1, ago=3)
-    assert of(planned(seen(an_adapter(phase="Loading"), [pod], remembered=remembered, holding={})), Look)
-    observed = seen(an_adapter(phase="Loading"), [pod], remembered=remembered, holding={"pod-a": {}})
-    assert planned(observed).wake == pytest.approx(NOW - 3 + 1 + 10)
+    persisted = attempted(pod, 1, ago=3)
+    assert of(
+        planned(a_snapshot(an_adapter(phase="Loading"), [pod], persisted=persisted, inventories={})), ListAdapters
+    )
+    snapshot = a_snapshot(an_adapter(phase="Loading"), [pod], persisted=persisted, inventories={"pod-a": {}})
+    assert planned(snapshot).wake == pytest.approx(NOW - 3 + 1 + 10)
 
 
 def test_after_a_restart_what_the_engine_lists_counts_as_loaded() -> None:
     pod = a_pod(ready_for=1000)
-    observed = seen(
-        an_adapter(phase="Loading"), [pod], remembered=attempted(pod, 2, ago=3), holding={"pod-a": {"sql": "acme/sql"}}
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"),
+        [pod],
+        persisted=attempted(pod, 2, ago=3),
+        inventories={"pod-a": {"sql": "acme/sql"}},
     )
-    result = planned(observed)
+    result = planned(snapshot)
     assert not of(result, Load)
     assert [action.status.phase for action in of(result, WriteStatus)] == ["Bound", "Running"]
-    assert of(result, Remember)[0].after.attempts == {}
+    assert of(result, WriteAnnotations)[0].after.attempts == {}
 
 
 def test_what_an_engine_already_has_is_taken_over_and_not_loaded_again() -> None:
     pod = a_pod()
-    remembered = Remembered(selected=(pod.name,))
-    result = planned(seen(an_adapter(), [pod], remembered=remembered, holding={pod.name: {"sql": "acme/sql"}}))
+    persisted = PersistedState(selected=(pod.name,))
+    result = planned(a_snapshot(an_adapter(), [pod], persisted=persisted, inventories={pod.name: {"sql": "acme/sql"}}))
     assert not of(result, Load)
-    assert of(result, Remember)[0].after.placements == {pod.name: placed(pod)}
+    assert of(result, WriteAnnotations)[0].after.placements == {pod.name: placed(pod)}
 
 
-LATE = Outcome("load", NOW - 1, "containerd://1", 1, None)
-"""A load that went well, sent by one who had not heard yet that the engine is another."""
+LATE = RequestOutcome("load", NOW - 1, "containerd://1", 1, None)
+"""A successful load, sent before the operator learned that the engine had restarted."""
 TIMED_OUT = replace(LATE, error=EngineError("Timeout", "timeout", retriable=True, ambiguous=True), failures=1)
 
 
@@ -126,8 +134,8 @@ TIMED_OUT = replace(LATE, error=EngineError("Timeout", "timeout", retriable=True
         pytest.param(None, None, False, False, False, id="nothing was sent"),
     ],
 )
-def test_a_load_that_late_news_let_go_to_a_restarted_engine_is_found_there(
-    sent: Outcome | None,
+def test_a_load_that_reached_a_restarted_engine_is_found_there(
+    sent: RequestOutcome | None,
     lists: dict[str, str] | None,
     silent: bool,
     asks: bool,
@@ -138,20 +146,20 @@ def test_a_load_that_late_news_let_go_to_a_restarted_engine_is_found_there(
     former, pod = a_pod(), a_pod(engine="containerd://2")
     other = a_pod("pod-b")
     names = (pod.name,) if selected else (other.name,)
-    remembered = Remembered(selected=names, placements={pod.name: placed(former)})
-    observed = seen(
+    persisted = PersistedState(selected=names, placements={pod.name: placed(former)})
+    snapshot = a_snapshot(
         an_adapter(deleting=deleting),
         [pod, other],
-        remembered=remembered,
-        holding={other.name: {}} | ({} if lists is None else {pod.name: lists}),
+        persisted=persisted,
+        inventories={other.name: {}} | ({} if lists is None else {pod.name: lists}),
         outcomes={} if sent is None else {pod.name: sent},
         silent=[pod.name] if silent else [],
     )
-    result = planned(observed)
-    looked = [look.pod.name for look in of(result, Look)]
+    result = planned(snapshot)
+    looked = [look.pod.name for look in of(result, ListAdapters)]
     if asks or not selected or deleting:
         assert (pod.name in looked) is asks
-    after = of(result, Remember)[-1].after.placements if of(result, Remember) else remembered.placements
+    after = of(result, WriteAnnotations)[-1].after.placements if of(result, WriteAnnotations) else persisted.placements
     if counts:
         assert after[pod.name] == placed(pod)
     if deleting:
@@ -160,117 +168,121 @@ def test_a_load_that_late_news_let_go_to_a_restarted_engine_is_found_there(
         assert pod.name not in after
 
 
-def test_sixth_failure_moves_the_adapter_to_another_pod_and_says_so() -> None:
+def test_the_sixth_failure_moves_the_adapter_to_another_pod_with_an_event() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
-    outcomes = {"pod-a": Outcome("load", NOW, bad.engine, 1, REFUSED, 6)}
-    observed = seen(
+    outcomes = {"pod-a": RequestOutcome("load", NOW, bad.engine, 1, REFUSED, 6)}
+    snapshot = a_snapshot(
         an_adapter(phase="Loading"),
         [bad, good],
-        remembered=attempted(bad, 5, ago=1),
-        holding={"pod-a": {}, "pod-b": {}},
+        persisted=attempted(bad, 5, ago=1),
+        inventories={"pod-a": {}, "pod-b": {}},
         outcomes=outcomes,
     )
-    result = planned(observed)
-    after = of(result, Remember)[0].after
+    result = planned(snapshot)
+    after = of(result, WriteAnnotations)[0].after
     assert after.selected == ("pod-b",)
     assert after.attempt("pod-a") == Attempt(5, NOW - 1), "chosen again soon, it must not get six attempts more"
     assert [load.pod.name for load in of(result, Load)] == ["pod-b"]
-    assert any(tell.reason == "Switched" and "from pod pod-a to pod pod-b" in tell.note for tell in of(result, Tell))
+    assert any(
+        tell.reason == "Switched" and "from pod pod-a to pod pod-b" in tell.note for tell in of(result, EmitEvent)
+    )
 
 
 @pytest.mark.parametrize(("policy", "place"), [("least-adapters", "pod-b"), ("bin-pack", "pod-c")])
-def test_the_place_of_a_pod_that_was_given_up_goes_where_the_policy_says(policy: str, place: str) -> None:
+def test_the_policy_replaces_a_pod_in_cooldown(policy: str, place: str) -> None:
     bad, idle, busy = (a_pod(name, ready_for=1000) for name in ("pod-a", "pod-b", "pod-c"))
-    observed = seen(
+    snapshot = a_snapshot(
         an_adapter(phase="Loading"),
         [bad, idle, busy],
-        remembered=attempted(bad, 5, ago=1),
-        outcomes={"pod-a": Outcome("load", NOW, bad.engine, 1, REFUSED, 6)},
+        persisted=attempted(bad, 5, ago=1),
+        outcomes={"pod-a": RequestOutcome("load", NOW, bad.engine, 1, REFUSED, 6)},
         adapters_on={"pod-c": 2},
     )
-    result = plan(observed, NOW, Settings(), find(policy), Random(0))
-    assert of(result, Remember)[0].after.selected == (place,)
+    result = plan(snapshot, NOW, Settings(), find(policy), Random(0))
+    assert of(result, WriteAnnotations)[0].after.selected == (place,)
 
 
 def test_the_last_attempt_is_waited_for_before_another_pod_takes_the_place() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
-    outcomes = {"pod-a": Outcome("load", NOW - 90, bad.engine, 1, REFUSED, 5)}
-    observed = seen(
+    outcomes = {"pod-a": RequestOutcome("load", NOW - 90, bad.engine, 1, REFUSED, 5)}
+    snapshot = a_snapshot(
         an_adapter(phase="Loading"),
         [bad, good],
-        remembered=attempted(bad, 5, ago=1),
-        holding={"pod-a": {}, "pod-b": {}},
+        persisted=attempted(bad, 5, ago=1),
+        inventories={"pod-a": {}, "pod-b": {}},
         outcomes=outcomes,
         busy={"pod-a": "load"},
     )
-    result = planned(observed)
+    result = planned(snapshot)
     assert not of(result, Load)
-    assert not of(result, Remember)
+    assert not of(result, WriteAnnotations)
 
 
 def test_a_last_attempt_that_ends_well_is_as_good_as_the_first() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
-    observed = seen(
+    snapshot = a_snapshot(
         an_adapter(phase="Loading"),
         [bad, good],
-        remembered=attempted(bad, 5, ago=1),
-        holding={"pod-a": {"sql": "acme/sql"}, "pod-b": {}},
-        outcomes={"pod-a": Outcome("load", NOW, bad.engine, 1, None, 0)},
+        persisted=attempted(bad, 5, ago=1),
+        inventories={"pod-a": {"sql": "acme/sql"}, "pod-b": {}},
+        outcomes={"pod-a": RequestOutcome("load", NOW, bad.engine, 1, None, 0)},
     )
-    result = planned(observed)
+    result = planned(snapshot)
     assert not of(result, Load)
     assert [action.status.instances for action in of(result, WriteStatus)][-1] == ("pod-a",)
-    after = of(result, Remember)[0].after
+    after = of(result, WriteAnnotations)[0].after
     assert (after.selected, after.attempts) == (("pod-a",), {})
 
 
-def test_a_pod_that_was_given_up_is_forgotten_when_its_aside_time_is_over() -> None:
+def test_a_pod_is_forgotten_when_its_cooldown_is_over() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
-    remembered = replace(
+    persisted = replace(
         attempted(bad, 5, ago=301), selected=("pod-b",), placements={"pod-a": placed(bad), "pod-b": placed(good)}
     )
     lists = {"pod-a": {}, "pod-b": {"sql": "acme/sql"}}
     adapter = an_adapter(phase="Running", instances=["pod-b"])
-    outcomes = {"pod-a": Outcome("load", NOW - 300, bad.engine, 1, REFUSED, 6)}
-    observed = seen(adapter, [bad, good], remembered=remembered, holding=lists, outcomes=outcomes)
-    assert planned(observed, now=NOW - 10).wake == pytest.approx(NOW)
-    after = of(planned(observed), Remember)[0].after
+    outcomes = {"pod-a": RequestOutcome("load", NOW - 300, bad.engine, 1, REFUSED, 6)}
+    snapshot = a_snapshot(adapter, [bad, good], persisted=persisted, inventories=lists, outcomes=outcomes)
+    assert planned(snapshot, now=NOW - 10).wake == pytest.approx(NOW)
+    after = of(planned(snapshot), WriteAnnotations)[0].after
     assert after.attempts == {}
     assert set(after.placements) == {"pod-b"}
 
 
-def test_with_no_other_pod_it_stays_and_is_tried_anew_after_five_minutes() -> None:
+def test_without_another_pod_it_stays_and_is_retried_after_five_minutes() -> None:
     pod = a_pod(ready_for=1000)
-    outcomes = {"pod-a": Outcome("load", NOW, pod.engine, 1, REFUSED, 6)}
-    observed = seen(
-        an_adapter(phase="Loading"), [pod], remembered=attempted(pod, 5, 1), holding={"pod-a": {}}, outcomes=outcomes
+    outcomes = {"pod-a": RequestOutcome("load", NOW, pod.engine, 1, REFUSED, 6)}
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"), [pod], persisted=attempted(pod, 5, 1), inventories={"pod-a": {}}, outcomes=outcomes
     )
-    result = planned(observed)
+    result = planned(snapshot)
     assert of(result, WriteStatus)[-1].status.phase == "Failed"
     assert result.wake == NOW + 300
-    again = planned(observed, now=NOW + 300)
-    assert of(again, Remember)[0].after.attempt("pod-a") == Attempt(0, NOW + 300)
+    again = planned(snapshot, now=NOW + 300)
+    assert of(again, WriteAnnotations)[0].after.attempt("pod-a") == Attempt(0, NOW + 300)
 
 
 @pytest.mark.parametrize(
     "pod", [a_pod(engine="containerd://2", ready_for=1000), a_pod(ready_for=6)], ids=["restarted", "ready anew"]
 )
-def test_attempts_are_forgotten_when_the_engine_is_another_or_the_pod_ready_anew(pod) -> None:
+def test_attempts_are_dropped_when_the_engine_restarts_or_the_pod_becomes_ready_again(pod) -> None:
     before = a_pod(ready_for=1000)
-    observed = seen(an_adapter(phase="Loading"), [pod], remembered=attempted(before, 3, ago=8), holding={"pod-a": {}})
-    assert of(planned(observed), Remember)[0].after.attempt("pod-a") == Attempt(0, NOW)
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"), [pod], persisted=attempted(before, 3, ago=8), inventories={"pod-a": {}}
+    )
+    assert of(planned(snapshot), WriteAnnotations)[0].after.attempt("pod-a") == Attempt(0, NOW)
 
 
 def test_an_unready_pod_is_withdrawn_at_once_and_unloaded_only_after_that() -> None:
     lost, other = a_pod("pod-a", ready_for=None), a_pod("pod-b")
-    remembered = Remembered(selected=("pod-a",), placements={"pod-a": placed(lost)})
-    observed = seen(
+    persisted = PersistedState(selected=("pod-a",), placements={"pod-a": placed(lost)})
+    snapshot = a_snapshot(
         an_adapter(phase="Running", instances=["pod-a"]),
         [lost, other],
-        remembered=remembered,
-        holding={"pod-a": {"sql": "acme/sql"}, "pod-b": {}},
+        persisted=persisted,
+        inventories={"pod-a": {"sql": "acme/sql"}, "pod-b": {}},
     )
-    result = planned(observed)
+    result = planned(snapshot)
     kinds = [type(action) for action in result.actions]
     assert of(result, WriteStatus)[0].status.instances == ()
     assert kinds.index(WriteStatus) < kinds.index(Unload)
@@ -279,142 +291,144 @@ def test_an_unready_pod_is_withdrawn_at_once_and_unloaded_only_after_that() -> N
 
 def test_an_unready_pod_without_a_replacement_keeps_its_copy() -> None:
     lost = a_pod("pod-a", ready_for=None)
-    remembered = Remembered(selected=("pod-a",), placements={"pod-a": placed(lost)})
-    observed = seen(
+    persisted = PersistedState(selected=("pod-a",), placements={"pod-a": placed(lost)})
+    snapshot = a_snapshot(
         an_adapter(phase="Running", instances=["pod-a"]),
         [lost],
-        remembered=remembered,
-        holding={"pod-a": {"sql": "acme/sql"}},
+        persisted=persisted,
+        inventories={"pod-a": {"sql": "acme/sql"}},
     )
-    result = planned(observed)
+    result = planned(snapshot)
     assert of(result, WriteStatus)[0].status.instances == ()
     assert not of(result, Unload)
-    assert not of(result, Remember)
+    assert not of(result, WriteAnnotations)
 
 
 def test_every_matching_pod_gets_an_adapter_without_replicas() -> None:
-    observed = seen(an_adapter(replicas=None), [a_pod("pod-a"), a_pod("pod-b"), a_pod("pod-c", ready_for=None)])
-    assert [load.pod.name for load in of(planned(observed), Load)] == ["pod-a", "pod-b"]
+    snapshot = a_snapshot(an_adapter(replicas=None), [a_pod("pod-a"), a_pod("pod-b"), a_pod("pod-c", ready_for=None)])
+    assert [load.pod.name for load in of(planned(snapshot), Load)] == ["pod-a", "pod-b"]
 
 
 def test_zero_replicas_unload_and_keep_the_object() -> None:
     pod = a_pod()
-    observed = seen(
+    snapshot = a_snapshot(
         an_adapter(replicas=0, phase="Running", instances=["pod-a"]),
         [pod],
-        remembered=Remembered(selected=("pod-a",), placements={"pod-a": placed(pod)}),
-        holding={"pod-a": {"sql": "acme/sql"}},
+        persisted=PersistedState(selected=("pod-a",), placements={"pod-a": placed(pod)}),
+        inventories={"pod-a": {"sql": "acme/sql"}},
     )
-    result = planned(observed)
+    result = planned(snapshot)
     assert of(result, Unload)
     assert of(result, WriteStatus)[0].status.instances == ()
 
 
 def test_scaling_down_keeps_those_that_serve_on_the_emptiest_pods() -> None:
     pods = [a_pod(f"pod-{letter}") for letter in "abc"]
-    observed = seen(
+    snapshot = a_snapshot(
         an_adapter(replicas=1, phase="Running", instances=["pod-a", "pod-b"]),
         pods,
-        remembered=Remembered(selected=("pod-a", "pod-b", "pod-c"), placements={pod.name: placed(pod) for pod in pods}),
-        holding={"pod-a": {"sql": "acme/sql"}, "pod-b": {"sql": "acme/sql"}, "pod-c": {}},
+        persisted=PersistedState(
+            selected=("pod-a", "pod-b", "pod-c"), placements={pod.name: placed(pod) for pod in pods}
+        ),
+        inventories={"pod-a": {"sql": "acme/sql"}, "pod-b": {"sql": "acme/sql"}, "pod-c": {}},
         adapters_on={"pod-a": 4, "pod-b": 2},
     )
-    assert of(planned(observed), WriteStatus)[0].status.instances == ("pod-b",)
+    assert of(planned(snapshot), WriteStatus)[0].status.instances == ("pod-b",)
 
 
 def test_a_copy_that_was_never_recorded_elsewhere_is_not_touched() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b")]
-    observed = seen(
+    snapshot = a_snapshot(
         an_adapter(phase="Running", instances=["pod-a"]),
         pods,
-        remembered=Remembered(selected=("pod-a",), placements={"pod-a": placed(pods[0])}),
-        holding={"pod-a": {"sql": "acme/sql"}, "pod-b": {"sql": "acme/other"}},
+        persisted=PersistedState(selected=("pod-a",), placements={"pod-a": placed(pods[0])}),
+        inventories={"pod-a": {"sql": "acme/sql"}, "pod-b": {"sql": "acme/other"}},
     )
-    assert not of(planned(observed), Unload)
+    assert not of(planned(snapshot), Unload)
 
 
-def test_another_artifact_is_unloaded_first_and_announced_anew_afterwards() -> None:
+def test_another_artifact_is_unloaded_first_and_announced_afterwards() -> None:
     pod = a_pod()
-    old = Remembered(selected=("pod-a",), placements={"pod-a": placed(pod, "acme/old")})
+    old = PersistedState(selected=("pod-a",), placements={"pod-a": placed(pod, "acme/old")})
     adapter = an_adapter(phase="Running", instances=["pod-a"])
-    first = planned(seen(adapter, [pod], remembered=old, holding={"pod-a": {"sql": "acme/old"}}))
+    first = planned(a_snapshot(adapter, [pod], persisted=old, inventories={"pod-a": {"sql": "acme/old"}}))
     assert of(first, Unload)
     assert not of(first, Load)
     assert of(first, WriteStatus)[0].status.instances == ()
-    then = planned(seen(adapter, [pod], remembered=old, holding={"pod-a": {}}))
-    assert of(then, Remember)[0].after.placements["pod-a"] == placed(pod)
+    then = planned(a_snapshot(adapter, [pod], persisted=old, inventories={"pod-a": {}}))
+    assert of(then, WriteAnnotations)[0].after.placements["pod-a"] == placed(pod)
     assert of(then, Load)
 
 
 def test_a_changed_artifact_rolls_pod_by_pod() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b")]
-    old = Remembered(selected=("pod-a", "pod-b"), placements={pod.name: placed(pod, "acme/old") for pod in pods})
+    old = PersistedState(selected=("pod-a", "pod-b"), placements={pod.name: placed(pod, "acme/old") for pod in pods})
     adapter = an_adapter(replicas=2, phase="Running", instances=["pod-a", "pod-b"])
     lists = {pod.name: {"sql": "acme/old"} for pod in pods}
-    result = planned(seen(adapter, pods, remembered=old, holding=lists))
+    result = planned(a_snapshot(adapter, pods, persisted=old, inventories=lists))
     assert [unload.pod.name for unload in of(result, Unload)] == ["pod-a"]
     assert of(result, WriteStatus)[0].status.instances == ("pod-b",)
 
 
 def test_an_adapter_that_is_broken_is_not_tried_pod_after_pod() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b")]
-    outcomes = {"pod-a": Outcome("load", NOW - 1, pods[0].engine, 1, BROKEN, 1)}
-    observed = seen(
+    outcomes = {"pod-a": RequestOutcome("load", NOW - 1, pods[0].engine, 1, BROKEN, 1)}
+    snapshot = a_snapshot(
         an_adapter(phase="Loading"),
         pods,
-        remembered=attempted(pods[0], 0, 1),
-        holding={"pod-a": {}, "pod-b": {}},
+        persisted=attempted(pods[0], 0, 1),
+        inventories={"pod-a": {}, "pod-b": {}},
         outcomes=outcomes,
     )
-    result = planned(observed)
+    result = planned(snapshot)
     assert not of(result, Load)
     assert of(result, WriteStatus)[-1].status.phase == "Failed"
     assert result.wake == pytest.approx(NOW - 1 + 300)
 
 
-def test_a_changed_spec_lifts_the_verdict_on_the_adapter() -> None:
+def test_a_changed_spec_ends_the_refusal_of_the_adapter() -> None:
     pod = a_pod(ready_for=1000)
-    outcomes = {"pod-a": Outcome("load", NOW - 100, pod.engine, 1, BROKEN, 1)}
-    observed = seen(
+    outcomes = {"pod-a": RequestOutcome("load", NOW - 100, pod.engine, 1, BROKEN, 1)}
+    snapshot = a_snapshot(
         an_adapter(phase="Failed", generation=2),
         [pod],
-        remembered=attempted(pod, 0, 100),
-        holding={"pod-a": {}},
+        persisted=attempted(pod, 0, 100),
+        inventories={"pod-a": {}},
         outcomes=outcomes,
     )
-    assert of(planned(observed), Load)
+    assert of(planned(snapshot), Load)
 
 
 def test_a_pod_that_refuses_the_key_is_left_for_another() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b")]
-    outcomes = {"pod-a": Outcome("load", NOW - 1, pods[0].engine, 1, UNAUTHORIZED, 1)}
-    observed = seen(
+    outcomes = {"pod-a": RequestOutcome("load", NOW - 1, pods[0].engine, 1, UNAUTHORIZED, 1)}
+    snapshot = a_snapshot(
         an_adapter(phase="Loading"),
         pods,
-        remembered=attempted(pods[0], 0, 1),
-        holding={"pod-a": {}, "pod-b": {}},
+        persisted=attempted(pods[0], 0, 1),
+        inventories={"pod-a": {}, "pod-b": {}},
         outcomes=outcomes,
     )
-    assert [load.pod.name for load in of(planned(observed), Load)] == ["pod-b"]
+    assert [load.pod.name for load in of(planned(snapshot), Load)] == ["pod-b"]
 
 
-def test_an_engine_with_as_many_requests_as_it_may_have_is_waited_for() -> None:
-    result = planned(seen(an_adapter(), [a_pod()], full=["pod-a"]))
+def test_a_load_waits_for_a_free_slot() -> None:
+    result = planned(a_snapshot(an_adapter(), [a_pod()], full=["pod-a"]))
     assert not of(result, Load)
     assert result.waiting_for_slot == ("pod-a",)
 
 
 def test_deletion_withdraws_unloads_everywhere_and_then_lets_go() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b")]
-    remembered = Remembered(selected=("pod-a",), placements={pod.name: placed(pod) for pod in pods})
+    persisted = PersistedState(selected=("pod-a",), placements={pod.name: placed(pod) for pod in pods})
     adapter = an_adapter(deleting=True, phase="Running", instances=["pod-a"])
-    result = planned(seen(adapter, pods, remembered=remembered, holding={"pod-a": {"sql": "acme/sql"}}))
+    result = planned(a_snapshot(adapter, pods, persisted=persisted, inventories={"pod-a": {"sql": "acme/sql"}}))
     assert of(result, WriteStatus)[0].status.instances == ()
     assert [unload.pod.name for unload in of(result, Unload)] == ["pod-a", "pod-b"]
     assert not of(result, RemoveFinalizer)
-    outcomes = {pod.name: Outcome("unload", NOW - 1, pod.engine) for pod in pods}
-    holding = {"pod-a": {}, "pod-b": {}}
-    gone = planned(seen(adapter, pods, remembered=remembered, holding=holding, outcomes=outcomes))
+    outcomes = {pod.name: RequestOutcome("unload", NOW - 1, pod.engine) for pod in pods}
+    inventories = {"pod-a": {}, "pod-b": {}}
+    gone = planned(a_snapshot(adapter, pods, persisted=persisted, inventories=inventories, outcomes=outcomes))
     assert of(gone, RemoveFinalizer)
 
 
@@ -423,19 +437,23 @@ def test_deletion_withdraws_unloads_everywhere_and_then_lets_go() -> None:
     "outcome",
     [
         pytest.param(None, id="announced by a former process"),
-        pytest.param(Outcome("load", NOW - 1, "containerd://1", 1, REFUSED, 1), id="one of two attempts was seen"),
-        pytest.param(Outcome("load", NOW - 1, "containerd://1", 1, REFUSED, 2, doubtful=True), id="one may still end"),
-        pytest.param(Outcome("unsent", NOW - 1, "containerd://1"), id="the last was not sent"),
+        pytest.param(
+            RequestOutcome("load", NOW - 1, "containerd://1", 1, REFUSED, 1), id="one of two attempts was seen"
+        ),
+        pytest.param(
+            RequestOutcome("load", NOW - 1, "containerd://1", 1, REFUSED, 2, doubtful=True), id="one may still end"
+        ),
+        pytest.param(RequestOutcome("unsent", NOW - 1, "containerd://1"), id="the last was not sent"),
     ],
 )
 def test_an_engine_that_does_not_list_it_yet_is_asked_to_unload_all_the_same(
-    outcome: Outcome | None, deleting: bool
+    outcome: RequestOutcome | None, deleting: bool
 ) -> None:
     pod = a_pod()
-    remembered = replace(attempted(pod, 1, ago=3), selected=())
+    persisted = replace(attempted(pod, 1, ago=3), selected=())
     adapter = an_adapter(deleting=deleting, replicas=0)
     outcomes = {} if outcome is None else {pod.name: outcome}
-    result = planned(seen(adapter, [pod], remembered=remembered, outcomes=outcomes))
+    result = planned(a_snapshot(adapter, [pod], persisted=persisted, outcomes=outcomes))
     assert [unload.pod.name for unload in of(result, Unload)] == [pod.name]
     assert not of(result, RemoveFinalizer)
 
@@ -445,41 +463,45 @@ def test_an_attempt_that_a_conflict_kept_from_being_sent_is_made_at_once_and_cou
     verb: str, at_once: bool
 ) -> None:
     pod = a_pod()
-    remembered = attempted(pod, 2, ago=0.1)
-    outcomes = {pod.name: Outcome(verb, NOW - 0.05, pod.engine)}
-    result = planned(seen(an_adapter(), [pod], remembered=remembered, outcomes=outcomes, holding={pod.name: {}}))
+    persisted = attempted(pod, 2, ago=0.1)
+    outcomes = {pod.name: RequestOutcome(verb, NOW - 0.05, pod.engine)}
+    result = planned(
+        a_snapshot(an_adapter(), [pod], persisted=persisted, outcomes=outcomes, inventories={pod.name: {}})
+    )
     assert [load.pod.name for load in of(result, Load)] == [pod.name] * at_once
-    for remember in of(result, Remember):
+    for remember in of(result, WriteAnnotations):
         assert remember.after.attempt(pod.name) == Attempt(retries=2, announced=NOW)
 
 
 def test_a_withdrawn_attempt_says_nothing_of_the_one_that_was_announced_after_it() -> None:
     pod = a_pod()
-    outcomes = {pod.name: Outcome("withdrawn", NOW - 3, pod.engine)}
-    remembered = attempted(pod, 2, ago=2)
-    observed = seen(an_adapter(), [pod], remembered=remembered, outcomes=outcomes, holding={pod.name: {}})
-    assert not of(planned(observed), Load)
+    outcomes = {pod.name: RequestOutcome("withdrawn", NOW - 3, pod.engine)}
+    persisted = attempted(pod, 2, ago=2)
+    snapshot = a_snapshot(an_adapter(), [pod], persisted=persisted, outcomes=outcomes, inventories={pod.name: {}})
+    assert not of(planned(snapshot), Load)
 
 
 def test_a_dead_engine_holds_a_deletion_for_six_tries_and_no_longer() -> None:
     pod = a_pod()
-    remembered = Remembered(placements={"pod-a": placed(pod)})
+    persisted = PersistedState(placements={"pod-a": placed(pod)})
     for failures, given_up in ((5, False), (6, True)):
-        outcomes = {"pod-a": Outcome("unload", NOW - 1000, pod.engine, 1, REFUSED, failures)}
-        result = planned(seen(an_adapter(deleting=True), [pod], remembered=remembered, outcomes=outcomes, holding={}))
+        outcomes = {"pod-a": RequestOutcome("unload", NOW - 1000, pod.engine, 1, REFUSED, failures)}
+        result = planned(
+            a_snapshot(an_adapter(deleting=True), [pod], persisted=persisted, outcomes=outcomes, inventories={})
+        )
         assert bool(of(result, RemoveFinalizer)) is given_up
-        assert any(tell.reason == "UnloadAbandoned" for tell in of(result, Tell)) is given_up
+        assert any(tell.reason == "UnloadAbandoned" for tell in of(result, EmitEvent)) is given_up
 
 
-def test_a_settled_adapter_asks_for_nothing() -> None:
+def test_a_settled_adapter_has_an_empty_plan() -> None:
     pod = a_pod()
     adapter = an_adapter()
-    remembered = Remembered(selected=("pod-a",), placements={"pod-a": placed(pod)})
-    observed = seen(adapter, [pod], remembered=remembered, holding={"pod-a": {"sql": "acme/sql"}})
-    first = planned(observed)
-    publish = of(first, Publish)[0]
+    persisted = PersistedState(selected=("pod-a",), placements={"pod-a": placed(pod)})
+    snapshot = a_snapshot(adapter, [pod], persisted=persisted, inventories={"pod-a": {"sql": "acme/sql"}})
+    first = planned(snapshot)
+    publish = of(first, PublishEndpoints)[0]
     settled = an_adapter(phase="Running", instances=["pod-a"])
     settled = with_fields(settled, status=of(first, WriteStatus)[-1].status)
-    again = planned(replace(observed, adapter=settled, service=publish.service, slices=publish.slices))
+    again = planned(replace(snapshot, adapter=settled, service=publish.service, slices=publish.slices))
     assert all(isinstance(action, WriteStatus) and action.status == settled.status for action in again.actions)
     assert again.wake == 0

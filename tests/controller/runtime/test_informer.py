@@ -1,4 +1,4 @@
-"""A cache that follows the API server, whatever the watch does."""
+"""The cache follows the API server, whatever happens to the watch."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -22,7 +22,7 @@ def a_pod(name: str, **labels: str) -> Pod:
 
 
 class Scene:
-    """A server, an informer that follows it, and what the informer told."""
+    """A server, its informer, and the recorded calls of the handler."""
 
     def __init__(self, resync: float = 0.0) -> None:
         self.server = FakeServer()
@@ -39,7 +39,7 @@ class Scene:
 
 
 def story(tell: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
-    """Runs a story beside a running informer in virtual time."""
+    """Run a story with a running informer in virtual time."""
 
     async def main() -> None:
         scene = Scene(**options)
@@ -55,7 +55,7 @@ def story(tell: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
 def test_what_is_there_is_listed_and_what_changes_is_followed() -> None:
     async def tell(scene: Scene) -> None:
         scene.server.put(a_pod("a"))
-        await scene.informer.synced()
+        await scene.informer.wait_for_sync()
         assert scene.names() == ["a"]
         scene.server.put(a_pod("b"))
         scene.server.put(a_pod("a", color="red"))
@@ -119,7 +119,7 @@ def test_a_bookmark_saves_the_list_after_old_versions_are_forgotten() -> None:
     story(tell)
 
 
-def test_a_server_that_is_away_is_asked_less_and_less_often_and_then_caught_up_with() -> None:
+def test_an_unavailable_server_is_polled_with_backoff_and_then_caught_up_with() -> None:
     async def tell(scene: Scene) -> None:
         scene.cluster.trouble = AWAY
         await asyncio.sleep(200)
@@ -180,12 +180,12 @@ def test_a_server_that_calls_its_own_list_too_old_is_not_asked_in_a_hot_loop() -
     story(tell)
 
 
-def test_the_answer_to_an_own_write_is_known_before_the_watch_tells_and_is_then_no_news() -> None:
+def test_an_own_write_is_visible_before_its_watch_event_which_is_then_ignored() -> None:
     async def tell(scene: Scene) -> None:
         scene.server.put(a_pod("a"))
         await asyncio.sleep(1)
         stored = scene.server.put(a_pod("a", color="red"))
-        scene.informer.observe(stored)
+        scene.informer.apply_local(stored)
         assert scene.informer.get("default/a") is stored
         await asyncio.sleep(1)
         assert len(scene.told) == 2
@@ -199,7 +199,7 @@ def test_a_late_answer_to_a_write_does_not_bring_a_deleted_object_back() -> None
         await asyncio.sleep(1)
         scene.server.remove("default/a")
         await asyncio.sleep(1)
-        scene.informer.observe(stored)
+        scene.informer.apply_local(stored)
         assert scene.names() == []
         scene.server.put(a_pod("a"))
         await asyncio.sleep(1)
@@ -239,7 +239,7 @@ def _write(scene: Scene, name: str, _: float) -> None:
 
 
 def _write_and_hear_of_it_first(scene: Scene, name: str, _: float) -> None:
-    scene.informer.observe(scene.server.put(a_pod(name)))
+    scene.informer.apply_local(scene.server.put(a_pod(name)))
 
 
 def _delete(scene: Scene, name: str, _: float) -> None:
@@ -275,7 +275,7 @@ steps = st.one_of(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(steps, max_size=25))
-def test_whatever_happened_the_cache_ends_as_the_server_is_and_handlers_saw_how_it_came_to_be(todo: list[Step]) -> None:
+def test_the_cache_always_ends_equal_to_the_server_and_handlers_see_each_change(todo: list[Step]) -> None:
     async def tell(scene: Scene) -> None:
         for step in todo:
             await step(scene)

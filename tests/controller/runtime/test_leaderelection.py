@@ -1,4 +1,4 @@
-"""Of several replicas one acts at a time, whatever their clocks say and whoever cannot reach the API server."""
+"""At most one of several replicas acts, whatever their clocks show and which of them are partitioned."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.client.interface import Unavailable
-from controller.runtime.leaderelection import LEASE_NAME, Election
+from controller.runtime.leaderelection import LEASE_NAME, LeaderElector
 from controller.settings import LeaseSettings, Settings
 from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
 from twin.kernel.loop import run
@@ -21,7 +21,7 @@ KEY = f"default/{LEASE_NAME}"
 
 @dataclass
 class SkewedClock:
-    """A wall clock that is wrong by so many seconds."""
+    """A wall clock that is wrong by `ahead` seconds."""
 
     ahead: float = 0.0
 
@@ -31,7 +31,7 @@ class SkewedClock:
 
 @dataclass
 class Replica:
-    """One replica whose work is to note when it acts."""
+    """One replica that records when it acts."""
 
     name: str
     cluster: FakeCluster
@@ -43,7 +43,7 @@ class Replica:
     task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        election = Election(self.cluster, self.clock, self.name, self.settings, QUIET)
+        election = LeaderElector(self.cluster, self.clock, self.name, self.settings, QUIET)
         self.task = asyncio.create_task(election.lead(self._work, self.stopping))
 
     @property
@@ -93,7 +93,7 @@ def test_one_leads_and_keeps_leading() -> None:
     run(main())
 
 
-def test_a_leader_that_is_killed_is_followed_when_its_lease_has_run_out() -> None:
+def test_a_killed_leader_is_replaced_when_its_lease_has_expired() -> None:
     async def main() -> None:
         one, other = two()
         await asyncio.sleep(100)
@@ -107,7 +107,7 @@ def test_a_leader_that_is_killed_is_followed_when_its_lease_has_run_out() -> Non
     run(main())
 
 
-def test_a_leader_that_stops_gives_the_lease_back_and_the_next_need_not_wait() -> None:
+def test_a_leader_that_stops_releases_the_lease_and_the_next_need_not_wait() -> None:
     async def main() -> None:
         one, other = two(winding_up=5)
         await asyncio.sleep(100)
@@ -141,7 +141,7 @@ def test_one_that_stands_by_stops_at_once() -> None:
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["answers with errors", "does not answer"])
-def test_over_fifteen_seconds_without_the_api_server_nobody_acts_on_a_lease_that_has_run_out(silent: bool) -> None:
+def test_no_replica_acts_on_an_expired_lease_while_the_api_server_is_unavailable(silent: bool) -> None:
     async def main() -> None:
         replicas = one, other = two()
         await asyncio.sleep(100)
@@ -181,7 +181,7 @@ def test_clocks_that_disagree_change_nothing(ahead: float) -> None:
     run(main())
 
 
-def test_a_lease_shorter_than_whole_seconds_is_rounded_up_for_those_who_wait() -> None:
+def test_a_lease_of_fractional_seconds_is_rounded_up_for_the_others() -> None:
     async def main() -> None:
         lease = LeaseSettings(duration=1.5, renew=1.4, retry=0.2)
         one, other = two(settings=Settings(lease=lease))
@@ -199,7 +199,7 @@ def test_a_lease_shorter_than_whole_seconds_is_rounded_up_for_those_who_wait() -
 
 def test_a_leader_that_hangs_beyond_its_lease_says_so() -> None:
     async def main() -> None:
-        election = Election(FakeCluster(FakeServer()), SkewedClock(), "one", Settings(), QUIET)
+        election = LeaderElector(FakeCluster(FakeServer()), SkewedClock(), "one", Settings(), QUIET)
         assert not election.overdue(), "one that does not lead has nothing to overrun"
         election._until = asyncio.get_running_loop().time()
         await asyncio.sleep(14)
@@ -233,7 +233,7 @@ outages = st.lists(
 
 @settings(max_examples=80, deadline=None)
 @given(outages, st.floats(0.0, 1.5), st.floats(-1e6, 1e6))
-def test_whoever_is_cut_off_when_and_for_how_long_no_two_act_at_once_and_in_the_end_one_does(
+def test_under_any_partitions_at_most_one_replica_acts_and_in_the_end_one_does(
     cuts: list[tuple[float, float, str, bool]], latency: float, ahead: float
 ) -> None:
     async def main() -> None:

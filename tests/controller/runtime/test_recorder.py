@@ -1,4 +1,4 @@
-"""Events for users: one object for what is said again and again, and nobody waits for them."""
+"""Kubernetes Events: one object for repeats, written in the background."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,12 +29,12 @@ class Scene:
         return EventRecorder(self.cluster, _Clock(), "lora-controller-0", QUIET)
 
     def play(self, story: Callable[[], Awaitable[None]]) -> list[Event]:
-        """Runs a story while the recorder writes; the Events that are there in the end."""
+        """Run a story while the recorder writes; return the Events at the end."""
 
         async def body() -> None:
             writing = asyncio.ensure_future(self.recorder.run())
             await story()
-            await self.recorder.written()
+            await self.recorder.flush()
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
 
@@ -42,13 +42,13 @@ class Scene:
         return list(self.server.objects.values())
 
 
-def test_what_is_told_again_is_counted_on_one_event() -> None:
+def test_repeats_are_counted_on_one_event() -> None:
     scene = Scene()
 
     async def story() -> None:
         for _ in range(3):
-            scene.recorder.tell(an_adapter(), "Warning", "LoadFailed", "no")
-        scene.recorder.tell(an_adapter(), "Normal", "Loaded", "yes")
+            scene.recorder.event(an_adapter(), "Warning", "LoadFailed", "no")
+        scene.recorder.event(an_adapter(), "Normal", "Loaded", "yes")
 
     refused, loaded = scene.play(story)
     assert (refused.reason, refused.note, refused.type) == ("LoadFailed", "no", "Warning")
@@ -62,7 +62,7 @@ def test_a_restarted_operator_counts_on() -> None:
     scene = Scene()
 
     async def story() -> None:
-        scene.recorder.tell(an_adapter(), "Warning", "LoadFailed", "no")
+        scene.recorder.event(an_adapter(), "Warning", "LoadFailed", "no")
 
     scene.play(story)
     scene.recorder = scene.another()
@@ -75,7 +75,7 @@ def test_a_note_is_no_longer_than_an_api_server_takes() -> None:
     scene = Scene()
 
     async def story() -> None:
-        scene.recorder.tell(an_adapter(), "Warning", "LoadFailed", "ü" * 2000)
+        scene.recorder.event(an_adapter(), "Warning", "LoadFailed", "ü" * 2000)
 
     (event,) = scene.play(story)
     assert len(event.note.encode()) == 1024
@@ -86,9 +86,9 @@ def test_one_that_cannot_be_written_is_dropped_and_the_next_one_is_written() -> 
 
     async def story() -> None:
         scene.cluster.trouble = Unavailable("away")
-        scene.recorder.tell(an_adapter(), "Warning", "LoadFailed", "lost")
-        await scene.recorder.written()
+        scene.recorder.event(an_adapter(), "Warning", "LoadFailed", "lost")
+        await scene.recorder.flush()
         scene.cluster.trouble = None
-        scene.recorder.tell(an_adapter(), "Normal", "Loaded", "kept")
+        scene.recorder.event(an_adapter(), "Normal", "Loaded", "kept")
 
     assert [event.note for event in scene.play(story)] == ["kept"]

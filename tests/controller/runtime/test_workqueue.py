@@ -1,4 +1,4 @@
-"""Keys come once, to one worker at a time, and later each time they fail."""
+"""Keys are deduplicated, processed by one worker at a time, and delayed more after each failure."""
 
 import asyncio
 
@@ -51,13 +51,13 @@ def test_failures_slow_a_key_down_until_it_succeeds(failures: int, seconds: floa
         queue = WorkQueue()
         for _ in range(failures):
             started = loop.time()
-            queue.retry("a")
+            queue.add_rate_limited("a")
             await queue.get()
             queue.done("a")
         assert loop.time() - started == pytest.approx(seconds)
-        queue.succeeded("a")
+        queue.forget("a")
         started = loop.time()
-        queue.retry("a")
+        queue.add_rate_limited("a")
         await queue.get()
         assert loop.time() - started == pytest.approx(0.005)
 

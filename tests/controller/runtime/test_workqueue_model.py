@@ -1,4 +1,4 @@
-"""The workqueue does what client-go's does, whatever is asked of it in whatever order.
+"""The workqueue behaves like client-go's for any sequence of calls.
 
 The model below is that behaviour written down as plainly as it can be: lists and dictionaries, searched through. The
 machine asks queue and model the same things and compares what they hand out.
@@ -21,7 +21,7 @@ seconds = st.sampled_from([-1.0, 0.0, 0.003, 0.5, 2.0, 2.5, 40.0])
 
 
 class Model:
-    """What client-go's documentation and code say, without a thought for speed."""
+    """Behaviour by client-go's documentation and code, without optimisation."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -55,7 +55,7 @@ class Model:
         self._number += 1
         self.delayed = [entry for entry in self.delayed if entry[2] != key] + [(due, self._number, key)]
 
-    def retry(self, key: str, at_least: float) -> None:
+    def add_rate_limited(self, key: str, at_least: float) -> None:
         self.failures[key] = self.failures.get(key, 0) + 1
         self.add_after(key, max(at_least, min(0.005 * 2.0 ** (self.failures[key] - 1), 30.0)))
 
@@ -83,7 +83,7 @@ class Model:
 
 
 class Watcher:
-    """Counts what the metrics would."""
+    """Counts the calls for metrics."""
 
     def __init__(self) -> None:
         self.counts = {"added": 0, "taken": 0, "finished": 0, "retried": 0}
@@ -104,7 +104,7 @@ class Watcher:
 
 
 class Machine(RuleBasedStateMachine):
-    """Asks both the same."""
+    """Makes the same calls on both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Machine(RuleBasedStateMachine):
         return answer
 
     def serve_the_idle(self) -> None:
-        """Workers that wait are given keys in the order in which they came."""
+        """Waiting workers get keys in the order in which they asked."""
         while self.idle and (self.model.line or self.model.shut):
             worker = self.idle.pop(0)
             assert worker.done(), "a key is in line and a worker that waits for one has not got it"
@@ -149,14 +149,14 @@ class Machine(RuleBasedStateMachine):
         self.ask(lambda: self.queue.add_after(key, seconds))
 
     @rule(key=keys, at_least=st.sampled_from([0.0, 0.0, 7.0]))
-    def retry(self, key: str, at_least: float) -> None:
-        self.model.retry(key, at_least)
-        self.ask(lambda: self.queue.retry(key, at_least))
+    def add_rate_limited(self, key: str, at_least: float) -> None:
+        self.model.add_rate_limited(key, at_least)
+        self.ask(lambda: self.queue.add_rate_limited(key, at_least))
 
     @rule(key=keys)
-    def succeeded(self, key: str) -> None:
+    def forget(self, key: str) -> None:
         self.model.failures.pop(key, None)
-        self.ask(lambda: self.queue.succeeded(key))
+        self.ask(lambda: self.queue.forget(key))
 
     @precondition(lambda self: len(self.idle) < 3)
     @rule()

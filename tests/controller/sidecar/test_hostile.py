@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.sidecar.artifacts.archive import safe_join, unpack
-from controller.sidecar.artifacts.egress_guard import Guard, networks
+from controller.sidecar.artifacts.egress_guard import EgressGuard, networks
 from controller.sidecar.artifacts.url import parse
 from controller.sidecar.artifacts.validation import check_safetensors
 from controller.sidecar.errors import Code, SidecarError
@@ -238,12 +238,12 @@ def test_the_pods_own_and_the_clouds_own_addresses_are_refused(tmp_path: Path, u
 
 
 def test_private_networks_are_where_stores_are_and_a_flag_allows_more() -> None:
-    assert Guard().permits("10.1.2.3")
-    assert Guard().permits("192.168.1.1")
-    assert Guard().permits("2001:db8::1") is False or Guard().permits("2606:4700::1")
-    assert not Guard().permits("127.0.0.1")
-    assert Guard(networks(["127.0.0.0/8"])).permits("127.0.0.1")
-    assert not Guard(networks(["127.0.0.0/8"])).permits("169.254.169.254")
+    assert EgressGuard().permits("10.1.2.3")
+    assert EgressGuard().permits("192.168.1.1")
+    assert EgressGuard().permits("2001:db8::1") is False or EgressGuard().permits("2606:4700::1")
+    assert not EgressGuard().permits("127.0.0.1")
+    assert EgressGuard(networks(["127.0.0.0/8"])).permits("127.0.0.1")
+    assert not EgressGuard(networks(["127.0.0.0/8"])).permits("169.254.169.254")
 
 
 def test_a_redirect_to_a_refused_address_is_refused_too(web: WebServer, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_both_commands_say_their_version_and_what_they_take(as_in_the_image: str
 
 def test_the_operator_finds_its_client_of_the_cluster(as_in_the_image: str) -> None:
     code, text = said(as_in_the_image, "controller", "--kubeconfig", "/nowhere")
-    assert (code, text) == (2, "lora-controller: /nowhere: no such kubeconfig\n")
+    assert (code, text) == (2, "lora-controller: /nowhere: kubeconfig not found\n")
 
 
 def test_the_sidecar_has_the_client_of_every_store(as_in_the_image: str, tmp_path: Path) -> None:

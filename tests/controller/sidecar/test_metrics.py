@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.engine.flavors import VLLM
-from controller.sidecar.engine import Engine
-from controller.sidecar.metrics import Scrape
-from controller.sidecar.metrics_translation import renamed
-from controller.sidecar.settings import Metrics, metrics_of
+from controller.sidecar.engine import LocalEngine
+from controller.sidecar.metrics import MetricsEndpoint
+from controller.sidecar.metrics_translation import rename_metrics
+from controller.sidecar.settings import MetricsMode, metrics_mode
 from tests.controller.sidecar.worlds import a_sidecar, run
 
 VLLM_PAGE = b"""\
@@ -82,12 +82,12 @@ NAMES = [
 
 @pytest.mark.parametrize(("old", "new"), NAMES)
 def test_samples_are_renamed_by_the_table(old: str, new: str) -> None:
-    assert renamed(f'{old}{{a="b"}} 1.0\n{old} 2\n'.encode()) == f'{new}{{a="b"}} 1.0\n{new} 2\n'.encode()
+    assert rename_metrics(f'{old}{{a="b"}} 1.0\n{old} 2\n'.encode()) == f'{new}{{a="b"}} 1.0\n{new} 2\n'.encode()
 
 
 def test_a_page_keeps_its_families_types_and_values() -> None:
     before = {family.name: family for family in text_string_to_metric_families(VLLM_PAGE.decode())}
-    after = {family.name: family for family in text_string_to_metric_families(renamed(VLLM_PAGE).decode())}
+    after = {family.name: family for family in text_string_to_metric_families(rename_metrics(VLLM_PAGE).decode())}
     pairs = {
         "vllm:num_requests_waiting": "aibrix:queue_size",
         "vllm:prompt_tokens": "aibrix:prompt_tokens",
@@ -105,16 +105,17 @@ def test_a_page_keeps_its_families_types_and_values() -> None:
 
 def test_openmetrics_families_without_total_are_renamed_with_their_counters() -> None:
     page = b"# TYPE vllm:prompt_tokens counter\nvllm:prompt_tokens_total 1\nvllm:prompt_tokens_created 2\n"
-    assert renamed(page) == page.replace(b"vllm:", b"aibrix:")
+    assert rename_metrics(page) == page.replace(b"vllm:", b"aibrix:")
 
 
 def test_the_three_modes_by_their_variables() -> None:
-    assert metrics_of({}) is Metrics.RENAMED
-    assert metrics_of({"METRICS_RAW_PASSTHROUGH_MODE": "1"}) is Metrics.RAW
-    assert metrics_of({"METRICS_ENABLE_TRANSFORMATION": "0"}) is Metrics.RAW
-    assert metrics_of({"METRICS_ENABLE_TRANSFORMATION": "0", "METRICS_RAW_PASSTHROUGH_MODE": "0"}) is Metrics.RAW
+    assert metrics_mode({}) is MetricsMode.RENAMED
+    assert metrics_mode({"METRICS_RAW_PASSTHROUGH_MODE": "1"}) is MetricsMode.RAW
+    assert metrics_mode({"METRICS_ENABLE_TRANSFORMATION": "0"}) is MetricsMode.RAW
+    assert metrics_mode({"METRICS_ENABLE_TRANSFORMATION": "0", "METRICS_RAW_PASSTHROUGH_MODE": "0"}) is MetricsMode.RAW
     assert (
-        metrics_of({"METRICS_ENABLE_TRANSFORMATION": "TRUE", "METRICS_RAW_PASSTHROUGH_MODE": "off"}) is Metrics.RENAMED
+        metrics_mode({"METRICS_ENABLE_TRANSFORMATION": "TRUE", "METRICS_RAW_PASSTHROUGH_MODE": "off"})
+        is MetricsMode.RENAMED
     )
 
 
@@ -140,20 +141,20 @@ def test_however_a_page_is_cut_it_comes_out_the_same(cuts: list[int]) -> None:
     pieces = [VLLM_PAGE[start:end] for start, end in pairwise(edges)]
 
     async def story() -> None:
-        engine = Engine("http://engine", VLLM, an_engine(pieces))
-        scrape = Scrape(engine, "/metrics", Metrics.RENAMED, CollectorRegistry(), log=None)  # type: ignore[arg-type]
+        engine = LocalEngine("http://engine", VLLM, an_engine(pieces))
+        scrape = MetricsEndpoint(engine, "/metrics", MetricsMode.RENAMED, CollectorRegistry(), log=None)  # type: ignore[arg-type]
         page = b"".join([piece async for piece in scrape.page()])
-        assert page.startswith(renamed(VLLM_PAGE))
+        assert page.startswith(rename_metrics(VLLM_PAGE))
 
     run(story())
 
 
-@pytest.mark.parametrize("mode", [Metrics.RENAMED, Metrics.RAW])
-def test_the_sidecars_own_metrics_stand_beside_the_engines(tmp_path: Path, mode: Metrics) -> None:
+@pytest.mark.parametrize("mode", [MetricsMode.RENAMED, MetricsMode.RAW])
+def test_the_sidecars_own_metrics_stand_beside_the_engines(tmp_path: Path, mode: MetricsMode) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path, to_engine=an_engine([VLLM_PAGE]), metrics=mode) as sidecar:
             page = (await sidecar.client.get("/metrics")).content
-            assert page.startswith(VLLM_PAGE if mode is Metrics.RAW else renamed(VLLM_PAGE))
+            assert page.startswith(VLLM_PAGE if mode is MetricsMode.RAW else rename_metrics(VLLM_PAGE))
             assert b"lora_runtime_engine_up 1.0" in page
             assert b"lora_runtime_cache_bytes 0.0" in page
 
@@ -180,15 +181,17 @@ def test_a_page_that_cannot_be_translated_goes_out_raw_and_nothing_twice() -> No
         if translated:
             raise RuntimeError("a fault of ours")
         translated.append(lines)
-        return renamed(lines)
+        return rename_metrics(lines)
 
     async def story() -> None:
-        engine = Engine("http://engine", VLLM, an_engine(pieces))
+        engine = LocalEngine("http://engine", VLLM, an_engine(pieces))
         logger = structlog.wrap_logger(structlog.PrintLogger(log))
-        scrape = Scrape(engine, "/metrics", Metrics.RENAMED, CollectorRegistry(), logger, breaks_at_the_second_piece)
+        scrape = MetricsEndpoint(
+            engine, "/metrics", MetricsMode.RENAMED, CollectorRegistry(), logger, breaks_at_the_second_piece
+        )
         page = b"".join([piece async for piece in scrape.page()])
         rest = (VLLM_PAGE * 120)[len(translated[0]) :]
-        assert page.startswith(renamed(translated[0]) + rest)
-        assert log.getvalue().count("metrics go out raw") == 1
+        assert page.startswith(rename_metrics(translated[0]) + rest)
+        assert log.getvalue().count("cannot translate metrics, passing them on unchanged") == 1
 
     run(story())

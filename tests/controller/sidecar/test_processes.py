@@ -171,11 +171,19 @@ def test_told_to_end_it_ends_with_0(number: signal.Signals, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "environment", "complaint"),
     [
-        (["--cache-size", "much"], {}, "'much' is no size; write it as in 512MiB or 20GiB"),
+        (
+            ["--cache-size", "much"],
+            {},
+            '--cache-size=much: "much" is not a size; allowed: a size such as',
+        ),
         (["--allow-network", "nowhere"], {}, "'nowhere' does not appear to be an IPv4 or IPv6 network"),
-        ([], {"INFERENCE_ENGINE": "tgi"}, "INFERENCE_ENGINE is one of vllm, sglang, not 'tgi'"),
-        ([], {"INFERENCE_ENGINE_ENDPOINT": "engine"}, "INFERENCE_ENGINE_ENDPOINT is an http(s) URL, not 'engine'"),
-        (["--host", "192.0.2.1"], {}, "cannot listen: Cannot assign requested address"),
+        ([], {"INFERENCE_ENGINE": "tgi"}, "INFERENCE_ENGINE must be one of vllm, sglang, not 'tgi'"),
+        (
+            [],
+            {"INFERENCE_ENGINE_ENDPOINT": "engine"},
+            "INFERENCE_ENGINE_ENDPOINT must be an http or https URL",
+        ),
+        (["--host", "192.0.2.1"], {}, "cannot listen on 192.0.2.1:8080: Cannot assign requested address"),
         (["--cache", "/proc/nowhere"], {}, "/proc/nowhere: No such file or directory"),
     ],
 )

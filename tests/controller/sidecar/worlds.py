@@ -19,11 +19,12 @@ import numpy as np
 import structlog
 
 from controller.sidecar.artifacts.egress_guard import networks
-from controller.sidecar.build import assembled
+from controller.sidecar.build import build_app
 from controller.sidecar.settings import Settings
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.server.asgi import App
+from fake_vllm.flavors import flavor_of
+from fake_vllm.server.asgi import AsgiApp
 
 LOAD, UNLOAD = "/v1/lora_adapter/load", "/v1/lora_adapter/unload"
 LOOPBACK = networks(["127.0.0.0/8"])
@@ -154,7 +155,7 @@ def _answer(handler: BaseHTTPRequestHandler, state: WebServer) -> None:
 
 def a_fake_engine(load: float = 0.0, **settings: Any) -> Engine:
     config = EngineConfig(**{"enable_lora": True, "runtime_updating": True, "max_cpu_loras": 64, **settings})
-    return Engine(config, load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(config, flavor_of(config), load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
 
 
 @dataclass
@@ -200,7 +201,7 @@ async def a_sidecar(
     given = Settings(
         **{"root": root, "mount": root / "no-mount", "allowed": LOOPBACK, "reserve": 0, "first_wait": 0.01, **settings}
     )
-    app = assembled(given, to_engine or httpx.ASGITransport(App(engine)), logger)
+    app = build_app(given, to_engine or httpx.ASGITransport(AsgiApp(engine)), logger)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

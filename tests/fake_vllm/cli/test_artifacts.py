@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from fake_vllm.cli.artifacts import Adapters, Catalogue, look_at
-from fake_vllm.cli.profile import ParametersError
+from fake_vllm.cli.artifacts import ArtifactCatalogue, ArtifactResolver, look_at
+from fake_vllm.cli.profile import ProfileError
 from fake_vllm.engine.lora import Artifact
 from tests.fake_vllm.processes import answers, running
 
@@ -105,7 +105,7 @@ def test_a_catalogue_says_what_there_is_and_a_folder_wins_over_it(tmp_path: Path
         "acme/bad: {broken: bad header}\n"
         f"{folder}: {{missing: true}}\n"
     )
-    adapters = Adapters(MODEL, Catalogue.read(str(file)))
+    adapters = ArtifactResolver(MODEL, ArtifactCatalogue.read(str(file)))
     assert adapters.find("acme/sql") == Artifact(rank=16, size=80 << 20)
     assert adapters.find("acme/plain") == adapters.find("acme/same") == Artifact()
     other, gone, bad, here = (adapters.find(name) for name in ("acme/other", "acme/gone", "acme/bad", str(folder)))
@@ -121,7 +121,7 @@ def test_a_catalogue_says_what_there_is_and_a_folder_wins_over_it(tmp_path: Path
 
 
 def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
-    assert Adapters(MODEL).find("acme/anything") == Artifact()
+    assert ArtifactResolver(MODEL).find("acme/anything") == Artifact()
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
     [
         ("[]", "must be a mapping from repository"),
         ("acme/sql: 3", "acme/sql: must be a mapping"),
-        ("acme/sql: {rnak: 3}", "acme/sql.rnak: there is no such key; there are rank, size"),
+        ("acme/sql: {rnak: 3}", "acme/sql.rnak: unknown key; allowed: rank, size"),
         ("acme/sql: {rank: 0}", "acme/sql.rank: 0 is not a whole number above 0"),
         ("acme/sql: {rank: true}", "is not a whole number"),
-        ("acme/sql: {size: large}", "'large' is no size"),
+        ("acme/sql: {size: large}", '"large" is not a size'),
         ("acme/sql: {fetch: soon}", "acme/sql: "),
         ("acme/sql: {base: 3}", "acme/sql.base: 3 is not text"),
         ("acme/sql: {missing: 1}", "acme/sql.missing: 1 is neither true nor false"),
@@ -142,8 +142,8 @@ def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
 def test_a_catalogue_that_cannot_be_used_says_where_and_why(text: str, complaint: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yaml"
     file.write_text(text)
-    with pytest.raises(ParametersError) as caught:
-        Catalogue.read(str(file))
+    with pytest.raises(ProfileError) as caught:
+        ArtifactCatalogue.read(str(file))
     assert complaint in str(caught.value)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -181,7 +181,7 @@ def test_a_process_looks_at_real_files_and_refuses_them_in_the_engines_words(tmp
 def test_a_load_has_a_part_for_the_network_one_for_the_disk_and_needs_memory(tmp_path: Path) -> None:
     catalogue, times = tmp_path / "catalogue.yaml", tmp_path / "times.yaml"
     catalogue.write_text("acme/small: {size: 40MB}\nacme/large: {size: 400MB}\nacme/far: {size: 40MB, fetch: 300ms}\n")
-    times.write_text("load: 10ms\nlora_memory: 460MB\npace: {disk: 1GB/s}\n")
+    times.write_text("load: 10ms\nlora_memory: 460MB\ntiming: {disk: 1GB/s}\n")
 
     async def story() -> None:
         flags = ("--catalogue", str(catalogue), "--parameters", str(times), "--load-latency", "10ms")

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from fake_vllm.cli import options
 from fake_vllm.cli import profile as parameters
-from fake_vllm.cli.profile import ParametersError
+from fake_vllm.cli.profile import ProfileError
 from fake_vllm.distributions import Constant, LogNormal
 from fake_vllm.engine.engine import EngineConfigError
-from fake_vllm.faults.spec import KINDS, Planned
+from fake_vllm.faults.spec import KINDS, FaultSpec
 
 
-def read(folder: Path, text: str) -> parameters.Parameters:
+def read(folder: Path, text: str) -> parameters.ModelProfile:
     file = folder / "times.yaml"
     file.write_text(text)
     return parameters.read(str(file))
@@ -25,16 +25,16 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
         tmp_path,
         "model: acme/base\ngpu: A100\nsources: [measured]\n"
         "startup: 30s\nlora_memory: 2GiB\nload: {lognormal: {median: 1s, p95: 4s}}\n"
-        "pace: {step: 6ms, sequence: 250us, kv_tokens: 1000, spread: 1.5, disk: 1.5GB/s,"
+        "timing: {step_base: 6ms, per_sequence: 250us, kv_tokens: 1000, spread: 1.5, disk: 1.5GB/s,"
         " answer: {median: 100, p95: 300}}\n",
     )
     assert told.startup == Constant(30.0)
-    assert (told.lora_memory, told.pace.disk) == (2 << 30, 1.5e9)
+    assert (told.lora_memory, told.timing.disk) == (2 << 30, 1.5e9)
     assert told.load == LogNormal(1.0, 4.0)
-    assert told.unload == parameters.DEFAULT_PARAMETERS.unload
-    assert (told.pace.step, told.pace.sequence, told.pace.kv_tokens) == (0.006, 0.00025, 1000)
-    assert told.pace.answer == LogNormal(100.0, 300.0)
-    assert told.pace.batched_tokens == parameters.DEFAULT_PARAMETERS.pace.batched_tokens
+    assert told.unload == parameters.DEFAULT_PROFILE.unload
+    assert (told.timing.step_base, told.timing.per_sequence, told.timing.kv_tokens) == (0.006, 0.00025, 1000)
+    assert told.timing.answer == LogNormal(100.0, 300.0)
+    assert told.timing.batched_tokens == parameters.DEFAULT_PROFILE.timing.batched_tokens
 
 
 @pytest.mark.parametrize(
@@ -42,29 +42,29 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
     [
         ("", "must be a mapping"),
         ("- 1", "the file: must be a mapping"),
-        ("spede: 1s", "spede: there is no such key; there are model, gpu"),
+        ("spede: 1s", "spede: unknown key; allowed: model, gpu"),
         ("load: soon", "load: "),
         ("load: -1s", "load: "),
         ("load: {lognormal: {median: 4s, p95: 1s}}", "load: "),
-        ("pace: 3", "pace: must be a mapping"),
-        ("pace: {stp: 1ms}", "pace.stp: there is no such key"),
-        ("pace: {step: 0s, sequence: 0s}", "a step must take some time"),
-        ("pace: {step: fast}", "pace.step: "),
-        ("pace: {kv_tokens: 1.5}", "pace.kv_tokens: 1.5 is not a whole number"),
-        ("pace: {kv_tokens: 0}", "kv_tokens is 0; it must be at least 1"),
-        ("pace: {spread: true}", "pace.spread: True is not a number"),
-        ("pace: {spread: 0.5}", "spread is 0.5; it must be at least 1"),
-        ("pace: {answer: {median: 3}}", "pace.answer: needs median and p95, in tokens"),
-        ("pace: {disk: 3}", "pace.disk: 3 is no rate; write it as in 1.5GB/s"),
-        ("pace: {disk: 0B/s}", "disk is 0.0; it must be above 0"),
-        ("lora_memory: much", "lora_memory: 'much' is no size"),
-        ("pace: {answer: 3}", "pace.answer: must be a mapping"),
+        ("timing: 3", "timing: must be a mapping"),
+        ("timing: {stp: 1ms}", "timing.stp: unknown key"),
+        ("timing: {step_base: 0s, per_sequence: 0s}", "a step must take some time"),
+        ("timing: {step_base: fast}", "timing.step_base: "),
+        ("timing: {kv_tokens: 1.5}", "timing.kv_tokens: 1.5 is not a whole number"),
+        ("timing: {kv_tokens: 0}", "kv_tokens is 0; it must be at least 1"),
+        ("timing: {spread: true}", "timing.spread: True is not a number"),
+        ("timing: {spread: 0.5}", "spread is 0.5; it must be at least 1"),
+        ("timing: {answer: {median: 3}}", "timing.answer: needs median and p95, in tokens"),
+        ("timing: {disk: 3}", "timing.disk: 3 is not a bandwidth; allowed: a bandwidth such as 2Gbit/s or 250MB/s"),
+        ("timing: {disk: 0B/s}", "timing.disk: must be above 0"),
+        ("lora_memory: much", 'lora_memory: "much" is not a size'),
+        ("timing: {answer: 3}", "timing.answer: must be a mapping"),
         ("load: [1s", "times.yaml:1:10: not YAML"),
         ("\0", "not YAML"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_where_and_why(text: str, complaint: str, tmp_path: Path) -> None:
-    with pytest.raises(ParametersError) as caught:
+    with pytest.raises(ProfileError) as caught:
         read(tmp_path, text)
     assert complaint in str(caught.value)
     assert "times.yaml" in str(caught.value)
@@ -72,27 +72,27 @@ def test_a_file_that_cannot_be_used_says_where_and_why(text: str, complaint: str
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ParametersError, match=r"nowhere\.yaml: cannot be read: No such file"):
+    with pytest.raises(ProfileError, match=r"nowhere\.yaml: cannot be read: No such file"):
         parameters.read(str(tmp_path / "nowhere.yaml"))
     (tmp_path / "latin.yaml").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(ParametersError, match=r"latin\.yaml: cannot be read"):
+    with pytest.raises(ProfileError, match=r"latin\.yaml: cannot be read"):
         parameters.read(str(tmp_path / "latin.yaml"))
 
 
 @pytest.mark.parametrize("name", parameters.presets())
-def test_each_preset_is_whole_and_every_number_of_its_pace_has_a_source(name: str) -> None:
+def test_each_preset_is_whole_and_every_number_of_its_timing_has_a_source(name: str) -> None:
     told = parameters.preset(name)
     assert told.startup.mean() > 10
-    assert told.pace.step > 0
-    text = (Path(parameters.__file__).parent / "presets" / f"{name}.yaml").read_text()
+    assert told.timing.step_base > 0
+    text = (Path(parameters.__file__).parents[1] / "presets" / f"{name}.yaml").read_text()
     assert "https://" in text
-    pace = text.partition("pace:\n")[2].splitlines()
-    assert pace
-    assert all("  # " in line for line in pace if line.strip())
+    timing = text.partition("timing:\n")[2].splitlines()
+    assert timing
+    assert all("  # " in line for line in timing if line.strip())
 
 
 def test_an_unknown_preset_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(ParametersError, match=r"none called 'h100'; there are llama-3\.1-8b-h100,"):
+    with pytest.raises(ProfileError, match=r"there is no preset 'h100'; allowed: llama-3\.1-8b-h100,"):
         parameters.preset("h100")
 
 
@@ -137,7 +137,7 @@ def test_a_file_of_faults_says_which_of_them_is_wrong(tmp_path: Path) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["kind", "from", "until", "at", "every", "hits", "adapters", "probability", "factor", "status", "after"]
+            ["kind", "from", "until", "at", "every", "callers", "adapters", "probability", "factor", "status", "after"]
         ),
         st.sampled_from([*KINDS, "1s", "x", "", "controller"])
         | st.lists(st.sampled_from(["controller", "traffic", "x"]), max_size=2)
@@ -150,7 +150,7 @@ def test_a_file_of_faults_says_which_of_them_is_wrong(tmp_path: Path) -> None:
 def test_whatever_is_said_of_a_fault_is_one_or_is_refused_in_a_line(said: dict[str, object]) -> None:
     refusal = ""
     try:
-        planned = Planned.of(said)
+        planned = FaultSpec.parse(said)
     except ValueError as error:
         refusal = str(error)
         assert refusal
@@ -170,5 +170,5 @@ def test_flags_of_old_and_new_releases_are_named_in_one_line_of_warning() -> Non
     assert told.ignored == (
         *("--speculative-model", "--num-speculative-tokens", "--swap-space", "--disable-log-requests"),
         *("--gpu-memory-utilization", "--tensor-parallel-size", "--enforce-eager", "--no-enable-prefix-caching"),
-        *("--max-num-queued-reqs", "--attention-config.backend", "--limit-mm-per-prompt"),
+        *("--max-num-queued-reqs", "--attention-config", "--limit-mm-per-prompt"),
     )

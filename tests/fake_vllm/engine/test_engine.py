@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant, Latency
-from fake_vllm.engine.engine import Artifact, Change, Engine, EngineClosed, EngineConfig, EngineConfigError, EngineFault
+from fake_vllm.engine.engine import (
+    AdapterEvent,
+    Artifact,
+    Engine,
+    EngineClosed,
+    EngineConfig,
+    EngineConfigError,
+    EngineError,
+)
+from fake_vllm.flavors import flavor_of
 
 OLD, NEW = "0.27.0", "0.28.0"
 MIB = 1 << 20
@@ -42,17 +51,25 @@ def an_engine(
     load: Latency = Constant(0.0),
     artifacts: Callable[[str], Artifact | None] | None = None,
     fetch: Callable[[str], float] | None = None,
-    on_change: Callable[[Change], None] | None = None,
+    on_change: Callable[[AdapterEvent], None] | None = None,
     unload: Latency = Constant(0.0),
 ) -> Engine:
     rng = np.random.default_rng(0)
+    config = config or a_config()
     return Engine(
-        config or a_config(), load=load, unload=unload, rng=rng, artifacts=artifacts, fetch=fetch, on_change=on_change
+        config,
+        flavor_of(config),
+        load=load,
+        unload=unload,
+        rng=rng,
+        artifacts=artifacts,
+        fetch=fetch,
+        on_change=on_change,
     )
 
 
 async def fault_of(work: Coroutine[Any, Any, None]) -> tuple[int, str, str]:
-    with pytest.raises(EngineFault) as caught:
+    with pytest.raises(EngineError) as caught:
         await work
     return caught.value.status, caught.value.type, caught.value.message
 
@@ -76,12 +93,12 @@ def test_a_loaded_adapter_is_listed_behind_the_base_model() -> None:
 
 def test_changes_are_told_when_they_are_done() -> None:
     async def story() -> None:
-        told: list[Change] = []
+        told: list[AdapterEvent] = []
         engine = an_engine(on_change=told.append)
         await engine.load("sql", "acme/sql")
         await fault_of(engine.load("sql", "acme/sql"))
         await engine.unload("sql")
-        assert told == [Change("loaded", "sql", "acme/sql"), Change("unloaded", "sql", "acme/sql")]
+        assert told == [AdapterEvent("loaded", "sql", "acme/sql"), AdapterEvent("unloaded", "sql", "acme/sql")]
 
     asyncio.run(story())
 
@@ -91,7 +108,7 @@ def test_two_loads_of_one_name_wait_for_each_other_and_the_second_is_refused() -
         engine = an_engine(load=InTurn(0.02))  # a second draw would fail: the second one never gets so far
         answers = await asyncio.gather(engine.load("sql", "one"), engine.load("sql", "two"), return_exceptions=True)
         assert answers[0] is None
-        assert isinstance(answers[1], EngineFault)
+        assert isinstance(answers[1], EngineError)
         assert engine.adapters == {"sql": "one"}
 
     asyncio.run(story())
@@ -128,7 +145,7 @@ def test_a_client_that_gives_up_does_not_stop_the_load() -> None:
 
 def test_when_the_container_dies_whoever_waits_is_told_and_nothing_more_happens() -> None:
     async def story() -> None:
-        told: list[Change] = []
+        told: list[AdapterEvent] = []
         engine = an_engine(load=Constant(60.0), on_change=told.append)
         clients = [asyncio.create_task(engine.load(name, name)) for name in ("a", "b")]
         await asyncio.sleep(0)
@@ -147,7 +164,7 @@ def test_when_the_container_dies_whoever_waits_is_told_and_nothing_more_happens(
 def test_a_dead_core_refuses_changes() -> None:
     async def story() -> None:
         engine = an_engine()
-        engine.die()
+        engine.crash_core()
         assert (await fault_of(engine.load("a", "a")))[0] == 500
 
     asyncio.run(story())
@@ -244,11 +261,11 @@ def test_a_request_brings_dropped_weights_back_and_renews_the_others() -> None:
         engine = an_engine(a_config(max_loras=1, max_cpu_loras=2))
         for name in ("a", "b", "c"):
             await engine.load(name, name)
-        assert engine.touch("b") is True
-        assert engine.touch("a") is False
+        assert engine.use("b") is True
+        assert engine.use("a") is False
         assert engine.resident == ("b", "a")
-        with pytest.raises(EngineFault):
-            engine.touch("nobody")
+        with pytest.raises(EngineError):
+            engine.use("nobody")
 
     asyncio.run(story())
 
@@ -343,7 +360,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["load", "unload"]), NAMES), max_size
 @given(steps=STEPS, version=st.sampled_from([OLD, NEW]))
 def test_what_is_listed_is_what_was_loaded_less_what_was_unloaded(steps: list[tuple[str, str]], version: str) -> None:
     async def story() -> None:
-        told: list[Change] = []
+        told: list[AdapterEvent] = []
         engine = an_engine(a_config(max_loras=1, max_cpu_loras=2, version=version), on_change=told.append)
         expected: dict[str, str] = {}
         for number, (step, name) in enumerate(steps):
@@ -354,7 +371,7 @@ def test_what_is_listed_is_what_was_loaded_less_what_was_unloaded(steps: list[tu
                 else:
                     await engine.unload(name)
                     del expected[name]
-            except EngineFault:
+            except EngineError:
                 pass
             assert list(engine.adapters.items()) == list(expected.items())
             listed = json.loads(engine.models_body())["data"][1:]

@@ -10,16 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant
-from fake_vllm.engine.engine import Completion, Engine, EngineClosed, EngineConfig, EngineFault
-from fake_vllm.engine.timing import Pace
+from fake_vllm.engine.engine import Completion, Engine, EngineClosed, EngineConfig, EngineError
+from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 
 STEP = 0.01
-PLAIN = Pace(step=STEP, sequence=0.001, prompt_token=0.0001, kv_tokens=100_000, batched_tokens=1000)
+PLAIN = StepTimeModel(
+    step_base=STEP, per_sequence=0.001, per_prefill_token=0.0001, kv_tokens=100_000, batched_tokens=1000
+)
 ADAPTERS = tuple((f"a{number}", f"/a{number}") for number in range(6))
 
 
-def an_engine(pace: Pace = PLAIN, load: float = 0.5, **settings: Any) -> Engine:
+def an_engine(timing: StepTimeModel = PLAIN, load: float = 0.5, **settings: Any) -> Engine:
     config = EngineConfig(
         **{
             "served_model_names": ("base",),
@@ -31,7 +34,14 @@ def an_engine(pace: Pace = PLAIN, load: float = 0.5, **settings: Any) -> Engine:
             **settings,
         }
     )
-    return Engine(config, load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0), pace=pace)
+    return Engine(
+        config,
+        flavor_of(config),
+        load=Constant(load),
+        unload=Constant(0.0),
+        rng=np.random.default_rng(0),
+        timing=timing,
+    )
 
 
 def simulated(story: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -84,7 +94,7 @@ def test_an_adapter_that_fell_out_of_host_memory_is_read_again() -> None:
 
 def test_a_load_slows_whoever_is_being_answered() -> None:
     async def story() -> tuple[float, float]:
-        engine = an_engine(Pace(step=STEP, sequence=0.0, prompt_token=0.0, while_loading=2.0))
+        engine = an_engine(StepTimeModel(step_base=STEP, per_sequence=0.0, per_prefill_token=0.0, loading_slowdown=2.0))
         quiet = await engine.complete("base", 1, 100)
         busy, _ = await asyncio.gather(engine.complete("base", 1, 100), engine.load("new", "/new"))
         return quiet.seconds, busy.seconds
@@ -96,9 +106,9 @@ def test_a_load_slows_whoever_is_being_answered() -> None:
 
 def test_a_full_cache_puts_the_youngest_out_and_all_get_their_answers() -> None:
     async def story() -> tuple[list[Completion], int, int]:
-        engine = an_engine(Pace(step=STEP, kv_tokens=300), max_model_len=300)
+        engine = an_engine(StepTimeModel(step_base=STEP, kv_tokens=300), max_model_len=300)
         done = await together(engine, *[("base", 80, 100)] * 3)
-        return done, engine.generation.metrics.preemptions, engine.generation.batch.used
+        return done, engine.runner.metrics.preemptions, engine.runner.scheduler.kv_used
 
     done, preemptions, used = simulated(story)
     assert preemptions > 0
@@ -114,8 +124,8 @@ def test_a_caller_that_gives_up_takes_its_request_off_the_engine() -> None:
                 async with asyncio.timeout(1.0):
                     await together(engine, ("a0", 10, 1000), ("a1", 10, 1000))
         await engine.complete("base", 1, 1)
-        batch = engine.generation.batch
-        return batch.used, len(batch.running) + len(batch.waiting), dict(engine.generation.metrics.endings)
+        batch = engine.runner.scheduler
+        return batch.kv_used, len(batch.running) + len(batch.waiting), dict(engine.runner.metrics.endings)
 
     assert simulated(story) == (0, 0, {"abort": 4, "length": 1})
 
@@ -124,12 +134,12 @@ def test_a_caller_that_gives_up_takes_its_request_off_the_engine() -> None:
     ("model", "prompt", "output", "status"), [("ghost", 1, 1, 404), ("base", 4000, 200, 400), ("a0", 1, 5000, 400)]
 )
 def test_what_the_engine_would_refuse_is_refused(model: str, prompt: int, output: int, status: int) -> None:
-    with pytest.raises(EngineFault) as refused:
+    with pytest.raises(EngineError) as refused:
         simulated(lambda: an_engine().complete(model, prompt, output))
     assert refused.value.status == status
 
 
-@pytest.mark.parametrize(("end", "error"), [("die", EngineFault), ("close", EngineClosed)])
+@pytest.mark.parametrize(("end", "error"), [("crash_core", EngineError), ("close", EngineClosed)])
 def test_an_engine_that_ends_leaves_nobody_waiting(end: str, error: type[Exception]) -> None:
     async def story() -> list[object]:
         engine = an_engine(max_num_seqs=1)
@@ -144,15 +154,17 @@ def test_an_engine_that_ends_leaves_nobody_waiting(end: str, error: type[Excepti
 
 
 def test_the_same_seed_gives_the_same_times() -> None:
-    pace = Pace(step=STEP, spread=1.5)
+    timing = StepTimeModel(step_base=STEP, spread=1.5)
 
     def times(seed: int) -> list[float]:
+        config = EngineConfig(served_model_names=("base",))
         engine = Engine(
-            EngineConfig(served_model_names=("base",)),
+            config,
+            flavor_of(config),
             load=Constant(0),
             unload=Constant(0),
             rng=np.random.default_rng(0),
-            pace=pace,
+            timing=timing,
             seed=seed,
         )
         return [each.seconds for each in simulated(lambda: together(engine, *[("base", 9, 9), ("base", 5, 30)]))]
@@ -172,7 +184,9 @@ def test_whatever_comes_nothing_is_lost_and_memory_is_given_back(
     asked: list[tuple[str, int, int, float]], give_up: float, crowd: int
 ) -> None:
     async def story() -> None:
-        engine = an_engine(Pace(step=STEP, kv_tokens=1500, batched_tokens=256), max_model_len=1500, max_num_seqs=crowd)
+        engine = an_engine(
+            StepTimeModel(step_base=STEP, kv_tokens=1500, batched_tokens=256), max_model_len=1500, max_num_seqs=crowd
+        )
 
         async def one(model: str, prompt: int, output: int, after: float) -> Completion | None:
             await asyncio.sleep(after)
@@ -183,9 +197,9 @@ def test_whatever_comes_nothing_is_lost_and_memory_is_given_back(
                 return None
 
         done = await asyncio.gather(*(one(*each) for each in asked))
-        counted = engine.generation.metrics
-        batch = engine.generation.batch
-        assert (batch.used, len(batch.running), len(batch.waiting), dict(batch.adapters)) == (0, 0, 0, {})
+        counted = engine.runner.metrics
+        batch = engine.runner.scheduler
+        assert (batch.kv_used, len(batch.running), len(batch.waiting), dict(batch.adapters)) == (0, 0, 0, {})
         finished = [each for each in done if each is not None]
         assert counted.endings["length"] == len(finished)
         assert counted.endings["length"] + counted.endings["abort"] == len(asked)

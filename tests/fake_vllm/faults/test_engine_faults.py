@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_vllm.faults.rules import CATALOGUE, FaultRule, Faults, Verdict, caller_of
+from fake_vllm.faults.rules import CATALOGUE, FaultEffect, FaultRule, FaultRules, caller_of
 
 LOAD, UNLOAD, MODELS, HEALTH = "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/models", "/health"
 
@@ -16,19 +16,21 @@ def never() -> float:
     raise AssertionError("nothing is chancy here, so that nothing is drawn")
 
 
-def some(*rules: FaultRule) -> Faults:
-    faults = Faults()
+def some(*rules: FaultRule) -> FaultRules:
+    faults = FaultRules()
     for rule in rules:
         faults.add(rule)
     return faults
 
 
-def verdict(faults: Faults, path: str = LOAD, adapter: str = "sql", caller: str = "controller") -> Verdict | None:
-    return faults.verdict(caller, path, adapter, never)
+def effect(
+    faults: FaultRules, path: str = LOAD, adapter: str = "sql", caller: str = "controller"
+) -> FaultEffect | None:
+    return faults.effect(caller, path, adapter, never)
 
 
 def test_without_rules_nothing_is_wrong() -> None:
-    assert verdict(Faults()) is None
+    assert effect(FaultRules()) is None
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_without_rules_nothing_is_wrong() -> None:
     ],
 )
 def test_what_the_connection_does(rule: FaultRule, kind: str, after: bool, factor: float) -> None:
-    assert verdict(some(rule)) == Verdict(kind, factor, None, after)  # type: ignore[arg-type]
+    assert effect(some(rule)) == FaultEffect(kind, factor, None, after)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_what_the_connection_does(rule: FaultRule, kind: str, after: bool, facto
     ],
 )
 def test_answers_in_the_envelope(rule: FaultRule, status: int, kind: str, says: str) -> None:
-    found = verdict(some(rule))
+    found = effect(some(rule))
     assert found is not None
     assert found.response is not None
     error = json.loads(found.response.body)["error"]
@@ -67,7 +69,7 @@ def test_answers_in_the_envelope(rule: FaultRule, status: int, kind: str, says: 
     ("body", "content_type"), [('{"a": 1}', "application/json"), ("upstream gone", "text/plain; charset=utf-8")]
 )
 def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None:
-    found = verdict(some(FaultRule("http-error", status=502, body=body)))
+    found = effect(some(FaultRule("http-error", status=502, body=body)))
     assert found is not None
     assert found.response is not None
     assert (found.response.status, found.response.body) == (502, body.encode())
@@ -75,36 +77,42 @@ def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("rule", "caller", "path", "adapter", "strikes"),
+    ("rule", "caller", "path", "adapter", "applies"),
     [
         (FaultRule("timeout"), "controller", MODELS, "", True),
         (FaultRule("timeout"), "probes", HEALTH, "", False),
         (FaultRule("timeout"), caller_of(HEALTH, ""), HEALTH, "", False),
-        (FaultRule("timeout", hits=("probes",)), caller_of(MODELS, "kube-probe/1.36"), MODELS, "", True),
-        (FaultRule("timeout", hits=("traffic",)), caller_of("/v1/completions", "curl/8"), "/v1/completions", "", True),
+        (FaultRule("timeout", callers=("probes",)), caller_of(MODELS, "kube-probe/1.36"), MODELS, "", True),
+        (
+            FaultRule("timeout", callers=("traffic",)),
+            caller_of("/v1/completions", "curl/8"),
+            "/v1/completions",
+            "",
+            True,
+        ),
         (FaultRule("timeout"), caller_of(LOAD, "curl/8"), LOAD, "sql", True),
-        (FaultRule("timeout", hits=("probes", "traffic")), "traffic", MODELS, "", True),
+        (FaultRule("timeout", callers=("probes", "traffic")), "traffic", MODELS, "", True),
         (FaultRule("timeout", adapters=("sql",)), "controller", LOAD, "sql", True),
         (FaultRule("timeout", adapters=("sql",)), "controller", LOAD, "chat", False),
         (FaultRule("timeout", adapters=("sql",)), "controller", MODELS, "", False),
         (FaultRule("timeout", adapters=("sql-*", "chat")), "controller", UNLOAD, "sql-7", True),
         (FaultRule("unauthorized"), "controller", MODELS, "", True),
-        (FaultRule("unauthorized", hits=("probes",)), "probes", HEALTH, "", False),
+        (FaultRule("unauthorized", callers=("probes",)), "probes", HEALTH, "", False),
         (FaultRule("invalid-adapter"), "controller", LOAD, "sql", True),
         (FaultRule("invalid-adapter"), "controller", UNLOAD, "sql", False),
         (FaultRule("invalid-adapter"), "controller", MODELS, "", False),
         (FaultRule("timeout", probability=0.0), "controller", MODELS, "", False),
     ],
 )
-def test_who_meets_a_fault(rule: FaultRule, caller: str, path: str, adapter: str, strikes: bool) -> None:
-    assert (some(rule).verdict(caller, path, adapter, lambda: 0.0) is not None) is strikes
+def test_who_meets_a_fault(rule: FaultRule, caller: str, path: str, adapter: str, applies: bool) -> None:
+    assert (some(rule).effect(caller, path, adapter, lambda: 0.0) is not None) is applies
 
 
 def test_the_first_rule_that_strikes_decides_and_slowness_adds_up() -> None:
     slow, reset, hang = FaultRule("slow", factor=2.0), FaultRule("connection-reset"), FaultRule("timeout")
-    assert verdict(some(slow, slow)) == Verdict("slow", 4.0)
-    assert verdict(some(slow, reset, hang)) == Verdict("reset", 2.0)
-    assert verdict(some(hang, slow)) == Verdict("hang", 1.0)
+    assert effect(some(slow, slow)) == FaultEffect("slow", 4.0)
+    assert effect(some(slow, reset, hang)) == FaultEffect("reset", 2.0)
+    assert effect(some(hang, slow)) == FaultEffect("hang", 1.0)
 
 
 def test_only_rules_that_apply_and_are_chancy_draw() -> None:
@@ -115,13 +123,13 @@ def test_only_rules_that_apply_and_are_chancy_draw() -> None:
         return 0.9
 
     faults = some(
-        FaultRule("timeout", probability=0.5, hits=("probes",)),
+        FaultRule("timeout", probability=0.5, callers=("probes",)),
         FaultRule("timeout", probability=0.5, adapters=("chat",)),
         FaultRule("timeout", probability=0.5),
         FaultRule("connection-reset"),
         FaultRule("timeout", probability=0.5),
     )
-    assert faults.verdict("controller", LOAD, "sql", draw) == Verdict("reset")
+    assert faults.effect("controller", LOAD, "sql", draw) == FaultEffect("reset")
     assert len(drawn) == 1
 
 
@@ -129,19 +137,19 @@ def test_only_rules_that_apply_and_are_chancy_draw() -> None:
 @given(probability=st.floats(0, 1), number=st.floats(0, 1, exclude_max=True))
 def test_a_chancy_rule_strikes_below_its_probability(probability: float, number: float) -> None:
     faults = some(FaultRule("timeout", probability=probability))
-    found = faults.verdict("controller", MODELS, "", lambda: number)
+    found = faults.effect("controller", MODELS, "", lambda: number)
     assert (found is not None) is (number < probability)
 
 
 def test_rules_come_and_go_and_whoever_listens_is_told() -> None:
-    faults = Faults()
+    faults = FaultRules()
     seen: list[int] = []
     faults.on_change.append(lambda: seen.append(len(faults.rules)))
     first = faults.add(FaultRule("timeout"))
-    second = faults.add(FaultRule("timeout", hits=("probes",), probability=0.5))
-    assert (faults.probed, faults.chancy_probes) == (True, True)
+    second = faults.add(FaultRule("timeout", callers=("probes",), probability=0.5))
+    assert (faults.affects_probes, faults.probes_are_random) == (True, True)
     faults.remove(second)
-    assert (faults.probed, faults.chancy_probes) == (False, False)
+    assert (faults.affects_probes, faults.probes_are_random) == (False, False)
     assert faults.rules == (FaultRule("timeout"),)
     faults.remove(first)
     assert seen == [1, 2, 1, 0]
@@ -153,8 +161,8 @@ def test_rules_come_and_go_and_whoever_listens_is_told() -> None:
     ("build", "says"),
     [
         (lambda: FaultRule("time-out"), "connection-refused"),
-        (lambda: FaultRule("timeout", hits=()), "hits nobody"),
-        (lambda: FaultRule("timeout", hits=("kubelet",)), "kubelet"),
+        (lambda: FaultRule("timeout", callers=()), "no callers"),
+        (lambda: FaultRule("timeout", callers=("kubelet",)), "kubelet"),
         (lambda: FaultRule("timeout", probability=1.5), "between 0 and 1"),
         (lambda: FaultRule("slow", factor=0), "above 0"),
         (lambda: FaultRule("http-error", status=200), "between 400 and 599"),

@@ -20,7 +20,8 @@ from ruamel.yaml import YAML
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.engine.timing import Pace
+from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 
 RULES = Path(__file__).parents[2] / "data" / "engine-rules.yaml"
@@ -38,8 +39,10 @@ def an_engine() -> Engine:
         lora_modules=(("sql", "/sql"), ("js", "/js")),
         max_num_seqs=8,
     )
-    pace = Pace(step=0.02, kv_tokens=2500)
-    return Engine(config, load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0), pace=pace)
+    timing = StepTimeModel(step_base=0.02, kv_tokens=2500)
+    return Engine(
+        config, flavor_of(config), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0), timing=timing
+    )
 
 
 def scraped() -> list[str]:

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant, Uniform
-from fake_vllm.faults.rules import Faults
-from fake_vllm.faults.spec import Planned, shown
-from fake_vllm.faults.windows import Turn, flapping, spell, strikes
-from fake_vllm.server.fault_injector import Timetable
+from fake_vllm.faults.rules import FaultRules
+from fake_vllm.faults.spec import FaultSpec, describe
+from fake_vllm.faults.windows import Window, flap_windows, occurrences, window
+from fake_vllm.server.fault_injector import FaultInjector
 from twin.kernel import loop
 
 
@@ -25,13 +25,13 @@ from twin.kernel import loop
     [(None, 60.0, math.inf), (30.0, 60.0, 30.0), (60.0, 60.0, 60.0), (61.0, 60.0, math.inf), (61.0, math.inf, 61.0)],
 )
 def test_what_would_end_after_all_is_over_stays(until: float | None, horizon: float, end: float) -> None:
-    assert spell(10.0, until, horizon) == Turn(10.0, end)
+    assert window(10.0, until, horizon) == Window(10.0, end)
 
 
 def test_what_flaps_is_down_first_and_up_when_all_is_over() -> None:
-    assert list(flapping(Turn(10, 35), down=4, up=8)) == [(10, 14), (22, 26), (34, 35)]
-    assert list(islice(flapping(Turn(0), down=1, up=2), 3)) == [(0, 1), (3, 4), (6, 7)]
-    assert list(flapping(Turn(5, 5), down=1, up=1)) == []
+    assert list(flap_windows(Window(10, 35), unready_for=4, ready_for=8)) == [(10, 14), (22, 26), (34, 35)]
+    assert list(islice(flap_windows(Window(0), unready_for=1, ready_for=2), 3)) == [(0, 1), (3, 4), (6, 7)]
+    assert list(flap_windows(Window(5, 5), unready_for=1, ready_for=1)) == []
 
 
 durations = st.floats(0.5, 50)
@@ -39,7 +39,7 @@ durations = st.floats(0.5, 50)
 
 @given(st.floats(0, 100), durations, durations, durations)
 def test_turns_of_flapping_are_in_order_apart_and_within(start: float, length: float, down: float, up: float) -> None:
-    turns = list(flapping(Turn(start, start + length), down=down, up=up))
+    turns = list(flap_windows(Window(start, start + length), unready_for=down, ready_for=up))
     assert turns[0].start == start
     assert all(turn.start < turn.end <= start + length for turn in turns)
     assert all(after.start >= before.end + up for before, after in pairwise(turns))
@@ -47,8 +47,8 @@ def test_turns_of_flapping_are_in_order_apart_and_within(start: float, length: f
 
 def test_strikes_keep_their_distance_from_the_start_and_from_one_another() -> None:
     rng = np.random.default_rng(0)
-    assert list(strikes(Turn(10, 40), Constant(10), rng)) == [20, 30, 40]
-    moments = list(strikes(Turn(100, 500), Uniform(5, 20), rng))
+    assert list(occurrences(Window(10, 40), Constant(10), rng)) == [20, 30, 40]
+    moments = list(occurrences(Window(100, 500), Uniform(5, 20), rng))
     assert all(5 <= after - before <= 20 for before, after in pairwise([100, *moments]))
     assert 480 < moments[-1] <= 500
 
@@ -71,14 +71,14 @@ def carried_out(said: Mapping[str, Any], seconds: float = 100) -> list[tuple[flo
     seen: list[tuple[float, object]] = []
 
     async def story() -> None:
-        faults = Faults()
+        faults = FaultRules()
         faults.on_change.append(lambda: seen.append((asyncio.get_running_loop().time(), bool(faults.rules))))
-        timetable = Timetable(faults, Struck(seen), seed=0)
+        injector = FaultInjector(faults, Struck(seen), seed=0)
         await asyncio.sleep(7)
-        timetable.add(Planned.of(said))
+        injector.add(FaultSpec.parse(said))
         await asyncio.sleep(seconds)
-        seen.append((107, [force for _, force in timetable.planned.values()]))
-        timetable.clear()
+        seen.append((107, [force for _, force in injector.faults.values()]))
+        injector.clear()
 
     loop.run(story())
     return [(moment - 7, what) for moment, what in seen]
@@ -91,7 +91,7 @@ def carried_out(said: Mapping[str, Any], seconds: float = 100) -> list[tuple[flo
         ({"kind": "slow", "from": "10s", "until": "30s"}, [(10, True), (30, False), (100, [])]),
         ({"kind": "slow", "from": "2m"}, [(100, [False])]),
         (
-            {"kind": "readiness-flap", "from": "10s", "until": "23s", "down": "4s", "up": "8s"},
+            {"kind": "readiness-flap", "from": "10s", "until": "23s", "unready_for": "4s", "ready_for": "8s"},
             [(10, True), (14, False), (22, True), (23, False), (100, [])],
         ),
         ({"kind": "engine-restart", "at": "5s"}, [(5, "restart"), (100, [])]),
@@ -110,7 +110,7 @@ def test_times_left_to_chance_are_those_of_the_seed() -> None:
     said = {"kind": "engine-restart", "every": {"uniform": ["5s", "20s"]}}
     moments = [moment for moment, what in carried_out(said) if what == "restart"]
     assert moments == pytest.approx(
-        list(strikes(Turn(0, 100), Uniform(5, 20), np.random.default_rng((0, 3, 1)))), abs=1e-9
+        list(occurrences(Window(0, 100), Uniform(5, 20), np.random.default_rng((0, 3, 1)))), abs=1e-9
     )
 
 
@@ -119,11 +119,11 @@ def test_times_left_to_chance_are_those_of_the_seed() -> None:
     [
         {"kind": "engine-restart", "at": "5s"},
         {"kind": "engine-restart", "every": {"exponential": "600s"}, "from": "60s", "until": "3600s"},
-        {"kind": "readiness-flap", "from": "0s", "up": "8s", "down": "4s"},
+        {"kind": "readiness-flap", "from": "0s", "ready_for": "8s", "unready_for": "4s"},
     ],
 )
 def test_what_was_asked_for_is_shown_in_its_own_words(said: dict[str, Any]) -> None:
-    assert shown(Planned.of(said)) == said
+    assert describe(FaultSpec.parse(said)) == said
 
 
 @pytest.mark.parametrize(
@@ -132,15 +132,15 @@ def test_what_was_asked_for_is_shown_in_its_own_words(said: dict[str, Any]) -> N
         ({"every": "10s", "at": "3s"}, "engine-restart: it has both at and every; allowed: one of them"),
         ({"at": "3s", "until": "9s"}, "engine-restart: until goes with every; allowed: at alone, or every with it"),
         ({"every": "0s"}, "every: takes no time; allowed: a time above zero"),
-        ({"every": "often"}, "every: 'often' is no duration; write it as in 250ms, 1.8s or 1m30s"),
+        ({"every": "often"}, 'every: "often" is not a duration; allowed: a duration such as 250ms, 90s, 1h30m or 2d'),
     ],
 )
 def test_times_that_make_no_sense_are_refused(said: dict[str, Any], refusal: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(refusal)}$"):
-        Planned.of({"kind": "engine-restart", **said})
+        FaultSpec.parse({"kind": "engine-restart", **said})
 
 
 def test_a_fault_of_no_kind_that_strikes_has_no_every() -> None:
     for kind in ("slow", "crash"):
-        with pytest.raises(ValueError, match=f"{kind}: it has no 'every'"):
-            Planned.of({"kind": kind, "every": "10s"})
+        with pytest.raises(ValueError, match=f"{kind}: unknown field 'every'"):
+            FaultSpec.parse({"kind": kind, "every": "10s"})

@@ -66,10 +66,10 @@ class Asked:
 
 
 def of_schema(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """What the schema allows, within reason."""
+    """Values that the schema allows, within reason."""
     if "anyOf" in schema:
         return st.one_of([of_schema(each) for each in schema["anyOf"]])
-    match schema["type"]:
+    match schema.get("type", "anything"):
         case "object":
             return _object(schema)
         case "array":
@@ -82,14 +82,16 @@ def of_schema(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
             return weighted((6, _USUAL_REAL), (1, _REAL.filter(lambda each: each == each and abs(each) < 1e400)))
         case "boolean":
             return st.booleans()
+        case "anything":
+            return ANYTHING
         case _:
             return st.none()
 
 
 def _object(schema: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """What has to be there, and at most three fields more: so that some bodies have nothing wrong with them."""
-    fields = {name: of_schema(each) for name, each in schema["properties"].items()}
-    required = st.fixed_dictionaries({name: fields.pop(name) for name in schema["required"]})
+    fields = {name: of_schema(each) for name, each in schema.get("properties", {}).items()}
+    required = st.fixed_dictionaries({name: fields.pop(name) for name in schema.get("required", ())})
     if not fields:
         return required
     one = st.one_of([st.tuples(st.just(name), each) for name, each in sorted(fields.items())])
@@ -107,9 +109,22 @@ def bodies(schema: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
 
 def requests(document: Mapping[str, Any]) -> st.SearchStrategy[Asked]:
     """Requests for all that a server says it has, and for what it has not."""
-    routes = [_route(path, operations) for path, operations in document["paths"].items()]
+    schemas = document.get("components", {}).get("schemas", {})
+    paths = {path: _resolved(operations, schemas) for path, operations in document["paths"].items()}
+    routes = [_route(path, operations) for path, operations in paths.items()]
     elsewhere = st.builds(Asked, _METHODS, _paths(), _HEADERS, ANYTHING.map(_encoded) | _RAW)
     return weighted(*routes, (2, elsewhere))
+
+
+def _resolved(value: Any, schemas: Mapping[str, Any]) -> Any:
+    """Return part of a document with every reference replaced by its schema."""
+    if isinstance(value, list):
+        return [_resolved(item, schemas) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        return _resolved(schemas[value["$ref"].rpartition("/")[2]], schemas)
+    return {key: _resolved(item, schemas) for key, item in value.items()}
 
 
 def _route(path: str, operations: Mapping[str, Any]) -> tuple[int, st.SearchStrategy[Asked]]:

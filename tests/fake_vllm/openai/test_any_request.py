@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.engine.timing import Pace
+from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.flavors import flavor_of
 from fake_vllm.http.messages import Request, Stream
-from fake_vllm.router import respond
+from fake_vllm.router import handle
+from fake_vllm.server.api import create_api
 from tests.fake_vllm.openai.strategies import Asked, requests
 from twin.kernel import loop
 
@@ -30,18 +32,19 @@ SERVERS: Mapping[str, Mapping[str, Any]] = {
 def an_engine(**told: Any) -> Engine:
     usual = {"served_model_names": ("base",), "max_model_len": 512, "enable_lora": True, "max_loras": 2}
     config = EngineConfig(**{**usual, "runtime_updating": True, "lora_modules": (("held", "/held"),), **told})
-    pace = Pace(step=0.01, sequence=0.0, prompt_token=0.0, kv_tokens=600)
-    return Engine(config, load=Constant(0.1), unload=Constant(0.0), rng=np.random.default_rng(0), pace=pace)
+    timing = StepTimeModel(step_base=0.01, per_sequence=0.0, per_prefill_token=0.0, kv_tokens=600)
+    return Engine(
+        config, flavor_of(config), load=Constant(0.1), unload=Constant(0.0), rng=np.random.default_rng(0), timing=timing
+    )
 
 
 def document(engine: Engine) -> dict[str, Any]:
-    """As the server tells it."""
-    described: dict[str, Any] = json.loads(loop.run(answer(engine, Request("GET", "/openapi.json", {})))[1])
-    return described
+    """Return the server's OpenAPI document."""
+    return create_api(engine).openapi()
 
 
 async def answer(engine: Engine, request: Request) -> tuple[int, bytes]:
-    response = await respond(engine, request)
+    response = await handle(engine, request)
     if not isinstance(response, Stream):
         return response.status, response.body
     return response.status, b"".join([chunk async for chunk in response.chunks])
@@ -70,10 +73,10 @@ def test_ten_thousand_requests_in_process(server: str) -> None:
         async def story() -> list[tuple[int, bytes]]:
             engine = an_engine(**told)
             answers = [await answer(engine, asked.request()) for asked in batch]
-            batch_left = engine.generation.batch
+            batch_left = engine.runner.scheduler
             assert not batch_left.running
             assert not batch_left.waiting
-            assert batch_left.used == 0
+            assert batch_left.kv_used == 0
             return answers
 
         for asked, (status, body) in zip(batch, loop.run(story()), strict=True):

@@ -73,4 +73,4 @@ def test_a_fault_can_be_a_rate_limit() -> None:
         with pytest.raises(openai.RateLimitError):
             await client.completions.create(model="base", prompt="hi")
 
-    asked(story, "--fault", "http-error,status=429,hits=traffic")
+    asked(story, "--fault", "http-error,status=429,callers=traffic")

@@ -17,9 +17,10 @@ import uvicorn
 
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.faults.rules import FaultRule, Faults
+from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.flavors import flavor_of
 from fake_vllm.main import main
-from fake_vllm.server.asgi import App
+from fake_vllm.server.asgi import AsgiApp
 from tests.ports import free_port
 
 LOAD = "/v1/load_lora_adapter"
@@ -28,16 +29,16 @@ BODY = {"lora_name": "sql", "lora_path": "acme/sql"}
 
 def an_engine(load: float = 0.0, **settings: Any) -> Engine:
     config = EngineConfig(**{"enable_lora": True, "runtime_updating": True, **settings})
-    return Engine(config, load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(config, flavor_of(config), load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
 
 
 @asynccontextmanager
 async def served(engine: Engine, *rules: FaultRule) -> AsyncIterator[httpx.AsyncClient]:
     """A client of `engine`, which listens on a socket with these faults in force."""
-    faults = Faults()
+    faults = FaultRules()
     for rule in rules:
         faults.add(rule)
-    app = App(engine, faults, draw=np.random.default_rng(0).random)
+    app = AsgiApp(engine, faults, draw=np.random.default_rng(0).random)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -120,7 +121,7 @@ def test_a_container_that_dies_cuts_its_clients_off() -> None:
 
 def test_faults_need_something_to_draw_from() -> None:
     with pytest.raises(ValueError, match="draw"):
-        App(an_engine(), Faults())
+        AsgiApp(an_engine(), FaultRules())
 
 
 def command(*arguments: str, **env: str) -> subprocess.Popen[str]:
@@ -161,7 +162,7 @@ def test_the_command_refuses_what_vllm_would_not_start_with() -> None:
     process = command("--max-loras", "4", "--max-cpu-loras", "2")
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 2
-    assert errors == "fake-vllm: --max-cpu-loras is 2; it must be at least --max-loras, which is 4\n"
+    assert errors == "fake-vllm: error: --max-cpu-loras is 2; it must be at least --max-loras, which is 4\n"
 
 
 def test_the_command_says_its_own_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

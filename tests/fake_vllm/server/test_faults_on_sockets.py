@@ -78,7 +78,7 @@ def test_faults_that_answer(said: dict[str, Any], status: int) -> None:
 
 def test_a_request_that_is_accepted_is_never_answered() -> None:
     async def story(client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
-        await ask(admin, "timeout", hits=["controller"])
+        await ask(admin, "timeout", callers=["controller"])
         with pytest.raises(httpx.ReadTimeout):
             await client.post(LOAD, json=SQL, timeout=0.2)
         assert (await client.get("/health")).status_code == 200
@@ -88,7 +88,7 @@ def test_a_request_that_is_accepted_is_never_answered() -> None:
 
 def test_the_health_flaps_while_the_engine_works_on() -> None:
     async def story(client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
-        await ask(admin, "readiness-flap", up="100ms", down="100ms")
+        await ask(admin, "readiness-flap", ready_for="100ms", unready_for="100ms")
         seen = set()
         for _ in range(40):
             seen.add((await client.get("/health")).status_code)
@@ -114,7 +114,7 @@ def test_an_engine_that_restarts_in_place_has_forgotten_its_adapters() -> None:
     ("said", "complaint"),
     [
         ({"kind": "slwo"}, "did you mean 'slow'?"),
-        ({"kind": "slow", "faktor": 2}, "it has no 'faktor'"),
+        ({"kind": "slow", "faktor": 2}, "unknown field 'faktor'"),
         ({"kind": "slow", "factor": "x"}, "must be number above 0"),
         ({"kind": "timeout", "from": "5s", "until": "1s"}, "ends before it begins"),
         ([], None),
@@ -151,7 +151,7 @@ def test_the_same_seed_meets_the_same_chance() -> None:
             for _ in range(30):
                 met.append((await client.post("/v1/completions", json={"prompt": "hi", "max_tokens": 1})).status_code)
 
-        broken(story, "--seed", seed, "--fault", "http-error,status=503,probability=0.5,hits=traffic")
+        broken(story, "--seed", seed, "--fault", "http-error,status=503,probability=0.5,callers=traffic")
         return met
 
     first = statuses("5")

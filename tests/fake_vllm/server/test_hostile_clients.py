@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.server.asgi import LARGEST_BODY
-from fake_vllm.server.socket_server import raise_limit
+from fake_vllm.server.socket_server import raise_file_limit
 from tests.fake_vllm.openai.strategies import Asked, requests
 from tests.fake_vllm.openai.test_any_request import an_engine, document
 from tests.fake_vllm.server.test_shutdown import engine
@@ -23,7 +23,7 @@ COMPLETE, LOAD = "/v1/completions", "/v1/load_lora_adapter"
 MEMORY = 120
 """MB that a process may have grown by when all is over."""
 JSON = {"content-type": "application/json"}
-QUICK = "pace: {step: 100us, sequence: 0us, prompt_token: 0us}"
+QUICK = "timing: {step_base: 100us, per_sequence: 0us, per_prefill_token: 0us}"
 Story = Callable[[httpx.AsyncClient, int], Awaitable[None]]
 
 
@@ -121,7 +121,7 @@ def test_what_is_no_http_gets_no_500() -> None:
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4096, reason="too few files may be open")
 def test_a_thousand_idle_connections_and_a_hundred_that_dawdle_hold_nobody_up() -> None:
-    raise_limit()
+    raise_file_limit()
 
     async def story(client: httpx.AsyncClient, pid: int) -> None:
         before = resident(pid)

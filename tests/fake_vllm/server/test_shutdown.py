@@ -143,8 +143,8 @@ def test_a_crash_of_the_command_line_ends_the_process_with_its_code_or_signal(fa
 def test_faults_of_a_file_come_and_go_by_its_times(tmp_path: Path) -> None:
     file = tmp_path / "faults.yaml"
     file.write_text(
-        "- {kind: http-error, status: 418, hits: [traffic], until: 1s}\n"
-        "- {kind: slow, factor: 30, hits: [controller], from: 1s}\n"
+        "- {kind: http-error, status: 418, callers: [traffic], until: 1s}\n"
+        "- {kind: slow, factor: 30, callers: [controller], from: 1s}\n"
     )
 
     async def story() -> None:

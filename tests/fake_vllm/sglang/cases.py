@@ -123,7 +123,7 @@ SGLANG_CASES = (
          updated(None, "LoRA with name n does not exist. Loaded LoRAs: odict_keys(['held'])")),
     Case("sglang: load with a field missing", SERVER, "POST", LOAD, {"lora_name": "n"}, 400,
          refusal("1 validation error:\n  {'type': 'missing', 'loc': ('body', 'lora_path'), 'msg': 'Field required',"
-                 " 'input': '<dict of 1 items>'}", "Bad Request")),
+                 " 'input': {'lora_name': 'n'}}", "Bad Request")),
     Case("sglang: vLLM's path is none of SGLang's", SERVER, "POST", "/v1/load_lora_adapter",
          {"lora_name": "n", "lora_path": "p"}, 404, NO_ROUTE),
     Case("sglang: load by GET", SERVER, "GET", LOAD, None, 405, NOT_ALLOWED, replied={**JSON, "allow": "POST"}),

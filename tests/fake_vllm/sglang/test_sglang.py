@@ -9,14 +9,16 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.engine import errors as controller_errors
 from controller.engine.client import Address, EngineClient
-from controller.engine.errors import AlreadyLoaded, EngineError, Scope
+from controller.engine.errors import AlreadyLoaded, Scope
 from controller.engine.flavors import SGLANG
 from fake_vllm.cli import options
 from fake_vllm.cli.command_line import read
 from fake_vllm.distributions import Constant
-from fake_vllm.engine.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError, EngineFault
-from fake_vllm.faults.rules import FaultRule, Faults
+from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError, EngineError
+from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.flavors import flavor_of
 from tests.controller.sidecar.processes import a_process, a_sidecar_process
 from tests.fake_vllm.cli.test_artifacts import an_adapter
 from tests.fake_vllm.processes import answers, running
@@ -26,9 +28,11 @@ from twin.kernel import loop
 LORA = ("--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all")
 
 
-def an_engine(*flags: str, load: float = 0.0, changes: list[Change] | None = None) -> Engine:
+def an_engine(*flags: str, load: float = 0.0, changes: list[AdapterEvent] | None = None) -> Engine:
+    config = read(["python3", "-m", "sglang.launch_server", "--model-path", "acme/base", *(flags or LORA)], {})
     return Engine(
-        read(["python3", "-m", "sglang.launch_server", "--model-path", "acme/base", *(flags or LORA)], {}),
+        config,
+        flavor_of(config),
         load=Constant(load),
         unload=Constant(0.1),
         rng=np.random.default_rng(0),
@@ -70,7 +74,7 @@ def test_its_own_command_line_is_understood() -> None:
         (("--lora-paths", "{}"), "is not JSON with lora_name and lora_path"),
         (("--context-length", "0"), "--context-length is 0; it must be at least 1"),
         (("--max-running-requests", "-1"), "--max-running-requests is -1; it must be at least 1"),
-        (("--port", "http"), "--port: 'http' is not a whole number"),
+        (("--port", "http"), "--port: invalid int value: 'http'"),
     ],
 )
 def test_what_it_would_not_start_with_is_refused(flags: tuple[str, ...], complaint: str) -> None:
@@ -83,7 +87,7 @@ def test_where_no_highest_rank_is_named_the_first_adapters_set_it() -> None:
 
     async def story() -> None:
         await engine.load("same", "/same")
-        with pytest.raises(EngineFault, match="with rank 128 is incompatible"):
+        with pytest.raises(EngineError, match="with rank 128 is incompatible"):
             await engine.load("huge", "/huge")
 
     loop.run(story())
@@ -101,7 +105,7 @@ def test_loads_of_different_names_take_turns() -> None:
 def test_an_unload_takes_the_name_off_at_once_and_waits_for_answers_under_way() -> None:
     async def story() -> None:
         clock = asyncio.get_running_loop()
-        changes: list[Change] = []
+        changes: list[AdapterEvent] = []
         engine = an_engine(changes=changes)
         await engine.load("sql", "/sql")
         answer = asyncio.ensure_future(engine.complete("sql", 100, 1000))
@@ -126,23 +130,23 @@ def test_who_is_pushed_off_the_list_comes_back_when_asked_for() -> None:
         for name in ("a", "b", "c"):
             await engine.load(name, f"/{name}")
         assert list(engine.adapters) == ["b", "c"]
-        await engine.recall("a")
+        await engine.reload_evicted("a")
         assert list(engine.adapters) == ["c", "a"]
         await engine.unload("c")
-        assert not engine.recallable("c")
-        assert engine.recallable("b")
+        assert not engine.is_reloadable("c")
+        assert engine.is_reloadable("b")
 
     loop.run(story())
 
 
 def test_faults_of_loads_look_like_its_own_refusals() -> None:
-    faults = Faults()
+    faults = FaultRules()
     faults.add(FaultRule("out-of-memory"))
-    verdict = faults.verdict("controller", "/load_lora_adapter", "sql", float)
-    assert verdict is not None
-    assert verdict.response is not None
-    assert verdict.response.status == 400
-    assert b'"success":false,"error_message":"CUDA out of memory' in verdict.response.body
+    effect = faults.effect("controller", "/load_lora_adapter", "sql", float)
+    assert effect is not None
+    assert effect.response is not None
+    assert effect.response.status == 400
+    assert b'"success":false,"error_message":"CUDA out of memory' in effect.response.body
 
 
 def test_metrics_have_its_names_and_move() -> None:
@@ -177,7 +181,7 @@ def test_a_process_speaks_it_and_names_the_flags_that_make_no_difference() -> No
             asked = {"text": "hi", "lora_path": "sql", "sampling_params": {"max_new_tokens": 4}}
             assert (await client.post("/generate", json=asked)).json()["text"].startswith("[sql]")
             assert "sglang:num_running_reqs" in (await client.get("/metrics")).text
-            await admin.post("/_faults", json={"kind": "unauthorized", "hits": ["controller"]})
+            await admin.post("/_faults", json={"kind": "unauthorized", "callers": ["controller"]})
             refused = await client.post("/unload_lora_adapter", json={"lora_name": "sql"})
             assert refused.status_code == 401
 
@@ -234,7 +238,7 @@ def test_the_operator_loads_and_unloads_on_it_without_a_sidecar() -> None:
             running("--dialect", "sglang", *LORA[1:]) as (port, admin),
             httpx.AsyncHTTPTransport(trust_env=False) as sockets,
         ):
-            operator, engine = EngineClient(sockets), Address("127.0.0.1", port, dialect=SGLANG)
+            operator, engine = EngineClient(sockets), Address("127.0.0.1", port, flavor=SGLANG)
             await operator.load(engine, "sql", "acme/sql", 5)
             assert (await operator.models(engine, 5)).adapters == {"sql": "acme/sql"}
             with pytest.raises(AlreadyLoaded):
@@ -242,8 +246,8 @@ def test_the_operator_loads_and_unloads_on_it_without_a_sidecar() -> None:
             await operator.unload(engine, "sql", 5)
             await operator.unload(engine, "sql", 5)
             assert (await operator.models(engine, 5)).adapters == {}
-            await admin.post("/_faults", json={"kind": "out-of-memory", "hits": ["controller"]})
-            with pytest.raises(EngineError, match="CUDA out of memory") as refused:
+            await admin.post("/_faults", json={"kind": "out-of-memory", "callers": ["controller"]})
+            with pytest.raises(controller_errors.EngineError, match="CUDA out of memory") as refused:
                 await operator.load(engine, "sql", "acme/sql", 5)
             assert (refused.value.reason, refused.value.scope) == ("OutOfMemory", Scope.POD)
 
@@ -256,7 +260,7 @@ def listed(url: str) -> list[str]:
 
 def test_its_flag_for_the_size_of_a_step_counts() -> None:
     flags = ["serve", "base", "--dialect", "sglang", "--chunked-prefill-size"]
-    assert options.read([*flags, "512"], {})[1].parameters.pace.batched_tokens == 512
-    assert options.read([*flags, "-1"], {})[1].parameters.pace.batched_tokens == 2048
+    assert options.read([*flags, "512"], {})[1].profile.timing.batched_tokens == 512
+    assert options.read([*flags, "-1"], {})[1].profile.timing.batched_tokens == 2048
     with pytest.raises(EngineConfigError, match="--chunked-prefill-size is 0".replace("--", "[-]{2}")):
         options.read([*flags, "0"], {})

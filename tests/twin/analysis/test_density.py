@@ -46,7 +46,7 @@ def slowly(part: pd.DataFrame) -> tuple[float, int]:
 
 @given(histories())
 def test_what_pods_held_is_what_counting_second_by_second_finds(frame: pd.DataFrame) -> None:
-    found = analysis.held(frame, END, by=("run", "pod")).set_index(["run", "pod"])
+    found = analysis.adapters_held(frame, END, by=("run", "pod")).set_index(["run", "pod"])
     for key, part in frame.groupby(["run", "pod"]):
         mean, most = slowly(part)
         assert found.loc[key, "mean_adapters"] == pytest.approx(mean)
@@ -90,10 +90,10 @@ def test_pods_that_hold_nothing_count_when_evenness_is_judged() -> None:
 def test_files_are_read_as_frames_are(tmp_path: Path) -> None:
     folder = analysis.run(a_file(tmp_path), out=tmp_path)
     file = folder / "placement.parquet"
-    frame = analysis.held(analysis.placements(folder), 180.0)
-    pd.testing.assert_frame_equal(analysis.held(file, 180.0), frame)
+    frame = analysis.adapters_held(analysis.placements(folder), 180.0)
+    pd.testing.assert_frame_equal(analysis.adapters_held(file, 180.0), frame)
     table = pq.read_table(file).rename_columns({"time": "time_seconds"})
-    pd.testing.assert_frame_equal(analysis.held(table, 180.0), frame)
+    pd.testing.assert_frame_equal(analysis.adapters_held(table, 180.0), frame)
 
 
 def test_memory_that_no_slot_is_left_for_is_stranded_and_slots_that_no_memory_is_left_for(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_frontier_is_where_the_whole_interval_is_still_on_the_right_side() -
     assert ((table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()
     none = analysis.frontier(some_runs(), "setting.n", "ttft", at_most=0.0)
     assert analysis.reach(none, "setting.n")["setting.n"].isna().all()
-    with pytest.raises(ValueError, match="give one of at_most and at_least"):
+    with pytest.raises(ValueError, match="exactly one of at_most and at_least"):
         analysis.frontier(some_runs(), "setting.n", "ttft")
 
 
@@ -154,14 +154,14 @@ def test_once_broken_a_promise_is_not_mended_by_a_lucky_value_further_on() -> No
     runs = pd.DataFrame(
         [{"n": n, "seed": seed, "x": x + seed / 1e6} for n, x in ((1, 0.1), (2, 9.0), (3, 0.1)) for seed in range(5)]
     )
-    assert analysis.frontier(runs, "n", "x", at_most=1)["holds"].tolist() == [True, False, False]
+    assert analysis.frontier(runs, "n", "x", at_most=1)["passed"].tolist() == [True, False, False]
 
 
 def test_the_cheapest_fleet_for_an_availability_is_the_first_that_holds() -> None:
     found = analysis.gpu_hours_for(some_runs(), 0.935)
     assert found["gpu_hours"].is_monotonic_increasing
-    assert found[found["holds"]]["variant"].iloc[0] == "n=40"
-    assert not analysis.gpu_hours_for(some_runs().query("seed == 0 and policy == 'calm'"), 0.5)["holds"].any()
+    assert found[found["passed"]]["variant"].iloc[0] == "n=40"
+    assert not analysis.gpu_hours_for(some_runs().query("seed == 0 and policy == 'calm'"), 0.5)["passed"].any()
 
 
 def test_every_drawing_goes_on_the_axes_that_it_is_given(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_stays_and_changes_tell_the_same_story(folder: Path) -> None:
     placements, loads = analysis.placements(folder), analysis.loads(folder)
     assert (placements["state"] == "loaded").sum() == len(loads)
     assert set(loads["node"]) == set(placements["node"])
-    by_area = analysis.held(placements, 180.0).set_index("pod")
+    by_area = analysis.adapters_held(placements, 180.0).set_index("pod")
     first = loads.groupby("pod")["from_seconds"].min()
     by_stays = loads.groupby("pod")["held_seconds"].sum() / (180.0 - first)
     pd.testing.assert_series_equal(by_area["mean_adapters"], by_stays, check_names=False, check_index_type=False)
@@ -65,16 +65,20 @@ def test_traffic_adds_up_to_the_summary(folder: Path, summary: "pd.Series[float]
 
 
 def test_a_sweep_has_settings_as_what_they_measure(tmp_path: Path) -> None:
-    vary = {"controller.retry.base": ["500ms", "2m"], "controller.workers": [4, 8], "controller.policy": ["random"]}
+    vary = {
+        "controller.retry.base": ["500ms", "2m"],
+        "controller.max_requests_per_pod": [4, 8],
+        "controller.policy": ["random"],
+    }
     runs = analysis.sweep(a_file(tmp_path), vary, seeds=1, jobs=1, out=tmp_path)
     assert runs["setting.controller.retry.base_seconds"].unique().tolist() == [0.5, 120.0]
-    assert runs["setting.controller.workers"].dtype == np.int64
+    assert runs["setting.controller.max_requests_per_pod"].dtype == np.int64
     assert set(runs["setting.controller.policy"]) == {"random"}
-    assert list(runs["setting.controller.workers"]) == [4, 8, 4, 8]
+    assert list(runs["setting.controller.max_requests_per_pod"]) == [4, 8, 4, 8]
 
 
 def test_a_folder_without_runs_is_said_to_be_one(tmp_path: Path) -> None:
-    with pytest.raises(runfolder.FolderError, match="there is no run folder in it"):
+    with pytest.raises(runfolder.FolderError, match="contains no run folder"):
         analysis.runs(tmp_path)
 
 

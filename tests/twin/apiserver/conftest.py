@@ -1,4 +1,4 @@
-"""A store with the ModelAdapter CRD, and builders for the objects that the tests put into it."""
+"""A store with the ModelAdapter CRD, and builders of test objects."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,16 +16,16 @@ Build = Callable[..., dict[str, Any]]
 
 
 class Clock:
-    """Wall time that a test moves by hand."""
+    """Wall-clock time that a test advances."""
 
     def __init__(self) -> None:
-        self.moment = datetime(2026, 1, 1, tzinfo=UTC)
+        self.time = datetime(2026, 1, 1, tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        return self.moment
+        return self.time
 
     def advance(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
+        self.time += timedelta(seconds=seconds)
 
 
 @pytest.fixture
@@ -49,17 +49,17 @@ def store(clock: Clock, crd: dict[str, Any]) -> Store:
 
 @pytest.fixture
 def changes(store: Store) -> list[Change]:
-    """All that is written from now on."""
-    seen: list[Change] = []
-    store.subscribe(seen.append)
-    return seen
+    """Return a list of all later writes."""
+    changes: list[Change] = []
+    store.subscribe(changes.append)
+    return changes
 
 
 @pytest.fixture
 def an_adapter() -> Build:
     def build(name: str = "sql", *, meta: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-        wanted = {"podSelector": {"matchLabels": {"app": "qwen"}}, "artifactURL": "hf://acme/sql", **spec}
-        return {"metadata": {"name": name, "namespace": "default", **(meta or {})}, "spec": wanted}
+        body = {"podSelector": {"matchLabels": {"app": "qwen"}}, "artifactURL": "hf://acme/sql", **spec}
+        return {"metadata": {"name": name, "namespace": "default", **(meta or {})}, "spec": body}
 
     return build
 
@@ -67,8 +67,8 @@ def an_adapter() -> Build:
 @pytest.fixture
 def a_pod() -> Build:
     def build(name: str = "qwen-0", *, meta: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-        wanted = {"containers": [{"name": "engine", "image": "vllm/vllm-openai:v1"}], **spec}
-        return {"metadata": {"name": name, "namespace": "default", **(meta or {})}, "spec": wanted}
+        body = {"containers": [{"name": "engine", "image": "vllm/vllm-openai:v1"}], **spec}
+        return {"metadata": {"name": name, "namespace": "default", **(meta or {})}, "spec": body}
 
     return build
 

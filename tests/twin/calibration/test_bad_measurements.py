@@ -1,4 +1,4 @@
-"""What cannot be calibrated from is refused in one line that says where, with exit code 2, and nothing is written."""
+"""Unusable measurements are refused with exit code 2 and one line that says where; nothing is written."""
 
 import socket
 from pathlib import Path
@@ -36,8 +36,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("m.csv", "load_seconds\n1\n-2\n", "m.csv: line 3: load_seconds is negative; allowed: seconds from 0 on"),
-        ("m.csv", "load_seconds\n1\nsoon\n", 'm.csv: line 3: load_seconds "soon" is no number'),
+        ("m.csv", "load_seconds\n1\n-2\n", "m.csv: line 3: load_seconds is negative; allowed: seconds, at least 0"),
+        ("m.csv", "load_seconds\n1\nsoon\n", 'm.csv: line 3: load_seconds "soon" is not a number'),
         ("m.csv", "load_seconds\n1\nnan\n", "m.csv: line 3: load_seconds is nan"),
         ("m.csv", "load_seconds,unload_seconds\n1\n", "m.csv: line 2: has 1 cells, the heading has 2"),
         ("m.csv", "load_seconds\n1\n\n2\n", "m.csv: line 3: is empty"),
@@ -45,17 +45,17 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "m.csv",
             "itl_seconds,inter_token_seconds\n1,1\n",
-            'm.csv: line 1: column "inter_token_seconds" is there twice',
+            'm.csv: line 1: column "inter_token_seconds" occurs twice',
         ),
-        ("m.csv", "colour,size\nred,1\n", "m.csv: line 1: no column to fit; there are: colour, size; allowed: startup"),
-        ("m.csv", "ttft_seconds\n1\n", 'm.csv: line 1: ttft_seconds says something with "prompt_tokens" beside it'),
-        ("m.csv", "output_tokens\n1.5\n", "m.csv: line 2: output_tokens is 1.5; allowed: a whole number, 1 or more"),
-        ("m.csv", "load_seconds\n", "m.csv: holds no rows"),
+        ("m.csv", "colour,size\nred,1\n", "m.csv: line 1: no column to fit; found: colour, size; allowed: startup"),
+        ("m.csv", "ttft_seconds\n1\n", 'm.csv: line 1: ttft_seconds needs a column "prompt_tokens"'),
+        ("m.csv", "output_tokens\n1.5\n", "m.csv: line 2: output_tokens is 1.5; allowed: an integer, at least 1"),
+        ("m.csv", "load_seconds\n", "m.csv: contains no rows"),
         ("m.csv", "", "m.csv: is empty"),
         ("m.csv", "load_seconds,remark\n,x\n", "m.csv: nothing to fit"),
-        ("m.parquet", "no", "m.parquet: cannot be read: it is no Parquet file"),
-        ("page", "{]\n", "page: is no page of metrics"),
-        ("page", "# TYPE up gauge\nup 1\n", "page: holds no histogram"),
+        ("m.parquet", "no", "m.parquet: cannot be read: it is not a Parquet file"),
+        ("page", "{]\n", "page: is not a page of metrics"),
+        ("page", "# TYPE up gauge\nup 1\n", "page: contains no histogram"),
     ],
 )
 def test_what_is_wrong_with_a_source_is_told_with_its_place(
@@ -84,18 +84,18 @@ def test_an_address_where_nobody_answers_is_said(
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/metrics"
         assert twin(monkeypatch, url) == 2
-    assert f"{url}: does not answer" in capsys.readouterr().err
+    assert f"{url}: no answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["none.csv"], "none.csv: cannot be read: No such file or directory"),
-        (["m.csv", "--out", "there.yaml"], "--out there.yaml: is there already and not made by twin calibrate"),
-        (["m.csv", "--out", "times.txt"], "--out times.txt: is no name of a YAML file"),
+        (["m.csv", "--out", "there.yaml"], "--out there.yaml: exists and was not made by twin calibrate"),
+        (["m.csv", "--out", "times.txt"], "--out times.txt: is not the name of a YAML file"),
         (["m.csv", "--out", "m.csv/x.yaml"], "--out m.csv/x.yaml: cannot be written"),
         (["m.csv", "--base", "l5"], "--base: l5: cannot be read: No such file or directory; presets: llama"),
-        (["page", "other"], "other: vllm:inter_token_latency_seconds has other buckets than in the page before"),
+        (["page", "other"], "other: vllm:inter_token_latency_seconds has other buckets than on the previous page"),
     ],
 )
 def test_what_is_wrong_with_the_command_is_told(
@@ -122,10 +122,10 @@ def test_a_file_that_it_made_itself_is_made_anew(monkeypatch: pytest.MonkeyPatch
     ("engine", "said"),
     [
         ("{parameters: none.yaml}", "parameters: none.yaml: cannot be read: No such file or directory"),
-        ("{parameters: bad.yaml}", "parameters: bad.yaml: load: 'soon' is no duration"),
+        ("{parameters: bad.yaml}", 'parameters: bad.yaml: load: "soon" is not a duration'),
         ("{parameters: [x]}", "parameters: is no file"),
-        ("{pace: {step: 0s, sequence: 0s}}", "pace.step: step and sequence are both 0"),
-        ("{pace: {stp: 1ms}}", 'pace.stp: unknown field "stp"; did you mean "step"?'),
+        ("{timing: {step_base: 0s, per_sequence: 0s}}", "timing.step_base: step_base and per_sequence are both 0"),
+        ("{timing: {step_bas: 1ms}}", 'timing.step_bas: unknown field "step_bas"; did you mean "step_base"?'),
     ],
 )
 def test_a_scenario_whose_file_of_times_is_wrong_says_where(engine: str, said: str) -> None:

@@ -9,11 +9,11 @@ import pytest
 from prometheus_client import generate_latest
 
 from fake_vllm.cli import profile as parameters
-from fake_vllm.cli.profile import Parameters
+from fake_vllm.cli.profile import ModelProfile
 from tests.twin.worlds import a_scenario, adapters
 from twin import cli
-from twin.calibration import from_measurements, read, written
-from twin.evaluate import invariants as oracles
+from twin.calibration import from_measurements, profile_yaml, read
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
@@ -22,15 +22,15 @@ KNOWN = """\
 startup: {lognormal: {median: 20s, p95: 35s}}
 load: {lognormal: {median: 900ms, p95: 3s}}
 unload: {uniform: [20ms, 60ms]}
-pace: {step: 12ms, sequence: 300us, prompt_token: 40us, spread: 1.3, answer: {median: 90, p95: 400}}
+timing: {step_base: 12ms, per_sequence: 300us, per_prefill_token: 40us, spread: 1.3, answer: {median: 90, p95: 400}}
 """
 HEADING = "startup_seconds,load_seconds,unload_seconds,ttft_seconds,itl_seconds,prompt_tokens,output_tokens,sequences"
 
 
-def samples(path: Path, known: Parameters, count: int = 1500) -> Path:
+def samples(path: Path, known: ModelProfile, count: int = 1500) -> Path:
     """Measurements as somebody would have taken them of engines with these times."""
     rng = np.random.default_rng(5)
-    pace, sigma = known.pace, np.log(known.pace.spread) / 1.645
+    timing, sigma = known.timing, np.log(known.timing.spread) / 1.645
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(HEADING.split(","))
@@ -42,10 +42,10 @@ def samples(path: Path, known: Parameters, count: int = 1500) -> Path:
                     known.startup.draw(rng) if number < 300 else "",
                     known.load.draw(rng),
                     known.unload.draw(rng),
-                    pace.seconds(1, prompt) * luck,
-                    pace.seconds(together, 0) * again,
+                    timing.seconds(1, prompt) * luck,
+                    timing.seconds(together, 0) * again,
                     prompt,
-                    max(1, round(pace.answer.draw(rng))),
+                    max(1, round(timing.answer.draw(rng))),
                     together,
                 ]
             )
@@ -58,7 +58,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     known, fitted = tmp_path / "known.yaml", tmp_path / "fitted.yaml"
     known.write_text(KNOWN)
     table = samples(tmp_path / "measured.csv", parameters.read(str(known)))
-    fitted.write_text(written(from_measurements(read([str(table)]))))
+    fitted.write_text(profile_yaml(from_measurements(read([str(table)]))))
     return known, fitted
 
 
@@ -69,9 +69,9 @@ def test_what_was_drawn_from_a_file_of_times_is_fitted_back(files: tuple[Path, P
         assert two.median == pytest.approx(one.median, rel=0.06)
         assert two.p95 == pytest.approx(one.p95, rel=0.12)
     assert (fitted.unload.low, fitted.unload.high) == pytest.approx((0.02, 0.06), rel=0.02)  # type: ignore[attr-defined]
-    for entry in ("step", "sequence", "prompt_token", "spread"):
-        assert getattr(fitted.pace, entry) == pytest.approx(getattr(known.pace, entry), rel=0.06), entry
-    assert fitted.pace.answer.median == pytest.approx(90, rel=0.06)
+    for entry in ("step_base", "per_sequence", "per_prefill_token", "spread"):
+        assert getattr(fitted.timing, entry) == pytest.approx(getattr(known.timing, entry), rel=0.06), entry
+    assert fitted.timing.answer.median == pytest.approx(90, rel=0.06)
 
 
 def test_a_run_with_the_fitted_file_has_the_medians_of_one_with_the_known(
@@ -90,7 +90,7 @@ def medians(folder: Path, file: Path) -> dict[str, float]:
         traffic={"rate": "4/s", "prompt_tokens": 800, "output_tokens": 40, "from": "3m"},
     )
     lines = simulate(scenario).lines
-    found = summarise(lines, oracles.check(lines))
+    found = summarise(lines, invariants.check(lines))
     return {
         "time to running": found["time_to_running_seconds"]["p50"],
         "first token": found["traffic"]["ttft_seconds"]["p50"],
@@ -103,13 +103,13 @@ def test_engines_and_the_operator_are_calibrated_from_their_own_metrics(tmp_path
     pages = metrics_of(tmp_path, engine={"parameters": "known.yaml"})
     found = from_measurements(read(pages))
     fitted = tmp_path / "fitted.yaml"
-    fitted.write_text(written(found))
+    fitted.write_text(profile_yaml(found))
     times = parameters.read(str(fitted))
     assert times.load.median == pytest.approx(0.9, rel=0.25)  # type: ignore[attr-defined]
-    assert times.pace.step == pytest.approx(0.012, rel=0.15)
-    assert times.pace.prompt_token == pytest.approx(40e-6, rel=0.3)
-    assert times.pace.spread == pytest.approx(1.3, rel=0.1)
-    assert times.pace.answer.median == pytest.approx(60, rel=0.1)
+    assert times.timing.step_base == pytest.approx(0.012, rel=0.15)
+    assert times.timing.per_prefill_token == pytest.approx(40e-6, rel=0.3)
+    assert times.timing.spread == pytest.approx(1.3, rel=0.1)
+    assert times.timing.answer.median == pytest.approx(60, rel=0.1)
 
 
 def metrics_of(folder: Path, engine: dict[str, Any]) -> list[str]:
@@ -151,8 +151,8 @@ def test_the_command_writes_file_and_picture_and_the_fake_engine_takes_it(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 0
-    assert "pace.prompt_token" in capsys.readouterr().out
-    assert parameters.read("mine.yaml").load != parameters.DEFAULT_PARAMETERS.load
+    assert "timing.per_prefill_token" in capsys.readouterr().out
+    assert parameters.read("mine.yaml").load != parameters.DEFAULT_PROFILE.load
     page = Path("mine.html").read_text()
     assert page.count("<svg") == 5
     assert "fits well: the share below any length is off by at most" in page

@@ -1,4 +1,4 @@
-"""A look at a simulated cluster, in virtual time; not a test."""
+"""Captures of a simulated cluster in virtual time; not a test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from tests.twin.worlds import a_scenario
 from twin.apiserver import Change as StoreChange
 from twin.capture.client import ADAPTERS, DEPLOYMENTS, NODES, PODS, SERVICES
-from twin.capture.watcher import Change, Seen
+from twin.capture.watcher import Change, Observation
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
 
@@ -20,28 +20,28 @@ RESOURCES = {
 }
 
 
-def look(folder: Path, start: float, seconds: float, **sections: Any) -> Seen:
-    """What somebody sees who looks at a world from `start` on, for so many seconds."""
+def look(folder: Path, start: float, seconds: float, **sections: Any) -> Observation:
+    """Return the observation of a simulated cluster for `seconds` from `start` on."""
     simulation = Simulation(a_scenario(folder, duration=f"{start + seconds + 60:.0f}s", **sections))
-    seen = Seen(seconds=seconds)
+    observation = Observation(seconds=seconds)
     env, store = simulation.env, simulation.store
 
-    def told(kind: str) -> Callable[[StoreChange], None]:
+    def recorder(kind: str) -> Callable[[StoreChange], None]:
         def keep(change: StoreChange) -> None:
             if start <= env.now < start + seconds:
-                seen.changes.append(Change(env.now - start, kind, change.type, change.object))
+                observation.changes.append(Change(env.now - start, kind, change.type, change.object))
 
         return keep
 
     def begin() -> Any:
         yield env.timeout(start)
         for resource, kind in RESOURCES.items():
-            found = store.list(resource).items
+            items = store.list(resource).items
             version = {"Deployment": "apps/v1", "ModelAdapter": "model.aibrix.ai/v1alpha1"}.get(kind, "v1")
-            seen.first[kind] = [{**item, "apiVersion": version, "kind": kind} for item in found]
+            observation.first[kind] = [{**item, "apiVersion": version, "kind": kind} for item in items]
 
     for resource, kind in RESOURCES.items():
-        store.subscribe(told(kind), resource)
+        store.subscribe(recorder(kind), resource)
     env.process(begin())
     run(simulation.main(None), env)
-    return seen
+    return observation

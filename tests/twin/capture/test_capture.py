@@ -1,4 +1,4 @@
-"""From a look at a cluster to a scenario that does the same; cluster and look are simulated, so it takes seconds."""
+"""A captured scenario behaves like the cluster; both are simulated, so the tests take seconds."""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from formats.durations import parse_duration
 from tests.twin.capture.looking import look
 from tests.twin.worlds import SELECTOR, adapters, deployment
-from twin.capture import compared, compose, happened
+from twin.capture import build_history, build_scenario, compare_phases
 from twin.commands.capture import MANIFESTS, SCENARIO, _write
 from twin.scenario import load
-from twin.scenario.units import duration
 
 BUSY: dict[str, Any] = {
     "adapters": [adapters(60, arrive={"poisson": "30/min", "from": "30s"})],
@@ -24,8 +24,8 @@ BUSY: dict[str, Any] = {
 def captured(folder: Path, start: float, seconds: float, **sections: Any) -> dict[str, Any]:
     """The scenario file made from a look, and that it loads."""
     seen = look(folder, start, seconds, **sections)
-    found = happened(seen)
-    _write(folder / "out", compose(seen, found, "captured"), found)
+    found = build_history(seen)
+    _write(folder / "out", build_scenario(seen, found, "captured"), found)
     load(folder / "out" / SCENARIO)
     made: dict[str, Any] = YAML(typ="safe").load(folder / "out" / SCENARIO)
     return made
@@ -33,9 +33,9 @@ def captured(folder: Path, start: float, seconds: float, **sections: Any) -> dic
 
 def test_a_world_under_load_captured_and_simulated_has_the_same_phase_medians(tmp_path: Path) -> None:
     seen = look(tmp_path, 60, 90, **BUSY)
-    found = happened(seen)
-    _write(tmp_path / "out", compose(seen, found, "captured"), found)
-    rows = compared(tmp_path / "out" / SCENARIO, found)
+    found = build_history(seen)
+    _write(tmp_path / "out", build_scenario(seen, found, "captured"), found)
+    rows = compare_phases(tmp_path / "out" / SCENARIO, found)
     assert [row.phase for row in rows] == ["Pending", "Scheduled", "Loading", "Bound", "until Running"]
     assert rows[0].adapters > 30
     assert {row.phase: row.simulated for row in rows} == pytest.approx(
@@ -52,11 +52,18 @@ def test_load_times_are_those_that_the_engines_took(tmp_path: Path) -> None:
 
 
 def test_pods_that_flapped_flap_again_as_long(tmp_path: Path) -> None:
-    fault = {"kind": "readiness-flap", "pods": {"count": 1}, "from": "70s", "until": "130s", "up": "12s", "down": "6s"}
+    fault = {
+        "kind": "readiness-flap",
+        "pods": {"count": 1},
+        "from": "70s",
+        "until": "130s",
+        "ready_for": "12s",
+        "unready_for": "6s",
+    }
     (flap,) = captured(tmp_path, 60, 90, faults=[fault])["faults"]
     assert flap["kind"] == "readiness-flap"
     assert flap["pods"] == {"of": "qwen", "count": 1}
-    assert (seconds(flap["down"]), seconds(flap["up"])) == pytest.approx((6, 12), abs=0.2)
+    assert (seconds(flap["unready_for"]), seconds(flap["ready_for"])) == pytest.approx((6, 12), abs=0.2)
     assert seconds(flap["until"]) - seconds(flap["from"]) == pytest.approx(60, abs=7)
 
 
@@ -145,8 +152,8 @@ def test_no_key_and_nothing_of_a_secret_is_written(tmp_path: Path) -> None:
         },
     }
     seen.first["ModelAdapter"] = [adapter]
-    found = happened(seen)
-    _write(tmp_path / "out", compose(seen, found, "captured"), found)
+    found = build_history(seen)
+    _write(tmp_path / "out", build_scenario(seen, found, "captured"), found)
     written = "".join(file.read_text() for file in (tmp_path / "out").iterdir())
     assert "sesame" not in written
     assert written.count("not-a-secret-0001") == 2, "the same key is the same pseudonym"
@@ -165,4 +172,4 @@ def manifests(folder: Path) -> list[dict[str, Any]]:
 
 
 def seconds(text: str) -> float:
-    return duration(text)
+    return parse_duration(text)

@@ -1,4 +1,4 @@
-"""What is said to the API server: get, list and watch alone; and what is made of its bad days."""
+"""The capture client only lists and watches, and handles errors of the API server."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.controller.api_server import Scripted, kubeconfig, listening, says, status, streams
-from twin.capture import CaptureError, Seen, reading, watch
+from twin.capture import CaptureError, Observation, open_reader, watch
 from twin.capture.client import RESOURCES
 
 ADAPTER = {"metadata": {"name": "a", "namespace": "default", "uid": "1", "resourceVersion": "5"}, "spec": {}}
@@ -26,10 +26,10 @@ def event(type_: str, **more: Any) -> bytes:
     return json.dumps({"type": type_, "object": {**ADAPTER, **more}}).encode() + b"\n"
 
 
-async def looked(folder: Path, script: Scripted, seconds: float = 0.3) -> Seen:
+async def looked(folder: Path, script: Scripted, seconds: float = 0.3) -> Observation:
     async with listening(script) as url:
         file = kubeconfig(folder, url, {"token": "sesame"})
-        async with reading(str(file), "") as reader:
+        async with open_reader(str(file), "") as reader:
             return await watch(reader, [], seconds)
 
 
@@ -64,22 +64,22 @@ def test_a_watch_that_is_too_old_begins_with_a_new_list_and_that_is_said(tmp_pat
     script = Scripted([answer])
     seen = asyncio.run(looked(tmp_path, script))
     assert [(change.kind, change.type) for change in seen.changes][:1] == [("ModelAdapter", "ADDED")]
-    assert any("the watch of modeladapters fell behind" in note for note in seen.notes)
+    assert any("the watch of modeladapters expired" in note for note in seen.notes)
 
 
 def test_nodes_that_may_not_be_read_are_a_note(tmp_path: Path) -> None:
     script = Scripted([*lists()[:-1], status(403, "Forbidden", "nodes is forbidden"), streams()])
     notes = asyncio.run(looked(tmp_path, script)).notes
-    assert any("nodes could not be read, so defaults stand for them: nodes is forbidden" in note for note in notes)
+    assert any("nodes could not be read, so defaults are used: nodes is forbidden" in note for note in notes)
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (status(404, "NotFound"), "it has no ModelAdapters: their definition is not there"),
-        (status(403, "Forbidden", "may not"), "modeladapters may not be read: may not"),
-        (status(401, "Unauthorized", "who are you"), "modeladapters may not be read: who are you"),
-        (says(200, "<html>"), "the server answered a list with something else"),
+        (status(404, "NotFound"), "ModelAdapter is not defined"),
+        (status(403, "Forbidden", "may not"), "modeladapters cannot be read: may not"),
+        (status(401, "Unauthorized", "who are you"), "modeladapters cannot be read: who are you"),
+        (says(200, "<html>"), "the server returned an invalid list"),
     ],
 )
 def test_what_keeps_a_cluster_from_being_captured_is_one_line(tmp_path: Path, answer: Any, said: str) -> None:
@@ -91,8 +91,8 @@ def test_what_keeps_a_cluster_from_being_captured_is_one_line(tmp_path: Path, an
 
 def test_a_kubeconfig_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     async def reached() -> None:
-        async with reading(str(tmp_path / "none"), ""):
+        async with open_reader(str(tmp_path / "none"), ""):
             raise AssertionError("there was nothing to read")
 
-    with pytest.raises(CaptureError, match="none: no such kubeconfig"):
+    with pytest.raises(CaptureError, match="none: kubeconfig not found"):
         asyncio.run(reached())

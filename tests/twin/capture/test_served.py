@@ -35,7 +35,7 @@ BUSY = {
     "duration": "10h",
     "objects": [deployment()],
     "cluster": {"engines": {"default": {"startup": "1s", "load": "1s"}}, "pod_start": "1s"},
-    "controller": {"loads_per_pod": 3},
+    "controller": {"max_requests_per_pod": 3},
     "adapters": [adapters(200, arrive={"every": "500ms", "from": "6s"})],
 }
 """Up in a few seconds, and an adapter every half second from then on."""
@@ -67,17 +67,17 @@ def test_a_served_world_under_load_is_captured_by_who_may_only_look(tmp_path: Pa
     for row in told.values():
         assert row["simulated_seconds"] == pytest.approx(row["captured_seconds"], rel=0.1, abs=0.1)
     made = YAML(typ="safe").load(out / "scenario.yaml")
-    assert made["controller"] == {"loads_per_pod": 3}, "the operator's own flags"
+    assert made["controller"] == {"max_requests_per_pod": 3}, "the operator's own flags"
     assert len(made["adapters"]) > 15
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--for", "soon"], '--for soon: "soon" is no duration'),
-        (["--for", "0s"], "--for 0s: is zero"),
-        (["--out", "taken"], "--out taken: is there already and no captured scenario"),
-        (["--kubeconfig", "none"], "twin capture: none: no such kubeconfig"),
+        (["--for", "soon"], '--for soon: "soon" is not a duration'),
+        (["--for", "0s"], "--for 0s: must be longer than 0"),
+        (["--out", "taken"], "--out taken: exists and is not a captured scenario"),
+        (["--kubeconfig", "none"], "twin capture: none: kubeconfig not found"),
         (["--kubeconfig", "taken/x"], "twin capture: taken/x: not a"),
         (["--kubeconfig", "nobody", "--for", "1s"], "twin capture: http://127.0.0.1:9: modeladapters: "),
     ],

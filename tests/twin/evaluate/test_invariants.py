@@ -3,31 +3,41 @@
 The same worlds with the operator as it is are clean, so it is the bug that is found and not the world.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import controller.reconcile.conditions as conditions_module
+import controller.reconcile.deletion as deletion_module
 import controller.reconcile.plan as plan_module
-import controller.reconcile.replica_state as standing_module
+import controller.reconcile.replica_state as replica_state_module
 import twin.sim.simulation as simulation_module
 from controller.api.types import ModelAdapter
 from controller.backoff import Backoff
+from controller.cache.pod_view import PodView
 from controller.reconcile.actions import Plan, RemoveFinalizer, Unload, WriteStatus
-from controller.reconcile.snapshot import Observed, PodView
-from controller.runtime.leaderelection import Election
+from controller.reconcile.snapshot import Snapshot
+from controller.runtime.leaderelection import LeaderElector
 from controller.runtime.recorder import EventRecorder
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.sim.simulation import simulate
 
 KEY = "sk-0123456789-not-real"
 KILLS: dict[str, Any] = {"faults": [{"kind": "pod-kill", "pods": {"count": 1}, "every": "40s", "until": "4m"}]}
 FLAPS: dict[str, Any] = {
     "faults": [
-        {"kind": "readiness-flap", "pods": {"count": 1}, "from": "1m", "until": "3m", "up": "20s", "down": "20s"}
+        {
+            "kind": "readiness-flap",
+            "pods": {"count": 1},
+            "from": "1m",
+            "until": "3m",
+            "ready_for": "20s",
+            "unready_for": "20s",
+        }
     ]
 }
 REFUSED: dict[str, Any] = {
@@ -53,30 +63,31 @@ Patch = pytest.MonkeyPatch
 
 
 def slices_are_never_withdrawn(patch: Patch) -> None:
-    honest = plan_module._publication
+    honest = plan_module.publication
 
-    def lazy(seen: Observed, views: list[PodView | None]) -> Any:
-        return None if seen.slices else honest(seen, views)
+    def lazy(snapshot: Snapshot, pods: Sequence[PodView]) -> Any:
+        return None if snapshot.slices else honest(snapshot, pods)
 
-    patch.setattr(plan_module, "_publication", lazy)
+    patch.setattr(plan_module, "publication", lazy)
+    patch.setattr(deletion_module, "publication", lazy)
 
 
 def instances_are_never_withdrawn(patch: Patch) -> None:
-    honest = plan_module.status_of
+    honest = conditions_module.status_of
 
     def sticky(adapter: ModelAdapter, situation: Any, now: float) -> Any:
         kept = tuple(dict.fromkeys((*adapter.status.instances, *situation.instances)))
         return honest(adapter, replace(situation, instances=kept), now)
 
-    patch.setattr(plan_module, "status_of", sticky)
+    patch.setattr(conditions_module, "status_of", sticky)
 
 
 def one_replica_too_many(patch: Patch) -> None:
     honest = plan_module.select
 
-    def generous(seen: Observed, *rest: Any) -> Any:
-        chosen = honest(seen, *rest)
-        more = [pod.name for pod in seen.matching if pod.ready and pod.name not in chosen.pods][:1]
+    def generous(snapshot: Snapshot, *rest: Any) -> Any:
+        chosen = honest(snapshot, *rest)
+        more = [pod.name for pod in snapshot.matching if pod.ready and pod.name not in chosen.pods][:1]
         return replace(chosen, pods=tuple(sorted((*chosen.pods, *more))))
 
     patch.setattr(plan_module, "select", generous)
@@ -87,61 +98,61 @@ def every_pod_is_stable(patch: Patch) -> None:
 
 
 def no_patience(patch: Patch) -> None:
-    patch.setattr(Backoff, "wait", lambda self, failures, salt="": 1.0)
+    patch.setattr(Backoff, "delay", lambda self, failures, salt="": 1.0)
 
 
 def no_limit(patch: Patch) -> None:
     patch.setattr(Backoff, "exhausted", lambda self, failures: False)
-    patch.setattr(Backoff, "wait", lambda self, failures, salt="": min(5.0 * 2 ** (failures - 1), 80.0))
+    patch.setattr(Backoff, "delay", lambda self, failures, salt="": min(5.0 * 2 ** (failures - 1), 80.0))
 
 
 def deletion_forgets_to_unload(patch: Patch) -> None:
-    patch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
+    patch.setattr(plan_module, "plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
 
 
 def engines_are_given_up_in_silence(patch: Patch) -> None:
-    honest = EventRecorder.tell
+    honest = EventRecorder.event
 
     def shy(self: EventRecorder, adapter: ModelAdapter, kind: str, reason: str, note: str) -> None:
         if reason != "UnloadAbandoned":
             honest(self, adapter, kind, reason, note)
 
-    patch.setattr(EventRecorder, "tell", shy)
+    patch.setattr(EventRecorder, "event", shy)
 
 
 def unloads_come_before_anything_else(patch: Patch) -> None:
     honest = plan_module.plan
     import controller.reconcile.reconciler as reconciler_module
 
-    def hasty(seen: Observed, *rest: Any) -> Plan:
-        todo = honest(seen, *rest)
+    def hasty(snapshot: Snapshot, *rest: Any) -> Plan:
+        todo = honest(snapshot, *rest)
         return replace(todo, actions=tuple(sorted(todo.actions, key=lambda action: not isinstance(action, Unload))))
 
     patch.setattr(reconciler_module, "plan", hasty)
 
 
 def events_tell_the_key(patch: Patch) -> None:
-    honest = EventRecorder.tell
+    honest = EventRecorder.event
 
     def chatty(self: EventRecorder, adapter: ModelAdapter, kind: str, reason: str, note: str) -> None:
         honest(self, adapter, kind, reason, f"{note} {adapter.spec.additional_config}")
 
-    patch.setattr(EventRecorder, "tell", chatty)
+    patch.setattr(EventRecorder, "event", chatty)
 
 
 def everybody_leads(patch: Patch) -> None:
-    async def at_once(self: Election, work: Any, stopping: Any) -> None:
+    async def at_once(self: LeaderElector, work: Any, stopping: Any) -> None:
         await work()
 
-    patch.setattr(Election, "lead", at_once)
+    patch.setattr(LeaderElector, "lead", at_once)
 
 
 def one_adapter_is_ignored(patch: Patch) -> None:
     honest = plan_module.plan
     import controller.reconcile.reconciler as reconciler_module
 
-    def selective(seen: Observed, *rest: Any) -> Plan:
-        return Plan(()) if seen.adapter.metadata.name == "a-1" else honest(seen, *rest)
+    def selective(snapshot: Snapshot, *rest: Any) -> Plan:
+        return Plan(()) if snapshot.adapter.metadata.name == "a-1" else honest(snapshot, *rest)
 
     patch.setattr(reconciler_module, "plan", selective)
 
@@ -154,25 +165,27 @@ def no_silence(patch: Patch) -> None:
 
     written: dict[str, float] = {}
 
-    def restless(seen: Observed, now: float, *rest: Any) -> Plan:
+    def restless(snapshot: Snapshot, now: float, *rest: Any) -> Plan:
         """Turns one figure of the status once a minute, for ever."""
         minute = now // 60
-        if written.setdefault(seen.adapter.metadata.name, minute) == minute:
-            return replace(honest(seen, now, *rest), wake=now + 60)
-        written[seen.adapter.metadata.name] = minute
-        turned = with_fields(seen.adapter.status, candidates=int(minute) % 7 + 10)
+        if written.setdefault(snapshot.adapter.metadata.name, minute) == minute:
+            return replace(honest(snapshot, now, *rest), wake=now + 60)
+        written[snapshot.adapter.metadata.name] = minute
+        turned = with_fields(snapshot.adapter.status, candidates=int(minute) % 7 + 10)
         return Plan((WriteStatus(turned),), wake=now + 60)
 
     patch.setattr(reconciler_module, "plan", restless)
 
 
 def what_is_loaded_is_good_for_ever(patch: Patch) -> None:
-    patch.setattr(standing_module, "artifact_of", lambda path: "any")
+    patch.setattr(replica_state_module, "artifact_of", lambda path: "any")
 
 
 def refused_once_is_refused_for_ever(patch: Patch) -> None:
-    honest = simulation_module.of_operator
-    patch.setattr(simulation_module, "of_operator", lambda scenario: replace(honest(scenario), aside_for=1e9))
+    honest = simulation_module.controller_settings
+    patch.setattr(
+        simulation_module, "controller_settings", lambda scenario: replace(honest(scenario), pod_cooldown=1e9)
+    )
 
 
 NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}
@@ -198,7 +211,7 @@ BUGS = [
 
 def broken(folder: Path, sections: dict[str, Any]) -> Iterator[int | str]:
     record = simulate(a_scenario(folder, **sections)).lines
-    return (violation.invariant for violation in oracles.check(record).violations)
+    return (violation.invariant for violation in invariants.check(record).violations)
 
 
 @pytest.mark.parametrize(("invariant", "bug", "world"), BUGS, ids=[bug.__name__ for _, bug, _ in BUGS])

@@ -1,4 +1,4 @@
-"""What the tests of many runs share."""
+"""Fixtures of the tests of experiments."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from twin import cli
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs `twin` with arguments and gives its exit code."""
+    """Run `twin` with arguments and return its exit code."""
 
     def run(*arguments: object) -> int:
         monkeypatch.setattr("sys.argv", ["twin", *map(str, arguments)])

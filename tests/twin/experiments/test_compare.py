@@ -1,9 +1,10 @@
-"""`twin compare`: what it finds, what it refuses, what it leaves."""
+"""`twin compare`: results, errors and files."""
 
 import json
 import re
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,14 +17,18 @@ import pytest
 from tests.twin.experiments.tiny import a_file
 from tests.twin.worlds import adapters
 from twin.evaluate.statistics import compare
-from twin.experiments.comparison import frame_of
-from twin.experiments.design import designed
+from twin.experiments.comparison import to_frame
+from twin.experiments.design import build_design
+from twin.experiments.execution.results import ResultStore, database_path
+from twin.experiments.execution.task import Row
 from twin.experiments.execution.trial import perform
 from twin.scenario import MEASURES
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
+PER_POD_FIELD = "controller.max_requests_per_pod"
+PER_POD = f"{PER_POD_FIELD}=4,8"
 
 
 MOST_ADAPTERS = """
@@ -56,7 +61,7 @@ def test_a_policy_against_itself_differs_by_exactly_zero_in_every_measure(
     measured = [c for c in found["comparisons"] if c["pairs"]]
     assert len(measured) > 25
     assert all(c["difference"] == c["ci_low"] == c["ci_high"] == 0 and not c["significant"] for c in measured)
-    assert list(found["sentences"].values()) == ["the same in every measure, run by run"]
+    assert list(found["sentences"].values()) == ["identical in every measure of every run"]
 
 
 def test_a_policy_made_worse_on_purpose_is_found_with_ten_seeds(
@@ -75,8 +80,8 @@ def test_a_policy_made_worse_on_purpose_is_found_with_ten_seeds(
 
 
 def test_a_setting_that_nothing_reads_raises_false_alarms_no_more_often_than_stated(tmp_path: Path) -> None:
-    design = designed(a_file(tmp_path), [{}], {}, 120)
-    frame = frame_of([perform(design.task(design.baseline, seed)) for seed in design.seeds])
+    design = build_design(a_file(tmp_path), [{}], {}, 120)
+    frame = to_frame([perform(design.task(design.baseline, seed)) for seed in design.seeds])
     rng, alarms = np.random.default_rng(7), 0
     for _ in range(200):  # ten runs against ten others that had other luck: unpaired on purpose
         drawn = frame.sample(20, random_state=int(rng.integers(2**32))).reset_index(drop=True)
@@ -106,14 +111,14 @@ def test_another_checkouts_operator_runs_in_a_process_of_its_own(
         if c["measure"] == "placement.pods_used"
     }
     assert used == {str(same): 0, str(other): -2}
-    assert found["sentences"][f"controller.source={same}"] == "the same in every measure, run by run"
+    assert found["sentences"][f"controller.source={same}"] == "identical in every measure of every run"
 
 
 def test_too_few_seeds_for_a_claim_are_named_in_the_result(command: Command, capsys: Capture, tmp_path: Path) -> None:
     arguments = [a_file(tmp_path), "--vary", "controller.policy=least-adapters,random", "--jobs", 1, "--out", tmp_path]
     found = as_json(command, capsys, *arguments, "--seeds", 3, "--no-runs")
     assert not any(c["significant"] for c in found["comparisons"])
-    assert any(remark.startswith("too few seeds for any claim: with 3") for remark in found["remarks"])
+    assert any(remark.startswith("too few seeds for any significant result: with 3") for remark in found["remarks"])
 
 
 def test_seeds_auto_goes_on_until_the_interval_is_narrow_enough(
@@ -121,7 +126,7 @@ def test_seeds_auto_goes_on_until_the_interval_is_narrow_enough(
 ) -> None:
     arguments = [
         a_file(tmp_path), "--vary", "controller.policy=least-adapters,random", "--measure", "placement.jain",
-        "--seeds", "auto", "--jobs", 1, "--out", tmp_path, "--no-runs", "--most-seeds", 60,
+        "--seeds", "auto", "--jobs", 1, "--out", tmp_path, "--no-runs", "--max-seeds", 60,
     ]  # fmt: skip
     coarse = as_json(command, capsys, *arguments, "--precision", "50%")
     fine = as_json(command, capsys, *arguments, "--precision", "5%")
@@ -167,7 +172,7 @@ def test_runs_that_break_an_invariant_are_told_and_end_with_1(
         "--out", tmp_path, "--no-runs", code=1,
     )  # fmt: skip
     assert found["runs"]["broken"] == 4
-    assert any("runs broke an invariant" in remark and "invariant 6" in remark for remark in found["remarks"])
+    assert any("runs violated an invariant" in remark and "invariant 6" in remark for remark in found["remarks"])
 
 
 def test_a_run_that_crashes_is_left_out_and_told(
@@ -196,19 +201,19 @@ def test_a_run_that_crashes_is_left_out_and_told(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], "nothing varies; allowed: --vary PATH=A,B,C"),
-        (["--vary", "controller.policy"], "--vary controller.policy: is no axis; allowed: PATH=A,B,C"),
+        ([], "no axes; use --vary PATH=A,B,C"),
+        (["--vary", "controller.policy"], "--vary controller.policy: is not an axis; allowed: PATH=A,B,C"),
         (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
         (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: there is no"),
-        (["--vary", "controller.workers=4,many"], "controller.workers=many: controller.workers"),
-        (["--vary", "controller.policy=random"], "there is one variant only"),
-        (["--vary", "seed=1,2"], "the seed is no setting; allowed: --seeds N"),
-        (["--vary", "controller.retry.base=2s..5s"], "a range has no grid"),
-        (["--vary", "controller.source=.,nowhere"], "nowhere: holds no package `controller`"),
-        (["--vary", "controller.workers=4,8", "--measure", "placement.jane"], 'did you mean "placement.jain"'),
-        (["--vary", "controller.workers=4,8", "--seeds", "some"], "--seeds some: is no number of seeds"),
-        (["--vary", "controller.workers=4,8", "--precision", "5"], "--precision 5: is no share"),
-        (["--vary", "controller.workers=4,8", "--address", "tcp://localhost:1"], "joblib works on this machine only"),
+        (["--vary", f"{PER_POD_FIELD}=4,many"], f"{PER_POD_FIELD}=many: {PER_POD_FIELD}"),
+        (["--vary", "controller.policy=random"], "only one variant"),
+        (["--vary", "seed=1,2"], "the seed cannot vary between variants; use --seeds N"),
+        (["--vary", "controller.retry.base=2s..5s"], "a grid needs values"),
+        (["--vary", "controller.source=.,nowhere"], "nowhere: contains no package `controller`"),
+        (["--vary", PER_POD, "--measure", "placement.jane"], 'did you mean "placement.jain"'),
+        (["--vary", PER_POD, "--seeds", "some"], "--seeds some: is not a number of seeds"),
+        (["--vary", PER_POD, "--precision", "5"], "--precision 5: is not a share"),
+        (["--vary", PER_POD, "--address", "tcp://localhost:1"], "joblib runs on this machine only"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_refused_in_one_line_before_anything_runs(
@@ -224,12 +229,17 @@ def test_what_cannot_be_compared_is_refused_in_one_line_before_anything_runs(
 
 
 def test_results_of_another_version_are_not_mixed_in(command: Command, capsys: Capture, tmp_path: Path) -> None:
-    journal = tmp_path / "tiny/compare-controller.workers/runs.parquet.journal"
-    journal.parent.mkdir(parents=True)
-    journal.write_text('{"lora_twin":"0.0.1","code":"0123456789abcdef"}\n')
-    assert command("compare", a_file(tmp_path), "--vary", "controller.workers=4,8", "--out", tmp_path) == 2
-    assert "holds results of another version (lora-twin 0.0.1" in capsys.readouterr().err
-    assert journal.read_text().count("\n") == 1
+    path = tmp_path / "tiny/compare-controller.max_requests_per_pod/runs.parquet"
+    with ResultStore(path) as store:
+        store.add(Row(key="k", variant="v", seed=0, settings={}))
+    with sqlite3.connect(database_path(path)) as database:
+        database.execute("UPDATE writer SET lora_twin = '0.0.1'")
+    database.close()
+    assert command("compare", a_file(tmp_path), "--vary", PER_POD, "--out", tmp_path) == 2
+    assert "contains results of another version (lora-twin 0.0.1" in capsys.readouterr().err
+    with sqlite3.connect(database_path(path)) as database:
+        assert database.execute("SELECT count(*) FROM rows").fetchone() == (1,)
+    database.close()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -1,4 +1,4 @@
-"""`twin search`: finds what is there to be found, the same each time, and claims no more than fresh seeds confirm."""
+"""`twin search`: finds the optimum, reproducibly, and reports what new seeds confirm."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.twin.experiments.tiny import a_file
-from twin.experiments.search import Goal, excesses
+from twin.experiments.search import Objective, constraint_violations
 from twin.scenario import parse_expectation
 
 Command = Callable[..., int]
@@ -38,11 +38,11 @@ def test_the_cheapest_schedule_that_is_still_quick_enough_is_found_and_checked_o
     command: Command, capsys: Capture, file: Path, tmp_path: Path
 ) -> None:
     told = found(command, capsys, file, *SCHEDULE, *CHEAPEST, "--trials", 16, "--seeds", 2, "--out", tmp_path)
-    kept = [trial for trial in told["trials"] if trial["keeps"]]
+    kept = [trial for trial in told["trials"] if trial["satisfied"]]
     assert len(told["trials"]) == 16
     assert told["best"]["means"]["loads.attempted"] == min(trial["means"]["loads.attempted"] for trial in kept)
     assert told["best"]["means"]["time_to_running_seconds.max"] <= 45
-    (loads,) = (c for c in told["check"]["against_the_scenario_as_it_is"] if c["measure"] == "loads.attempted")
+    (loads,) = (c for c in told["check"]["against_unchanged_scenario"] if c["measure"] == "loads.attempted")
     assert loads["pairs"] == 20
     assert told["check"]["means"]["loads.attempted"] == loads["variant_mean"]
 
@@ -80,7 +80,7 @@ def test_what_nobody_can_keep_is_said_and_ends_with_1(
     arguments = (file, *SCHEDULE, "--satisfy", "time_to_running_seconds.max < 1", "--trials", 4, "--seeds", 1)
     assert command("search", *arguments, "--jobs", 1, "--out", tmp_path) == 1
     out = capsys.readouterr().out
-    assert "4 points with 1 seeds each, 0 keep what was asked for" in out
+    assert "4 points with 1 seeds each; 0 satisfy the limits" in out
     assert "none found" in out
 
 
@@ -92,7 +92,7 @@ def test_settings_that_do_not_go_together_are_a_point_that_cannot_be_judged_not_
         "--minimise", "loads.attempted", "--trials", 12, "--seeds", 1, "--out", tmp_path,
         "--set", "controller.retry.base=1s",
     )  # fmt: skip
-    troubles = [trial["trouble"] for trial in told["trials"] if trial["trouble"]]
+    troubles = [trial["error"] for trial in told["trials"] if trial["error"]]
     assert troubles
     assert all("the cap is below the base" in trouble for trouble in troubles)
     assert told["best"]
@@ -104,20 +104,20 @@ def test_settings_that_do_not_go_together_are_a_point_that_cannot_be_judged_not_
 )
 def test_a_limit_is_missed_by_a_share_of_itself(limit: str, value: float, excess: float) -> None:
     expectation = parse_expectation(limit.replace("a", "availability"))
-    assert excesses(Goal(limits=(expectation,)), {"availability": value}) == (pytest.approx(excess),)
+    assert constraint_violations(Objective(limits=(expectation,)), {"availability": value}) == (pytest.approx(excess),)
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([*SCHEDULE], "there is no goal; allowed: --minimise MEASURE"),
+        ([*SCHEDULE], "no objective; use --minimise MEASURE"),
         ([*SCHEDULE, "--minimise", "loads.attemted"], 'did you mean "loads.attempted"'),
-        ([*SCHEDULE, "--minimise", "switches", "--maximise", "availability"], "one measure can be made best at a time"),
-        ([*SCHEDULE, "--satisfy", "availability is high"], '"availability is high" is no expectation'),
+        ([*SCHEDULE, "--minimise", "pod_switches", "--maximise", "availability"], "exclude each other"),
+        ([*SCHEDULE, "--satisfy", "availability is high"], '"availability is high" is not an expectation'),
         ([*SCHEDULE, "--satisfy", "availabilty > 0.9"], 'did you mean "availability"'),
-        (["--vary", "controller.retry.attempts=0..-1", "--minimise", "switches"], "has its ends in the wrong order"),
-        (["--vary", "controller.retry.jitter=0.5..2.0", "--minimise", "switches"], "controller.retry.jitter=2"),
-        (["--minimise", "switches"], "nothing varies"),
+        (["--vary", "controller.retry.retries=0..-1", "--minimise", "pod_switches"], "has its ends in the wrong order"),
+        (["--vary", "controller.retry.jitter=0.5..2.0", "--minimise", "pod_switches"], "controller.retry.jitter=2"),
+        (["--minimise", "pod_switches"], "no axes; use"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_in_one_line_before_anything_runs(

@@ -1,4 +1,4 @@
-"""Random scenarios: each can be run, together they cover the catalogue, and a mutant does not get away."""
+"""Random scenarios: each is valid, together they cover the fault catalogue, and a mutant is found."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from twin.experiments import random_scenario, raw_scenario, shrink
-from twin.experiments.execution.results import Store
-from twin.experiments.swarm import Swarm, covered
+from twin.experiments.execution.results import ResultStore
+from twin.experiments.swarm import Swarm, measure_coverage
 from twin.kernel.random_streams import Streams
 from twin.scenario import FAULTS, load
 
@@ -18,11 +18,11 @@ Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
 SLICE = range(100, 140)
-"""The fixed slice of CI; `twin swarm --seeds 1000` is for the night."""
+"""The fixed seeds of CI; `twin swarm --seeds 1000` is the nightly size."""
 
 
 def a_mutant(folder: Path) -> Path:
-    """An operator whose waits between attempts never grow."""
+    """Write an operator whose retry delays never grow."""
     shutil.copytree(ROOT / "controller", folder / "controller")
     file = folder / "controller/backoff.py"
     text = file.read_text()
@@ -40,15 +40,15 @@ def test_every_kind_of_the_catalogue_can_be_drawn() -> None:
 def test_every_seed_gives_a_scenario_that_can_be_run_and_always_the_same() -> None:
     for seed in range(60):
         assert random_scenario.draw(seed) == random_scenario.draw(seed)
-        assert raw_scenario.scenario_of(random_scenario.draw(seed)).seed == seed
+        assert raw_scenario.to_scenario(random_scenario.draw(seed)).seed == seed
 
 
 def test_in_a_fixed_slice_no_invariant_is_broken_and_the_catalogue_is_covered(tmp_path: Path) -> None:
     from twin.experiments.execution.trial import perform
 
     crew = Swarm(SLICE, tuple(FAULTS))
-    with Store(tmp_path / "swarm.parquet") as store:
-        coverage = covered(map(perform, crew.tasks(store)))
+    with ResultStore(tmp_path / "swarm.parquet") as store:
+        coverage = measure_coverage(map(perform, crew.tasks(store)))
     assert coverage.runs == len(SLICE)
     assert [row.error for row in coverage.crashed] == []
     assert {name: [row.violation for row in rows] for name, rows in coverage.broken.items()} == {}
@@ -61,7 +61,7 @@ def test_a_mutant_is_found_and_shrunk_and_the_result_is_a_test_that_tells_it_fro
 ) -> None:
     mutant = a_mutant(tmp_path / "mutant")
     kinds = [part for kind in ("connection-refused", "http-error", "pod-kill") for part in ("--fault", kind)]
-    arguments = ["swarm", "--seeds", 6, "--jobs", 1, "--source", mutant, "--out", tmp_path / "out", *kinds]
+    arguments = ["swarm", "--seeds", 6, "--jobs", 1, "--checkout", mutant, "--out", tmp_path / "out", *kinds]
     assert command(*arguments, "--json") == 1
     told = json.loads(capsys.readouterr().out)
     (found,) = (each for each in told["found"] if each["invariant"] == "5")
@@ -70,7 +70,7 @@ def test_a_mutant_is_found_and_shrunk_and_the_result_is_a_test_that_tells_it_fro
     assert sum(template.get("count", 1) for template in draft["adapters"]) <= 3
     assert sum(item["spec"]["replicas"] for item in draft["objects"]) <= 3
     assert command("run", found["file"], "--out", tmp_path) == 0  # the operator as it is
-    with pytest.raises(shrink.Sound):
+    with pytest.raises(shrink.NothingToShrink):
         shrink.shrink(draft)
     assert shrink.shrink(draft, source=str(mutant)).invariant == "5"
     assert load(found["file"]).expect
@@ -85,30 +85,30 @@ def test_shrink_takes_a_run_folder_and_leaves_a_scenario_beside_it(
     monkeypatch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
     draft: dict[str, Any] = random_scenario.draw(5)
     draft["adapters"] = [{**draft["adapters"][0], "leave": {"at": "4m"}}]
-    (tmp_path / "large.yaml").write_text(raw_scenario.written(draft, "found"))
+    (tmp_path / "large.yaml").write_text(raw_scenario.to_yaml(draft, "found"))
     assert command("run", tmp_path / "large.yaml", "--out", tmp_path) == 1
     capsys.readouterr()
     assert command("shrink", tmp_path / "swarm-5/5") == 0
     small = tmp_path / "swarm-5/5-shrunk.yaml"
-    assert "still breaks invariant 6" in capsys.readouterr().out
+    assert "still violates invariant 6" in capsys.readouterr().out
     assert load(small).faults == ()
     assert command("run", small, "--out", tmp_path) == 1
 
 
 def test_a_run_that_broke_nothing_cannot_be_shrunk(command: Command, capsys: Capture, tmp_path: Path) -> None:
-    (tmp_path / "fine.yaml").write_text(raw_scenario.written(random_scenario.draw(100), "fine"))
+    (tmp_path / "fine.yaml").write_text(raw_scenario.to_yaml(random_scenario.draw(100), "fine"))
     assert command("run", tmp_path / "fine.yaml", "--out", tmp_path) == 0
     capsys.readouterr()
     assert command("shrink", tmp_path / "swarm-100/100") == 2
-    assert "nothing to shrink: run again, no invariant is broken" in capsys.readouterr().err
+    assert "nothing to shrink: run again, no invariant is violated" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["swarm", "--fault", "conection-refused"], 'did you mean "connection-refused"'),
-        (["swarm", "--source", "nowhere"], "--source nowhere: holds no package `controller`"),
-        (["shrink", "nowhere"], "nowhere: is no folder"),
+        (["swarm", "--checkout", "nowhere"], "--checkout nowhere: contains no package `controller`"),
+        (["shrink", "nowhere"], "nowhere: not a folder"),
     ],
 )
 def test_what_cannot_be_swarmed_or_shrunk_is_refused(

@@ -1,14 +1,17 @@
-"""`twin sweep`: one table whatever did the runs and whatever happened to it, and nothing lost or done twice."""
+"""`twin sweep`: the same table with any executor and after any interruption; no run is lost or repeated."""
 
 import json
 import os
 import resource
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +24,28 @@ from distributed.comm import CommClosedError
 
 from tests.twin.experiments.tiny import a_file
 from twin.experiments.execution import trial
-from twin.experiments.execution.results import Store, StoreError, journal_of
-from twin.experiments.execution.trial import Row
+from twin.experiments.execution.results import ResultStore, StoreError, database_path
+from twin.experiments.execution.task import Task
 from twin.scenario import MEASURES
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 AXES = ("--vary", "controller.policy=random,bin-pack", "--vary", "controller.retry.base=1s,5s")
 SEEDS = "10"
-"""Of four variants: enough that there is a middle in which something can be killed."""
+"""Seeds of four variants: enough runs to kill something in the middle."""
 TARGET = "tiny/sweep-controller.policy+controller.retry.base.parquet"
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The file of a sweep in one process."""
+    """The Parquet file of a sweep in one process."""
     folder = tmp_path_factory.mktemp("alone")
     in_a_process(a_file(folder), "--seeds", SEEDS, "--jobs", "1", out=folder)
     return (folder / TARGET).read_bytes()
 
 
 def in_a_process(file: Path, *arguments: str, out: Path) -> None:
-    """`twin sweep`, as a user would start it."""
+    """Run `twin sweep` as a user would."""
     started(file, *arguments, out=out).communicate()
     assert (out / TARGET).is_file()
 
@@ -52,11 +55,23 @@ def started(file: Path, *arguments: str, out: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
+def stored_rows(out: Path) -> int:
+    """Number of rows in the store of a sweep that runs: of a copy, since the sweep has it locked."""
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                file = database_path(out / TARGET)
+                shutil.copy(f"{file}{suffix}", f"{folder}/copy{suffix}")
+        with closing(sqlite3.connect(f"{folder}/copy")) as database, suppress(sqlite3.DatabaseError):
+            return int(database.execute("SELECT count(*) FROM rows").fetchone()[0])
+    return 0
+
+
 def wait_for_rows(out: Path, count: int, sweep: "subprocess.Popen[str]") -> None:
-    """Until so many runs are kept."""
-    journal, pause = journal_of(out / TARGET), threading.Event()
+    """Wait until `count` runs are stored."""
+    pause = threading.Event()
     for _ in range(1200):
-        if journal.is_file() and journal.read_bytes().count(b"\n") > count:
+        if stored_rows(out) >= count:
             return
         assert sweep.poll() is None, sweep.communicate()[1]
         pause.wait(0.05)
@@ -71,7 +86,7 @@ def test_a_grid_is_one_row_a_run_and_every_column_says_what_it_is(
     assert table.num_rows == 8
     columns = table.column_names
     assert columns[:5] == ["variant", "seed", "key", "setting.controller.policy", "setting.controller.retry.base"]
-    assert columns[5:] == [*sorted(MEASURES), "holds", "violation", "error"]
+    assert columns[5:] == [*sorted(MEASURES), "passed", "violation", "error"]
     assert all(field.metadata[b"meaning"] for field in table.schema)
     about = table.schema.metadata
     assert (about[b"scenario"], about[b"schema"], about[b"partial"]) == (b"tiny", b"1", b"false")
@@ -79,10 +94,10 @@ def test_a_grid_is_one_row_a_run_and_every_column_says_what_it_is(
 
 
 def test_what_the_scenario_varies_is_swept_if_nothing_else_is_asked_for(command: Command, tmp_path: Path) -> None:
-    file = a_file(tmp_path, vary={"controller.workers": [4, 8, 16]})
+    file = a_file(tmp_path, vary={"controller.max_concurrent_reconciles": [4, 8, 16]})
     assert command("sweep", file, "--seeds", 1, "--jobs", 1, "--out", tmp_path) == 0
-    table = pq.read_table(tmp_path / "tiny/sweep-controller.workers.parquet")
-    assert table["setting.controller.workers"].to_pylist() == ["4", "8", "16"]
+    table = pq.read_table(tmp_path / "tiny/sweep-controller.max_concurrent_reconciles.parquet")
+    assert table["setting.controller.max_concurrent_reconciles"].to_pylist() == ["4", "8", "16"]
 
 
 def test_random_points_lie_within_their_ends_and_more_of_them_are_the_same_and_more(
@@ -133,7 +148,7 @@ def test_a_run_that_crashes_is_a_row_with_its_error(
     crashed = [row for row in rows if row["error"]]
     assert [(row["seed"], row["setting.controller.policy"]) for row in crashed] == [(1, "random")] * 2
     assert crashed[0]["error"].startswith("RuntimeError: a bug that only some meet")
-    assert crashed[0]["availability"] is crashed[0]["holds"] is None
+    assert crashed[0]["availability"] is crashed[0]["passed"] is None
     assert "2 crashed" in capsys.readouterr().out
 
 
@@ -146,7 +161,7 @@ def test_ctrl_c_keeps_what_was_finished_and_the_same_command_ends_with_the_same_
     os.killpg(sweep.pid, signal.SIGINT)
     _, said = sweep.communicate(timeout=60)
     assert sweep.returncode == 130, said
-    assert "finished runs, the same command goes on from there" in said
+    assert "finished runs; run the same command again to continue" in said
     assert "Traceback" not in said
     table = pq.read_table(tmp_path / TARGET)
     assert 2 <= table.num_rows < 4 * int(SEEDS)
@@ -166,7 +181,7 @@ def test_a_process_of_joblib_that_is_killed_costs_no_run_and_changes_no_byte(tmp
 
 def test_on_a_dask_cluster_that_loses_a_worker_the_bytes_are_those_of_one_process(tmp_path: Path, alone: bytes) -> None:
     with a_dask_cluster(tmp_path) as (address, workers):
-        sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--engine", "dask", "--address", address, out=tmp_path)
+        sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--executor", "dask", "--address", address, out=tmp_path)
         wait_for_rows(tmp_path, 2, sweep)
         os.kill(workers[0], signal.SIGKILL)
         _, said = sweep.communicate(timeout=120)
@@ -178,7 +193,7 @@ def test_a_dask_scheduler_that_is_lost_ends_it_in_one_line_with_what_was_finishe
     tmp_path: Path,
 ) -> None:
     with a_dask_cluster(tmp_path) as (address, _):
-        sweep = started(a_file(tmp_path), "--seeds", "60", "--engine", "dask", "--address", address, out=tmp_path)
+        sweep = started(a_file(tmp_path), "--seeds", "60", "--executor", "dask", "--address", address, out=tmp_path)
         wait_for_rows(tmp_path, 2, sweep)
     _, said = sweep.communicate(timeout=120)
     assert sweep.returncode == 2, said
@@ -195,13 +210,13 @@ def test_whatever_was_asked_of_a_lost_dask_scheduler_says_that_it_is_lost(
         raise CommClosedError("in <TCP (closed)>: Stream is closed")
 
     monkeypatch.setattr({"submit": Client, "wait": distributed, "result": Future}[asked], asked, lost)
-    assert command("sweep", a_file(tmp_path), *AXES, "--engine", "dask", "--jobs", 1, "--out", tmp_path) == 2
+    assert command("sweep", a_file(tmp_path), *AXES, "--executor", "dask", "--jobs", 1, "--out", tmp_path) == 2
     said = capsys.readouterr().err
     assert said.startswith("the Dask scheduler is lost"), said
 
 
 def test_on_a_local_ray_that_loses_a_worker_the_bytes_are_those_of_one_process(tmp_path: Path, alone: bytes) -> None:
-    sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--engine", "ray", "--jobs", "2", out=tmp_path)
+    sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--executor", "ray", "--jobs", "2", out=tmp_path)
     wait_for_rows(tmp_path, 2, sweep)
     os.kill(next(children(sweep.pid, "ray::perform")), signal.SIGKILL)
     _, said = sweep.communicate(timeout=120)
@@ -210,7 +225,7 @@ def test_on_a_local_ray_that_loses_a_worker_the_bytes_are_those_of_one_process(t
 
 
 def children(pid: int, named: str) -> Iterator[int]:
-    """Processes that came of another one and have this in their command line."""
+    """Yield the child processes whose command line contains `named`."""
     for child in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             if named in " ".join(child.cmdline()):
@@ -228,7 +243,7 @@ if __name__ == "__main__":
 
 @contextmanager
 def a_dask_cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """A scheduler and two worker processes; gone at once in the end."""
+    """Start a scheduler and two worker processes; kill them at the end."""
     (folder / "cluster.py").write_text(CLUSTER)
     cluster = subprocess.Popen(
         [sys.executable, str(folder / "cluster.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -246,15 +261,18 @@ def a_dask_cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--vary", "controller.retry.base=1s..60s"], "a range has no grid; allowed: values A,B,C, or --random N"),
+        (
+            ["--vary", "controller.retry.base=1s..60s"],
+            "a grid needs values; allowed: A,B,C, or a range with --random N",
+        ),
         (["--vary", "controller.retry.base=60s..1s", "--random", "3"], "has its ends in the wrong order"),
         (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
         (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: there is no"),
-        (["--vary", "seed=1,2"], "the seed is no setting"),
-        ([], "nothing varies; allowed: --vary PATH=A,B,C or a section `vary:` in the scenario"),
-        ([*AXES, "--engine", "dask", "--address", "tcp://127.0.0.1:9"], "nothing answers there"),
-        ([*AXES, "--engine", "ray", "--address", "127.0.0.1:9"], "nothing answers there"),
-        ([*AXES, "--engine", "ray", "--address", "ray://127.0.0.1:9"], "nothing answers there"),
+        (["--vary", "seed=1,2"], "the seed cannot vary between variants"),
+        ([], "no axes; use --vary PATH=A,B,C or a `vary:` section in the scenario"),
+        ([*AXES, "--executor", "dask", "--address", "tcp://127.0.0.1:9"], "no answer"),
+        ([*AXES, "--executor", "ray", "--address", "127.0.0.1:9"], "no answer"),
+        ([*AXES, "--executor", "ray", "--address", "ray://127.0.0.1:9"], "no answer"),
         ([*AXES, "--out", "a-file"], "a-file"),
     ],
 )
@@ -276,11 +294,11 @@ def test_a_full_disk_ends_it_in_one_line_and_keeps_what_was_finished(tmp_path: P
     command = [sys.executable, "-m", "twin", "sweep", str(file), *AXES, "--seeds", "6", "--jobs", "1"]
     full = subprocess.run(
         [*command, "--out", str(tmp_path)], capture_output=True, text=True, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
     )  # fmt: skip
     assert full.returncode == 2, full.stderr
     assert full.stderr.count("\n") == 1
-    assert "cannot be written: File too large; what was finished is kept, the same command goes on" in full.stderr
+    assert "cannot be written: disk I/O error; finished runs are stored; run the same command again" in full.stderr
     again = subprocess.run([*command, "--out", str(tmp_path), "--json"], capture_output=True, text=True, check=True)
     runs = json.loads(again.stdout)["runs"]
     assert runs["total"] == 24
@@ -288,40 +306,54 @@ def test_a_full_disk_ends_it_in_one_line_and_keeps_what_was_finished(tmp_path: P
 
 
 def test_two_at_a_time_in_one_place_are_one_too_many(tmp_path: Path) -> None:
-    with Store(tmp_path / "runs.parquet"), pytest.raises(StoreError, match="another twin writes there now"):
-        Store(tmp_path / "runs.parquet")
+    with ResultStore(tmp_path / "runs.parquet"), pytest.raises(StoreError, match="another twin process has it open"):
+        ResultStore(tmp_path / "runs.parquet")
 
 
-def test_a_journal_that_was_cut_off_goes_on_from_its_last_whole_line(tmp_path: Path) -> None:
-    rows = [Row(key=f"k{seed}", variant="v", seed=seed, settings={}) for seed in range(3)]
+def test_a_process_that_is_killed_loses_no_stored_row(tmp_path: Path) -> None:
     path = tmp_path / "runs.parquet"
-    with Store(path) as store:
-        for row in rows[:2]:
-            store.add(row)
-    journal = journal_of(path)
-    journal.write_bytes(journal.read_bytes()[:-5])
-    with Store(path) as store:
-        assert "k0" in store
-        assert "k1" not in store
-        store.add(rows[2])
-        assert [row.key for row in store.rows(["k0", "k2"])] == ["k0", "k2"]
-    with Store(path) as store:
-        assert len(store) == 2
+    program = f"""
+import os, pathlib
+from twin.experiments.execution.results import ResultStore
+from twin.experiments.execution.task import Row
+store = ResultStore(pathlib.Path({str(path)!r}))
+for seed in range(3):
+    store.add(Row(key=f"k{{seed}}", variant="v", seed=seed, settings={{}}))
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    with ResultStore(path) as store:
+        assert len(store) == 3
+        assert [row.key for row in store.rows(["k2", "missing", "k0"])] == ["k2", "k0"]
+
+
+def test_a_file_that_is_no_result_database_is_refused(tmp_path: Path) -> None:
+    database_path(tmp_path / "runs.parquet").write_text("a text of somebody else\n" * 100)
+    with pytest.raises(StoreError, match="is not a result database; move it away or choose another --out"):
+        ResultStore(tmp_path / "runs.parquet")
+
+
+@pytest.mark.parametrize("command_name", ["compare", "sweep", "search", "swarm"])
+def test_the_old_flag_for_the_executor_is_refused_with_the_new_one(
+    command_name: str, command: Command, capsys: Capture
+) -> None:
+    assert command(command_name, "file.yaml", "--engine", "dask") == 2
+    assert "unknown flag --engine; it is called --executor now" in capsys.readouterr().err
 
 
 def test_no_more_tasks_are_held_than_workers_can_be_kept_busy_with(tmp_path: Path) -> None:
-    from twin.experiments.design import designed
-    from twin.experiments.execution.executors import executor
+    from twin.experiments.design import build_design
+    from twin.experiments.execution.executors import open_executor
 
-    design, drawn = designed(a_file(tmp_path), [{}], {}, 500), 0
+    design, drawn = build_design(a_file(tmp_path), [{}], {}, 500), 0
 
-    def tasks() -> Iterator[trial.Task]:
+    def tasks() -> Iterator[Task]:
         nonlocal drawn
         for seed in design.seeds:
             drawn += 1
             yield design.task(design.baseline, seed)
 
-    with executor("joblib", 1) as execute:
+    with open_executor("joblib", 1) as execute:
         rows = execute(tasks())
         for _ in range(3):
             next(rows)

@@ -1,4 +1,4 @@
-"""A scenario file that runs in some hundredths of a second; not a test."""
+"""A scenario file that runs in a few hundredths of a second; not a test."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from tests.twin.worlds import adapters, deployment
 
 
 def a_file(folder: Path, **sections: Any) -> Path:
-    """Three pods, six adapters that come one after the other, three minutes; `sections` are those of the file."""
+    """Write a scenario with three pods, six adapters and three minutes; `sections` replace those of the file."""
     engine = {"startup": "2s", "load": {"lognormal": {"median": "500ms", "p95": "2s"}}}
     body = {
         "name": "tiny",

@@ -13,13 +13,13 @@ import simpy
 from controller.api.types import NODES, Node
 from fake_vllm.distributions import Constant
 from twin.apiserver import Store
-from twin.apiserver.objects import EPOCH
+from twin.apiserver.meta.objects import EPOCH
 from twin.kernel.loop import run
 from twin.kernel.random_streams import Streams
 from twin.trace.lines import ApiLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults, ApiRule
-from twin.world.store_client import StoreCluster
+from twin.world.store_client import StoreClient, StoreContext
 
 T = TypeVar("T")
 LATENCY = 0.010
@@ -40,9 +40,9 @@ class Server:
         self.faults = ApiFaults(self.env, self.store)
         self.cluster, self.other = (self._replica(name) for name in ("first", "second"))
 
-    def _replica(self, name: str) -> StoreCluster:
+    def _replica(self, name: str) -> StoreClient:
         rng = Streams(1).get(name)
-        return StoreCluster(self.store, name, self.recorder, Constant(LATENCY), rng, self.faults)
+        return StoreClient(StoreContext(self.store, name, self.recorder, Constant(LATENCY), rng, self.faults))
 
     def rule(self, code: int, **more: Any) -> ApiRule:
         return ApiRule(code, more.pop("probability", 1.0), Streams(1).get("rule"), **more)

@@ -91,8 +91,8 @@ def test_when_a_fault_is_over_all_is_as_before(server: Server) -> None:
         for end in (
             server.faults.add(0, server.rule(500)),
             server.faults.slow_down(1, 50),
-            server.faults.cut_watches(2),
-            server.faults.hide_lease("first"),
+            server.faults.break_watches(2),
+            server.faults.drop_lease_responses("first"),
         ):
             end()
         started = server.env.now
@@ -139,7 +139,7 @@ def test_dropped_watches_break_off_and_none_can_be_opened_until_it_ends(server: 
     async def story() -> None:
         listening = asyncio.ensure_future(server.listen())
         await asyncio.sleep(1)
-        end = server.faults.cut_watches(0)
+        end = server.faults.break_watches(0)
         await asyncio.sleep(1)
         version = server.store.resource_version
         server.node("unseen")
@@ -184,7 +184,7 @@ def test_no_watch_goes_on_from_a_version_that_has_expired(server: Server) -> Non
 
 def test_stale_lists_and_watches_are_behind_by_the_lag(server: Server) -> None:
     async def story() -> None:
-        server.faults.remember()
+        server.faults.keep_history()
         server.node("old")
         await asyncio.sleep(10)
         server.faults.lag(0, 4.0, until=100.0)
@@ -205,7 +205,7 @@ def test_stale_lists_and_watches_are_behind_by_the_lag(server: Server) -> None:
 
 def test_what_a_lagging_cache_holds_back_is_shown_when_the_lag_ends(server: Server) -> None:
     async def story() -> None:
-        server.faults.remember()
+        server.faults.keep_history()
         end = server.faults.lag(0, 60.0, until=10.0)
         listening = asyncio.ensure_future(server.listen())
         await asyncio.sleep(1)
@@ -222,7 +222,7 @@ def test_what_a_lagging_cache_holds_back_is_shown_when_the_lag_ends(server: Serv
 
 def test_a_lagging_list_and_the_watch_from_it_miss_nothing(server: Server) -> None:
     async def story() -> None:
-        server.faults.remember()
+        server.faults.keep_history()
         server.faults.lag(0, 5.0, until=100.0)
         await asyncio.sleep(1)
         server.node("one")
@@ -242,7 +242,7 @@ def test_who_loses_the_lease_gets_no_answer_about_leases_and_others_do(server: S
 
     async def story() -> None:
         await server.cluster.create(LEASES, lease)
-        end = server.faults.hide_lease("first")
+        end = server.faults.drop_lease_responses("first")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(5):
                 await server.cluster.get(LEASES, "default", "l")

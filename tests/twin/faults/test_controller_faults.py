@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.twin.worlds import a_scenario
-from twin.evaluate import invariants as oracles
-from twin.faults import begin
+from twin.evaluate import invariants
+from twin.faults import start
 from twin.scenario import ScenarioErrors
 from twin.sim.simulation import Simulation, simulate
 from twin.trace.lines import ApiLine, ControllerLine, FaultLine, Line
@@ -29,13 +29,13 @@ def test_who_loses_the_lease_stops_acting_and_another_takes_over(tmp_path: Path)
     assert led - strike.t < 15 + 2 * 2, "the lease's duration, and a try or two"
     acts = [line for line in lines if isinstance(line, ApiLine) and line.by == loser and line.t > led]
     assert all(line.resource == "leases" for line in acts)
-    assert not oracles.check(lines).violations
+    assert not invariants.check(lines).violations
 
 
 def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
     fault = {"kind": "clock-skew", "behind": "30s", "replica": 1, "from": "1m", "until": "2m"}
     simulation = Simulation(a_scenario(tmp_path, faults=[fault], controller=TWO))
-    begin(simulation.scenario.faults, simulation.stage)
+    start(simulation.scenario.faults, simulation.fault_context)
     ahead = []
     for moment in (59, 61, 119, 121):
         simulation.env.run(until=moment)
@@ -46,13 +46,13 @@ def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"kind": "leader-loss", "at": "1m"}, "faults.0.kind: nobody could take over, there is one replica"),
+        ({"kind": "leader-loss", "at": "1m"}, "faults.0.kind: requires a second replica"),
         ({"kind": "clock-skew"}, "faults.0: is neither ahead nor behind"),
         ({"kind": "clock-skew", "ahead": "1s", "behind": "1s"}, "faults.0: is both ahead and behind"),
         ({"kind": "clock-skew", "ahead": "1s", "replica": 3}, "faults.0.replica: there is no replica 3"),
         ({"kind": "api-error", "status": 404}, "faults.0.status: is 404; allowed: at least 500"),
         ({"kind": "api-error", "verbs": ["post"]}, 'faults.0.verbs.0: is "post"'),
-        ({"kind": "stale-reads", "lag": "0s"}, "faults.0.lag: is zero"),
+        ({"kind": "stale-reads", "lag": "0s"}, "faults.0.lag: must be longer than 0"),
         ({"kind": "watch-expired"}, "faults.0: has no time"),
     ],
 )
@@ -88,6 +88,6 @@ HARD_TIMES: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("times", list(HARD_TIMES))
 def test_an_honest_operator_in_hard_times_is_not_accused(times: str, tmp_path: Path) -> None:
     lines = record(tmp_path, *HARD_TIMES[times], controller=TWO, duration="20m", seed=3)
-    verdicts = oracles.check(lines)
+    verdicts = invariants.check(lines)
     assert verdicts.violations == ()
     assert verdicts.liveness_judged

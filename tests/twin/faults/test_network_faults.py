@@ -10,8 +10,8 @@ import pytest
 
 from fake_vllm.distributions import Constant
 from tests.twin.worlds import a_scenario
-from twin.evaluate import invariants as oracles
-from twin.faults import begin
+from twin.evaluate import invariants
+from twin.faults import start
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
 from twin.trace.lines import FaultLine
@@ -28,7 +28,7 @@ def on_the_way(folder: Path, story: Callable[[Simulation, str], Awaitable[None]]
         simulation._apply_manifests()
         await asyncio.sleep(30)
         await story(simulation, min(simulation.world.hosts))
-        await simulation.end()
+        await simulation.stop()
 
     run(main(), simulation.env)
 
@@ -45,7 +45,7 @@ async def ask(simulation: Simulation, ip: str, caller: str = "controller", **loa
 
 def test_through_a_cut_connections_time_out(tmp_path: Path) -> None:
     async def story(simulation: Simulation, ip: str) -> None:
-        mend = simulation.world.hosts[ip].way.cut(["controller"])
+        mend = simulation.world.hosts[ip].link.partition(["controller"])
         start = simulation.env.now
         with pytest.raises(httpx.ConnectTimeout):
             await ask(simulation, ip)
@@ -60,7 +60,7 @@ def test_through_a_cut_connections_time_out(tmp_path: Path) -> None:
 
 def test_who_still_waits_when_the_way_is_mended_gets_through(tmp_path: Path) -> None:
     async def story(simulation: Simulation, ip: str) -> None:
-        mend = simulation.world.hosts[ip].way.cut(["controller"])
+        mend = simulation.world.hosts[ip].link.partition(["controller"])
         asking = asyncio.ensure_future(ask(simulation, ip))
         await asyncio.sleep(3)
         mend()
@@ -74,7 +74,7 @@ def test_an_answer_that_meets_a_cut_never_comes_and_the_engine_has_done_it(tmp_p
         host = simulation.world.hosts[ip]
         asking = asyncio.ensure_future(ask(simulation, ip, lora_name="x", lora_path="acme/x"))
         await asyncio.sleep(0.05)
-        host.way.cut(["controller"])
+        host.link.partition(["controller"])
         with pytest.raises(httpx.ReadTimeout):
             await asking
         assert host.engine is not None
@@ -86,7 +86,7 @@ def test_an_answer_that_meets_a_cut_never_comes_and_the_engine_has_done_it(tmp_p
 def test_a_long_way_takes_longer_for_whom_it_is_long(tmp_path: Path) -> None:
     async def story(simulation: Simulation, ip: str) -> None:
         rng = simulation.streams.get("way")
-        end = simulation.world.hosts[ip].way.delay(["controller"], Constant(2.0), rng)
+        end = simulation.world.hosts[ip].link.delay(["controller"], Constant(2.0), rng)
         for caller, seconds in (("controller", 2.001), ("traffic", 0.001)):
             start = simulation.env.now
             await ask(simulation, ip, caller)
@@ -111,7 +111,7 @@ def test_a_partition_of_nodes_is_one_of_the_pods_on_them_and_of_those_that_come(
     assert first.targets
     assert sorted({pod for line in (first, *later) for pod in line.targets}) == end.targets
     assert later, "a pod came to the node while it lasted"
-    assert oracles.check(lines).violations == ()
+    assert invariants.check(lines).violations == ()
 
 
 def test_pods_that_were_drawn_stay_the_ones(tmp_path: Path) -> None:
@@ -126,6 +126,6 @@ def test_pods_that_were_drawn_stay_the_ones(tmp_path: Path) -> None:
 
 def test_every_fault_begins_with_the_run_if_nothing_else_is_said(tmp_path: Path) -> None:
     simulation = Simulation(a_scenario(tmp_path, faults=[{"kind": "registry-down"}]))
-    begin(simulation.scenario.faults, simulation.stage)
+    start(simulation.scenario.faults, simulation.fault_context)
     simulation.env.run(until=0.1)
-    assert simulation.world.artifacts.deliver("acme/x").trouble == "unreachable"
+    assert simulation.world.artifacts.download("acme/x").error == "unreachable"

@@ -11,7 +11,7 @@ import simpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin.kernel.loop import Deadlock, VirtualTimeError, happened, run
+from twin.kernel.loop import Deadlock, VirtualTimeError, run, wait_for_event
 
 
 def now() -> float:
@@ -159,9 +159,9 @@ def test_a_simpy_event_can_be_awaited_with_its_value_or_its_failure() -> None:
         raise ValueError("as meant")
 
     async def main() -> str:
-        value = await happened(env.timeout(3, value="came"))
+        value = await wait_for_event(env.timeout(3, value="came"))
         with pytest.raises(ValueError, match="as meant"):
-            await happened(env.process(fails()))
+            await wait_for_event(env.process(fails()))
         return str(value)
 
     assert run(main(), env) == "came"

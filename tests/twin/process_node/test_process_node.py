@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from formats.engine_command import expand_variables
 from tests.twin.serve.processes import a_process, until
 from tests.twin.serve.worlds import World, a_served_world
-from twin.process_node.container import expanded
 
 WORLD = Path(__file__).parents[3] / "docs" / "sidecar" / "walkthrough" / "world.yaml"
 NUMBER = os.getpid() % 60000
@@ -40,7 +40,7 @@ def container(world: World, name: str) -> dict[str, Any]:
 
 
 def last(world: World, name: str) -> str:
-    """How the container's last run ended; empty if none has."""
+    """Return the result of the container's last run; empty if none has ended."""
     ended = container(world, name).get("lastState")
     return json.dumps(ended) if ended else ""
 
@@ -73,8 +73,11 @@ def test_pods_are_run_restarted_and_ended_as_a_kubelet_does(world: World, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--first-address", "8.8.8.8"), "--first-address 8.8.8.8: is no address of pods; allowed: such as 10.88.0.1"),
-        (("--first-address", "home"), "--first-address home: is no address of pods; allowed: such as 10.88.0.1"),
+        (
+            ("--first-address", "8.8.8.8"),
+            "--first-address 8.8.8.8: not a pod address; allowed: an address such as 10.88.0.1",
+        ),
+        (("--first-address", "home"), "--first-address home: not a pod address; allowed: an address such as 10.88.0.1"),
         (("--logs", "/proc/nowhere"), "--logs /proc/nowhere: No such file or directory"),
         (("node-0",), 'twin node: nodes "node-0" already exists'),
     ],
@@ -86,4 +89,4 @@ def test_bad_input_is_one_line(world: World, arguments: tuple[str, ...], complai
 
 def test_references_are_expanded_as_a_kubelet_does() -> None:
     known = {"A": "1", "B.c-d": "2"}
-    assert expanded("$(A) $(B.c-d) $(C) $$(A) $A", known) == "1 2 $(C) $(A) $A"
+    assert expand_variables("$(A) $(B.c-d) $(C) $$(A) $A", known) == "1 2 $(C) $(A) $A"

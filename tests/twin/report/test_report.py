@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from formats.durations import format_clock
 from tests.twin.synthetic import MEASURES, Writer, a_run
-from twin.evaluate.expectations import Outcome
+from twin.evaluate.expectations import ExpectationResult
 from twin.evaluate.invariants import check
 from twin.evaluate.measures import summarise
-from twin.report import Findings, make, shown
+from twin.report import RunResult, build_report, format_value
 from twin.report.figures.ecdf import Point, ecdf
 from twin.report.svg import Figure, count_ticks, time_ticks
-from twin.report.timeline import steps, tell
+from twin.report.timeline import build_timeline, steps
 from twin.trace.lines import Run, TrafficLine
 
 
@@ -32,8 +32,8 @@ class Broken:
     context: tuple[int, ...] = (1, 2, 3)
 
 
-def findings(**changes: Any) -> Findings:
-    return replace(Findings(a_run(), MEASURES, [Outcome("adapters.running == 38", True, 38)]), **changes)
+def findings(**changes: Any) -> RunResult:
+    return replace(RunResult(a_run(), MEASURES, [ExpectationResult("adapters.running == 38", True, 38)]), **changes)
 
 
 class Page(HTMLParser):
@@ -64,30 +64,36 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_whole_and_fetches_nothing() -> None:
-    page = Page(make(findings(violations=[Broken()])).html)
+    page = Page(build_report(findings(violations=[Broken()])).html)
     assert page.open == []
     assert page.fetched == []
     assert len(page.ids) == len(set(page.ids))
 
 
 def test_the_verdict_comes_first() -> None:
-    html = make(findings()).html
-    assert html.index("38 of 40 adapters were Running at the end (2 failed), 4 had been deleted") < html.index("<table")
-    assert "no invariant was broken; what was expected holds." in html
+    html = build_report(findings()).html
+    assert html.index("38 of 40 adapters were Running at the end (2 failed), 4 were deleted") < html.index("<table")
+    assert "no invariant was violated; the expectation passed." in html
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         (
-            {"measures": {"adapters": {"total": 43, "running": 43}}, "outcomes": []},
-            "All 43 adapters were Running at the end; no invariant was broken.",
+            {"measures": {"adapters": {"total": 43, "running": 43}}, "expectations": []},
+            "All 43 adapters were Running at the end; no invariant was violated.",
         ),
-        ({"measures": {"adapters": {"total": 1, "running": 1}}, "outcomes": []}, "The adapter was Running at the end;"),
-        ({"measures": {"adapters": {"total": 0}}, "outcomes": []}, "No adapter was there at the end;"),
-        ({"violations": [Broken(), Broken()]}, "an invariant was broken 2 times, first at 5:12 by default/sql-04"),
-        ({"violations": [Broken(invariant="liveness")]}, "broken once, first at 5:12 by default/sql-04 (liveness)"),
-        ({"outcomes": [Outcome("a == 1", False, 2), Outcome("b == 1", True, 1)]}, "1 of 2 expectations does not hold."),
+        (
+            {"measures": {"adapters": {"total": 1, "running": 1}}, "expectations": []},
+            "The adapter was Running at the end;",
+        ),
+        ({"measures": {"adapters": {"total": 0}}, "expectations": []}, "No adapters existed at the end;"),
+        ({"violations": [Broken(), Broken()]}, "invariants were violated 2 times, first at 5:12 by default/sql-04"),
+        ({"violations": [Broken(invariant="liveness")]}, "violated once, first at 5:12 by default/sql-04 (liveness)"),
+        (
+            {"expectations": [ExpectationResult("a == 1", False, 2), ExpectationResult("b == 1", True, 1)]},
+            "1 of 2 expectations failed.",
+        ),
         ({"partial": True}, "Interrupted after 30:00 of 30:00. Until then: 38 of 40"),
     ],
 )
@@ -96,12 +102,12 @@ def test_the_verdict_is_a_sentence(changes: dict[str, Any], said: str) -> None:
 
 
 def test_a_violation_fails_a_run_whose_expectations_hold() -> None:
-    assert findings().holds
-    assert not findings(violations=[Broken()]).holds
+    assert findings().passed
+    assert not findings(violations=[Broken()]).passed
 
 
 def test_a_violation_brings_the_record_around_it() -> None:
-    html = make(findings(violations=[Broken()])).html
+    html = build_report(findings(violations=[Broken()])).html
     assert "holds 3 replicas where 2 are wanted" in html
     assert "&#34;kind&#34;:" in html
 
@@ -112,20 +118,26 @@ def test_what_came_out_of_a_run_is_never_markup() -> None:
     w.adapter("x", 10.0, [(11.0, "Failed")], message="<script>alert(1)</script>")
     w.request("x", "model-0", 10.5, 0.1, status=500, error="<script>alert(2)</script>")
     w.fault(0, "<script>alert(3)</script>", 5.0, 20.0, ["default/<b>"])
-    html = make(findings(lines=w.lines, scenario="<script>alert(4)</script>")).html
+    html = build_report(findings(lines=w.lines, scenario="<script>alert(4)</script>")).html
     assert "<script" not in html
     assert "<b>" not in html
 
 
 def test_the_same_findings_give_the_same_bytes() -> None:
-    one, other = make(findings()), make(findings())
+    one, other = build_report(findings()), build_report(findings())
     assert one.html == other.html
     assert [f.standalone() for f in one.figures] == [f.standalone() for f in other.figures]
 
 
 def test_every_figure_is_a_file_of_its_own_that_says_what_it_shows() -> None:
-    figures = make(findings()).figures
-    assert [f.name for f in figures] == ["time-to-running", "phases", "adapters-held", "adapter-stories", "requests"]
+    figures = build_report(findings()).figures
+    assert [f.name for f in figures] == [
+        "time-to-running",
+        "phases",
+        "adapters-per-pod",
+        "adapter-timelines",
+        "request-rates",
+    ]
     for figure in figures:
         root = ET.fromstring(figure.standalone())
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -141,7 +153,7 @@ def test_the_curve_shows_the_same_median_as_the_tile(never: int) -> None:
     for i in range(never):
         writer.adapter(f"never-{i}", 0.0, [(1.0, "Pending")])
     measures = summarise(writer.lines, check(writer.lines))
-    curve = make(Findings(writer.lines, measures, [])).figures[0]
+    curve = build_report(RunResult(writer.lines, measures, [])).figures[0]
     assert measures["time_to_running_seconds"]["p50"] == 36.0
     assert ">median 36.0 s<" in curve.body
     assert ">95th percentile 39.5 s<" in curve.body
@@ -149,13 +161,13 @@ def test_the_curve_shows_the_same_median_as_the_tile(never: int) -> None:
 
 
 def test_no_figure_draws_beyond_its_frame() -> None:
-    for figure in make(findings()).figures:
+    for figure in build_report(findings()).figures:
         for x in re.findall(r'<(?:rect|circle|text)[^>]*? c?x="(-?[\d.]+)"', figure.body):
             assert 0 <= float(x) <= figure.width, figure.name
 
 
 def test_a_fleet_stays_below_two_megabytes() -> None:
-    html = make(findings(lines=a_run(pods=100, adapters=1000, duration=3600.0))).html
+    html = build_report(findings(lines=a_run(pods=100, adapters=1000, duration=3600.0))).html
     assert len(html.encode()) < 2_000_000
     assert "the 40 most eventful of 1000" in html
     assert "data:image/png;base64," in html
@@ -169,11 +181,11 @@ def asked(t: float, adapter: str = "default/sql-01", **counts: Any) -> TrafficLi
 
 def drawn(*lines: TrafficLine) -> dict[str, Figure]:
     record = sorted([*a_run(), *lines], key=lambda line: line.t)
-    return {figure.name: figure for figure in make(findings(lines=record)).figures}
+    return {figure.name: figure for figure in build_report(findings(lines=record)).figures}
 
 
 def test_without_traffic_nothing_is_drawn_of_it() -> None:
-    assert not {"traffic", "waited"} & {figure.name for figure in make(findings()).figures}
+    assert not {"traffic", "user-latency"} & {figure.name for figure in build_report(findings()).figures}
 
 
 def test_what_users_got_is_drawn_by_outcome() -> None:
@@ -199,7 +211,7 @@ def test_minutes_without_answers_break_the_line() -> None:
 def test_adapters_are_listed_by_how_often_they_are_asked_with_their_waits() -> None:
     busy = [asked(60.0 * (i + 1), "default/sql-09", first_token_seconds=[0.2] * 10) for i in range(3)]
     silent = asked(60, "default/sql-07", ok=0, causes={"503": 10}, first_token_seconds=[])
-    figure = drawn(*busy, asked(60), silent)["waited"]
+    figure = drawn(*busy, asked(60), silent)["user-latency"]
     assert figure.alt.startswith("Waiting times by adapter, most asked first. default/sql-09: first token within 0.2 s")
     assert figure.body.index("sql-09") < figure.body.index("sql-01")
     assert "none answered" in figure.body
@@ -207,30 +219,30 @@ def test_adapters_are_listed_by_how_often_they_are_asked_with_their_waits() -> N
 
 def test_only_the_adapters_asked_most_are_drawn() -> None:
     crowd = [asked(60, f"default/sql-{i:02}", requests=100 - i) for i in range(60)]
-    assert "These are the 40 asked most of 60." in drawn(*crowd)["waited"].caption
+    assert "These are the 40 asked most of 60." in drawn(*crowd)["user-latency"].caption
 
 
 def test_the_page_says_how_many_requests_were_answered() -> None:
     traffic = {"requests": 2000, "ok": 1999, "misrouted": 1, "ttft_seconds": {"p50": 0.02, "p95": 0.05}}
-    html = make(findings(measures={**MEASURES, "traffic": traffic})).html
+    html = build_report(findings(measures={**MEASURES, "traffic": traffic})).html
     assert "99.95 %<small>of 2,000; 1 misrouted" in html
 
 
 def test_ten_thousand_adapters_stay_below_five_megabytes() -> None:
     lines = a_run(pods=300, adapters=10_000, duration=1800.0)
     traffic = [asked(60.0 * (m + 1), f"default/sql-{i}") for m in range(30) for i in range(400)]
-    html = make(findings(lines=sorted([*lines, *traffic], key=lambda line: line.t))).html
+    html = build_report(findings(lines=sorted([*lines, *traffic], key=lambda line: line.t))).html
     assert len(html.encode()) < 5_000_000
 
 
 def test_a_run_in_which_nothing_happened_has_a_page_too() -> None:
-    report = make(findings(lines=Writer().lines, measures={}, outcomes=[]))
+    report = build_report(findings(lines=Writer().lines, measures={}, expectations=[]))
     assert report.figures == []
-    assert "No adapter was there at the end" in report.html
+    assert "No adapters existed at the end" in report.html
 
 
 def test_adapters_that_do_not_run_are_named_with_their_reason() -> None:
-    assert "LoRA rank 64 is greater than max_lora_rank 16 &lt;sql-00&gt;." in make(findings()).html
+    assert "LoRA rank 64 is greater than max_lora_rank 16 &lt;sql-00&gt;." in build_report(findings()).html
 
 
 @given(st.randoms(use_true_random=False))
@@ -238,21 +250,21 @@ def test_adapters_that_do_not_run_are_named_with_their_reason() -> None:
 def test_a_record_with_holes_in_it_is_drawn_all_the_same(luck: Random) -> None:
     lines = a_run(pods=3, adapters=12, duration=1200.0)
     kept = lines[:1] + [line for line in lines[1:] if luck.random() < 0.7]
-    assert make(findings(lines=kept)).html
+    assert build_report(findings(lines=kept)).html
 
 
 def test_events_are_summed_up_by_reason() -> None:
-    html = make(findings()).html
+    html = build_report(findings()).html
     assert '<td>Switched</td><td class="number">8</td>' in html
 
 
 def test_a_record_without_its_first_line_is_refused() -> None:
-    with pytest.raises(ValueError, match='does not begin with a "run" line'):
-        tell(a_run()[1:])
+    with pytest.raises(ValueError, match='does not start with a "run" line'):
+        build_timeline(a_run()[1:])
 
 
 def test_the_story_knows_what_the_record_told() -> None:
-    story = tell(a_run())
+    story = build_timeline(a_run())
     refused = next(a for a in story.adapters if a.name == "default/sql-04")
     assert [a.failed for a in refused.attempts] == [True] * 6 + [False]
     assert len(refused.switches) == 1
@@ -263,13 +275,13 @@ def test_the_story_knows_what_the_record_told() -> None:
 
 
 def test_a_restarted_engine_holds_nothing() -> None:
-    story = tell(a_run())
+    story = build_timeline(a_run())
     assert any(count == 0 for t, count in story.pods[1].held if t == 900.0)
 
 
 def test_an_interrupted_run_ends_where_its_record_ends() -> None:
     lines = [line for line in a_run() if line.t < 700]
-    assert tell(lines, partial=True).end < 700
+    assert build_timeline(lines, partial=True).end < 700
     assert isinstance(lines[0], Run)
 
 
@@ -294,7 +306,7 @@ def test_times_are_written_as_clocks(seconds: float, said: str) -> None:
     ],
 )
 def test_numbers_are_written_for_people(value: float | None, said: str) -> None:
-    assert shown(value) == said
+    assert format_value(value) == said
 
 
 @given(st.floats(min_value=1, max_value=1e7))
@@ -316,14 +328,14 @@ def test_count_ticks_reach_the_highest_count(highest: int) -> None:
 
 @pytest.mark.parametrize("much", [1, 12])
 def test_a_legend_of_long_names_stays_in_its_frame_and_tells_them_apart(much: int) -> None:
-    names = [f"controller.retry.attempts={n}, {'controller.retry.base=2s, ' * much}policy={n}" for n in range(8)]
+    names = [f"controller.retry.retries={n}, {'controller.retry.base=2s, ' * much}policy={n}" for n in range(8)]
     drawn = ecdf("e", "Times", {name: [Point(1.0, "")] for name in names}, "seconds")
     assert drawn is not None
     root = ET.fromstring(drawn.standalone())
     svg = "{http://www.w3.org/2000/svg}"
-    shown = [each for each in root.iter(f"{svg}text") if "policy=" in (each.text or "")]
-    assert len({each.text for each in shown}) == len({each.get("y") for each in shown}) == len(names)
-    assert all(float(each.get("x", "")) + 6.6 * len(each.text or "") <= drawn.width for each in shown)
+    format_value = [each for each in root.iter(f"{svg}text") if "policy=" in (each.text or "")]
+    assert len({each.text for each in format_value}) == len({each.get("y") for each in format_value}) == len(names)
+    assert all(float(each.get("x", "")) + 6.6 * len(each.text or "") <= drawn.width for each in format_value)
     assert len({rect.get("class") for rect in root.iter(f"{svg}rect")}) == len(names)
     whole = {each.text for each in root.iter() if each.tag in (f"{svg}title", f"{svg}text")}
     assert whole >= set(names), "one that is cut is whole where the pointer rests"

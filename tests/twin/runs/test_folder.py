@@ -1,26 +1,37 @@
 """Run folders: what lies in them, and that nothing is ever lost or half there."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.twin.synthetic import MEASURES, a_run
-from twin.evaluate.expectations import Outcome
-from twin.report import Findings
+from twin.evaluate.expectations import ExpectationResult
+from twin.report import RunResult, build_report
 from twin.report.first_difference import first_difference, until
-from twin.runs.folder import FolderError, read, redraw, summary_bytes, write
+from twin.runs.folder import FolderError, read, rewrite_report, run_path, summary_bytes
+from twin.runs.run import write_result
 
-FINDINGS = Findings(a_run(), MEASURES, [Outcome("adapters.running == 38", True, 38)], scenario="name: made-up\n")
+RESULT = RunResult(
+    a_run(), MEASURES, [ExpectationResult("adapters.running == 38", True, 38)], scenario="name: made-up\n"
+)
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
+def written(out: Path, result: RunResult, timing: Mapping[str, float]) -> Path:
+    """Write the run folder of a result below `out` and return it."""
+    folder = run_path(out, result.run.name, result.run.seed)
+    write_result(folder, result, timing)
+    return folder
+
+
 def test_a_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
-    folder = write(tmp_path, FINDINGS, timing={"run": 1.5})
+    folder = written(tmp_path, RESULT, timing={"run": 1.5})
     assert folder == tmp_path / "made-up" / "7"
     assert set(files(folder)) == {
         "report.html",
@@ -31,22 +42,22 @@ def test_a_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
         "timing.json",
         *(
             f"figures/{name}.svg"
-            for name in ("time-to-running", "phases", "adapters-held", "adapter-stories", "requests")
+            for name in ("time-to-running", "phases", "adapters-per-pod", "adapter-timelines", "request-rates")
         ),
     }
     assert [p.name for p in folder.parent.iterdir()] == ["7"]
 
 
 def test_only_timing_differs_between_two_writes(tmp_path: Path) -> None:
-    one = files(write(tmp_path / "a", FINDINGS, timing={"run": 1.5}))
-    other = files(write(tmp_path / "b", FINDINGS, timing={"run": 2.5}))
+    one = files(written(tmp_path / "a", RESULT, timing={"run": 1.5}))
+    other = files(written(tmp_path / "b", RESULT, timing={"run": 2.5}))
     assert [name for name in one if one[name] != other[name]] == ["timing.json"]
 
 
 def test_an_older_run_gives_way(tmp_path: Path) -> None:
-    folder = write(tmp_path, FINDINGS, timing={})
+    folder = written(tmp_path, RESULT, timing={})
     (folder / "left-over").touch()
-    write(tmp_path, replace(FINDINGS, partial=True), timing={})
+    written(tmp_path, replace(RESULT, partial=True), timing={})
     assert not (folder / "left-over").exists()
     assert json.loads((folder / "summary.json").read_text())["partial"] is True
     assert [p.name for p in folder.parent.iterdir()] == ["7"]
@@ -56,27 +67,27 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     theirs = tmp_path / "made-up" / "7" / "thesis.txt"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("years of work")
-    with pytest.raises(FolderError, match="is there already and no run folder; move it away or choose another --out"):
-        write(tmp_path, FINDINGS, timing={})
+    with pytest.raises(FolderError, match="exists and is not a run folder; move it away or choose another --out"):
+        written(tmp_path, RESULT, timing={})
     assert theirs.read_text() == "years of work"
 
 
 def test_a_link_to_a_run_is_left_alone(tmp_path: Path) -> None:
-    elsewhere = write(tmp_path / "elsewhere", FINDINGS, timing={})
+    elsewhere = written(tmp_path / "elsewhere", RESULT, timing={})
     (tmp_path / "out" / "made-up").mkdir(parents=True)
     (tmp_path / "out" / "made-up" / "7").symlink_to(elsewhere)
-    with pytest.raises(FolderError, match="no run folder"):
-        write(tmp_path / "out", FINDINGS, timing={})
+    with pytest.raises(FolderError, match="not a run folder"):
+        written(tmp_path / "out", RESULT, timing={})
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FolderError, match=r"cannot be written: .*; choose another --out"):
-        write(tmp_path / "file", FINDINGS, timing={})
+        written(tmp_path / "file", RESULT, timing={})
 
 
 def test_a_write_that_fails_leaves_the_old_run_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write(tmp_path, FINDINGS, timing={})
+    folder = written(tmp_path, RESULT, timing={})
     before = files(folder)
 
     def full(*_: object) -> None:
@@ -84,14 +95,14 @@ def test_a_write_that_fails_leaves_the_old_run_and_no_rubbish(tmp_path: Path, mo
 
     monkeypatch.setattr("twin.runs.folder._write_placement", full)
     with pytest.raises(FolderError, match="No space left on device"):
-        write(tmp_path, FINDINGS, timing={})
+        written(tmp_path, RESULT, timing={})
     assert files(folder) == before
     assert [p.name for p in folder.parent.iterdir()] == ["7"]
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
-    folder = read(write(tmp_path, FINDINGS, timing={}))
-    assert folder.lines() == FINDINGS.lines
+    folder = read(written(tmp_path, RESULT, timing={}))
+    assert folder.lines() == RESULT.lines
     assert folder.expectations == ["adapters.running == 38"]
     assert folder.scenario == "name: made-up\n"
     assert not folder.partial
@@ -100,40 +111,40 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_the_placement_table_can_be_read(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(write(tmp_path, FINDINGS, timing={}) / "placement.parquet")
+    table = pq.read_table(written(tmp_path, RESULT, timing={}) / "placement.parquet")
     assert table.column_names == ["time", "pod", "node", "adapter", "state"]
     assert table.num_rows > 0
 
 
 @pytest.mark.parametrize("name", ["summary.json", "events.jsonl", "scenario.yaml"])
 def test_a_folder_with_a_file_missing_is_no_run(tmp_path: Path, name: str) -> None:
-    folder = write(tmp_path, FINDINGS, timing={})
+    folder = written(tmp_path, RESULT, timing={})
     (folder / name).unlink()
-    with pytest.raises(FolderError, match=f"is no run folder: {name} is missing"):
+    with pytest.raises(FolderError, match=f"not a run folder: {name} is missing"):
         read(folder)
 
 
 def test_a_damaged_record_is_said_to_be(tmp_path: Path) -> None:
-    folder = write(tmp_path, FINDINGS, timing={})
+    folder = written(tmp_path, RESULT, timing={})
     (folder / "events.jsonl").write_bytes(b'{"kind":"run","t":0.0')
-    with pytest.raises(FolderError, match="this version cannot read it"):
+    with pytest.raises(FolderError, match="cannot be read"):
         read(folder).lines()
 
 
 def test_a_report_is_drawn_again_from_the_record(tmp_path: Path) -> None:
-    folder = write(tmp_path, FINDINGS, timing={})
+    folder = written(tmp_path, RESULT, timing={})
     before = files(folder)
     (folder / "report.html").unlink()
     (folder / "figures" / "phases.svg").write_text("spoilt")
-    redraw(read(folder), FINDINGS)
+    rewrite_report(read(folder), build_report(RESULT))
     assert files(folder) == before
 
 
 def test_the_summary_begins_with_what_was_run() -> None:
-    summary = json.loads(summary_bytes(FINDINGS))
+    summary = json.loads(summary_bytes(RESULT))
     assert list(summary)[:4] == ["name", "seed", "version", "policy"]
     assert summary["adapters"]["running"] == 38
-    assert summary["expectations"] == [{"text": "adapters.running == 38", "holds": True, "actual": 38}]
+    assert summary["expectations"] == [{"text": "adapters.running == 38", "passed": True, "actual": 38}]
 
 
 def test_the_first_difference_is_shown_from_both_sides() -> None:
@@ -150,9 +161,7 @@ def test_no_difference_is_nothing_to_say() -> None:
 
 
 def test_a_record_that_goes_on_differs_where_the_other_ends() -> None:
-    assert "line 2 differs\n  recorded: nothing, it ends before\n  now:      b" in first_difference(
-        "x", b"a\n", b"a\nb\n"
-    )
+    assert "line 2 differs\n  recorded: end of file\n  now:      b" in first_difference("x", b"a\n", b"a\nb\n")
 
 
 def test_an_interrupted_run_is_compared_up_to_its_end() -> None:

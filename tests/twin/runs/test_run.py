@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.twin.synthetic import a_run
-from twin.evaluate.judge import judge
+from twin.evaluate.judge import evaluate
 from twin.runs import folder as runfolder
-from twin.runs.run import load_all, recorded, simulated
+from twin.runs.run import load_all, run_to_folder, simulate_and_judge
 from twin.scenario import Scenario
 
 QUICKSTART = Path(__file__).parents[3] / "scenarios" / "quickstart.yaml"
@@ -25,18 +25,18 @@ def scenario() -> Scenario:
 
 
 def test_a_run_folder_is_enough_to_run_it_again(scenario: Scenario, tmp_path: Path) -> None:
-    findings, page = recorded(scenario, tmp_path)
+    findings, page = run_to_folder(scenario, tmp_path)
     assert page.is_file()
     folder = runfolder.read(page.parent)
     (again,), problems = load_all([page.with_name(runfolder.SCENARIO)], {}, None)
     assert problems == []
-    assert runfolder.summary_bytes(simulated(again)) == (page.parent / runfolder.SUMMARY).read_bytes()
+    assert runfolder.summary_bytes(simulate_and_judge(again)) == (page.parent / runfolder.SUMMARY).read_bytes()
     assert folder.lines() == list(findings.lines)
 
 
 def test_whether_somebody_watches_makes_no_difference(scenario: Scenario) -> None:
     watched: list[float] = []
-    assert list(simulated(scenario, watched.append).lines) == list(simulated(scenario).lines)
+    assert list(simulate_and_judge(scenario, watched.append).lines) == list(simulate_and_judge(scenario).lines)
     assert watched == sorted(watched)
     assert watched[-1] == scenario.duration
 
@@ -47,7 +47,7 @@ def test_an_interrupt_ends_the_run_in_order_and_keeps_what_was_done(scenario: Sc
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    findings = simulated(scenario, impatient)
+    findings = simulate_and_judge(scenario, impatient)
     assert findings.partial
     assert 60 <= findings.covered < 70
     assert signal.getsignal(signal.SIGINT) is before
@@ -56,20 +56,20 @@ def test_an_interrupt_ends_the_run_in_order_and_keeps_what_was_done(scenario: Sc
 def test_a_foreign_folder_is_noticed_before_the_run(scenario: Scenario, tmp_path: Path) -> None:
     (tmp_path / "quickstart" / "0").mkdir(parents=True)
     (tmp_path / "quickstart" / "0" / "thesis.txt").touch()
-    with pytest.raises(runfolder.FolderError, match="no run folder"):
-        recorded(scenario, tmp_path, lambda t: pytest.fail("it ran"))
+    with pytest.raises(runfolder.FolderError, match="not a run folder"):
+        run_to_folder(scenario, tmp_path, lambda t: pytest.fail("it ran"))
 
 
 def test_an_interrupted_run_owes_nothing_after_its_end() -> None:
     lines = [line for line in a_run() if line.t < 700]
-    assert not [v for v in judge(lines, [], partial=True).violations if v.t > 700]
+    assert not [v for v in evaluate(lines, [], partial=True).violations if v.t > 700]
 
 
 def test_two_processes_with_other_hash_seeds_write_the_same_bytes(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from twin.running import load_all, recorded\n"
+        "import sys; from pathlib import Path; from twin.runs.run import load_all, run_to_folder\n"
         "(scenario,), _ = load_all([Path(sys.argv[1])], {'duration': '12m'}, int(sys.argv[3]))\n"
-        "recorded(scenario, Path(sys.argv[2]))\n"
+        "run_to_folder(scenario, Path(sys.argv[2]))\n"
     )
     mixed = Path(__file__).parents[2] / "data" / "mixed.yaml"
 

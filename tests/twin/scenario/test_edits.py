@@ -31,7 +31,7 @@ edits:
         ("{at: 1m, of: ModelAdapter/sql-7, delete: true}", 'there is no ModelAdapter "sql-7" in namespace default'),
         ("{at: 1m, of: ModelAdaptor/sql-0, delete: true}", 'did you mean "ModelAdapter"?'),
         ("{at: 1m, of: sql-0, delete: true}", "edits.0.of"),
-        ("{at: 11m, of: ModelAdapter/sql-0, delete: true}", "comes at 11m, after the run"),
+        ("{at: 11m, of: ModelAdapter/sql-0, delete: true}", "is at 11m, after the end of the run"),
         ("{at: 1m, of: ModelAdapter/sql-0, patch: {spec: {replicas: -1}}}", "edits.0.patch.spec.replicas"),
         ("{at: 1m, of: ModelAdapter/sql-0, patch: {spec: {artifactURL: ftp://x}}}", "use huggingface://ORG/MODEL"),
     ],

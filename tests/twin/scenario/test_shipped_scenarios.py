@@ -33,7 +33,7 @@ def test_a_resolved_scenario_is_the_same_scenario(path: Path, tmp_path: Path) ->
 def test_a_shipped_scenario_asks_a_question_answers_it_and_expects_something(path: Path) -> None:
     scenario = load(path)
     assert "?" in scenario.description
-    assert scenario.answer
+    assert scenario.findings
     assert any(expectation.name == "invariants.violations" for expectation in scenario.expect)
     assert scenario.name in (path.stem, f"{path.parent.name}-{path.stem}")
 
@@ -59,7 +59,7 @@ def test_all_real_manifests_together_name_what_stands_there_thrice(folder: Any) 
         folder.write(f"m-{path.name}", path.read_text())
     lines = folder.errors("name: real\nmanifests: [m-*.yaml]\n")
     assert len(lines) == 3
-    assert all("is there already" in line for line in lines)
+    assert all("already exists" in line for line in lines)
 
 
 def test_what_is_written_does_not_depend_on_the_hash_seed() -> None:
@@ -94,7 +94,7 @@ def test_the_schema_describes_every_field() -> None:
     ]
     assert missing == []
     parts = described["$defs"]
-    assert parts["ReadinessFlap"]["properties"]["down"]["default"] == "4s"
+    assert parts["ReadinessFlap"]["properties"]["unready_for"]["default"] == "4s"
     assert parts["Engine"]["properties"]["load"]["default"] == {"lognormal": {"median": "1.8s", "p95": "6s"}}
     assert "default" not in parts["Slow"]["properties"]["until"]
 

@@ -17,8 +17,8 @@ from typing import Any, ParamSpec
 import httpx
 
 from twin.apiserver import Store
-from twin.apiserver.rest import Access, ApiServer, Containers, Used, User
-from twin.apiserver.rest.middleware import Interference, undisturbed
+from twin.apiserver.rest import ApiServer, AuditEvent, Containers, TokenAuthenticator, User
+from twin.apiserver.rest.middleware import Interference, no_interference
 from twin.scenario.manifests.admission import definition
 from twin.serve.kubeconfig import kubeconfig
 from twin.serve.network.sockets import Address, listening
@@ -43,14 +43,14 @@ def on_sockets(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None
 
 @dataclass(slots=True)
 class Api:
-    """What a test holds in its hands."""
+    """A served store and its client."""
 
     store: Store
-    access: Access
+    access: TokenAuthenticator
     app: ApiServer
     address: Address
     client: httpx.AsyncClient
-    used: list[Used] = field(default_factory=list)
+    used: list[AuditEvent] = field(default_factory=list)
     """Every request that was answered."""
     clock: list[datetime] = field(default_factory=lambda: [NOW])
     """The server's time; a test may put another one in."""
@@ -67,15 +67,15 @@ class Api:
 
 @asynccontextmanager
 async def served_store(
-    containers: Containers | None = None, interfering: Callable[[Store], Interference] = lambda _: undisturbed
+    containers: Containers | None = None, interfering: Callable[[Store], Interference] = lambda _: no_interference
 ) -> AsyncIterator[Api]:
     """A store with the CRD of ModelAdapters, behind HTTP."""
     numbers = count()
-    used: list[Used] = []
+    used: list[AuditEvent] = []
     clock = [NOW]
     store = Store(lambda: clock[0], lambda: f"{next(numbers):05d}")
     store.register_crd(definition())
-    access = Access()
+    access = TokenAuthenticator()
     app = ApiServer(
         store,
         access,

@@ -24,7 +24,7 @@ def a_process(log: Path, *words: str, ready: str) -> Iterator[str]:
 
 
 def until(holds: Callable[[], str | bool], what: str, log: Path | None = None) -> str:
-    """What `holds` returns as soon as it is something."""
+    """Return the result of `holds` as soon as it is true."""
     pause = threading.Event()
     for _ in range(300):
         if found := holds():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import simpy
 
-from twin.serve.clock import Pace, run
+from twin.serve.clock import RealTimeClock, run
 
 
 class Wall:
@@ -25,61 +25,61 @@ def wall() -> Wall:
 
 
 def test_time_goes_at_its_speed(wall: Wall) -> None:
-    pace = Pace(10, wall)
+    clock = RealTimeClock(10, wall)
     wall.now += 3
-    assert pace.reach(999) == 30
-    assert pace.wait(50) == 2
+    assert clock.reach(999) == 30
+    assert clock.wait(50) == 2
 
 
 def test_a_change_of_speed_leaves_what_has_passed(wall: Wall) -> None:
-    pace = Pace(10, wall)
+    clock = RealTimeClock(10, wall)
     wall.now += 3
-    pace.set_speed(1)
+    clock.set_speed(1)
     wall.now += 3
-    assert pace.reach(999) == 33
+    assert clock.reach(999) == 33
 
 
 def test_a_paused_world_stands_still_and_goes_on_from_there(wall: Wall) -> None:
-    pace = Pace(1, wall)
+    clock = RealTimeClock(1, wall)
     wall.now += 5
-    pace.pause()
+    clock.pause()
     wall.now += 100
-    assert pace.reach(999) == 5
-    assert pace.wait(999) is None
-    pace.resume()
+    assert clock.reach(999) == 5
+    assert clock.wait(999) is None
+    clock.resume()
     wall.now += 1
-    assert pace.reach(999) == 6
+    assert clock.reach(999) == 6
 
 
 def test_a_step_visits_what_is_due_and_stops_at_its_end(wall: Wall) -> None:
-    pace = Pace(1, wall)
-    assert pace.step(10) == 10
-    assert pace.wait(4) == 0
-    assert pace.reach(4) == 4
-    assert pace.reach(25) == 10
-    assert pace.wait(25) is None
-    assert pace.paused
+    clock = RealTimeClock(1, wall)
+    assert clock.step(10) == 10
+    assert clock.wait(4) == 0
+    assert clock.reach(4) == 4
+    assert clock.reach(25) == 10
+    assert clock.wait(25) is None
+    assert clock.paused
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("inf"), float("nan")])
 def test_a_speed_is_a_number_above_0(speed: float) -> None:
     with pytest.raises(ValueError, match="speed"):
-        Pace(speed)
+        RealTimeClock(speed)
 
 
-def _driven(main: Callable[[Pace, simpy.Environment], object]) -> object:
-    """What `main` returns; by itself time hardly moves, so that a test steps it."""
-    env, pace = simpy.Environment(), Pace(1e-9)
-    return run(lambda: main(pace, env), env, pace)
+def _driven(main: Callable[[RealTimeClock, simpy.Environment], object]) -> object:
+    """Return the result of `main` on a very slow clock, which the test steps."""
+    env, clock = simpy.Environment(), RealTimeClock(1e-9)
+    return run(lambda: main(clock, env), env, clock)
 
 
-async def _stepped(pace: Pace, seconds: float) -> None:
-    pace.step(seconds)
-    await pace.arrived()
+async def _stepped(clock: RealTimeClock, seconds: float) -> None:
+    clock.step(seconds)
+    await clock.wait_step()
 
 
 def test_processes_and_coroutines_share_one_time() -> None:
-    async def main(pace: Pace, env: simpy.Environment) -> list[tuple[str, float]]:
+    async def main(clock: RealTimeClock, env: simpy.Environment) -> list[tuple[str, float]]:
         seen: list[tuple[str, float]] = []
 
         def ticking() -> object:
@@ -96,14 +96,14 @@ def test_processes_and_coroutines_share_one_time() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(sleeping())
             await asyncio.sleep(0)
-            await _stepped(pace, 31)
+            await _stepped(clock, 31)
         return seen
 
     assert _driven(main) == [(who, t) for t in (10, 20, 30) for who in ("simpy", "asyncio")]
 
 
 def test_what_a_process_wakes_runs_before_the_next_instant() -> None:
-    async def main(pace: Pace, env: simpy.Environment) -> list[float]:
+    async def main(clock: RealTimeClock, env: simpy.Environment) -> list[float]:
         loop, seen = asyncio.get_running_loop(), list[float]()
 
         def waking() -> object:
@@ -112,15 +112,15 @@ def test_what_a_process_wakes_runs_before_the_next_instant() -> None:
                 loop.call_soon(lambda: seen.append(env.now))
 
         env.process(waking())
-        await _stepped(pace, 5.5)
+        await _stepped(clock, 5.5)
         return [round(t, 3) for t in seen]
 
     assert _driven(main) == [1, 2, 3, 4, 5]
 
 
 def test_sockets_are_served_while_time_stands_still() -> None:
-    async def main(pace: Pace, env: simpy.Environment) -> bytes:
-        pace.pause()
+    async def main(clock: RealTimeClock, env: simpy.Environment) -> bytes:
+        clock.pause()
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(await reader.readline())

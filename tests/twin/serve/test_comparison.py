@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from twin.report import Findings
-from twin.serve.comparison import Row, compared
+from twin.report import RunResult
+from twin.serve.comparison import Row, compare_runs
 from twin.trace.lines import AdapterLine, Line, RequestLine
 
 MANIFESTS = Path(__file__).parents[3] / "scenarios" / "manifests"
@@ -34,8 +34,8 @@ def a_load(t: float) -> RequestLine:
     return RequestLine(t=t, object="default/pod-0", id=1, event="sent", by="me", verb="load", adapter="sql")
 
 
-def found(lines: Sequence[Line], **measures: Any) -> Findings:
-    return Findings(lines, measures)
+def found(lines: Sequence[Line], **measures: Any) -> RunResult:
+    return RunResult(lines, measures)
 
 
 def by_name(rows: Sequence[Row]) -> dict[str, Row]:
@@ -47,7 +47,7 @@ def test_measures_phases_attempts_and_pods_stand_side_by_side() -> None:
     served = found(
         [an_adapter(0, "Pending"), a_load(1), a_load(3), an_adapter(5, "Running", "pod-1")], loads={"attempted": 2}
     )
-    rows = by_name(compared(simulated, served))
+    rows = by_name(compare_runs(simulated, served))
     assert (rows["loads.attempted"].difference, rows["attempts.most"].served) == (1.0, 2.0)
     assert rows["phase.Pending.mean_seconds"].difference == 0.25
     assert rows["placement.same_pods"].served == 0.0
@@ -65,11 +65,11 @@ def test_measures_phases_attempts_and_pods_stand_side_by_side() -> None:
     ],
 )
 def test_what_differs_by_more_than_a_twentieth_matters(here: float | None, there: float, matters: bool) -> None:
-    assert Row("a", here, there).matters is matters
+    assert Row("a", here, there).exceeds_threshold is matters
 
 
 def test_input_and_what_one_world_counts_alone_is_left_out() -> None:
-    rows = by_name(compared(found([], seed=3, reconciles={"total": 5}), found([], seed=3, reconciles={"total": 0})))
+    rows = by_name(compare_runs(found([], seed=3, reconciles={"total": 5}), found([], seed=3, reconciles={"total": 0})))
     assert not rows.keys() & {"seed", "reconciles.total"}
 
 

@@ -15,7 +15,7 @@ from fake_vllm.distributions import Constant
 from tests.twin.serve.api import ADAPTERS, Api, adapter, on_sockets, served_store
 from twin.apiserver import Store
 from twin.apiserver.rest.middleware import Interference
-from twin.serve.operator.external import Outside
+from twin.serve.operator.external import ExternalOperator
 from twin.trace.lines import ApiLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults, ApiRule
@@ -34,7 +34,7 @@ async def disturbed() -> AsyncIterator[tuple[Api, ApiFaults, simpy.Environment]]
     def interfering(store: Store) -> Interference:
         found.append(ApiFaults(env, store))
         recorder = Recorder(lambda: float(env.now), ())
-        return Outside(store, recorder, found[0], Constant(0.0), np.random.default_rng(0)).interfere
+        return ExternalOperator(store, recorder, found[0], Constant(0.0), np.random.default_rng(0)).interfere
 
     async with served_store(interfering=interfering) as api:
         api.store.create("modeladapters.model.aibrix.ai", adapter("sql"), namespace="default")
@@ -87,7 +87,7 @@ async def test_a_dropped_watch_breaks_off_and_no_other_can_be_opened() -> None:
         async with api.client.stream("GET", path, headers=OPERATOR) as watch:
             lines = watch.aiter_lines()
             assert json.loads(await anext(lines))["type"] == "ADDED"
-            end = faults.cut_watches(0)
+            end = faults.break_watches(0)
             with pytest.raises(httpx.TransportError):
                 await anext(lines)
         assert (await api.client.get(path, headers=OPERATOR)).status_code == 503
@@ -113,7 +113,7 @@ async def test_a_watch_expires_with_410_and_kubectls_goes_on() -> None:
 @on_sockets
 async def test_lists_lag_behind() -> None:
     async with disturbed() as (api, faults, env):
-        faults.remember()
+        faults.keep_history()
         faults.lag(0, 5.0, until=60.0)
         env.run(until=10)
         api.store.create("modeladapters.model.aibrix.ai", adapter("rust"), namespace="default")
@@ -132,7 +132,7 @@ async def test_a_slow_server_takes_as_much_longer(monkeypatch: pytest.MonkeyPatc
     async with disturbed() as (api, faults, env):
         await api.client.get(ADAPTERS, headers=OPERATOR)
         recorder, latency = Recorder(lambda: float(env.now), ()), Constant(0.01)
-        outside = Outside(api.store, recorder, faults, latency, np.random.default_rng(0))
+        outside = ExternalOperator(api.store, recorder, faults, latency, np.random.default_rng(0))
         waits = list[float]()
         monkeypatch.setattr("twin.serve.operator.external.asyncio.sleep", _noting(waits))
         await outside.interfere(api.used[-1])
@@ -157,9 +157,9 @@ async def test_the_record_names_what_was_asked_for_and_what_was_created() -> Non
         assert (await api.client.post(ADAPTERS, content=b"[", headers=OPERATOR)).status_code == 400
         assert (await api.client.delete(f"{ADAPTERS}/sql", headers=OPERATOR)).status_code == 200
         faults = ApiFaults(simpy.Environment(), api.store)
-        outside = Outside(api.store, recorder, faults, Constant(0.0), np.random.default_rng(0))
+        outside = ExternalOperator(api.store, recorder, faults, Constant(0.0), np.random.default_rng(0))
         for used in api.used:
-            outside.saw(used)
+            outside.observe(used)
     seen = [(line.verb, line.object, line.code) for line in recorder.lines if isinstance(line, ApiLine)]
     assert seen == [
         ("create", "default/sql", 201),

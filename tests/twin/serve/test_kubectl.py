@@ -74,7 +74,7 @@ def _deploy(day: Day) -> None:
 
 
 def _look(day: Day) -> str:
-    """What there is."""
+    """Reads of objects."""
     day.does("get modeladapters -o wide", r"^NAME +PHASE +DESIRED +READY", rf"^{ADAPTER} +Running +3 +3 +3 ")
     day.does(f"describe modeladapter {ADAPTER}", r"Phase: +Running", "is ready", r"Normal +Loaded +.*lora-controller")
     day.does(f"get modeladapter {ADAPTER} -o yaml", "^kind: ModelAdapter", "phase: Running")
@@ -170,7 +170,7 @@ def _housekeeping(day: Day) -> None:
 
 
 def _account(day: Day) -> None:
-    """Who may do what."""
+    """Access control."""
     day.does("auth whoami", "kubernetes-admin")
     day.does("auth can-i delete pods", "^yes$")
     day.does("create serviceaccount robot", "created")

@@ -1,4 +1,4 @@
-"""What `twin serve`, `fault`, `events` and `pace` refuse: one line that says what is wrong, and exit code 2."""
+"""Errors of `twin serve`, `fault`, `events` and `clock` are one line, with exit code 2."""
 
 import json
 import socket
@@ -14,19 +14,19 @@ from typer.testing import CliRunner
 
 from tests.twin.serve.api import on_sockets
 from tests.twin.serve.worlds import SCENARIO, World, a_served_world
-from twin.apiserver.rest import Access
+from twin.apiserver.rest import TokenAuthenticator
 from twin.cli import app
 from twin.scenario import load
 from twin.scenario.manifests.admission import definition
-from twin.serve.clock import Pace
-from twin.serve.control.api import Control
+from twin.serve.clock import RealTimeClock
+from twin.serve.control.api import ControlApi
 from twin.serve.kubeconfig import kubeconfig, write
 from twin.serve.network.sockets import listening
 from twin.sim.simulation import Simulation
 
 
 def refused(*words: str) -> str:
-    """The line that a command ends with."""
+    """Return the error line of a command."""
     result = CliRunner().invoke(app, list(words))
     lines = result.output.splitlines()
     assert (result.exit_code, len(lines)) == (2, 1), result.output
@@ -43,15 +43,15 @@ def scenario(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--speed", "0"), "--speed 0: is no speed; allowed: a number above 0"),
-        (("--speed", "inf"), "--speed inf: is no speed"),
-        (("--plain", "--host", "0.0.0.0"), "--plain: 0.0.0.0 is not loopback"),
-        (("--host", "192.0.2.1"), "192.0.2.1:0 cannot be listened at"),
+        (("--speed", "0"), "--speed 0: not a speed; allowed: a number above 0"),
+        (("--speed", "inf"), "--speed inf: not a speed"),
+        (("--insecure-http", "--host", "0.0.0.0"), "--insecure-http: 0.0.0.0 is not loopback"),
+        (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1:0"),
         (("--kubeconfig", "/nowhere/config"), "--kubeconfig /nowhere/config: No such file or directory"),
-        (("--apart", "--no-controller"), "--apart and --no-controller go against each other"),
-        (("--apart", "--paused"), "--apart and --paused go against each other"),
-        (("--kill-every", "5m"), "--kill-every needs --apart"),
-        (("--apart", "--kill-every", "5"), '"5" is no duration'),
+        (("--operator-process", "--no-controller"), "--operator-process and --no-controller exclude each other"),
+        (("--operator-process", "--paused"), "--operator-process and --paused exclude each other"),
+        (("--crash-interval", "5m"), "--crash-interval requires --operator-process"),
+        (("--operator-process", "--crash-interval", "5"), '"5" has no unit'),
         (("--set", "controller.replicas"), "is no setting; allowed: PATH=VALUE"),
     ],
 )
@@ -61,11 +61,11 @@ def test_a_world_that_cannot_be_served_is_refused(flags: tuple[str, ...], said: 
 
 def test_processes_need_the_operators_own_extra(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twin.serve.server.find_spec", lambda _: None)
-    assert "needs the extra `live`: pip install 'lora-twin[live]'" in refused("serve", scenario, "--apart")
+    assert "needs the extra `live`: pip install 'lora-twin[live]'" in refused("serve", scenario, "--operator-process")
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    assert refused("serve", "nowhere.yaml").startswith("nowhere.yaml: there is no such file")
+    assert refused("serve", "nowhere.yaml").startswith("File not found: nowhere.yaml")
 
 
 def test_a_port_that_is_taken_is_named(scenario: str) -> None:
@@ -73,41 +73,41 @@ def test_a_port_that_is_taken_is_named(scenario: str) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert f"--port: 127.0.0.1:{port} cannot be listened at" in refused("serve", scenario, "--port", str(port))
+        assert f"--port: cannot listen on 127.0.0.1:{port}" in refused("serve", scenario, "--port", str(port))
 
 
-@pytest.mark.parametrize("command", [("fault", "timeout"), ("events",), ("pace",)], ids=lambda words: words[0])
+@pytest.mark.parametrize("command", [("fault", "timeout"), ("events",), ("clock",)], ids=lambda words: words[0])
 def test_a_world_that_is_not_there_is_said_to_be(command: tuple[str, ...], tmp_path: Path) -> None:
     missing = refused(*command, "--kubeconfig", str(tmp_path / "none"))
-    assert "none: is not there; start a world with `twin serve`" in missing
+    assert "none: file not found; start `twin serve`" in missing
     (tmp_path / "broken").write_text("{")
-    assert "broken: is no kubeconfig of `twin serve`" in refused(*command, "--kubeconfig", str(tmp_path / "broken"))
+    assert "broken: not a kubeconfig of `twin serve`" in refused(*command, "--kubeconfig", str(tmp_path / "broken"))
     write(tmp_path / "ended", kubeconfig("http://127.0.0.1:9", "token"))
     ended = refused(*command, "--kubeconfig", str(tmp_path / "ended"))
-    assert "http://127.0.0.1:9: the served world does not answer" in ended
+    assert "http://127.0.0.1:9: no response" in ended
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_served_world(tmp_path_factory.mktemp("commands"), "--no-controller", "--plain") as served:
+    with a_served_world(tmp_path_factory.mktemp("commands"), "--no-controller", "--insecure-http") as served:
         yield served
 
 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("fault nonsense", 'there is no fault "nonsense"'),
+        ("fault nonsense", 'unknown fault "nonsense"'),
         ("fault timeout colour=red", 'timeout: unknown field "colour"'),
         ("fault timeout pods=5", "timeout: pods"),
-        ("fault timeout pods={", "is no YAML"),
-        ("fault timeout pods", "is no field; allowed: FIELD=VALUE"),
-        ("fault timeout --for soon", '"soon" is no duration'),
-        ("fault engine-restart --for 1m", "engine-restart: strikes once and does not last"),
-        ("fault controller-crash", "the operator is none of this world's"),
-        ("fault leader-loss", "the operator is none of this world's"),
-        ("pace --speed 0", "speed: a speed of 0 is none"),
-        ("pace --step -1s", '"-1s" is negative'),
-        ("pace --pause --resume", "--pause and --resume go against each other"),
+        ("fault timeout pods={", "not valid YAML"),
+        ("fault timeout pods", "not a field; allowed: FIELD=VALUE"),
+        ("fault timeout --for soon", '"soon" is not a duration'),
+        ("fault engine-restart --for 1m", "engine-restart: happens once and has no duration"),
+        ("fault controller-crash", "this world has no operator"),
+        ("fault leader-loss", "this world has no operator"),
+        ("clock --speed 0", "speed: Input should be greater than 0"),
+        ("clock --step -1s", '"-1s" is negative'),
+        ("clock --pause --resume", "--pause and --resume exclude each other"),
     ],
 )
 def test_what_a_world_cannot_do_it_refuses(command: str, said: str, world: World) -> None:
@@ -120,25 +120,25 @@ def test_another_token_than_the_worlds_is_refused(world: World, tmp_path: Path) 
 
 
 def done(*words: str) -> str:
-    """What a command that goes well prints."""
+    """Return the output of a successful command."""
     result = CliRunner().invoke(app, list(words))
     assert result.exit_code == 0, result.output
     return str(result.output)
 
 
 def seconds(world: World) -> float:
-    said = done("pace", "--kubeconfig", str(world.kubeconfig))
+    said = done("clock", "--kubeconfig", str(world.kubeconfig))
     return float(said.split(": ")[1].partition(" s ")[0])
 
 
 def test_time_stands_still_goes_on_by_a_step_and_runs_again(world: World) -> None:
     told = ("--kubeconfig", str(world.kubeconfig))
-    assert done("pace", "--pause", *told).endswith("paused\n")
+    assert done("clock", "--pause", *told).endswith("paused\n")
     before = seconds(world)
     assert seconds(world) == before
-    done("pace", "--step", "90s", *told)
+    done("clock", "--step", "90s", *told)
     assert seconds(world) == pytest.approx(before + 90, abs=0.2)
-    assert done("pace", "--resume", "--speed", "5", *told).endswith("speed 5\n")
+    assert done("clock", "--resume", "--speed", "5", *told).endswith("speed 5\n")
 
 
 def test_the_record_is_printed_and_followed(world: World) -> None:
@@ -163,12 +163,12 @@ def test_the_record_is_printed_and_followed(world: World) -> None:
 async def test_beyond_loopback_everything_of_the_twin_needs_its_token(scenario: str) -> None:
     """On loopback the status page may be looked at by anybody; what changes the world may not."""
     for trusting, looked, changed in ((True, 200, 401), (False, 401, 401)):
-        access = Access()
+        access = TokenAuthenticator()
         world = Simulation(load(Path(scenario)))
         world.store.register_crd(definition())
-        control = Control(world, Pace(), access, trusting=trusting, operated=True)
+        control = ControlApi(world, RealTimeClock(), access, trusting=trusting, operated=True)
         async with listening(control) as address, httpx.AsyncClient(base_url=address.url, trust_env=False) as client:
             assert (await client.get("/twin/v1/world")).status_code == looked
-            assert (await client.post("/twin/v1/pace", json={"speed": 2})).status_code == changed
+            assert (await client.post("/twin/v1/clock", json={"speed": 2})).status_code == changed
             headers = {"authorization": f"Bearer {access.admin_token}"}
-            assert (await client.post("/twin/v1/pace", json={"speed": 2}, headers=headers)).status_code == 200
+            assert (await client.post("/twin/v1/clock", json={"speed": 2}, headers=headers)).status_code == 200

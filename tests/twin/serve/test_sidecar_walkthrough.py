@@ -93,7 +93,7 @@ def test_a_private_adapter_from_apply_to_a_clean_disk(stage: Stage) -> None:
     for manifest in (pods, adapter):
         stage.kubectl("apply -f -", manifest)
     stage.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/sql --timeout=30s")
-    lacking = "Secret default/bucket-keys, which credentialsSecretRef names, does not exist: create it"
+    lacking = "Secret default/bucket-keys, named in credentialsSecretRef, does not exist: create it"
     assert lacking in stage.kubectl("get modeladapter sql -o json")
     stage.kubectl("apply -f -", first)
     stage.running("sql")
@@ -103,7 +103,8 @@ def test_a_private_adapter_from_apply_to_a_clean_disk(stage: Stage) -> None:
     second = stage.rotated()
     stage.kubectl("apply -f -", adapter.replace("sql", "rust"))
     stage.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/rust --timeout=20s")
-    assert "403 InvalidAccessKeyId: see the keys in the Secret" in stage.kubectl("get modeladapter rust -o json")
+    refused = stage.kubectl("get modeladapter rust -o json")
+    assert "403 InvalidAccessKeyId: check the keys and their permissions" in refused
     stage.kubectl("apply -f -", second)
     stage.running("rust")
     assert stage.completion("rust") == 200

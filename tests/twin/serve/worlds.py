@@ -20,12 +20,12 @@ cluster:
 objects:
   - {apiVersion: v1, kind: ConfigMap, metadata: {name: site}, data: {region: west}}
 """
-READY = "Ctrl-C ends it."
+READY = "Press Ctrl-C to stop."
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a command printed, and how it ended."""
+    """Output and exit code of a command."""
 
     out: str
     err: str
@@ -89,7 +89,7 @@ def a_served_world(folder: Path, *arguments: str, scenario: str = SCENARIO) -> I
 
 
 def _banner(process: "subprocess.Popen[str]") -> str:
-    """What it says until it serves."""
+    """Return the output until the world is served."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:

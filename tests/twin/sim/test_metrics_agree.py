@@ -7,7 +7,7 @@ from prometheus_client.metrics_core import Metric
 
 from tests.twin import synthetic
 from tests.twin.worlds import a_scenario
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
@@ -35,7 +35,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list
     run(simulation.main(None), simulation.env)
     simulation.recorder.close()
     lines = simulation.recorder.lines
-    return summarise(lines, oracles.check(lines)), scraped
+    return summarise(lines, invariants.check(lines)), scraped
 
 
 def value(scraped: list[Metric], sample_name: str, **labels: str) -> float:
@@ -91,12 +91,12 @@ def test_reconciles_are_measured_by_the_operator_alone(told: tuple[dict[str, Any
     assert value(scraped, "controller_runtime_reconcile_total") == summary["reconciles"]["total"] > 0
     assert value(scraped, "workqueue_work_duration_seconds_count") == summary["reconciles"]["total"]
     assert value(scraped, "controller_runtime_reconcile_errors_total") > 0
-    assert 0 < summary["reconciles"]["useful"] < summary["reconciles"]["total"]
+    assert 0 < summary["reconciles"]["with_actions"] < summary["reconciles"]["total"]
 
 
 def test_reconciles_of_an_operator_that_is_not_in_the_twin_are_not_known() -> None:
     lines = synthetic.a_run()
-    assert summarise(lines, oracles.check(lines))["reconciles"] == {"total": None, "useful": None}
+    assert summarise(lines, invariants.check(lines))["reconciles"] == {"total": None, "with_actions": None}
 
 
 def test_who_leads(told: tuple[dict[str, Any], list[Metric]]) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.twin.worlds import MODEL, a_scenario, adapters
 from twin.cli import app
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.scenario import ScenarioErrors
 from twin.sim.simulation import simulate
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def clean_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test makes importable is forgotten after it."""
+    """Remove modules that a test has made importable."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
     yield
@@ -65,7 +65,7 @@ def write(folder: Path, choose: str, name: str = "theirs") -> None:
 
 
 def summary(lines: Any) -> dict[str, Any]:
-    return summarise(lines, oracles.check(lines))
+    return summarise(lines, invariants.check(lines))
 
 
 def events(lines: Any, reason: str) -> list[EventLine]:
@@ -93,7 +93,7 @@ def test_an_adapter_names_a_module_beside_the_scenario_and_others_go_by_default(
 
 @pytest.mark.parametrize(
     ("choose", "said"),
-    [("raise RuntimeError('broken')", "raised RuntimeError: broken"), ("return ['pod-of-mine']", "no candidate")],
+    [("raise RuntimeError('broken')", "raised RuntimeError: broken"), ("return ['pod-of-mine']", "not a candidate")],
 )
 def test_a_policy_that_fails_all_the_time_costs_events_and_nothing_else(tmp_path: Path, choose: str, said: str) -> None:
     name = "raising" if "raise" in choose else "lying"

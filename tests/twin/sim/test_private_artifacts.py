@@ -8,8 +8,8 @@ import pytest
 
 from controller.sidecar.artifacts.url import digest_of
 from tests.twin.worlds import SELECTOR, a_scenario, adapters, deployment
-from twin.evaluate.run_result import Findings
-from twin.runs.run import recorded, simulated
+from twin.evaluate.run_result import RunResult
+from twin.runs.run import run_to_folder, simulate_and_judge
 from twin.scenario import Scenario, load
 from twin.trace.lines import AdapterLine, EngineLine, LogLine, RequestLine
 
@@ -46,8 +46,8 @@ def a_private_scenario(folder: Path, *objects: dict[str, Any], **sections: Any) 
     return a_scenario(folder, objects=[SECRET, *there], **wanted)
 
 
-def answers(findings: Findings, verb: str = "load") -> Counter[str]:
-    """How requests ended: `ok`, or the sidecar's code."""
+def answers(findings: RunResult, verb: str = "load") -> Counter[str]:
+    """Return the results of requests: `ok`, or the sidecar's code."""
     ended = [line for line in findings.lines if isinstance(line, RequestLine) and line.event == "done"]
     return Counter("ok" if line.status == 200 else _code(line.error) for line in ended if line.verb == verb)
 
@@ -56,20 +56,20 @@ def _code(error: str) -> str:
     return error.partition('"code":"')[2].partition('"')[0] or error
 
 
-def loads(findings: Findings) -> list[float]:
+def loads(findings: RunResult) -> list[float]:
     """When loads were sent."""
     requests = [line for line in findings.lines if isinstance(line, RequestLine) and line.verb == "load"]
     return [line.t for line in requests if line.event == "sent"]
 
 
-def reasons(findings: Findings) -> set[str]:
+def reasons(findings: RunResult) -> set[str]:
     """Why adapters were not ready, as their conditions said."""
     adapters = [line for line in findings.lines if isinstance(line, AdapterLine)]
     return {reason for line in adapters for _, reason in line.conditions.values()}
 
 
 def test_private_adapters_are_loaded_through_the_sidecar(tmp_path: Path) -> None:
-    findings = simulated(a_private_scenario(tmp_path))
+    findings = simulate_and_judge(a_private_scenario(tmp_path))
     assert answers(findings) == Counter(ok=2)
     roots = {line.root for line in findings.lines if isinstance(line, EngineLine) and line.event == "loaded"}
     assert {root.rpartition("/")[0] for root in roots} == {
@@ -81,17 +81,17 @@ def test_private_adapters_are_loaded_through_the_sidecar(tmp_path: Path) -> None
 
 def test_the_log_says_that_a_request_went_through_the_sidecar(tmp_path: Path) -> None:
     missing = {"kind": "artifact-missing", "from": "0s", "until": "2m"}
-    findings = simulated(a_private_scenario(tmp_path, faults=[missing]))
+    findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[missing]))
     said = [line.text for line in findings.lines if isinstance(line, LogLine)]
     assert len(said) == 2
-    assert all("error_class=ArtifactNotFound" in text and text.endswith("way=sidecar") for text in said)
+    assert all("error_class=ArtifactNotFound" in text and text.endswith("route=sidecar") for text in said)
 
 
 def test_a_restarted_engine_gets_its_own_back_while_the_registry_is_down(tmp_path: Path) -> None:
     down = {"kind": "registry-down", "from": "3m", "until": "9m"}
     restart = {"kind": "engine-restart", "pods": "all", "at": "4m"}
     patient = {"unready_grace": "2m"}
-    findings = simulated(a_private_scenario(tmp_path, faults=[down, restart], controller=patient))
+    findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[down, restart], controller=patient))
     assert answers(findings) == Counter(ok=4)
     assert findings.measures["adapters"]["running"] == 2
 
@@ -100,17 +100,19 @@ def test_registry_faults_are_told_apart(tmp_path: Path) -> None:
     kinds = ("registry-down", "artifact-missing", "artifact-forbidden", "artifact-corrupt")
     codes = ("store_unavailable", "artifact_not_found", "artifact_forbidden", "artifact_corrupt")
     for kind, code in zip(kinds, codes, strict=True):
-        findings = simulated(a_private_scenario(tmp_path, faults=[{"kind": kind, "from": "0s", "until": "2m"}]))
+        findings = simulate_and_judge(
+            a_private_scenario(tmp_path, faults=[{"kind": kind, "from": "0s", "until": "2m"}])
+        )
         assert answers(findings).keys() == {"ok", code}, kind
         assert findings.measures["adapters"]["running"] == 2
 
 
 def test_credentials_are_sent_to_no_pod_that_nobody_controls(tmp_path: Path) -> None:
-    findings = simulated(a_private_scenario(tmp_path, a_bare_pod()))
+    findings = simulate_and_judge(a_private_scenario(tmp_path, a_bare_pod()))
     assert answers(findings) == Counter()
     assert "CredentialsWithheld" in reasons(findings)
     public = [adapters(1, replicas=1, spec={"artifactURL": "s3://public/{i}/"})]
-    assert answers(simulated(a_private_scenario(tmp_path, a_bare_pod(), adapters=public))) == Counter(ok=1)
+    assert answers(simulate_and_judge(a_private_scenario(tmp_path, a_bare_pod(), adapters=public))) == Counter(ok=1)
 
 
 def test_without_a_sidecar_the_condition_says_what_is_missing(tmp_path: Path) -> None:
@@ -118,7 +120,7 @@ def test_without_a_sidecar_the_condition_says_what_is_missing(tmp_path: Path) ->
         a_private_scenario(tmp_path, deployment(1)),
         a_private_scenario(tmp_path, controller={"enable_runtime_sidecar": False}),
     ):
-        findings = simulated(scenario)
+        findings = simulate_and_judge(scenario)
         assert answers(findings) == Counter()
         assert "UnsupportedArtifact" in reasons(findings)
 
@@ -127,7 +129,7 @@ def test_a_deleted_adapter_leaves_the_disk_and_its_successor_fetches_anew(tmp_pa
     once = adapters(1, replicas=1, spec=PRIVATE, arrive={"at": "30s"}, leave={"after": "2m"})
     again = {**adapters(1, replicas=1, spec=PRIVATE, arrive={"at": "4m"}), "name": "b-{i}"}
     down = {"kind": "registry-down", "from": "3m", "until": "6m"}
-    findings = simulated(
+    findings = simulate_and_judge(
         a_private_scenario(tmp_path, with_sidecar(deployment(1)), adapters=[once, again], faults=[down])
     )
     assert answers(findings, "unload") == Counter(ok=1)
@@ -137,8 +139,8 @@ def test_a_deleted_adapter_leaves_the_disk_and_its_successor_fetches_anew(tmp_pa
 
 def test_the_shipped_scenario_holds_and_shows_no_secret(tmp_path: Path) -> None:
     scenario = load(ROOT / "scenarios" / "private-artifacts.yaml")
-    findings, page = recorded(scenario, tmp_path)
-    assert findings.holds
+    findings, page = run_to_folder(scenario, tmp_path)
+    assert findings.passed
     assert answers(findings).keys() == {"ok", "store_unavailable", "artifact_forbidden", "artifact_corrupt"}
     for path in page.parent.rglob("*"):
         if path.is_file():
@@ -148,7 +150,7 @@ def test_the_shipped_scenario_holds_and_shows_no_secret(tmp_path: Path) -> None:
 def test_a_rotated_secret_is_tried_at_once_and_with_fresh_attempts(tmp_path: Path) -> None:
     forbidden = {"kind": "artifact-forbidden", "from": "0s", "until": "3m"}
     rotation = {"at": "4m", "of": "Secret/bucket", "patch": {"stringData": {"aws_secret_access_key": "another"}}}
-    findings = simulated(a_private_scenario(tmp_path, faults=[forbidden], edits=[rotation]))
+    findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[forbidden], edits=[rotation]))
     assert answers(findings) == Counter(ok=2, artifact_forbidden=2)
     assert [moment for moment in loads(findings) if moment > 180] == pytest.approx([240, 240], abs=1)
     assert findings.measures["adapters"]["running"] == 2
@@ -157,27 +159,29 @@ def test_a_rotated_secret_is_tried_at_once_and_with_fresh_attempts(tmp_path: Pat
 
 def test_without_a_new_secret_a_refused_adapter_is_looked_at_every_five_minutes(tmp_path: Path) -> None:
     forbidden = {"kind": "artifact-forbidden", "from": "0s", "until": "3m"}
-    findings = simulated(a_private_scenario(tmp_path, faults=[forbidden]))
+    findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[forbidden]))
     assert [moment for moment in loads(findings) if moment > 180] == pytest.approx([310, 310], abs=15)
 
 
 def test_an_adapter_whose_secret_is_gone_says_so_and_nothing_is_sent(tmp_path: Path) -> None:
     gone = {"at": "1s", "of": "Secret/bucket", "delete": True}
-    findings = simulated(a_private_scenario(tmp_path, edits=[gone]))
+    findings = simulate_and_judge(a_private_scenario(tmp_path, edits=[gone]))
     assert "SecretNotFound" in reasons(findings)
     assert answers(findings) == Counter()
     assert not findings.violations
 
 
 def test_a_hasty_schedule_is_slower_through_an_outage_and_a_patient_one_is_not() -> None:
-    """What docs/sidecar/outages.md says, on one seed."""
-    schedules = ("{base: 5s}", "{base: 1s}", "{base: 1s, attempts: 14, cap: 20s}")
+    """The results in docs/sidecar/outages.md, on one seed."""
+    schedules = ("{base: 5s}", "{base: 1s}", "{base: 1s, retries: 14, cap: 20s}")
     default, hasty, patient = (
-        simulated(load(ROOT / "scenarios" / "retries" / "registry-outage.yaml", overrides={"controller.retry": text}))
+        simulate_and_judge(
+            load(ROOT / "scenarios" / "retries" / "registry-outage.yaml", overrides={"controller.retry": text})
+        )
         for text in schedules
     )
-    assert default.holds
+    assert default.passed
     longest = [f.measures["time_to_running_seconds"]["max"] for f in (default, hasty, patient)]
     assert longest[1] > longest[0] + 100
     assert longest[2] < longest[0] + 20
-    assert [f.measures["switches"] for f in (hasty, patient)] == [pytest.approx(39, abs=15), 0]
+    assert [f.measures["pod_switches"] for f in (hasty, patient)] == [pytest.approx(39, abs=15), 0]

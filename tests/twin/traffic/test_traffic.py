@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.twin.worlds import a_scenario, adapters
-from twin.evaluate import invariants as oracles
+from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
@@ -22,7 +22,7 @@ def record(folder: Path, *, traffic: dict[str, Any] | None = RATE, **sections: A
 
 
 def summary(lines: list[Line]) -> dict[str, Any]:
-    found: dict[str, Any] = summarise(lines, oracles.check(lines))["traffic"]
+    found: dict[str, Any] = summarise(lines, invariants.check(lines))["traffic"]
     return found
 
 
@@ -65,16 +65,16 @@ def test_an_engine_that_restarts_is_asked_for_what_it_forgot_until_that_is_seen(
 
 
 def test_faults_that_hit_traffic_fail_requests_and_leave_the_operator_alone(tmp_path: Path) -> None:
-    fault = {"kind": "http-error", "status": 503, "pods": "all", "hits": ["traffic"], "from": "2m", "until": "4m"}
+    fault = {"kind": "http-error", "status": 503, "pods": "all", "callers": ["traffic"], "from": "2m", "until": "4m"}
     lines = record(tmp_path, faults=[fault])
     during = [line for line in told(lines) if 180 < line.t <= 240]
     assert sum(line.ok for line in during) == 0
     assert causes(lines)["503"] > 300
-    assert oracles.check(lines).violations == ()
+    assert invariants.check(lines).violations == ()
 
 
 def test_who_waits_too_long_goes(tmp_path: Path) -> None:
-    fault = {"kind": "timeout", "pods": "all", "hits": ["traffic"], "from": "2m", "until": "3m"}
+    fault = {"kind": "timeout", "pods": "all", "callers": ["traffic"], "from": "2m", "until": "3m"}
     assert causes(record(tmp_path, faults=[fault]))["ReadTimeout"] > 100
 
 
@@ -142,7 +142,7 @@ def test_another_policy_meets_the_same_requests(tmp_path: Path) -> None:
         simulation = Simulation(scenario)
         assert scenario.traffic is not None
         streams = (simulation.streams.get(name) for name in ("traffic/arrivals", "traffic/requests"))
-        return [(a.at, a.prompt, a.output, a.luck) for a in scenario.traffic.asked(600, *streams)]
+        return [(a.at, a.prompt, a.output, a.popularity_draw) for a in scenario.traffic.asked(600, *streams)]
 
     assert asked("random") == asked("least-adapters")
     one, other = (summary(record(tmp_path, controller={"policy": policy})) for policy in ("random", "bin-pack"))

@@ -11,8 +11,10 @@ import simpy
 
 from fake_vllm.distributions import Constant
 from twin.apiserver import Store
+from twin.apiserver.meta.objects import EPOCH
 from twin.kernel.random_streams import Streams
-from twin.world.cluster import EPOCH, World, WorldSettings
+from twin.world.cluster import World, WorldSettings
+from twin.world.context import WorldContext
 from twin.world.network.engine_host import EngineHost, EngineSettings
 from twin.world.nodes import NodeSpec
 from twin.world.registry import ArtifactSettings
@@ -40,7 +42,7 @@ class Scene:
         engines = {"default": EngineSettings(startup=Constant(self.startup), load=Constant(2.0))}
         nodes = [NodeSpec(f"node-{i}", self.gpus, "ab"[i % 2]) for i in range(self.nodes)]
         settings = WorldSettings(nodes, engines, ArtifactSettings(bandwidth=10e6, size=100_000_000), Constant(2.0))
-        self.world = World(self.env, self.store, Streams(self.seed), settings, self._on_engine)
+        self.world = World(WorldContext(self.env, self.store, Streams(self.seed)), settings, self._on_engine)
         self.store.subscribe(self._on_pod, "pods")
         self.world.start()
 
@@ -129,7 +131,7 @@ def condition(obj: Mapping[str, Any], type_: str) -> dict[str, Any]:
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether the API shows it ready."""
+    """Return True if the API shows the pod ready."""
     return condition(pod, "Ready").get("status") == "True"
 
 

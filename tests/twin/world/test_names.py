@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin.world.kubelet.crash_loop_backoff import CrashLoop
+from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
 from twin.world.names import ALPHABET, container_id, pod_name, replica_set_name, template_hash
 
 TEMPLATES = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=4)
@@ -37,7 +37,7 @@ def test_each_run_of_a_container_has_its_own_id() -> None:
 
 
 def test_a_crash_loop_waits_twice_as_long_each_time_and_forgets_after_ten_minutes() -> None:
-    loop = CrashLoop()
-    assert [loop.exited(3.0) for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
-    assert loop.exited(600.0) == 0
-    assert loop.exited(1.0) == 10
+    loop = CrashLoopBackoff()
+    assert [loop.next_wait(3.0) for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
+    assert loop.next_wait(600.0) == 0
+    assert loop.next_wait(1.0) == 10

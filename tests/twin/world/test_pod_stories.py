@@ -1,4 +1,4 @@
-"""What becomes of a pod: start, readiness, crashes, termination."""
+"""The life cycle of a pod: start, readiness, crashes, termination."""
 
 import math
 from collections.abc import Callable
@@ -142,14 +142,14 @@ def test_a_pod_deleted_with_grace_drains_and_is_gone(scene: Any) -> None:
 def test_a_killed_pod_is_gone_at_once_and_replaced(scene: Any) -> None:
     scene.deploy(2)
     scene.run(100)
-    victim = scene.world.living_pods()[0]
+    victim = scene.world.running_pods()[0]
     host = scene.world.host_of(victim)
     assert host is not None
     scene.world.kill_pod(victim)
     assert host.engine is None
     assert scene.world.host_of(victim) is None
     scene.run(200)
-    assert len(scene.world.living_pods()) == 2
+    assert len(scene.world.running_pods()) == 2
     assert victim not in scene.world.pods_of("default/qwen")
     assert scene.store.get("deployments.apps", "default", "qwen")["status"]["readyReplicas"] == 2
 
@@ -157,11 +157,11 @@ def test_a_killed_pod_is_gone_at_once_and_replaced(scene: Any) -> None:
 def test_forced_unreadiness_shows_at_once_and_leaves_the_engine_alone(scene: Any) -> None:
     scene.deploy()
     scene.run(100)
-    scene.world.set_unready(scene.name(), True)
+    scene.world.force_unready(scene.name(), True)
     assert ready_of(scene.pod())["status"] == "False"
     assert ready_of(scene.pod())["lastTransitionTime"] == "2026-01-01T00:01:40Z"
     scene.run(107.5)
-    scene.world.set_unready(scene.name(), False)
+    scene.world.force_unready(scene.name(), False)
     assert ready_of(scene.pod())["status"] == "True"
     assert ready_of(scene.pod())["lastTransitionTime"] == "2026-01-01T00:01:47Z"
     assert scene.events("stopped") == []
@@ -170,7 +170,7 @@ def test_forced_unreadiness_shows_at_once_and_leaves_the_engine_alone(scene: Any
 def test_a_port_that_refuses_probes_makes_the_pod_unready_within_three_rounds(scene: Any) -> None:
     scene.deploy()
     scene.run(100)
-    handle = scene.host().faults.add(FaultRule("connection-refused", hits=("probes",)))
+    handle = scene.host().faults.add(FaultRule("connection-refused", callers=("probes",)))
     scene.run(130)
     (_, (lost, _, ready)) = scene.statuses
     assert not ready
@@ -191,7 +191,7 @@ def test_a_fault_that_the_controller_alone_meets_does_not_show_in_readiness(scen
 def test_chance_is_drawn_at_every_probe(scene: Any) -> None:
     scene.deploy(container={"readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "failureThreshold": 1}})
     scene.run(100)
-    scene.host().faults.add(FaultRule("timeout", hits=("probes",), probability=0.5))
+    scene.host().faults.add(FaultRule("timeout", callers=("probes",), probability=0.5))
     scene.run(1100)  # 100 rounds: some 50 changes of mind
     assert 25 < len(scene.statuses) < 75
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.twin.sim.test_private_artifacts import PRIVATE, SECRET, with_sidecar
 from tests.twin.worlds import MODEL, SELECTOR, a_scenario, adapters, deployment
-from twin.evaluate.run_result import Findings
-from twin.runs.run import simulated
+from twin.evaluate.run_result import RunResult
+from twin.runs.run import simulate_and_judge
 from twin.scenario import ScenarioErrors
 from twin.trace.lines import EngineLine, EventLine, PodLine, RequestLine
 
@@ -16,7 +16,7 @@ COMMAND = ["python3", "-m", "sglang.launch_server", "--model-path", "Qwen/Qwen",
 LORA = ["--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all"]
 
 
-def a_run(folder: Path, container: dict[str, Any], engine: str = "sglang", **sections: Any) -> Findings:
+def a_run(folder: Path, container: dict[str, Any], engine: str = "sglang", **sections: Any) -> RunResult:
     """Two pods whose engine container is as `container` says, with a sidecar that takes the engine for `engine`."""
     workload = with_sidecar(deployment(2))
     workload["spec"]["template"]["metadata"]["labels"] = {**SELECTOR["matchLabels"], **container.pop("labels", {})}
@@ -24,13 +24,13 @@ def a_run(folder: Path, container: dict[str, Any], engine: str = "sglang", **sec
     containers[0] = {key: value for key, value in containers[0].items() if key not in ("command", "env")} | container
     containers[1]["env"] = [{"name": "INFERENCE_ENGINE", "value": engine}]
     wanted = {"adapters": [adapters(4, replicas=2, spec=PRIVATE)], **sections}
-    return simulated(a_scenario(folder, objects=[SECRET, workload], **wanted))
+    return simulate_and_judge(a_scenario(folder, objects=[SECRET, workload], **wanted))
 
 
 LABELS = {**SELECTOR["matchLabels"], "model.aibrix.ai/engine": "sglang"}
 
 
-def without_a_sidecar(folder: Path, labels: dict[str, str], *flags: str, **sections: Any) -> Findings:
+def without_a_sidecar(folder: Path, labels: dict[str, str], *flags: str, **sections: Any) -> RunResult:
     """Two pods of SGLang alone."""
     workload = deployment(2)
     template = workload["spec"]["template"]
@@ -38,10 +38,10 @@ def without_a_sidecar(folder: Path, labels: dict[str, str], *flags: str, **secti
     kept = {key: value for key, value in template["spec"]["containers"][0].items() if key not in ("command", "env")}
     template["spec"]["containers"] = [kept | {"command": COMMAND, "args": [*LORA, "--port", "8000", *flags]}]
     wanted = {"adapters": [adapters(4, replicas=2)], **sections}
-    return simulated(a_scenario(folder, objects=[workload], **wanted))
+    return simulate_and_judge(a_scenario(folder, objects=[workload], **wanted))
 
 
-def answered(findings: Findings) -> set[tuple[str, int]]:
+def answered(findings: RunResult) -> set[tuple[str, int]]:
     """Verbs and statuses of the operator's requests."""
     return {(line.verb, line.status) for line in findings.lines if isinstance(line, RequestLine) if line.status}
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fake_vllm.distributions import Constant
-from fake_vllm.engine.engine import EngineFault
+from fake_vllm.engine.engine import EngineError
 from fake_vllm.faults.rules import FaultRule
 from twin.kernel import loop
 from twin.kernel.random_streams import Streams
@@ -55,7 +55,7 @@ def test_only_the_port_that_the_engine_listens_on_answers(scene: Any) -> None:
 
 def test_a_pod_where_the_adapter_is_not_loaded_says_so(scene: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
-        with pytest.raises(EngineFault) as refused:
+        with pytest.raises(EngineError) as refused:
             await network.complete(host.ip, "chat", 256, 64)
         assert (refused.value.status, refused.value.param) == (404, "model")
 
@@ -69,7 +69,7 @@ def test_a_pod_where_the_adapter_is_not_loaded_says_so(scene: Any) -> None:
         (FaultRule("connection-reset", HITS), httpx.ReadError),
         (FaultRule("connection-reset", HITS, after=True), httpx.ReadError),
         (FaultRule("timeout", HITS, adapters=("sq*",)), httpx.ReadTimeout),
-        (FaultRule("http-error", HITS, status=429), EngineFault),
+        (FaultRule("http-error", HITS, status=429), EngineError),
         (FaultRule("slow", HITS, factor=1000.0), httpx.ReadTimeout),
     ],
 )
@@ -91,7 +91,7 @@ def test_faults_that_hit_traffic_are_seen_as_a_client_sees_them(
             body = {"model": "sql", "prompt": "x" * 1024, "max_tokens": 64}
             answer = await client.post("/v1/completions", json=body)
         if answer.status_code != 200:
-            raise EngineFault(answer.status_code, "", answer.text)
+            raise EngineError(answer.status_code, "", answer.text)
 
     at_rest(scene, story)
 
@@ -135,6 +135,6 @@ def test_a_stream_that_is_left_ends_on_the_engine(scene: Any) -> None:
                 async for _ in answer.aiter_lines():
                     break
             await asyncio.sleep(1.0)
-            assert not host.engine.generation.batch.running
+            assert not host.engine.runner.scheduler.running
 
     at_rest(scene, story)

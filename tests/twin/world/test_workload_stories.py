@@ -1,4 +1,4 @@
-"""What Deployments, the scheduler and nodes do over time."""
+"""Deployments, the scheduler and nodes over time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -58,8 +58,8 @@ def test_a_rollout_keeps_to_its_bounds(scene: Any, rolling: dict[str, Any], most
     scene.world.rollout("default/qwen")
     scene.run(600)
     assert (max(asked), min(serving)) == (most, least)
-    assert not old & set(scene.world.living_pods())
-    assert len(scene.world.living_pods()) == 4
+    assert not old & set(scene.world.running_pods())
+    assert len(scene.world.running_pods()) == 4
     status = scene.store.get("deployments.apps", "default", "qwen")["status"]
     assert (status["updatedReplicas"], status["availableReplicas"], status["replicas"]) == (4, 4, 4)
 
@@ -82,12 +82,12 @@ def test_recreate_has_no_two_generations_at_once(scene: Any) -> None:
 def test_scaling_down_gives_up_the_pods_that_serve_nobody(scene: Any) -> None:
     scene.deploy(4)
     scene.run(100)
-    victim = scene.world.living_pods()[2]
-    scene.world.set_unready(victim, True)
+    victim = scene.world.running_pods()[2]
+    scene.world.force_unready(victim, True)
     scene.store.patch("deployments.apps", "default", "qwen", {"spec": {"replicas": 3}})
     scene.run(110)
-    assert victim not in scene.world.living_pods()
-    assert len(scene.world.living_pods()) == 3
+    assert victim not in scene.world.running_pods()
+    assert len(scene.world.running_pods()) == 3
 
 
 def test_what_does_not_fit_says_so_and_is_placed_when_a_pod_goes(scene_of: Callable[..., Any]) -> None:
@@ -103,7 +103,7 @@ def test_what_does_not_fit_says_so_and_is_placed_when_a_pod_goes(scene_of: Calla
     assert not [pod for pod in scene.pods() if not pod["spec"].get("nodeName")]
     scene.store.patch("deployments.apps", "default", "qwen", {"spec": {"replicas": 3}})
     scene.run(80)
-    scene.world.kill_pod(next(pod for pod in scene.world.living_pods() if scene.world.host_of(pod)))
+    scene.world.kill_pod(next(pod for pod in scene.world.running_pods() if scene.world.host_of(pod)))
     scene.run(90)
     assert len([pod for pod in scene.pods() if pod["spec"].get("nodeName")]) == 2
 
@@ -137,13 +137,13 @@ def test_a_node_that_goes_dark_is_noticed_late_and_its_pods_are_replaced_later_s
     assert ready(scene.store.get("nodes", "", "node-0"))["status"] == "Unknown"
     assert ready(scene.store.get("pods", "default", lost["metadata"]["name"]))["reason"] == "NodeNotReady"
     scene.run(439)
-    assert len(scene.world.living_pods()) == 2
+    assert len(scene.world.running_pods()) == 2
     scene.run(442)
     assert is_terminating(scene.store.get("pods", "default", lost["metadata"]["name"]))
-    assert len(scene.world.living_pods()) == 2, "a replacement is made at once"
+    assert len(scene.world.running_pods()) == 2, "a replacement is made at once"
     scene.run(600)
     assert key in scene.world.pods_of("default/qwen"), "it stays terminating: its kubelet is dead"
-    assert {scene.store.get(*("pods", *pod.split("/")))["spec"]["nodeName"] for pod in scene.world.living_pods()} == {
+    assert {scene.store.get(*("pods", *pod.split("/")))["spec"]["nodeName"] for pod in scene.world.running_pods()} == {
         "node-1"
     }
     scene.world.node_up("node-0")
@@ -183,9 +183,9 @@ def test_an_old_outage_evicts_nobody_in_a_new_one(scene: Any) -> None:
     scene.run(300)
     scene.world.node_down(node)
     scene.run(600)  # the first outage's toleration ran out at 440, the second's does at 640
-    assert name in scene.world.living_pods()
+    assert name in scene.world.running_pods()
     scene.run(641)
-    assert name not in scene.world.living_pods()
+    assert name not in scene.world.running_pods()
 
 
 def test_names_and_latencies_of_one_workload_do_not_depend_on_another(scene_of: Callable[..., Any]) -> None:
@@ -200,13 +200,13 @@ def test_names_and_latencies_of_one_workload_do_not_depend_on_another(scene_of: 
     for scene in (alone, crowded):
         scene.deploy(2)
         scene.run(60)
-    assert set(alone.world.living_pods()) == set(crowded.world.living_pods()) - {"default/other"}
+    assert set(alone.world.running_pods()) == set(crowded.world.running_pods()) - {"default/other"}
 
 
 def test_faults_on_things_that_are_not_there_say_what_there_is(scene: Any) -> None:
-    with pytest.raises(ValueError, match="there is no node node-7; there are node-0, node-1"):
+    with pytest.raises(ValueError, match="node node-7 not found; nodes: node-0, node-1"):
         scene.world.node_down("node-7")
     with pytest.raises(ValueError, match="node node-0 is not down"):
         scene.world.node_up("node-0")
-    with pytest.raises(ValueError, match="pod default/x does not run on any node"):
+    with pytest.raises(ValueError, match="pod default/x is not on a node"):
         scene.world.restart_engine("default/x")

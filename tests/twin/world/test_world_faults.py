@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fake_vllm.engine.engine import EngineFault
+from fake_vllm.engine.engine import EngineError
 from tests.twin.world.conftest import is_ready
 from twin.kernel import loop
-from twin.world.registry import RegistryRule, Trouble
+from twin.world.registry import RegistryError, RegistryRule
 
 HUB = "acme/sql"
 
@@ -18,7 +18,7 @@ def test_a_stranded_pod_stays_terminating_and_answers_until_its_time_is_over(sce
     scene.deploy()
     scene.run(100)
     name, first = scene.name(), scene.host()
-    scene.world.strand_pod(name, 120.0)
+    scene.world.hold_termination(name, 120.0)
     scene.run(219)
     stuck = next(pod for pod in scene.pods() if f"default/{pod['metadata']['name']}" == name)
     assert "deletionTimestamp" in stuck["metadata"]
@@ -34,7 +34,7 @@ def test_a_stranded_pod_can_be_forced(scene: Any) -> None:
     scene.deploy()
     scene.run(100)
     name = scene.name()
-    scene.world.strand_pod(name, 500.0)
+    scene.world.hold_termination(name, 500.0)
     scene.run(110)
     scene.world.kill_pod(name)
     scene.run(111)
@@ -59,7 +59,7 @@ def node_of(pod: dict[str, Any]) -> str:
 
 
 def test_who_drains_a_node_that_is_not_there_is_told(scene: Any) -> None:
-    with pytest.raises(ValueError, match="there is no node node-7"):
+    with pytest.raises(ValueError, match="node node-7 not found"):
         scene.world.drain("node-7")
 
 
@@ -83,13 +83,13 @@ async def load(scene: Any, path: str = HUB) -> float:
     return float(took)
 
 
-@pytest.mark.parametrize("trouble", ["unreachable", "missing", "forbidden"])
-def test_what_the_registry_does_not_give_the_engine_does_not_find(scene: Any, trouble: Trouble) -> None:
+@pytest.mark.parametrize("error", ["unreachable", "missing", "forbidden"])
+def test_what_the_registry_does_not_give_the_engine_does_not_find(scene: Any, error: RegistryError) -> None:
     async def story() -> None:
-        end = scene.world.artifacts.add(0, RegistryRule(trouble))
-        with pytest.raises(EngineFault, match=f"No adapter found for {HUB}"):
+        end = scene.world.artifacts.add(0, RegistryRule(error))
+        with pytest.raises(EngineError, match=f"No adapter found for {HUB}"):
             await load(scene)
-        assert scene.world.artifacts.deliver(f"huggingface://{HUB}").trouble == trouble
+        assert scene.world.artifacts.download(f"huggingface://{HUB}").error == error
         assert await load(scene, "/models/sql") == 2.0, "what lies on the pod needs no registry"
         end()
         assert await load(scene) == 12.0
@@ -110,7 +110,7 @@ def test_a_broken_artifact_takes_its_time_and_is_fetched_again(scene: Any) -> No
     async def story() -> None:
         end = scene.world.artifacts.add(0, RegistryRule("corrupt"))
         start = scene.env.now
-        with pytest.raises(EngineFault, match="deserializing header"):
+        with pytest.raises(EngineError, match="deserializing header"):
             await load(scene)
         assert round(scene.env.now - start, 3) == 10.0
         end()
@@ -131,7 +131,7 @@ def test_a_slow_registry_takes_so_many_times_as_long(scene: Any) -> None:
 def test_a_fault_of_some_artifacts_spares_the_others(scene: Any) -> None:
     async def story() -> None:
         scene.world.artifacts.add(0, RegistryRule("missing", artifacts=("huggingface://acme/s*",)))
-        with pytest.raises(EngineFault):
+        with pytest.raises(EngineError):
             await load(scene)
         assert await load(scene, "acme/other") == 12.0
 

@@ -1,9 +1,9 @@
-"""Who owns which fields: `metadata.managedFields`, read, written and kept up.
+"""Owners of fields: `metadata.managedFields`, parsed, updated and serialized.
 
-Fields are paths as in FieldsV1: `("f:spec", "f:replicas")`, with `k:{"type":"Ready"}` for an element of a list that
-is a map and `v:"x"` for one of a set. Owners of what comes over HTTP are tracked from its creation, as on a real
-server; of what the simulated world writes, from an object's first server-side apply on: only an apply asks who owns
-what, and tracking would cost every write.
+Fields are paths as in FieldsV1: `("f:spec", "f:replicas")`, with `k:{"type":"Ready"}` for an element of a list that is
+a map and `v:"x"` for an element of a set. Owners of objects created over HTTP are tracked from the start, as on a real
+server. Owners of other objects are tracked from their first server-side apply: only an apply needs them, and tracking
+would slow down every write.
 """
 
 import json
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from twin.apiserver.errors import Object
-from twin.apiserver.patch.json_patch import same
-from twin.apiserver.schema.merge_types import Shape
+from twin.apiserver.meta.errors import Object
+from twin.apiserver.patch.json_patch import json_equal
+from twin.apiserver.schema.merge_types import MergeType
 from twin.apiserver.schema.resource_types import ResourceType
 
 Path = tuple[str, ...]
@@ -27,11 +27,11 @@ _UNOWNED_META = frozenset(
         *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"),
     }
 )
-_KEY_DEFAULTS = {"protocol": "TCP"}  # the one list key with a default: corev1 ServicePort and ContainerPort
+_KEY_DEFAULTS = {"protocol": "TCP"}  # the only list key with a default: corev1 ServicePort and ContainerPort
 
 
 class Owner(NamedTuple):
-    """Whose fields an entry of managedFields lists."""
+    """Key of an entry of managedFields."""
 
     manager: str
     operation: str
@@ -39,9 +39,14 @@ class Owner(NamedTuple):
     subresource: str
 
 
+def updater(kind: ResourceType, manager: str, subresource: str = "") -> Owner:
+    """Return the owner of fields that are written without an apply."""
+    return Owner(manager or "unknown", "Update", kind.api_version, subresource)
+
+
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """The fields of one owner, and when it last changed any."""
+    """The fields of one owner, and the time of its last change."""
 
     fields: frozenset[Path]
     time: str
@@ -51,7 +56,7 @@ Owners = dict[Owner, Ownership]
 
 
 def owned_part(kind: ResourceType, obj: Object, subresource: str = "") -> Object:
-    """What of an object can be owned: no identity, no bookkeeping, and of a status only through its subresource."""
+    """Return the part of an object that can be owned; the status only if it is the subresource."""
     if subresource == "status":
         return {"status": obj["status"]} if "status" in obj else {}
     hidden = _UNOWNED_TOP | {"status"} if kind.status else _UNOWNED_TOP
@@ -69,79 +74,79 @@ def _name_step(name: str) -> str:
     return f"f:{name}"
 
 
-def item_step(item: Any, shape: Shape) -> str:
-    """The step of a path to an element of a list that is a map or a set."""
-    if shape.unique:
+def item_step(item: Any, merge_type: MergeType) -> str:
+    """Return the path step of an element of a list that is a map or a set."""
+    if merge_type.unique:
         return "v:" + json.dumps(item)
-    found = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in sorted(shape.keys)}
-    return "k:" + json.dumps({key: value for key, value in found.items() if value is not None}, separators=(",", ":"))
+    values = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in sorted(merge_type.keys)}
+    return "k:" + json.dumps({key: value for key, value in values.items() if value is not None}, separators=(",", ":"))
 
 
-def leaves(value: Any, shape: Shape, at: Path = ()) -> set[Path]:
-    """The paths of all fields that a value sets."""
-    found: set[Path] = set()
-    _add_leaves(value, shape, at, found)
-    return found
+def leaves(value: Any, merge_type: MergeType, path: Path = ()) -> set[Path]:
+    """Return the paths of all fields that a value sets."""
+    paths: set[Path] = set()
+    _add_leaves(value, merge_type, path, paths)
+    return paths
 
 
-def _add_leaves(value: Any, shape: Shape, at: Path, found: set[Path]) -> None:
-    if isinstance(value, dict) and not shape.atomic:
-        if not value and at:
-            found.add(at)
+def _add_leaves(value: Any, merge_type: MergeType, path: Path, paths: set[Path]) -> None:
+    if isinstance(value, dict) and not merge_type.atomic:
+        if not value and path:
+            paths.add(path)
         for name, item in value.items():
-            _add_leaves(item, shape.child(name), (*at, _name_step(name)), found)
-    elif isinstance(value, list) and (shape.keys or shape.unique):
+            _add_leaves(item, merge_type.child(name), (*path, _name_step(name)), paths)
+    elif isinstance(value, list) and (merge_type.keys or merge_type.unique):
         for item in value:
-            step = (*at, item_step(item, shape))
-            found.add(step)
-            if shape.keys:
-                _add_leaves(item, shape.element, step, found)
+            step = (*path, item_step(item, merge_type))
+            paths.add(step)
+            if merge_type.keys:
+                _add_leaves(item, merge_type.element, step, paths)
     else:
-        found.add(at)
+        paths.add(path)
 
 
-def diff(old: Any, new: Any, shape: Shape, at: Path = ()) -> tuple[set[Path], set[Path]]:
-    """The paths that are new or different in `new`, and those that are in `old` alone."""
+def diff(old: Any, new: Any, merge_type: MergeType, path: Path = ()) -> tuple[set[Path], set[Path]]:
+    """Return the paths that are new or changed in `new`, and those that are only in `old`."""
     changed: set[Path] = set()
     removed: set[Path] = set()
-    _add_diff(old, new, shape, at, changed, removed)
+    _add_diff(old, new, merge_type, path, changed, removed)
     return changed, removed
 
 
-def _add_diff(old: Any, new: Any, shape: Shape, at: Path, changed: set[Path], removed: set[Path]) -> None:
-    if same(old, new):
+def _add_diff(old: Any, new: Any, merge_type: MergeType, path: Path, changed: set[Path], removed: set[Path]) -> None:
+    if json_equal(old, new):
         return
     if new is _ABSENT:
-        removed |= leaves(old, shape, at) | {at}
+        removed |= leaves(old, merge_type, path) | {path}
         return
     if old is _ABSENT:
-        changed |= leaves(new, shape, at)
+        changed |= leaves(new, merge_type, path)
         return
-    before, after = _parts(old, shape), _parts(new, shape)
+    before, after = _parts(old, merge_type), _parts(new, merge_type)
     if before is None or after is None:
-        removed |= leaves(old, shape, at) - {at}
-        changed |= leaves(new, shape, at)
+        removed |= leaves(old, merge_type, path) - {path}
+        changed |= leaves(new, merge_type, path)
         return
     for step in {**before, **after}:
-        below = _below(step, shape)
-        _add_diff(before.get(step, _ABSENT), after.get(step, _ABSENT), below, (*at, step), changed, removed)
+        child_type = _child_type(step, merge_type)
+        _add_diff(before.get(step, _ABSENT), after.get(step, _ABSENT), child_type, (*path, step), changed, removed)
 
 
-def _parts(value: Any, shape: Shape) -> dict[str, Any] | None:
-    """A value's fields or elements by step; None if it is one piece."""
-    if isinstance(value, dict) and not shape.atomic:
+def _parts(value: Any, merge_type: MergeType) -> dict[str, Any] | None:
+    """Return a value's fields or elements by path step, or None if it is atomic."""
+    if isinstance(value, dict) and not merge_type.atomic:
         return {_name_step(name): item for name, item in value.items()}
-    if isinstance(value, list) and (shape.keys or shape.unique):
-        return {item_step(item, shape): item for item in value}
+    if isinstance(value, list) and (merge_type.keys or merge_type.unique):
+        return {item_step(item, merge_type): item for item in value}
     return None
 
 
-def _below(step: str, shape: Shape) -> Shape:
-    return shape.child(step[2:]) if step.startswith("f:") else shape.element
+def _child_type(step: str, merge_type: MergeType) -> MergeType:
+    return merge_type.child(step[2:]) if step.startswith("f:") else merge_type.element
 
 
-def read(meta: Mapping[str, Any]) -> Owners:
-    """The owners that an object's metadata name."""
+def parse_owners(meta: Mapping[str, Any]) -> Owners:
+    """Return the owners in an object's metadata."""
     owners: Owners = {}
     for entry in meta.get("managedFields") or ():
         owner = Owner(
@@ -154,14 +159,14 @@ def read(meta: Mapping[str, Any]) -> Owners:
     return owners
 
 
-def _decode(node: Mapping[str, Any], at: Path) -> Iterable[Path]:
+def _decode(node: Mapping[str, Any], path: Path) -> Iterable[Path]:
     if not node:
-        yield at
-    for step, below in node.items():
+        yield path
+    for step, child in node.items():
         if step == ".":
-            yield at
+            yield path
         else:
-            yield from _decode(below, (*at, step))
+            yield from _decode(child, (*path, step))
 
 
 def _encode(fields: Iterable[Path]) -> Object:
@@ -179,11 +184,11 @@ def _encode(fields: Iterable[Path]) -> Object:
     return root
 
 
-def write(owners: Owners) -> list[Object]:
-    """The entries of managedFields, applied ones first, then by time, as a real server sorts them."""
+def serialize_owners(owners: Owners) -> list[Object]:
+    """Return the entries of managedFields in the order of a real server: applies first, then by time."""
     entries: list[Object] = []
-    order = sorted(owners.items(), key=lambda entry: (entry[0].operation, entry[1].time, entry[0]))
-    for owner, owned in order:
+    sorted_owners = sorted(owners.items(), key=lambda entry: (entry[0].operation, entry[1].time, entry[0]))
+    for owner, owned in sorted_owners:
         if not owned.fields:
             continue
         entry: Object = {
@@ -199,26 +204,26 @@ def write(owners: Owners) -> list[Object]:
 
 
 def with_managed(obj: Object, managed: list[Object]) -> Object:
-    """`obj` with those managedFields; `obj` itself if it has them."""
-    if same(obj["metadata"].get("managedFields"), managed):
+    """Return `obj` with these managedFields; `obj` itself if nothing changes."""
+    if json_equal(obj["metadata"].get("managedFields"), managed):
         return obj
     return {**obj, "metadata": {**obj["metadata"], "managedFields": managed}}
 
 
-def with_given_owners(old: Object, sent: Object) -> Object:
-    """`old` with the owners that a client has sent, if it changes them and they can be read.
+def with_client_owners(old: Object, sent: Object) -> Object:
+    """Return `old` with the managedFields that a client sent, if they differ and are well-formed.
 
-    So kubectl hands over what it has applied by itself to server-side apply.
+    kubectl uses it to migrate from client-side to server-side apply.
     """
-    given = (sent.get("metadata") or {}).get("managedFields")
-    if not isinstance(given, list) or not given or same(given, old["metadata"]["managedFields"]):
+    managed = (sent.get("metadata") or {}).get("managedFields")
+    if not isinstance(managed, list) or not managed or json_equal(managed, old["metadata"]["managedFields"]):
         return old
-    readable = all(isinstance(entry, dict) and isinstance(entry.get("fieldsV1"), dict) for entry in given)
-    return with_managed(old, given) if readable else old
+    well_formed = all(isinstance(entry, dict) and isinstance(entry.get("fieldsV1"), dict) for entry in managed)
+    return with_managed(old, managed) if well_formed else old
 
 
-def same_fields(left: list[Object], right: list[Object]) -> bool:
-    """Whether two managedFields differ in nothing but times."""
+def equal_but_for_time(left: list[Object], right: list[Object]) -> bool:
+    """Return whether two managedFields differ at most in times."""
 
     def timeless(entries: list[Object]) -> list[Object]:
         return [{**entry, "time": ""} for entry in entries]
@@ -227,23 +232,23 @@ def same_fields(left: list[Object], right: list[Object]) -> bool:
 
 
 def without(fields: frozenset[Path], removed: set[Path]) -> frozenset[Path]:
-    """`fields` less those in `removed`, and whatever is below them."""
+    """Return `fields` without those in `removed` and everything below them."""
     if not removed:
         return fields
     return frozenset(path for path in fields if not any(path[:length] in removed for length in range(1, len(path) + 1)))
 
 
 def track_update(kind: ResourceType, old: Object, new: Object, writer: Owner, now: str) -> Object:
-    """`new` with managedFields that say: `writer` has set what differs from `old`."""
-    part = writer.subresource
-    changed, removed = diff(owned_part(kind, old, part), owned_part(kind, new, part), kind.shape)
+    """Return `new` with managedFields in which `writer` owns what differs from `old`."""
+    subresource = writer.subresource
+    changed, removed = diff(owned_part(kind, old, subresource), owned_part(kind, new, subresource), kind.merge_type)
     if not changed and not removed:
         return new
-    owners = read(old["metadata"])
+    owners = parse_owners(old["metadata"])
     for owner, owned in owners.items():
-        left = without(owned.fields, removed)
-        owners[owner] = Ownership(left if owner == writer else left - changed, owned.time)
+        kept = without(owned.fields, removed)
+        owners[owner] = Ownership(kept if owner == writer else kept - changed, owned.time)
     if changed:
-        mine = owners.get(writer, Ownership(frozenset(), now)).fields
-        owners[writer] = Ownership(mine | changed, now)
-    return with_managed(new, write(owners))
+        own_fields = owners.get(writer, Ownership(frozenset(), now)).fields
+        owners[writer] = Ownership(own_fields | changed, now)
+    return with_managed(new, serialize_owners(owners))

@@ -1,34 +1,32 @@
-"""The builtin kinds: which there are, and of their rules those that matter to whoever serves models.
+"""The builtin kinds, and those of their rules that matter for serving models.
 
-Not all of Kubernetes' validation is here: what decides about scheduling, rollouts, probes and discovery is, and
-what people get wrong in manifests that this project reads. Fields that are not known are kept here; what comes over
-HTTP has lost them before (`rest/known.py`). Sources:
-`pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
+Only a part of Kubernetes' validation is here: scheduling, rollouts, probes, discovery, and common errors in manifests
+that this project reads. Unknown fields are kept; requests over HTTP lose them earlier (`rest/codec/known_fields.py`).
+Sources: `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
 """
 
-from twin.apiserver.errors import FieldError, Object, invalid, required
+from twin.apiserver.meta.errors import FieldError, Object, invalid, required
 from twin.apiserver.registry import crd
 from twin.apiserver.registry.configmaps import admit_config_map, admit_secret
 from twin.apiserver.registry.coordination import admit_endpoint_slice, admit_event, admit_lease
 from twin.apiserver.registry.services import ServiceRules
 from twin.apiserver.registry.workloads import admit_deployment, admit_pod, admit_replica_set
-from twin.apiserver.schema import builtin_types as fieldtypes
-from twin.apiserver.schema import merge_types as shapes
-from twin.apiserver.schema import metadata
+from twin.apiserver.schema import builtin_types, merge_types, metadata
 from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
 
 
 def builtin_kinds() -> list[ResourceType]:
-    """The kinds of a fresh server; each call has its own Service addresses to give out."""
-    return [*_core_kinds(), *_grouped_kinds()]
+    """Return the kinds of a new server; each call has its own range of Service addresses."""
+    return [*_core_kinds(), *_config_kinds(), *_controller_kinds(), *_workload_kinds(), *_policy_kinds()]
 
 
 def _core_kinds() -> list[ResourceType]:
+    """Return namespaces, pods and Services."""
     return [
         ResourceType(
             "namespaces",
             "Namespace",
-            types=fieldtypes.PLAIN,
+            types=builtin_types.PLAIN,
             namespaced=False,
             short_names=("ns",),
             status=True,
@@ -38,62 +36,72 @@ def _core_kinds() -> list[ResourceType]:
         ResourceType(
             "pods",
             "Pod",
-            types=fieldtypes.POD,
+            types=builtin_types.POD,
             categories=("all",),
             short_names=("po",),
             status=True,
             generation=True,
             admit=admit_pod,
-            shape=shapes.POD,
+            merge_type=merge_types.POD,
         ),
         ResourceType(
             "services",
             "Service",
-            types=fieldtypes.SERVICE,
+            types=builtin_types.SERVICE,
             categories=("all",),
             short_names=("svc",),
             status=True,
             name_rule=metadata.dns_1035_label,
             admit=ServiceRules().admit,
-            shape=shapes.SERVICE,
-        ),
-        ResourceType("secrets", "Secret", types=fieldtypes.SECRET, admit=admit_secret),
-        ResourceType(
-            "configmaps", "ConfigMap", types=fieldtypes.CONFIG_MAP, short_names=("cm",), admit=admit_config_map
-        ),
-        ResourceType("serviceaccounts", "ServiceAccount", short_names=("sa",)),
-        ResourceType(
-            "persistentvolumeclaims", "PersistentVolumeClaim", types=fieldtypes.PLAIN, short_names=("pvc",), status=True
-        ),
-        ResourceType(
-            "nodes",
-            "Node",
-            types=fieldtypes.NODE,
-            namespaced=False,
-            short_names=("no",),
-            status=True,
-            keeps_status_on_create=True,
-            shape=shapes.NODE,
+            merge_type=merge_types.SERVICE,
         ),
     ]
 
 
-def _grouped_kinds() -> list[ResourceType]:
-    workload = ScalePaths(selector=("spec", "selector"))
+def _config_kinds() -> list[ResourceType]:
+    """Return the other kinds of the core group."""
+    return [
+        ResourceType("secrets", "Secret", types=builtin_types.SECRET, admit=admit_secret),
+        ResourceType(
+            "configmaps", "ConfigMap", types=builtin_types.CONFIG_MAP, short_names=("cm",), admit=admit_config_map
+        ),
+        ResourceType("serviceaccounts", "ServiceAccount", short_names=("sa",)),
+        ResourceType(
+            "persistentvolumeclaims",
+            "PersistentVolumeClaim",
+            types=builtin_types.PLAIN,
+            short_names=("pvc",),
+            status=True,
+        ),
+        ResourceType(
+            "nodes",
+            "Node",
+            types=builtin_types.NODE,
+            namespaced=False,
+            short_names=("no",),
+            status=True,
+            keeps_status_on_create=True,
+            merge_type=merge_types.NODE,
+        ),
+    ]
+
+
+def _controller_kinds() -> list[ResourceType]:
+    """Return the kinds that controllers write besides their own."""
     return [
         ResourceType(
             "events",
             "Event",
-            types=fieldtypes.EVENT,
+            types=builtin_types.EVENT,
             group="events.k8s.io",
             short_names=("ev",),
-            shape=shapes.EVENT,
+            merge_type=merge_types.EVENT,
             admit=admit_event,
         ),
         ResourceType(
             "endpointslices",
             "EndpointSlice",
-            types=fieldtypes.ENDPOINT_SLICE,
+            types=builtin_types.ENDPOINT_SLICE,
             group="discovery.k8s.io",
             generation=True,
             admit=admit_endpoint_slice,
@@ -101,15 +109,22 @@ def _grouped_kinds() -> list[ResourceType]:
         ResourceType(
             "leases",
             "Lease",
-            types=fieldtypes.LEASE,
+            types=builtin_types.LEASE,
             group="coordination.k8s.io",
             unconditional_update=False,
             admit=admit_lease,
         ),
+    ]
+
+
+def _workload_kinds() -> list[ResourceType]:
+    """Return Deployments, ReplicaSets and CustomResourceDefinitions."""
+    workload = ScalePaths(selector=("spec", "selector"))
+    return [
         ResourceType(
             "deployments",
             "Deployment",
-            types=fieldtypes.WORKLOAD,
+            types=builtin_types.WORKLOAD,
             group="apps",
             categories=("all",),
             short_names=("deploy",),
@@ -117,12 +132,12 @@ def _grouped_kinds() -> list[ResourceType]:
             scale=workload,
             generation=True,
             admit=admit_deployment,
-            shape=shapes.WORKLOAD,
+            merge_type=merge_types.WORKLOAD,
         ),
         ResourceType(
             "replicasets",
             "ReplicaSet",
-            types=fieldtypes.WORKLOAD,
+            types=builtin_types.WORKLOAD,
             group="apps",
             categories=("all",),
             short_names=("rs",),
@@ -130,12 +145,12 @@ def _grouped_kinds() -> list[ResourceType]:
             scale=workload,
             generation=True,
             admit=admit_replica_set,
-            shape=shapes.WORKLOAD,
+            merge_type=merge_types.WORKLOAD,
         ),
         ResourceType(
             "customresourcedefinitions",
             "CustomResourceDefinition",
-            types=fieldtypes.PLAIN,
+            types=builtin_types.PLAIN,
             group="apiextensions.k8s.io",
             namespaced=False,
             short_names=("crd", "crds"),
@@ -143,12 +158,11 @@ def _grouped_kinds() -> list[ResourceType]:
             generation=True,
             admit=_admit_definition,
         ),
-        *_policy_kinds(),
     ]
 
 
 def _policy_kinds() -> list[ResourceType]:
-    """Kinds that say who may do what; `rest/rbac.py` reads the first four, nobody here the others."""
+    """Return the kinds of the policy APIs; `rest/auth/rbac.py` reads the first four, the others are only stored."""
     rbac = "rbac.authorization.k8s.io"
     return [
         ResourceType("roles", "Role", group=rbac, name_rule=metadata.path_segment),
@@ -169,7 +183,7 @@ def _policy_kinds() -> list[ResourceType]:
             short_names=("pdb",),
             status=True,
             generation=True,
-            types=fieldtypes.BUDGET,
+            types=builtin_types.BUDGET,
             admit=_admit_budget,
         ),
         ResourceType(
@@ -197,7 +211,7 @@ def _admit_definition(new: Object, old: Object | None, errors: list[FieldError])
     if old is not None and new.get("spec") is old.get("spec"):
         return new
     crd.check_definition(new, errors)
-    return new if errors else crd.accepted(new, new["metadata"]["creationTimestamp"])
+    return new if errors else crd.with_established_status(new, new["metadata"]["creationTimestamp"])
 
 
 def _admit_budget(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001

@@ -1,14 +1,14 @@
-"""CustomResourceDefinitions: from the manifest to a kind that the store knows.
+"""CustomResourceDefinitions: from a manifest to a resource type.
 
-What a real server refuses when a CRD is created is refused here too, as far as it can be told: a schema
-that is not structural, a rule that cannot be compiled, a name that is not plural.group.
+What a real server refuses when a CRD is created is refused here as well, as far as possible: schemas that are not
+structural, rules that do not compile, names that are not plural.group.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from twin.apiserver.errors import FieldError, Object, invalid, required
-from twin.apiserver.schema.merge_types import from_schema, of
+from twin.apiserver.meta.errors import FieldError, Object, invalid, required
+from twin.apiserver.schema.merge_types import from_schema, object_type
 from twin.apiserver.schema.resource_types import Admit, ResourceType, ScalePaths
 from twin.apiserver.schema.structural import compile_schema
 from twin.apiserver.schema.value_validations import ROOT
@@ -18,7 +18,7 @@ _STRING: Object = {"type": "string"}
 
 
 def check_definition(manifest: Object, errors: list[FieldError]) -> None:
-    """Add to `errors` whatever keeps a CRD manifest from being served."""
+    """Append the errors of a CRD manifest to `errors`."""
     spec = manifest.get("spec") or {}
     names = spec.get("names") or {}
     for field in ("group", "scope", "versions"):
@@ -29,22 +29,24 @@ def check_definition(manifest: Object, errors: list[FieldError]) -> None:
             errors.append(required(f"spec.names.{field}"))
     if errors:
         return
-    wanted = f"{names['plural']}.{spec['group']}"
+    expected = f"{names['plural']}.{spec['group']}"
     name = manifest["metadata"].get("name")
-    if name != wanted:
+    if name != expected:
         errors.append(invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
-    stored = [version["name"] for version in spec["versions"] if version.get("storage")]
-    if len(stored) != 1:
-        errors.append(invalid("spec.versions", stored, "must have exactly one version marked as storage version"))
-    for at, version in enumerate(spec["versions"]):
+    storage_versions = [version["name"] for version in spec["versions"] if version.get("storage")]
+    if len(storage_versions) != 1:
+        errors.append(
+            invalid("spec.versions", storage_versions, "must have exactly one version marked as storage version")
+        )
+    for index, version in enumerate(spec["versions"]):
         try:
             _admit(_schema(version))
         except ValueError as error:
-            errors.append(invalid(f"spec.versions[{at}].schema", version["name"], str(error)))
+            errors.append(invalid(f"spec.versions[{index}].schema", version["name"], str(error)))
 
 
 def resource_type(manifest: Object) -> ResourceType:
-    """The kind that a (checked) CRD manifest defines, in its storage version."""
+    """Return the kind that a valid CRD manifest defines, in its storage version."""
     spec = manifest["spec"]
     names = spec["names"]
     version = next(version for version in spec["versions"] if version.get("storage"))
@@ -67,15 +69,15 @@ def resource_type(manifest: Object) -> ResourceType:
         unconditional_update=False,
         custom=True,
         admit=_admit(schema),
-        shape=of(**from_schema(schema).fields),
-        selectable=tuple(each["jsonPath"].removeprefix(".") for each in version.get("selectableFields") or ()),
+        merge_type=object_type(**from_schema(schema).fields),
+        selectable=tuple(field["jsonPath"].removeprefix(".") for field in version.get("selectableFields") or ()),
         columns=tuple(version.get("additionalPrinterColumns", ())),
         schema=schema,
     )
 
 
-def accepted(manifest: Object, now: str) -> Object:
-    """The manifest with the status of a definition that is being served."""
+def with_established_status(manifest: Object, now: str) -> Object:
+    """Return the manifest with the status of an established definition."""
     spec = manifest["spec"]
     names = spec["names"]
     condition = {"status": "True", "lastTransitionTime": now}
@@ -105,7 +107,7 @@ def _schema(version: Mapping[str, Any]) -> Object:
 
 
 def _admit(schema: Object) -> Admit:
-    """Pruning, defaults and validation by the schema; `metadata` is the server's own business."""
+    """Return the rules of a schema: pruning, defaults and validation. `metadata` is left to the server."""
     properties = {**schema.get("properties", {}), "apiVersion": _STRING, "kind": _STRING, "metadata": _METADATA}
     check = compile_schema({**schema, "properties": properties})
 

@@ -1,57 +1,57 @@
-"""The `scale` subresource: an `autoscaling/v1` Scale as a view of an object, and writing through it."""
+"""The `scale` subresource: an `autoscaling/v1` Scale as a view of an object."""
 
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object, invalid, unprocessable
+from twin.apiserver.meta.errors import ApiError, Object, invalid, unprocessable
 from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
 
 
-def view(kind: ResourceType, obj: Object) -> Object:
-    """The Scale of an object.
+def read_scale(kind: ResourceType, obj: Object) -> Object:
+    """Return the Scale of an object.
 
     Raises:
         ApiError: 500, as from a real server, if a custom resource has no value at its replicas path.
     """
     paths = _paths(kind)
-    wanted = _at(obj, paths.spec_replicas)
-    if wanted is None and kind.custom:
+    replicas = _get(obj, paths.spec_replicas)
+    if replicas is None and kind.custom:
         message = f'the spec replicas field ".{".".join(paths.spec_replicas)}" does not exist'
         raise ApiError(500, "InternalError", f"Internal error occurred: {message}")
-    return _scale(obj, paths, wanted or 0)
+    return _scale(obj, paths, replicas or 0)
 
 
-def write(kind: ResourceType, obj: Object, sent: Object) -> Object:
-    """`obj` with the number of replicas that a Scale asks for."""
+def write_scale(kind: ResourceType, obj: Object, sent: Object) -> Object:
+    """Return `obj` with the replicas of a Scale."""
     meta = obj["metadata"]
-    wanted = (sent.get("spec") or {}).get("replicas", 0)
-    if type(wanted) is not int or wanted < 0:
-        fault = invalid("spec.replicas", wanted, "must be greater than or equal to 0")
-        raise unprocessable("Scale", "autoscaling", meta["name"], [fault])
+    replicas = (sent.get("spec") or {}).get("replicas", 0)
+    if type(replicas) is not int or replicas < 0:
+        error = invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise unprocessable("Scale", "autoscaling", meta["name"], [error])
     version = (sent.get("metadata") or {}).get("resourceVersion")
-    changed: Object = _put(obj, _paths(kind).spec_replicas, wanted)
+    changed: Object = _put(obj, _paths(kind).spec_replicas, replicas)
     if not version:
         return changed
     return {**changed, "metadata": {**meta, "resourceVersion": version}}
 
 
-def blank(kind: ResourceType, obj: Object) -> Object:
-    """The Scale that a patch starts from: 0 replicas where none are set."""
+def scale_to_patch(kind: ResourceType, obj: Object) -> Object:
+    """Return the Scale to which a patch is applied: 0 replicas if none are set."""
     paths = _paths(kind)
-    return _scale(obj, paths, _at(obj, paths.spec_replicas) or 0)
+    return _scale(obj, paths, _get(obj, paths.spec_replicas) or 0)
 
 
-def _scale(obj: Object, paths: ScalePaths, wanted: int) -> Object:
+def _scale(obj: Object, paths: ScalePaths, replicas: int) -> Object:
     meta = obj["metadata"]
-    shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    status: Object = {"replicas": _at(obj, paths.status_replicas) or 0}
-    selector = _at(obj, paths.selector) if paths.selector else None
+    fields = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    status: Object = {"replicas": _get(obj, paths.status_replicas) or 0}
+    selector = _get(obj, paths.selector) if paths.selector else None
     if selector:
         status["selector"] = selector if isinstance(selector, str) else _selector_text(selector)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
-        "metadata": {key: meta[key] for key in shown if key in meta},
-        "spec": {"replicas": wanted},
+        "metadata": {key: meta[key] for key in fields if key in meta},
+        "spec": {"replicas": replicas},
         "status": status,
     }
 
@@ -66,7 +66,7 @@ def _paths(kind: ResourceType) -> ScalePaths:
     return kind.scale
 
 
-def _at(obj: Any, path: tuple[str, ...]) -> Any:
+def _get(obj: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         if not isinstance(obj, dict):
             return None

@@ -1,13 +1,14 @@
-"""The server's share of an object: what it fills in, keeps and refuses when one is created or replaced.
+"""Create and update strategy: what the server sets, keeps and refuses when an object is written.
 
-Pure functions on JSON values, from what a client sent to what may be stored. The order is a real server's:
-identity first, then the subresource's view, then the kind's own rules, then metadata; all field errors at once.
+Pure functions on JSON values, from what a client sent to what is stored. The order is a real server's: identity, then
+the subresource, then the rules of the kind, then metadata; all field errors are reported together.
 """
 
 from collections.abc import Callable
 from typing import Any, Literal
 
-from twin.apiserver.errors import (
+from twin.apiserver.meta.errors import (
+    ApiError,
     FieldError,
     Object,
     bad_request,
@@ -18,9 +19,8 @@ from twin.apiserver.errors import (
     unprocessable,
     unsupported_patch,
 )
-from twin.apiserver.patch import json_patch as patches
-from twin.apiserver.patch import strategic_merge as strategic
-from twin.apiserver.patch.json_patch import same
+from twin.apiserver.patch import json_patch, strategic_merge
+from twin.apiserver.patch.json_patch import json_equal
 from twin.apiserver.schema import metadata
 from twin.apiserver.schema.resource_types import ResourceType
 from twin.apiserver.schema.value_validations import ROOT
@@ -48,26 +48,43 @@ _DROPPED_IF_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences")
 
 
 def check_identity(kind: ResourceType, obj: Object) -> None:
-    """Refuse an object that says it is of another kind than the one it was sent to, or is none at all."""
+    """Check that the sent value is an object of this kind.
+
+    Raises:
+        ApiError: 400.
+    """
     if not isinstance(obj, dict) or not isinstance(obj.get("metadata") or {}, dict):
-        raise bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled: it is no object with metadata')
+        raise bad_request(
+            f'{kind.kind} in version "{kind.version}" cannot be handled: it is not an object with metadata'
+        )
     for field in _TEXTS:
         if not isinstance((obj.get("metadata") or {}).get(field, ""), str | None):
             raise bad_request(
                 f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: metadata.{field} has to '
                 "be a string"
             )
-    for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
-        found = obj.get(field, wanted)
-        if found != wanted:
+    for field, expected in (("apiVersion", kind.api_version), ("kind", kind.kind)):
+        actual = obj.get(field, expected)
+        if actual != expected:
             raise bad_request(
                 f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: the object\'s {field} is '
-                f"{found!r}, but {kind.resource} takes {wanted!r}"
+                f"{actual!r}, but {kind.resource} takes {expected!r}"
             )
 
 
+def check_subresource(kind: ResourceType, subresource: str) -> str:
+    """Return `subresource`.
+
+    Raises:
+        ApiError: 404 if the kind does not have it.
+    """
+    if subresource and subresource not in kind.subresources:
+        raise ApiError(404, "NotFound", f"{kind.resource} have no subresource {subresource!r}")
+    return subresource
+
+
 def name_for(obj: Object, suffix: Callable[[], str], taken: Callable[[str], bool]) -> str:
-    """The name of a new object: its own, or one made from its `generateName`; "" if it has neither."""
+    """Return the name of a new object: its own, one from `generateName`, or "" if it has neither."""
     meta = obj.get("metadata") or {}
     name, base = str(meta.get("name") or ""), str(meta.get("generateName") or "")
     if name or not base:
@@ -80,7 +97,7 @@ def name_for(obj: Object, suffix: Callable[[], str], taken: Callable[[str], bool
 
 
 def namespace_of(kind: ResourceType, obj: Object, namespace: str) -> str:
-    """The namespace that a new object goes to: the request's, else its own, else `default` as with kubectl."""
+    """Return the namespace of a new object: of the request, its own, or `default`, as with kubectl."""
     own = str((obj.get("metadata") or {}).get("namespace") or "")
     if not kind.namespaced:
         if namespace or own:
@@ -91,11 +108,11 @@ def namespace_of(kind: ResourceType, obj: Object, namespace: str) -> str:
     return namespace or own or "default"
 
 
-def new_object(kind: ResourceType, obj: Object, *, name: str, namespace: str, uid: str, created: str) -> Object:
-    """What is stored of an object that a client wants created, but for its resourceVersion.
+def prepare_create(kind: ResourceType, obj: Object, *, name: str, namespace: str, uid: str, created: str) -> Object:
+    """Return the object to store for a create, without a resourceVersion.
 
     Raises:
-        ApiError: 422 with all that is wrong with it.
+        ApiError: 422 with all errors.
     """
     sent = obj.get("metadata") or {}
     if sent.get("resourceVersion"):
@@ -109,24 +126,24 @@ def new_object(kind: ResourceType, obj: Object, *, name: str, namespace: str, ui
     meta.pop("generation", None)
     if kind.generation:
         meta["generation"] = 1
-    meta = _tidy(meta)
-    draft = {"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": meta}
+    meta = _without_empty(meta)
+    new = {"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": meta}
     if kind.status and not kind.keeps_status_on_create:
-        draft.pop("status", None)
+        new.pop("status", None)
     errors: list[FieldError] = []
     if not name:
         errors.append(required("metadata.name", "name or generateName is required"))
     else:
-        errors += [invalid("metadata.name", name, fault) for fault in kind.name_rule(name)]
+        errors += [invalid("metadata.name", name, error) for error in kind.name_rule(name)]
     errors += metadata.check_create(meta)
-    admitted = _admitted(kind, draft, None, errors)
+    admitted = _admit(kind, new, None, errors)
     if errors:
         raise unprocessable(kind.kind, kind.group, name or str(sent.get("generateName", "")), errors)
     return admitted
 
 
-def _admitted(kind: ResourceType, new: Object, old: Object | None, errors: list[FieldError]) -> Object:
-    """`new` as the kind's rules leave it; a builtin with a field of the wrong type cannot even be read (400)."""
+def _admit(kind: ResourceType, new: Object, old: Object | None, errors: list[FieldError]) -> Object:
+    """Return `new` after the rules of its kind. A builtin object with a field of the wrong type is a 400."""
     if kind.types is not None:
         mistyped: list[FieldError] = []
         kind.types(new, old, ROOT, mistyped)
@@ -135,11 +152,11 @@ def _admitted(kind: ResourceType, new: Object, old: Object | None, errors: list[
     return kind.admit(new, old, errors)
 
 
-def replacement(kind: ResourceType, old: Object, sent: Object, subresource: str) -> Object:
-    """What is stored in place of `old`; `old` itself if nothing changes.
+def prepare_update(kind: ResourceType, old: Object, sent: Object, subresource: str) -> Object:
+    """Return the object to store in place of `old`; `old` itself if nothing changes.
 
     Raises:
-        ApiError: 409 if it was made for another state of the object, 422 if it breaks a rule.
+        ApiError: 409 if the update was made for another version, 422 if it is invalid.
     """
     if sent is old:
         return old
@@ -151,42 +168,46 @@ def replacement(kind: ResourceType, old: Object, sent: Object, subresource: str)
         new = _with_status(sent, old) if kind.status else sent
         new = _with_metadata(new, old)
     errors: list[FieldError] = []
-    new = _admitted(kind, new, old, errors)
+    new = _admit(kind, new, old, errors)
     if new["metadata"] is not old["metadata"]:
         errors += metadata.check_update(new["metadata"], old["metadata"])
     if errors:
         raise unprocessable(kind.kind, kind.group, old["metadata"]["name"], errors)
-    if same(new, old):
+    if json_equal(new, old):
         return old
     return _with_generation(new, old) if kind.generation else new
 
 
-def patched(kind: ResourceType, target: Object, body: Any, type: PatchType) -> Object:
-    """`target` after a patch of one of the three sorts that need nothing but the object.
+def apply_patch(kind: ResourceType, target: Object, body: Any, type: PatchType) -> Object:
+    """Return `target` after a JSON, merge or strategic merge patch.
 
     Raises:
-        ApiError: 415, the kind takes no such patch; 400 or 422, the patch is wrong or does not fit.
+        ApiError: 415 if the kind does not support the patch type, 400 or 422 if the patch is invalid or does not fit.
     """
     match type:
         case "merge":
-            found = patches.merge(target, body)
+            result = json_patch.merge(target, body)
         case "json":
-            found = patches.json_patch(target, body)
+            result = json_patch.json_patch(target, body)
         case "strategic" if not kind.custom:
-            found = strategic.merge(target, body, kind.shape)
+            result = strategic_merge.merge(target, body, kind.merge_type)
         case _:
             raise unsupported_patch(
                 f"the body of the request was in an unknown format: {kind.resource} take no {type} patch; "
                 "accepted media types include: application/json-patch+json, application/merge-patch+json, "
                 "application/apply-patch+yaml"
             )
-    if not isinstance(found, dict):
-        raise bad_request(f"a patch of {kind.resource} has to leave an object, not {found!r}")
-    return found
+    if not isinstance(result, dict):
+        raise bad_request(f"the result of a patch of {kind.resource} must be an object, not {result!r}")
+    return result
 
 
 def check_preconditions(kind: ResourceType, old: Object, *, uid: str = "", resource_version: str = "") -> None:
-    """Refuse with 409 what was meant for another object of that name, or for another state of it."""
+    """Check the uid and resourceVersion that a request names.
+
+    Raises:
+        ApiError: 409 if they differ.
+    """
     meta = old["metadata"]
     name = meta["name"]
     if uid and uid != meta["uid"]:
@@ -201,16 +222,16 @@ def _check_preconditions(kind: ResourceType, old: Object, sent: Object) -> None:
     if sent is current:
         return
     for field in ("name", "namespace"):
-        found = sent.get(field) or current.get(field)
-        if found != current.get(field):
+        sent_value = sent.get(field) or current.get(field)
+        if sent_value != current.get(field):
             raise bad_request(
-                f"the {field} of the object ({found}) does not match the {field} on the URL ({current.get(field)})"
+                f"the {field} of the object ({sent_value}) does not match the {field} on the URL ({current.get(field)})"
             )
     check_preconditions(kind, old, uid=sent.get("uid") or "", resource_version=str(sent.get("resourceVersion") or ""))
 
 
 def _with_status(target: Object, source: Object) -> Object:
-    """`target` with the status of `source`."""
+    """Return `target` with the status of `source`."""
     if target.get("status") is source.get("status"):
         return target
     if source.get("status") is None:
@@ -219,7 +240,7 @@ def _with_status(target: Object, source: Object) -> Object:
 
 
 def _with_metadata(new: Object, old: Object) -> Object:
-    """`new` with those metadata that only the server sets, and with apiVersion and kind."""
+    """Return `new` with apiVersion, kind, and the metadata that only the server sets."""
     before, sent = old["metadata"], new.get("metadata") or {}
     if sent is before:
         return new
@@ -228,28 +249,32 @@ def _with_metadata(new: Object, old: Object) -> Object:
     if differing:
         meta = {key: value for key, value in sent.items() if key not in differing}
         meta.update({key: before[key] for key in differing if key in before})
-    meta = _tidy(meta)
-    meta = before if same(meta, before) else meta
+    meta = _without_empty(meta)
+    meta = before if json_equal(meta, before) else meta
     return {"apiVersion": old["apiVersion"], "kind": old["kind"], **new, "metadata": meta}
 
 
-def _tidy(meta: Object) -> Object:
-    """Metadata without those maps and lists that are empty: Kubernetes leaves them out."""
+def _without_empty(meta: Object) -> Object:
+    """Return metadata without empty maps and lists, as Kubernetes omits them."""
     empty = [key for key in _DROPPED_IF_EMPTY if key in meta and not meta[key]]
     return {key: value for key, value in meta.items() if key not in empty} if empty else meta
 
 
 def _with_generation(new: Object, old: Object) -> Object:
-    """`new` with its generation counted up if anything but metadata and status has changed."""
+    """Return `new` with an increased generation if anything but metadata and status has changed."""
     for key in (*new, *old):
-        if key not in ("metadata", "status") and not same(new.get(key), old.get(key)):
+        if key not in ("metadata", "status") and not json_equal(new.get(key), old.get(key)):
             return {**new, "metadata": {**new["metadata"], "generation": old["metadata"].get("generation", 0) + 1}}
     return new
 
 
 def check_versioned(kind: ResourceType, sent: Object) -> None:
-    """Refuse an update without resourceVersion for kinds that demand one."""
+    """Check that an update names a resourceVersion if the kind requires it.
+
+    Raises:
+        ApiError: 422.
+    """
     meta = sent.get("metadata") or {}
     if not kind.unconditional_update and not meta.get("resourceVersion"):
-        fault = invalid("metadata.resourceVersion", 0, "must be specified for an update")
-        raise unprocessable(kind.plural, kind.group, str(meta.get("name", "")), [fault])
+        error = invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise unprocessable(kind.plural, kind.group, str(meta.get("name", "")), [error])

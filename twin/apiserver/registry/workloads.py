@@ -1,16 +1,18 @@
-"""Pods, Deployments and ReplicaSets: the defaults that decide about timing, and what may not change.
+"""Rules of Pods, Deployments and ReplicaSets: defaults that affect timing, and immutable fields.
 
-Sources: `pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`, and the validation beside them.
+Sources: `pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`, and the validation next to them.
 """
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
-from twin.apiserver.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
-from twin.apiserver.patch.json_patch import same
+from formats.errors import FormatError
+from formats.quantities import parse_quantity
+from twin.apiserver.meta.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
+from twin.apiserver.meta.selectors import label_selector
+from twin.apiserver.patch.json_patch import json_equal
 from twin.apiserver.schema.metadata import check_labels
-from twin.apiserver.schema.quantity import quantity
-from twin.apiserver.selectors import label_selector
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
@@ -30,7 +32,7 @@ _POD_DEFAULTS: Object = {
 }
 _DEPLOYMENT_DEFAULTS: Object = {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600}
 _ROLLING_DEFAULTS: Object = {"maxUnavailable": "25%", "maxSurge": "25%"}
-_CHANGEABLE = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName", "schedulingGates")
+_MUTABLE = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName", "schedulingGates")
 _POD_UPDATE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -39,7 +41,7 @@ _POD_UPDATE = (
 
 
 def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
-    """A pod with its defaults; of its spec little may change once it exists, and its node never."""
+    """Validate a pod and set its defaults; most of its spec is immutable, its node always."""
     spec = new.get("spec") or {}
     if old is None:
         spec = pod_spec(spec, "spec", errors)
@@ -51,14 +53,14 @@ def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Obje
     node = before.get("nodeName")
     if node and spec.get("nodeName") != node:
         errors.append(invalid("spec.nodeName", spec.get("nodeName"), "field is immutable: the pod is bound already"))
-    elif not same(_fixed(spec), _fixed(before)):
+    elif not json_equal(_immutable_part(spec), _immutable_part(before)):
         errors.append(forbidden_field("spec", _POD_UPDATE))
     return {**new, "spec": spec}
 
 
-def _fixed(spec: Object) -> Object:
-    """What of a pod's spec may not change."""
-    fixed = {key: value for key, value in spec.items() if key not in _CHANGEABLE}
+def _immutable_part(spec: Object) -> Object:
+    """Return the immutable part of a pod's spec."""
+    fixed = {key: value for key, value in spec.items() if key not in _MUTABLE}
     for field in ("containers", "initContainers"):
         if field in spec:
             fixed[field] = [{**container, "image": ""} for container in spec[field]]
@@ -66,30 +68,32 @@ def _fixed(spec: Object) -> Object:
 
 
 def pod_spec(spec: Object, field: str, errors: list[FieldError]) -> Object:
-    """A pod spec with its defaults; faults under `field` go to `errors`."""
+    """Return a pod spec with its defaults; append errors of fields under `field` to `errors`."""
     containers = spec.get("containers") or []
     if not containers:
         errors.append(required(f"{field}.containers"))
-    errors += _pod_faults(spec, field)
+    errors += _pod_errors(spec, field)
     filled = {**_POD_DEFAULTS, "securityContext": {}, **spec}
     filled["serviceAccount"] = filled["serviceAccountName"]
     for name in ("containers", "initContainers"):
         if spec.get(name):
-            filled[name] = [_container(each, f"{field}.{name}[{at}]", errors) for at, each in enumerate(spec[name])]
+            filled[name] = [
+                _container(container, f"{field}.{name}[{index}]", errors) for index, container in enumerate(spec[name])
+            ]
     return filled
 
 
-def _pod_faults(spec: Object, field: str) -> Iterator[FieldError]:
-    """What is wrong with a pod's own fields."""
+def _pod_errors(spec: Object, field: str) -> Iterator[FieldError]:
+    """Yield the errors of a pod's own fields."""
     policy = spec.get("restartPolicy", "Always")
     if policy not in _RESTART_POLICIES:
         yield unsupported(f"{field}.restartPolicy", policy, _RESTART_POLICIES)
-    seen: set[str] = set()
+    names: set[str] = set()
     for name in ("initContainers", "containers"):
-        for at, container in enumerate(spec.get(name) or ()):
-            if container.get("name") in seen:
-                yield duplicate(f"{field}.{name}[{at}].name", container["name"])
-            seen.add(container.get("name", ""))
+        for index, container in enumerate(spec.get(name) or ()):
+            if container.get("name") in names:
+                yield duplicate(f"{field}.{name}[{index}].name", container["name"])
+            names.add(container.get("name", ""))
 
 
 def _container(container: Object, field: str, errors: list[FieldError]) -> Object:
@@ -98,7 +102,7 @@ def _container(container: Object, field: str, errors: list[FieldError]) -> Objec
     image = container.get("image", "")
     if not image:
         errors.append(required(f"{field}.image"))
-    errors += _resource_faults(container.get("resources") or {}, f"{field}.resources")
+    errors += _resource_errors(container.get("resources") or {}, f"{field}.resources")
     tag = image.rpartition("/")[2].partition(":")[2]
     policy = "IfNotPresent" if tag not in ("", "latest") else "Always"
     filled = {**_CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
@@ -110,15 +114,23 @@ def _container(container: Object, field: str, errors: list[FieldError]) -> Objec
     return filled
 
 
-def _resource_faults(resources: Object, field: str) -> Iterator[FieldError]:
-    """What is wrong with a container's share of a node: it may not ask for more than it may use."""
+def _resource_errors(resources: Object, field: str) -> Iterator[FieldError]:
+    """Yield the errors of a container's resources: requests above limits."""
     limits = resources.get("limits") or {}
-    for name, wanted in (resources.get("requests") or {}).items():
-        most = limits.get(name)
-        amount, limit = quantity(wanted), quantity(most)
+    for name, request in (resources.get("requests") or {}).items():
+        maximum = limits.get(name)
+        amount, limit = _amount(request), _amount(maximum)
         if amount is not None and limit is not None and amount > limit:
-            fault = f"must be less than or equal to {name} limit of {most}"
-            yield invalid(f"{field}.requests", str(wanted), fault)
+            detail = f"must be less than or equal to {name} limit of {maximum}"
+            yield invalid(f"{field}.requests", str(request), detail)
+
+
+def _amount(value: object) -> Decimal | None:
+    """Return the amount of a quantity; None if it is absent or not a quantity."""
+    try:
+        return parse_quantity(value)
+    except FormatError:
+        return None
 
 
 def _probe(probe: Object, field: str, errors: list[FieldError]) -> Object:
@@ -136,13 +148,13 @@ def _probe(probe: Object, field: str, errors: list[FieldError]) -> Object:
 
 
 def _quality_of_service(spec: Object) -> str:
-    """A pod's QoS class; `pkg/apis/core/v1/helper/qos`, for CPU and memory."""
+    """Return a pod's QoS class; `pkg/apis/core/v1/helper/qos`, for CPU and memory."""
     resources = [container.get("resources") or {} for container in spec.get("containers") or ()]
-    limits = [each.get("limits") or {} for each in resources]
-    requests = [each.get("requests") or {} for each in resources]
-    if not any(_computing(each) for each in (*limits, *requests)):
+    limits = [amounts.get("limits") or {} for amounts in resources]
+    requests = [amounts.get("requests") or {} for amounts in resources]
+    if not any(_cpu_and_memory(amounts) for amounts in (*limits, *requests)):
         return "BestEffort"
-    full = all(_computing(limit) == {"cpu", "memory"} for limit in limits)
+    full = all(_cpu_and_memory(limit) == {"cpu", "memory"} for limit in limits)
     equal = all(
         request.get(k, limit.get(k)) == limit.get(k)
         for request, limit in zip(requests, limits, strict=True)
@@ -151,12 +163,12 @@ def _quality_of_service(spec: Object) -> str:
     return "Guaranteed" if full and equal else "Burstable"
 
 
-def _computing(amounts: Mapping[str, Any]) -> set[str]:
+def _cpu_and_memory(amounts: Mapping[str, Any]) -> set[str]:
     return {"cpu", "memory"} & set(amounts)
 
 
 def admit_deployment(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
-    """A Deployment with its defaults."""
+    """Validate a Deployment and set its defaults."""
     spec = new.get("spec") or {}
     if old is not None and spec is old.get("spec"):
         return new
@@ -167,7 +179,7 @@ def admit_deployment(new: Object, old: Object | None, errors: list[FieldError]) 
 
 
 def admit_replica_set(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
-    """A ReplicaSet with its defaults."""
+    """Validate a ReplicaSet and set its defaults."""
     spec = new.get("spec") or {}
     if old is not None and spec is old.get("spec"):
         return new
@@ -175,7 +187,7 @@ def admit_replica_set(new: Object, old: Object | None, errors: list[FieldError])
 
 
 def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Object:
-    """What Deployments and ReplicaSets have in common: replicas, selector, template."""
+    """Validate replicas, selector and template, and set the defaults of the template."""
     replicas, selector, template = spec["replicas"], spec.get("selector"), spec.get("template") or {}
     if type(replicas) is not int or replicas < 0:
         errors.append(invalid("spec.replicas", replicas, "must be greater than or equal to 0"))
@@ -186,9 +198,9 @@ def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Obj
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
         errors.append(invalid("spec.selector", selector, "empty selector is invalid for deployment"))
     elif not label_selector(selector)(labels):
-        fault = "`selector` does not match template `labels`"
-        errors.append(invalid("spec.template.metadata.labels", labels, fault))
-    if old is not None and not same(selector, old["spec"].get("selector")):
+        detail = "`selector` does not match template `labels`"
+        errors.append(invalid("spec.template.metadata.labels", labels, detail))
+    if old is not None and not json_equal(selector, old["spec"].get("selector")):
         errors.append(invalid("spec.selector", selector, "field is immutable"))
     filled = pod_spec(template.get("spec") or {}, "spec.template.spec", errors)
     if filled["restartPolicy"] in ("Never", "OnFailure"):

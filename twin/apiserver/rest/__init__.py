@@ -1,13 +1,12 @@
-"""The HTTP face of the store: a Kubernetes API for `kubectl` and any other client. Start reading at `server.py`.
+"""The HTTP API of the store, for `kubectl` and other clients. Start reading at `server.py`.
 
-`target.py` and `call.py` say what was asked, `access.py` and `rbac.py` whether it may be, `objects.py` and
-`watching.py` do it, `tables.py` is how `kubectl get` sees it; `discovery.py` and `openapi.py` tell clients what there
-is. Nothing here decides what may be stored: that is the store's, so that a client in the process meets the same rules.
+`auth` authenticates and authorizes, `codec` decodes bodies, `printers` renders tables, `openapi` and `discovery.py`
+describe the served kinds. The store decides what may be stored, so clients in its process meet the same rules.
 """
 
-from twin.apiserver.rest.auth.authentication import Access, User
-from twin.apiserver.rest.middleware import Used
+from twin.apiserver.rest.auth.authentication import TokenAuthenticator, User
+from twin.apiserver.rest.middleware import AuditEvent
 from twin.apiserver.rest.pod_subresources import Containers
 from twin.apiserver.rest.server import ApiServer
 
-__all__ = ["Access", "ApiServer", "Containers", "Used", "User"]
+__all__ = ["ApiServer", "AuditEvent", "Containers", "TokenAuthenticator", "User"]

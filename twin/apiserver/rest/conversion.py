@@ -1,60 +1,66 @@
-"""Kinds as clients see them, where that differs from how they are stored: the two faces of Event.
+"""Conversion between the API version of a request and the stored version: the two versions of Event.
 
-An Event is one object under two names, `v1` and `events.k8s.io/v1`, with other field names in each. It is stored as the
+An Event is one object in two API versions, `v1` and `events.k8s.io/v1`, whose field names differ. It is stored in the
 newer one; `kubectl describe` and `kubectl get events` read the older one.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from twin.apiserver.errors import Object, no_such_resource
+from twin.apiserver.meta.errors import Object, no_such_resource
 from twin.apiserver.rest.field_selectors import check_fields
-from twin.apiserver.rest.request_info import Target
-from twin.apiserver.schema import merge_types as shapes
+from twin.apiserver.rest.request_info import RequestInfo
+from twin.apiserver.schema import merge_types
 from twin.apiserver.schema.resource_types import Registry, ResourceType
 from twin.apiserver.storage.watch import Change
 
 Convert = Callable[[Object], Object]
 
 
-def _as_it_is(obj: Object) -> Object:
+def _unchanged(obj: Object) -> Object:
     return obj
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
-    """One kind as one path shows it."""
+class ApiVersionView:
+    """A kind in the API version of a request.
+
+    Attributes:
+        kind: the kind in this version.
+        resource: resource name in the store.
+        to_client: converts a stored object to this version.
+        to_storage: converts an object of this version to the stored one.
+        fields: field names of this version, and the stored names.
+    """
 
     kind: ResourceType
     resource: str
-    """The name it is stored by."""
-    shown: Convert = _as_it_is
-    stored: Convert = _as_it_is
+    to_client: Convert = _unchanged
+    to_storage: Convert = _unchanged
     fields: Mapping[str, str] = field(default_factory=dict)
-    """Names of fields here, and there."""
 
     @property
-    def plain(self) -> bool:
-        """Whether it is shown as it is stored."""
-        return self.shown is _as_it_is
+    def is_stored_form(self) -> bool:
+        """Return whether this version is the stored one."""
+        return self.to_client is _unchanged
 
     def selector(self, text: str) -> str:
-        """A field selector in the names that are stored.
+        """Return a field selector with stored field names.
 
         Raises:
-            ApiError: 400, it names a field that cannot be selected by.
+            ApiError: 400 if a field is not selectable.
         """
         check_fields(self.kind, text)
         return ",".join(self._term(term) for term in text.split(","))
 
     def change(self, change: Change) -> Change:
-        """A change as it is shown."""
-        return change if self.plain else replace(change, object=self.shown(change.object))
+        """Return a change with its object in this version."""
+        return change if self.is_stored_form else replace(change, object=self.to_client(change.object))
 
     def _term(self, term: str) -> str:
-        for here, there in self.fields.items():
-            if term.startswith((f"{here}.", f"{here}=", f"{here}!")):
-                return there + term[len(here) :]
+        for name, stored_name in self.fields.items():
+            if term.startswith((f"{name}.", f"{name}=", f"{name}!")):
+                return stored_name + term[len(name) :]
         return term
 
 
@@ -68,54 +74,54 @@ _NAMES = {
     "reportingComponent": "reportingController",
 }
 """Fields of an Event in core/v1, and in events.k8s.io/v1."""
-_BACK = {there: here for here, there in _NAMES.items()}
-_EVENT = ResourceType("events", "Event", short_names=("ev",), shape=shapes.EVENT)
+_CORE_NAMES = {new: core for core, new in _NAMES.items()}
+_EVENT = ResourceType("events", "Event", short_names=("ev",), merge_type=merge_types.EVENT)
 _STORED_EVENT = "events.events.k8s.io"
 
 
-def _event_shown(obj: Object) -> Object:
-    found = {_BACK.get(name, name): value for name, value in obj.items()}
-    series = found.get("series") or {}
-    if series and not found.get("count"):
-        found["count"] = series.get("count", 1)
-        found.setdefault("lastTimestamp", _whole_seconds(series.get("lastObservedTime")))
-    return {**found, "apiVersion": "v1"}
+def _event_to_client(obj: Object) -> Object:
+    event = {_CORE_NAMES.get(name, name): value for name, value in obj.items()}
+    series = event.get("series") or {}
+    if series and not event.get("count"):
+        event["count"] = series.get("count", 1)
+        event.setdefault("lastTimestamp", _whole_seconds(series.get("lastObservedTime")))
+    return {**event, "apiVersion": "v1"}
 
 
-def _whole_seconds(moment: str | None) -> str | None:
-    """A MicroTime as a Time."""
-    return None if moment is None else moment.partition(".")[0].removesuffix("Z") + "Z"
+def _whole_seconds(timestamp: str | None) -> str | None:
+    """Return a MicroTime as a Time."""
+    return None if timestamp is None else timestamp.partition(".")[0].removesuffix("Z") + "Z"
 
 
-def _event_stored(obj: Object) -> Object:
+def _event_to_storage(obj: Object) -> Object:
     return {**{_NAMES.get(name, name): value for name, value in obj.items()}, "apiVersion": "events.k8s.io/v1"}
 
 
-_SELECTED = {**_NAMES, "source": "deprecatedSource.component"}
-_CORE_EVENT = Face(_EVENT, _STORED_EVENT, _event_shown, _event_stored, _SELECTED)
+_SELECTABLE = {**_NAMES, "source": "deprecatedSource.component"}
+_CORE_EVENT = ApiVersionView(_EVENT, _STORED_EVENT, _event_to_client, _event_to_storage, _SELECTABLE)
 
 
-class Faces:
-    """All kinds as clients see them."""
+class Conversions:
+    """The API versions of all kinds."""
 
     def __init__(self, kinds: Registry) -> None:
         self._kinds = kinds
 
     def kinds(self) -> list[ResourceType]:
-        """All that is served, a kind with two faces twice."""
+        """Return all served kinds; a kind with two versions is listed twice."""
         return [*self._kinds, _EVENT]
 
-    def of(self, target: Target) -> Face:
-        """The face that a path shows.
+    def of(self, info: RequestInfo) -> ApiVersionView:
+        """Return the version that a request names.
 
         Raises:
-            ApiError: 404, there is no such kind, or not in this version.
+            ApiError: 404 if there is no such kind in this version.
         """
-        if target.plural == "events" and not target.group:
-            found = _CORE_EVENT
+        if info.plural == "events" and not info.group:
+            view = _CORE_EVENT
         else:
-            kind = self._kinds[target.resource]
-            found = Face(kind, kind.resource)
-        if found.kind.version != target.version or (target.namespace and not found.kind.namespaced):
-            raise no_such_resource(f"{target.resource}/{target.version}")
-        return found
+            kind = self._kinds[info.resource]
+            view = ApiVersionView(kind, kind.resource)
+        if view.kind.version != info.version or (info.namespace and not view.kind.namespaced):
+            raise no_such_resource(f"{info.resource}/{info.version}")
+        return view

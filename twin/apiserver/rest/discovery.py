@@ -1,12 +1,16 @@
-"""What there is: groups, versions and kinds, one by one or all at once (aggregated discovery).
+"""Discovery: the served groups, versions and kinds, one by one or all at once (aggregated discovery).
 
 Sources: Kubernetes' API concepts, "Discovery API"; `k8s.io/api/apidiscovery/v2`.
 """
 
 from collections.abc import Sequence
 
-from twin.apiserver.errors import ApiError, Object
-from twin.apiserver.rest.http import Call, Reply
+from starlette.responses import Response
+
+from twin.apiserver.meta.errors import ApiError, Object
+from twin.apiserver.rest.auth.access_reviews import REVIEWS
+from twin.apiserver.rest.codec.body import encode_json
+from twin.apiserver.rest.http import Request, bytes_response, json_response
 from twin.apiserver.schema.resource_types import ResourceType
 
 _GROUP = "apidiscovery.k8s.io"
@@ -24,7 +28,7 @@ VERSION: Object = {
     "compiler": "",
     "platform": "lora-twin",
 }
-EXTRA: dict[str, tuple[Object, ...]] = {
+SUBRESOURCES: dict[str, tuple[Object, ...]] = {
     "pods": (
         {"name": "pods/log", "kind": "Pod", "verbs": ["get"]},
         {"name": "pods/exec", "kind": "PodExecOptions", "verbs": ["create", "get"]},
@@ -41,53 +45,36 @@ EXTRA: dict[str, tuple[Object, ...]] = {
         },
     ),
 }
-"""Subresources that are done outside the store."""
-REVIEWS: dict[str, tuple[tuple[str, str, bool], ...]] = {
-    "authentication.k8s.io": (
-        ("selfsubjectreviews", "SelfSubjectReview", False),
-        ("tokenreviews", "TokenReview", False),
-    ),
-    "authorization.k8s.io": (
-        ("localsubjectaccessreviews", "LocalSubjectAccessReview", True),
-        ("selfsubjectaccessreviews", "SelfSubjectAccessReview", False),
-        ("selfsubjectrulesreviews", "SelfSubjectRulesReview", False),
-        ("subjectaccessreviews", "SubjectAccessReview", False),
-    ),
-}
-"""Kinds that are only asked, never stored: plural, kind, whether in a namespace."""
+"""Subresources that the store does not handle."""
 
 
 class Discovery:
-    """Answers of one moment's kinds."""
+    """Responses to discovery requests."""
 
     def __init__(self, kinds: Sequence[ResourceType]) -> None:
         self._kinds = kinds
 
-    def answer(self, call: Call, address: str) -> Reply | None:
-        """The answer to a discovery path, None if it is none."""
-        match call.path.strip("/").split("/"):
+    def respond(self, request: Request, address: str) -> Response | None:
+        """Return the response to a discovery path, or None for other paths."""
+        match request.path.strip("/").split("/"):
             case ["api"]:
-                if version := _aggregated(call):
-                    return self._list(version, [""])
-                return Reply.of(
-                    {
-                        "kind": "APIVersions",
-                        "versions": ["v1"],
-                        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
-                    }
-                )
+                if version := _aggregated_version(request):
+                    return self._aggregated_list(version, [""])
+                cidrs = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
+                versions = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": cidrs}
+                return json_response(versions)
             case ["apis"]:
-                if version := _aggregated(call):
-                    return self._list(version, self._groups())
+                if version := _aggregated_version(request):
+                    return self._aggregated_list(version, self._groups())
                 groups = [self._group(group) for group in self._groups()]
-                return Reply.of({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+                return json_response({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
             case ["apis", group]:
-                self._known(group, group in self._groups())
-                return Reply.of({"kind": "APIGroup", "apiVersion": "v1", **self._group(group)})
+                self._require(group, group in self._groups())
+                return json_response({"kind": "APIGroup", "apiVersion": "v1", **self._group(group)})
             case ["api", version]:
-                return self._resources("", version)
+                return self._resource_list("", version)
             case ["apis", group, version]:
-                return self._resources(group, version)
+                return self._resource_list(group, version)
         return None
 
     def _groups(self) -> list[str]:
@@ -100,57 +87,56 @@ class Discovery:
         versions = [{"groupVersion": f"{group}/{version}", "version": version} for version in self._versions(group)]
         return {"name": group, "versions": versions, "preferredVersion": versions[0]}
 
-    def _known(self, what: str, known: bool) -> None:
-        if not known:
-            raise ApiError(404, "NotFound", f"the server could not find the requested resource ({what})")
+    def _require(self, path: str, exists: bool) -> None:
+        if not exists:
+            raise ApiError(404, "NotFound", f"the server could not find the requested resource ({path})")
 
-    def _resources(self, group: str, version: str) -> Reply:
-        self._known(f"{group}/{version}", group in ("", *self._groups()) and version in self._versions(group))
-        found = [each for kind in self._of(group, version) for each in _resources(kind)]
-        for plural, kind, namespaced in REVIEWS.get(group, ()):
-            found.append(_entry(plural, kind, namespaced, ["create"]))
+    def _resource_list(self, group: str, version: str) -> Response:
+        self._require(f"{group}/{version}", group in ("", *self._groups()) and version in self._versions(group))
+        resources = [entry for kind in self._kinds_of(group, version) for entry in _resources(kind)]
+        for review in REVIEWS.get(group, ()):
+            resources.append(_entry(review.plural, review.kind, review.namespaced, ["create"]))
         group_version = f"{group}/{version}" if group else version
-        return Reply.of(
-            {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": found}
+        return json_response(
+            {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
         )
 
-    def _of(self, group: str, version: str) -> list[ResourceType]:
-        found = [kind for kind in self._kinds if (kind.group, kind.version) == (group, version)]
-        return sorted(found, key=lambda kind: kind.plural)
+    def _kinds_of(self, group: str, version: str) -> list[ResourceType]:
+        kinds = [kind for kind in self._kinds if (kind.group, kind.version) == (group, version)]
+        return sorted(kinds, key=lambda kind: kind.plural)
 
-    def _list(self, version: str, groups: Sequence[str]) -> Reply:
+    def _aggregated_list(self, version: str, groups: Sequence[str]) -> Response:
         items = []
         for group in groups:
             versions = [
-                {"version": each, "freshness": "Current", "resources": self._discovered(group, each)}
-                for each in self._versions(group)
+                {"version": name, "freshness": "Current", "resources": self._aggregated_resources(group, name)}
+                for name in self._versions(group)
             ]
             items.append({"metadata": {"name": group, "creationTimestamp": None}, "versions": versions})
         body = {"kind": _AGGREGATED, "apiVersion": f"{_GROUP}/{version}", "metadata": {}, "items": items}
-        reply = Reply.of(body)
-        return Reply(reply.body, content_type=f"application/json;g={_GROUP};v={version};as={_AGGREGATED}")
+        return bytes_response(encode_json(body), f"application/json;g={_GROUP};v={version};as={_AGGREGATED}")
 
-    def _discovered(self, group: str, version: str) -> list[Object]:
-        found = [_discovered(kind) for kind in self._of(group, version)]
-        for plural, kind, namespaced in REVIEWS.get(group, ()):
-            found.append(
+    def _aggregated_resources(self, group: str, version: str) -> list[Object]:
+        resources = [_aggregated_resource(kind) for kind in self._kinds_of(group, version)]
+        for review in REVIEWS.get(group, ()):
+            resources.append(
                 {
-                    "resource": plural,
-                    "responseKind": {"group": group, "version": "v1", "kind": kind},
-                    "scope": "Namespaced" if namespaced else "Cluster",
-                    "singularResource": kind.lower(),
+                    "resource": review.plural,
+                    "responseKind": {"group": group, "version": "v1", "kind": review.kind},
+                    "scope": "Namespaced" if review.namespaced else "Cluster",
+                    "singularResource": review.kind.lower(),
                     "verbs": ["create"],
                 }
             )
-        return found
+        return resources
 
 
-def _aggregated(call: Call) -> str:
-    """The version of aggregated discovery that the client takes, if any, before the plain form."""
-    for each in call.accepted():
-        if each.form == _AGGREGATED and each.group == _GROUP and each.version in ("v2", "v2beta1"):
-            return each.version
-        if not each.form:
+def _aggregated_version(request: Request) -> str:
+    """Return the version of aggregated discovery that the client prefers to the plain form, or ""."""
+    for accepted in request.accepted():
+        if accepted.form == _AGGREGATED and accepted.group == _GROUP and accepted.version in ("v2", "v2beta1"):
+            return accepted.version
+        if not accepted.form:
             return ""
     return ""
 
@@ -160,42 +146,43 @@ def _entry(plural: str, kind: str, namespaced: bool, verbs: Sequence[str], singu
 
 
 def _resources(kind: ResourceType) -> list[Object]:
-    """A kind and its subresources, as APIResourceList has them."""
+    """Return the entries of a kind and its subresources in an APIResourceList."""
     main = _entry(kind.plural, kind.kind, kind.namespaced, VERBS, kind.singular or kind.kind.lower())
     if kind.short_names:
         main["shortNames"] = list(kind.short_names)
     if kind.categories:
         main["categories"] = list(kind.categories)
-    found = [main]
+    entries = [main]
     for name in kind.subresources:
         entry = _entry(f"{kind.plural}/{name}", kind.kind, kind.namespaced, _PATCH_AND_READ)
         if name == "scale":
             entry |= {"kind": "Scale", "group": "autoscaling", "version": "v1"}
-        found.append(entry)
-    found += [{"singularName": "", "namespaced": kind.namespaced, **each} for each in EXTRA.get(kind.resource, ())]
-    return found
+        entries.append(entry)
+    for subresource in SUBRESOURCES.get(kind.resource, ()):
+        entries.append({"singularName": "", "namespaced": kind.namespaced, **subresource})
+    return entries
 
 
-def _discovered(kind: ResourceType) -> Object:
-    """A kind as aggregated discovery has it."""
-    own = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-    found: Object = {
+def _aggregated_resource(kind: ResourceType) -> Object:
+    """Return the entry of a kind in aggregated discovery."""
+    resource: Object = {
         "resource": kind.plural,
-        "responseKind": own,
+        "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular or kind.kind.lower(),
         "verbs": list(VERBS),
     }
     if kind.short_names:
-        found["shortNames"] = list(kind.short_names)
+        resource["shortNames"] = list(kind.short_names)
     if kind.categories:
-        found["categories"] = list(kind.categories)
-    parts = []
+        resource["categories"] = list(kind.categories)
+    subresources = []
     for entry in _resources(kind)[1:]:
-        shown = {
+        response_kind = {
             "group": entry.get("group", kind.group),
             "version": entry.get("version", kind.version),
             "kind": entry["kind"],
         }
-        parts.append({"subresource": entry["name"].partition("/")[2], "responseKind": shown, "verbs": entry["verbs"]})
-    return {**found, "subresources": parts} if parts else found
+        name = entry["name"].partition("/")[2]
+        subresources.append({"subresource": name, "responseKind": response_kind, "verbs": entry["verbs"]})
+    return {**resource, "subresources": subresources} if subresources else resource

@@ -1,13 +1,13 @@
-"""Which fields of which kinds a field selector may name; any other is refused, as a real server does.
+"""Selectable fields of each kind; other fields in a field selector are refused, as by a real server.
 
-The store itself takes any path: whoever is in its process needs no such fence. Sources: the
-`AddFieldLabelConversionFunc` of `pkg/apis/*/v1/conversion.go`, and `selectableFields` of custom resources.
+The store itself accepts any path, for clients in its process. Sources: `AddFieldLabelConversionFunc` in
+`pkg/apis/*/v1/conversion.go`, and `selectableFields` of custom resources.
 """
 
 import re
 from collections.abc import Mapping
 
-from twin.apiserver.errors import bad_request
+from twin.apiserver.meta.errors import bad_request
 from twin.apiserver.schema.resource_types import ResourceType
 
 _META = ("metadata.name", "metadata.namespace")
@@ -30,12 +30,16 @@ _SELECTABLE: Mapping[tuple[str, str], tuple[str, ...]] = {
 
 
 def check_fields(kind: ResourceType, text: str) -> None:
-    """Refuse with 400 a field selector that names a field which cannot be selected by."""
-    own = _SELECTABLE.get((kind.group, kind.plural), kind.selectable)
+    """Check the fields of a field selector.
+
+    Raises:
+        ApiError: 400 if a field is not selectable.
+    """
+    selectable = _SELECTABLE.get((kind.group, kind.plural), kind.selectable)
     for term in filter(None, text.split(",")):
         name = re.split(r"!?=", term, maxsplit=1)[0].strip()
-        if name in _META or name in own:
+        if name in _META or name in selectable:
             continue
-        if own or kind.custom:
+        if selectable or kind.custom:
             raise bad_request(f"field label not supported: {name}")
         raise bad_request(f'"{name}" is not a known field selector: only "metadata.name", "metadata.namespace"')

@@ -1,13 +1,12 @@
-"""The options of a request, `metav1.ListOptions` and its kin: what may be asked, and what contradicts itself.
+"""Validation of request options: `metav1.ListOptions`, `CreateOptions`, `DeleteOptions` and so on.
 
-Most clients send what a library made for them; whoever writes one learns here what he got wrong. Sources:
-`k8s.io/apimachinery/pkg/apis/meta/{v1,internalversion}/validation` and `k8s.io/apiserver/pkg/storage`.
+Sources: `k8s.io/apimachinery/pkg/apis/meta/{v1,internalversion}/validation` and `k8s.io/apiserver/pkg/storage`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from twin.apiserver.errors import (
+from twin.apiserver.meta.errors import (
     ApiError,
     FieldError,
     Object,
@@ -19,7 +18,7 @@ from twin.apiserver.errors import (
     unprocessable,
     unsupported,
 )
-from twin.apiserver.rest.http import Call
+from twin.apiserver.rest.http import Request
 from twin.apiserver.storage.deletion import Propagation
 
 _GROUP = "meta.k8s.io"
@@ -30,13 +29,13 @@ _WRITERS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOpti
 _VERSION = "resourceVersionMatch"
 
 
-def check_list(call: Call) -> None:
-    """Refuse a list whose options contradict each other.
+def check_list(request: Request) -> None:
+    """Validate the options of a list.
 
     Raises:
-        ApiError: 422, they do; 400, there is no such resourceVersion.
+        ApiError: 422 if they contradict each other, 400 if the resourceVersion is not valid.
     """
-    match, version, token = (call.query.get(name, "") for name in (_VERSION, "resourceVersion", "continue"))
+    match, version, token = (request.query.get(name, "") for name in (_VERSION, "resourceVersion", "continue"))
     errors: list[FieldError] = []
     if match and not version:
         errors.append(forbidden_field(_VERSION, f"{_VERSION} is forbidden unless resourceVersion is provided"))
@@ -46,7 +45,7 @@ def check_list(call: Call) -> None:
         errors.append(unsupported(_VERSION, match, ["Exact", "NotOlderThan", ""]))
     if match == "Exact" and version == "0":
         errors.append(forbidden_field(_VERSION, f'{_VERSION} "exact" is forbidden for resourceVersion "0"'))
-    if "sendInitialEvents" in call.query:
+    if "sendInitialEvents" in request.query:
         errors.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if errors:
         raise unprocessable("ListOptions", _GROUP, "", errors)
@@ -55,20 +54,20 @@ def check_list(call: Call) -> None:
     check_version(version)
 
 
-def check_watch(call: Call) -> None:
-    """Refuse a watch whose options contradict each other.
+def check_watch(request: Request) -> None:
+    """Validate the options of a watch.
 
     Raises:
-        ApiError: 422, they do.
+        ApiError: 422 if they contradict each other.
     """
-    match, initial = call.query.get(_VERSION, ""), "sendInitialEvents" in call.query
+    match, initial = request.query.get(_VERSION, ""), "sendInitialEvents" in request.query
     errors: list[FieldError] = []
     if initial and match != "NotOlderThan":
-        fault = f"sendInitialEvents requires setting {_VERSION} to NotOlderThan"
-        errors.append(forbidden_field(_VERSION, fault))
+        detail = f"sendInitialEvents requires setting {_VERSION} to NotOlderThan"
+        errors.append(forbidden_field(_VERSION, detail))
     if match and not initial:
-        fault = f"{_VERSION} is forbidden for watch unless sendInitialEvents is provided"
-        errors.append(forbidden_field(_VERSION, fault))
+        detail = f"{_VERSION} is forbidden for watch unless sendInitialEvents is provided"
+        errors.append(forbidden_field(_VERSION, detail))
     if match not in ("", "NotOlderThan"):
         errors.append(unsupported(_VERSION, match, ["NotOlderThan"]))
     if errors:
@@ -76,32 +75,40 @@ def check_watch(call: Call) -> None:
 
 
 def check_version(text: str) -> None:
-    """Refuse with 400 what is no resourceVersion."""
+    """Validate a resourceVersion.
+
+    Raises:
+        ApiError: 400 if it is not a number.
+    """
     if text and not (text.isascii() and text.isdecimal()):
-        fault = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise bad_request(f"invalid resource version: {fault}")
+        detail = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise bad_request(f"invalid resource version: {detail}")
 
 
-def check_reached(wanted: str, current: str) -> None:
-    """Refuse with 504 a state that has not come yet; clients wait a second, or ask for the present one."""
-    if wanted.isdecimal() and int(wanted) > int(current):
+def check_not_ahead(requested: str, current: str) -> None:
+    """Check that a requested version has been reached.
+
+    Raises:
+        ApiError: 504 if it lies in the future; clients wait a second or ask for the current version.
+    """
+    if requested.isdecimal() and int(requested) > int(current):
         cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-        message = f"Too large resource version: {wanted}, current: {current}"
+        message = f"Too large resource version: {requested}, current: {current}"
         raise ApiError(504, "Timeout", message, details={"causes": [cause]}, retry_after=1.0)
 
 
-def check_write(call: Call) -> None:
-    """Refuse a write whose options are none.
+def check_write(request: Request) -> None:
+    """Validate the options of a write.
 
     Raises:
-        ApiError: 422, with all that is wrong.
+        ApiError: 422 with all errors.
     """
-    errors = _dry_run_errors([call.query["dryRun"]] if call.query.get("dryRun") else [])
-    manager, level = call.query.get("fieldManager", ""), call.query.get("fieldValidation", "")
-    applies = "apply-patch" in call.content_type
+    errors = _dry_run_errors([request.query["dryRun"]] if request.query.get("dryRun") else [])
+    manager, level = request.query.get("fieldManager", ""), request.query.get("fieldValidation", "")
+    applies = "apply-patch" in request.content_type
     if applies and not manager:
         errors.append(required("fieldManager", "is required for apply patch"))
-    if not applies and call.query.get("force") and call.method == "PATCH":
+    if not applies and request.query.get("force") and request.method == "PATCH":
         errors.append(forbidden_field("force", "may not be specified for non-apply patch"))
     if len(manager.encode()) > _LONGEST_MANAGER:
         errors.append(too_long("fieldManager", _LONGEST_MANAGER))
@@ -110,41 +117,41 @@ def check_write(call: Call) -> None:
     if level not in _LEVELS:
         errors.append(unsupported("fieldValidation", level, _LEVELS))
     if errors:
-        raise unprocessable(_WRITERS[call.method], _GROUP, "", errors)
+        raise unprocessable(_WRITERS[request.method], _GROUP, "", errors)
 
 
-def dry_run(call: Call, options: Mapping[str, Any] | None = None) -> bool:
-    """Whether the request only asks what would happen; `options` are those in the body of a deletion."""
-    asked = list((options or {}).get("dryRun") or ())
-    if call.query.get("dryRun"):
-        asked.append(call.query["dryRun"])
-    errors = _dry_run_errors(asked)
+def is_dry_run(request: Request, options: Mapping[str, Any] | None = None) -> bool:
+    """Return whether a request is a dry run; `options` is the body of a delete."""
+    values = list((options or {}).get("dryRun") or ())
+    if request.query.get("dryRun"):
+        values.append(request.query["dryRun"])
+    errors = _dry_run_errors(values)
     if errors:
-        raise unprocessable(_WRITERS[call.method], _GROUP, "", errors)
-    return bool(asked)
+        raise unprocessable(_WRITERS[request.method], _GROUP, "", errors)
+    return bool(values)
 
 
-def propagation(call: Call, options: Object) -> Propagation:
-    """What a deletion does to those that the object owns.
+def propagation_policy(request: Request, options: Object) -> Propagation:
+    """Return the propagation policy of a delete.
 
     Raises:
-        ApiError: 422, there is no such policy, or two of them.
+        ApiError: 422 if the policy is unknown or given twice.
     """
     orphan = options.get("orphanDependents")
-    wanted = options.get("propagationPolicy") or call.query.get("propagationPolicy")
+    policy = options.get("propagationPolicy") or request.query.get("propagationPolicy")
     errors: list[FieldError] = []
-    if wanted and orphan is not None:
-        fault = "orphanDependents and deletionPropagation cannot be both set"
-        errors.append(invalid("propagationPolicy", wanted, fault))
-    match wanted:
-        case "Background" | "Foreground" | "Orphan" as known if not errors:
-            return known
+    if policy and orphan is not None:
+        detail = "orphanDependents and deletionPropagation cannot be both set"
+        errors.append(invalid("propagationPolicy", policy, detail))
+    match policy:
+        case "Background" | "Foreground" | "Orphan" as supported if not errors:
+            return supported
         case None if not errors:
             return "Orphan" if orphan else "Background"
         case _ if not errors:
-            errors.append(unsupported("propagationPolicy", wanted, _POLICIES))
+            errors.append(unsupported("propagationPolicy", policy, _POLICIES))
     raise unprocessable("DeleteOptions", _GROUP, "", errors)
 
 
-def _dry_run_errors(asked: list[str]) -> list[FieldError]:
-    return [unsupported("dryRun", asked, ["All"])] if any(each != "All" for each in asked) else []
+def _dry_run_errors(values: list[str]) -> list[FieldError]:
+    return [unsupported("dryRun", values, ["All"])] if any(value != "All" for value in values) else []

@@ -1,4 +1,4 @@
-"""What was asked of the server, by whom, how it fares and how it ended: for faults, counts, and tests of roles."""
+"""Audit events of requests, and the effects that a caller may impose on them: latency, faults, stale reads."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,66 +10,76 @@ from twin.apiserver.storage.watch import Change, Watch
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """One request that was answered; of a watch, when it began."""
+class AuditEvent:
+    """One answered request (a watch is reported when it starts).
+
+    Attributes:
+        user: the authenticated user.
+        attributes: verb and resource.
+        code: HTTP status.
+        user_agent: User-Agent header of the client.
+        name: name of the object; for a create, the name in the body.
+        implied: the event stands for a permission that another request needs as well, not for a request.
+    """
 
     user: User
-    asked: Attributes
+    attributes: Attributes
     code: int
-    agent: str = ""
-    """The client's own name for itself."""
+    user_agent: str = ""
     name: str = ""
-    """The object's; of one that is created, as the body has it."""
     implied: bool = False
-    """Whether it is no request, but a right that another one needs besides its own."""
 
 
-Observer = Callable[[Used], None]
+Observer = Callable[[AuditEvent], None]
 
 
-def nobody(used: Used) -> None:
-    """An observer that does not look."""
-    del used
+def no_observer(event: AuditEvent) -> None:
+    """Ignore an audit event."""
+    del event
 
 
-class Sight(Protocol):
-    """How a client sees the store, where it does not see it as it is."""
+class ReadView(Protocol):
+    """Restrictions of what a client reads from the store."""
 
-    def shown_revision(self) -> int | None:
-        """The revision that lists show; None for the latest."""
+    def list_revision(self) -> int | None:
+        """Return the revision that lists show; None for the latest."""
         ...
 
-    def hold(self, change: Change) -> float:
-        """Seconds for which a change is not shown yet."""
+    def delay(self, change: Change) -> float:
+        """Return the seconds by which a change is delayed."""
         ...
 
-    def opened(self, watch: Watch) -> None:
-        """A watch of this client has begun; it may be failed from now on."""
+    def watch_opened(self, watch: Watch) -> None:
+        """Register a watch of this client; it may be failed from now on."""
         ...
 
-    def closed(self, watch: Watch) -> None:
-        """It has ended."""
+    def watch_closed(self, watch: Watch) -> None:
+        """Unregister a watch."""
         ...
 
 
-def _nothing() -> None:
-    """What follows a request that nobody disturbs."""
+def _no_effect() -> None:
+    """Do nothing after a request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
-    """How a request fares that is let through."""
+class RequestEffects:
+    """Effects on a request that is let through.
 
-    sight: Sight | None = None
-    afterwards: Callable[[], None] = _nothing
-    """Called when it has been carried out; may raise the ApiError that is answered all the same."""
+    Attributes:
+        read_view: restrictions of what the client reads.
+        after: called after the request was executed; may raise the ApiError to answer nevertheless.
+    """
+
+    read_view: ReadView | None = None
+    after: Callable[[], None] = _no_effect
 
 
-Interference = Callable[[Used], Awaitable[Meeting]]
-"""Before a request is carried out: may wait, or raise the ApiError that it meets."""
+Interference = Callable[[AuditEvent], Awaitable[RequestEffects]]
+"""Called before a request is executed: may wait, or raise the ApiError to answer."""
 
 
-async def undisturbed(used: Used) -> Meeting:
-    """Interference that lets everything through."""
-    del used
-    return Meeting()
+async def no_interference(event: AuditEvent) -> RequestEffects:
+    """Let every request through."""
+    del event
+    return RequestEffects()

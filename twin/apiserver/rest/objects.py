@@ -1,17 +1,26 @@
-"""The verbs on objects, from a request to the store and back. Watching is in `watching.py`."""
+"""Handlers of the verbs on objects, except watch (`watch.py`)."""
 
 from collections.abc import Callable
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object, bad_request, unsupported_patch
-from twin.apiserver.registry import strategy as drafts
+from starlette.responses import Response
+
+from twin.apiserver.meta.errors import ApiError, Object, bad_request, unsupported_patch
+from twin.apiserver.registry import strategy
 from twin.apiserver.registry.strategy import PatchType
-from twin.apiserver.rest.codec.field_validation import Strictness
-from twin.apiserver.rest.conversion import Face
-from twin.apiserver.rest.http import Call, Reply
-from twin.apiserver.rest.list_options import check_list, check_reached, check_version, check_write, dry_run, propagation
+from twin.apiserver.rest.codec.field_validation import FieldValidation
+from twin.apiserver.rest.conversion import ApiVersionView
+from twin.apiserver.rest.http import Request, json_response
+from twin.apiserver.rest.list_options import (
+    check_list,
+    check_not_ahead,
+    check_version,
+    check_write,
+    is_dry_run,
+    propagation_policy,
+)
 from twin.apiserver.rest.printers.table import Now, render
-from twin.apiserver.rest.request_info import Target
+from twin.apiserver.rest.request_info import RequestInfo
 from twin.apiserver.storage.store import Store
 
 _PATCHES: dict[str, PatchType] = {
@@ -32,15 +41,15 @@ class Objects:
         self._store = store
         self._now = now
 
-    def handle(self, verb: str, call: Call, face: Face, target: Target) -> Reply:
-        """The answer to one request.
+    def handle(self, verb: str, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
+        """Execute one request.
 
         Raises:
-            ApiError: whatever the store refuses; 405, there is no such verb.
+            ApiError: whatever the store refuses, or 405 if the path does not support the verb.
         """
-        if target.subresource not in ("", *face.kind.subresources):
+        if info.subresource not in ("", *api_view.kind.subresources):
             raise ApiError(404, "NotFound", "the server could not find the requested resource")
-        handlers: dict[str, Callable[[Call, Face, Target], Reply]] = {
+        handlers: dict[str, Callable[[Request, ApiVersionView, RequestInfo], Response]] = {
             "get": self._get,
             "list": self._list,
             "create": self._create,
@@ -49,205 +58,224 @@ class Objects:
             "delete": self._delete,
             "deletecollection": self._delete_collection,
         }
-        if verb not in handlers or not _allowed(verb, face, target):
+        if verb not in handlers or not _is_allowed(verb, api_view, info):
             message = "the server does not allow this method on the requested resource"
             raise ApiError(405, "MethodNotAllowed", message)
         if verb in ("create", "update", "patch"):
-            check_write(call)
-        return handlers[verb](call, face, target)
+            check_write(request)
+        return handlers[verb](request, api_view, info)
 
-    # -- reading
+    # -- Reading
 
-    def _get(self, call: Call, face: Face, target: Target) -> Reply:
-        subresource = "scale" if target.subresource == "scale" else ""
-        wanted = call.query.get("resourceVersion", "")
-        check_version(wanted)
-        check_reached(wanted, self._store.resource_version)
-        found = self._store.get(face.resource, _namespace(face, target), target.name, subresource=subresource)
-        return self._shown(call, face, found, target.subresource)
+    def _get(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
+        subresource = "scale" if info.subresource == "scale" else ""
+        version = request.query.get("resourceVersion", "")
+        check_version(version)
+        check_not_ahead(version, self._store.resource_version)
+        namespace = _namespace(api_view, info)
+        obj = self._store.get(api_view.resource, namespace, info.name, subresource=subresource)
+        return self._object_response(request, api_view, obj, info.subresource)
 
-    def _list(self, call: Call, face: Face, target: Target) -> Reply:
-        check_list(call)
-        wanted = call.query.get("resourceVersion", "")
-        check_reached(wanted, self._store.resource_version)
-        revision = int(wanted) if call.query.get("resourceVersionMatch") == "Exact" else None
-        found = self._store.list(
-            face.resource,
-            namespace=target.namespace,
-            label_selector=call.query.get("labelSelector", ""),
-            field_selector=face.selector(call.query.get("fieldSelector", "")),
-            limit=call.number("limit", 0),
-            continue_token=call.query.get("continue", ""),
-            revision=revision if call.sight is None else call.sight.shown_revision(),
+    def _list(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
+        check_list(request)
+        query, version = request.query, request.query.get("resourceVersion", "")
+        check_not_ahead(version, self._store.resource_version)
+        revision = int(version) if query.get("resourceVersionMatch") == "Exact" else None
+        result = self._store.list(
+            api_view.resource,
+            namespace=info.namespace,
+            label_selector=query.get("labelSelector", ""),
+            field_selector=api_view.selector(query.get("fieldSelector", "")),
+            limit=request.number("limit", 0),
+            continue_token=query.get("continue", ""),
+            revision=revision if request.read_view is None else request.read_view.list_revision(),
         )
-        meta: Object = {"resourceVersion": found.resource_version}
-        if found.continue_token:
-            meta["continue"] = found.continue_token
-            if found.remaining is not None and not (call.query.get("labelSelector") or call.query.get("fieldSelector")):
-                meta["remainingItemCount"] = found.remaining
-        items = found.items if face.plain else [face.shown(item) for item in found.items]
-        form = call.form(META_GROUP, *FORMS)
-        if form:
-            return Reply.of(render(form, face.kind, items, meta, self._now(), call.query.get("includeObject", "")))
-        kind = {"kind": f"{face.kind.kind}List", "apiVersion": face.kind.api_version}
-        return Reply.of({**kind, "metadata": meta, "items": items})
+        meta: Object = {"resourceVersion": result.resource_version}
+        if result.continue_token:
+            meta["continue"] = result.continue_token
+            if result.remaining is not None and not (query.get("labelSelector") or query.get("fieldSelector")):
+                meta["remainingItemCount"] = result.remaining
+        items = result.items if api_view.is_stored_form else [api_view.to_client(item) for item in result.items]
+        if form := request.form(META_GROUP, *FORMS):
+            return json_response(render(form, api_view.kind, items, meta, self._now(), query.get("includeObject", "")))
+        return json_response({**_list_identity(api_view), "metadata": meta, "items": items})
 
-    # -- writing
+    # -- Writing
 
-    def _create(self, call: Call, face: Face, target: Target) -> Reply:
-        strictness = Strictness.of(call)
-        body = strictness.taken(face.kind, call.object())
-        stored = self._store.create(
-            face.resource,
-            face.stored(body),
-            namespace=target.namespace,
-            manager=call.manager,
+    def _create(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
+        validation = _field_validation(request)
+        body = validation.accept(api_view.kind, request.object())
+        obj = self._store.create(
+            api_view.resource,
+            api_view.to_storage(body),
+            namespace=info.namespace,
+            manager=request.manager,
             tracked=True,
-            dry_run=dry_run(call),
+            dry_run=is_dry_run(request),
         )
-        return strictness.warned(self._shown(call, face, stored, status=201))
+        return self._object_response(request, api_view, obj, status=201, validation=validation)
 
-    def _update(self, call: Call, face: Face, target: Target) -> Reply:
-        body = call.object()
-        strictness = Strictness.of(call)
-        if target.subresource != "scale":
-            body = strictness.taken(face.kind, body)
+    def _update(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
+        body = request.object()
+        validation = _field_validation(request)
+        if info.subresource != "scale":
+            body = validation.accept(api_view.kind, body)
         meta = body.get("metadata") or {}
-        namespace = _namespace(face, target)
-        for field, named, on_url in (
-            ("name", meta.get("name"), target.name),
+        namespace = _namespace(api_view, info)
+        for field, value, expected in (
+            ("name", meta.get("name"), info.name),
             ("namespace", meta.get("namespace"), namespace),
         ):
-            if named and named != on_url:
+            if value and value != expected:
                 raise bad_request(
-                    f"the {field} of the object ({named}) does not match the {field} on the URL ({on_url})"
+                    f"the {field} of the object ({value}) does not match the {field} on the URL ({expected})"
                 )
-        placed = {**meta, "name": target.name, **({"namespace": namespace} if namespace else {})}
-        stored = self._store.update(
-            face.resource,
-            face.stored({**body, "metadata": placed}),
-            subresource=target.subresource,
-            manager=call.manager,
-            dry_run=dry_run(call),
+        meta = {**meta, "name": info.name, **({"namespace": namespace} if namespace else {})}
+        obj = self._store.update(
+            api_view.resource,
+            api_view.to_storage({**body, "metadata": meta}),
+            subresource=info.subresource,
+            manager=request.manager,
+            dry_run=is_dry_run(request),
         )
-        return strictness.warned(self._shown(call, face, stored, target.subresource))
+        return self._object_response(request, api_view, obj, info.subresource, validation=validation)
 
-    def _patch(self, call: Call, face: Face, target: Target) -> Reply:
-        type_ = _PATCHES.get(call.content_type)
+    def _patch(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
+        type_ = _PATCHES.get(request.content_type)
         if type_ is None:
-            taken = ", ".join(each for each in _PATCHES if not (face.kind.custom and "strategic" in each))
+            accepted = ", ".join(name for name in _PATCHES if not (api_view.kind.custom and "strategic" in name))
             raise unsupported_patch(
-                f"the body of the request was in an unknown format - accepted media types include: {taken}"
+                f"the body of the request was in an unknown format - accepted media types include: {accepted}"
             )
-        body = call.json()
-        strictness = Strictness.of(call)
-        if type_ != "json" and target.subresource != "scale":
-            body = strictness.taken(face.kind, body, "apply" if type_ == "apply" else "patch")
-        namespace = _namespace(face, target)
-        if not face.plain:
-            return self._patch_shown(call, face, target, body, type_)
-        before = self._exists(face, namespace, target.name) if type_ == "apply" else True
-        stored = self._store.patch(
-            face.resource,
+        body = request.json()
+        validation = _field_validation(request)
+        if type_ != "json" and info.subresource != "scale":
+            body = validation.accept(api_view.kind, body, "apply" if type_ == "apply" else "patch")
+        namespace = _namespace(api_view, info)
+        if not api_view.is_stored_form:
+            return self._patch_converted(request, api_view, info, body, type_)
+        existed = type_ != "apply" or self._exists(api_view, namespace, info.name)
+        obj = self._store.patch(
+            api_view.resource,
             namespace,
-            target.name,
+            info.name,
             body,
             type=type_,
-            subresource=target.subresource,
-            manager=call.manager if type_ != "apply" else call.query.get("fieldManager", ""),
-            force=call.flag("force"),
-            dry_run=dry_run(call),
+            subresource=info.subresource,
+            manager=request.manager if type_ != "apply" else request.query.get("fieldManager", ""),
+            force=request.flag("force"),
+            dry_run=is_dry_run(request),
         )
-        return strictness.warned(self._shown(call, face, stored, target.subresource, status=200 if before else 201))
+        status = 200 if existed else 201
+        return self._object_response(request, api_view, obj, info.subresource, status, validation)
 
-    def _patch_shown(self, call: Call, face: Face, target: Target, body: Any, type_: PatchType) -> Reply:
-        """A patch in the field names of a face: made on what it shows, stored as a whole."""
-        old = face.shown(self._store.get(face.resource, target.namespace, target.name))
-        new = face.stored(drafts.patched(face.kind, old, body, type_))
-        stored = self._store.update(face.resource, new, manager=call.manager, dry_run=dry_run(call))
-        return self._shown(call, face, stored)
+    def _patch_converted(
+        self, request: Request, api_view: ApiVersionView, info: RequestInfo, body: Any, type_: PatchType
+    ) -> Response:
+        """Patch an object in another API version than the stored one, and store it as a whole."""
+        old = api_view.to_client(self._store.get(api_view.resource, info.namespace, info.name))
+        new = api_view.to_storage(strategy.apply_patch(api_view.kind, old, body, type_))
+        obj = self._store.update(api_view.resource, new, manager=request.manager, dry_run=is_dry_run(request))
+        return self._object_response(request, api_view, obj)
 
-    def _delete(self, call: Call, face: Face, target: Target) -> Reply:
-        namespace = _namespace(face, target)
-        old = self._store.get(face.resource, namespace, target.name)
-        left = self._deleted(call, face, namespace, target.name)
-        if left is not None:
-            return self._shown(call, face, left)
+    def _delete(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
+        namespace = _namespace(api_view, info)
+        old = self._store.get(api_view.resource, namespace, info.name)
+        remaining = self._delete_object(request, api_view, namespace, info.name)
+        if remaining is not None:
+            return self._object_response(request, api_view, remaining)
         details = {
-            "name": target.name,
-            "group": face.kind.group,
-            "kind": face.kind.plural,
+            "name": info.name,
+            "group": api_view.kind.group,
+            "kind": api_view.kind.plural,
             "uid": old["metadata"]["uid"],
         }
-        return Reply.of(succeeded({key: text for key, text in details.items() if text}))
+        return json_response(success_status({key: text for key, text in details.items() if text}))
 
-    def _delete_collection(self, call: Call, face: Face, target: Target) -> Reply:
-        found = self._store.list(
-            face.resource,
-            namespace=target.namespace,
-            label_selector=call.query.get("labelSelector", ""),
-            field_selector=face.selector(call.query.get("fieldSelector", "")),
+    def _delete_collection(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
+        result = self._store.list(
+            api_view.resource,
+            namespace=info.namespace,
+            label_selector=request.query.get("labelSelector", ""),
+            field_selector=api_view.selector(request.query.get("fieldSelector", "")),
         )
-        for item in found.items:
+        for item in result.items:
             meta = item["metadata"]
             try:
-                self._deleted(call, face, meta.get("namespace", ""), meta["name"])
+                self._delete_object(request, api_view, meta.get("namespace", ""), meta["name"])
             except ApiError as error:
                 if error.code != 404:
                     raise
-        kind = {"kind": f"{face.kind.kind}List", "apiVersion": face.kind.api_version}
         meta = {"resourceVersion": self._store.resource_version}
-        return Reply.of({**kind, "metadata": meta, "items": [face.shown(item) for item in found.items]})
+        items = [api_view.to_client(item) for item in result.items]
+        return json_response({**_list_identity(api_view), "metadata": meta, "items": items})
 
-    def _deleted(self, call: Call, face: Face, namespace: str, name: str) -> Object | None:
-        options = call.object()
-        conditions = options.get("preconditions") or {}
-        grace = options.get("gracePeriodSeconds", call.query.get("gracePeriodSeconds"))
+    def _delete_object(self, request: Request, api_view: ApiVersionView, namespace: str, name: str) -> Object | None:
+        options = request.object()
+        preconditions = options.get("preconditions") or {}
+        grace = options.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))
         return self._store.delete(
-            face.resource,
+            api_view.resource,
             namespace,
             name,
-            uid=conditions.get("uid") or "",
-            resource_version=conditions.get("resourceVersion") or "",
-            propagation=propagation(call, options),
+            uid=preconditions.get("uid") or "",
+            resource_version=preconditions.get("resourceVersion") or "",
+            propagation=propagation_policy(request, options),
             grace_period=None if grace is None else float(grace),
-            dry_run=dry_run(call, options),
+            dry_run=is_dry_run(request, options),
         )
 
-    def _exists(self, face: Face, namespace: str, name: str) -> bool:
+    def _exists(self, api_view: ApiVersionView, namespace: str, name: str) -> bool:
         try:
-            self._store.get(face.resource, namespace, name)
+            self._store.get(api_view.resource, namespace, name)
         except ApiError:
             return False
         return True
 
-    def _shown(self, call: Call, face: Face, obj: Object, subresource: str = "", status: int = 200) -> Reply:
-        form = call.form(META_GROUP, *FORMS)
-        obj = face.shown(obj)
+    def _object_response(
+        self,
+        request: Request,
+        api_view: ApiVersionView,
+        obj: Object,
+        subresource: str = "",
+        status: int = 200,
+        validation: FieldValidation | None = None,
+    ) -> Response:
+        headers = validation.warning_headers() if validation else {}
+        form = request.form(META_GROUP, *FORMS)
+        obj = api_view.to_client(obj)
         if not form or subresource == "scale":
-            return Reply.of(obj, status)
+            return json_response(obj, status, headers)
         meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        shown = render(form, face.kind, [obj], meta, self._now(), call.query.get("includeObject", ""))
-        return Reply.of(shown, status)
+        included = request.query.get("includeObject", "")
+        return json_response(render(form, api_view.kind, [obj], meta, self._now(), included), status, headers)
 
 
-def succeeded(details: Object) -> Object:
-    """The Status of what has been done and leaves no object to show."""
+def success_status(details: Object) -> Object:
+    """Return the Status of a request that leaves no object to return."""
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
-def _namespace(face: Face, target: Target) -> str:
-    if face.kind.namespaced and not target.namespace:
+def _field_validation(request: Request) -> FieldValidation:
+    return FieldValidation(request.query.get("fieldValidation") or "Warn")
+
+
+def _list_identity(api_view: ApiVersionView) -> Object:
+    return {"kind": f"{api_view.kind.kind}List", "apiVersion": api_view.kind.api_version}
+
+
+def _namespace(api_view: ApiVersionView, info: RequestInfo) -> str:
+    if api_view.kind.namespaced and not info.namespace:
         raise ApiError(405, "MethodNotAllowed", "an object of this kind is reached through its namespace")
-    return target.namespace
+    return info.namespace
 
 
-def _allowed(verb: str, face: Face, target: Target) -> bool:
-    """Whether the path can take the verb: objects are made and deleted in one namespace, and changed by their names."""
+def _is_allowed(verb: str, api_view: ApiVersionView, info: RequestInfo) -> bool:
+    """Return whether a path supports a verb: creates need a namespace, updates and patches need a name."""
     if verb == "create":
-        return not target.name and bool(target.namespace or not face.kind.namespaced)
+        return not info.name and bool(info.namespace or not api_view.kind.namespaced)
     if verb == "deletecollection":
-        return bool(target.namespace or not face.kind.namespaced)
+        return bool(info.namespace or not api_view.kind.namespaced)
     if verb == "delete":
-        return not target.subresource
-    return bool(target.name) or verb not in ("update", "patch")
+        return not info.subresource
+    return bool(info.name) or verb not in ("update", "patch")

@@ -1,6 +1,6 @@
-"""What is asked of the containers of a pod: their logs, and a command in one of them; and a pod's eviction.
+"""Subresources of pods: logs, exec, eviction and binding.
 
-The store holds no processes. Who runs them says what they have written and what a command answers (`Containers`).
+The store runs no processes. `Containers` provides the logs and runs the commands.
 """
 
 import asyncio
@@ -10,62 +10,64 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
-from urllib.parse import parse_qs
 
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from twin.apiserver.errors import ApiError, Object, bad_request, conflict
-from twin.apiserver.rest.http import Answer, Call, Reply, Stream, encoded
-from twin.apiserver.rest.list_options import dry_run
-from twin.apiserver.rest.objects import succeeded
+from formats.timestamps import format_micro_time, parse_timestamp
+from twin.apiserver.meta.errors import ApiError, Object, bad_request, conflict
+from twin.apiserver.rest.codec.body import encode_json
+from twin.apiserver.rest.http import Request, Stream, bytes_response, json_response
+from twin.apiserver.rest.list_options import is_dry_run
+from twin.apiserver.rest.objects import success_status
 from twin.apiserver.rest.printers.table import Now
-from twin.apiserver.rest.request_info import Target
+from twin.apiserver.rest.request_info import RequestInfo
 from twin.apiserver.storage.store import Store
 
-_KEPT = 5000  # lines of one container's log
+_KEPT_LINES = 5000  # of one container's log
 _CHANNELS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _STDOUT, _STDERR, _RESULT = b"\x01", b"\x02", b"\x03"
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that a container has written."""
+    """One line of a container's log."""
 
     number: int
-    moment: datetime
+    timestamp: datetime
     text: str
 
 
-class Log:
-    """What one container has written; whoever follows it is woken by the next line."""
+class ContainerLog:
+    """The log of one container; a new line wakes its followers."""
 
     def __init__(self) -> None:
-        self._lines: deque[LogLine] = deque(maxlen=_KEPT)
+        self._lines: deque[LogLine] = deque(maxlen=_KEPT_LINES)
         self._count = 0
         self._ended = False
         self._waiting: list[asyncio.Future[None]] = []
 
-    def write(self, moment: datetime, text: str) -> None:
-        """A line comes in."""
-        self._lines.append(LogLine(self._count, moment, text))
+    def write(self, timestamp: datetime, text: str) -> None:
+        """Append a line."""
+        self._lines.append(LogLine(self._count, timestamp, text))
         self._count += 1
         self._wake()
 
     def end(self) -> None:
-        """The container is gone: nothing follows."""
+        """End the log: the container is gone."""
         self._ended = True
         self._wake()
 
     def lines(self) -> list[LogLine]:
-        """All that is kept."""
+        """Return all kept lines."""
         return list(self._lines)
 
     async def after(self, number: int) -> list[LogLine]:
-        """Lines after the one of that number, at least one; empty: there will be no more."""
+        """Wait for and return the lines after a line number; an empty list if the log has ended."""
         while True:
-            found = [line for line in self._lines if line.number > number] if self._count > number + 1 else []
-            if found or self._ended:
-                return found
+            lines = [line for line in self._lines if line.number > number] if self._count > number + 1 else []
+            if lines or self._ended:
+                return lines
             future = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
             await future
@@ -78,183 +80,168 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Executed:
-    """What came of a command in a container."""
+class ExecResult:
+    """Result of a command in a container.
+
+    Attributes:
+        stdout: standard output.
+        stderr: standard error.
+        code: exit code.
+        failure: why the command could not be started; empty if it was started.
+    """
 
     stdout: bytes = b""
     stderr: bytes = b""
     code: int = 0
     failure: str = ""
-    """Why it could not be started at all; empty if it was."""
 
 
 class Containers(Protocol):
-    """Who runs the containers."""
+    """Runs the containers of pods."""
 
-    def log(self, namespace: str, pod: str, container: str) -> Log | None:
-        """What a container has written; None if it has not been started yet."""
+    def log(self, namespace: str, pod: str, container: str) -> ContainerLog | None:
+        """Return the log of a container; None if it has not started."""
         ...
 
-    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> Executed:
-        """Run a command beside the container's process."""
+    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> ExecResult:
+        """Run a command in a container."""
         ...
 
 
-class Pods:
-    """The subresources of pods that are no part of the object."""
+class PodSubresources:
+    """Handlers of the subresources of pods that are not part of the object."""
 
     def __init__(self, store: Store, containers: Containers, now: Now) -> None:
         self._store = store
         self._containers = containers
         self._now = now
 
-    def answer(self, verb: str, call: Call, target: Target) -> Answer:
-        """The answer to `pods/NAME/…`.
+    def respond(self, verb: str, request: Request, info: RequestInfo) -> Response:
+        """Return the response of `pods/NAME/…`.
 
         Raises:
-            ApiError: 404, 405 or 400, as a real server's.
+            ApiError: 400, 404 or 405, as from a real server.
         """
-        match target.subresource, verb:
+        match info.subresource, verb:
             case "log", "get":
-                return self._log(call, target)
+                return self._log(request, info)
             case "eviction", "create":
-                return self._evict(call, target)
+                return self._evict(request, info)
             case "binding", "create":
-                return self._bind(call, target)
+                return self._bind(request, info)
             case "exec", _:
-                raise bad_request("Upgrade request required: exec is spoken over a WebSocket")
+                raise bad_request("Upgrade request required: exec needs a WebSocket")
         raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 
-    def _bind(self, call: Call, target: Target) -> Reply:
-        """As a scheduler does it, once for each pod."""
-        bound = self._store.get("pods", target.namespace, target.name)["spec"].get("nodeName")
-        if bound:
-            cause = f'pod {target.name} is already assigned to node "{bound}"'
-            raise conflict("pods/binding", "", target.name, cause)
-        body = {"spec": {"nodeName": str((call.object().get("target") or {}).get("name", ""))}}
-        self._store.patch("pods", target.namespace, target.name, body, dry_run=dry_run(call))
-        return Reply.of(succeeded({}), 201)
+    def _bind(self, request: Request, info: RequestInfo) -> Response:
+        """Assign a pod to a node, as a scheduler does once for each pod."""
+        node = self._store.get("pods", info.namespace, info.name)["spec"].get("nodeName")
+        if node:
+            cause = f'pod {info.name} is already assigned to node "{node}"'
+            raise conflict("pods/binding", "", info.name, cause)
+        body = {"spec": {"nodeName": str((request.object().get("target") or {}).get("name", ""))}}
+        self._store.patch("pods", info.namespace, info.name, body, dry_run=is_dry_run(request))
+        return json_response(success_status({}), 201)
 
-    def _evict(self, call: Call, target: Target) -> Reply:
-        options = call.object().get("deleteOptions") or {}
-        conditions = options.get("preconditions") or {}
+    def _evict(self, request: Request, info: RequestInfo) -> Response:
+        options = request.object().get("deleteOptions") or {}
+        preconditions = options.get("preconditions") or {}
         self._store.delete(
             "pods",
-            target.namespace,
-            target.name,
-            uid=conditions.get("uid") or "",
-            resource_version=conditions.get("resourceVersion") or "",
+            info.namespace,
+            info.name,
+            uid=preconditions.get("uid") or "",
+            resource_version=preconditions.get("resourceVersion") or "",
             grace_period=options.get("gracePeriodSeconds"),
-            dry_run=dry_run(call, options),
+            dry_run=is_dry_run(request, options),
         )
-        return Reply.of(succeeded({}), 201)
+        return json_response(success_status({}), 201)
 
-    def _log(self, call: Call, target: Target) -> Answer:
-        container = self._container(target.namespace, target.name, call.query.get("container", ""))
-        if call.flag("previous"):
-            raise bad_request(f'previous terminated container "{container}" in pod "{target.name}" not found')
-        log = self._containers.log(target.namespace, target.name, container)
+    def _log(self, request: Request, info: RequestInfo) -> Response:
+        container = self._container(info.namespace, info.name, request.query.get("container", ""))
+        if request.flag("previous"):
+            raise bad_request(f'previous terminated container "{container}" in pod "{info.name}" not found')
+        log = self._containers.log(info.namespace, info.name, container)
         if log is None:
-            raise bad_request(f'container "{container}" in pod "{target.name}" is waiting to start: ContainerCreating')
-        lines = self._asked_for(call, log.lines())
-        stamped = call.flag("timestamps")
-        text = b"".join(_written(line, stamped) for line in lines)
-        if not call.flag("follow"):
-            limit = call.number("limitBytes", len(text))
-            return Reply(text[:limit], content_type="text/plain")
+            raise bad_request(f'container "{container}" in pod "{info.name}" is waiting to start: ContainerCreating')
+        lines = self._select_lines(request, log.lines())
+        with_time = request.flag("timestamps")
+        text = b"".join(_encode(line, with_time) for line in lines)
+        if not request.flag("follow"):
+            limit = request.number("limitBytes", len(text))
+            return bytes_response(text[:limit], "text/plain")
         last = log.lines()[-1].number if log.lines() else -1
-        return _followed(log, text, last, stamped)
+        return Stream(_follow(log, text, last, with_time), media_type="text/plain")
 
-    def _asked_for(self, call: Call, lines: list[LogLine]) -> list[LogLine]:
-        """The lines that `sinceSeconds`, `sinceTime` and `tailLines` leave."""
+    def _select_lines(self, request: Request, lines: list[LogLine]) -> list[LogLine]:
+        """Return the lines that `sinceSeconds`, `sinceTime` and `tailLines` select."""
         since: datetime | None = None
-        if seconds := call.number("sinceSeconds", 0):
+        if seconds := request.number("sinceSeconds", 0):
             since = self._now() - timedelta(seconds=seconds)
-        elif moment := call.query.get("sinceTime"):
+        elif text := request.query.get("sinceTime"):
             try:
-                since = datetime.fromisoformat(moment)
+                since = parse_timestamp(text)
             except ValueError as error:
-                raise bad_request(f"sinceTime: {moment!r} is no RFC 3339 time") from error
-        found = lines if since is None else [line for line in lines if line.moment >= since]
-        tail = call.number("tailLines", -1)
-        return found if tail < 0 else found[max(0, len(found) - tail) :]
+                raise bad_request(f"sinceTime: {text!r} is not an RFC 3339 timestamp") from error
+        selected = lines if since is None else [line for line in lines if line.timestamp >= since]
+        tail = request.number("tailLines", -1)
+        return selected if tail < 0 else selected[max(0, len(selected) - tail) :]
 
-    def _container(self, namespace: str, name: str, asked: str) -> str:
-        """The container that is meant; the only one if none is named."""
+    def _container(self, namespace: str, name: str, requested: str) -> str:
+        """Return the requested container; without a name, the only one."""
         pod = self._store.get("pods", namespace, name)
-        names = [each["name"] for each in pod["spec"]["containers"]]
-        if not asked and len(names) > 1:
-            said = " ".join(names)
-            raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{said}]")
-        if asked and asked not in names:
-            raise bad_request(f"container {asked} is not valid for pod {name}")
-        return asked or names[0]
+        names = [container["name"] for container in pod["spec"]["containers"]]
+        if not requested and len(names) > 1:
+            raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]")
+        if requested and requested not in names:
+            raise bad_request(f"container {requested} is not valid for pod {name}")
+        return requested or names[0]
 
-    # -- a command, over a WebSocket
-
-    async def execute(self, scope: Scope, receive: Receive, send: Send, target: Target) -> None:
-        """Run the command that the query names; output and result go over the channels of `kubectl exec`."""
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        offered = scope.get("subprotocols") or []
-        protocol = next((each for each in _CHANNELS if each in offered), None)
+    async def execute(self, socket: WebSocket, info: RequestInfo) -> None:
+        """Run the command of the query; output and result go over the channels of `kubectl exec`."""
+        query, offered = socket.query_params, socket.scope.get("subprotocols") or []
+        protocol = next((name for name in _CHANNELS if name in offered), None)
         try:
-            container = self._container(target.namespace, target.name, query.get("container", [""])[0])
-            done = await self._containers.execute(target.namespace, target.name, container, query.get("command", []))
+            container = self._container(info.namespace, info.name, query.get("container", ""))
+            command = query.getlist("command")
+            result = await self._containers.execute(info.namespace, info.name, container, command)
         except ApiError as error:
-            done = Executed(failure=error.message)
-        await receive()  # websocket.connect
-        await send({"type": "websocket.accept", "subprotocol": protocol})
-        for channel, data in ((_STDOUT, done.stdout), (_STDERR, done.stderr), (_RESULT, encoded(_result(done)))):
+            result = ExecResult(failure=error.message)
+        await socket.accept(protocol)
+        status = encode_json(_exec_status(result))
+        for channel, data in ((_STDOUT, result.stdout), (_STDERR, result.stderr), (_RESULT, status)):
             if data:
-                await send({"type": "websocket.send", "bytes": channel + data})
-        await send({"type": "websocket.close", "code": 1000})
-        with contextlib.suppress(RuntimeError):  # it may have hung up by itself
-            await receive()
+                await socket.send_bytes(channel + data)
+        await socket.close()
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the client may have disconnected first
+            await socket.receive()
 
 
-def _result(done: Executed) -> Object:
-    """How it ended, as `remotecommand` reads it."""
-    body: Object = {"metadata": {}, "status": "Success"}
-    if done.failure:
-        return {**body, "status": "Failure", "reason": "InternalError", "message": done.failure, "code": 500}
-    if done.code:
-        causes = [{"reason": "ExitCode", "message": str(done.code)}]
-        said = f"command terminated with non-zero exit code: exit status {done.code}"
+def _exec_status(result: ExecResult) -> Object:
+    """Return the Status of a command, as `remotecommand` reads it."""
+    status: Object = {"metadata": {}, "status": "Success"}
+    if result.failure:
+        return {**status, "status": "Failure", "reason": "InternalError", "message": result.failure, "code": 500}
+    if result.code:
         return {
-            **body,
+            **status,
             "status": "Failure",
             "reason": "NonZeroExitCode",
-            "message": said,
-            "details": {"causes": causes},
+            "message": f"command terminated with non-zero exit code: exit status {result.code}",
+            "details": {"causes": [{"reason": "ExitCode", "message": str(result.code)}]},
         }
-    return body
+    return status
 
 
-def _written(line: LogLine, stamped: bool) -> bytes:
-    stamp = line.moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ ") if stamped else ""
-    return f"{stamp}{line.text}\n".encode()
+def _encode(line: LogLine, with_time: bool) -> bytes:
+    prefix = f"{format_micro_time(line.timestamp)} " if with_time else ""
+    return f"{prefix}{line.text}\n".encode()
 
 
-def _followed(log: Log, text: bytes, last: int, stamped: bool) -> Stream:
-    closed = asyncio.Event()
-
-    async def chunks() -> AsyncIterator[bytes]:
-        nonlocal last
-        if text:
-            yield text
-        gone = asyncio.ensure_future(closed.wait())
-        try:
-            while not closed.is_set():
-                more = asyncio.ensure_future(log.after(last))
-                await asyncio.wait({more, gone}, return_when=asyncio.FIRST_COMPLETED)
-                if not more.done():
-                    more.cancel()
-                    return
-                if not (lines := more.result()):
-                    return
-                last = lines[-1].number
-                yield b"".join(_written(line, stamped) for line in lines)
-        finally:
-            gone.cancel()
-
-    return Stream(chunks(), closed.set, "text/plain")
+async def _follow(log: ContainerLog, text: bytes, last: int, with_time: bool) -> AsyncIterator[bytes]:
+    """Yield `text`, then the lines after number `last` until the log ends."""
+    if text:
+        yield text
+    while lines := await log.after(last):
+        last = lines[-1].number
+        yield b"".join(_encode(line, with_time) for line in lines)

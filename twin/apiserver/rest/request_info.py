@@ -1,4 +1,4 @@
-"""What a path of the API names: a collection, an object, or a part of an object.
+"""The resource that a request path names: a collection, an object or a subresource.
 
 Source: `k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`.
 """
@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_OF_NAMESPACES = ("status", "finalize")
-"""Subresources of Namespace: what stands there otherwise is a kind within the namespace."""
+_NAMESPACE_SUBRESOURCES = ("status", "finalize")
+"""Subresources of Namespace; any other word at this place of a path is a resource within the namespace."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """One of `/api/v1/…` or `/apis/GROUP/VERSION/…`."""
+class RequestInfo:
+    """A parsed path `/api/v1/…` or `/apis/GROUP/VERSION/…`.
+
+    Attributes:
+        group: API group; empty for core.
+        version: API version.
+        plural: plural name of the resource.
+        namespace: namespace; empty for cluster scope.
+        name: name of the object; empty for a collection.
+        subresource: subresource, such as `status`.
+        watching: the path itself asks for a watch, as in old clients (`/api/v1/watch/…`).
+    """
 
     group: str
     version: str
@@ -23,21 +33,20 @@ class Target:
     name: str = ""
     subresource: str = ""
     watching: bool = False
-    """Whether the path itself asks for a watch, as old clients do (`/api/v1/watch/…`)."""
 
     @property
     def resource(self) -> str:
-        """The name used with the store."""
+        """Resource name as in the store."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def api_version(self) -> str:
-        """Group and version as objects name them."""
+        """Group and version as in objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
-def target_of(path: str) -> Target | None:
-    """The target of a path; None if it names no kind of object (discovery, health and the like)."""
+def parse_path(path: str) -> RequestInfo | None:
+    """Return the resource of a path, or None for other paths (discovery, health and so on)."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) > 2:
         group, version, rest = "", parts[1], parts[2:]
@@ -48,21 +57,17 @@ def target_of(path: str) -> Target | None:
     watching = rest[0] == "watch" and len(rest) > 1
     rest = rest[1:] if watching else rest
     namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 1:
-        namespace = rest[1]
-        if len(rest) > 2 and rest[2] not in _OF_NAMESPACES:
-            rest = rest[2:]
-        else:
-            namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
+        namespace, rest = rest[1], rest[2:]
     name = rest[1] if len(rest) > 1 else ""
-    return Target(group, version, rest[0], namespace, name, "/".join(rest[2:]), watching)
+    return RequestInfo(group, version, rest[0], namespace, name, "/".join(rest[2:]), watching)
 
 
-def verb_of(method: str, target: Target, query: Mapping[str, str]) -> str:
-    """The verb that RBAC knows the request by."""
+def request_verb(method: str, info: RequestInfo, query: Mapping[str, str]) -> str:
+    """Return the RBAC verb of a request."""
     verb = _VERBS.get(method, method.lower())
-    if target.name:
+    if info.name:
         return verb
     if verb == "get":
-        return "watch" if target.watching or query.get("watch") in ("1", "true") else "list"
+        return "watch" if info.watching or query.get("watch") in ("1", "true") else "list"
     return "deletecollection" if verb == "delete" else verb

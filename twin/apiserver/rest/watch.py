@@ -1,29 +1,34 @@
-"""Watches over HTTP: one line of JSON a change, until the client goes, time is up, or history is gone."""
+"""Watches over HTTP: one line of JSON per change, until the client disconnects or the watch times out or expires."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
-from twin.apiserver.errors import ApiError, Object
-from twin.apiserver.rest.conversion import Face
-from twin.apiserver.rest.http import Call, Stream, encoded
+from twin.apiserver.meta.errors import ApiError, Object
+from twin.apiserver.rest.codec.body import encode_json
+from twin.apiserver.rest.conversion import ApiVersionView
+from twin.apiserver.rest.http import Request, Stream
 from twin.apiserver.rest.list_options import check_watch
-from twin.apiserver.rest.middleware import Sight
+from twin.apiserver.rest.middleware import ReadView
 from twin.apiserver.rest.objects import FORMS, META_GROUP
 from twin.apiserver.rest.printers.table import Now, render
-from twin.apiserver.rest.request_info import Target
+from twin.apiserver.rest.request_info import RequestInfo
 from twin.apiserver.storage.store import Store
 from twin.apiserver.storage.watch import Change, Watch
 
 _DEFAULT_TIMEOUT = 30 * 60.0
-"""Seconds; a real server takes 30 to 60 minutes where the client names no time (`--min-request-timeout`)."""
-_AT_ONCE = 50
-"""Changes that are sent in one piece."""
+"""Seconds; a real server takes 30 to 60 minutes if the client sets no timeout (`--min-request-timeout`)."""
+_CHUNK = 50
+"""Maximum number of changes in one chunk."""
 _INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
+class BrokenConnection(Exception):
+    """A fault resets the connection of a watch."""
+
+
 class Watches:
-    """All watches that are open."""
+    """All open watches."""
 
     def __init__(self, store: Store, now: Now) -> None:
         self._store = store
@@ -35,111 +40,121 @@ class Watches:
         return len(self._open)
 
     def close(self) -> None:
-        """Ends them all: the server goes."""
+        """End all watches."""
         for watch in list(self._open):
             watch.close()
 
-    def stream(self, call: Call, face: Face, target: Target) -> Stream:
-        """The answer to a watch.
+    def stream(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Stream:
+        """Return the response of a watch.
 
         Raises:
-            ApiError: 400, it cannot be understood; 406, in no form that the server has.
+            ApiError: 400 or 422 if the options are not valid, 406 if the client accepts no available form.
         """
-        selector = call.query.get("fieldSelector", "")
-        if target.name:  # the old form, /watch/…/NAME
-            selector = f"metadata.name={target.name}"
-        check_watch(call)
-        whole = call.flag("sendInitialEvents")
+        selector = request.query.get("fieldSelector", "")
+        if info.name:  # the old form, /watch/…/NAME
+            selector = f"metadata.name={info.name}"
+        check_watch(request)
+        initial = request.flag("sendInitialEvents")
         watch = self._store.watch(
-            face.resource,
-            resource_version="" if whole else call.query.get("resourceVersion", ""),
-            namespace=target.namespace,
-            label_selector=call.query.get("labelSelector", ""),
-            field_selector=face.selector(selector),
-            bookmarks=call.flag("allowWatchBookmarks"),
+            api_view.resource,
+            resource_version="" if initial else request.query.get("resourceVersion", ""),
+            namespace=info.namespace,
+            label_selector=request.query.get("labelSelector", ""),
+            field_selector=api_view.selector(selector),
+            bookmarks=request.flag("allowWatchBookmarks"),
         )
-        timeout = float(call.number("timeoutSeconds", 0)) or _DEFAULT_TIMEOUT
+        timeout = float(request.number("timeoutSeconds", 0)) or _DEFAULT_TIMEOUT
         timer = asyncio.get_running_loop().call_later(timeout, watch.close)
         self._open.add(watch)
-        if call.sight is not None:
-            call.sight.opened(watch)
+        read_view = request.read_view
+        if read_view is not None:
+            read_view.watch_opened(watch)
 
         def close() -> None:
             timer.cancel()
-            if call.sight is not None:
-                call.sight.closed(watch)
+            if read_view is not None:
+                read_view.watch_closed(watch)
             watch.close()
             self._open.discard(watch)
 
-        marked = whole and call.flag("allowWatchBookmarks")
-        return Stream(self._lines(watch, self._writer(call, face), call.sight, whole=whole, marked=marked), close)
+        bookmark = initial and request.flag("allowWatchBookmarks")
+        line = self._line_encoder(request, api_view)
+        return Stream(self._lines(watch, line, read_view, initial=initial, bookmark=bookmark), close)
 
     async def _lines(
-        self, watch: Watch, line: Callable[[Change], bytes], sight: Sight | None, *, whole: bool, marked: bool
+        self,
+        watch: Watch,
+        line: Callable[[Change], bytes],
+        read_view: ReadView | None,
+        *,
+        initial: bool,
+        bookmark: bool,
     ) -> AsyncIterator[bytes]:
         try:
-            if whole:
-                async for piece in _pieces(watch.take(), line, None):
-                    yield piece
-                if marked:
+            if initial:
+                async for chunk in _chunks(watch.take(), line, None):
+                    yield chunk
+                if bookmark:
                     yield line(self._initial_end(watch))
             while changes := await watch.batch():
-                async for piece in _pieces(changes, line, sight):
-                    yield piece
+                async for chunk in _chunks(changes, line, read_view):
+                    yield chunk
         except ApiError as error:
-            if not error.code:  # the connection itself breaks
-                raise ConnectionResetError(error.message) from error
+            if not error.code:  # a fault that resets the connection
+                raise BrokenConnection(error.message) from error
             yield _line("ERROR", error.status)
 
     def _initial_end(self, watch: Watch) -> Change:
-        """The bookmark that says: this was all that there is."""
+        """Return the bookmark after the initial events."""
         mark = watch.bookmark()
         meta = {**mark.object["metadata"], "annotations": _INITIAL_END}
         return replace(mark, object={**mark.object, "metadata": meta})
 
-    def _writer(self, call: Call, face: Face) -> Callable[[Change], bytes]:
-        """How a change becomes a line, in the form that the client wants."""
-        form = call.form(META_GROUP, *FORMS)
+    def _line_encoder(self, request: Request, api_view: ApiVersionView) -> Callable[[Change], bytes]:
+        """Return the function that encodes a change in the form that the client prefers."""
+        form = request.form(META_GROUP, *FORMS)
         if not form:
-            return self._plain if face.plain else lambda change: _line(change.type, face.change(change).object)
-        included = call.query.get("includeObject", "")
-        headed = False
+            if api_view.is_stored_form:
+                return self._plain_line
+            return lambda change: _line(change.type, api_view.change(change).object)
+        included = request.query.get("includeObject", "")
+        with_header = True
 
-        def shown(change: Change) -> bytes:
-            nonlocal headed
-            obj = face.change(change).object
+        def line(change: Change) -> bytes:
+            nonlocal with_header
+            obj = api_view.change(change).object
             meta = {"resourceVersion": obj["metadata"]["resourceVersion"]}
             if change.type == "BOOKMARK" and form != "Table":
                 return _line(change.type, {"kind": form, "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]})
-            rendered = render(form, face.kind, [obj], meta, self._now(), included, headed=not headed)
-            headed = True
+            rendered = render(form, api_view.kind, [obj], meta, self._now(), included, with_header=with_header)
+            with_header = False
             return _line(change.type, rendered)
 
-        return shown
+        return line
 
-    def _plain(self, change: Change) -> bytes:
-        """The line of a change; many watch the same, so the last one is kept."""
+    def _plain_line(self, change: Change) -> bytes:
+        """Return the line of a change; the last one is cached for other watches of the same resource."""
         if self._last is None or self._last[0] is not change:
             self._last = (change, _line(change.type, change.object))
         return self._last[1]
 
 
-async def _pieces(
-    changes: Iterable[Change], line: Callable[[Change], bytes], sight: Sight | None
+async def _chunks(
+    changes: Iterable[Change], line: Callable[[Change], bytes], read_view: ReadView | None
 ) -> AsyncIterator[bytes]:
-    """Lines, some at once; a client that reads slowly has few of them in memory here."""
-    ready: list[bytes] = []
+    """Yield lines in chunks of limited size, so that a slow reader occupies little memory."""
+    lines: list[bytes] = []
     for change in changes:
-        if sight is not None and (held := sight.hold(change)):
-            yield b"".join(ready)
-            ready.clear()
-            await asyncio.sleep(held)
-        ready.append(line(change))
-        if len(ready) == _AT_ONCE:
-            yield b"".join(ready)
-            ready.clear()
-    yield b"".join(ready)
+        if read_view is not None and (delay := read_view.delay(change)):
+            yield b"".join(lines)
+            lines.clear()
+            await asyncio.sleep(delay)
+        lines.append(line(change))
+        if len(lines) == _CHUNK:
+            yield b"".join(lines)
+            lines.clear()
+    yield b"".join(lines)
 
 
 def _line(type_: str, obj: Object) -> bytes:
-    return encoded({"type": type_, "object": obj}) + b"\n"
+    return encode_json({"type": type_, "object": obj}) + b"\n"

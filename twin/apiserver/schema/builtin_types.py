@@ -1,7 +1,7 @@
-"""The JSON types of builtin kinds, as far as this server and the world around it read their fields.
+"""JSON types of the fields of builtin kinds that this server and the simulated cluster read.
 
-A real server decodes a builtin object into a struct, and answers 400 if a field has the wrong type. The same check here
-keeps every rule further in free of type checks. Fields that are not named are not looked at.
+A real server decodes a builtin object into a struct and answers 400 if a field has the wrong type. With the same check
+here, later rules need no type checks. Fields that are not listed are not checked.
 """
 
 from typing import Any

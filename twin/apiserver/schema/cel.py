@@ -1,7 +1,7 @@
-"""Validation rules of CustomResourceDefinitions: CEL, evaluated by a library, refused as a real server refuses.
+"""Validation rules of CustomResourceDefinitions in CEL, evaluated by a library.
 
-What the library does not know (Kubernetes' own extensions, such as `isURL`) is refused when the CRD is registered, by
-name, and not when an object meets it. Language: https://github.com/google/cel-spec (doc/langdef.md).
+Functions that the library does not have (Kubernetes' own extensions, such as `isURL`) are refused by name when the CRD
+is registered. Language: https://github.com/google/cel-spec (doc/langdef.md).
 """
 
 import re
@@ -15,18 +15,18 @@ _VARIABLES = frozenset({"self", "oldSelf"})
 _FUNCTIONS = frozenset(
     {"size", "matches", "startsWith", "endsWith", "contains", "int", "uint", "double", "string", "bool", "bytes", "dyn"}
 )
-"""What the library evaluates as Kubernetes does; macros (`has`, `all`, `exists`, …) are no functions."""
+"""Functions that the library evaluates as Kubernetes does; macros (`has`, `all`, `exists`, …) are not functions."""
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
-"""A macro binds a variable of its own."""
+"""Variables that macros bind."""
 _NAMES = ("name", "generateName")
 _SELF = re.compile(r"\b(?:self|oldSelf)\b(?:\.(\w+))?")
 
 
 def compile_expression(text: str) -> cel.Program:
-    """The program of an expression over `self` and `oldSelf`.
+    """Return the program of an expression over `self` and `oldSelf`.
 
     Raises:
-        ValueError: it is not CEL, or uses what is not known here; says what.
+        ValueError: if the expression is not valid CEL or uses unsupported functions or variables.
     """
     program = cel.compile(text)
     for name in program.functions():
@@ -40,7 +40,17 @@ def compile_expression(text: str) -> cel.Program:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One entry of `x-kubernetes-validations`."""
+    """One entry of `x-kubernetes-validations`.
+
+    Attributes:
+        text: the expression.
+        program: the compiled expression.
+        message: message of a violation.
+        reason: reason of the field error.
+        field_path: path of the field to report, relative to the value.
+        transition: the rule uses `oldSelf`, so it applies only if there is an old value.
+        fields: fields of `self` that the rule reads; empty if it reads `self` itself.
+    """
 
     text: str
     program: cel.Program
@@ -48,16 +58,14 @@ class Rule:
     reason: str = "FieldValueInvalid"
     field_path: str = ""
     transition: bool = False
-    """It speaks of `oldSelf`, so it is only asked where there is an old value."""
     fields: frozenset[str] = frozenset()
-    """The fields of `self` that it reads, so that no more is handed to the library; empty: it reads `self` itself."""
 
     @classmethod
     def compile(cls, rule: Mapping[str, Any], where: str) -> "Rule":
-        """The rule as the CRD has it.
+        """Compile a rule of a CRD.
 
         Raises:
-            ValueError: it cannot be compiled.
+            ValueError: if the rule cannot be compiled.
         """
         text = rule["rule"].strip()
         for unknown in sorted(set(rule) - {"rule", "message", "reason", "fieldPath"}):
@@ -65,8 +73,8 @@ class Rule:
         try:
             program = compile_expression(text)
         except ValueError as error:
-            said = str(error).splitlines()[0]  # what follows draws where, and lists all tokens
-            raise ValueError(f"{where}.x-kubernetes-validations: {said}") from error
+            message = str(error).splitlines()[0]  # the other lines show the position and all tokens
+            raise ValueError(f"{where}.x-kubernetes-validations: {message}") from error
         return cls(
             text,
             program,
@@ -77,31 +85,31 @@ class Rule:
             _fields(text),
         )
 
-    def fault(self, value: Any, old: Any) -> str | None:
-        """What to say of `value`; None if it is right."""
+    def violation(self, value: Any, old: Any) -> str | None:
+        """Return the message if `value` violates the rule, otherwise None."""
         if self.transition and old is None:
             return None
-        seen, before = self._seen(value), self._seen(old)
-        if seen == before and not self.transition:  # what it reads was accepted before: no need to ask again
+        current, previous = self._visible(value), self._visible(old)
+        if current == previous and not self.transition:  # the fields were valid before
             return None
         try:
-            holds = self.program.execute({"self": seen, "oldSelf": before})
+            is_valid = self.program.execute({"self": current, "oldSelf": previous})
         except KeyError as error:
             return f"rule evaluation error: no such key: {error.args[0]} (rule: {self.text})"
         except (TypeError, IndexError, RuntimeError, ValueError) as error:
             return f"rule evaluation error: {error} (rule: {self.text})"
-        return None if holds is True else self.message
+        return None if is_valid is True else self.message
 
-    def _seen(self, value: Any) -> Any:
-        """What the rule sees of a value. Of an object's metadata that is the name alone, as on a real server."""
+    def _visible(self, value: Any) -> Any:
+        """Return the fields of a value that the rule reads; of metadata only the name, as on real servers."""
         if not self.fields or not isinstance(value, dict):
             return value
-        seen = {name: value[name] for name in self.fields if name in value}
-        if "metadata" in seen and "apiVersion" in value:
-            seen["metadata"] = {name: seen["metadata"][name] for name in _NAMES if name in seen["metadata"]}
-        return seen
+        visible = {name: value[name] for name in self.fields if name in value}
+        if "metadata" in visible and "apiVersion" in value:
+            visible["metadata"] = {name: visible["metadata"][name] for name in _NAMES if name in visible["metadata"]}
+        return visible
 
 
 def _fields(text: str) -> frozenset[str]:
-    found = _SELF.findall(text)
-    return frozenset() if "" in found else frozenset(found)
+    names = _SELF.findall(text)
+    return frozenset() if "" in names else frozenset(names)

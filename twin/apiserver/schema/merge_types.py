@@ -1,9 +1,8 @@
-"""How values of a kind merge: which lists are maps by key, which are sets, what is one indivisible value.
+"""Merge types: which lists are maps by key, which are sets, and which values are atomic.
 
-Server-side apply and strategic merge patch both need to know. For builtin kinds it is written down here, as far as
-their fields matter (source: the `+listType`, `+listMapKey`, `+mapType` and `patchMergeKey` markers in
-`k8s.io/api`); for custom resources it comes from the `x-kubernetes-*` extensions of their schema. What is not
-mentioned is granular if it is an object, and atomic if it is a list.
+Server-side apply and strategic merge patch need them. Those of builtin kinds are listed here, as far as they matter
+(source: the `+listType`, `+listMapKey`, `+mapType` and `patchMergeKey` markers in `k8s.io/api`); those of custom
+resources come from the `x-kubernetes-*` extensions of their schema. Other objects are granular, other lists atomic.
 """
 
 from collections.abc import Mapping
@@ -12,102 +11,105 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """How one value merges."""
+class MergeType:
+    """How a value merges.
 
-    fields: Mapping[str, "Shape"] = field(default_factory=dict)
-    """Of an object: shapes of those fields that are not simply granular."""
-    items: "Shape | None" = None
-    """Of a list, or of an object's values where `fields` does not name them."""
+    Attributes:
+        fields: merge types of an object's fields that are not simply granular.
+        items: merge type of a list's elements, or of an object's other fields.
+        keys: fields that identify the elements of a list of objects.
+        merge_key: the one of `keys` that strategic merge patch uses.
+        unique: the list is a set of scalars.
+        atomic: the value is owned and replaced as a whole.
+    """
+
+    fields: Mapping[str, "MergeType"] = field(default_factory=dict)
+    items: "MergeType | None" = None
     keys: tuple[str, ...] = ()
-    """Of a list: its elements are objects, told apart by these fields."""
     merge_key: str = ""
-    """The one of `keys` that strategic merge patch goes by."""
     unique: bool = False
-    """Of a list: a set of scalars."""
     atomic: bool = False
-    """One value, owned and replaced as a whole."""
 
-    def child(self, name: str) -> "Shape":
-        """The shape of a field."""
+    def child(self, name: str) -> "MergeType":
+        """Return the merge type of a field."""
         return self.fields.get(name) or self.items or GRANULAR
 
     @property
-    def element(self) -> "Shape":
-        """The shape of a list's elements."""
+    def element(self) -> "MergeType":
+        """Merge type of a list's elements."""
         return self.items or GRANULAR
 
 
-GRANULAR = Shape()
-ATOMIC = Shape(atomic=True)
-SET = Shape(unique=True)
+GRANULAR = MergeType()
+ATOMIC = MergeType(atomic=True)
+SET = MergeType(unique=True)
 
 
-def keyed(*keys: str, merge_key: str = "", items: Shape | None = None) -> Shape:
-    """A list of objects told apart by `keys`."""
-    return Shape(keys=keys, merge_key=merge_key or keys[0], items=items)
+def map_by_key(*keys: str, merge_key: str = "", items: MergeType | None = None) -> MergeType:
+    """Return the merge type of a list of objects identified by `keys`."""
+    return MergeType(keys=keys, merge_key=merge_key or keys[0], items=items)
 
 
-METADATA = Shape(fields={"finalizers": SET, "ownerReferences": keyed("uid"), "managedFields": ATOMIC})
-CONDITIONS = keyed("type")
+METADATA = MergeType(fields={"finalizers": SET, "ownerReferences": map_by_key("uid"), "managedFields": ATOMIC})
+CONDITIONS = map_by_key("type")
 
-_ENV = keyed("name", items=Shape(fields={"valueFrom": Shape(items=ATOMIC)}))
-_CONTAINER = Shape(
+_ENV = map_by_key("name", items=MergeType(fields={"valueFrom": MergeType(items=ATOMIC)}))
+_CONTAINER = MergeType(
     fields={
         "env": _ENV,
-        "ports": keyed("containerPort", "protocol", merge_key="containerPort"),
-        "volumeMounts": keyed("mountPath"),
-        "volumeDevices": keyed("devicePath"),
-        "resources": Shape(fields={"claims": keyed("name")}),
+        "ports": map_by_key("containerPort", "protocol", merge_key="containerPort"),
+        "volumeMounts": map_by_key("mountPath"),
+        "volumeDevices": map_by_key("devicePath"),
+        "resources": MergeType(fields={"claims": map_by_key("name")}),
     }
 )
-POD_SPEC = Shape(
+POD_SPEC = MergeType(
     fields={
-        "containers": keyed("name", items=_CONTAINER),
-        "initContainers": keyed("name", items=_CONTAINER),
-        "ephemeralContainers": keyed("name", items=_CONTAINER),
-        "volumes": keyed("name"),
-        "imagePullSecrets": keyed("name", items=ATOMIC),
-        "hostAliases": keyed("ip"),
-        "topologySpreadConstraints": keyed("topologyKey", "whenUnsatisfiable", merge_key="topologyKey"),
+        "containers": map_by_key("name", items=_CONTAINER),
+        "initContainers": map_by_key("name", items=_CONTAINER),
+        "ephemeralContainers": map_by_key("name", items=_CONTAINER),
+        "volumes": map_by_key("name"),
+        "imagePullSecrets": map_by_key("name", items=ATOMIC),
+        "hostAliases": map_by_key("ip"),
+        "topologySpreadConstraints": map_by_key("topologyKey", "whenUnsatisfiable", merge_key="topologyKey"),
         "nodeSelector": ATOMIC,
-        "schedulingGates": keyed("name"),
+        "schedulingGates": map_by_key("name"),
     }
 )
-_POD_STATUS = Shape(fields={"conditions": CONDITIONS, "podIPs": keyed("ip"), "hostIPs": ATOMIC})
-_TEMPLATE = Shape(fields={"metadata": METADATA, "spec": POD_SPEC})
-_WORKLOAD = Shape(fields={"template": _TEMPLATE, "selector": ATOMIC})
-_CONDITIONED = Shape(fields={"conditions": CONDITIONS})
-_SERVICE_SPEC = Shape(
-    fields={"ports": keyed("port", "protocol", merge_key="port"), "selector": ATOMIC, "clusterIPs": ATOMIC}
+_POD_STATUS = MergeType(fields={"conditions": CONDITIONS, "podIPs": map_by_key("ip"), "hostIPs": ATOMIC})
+_TEMPLATE = MergeType(fields={"metadata": METADATA, "spec": POD_SPEC})
+_WORKLOAD = MergeType(fields={"template": _TEMPLATE, "selector": ATOMIC})
+_CONDITIONED = MergeType(fields={"conditions": CONDITIONS})
+_SERVICE_SPEC = MergeType(
+    fields={"ports": map_by_key("port", "protocol", merge_key="port"), "selector": ATOMIC, "clusterIPs": ATOMIC}
 )
-_NODE_STATUS = Shape(fields={"conditions": CONDITIONS, "addresses": keyed("type")})
+_NODE_STATUS = MergeType(fields={"conditions": CONDITIONS, "addresses": map_by_key("type")})
 
 
-def of(**fields: Shape) -> Shape:
-    """The shape of a whole object, its metadata included."""
-    return Shape(fields={"metadata": METADATA, **fields})
+def object_type(**fields: MergeType) -> MergeType:
+    """Return the merge type of a whole object, including its metadata."""
+    return MergeType(fields={"metadata": METADATA, **fields})
 
 
-POD = of(spec=POD_SPEC, status=_POD_STATUS)
-WORKLOAD = of(spec=_WORKLOAD, status=_CONDITIONED)
-SERVICE = of(spec=_SERVICE_SPEC, status=_CONDITIONED)
-NODE = of(spec=Shape(fields={"podCIDRs": SET}), status=_NODE_STATUS)
-EVENT = of(regarding=ATOMIC, involvedObject=ATOMIC, series=GRANULAR)
-PLAIN = of(status=_CONDITIONED)
+POD = object_type(spec=POD_SPEC, status=_POD_STATUS)
+WORKLOAD = object_type(spec=_WORKLOAD, status=_CONDITIONED)
+SERVICE = object_type(spec=_SERVICE_SPEC, status=_CONDITIONED)
+NODE = object_type(spec=MergeType(fields={"podCIDRs": SET}), status=_NODE_STATUS)
+EVENT = object_type(regarding=ATOMIC, involvedObject=ATOMIC, series=GRANULAR)
+PLAIN = object_type(status=_CONDITIONED)
 
 
-def from_schema(schema: Mapping[str, Any]) -> Shape:
-    """The shape that a structural OpenAPI schema declares."""
+def from_schema(schema: Mapping[str, Any]) -> MergeType:
+    """Return the merge type that a structural OpenAPI schema declares."""
     if schema.get("x-kubernetes-map-type") == "atomic":
         return ATOMIC
     list_type = schema.get("x-kubernetes-list-type")
     if list_type == "set":
         return SET
     fields = {name: from_schema(child) for name, child in schema.get("properties", {}).items()}
-    fields = {name: shape for name, shape in fields.items() if shape != GRANULAR}
-    below = schema.get("items") if schema.get("type") == "array" else schema.get("additionalProperties")
-    items = from_schema(below) if isinstance(below, Mapping) else None
+    fields = {name: merge_type for name, merge_type in fields.items() if merge_type != GRANULAR}
+    child_schema = schema.get("items") if schema.get("type") == "array" else schema.get("additionalProperties")
+    items = from_schema(child_schema) if isinstance(child_schema, Mapping) else None
     items = None if items == GRANULAR else items
     keys = tuple(schema.get("x-kubernetes-list-map-keys", ())) if list_type == "map" else ()
-    return Shape(fields=fields, items=items, keys=keys, merge_key=keys[0] if keys else "")
+    return MergeType(fields=fields, items=items, keys=keys, merge_key=keys[0] if keys else "")

@@ -1,13 +1,13 @@
-"""The rules that names, labels, annotations and finalizers obey, with the messages of a real server.
+"""Rules of names, labels, annotations, finalizers and owner references, with the messages of a real server.
 
-Source: `k8s.io/apimachinery/pkg/util/validation` and `pkg/api/validation/objectmeta.go`. On an update only what
-has changed is looked at: what was accepted once stays accepted, and the hot path stays short.
+Source: `k8s.io/apimachinery/pkg/util/validation` and `pkg/api/validation/objectmeta.go`. An update checks only what
+has changed: what was valid once stays valid, and the hot path stays short.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 
-from twin.apiserver.errors import FieldError, Object, forbidden_field, invalid, too_long
+from twin.apiserver.meta.errors import FieldError, Object, forbidden_field, invalid, too_long
 
 MAX_LABEL = 63  # bytes; DNS label, label value, and the name part of a qualified name
 MAX_SUBDOMAIN = 253  # bytes
@@ -47,7 +47,7 @@ _VALUE_RULE = (
 
 
 def subdomain(name: str) -> Iterator[str]:
-    """What is wrong with a DNS-1123 subdomain (names of most objects)."""
+    """Yield the errors of a DNS-1123 subdomain (names of most objects)."""
     if len(name) > MAX_SUBDOMAIN:
         yield f"must be no more than {MAX_SUBDOMAIN} bytes"
     if not _SUBDOMAIN.fullmatch(name):
@@ -55,7 +55,7 @@ def subdomain(name: str) -> Iterator[str]:
 
 
 def path_segment(name: str) -> Iterator[str]:
-    """What is wrong with a name that only has to fit into a path (roles and their bindings)."""
+    """Yield the errors of a name that only has to fit into a path (roles and their bindings)."""
     if name in (".", ".."):
         yield f"may not be '{name}'"
     for forbidden in "/%":
@@ -64,7 +64,7 @@ def path_segment(name: str) -> Iterator[str]:
 
 
 def dns_label(name: str) -> Iterator[str]:
-    """What is wrong with a DNS-1123 label (namespaces)."""
+    """Yield the errors of a DNS-1123 label (namespaces)."""
     if len(name) > MAX_LABEL:
         yield f"must be no more than {MAX_LABEL} bytes"
     if not _DNS_LABEL.fullmatch(name):
@@ -72,7 +72,7 @@ def dns_label(name: str) -> Iterator[str]:
 
 
 def dns_1035_label(name: str) -> Iterator[str]:
-    """What is wrong with a DNS-1035 label (Services)."""
+    """Yield the errors of a DNS-1035 label (Services)."""
     if len(name) > MAX_LABEL:
         yield f"must be no more than {MAX_LABEL} bytes"
     if not _DNS_1035.fullmatch(name):
@@ -80,12 +80,12 @@ def dns_1035_label(name: str) -> Iterator[str]:
 
 
 def qualified_name(key: str) -> Iterator[str]:
-    """What is wrong with a label or annotation key, `[prefix/]name`."""
+    """Yield the errors of a label or annotation key, `[prefix/]name`."""
     prefix, slash, name = key.rpartition("/")
     if slash:
         if not prefix:
             yield "prefix part must be non-empty"
-        yield from (f"prefix part {fault}" for fault in subdomain(prefix) if prefix)
+        yield from (f"prefix part {error}" for error in subdomain(prefix) if prefix)
     if not name:
         yield "name part must be non-empty"
     elif len(name) > MAX_LABEL:
@@ -95,14 +95,14 @@ def qualified_name(key: str) -> Iterator[str]:
 
 
 def check_labels(labels: object, field: str, old: Mapping[str, str] | None = None) -> Iterator[FieldError]:
-    """Faults of labels that are not in `old` as they are."""
+    """Yield the errors of labels that are new or changed compared to `old`."""
     if not isinstance(labels, dict):
         yield invalid(field, labels, "must be a map of strings")
         return
     for key, value in labels.items():
         if old is not None and old.get(key) == value:
             continue
-        yield from (invalid(field, key, fault) for fault in qualified_name(key))
+        yield from (invalid(field, key, error) for error in qualified_name(key))
         if not isinstance(value, str):
             yield invalid(field, value, "must be a string")
         elif len(value) > MAX_LABEL:
@@ -112,7 +112,7 @@ def check_labels(labels: object, field: str, old: Mapping[str, str] | None = Non
 
 
 def check_annotations(annotations: object, old: Mapping[str, str]) -> Iterator[FieldError]:
-    """Faults of annotations whose key is new, and of their size all together."""
+    """Yield the errors of new annotation keys, and of the total size."""
     field = "metadata.annotations"
     if not isinstance(annotations, dict):
         yield invalid(field, annotations, "must be a map of strings")
@@ -124,19 +124,19 @@ def check_annotations(annotations: object, old: Mapping[str, str]) -> Iterator[F
             continue
         size += len(key) + (len(value) if value.isascii() else len(value.encode()))
         if key not in old:
-            yield from (invalid(field, key, fault) for fault in qualified_name(key.lower()))
+            yield from (invalid(field, key, error) for error in qualified_name(key.lower()))
     if size > MAX_ANNOTATIONS:
         yield too_long(field, MAX_ANNOTATIONS)
 
 
 def check_finalizers(new: Object, old: Object | None) -> Iterator[FieldError]:
-    """Faults of finalizers: their names, and that none is added to an object that is being deleted."""
+    """Yield the errors of finalizer names, and of finalizers added during deletion."""
     field = "metadata.finalizers"
     finalizers = new.get("finalizers") or []
     before = (old.get("finalizers") if old else None) or []
     added = [name for name in finalizers if name not in before]
     for name in added:
-        yield from (invalid(field, name, fault) for fault in qualified_name(name))
+        yield from (invalid(field, name, error) for error in qualified_name(name))
     if added and old is not None and "deletionTimestamp" in old:
         names = ", ".join(f'"{name}"' for name in added)
         yield forbidden_field(
@@ -146,7 +146,7 @@ def check_finalizers(new: Object, old: Object | None) -> Iterator[FieldError]:
 
 
 def check_owners(owners: object) -> Iterator[FieldError]:
-    """Faults of owner references: complete, and at most one controller."""
+    """Yield the errors of owner references: incomplete ones, and more than one controller."""
     field = "metadata.ownerReferences"
     if not isinstance(owners, list):
         yield invalid(field, owners, "must be a list")
@@ -155,8 +155,8 @@ def check_owners(owners: object) -> Iterator[FieldError]:
     for owner in owners:
         for name in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(name):
-                fault = "version must not be empty" if name == "apiVersion" else "must not be empty"
-                yield invalid(f"{field}.{name}", "", fault)
+                detail = "version must not be empty" if name == "apiVersion" else "must not be empty"
+                yield invalid(f"{field}.{name}", "", detail)
         if (owner.get("apiVersion"), owner.get("kind")) == ("v1", "Event"):
             yield invalid(field, owner, "/v1, Kind=Event is disallowed from being an owner")
         if owner.get("controller"):
@@ -171,7 +171,7 @@ def check_owners(owners: object) -> Iterator[FieldError]:
 
 
 def check_update(new: Object, old: Object) -> list[FieldError]:
-    """Faults of `metadata` in an update; only what has changed is looked at."""
+    """Return the errors of `metadata` in an update; only changes are checked."""
     errors: list[FieldError] = []
     if (labels := new.get("labels")) is not None and labels is not old.get("labels"):
         errors += check_labels(labels, "metadata.labels", old.get("labels"))
@@ -185,7 +185,7 @@ def check_update(new: Object, old: Object) -> list[FieldError]:
 
 
 def check_create(meta: Object) -> list[FieldError]:
-    """Faults of `metadata` of a new object, its name aside (that depends on the kind)."""
+    """Return the errors of a new object's `metadata`, except its name, whose rule depends on the kind."""
     errors: list[FieldError] = []
     if meta.get("labels") is not None:
         errors += check_labels(meta["labels"], "metadata.labels")

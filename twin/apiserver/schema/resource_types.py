@@ -1,32 +1,32 @@
-"""What the API server knows of a kind: where it lives, what it can do, and the rules its objects obey.
+"""Resource types: where a kind is served, what it supports, and the rules of its objects.
 
-The store treats all kinds alike; what differs is here as data and in one function a kind, `admit`, which sets
-defaults, drops unknown fields and reports what is wrong. Builtin kinds come from `builtins.py`, others from
-CustomResourceDefinitions (`crd.py`).
+The store treats all kinds alike. Differences are data here, and one function per kind, `admit`, which sets defaults,
+drops unknown fields and reports errors. Builtin kinds come from `registry/builtins.py`, others from
+CustomResourceDefinitions (`registry/crd.py`).
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from twin.apiserver.errors import FieldError, Object, no_such_resource
+from twin.apiserver.meta.errors import FieldError, Object, no_such_resource
 from twin.apiserver.schema import metadata
-from twin.apiserver.schema.merge_types import PLAIN, Shape
+from twin.apiserver.schema.merge_types import PLAIN, MergeType
 from twin.apiserver.schema.structural import Check
 
 Admit = Callable[[Object, Object | None, list[FieldError]], Object]
-"""`admit(new, old, errors)` returns `new` with defaults set and unknown fields dropped; faults go to `errors`.
+"""`admit(new, old, errors)` returns `new` with defaults and without unknown fields, and appends to `errors`.
 
-It never mutates `new`, and leaves alone what is identical to `old`'s."""
+It does not mutate `new`, and does not check what is identical to `old`."""
 
 
-def take_as_is(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
-    """The rules of a kind that has none."""
+def accept_unchanged(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
+    """Accept an object of a kind without rules."""
     return new
 
 
 @dataclass(frozen=True, slots=True)
 class ScalePaths:
-    """Where a kind keeps what its `scale` subresource shows; names from the object's root."""
+    """Paths, from the root of an object, of the values that its `scale` subresource shows."""
 
     spec_replicas: tuple[str, ...] = ("spec", "replicas")
     status_replicas: tuple[str, ...] = ("status", "replicas")
@@ -35,7 +35,31 @@ class ScalePaths:
 
 @dataclass(frozen=True, slots=True)
 class ResourceType:
-    """One kind of object, in one version."""
+    """One kind of object in one version.
+
+    Attributes:
+        plural: plural name.
+        kind: kind.
+        group: API group; empty for core.
+        version: API version.
+        namespaced: objects live in namespaces.
+        singular: singular name.
+        short_names: short names for kubectl.
+        categories: names of groups of kinds, as in `kubectl get all`.
+        status: `status` is a subresource, written only through it.
+        keeps_status_on_create: a create keeps the status.
+        scale: paths of the `scale` subresource, if there is one.
+        generation: `metadata.generation` counts changes of the spec.
+        unconditional_update: an update may lack the resourceVersion.
+        custom: the kind comes from a CustomResourceDefinition, so it has no strategic merge patch.
+        name_rule: yields the errors of a name.
+        admit: rules of the kind.
+        types: check of the JSON types that the rules of a builtin kind rely on.
+        merge_type: how objects merge.
+        selectable: fields of a custom resource that field selectors may name (`selectableFields`).
+        columns: `additionalPrinterColumns` of a custom resource.
+        schema: `openAPIV3Schema` of a custom resource.
+    """
 
     plural: str
     kind: str
@@ -45,47 +69,38 @@ class ResourceType:
     singular: str = ""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    """Words that stand for several kinds at once, as `kubectl get all` does."""
     status: bool = False
-    """Whether `status` is a subresource: only written through it, and only it is written through it."""
     keeps_status_on_create: bool = False
     scale: ScalePaths | None = None
     generation: bool = False
-    """Whether `metadata.generation` counts changes of what is wanted."""
     unconditional_update: bool = True
-    """Whether an update may come without a resourceVersion."""
     custom: bool = False
-    """Whether it comes from a CustomResourceDefinition: no strategic merge patch then."""
     name_rule: Callable[[str], Iterator[str]] = metadata.subdomain
-    admit: Admit = take_as_is
+    admit: Admit = accept_unchanged
     types: Check | None = None
-    """The JSON types of those fields of a builtin kind that its rules read."""
-    shape: Shape = PLAIN
+    merge_type: MergeType = PLAIN
     selectable: tuple[str, ...] = ()
-    """Fields of a custom resource that field selectors may name (`selectableFields`)."""
     columns: tuple[Object, ...] = field(default=(), compare=False)
-    """`additionalPrinterColumns` of a custom resource, for a Table answer."""
     schema: Object | None = field(default=None, compare=False)
-    """`openAPIV3Schema` of a custom resource."""
 
     @property
     def resource(self) -> str:
-        """The name used with the store: `plural.group`, or `plural` in the core group."""
+        """Resource name in the store: `plural.group`, or `plural` in the core group."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def api_version(self) -> str:
-        """What `apiVersion` says: `group/version`, or `version` in the core group."""
+        """Value of `apiVersion`: `group/version`, or `version` in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def subresources(self) -> tuple[str, ...]:
-        """The subresources that can be read and written."""
+        """Subresources that can be read and written."""
         return (("status",) if self.status else ()) + (("scale",) if self.scale else ())
 
 
 class Registry:
-    """All kinds that are known, by resource name."""
+    """All served kinds, by resource name."""
 
     def __init__(self) -> None:
         self._types: dict[str, ResourceType] = {}
@@ -97,18 +112,18 @@ class Registry:
         return resource in self._types
 
     def add(self, kind: ResourceType) -> None:
-        """Know `kind` from now on, or know it anew."""
+        """Serve a kind, or replace it."""
         self._types[kind.resource] = kind
 
     def remove(self, resource: str) -> None:
-        """Know it no more."""
+        """Stop serving a kind."""
         self._types.pop(resource, None)
 
     def __getitem__(self, resource: str) -> ResourceType:
-        """The kind of that resource name.
+        """Return the kind of a resource name.
 
         Raises:
-            ApiError: 404, there is none.
+            ApiError: 404 if there is none.
         """
         kind = self._types.get(resource)
         if kind is None:
@@ -116,6 +131,6 @@ class Registry:
         return kind
 
     def of_object(self, obj: Object) -> ResourceType | None:
-        """The kind that an object's `apiVersion` and `kind` name, if it is known."""
-        wanted = (obj.get("apiVersion"), obj.get("kind"))
-        return next((kind for kind in self if (kind.api_version, kind.kind) == wanted), None)
+        """Return the kind of an object's `apiVersion` and `kind`, or None if it is not served."""
+        identity = (obj.get("apiVersion"), obj.get("kind"))
+        return next((kind for kind in self if (kind.api_version, kind.kind) == identity), None)

@@ -1,33 +1,33 @@
 """Structural OpenAPI v3 schemas, compiled to closures that prune, default and validate in one pass.
 
-A closure gets a value and what was there before. What is the very same object as before is not looked at again,
-so that a patch pays for what it touched (and so that what was valid once stays accepted, as real servers do
-since 1.30: "ratcheting"). Values are never mutated; an unchanged one is returned itself.
+A closure gets a value and the old value. A value that is the same object as the old one is not checked again, so the
+cost of a patch depends on what it changes (and what was valid once stays valid, as on real servers since 1.30:
+"ratcheting"). Values are never mutated; an unchanged value is returned as it is.
 
-Source of wording: `k8s.io/kube-openapi/pkg/validation` and `apiextensions-apiserver/pkg/apiserver/validation`.
+Source of messages: `k8s.io/kube-openapi/pkg/validation` and `apiextensions-apiserver/pkg/apiserver/validation`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twin.apiserver import errors as field_errors
-from twin.apiserver.errors import FieldError, Object, invalid, required, wrong_type
+from twin.apiserver.meta import errors as field_errors
+from twin.apiserver.meta.errors import FieldError, Object, invalid, required, wrong_type
 from twin.apiserver.schema.cel import Rule
-from twin.apiserver.schema.value_validations import Path, json_type, tests_of
+from twin.apiserver.schema.value_validations import Path, compile_validations, json_type
 
 _ABSENT: Any = object()
 
 
 Check = Callable[[Any, Any, Path, list[FieldError]], Any]
-"""`check(value, old, path, errors)` → the value, pruned and with defaults; faults go to `errors`."""
+"""`check(value, old, path, errors)` returns the value, pruned and with defaults, and appends to `errors`."""
 
 
 def compile_schema(schema: Mapping[str, Any]) -> Check:
-    """The closure of a schema.
+    """Return the closure of a schema.
 
     Raises:
-        ValueError: the schema uses what this module does not know; says what and where.
+        ValueError: if the schema uses unsupported keywords; the message says which and where.
     """
     return _compile(schema, "openAPIV3Schema")
 
@@ -47,26 +47,26 @@ def _compile(schema: Mapping[str, Any], where: str) -> Check:
     unknown = sorted(set(schema) - _KNOWN)
     if unknown:
         raise ValueError(f"{where}: unsupported schema keyword {unknown[0]!r}")
-    shape = _shape_check(schema, where)
-    tests = tuple(tests_of(schema, where))
+    check_type = _type_check(schema, where)
+    tests = tuple(compile_validations(schema, where))
     rules = tuple(Rule.compile(rule, where) for rule in schema.get("x-kubernetes-validations", ()))
     if not tests and not rules:
-        return shape
+        return check_type
 
     def check(value: Any, old: Any, path: Path, errors: list[FieldError]) -> Any:
         if value is old:
             return value
         before = len(errors)
-        value = shape(value, old, path, errors)
+        value = check_type(value, old, path, errors)
         if len(errors) > before or value is None:
             return value
         for test in tests:
             test(value, path, errors)
         if rules and len(errors) == before:
             for rule in rules:
-                fault = rule.fault(value, None if old is _ABSENT else old)
-                if fault is not None:
-                    errors.append(_rule_error(path, rule, value, fault))
+                message = rule.violation(value, None if old is _ABSENT else old)
+                if message is not None:
+                    errors.append(_rule_error(path, rule, value, message))
         return value
 
     return check
@@ -78,13 +78,13 @@ def _rule_error(path: Path, rule: Rule, value: Any, message: str) -> FieldError:
         return field_errors.forbidden_field(field, message)
     if rule.reason == "FieldValueRequired":
         return required(field, message)
-    for name in filter(None, rule.field_path.split(".")):  # show what is at fault; a real server says "object"
+    for name in filter(None, rule.field_path.split(".")):  # report the invalid value; a real server says "object"
         value = value.get(name) if isinstance(value, dict) else None
-    shown = json_type(value) if isinstance(value, (dict, list, type(None))) else value
-    return invalid(field, shown, message)
+    reported = json_type(value) if isinstance(value, (dict, list, type(None))) else value
+    return invalid(field, reported, message)
 
 
-def _shape_check(schema: Mapping[str, Any], where: str) -> Check:
+def _type_check(schema: Mapping[str, Any], where: str) -> Check:
     nullable = bool(schema.get("nullable"))
     if schema.get("x-kubernetes-int-or-string"):
         return _scalar("integer or string", (int, str), nullable)
@@ -123,7 +123,7 @@ def _scalar(name: str, types: tuple[type, ...], nullable: bool) -> Check:
 
 def _object(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
     fields = _Fields.compile(schema, where)
-    needed = tuple(schema.get("required", ()))
+    required_fields = tuple(schema.get("required", ()))
 
     def check(value: Any, old: Any, path: Path, errors: list[FieldError]) -> Any:
         if value is old:
@@ -132,9 +132,9 @@ def _object(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
             if not (value is None and nullable):
                 errors.append(wrong_type(path.text, json_type(value), "object"))
             return value
-        value = fields.pruned(value, old if type(old) is dict else {}, path, errors)
-        value = fields.completed(value, path, errors)
-        for name in needed:
+        value = fields.prune(value, old if type(old) is dict else {}, path, errors)
+        value = fields.fill_defaults(value, path, errors)
+        for name in required_fields:
             if name not in value:
                 errors.append(required(Path(path, f".{name}").text))
         return value
@@ -144,10 +144,16 @@ def _object(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """The fields of an object: those that the schema names, and what it says of others."""
+    """The fields of an object.
+
+    Attributes:
+        named: check, path step, and whether null is replaced by a default, for each field in the schema.
+        defaults: default values.
+        others: check of fields that are not in the schema, if they are allowed.
+        keeps_others: fields that are not in the schema are kept unchecked.
+    """
 
     named: Mapping[str, tuple[Check, str, bool]]
-    """Check, step of the path, and whether null gives way to a default."""
     defaults: Mapping[str, Any]
     others: Check | None
     keeps_others: bool
@@ -170,19 +176,19 @@ class _Fields:
         keeps = bool(schema.get("x-kubernetes-preserve-unknown-fields")) or extra is True
         return cls(named, defaults, others, keeps)
 
-    def pruned(self, value: Object, before: Object, path: Path, errors: list[FieldError]) -> Object:
-        """`value` with its fields checked, less those that the schema does not know."""
+    def prune(self, value: Object, before: Object, path: Path, errors: list[FieldError]) -> Object:
+        """Return `value` with checked fields and without those that the schema does not allow."""
         changed: Object | None = None
         for name, item in value.items():
-            was = before.get(name, _ABSENT)
-            known = self.named.get(name)
-            if known is not None:
-                if item is was:
+            old_item = before.get(name, _ABSENT)
+            field = self.named.get(name)
+            if field is not None:
+                if item is old_item:
                     continue
-                check, step, null_is_absent = known
-                after = _ABSENT if item is None and null_is_absent else check(item, was, Path(path, step), errors)
+                check, step, null_is_absent = field
+                after = _ABSENT if item is None and null_is_absent else check(item, old_item, Path(path, step), errors)
             elif self.others is not None:
-                after = self.others(item, was, Path(path, f".{name}"), errors)
+                after = self.others(item, old_item, Path(path, f".{name}"), errors)
             else:
                 after = item if self.keeps_others else _ABSENT
             if after is not item:
@@ -193,8 +199,8 @@ class _Fields:
                     changed[name] = after
         return value if changed is None else changed
 
-    def completed(self, value: Object, path: Path, errors: list[FieldError]) -> Object:
-        """`value` with a default for each field that is absent and has one."""
+    def fill_defaults(self, value: Object, path: Path, errors: list[FieldError]) -> Object:
+        """Return `value` with the defaults of missing fields."""
         absent = [name for name in self.defaults if name not in value]
         if not absent:
             return value
@@ -208,7 +214,7 @@ class _Fields:
 def _array(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
     if "items" not in schema:
         raise ValueError(f"{where}.items: Required value: must be specified")
-    below = _compile(schema["items"], f"{where}.items")
+    check_item = _compile(schema["items"], f"{where}.items")
     keys = tuple(schema.get("x-kubernetes-list-map-keys", ()))
     unique = schema.get("x-kubernetes-list-type") == "set"
 
@@ -221,9 +227,9 @@ def _array(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
             return value
         before = old if type(old) is list else []
         checked = []
-        for at, item in enumerate(value):
-            was = before[at] if at < len(before) else _ABSENT
-            checked.append(below(item, was, Path(path, f"[{at}]"), errors))
+        for index, item in enumerate(value):
+            old_item = before[index] if index < len(before) else _ABSENT
+            checked.append(check_item(item, old_item, Path(path, f"[{index}]"), errors))
         if keys or unique:
             _check_unique(checked, keys, path, errors)
         return value if all(map(_is, checked, value)) else checked
@@ -237,8 +243,8 @@ def _is(left: object, right: object) -> bool:
 
 def _check_unique(items: list[Any], keys: tuple[str, ...], path: Path, errors: list[FieldError]) -> None:
     seen: list[Any] = []
-    for at, item in enumerate(items):
-        mark = {key: item.get(key) for key in keys} if keys and isinstance(item, dict) else item
-        if mark in seen:
-            errors.append(field_errors.duplicate(Path(path, f"[{at}]").text, mark))
-        seen.append(mark)
+    for index, item in enumerate(items):
+        identity = {key: item.get(key) for key in keys} if keys and isinstance(item, dict) else item
+        if identity in seen:
+            errors.append(field_errors.duplicate(Path(path, f"[{index}]").text, identity))
+        seen.append(identity)

@@ -1,17 +1,18 @@
-"""What an OpenAPI schema says of a value beyond its type: `enum`, `pattern`, limits, `anyOf` and its kin.
+"""Value validations of an OpenAPI schema: `enum`, `pattern`, limits, `anyOf` and so on.
 
-Each word becomes a small test that adds to a list of errors. Wording: `k8s.io/kube-openapi/pkg/validation`.
+Each keyword becomes a function that appends to a list of errors. Source of messages:
+`k8s.io/kube-openapi/pkg/validation`.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from twin.apiserver.errors import FieldError, invalid, required, too_long, too_many, unsupported, wrong_type
+from twin.apiserver.meta.errors import FieldError, invalid, required, too_long, too_many, unsupported, wrong_type
 
 
 class Path(NamedTuple):
-    """Where a value is; written out only if something is wrong there."""
+    """Path of a value; converted to text only for an error."""
 
     parent: "Path | None"
     step: str
@@ -21,7 +22,7 @@ class Path(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As Kubernetes writes it: without the leading dot; the whole object is `<nil>`."""
+        """Path as in Kubernetes: without the leading dot; the whole object is `<nil>`."""
         return str(self).removeprefix(".") or "<nil>"
 
 
@@ -34,30 +35,30 @@ _INTEGER_RANGES = {"int32": 2**31, "int64": 2**63}
 
 
 def json_type(value: Any) -> str:
-    """The JSON type's name, as error messages have it."""
+    """Return the name of the JSON type, as in error messages."""
     if value is None:
         return "null"
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
     return names.get(type(value), type(value).__name__)
 
 
-def tests_of(schema: Mapping[str, Any], where: str) -> list[Test]:
-    """The value validations of a schema: those that look at one value, whatever its type."""
-    found: list[Test] = []
+def compile_validations(schema: Mapping[str, Any], where: str) -> list[Test]:
+    """Return the value validations of a schema, which do not depend on the type."""
+    tests: list[Test] = []
     if "enum" in schema:
-        found.append(_enum(schema["enum"]))
+        tests.append(_enum(schema["enum"]))
     if "pattern" in schema:
-        found.append(_pattern(schema["pattern"], where))
+        tests.append(_pattern(schema["pattern"], where))
     if "format" in schema:
-        found += _format(schema["format"])
-    found += _number_limits(schema)
-    found += _size_limits(schema)
-    for word in ("allOf", "anyOf", "oneOf"):
-        if word in schema:
-            found.append(_combination(word, [_loose(child, where) for child in schema[word]]))
+        tests += _format(schema["format"])
+    tests += _number_limits(schema)
+    tests += _size_limits(schema)
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        if keyword in schema:
+            tests.append(_combination(keyword, [_compile_subschema(child, where) for child in schema[keyword]]))
     if "not" in schema:
-        found.append(_negation(_loose(schema["not"], where)))
-    return found
+        tests.append(_negation(_compile_subschema(schema["not"], where)))
+    return tests
 
 
 def _enum(allowed: list[Any]) -> Test:
@@ -70,12 +71,12 @@ def _enum(allowed: list[Any]) -> Test:
 
 def _pattern(pattern: str, where: str) -> Test:
     try:
-        found = re.compile(pattern)
+        compiled = re.compile(pattern)
     except re.error as error:
         raise ValueError(f"{where}.pattern: Invalid value: {pattern!r}: {error}") from error
 
     def test(value: Any, path: Path, errors: list[FieldError]) -> None:
-        if isinstance(value, str) and not found.search(value):
+        if isinstance(value, str) and not compiled.search(value):
             errors.append(invalid(path.text, value, f"{path.text} in body should match '{pattern}'"))
 
     return test
@@ -107,112 +108,114 @@ def _limit(breaks: Callable[[Any], bool], error: Callable[[str, Any], FieldError
 
 def _number_limits(schema: Mapping[str, Any]) -> list[Test]:
     numbers = (int, float)
-    found: list[Test] = []
+    tests: list[Test] = []
     if (low := schema.get("minimum")) is not None:
         if schema.get("exclusiveMinimum"):
-            text = f"in body should be greater than {low}"
-            found.append(_limit(lambda v: v <= low, lambda f, v: invalid(f, v, f"{f} {text}"), numbers))
+            above = f"in body should be greater than {low}"
+            tests.append(_limit(lambda v: v <= low, lambda f, v: invalid(f, v, f"{f} {above}"), numbers))
         else:
-            said = f"in body should be greater than or equal to {low}"
-            found.append(_limit(lambda v: v < low, lambda f, v: invalid(f, v, f"{f} {said}"), numbers))
+            at_least = f"in body should be greater than or equal to {low}"
+            tests.append(_limit(lambda v: v < low, lambda f, v: invalid(f, v, f"{f} {at_least}"), numbers))
     if (high := schema.get("maximum")) is not None:
         if schema.get("exclusiveMaximum"):
             below = f"in body should be less than {high}"
-            found.append(_limit(lambda v: v >= high, lambda f, v: invalid(f, v, f"{f} {below}"), numbers))
+            tests.append(_limit(lambda v: v >= high, lambda f, v: invalid(f, v, f"{f} {below}"), numbers))
         else:
-            most = f"in body should be less than or equal to {high}"
-            found.append(_limit(lambda v: v > high, lambda f, v: invalid(f, v, f"{f} {most}"), numbers))
+            at_most = f"in body should be less than or equal to {high}"
+            tests.append(_limit(lambda v: v > high, lambda f, v: invalid(f, v, f"{f} {at_most}"), numbers))
     if (step := schema.get("multipleOf")) is not None:
-        of = f"in body should be a multiple of {step}"
-        found.append(_limit(lambda v: v % step != 0, lambda f, v: invalid(f, v, f"{f} {of}"), numbers))
-    return found
+        multiple = f"in body should be a multiple of {step}"
+        tests.append(_limit(lambda v: v % step != 0, lambda f, v: invalid(f, v, f"{f} {multiple}"), numbers))
+    return tests
 
 
 def _size_limits(schema: Mapping[str, Any]) -> list[Test]:
-    found: list[Test] = []
+    tests: list[Test] = []
     if (low := schema.get("minLength")) is not None:
-        found.append(_at_least(low, str, "be at least {} chars long"))
+        tests.append(_at_least(low, str, "be at least {} chars long"))
     if (high := schema.get("maxLength")) is not None:
-        found.append(_limit(lambda v: len(v) > high, lambda f, _: too_long(f, high), (str,)))
-    for kind, noun, low_word, high_word in (
+        tests.append(_limit(lambda v: len(v) > high, lambda f, _: too_long(f, high), (str,)))
+    for type_, noun, min_keyword, max_keyword in (
         (list, "items", "minItems", "maxItems"),
         (dict, "properties", "minProperties", "maxProperties"),
     ):
-        if (fewest := schema.get(low_word)) is not None:
-            found.append(_at_least(fewest, kind, f"have at least {{}} {noun}"))
-        if (most := schema.get(high_word)) is not None:
-            found.append(_at_most(most, kind))
-    return found
+        if (minimum := schema.get(min_keyword)) is not None:
+            tests.append(_at_least(minimum, type_, f"have at least {{}} {noun}"))
+        if (maximum := schema.get(max_keyword)) is not None:
+            tests.append(_at_most(maximum, type_))
+    return tests
 
 
-def _at_least(low: int, kind: type, text: str) -> Test:
-    said = "in body should " + text.format(low)
+def _at_least(low: int, type_: type, text: str) -> Test:
+    detail = "in body should " + text.format(low)
 
     def error(field: str, value: Any) -> FieldError:
-        return invalid(field, value if kind is str else len(value), f"{field} {said}")
+        return invalid(field, value if type_ is str else len(value), f"{field} {detail}")
 
-    return _limit(lambda v: len(v) < low, error, (kind,))
-
-
-def _at_most(high: int, kind: type) -> Test:
-    return _limit(lambda v: len(v) > high, lambda f, v: too_many(f, len(v), high), (kind,))
+    return _limit(lambda v: len(v) < low, error, (type_,))
 
 
-def _loose(schema: Mapping[str, Any], where: str) -> Test:
-    """A schema below `anyOf` and its kin: no pruning, no defaults, any type that is not named."""
-    tests = tests_of(schema, where)
-    needed = tuple(schema.get("required", ()))
-    below = {name: _loose(child, where) for name, child in schema.get("properties", {}).items()}
-    wanted = schema.get("type")
+def _at_most(high: int, type_: type) -> Test:
+    return _limit(lambda v: len(v) > high, lambda f, v: too_many(f, len(v), high), (type_,))
+
+
+def _compile_subschema(schema: Mapping[str, Any], where: str) -> Test:
+    """Compile a schema below `anyOf` and similar keywords: no pruning, no defaults, any type unless one is named."""
+    tests = compile_validations(schema, where)
+    required_fields = tuple(schema.get("required", ()))
+    properties = {name: _compile_subschema(child, where) for name, child in schema.get("properties", {}).items()}
+    type_ = schema.get("type")
 
     def test(value: Any, path: Path, errors: list[FieldError]) -> None:
-        if wanted is not None and json_type(value) != wanted:
-            errors.append(wrong_type(path.text, json_type(value), wanted))
+        if type_ is not None and json_type(value) != type_:
+            errors.append(wrong_type(path.text, json_type(value), type_))
             return
-        for each in tests:
-            each(value, path, errors)
+        for nested in tests:
+            nested(value, path, errors)
         if not isinstance(value, dict):
             return
-        errors.extend(required(Path(path, f".{name}").text) for name in needed if name not in value)
-        for name, each in below.items():
+        errors.extend(required(Path(path, f".{name}").text) for name in required_fields if name not in value)
+        for name, nested in properties.items():
             if name in value:
-                each(value[name], Path(path, f".{name}"), errors)
+                nested(value[name], Path(path, f".{name}"), errors)
 
     return test
 
 
-def _combination(word: str, tests: list[Test]) -> Test:
+def _combination(keyword: str, tests: list[Test]) -> Test:
     def test(value: Any, path: Path, errors: list[FieldError]) -> None:
         results: list[list[FieldError]] = []
-        for each in tests:
-            found: list[FieldError] = []
-            each(value, path, found)
-            results.append(found)
-        fitting = sum(not found for found in results)
-        if word == "allOf":
-            errors.extend(error for found in results for error in found)
-        elif fitting == 0:
-            said = "in body must validate at least one schema (anyOf)"
-            if word == "oneOf":
-                said = "in body must validate one and only one schema (oneOf). Found none valid"
-            errors.append(invalid(path.text, _shown(value), f"{path.text} {said}"))
+        for validation in tests:
+            failures: list[FieldError] = []
+            validation(value, path, failures)
+            results.append(failures)
+        matching = sum(not failures for failures in results)
+        if keyword == "allOf":
+            errors.extend(error for failures in results for error in failures)
+        elif matching == 0:
+            detail = "in body must validate at least one schema (anyOf)"
+            if keyword == "oneOf":
+                detail = "in body must validate one and only one schema (oneOf). Found none valid"
+            errors.append(invalid(path.text, _reported(value), f"{path.text} {detail}"))
             errors.extend(sorted(results, key=len)[0])
-        elif word == "oneOf" and fitting > 1:
-            said = f"in body must validate one and only one schema (oneOf). Found {fitting} valid alternatives"
-            errors.append(invalid(path.text, _shown(value), f"{path.text} {said}"))
+        elif keyword == "oneOf" and matching > 1:
+            detail = f"in body must validate one and only one schema (oneOf). Found {matching} valid alternatives"
+            errors.append(invalid(path.text, _reported(value), f"{path.text} {detail}"))
 
     return test
 
 
 def _negation(negated: Test) -> Test:
     def test(value: Any, path: Path, errors: list[FieldError]) -> None:
-        found: list[FieldError] = []
-        negated(value, path, found)
-        if not found:
-            errors.append(invalid(path.text, _shown(value), f"{path.text} in body must not validate the schema (not)"))
+        failures: list[FieldError] = []
+        negated(value, path, failures)
+        if not failures:
+            errors.append(
+                invalid(path.text, _reported(value), f"{path.text} in body must not validate the schema (not)")
+            )
 
     return test
 
 
-def _shown(value: Any) -> Any:
+def _reported(value: Any) -> Any:
     return json_type(value) if isinstance(value, (dict, list)) else value

@@ -1,12 +1,13 @@
-"""What a delete does to an object that cannot go at once: finalizers, and the grace period of pods.
+"""Deletion of objects that cannot be removed immediately: finalizers, and the grace period of pods.
 
 Source: `k8s.io/apiserver/pkg/registry/rest/delete.go` and the pod strategy's `CheckGracefulDelete`.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
-from twin.apiserver.errors import Object
+from formats.timestamps import format_time
+from twin.apiserver.meta.errors import Object
 from twin.apiserver.schema.resource_types import ResourceType
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -17,21 +18,16 @@ _FINALIZERS = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 DEFAULT_GRACE = 30  # seconds; corev1.DefaultTerminationGracePeriodSeconds
 
 
-def timestamp(moment: datetime) -> str:
-    """A `metav1.Time`: RFC 3339 in UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def is_due(obj: Object) -> bool:
-    """Whether an object is deleted and nothing holds it any more."""
+def is_removable(obj: Object) -> bool:
+    """Return whether an object is being deleted and neither a finalizer nor a grace period keeps it."""
     meta = obj["metadata"]
     return "deletionTimestamp" in meta and not meta.get("finalizers") and not meta.get("deletionGracePeriodSeconds")
 
 
-def marked(
+def mark_deleted(
     kind: ResourceType, obj: Object, now: datetime, propagation: Propagation, grace_period: float | None
 ) -> Object:
-    """`obj` with the marks of a delete; `obj` itself if it bears them all already."""
+    """Return `obj` with deletion timestamp, grace period and finalizers; `obj` itself if nothing changes."""
     meta = obj["metadata"]
     grace = _grace(obj, grace_period) if kind.resource == "pods" else 0
     finalizers = _finalizers(meta, propagation)
@@ -39,7 +35,7 @@ def marked(
     if finalizers != (meta.get("finalizers") or []):
         changes["finalizers"] = finalizers
     if "deletionTimestamp" not in meta or grace < meta.get("deletionGracePeriodSeconds", 0):
-        changes["deletionTimestamp"] = timestamp(now + timedelta(seconds=grace))
+        changes["deletionTimestamp"] = format_time(now + timedelta(seconds=grace))
         changes["deletionGracePeriodSeconds"] = grace
         if "deletionTimestamp" not in meta and meta.get("generation"):
             changes["generation"] = meta["generation"] + 1
@@ -51,18 +47,18 @@ def marked(
     return {**obj, "metadata": merged}
 
 
-def _grace(pod: Object, asked: float | None) -> int:
-    """Seconds that the kubelet gets to stop a pod's containers."""
+def _grace(pod: Object, requested: float | None) -> int:
+    """Return the grace period of a pod, in seconds."""
     meta, spec = pod["metadata"], pod.get("spec") or {}
     if not spec.get("nodeName") or (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
         return 0
-    if asked is None:
+    if requested is None:
         current = meta.get("deletionGracePeriodSeconds")
         return int(current if current is not None else spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE))
-    return max(0, int(asked))
+    return max(0, int(requested))
 
 
 def _finalizers(meta: Object, propagation: Propagation) -> list[str]:
     kept = [name for name in meta.get("finalizers") or [] if name not in (FOREGROUND, ORPHAN)]
-    wanted = _FINALIZERS.get(propagation)
-    return [*kept, wanted] if wanted else kept
+    added = _FINALIZERS.get(propagation)
+    return [*kept, added] if added else kept

@@ -1,22 +1,44 @@
-"""Garbage collection: what owners own goes with them, or is let go, as the delete asked.
+"""Garbage collection: deletes or orphans the dependents of a deleted owner.
 
-A real collector works from its own informers some time later; this one acts as soon as the write that calls for it
-has been told to the store's subscribers. It goes by uid, as the real one: an object whose owners are all gone
-is deleted, also if they never were.
+The collector of a real cluster acts later, from its own informers; this one acts when the store delivers the change.
+Owners are identified by uid, as in a real cluster: an object whose owners do not exist is deleted, even if they never
+existed.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from twin.apiserver.errors import ApiError, Object
-from twin.apiserver.storage.deletion import FOREGROUND, ORPHAN
+from twin.apiserver.meta.errors import ApiError, Object
+from twin.apiserver.schema.resource_types import Registry
+from twin.apiserver.storage.deletion import FOREGROUND, ORPHAN, Propagation
+from twin.apiserver.storage.resource_store import ListResult
 from twin.apiserver.storage.watch import Change
 
-if TYPE_CHECKING:
-    from twin.apiserver.storage.store import Store
+_MANAGER = "kube-controller-manager"
+
+
+class ObjectClient(Protocol):
+    """The verbs that the collector uses."""
+
+    def get(self, resource: str, namespace: str, name: str) -> Object: ...
+
+    def list(self, resource: str, *, namespace: str) -> ListResult: ...
+
+    def patch(self, resource: str, namespace: str, name: str, body: Any, *, manager: str) -> Object: ...
+
+    def delete(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = ...,
+        propagation: Propagation = ...,
+        grace_period: float | None = ...,
+    ) -> Object | None: ...
 
 
 class Reference(NamedTuple):
-    """Where an object is."""
+    """Location of an object."""
 
     resource: str
     namespace: str
@@ -24,15 +46,16 @@ class Reference(NamedTuple):
 
 
 class GarbageCollector:
-    """Who owns whom, and what follows from a deletion."""
+    """Index of owners and dependents, and the deletions that follow from it."""
 
-    def __init__(self, store: "Store") -> None:
-        self._store = store
+    def __init__(self, client: ObjectClient, kinds: Registry) -> None:
+        self._client = client
+        self._kinds = kinds
         self._alive: dict[str, Reference] = {}
         self._dependents: dict[str, dict[Reference, None]] = {}
 
     def index(self, change: Change) -> None:
-        """Take note of a write as soon as it is committed."""
+        """Update the index after a commit, before subscribers are called."""
         meta = change.object["metadata"]
         if change.type == "MODIFIED":
             before = change.old["metadata"].get("ownerReferences") if change.old else None
@@ -48,7 +71,7 @@ class GarbageCollector:
             self._unlink(change)
 
     def on_change(self, change: Change) -> None:
-        """Do what a write calls for."""
+        """Delete or orphan dependents after a change."""
         meta = change.object["metadata"]
         owners = meta.get("ownerReferences")
         if change.type == "DELETED":
@@ -57,7 +80,7 @@ class GarbageCollector:
             for owner in owners or ():
                 self._finish_foreground(owner["uid"])
             if change.resource == "namespaces":
-                self._empty(meta["name"])
+                self._delete_namespaced_objects(meta["name"])
             return
         before = change.old["metadata"] if change.old else {}
         if owners and owners is not before.get("ownerReferences"):
@@ -89,48 +112,48 @@ class GarbageCollector:
         if reference is None:
             return None
         try:
-            return self._store.get(*reference)
+            return self._client.get(*reference)
         except ApiError:
             return None
 
-    # -- What to do
+    # -- Deletions
 
     def _collect(self, reference: Reference) -> None:
-        """Delete an object none of whose owners is left; else drop the references to those that are gone."""
+        """Delete an object without remaining owners; otherwise remove its references to missing owners."""
         obj = self._object(reference)
         if obj is None:
             return
         owners = obj["metadata"].get("ownerReferences") or []
-        kept = [owner for owner in owners if self._holds(owner)]
-        if any(self._is_solid(owner) for owner in kept):
+        kept = [owner for owner in owners if self._may_exist(owner)]
+        if any(self._is_staying(owner) for owner in kept):
             self._keep_owners(reference, obj, kept)
         elif owners:
             self._delete(reference, obj)
 
-    def _holds(self, owner: Object) -> bool:
-        """Whether an owner exists, or is of a kind that nobody here can judge."""
-        return owner["uid"] in self._alive or self._store.kinds.of_object(owner) is None
+    def _may_exist(self, owner: Object) -> bool:
+        """Return whether an owner exists or is of an unknown kind."""
+        return owner["uid"] in self._alive or self._kinds.of_object(owner) is None
 
-    def _is_solid(self, owner: Object) -> bool:
-        """Whether an owner is there to stay: not one that waits for its dependents to be deleted."""
-        found = self._object(self._alive.get(owner["uid"]))
-        return found is None or not _waits_in_foreground(found)
+    def _is_staying(self, owner: Object) -> bool:
+        """Return whether an owner is not itself waiting for its dependents to be deleted."""
+        obj = self._object(self._alive.get(owner["uid"]))
+        return obj is None or not _is_deleted_in_foreground(obj)
 
     def _keep_owners(self, reference: Reference, obj: Object, kept: list[Object]) -> None:
         if len(kept) < len(obj["metadata"]["ownerReferences"]):
             body = {"metadata": {"ownerReferences": kept or None, "uid": obj["metadata"]["uid"]}}
-            self._store.patch(*reference, body, manager="kube-controller-manager")
+            self._client.patch(*reference, body, manager=_MANAGER)
 
     def _delete(self, reference: Reference, obj: Object) -> None:
         if "deletionTimestamp" in obj["metadata"]:
             return
         uid = obj["metadata"]["uid"]
         finalizers = obj["metadata"].get("finalizers") or ()
-        below = any(self._blocks(dependent, uid) for dependent in self._dependents.get(uid, ()))
+        has_blocking = any(self._blocks(dependent, uid) for dependent in self._dependents.get(uid, ()))
         if ORPHAN in finalizers:
-            self._store.delete(*reference, uid=uid, propagation="Orphan")
+            self._client.delete(*reference, uid=uid, propagation="Orphan")
         else:
-            self._store.delete(*reference, uid=uid, propagation="Foreground" if below else "Background")
+            self._client.delete(*reference, uid=uid, propagation="Foreground" if has_blocking else "Background")
 
     def _delete_dependents(self, uid: str) -> None:
         for dependent in list(self._dependents.get(uid, ())):
@@ -138,7 +161,7 @@ class GarbageCollector:
             if obj is None:
                 continue
             others = [owner for owner in obj["metadata"]["ownerReferences"] if owner["uid"] != uid]
-            if any(self._holds(owner) and self._is_solid(owner) for owner in others):
+            if any(self._may_exist(owner) and self._is_staying(owner) for owner in others):
                 self._keep_owners(dependent, obj, others)
             else:
                 self._delete(dependent, obj)
@@ -152,9 +175,9 @@ class GarbageCollector:
         self._drop_finalizer(uid, ORPHAN)
 
     def _finish_foreground(self, uid: str) -> None:
-        """Let go an owner that waits for its dependents, once none that blocks it is left."""
-        found = self._object(self._alive.get(uid))
-        if found is None or not _waits_in_foreground(found):
+        """Remove the finalizer of an owner whose blocking dependents are all gone."""
+        obj = self._object(self._alive.get(uid))
+        if obj is None or not _is_deleted_in_foreground(obj):
             return
         if not any(self._blocks(dependent, uid) for dependent in self._dependents.get(uid, ())):
             self._drop_finalizer(uid, FOREGROUND)
@@ -170,16 +193,16 @@ class GarbageCollector:
         if reference is None or obj is None:
             return
         left = [name for name in obj["metadata"].get("finalizers") or () if name != finalizer]
-        self._store.patch(*reference, {"metadata": {"finalizers": left or None}}, manager="kube-controller-manager")
+        self._client.patch(*reference, {"metadata": {"finalizers": left or None}}, manager=_MANAGER)
 
-    def _empty(self, namespace: str) -> None:
-        """Delete what was in a namespace that is gone; a real server does so before the namespace goes."""
-        for kind in list(self._store.kinds):
+    def _delete_namespaced_objects(self, namespace: str) -> None:
+        """Delete all objects of a deleted namespace. A real server does it before it removes the namespace."""
+        for kind in list(self._kinds):
             if kind.namespaced:
-                for obj in self._store.list(kind.resource, namespace=namespace).items:
+                for obj in self._client.list(kind.resource, namespace=namespace).items:
                     name = obj["metadata"]["name"]
                     if self._object(Reference(kind.resource, namespace, name)) is not None:
-                        self._store.delete(kind.resource, namespace, name, grace_period=0)
+                        self._client.delete(kind.resource, namespace, name, grace_period=0)
 
 
 def _reference(change: Change) -> Reference:
@@ -187,6 +210,6 @@ def _reference(change: Change) -> Reference:
     return Reference(change.resource, meta.get("namespace", ""), meta["name"])
 
 
-def _waits_in_foreground(obj: Object) -> bool:
+def _is_deleted_in_foreground(obj: Object) -> bool:
     meta = obj["metadata"]
     return "deletionTimestamp" in meta and FOREGROUND in (meta.get("finalizers") or ())

@@ -1,66 +1,80 @@
-"""The API server: verbs on objects of any registered kind, each call atomic, and watches on what they did.
+"""The object store of the API server: CRUD and watch for every registered kind.
 
-Everything is in one thread, so a method that does not wait is a transaction. Objects are plain JSON values that
-nobody mutates: what a write does not touch, the new object shares with the old one, and who holds an
-object holds a snapshot. After each committed write subscribers are called, in order; if one of them writes in
-turn, everybody hears of the first write before the second.
+Everything runs in one thread, so a method that does not wait is a transaction. Objects are plain JSON values and are
+never mutated: a new object shares the unchanged parts of the old one, and a reference to an object is a snapshot.
+Subscribers are called in order after each committed write. If a subscriber writes, all subscribers get the first
+change before the second.
 
-What may be stored is decided in `drafts.py` and by the kind (`kinds.py`); here is what happens to it.
+`registry/strategy.py` and the kind (`schema/resource_types.py`) decide what may be stored.
 """
 
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from twin.apiserver import selectors
-from twin.apiserver.errors import (
-    ApiError,
-    Object,
-    already_exists,
-    bad_request,
-    not_found,
-)
+from formats.timestamps import format_time
+from twin.apiserver.meta import selectors
+from twin.apiserver.meta.errors import ApiError, Object, already_exists, bad_request, not_found
 from twin.apiserver.patch import server_side_apply as apply
-from twin.apiserver.patch.managed_fields import Owner, same_fields, track_update, with_given_owners, with_managed
-from twin.apiserver.registry import crd, scale
-from twin.apiserver.registry import strategy as drafts
+from twin.apiserver.patch.managed_fields import (
+    Owner,
+    equal_but_for_time,
+    track_update,
+    updater,
+    with_client_owners,
+    with_managed,
+)
+from twin.apiserver.registry import crd, scale, strategy
 from twin.apiserver.registry.builtins import builtin_kinds
 from twin.apiserver.registry.strategy import PatchType
 from twin.apiserver.schema.resource_types import Registry, ResourceType
 from twin.apiserver.storage import deletion
-from twin.apiserver.storage.deletion import timestamp
 from twin.apiserver.storage.gc import GarbageCollector
-from twin.apiserver.storage.table import Listing, Table
+from twin.apiserver.storage.notifier import ChangeNotifier, Subscriber
+from twin.apiserver.storage.resource_store import ListResult, ResourceStore
 from twin.apiserver.storage.watch import Change, Watch
 
-Subscriber = Callable[[Change], None]
+ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
-class Store:
-    """A Kubernetes API server without its HTTP.
+class _WriteOptions(NamedTuple):
+    """Options of one write.
 
-    `now` gives the wall time; `suffix` five characters that make a generated name unique.
+    Attributes:
+        manager: field manager of the client.
+        subresource: `status`, `scale`, or empty for the main resource.
+        dry_run: compute the result and store nothing.
     """
 
+    manager: str = ""
+    subresource: str = ""
+    dry_run: bool = False
+
+
+class Store:
+    """A Kubernetes API server without HTTP."""
+
     def __init__(self, now: Callable[[], datetime], suffix: Callable[[], str]) -> None:
+        """Create a store with the builtin kinds and the default namespaces.
+
+        Args:
+            now: returns the wall-clock time.
+            suffix: returns the five characters that make a generated name unique.
+        """
         self._now = now
         self._suffix = suffix
         self._revision = 0
         self._uids = 0
-        self._subscribers: list[tuple[str, Subscriber]] = []
-        self._undelivered: deque[Change] = deque()
-        self._delivering = False
-        self._dry_run = False
+        self._notifier = ChangeNotifier()
         self.kinds = Registry()
-        self._tables: dict[str, Table] = {}
+        self._objects: dict[str, ResourceStore] = {}
         for kind in builtin_kinds():
             self._serve(kind)
-        self._gc = GarbageCollector(self)
-        self.subscribe(self._gc.on_change)
+        self._garbage_collector = GarbageCollector(self, self.kinds)
+        self.subscribe(self._garbage_collector.on_change)
         for name in _NAMESPACES:
             self.create("namespaces", {"metadata": {"name": name}})
 
@@ -68,18 +82,18 @@ class Store:
 
     @property
     def resource_version(self) -> str:
-        """Of the latest write to anything."""
+        """Version of the latest write to any object."""
         return str(self._revision)
 
     def get(self, resource: str, namespace: str, name: str, *, subresource: str = "") -> Object:
-        """The object as it is; with `subresource="scale"` its Scale.
+        """Return an object, or its Scale with `subresource="scale"`.
 
         Raises:
-            ApiError: 404, there is none.
+            ApiError: 404 if the object does not exist.
         """
         kind = self.kinds[resource]
-        found = self._find(kind, namespace, name)
-        return scale.view(kind, found) if self._checked(kind, subresource) == "scale" else found
+        obj = self._require(kind, namespace, name)
+        return scale.read_scale(kind, obj) if strategy.check_subresource(kind, subresource) == "scale" else obj
 
     def list(
         self,
@@ -91,20 +105,21 @@ class Store:
         limit: int = 0,
         continue_token: str = "",
         revision: int | None = None,
-    ) -> Listing:
-        """Objects by namespace and name; at most `limit` of them, the rest with `continue_token`.
+    ) -> ListResult:
+        """Return objects sorted by namespace and name, at most `limit` (0 = all).
 
-        With `revision`, all objects as they were then (`resourceVersionMatch=Exact`).
+        `continue_token` is the token of the previous page; `revision` lists the objects as of an earlier revision
+        (`resourceVersionMatch=Exact`).
 
         Raises:
-            ApiError: 410, what the token or the revision stands for has been forgotten.
+            ApiError: 410 if the revision or the token's revision has been compacted.
         """
-        table = self._table(resource)
-        wanted = selectors.predicate("", label_selector, field_selector)
+        objects = self._objects_of(resource)
+        matches = selectors.predicate("", label_selector, field_selector)
         if revision is not None:
-            return table.at(revision, namespace=namespace, wanted=wanted)
-        return table.page(
-            self._revision, namespace=namespace, wanted=wanted, limit=limit, continue_token=continue_token
+            return objects.list_at(revision, namespace=namespace, matches=matches)
+        return objects.page(
+            self._revision, namespace=namespace, matches=matches, limit=limit, continue_token=continue_token
         )
 
     def watch(
@@ -117,39 +132,40 @@ class Store:
         field_selector: str = "",
         bookmarks: bool = False,
     ) -> Watch:
-        """Changes after `resource_version`; if that is "" or "0", the present state comes first, as ADDED.
+        """Watch changes after `resource_version`.
 
-        A version that has been forgotten shows as 410 when the watch is read.
+        With version "" or "0" the watch begins with an ADDED change for each existing object. Reading a watch from a
+        compacted version raises 410.
         """
-        table = self._table(resource)
-        wanted = selectors.predicate(namespace, label_selector, field_selector)
+        objects = self._objects_of(resource)
+        matches = selectors.predicate(namespace, label_selector, field_selector)
         initial: list[Change] = []
-        position: int | None = table.log.end
+        position: int | None = objects.changes.end
         if resource_version in ("", "0"):
-            found = table.objects(namespace)
-            initial = [Change("ADDED", resource, obj) for obj in found if wanted is None or wanted(obj)]
+            current = objects.objects(namespace)
+            initial = [Change("ADDED", resource, obj) for obj in current if matches is None or matches(obj)]
         else:
-            position = table.log.position_after(self._readable(resource_version))
+            position = objects.changes.position_after(self._parse_version(resource_version))
         return Watch(
-            table.log,
+            objects.changes,
             position=position,
             initial=initial,
-            wanted=wanted,
+            matches=matches,
             bookmark=(lambda: self._bookmark(resource)) if bookmarks else None,
         )
 
     def subscribe(self, callback: Subscriber, resource: str = "") -> None:
-        """Call `callback` after each committed write, or each to `resource`, in order."""
-        self._subscribers.append((resource, callback))
+        """Call `callback` after each committed write to `resource` (empty = any resource)."""
+        self._notifier.subscribe(callback, resource)
 
-    def time_in(self, seconds: float) -> str:
-        """The server's time in so many seconds, as objects carry it."""
-        return timestamp(self._now() + timedelta(seconds=seconds))
+    def timestamp_after(self, seconds: float) -> str:
+        """Return the server's time in `seconds` from now, as RFC 3339."""
+        return format_time(self._now() + timedelta(seconds=seconds))
 
     def compact(self) -> None:
-        """Forget history: watches and page tokens from before now get 410, as after an etcd compaction."""
-        for table in self._tables.values():
-            table.log.forget(self._revision)
+        """Drop the change history: watches and page tokens of earlier versions get 410, as after etcd compaction."""
+        for objects in self._objects.values():
+            objects.changes.compact(self._revision)
 
     # -- Writing
 
@@ -163,46 +179,45 @@ class Store:
         tracked: bool = False,
         dry_run: bool = False,
     ) -> Object:
-        """Store a new object; with `dry_run`, as with every verb that writes, only say what would be stored.
+        """Store a new object and return it.
 
-        With `tracked`, `manager` is written down as the owner of its fields at once; without, owners are tracked from
-        the first apply on.
+        With `tracked`, field owners are tracked from now on, otherwise from the first apply. With `dry_run`, as in
+        every verb that writes, nothing is stored.
 
         Raises:
-            ApiError: 409 if the name is taken, 422 if a rule is broken, 404 if the namespace is missing.
+            ApiError: 409 if the object exists, 422 if it is invalid, 404 if the namespace does not exist.
         """
-        self._dry_run = dry_run
         kind = self.kinds[resource]
-        drafts.check_identity(kind, obj)
-        namespace = drafts.namespace_of(kind, obj, namespace)
+        strategy.check_identity(kind, obj)
+        namespace = strategy.namespace_of(kind, obj, namespace)
         if namespace:
             self._check_namespace(namespace)
-        table = self._tables[resource]
-        name = drafts.name_for(obj, self._suffix, lambda name: table.get(namespace, name) is not None)
-        new = self._draft(kind, obj, name, namespace)
-        if table.get(namespace, name) is not None:
+        objects = self._objects[resource]
+        name = strategy.name_for(obj, self._suffix, lambda name: objects.get(namespace, name) is not None)
+        new = self._prepare_create(kind, obj, name, namespace)
+        if objects.get(namespace, name) is not None:
             raise already_exists(kind.plural, kind.group, name)
         if tracked:
-            new = apply.with_first_owner(kind, new, new, _updater(kind, manager), self._timestamp())
-        return self._commit("ADDED", kind, new, None)
+            new = apply.with_first_owner(kind, new, new, updater(kind, manager), self._timestamp())
+        return self._commit("ADDED", kind, new, None, dry_run=dry_run)
 
     def update(
         self, resource: str, obj: Object, *, subresource: str = "", manager: str = "", dry_run: bool = False
     ) -> Object:
-        """Replace an object, or what `subresource` shows of it.
+        """Replace an object or its subresource.
 
         Raises:
-            ApiError: 409 if its resourceVersion is not the current one.
+            ApiError: 409 if the resourceVersion of `obj` is not the current one.
         """
-        self._dry_run = dry_run
         kind = self.kinds[resource]
         meta = obj.get("metadata") or {}
         namespace = str(meta.get("namespace") or ("default" if kind.namespaced else ""))
-        old = self._find(kind, namespace, str(meta.get("name", "")))
-        if self._checked(kind, subresource) == "scale":
-            return scale.view(kind, self._replace(kind, old, scale.write(kind, old, obj), "", manager))
-        drafts.check_versioned(kind, obj)
-        return self._replace(kind, old, obj, subresource, manager)
+        old = self._require(kind, namespace, str(meta.get("name", "")))
+        if strategy.check_subresource(kind, subresource) == "scale":
+            new = scale.write_scale(kind, old, obj)
+            return scale.read_scale(kind, self._replace(kind, old, new, _WriteOptions(manager, "", dry_run)))
+        strategy.check_versioned(kind, obj)
+        return self._replace(kind, old, obj, _WriteOptions(manager, subresource, dry_run))
 
     def patch(
         self,
@@ -217,20 +232,22 @@ class Store:
         force: bool = False,
         dry_run: bool = False,
     ) -> Object:
-        """Change an object by a patch; `apply` creates it if need be, and needs a `manager`.
+        """Patch an object. A patch of type `apply` needs a `manager` and creates the object if it does not exist.
 
         Raises:
-            ApiError: 409 if the body names another resourceVersion, or an apply meets fields of another manager.
+            ApiError: 409 if the body has another resourceVersion, or if an apply conflicts with another manager.
         """
-        self._dry_run = dry_run
         kind = self.kinds[resource]
+        options = _WriteOptions(manager, subresource, dry_run)
         if type == "apply":
-            return self._apply(kind, namespace, name, body, self._checked(kind, subresource), manager, force)
-        old = self._find(kind, namespace, name)
-        if self._checked(kind, subresource) == "scale":
-            sent = drafts.patched(kind, scale.blank(kind, old), body, type)
-            return scale.view(kind, self._replace(kind, old, scale.write(kind, old, sent), "", manager))
-        return self._replace(kind, old, drafts.patched(kind, old, body, type), subresource, manager)
+            strategy.check_subresource(kind, subresource)
+            return self._apply(kind, (namespace, name), body, options, force=force)
+        old = self._require(kind, namespace, name)
+        if strategy.check_subresource(kind, subresource) == "scale":
+            sent = strategy.apply_patch(kind, scale.scale_to_patch(kind, old), body, type)
+            new = scale.write_scale(kind, old, sent)
+            return scale.read_scale(kind, self._replace(kind, old, new, options._replace(subresource="")))
+        return self._replace(kind, old, strategy.apply_patch(kind, old, body, type), options)
 
     def delete(
         self,
@@ -244,134 +261,121 @@ class Store:
         grace_period: float | None = None,
         dry_run: bool = False,
     ) -> Object | None:
-        """Delete an object: at once (None), or when finalizers and grace period (seconds) allow (the object).
+        """Delete an object.
+
+        Returns:
+            None if the object was removed; the marked object if finalizers or the grace period (seconds) keep it.
 
         Raises:
-            ApiError: 404 if it is gone, 409 if `uid` or `resource_version` is another's.
+            ApiError: 404 if the object does not exist, 409 if `uid` or `resource_version` differs.
         """
-        self._dry_run = dry_run
         kind = self.kinds[resource]
-        old = self._find(kind, namespace, name)
-        drafts.check_preconditions(kind, old, uid=uid, resource_version=resource_version)
-        new = deletion.marked(kind, old, self._now(), propagation, grace_period)
-        if deletion.is_due(new):
-            self._commit("DELETED", kind, old, old)
+        old = self._require(kind, namespace, name)
+        strategy.check_preconditions(kind, old, uid=uid, resource_version=resource_version)
+        new = deletion.mark_deleted(kind, old, self._now(), propagation, grace_period)
+        if deletion.is_removable(new):
+            self._commit("DELETED", kind, old, old, dry_run=dry_run)
             return None
-        return old if new is old else self._commit("MODIFIED", kind, new, old)
+        return old if new is old else self._commit("MODIFIED", kind, new, old, dry_run=dry_run)
 
     def register_crd(self, manifest: Object) -> None:
-        """Serve the kind that a CustomResourceDefinition defines, or serve it anew.
+        """Create or update a CustomResourceDefinition and serve its kind.
 
         Raises:
-            ApiError: 422, the definition cannot be served; says why.
+            ApiError: 422 if the definition is invalid.
         """
         name = (manifest.get("metadata") or {}).get("name", "")
-        found = self._tables[CRDS].get("", name)
-        if found is None:
+        if self._objects[CRDS].get("", name) is None:
             self.create(CRDS, manifest)
         else:
             self.update(CRDS, manifest)
 
     def ensure_namespace(self, name: str) -> None:
-        """Make the namespace if it is not there."""
-        if self._tables["namespaces"].get("", name) is None:
+        """Create the namespace if it does not exist."""
+        if self._objects["namespaces"].get("", name) is None:
             self.create("namespaces", {"metadata": {"name": name}})
 
-    # -- How a write comes about
+    # -- Internals
 
     def _serve(self, kind: ResourceType) -> None:
         self.kinds.add(kind)
-        self._tables.setdefault(kind.resource, Table())
+        self._objects.setdefault(kind.resource, ResourceStore())
 
-    def _table(self, resource: str) -> Table:
-        return self._tables[self.kinds[resource].resource]
+    def _objects_of(self, resource: str) -> ResourceStore:
+        return self._objects[self.kinds[resource].resource]
 
-    def _find(self, kind: ResourceType, namespace: str, name: str) -> Object:
-        found = self._tables[kind.resource].get(namespace, name)
-        if found is None:
+    def _require(self, kind: ResourceType, namespace: str, name: str) -> Object:
+        obj = self._objects[kind.resource].get(namespace, name)
+        if obj is None:
             raise not_found(kind.plural, kind.group, name)
-        return found
-
-    def _checked(self, kind: ResourceType, subresource: str) -> str:
-        if subresource and subresource not in kind.subresources:
-            raise ApiError(404, "NotFound", f"{kind.resource} have no subresource {subresource!r}")
-        return subresource
+        return obj
 
     def _check_namespace(self, namespace: str) -> None:
-        if self._tables["namespaces"].get("", namespace) is None:
+        if self._objects["namespaces"].get("", namespace) is None:
             raise not_found("namespaces", "", namespace)
 
-    def _draft(self, kind: ResourceType, obj: Object, name: str, namespace: str) -> Object:
+    def _prepare_create(self, kind: ResourceType, obj: Object, name: str, namespace: str) -> Object:
         number = self._uids + 1
         uid = f"{number >> 32:08x}-0000-4000-8000-{number & 0xFFFFFFFF:012x}"
-        return drafts.new_object(kind, obj, name=name, namespace=namespace, uid=uid, created=self._timestamp())
+        return strategy.prepare_create(kind, obj, name=name, namespace=namespace, uid=uid, created=self._timestamp())
 
-    def _replace(self, kind: ResourceType, old: Object, sent: Object, subresource: str, manager: str) -> Object:
-        new = drafts.replacement(kind, old, sent, subresource)
+    def _replace(self, kind: ResourceType, old: Object, sent: Object, options: _WriteOptions) -> Object:
+        new = strategy.prepare_update(kind, old, sent, options.subresource)
         if "managedFields" in old["metadata"]:
-            owners = old if subresource else with_given_owners(old, sent)
+            owners = old if options.subresource else with_client_owners(old, sent)
             new = with_managed(new, owners["metadata"]["managedFields"])
-            new = track_update(kind, owners, new, _updater(kind, manager, subresource), self._timestamp())
-        return old if new is old else self._settle(kind, new, old)
+            writer = updater(kind, options.manager, options.subresource)
+            new = track_update(kind, owners, new, writer, self._timestamp())
+        return old if new is old else self._commit_update(kind, new, old, dry_run=options.dry_run)
 
     def _apply(
-        self, kind: ResourceType, namespace: str, name: str, body: Object, subresource: str, manager: str, force: bool
+        self, kind: ResourceType, key: tuple[str, str], body: Object, options: _WriteOptions, *, force: bool
     ) -> Object:
-        apply.check_request(kind, body, name, manager)
-        drafts.check_identity(kind, body)
-        namespace = drafts.namespace_of(kind, body, namespace)
-        owner = Owner(manager, "Apply", kind.api_version, subresource)
-        old = self._tables[kind.resource].get(namespace, name)
+        namespace, name = key
+        apply.check_request(kind, body, name, options.manager)
+        strategy.check_identity(kind, body)
+        namespace = strategy.namespace_of(kind, body, namespace)
+        owner = Owner(options.manager, "Apply", kind.api_version, options.subresource)
+        old = self._objects[kind.resource].get(namespace, name)
         if old is None:
-            if subresource:
+            if options.subresource:
                 raise not_found(kind.plural, kind.group, name)
             self._check_namespace(namespace or "default")
-            new = self._draft(kind, body, name, namespace)
-            return self._commit("ADDED", kind, apply.with_first_owner(kind, new, body, owner, self._timestamp()), None)
-        desired, managed = apply.merged(kind, old, body, owner, force=force, now=self._timestamp())
-        new = drafts.replacement(kind, old, desired, subresource)
-        if new is old and same_fields(old["metadata"].get("managedFields") or [], managed):
+            new = self._prepare_create(kind, body, name, namespace)
+            new = apply.with_first_owner(kind, new, body, owner, self._timestamp())
+            return self._commit("ADDED", kind, new, None, dry_run=options.dry_run)
+        desired, managed = apply.apply_configuration(kind, old, body, owner, force=force, now=self._timestamp())
+        new = strategy.prepare_update(kind, old, desired, options.subresource)
+        if new is old and equal_but_for_time(old["metadata"].get("managedFields") or [], managed):
             return old
-        return self._settle(kind, with_managed(new, managed), old)
+        return self._commit_update(kind, with_managed(new, managed), old, dry_run=options.dry_run)
 
-    def _settle(self, kind: ResourceType, new: Object, old: Object) -> Object:
-        """Store what takes the place of `old`, unless it was only waiting for its last finalizer to go."""
-        return self._commit("DELETED" if deletion.is_due(new) else "MODIFIED", kind, new, old)
+    def _commit_update(self, kind: ResourceType, new: Object, old: Object, *, dry_run: bool) -> Object:
+        """Store `new` in place of `old`, or remove it if the last finalizer of a deleted object has gone."""
+        type: ChangeType = "DELETED" if deletion.is_removable(new) else "MODIFIED"
+        return self._commit(type, kind, new, old, dry_run=dry_run)
 
     def _commit(
-        self, type: Literal["ADDED", "MODIFIED", "DELETED"], kind: ResourceType, obj: Object, old: Object | None
+        self, type: ChangeType, kind: ResourceType, obj: Object, old: Object | None, *, dry_run: bool = False
     ) -> Object:
-        if self._dry_run:  # nobody hears of it, and nothing was written yet
+        if dry_run:
             return obj
         self._revision += 1
         if type == "ADDED":
             self._uids += 1
         obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self._revision)}}
         change = Change(type, kind.resource, obj, old)
-        self._tables[kind.resource].put(change, self._revision)
-        self._gc.index(change)
+        self._objects[kind.resource].put(change, self._revision)
+        self._garbage_collector.index(change)
         if kind.resource == CRDS:
             self._on_definition(change)
-        self._undelivered.append(change)
-        if not self._delivering:
-            self._deliver()
+        self._notifier.publish(change)
         return obj
-
-    def _deliver(self) -> None:
-        self._delivering = True
-        try:
-            while self._undelivered:
-                change = self._undelivered.popleft()
-                for resource, callback in self._subscribers:
-                    if not resource or resource == change.resource:
-                        callback(change)
-        finally:
-            self._delivering = False
 
     def _on_definition(self, change: Change) -> None:
         kind = crd.resource_type(change.object)
         if change.type == "DELETED":
-            for obj in list(self._tables[kind.resource].objects()):
+            for obj in list(self._objects[kind.resource].objects()):
                 self._commit("DELETED", kind, obj, obj)
             self.kinds.remove(kind.resource)
         else:
@@ -382,7 +386,7 @@ class Store:
         meta = {"resourceVersion": str(self._revision)}
         return Change("BOOKMARK", resource, {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta})
 
-    def _readable(self, resource_version: str) -> int:
+    def _parse_version(self, resource_version: str) -> int:
         if not resource_version.isascii() or not resource_version.isdigit():
             raise bad_request(f"Invalid value: {resource_version!r}: a resourceVersion is a number")
         if int(resource_version) > self._revision:
@@ -391,9 +395,4 @@ class Store:
         return int(resource_version)
 
     def _timestamp(self) -> str:
-        return timestamp(self._now())
-
-
-def _updater(kind: ResourceType, manager: str, subresource: str = "") -> Owner:
-    """Who writes without an apply."""
-    return Owner(manager or "unknown", "Update", kind.api_version, subresource)
+        return format_time(self._now())

@@ -1,8 +1,8 @@
-"""What has happened to the objects of one resource, and watches that read it.
+"""The watch cache of one resource, and the watches that read it.
 
-All watches of a resource read one log, each from its own place in it, so a write costs the same however many
-watch. A watch that has read everything leaves a future that the next write resolves; nothing polls. The log
-is bounded: who falls out of it gets 410, as from a real server, and lists again.
+All watches of a resource share one list of changes, and each has its own position in it, so the cost of a write does
+not depend on the number of watches. A watch at the end waits on a future that the next write resolves; nothing polls.
+The list is bounded: a watch that falls behind gets 410, as from a real server, and has to list again.
 """
 
 import asyncio
@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from twin.apiserver.errors import ApiError, Object, expired
-from twin.apiserver.selectors import Predicate
+from twin.apiserver.meta.errors import ApiError, Object, expired
+from twin.apiserver.meta.selectors import Predicate
 
-WINDOW = 10_000  # changes that are remembered for each resource; a real server keeps 5 minutes' worth
-BOOKMARK_EVERY = 100  # changes that a watch did not want, before it is told how far it has come
+WINDOW = 10_000  # changes kept for each resource; a real server keeps 5 minutes
+BOOKMARK_EVERY = 100  # non-matching changes after which a watch gets a bookmark
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A committed write as watchers see it: the object as it is (or last was), and as it was before."""
+    """A committed write: the new object (the last state, if deleted), and the previous one."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     resource: str
@@ -28,25 +28,25 @@ class Change:
     old: Object | None = None
 
 
-class Log:
-    """The latest changes of one resource, in order, and who waits for the next."""
+class WatchCache:
+    """The latest changes of one resource, in order, and the futures of waiting watches."""
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.revisions: list[int] = []
         self.dropped = 0
-        """How many changes have been forgotten: position `p` is at index `p - dropped`."""
+        """Number of dropped changes: position `p` is at index `p - dropped`."""
         self.floor = 0
-        """Revision of the latest change that has been forgotten: nobody can watch from before it."""
+        """Revision of the latest dropped change; a watch cannot start before it."""
         self.waiting: list[asyncio.Future[None]] = []
 
     @property
     def end(self) -> int:
-        """The position of the next change."""
+        """Position of the next change."""
         return self.dropped + len(self.changes)
 
     def append(self, change: Change, revision: int) -> None:
-        """Remember a change and wake all who wait."""
+        """Add a change and wake waiting watches."""
         self.changes.append(change)
         self.revisions.append(revision)
         if len(self.changes) > WINDOW + WINDOW // 10:
@@ -55,14 +55,14 @@ class Log:
             self.wake()
 
     def wake(self) -> None:
-        """Let every waiting watch look again."""
+        """Wake all waiting watches."""
         waiting, self.waiting = self.waiting, []
         for future in waiting:
             if not future.done():
                 future.set_result(None)
 
-    def forget(self, revision: int) -> None:
-        """Forget all changes so far; watches from before `revision` are refused from now on."""
+    def compact(self, revision: int) -> None:
+        """Drop all changes; watches from before `revision` are refused."""
         self._drop(len(self.changes))
         self.floor = revision
 
@@ -74,36 +74,36 @@ class Log:
             self.dropped += count
 
     def position_after(self, revision: int) -> int | None:
-        """Where to read on after `revision`; None if that has been forgotten."""
+        """Return the position after `revision`, or None if it has been dropped."""
         if revision < self.floor:
             return None
         return self.dropped + bisect_right(self.revisions, revision)
 
     def since(self, revision: int) -> Sequence[Change] | None:
-        """The changes after `revision`, oldest first; None if some have been forgotten."""
+        """Return the changes after `revision`, oldest first, or None if some have been dropped."""
         position = self.position_after(revision)
         return None if position is None else self.changes[position - self.dropped :]
 
 
 class Watch:
-    """An endless async iterator of changes; `close` ends it, also while somebody waits in it.
+    """An endless async iterator of changes. `close` ends it, even while a reader waits.
 
-    Iteration raises `ApiError` 410 if what comes next has been forgotten.
+    Iteration raises `ApiError` 410 if the next change has been dropped.
     """
 
     def __init__(
         self,
-        log: Log,
+        cache: WatchCache,
         *,
         position: int | None,
         initial: Sequence[Change] = (),
-        wanted: Predicate | None = None,
+        matches: Predicate | None = None,
         bookmark: Callable[[], Change] | None = None,
     ) -> None:
-        self._log = log
+        self._cache = cache
         self._position = position
         self._pending = list(reversed(initial))
-        self._wanted = wanted
+        self._matches = matches
         self._bookmark = bookmark
         self._skipped = 0
         self._closed = False
@@ -122,7 +122,7 @@ class Watch:
             await self._wait()
 
     async def batch(self) -> list[Change]:
-        """All changes that are there, at least one: waits for it if need be. Empty once closed."""
+        """Return all available changes, after waiting for at least one. Empty after `close`."""
         while True:
             if changes := self.take():
                 return changes
@@ -131,36 +131,36 @@ class Watch:
             await self._wait()
 
     def take(self) -> list[Change]:
-        """All changes that are there now, perhaps none; never waits."""
+        """Return all available changes, possibly none, without waiting."""
         changes: list[Change] = []
         while (change := self._next()) is not None:
             changes.append(change)
         return changes
 
     def bookmark(self) -> Change:
-        """A mark of how far the server is.
+        """Return a bookmark with the server's current version.
 
         Raises:
-            ValueError: the watch was opened without bookmarks.
+            ValueError: if the watch was opened without bookmarks.
         """
         if self._bookmark is None:
             raise ValueError("this watch was opened without bookmarks")
         return self._bookmark()
 
     def close(self) -> None:
-        """End the stream at once: what has not been read is lost."""
+        """End the stream immediately and discard unread changes."""
         self._closed = True
         self._pending.clear()
-        self._log.wake()
+        self._cache.wake()
 
     def fail(self, error: ApiError) -> None:
-        """End the stream with an error, as a server does that cannot go on."""
+        """End the stream with an error."""
         self._failure = error
-        self._log.wake()
+        self._cache.wake()
 
     def _wait(self) -> asyncio.Future[None]:
         future = asyncio.get_running_loop().create_future()
-        self._log.waiting.append(future)
+        self._cache.waiting.append(future)
         return future
 
     def _next(self) -> Change | None:
@@ -170,16 +170,16 @@ class Watch:
             raise self._failure
         if self._pending:
             return self._pending.pop()
-        log = self._log
-        if self._position is None or self._position < log.dropped:
+        cache = self._cache
+        if self._position is None or self._position < cache.dropped:
             raise expired("too old resource version: the changes after it have been compacted away")
-        while self._position < log.end:
-            change = log.changes[self._position - log.dropped]
+        while self._position < cache.end:
+            change = cache.changes[self._position - cache.dropped]
             self._position += 1
-            seen = change if self._wanted is None else _seen(change, self._wanted)
-            if seen is not None:
+            selected = change if self._matches is None else _select(change, self._matches)
+            if selected is not None:
                 self._skipped = 0
-                return seen
+                return selected
             self._skipped += 1
         if self._bookmark is not None and self._skipped >= BOOKMARK_EVERY:
             self._skipped = 0
@@ -187,12 +187,12 @@ class Watch:
         return None
 
 
-def _seen(change: Change, wanted: Predicate) -> Change | None:
-    """A change as it looks through a selector: what leaves it is deleted, what enters it is added."""
-    before = change.old is not None and wanted(change.old)
+def _select(change: Change, matches: Predicate) -> Change | None:
+    """Return a change as seen through a selector: leaving it is DELETED, entering it is ADDED."""
+    before = change.old is not None and matches(change.old)
     if change.type == "DELETED":
         return change if before else None
-    if wanted(change.object):
+    if matches(change.object):
         return change if before or change.type == "ADDED" else Change("ADDED", change.resource, change.object)
     if not before or change.old is None:
         return None

@@ -1,60 +1,60 @@
-"""What must hold in every run, judged from the record alone: `check` is the way in.
+"""Invariants of every run, checked on the trace alone. Start reading at `check`.
 
-`scene.py` keeps what the record has shown so far, `excuses.py` what faults excuse, `clocks.py` how long something has
-been wrong; `safety.py` and `sending.py` have one class for each of the nine invariants, `liveness.py` says what must
-come true in the end. The rules of judgement (an honest operator is never accused) are those of the contract with
-users; each bound stands beside its use.
+`state.py` replays the trace into the current state, `tolerances.py` has what faults excuse, and `deadlines.py` turns a
+wrong state that lasts too long into a violation. `safety.py` and `requests.py` have one class for each of the nine
+invariants, `liveness.py` has what must be reached eventually. A correct operator is never blamed; each bound is
+documented where it is used.
 """
 
 from collections.abc import Sequence
 
 from twin.evaluate.invariants.liveness import Liveness
-from twin.evaluate.invariants.safety import SAFETY, Rule
-from twin.evaluate.invariants.state import Scene
-from twin.evaluate.invariants.violations import Verdicts, Violation
+from twin.evaluate.invariants.safety import SAFETY, Invariant
+from twin.evaluate.invariants.state import ClusterState
+from twin.evaluate.invariants.violations import InvariantReport, Violation
 from twin.trace.lines import Line, Run
 
-__all__ = ["Verdicts", "Violation", "check"]
+__all__ = ["InvariantReport", "Violation", "check"]
 
 
-def check(lines: Sequence[Line]) -> Verdicts:
-    """Judges a record whose first line is its `Run`."""
+def check(lines: Sequence[Line]) -> InvariantReport:
+    """Check a trace whose first line is its `Run`."""
     run = lines[0]
     assert isinstance(run, Run)
-    scene = Scene(run)
-    rules = [rule(scene) for rule in SAFETY]
-    liveness = Liveness(scene)
+    state = ClusterState(run)
+    rules = [rule(state) for rule in SAFETY]
+    liveness = Liveness(state)
     for index, line in enumerate(lines[1:], start=1):
-        _advance(scene, rules, line.t)
-        scene.see(line, index)
-        blind, resumed = scene.blind, scene.resumed
+        _advance(state, rules, line.t)
+        state.see(line, index)
+        blind, resumed = state.is_blind, state.resumed
         for rule in rules:
-            rule.clocks.stopped = blind
+            rule.deadlines.stopped = blind
             if resumed:
-                rule.clocks.start_anew(line.t)
+                rule.deadlines.reset(line.t)
             rule.see(line)
         liveness.see(line, index)
     end = lines[-1].t
-    _advance(scene, rules, max(end, run.duration))
-    found = [violation for rule in rules for violation in rule.clocks.violations]
-    found += liveness.finish(max(end, run.duration))
-    return Verdicts(
-        checked=sum(rule.clocks.checked for rule in rules) + liveness.checked,
-        violations=tuple(sorted(found, key=lambda v: (v.t, str(v.invariant), v.object, v.message))),
+    _advance(state, rules, max(end, run.duration))
+    violations = [violation for rule in rules for violation in rule.deadlines.violations]
+    violations += liveness.finish(max(end, run.duration))
+    return InvariantReport(
+        checked=sum(rule.deadlines.checked for rule in rules) + liveness.checked,
+        violations=tuple(sorted(violations, key=lambda v: (v.t, str(v.invariant), v.object, v.message))),
         liveness_judged=liveness.judged,
     )
 
 
-def _advance(scene: Scene, rules: Sequence[Rule], t: float) -> None:
-    """Time goes on to `t`; on the way the operator may come to the end of a wait that a fault made it take."""
-    moment = scene.excuses.patient_until
-    if moment is not None and moment <= t:
+def _advance(state: ClusterState, rules: Sequence[Invariant], t: float) -> None:
+    """Advance the time to `t`; a grace period after a fault may end on the way."""
+    grace_end = state.tolerances.patient_until
+    if grace_end is not None and grace_end <= t:
         for rule in rules:
-            rule.clocks.advance(moment)
-        scene.wait_over(moment)
+            rule.deadlines.advance(grace_end)
+        state.end_patience(grace_end)
         for rule in rules:
-            rule.clocks.stopped = scene.blind
-            if scene.resumed:
-                rule.clocks.start_anew(moment)
+            rule.deadlines.stopped = state.is_blind
+            if state.resumed:
+                rule.deadlines.reset(grace_end)
     for rule in rules:
-        rule.clocks.advance(t)
+        rule.deadlines.advance(t)

@@ -1,6 +1,6 @@
-"""How long something has been wrong: a complaint becomes a violation if it lasts longer than its bound.
+"""Deadlines of one invariant: a wrong state that lasts longer than its bound becomes a violation.
 
-Clocks stand still while nobody can act, and start anew when somebody can (`start_anew`).
+Deadlines are suspended while no replica can act, and restart when one can (`reset`).
 """
 
 from collections.abc import Hashable
@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from twin.evaluate.invariants.violations import Violation
 
 TOLERANCE = 0.001
-"""Seconds: lines keep microseconds, and a wait is computed from several of them."""
+"""Seconds. Trace lines are rounded to microseconds, and a wait is the difference of several of them."""
 
 
 @dataclass(slots=True)
@@ -22,8 +22,8 @@ class _Complaint:
     context: tuple[int, ...]
 
 
-class Clocks:
-    """The complaints of one invariant."""
+class DeadlineTracker:
+    """Deadlines and violations of one invariant."""
 
     def __init__(self, invariant: int) -> None:
         self.violations: list[Violation] = []
@@ -33,9 +33,9 @@ class Clocks:
         self._open: dict[Hashable, _Complaint] = {}
         self._due: list[tuple[float, int, Hashable]] = []
         self._number = 0
-        self._told: set[Hashable] = set()
+        self._reported: set[Hashable] = set()
 
-    def judge(
+    def check(
         self,
         key: Hashable,
         wrong: bool,
@@ -45,41 +45,43 @@ class Clocks:
         message: str,
         context: tuple[int, ...] = (),
     ) -> None:
-        """Something is (or is no longer) wrong since `t`; told of once if it lasts longer than `bound` seconds."""
+        """Record that `key` is (or no longer is) wrong at `t`; a violation if it stays wrong for `bound` seconds."""
         self.checked += 1
         if not wrong:
             self._open.pop(key, None)
-            self._told.discard(key)
+            self._reported.discard(key)
         elif key in self._open:
             self._extend(key, bound)
-        elif key not in self._told:
+        elif key not in self._reported:
             self._open[key] = _Complaint(t, bound, object_, message, context)
             self._schedule(key, t + bound)
 
-    def accuse(self, t: float, object_: str, message: str, context: tuple[int, ...] = ()) -> None:
-        """Something is wrong at this moment, whatever comes next."""
+    def violate(self, t: float, object_: str, message: str, context: tuple[int, ...] = ()) -> None:
+        """Add a violation that no later line can revoke."""
         self.violations.append(Violation(t, self._invariant, object_, message, context))
 
     def advance(self, t: float) -> None:
-        """Time has come to `t`: complaints that lasted longer than they may are violations."""
+        """Advance the time to `t`: states that stayed wrong past their deadline become violations."""
         while self._due and self._due[0][0] < t:
             due, _, key = heappop(self._due)
             complaint = self._open.get(key)
             if complaint is None or complaint.since + complaint.bound != due or self.stopped:
                 continue
             del self._open[key]
-            self._told.add(key)
-            for_ = f"{complaint.message} for longer than {complaint.bound:g} s"
-            self.violations.append(Violation(round(due, 6), self._invariant, complaint.object, for_, complaint.context))
+            self._reported.add(key)
+            message = f"{complaint.message} for longer than {complaint.bound:g} s"
+            self.violations.append(
+                Violation(round(due, 6), self._invariant, complaint.object, message, complaint.context)
+            )
 
-    def start_anew(self, t: float) -> None:
-        """Somebody can act again: every open complaint is as young as this moment."""
+    def reset(self, t: float) -> None:
+        """Restart every open deadline at `t`, because a replica can act again."""
         for key, complaint in self._open.items():
             complaint.since = t
             self._schedule(key, t + complaint.bound)
 
     def _extend(self, key: Hashable, bound: float) -> None:
-        """A fault that has come since allows for more time; what it delayed stays late after it has ended."""
+        """Extend a deadline, because a fault has begun since; the extension outlasts the fault."""
         complaint = self._open[key]
         if bound > complaint.bound:
             complaint.bound = bound

@@ -1,16 +1,16 @@
-"""What must come true in the end: once faults have ended, every adapter that can run does, with the artifact that its
-spec names, and then silence.
+"""Liveness: once all faults have ended, every adapter that can run is Running with the artifact in its spec, and the
+operator makes no further changes.
 
-The bound is the contract's: the longest single wait, the aside time, the time that all loads need at `loads_per_pod`,
-a pod's start, and 30 s. A run that ends sooner, or whose faults last to its end, is not judged.
+The bound is the longest single wait, the pod cooldown, the time of all loads at `max_requests_per_pod`, a pod's start,
+and 30 s. A run that ends earlier, or whose faults last until its end, is not checked.
 """
 
 from collections import defaultdict
 
 from controller.api.spec import artifact_of, lora_path
 from controller.engine.sidecar_codes import CODES
-from twin.evaluate.invariants.state import Scene
-from twin.evaluate.invariants.tolerances import over
+from twin.evaluate.invariants.state import ClusterState
+from twin.evaluate.invariants.tolerances import settled_at
 from twin.evaluate.invariants.violations import Violation
 from twin.trace.lines import (
     AdapterLine,
@@ -26,9 +26,9 @@ from twin.trace.lines import (
 
 _SAID_BY_ENGINE = frozenset(
     {"InvalidAdapter", "ArtifactNotFound", "Refused"}
-    | {verdict.reason for verdict in CODES.values() if verdict.adapters_fault}
+    | {error_class.reason for error_class in CODES.values() if error_class.adapter_error}
 )
-"""Reasons of a condition that says that the adapter is at fault, and that only another try can tell to be over."""
+"""Condition reasons that blame the adapter and that only another attempt can clear."""
 
 _OWN_FAULT = _SAID_BY_ENGINE | {
     "UnknownScheduler",
@@ -41,33 +41,33 @@ _OWN_FAULT = _SAID_BY_ENGINE | {
     "SecretKeyMissing",
     "ServiceNameTaken",
 }
-"""All of them."""
+"""All condition reasons that blame the adapter."""
 
 _GRACE = 30.0
 
 
 class Liveness:
-    """Goes along with the record, and judges at its end."""
+    """Check of liveness at the end of the trace."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, state: ClusterState) -> None:
         self.checked = 0
         self.judged = False
-        self._scene = scene
+        self._state = state
         self._quiet_since = 0.0
         self._longest = 0.0
         self._sent: dict[int, float] = {}
         self._tried: dict[str, float] = {}
         self._roots: dict[tuple[str, str], str] = {}
-        """(pod, adapter's name) to what its engine was given."""
+        """(pod, adapter name) to the path that the engine has loaded."""
         self._named: dict[str, set[str]] = defaultdict(set)
-        """Adapter to all that its artifactURL has been; one that was never changed is not looked at again."""
+        """Adapter to all values of its artifactURL; only adapters with several are checked for outdated artifacts."""
         self._generations: dict[str, tuple[str, int]] = {}
         self._acts: list[tuple[float, str, str, int]] = []
 
     def see(self, line: Line, index: int) -> None:
         match line:
             case FaultLine():
-                self._quiet_since = max(self._quiet_since, over(line))
+                self._quiet_since = max(self._quiet_since, settled_at(line))
             case PodLine() | SecretLine():
                 self._quiet_since = max(self._quiet_since, line.t)
             case ControllerLine(event="started" | "crashed" | "leading"):
@@ -90,13 +90,13 @@ class Liveness:
                 self._acts.append((line.t, line.object, what, index))
 
     def finish(self, end: float) -> list[Violation]:
-        """Judges, if the run went on long enough. `end` in seconds."""
+        """Return the violations, if the run was long enough. `end`: seconds."""
         since = self._quiet_since + self._bound()
-        self.judged = not self._scene.excuses.lasting and end > since
+        self.judged = not self._state.tolerances.lasting and end > since
         if not self.judged:
             return []
         found = []
-        for adapter in sorted(self._scene.adapters.values(), key=lambda line: line.object):
+        for adapter in sorted(self._state.adapters.values(), key=lambda line: line.object):
             self.checked += 1
             fault = self._unserved(adapter)
             if fault:
@@ -104,23 +104,23 @@ class Liveness:
         for t, object_, what, index in self._acts:
             if t > since:
                 self.checked += 1
-                line = self._scene.adapters.get(object_)
+                line = self._state.adapters.get(object_)
                 if line is None or not _says(line, _OWN_FAULT):
-                    found.append(Violation(t, "liveness", object_, f"no silence: {what}", (index,)))
+                    found.append(Violation(t, "liveness", object_, f"still active: {what}", (index,)))
         return found
 
     def _bound(self) -> float:
-        run = self._scene.run
-        pods = max(len(self._scene.pods), 1)
-        rounds = len(self._scene.adapters) / (pods * run.loads_per_pod) + 1
+        run = self._state.run
+        pods = max(len(self._state.pods), 1)
+        rounds = len(self._state.adapters) / (pods * run.max_requests_per_pod) + 1
         wait = max([*run.retry_waits, self._longest])
-        return wait + run.aside_for + rounds * min(self._longest, run.load_timeout) + run.pod_start + _GRACE
+        return wait + run.pod_cooldown + rounds * min(self._longest, run.load_timeout) + run.pod_start + _GRACE
 
     def _has_room(self, pod: str, capacity: int, line: AdapterLine) -> bool:
-        """Whether the policy would put the adapter there: one that packs leaves pods alone that are full."""
-        if self._scene.run.policy != "bin-pack" or pod.split("/")[1] in line.instances:
+        """Return whether the policy would place the adapter there; `bin-pack` skips full pods."""
+        if self._state.run.policy != "bin-pack" or pod.split("/")[1] in line.instances:
             return True
-        engine = self._scene.engines.get(pod)
+        engine = self._state.engines.get(pod)
         return engine is not None and len(engine.holds) < capacity
 
     def _adapter(self, line: AdapterLine) -> None:
@@ -130,15 +130,15 @@ class Liveness:
             self._quiet_since = max(self._quiet_since, line.t)
 
     def _unserved(self, line: AdapterLine) -> str:
-        """What is missing, if something is that the adapter could have."""
+        """Return what the adapter lacks although it could have it, or an empty text."""
         if line.deleting:
-            return "its deletion does not come to an end"
+            return "its deletion does not finish"
         if _says(line, _OWN_FAULT - _SAID_BY_ENGINE):
             return ""
         namespace = line.object.split("/")[0]
         usable = [
             name
-            for name, pod in self._scene.pods.items()
+            for name, pod in self._state.pods.items()
             if name.startswith(f"{namespace}/")
             and pod.bad_since is None
             and all(pod.line.labels.get(key) == value for key, value in line.selector.items())
@@ -151,11 +151,11 @@ class Liveness:
         if due and line.phase != "Running":
             return f"it is {line.phase or 'untouched'}, though {len(usable)} pods could take it: {line.message}"
         if len(line.instances) < due:
-            return f"{len(line.instances)} of {due} possible replicas serve"
+            return f"{len(line.instances)} of {due} possible replicas are serving"
         return self._outdated(line)
 
     def _outdated(self, line: AdapterLine) -> str:
-        """Where it still serves what its artifactURL named before, if anywhere."""
+        """Return which pod still serves the previous artifact, or an empty text."""
         namespace, name = line.object.split("/")
         wanted = artifact_of(lora_path(line.artifact))
         for pod in line.instances if len(self._named[line.object]) > 1 else ():
@@ -166,5 +166,5 @@ class Liveness:
 
 
 def _says(line: AdapterLine, reasons: frozenset[str]) -> bool:
-    """Whether a condition says one of these about the adapter itself."""
+    """Return whether a false condition of the adapter has one of these reasons."""
     return any(status != "True" and reason in reasons for status, reason in line.conditions.values())

@@ -1,60 +1,63 @@
-"""The invariants of what is sent to engines, judged at the moment at which it is sent: 4, 5 and 9."""
+"""Invariants of requests to engines (4, 5 and 9), checked when a request is sent."""
 
-from twin.evaluate.invariants.deadlines import TOLERANCE, Clocks
-from twin.evaluate.invariants.state import Scene
+from formats.label_selectors import Expression, compile_selector
+from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, Line, RequestLine, SecretLine, SliceLine
 
 
-class LoadsGoToGoodPods:
+class LoadsTargetReadyPods:
     """4. No load is sent to a pod that is not ready, not stable, terminating, or does not match the selector.
 
-    Judged against what the API server had shown for longer than `notice` when the request was sent.
+    Checked against the state that the API server had shown for longer than `notice` when the request was sent.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.clocks = Clocks(4)
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
+        self.deadlines = DeadlineTracker(4)
 
     def see(self, line: Line) -> None:
         if isinstance(line, RequestLine) and line.event == "sent" and line.verb == "load":
-            self.clocks.checked += 1
+            self.deadlines.checked += 1
             fault = self._fault(line)
             if fault:
                 adapter = f"{line.object.split('/')[0]}/{line.adapter}"
-                self.clocks.accuse(line.t, adapter, f"a load was sent to {line.object}, {fault}", (self.scene.index,))
+                self.deadlines.violate(
+                    line.t, adapter, f"a load was sent to {line.object}, {fault}", (self.state.index,)
+                )
 
     def _fault(self, line: RequestLine) -> str:
-        scene, run, t = self.scene, self.scene.run, line.t
-        pod = scene.pods.get(line.object)
+        state, run, t = self.state, self.state.run, line.t
+        pod = state.pods.get(line.object)
         if pod is None:
-            return "which does not exist" if self._shown(scene.gone.get(line.object, 0.0), t) else ""
+            return "which does not exist" if self._shown(state.gone.get(line.object, 0.0), t) else ""
         if pod.bad_since is not None and self._shown(pod.bad_since, t):
             return "which is terminating" if pod.line.terminating else "which is not ready"
         since = pod.line.ready_since
-        wrong = TOLERANCE + scene.excuses.skew(t - scene.notice(t), t)
+        wrong = TOLERANCE + state.tolerances.skew(t - state.detection_bound(t), t)
         fresh = since is not None and t - since < run.stable_for - wrong
-        if pod.bad_since is None and fresh and self._shown(pod.ready_anew, t):
+        if pod.bad_since is None and fresh and self._shown(pod.last_became_ready, t):
             return f"which has been ready for less than {run.stable_for:g} s"
-        adapter = scene.adapters.get(f"{line.object.split('/')[0]}/{line.adapter}")
+        adapter = state.adapters.get(f"{line.object.split('/')[0]}/{line.adapter}")
         if adapter is not None and self._shown(pod.labelled, t) and not _matches(adapter, pod.line.labels):
             return "which its selector does not match"
         return ""
 
     def _shown(self, since: float, t: float) -> bool:
-        """Whether what was so `since` then had to be known at `t`."""
-        return self.scene.seen_for(since, t) > self.scene.notice(t)
+        """Return whether the operator had to know at `t` a state that began `since`."""
+        return self.state.visible_for(since, t) > self.state.detection_bound(t)
 
 
-class AttemptsKeepTheirWaits:
-    """5. Attempts on one pod for one adapter never exceed the limit nor come sooner than the backoff says.
+class AttemptsRespectBackoff:
+    """5. Attempts on one pod for one adapter never exceed the limit nor come earlier than the backoff allows.
 
-    A series is forgotten when a load succeeds, the adapter is unloaded there, the engine's container is another, the
-    pod becomes ready anew, a Secret of the namespace is another, or the aside time has passed since its last attempt.
+    A series of attempts ends when a load succeeds, the adapter is unloaded, the engine's container is replaced, the pod
+    becomes ready again, a Secret of the namespace changes, or the pod cooldown has passed since the last attempt.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.clocks = Clocks(5)
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
+        self.deadlines = DeadlineTracker(5)
         self._series: dict[tuple[str, str], tuple[str, str, list[float]]] = {}
 
     def see(self, line: Line) -> None:
@@ -71,78 +74,67 @@ class AttemptsKeepTheirWaits:
             self._attempt(place, line)
 
     def _attempt(self, place: tuple[str, str], line: RequestLine) -> None:
-        waits, scene = self.scene.run.retry_waits, self.scene
+        waits, state = self.state.run.retry_waits, self.state
         engine, root, starts = self._series.get(place, ("", "", []))
-        pod = scene.pods.get(line.object)
-        anew = pod is not None and bool(starts) and pod.ready_anew > starts[-1]
-        wrong = TOLERANCE + (scene.excuses.skew(starts[-1], line.t) if starts else 0.0)
-        late = bool(starts) and line.t - starts[-1] >= scene.run.aside_for - wrong
-        if (engine, root) != (line.engine, line.root) or anew or late:
+        pod = state.pods.get(line.object)
+        ready_again = pod is not None and bool(starts) and pod.last_became_ready > starts[-1]
+        wrong = TOLERANCE + (state.tolerances.skew(starts[-1], line.t) if starts else 0.0)
+        late = bool(starts) and line.t - starts[-1] >= state.run.pod_cooldown - wrong
+        if (engine, root) != (line.engine, line.root) or ready_again or late:
             starts = []
-        self.clocks.checked += 1
+        self.deadlines.checked += 1
         number = len(starts)
         if number > len(waits):
-            text = f"attempt {number + 1} on {line.object}, of {len(waits) + 1} that a pod gets"
-            self.clocks.accuse(line.t, place[0], text, (scene.index,))
+            text = f"attempt {number + 1} on {line.object}, where {len(waits) + 1} are allowed"
+            self.deadlines.violate(line.t, place[0], text, (state.index,))
         elif number and line.t - starts[-1] < waits[number - 1] - wrong:
             gap = line.t - starts[-1]
             text = f"attempt {number + 1} on {line.object} came {gap:.3f} s after the last, not {waits[number - 1]:g} s"
-            self.clocks.accuse(line.t, place[0], text, (scene.index,))
+            self.deadlines.violate(line.t, place[0], text, (state.index,))
         self._series[place] = (line.engine, line.root, [*starts, line.t])
 
 
-class UnloadsFollowWithdrawals:
+class UnloadsFollowWithdrawal:
     """9. No unload is sent to a pod that an EndpointSlice of the adapter, or its `status.instances`, still names.
 
-    Judged against what had been shown for longer than `notice`: a replica that has just taken the lead may not have
-    seen yet what the last one published.
+    Checked against the state that had been visible for longer than `notice`: a new leader may not have seen yet what
+    the previous one published.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.clocks = Clocks(9)
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
+        self.deadlines = DeadlineTracker(9)
         self._since: dict[str, dict[tuple[str, str], float]] = {}
 
     def see(self, line: Line) -> None:
         match line:
             case SliceLine():
-                self._shown(line.adapter, "an EndpointSlice", self.scene.endpoints(line.adapter), line.t)
+                self._shown(line.adapter, "an EndpointSlice", self.state.endpoints(line.adapter), line.t)
             case AdapterLine():
                 namespace = line.object.split("/")[0]
                 named = {f"{namespace}/{pod}" for pod in line.instances if line.event != "deleted"}
                 self._shown(line.object, "status.instances", named, line.t)
             case RequestLine(event="sent", verb="unload"):
-                self._judge(line)
+                self._check(line)
 
     def _shown(self, adapter: str, where: str, pods: set[str], t: float) -> None:
-        """Keeps since when each pod has been named without a break."""
-        known = self._since.setdefault(adapter, {})
-        for place in [place for place in known if place[0] == where and place[1] not in pods]:
-            del known[place]
+        """Record since when each pod has been named without a break."""
+        since = self._since.setdefault(adapter, {})
+        for place in [place for place in since if place[0] == where and place[1] not in pods]:
+            del since[place]
         for pod in pods:
-            known.setdefault((where, pod), t)
+            since.setdefault((where, pod), t)
 
-    def _judge(self, line: RequestLine) -> None:
-        scene, adapter = self.scene, f"{line.object.split('/')[0]}/{line.adapter}"
-        self.clocks.checked += 1
+    def _check(self, line: RequestLine) -> None:
+        state, adapter = self.state, f"{line.object.split('/')[0]}/{line.adapter}"
+        self.deadlines.checked += 1
         for where in ("an EndpointSlice", "status.instances"):
             since = self._since.get(adapter, {}).get((where, line.object))
-            if since is not None and scene.seen_for(since, line.t) > scene.notice(line.t):
+            if since is not None and state.visible_for(since, line.t) > state.detection_bound(line.t):
                 text = f"an unload was sent to {line.object}, which {where} still names"
-                self.clocks.accuse(line.t, adapter, text, (scene.index,))
+                self.deadlines.violate(line.t, adapter, text, (state.index,))
 
 
 def _matches(adapter: AdapterLine, labels: dict[str, str]) -> bool:
-    if any(labels.get(key) != value for key, value in adapter.selector.items()):
-        return False
-    for key, operator, values in adapter.expressions:
-        value = labels.get(key)
-        holds = {
-            "In": value in values,
-            "NotIn": value not in values,
-            "Exists": value is not None,
-            "DoesNotExist": value is None,
-        }[operator]
-        if not holds:
-            return False
-    return True
+    expressions = [Expression(key, operator, values) for key, operator, values in adapter.expressions]
+    return compile_selector(adapter.selector, expressions)(labels)

@@ -1,15 +1,15 @@
-"""The invariants of what is shown and held: one class each, whose docstring opens with the contract's words.
+"""Invariants of published and loaded adapters: one class each, whose docstring states the invariant.
 
-Those of what is sent are in `sending.py`.
+Those of requests to engines are in `requests.py`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar, Protocol
 
-from twin.evaluate.invariants.deadlines import TOLERANCE, Clocks
-from twin.evaluate.invariants.requests import AttemptsKeepTheirWaits, LoadsGoToGoodPods, UnloadsFollowWithdrawals
-from twin.evaluate.invariants.state import Scene
+from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
+from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import (
     AdapterLine,
     ApiLine,
@@ -25,26 +25,26 @@ from twin.trace.lines import (
 )
 
 
-class Rule(Protocol):
-    """Sees each line after the scene has."""
+class Invariant(Protocol):
+    """Check of one invariant; `see` is called with each line after it has been applied to the state."""
 
-    clocks: Clocks
+    deadlines: DeadlineTracker
 
     def see(self, line: Line) -> None: ...
 
 
 class _Placed(ABC):
-    """What 1, 2 and 3 share: an adapter is judged anew when a line may have changed its case."""
+    """Base of the invariants of one adapter: the adapter is checked again when a line may concern it."""
 
     number: ClassVar[int]
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.clocks = Clocks(self.number)
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
+        self.deadlines = DeadlineTracker(self.number)
 
     def see(self, line: Line) -> None:
         for adapter in self._concerned(line):
-            self._judge(adapter, line.t)
+            self._check(adapter, line.t)
 
     def _concerned(self, line: Line) -> Iterable[str]:
         match line:
@@ -55,32 +55,32 @@ class _Placed(ABC):
             case EngineLine(event="loaded" | "unloaded"):
                 return (f"{line.object.split('/')[0]}/{line.adapter}",)
             case EngineLine() | PodLine():
-                return sorted(self.scene.about.get(line.object, ()))
+                return sorted(self.state.about.get(line.object, ()))
             case RequestLine():
                 return (f"{line.object.split('/')[0]}/{line.adapter}",)
             case FaultLine() | ControllerLine():
-                return sorted({*self.scene.adapters, *self.scene.slices})
+                return sorted({*self.state.adapters, *self.state.slices})
         return ()
 
     @abstractmethod
-    def _judge(self, adapter: str, t: float) -> None: ...
+    def _check(self, adapter: str, t: float) -> None: ...
 
-    def _judge_pods(self, adapter: str, pods: set[str], known: set[str], what: str, t: float) -> None:
-        """Each named pod must hold the adapter; `notice` is allowed where the API server shows more, else `audit`."""
-        scene = self.scene
-        for pod in sorted(known | pods):
-            lacks = pod in pods and not scene.holds(pod, adapter)
-            shown = scene.pods.get(pod)
+    def _check_pods(self, adapter: str, pods: set[str], previous: set[str], what: str, t: float) -> None:
+        """Check that each pod has the adapter: within `notice` if the API server shows otherwise, else `audit`."""
+        state = self.state
+        for pod in sorted(previous | pods):
+            lacks = pod in pods and not state.holds(pod, adapter)
+            shown = state.pods.get(pod)
             restarted = (
-                shown is not None and scene.published.get((adapter, pod), shown.line.engine) != shown.line.engine
+                shown is not None and state.published.get((adapter, pod), shown.line.engine) != shown.line.engine
             )
-            visible = lacks and (scene.shown_wrong(pod) or restarted)
-            hidden = lacks and not scene.disturbed(pod)
-            notice, audit = scene.notice(t), scene.audit
-            said = f"{what} names {pod}, where it is not loaded,"
-            context = (scene.index,)
-            self.clocks.judge((adapter, pod, "shown"), visible, t, notice, adapter, said, context)
-            self.clocks.judge((adapter, pod, "hidden"), hidden, t, audit, adapter, said, context)
+            visible = lacks and (state.is_unready(pod) or restarted)
+            hidden = lacks and not state.is_disturbed(pod)
+            notice, audit = state.detection_bound(t), state.audit
+            message = f"{what} names {pod}, where it is not loaded,"
+            context = (state.index,)
+            self.deadlines.check((adapter, pod, "shown"), visible, t, notice, adapter, message, context)
+            self.deadlines.check((adapter, pod, "hidden"), hidden, t, audit, adapter, message, context)
 
 
 class EndpointsAreLoaded(_Placed):
@@ -88,51 +88,53 @@ class EndpointsAreLoaded(_Placed):
 
     number = 1
 
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(scene)
+    def __init__(self, state: ClusterState) -> None:
+        super().__init__(state)
         self._known: dict[str, set[str]] = {}
 
-    def _judge(self, adapter: str, t: float) -> None:
-        pods = self.scene.endpoints(adapter)
-        self._judge_pods(adapter, pods, self._known.get(adapter, set()), "an EndpointSlice", t)
+    def _check(self, adapter: str, t: float) -> None:
+        pods = self.state.endpoints(adapter)
+        self._check_pods(adapter, pods, self._known.get(adapter, set()), "an EndpointSlice", t)
         self._known[adapter] = pods
 
 
-class InstancesServe(_Placed):
+class InstancesAreServing(_Placed):
     """2. `status.instances` names no pod that is gone, not ready, or without the adapter, longer than the bound."""
 
     number = 2
 
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(scene)
+    def __init__(self, state: ClusterState) -> None:
+        super().__init__(state)
         self._known: dict[str, set[str]] = {}
 
-    def _judge(self, adapter: str, t: float) -> None:
-        scene = self.scene
-        line = scene.adapters.get(adapter)
+    def _check(self, adapter: str, t: float) -> None:
+        state = self.state
+        line = state.adapters.get(adapter)
         namespace = adapter.split("/")[0]
         pods = {f"{namespace}/{pod}" for pod in line.instances} if line is not None else set()
         known = self._known.get(adapter, set())
-        self._judge_pods(adapter, pods, known, "status.instances", t)
+        self._check_pods(adapter, pods, known, "status.instances", t)
         for pod in sorted(known | pods):
-            wrong = pod in pods and scene.shown_wrong(pod)
-            said = f"status.instances names {pod}, which is gone or not ready,"
-            self.clocks.judge((adapter, pod, "ready"), wrong, t, scene.notice(t), adapter, said, (scene.index,))
+            wrong = pod in pods and state.is_unready(pod)
+            message = f"status.instances names {pod}, which is gone or not ready,"
+            self.deadlines.check(
+                (adapter, pod, "ready"), wrong, t, state.detection_bound(t), adapter, message, (state.index,)
+            )
         self._known[adapter] = pods
 
 
-class NoMoreThanWanted(_Placed):
-    """3. Never more replicas than wanted, apart from a replacement that is under way.
+class ReplicasWithinLimit(_Placed):
+    """3. Never more replicas than desired, apart from a replacement in progress.
 
-    Counted are living engines that can be reached and hold the adapter. One does not count whose unload has been
-    sent, or failed and waits for its next try, or waits in line while the engine has all the requests that it gets; nor
-    one that a fault keeps from being asked.
+    Counts the running and reachable engines that have the adapter loaded. An engine does not count if its unload has
+    been sent, has failed and is waiting for a retry, or is waiting for a request slot, nor if a fault disturbs its
+    requests.
     """
 
     number = 3
 
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(scene)
+    def __init__(self, state: ClusterState) -> None:
+        super().__init__(state)
         self._in_line: dict[str, set[str]] = {}
 
     def _concerned(self, line: Line) -> Iterable[str]:
@@ -141,48 +143,52 @@ class NoMoreThanWanted(_Placed):
             return [*concerned, *sorted(self._in_line.pop(line.object, ()))]
         return concerned
 
-    def _judge(self, adapter: str, t: float) -> None:
-        scene = self.scene
-        line = scene.adapters.get(adapter)
-        wanted = line.wanted if line is not None and not line.deleting else None
-        counted = [] if wanted is None else [pod for pod in scene.holders(adapter) if self._counts(adapter, pod)]
+    def _check(self, adapter: str, t: float) -> None:
+        state = self.state
+        line = state.adapters.get(adapter)
+        desired = line.wanted if line is not None and not line.deleting else None
+        counted = [] if desired is None else [pod for pod in state.holders(adapter) if self._counts(adapter, pod)]
         surprises = [pod for pod in counted if not self._answered(adapter, pod)]
-        many = wanted is not None and len(counted) > wanted
-        sure = wanted is not None and len(counted) - len(surprises) > wanted
-        said = f"{len(counted)} engines hold it, {wanted} are wanted: {', '.join(counted)},"
-        notice, audit = scene.notice(t), scene.audit
-        self.clocks.judge((adapter, "known"), sure, t, notice + scene.run.unready_grace, adapter, said, (scene.index,))
-        self.clocks.judge((adapter, "hidden"), many, t, audit + scene.run.unready_grace, adapter, said, (scene.index,))
+        many = desired is not None and len(counted) > desired
+        sure = desired is not None and len(counted) - len(surprises) > desired
+        message = f"{len(counted)} engines hold it, {desired} are desired: {', '.join(counted)},"
+        notice, audit = state.detection_bound(t), state.audit
+        self.deadlines.check(
+            (adapter, "known"), sure, t, notice + state.run.unready_grace, adapter, message, (state.index,)
+        )
+        self.deadlines.check(
+            (adapter, "hidden"), many, t, audit + state.run.unready_grace, adapter, message, (state.index,)
+        )
 
     def _counts(self, adapter: str, pod: str) -> bool:
-        scene = self.scene
-        last = scene.last_request.get((adapter, pod))
+        state = self.state
+        last = state.last_request.get((adapter, pod))
         leaving = last is not None and last.verb == "unload" and last.status != 200
-        shown = scene.pods.get(pod)
-        if leaving or scene.disturbed(pod) or shown is None or shown.line.terminating:
+        shown = state.pods.get(pod)
+        if leaving or state.is_disturbed(pod) or shown is None or shown.line.terminating:
             return False
-        if scene.occupied(pod):
+        if state.is_saturated(pod):
             self._in_line.setdefault(pod, set()).add(adapter)
             return False
         return True
 
     def _answered(self, adapter: str, pod: str) -> bool:
-        """Whether the operator was told that its load there had succeeded."""
-        load = self.scene.last_load.get((adapter, pod))
+        """Return whether the operator received a successful response to its load."""
+        load = self.state.last_load.get((adapter, pod))
         return load is not None and load.event == "done" and load.status == 200
 
 
-class DeletedMeansUnloaded(_Placed):
+class DeletedAdaptersAreUnloaded(_Placed):
     """6. After an adapter is deleted and its finalizer gone, no living engine still holds it.
 
-    An engine that could not be reached is excused by the Event that says so, until it has unloaded it after all. The
-    Event may be the later of the two: it is written while the finalizer goes.
+    An unreachable engine is excused by the Event `UnloadAbandoned` until it has unloaded the adapter. The Event may
+    come later than the deletion, because it is written while the finalizer is removed.
     """
 
     number = 6
 
-    def __init__(self, scene: Scene) -> None:
-        super().__init__(scene)
+    def __init__(self, state: ClusterState) -> None:
+        super().__init__(state)
         self._gone: dict[str, bool] = {}
         self._excused: set[tuple[str, str]] = set()
 
@@ -192,75 +198,75 @@ class DeletedMeansUnloaded(_Placed):
                 namespace = line.object.split("/")[0]
                 self._excused |= {
                     (line.object, pod)
-                    for pod in self.scene.about
+                    for pod in self.state.about
                     if pod.startswith(f"{namespace}/") and f" pod {pod.split('/')[1]}:" in line.note
                 }
-                self._judge(line.object, line.t)
+                self._check(line.object, line.t)
             case EngineLine(event="unloaded"):
                 self._excused.discard((f"{line.object.split('/')[0]}/{line.adapter}", line.object))
             case AdapterLine():
                 self._gone[line.object] = line.event == "deleted"
         super().see(line)
 
-    def _judge(self, adapter: str, t: float) -> None:
+    def _check(self, adapter: str, t: float) -> None:
         if adapter not in self._gone:
             return
-        holders = [pod for pod in self.scene.holders(adapter) if (adapter, pod) not in self._excused]
+        holders = [pod for pod in self.state.holders(adapter) if (adapter, pod) not in self._excused]
         wrong = self._gone[adapter] and bool(holders)
-        said = f"it is deleted and still loaded on {', '.join(holders)}"
-        self.clocks.judge(adapter, wrong, t, self.scene.notice(t), adapter, said, (self.scene.index,))
+        message = f"it is deleted and still loaded on {', '.join(holders)}"
+        self.deadlines.check(adapter, wrong, t, self.state.detection_bound(t), adapter, message, (self.state.index,))
 
 
-class NoSecretShows:
+class NoSecretLeak:
     """7. No secret (API key, credential) appears in a status, an event, a log line or a report."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.clocks = Clocks(7)
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
+        self.deadlines = DeadlineTracker(7)
 
     def see(self, line: Line) -> None:
-        self.clocks.checked += 1
+        self.deadlines.checked += 1
         if isinstance(line, LeakLine):
-            self.clocks.accuse(line.t, line.object, f"a secret appeared in a {line.where}", (self.scene.index,))
+            self.deadlines.violate(line.t, line.object, f"a secret appeared in a {line.where}", (self.state.index,))
 
 
-class OneActsAtATime:
+class SingleLeader:
     """8. At most one controller replica acts at a time.
 
-    An act is a write or an engine request after the lease that covered it had run out, or under another's lease.
+    A replica acts if it writes or sends an engine request. It must hold the Lease, which must not have expired.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.clocks = Clocks(8)
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
+        self.deadlines = DeadlineTracker(8)
 
     def see(self, line: Line) -> None:
-        if self.scene.run.replicas < 2:
+        if self.state.run.replicas < 2:
             return
         act = isinstance(line, ApiLine) and line.resource != "leases"
         asked = isinstance(line, RequestLine) and line.event == "sent"
         if not (act or asked):
             return
         assert isinstance(line, ApiLine | RequestLine)
-        self.clocks.checked += 1
-        scene = self.scene
-        if scene.holder != line.by:
-            text = f"{line.by} acted while {scene.holder or 'nobody'} held the lease"
-            self.clocks.accuse(line.t, line.object, text, (scene.index,))
-        elif line.t > scene.leases[line.by] + TOLERANCE:
-            text = f"{line.by} acted {line.t - scene.leases[line.by]:.3f} s after its lease had run out"
-            self.clocks.accuse(line.t, line.object, text, (scene.index,))
+        self.deadlines.checked += 1
+        state = self.state
+        if state.holder != line.by:
+            text = f"{line.by} acted while {state.holder or 'nobody'} held the lease"
+            self.deadlines.violate(line.t, line.object, text, (state.index,))
+        elif line.t > state.leases[line.by] + TOLERANCE:
+            text = f"{line.by} acted {line.t - state.leases[line.by]:.3f} s after its lease had run out"
+            self.deadlines.violate(line.t, line.object, text, (state.index,))
 
 
 SAFETY = (
     EndpointsAreLoaded,
-    InstancesServe,
-    NoMoreThanWanted,
-    LoadsGoToGoodPods,
-    AttemptsKeepTheirWaits,
-    DeletedMeansUnloaded,
-    NoSecretShows,
-    OneActsAtATime,
-    UnloadsFollowWithdrawals,
+    InstancesAreServing,
+    ReplicasWithinLimit,
+    LoadsTargetReadyPods,
+    AttemptsRespectBackoff,
+    DeletedAdaptersAreUnloaded,
+    NoSecretLeak,
+    SingleLeader,
+    UnloadsFollowWithdrawal,
 )
-"""All of them, 1 to 9."""
+"""All invariants, 1 to 9."""

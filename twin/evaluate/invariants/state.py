@@ -1,9 +1,9 @@
-"""What the record has shown so far: objects, engines, who leads; and how long that has been to be seen."""
+"""Cluster state replayed from the trace: objects, engines, leader, and since when each of them has been visible."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from twin.evaluate.invariants.tolerances import Excuses
+from twin.evaluate.invariants.tolerances import Tolerances
 from twin.trace.lines import (
     AdapterLine,
     ControllerLine,
@@ -20,83 +20,83 @@ from twin.trace.lines import (
 
 @dataclass(slots=True)
 class Pod:
-    """A pod as the API server shows it, with the times that matter."""
+    """Pod as the API server shows it, with the times that the invariants need."""
 
     line: PodLine
     bad_since: float | None
-    """Since when it has not been ready (or is terminating); None if it is fine."""
-    ready_anew: float
-    """When it last became ready."""
+    """Time since which it has not been ready (or is terminating); None if it is ready."""
+    last_became_ready: float
+    """Time at which it last became ready."""
     labelled: float
-    """Since when it has had its labels."""
+    """Time since which it has had its labels."""
     engine_since: float
 
 
 @dataclass(slots=True)
 class Engine:
-    """A running engine."""
+    """Running engine."""
 
     id: str
     holds: dict[str, float] = field(default_factory=dict)
-    """Adapter name to when it came."""
+    """Adapter name to the time at which it was loaded."""
 
 
-class Scene:
-    """Goes along with the record."""
+class ClusterState:
+    """State after the lines that have been applied."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.audit = run.audit_interval + 30.0
-        """Seconds to notice what only asking an engine shows (contract)."""
+        """Seconds to react to a state that only a request to the engine shows."""
         self.pods: dict[str, Pod] = {}
         self.gone: dict[str, float] = {}
-        """When a pod went."""
+        """Pod to the time at which it was deleted."""
         self.adapters: dict[str, AdapterLine] = {}
         self.engines: dict[str, Engine] = {}
         self.slices: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
         self.published: dict[tuple[str, str], str] = {}
-        """(adapter, pod) to the container id that the pod showed when it was published."""
+        """(adapter, pod) to the container id of the pod when the endpoint was published."""
         self.about: dict[str, set[str]] = defaultdict(set)
-        """Pod to adapters that name it, or that its engine holds."""
+        """Pod to the adapters that are published on it or loaded in its engine."""
         self.held: dict[str, set[str]] = defaultdict(set)
-        """Adapter to pods whose living engine has it loaded."""
+        """Adapter to the pods whose running engine has it loaded."""
         self.last_request: dict[tuple[str, str], RequestLine] = {}
-        """(adapter, pod) to the request sent last, or how it ended."""
+        """(adapter, pod) to the line of its last request, sent or done."""
         self.last_load: dict[tuple[str, str], RequestLine] = {}
         self._under_way: dict[str, dict[int, str]] = defaultdict(dict)
-        """Pod to its loads and unloads that have not ended: their numbers, and who sent them."""
+        """Pod to its loads and unloads in flight: id to the replica that sent it."""
         self.leases: dict[str, float] = {}
         self.holder = ""
         self.leading: set[str] = set()
-        self.excuses = Excuses(run.notice)
+        self.tolerances = Tolerances(run.notice)
         self.index = 0
         self.resumed = False
-        """Whether with this very line somebody can act again who could not before."""
+        """True if a replica can act again since this line."""
         self._resumed_at = 0.0
 
     @property
-    def blind(self) -> bool:
-        """Whether nobody leads, or a fault keeps the leader from seeing or writing."""
-        return not self.leading or self.excuses.blinded
+    def is_blind(self) -> bool:
+        """True if no replica leads, or a fault prevents the leader from reading or writing."""
+        return not self.leading or self.tolerances.is_blinded
 
-    def seen_for(self, since: float, t: float) -> float:
-        """Seconds for which an operator could see, without a break until `t`, what was shown `since` then."""
-        return 0.0 if self.blind else t - max(since, self._resumed_at)
+    def visible_for(self, since: float, t: float) -> float:
+        """Return for how many seconds, without a break until `t`, the operator could see a state that began `since`."""
+        return 0.0 if self.is_blind else t - max(since, self._resumed_at)
 
-    def notice(self, t: float) -> float:
-        """Seconds that it may take at `t` to notice what the API server shows."""
-        return self.excuses.notice(t)
+    def detection_bound(self, t: float) -> float:
+        """Return the seconds that the operator may take at `t` to react to what the API server shows."""
+        return self.tolerances.detection_bound(t)
 
-    def wait_over(self, t: float) -> None:
-        """The operator has had the time to try again after a fault has ended."""
-        self.excuses.waited()
-        self.resumed = not self.blind
+    def end_patience(self, t: float) -> None:
+        """End the grace period after a fault: the operator has had time to retry."""
+        self.tolerances.patience_over()
+        self.resumed = not self.is_blind
         if self.resumed:
             self._resumed_at = t
 
     def see(self, line: Line, index: int) -> None:
-        """Takes the next line."""
-        was_blind = self.blind
+        """Apply the next line."""
+        was_blind = self.is_blind
         self.index = index
         match line:
             case PodLine():
@@ -115,37 +115,35 @@ class Scene:
                 self.leases[line.by] = line.until
                 self.holder = line.by
             case FaultLine():
-                self.excuses.see(line)
+                self.tolerances.see(line)
         ended = isinstance(line, FaultLine) and line.event == "end"
         relisted = isinstance(line, FaultLine) and line.fault == "watch-expired"
-        self.resumed = not self.blind and (was_blind or ended or relisted)
-        if not self.blind and (was_blind or relisted):
+        self.resumed = not self.is_blind and (was_blind or ended or relisted)
+        if not self.is_blind and (was_blind or relisted):
             self._resumed_at = line.t
 
     def endpoints(self, adapter: str) -> set[str]:
-        """Pods (`namespace/name`) that the adapter's slices publish."""
+        """Return the pods (`namespace/name`) in the adapter's EndpointSlices."""
         namespace = adapter.split("/")[0]
         return {f"{namespace}/{pod}" for pods in self.slices[adapter].values() for pod in pods}
 
     def holds(self, pod: str, adapter: str) -> bool:
-        """Whether the pod's living engine has the adapter loaded."""
+        """Return whether the pod's running engine has the adapter loaded."""
         engine = self.engines.get(pod)
         return engine is not None and adapter.split("/")[1] in engine.holds
 
     def holders(self, adapter: str) -> list[str]:
-        """Pods whose living engine has the adapter loaded."""
+        """Return the pods whose running engine has the adapter loaded."""
         return sorted(self.held.get(adapter, ()))
 
-    def disturbed(self, pod: str) -> bool:
-        """Whether a fault that lasts keeps the operator from asking the pod's engine, or from being understood."""
-        return self.excuses.disturbed(pod, self.pods[pod].line.node if pod in self.pods else "")
+    def is_disturbed(self, pod: str) -> bool:
+        """Return whether an active fault disturbs the operator's requests to the pod's engine."""
+        return self.tolerances.is_disturbed(pod, self.pods[pod].line.node if pod in self.pods else "")
 
-    def shown_wrong(self, pod: str) -> bool:
-        """Whether the API server shows that the pod cannot serve."""
+    def is_unready(self, pod: str) -> bool:
+        """Return whether the API server shows the pod as absent, unready or terminating."""
         known = self.pods.get(pod)
         return known is None or known.bad_since is not None
-
-    # -- one line of each kind
 
     def _pod(self, line: PodLine) -> None:
         if line.event == "deleted":
@@ -162,7 +160,7 @@ class Scene:
         elif known.bad_since is None:
             known.bad_since = line.t
         if line.ready and not known.line.ready:
-            known.ready_anew = line.t
+            known.last_became_ready = line.t
         if line.labels != known.line.labels:
             known.labelled = line.t
         if line.engine != known.line.engine:
@@ -232,6 +230,6 @@ class Scene:
                 for number in [number for number, by in requests.items() if by == line.by]:
                     del requests[number]
 
-    def occupied(self, pod: str) -> bool:
-        """Whether the pod's engine has as many loads and unloads under way as it gets, so that others wait in line."""
-        return len(self._under_way[pod]) >= self.run.loads_per_pod
+    def is_saturated(self, pod: str) -> bool:
+        """Return whether the pod has its maximum of loads and unloads in flight, so that others have to wait."""
+        return len(self._under_way[pod]) >= self.run.max_requests_per_pod

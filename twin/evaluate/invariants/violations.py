@@ -1,11 +1,11 @@
-"""What comes of judging a record."""
+"""Violations of invariants, and the report of a check."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that must hold did not."""
+    """One violation of an invariant."""
 
     t: float
     """Seconds since the start of the run."""
@@ -14,15 +14,15 @@ class Violation:
     object: str
     message: str
     context: tuple[int, ...] = ()
-    """Places in the record, for a reader who asks why."""
+    """Indices of the trace lines around it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
-    """All of them, by time."""
+class InvariantReport:
+    """Result of checking all invariants; the violations are sorted by time."""
 
     checked: int
-    """How many single checks were made; none found wrong means little if there were none."""
+    """Number of single checks. No violation means little if there were few checks."""
     violations: tuple[Violation, ...]
     liveness_judged: bool
-    """Whether the run went on long enough after its last fault to say what comes true in the end."""
+    """True if the run was long enough after its last fault to check liveness."""

@@ -1,27 +1,27 @@
-"""What a run may bring back besides its measures, by name: small, plain values, for they travel and are stored."""
+"""Additional results of a run besides its measures, by name: small, plain values, since they are sent and stored."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from twin.evaluate.measures import samples
-from twin.report import Findings
+from twin.report import RunResult
 from twin.trace.lines import AdapterLine, FaultLine
 
 
-def _samples(findings: Findings) -> dict[str, list[float]]:
-    """Every single time behind the percentiles, for ECDFs over adapters."""
-    return {name: [round(value, 3) for value in values] for name, values in samples(findings.lines).items()}
+def _samples(run: RunResult) -> dict[str, list[float]]:
+    """Return every single time behind the percentiles, for ECDFs over adapters."""
+    return {name: [round(value, 3) for value in values] for name, values in samples(run.lines).items()}
 
 
-def _coverage(findings: Findings) -> dict[str, Any]:
-    """Which faults were there, which of them at the same time, and which phases adapters were in meanwhile."""
+def _coverage(run: RunResult) -> dict[str, Any]:
+    """Return which faults were active, which at the same time, and the phases that adapters were in meanwhile."""
     active: dict[int, str] = {}
     phases: dict[str, str] = {}
-    kinds, together, met = set[str](), set[tuple[str, str]](), set[tuple[str, str]]()
-    for line in findings.lines:
+    kinds, pairs, met = set[str](), set[tuple[str, str]](), set[tuple[str, str]]()
+    for line in run.lines:
         if isinstance(line, FaultLine):
             kinds.add(line.fault)
-            together.update(_pair(line.fault, other) for number, other in active.items() if number != line.id)
+            pairs.update(_sorted_pair(line.fault, other) for id_, other in active.items() if id_ != line.id)
             met.update((line.fault, phase) for phase in phases.values())
             if line.event == "begin":
                 active[line.id] = line.fault
@@ -33,19 +33,19 @@ def _coverage(findings: Findings) -> dict[str, Any]:
                 continue
             phases[line.object] = "Deleting" if line.deleting else line.phase or "Pending"
             met.update((kind, phases[line.object]) for kind in active.values())
-    return {"faults": sorted(kinds), "pairs": sorted(map(list, together)), "phases": sorted(map(list, met))}
+    return {"faults": sorted(kinds), "pairs": sorted(map(list, pairs)), "phases": sorted(map(list, met))}
 
 
-def _pair(one: str, other: str) -> tuple[str, str]:
-    return (one, other) if one <= other else (other, one)
+def _sorted_pair(left: str, right: str) -> tuple[str, str]:
+    return (left, right) if left <= right else (right, left)
 
 
-def _invariants(findings: Findings) -> list[str]:
-    """Every invariant that was broken."""
-    return sorted({str(violation.invariant) for violation in findings.violations})
+def _invariants(run: RunResult) -> list[str]:
+    """Return every violated invariant."""
+    return sorted({str(violation.invariant) for violation in run.violations})
 
 
-COLLECTORS: Mapping[str, Callable[[Findings], Any]] = {
+COLLECTORS: Mapping[str, Callable[[RunResult], Any]] = {
     "samples": _samples,
     "coverage": _coverage,
     "invariants": _invariants,

@@ -1,8 +1,11 @@
-"""Where runs are done: in this process, on several here (joblib), on a Dask cluster, on Ray.
+"""Executors: run tasks in this process, in several processes here (joblib), on a Dask cluster, or on Ray.
 
-An executor takes tasks and gives rows, in whatever order they come. It holds no more than a few tasks for each worker
-at a time, so a design of a million runs takes no more memory than one of ten. A worker that dies takes no run with it:
-its tasks are done again, and only one that kills its worker again and again becomes a row with that as its error.
+An executor takes tasks and yields rows in the order in which they finish. It has no more than a few tasks submitted for
+each worker, so a design of a million runs needs no more memory than one of ten. If a worker dies, its tasks are run
+again; only a task that kills its worker repeatedly becomes a row with that as its error.
+
+joblib's own Dask and Ray backends are not used: Ray's cannot yield results as they finish, and with Dask's a task that
+kills its worker makes the whole call hang instead of failing.
 """
 
 import itertools
@@ -16,39 +19,42 @@ from contextlib import contextmanager
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from twin.experiments.execution.trial import Row, Task, failed, perform, perform_deaf
+from twin.experiments.execution.task import Row, Task
+from twin.experiments.execution.trial import failed_row, perform, perform_ignoring_sigint
 from twin.runs.folder import FolderError
 
-Engine = Literal["joblib", "dask", "ray"]
-Execute = Callable[[Iterable[Task]], Iterator[Row]]
-"""Does tasks; gives each one's row as soon as it is there."""
+ExecutorName = Literal["joblib", "dask", "ray"]
+Executor = Callable[[Iterable[Task]], Iterator[Row]]
+"""Runs tasks; yields the row of each as soon as it has finished."""
 
-AT_ONCE = 3
-"""Tasks given out for each worker: one under way, the others so that none waits for its next."""
-DEATHS = 3
-"""A task whose worker died so often is not tried again."""
-LOOK_SECONDS = 2
-"""How often to look whether the cluster is still there."""
+TASKS_PER_WORKER = 3
+"""Tasks submitted for each worker: one running, the others queued so that the worker is never idle."""
+MAX_WORKER_DEATHS = 3
+"""A task whose worker died this many times is not run again."""
+POLL_SECONDS = 2
+"""Interval of the checks that the cluster still exists."""
 CONNECT_SECONDS = 10
-"""How long to wait for a cluster to answer."""
+"""Timeout for the first answer of a cluster."""
 
 
-class EngineError(Exception):
-    """Tasks cannot be done there; the message says why and what to do."""
+class ExecutorError(Exception):
+    """Tasks cannot be run; the message says why and what to do."""
 
 
 @contextmanager
-def executor(engine: Engine, jobs: int, address: str = "") -> Iterator[Execute]:
-    """An engine, ready for work; it is closed in the end, a cluster that stood there before is left standing.
+def open_executor(name: ExecutorName, jobs: int, address: str = "") -> Iterator[Executor]:
+    """Open an executor with `jobs` workers, or on the cluster at `address`, which is left running at the end.
 
     Raises:
-        EngineError: if it is not installed, or nothing answers at `address`.
+        ExecutorError: if its package is not installed, or nothing answers at `address`.
     """
-    match engine:
+    match name:
         case "joblib" if address:
-            raise EngineError("--address: joblib works on this machine only; allowed: --engine dask or --engine ray")
+            raise ExecutorError(
+                "--address: joblib runs on this machine only; allowed: --executor dask or --executor ray"
+            )
         case "joblib":
-            yield _here if jobs == 1 else lambda tasks: _processes(tasks, jobs)
+            yield _in_this_process if jobs == 1 else lambda tasks: _processes(tasks, jobs)
         case "dask":
             with _dask(jobs, address) as execute:
                 yield execute
@@ -57,115 +63,118 @@ def executor(engine: Engine, jobs: int, address: str = "") -> Iterator[Execute]:
                 yield execute
 
 
-def missing(package: str, extra: str) -> EngineError:
-    """What to say where an optional package is not there."""
-    return EngineError(f"this needs {package}, which is not installed: pip install 'lora-twin[{extra}]'")
+def missing_package(package: str, extra: str) -> ExecutorError:
+    """Return the error for an optional package that is not installed."""
+    return ExecutorError(f"requires {package}, which is not installed: pip install 'lora-twin[{extra}]'")
 
 
-def _here(tasks: Iterable[Task]) -> Iterator[Row]:
+def _in_this_process(tasks: Iterable[Task]) -> Iterator[Row]:
     return map(perform, tasks)
 
 
 def _processes(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
-    """joblib's worker processes. When one dies, joblib gives up all that was under way; here that is done again."""
-    given: dict[str, Task] = {}
+    """Run tasks in joblib's worker processes.
+
+    joblib discards all running tasks when a process dies; they are run again here.
+    """
+    running: dict[str, Task] = {}
     source = iter(tasks)
 
-    def noted(tasks: Iterable[Task]) -> Iterator[Task]:
+    def registered(tasks: Iterable[Task]) -> Iterator[Task]:
         for task in tasks:
-            given[task.key] = task
+            running[task.key] = task
             yield task
 
     while True:
         try:
-            for row in _parallel(noted(source), jobs):
-                del given[row.key]
+            for row in _parallel(registered(source), jobs):
+                del running[row.key]
                 yield row
             return
-        except _deaths():
-            suspects = list(given.values())
+        except _worker_death_errors():
+            suspects = list(running.values())
             for task in suspects:
-                del given[task.key]
-                yield _alone(task)
+                del running[task.key]
+                yield _isolated(task)
 
 
-def _alone(task: Task) -> Row:
-    """A task that was under way when a process died, in one where nothing else is."""
-    for _ in range(DEATHS - 1):
+def _isolated(task: Task) -> Row:
+    """Run a task that was running when a process died, in a process where nothing else runs."""
+    for _ in range(MAX_WORKER_DEATHS - 1):
         try:
             return next(_parallel([task], 2))
-        except _deaths():
+        except _worker_death_errors():
             continue
-    return failed(task, f"its process died {DEATHS} times (killed, or out of memory)")
+    return failed_row(task, f"its process died {MAX_WORKER_DEATHS} times (killed, or out of memory)")
 
 
 def _parallel(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
     try:
         from joblib import Parallel, delayed
     except ImportError:
-        raise missing("joblib", "lab") from None
-    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=AT_ONCE * jobs)
-    rows: Iterator[Row] = pool(delayed(perform_deaf)(task) for task in tasks)
+        raise missing_package("joblib", "lab") from None
+    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=TASKS_PER_WORKER * jobs)
+    rows: Iterator[Row] = pool(delayed(perform_ignoring_sigint)(task) for task in tasks)
     return rows
 
 
-def _deaths() -> tuple[type[Exception], ...]:
+def _worker_death_errors() -> tuple[type[Exception], ...]:
     from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
     return (TerminatedWorkerError, BrokenProcessPool)
 
 
 @contextmanager
-def _dask(jobs: int, address: str) -> Iterator[Execute]:
+def _dask(jobs: int, address: str) -> Iterator[Executor]:
     try:
-        from distributed import Client, LocalCluster  # configures its logging when it is imported
+        from distributed import Client, LocalCluster  # configures its logging when imported
     except ImportError:
-        raise missing("dask", "dask") from None
-    for name in ("distributed", "distributed.client"):  # what matters of it is said by our own errors
+        raise missing_package("dask", "dask") from None
+    for name in ("distributed", "distributed.client"):  # what matters is in our own errors
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if not address:
         local = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
         with local, Client(local) as client:
             yield lambda tasks: _on_dask(client, tasks)
         return
-    _knock(address)
+    _probe(address)
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
-        raise EngineError(f"--address {address}: no Dask scheduler answers there ({_first_line(error)})") from None
+        raise ExecutorError(f"--address {address}: no Dask scheduler answers ({_first_line(error)})") from None
     with client:
         yield lambda tasks: _on_dask(client, tasks)
 
 
 def _on_dask(client: Any, tasks: Iterable[Task]) -> Iterator[Row]:
-    """Keeps every worker busy; rescheduling after a worker's death is Dask's own.
+    """Run tasks on a Dask cluster, which itself reschedules the tasks of a worker that died.
 
     Raises:
-        EngineError: if the scheduler is lost.
+        ExecutorError: if the scheduler is lost.
     """
-    room = AT_ONCE * max(len(client.scheduler_info()["workers"]), 1)
-    source, under_way = iter(tasks), dict[Any, Task]()
+    limit = TASKS_PER_WORKER * max(len(client.scheduler_info()["workers"]), 1)
+    source, running = iter(tasks), dict[Any, Task]()
 
     def submit(count: int) -> None:
         for task in itertools.islice(source, count):
-            under_way[client.submit(perform, task, key=f"run-{task.key}", pure=False)] = task
+            running[client.submit(perform, task, key=f"run-{task.key}", pure=False)] = task
 
-    with _until_the_scheduler_is_lost():
-        submit(room)
-        while under_way:
-            for future in _ended(client, list(under_way)):
-                task = under_way.pop(future)
+    with _scheduler_loss_as_error():
+        submit(limit)
+        while running:
+            for future in _finished(client, list(running)):
+                task = running.pop(future)
                 error = None if future.status == "finished" else future.exception()
                 if isinstance(error, FolderError):
                     raise error
-                yield failed(task, f"its worker was lost: {_first_line(error)}") if error else future.result()
+                yield failed_row(task, f"its worker was lost: {_first_line(error)}") if error else future.result()
                 future.release()
                 submit(1)
 
 
 @contextmanager
-def _until_the_scheduler_is_lost() -> Iterator[None]:
-    """Whatever Dask's client was at when its scheduler went, and says of it, is one error."""
+def _scheduler_loss_as_error() -> Iterator[None]:
+    """Map every error that Dask's client raises when its scheduler is lost to one `ExecutorError`."""
     from concurrent.futures import CancelledError
 
     from distributed.comm import CommClosedError
@@ -173,18 +182,18 @@ def _until_the_scheduler_is_lost() -> Iterator[None]:
     try:
         yield
     except (CancelledError, CommClosedError):
-        raise EngineError("the Dask scheduler is lost") from None
+        raise ExecutorError("the Dask scheduler is lost") from None
 
 
-def _ended(client: Any, futures: list[Any]) -> list[Any]:
-    """Some that are done, in the order in which they were given out."""
+def _finished(client: Any, futures: list[Any]) -> list[Any]:
+    """Wait for at least one future; return the finished ones in the order of submission."""
     from concurrent.futures import CancelledError
 
     from distributed import wait
 
     while True:
         try:
-            done = wait(futures, timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
+            done = wait(futures, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             done = set()
         if client.status in ("closing", "closed") or any(future.cancelled() for future in done):
@@ -194,15 +203,15 @@ def _ended(client: Any, futures: list[Any]) -> list[Any]:
 
 
 @contextmanager
-def _ray(jobs: int, address: str) -> Iterator[Execute]:
+def _ray(jobs: int, address: str) -> Iterator[Executor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             import ray
         except ImportError:
-            raise missing("ray", "ray") from None
+            raise missing_package("ray", "ray") from None
         if address:
-            _ask_ray(address)
+            _check_ray(address)
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
         try:
             if address:
@@ -210,73 +219,81 @@ def _ray(jobs: int, address: str) -> Iterator[Execute]:
             else:
                 ray.init(num_cpus=jobs, include_dashboard=False, **quiet)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            raise EngineError(f"--address {address}: no Ray cluster answers there ({_first_line(error)})") from None
+            raise ExecutorError(f"--address {address}: no Ray cluster answers ({_first_line(error)})") from None
         try:
             yield lambda tasks: _on_ray(ray, address, tasks)
         finally:
             ray.shutdown()
 
 
-def _ask_ray(address: str) -> None:
-    """Whether a Ray cluster takes us: Ray itself asks for minutes, so a process asks that can be ended before."""
-    _knock(address)
+def _check_ray(address: str) -> None:
+    """Connect to a Ray cluster from a child process, since Ray itself retries for minutes before it fails.
+
+    Raises:
+        ExecutorError: if the cluster does not accept the connection in time.
+    """
+    _probe(address)
     program = f"import ray; ray.init(address={address!r}, logging_level='ERROR')"
-    asked = [sys.executable, "-W", "ignore", "-c", program]
+    command = [sys.executable, "-W", "ignore", "-c", program]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=2 * CONNECT_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * CONNECT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise EngineError(
-            f"--address {address}: no Ray cluster there takes us within {2 * CONNECT_SECONDS} s"
+        raise ExecutorError(
+            f"--address {address}: no Ray cluster accepts a connection within {2 * CONNECT_SECONDS} s"
         ) from None
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it says nothing"])[-1][:200]
-        raise EngineError(f"--address {address}: no Ray cluster answers there ({reason})")
+        reason = (done.stderr.strip().splitlines() or ["no output"])[-1][:200]
+        raise ExecutorError(f"--address {address}: no Ray cluster answers ({reason})")
 
 
-def _still_there(head: str) -> None:
-    """Ray waits a minute for a head that is lost, and then ends this very process; so we look first."""
+def _check_ray_head(head: str) -> None:
+    """Check that the head of the cluster answers: Ray waits a minute for a lost head and then exits this process."""
     try:
-        _knock(head)
-    except EngineError:
-        raise EngineError("the Ray cluster is lost") from None
+        _probe(head)
+    except ExecutorError:
+        raise ExecutorError("the Ray cluster is lost") from None
 
 
 def _on_ray(ray: Any, address: str, tasks: Iterable[Task]) -> Iterator[Row]:
-    remote = ray.remote(num_cpus=1, max_retries=DEATHS - 1)(perform)
-    room = AT_ONCE * max(int(ray.cluster_resources().get("CPU", 1)), 1)
-    source, under_way = iter(tasks), dict[Any, Task]()
-    # Through Ray's client the head's own address may be one that only the cluster can reach.
+    remote = ray.remote(num_cpus=1, max_retries=MAX_WORKER_DEATHS - 1)(perform)
+    limit = TASKS_PER_WORKER * max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    source, running = iter(tasks), dict[Any, Task]()
+    # Through Ray's client the head's own address may be reachable from within the cluster only.
     head = address if "://" in address else str(ray.get_runtime_context().gcs_address)
 
     def submit(count: int) -> None:
         for task in itertools.islice(source, count):
-            under_way[remote.remote(task)] = task
+            running[remote.remote(task)] = task
 
-    submit(room)
-    while under_way:
-        done, _ = ray.wait(list(under_way), num_returns=1, timeout=LOOK_SECONDS)
+    submit(limit)
+    while running:
+        done, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
         if not done:
-            _still_there(head)
+            _check_ray_head(head)
             continue
         (ready,) = done
-        task = under_way.pop(ready)
+        task = running.pop(ready)
         try:
             yield ray.get(ready)
-        except FolderError:  # Ray raises what is its own error and this one
+        except FolderError:  # Ray raises an error that is both its own and this one
             raise
         except ray.exceptions.RayError as error:
-            yield failed(task, f"its worker was lost: {_first_line(error)}")
+            yield failed_row(task, f"its worker was lost: {_first_line(error)}")
         submit(1)
 
 
-def _knock(address: str) -> None:
-    """Whether anything listens there: Ray asks for minutes before it gives up, and Dask gives no reason."""
-    place = urlsplit(address if "://" in address else f"//{address}")
+def _probe(address: str) -> None:
+    """Check that a port is open: Ray retries for minutes before it fails, and Dask gives no reason.
+
+    Raises:
+        ExecutorError: if it is not.
+    """
+    url = urlsplit(address if "://" in address else f"//{address}")
     try:
-        if place.hostname and place.port:
-            socket.create_connection((place.hostname, place.port), CONNECT_SECONDS).close()
+        if url.hostname and url.port:
+            socket.create_connection((url.hostname, url.port), CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
-        raise EngineError(f"--address {address}: nothing answers there ({_first_line(error)})") from None
+        raise ExecutorError(f"--address {address}: no answer ({_first_line(error)})") from None
 
 
 def _first_line(error: BaseException | None) -> str:

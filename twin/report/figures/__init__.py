@@ -1,19 +1,30 @@
-"""The report's figures: start with `draw`. Each module draws one, from the story and nothing else."""
+"""Figures of the report, one module each, drawn from the timeline. Start reading at `draw`."""
 
-from twin.report.figures.adapter_timelines import lanes
-from twin.report.figures.adapters_per_pod import held
+from twin.report.figures.adapter_timelines import adapter_timelines
+from twin.report.figures.adapters_per_pod import adapters_per_pod
 from twin.report.figures.phases import phases
-from twin.report.figures.request_rates import asked
-from twin.report.figures.time_to_running import running
+from twin.report.figures.request_rates import request_rates
+from twin.report.figures.time_to_running import time_to_running
 from twin.report.figures.traffic import traffic
-from twin.report.figures.user_latency import waited
+from twin.report.figures.user_latency import user_latency
 from twin.report.svg import Figure
-from twin.report.timeline import Story
+from twin.report.timeline import Timeline
 
 __all__ = ["draw"]
 
 
-def draw(story: Story) -> list[Figure]:
-    """All figures that this run has something to show in, in the order in which the page shows them."""
-    drawn = (figure(story) for figure in (running, phases, traffic, waited, held, lanes, asked))
+def draw(timeline: Timeline) -> list[Figure]:
+    """Return the figures that have data in this run, in the order of the page."""
+    drawn = (
+        figure(timeline)
+        for figure in (
+            time_to_running,
+            phases,
+            traffic,
+            user_latency,
+            adapters_per_pod,
+            adapter_timelines,
+            request_rates,
+        )
+    )
     return [figure for figure in drawn if figure is not None]

@@ -1,58 +1,58 @@
-"""Each adapter's story in a lane: its phases, every load and unload, the waits between, the switches."""
+"""Timeline of each adapter: phases, loads and unloads, retry delays, pod switches."""
 
 from collections.abc import Sequence
 
 from formats.durations import format_clock
 from twin.report.figures.fault_strip import shade, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, element, legend, number, text, tip
-from twin.report.timeline import AdapterStory, Attempt, Story
+from twin.report.svg import Figure, Plot, Scale, element, legend, number, text, tooltip
+from twin.report.timeline import AdapterTimeline, Attempt, Timeline
 
 WIDTH, LEFT, ROW = 880.0, 232.0, 22.0
 MOST = 40
-"""Lanes that a person still reads; the most eventful are shown."""
+"""Maximum number of lanes; the most eventful adapters are shown."""
 MOST_MARKS = 150
-"""Requests drawn in one lane, so that no single adapter makes the page heavy."""
+"""Maximum number of requests in a lane, to limit the size of the page."""
 
 
-def lanes(story: Story) -> Figure | None:
-    """The most eventful adapters, in the order in which they came."""
-    if not story.adapters:
+def adapter_timelines(timeline: Timeline) -> Figure | None:
+    """Draw the most eventful adapters in the order of creation."""
+    if not timeline.adapters:
         return None
-    chosen = sorted(story.adapters, key=lambda a: (-_eventful(a), a.created, a.name))[:MOST]
+    chosen = sorted(timeline.adapters, key=lambda a: (-_eventful(a), a.created, a.name))[:MOST]
     chosen.sort(key=lambda a: (a.created, a.name))
-    top = 52 + strip_height(story.faults)
-    x = Scale(0, story.end, LEFT, WIDTH - 28)
+    top = 52 + strip_height(timeline.faults)
+    x = Scale(0, timeline.end, LEFT, WIDTH - 28)
     plot = Plot(x, Scale(0, 1, top + ROW * len(chosen), top))
-    rows = "".join(_lane(adapter, x, top + i * ROW, story.end) for i, adapter in enumerate(chosen))
-    total = len(story.adapters)
+    rows = "".join(_lane(adapter, x, top + i * ROW, timeline.end) for i, adapter in enumerate(chosen))
+    total = len(timeline.adapters)
     limit = f" These are the {MOST} most eventful of {total}." if total > MOST else ""
     return Figure(
-        "adapter-stories",
-        "Each adapter's story",
+        "adapter-timelines",
+        "Adapter timelines",
         _alt(chosen, total),
-        _key() + strip(story.faults, x, 40) + shade(story.faults, x, top, plot.y.start) + rows + plot.time_axis(),
+        _key() + strip(timeline.faults, x, 40) + shade(timeline.faults, x, top, plot.y.start) + rows + plot.time_axis(),
         WIDTH,
         plot.y.start + 44,
         f"A bar is a phase, a mark a request to an engine; rest on one to see which pod it was and how it went.{limit}",
     )
 
 
-def _eventful(adapter: AdapterStory) -> int:
+def _eventful(adapter: AdapterTimeline) -> int:
     failures = sum(attempt.failed for attempt in adapter.attempts)
     trouble = sum(phase == "Failed" for _, phase in adapter.phases)
     return 3 * failures + 5 * trouble + 4 * len(adapter.switches) + len(adapter.phases) + len(adapter.attempts)
 
 
-def _lane(adapter: AdapterStory, x: Scale, y: float, end: float) -> str:
+def _lane(adapter: AdapterTimeline, x: Scale, y: float, end: float) -> str:
     name = adapter.name.partition("/")[2] or adapter.name
     label = element(
-        "text", tip(adapter.name) + _fitting(name), x=x.start - 8, y=y + 15, class_="name", text_anchor="end"
+        "text", tooltip(adapter.name) + _fitting(name), x=x.start - 8, y=y + 15, class_="name", text_anchor="end"
     )
     marks = "".join(_mark(attempt, x, y, end) for attempt in adapter.attempts[:MOST_MARKS])
     switches = "".join(
         element(
             "path",
-            tip(f"given to another pod at {format_clock(t)}"),
+            tooltip(f"moved to another pod at {format_clock(t)}"),
             d=f"M{number(x(t))} {number(y + 6)}l4 5l-4 5l-4 -5z",
             class_="switch",
         )
@@ -65,13 +65,13 @@ def _fitting(name: str, most: int = 32) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def _bars(adapter: AdapterStory, x: Scale, y: float, end: float) -> str:
+def _bars(adapter: AdapterTimeline, x: Scale, y: float, end: float) -> str:
     until = adapter.deleted if adapter.deleted is not None else end
     stops = [t for t, _ in adapter.phases[1:]] + [until]
     return "".join(
         element(
             "rect",
-            tip(f"{phase or 'not yet seen'} from {format_clock(start)} to {format_clock(stop)}"),
+            tooltip(f"{phase or 'not yet reconciled'} from {format_clock(start)} to {format_clock(stop)}"),
             x=x(start),
             y=y + 4,
             width=max(x(stop) - x(start), 0.75),
@@ -85,7 +85,7 @@ def _bars(adapter: AdapterStory, x: Scale, y: float, end: float) -> str:
 def _mark(attempt: Attempt, x: Scale, y: float, end: float) -> str:
     at = x(attempt.start)
     middle = y + 11
-    words = tip(f"{attempt.verb} on {attempt.pod} at {format_clock(attempt.start)}: {_outcome(attempt, end)}")
+    words = tooltip(f"{attempt.verb} on {attempt.pod} at {format_clock(attempt.start)}: {_outcome(attempt, end)}")
     if attempt.failed:
         cross = f"M{number(at - 3.5)} {number(middle - 3.5)}l7 7m0 -7l-7 7"
         return element("path", words, d=cross, class_="fault")
@@ -105,7 +105,7 @@ def _outcome(attempt: Attempt, end: float) -> str:
 
 
 def _waits(attempts: Sequence[Attempt], x: Scale, y: float) -> str:
-    """A dashed line from a failed load to the next try on the same pod."""
+    """Return dashed lines from failed loads to the next attempt on the same pod."""
     last: dict[str, Attempt] = {}
     parts = list[str]()
     for attempt in attempts:
@@ -136,7 +136,7 @@ def _key() -> str:
     return legend(((f"lane {name}", name) for name in names), LEFT, 14) + dot + ring + cross + wait + switch
 
 
-def _alt(chosen: Sequence[AdapterStory], total: int) -> str:
+def _alt(chosen: Sequence[AdapterTimeline], total: int) -> str:
     loads = [attempt for adapter in chosen for attempt in adapter.attempts if attempt.verb == "load"]
     failed = sum(attempt.failed for attempt in loads)
     switched = sum(len(adapter.switches) for adapter in chosen)

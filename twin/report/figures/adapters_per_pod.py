@@ -1,4 +1,4 @@
-"""How many adapters each pod's engine held, over time: who carried the load, who sat empty, who lost everything."""
+"""Heat map of the number of adapters in each pod's engine over time."""
 
 import base64
 import struct
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 
 from formats.durations import format_clock
 from twin.report.figures.fault_strip import edges, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, element, text, tip
-from twin.report.timeline import PodStory, Story
+from twin.report.svg import Figure, Plot, Scale, element, text, tooltip
+from twin.report.timeline import PodTimeline, Timeline
 
 WIDTH, LEFT = 880.0, 232.0
 DRAWN_ROWS = 48
-"""Pods up to which each stretch is an element of its own with its figures on hover; beyond, the map is an image."""
+"""Number of pods up to which each interval is an element with a tooltip; above it the map is an image."""
 MOST_ROWS = 400
 COLUMNS = 312
-"""Of the image: one to two pixels each."""
+"""Columns of the image, one to two pixels each."""
 BLUE, GREY = (33, 133, 204), (139, 148, 165)
-"""The image's colours; how many adapters is the opacity, and so it suits light and dark pages alike."""
+"""Colours of the image. The opacity is the number of adapters, which suits light and dark pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """A time in which nothing changed on a pod."""
+    """Interval without changes on a pod."""
 
     start: float
     end: float
@@ -32,17 +32,17 @@ class _Stretch:
     ready: bool
 
 
-def held(story: Story) -> Figure | None:
-    """A heat map: a row a pod, time to the right, the deeper the more adapters."""
-    if not story.pods:
+def adapters_per_pod(timeline: Timeline) -> Figure | None:
+    """Draw one row for each pod; deeper colour means more adapters."""
+    if not timeline.pods:
         return None
-    pods = story.pods[:MOST_ROWS]
-    rows = [_stretches(pod, story.end) for pod in pods]
+    pods = timeline.pods[:MOST_ROWS]
+    rows = [_stretches(pod, timeline.end) for pod in pods]
     most = max((stretch.held for row in rows for stretch in row), default=0)
     drawn = len(pods) <= DRAWN_ROWS
     row_height = 18.0 if len(pods) <= 24 else 13.0 if drawn else max(2.0, min(6.0, 600 / len(pods)))
-    top = 34 + strip_height(story.faults)
-    x = Scale(0, story.end, LEFT if drawn else 58, WIDTH - 28)
+    top = 34 + strip_height(timeline.faults)
+    x = Scale(0, timeline.end, LEFT if drawn else 58, WIDTH - 28)
     plot = Plot(x, Scale(0, 1, top + row_height * len(pods), top))
     field = (
         "".join(
@@ -50,24 +50,24 @@ def held(story: Story) -> Figure | None:
             for i, (pod, row) in enumerate(zip(pods, rows, strict=True))
         )
         if drawn
-        else _image(rows, story.end, plot, most) + _margin(pods, plot)
+        else _image(rows, timeline.end, plot, most) + _margin(pods, plot)
     )
     return Figure(
-        "adapters-held",
+        "adapters-per-pod",
         "Adapters held by each pod",
-        _alt(pods, rows, story),
+        _alt(pods, rows, timeline),
         _key(most, x.start, "held" if drawn else "mapped")
-        + strip(story.faults, x, 22)
+        + strip(timeline.faults, x, 22)
         + field
-        + edges(story.faults, x, top, plot.y.start)
+        + edges(timeline.faults, x, top, plot.y.start)
         + plot.time_axis(),
         WIDTH,
         plot.y.start + 44,
-        _caption(story, len(pods)),
+        _caption(timeline, len(pods)),
     )
 
 
-def _stretches(pod: PodStory, end: float) -> list[_Stretch]:
+def _stretches(pod: PodTimeline, end: float) -> list[_Stretch]:
     until = pod.gone if pod.gone is not None else end
     moments = sorted({pod.created, *(t for t, _ in pod.ready), *(t for t, _ in pod.held)})
     moments = [t for t in moments if t < until]
@@ -84,17 +84,17 @@ def _stretches(pod: PodStory, end: float) -> list[_Stretch]:
 
 
 def _at(changes: Sequence[tuple[float, int]], t: float) -> int:
-    """What holds at `t`; 0 before the first change."""
+    """Return the value at `t`; 0 before the first change."""
     index = bisect_right(changes, t, key=lambda change: change[0])
     return int(changes[index - 1][1]) if index else 0
 
 
-def _row(pod: PodStory, row: Sequence[_Stretch], x: Scale, y: float, height: float, most: int) -> str:
+def _row(pod: PodTimeline, row: Sequence[_Stretch], x: Scale, y: float, height: float, most: int) -> str:
     name = pod.name.partition("/")[2] or pod.name
     cells = "".join(
         element(
             "rect",
-            tip(f"{pod.name}, {_said(s)}"),
+            tooltip(f"{pod.name}, {_said(s)}"),
             x=x(s.start),
             y=y + 1,
             width=max(x(s.end) - x(s.start), 0.5),
@@ -122,12 +122,12 @@ def _depth(count: int, most: int) -> float:
 
 
 def _short(name: str, most: int = 32) -> str:
-    """A name's end tells pods of one Deployment apart, so the middle goes."""
+    """Shorten a name in the middle, because pods of one Deployment differ at the end."""
     return name if len(name) <= most else f"{name[: most - 19]}…{name[-18:]}"
 
 
 def _image(rows: Sequence[Sequence[_Stretch]], end: float, plot: Plot, most: int) -> str:
-    """The rows as a PNG, one pixel high each: time-weighted mean of adapters held in each column."""
+    """Return the rows as a PNG, one pixel high each: time-weighted mean of adapters in each column."""
     pixels = b"".join(b"\0" + _pixel_row(row, end, most) for row in rows)
     data = base64.b64encode(_png(COLUMNS, len(rows), pixels)).decode()
     return element(
@@ -164,7 +164,7 @@ def _pixel(held: float, seen: float, ready: float, most: int) -> bytes:
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:
-    """An RGBA image, deliberately not compressed: so its bytes don't depend on which zlib is installed."""
+    """Return an RGBA image, uncompressed so that its bytes do not depend on the zlib version."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -175,8 +175,8 @@ def _png(width: int, height: int, pixels: bytes) -> bytes:
     )
 
 
-def _margin(pods: Sequence[PodStory], plot: Plot) -> str:
-    """Pods counted along the left where names would be too small to read."""
+def _margin(pods: Sequence[PodTimeline], plot: Plot) -> str:
+    """Return row numbers at the left, where names would be too small."""
     every = next(n for n in (10, 20, 25, 50, 100) if len(pods) / n <= 12)
     height = (plot.y.start - plot.y.end) / len(pods)
     return "".join(
@@ -186,7 +186,7 @@ def _margin(pods: Sequence[PodStory], plot: Plot) -> str:
 
 
 def _key(most: int, x: float, class_: str) -> str:
-    """What the colours mean: empty, then the depths between one adapter and the most."""
+    """Return the legend of the colours."""
     parts = [
         element("rect", x=x, y=5, width=10, height=10, rx=2, class_="unready"),
         text(x + 15, 14, "not ready", "tick"),
@@ -206,21 +206,21 @@ def _key(most: int, x: float, class_: str) -> str:
     return "".join(parts)
 
 
-def _caption(story: Story, shown: int) -> str:
-    total = len(story.pods)
-    said = "Counted inside the engines, whether or not anybody asked. A row begins with its pod and ends with it."
+def _caption(timeline: Timeline, shown: int) -> str:
+    total = len(timeline.pods)
+    said = "Counted inside the engines. A row covers the time in which its pod existed."
     if total > shown:
         said += f" The first {shown} of {total} pods by name are shown."
     elif total > DRAWN_ROWS:
-        said += " Rows are pods in the order of their names; placement.parquet has them one by one."
+        said += " Rows are pods in the order of their names; placement.parquet has all changes."
     return said
 
 
-def _alt(pods: Sequence[PodStory], rows: Sequence[Sequence[_Stretch]], story: Story) -> str:
+def _alt(pods: Sequence[PodTimeline], rows: Sequence[Sequence[_Stretch]], timeline: Timeline) -> str:
     last = [row[-1].held for pod, row in zip(pods, rows, strict=True) if row and pod.gone is None]
     if not last:
-        return f"{len(pods)} pods over {format_clock(story.end)}; none was left at the end."
+        return f"{len(pods)} pods over {format_clock(timeline.end)}; none was left at the end."
     return (
-        f"{len(pods)} pods over {format_clock(story.end)}; at the end {len(last)} were there, holding between "
+        f"{len(pods)} pods over {format_clock(timeline.end)}; at the end {len(last)} were there, holding between "
         f"{min(last)} and {max(last)} adapters, {sum(last)} in all."
     )

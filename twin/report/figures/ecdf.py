@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from twin.evaluate.percentiles import percentiles
 from twin.report.figures.forest import MARGIN, colour
-from twin.report.svg import Figure, Scale, element, legend_rows, lowered, path, staircase, text, tip
-from twin.report.wording import figure
+from twin.report.svg import Figure, Scale, element, legend_rows, path, step_path, text, tooltip, translate
+from twin.report.wording import format_number
 
 WIDTH, HEIGHT = 880.0, 260.0
 MOST_CORNERS = 400
@@ -37,7 +37,7 @@ def ecdf(name: str, title: str, series: Mapping[str, Sequence[Point]], unit: str
     lines = "".join(_line(sorted(points, key=lambda p: p.value), x, y, colour(i))
                     for i, points in enumerate(series.values()) if points)  # fmt: skip
     key, more = legend_rows(((colour(i), label) for i, label in enumerate(series)), MARGIN, 12, WIDTH - MARGIN)
-    body = key + lowered(axes(x, y, unit) + lines, more)
+    body = key + translate(axes(x, y, unit) + lines, more)
     return Figure(name, title, _alt(series, unit), body, WIDTH, HEIGHT + more, caption)
 
 
@@ -51,14 +51,14 @@ def samples(values: Sequence[float]) -> list[Point]:
 def _line(points: Sequence[Point], x: Scale, y: Scale, colour: str) -> str:
     total = len(points)
     corners = [(x(points[0].value), y(0))] + [(x(p.value), y((i + 1) / total)) for i, p in enumerate(points)]
-    drawn = path(staircase(corners, x.end), f"line {colour}")
+    drawn = path(step_path(corners, x.end), f"line {colour}")
     return drawn + "".join(
         _dot(point, x(point.value), y((i + 1) / total), colour) for i, point in enumerate(points) if point.words
     )
 
 
 def _dot(point: Point, x: float, y: float, colour: str) -> str:
-    dot = element("circle", tip(point.words), cx=x, cy=y, r=4, class_=f"mark {colour}")
+    dot = element("circle", tooltip(point.words), cx=x, cy=y, r=4, class_=f"mark {colour}")
     return element("a", dot, href=point.link) if point.link else dot
 
 
@@ -71,7 +71,7 @@ def axes(x: Scale, y: Scale, unit: str) -> str:
     ]
     parts += [
         element("line", x1=x(v), x2=x(v), y1=y.start, y2=y.start + 4, class_="axis")
-        + text(x(v), y.start + 17, figure(v), "tick", "middle")
+        + text(x(v), y.start + 17, format_number(v), "tick", "middle")
         for v in _ticks(x.low, x.high)
     ]
     return "".join(parts) + text(x.end, y.start + 33, unit, "unit", "end")
@@ -87,7 +87,7 @@ def _ticks(low: float, high: float, most: int = 8) -> list[float]:
 
 def _alt(series: Mapping[str, Sequence[Point]], unit: str) -> str:
     middles = (
-        f"{label}: median {figure(percentiles([p.value for p in points], 50)[0])}"
+        f"{label}: median {format_number(percentiles([p.value for p in points], 50)[0])}"
         for label, points in series.items()
         if points
     )

@@ -1,43 +1,43 @@
-"""The strip of faults that stands above figures over time, and the shade that it throws on them."""
+"""Strip of faults above the figures over time, and the shading of their windows."""
 
 from collections.abc import Sequence
 
 from formats.durations import format_clock
-from twin.report.svg import Scale, element, text, tip
-from twin.report.timeline import FaultStory
+from twin.report.svg import Scale, element, text, tooltip
+from twin.report.timeline import FaultTimeline
 
 ROW = 17.0
-"""Pixels that one fault takes."""
+"""Height of one fault in pixels."""
 MOST = 12
-"""Faults that get a row each; more would push the figure off the page."""
+"""Maximum number of faults with a row."""
 
 
-def strip_height(faults: Sequence[FaultStory]) -> float:
-    """Pixels that the strip takes, heading and room below included; none without faults."""
+def strip_height(faults: Sequence[FaultTimeline]) -> float:
+    """Return the height of the strip in pixels, including heading and margin; 0 without faults."""
     rows = min(len(faults), MOST) + (len(faults) > MOST)
     return rows * ROW + 26 if rows else 0.0
 
 
-def strip(faults: Sequence[FaultStory], x: Scale, top: float) -> str:
-    """One row a fault: bars where it was in force, triangles where it struck."""
+def strip(faults: Sequence[FaultTimeline], x: Scale, top: float) -> str:
+    """Return one row for each fault: bars while it was active, triangles where it occurred."""
     if not faults:
         return ""
     rows = "".join(_row(fault, x, top + 18 + i * ROW) for i, fault in enumerate(faults[:MOST]))
     rest = len(faults) - MOST
     more = text(x.start, top + 30 + MOST * ROW, f"and {rest} more", "unit") if rest > 0 else ""
-    return text(x.start, top + 10, "faults in force", "unit") + rows + more
+    return text(x.start, top + 10, "active faults", "unit") + rows + more
 
 
-def shade(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> str:
-    """A tint over the times at which any fault was in force. It goes below what is drawn, or it would mix colours."""
+def shade(faults: Sequence[FaultTimeline], x: Scale, top: float, bottom: float) -> str:
+    """Return the shading of the windows with an active fault; draw it below the data."""
     return "".join(
         element("rect", x=x(start), y=top, width=max(x(end) - x(start), 1), height=bottom - top, class_="shade")
         for start, end in _merged(sorted(spell for fault in faults for spell in fault.spells))
     )
 
 
-def edges(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> str:
-    """Dashed lines where that tint begins and ends, for figures whose areas hide it."""
+def edges(faults: Sequence[FaultTimeline], x: Scale, top: float, bottom: float) -> str:
+    """Return dashed lines at the edges of the shading, for figures whose areas hide it."""
     spells = _merged(sorted(spell for fault in faults for spell in fault.spells))
     return "".join(
         element("line", x1=x(t), x2=x(t), y1=top, y2=bottom, class_="guide")
@@ -46,11 +46,11 @@ def edges(faults: Sequence[FaultStory], x: Scale, top: float, bottom: float) -> 
     )
 
 
-def _row(fault: FaultStory, x: Scale, y: float) -> str:
+def _row(fault: FaultTimeline, x: Scale, y: float) -> str:
     bars = "".join(
         element(
             "rect",
-            tip(f"{fault.kind} from {format_clock(start)} to {format_clock(end)}: {_named(sorted(fault.targets))}"),
+            tooltip(f"{fault.kind} from {format_clock(start)} to {format_clock(end)}: {_named(sorted(fault.targets))}"),
             x=x(start),
             y=y,
             width=max(x(end) - x(start), 2),
@@ -63,7 +63,7 @@ def _row(fault: FaultStory, x: Scale, y: float) -> str:
     marks = "".join(
         element(
             "path",
-            tip(f"{fault.kind} at {format_clock(t)}: {_named(targets)}"),
+            tooltip(f"{fault.kind} at {format_clock(t)}: {_named(targets)}"),
             d=f"M{x(t) - 5:.1f} {y:.1f}h10l-5 10z",
             class_="strike",
         )
@@ -72,8 +72,8 @@ def _row(fault: FaultStory, x: Scale, y: float) -> str:
     return bars + marks + _label(fault, x, y)
 
 
-def _label(fault: FaultStory, x: Scale, y: float) -> str:
-    """The fault's name behind its last mark, or before its first where there is no room."""
+def _label(fault: FaultTimeline, x: Scale, y: float) -> str:
+    """Return the fault's label after its last mark, or before the first if there is no space."""
     words = fault.kind + _aim(sorted(fault.targets))
     last = max([x(end) for _, end in fault.spells] + [x(t) + 5 for t, _ in fault.strikes], default=x.start)
     first = min([x(start) for start, _ in fault.spells] + [x(t) - 5 for t, _ in fault.strikes], default=x.start)

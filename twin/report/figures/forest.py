@@ -1,10 +1,10 @@
-"""Differences with their intervals, one line each: what lies off the zero line is more than luck."""
+"""Forest plot: relative differences with their confidence intervals."""
 
 from collections.abc import Sequence
 
 from twin.evaluate.statistics import Comparison, scale
-from twin.report.svg import Figure, Scale, element, legend_rows, lowered, number, text, tip
-from twin.report.wording import effect, noun
+from twin.report.svg import Figure, Scale, element, legend_rows, number, text, tooltip, translate
+from twin.report.wording import describe, label
 
 WIDTH, LEFT, RIGHT = 880.0, 250.0, 210.0
 ROW, GAP, TOP, MARGIN = 17.0, 9.0, 46.0, 12.0
@@ -32,7 +32,7 @@ def forest(comparisons: Sequence[Comparison], variants: Sequence[str]) -> Figure
     parts, y = list[str](), TOP
     for measure in measures:
         rows = [c for c in drawn if c.measure == measure]
-        parts.append(text(LEFT - 12, y + ROW * len(rows) / 2 + 4, noun(measure), "tick", "end"))
+        parts.append(text(LEFT - 12, y + ROW * len(rows) / 2 + 4, label(measure), "tick", "end"))
         for comparison in rows:
             parts.append(_row(comparison, x, y + ROW / 2, colour(variants.index(comparison.variant))))
             y += ROW
@@ -41,16 +41,19 @@ def forest(comparisons: Sequence[Comparison], variants: Sequence[str]) -> Figure
     zero = element("line", x1=x(0), x2=x(0), y1=TOP - 8, y2=y, class_="axis")
     key, more = legend_rows(((colour(i), v) for i, v in enumerate(variants) if i), MARGIN, 14, WIDTH - MARGIN)
     said = text(x(0), y + 32, "difference from the baseline, as a share of the value", "unit", "middle")
-    alt = "; ".join(f"{c.variant}: {effect(c)}" for c in drawn if c.significant) or "No difference beyond chance."
+    alt = (
+        "; ".join(f"{c.variant}: {describe(c)}" for c in drawn if c.significant)
+        or "No statistically significant difference."
+    )
     return Figure(
         "forest",
         "What differs, and how sure that is",
         alt,
-        key + lowered(axis + zero + "".join(parts) + said, more),
+        key + translate(axis + zero + "".join(parts) + said, more),
         WIDTH,
         y + 42 + more,
-        "Means of the paired differences with their confidence intervals. Filled: beyond chance, corrected for all "
-        "comparisons; hollow: not. An arrow goes on beyond the axis.",
+        "Means of the paired differences with their confidence intervals. Filled: statistically significant after "
+        "correction for all comparisons; hollow: not. An arrow continues beyond the axis.",
     )
 
 
@@ -68,9 +71,9 @@ def _row(comparison: Comparison, x: Scale, y: float, colour: str) -> str:
     if x.low <= middle <= x.high:
         form = "mark" if comparison.significant else "hollow"
         dot = element("circle", cx=x(middle), cy=y, r=4.2, class_=f"{form} {colour}")
-    said = effect(comparison)
+    said = describe(comparison)
     words = text(WIDTH - RIGHT + 14, y + 4, _change(comparison), "tick" if comparison.significant else "unit")
-    return element("g", tip(f"{comparison.variant}: {said}") + line + arrows + dot + words)
+    return element("g", tooltip(f"{comparison.variant}: {said}") + line + arrows + dot + words)
 
 
 def _change(comparison: Comparison) -> str:

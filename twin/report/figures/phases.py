@@ -1,41 +1,41 @@
-"""How many adapters were in which phase, over time."""
+"""Number of adapters in each phase over time."""
 
 from collections.abc import Sequence
 
 from formats.durations import format_clock
 from twin.report.figures.fault_strip import edges, shade, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, time_ticks
-from twin.report.timeline import AdapterStory, Story, steps
+from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, step_path, time_ticks
+from twin.report.timeline import AdapterTimeline, Timeline, steps
 
 WIDTH, PLOT_HEIGHT = 880.0, 230.0
 BOTTOM_UP = ("Running", "Bound", "Loading", "Scheduled", "Pending", "Failed", "")
-"""As stacked; the empty phase is an adapter that the operator has not looked at yet."""
+"""Stacking order; the empty phase is an adapter that has not been reconciled yet."""
 
 
-def phases(story: Story) -> Figure | None:
-    """A stacked area; faults above and as shade."""
-    if not story.adapters:
+def phases(timeline: Timeline) -> Figure | None:
+    """Draw a stacked area, with faults above and as shading."""
+    if not timeline.adapters:
         return None
-    levels = _levels(story.adapters, story.end)
+    levels = _levels(timeline.adapters, timeline.end)
     highest = max(sum(row) for _, row in levels)
-    top = 46 + strip_height(story.faults)
+    top = 46 + strip_height(timeline.faults)
     ticks = count_ticks(highest)
-    x = Scale(0, story.end, 58, WIDTH - 28)
+    x = Scale(0, timeline.end, 58, WIDTH - 28)
     plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
     shown = [i for i, _ in enumerate(BOTTOM_UP) if any(row[i] for _, row in levels)]
     body = (
-        strip(story.faults, x, 26)
-        + shade(story.faults, x, top, plot.y.start)
+        strip(timeline.faults, x, 26)
+        + shade(timeline.faults, x, top, plot.y.start)
         + plot.level_axis(ticks, "adapters")
         + "".join(_area(plot, levels, i) for i in shown)
-        + edges(story.faults, x, top, plot.y.start)
+        + edges(timeline.faults, x, top, plot.y.start)
         + plot.time_axis()
-        + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet seen") for i in shown), x.start, 14)
+        + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet reconciled") for i in shown), x.start, 14)
     )
     return Figure(
         "phases",
         "Adapters by phase",
-        _alt(levels, story),
+        _alt(levels, timeline),
         body,
         WIDTH,
         plot.y.start + 44,
@@ -50,8 +50,8 @@ def _class(phase: str) -> str:
 Level = tuple[float, list[float]]
 
 
-def _levels(adapters: Sequence[AdapterStory], end: float) -> list[Level]:
-    """Number of adapters in each phase, after each moment at which that changed."""
+def _levels(adapters: Sequence[AdapterTimeline], end: float) -> list[Level]:
+    """Return the number of adapters in each phase after each change."""
     changes: dict[str, list[tuple[float, float]]] = {phase: [] for phase in BOTTOM_UP}
     for adapter in adapters:
         stops = [t for t, _ in adapter.phases[1:]] + [adapter.deleted if adapter.deleted is not None else end + 1]
@@ -71,24 +71,24 @@ def _levels(adapters: Sequence[AdapterStory], end: float) -> list[Level]:
 
 
 def _area(plot: Plot, levels: Sequence[Level], index: int) -> str:
-    """One phase's band, thinned to what pixels can show."""
+    """Return the band of one phase, at pixel resolution."""
     upper, lower = list[tuple[float, float]](), list[tuple[float, float]]()
     for t, row in _thinned(levels, plot.x):
         base = sum(row[:index])
         lower.append((plot.x(t), plot.y(base)))
         upper.append((plot.x(t), plot.y(base + row[index])))
-    outline = staircase(upper, plot.x.end) + staircase(lower, plot.x.end)[::-1]
+    outline = step_path(upper, plot.x.end) + step_path(lower, plot.x.end)[::-1]
     return path(outline, _class(BOTTOM_UP[index]), closed=True)
 
 
 def _thinned(levels: Sequence[Level], x: Scale) -> list[Level]:
-    """The last level of each half pixel."""
+    """Return the last level of each half pixel."""
     kept = {round(x(t) * 2): (t, row) for t, row in levels}
     return list(kept.values())
 
 
-def _alt(levels: Sequence[Level], story: Story) -> str:
-    at = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(story.end, 4)]
+def _alt(levels: Sequence[Level], timeline: Timeline) -> str:
+    at = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(timeline.end, 4)]
     said = (
         f"at {format_clock(t)} "
         + (", ".join(f"{row[i]:g} {p or 'unseen'}" for i, p in enumerate(BOTTOM_UP) if row[i]) or "none")

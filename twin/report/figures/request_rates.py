@@ -1,10 +1,10 @@
-"""What the operator asked of engines and of the API server, a minute."""
+"""Requests of the operator per minute, to engines and to the API server."""
 
 from collections.abc import Mapping, Sequence
 
 from twin.report.figures.fault_strip import shade
-from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, text
-from twin.report.timeline import Story
+from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, step_path, text
+from twin.report.timeline import Timeline
 from twin.trace.lines import Counts
 
 WIDTH, PLOT_HEIGHT, GAP = 880.0, 120.0, 84.0
@@ -24,33 +24,33 @@ PANELS: Sequence[tuple[str, Groups]] = (
 CLASSES = ("one", "two", "three")
 
 
-def asked(story: Story) -> Figure | None:
-    """Two panels over the same time."""
-    if not story.counts:
+def request_rates(timeline: Timeline) -> Figure | None:
+    """Draw two panels over the same time axis."""
+    if not timeline.counts:
         return None
-    x = Scale(0, story.end, 58, WIDTH - 28)
+    x = Scale(0, timeline.end, 58, WIDTH - 28)
     body, totals = "", list[str]()
     for i, (words, groups) in enumerate(PANELS):
         top = 46 + i * (PLOT_HEIGHT + GAP)
-        curves = {name: _curve(story.counts, keys, story.end) for name, keys in groups.items()}
+        curves = {name: _curve(timeline.counts, keys, timeline.end) for name, keys in groups.items()}
         ticks = count_ticks(max(level for curve in curves.values() for _, level in curve), 4)
         plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
         body += text(x.start, top - 30, words, "strong")
         body += legend(zip(CLASSES, curves, strict=True), x.start + 200, top - 30)
-        body += plot.level_axis(ticks, "a minute") + shade(story.faults, x, top, plot.y.start)
+        body += plot.level_axis(ticks, "per minute") + shade(timeline.faults, x, top, plot.y.start)
         for class_, curve in zip(CLASSES, curves.values(), strict=True):
-            body += path(staircase([(x(t), plot.y(level)) for t, level in curve], x.end), f"line {class_}")
+            body += path(step_path([(x(t), plot.y(level)) for t, level in curve], x.end), f"line {class_}")
         body += plot.time_axis("time since the start" if i else "")
         totals.append(
-            f"{words}: " + ", ".join(f"{_total(story.counts, keys):,g} {name}" for name, keys in groups.items())
+            f"{words}: " + ", ".join(f"{_total(timeline.counts, keys):,g} {name}" for name, keys in groups.items())
         )
     said = "; ".join(totals)
     height = 46 + len(PANELS) * PLOT_HEIGHT + (len(PANELS) - 1) * GAP + 44
-    return Figure("requests", "What the operator asked", f"{said}.", body, WIDTH, height, f"In all: {said}.")
+    return Figure("request-rates", "Operator requests", f"{said}.", body, WIDTH, height, f"In all: {said}.")
 
 
 def _curve(counts: Sequence[Counts], keys: Sequence[str], end: float) -> list[tuple[float, float]]:
-    """Requests a minute; 0 where nothing was counted."""
+    """Return requests per minute; 0 where nothing was counted."""
     curve = [(0.0, 0.0)]
     for line in counts:
         start = max(line.t - line.seconds, 0.0)

@@ -1,25 +1,25 @@
-"""How long adapters took to serve: the share that was Running after so many seconds."""
+"""Distribution of the time to Running over all adapters."""
 
 import math
 from bisect import bisect_right
 
 from formats.durations import format_clock
 from twin.evaluate.percentiles import percentiles
-from twin.report.svg import Figure, Plot, Scale, element, number, path, staircase, text
-from twin.report.timeline import Story
+from twin.report.svg import Figure, Plot, Scale, element, number, path, step_path, text
+from twin.report.timeline import Timeline
 
 WIDTH, HEIGHT = 880.0, 300.0
 
 
-def running(story: Story) -> Figure | None:
-    """An empirical distribution function, over all adapters that were created: what never ran keeps it below 100 %."""
-    if not story.adapters:
+def time_to_running(timeline: Timeline) -> Figure | None:
+    """Draw the empirical distribution function; adapters that never ran keep it below 100 %."""
+    if not timeline.adapters:
         return None
-    total = len(story.adapters)
-    times = sorted(t for adapter in story.adapters if (t := adapter.time_to_running) is not None)
+    total = len(timeline.adapters)
+    times = sorted(t for adapter in timeline.adapters if (t := adapter.time_to_running) is not None)
     plot = Plot(Scale(0, max(times[-1] * 1.04 if times else 0.0, 2.0), 58, WIDTH - 28), Scale(0, 100, HEIGHT - 46, 34))
     points = [(0.0, 0.0), *_thinned(times, total, plot.x)]
-    drawn = staircase([(plot.x(t), plot.y(share)) for t, share in points], plot.x.end)
+    drawn = step_path([(plot.x(t), plot.y(share)) for t, share in points], plot.x.end)
     guides = _guides(plot, times, total) if times else ""
     area = path([*drawn, (plot.x.end, plot.y.start), (plot.x.start, plot.y.start)], "area", closed=True)
     never = total - len(times)
@@ -47,19 +47,19 @@ def _remark(never: int, ran: int, total: int) -> str:
 
 
 def _thinned(times: list[float], total: int, x: Scale) -> list[tuple[float, float]]:
-    """The share at the last moment of each half pixel: ten thousand adapters cannot be told apart on a line."""
+    """Return the last share of each half pixel."""
     kept = {round(x(t) * 2): (t, 100 * (i + 1) / total) for i, t in enumerate(times)}
     return list(kept.values())
 
 
 def _guides(plot: Plot, times: list[float], total: int) -> str:
-    """The summary's median and 95th percentile."""
+    """Return guides at the summary's median and 95th percentile."""
     half, most = percentiles(times, 50, 95)
     return _guide(plot, times, total, half, "median") + _guide(plot, times, total, most, "95th percentile")
 
 
 def _guide(plot: Plot, times: list[float], total: int, t: float, name: str) -> str:
-    """A dashed line from a time up to the curve, and that time in words."""
+    """Return a dashed line from a time up to the curve, and its label."""
     x, y = plot.x(t), plot.y(100 * bisect_right(times, t) / total)
     dashes = element("path", d=f"M{number(x)} {number(plot.y.start)}V{number(y)}", class_="guide")
     dot = element("circle", cx=x, cy=y, r=3.5, class_="held")
@@ -74,7 +74,7 @@ def _spoken(seconds: float) -> str:
 
 
 def _share(part: int, total: int) -> str:
-    """Rounded down: what is not all is never 100 %."""
+    """Return a percentage, rounded down so that only all is 100 %."""
     return f"{math.floor(1000 * part / total) / 10:g} %"
 
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 from twin.evaluate.percentiles import percentiles
 from twin.evaluate.traffic_measures import NO_ENDPOINT
 from twin.report.figures.fault_strip import edges, shade, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, staircase, text
-from twin.report.timeline import Story
+from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, step_path, text
+from twin.report.timeline import Timeline
 from twin.trace.lines import TrafficLine
 
 WIDTH, PANEL, GAP = 880.0, 110.0, 62.0
@@ -51,14 +51,14 @@ WAITED: Counts = {
 FIRST: Mapping[str, tuple[str, float]] = {"half": ("one", 50), "95 %": ("two", 95), "99 %": ("three", 99)}
 
 
-def traffic(story: Story) -> Figure | None:
+def traffic(timeline: Timeline) -> Figure | None:
     """Four panels over the same time: answers, failures by cause, those that waited, time to the first token."""
-    if not story.traffic:
+    if not timeline.traffic:
         return None
-    minutes = _minutes(story.traffic)
-    x = Scale(0, story.end, 58, WIDTH - 28)
-    top = 60.0 + strip_height(story.faults)
-    body = strip(story.faults, x, 20)
+    minutes = _minutes(timeline.traffic)
+    x = Scale(0, timeline.end, 58, WIDTH - 28)
+    top = 60.0 + strip_height(timeline.faults)
+    body = strip(timeline.faults, x, 20)
     for panel in (
         _panel("Requests answered", ANSWERED, minutes, x),
         _panel("Requests that failed", FAILED, minutes, x),
@@ -67,14 +67,14 @@ def traffic(story: Story) -> Figure | None:
     ):
         drawn, height = panel(top)
         if height > EMPTY:
-            drawn = shade(story.faults, x, top, top + PANEL) + drawn + edges(story.faults, x, top, top + PANEL)
+            drawn = shade(timeline.faults, x, top, top + PANEL) + drawn + edges(timeline.faults, x, top, top + PANEL)
         body += drawn
         top += height + GAP
     last = Plot(x, Scale(0, 1, top - GAP, top - GAP - PANEL))
     return Figure(
         "traffic",
         "What users got",
-        _alt(story.traffic),
+        _alt(timeline.traffic),
         body + last.time_axis(),
         WIDTH,
         top - GAP + 44,
@@ -146,7 +146,7 @@ def _levels(curve: Sequence[tuple[float, float]]) -> list[float]:
 
 
 def _corners(plot: Plot, times: Sequence[float], levels: Sequence[float]) -> list[tuple[float, float]]:
-    return staircase([(plot.x(t), plot.y(level)) for t, level in zip(times, levels, strict=True)], plot.x.end)
+    return step_path([(plot.x(t), plot.y(level)) for t, level in zip(times, levels, strict=True)], plot.x.end)
 
 
 def _first_tokens(minutes: Minutes, x: Scale, top: float) -> tuple[str, float]:

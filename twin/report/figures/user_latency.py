@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from twin.evaluate.percentiles import percentiles
 from twin.report.figures.traffic import second_ticks
-from twin.report.svg import Figure, Scale, element, legend, text, tip
-from twin.report.timeline import Story
+from twin.report.svg import Figure, Scale, element, legend, text, tooltip
+from twin.report.timeline import Timeline
 from twin.trace.lines import TrafficLine
 
 WIDTH, LEFT, RIGHT, ROW, TOP = 880.0, 190.0, 316.0, 18.0, 58.0
@@ -28,9 +28,9 @@ class _Adapter:
     whole: list[float] = field(default_factory=list)
 
 
-def waited(story: Story) -> Figure | None:
+def user_latency(timeline: Timeline) -> Figure | None:
     """A row an adapter: from half to 95 % of its requests, a dot at the half."""
-    adapters = _summed(story.traffic)
+    adapters = _summed(timeline.traffic)
     if not any(adapter.first for adapter in adapters):
         return None
     shown = adapters[:MOST]
@@ -56,7 +56,7 @@ def waited(story: Story) -> Figure | None:
         body += _names(adapter, TOP + i * ROW)
     more = f" These are the {MOST} asked most of {len(adapters)}." if len(adapters) > MOST else ""
     return Figure(
-        "waited", "How long users waited, by adapter", _alt(shown), body, WIDTH, bottom + 34,
+        "user-latency", "How long users waited, by adapter", _alt(shown), body, WIDTH, bottom + 34,
         f"Of requests that were answered, from the user's side.{more}",
     )  # fmt: skip
 
@@ -96,13 +96,13 @@ def _bar(adapter: _Adapter, spread: tuple[float, float], x: Scale, y: float, cla
         return text(x.start + 4, y + 12, "none answered", "unit")
     line = element("line", x1=x(half), x2=x(high), y1=y + 8, y2=y + 8, class_=f"line {class_}")
     dot = element("rect", x=x(half) - 3, y=y + 5, width=6, height=6, rx=3, class_=class_)
-    return element("g", tip(f"{adapter.name}: half within {half:.3g} s, 95 % within {high:.3g} s") + line + dot)
+    return element("g", tooltip(f"{adapter.name}: half within {half:.3g} s, 95 % within {high:.3g} s") + line + dot)
 
 
 def _names(adapter: _Adapter, y: float) -> str:
     short = adapter.name.partition("/")[2] or adapter.name
     short = short if len(short) <= 27 else f"{short[:26]}…"
-    label = element("text", tip(adapter.name) + short, x=LEFT - 10, y=y + 12, class_="name", text_anchor="end")
+    label = element("text", tooltip(adapter.name) + short, x=LEFT - 10, y=y + 12, class_="name", text_anchor="end")
     counts = (adapter.requests, adapter.requests - adapter.ok, adapter.misrouted, adapter.cold, adapter.queued)
     return label + "".join(
         text(_column(i), y + 12, f"{count:,}", "tick", "end") for i, count in enumerate(counts) if count

@@ -1,8 +1,7 @@
-"""The faults of a scenario: one class a kind, in a module for what it is on.
+"""Faults of a scenario: one class for each kind, grouped by what they affect.
 
-A class says what may be asked for, in the words of the catalogue; `twin/faults` does it. `timing.py` has what all
-share: those that last (`Spell`) run from `start` to `until`, those of a moment (`Moment`) strike `at` a time, or
-again and again. A fault's draws come from its own stream.
+A class defines the fields and their documentation; `twin/faults` executes the fault. Start reading at `window.py`,
+which has the two base classes: `LastingFault` and `InstantFault`.
 """
 
 from typing import Annotated, Any, get_args
@@ -12,8 +11,8 @@ from pydantic import Field
 from twin.scenario.faults.api import (
     ApiConflict,
     ApiError,
+    ApiFault,
     ApiSlow,
-    ApiSpell,
     ApiThrottle,
     StaleReads,
     WatchDrop,
@@ -24,41 +23,43 @@ from twin.scenario.faults.artifacts import (
     ArtifactForbidden,
     ArtifactMissing,
     RegistryDown,
+    RegistryFault,
     RegistrySlow,
-    RegistrySpell,
 )
 from twin.scenario.faults.controllers import ClockSkew, ControllerCrash, LeaderLoss
 from twin.scenario.faults.engines import (
     ConnectionRefused,
     ConnectionReset,
+    EngineFault,
     EngineRestart,
-    EngineSpell,
     HttpError,
     InvalidAdapter,
     OutOfMemory,
-    RequestSpell,
+    RequestFault,
     Slow,
     Timeout,
     Unauthorized,
 )
-from twin.scenario.faults.network import NetworkLatency, Partition, WaySpell
+from twin.scenario.faults.network import NetworkFault, NetworkLatency, Partition
 from twin.scenario.faults.pods import NodeDown, NodeDrain, PodKill, PodStuckTerminating, ReadinessFlap, Rollout
-from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.faults.window import InstantFault, LastingFault
 
 __all__ = [
     "FAULTS",
     "ApiConflict",
     "ApiError",
+    "ApiFault",
     "ApiSlow",
-    "ApiSpell",
     "ApiThrottle",
     "ClockSkew",
     "ControllerCrash",
+    "EngineFault",
     "EngineRestart",
-    "EngineSpell",
     "Fault",
+    "InstantFault",
+    "LastingFault",
     "LeaderLoss",
-    "Moment",
+    "NetworkFault",
     "NetworkLatency",
     "NodeDown",
     "NodeDrain",
@@ -66,15 +67,13 @@ __all__ = [
     "PodKill",
     "PodStuckTerminating",
     "ReadinessFlap",
+    "RegistryFault",
     "RegistrySlow",
-    "RegistrySpell",
-    "RequestSpell",
+    "RequestFault",
     "Rollout",
-    "Spell",
     "StaleReads",
     "WatchDrop",
     "WatchExpired",
-    "WaySpell",
 ]
 
 Fault = Annotated[
@@ -112,7 +111,7 @@ Fault = Annotated[
     | ClockSkew,
     Field(discriminator="kind"),
 ]
-"""Any of them; told apart by `kind`."""
+"""Any fault; `kind` selects the class."""
 
 
 def _kinds() -> dict[str, type[Any]]:
@@ -121,4 +120,4 @@ def _kinds() -> dict[str, type[Any]]:
 
 
 FAULTS: dict[str, type[Any]] = _kinds()
-"""Every kind and its class, in the order of the catalogue."""
+"""Kind of fault to its class, in the order of the catalogue."""

@@ -1,10 +1,10 @@
-"""Faults of the Kubernetes API server, as the controller meets them; the cluster's own parts are spared."""
+"""Faults of the Kubernetes API server. Only requests of the controller are affected, not the cluster's own."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.faults.window import InstantFault, LastingFault
 from twin.scenario.sections.base_model import Flag, Probability
 from twin.scenario.units import PositiveDuration
 
@@ -13,85 +13,86 @@ WRITES: tuple[Verb, ...] = ("create", "patch", "apply", "delete")
 Plural = Annotated[str, Field(pattern=r"^[a-z]+$")]
 
 
-class ApiSpell(Spell):
-    """One that answers some of the controller's requests with an error."""
+class ApiFault(LastingFault):
+    """Base of the faults that answer some of the controller's requests with an error."""
 
     on: ClassVar[str] = "Kubernetes API"
 
     resources: tuple[Plural, ...] = ()
-    """Only requests about these, by plural: modeladapters, endpointslices, leases; about all if absent."""
+    """Only requests for these resources, by plural name (modeladapters, endpointslices, leases); all if absent."""
 
-    def asked(self) -> frozenset[str]:
-        """The verbs that are hit; none stands for all."""
+    def affected_verbs(self) -> frozenset[str]:
+        """Return the affected verbs; an empty set stands for all."""
         return frozenset(getattr(self, "verbs", ()))
 
 
-class ApiConflict(ApiSpell):
-    """Writes of the controller are answered with 409 and not done.
+class ApiConflict(ApiFault):
+    """Writes of the controller fail with 409 Conflict.
 
-    As if somebody else had written in between: nothing is stored, and the writer has to read again. Writes of Leases
-    and Events are hit too, unless `resources` says otherwise.
+    As if another client had changed the object in between: nothing is stored, and the controller has to read the
+    object again. Writes of Leases and Events are affected too, unless `resources` restricts the fault.
     """
 
     kind: Literal["api-conflict"]
     probability: Probability = 0.1
-    """That a write is hit."""
+    """Probability that a write is affected."""
 
-    def asked(self) -> frozenset[str]:
+    def affected_verbs(self) -> frozenset[str]:
         return frozenset(WRITES)
 
 
-class ApiThrottle(ApiSpell):
-    """Requests of the controller are answered with 429 and a Retry-After, as by priority and fairness.
+class ApiThrottle(ApiFault):
+    """Requests of the controller fail with 429 and a Retry-After header, as with API priority and fairness.
 
-    Nothing is done. The operator waits at least `retry_after` before it tries that key again, or lists again. With two
-    replicas the Lease is throttled too, and the lead may be lost: name `resources` to spare it.
+    The request is not executed. The controller waits at least `retry_after` before it retries that key or lists again.
+    With two replicas the Lease is throttled too, and leadership may be lost; set `resources` to exclude it.
     """
 
     kind: Literal["api-throttle"]
     probability: Probability = 0.5
-    """That a request is hit."""
+    """Probability that a request is affected."""
     verbs: tuple[Verb, ...] = ()
-    """Only these; all if absent. A watch is hit when it is opened."""
+    """Only these verbs; all if absent. A watch is affected when it is opened."""
     retry_after: PositiveDuration = 1.0
-    """What the answer asks to wait."""
+    """Value of the Retry-After header."""
 
 
-class ApiError(ApiSpell):
-    """Requests of the controller are answered with a server's error.
+class ApiError(ApiFault):
+    """Requests of the controller fail with a server error.
 
-    Reads fail, watches that are opened fail, open ones go on. With `after: true` a write is done and its answer is
-    lost: whoever cannot live with an object that is already there, or already changed, is found out.
+    Reads fail, and so do watches that are opened; open watches continue. With `after: true` the write is executed and
+    only its response is replaced by the error, so the controller must cope with an object that already exists or has
+    already changed.
     """
 
     kind: Literal["api-error"]
     probability: Probability = 0.5
-    """That a request is hit."""
+    """Probability that a request is affected."""
     verbs: tuple[Verb, ...] = ()
-    """Only these; all if absent. A watch is hit when it is opened."""
+    """Only these verbs; all if absent. A watch is affected when it is opened."""
     status: Annotated[int, Field(strict=True, ge=500, le=599)] = 503
-    """HTTP status."""
+    """HTTP status of the response."""
     after: Flag = False
-    """Whether a write is done all the same, so that only its answer is lost."""
+    """Execute the write nevertheless, so that only its response is an error."""
 
 
-class ApiSlow(Spell):
-    """Requests of the controller and their answers, and news of watches, take longer.
+class ApiSlow(LastingFault):
+    """Requests of the controller and watch events take longer.
 
-    Each request takes `factor` times `cluster.api.latency`, both ways, and so do the news of watches.
+    Each request takes `factor` times `cluster.api.latency`, and watch events are delayed by the same factor.
     """
 
     on: ClassVar[str] = "Kubernetes API"
 
     kind: Literal["api-slow"]
     factor: float = Field(default=20.0, strict=True, ge=1, le=10_000, allow_inf_nan=False)
-    """How many times as long."""
+    """Multiplier of the latency."""
 
 
-class WatchDrop(Spell):
-    """The controller's watches break off, and none can be opened while it lasts; requests are answered as ever.
+class WatchDrop(LastingFault):
+    """The controller's watches are closed, and no watch can be opened; other requests work.
 
-    What happens meanwhile is not lost: a watch that is opened again goes on from the version that was seen last.
+    No change is lost: a watch that is opened afterwards resumes from the last resourceVersion.
     """
 
     on: ClassVar[str] = "Kubernetes API"
@@ -99,11 +100,11 @@ class WatchDrop(Spell):
     kind: Literal["watch-drop"]
 
 
-class WatchExpired(Moment):
-    """The controller's watches end with 410, their version is too old: it has to list again.
+class WatchExpired(InstantFault):
+    """The controller's watches end with 410 Gone (resourceVersion too old), so that it has to list again.
 
-    As after a compaction of etcd: what was missed is learnt from the new list, deletions too. A watch that was broken
-    off before (`watch-drop`) cannot go on from where it was either.
+    As after a compaction of etcd: the controller learns what it missed, including deletions, from the new list. A
+    watch that was closed before (`watch-drop`) cannot resume either.
     """
 
     on: ClassVar[str] = "Kubernetes API"
@@ -111,15 +112,15 @@ class WatchExpired(Moment):
     kind: Literal["watch-expired"]
 
 
-class StaleReads(Spell):
-    """Lists and watches come from a cache that lags behind; a get shows the present, and so do answers to writes.
+class StaleReads(LastingFault):
+    """Lists and watches are served from a cache that lags behind; gets and the responses to writes are current.
 
-    The lag of an API server's watch cache behind etcd. A write with a resourceVersion from the past is refused, which
-    is what keeps an operator honest that decides on old news. When it ends, the cache catches up at once.
+    Models the lag of an API server's watch cache behind etcd. A write with an outdated resourceVersion is refused,
+    which protects against decisions on old state. When the fault ends, the cache catches up at once.
     """
 
     on: ClassVar[str] = "Kubernetes API"
 
     kind: Literal["stale-reads"]
     lag: PositiveDuration = 5.0
-    """How far behind."""
+    """Lag of the cache."""

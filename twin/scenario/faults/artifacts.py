@@ -1,71 +1,71 @@
-"""Faults of the registry that adapters come from. What a container has fetched already it needs not fetch again."""
+"""Faults of the registry that adapters are downloaded from. Containers keep what they have downloaded."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twin.scenario.faults.window import Spell
+from twin.scenario.faults.window import LastingFault
 
 ArtifactGlob = Annotated[str, Field(min_length=1)]
 
 
-class RegistrySpell(Spell):
-    """One that can tell what is asked for."""
+class RegistryFault(LastingFault):
+    """Base of the faults that can be restricted to some artifacts."""
 
     on: ClassVar[str] = "artifacts"
 
     artifacts: tuple[ArtifactGlob, ...] = ()
-    """Only these artifact URLs, as in the ModelAdapter; `*` as in a shell. All if absent."""
+    """Only these artifact URLs, as in the ModelAdapter; `*` matches any text. All if absent."""
 
 
-class RegistryDown(RegistrySpell):
-    """The registry does not answer.
+class RegistryDown(RegistryFault):
+    """The registry does not respond.
 
-    An engine that fetches by itself, as vLLM does from a hub, cannot tell that from an artifact that is not there: it
-    answers 404, and the operator takes that as the adapter's own fault, to be looked at again after
-    `controller.aside_for`. What a container has fetched before is on its disk, and loads as ever.
+    An engine that downloads by itself, as vLLM does from a hub, cannot distinguish this from an artifact that does not
+    exist: it responds with 404, and the operator treats that as an error of the adapter, retried after
+    `controller.pod_cooldown`. Artifacts that a container has downloaded before still load.
     """
 
     kind: Literal["registry-down"]
 
 
-class RegistrySlow(RegistrySpell):
+class RegistrySlow(RegistryFault):
     """Downloads take longer.
 
-    The time of a download is the artifact's size over `cluster.artifacts.bandwidth`, times `factor`. It is settled when
-    the download begins.
+    A download takes the artifact's size divided by `cluster.artifacts.bandwidth`, multiplied by `factor`. The duration
+    is fixed when the download starts.
     """
 
     kind: Literal["registry-slow"]
     factor: float = Field(default=10.0, strict=True, ge=1, le=10_000, allow_inf_nan=False)
-    """How many times as long."""
+    """Multiplier of the download time."""
 
 
-class ArtifactMissing(RegistrySpell):
-    """The registry says that there is no such artifact.
+class ArtifactMissing(RegistryFault):
+    """The artifact does not exist in the registry.
 
-    The engine answers 404, the adapter is Failed and says so; it is looked at again every `controller.aside_for`, so it
-    comes up by itself when the artifact does.
+    The engine responds with 404, and the adapter is Failed with that reason. It is retried every
+    `controller.pod_cooldown`, so it recovers by itself once the artifact exists.
     """
 
     kind: Literal["artifact-missing"]
 
 
-class ArtifactForbidden(RegistrySpell):
-    """The registry gives the artifact to nobody who asks with these credentials.
+class ArtifactForbidden(RegistryFault):
+    """The registry refuses access to the artifact with these credentials.
 
-    A private or gated repository. An engine that fetches by itself answers as if nothing were there; a runtime sidecar
-    can tell.
+    Models a private or gated repository. An engine that downloads by itself responds as if the artifact did not exist;
+    the runtime sidecar reports the difference.
     """
 
     kind: Literal["artifact-forbidden"]
 
 
-class ArtifactCorrupt(RegistrySpell):
-    """What is fetched while it lasts is broken: the download ends well, the engine cannot use it.
+class ArtifactCorrupt(RegistryFault):
+    """Downloads succeed, but the downloaded files are corrupt.
 
-    A truncated upload. The engine answers 500 with its own text once the download is through; a broken file is not
-    kept, and the next try fetches again.
+    Models a truncated upload. The engine responds with 500 and its own error text once the download is complete. The
+    corrupt files are not kept, so the next attempt downloads them again.
     """
 
     kind: Literal["artifact-corrupt"]

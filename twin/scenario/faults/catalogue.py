@@ -1,63 +1,64 @@
-"""The catalogue of faults that `twin faults` prints, read off the classes in `faults.py` so that it cannot differ."""
+"""Catalogue of the faults, generated from their classes and docstrings; `twin faults` and `docs/faults` show it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from twin.scenario.faults import FAULTS, Spell
-from twin.scenario.sections.base_model import Section
+from twin.scenario.faults import FAULTS, LastingFault
+from twin.scenario.sections.base_model import ScenarioModel
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """One field of a fault, as a person writes it."""
+class FaultParameter:
+    """One field of a fault, as it is written in a scenario."""
 
     name: str
     default: str
-    """As it would be written; "required" if there is none."""
+    """In YAML; "required" if there is none."""
     meaning: str
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueEntry:
-    """A kind of fault: what it is on, what it does, what it takes."""
+class FaultDescription:
+    """Description of one kind of fault."""
 
     kind: str
     on: str
     summary: str
     details: tuple[str, ...]
-    """Paragraphs: what exactly happens, and what does not."""
-    lasts: bool
-    """Whether it has a beginning and an end, or strikes."""
-    parameters: tuple[Parameter, ...]
+    """Further paragraphs."""
+    is_lasting: bool
+    """True for a `LastingFault`."""
+    parameters: tuple[FaultParameter, ...]
 
 
-def catalogue() -> list[CatalogueEntry]:
-    """What `twin faults` prints."""
+def fault_catalogue() -> list[FaultDescription]:
+    """Return the descriptions of all faults."""
     return [_entry(kind, member) for kind, member in FAULTS.items()]
 
 
-def _entry(kind: str, member: Any) -> CatalogueEntry:
+def _entry(kind: str, member: Any) -> FaultDescription:
     summary, *details = _paragraphs(member)
-    lasts = issubclass(member, Spell)
-    return CatalogueEntry(kind, member.on, summary, tuple(details), lasts, tuple(_parameters(member)))
+    return FaultDescription(
+        kind, member.on, summary, tuple(details), issubclass(member, LastingFault), tuple(_parameters(member))
+    )
 
 
-def _paragraphs(member: type[Section]) -> list[str]:
+def _paragraphs(member: type[ScenarioModel]) -> list[str]:
     return [" ".join(part.split()) for part in (member.__doc__ or "").split("\n\n")]
 
 
-def _parameters(member: type[Section]) -> Iterator[Parameter]:
+def _parameters(member: type[ScenarioModel]) -> Iterator[FaultParameter]:
     defaults = member.written_defaults()
     for name, field in member.model_fields.items():
         written = field.alias or name
         if name != "kind":
             default = "required" if field.is_required() else _flow(defaults.get(written, "none"))
-            yield Parameter(written, default, field.description or "")
+            yield FaultParameter(written, default, field.description or "")
 
 
 def _flow(default: Any) -> str:
-    """A default as it stands on one line of YAML."""
+    """Return a default as one line of YAML."""
     match default:
         case bool():
             return str(default).lower()

@@ -1,11 +1,11 @@
-"""Faults of engines, or of the way to them: the words that `fake_vllm` has for them, and a restart."""
+"""Faults of engines and of the connections to them, by the names that `fake_vllm` uses, and engine restarts."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from fake_vllm.faults.rules import FaultRule
-from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.faults.window import InstantFault, LastingFault
 from twin.scenario.sections.base_model import Flag, Probability
 from twin.scenario.sections.targets import ALL_PODS, Pods
 
@@ -13,129 +13,129 @@ Caller = Literal["controller", "probes", "traffic"]
 AdapterGlob = Annotated[str, Field(min_length=1)]
 
 
-class EngineSpell(Spell):
-    """A fault of engines, or of the way to them, that lasts."""
+class EngineFault(LastingFault):
+    """Base of the faults of requests to engines."""
 
     pods: Pods = ALL_PODS
-    """Whose engines."""
+    """Pods whose engines are affected."""
     probability: Probability = 1.0
-    """That a request is hit."""
-    hits: Annotated[tuple[Caller, ...], Field(min_length=1)] = ("controller",)
-    """Whose requests: the controller's, the kubelet's probes', those of traffic."""
+    """Probability that a request is affected."""
+    callers: Annotated[tuple[Caller, ...], Field(min_length=1)] = ("controller",)
+    """Clients whose requests are affected: the controller, the kubelet's probes, user traffic."""
 
     def rule(self) -> FaultRule:
-        """The fault in the words of the engines that meet it."""
-        names = ("hits", "probability", "adapters", "factor", "status", "body", "message", "after")
-        fields = type(self).model_fields
-        return FaultRule(self.kind, **{name: getattr(self, name) for name in names if name in fields})
+        """Return the rule that the engines apply."""
+        names = ("probability", "adapters", "factor", "status", "body", "message", "after")
+        settings = {name: getattr(self, name) for name in names if name in type(self).model_fields}
+        return FaultRule(self.kind, callers=self.callers, **settings)
 
 
-class RequestSpell(EngineSpell):
-    """One that can tell what a request is about."""
+class RequestFault(EngineFault):
+    """Base of the faults that can be restricted to some adapters."""
 
     adapters: tuple[AdapterGlob, ...] = ()
-    """Only loads and unloads of these adapters; `*` as in a shell. All requests if absent."""
+    """Only loads and unloads of these adapters; `*` matches any text. All requests if absent."""
 
 
-class ConnectionRefused(EngineSpell):
-    """Nothing seems to listen: connections are refused.
+class ConnectionRefused(EngineFault):
+    """Connections are refused, as if nothing were listening.
 
-    The pod's status does not change, unless `hits` names the probes: then it turns unready within a few of them, which
-    is another question. The engine itself works on; what it has loaded stays loaded. The operator meets it as a
-    connection error, which is worth another try: the waits of `controller.retry` are seen best with this fault.
+    The pod's status does not change unless `callers` includes the probes; then the pod becomes unready after a few of
+    them. The engine keeps working, and its adapters stay loaded. The operator sees a connection error, which it
+    retries: this fault shows the delays of `controller.retry` best.
     """
 
     kind: Literal["connection-refused"]
 
 
-class ConnectionReset(RequestSpell):
-    """The connection breaks before an answer has come.
+class ConnectionReset(RequestFault):
+    """The connection is reset before the response arrives.
 
-    With `after: true` the engine does what it was asked and only its answer is lost: a load has then succeeded and
-    looks as if it had failed. An operator that looks before it tries again does not load twice.
+    With `after: true` the engine executes the request and only its response is lost: a load that succeeded then looks
+    failed. An operator that lists the engine's adapters before it retries does not load twice.
     """
 
     kind: Literal["connection-reset"]
     after: Flag = False
-    """Whether the engine has done what was asked all the same."""
+    """Execute the request nevertheless, so that only its response is lost."""
 
 
-class Timeout(RequestSpell):
-    """Requests are accepted and never answered.
+class Timeout(RequestFault):
+    """Requests are accepted, but no response is ever sent.
 
-    The caller waits as long as it has patience: `controller.load_timeout` for a load, `controller.list_timeout` for a
-    look. The engine does not work on the request. A slow engine that does answer in the end is `slow`.
+    The client waits until its timeout: `controller.load_timeout` for a load, `controller.list_timeout` for a list. The
+    engine does not execute the request. Use `slow` for an engine that responds late.
     """
 
     kind: Literal["timeout"]
 
 
-class Slow(RequestSpell):
-    """Everything takes longer.
+class Slow(RequestFault):
+    """Requests take longer.
 
-    Requests about adapters, and answers to users where `hits` names traffic, take `factor` times as long as this engine
-    would take. Nothing fails by itself; what runs into a timeout does.
+    Adapter requests, and completions if `callers` includes traffic, take `factor` times as long as the engine would
+    need otherwise. Requests fail only if they reach a timeout.
     """
 
     kind: Literal["slow"]
     factor: float = Field(default=10.0, strict=True, ge=1, le=10_000, allow_inf_nan=False)
-    """How many times as long."""
+    """Multiplier of the duration."""
 
 
-class HttpError(RequestSpell):
-    """Requests are answered with an HTTP error.
+class HttpError(RequestFault):
+    """Requests fail with an HTTP error.
 
-    Whether the operator tries again depends on the status: 408, 429, 500 and 502 to 504 are worth it, any other 4xx is
-    not. The engine does nothing of what was asked.
+    The operator retries 408, 429, 500 and 502 to 504; any other 4xx is final. The engine does not execute the request.
     """
 
     kind: Literal["http-error"]
     status: Annotated[int, Field(strict=True, ge=400, le=599)] = 500
-    """HTTP status."""
+    """HTTP status of the response."""
     body: str = ""
-    """Body of the answer; an error in vLLM's envelope if empty."""
+    """Body of the response; vLLM's error object if empty."""
     message: str = ""
-    """The envelope's message, where no body is given."""
+    """Message of that error object, if `body` is empty."""
 
 
-class Unauthorized(EngineSpell):
-    """The key is refused with 401.
+class Unauthorized(EngineFault):
+    """The API key is refused with 401.
 
-    Everything under `/v1` is refused. The operator takes it as final for this pod: another pod may know the key.
+    All requests under `/v1` are refused. The operator treats it as final for this pod, because another pod may accept
+    the key.
     """
 
     kind: Literal["unauthorized"]
 
 
-class InvalidAdapter(RequestSpell):
-    """Loads fail as with a broken artifact.
+class InvalidAdapter(RequestFault):
+    """Loads fail as they do with a corrupt artifact.
 
-    The engine answers 500 with its own text about the weights, and the operator takes that as the adapter's own fault:
-    it is not tried pod after pod, but Failed, and looked at again when its spec changes or every
-    `controller.aside_for`.
+    The engine responds with 500 and its own error text about the weights. The operator treats that as an error of the
+    adapter: it does not try one pod after another but sets the adapter to Failed, and retries when the spec changes and
+    every `controller.pod_cooldown`.
     """
 
     kind: Literal["invalid-adapter"]
     message: str = ""
-    """The engine's own words, `{adapter}` is the name; those of broken safetensors if empty."""
+    """Error text of the engine, `{adapter}` stands for the name; the text for corrupt safetensors if empty."""
 
 
-class OutOfMemory(RequestSpell):
+class OutOfMemory(RequestFault):
     """Loads fail: the GPU has no memory left for another adapter."""
 
     kind: Literal["out-of-memory"]
 
 
-class EngineRestart(Moment):
-    """Engine containers restart in place: the pods stay, their adapters are gone.
+class EngineRestart(InstantFault):
+    """Engine containers restart in place: the pods stay, and their adapters are lost.
 
-    The kubelet restarts the container at once, again later each time it ends soon (CrashLoopBackOff). The pod keeps its
-    name and its address, its container id is another, and its readiness is lost until the new engine listens. What the
-    hub's cache held on the container's disk has to be fetched again.
+    The kubelet restarts the container at once, and with growing delays if it terminates again soon (CrashLoopBackOff).
+    The pod keeps its name and address, gets a new container id and is not ready until the new engine listens. Artifacts
+    in the container's cache have to be downloaded again.
     """
 
     on: ClassVar[str] = "engines"
 
     kind: Literal["engine-restart"]
     pods: Pods
-    """Whose engines."""
+    """Pods whose engines restart."""

@@ -1,55 +1,55 @@
-"""Faults of the way between the controller and the engines."""
+"""Faults of the network between the engines and their clients."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from twin.scenario.faults.window import Spell
+from twin.scenario.faults.window import LastingFault
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.sections.targets import Nodes, Pods
-from twin.scenario.units import fault
+from twin.scenario.units import value_error
 
 Caller = Literal["controller", "traffic"]
 
 
-class WaySpell(Spell):
-    """One of the way to some pods, or to all that are on some nodes. Probes come from a pod's own node."""
+class NetworkFault(LastingFault):
+    """Base of the network faults: towards some pods, or towards all pods of some nodes. Probes are not affected."""
 
     on: ClassVar[str] = "network"
 
     pods: Pods | None = None
-    """To which pods."""
+    """Pods that are affected."""
     nodes: Nodes | None = None
-    """Or: to all pods on which nodes."""
-    hits: Annotated[tuple[Caller, ...], Field(min_length=1)] = ("controller",)
-    """Whose requests."""
+    """Alternatively: nodes whose pods are affected."""
+    callers: Annotated[tuple[Caller, ...], Field(min_length=1)] = ("controller",)
+    """Clients whose requests are affected."""
 
     @model_validator(mode="after")
-    def _one_end(self) -> "WaySpell":
+    def _one_end(self) -> "NetworkFault":
         if (self.pods is None) == (self.nodes is None):
             said = "names both pods and nodes" if self.pods is not None else "names neither pods nor nodes"
-            raise fault(said, "allowed: one of them")
+            raise value_error(said, "allowed: one of them")
         return self
 
 
-class Partition(WaySpell):
-    """Nothing gets through: connections to the engines time out, and answers under way never come.
+class Partition(NetworkFault):
+    """No packets pass: connections to the engines time out, and outstanding responses do not arrive.
 
-    Only the way between the callers in `hits` and the engines is cut: the API server is reached as ever, the kubelet's
-    probes come from the pod's own node, and so everything looks ready. What is sent waits, as packets that are sent
-    again: it gets through when the partition ends, if the caller still waits then.
+    Only the network between `callers` and the engines is partitioned. The API server stays reachable, and the kubelet's
+    probes come from the pod's own node, so the pods stay ready. Packets are retransmitted: a request arrives when the
+    partition ends, if its client is still waiting.
     """
 
     kind: Literal["partition"]
 
 
-class NetworkLatency(WaySpell):
-    """Requests to the engines and their answers are late.
+class NetworkLatency(NetworkFault):
+    """Requests to the engines are delayed.
 
-    Drawn for each request. It comes on top of the network's own millisecond and is paid once a request, there and back
-    together. Each pod's delays come from a stream of their own.
+    The delay is drawn once for each request and covers both directions. It is added to the network's own latency of
+    1 ms. Each pod has its own random stream.
     """
 
     kind: Literal["latency"]
     extra: Distribution
-    """How much longer a request and its answer are under way."""
+    """Additional round-trip time of a request."""

@@ -1,96 +1,96 @@
-"""Faults of pods and of the nodes that they run on."""
+"""Faults of pods and nodes."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twin.scenario.faults.window import Moment, Spell
+from twin.scenario.faults.window import InstantFault, LastingFault
 from twin.scenario.sections.targets import Nodes, Pods
 from twin.scenario.units import PositiveDuration
 
 
-class ReadinessFlap(Spell):
-    """Pods turn unready and ready again, in turns; their engines work on.
+class ReadinessFlap(LastingFault):
+    """Pods alternate between unready and ready; their engines keep working.
 
-    Readiness fails by force while it is down, and is the probe's own again while it is up. Engines and adapters are not
-    touched, so whatever is moved meanwhile is moved for nothing. Each pod begins with being down.
+    Readiness is forced to false for `unready_for`, then follows the probe for `ready_for`, starting unready. Engines
+    and adapters are not affected, so moving an adapter to another pod gains nothing.
     """
 
     on: ClassVar[str] = "pods"
 
     kind: Literal["readiness-flap"]
     pods: Pods
-    """Which pods flap."""
-    up: PositiveDuration = 8.0
-    """How long they are ready."""
-    down: PositiveDuration = 4.0
-    """How long they are not; each turn begins with this."""
+    """Pods that are affected."""
+    ready_for: PositiveDuration = 8.0
+    """Length of each ready phase."""
+    unready_for: PositiveDuration = 4.0
+    """Length of each unready phase; the fault starts with one."""
 
 
-class NodeDown(Spell):
-    """Nodes lose power: kubelet and engines are gone, and nobody says so.
+class NodeDown(LastingFault):
+    """Nodes lose power: kubelet and engines stop without notice.
 
-    Nothing is reported: connections get no answer, statuses stay as they were until the node controller's grace period
-    (40 s) is over. Then the node's pods are marked unready, and after their toleration (300 s) they are deleted, and
-    stay terminating until the node is back. When it ends the node boots, and its pods start anew with new addresses.
+    Connections get no response, and pod statuses stay unchanged for the node controller's grace period (40 s). Then the
+    node's pods are marked unready; after their toleration (300 s) they are deleted and stay Terminating until the node
+    is back. When the fault ends the node boots, and its pods restart with new addresses.
     """
 
     on: ClassVar[str] = "nodes"
 
     kind: Literal["node-down"]
     nodes: Nodes
-    """Which nodes."""
+    """Nodes that are affected."""
 
 
-class PodKill(Moment):
-    """Pods are gone at once; their Deployment makes others.
+class PodKill(InstantFault):
+    """Pods are deleted immediately; their Deployment creates new ones.
 
-    As `kubectl delete pod --force --grace-period=0`: object, engine and address are gone in the same moment. Nobody
-    drains, and requests under way break off.
+    As `kubectl delete pod --force --grace-period=0`: object, engine and address disappear at the same time, and
+    requests in progress are aborted.
     """
 
     kind: Literal["pod-kill"]
     pods: Pods
-    """Which pods."""
+    """Pods that are deleted."""
 
 
-class Rollout(Moment):
-    """A Deployment is rolled out anew, as by `kubectl rollout restart`.
+class Rollout(InstantFault):
+    """A Deployment is restarted, as by `kubectl rollout restart`.
 
-    New pods come as maxSurge and maxUnavailable allow, old ones go with their grace period.
+    Pods are replaced as maxSurge and maxUnavailable allow; old pods terminate with their grace period.
     """
 
     kind: Literal["rollout"]
     deployment: Annotated[str, Field(min_length=1)]
-    """Its name."""
+    """Name of the Deployment."""
 
 
-class PodStuckTerminating(Moment):
-    """Pods are deleted and do not go: they stay terminating, and their engines answer on.
+class PodStuckTerminating(InstantFault):
+    """Pods are deleted but stay Terminating, and their engines keep serving.
 
-    The containers ignore SIGTERM, as with a hung mount or a process that cannot be killed: the pod stays Ready in its
-    status while it has a deletion timestamp, and its engine goes on to answer. Its Deployment makes another pod at
-    once. When the time is over, the pod goes. `kubectl delete --force`, or the fault `pod-kill`, ends it sooner.
+    The containers ignore SIGTERM, as with a hung mount: the pod has a deletion timestamp but stays Ready, and its
+    engine keeps responding. The Deployment creates a replacement at once. The pod disappears after `duration`, or
+    earlier by `kubectl delete --force` or the fault `pod-kill`.
     """
 
     on: ClassVar[str] = "pods"
 
     kind: Literal["pod-stuck-terminating"]
     pods: Pods
-    """Which pods."""
-    lasts: PositiveDuration = 300.0
-    """How long until they are gone."""
+    """Pods that are deleted."""
+    duration: PositiveDuration = 300.0
+    """Time until the pods disappear."""
 
 
-class NodeDrain(Spell):
-    """Nodes are drained as by `kubectl drain`: no new pods, and theirs are evicted; in use again when it ends.
+class NodeDrain(LastingFault):
+    """Nodes are drained, as by `kubectl drain`, and uncordoned when the fault ends.
 
-    The node is cordoned and all of its pods are deleted with their grace period, all at once: disruption budgets are
-    not simulated. What has no room elsewhere stays Pending. When it ends the node is uncordoned.
+    The node is cordoned, and all of its pods are deleted at once with their grace period; disruption budgets are not
+    simulated. Replacement pods that fit on no other node stay Pending.
     """
 
     on: ClassVar[str] = "nodes"
 
     kind: Literal["node-drain"]
     nodes: Nodes
-    """Which nodes."""
+    """Nodes that are drained."""

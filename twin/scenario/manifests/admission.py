@@ -1,7 +1,4 @@
-"""Would the API server take these objects? Asked of the twin's own store, so that check and run never differ.
-
-The store says which field it refuses; here that becomes a line and a column.
-"""
+"""Validation of manifests by the simulated API server itself, so that `twin check` and a run agree."""
 
 import re
 from collections.abc import Iterable
@@ -30,19 +27,19 @@ ACCEPTED: dict[str, tuple[str, str]] = {
     "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
     "ModelAdapter": (_ADAPTER.api_version, f"{_ADAPTER.plural}.{_ADAPTER.group}"),
 }
-"""Kinds that the simulated cluster takes from manifests: their apiVersion, and their resource in the store."""
+"""Kinds that the simulated cluster supports: apiVersion, and resource in the store."""
 
 
 @cache
 def definition() -> dict[str, Any]:
-    """The CustomResourceDefinition of ModelAdapters, as the operator ships it."""
+    """Return the CustomResourceDefinition of ModelAdapter that the operator ships."""
     manifest = (files("controller") / "deploy/crd.yaml").read_text(encoding="utf-8")
     loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(manifest)
     return loaded
 
 
 class Admission:
-    """An empty API server that is asked about objects and keeps none."""
+    """Empty API server for dry runs."""
 
     def __init__(self, namespaces: Iterable[str]) -> None:
         self._store = Store(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), suffix=lambda: "xxxxx")
@@ -56,7 +53,7 @@ class Admission:
             self._there.add(name)
 
     def refusals(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
-        """What the server has against an object: the field, and its words."""
+        """Return the errors of the server for an object: field path and message."""
         _, resource = ACCEPTED[obj["kind"]]
         namespace = obj["metadata"].get("namespace", "")
         try:
@@ -72,7 +69,7 @@ class Admission:
 
 
 def known(entry: Entry) -> Problem | str | None:
-    """A problem if the object's kind or version is misspelled, a note if the twin has no use for it."""
+    """Return an error if kind or apiVersion is misspelled, a note if the kind is not simulated, else None."""
     if entry.kind in ACCEPTED:
         version, given = ACCEPTED[entry.kind][0], entry.object["apiVersion"]
         if given == version:
@@ -83,11 +80,11 @@ def known(entry: Entry) -> Problem | str | None:
         _ADAPTER.group, ""
     ):
         return entry.problem(("kind",), f'there is no kind "{entry.kind}"', choices(entry.kind, ACCEPTED))
-    return f"{entry.title} is left out: the simulated cluster has no use for a {entry.kind}"
+    return f"{entry.title}: ignored: {entry.kind} is not simulated"
 
 
 def field_path(field: str, obj: Any) -> Path:
-    """The place in `obj` that a field of a Kubernetes error names, such as `spec.rules[0].host`."""
+    """Return the path of a field in a Kubernetes error, such as `spec.rules[0].host`."""
     path: list[str | int] = []
     steps = [key or index for key, index in re.findall(r"([^.\[\]]+)|\[([^\]]*)\]", field)]
     while steps:

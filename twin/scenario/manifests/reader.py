@@ -1,8 +1,7 @@
-"""Kubernetes manifests as they are: read, taken out of whatever wrapped them, freed of what a server had added.
+"""Reading of Kubernetes manifests, including the output of `kubectl get -o yaml`.
 
-What `kubectl get -o yaml` prints is good input too: lists are opened, status and server-side metadata are dropped,
-and objects that another object makes anew (a Deployment's pods) are left out with a note. Whether an object is
-acceptable is for `checks.py` to say.
+Lists are expanded, status and server-side metadata are dropped, and objects with a controller (such as the pods of a
+Deployment) are ignored with a note. `admission.py` validates the objects.
 """
 
 import glob
@@ -25,7 +24,7 @@ CLUSTER_SCOPED = ("Namespace", "Node", "CustomResourceDefinition")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One Kubernetes object and where it stands."""
+    """Kubernetes object with its position."""
 
     object: dict[str, Any]
     document: Document
@@ -45,18 +44,18 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """Such as `Deployment default/qwen`."""
+        """Return a title such as `Deployment default/qwen`."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
     def problem(self, path: Path, message: str, allowed: str = "", *, key: bool = False) -> Problem:
-        """A problem with what stands at `path` in the object."""
+        """Return an error at `path` in the object."""
         place = self.document.problem((*self.path, *path), message, allowed, key=key)
         return replace(place, path=dotted(path)) if place.line else place
 
 
 @dataclass(slots=True)
 class Manifests:
-    """What was read: objects, problems, and notes on what was left out."""
+    """Objects, errors, and notes on ignored objects."""
 
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -64,7 +63,7 @@ class Manifests:
 
 
 def read_manifests(scenario: Document, folder: File) -> Manifests:
-    """The objects that a scenario names under `manifests` and `objects`, in order."""
+    """Read the objects in a scenario's `manifests` and `objects`, in order."""
     found = Manifests()
     value = scenario.value if isinstance(scenario.value, dict) else {}
     patterns = value.get("manifests")
@@ -106,7 +105,7 @@ def _read_pattern(found: Manifests, scenario: Document, at: Path, pattern: str, 
 
 
 def _take(found: Manifests, document: Document, path: Path) -> None:
-    """One object, or each object of a list of them."""
+    """Add one object, or each object of a list."""
     value: Any = document.value
     for step in path:
         value = value[step]
@@ -121,48 +120,50 @@ def _take(found: Manifests, document: Document, path: Path) -> None:
     entry = Entry(_bare(value), document, path)
     owner = next((o for o in _owners(value) if o.get("controller")), None)
     if owner is not None:
-        found.notes.append(f"{entry.title} is left out: {owner.get('kind')} {owner.get('name')} makes it anew")
+        found.notes.append(f"{entry.title}: ignored: {owner.get('kind')} {owner.get('name')} creates it")
     elif entry.kind == "CustomResourceDefinition":
-        found.notes.append(f"{entry.title} is left out: the twin brings the definition of ModelAdapter along")
+        found.notes.append(f"{entry.title}: ignored: the twin has its own definition of ModelAdapter")
     else:
         found.entries.append(entry)
 
 
 def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:
-    """What keeps a value from being a Kubernetes object at all."""
+    """Yield the errors of a value that is not a Kubernetes object."""
     at = Entry({}, document, path)
     if not isinstance(value, dict):
-        yield at.problem((), "is no Kubernetes object", "allowed: a mapping with apiVersion, kind and metadata")
+        yield at.problem((), "is not a Kubernetes object", "allowed: a mapping with apiVersion, kind and metadata")
         return
     for key in ("apiVersion", "kind"):
         if not isinstance(value.get(key), str) or not value[key]:
             other = closest(key, [k for k in value if k not in ("apiVersion", "kind", "metadata", "spec", "status")])
             hint = f'did "{other}" mean it? ' if other else ""
-            message = f'is no Kubernetes object: "{key}" is missing or no text'
+            message = f'is not a Kubernetes object: "{key}" is missing or not a text'
             yield at.problem((key,) if key in value else (), message, f"{hint}every object has one")
-    for path in _nothings(value):
-        yield at.problem(path, "is nothing", "allowed: items that say something")
+    for path in _null_items(value):
+        yield at.problem(path, "is null", "allowed: a value")
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
-        yield at.problem(("metadata",), 'is no Kubernetes object: "metadata" is missing or no mapping')
+        yield at.problem(("metadata",), 'is not a Kubernetes object: "metadata" is missing or not a mapping')
         return
     for key in ("name", "namespace"):
         if key in metadata and not isinstance(metadata[key], str):
-            yield at.problem(("metadata", key), "is no text", "allowed: a text (in quotes)")
+            yield at.problem(("metadata", key), "is not a text", "allowed: a text (in quotes)")
     if not metadata.get("name"):
-        yield at.problem(("metadata",), '"name" is missing', "every object here needs a name")
+        yield at.problem(("metadata",), '"name" is missing', "every object needs a name")
     for key in ("labels", "annotations"):
         values = metadata.get(key)
         if values is not None and not isinstance(values, dict):
-            yield at.problem(("metadata", key), "is no mapping", "allowed: texts by name")
+            yield at.problem(("metadata", key), "is not a mapping", "allowed: texts by name")
             continue
         for name, text in (values or {}).items():
             if not isinstance(text, str):
-                yield at.problem(("metadata", key, name), "is no text", 'allowed: a text (in quotes: "true", "8000")')
+                yield at.problem(
+                    ("metadata", key, name), "is not a text", 'allowed: a text (in quotes: "true", "8000")'
+                )
 
 
 def _bare(value: dict[str, Any]) -> dict[str, Any]:
-    """The object without status and server-side metadata, in a namespace if its kind has one."""
+    """Return the object without status and server-side metadata, with a namespace if its kind has one."""
     metadata = {key: item for key, item in value["metadata"].items() if key not in _SERVER_SIDE and item is not None}
     if _LAST_APPLIED in metadata.get("annotations", {}):
         annotations = {key: item for key, item in metadata["annotations"].items() if key != _LAST_APPLIED}
@@ -175,7 +176,7 @@ def _bare(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _present(value: Any) -> Any:
-    """Without fields that are null: for Kubernetes' own kinds that says the same as leaving them out."""
+    """Return a value without null fields, which for built-in kinds is equivalent."""
     match value:
         case dict():
             return {key: _present(item) for key, item in value.items() if item is not None}
@@ -184,13 +185,13 @@ def _present(value: Any) -> Any:
     return value
 
 
-def _nothings(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Items of lists that are null, which no kind has a meaning for."""
+def _null_items(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Yield the paths of null items in lists, which no kind allows."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         if item is None and isinstance(value, list):
             yield (*path, key)
-        yield from _nothings(item, (*path, key))
+        yield from _null_items(item, (*path, key))
 
 
 def _owners(value: dict[str, Any]) -> list[dict[str, Any]]:

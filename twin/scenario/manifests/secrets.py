@@ -1,8 +1,7 @@
-"""Secrets are taken out before anything else sees the manifests, and pseudonyms put in their place.
+"""Replacement of secrets in manifests by pseudonyms, before anything else reads the manifests.
 
-A run folder is meant to be shown around; what was never in memory under its own name cannot leak into it. The same
-secret has the same pseudonym wherever it stands, so that a key in a Deployment's arguments still opens the door for
-an adapter that carries it. The pseudonyms are then what the oracle looks for in everything that is written.
+Run folders are meant to be shared, so secrets must not reach them. Equal secrets get equal pseudonyms, so that the key
+in a Deployment's arguments still matches the key of an adapter. The invariants look for the pseudonyms in all output.
 """
 
 import base64
@@ -18,13 +17,13 @@ _NAMES = re.compile(
     re.I,
 )
 _LONG = 8
-"""A shorter secret is replaced only where it stands as a whole; inside other text it is a coincidence."""
+"""Shorter secrets are replaced only as whole values, because inside longer texts a match may be a coincidence."""
 _IDENTIFIERS = ("apiVersion", "kind", "name", "namespace", "labels", "matchLabels", "selector")
-"""Never touched: what names and joins objects is no secret, even if a secret reads the same."""
+"""Never replaced: names and references of objects, even if a secret has the same text."""
 
 
-class Pseudonyms:
-    """Which pseudonym stands for which secret."""
+class SecretRedactor:
+    """Pseudonyms of secrets."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
@@ -32,13 +31,13 @@ class Pseudonyms:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Every pseudonym given, in order."""
+        """Return all pseudonyms, in order."""
         return tuple(self._names.values())
 
-    def learn(self, found: Sequence[str]) -> None:
-        """Gives each of these secrets a pseudonym, unless it has one or is one."""
-        taken = {text for text in found if PSEUDONYM.fullmatch(text)} | set(self._names.values())
-        for secret in found:
+    def register(self, secrets: Sequence[str]) -> None:
+        """Assign a pseudonym to each secret, unless it has one or is one."""
+        taken = {text for text in secrets if PSEUDONYM.fullmatch(text)} | set(self._names.values())
+        for secret in secrets:
             if not secret or secret in self._names:
                 continue
             number = len(self._names) + 1
@@ -50,8 +49,8 @@ class Pseudonyms:
         long = sorted((s for s in self._names if len(s) >= _LONG), key=lambda s: (-len(s), s))
         self._lines = {secret: self._names[secret] for secret in long}
 
-    def strike(self, text: str) -> str:
-        """`text` without any of the secrets: the text itself, and those that are long enough inside it."""
+    def redact(self, text: str) -> str:
+        """Return `text` with secrets replaced: the whole text, and long secrets inside it."""
         if text in self._names:
             return self._names[text]
         for secret, name in self._lines.items():
@@ -60,12 +59,12 @@ class Pseudonyms:
         return text
 
     def replace(self, value: Any, key: str = "") -> Any:
-        """A JSON value with every secret replaced; `value` itself stays as it is."""
+        """Return a copy of a JSON value with every secret replaced."""
         if not self._names or key in _IDENTIFIERS:
             return value
         match value:
             case str():
-                return self.strike(value)
+                return self.redact(value)
             case dict():
                 return {name: self.replace(item, str(name)) for name, item in value.items()}
             case list():
@@ -73,14 +72,14 @@ class Pseudonyms:
         return value
 
     def _argument(self, text: str) -> str:
-        """One word of a command line: a short secret may follow a flag's equals sign."""
+        """Return an argument with secrets replaced, also a short one after the equals sign of a flag."""
         flag, equals, value = text.partition("=")
         if equals and _FLAGS.fullmatch(flag) and value in self._names:
             return f"{flag}={self._names[value]}"
-        return self.strike(text)
+        return self.redact(text)
 
     def manifest(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """A Kubernetes object with every secret replaced, `data` of a Secret included."""
+        """Return a Kubernetes object with every secret replaced, including the `data` of a Secret."""
         data = obj.get("data")
         if obj.get("kind") != "Secret" or not isinstance(data, dict):
             return dict(self.replace(obj))
@@ -89,11 +88,11 @@ class Pseudonyms:
 
     def _encoded(self, value: Any) -> Any:
         text = _decoded(value)
-        return base64.b64encode(self.strike(text).encode()).decode() if text else value
+        return base64.b64encode(self.redact(text).encode()).decode() if text else value
 
 
 def secrets_of(obj: Any) -> list[str]:
-    """Every secret in a Kubernetes object or an adapter template, in the order in which they stand."""
+    """Return every secret in a Kubernetes object or adapter template, in order."""
     found: list[str] = []
     if isinstance(obj, dict) and obj.get("kind") == "Secret":
         for values in (obj.get("data"), obj.get("stringData")):
@@ -128,7 +127,7 @@ def _from_environment(variables: list[Any]) -> Iterator[str]:
 
 
 def _from_command(words: list[str]) -> Iterator[str]:
-    """Values behind `--api-key` and the like, also inside a shell's one long argument."""
+    """Yield the values of `--api-key` and similar flags, also inside the one argument of a shell."""
     for word in words:
         if _FLAGS.search(word) and (" " in word or "\n" in word):
             try:
@@ -147,7 +146,7 @@ def _from_command(words: list[str]) -> Iterator[str]:
 
 
 def _decoded(value: Any) -> str:
-    """The text behind base64; the value itself if it is none, so that it is hidden all the same."""
+    """Return the decoded text, or the value itself if it is not base64."""
     try:
         return base64.b64decode(str(value), validate=True).decode()
     except ValueError:

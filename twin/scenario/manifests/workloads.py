@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from controller.api.labels import ENGINE_LABEL
+from controller.cache.pod_view import SIDECAR
 from controller.engine.flavors import SGLANG
-from controller.reconcile.snapshot import ENGINE_LABEL, SIDECAR
-from fake_vllm.cli import command_line as commandline
+from fake_vllm.cli import command_line
 from fake_vllm.engine.config import EngineConfigError
+from formats.engine_command import expand_environment, read_command
+from formats.errors import FormatError
 from twin.scenario.errors import Path, Problem
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.sections.cluster import Cluster, Node, NodePool
@@ -57,7 +60,7 @@ class Workload:
     def misnamed(self) -> bool:
         """Whether its engine is SGLang and the operator, which goes by the label, will take it for vLLM."""
         alone = all(container.get("name") != SIDECAR for container in self.containers)
-        really = commandline.started(command_of(self.engine)) or dialect_of(self.engine, self.labels)
+        really = _flavor_of_command(self.engine) or dialect_of(self.engine, self.labels)
         return alone and really == SGLANG.name != self.labels.get(ENGINE_LABEL)
 
     @property
@@ -115,9 +118,11 @@ def _workload(entry: Entry) -> Workload | None:
 def check_engine(workload: Workload, version: str) -> Problem | None:
     """What the engine would refuse to start with, at the flag that it refuses."""
     container = workload.engine
-    environment = {str(v.get("name")): str(v.get("value", "")) for v in container.get("env") or ()}
+    environment = expand_environment(
+        (str(each.get("name")), str(each.get("value", ""))) for each in container.get("env") or ()
+    )
     try:
-        commandline.read(
+        command_line.read(
             command_of(container),
             environment,
             version=version or version_of(container),
@@ -125,7 +130,7 @@ def check_engine(workload: Workload, version: str) -> Problem | None:
         )
     except EngineConfigError as error:
         at: Path = (*workload.at, "containers", workload.containers.index(container))
-        flag = re.match(r"--[\w-]+", str(error))
+        flag = re.search(r"--[\w-]+", str(error))
         for key in ("command", "args"):
             for place, word in enumerate(container.get(key) or ()):
                 if flag and word.replace("_", "-").startswith(flag[0]):
@@ -171,3 +176,10 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _flavor_of_command(container: dict[str, Any]) -> str:
+    try:
+        return read_command(command_of(container), {}).flavor
+    except FormatError:
+        return ""

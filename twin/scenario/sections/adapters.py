@@ -1,4 +1,4 @@
-"""The section `adapters`: ModelAdapters made by the twin, when they come and when they go."""
+"""Section `adapters`: templates of ModelAdapters, with their arrivals and departures."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -18,81 +18,81 @@ from pydantic import (
 
 from controller.api.types import MODEL_ADAPTERS
 from twin.scenario.errors import choices
-from twin.scenario.sections.base_model import Count, Section
+from twin.scenario.sections.base_model import Count, ScenarioModel
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.sections.traces import Arrivals
 from twin.scenario.sections.traffic import Popularity, weight
-from twin.scenario.units import Duration, Rate, fault
+from twin.scenario.units import Duration, Rate, value_error
 
 _PLACE = re.compile(r"\{i(?::(0\d+)d?)?\}")
 
 
-class At(Section):
-    """All at one time."""
+class At(ScenarioModel):
+    """All at the same time."""
 
     at: Duration
-    """When."""
+    """Time of arrival."""
 
     def times(self, count: int, rng: np.random.Generator) -> list[float]:  # noqa: ARG002
-        """Seconds at which each arrives."""
+        """Return the time of each arrival, in seconds."""
         return [self.at] * count
 
 
-class Every(Section):
-    """One after the other, evenly or by a distribution."""
+class Every(ScenarioModel):
+    """One after another, at fixed or random intervals."""
 
     every: Distribution
-    """Between two."""
+    """Interval between arrivals."""
     start: Duration = Field(default=0.0, alias="from")
-    """When the first one comes."""
+    """Time of the first arrival."""
 
     def times(self, count: int, rng: np.random.Generator) -> list[float]:
-        """Seconds at which each arrives."""
-        moments = [self.start]
-        while len(moments) < count:
-            moments.append(moments[-1] + self.every.draw(rng))
-        return moments
+        """Return the time of each arrival, in seconds."""
+        times = [self.start]
+        while len(times) < count:
+            times.append(times[-1] + self.every.draw(rng))
+        return times
 
 
-class Poisson(Section):
-    """At random, so many in a time on average."""
+class Poisson(ScenarioModel):
+    """At random times, as a Poisson process."""
 
     poisson: Rate
-    """How many in a time."""
+    """Mean rate."""
     start: Duration = Field(default=0.0, alias="from")
-    """When it begins."""
+    """Start of the process."""
 
     def times(self, count: int, rng: np.random.Generator) -> list[float]:
-        """Seconds at which each arrives."""
-        return [float(moment) for moment in self.start + np.cumsum(rng.exponential(1 / self.poisson, count))]
+        """Return the time of each arrival, in seconds."""
+        return [float(time) for time in self.start + np.cumsum(rng.exponential(1 / self.poisson, count))]
 
 
-class Traced(Section):
-    """At the times that a file says."""
+class FromTrace(ScenarioModel):
+    """At the times in a file."""
 
     trace: Arrivals
     """A CSV or Parquet file with a column `time`, or a list of times since the start of the run; see docs/traces.md."""
 
     def times(self, count: int, rng: np.random.Generator) -> list[float]:  # noqa: ARG002
-        """Seconds at which each arrives; no more of them than the trace has."""
+        """Return the time of each arrival, in seconds; at most as many as the trace has."""
         return list(self.trace[:count])
 
 
 def _one_key(value: Any, names: tuple[str, ...], example: str) -> str:
-    """The key that tells which form a mapping has."""
+    """Return the key that selects the form of a mapping."""
     if not isinstance(value, dict):
-        raise fault("is no mapping", f"allowed: one of {', '.join(names)}, such as {example}")
+        raise value_error("is not a mapping", f"allowed: one of {', '.join(names)}, such as {example}")
     found = [name for name in names if value.get(name) is not None]
     if len(found) != 1:
         other = next((key for key in value if key not in names), "")
         said = f"has both {' and '.join(found)}" if found else f'there is no "{other}" here' if other else "is empty"
         misspelled = (other,) if other and not found else ()
-        raise fault(said, choices(other, names), misspelled, key=bool(misspelled))
+        raise value_error(said, choices(other, names), misspelled, key=bool(misspelled))
     return found[0]
 
 
 def _arrival_form(value: Any) -> Any:
-    if not isinstance(value, Section):
+    if not isinstance(value, ScenarioModel):
         _one_key(value, ("at", "every", "poisson", "trace"), "{every: 15s}")
     return value
 
@@ -106,24 +106,24 @@ Arrival = Annotated[
     Annotated[At, Tag("at")]
     | Annotated[Every, Tag("every")]
     | Annotated[Poisson, Tag("poisson")]
-    | Annotated[Traced, Tag("trace")],
+    | Annotated[FromTrace, Tag("trace")],
     Discriminator(_arrival_tag),
     BeforeValidator(_arrival_form),
 ]
 
 
-class Leave(Section):
-    """When an adapter is deleted again: so long after it came, or at a time."""
+class Departure(ScenarioModel):
+    """Time at which an adapter is deleted: after its arrival, or at a fixed time."""
 
     after: Distribution | None = None
-    """How long it stays."""
+    """Time from arrival to deletion."""
     at: Duration | None = None
-    """When all of them go."""
+    """Time of deletion, for all adapters."""
 
     @model_validator(mode="before")
     @classmethod
     def _form(cls, value: Any) -> Any:
-        if not isinstance(value, Leave):
+        if not isinstance(value, Departure):
             _one_key(value, ("after", "at"), "never or {after: {exponential: 2h}}")
         return value
 
@@ -132,7 +132,7 @@ class Leave(Section):
         return {name: value for name, value in handler(self).items() if value is not None}
 
     def time(self, arrived: float, rng: np.random.Generator) -> float:
-        """Seconds at which one leaves that came at `arrived`; never before it came."""
+        """Return the time of deletion, in seconds, of an adapter that arrived at `arrived`; never before it."""
         stay = self.after.draw(rng) if self.after is not None else 0.0
         return arrived + stay if self.at is None else max(self.at, arrived)
 
@@ -141,46 +141,48 @@ def _leave_tag(value: Any) -> str:
     return "never" if isinstance(value, str) else "leave"
 
 
-Departure = Annotated[
-    Annotated[Literal["never"], Tag("never")] | Annotated[Leave, Tag("leave")], Discriminator(_leave_tag)
+DepartureOrNever = Annotated[
+    Annotated[Literal["never"], Tag("never")] | Annotated[Departure, Tag("leave")], Discriminator(_leave_tag)
 ]
 
 
-class AdapterTemplate(Section):
-    """So many ModelAdapters of one form."""
+class AdapterTemplate(ScenarioModel):
+    """Template of one or more ModelAdapters."""
 
     name: Annotated[str, Field(min_length=1)]
     """Name; `{i}` is replaced by 0, 1, 2, … (`{i:03}` by 000, 001, …)."""
     count: Count = 1
-    """How many."""
+    """Number of adapters."""
     namespace: Annotated[str, Field(min_length=1)] = "default"
-    """Where."""
+    """Namespace."""
     labels: dict[str, str] = {}
     """Labels of the ModelAdapters."""
     spec: dict[str, Any]
-    """As in a ModelAdapter; `{i}` is replaced here too."""
+    """Spec of the ModelAdapters; `{i}` is replaced here too."""
     arrive: Arrival = At(at=0.0)
-    """When they are created."""
-    leave: Departure = "never"
-    """When they are deleted."""
+    """Times of creation."""
+    leave: DepartureOrNever = "never"
+    """Times of deletion."""
     popularity: Popularity = 1.0
-    """How often traffic asks for each, against others: a number, or `{zipf: 1.1}` over those of this template."""
+    """Relative frequency of requests for each adapter: a number, or `{zipf: 1.1}` over the template."""
 
     @field_validator("name")
     @classmethod
     def _braces(cls, name: str) -> str:
         if re.search(r"[{}]", _PLACE.sub("", name)):
-            raise fault(f'"{name}" has braces that mean nothing', "allowed: {i}, or {i:03} for leading zeros")
+            raise value_error(f'"{name}" has unknown braces', "allowed: {i}, or {i:03} for leading zeros")
         return name
 
     @model_validator(mode="after")
     def _distinct(self, info: ValidationInfo) -> "AdapterTemplate":  # noqa: ARG002
         if self.count > 1 and not _PLACE.search(self.name):
-            raise fault(f'{self.count} adapters cannot all be named "{self.name}"', "allowed: {i} in it", ("name",))
+            raise value_error(
+                f'{self.count} adapters cannot all have the name "{self.name}"', "allowed: {i} in it", ("name",)
+            )
         return self
 
     def manifest(self, index: int) -> dict[str, Any]:
-        """The ModelAdapter number `index`, from 0."""
+        """Return the ModelAdapter with number `index`, from 0."""
         metadata: dict[str, Any] = {"name": _filled(self.name, index), "namespace": self.namespace}
         if self.labels:
             metadata["labels"] = _filled(self.labels, index)
@@ -193,11 +195,11 @@ class AdapterTemplate(Section):
         }
 
     def weight(self, index: int) -> float:
-        """How often traffic asks for number `index`, against others."""
+        """Return the relative frequency of requests for number `index`."""
         return weight(self.popularity, index)
 
     def visits(self, rng: np.random.Generator) -> list[tuple[float, float | None]]:
-        """When each arrives and (None: never) leaves, in seconds; as many as come, in the order of their numbers."""
+        """Return the times of creation and deletion (None: never) of each adapter, in seconds, by number."""
         arrivals = self.arrive.times(self.count, rng)
         if isinstance(self.leave, str):
             return [(arrived, None) for arrived in arrivals]
@@ -205,7 +207,7 @@ class AdapterTemplate(Section):
 
 
 def _filled(value: Any, index: int) -> Any:
-    """`value` with `{i}` replaced wherever it stands in a text."""
+    """Return `value` with `{i}` replaced in all texts."""
     match value:
         case str():
             return _PLACE.sub(lambda match: format(index, match[1] or ""), value)

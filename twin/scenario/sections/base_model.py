@@ -1,4 +1,4 @@
-"""What all sections of a scenario share: frozen, no unknown fields, defaults as a person would write them."""
+"""Base class of all sections: frozen, without unknown fields, with defaults as they are written in YAML."""
 
 from typing import Annotated, Any
 
@@ -7,14 +7,14 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 
-class Section(BaseModel):
-    """A mapping in a scenario file. The docstrings of fields are what `twin schema` says about them."""
+class ScenarioModel(BaseModel):
+    """Mapping in a scenario file. `twin schema` shows the docstrings of the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
     def written_defaults(cls) -> dict[str, Any]:
-        """What stands for a field that is left out, as it would be written; required fields aside."""
+        """Return the defaults of the optional fields as they are written in YAML."""
         values = cls.model_construct().model_dump(mode="json", by_alias=True, exclude_none=True)
         return values if isinstance(values, dict) else {}
 

@@ -1,6 +1,6 @@
-"""The sections `cluster` and `controller`: the machines, the engines, and the operator's own settings.
+"""Sections `cluster` and `controller`: nodes, engines, and the settings of the operator.
 
-Defaults are chosen so that a scenario of four lines runs. Where one comes from outside, its source stands beside it.
+With the defaults a scenario of four lines runs. A default from an external source has a comment with that source.
 """
 
 from collections.abc import Mapping
@@ -11,39 +11,39 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from fake_vllm.cli import profile as parameters
 from fake_vllm.distributions import LogNormal, Uniform
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
-from twin.scenario.sections.base_model import Count, Section, Whole
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from twin.scenario.sections.base_model import Count, ScenarioModel, Whole
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.sections.policies import PlugIn, Policy
-from twin.scenario.units import Bandwidth, Duration, PositiveDuration, Size, fault
+from twin.scenario.units import Bandwidth, Duration, PositiveDuration, Size, value_error
 
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 Zone = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 
 
-class Node(Section):
-    """One machine."""
+class Node(ScenarioModel):
+    """One node."""
 
     name: NodeName
-    """Its name in Kubernetes."""
+    """Name of the node."""
     gpus: Whole = 8
-    """GPUs that pods may ask for."""
+    """GPUs that pods can request."""
     zone: Zone = ""
-    """Value of `topology.kubernetes.io/zone`; none if empty."""
+    """Value of `topology.kubernetes.io/zone`; no label if empty."""
 
 
-class NodePool(Section):
-    """So many equal machines, named node-0, node-1, …"""
+class NodePool(ScenarioModel):
+    """Equal nodes, named node-0, node-1, …"""
 
     count: Count
-    """How many."""
+    """Number of nodes."""
     gpus: Whole = 8
-    """GPUs on each."""
+    """GPUs of each node."""
     zones: tuple[Zone, ...] = ()
-    """Zones, given to the machines in turn."""
+    """Zones, assigned to the nodes in turn."""
 
     def nodes(self) -> tuple[Node, ...]:
-        """The machines themselves."""
+        """Return the nodes."""
         zones = self.zones or ("",)
         return tuple(Node(name=f"node-{i}", gpus=self.gpus, zone=zones[i % len(zones)]) for i in range(self.count))
 
@@ -52,7 +52,7 @@ def _distinct(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     names = [node.name for node in nodes]
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise fault(f'a node "{name}" is there already', "allowed: a name of its own", (index, "name"))
+            raise value_error(f'a node "{name}" already exists', "allowed: a unique name", (index, "name"))
     return nodes
 
 
@@ -67,213 +67,215 @@ Nodes = Annotated[
 ]
 
 
-class Memory(Section):
-    """What an engine may hold."""
+class Memory(ScenarioModel):
+    """Memory of an engine."""
 
     lora_budget: Size | None = None
-    """Memory for adapters; beyond it a load fails with "out of memory". No limit if absent."""
+    """Memory for adapters; a load beyond it fails with "out of memory". No limit if absent."""
 
 
-class EnginePace(Section):
+class EngineTiming(ScenarioModel):
     """How fast an engine computes: see `fake_vllm/engine/timing.py`. Lengths of answers are the traffic's."""
 
-    step: Duration = DEFAULT_PACE.step
+    step_base: Duration = DEFAULT_TIMING.step_base
     """A step with one sequence in the batch, which is the time between two tokens."""
-    sequence: Duration = DEFAULT_PACE.sequence
+    per_sequence: Duration = DEFAULT_TIMING.per_sequence
     """More for every further sequence."""
-    prompt_token: Duration = DEFAULT_PACE.prompt_token
+    per_prefill_token: Duration = DEFAULT_TIMING.per_prefill_token
     """More for every prompt token that the step reads."""
-    kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_PACE.kv_tokens
+    kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.kv_tokens
     """Tokens for which there is room in the KV cache."""
-    batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_PACE.batched_tokens
+    batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.batched_tokens
     """What one step may compute at most."""
-    while_loading: float = Field(default=DEFAULT_PACE.while_loading, ge=1, le=1000, allow_inf_nan=False)
+    loading_slowdown: float = Field(default=DEFAULT_TIMING.loading_slowdown, ge=1, le=1000, allow_inf_nan=False)
     """Multiplies a step's time while an adapter is being loaded."""
-    spread: float = Field(default=DEFAULT_PACE.spread, ge=1, le=1000, allow_inf_nan=False)
+    spread: float = Field(default=DEFAULT_TIMING.spread, ge=1, le=1000, allow_inf_nan=False)
     """95 % quantile of a step's time over its median; 1 is none."""
 
     @model_validator(mode="after")
-    def _takes_time(self) -> "EnginePace":
-        if not self.step + self.sequence:
-            raise fault("step and sequence are both 0", "allowed: a step that takes some time", ("step",))
+    def _takes_time(self) -> "EngineTiming":
+        if not self.step_base + self.per_sequence:
+            raise value_error(
+                "step_base and per_sequence are both 0", "allowed: a step that takes some time", ("step_base",)
+            )
         return self
 
-    def settings(self) -> Pace:
+    def settings(self) -> StepTimeModel:
         """As the engine takes it."""
-        return Pace(**{name: getattr(self, name) for name in type(self).model_fields})
+        return StepTimeModel(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-_FROM_FILE = ("startup", "load", "unload", "pace")
+_FROM_FILE = ("startup", "load", "unload", "timing")
 
 
-class Engine(Section):
-    """How the engines of one Deployment behave. What its entry leaves out comes from `default`."""
+class Engine(ScenarioModel):
+    """Engines of one Deployment. Fields that are not set are taken from `default`."""
 
     parameters: str | None = None
-    """A file of times as `twin calibrate` writes it, relative to the scenario; what stands beside it goes first."""
+    """Profile written by `twin calibrate`, relative to the scenario; fields set here take precedence."""
     startup: Distribution = LogNormal(30.0, 60.0)  # tens of seconds to minutes: weights are read, graphs captured
-    """From the container's start until it listens."""
+    """Time from the container's start until it listens."""
     load: Distribution = LogNormal(1.8, 6.0)
-    """Loading an adapter once its artifact is on the pod."""
+    """Time to load an adapter whose artifact is on the pod."""
     unload: Distribution = LogNormal(0.05, 0.2)
-    """Unloading an adapter."""
+    """Time to unload an adapter."""
     memory: Memory = Memory()
     """Memory for adapters."""
     version: str = Field(default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$")
-    """vLLM version that it behaves like; if empty, the one that the image's tag names."""
-    pace: EnginePace = EnginePace()
-    """How fast it computes answers."""
+    """vLLM version; if empty, the version in the image's tag."""
+    timing: EngineTiming = EngineTiming()
+    """Speed of computation."""
 
     @model_validator(mode="before")
     @classmethod
     def _with_file(cls, value: Any, info: ValidationInfo) -> Any:
-        """Puts what the file says in its place: a resolved scenario needs no other file."""
+        """Replace `parameters` by the contents of the file, so that a resolved scenario needs no other file."""
         if not isinstance(value, Mapping) or value.get("parameters") is None:
             return value
         given = _times(value["parameters"], File((info.context or {}).get("folder", ".")))
         own = {key: item for key, item in value.items() if key != "parameters"}
-        if isinstance(own.get("pace"), Mapping):
-            own["pace"] = {**given.get("pace", {}), **own["pace"]}
+        if isinstance(own.get("timing"), Mapping):
+            own["timing"] = {**given.get("timing", {}), **own["timing"]}
         return {**given, **own}
 
 
 def _times(name: Any, folder: File) -> dict[str, Any]:
-    """What a file of times says that an engine here has a word for."""
+    """Return the fields of a profile that an engine has."""
     at, allowed = ("parameters",), "allowed: a file as `twin calibrate` writes it, see docs/calibrate.md"
     if not isinstance(name, str):
-        raise fault("is no file", allowed, at)
+        raise value_error("is not a file name", allowed, at)
     try:
         document = parameters.document(str(folder / name))
-        parameters.parameters_of(document, name)
-    except parameters.ParametersError as error:
-        raise fault(str(error).replace(str(folder / name), name), allowed, at) from None
+        parameters.parse_profile(document, name)
+    except parameters.ProfileError as error:
+        raise value_error(str(error).replace(str(folder / name), name), allowed, at) from None
     found = {key: document[key] for key in _FROM_FILE if document.get(key) is not None}
-    if "pace" in found:
-        found["pace"] = {key: item for key, item in found["pace"].items() if key != "answer"}
+    if "timing" in found:
+        found["timing"] = {key: item for key, item in found["timing"].items() if key != "answer"}
     return found
 
 
-class ArtifactSize(Section):
-    """How large an adapter's files are."""
+class ArtifactSize(ScenarioModel):
+    """Size of an adapter's files."""
 
     default: Size = 80.0 * 2**20  # rank 16 on an 8B model is some 50 to 150 MB
-    """Where the adapter gives no rank, or `per_rank` is absent."""
+    """Size if the adapter has no rank or `per_rank` is absent."""
     per_rank: Size | None = None
     """Bytes for each unit of `additionalConfig.rank`."""
 
 
-class Artifacts(Section):
-    """Where adapters are downloaded from."""
+class Artifacts(ScenarioModel):
+    """Registry of adapters."""
 
     bandwidth: Bandwidth = 250e6  # 2Gbit/s
-    """From the registry to one pod."""
+    """Bandwidth from the registry to one pod."""
     size: ArtifactSize = ArtifactSize()
-    """How large adapters are."""
+    """Size of adapters."""
 
 
-class Api(Section):
+class Api(ScenarioModel):
     """The Kubernetes API server."""
 
     latency: Distribution = Uniform(0.002, 0.008)
-    """One request, there and back."""
+    """Round-trip time of a request."""
 
 
-class Cluster(Section):
-    """What stands in the cluster and how fast it is."""
+class Cluster(ScenarioModel):
+    """Nodes, engines and latencies of the cluster."""
 
     nodes: Nodes | None = None
-    """Machines: `{count, gpus, zones}` or a list. If absent, as many with 8 GPUs as the manifests' pods ask for."""
+    """Nodes: `{count, gpus, zones}` or a list. If absent, enough nodes with 8 GPUs for the pods in the manifests."""
     engines: dict[str, Engine] = {}
-    """By name of the Deployment (or bare Pod); `default` for the rest."""
+    """Engines by name of the Deployment (or bare Pod); `default` for all others."""
     artifacts: Artifacts = Artifacts()
-    """The adapters' registry."""
+    """Registry of adapters."""
     api: Api = Api()
-    """The API server."""
+    """API server."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
-    """From a pod's place on a node until its containers start: sandbox, volumes, image."""
+    """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
 
     def engine(self, workload: str) -> Engine:
-        """The settings for the engines of a Deployment or bare Pod."""
+        """Return the settings for the engines of a Deployment or bare Pod."""
         return self.engines.get(workload) or self.engines.get("default") or Engine()
 
 
-class Retry(Section):
-    """When a load that failed is tried again on the same pod: the wait is base · factor^n, at most `cap`."""
+class Retry(ScenarioModel):
+    """Retries of a failed load on the same pod: the delay is base · factor^n, at most `cap`."""
 
-    attempts: Whole = 5
-    """Retries after the first attempt, then another pod takes its place."""
+    retries: Whole = 5
+    """Retries after the first attempt; then another pod is chosen."""
     base: PositiveDuration = 5.0
-    """Wait before the first retry."""
+    """Delay before the first retry."""
     factor: float = Field(default=2.0, strict=True, ge=1, le=100, allow_inf_nan=False)
-    """Growth of the wait."""
+    """Multiplier for each further delay."""
     cap: PositiveDuration = 300.0
-    """No single wait is longer."""
+    """Maximum delay."""
     jitter: float = Field(default=0.0, strict=True, ge=0, le=1, allow_inf_nan=False)
-    """Share of a wait that is drawn at random on top of it; 0 is none."""
+    """Random addition to a delay, as a share of it."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Retry":
         if self.cap < self.base:
-            raise fault("the cap is below the base", "allowed: a cap of at least the base", ("cap",))
+            raise value_error("the cap is below the base", "allowed: a cap of at least the base", ("cap",))
         return self
 
     def waits(self) -> tuple[float, ...]:
-        """Seconds before the second attempt, the third, …"""
-        return tuple(min(self.base * self.factor**n, self.cap) for n in range(self.attempts))
+        """Return the delays, in seconds, before the second attempt, the third, and so on."""
+        return tuple(min(self.base * self.factor**n, self.cap) for n in range(self.retries))
 
 
-class LeaseTimes(Section):
-    """Leader election, by client-go's defaults."""
+class LeaseTimes(ScenarioModel):
+    """Leader election, with client-go's defaults."""
 
     duration: PositiveDuration = 15.0
-    """How long a lease holds unless it is renewed."""
+    """Duration of the lease unless it is renewed."""
     renew: PositiveDuration = 10.0
-    """The leader gives up if it has not renewed for this long."""
+    """Renew deadline: the leader stops if it could not renew for this time."""
     retry: PositiveDuration = 2.0
-    """Between tries to take or renew it."""
+    """Retry period for acquiring or renewing the lease."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "LeaseTimes":
         if not self.retry < self.renew < self.duration:
-            raise fault("the times are out of order", "allowed: retry < renew < duration", ("renew",))
+            raise value_error("the times are out of order", "allowed: retry < renew < duration", ("renew",))
         return self
 
 
-class Controller(Section):
-    """The operator's settings, by the operator's names."""
+class Controller(ScenarioModel):
+    """Settings of the operator, by the names of its flags."""
 
     kube_api_qps: float = Field(default=0.0, strict=True, ge=0, le=100_000, allow_inf_nan=False)
-    """Requests a second to the API server, in the long run; 0 is no limit. In a cluster it is 100 unless changed."""
+    """Sustained requests per second to the API server; 0 means no limit. The operator's own default is 100."""
     kube_api_burst: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 200
-    """Requests to the API server at once."""
+    """Burst of requests to the API server."""
 
     replicas: Annotated[int, Field(strict=True, ge=1, le=9)] = 1
-    """Controller replicas; one leads."""
+    """Controller replicas; one of them is the leader."""
     policy: Policy = "least-adapters"
-    """Where adapters go whose `schedulerName` is `default`: a name from `twin policies`."""
+    """Placement policy for adapters with `schedulerName: default`; see `twin policies`."""
     policies: tuple[PlugIn, ...] = ()
-    """Further ones that a `schedulerName` may name, as `module:Class`; modules beside this file are found."""
+    """Additional policies for `schedulerName`, as `module:Class`; modules beside this file are found."""
     retry: Retry = Retry()
-    """When a failed load is tried again."""
+    """Retries of failed loads."""
     stable_for: Duration = 5.0
-    """How long a pod has to be ready before it is a candidate."""
+    """Time for which a pod has to be ready before it is a candidate."""
     unready_grace: Duration = 0.0
-    """How long an adapter waits for a pod that is no longer ready before it is moved."""
+    """Time for which an adapter stays on a pod that is no longer ready."""
     enable_runtime_sidecar: bool = Field(default=True, strict=True)
-    """Whether pods that have the runtime sidecar are spoken to through it."""
-    aside_for: Duration = 300.0
-    """How long a pod stays aside after the last retry."""
-    workers: Count = 16
-    """Adapters reconciled at once."""
-    loads_per_pod: Count = 2
-    """Requests to one engine at once."""
+    """Use the runtime sidecar of pods that have one."""
+    pod_cooldown: Duration = 300.0
+    """Time for which a pod is not chosen again after its last retry."""
+    max_concurrent_reconciles: Count = 16
+    """Concurrent reconciliations."""
+    max_requests_per_pod: Count = 2
+    """Concurrent requests to one engine."""
     audit_interval: PositiveDuration = 60.0
-    """Between two looks at what an engine really holds."""
+    """Interval of listing the adapters of each engine."""
     scrape_interval: PositiveDuration = 15.0
-    """Between two readings of an engine's metrics, while a policy in use needs them."""
+    """Interval of reading an engine's metrics, if a policy needs them."""
     list_timeout: PositiveDuration = 30.0
-    """For asking an engine what it holds."""
+    """Timeout for listing the adapters of an engine."""
     load_timeout: PositiveDuration = 300.0
-    """For a load, unless the adapter's `additionalConfig.timeout` says otherwise."""
+    """Timeout of a load, unless the adapter sets `additionalConfig.timeout`."""
     lease: LeaseTimes = LeaseTimes()
     """Leader election."""

@@ -10,12 +10,12 @@ from pathlib import Path as File
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
-from fake_vllm.distributions import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
-from fake_vllm.durations import described
+from fake_vllm.distributions import Constant, Empirical, Exponential, Latency, LogNormal, Uniform, format_distribution
+from formats.durations import format_duration, parse_duration
+from formats.errors import FormatError
 from twin.scenario.errors import Path, choices
-from twin.scenario.units import duration, fault, show_duration
+from twin.scenario.units import format_error, value_error
 
 _NAMES = ("uniform", "exponential", "lognormal", "empirical")
 _ALLOWED = (
@@ -27,11 +27,11 @@ _ALLOWED = (
 def distribution(value: object, info: ValidationInfo) -> Latency:
     """What `value` describes, in seconds."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return Constant(duration(value))
+        return Constant(_part(value, ()))
     if not isinstance(value, Mapping):
-        raise fault("is no distribution", _ALLOWED)
+        raise value_error("is not a distribution", _ALLOWED)
     if len(value) != 1:
-        raise fault(f"has {len(value)} entries where a distribution has one", _ALLOWED)
+        raise value_error(f"has {len(value)} entries where a distribution has one", _ALLOWED)
     name, argument = next(iter(value.items()))
     at: Path = (name,)
     match name:
@@ -40,13 +40,13 @@ def distribution(value: object, info: ValidationInfo) -> Latency:
         case "exponential":
             mean = _part(argument, at)
             if mean <= 0:
-                raise fault("the mean is zero", "allowed: a duration above zero", at)
+                raise value_error("the mean is zero", "allowed: a duration above zero", at)
             return Exponential(mean)
         case "lognormal":
             return _lognormal(argument, at)
         case "empirical":
             return Empirical(samples(argument, info, at))
-    raise fault(f'there is no distribution "{name}"', choices(name, _NAMES), at, key=True)
+    raise value_error(f'there is not a distribution "{name}"', choices(name, _NAMES), at, key=True)
 
 
 def samples(argument: object, info: ValidationInfo, at: Path = ()) -> tuple[float, ...]:
@@ -56,9 +56,9 @@ def samples(argument: object, info: ValidationInfo, at: Path = ()) -> tuple[floa
     elif isinstance(argument, str):
         values = _column(File((info.context or {}).get("folder", ".")) / argument, argument, at)
     else:
-        raise fault("is no file", "allowed: the name of a CSV file, or a list of durations", at)
+        raise value_error("is not a file name", "allowed: the name of a CSV file, or a list of durations", at)
     if not values:
-        raise fault("holds no values", "allowed: one duration or more", at)
+        raise value_error("contains no values", "allowed: one duration or more", at)
     return tuple(values)
 
 
@@ -67,57 +67,60 @@ def _column(path: File, shown: str, at: Path) -> list[float]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise fault(f'cannot read "{shown}": {reason}', "allowed: a CSV file, relative to the scenario", at) from None
+        raise value_error(
+            f'cannot read "{shown}": {reason}', "allowed: a CSV file, relative to the scenario", at
+        ) from None
     cells = [(number, line.split(",")[0].strip()) for number, line in enumerate(lines, 1) if line.strip()]
     values = []
     for number, cell in cells:
         try:
-            values.append(duration(cell if cell[-1:].isalpha() else f"{cell}s"))
-        except PydanticCustomError:
+            values.append(parse_duration(cell if cell[-1:].isalpha() else f"{cell}s"))
+        except FormatError:
             if number > 1:  # the first line may be a heading
-                message = f'"{shown}" line {number} is no duration'
-                raise fault(message, "allowed: seconds, or durations such as 250ms, in the first column", at) from None
+                message = f'"{shown}" line {number} is not a duration'
+                raise value_error(
+                    message, "allowed: seconds, or durations such as 250ms, in the first column", at
+                ) from None
     return values
 
 
 def _part(value: object, at: Path) -> float:
     try:
-        return duration(value)
-    except PydanticCustomError as error:
-        context = error.context or {}
-        raise fault(context["message"], context["allowed"], at) from None
+        return parse_duration(value)
+    except FormatError as error:
+        raise format_error(error, at) from None
 
 
 def _uniform(argument: object, at: Path) -> Uniform:
     if not isinstance(argument, list | tuple) or len(argument) != 2:
-        raise fault("is no pair", "allowed: [lowest, highest], such as [2ms, 8ms]", at)
+        raise value_error("is not a pair", "allowed: [lowest, highest], such as [2ms, 8ms]", at)
     low, high = (_part(item, (*at, index)) for index, item in enumerate(argument))
     if high < low:
-        raise fault("the highest is below the lowest", "allowed: [lowest, highest]", at)
+        raise value_error("the highest is below the lowest", "allowed: [lowest, highest]", at)
     return Uniform(low, high)
 
 
 def _lognormal(argument: object, at: Path) -> LogNormal:
     allowed = "allowed: {median: 1.8s, p95: 6s}"
     if not isinstance(argument, Mapping):
-        raise fault("is no mapping", allowed, at)
+        raise value_error("is not a mapping", allowed, at)
     for key in argument:
         if key not in ("median", "p95"):
-            raise fault(f'unknown field "{key}"', choices(key, ("median", "p95")), (*at, key), key=True)
+            raise value_error(f'unknown field "{key}"', choices(key, ("median", "p95")), (*at, key), key=True)
     missing = next((key for key in ("median", "p95") if key not in argument), None)
     if missing:
-        raise fault(f'"{missing}" is missing', allowed, at)
+        raise value_error(f'"{missing}" is missing', allowed, at)
     median, p95 = _part(argument["median"], (*at, "median")), _part(argument["p95"], (*at, "p95"))
     if median <= 0:
-        raise fault("the median is zero", "allowed: a duration above zero", (*at, "median"))
+        raise value_error("the median is zero", "allowed: a duration above zero", (*at, "median"))
     if p95 < median:
-        raise fault("p95 is below the median", "allowed: a p95 of at least the median", (*at, "p95"))
+        raise value_error("p95 is below the median", "allowed: a p95 of at least the median", (*at, "p95"))
     return LogNormal(median, p95)
 
 
 def show_distribution(value: Latency) -> Any:
     """What a person would write for it; parsing that gives an equal object."""
-    return described(value, show_duration)
+    return format_distribution(value, format_duration)
 
 
 _DURATION = {"type": "string", "examples": ["90s"]}

@@ -1,4 +1,4 @@
-"""What a scenario expects of its summary: `NAME OP NUMBER`. `twin.expectations` says whether it holds."""
+"""Expectations of a scenario: `NAME OP NUMBER`. `twin/evaluate/expectations.py` checks them."""
 
 import math
 import re
@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from twin.scenario.errors import choices, closest
-from twin.scenario.units import fault
+from twin.scenario.renamed import MEASURES as FORMER_MEASURES
+from twin.scenario.renamed import rename_hint
+from twin.scenario.units import value_error
 
 Operator = Literal["==", "!=", "<=", ">=", "<", ">"]
 
@@ -16,11 +18,11 @@ _TABLE = {
     "adapters": "total running failed pending deleted",
     "time_to_running_seconds": "p50 p95 p99 max mean",
     "recovery_seconds": "p50 p95 max",
-    "loads": "attempted succeeded failed_retriable failed_final wasted",
+    "loads": "attempted succeeded failed_retriable failed_final redundant",
     "backoff_seconds": "p50 p95 max",
     "engine_requests": "total list load unload metrics",
     "api_requests": "total get list watch create patch delete conflicts throttled",
-    "reconciles": "total useful",
+    "reconciles": "total with_actions",
     "placement.adapters_per_pod": "mean max cv",
     "placement": "jain pods_used",
     "traffic": "requests ok failed misrouted unrouted cold queued",
@@ -31,11 +33,11 @@ _TABLE = {
 MEASURES: tuple[str, ...] = (
     "unavailable_adapter_seconds",
     "availability",
-    "switches",
+    "pod_switches",
     "migrations",
     *(f"{group}.{name}" for group, names in _TABLE.items() for name in names.split()),
 )
-"""Every number of `summary.json` that an expectation may name."""
+"""Every number of `summary.json` that an expectation can use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +54,38 @@ class Expectation:
 
 
 def parse_expectation(text: object) -> Expectation:
-    """The expectation that `text` writes down.
+    """Parse an expectation.
 
     Raises:
-        PydanticCustomError: if it is none, with what is allowed.
+        PydanticCustomError: if `text` is not an expectation, with what is allowed.
     """
     allowed = "allowed: NAME OP NUMBER, such as adapters.running == 40"
     if not isinstance(text, str):
-        raise fault("is no expectation", allowed)
+        raise value_error("is not an expectation", allowed)
     match = re.fullmatch(r"\s*([A-Za-z_][\w.]*)\s*(==|!=|<=|>=|<|>)\s*(\S+)\s*", text)
     if match is None:
-        raise fault(f'"{text}" is no expectation', f"{allowed}; OP is one of == != <= >= < >")
+        raise value_error(f'"{text}" is not an expectation', f"{allowed}; OP is one of == != <= >= < >")
     name, op, number = match.groups()
     if name not in MEASURES:
-        group = [measure for measure in MEASURES if measure.split(".")[0] == name.split(".")[0]]
-        close = closest(name, MEASURES)
-        hint = f'did you mean "{close}"? ' if close else ""
-        raise fault(f'there is no measure "{name}"', hint + choices("", group or MEASURES))
+        raise value_error(*unknown_measure(name))
     try:
         value = float(number)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise fault(f'"{number}" is no number', "allowed: a number; times are in seconds")
+        raise value_error(f'"{number}" is not a number', "allowed: a number; times are in seconds")
     return Expectation(name, cast(Operator, op), value)
+
+
+def unknown_measure(name: str) -> tuple[str, str]:
+    """Return what is wrong with a name that is not one of `MEASURES`, and what is allowed."""
+    message = f'there is no measure "{name}"'
+    if name in FORMER_MEASURES:
+        return message, rename_hint(FORMER_MEASURES[name])
+    group = [measure for measure in MEASURES if measure.split(".")[0] == name.split(".")[0]]
+    close = closest(name, MEASURES)
+    hint = f'did you mean "{close}"? ' if close else ""
+    return message, hint + choices("", group or MEASURES)
 
 
 def _validated(value: Any) -> Expectation:
@@ -94,4 +104,4 @@ ExpectationText = Annotated[
         }
     ),
 ]
-"""An expectation as it is written."""
+"""Expectation as text."""

@@ -1,7 +1,7 @@
-"""Placement policies as a scenario names them: built in, installed, or a user's own module beside the file.
+"""Placement policies in a scenario: built-in, installed, or `module:Class` in a module beside the file.
 
-A scenario's folder is searched for modules after everything that is installed, so that nothing there can stand in for
-something else; it stays on the path, since the run and whoever runs it again in another process import it too.
+The scenario's folder is appended to the import path, so its modules cannot replace installed ones. It stays there,
+because the run imports the policy as well.
 """
 
 import sys
@@ -13,18 +13,18 @@ from pydantic import AfterValidator, ValidationInfo
 
 from controller.policies import BUILT_IN, DEFAULT, UnknownPolicy, find, installed
 from twin.scenario.errors import choices
-from twin.scenario.units import fault
+from twin.scenario.units import value_error
 
 
 def make_importable(folder: File) -> None:
-    """Lets modules in a scenario's folder, and in the current one, be found."""
+    """Append a scenario's folder and the current folder to the import path."""
     for place in (str(folder.resolve()), str(File.cwd())):
         if place not in sys.path:
             sys.path.append(place)
 
 
-def trouble(name: str, folder: File) -> tuple[str, str] | None:
-    """Why there is no such policy, and what is allowed; None if there is one."""
+def policy_error(name: str, folder: File) -> tuple[str, str] | None:
+    """Return what is wrong with the name of a policy and what is allowed, or None if it exists."""
     if ":" in name:
         make_importable(folder)
     elif name not in (names := [*BUILT_IN, *sorted(installed()), DEFAULT]):
@@ -37,20 +37,22 @@ def trouble(name: str, folder: File) -> tuple[str, str] | None:
 
 
 def plug_ins(specs: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The policies that specs of adapters name as `module:Class`."""
+    """Return the policies that adapter specs name as `module:Class`."""
     return {name for spec in specs if ":" in (name := str(spec.get("schedulerName", "")))}
 
 
 def _checked(name: str, info: ValidationInfo) -> str:
     context: dict[str, Any] = info.context or {}
-    if wrong := trouble(name, File(context.get("folder", "."))):
-        raise fault(*wrong)
+    if wrong := policy_error(name, File(context.get("folder", "."))):
+        raise value_error(*wrong)
     return name
 
 
 def _plug_in(name: str, info: ValidationInfo) -> str:
     if ":" not in name:
-        raise fault(f'"{name}" is no plug-in', "allowed: module:Class; what is built in or installed is known anyway")
+        raise value_error(
+            f'"{name}" is not a plug-in', "allowed: module:Class; built-in and installed policies need no entry"
+        )
     return _checked(name, info)
 
 

@@ -1,7 +1,6 @@
-"""Whom a fault hits: all pods, a share, a number, names, or labels; and nodes likewise.
+"""Targets of a fault: all pods, a share, a number, names, or labels; and nodes likewise.
 
-Who exactly that is gets decided when the fault strikes, among the pods that live then: generated names are not known
-before.
+The targets are selected when the fault occurs, among the existing pods, because generated names are not known earlier.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,35 +11,35 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from twin.scenario.sections.base_model import Count, Flag, Probability, Section
-from twin.scenario.units import fault
+from twin.scenario.sections.base_model import Count, Flag, Probability, ScenarioModel
+from twin.scenario.units import value_error
 
 _FORMS = "allowed: all, {fraction: 0.25}, {count: 2}, {names: [...]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Something that may be hit: a pod (`name` is namespace/name) or a node."""
+    """Possible target: a pod (`name` is namespace/name) or a node."""
 
     name: str
     labels: Mapping[str, str]
     workload: str = ""
-    """Deployment that a pod belongs to."""
+    """Deployment of the pod."""
     node: str = ""
-    """Where a pod is."""
+    """Node of the pod."""
 
 
-class NodeTargets(Section):
-    """Which nodes."""
+class NodeTargets(ScenarioModel):
+    """Selection of nodes."""
 
     all: Flag = False
-    """Every one."""
+    """All of them."""
     fraction: Probability | None = None
-    """A share of them, at least one."""
+    """Share of them, at least one."""
     count: Count | None = None
-    """So many, chosen at random."""
+    """Number of them, selected at random."""
     names: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """By name; `*` and `?` as in a shell."""
+    """Names; `*` and `?` as in a shell."""
 
     def _chosen_by(self) -> list[str]:
         return [name for name in type(self).model_fields if name != "of" and getattr(self, name)]
@@ -49,9 +48,9 @@ class NodeTargets(Section):
     def _one_form(self) -> "NodeTargets":
         forms = self._chosen_by()
         if len(forms) > 1:
-            raise fault(f"chooses twice, by {' and by '.join(forms)}", f"{_FORMS}: one of them", (forms[1],))
+            raise value_error(f"selects twice, by {' and by '.join(forms)}", f"{_FORMS}: one of them", (forms[1],))
         if not forms and not getattr(self, "of", ""):
-            raise fault("chooses nothing", _FORMS)
+            raise value_error("selects nothing", _FORMS)
         return self
 
     @model_serializer(mode="wrap")
@@ -60,14 +59,14 @@ class NodeTargets(Section):
         return "all" if shown == {"all": True} else shown
 
     def fits(self, candidate: Candidate) -> bool:
-        """Whether it is one of those among whom is chosen."""
+        """Return whether a candidate can be selected."""
         if not self.names:
             return True
         short = candidate.name.rsplit("/", 1)[-1]
         return any(fnmatchcase(candidate.name, name) or fnmatchcase(short, name) for name in self.names)
 
     def pick(self, candidates: Sequence[Candidate], rng: np.random.Generator) -> list[str]:
-        """Names of those hit, sorted. Draws only where chance decides."""
+        """Return the selected names, sorted. Draws random numbers only if necessary."""
         eligible = sorted(candidate.name for candidate in candidates if self.fits(candidate))
         number = self.count if self.fraction is None else max(1, round(self.fraction * len(eligible)))
         if number is None or number >= len(eligible):
@@ -76,10 +75,10 @@ class NodeTargets(Section):
 
 
 class PodTargets(NodeTargets):
-    """Which pods."""
+    """Selection of pods."""
 
     selector: dict[str, str] = {}
-    """Those with all of these labels."""
+    """Pods with all of these labels."""
     of: str = ""
     """Only pods of this Deployment."""
 
@@ -95,7 +94,7 @@ def _spelled(value: Any) -> Any:
     if value == "all":
         return {"all": True}
     if not isinstance(value, Mapping | NodeTargets):
-        raise fault("chooses nothing", _FORMS)
+        raise value_error("selects nothing", _FORMS)
     return value
 
 

@@ -26,8 +26,10 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from formats.durations import format_duration, parse_duration
+from formats.errors import FormatError
 from twin.scenario.errors import Path, closest
-from twin.scenario.units import duration, fault, show_duration
+from twin.scenario.units import format_error, value_error
 
 _NAMES = {"ContextTokens": "prompt_tokens", "GeneratedTokens": "output_tokens"}
 _TIMES = ("time", "TIMESTAMP")
@@ -64,7 +66,7 @@ class _Table:
         self._given = list(columns)
 
     def wrong(self, number: int, message: str, allowed: str) -> PydanticCustomError:
-        return fault(f'"{self.shown}" {self._unit} {number}: {message}', allowed)
+        return value_error(f'"{self.shown}" {self._unit} {number}: {message}', allowed)
 
     def require(self, *names: str) -> None:
         """Raises if a column is not there, or looks misspelled."""
@@ -92,14 +94,14 @@ class _Table:
     def _time(self, row: _Row, name: str, moment: float | None, before: list[float]) -> float:
         if moment is None:
             given = row.cells.get(name)
-            said = f"{name} is missing" if given in (None, "") else f'"{given}" is no time'
+            said = f"{name} is missing" if given in (None, "") else f'"{given}" is not a time'
             form = "seconds such as 1.5, or durations such as 250ms" if name == "time" else "2023-11-16 18:17:03.97"
             raise self.wrong(row.number, said, f"allowed: {form}")
         if moment < 0:
             raise self.wrong(row.number, "the time is negative", "allowed: 0 or later")
         if before and moment < before[-1]:
-            late = "the time is before that of the row above"
-            raise self.wrong(row.number, late, "allowed: rows in the order of time")
+            late = "the time is earlier than in the previous row"
+            raise self.wrong(row.number, late, "allowed: rows in ascending order of time")
         return moment
 
     def whole(self, name: str) -> tuple[int, ...]:
@@ -131,20 +133,19 @@ def arrivals(value: object, info: ValidationInfo) -> tuple[float, ...]:
         table = _read(_folder(info) / value, value, heading=False)
         return tuple(table.times())
     if not isinstance(value, list | tuple):
-        raise fault("is no file", "allowed: the name of a CSV or Parquet file, or a list of durations")
+        raise value_error("is not a file name", "allowed: the name of a CSV or Parquet file, or a list of durations")
     moments: list[float] = []
     for index, item in enumerate(value):
         at: Path = (index,)
         try:
-            moment = duration(item)
-        except PydanticCustomError as error:
-            context = error.context or {}
-            raise fault(context["message"], context["allowed"], at) from None
+            moment = parse_duration(item)
+        except FormatError as error:
+            raise format_error(error, at) from None
         if moments and moment < moments[-1]:
-            raise fault("comes before the one above", "allowed: times in order", at)
+            raise value_error("is earlier than the previous one", "allowed: times in ascending order", at)
         moments.append(moment)
     if not moments:
-        raise fault("holds no times", "allowed: one or more")
+        raise value_error("contains no times", "allowed: one or more")
     return tuple(moments)
 
 
@@ -157,7 +158,7 @@ def requests(value: object, info: ValidationInfo) -> RequestTrace:
     elif isinstance(value, dict) and list(value) == ["packed"] and isinstance(value["packed"], str):
         table = _table(io.StringIO(_unpacked(value["packed"])), "packed", heading=True)
     else:
-        raise fault("is no file", "allowed: the name of a CSV or Parquet file")
+        raise value_error("is not a file name", "allowed: the name of a CSV or Parquet file")
     table.require("prompt_tokens", "output_tokens")
     times = tuple(table.times())
     adapters = table.texts("adapter") if "adapter" in table.columns else ()
@@ -179,7 +180,9 @@ def _unpacked(text: str) -> str:
     try:
         return zlib.decompress(base64.b64decode(text, validate=True)).decode()
     except (binascii.Error, zlib.error, UnicodeDecodeError):
-        raise fault("cannot be unpacked", "allowed: what a resolved scenario holds, unchanged", ("packed",)) from None
+        raise value_error(
+            "cannot be unpacked", "allowed: what a resolved scenario holds, unchanged", ("packed",)
+        ) from None
 
 
 def _folder(info: ValidationInfo) -> File:
@@ -195,7 +198,7 @@ def _read(path: File, shown: str, *, heading: bool = True) -> _Table:
             return _table(file, shown, heading=heading)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise fault(
+        raise value_error(
             f'cannot read "{shown}": {reason}', "allowed: a CSV or Parquet file, relative to the scenario"
         ) from None
 
@@ -207,7 +210,9 @@ def _parquet(path: File, shown: str) -> _Table:
     try:
         table = parquet.read_table(path)
     except ArrowInvalid:
-        raise fault(f'cannot read "{shown}": it is no Parquet file', "allowed: a CSV or Parquet file") from None
+        raise value_error(
+            f'cannot read "{shown}": it is not a Parquet file', "allowed: a CSV or Parquet file"
+        ) from None
     rows = [_Row(number, _renamed(row)) for number, row in enumerate(table.to_pylist(), 1)]
     return _with_rows(_Table(shown, "row", table.column_names, rows))
 
@@ -217,7 +222,7 @@ def _table(file: Iterable[str], shown: str, *, heading: bool) -> _Table:
     while lines and not any(cell.strip() for cell in lines[-1][1]):
         lines.pop()  # what ends a file is no gap in it
     if not lines:
-        raise fault(f'"{shown}" holds no rows', "allowed: one or more")
+        raise value_error(f'"{shown}" contains no rows', "allowed: one or more")
     first = [cell.strip() for cell in lines[0][1]]
     if not heading and (_seconds(first[0]) is not None or not set(first) & set(_KNOWN)):
         bare = lines if _seconds(first[0]) is not None else lines[1:]
@@ -227,14 +232,14 @@ def _table(file: Iterable[str], shown: str, *, heading: bool) -> _Table:
     for number, cells in lines[1:]:
         if len(cells) != len(first):
             said = f"has {len(cells)} cells, the heading has {len(first)}" if cells else "is empty"
-            raise table.wrong(number, said, "allowed: a cell for each column")
+            raise table.wrong(number, said, "allowed: one cell for each column")
         table.rows.append(_Row(number, _renamed(dict(zip(first, (c.strip() for c in cells), strict=True)))))
     return _with_rows(table)
 
 
 def _with_rows(table: _Table) -> _Table:
     if not table.rows:
-        raise fault(f'"{table.shown}" holds no rows', "allowed: one or more")
+        raise value_error(f'"{table.shown}" contains no rows', "allowed: one or more")
     return table
 
 
@@ -248,8 +253,8 @@ def _seconds(cell: Any) -> float | None:
         return float(cell) if cell == cell and abs(cell) < 1e12 else None
     text = str(cell or "").strip()
     try:
-        return duration(text) if text[-1:].isalpha() else float(text)
-    except (PydanticCustomError, ValueError):
+        return parse_duration(text) if text[-1:].isalpha() else float(text)
+    except ValueError:
         return None
 
 
@@ -270,7 +275,7 @@ def _utc(moment: datetime) -> float:
 Arrivals = Annotated[
     tuple[float, ...],
     PlainValidator(arrivals),
-    PlainSerializer(lambda moments: [show_duration(moment) for moment in moments]),
+    PlainSerializer(lambda moments: [format_duration(moment) for moment in moments]),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 """When adapters arrive."""

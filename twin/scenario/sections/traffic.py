@@ -1,4 +1,4 @@
-"""The section `traffic`: what users ask of adapters, and the gateway between them. Absent, it costs nothing."""
+"""Section `traffic`: requests of users for adapters, and the gateway that routes them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, WithJsonSchema, model_validator
 
 from fake_vllm.distributions import Constant, Empirical, Latency, LogNormal, Uniform
+from formats.durations import format_duration
 from twin.scenario.errors import choices
-from twin.scenario.sections.base_model import Section
+from twin.scenario.sections.base_model import ScenarioModel
 from twin.scenario.sections.traces import Requests
-from twin.scenario.units import Duration, PositiveDuration, Rate, fault, show_duration
+from twin.scenario.units import Duration, PositiveDuration, Rate, value_error
 
 _FORMS = ("lognormal", "uniform", "empirical")
 _ALLOWED = (
@@ -21,19 +22,19 @@ _ALLOWED = (
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 1e7:
-        raise fault("is no number of tokens", "allowed: 1 to 10000000")
+        raise value_error("is not a number of tokens", "allowed: 1 to 10000000")
     return float(value)
 
 
 def tokens(value: object) -> Latency:
-    """A distribution of lengths; the same classes as for times, in tokens."""
+    """Return a distribution of lengths in tokens."""
     if isinstance(value, Constant | LogNormal | Uniform | Empirical):
         return value
     if not isinstance(value, Mapping):
         return Constant(_number(value))
     form = next(iter(value), "")
     if len(value) != 1 or form not in _FORMS:
-        raise fault("is no distribution of tokens", choices(str(form), _FORMS) if form else _ALLOWED)
+        raise value_error("is not a distribution of tokens", choices(str(form), _FORMS) if form else _ALLOWED)
     given = value[form]
     match form:
         case "lognormal" if isinstance(given, Mapping) and set(given) == {"median", "p95"}:
@@ -46,11 +47,11 @@ def tokens(value: object) -> Latency:
                 return Uniform(low, high)
         case "empirical" if isinstance(given, list | tuple) and given:
             return Empirical(tuple(map(_number, given)))
-    raise fault("is no distribution of tokens", _ALLOWED)
+    raise value_error("is not a distribution of tokens", _ALLOWED)
 
 
 def show_tokens(value: Latency) -> Any:
-    """What a person would write for it."""
+    """Return a distribution as it is written in YAML."""
     match value:
         case LogNormal():
             return {"lognormal": {"median": value.median, "p95": value.p95}}
@@ -72,64 +73,68 @@ Tokens = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request as it comes: when (seconds), how long, and of whom (empty: by `luck`, in [0, 1))."""
+class GeneratedRequest:
+    """One request. Without `adapter` it is for the adapter at `popularity_draw`, in [0, 1), by popularity."""
 
     at: float
     prompt: int
     output: int
-    luck: float
+    popularity_draw: float
     adapter: str = ""
 
 
-class Traffic(Section):
-    """Requests for adapters that exist and have been Running once, through the gateway, to what EndpointSlices say."""
+class Traffic(ScenarioModel):
+    """Requests for adapters that have been Running, through the gateway to the endpoints in EndpointSlices."""
 
     rate: Rate | None = None
-    """How many come in a time, at random (Poisson), over all adapters by their popularity."""
+    """Rate of requests (Poisson process) over all adapters, distributed by popularity."""
     trace: Requests | None = None
-    """Or: a CSV or Parquet file of requests, shaped as the public Azure LLM inference traces; see docs/traces.md."""
+    """Alternatively: a CSV or Parquet file, such as the public Azure LLM inference traces; see docs/traces.md."""
     prompt_tokens: Tokens = Constant(256.0)
     """Length of prompts."""
     output_tokens: Tokens = Constant(64.0)
-    """Length of answers."""
+    """Length of completions."""
     start: Duration = Field(default=0.0, alias="from")
-    """When it begins; the trace's second 0."""
+    """Start of the traffic, and of the trace."""
     until: Duration | None = None
-    """When it ends; with the run if absent."""
+    """End of the traffic; the end of the run if absent."""
     timeout: PositiveDuration = 60.0
-    """How long a user waits for an answer."""
+    """Time for which a user waits for the response."""
     balance: Literal["least-request", "round-robin", "random"] = "least-request"
-    """Which of an adapter's endpoints the gateway takes: of two drawn the one with fewer requests under way, in turn,
-    or any."""
-    lag: Duration = 0.2
-    """From a change of EndpointSlices until the gateway routes by it."""
+    """Endpoint that the gateway selects: of two random ones the one with fewer requests in flight, in turn, or a random
+    one."""
+    endpoints_lag: Duration = 0.2
+    """Time from a change of EndpointSlices until the gateway applies it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Traffic":
         if (self.rate is None) == (self.trace is None):
             both = self.rate is not None
-            raise fault("has both a rate and a trace" if both else "has no rate", "allowed: one of rate and trace")
+            raise value_error(
+                "has both a rate and a trace" if both else "has no rate", "allowed: one of rate and trace"
+            )
         for name in ("prompt_tokens", "output_tokens"):
             if self.trace is not None and name in self.model_fields_set and not _is_default(self, name):
-                raise fault(f"{name} is what the trace says", "allowed: without it", (name,))
+                raise value_error(f"{name} is set by the trace", "allowed: omit it", (name,))
         if self.until is not None and self.until <= self.start:
-            raise fault("ends before it begins", f"allowed: later than {show_duration(self.start)}", ("until",))
+            raise value_error("ends before it starts", f"allowed: later than {format_duration(self.start)}", ("until",))
         return self
 
-    def asked(self, end: float, arrivals: np.random.Generator, lengths: np.random.Generator) -> Iterator[Asked]:
-        """The requests of a run that ends then, in order. One draw of each kind for each, whoever is asked."""
+    def asked(
+        self, end: float, arrivals: np.random.Generator, lengths: np.random.Generator
+    ) -> Iterator[GeneratedRequest]:
+        """Yield the requests of a run until `end`, in order, with the same number of draws for each."""
         last = end if self.until is None else min(self.until, end)
         for number, at in enumerate(self._times(arrivals)):
             if at > last:
                 return
-            luck = float(lengths.random())
+            draw = float(lengths.random())
             if self.trace is not None:
                 adapter = self.trace.adapters[number] if self.trace.adapters else ""
-                yield Asked(at, self.trace.prompts[number], self.trace.outputs[number], luck, adapter)
+                yield GeneratedRequest(at, self.trace.prompts[number], self.trace.outputs[number], draw, adapter)
             else:
-                prompt, output = (round(each.draw(lengths)) for each in (self.prompt_tokens, self.output_tokens))
-                yield Asked(at, max(prompt, 1), max(output, 1), luck)
+                prompt, output = (round(length.draw(lengths)) for length in (self.prompt_tokens, self.output_tokens))
+                yield GeneratedRequest(at, max(prompt, 1), max(output, 1), draw)
 
     def _times(self, rng: np.random.Generator) -> Iterator[float]:
         if self.trace is not None:
@@ -143,15 +148,15 @@ class Traffic(Section):
 
 
 def _is_default(traffic: Traffic, name: str) -> bool:
-    """A resolved scenario writes defaults out."""
+    """Return whether a field has its default, which a resolved scenario writes out."""
     return bool(getattr(traffic, name) == Traffic.model_fields[name].default)
 
 
-class Zipf(Section):
-    """Heavy-tailed, as adapters' popularity is: the i-th is asked for in proportion to i^-zipf."""
+class Zipf(ScenarioModel):
+    """Zipf distribution: the i-th adapter is requested in proportion to i^-zipf."""
 
     zipf: float = Field(strict=True, ge=0, le=10, allow_inf_nan=False)
-    """The exponent; 0 is even."""
+    """Exponent; 0 is uniform."""
 
 
 def _form(value: Any) -> str:
@@ -166,5 +171,5 @@ Popularity = Annotated[
 
 
 def weight(popularity: float | Zipf, index: int) -> float:
-    """How often adapter number `index` (from 0) is asked for, against others."""
+    """Return the relative frequency of requests for adapter number `index`, from 0."""
     return float((index + 1) ** -popularity.zipf) if isinstance(popularity, Zipf) else float(popularity)

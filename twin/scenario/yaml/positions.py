@@ -1,8 +1,7 @@
-"""YAML as plain values, with the line and column of every one of them.
+"""YAML as plain values with the line and column of each value.
 
-The composed nodes are turned into values here and not by a YAML library's constructor: positions have to survive,
-doubled keys have to be found all at once, and no tag may make an object of anything. YAML 1.2 rules, so that
-`on` and `yes` are words; a date is a word too, as in JSON.
+Nodes are converted here instead of by the library's constructor, to keep positions, to report all duplicate keys, and
+to allow no tags that construct objects. By YAML 1.2, `on` and `yes` are strings; dates are strings as well.
 """
 
 import re
@@ -19,23 +18,23 @@ from ruamel.yaml.reader import ReaderError
 from twin.scenario.errors import Path, Problem, ScenarioErrors, dotted
 
 _REPEATED = 20_000
-"""More values than that repeated by aliases come from aliases of aliases, not from a person."""
+"""Maximum number of values repeated by aliases; protects against nested aliases."""
 _TAG = "tag:yaml.org,2002:"
 
 
 @dataclass(slots=True)
 class Document:
-    """One YAML document: its value, and where each part of it stands (line and column from 1)."""
+    """YAML document: its value, and the positions of all parts (line and column from 1)."""
 
     file: str
     value: Any
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
     values: dict[Path, tuple[int, int]] = field(default_factory=dict)
     overridden: list[Path] = field(default_factory=list)
-    """What `--set` has put there: not to be looked for in the file."""
+    """Paths set by `--set`, which have no position in the file."""
 
     def where(self, path: Path, *, key: bool = False) -> tuple[int, int]:
-        """Line and column of the value (or the key) at `path`, or of the nearest thing around it."""
+        """Return line and column of the value (or key) at `path`, or of the closest enclosing value."""
         if key and path in self.keys:
             return self.keys[path]
         while path and path not in self.values:
@@ -43,13 +42,13 @@ class Document:
         return self.values.get(path, (1, 1))
 
     def problem(self, path: Path, message: str, allowed: str = "", *, key: bool = False) -> Problem:
-        """A problem with what stands at `path`."""
+        """Return an error at `path`."""
         if self._was_set(path):
             return Problem("--set", 0, 0, dotted(path), message, allowed)
         return Problem(self.file, *self.where(path, key=key), dotted(path), message, allowed)
 
     def _was_set(self, path: Path) -> bool:
-        """Whether `path` comes from `--set`: put there itself, with what is around it, or to hold what was."""
+        """Return whether `path` was set by `--set`, as a part or as a parent of an overridden path."""
         return any(
             path[: len(given)] == given or (path and given[: len(path)] == path and path not in self.values)
             for given in self.overridden
@@ -57,19 +56,19 @@ class Document:
 
 
 def documents(path: File, shown: str) -> list[Document]:
-    """The documents of a file that are not empty; `shown` is the file's name in messages.
+    """Return the non-empty documents of a file; `shown` is the file's name in messages.
 
     Raises:
-        ScenarioErrors: with one problem if the file cannot be read, with all if it can and is wrong.
+        ScenarioErrors: if the file cannot be read or is not valid YAML.
     """
     return parse(_text(path, shown), shown)
 
 
 def parse(text: str, shown: str) -> list[Document]:
-    """The documents of a YAML text.
+    """Return the non-empty documents of a YAML text.
 
     Raises:
-        ScenarioErrors: if it is no YAML, or if a key stands there twice.
+        ScenarioErrors: if it is not valid YAML, or has duplicate keys.
     """
     reader = _Reader(shown)
     try:
@@ -79,7 +78,7 @@ def parse(text: str, shown: str) -> list[Document]:
         raise ScenarioErrors([_syntax(error, shown, text)]) from None
     except (YAMLError, ReaderError) as error:
         reason = getattr(error, "reason", "it cannot be parsed")
-        raise ScenarioErrors([Problem(shown, 1, 1, "", f"no YAML: {reason}")]) from None
+        raise ScenarioErrors([Problem(shown, 1, 1, "", f"invalid YAML: {reason}")]) from None
     except RecursionError:
         raise ScenarioErrors([Problem(shown, 1, 1, "", "nested too deeply to be read")]) from None
     if reader.problems:
@@ -88,10 +87,10 @@ def parse(text: str, shown: str) -> list[Document]:
 
 
 def value_of(text: str, shown: str) -> Any:
-    """The one value of a short YAML text, as given on a command line.
+    """Return the value of a short YAML text from the command line.
 
     Raises:
-        ScenarioErrors: if it is no YAML or more than one document.
+        ScenarioErrors: if it is not valid YAML or has several documents.
     """
     found = parse(text, shown)
     if len(found) > 1:
@@ -103,30 +102,30 @@ def _text(path: File, shown: str) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        message, allowed = "there is no such file", "allowed: a YAML file that can be read"
+        raise ScenarioErrors([Problem("", 0, 0, "", f"File not found: {shown}")]) from None
     except IsADirectoryError:
         message, allowed = "is a folder", "allowed: a YAML file"
     except UnicodeDecodeError as error:
         message, allowed = f"is not UTF-8 (byte {error.start})", "allowed: YAML as UTF-8 text"
     except (OSError, ValueError) as error:
         message = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-        allowed = "allowed: a YAML file that can be read"
+        allowed = "allowed: a readable YAML file"
     raise ScenarioErrors([Problem(shown, 0, 0, "", message, allowed)])
 
 
 def _syntax(error: MarkedYAMLError, shown: str, text: str) -> Problem:
-    """The parser's own words, without the excerpt that it would print: that may hold a key."""
+    """Return the parser's message without its excerpt, which may contain a secret."""
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = text.split("\n")
     if "\\t" in repr(error.problem) and line <= len(lines):
-        return Problem(shown, line, column, "", "a tab stands where YAML wants spaces", "allowed: spaces to indent")
-    said = " ".join(filter(None, [error.context, error.problem]))
-    return Problem(shown, line, column, "", f"no YAML: {said}")
+        return Problem(shown, line, column, "", "tabs are not allowed for indentation", "allowed: spaces")
+    message = " ".join(filter(None, [error.context, error.problem]))
+    return Problem(shown, line, column, "", f"invalid YAML: {message}")
 
 
 class _Reader:
-    """Turns nodes into values and remembers where they stood."""
+    """Converts nodes to values and records their positions."""
 
     def __init__(self, shown: str) -> None:
         self.shown = shown
@@ -152,12 +151,12 @@ class _Reader:
         self._seen.add(position)
         if self._repeated > _REPEATED:
             if self._repeated == _REPEATED + 1:
-                self._complain(node, path, f"aliases repeat more than {_REPEATED} values", "do they name each other?")
+                self._complain(node, path, f"aliases repeat more than {_REPEATED} values", "remove nested aliases")
             return None
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if position in self._open:
-            self._complain(node, path, "an anchor stands for something that holds it")
+            self._complain(node, path, "an anchor contains itself")
             return None
         self._open.append(position)
         try:
@@ -172,11 +171,11 @@ class _Reader:
         own: set[str] = set()
         for key, value in self._pairs(node, path):
             if not isinstance(key, ScalarNode):
-                self._complain(key, path, "a key is not a plain word")
+                self._complain(key, path, "a key is not a scalar")
                 continue
             name = str(key.value)
             if name in own:
-                self._complain(key, (*path, name), f'the key "{name}" stands here twice')
+                self._complain(key, (*path, name), f'the key "{name}" is duplicated')
                 continue
             own.add(name)
             document.keys[(*path, name)] = (key.start_mark.line + 1, key.start_mark.column + 1)
@@ -184,7 +183,7 @@ class _Reader:
         return result
 
     def _pairs(self, node: MappingNode, path: Path) -> Iterator[tuple[Node, Node]]:
-        """Pairs of a mapping, those merged in by `<<` first unless the mapping has the key itself."""
+        """Yield the pairs of a mapping, preceded by those merged with `<<` that it does not override."""
         named = {str(key.value) for key, _ in node.value if isinstance(key, ScalarNode)}
         for key, value in node.value:
             if str(key.tag) != f"{_TAG}merge":
@@ -192,7 +191,7 @@ class _Reader:
             sources = value.value if isinstance(value, SequenceNode) else [value]
             for source in sources:
                 if not isinstance(source, MappingNode) or source.start_mark.index in self._open:
-                    self._complain(value, path, '"<<" merges something that is no mapping')
+                    self._complain(value, path, '"<<" merges something that is not a mapping')
                     continue
                 for merged in self._pairs(source, path):
                     if str(merged[0].value) not in named:
@@ -213,7 +212,7 @@ class _Reader:
                 return float(re.sub(r"^([+-]?)\.(inf|nan)$", r"\1\2", text.replace("_", ""), flags=re.IGNORECASE))
             case "str" | "timestamp" | "value":
                 return text
-        self._complain(node, path, f"the YAML tag {tag} means nothing here", "allowed: plain values")
+        self._complain(node, path, f"the YAML tag {tag} is not supported", "allowed: plain values")
         return None
 
 

@@ -1,4 +1,4 @@
-"""YAML as people write it: in blocks, in the order given, nothing behind an anchor."""
+"""YAML output in block style, in the given order, without anchors."""
 
 import io
 from typing import Any
@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 
 def yaml_text(value: Any, *, width: int = 120) -> str:
-    """The text of plain values; the same values give the same text."""
+    """Return the YAML text of plain values; equal values give equal texts."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]

@@ -1,170 +1,221 @@
-"""The twin's own face, beside Kubernetes': the status page, and what `twin fault`, `twin events` and `twin pace` call.
+"""The control API of `twin serve`: the status page, and what `twin fault`, `twin events` and `twin clock` call.
 
-`/` is the page, `/twin/v1/…` what it and the commands ask for. Reading is open on loopback; what changes the world
-needs the administrator's token, as everything does beyond loopback.
+`/` is the status page, `/docs` and `/openapi.json` describe the API below `/twin/v1`. On loopback, reading needs no
+token. Changes, and everything beyond loopback, need the administrator's token. Errors are Kubernetes `Status` objects.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from importlib import resources
-from typing import Any
+from typing import Annotated
 
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from twin.apiserver import ApiError
-from twin.apiserver.errors import bad_request
-from twin.apiserver.rest import Access
-from twin.apiserver.rest.auth.authentication import ANONYMOUS
-from twin.apiserver.rest.http import Answer, Call, Reply, Stream, body_of, encoded, headers_of
-from twin.apiserver.rest.server import failed
-from twin.evaluate.judge import judge
-from twin.report import make
+from twin.apiserver.meta.errors import bad_request
+from twin.apiserver.rest import TokenAuthenticator
+from twin.evaluate.judge import evaluate
+from twin.report import build_report
 from twin.scenario import Fault, resolved
-from twin.scenario.faults import Spell
-from twin.scenario.units import duration
-from twin.serve.clock import Pace
-from twin.serve.control.fault_requests import NoFault, fault_from
-from twin.serve.control.status_page import Overview
+from twin.scenario.faults import LastingFault
+from twin.serve.clock import RealTimeClock
+from twin.serve.control.fault_requests import FaultRequestError, fault_from
+from twin.serve.control.models import ClockRequest, FaultRequest, FaultResponse, WorldStatus, error_line
+from twin.serve.control.status_page import StatusPage
 from twin.serve.operator.process_replica import SKEW, ProcessReplica
 from twin.sim.simulation import Simulation
 from twin.trace.lines import Line
+from twin.trace.recorder import encode
 
 PREFIX = "/twin/v1"
+DOCS = ("/docs", "/openapi.json")
+"""Paths of the API's description, outside of the prefix."""
+_RENAMED = {f"{PREFIX}/pace": f"{PREFIX}/clock"}
+"""Old paths; a request is refused with the new path in the message."""
+_NO_CACHE = {"cache-control": "no-cache, private"}
 
 
-class Control:
-    """Looks at a world, and changes its pace and its luck."""
+class ControlApi:
+    """ASGI application that shows a served world and changes its clock and its faults."""
 
-    def __init__(self, simulation: Simulation, pace: Pace, access: Access, *, trusting: bool, operated: bool) -> None:
-        """`trusting`: whether reading needs no token. `operated`: whether the operator is of this world."""
+    def __init__(
+        self,
+        simulation: Simulation,
+        clock: RealTimeClock,
+        access: TokenAuthenticator,
+        *,
+        trusting: bool,
+        operated: bool,
+    ) -> None:
+        """Build the routes.
+
+        Args:
+            simulation: the served world.
+            clock: its clock.
+            access: the tokens of the Kubernetes API, which are valid here too.
+            trusting: whether reading needs no token.
+            operated: whether the operator is part of this world; without it, faults of the operator are refused.
+        """
         self._simulation = simulation
-        self._pace = pace
+        self._clock = clock
         self._access = access
         self._trusting = trusting
         self._operated = operated
-        self._overview = Overview(simulation, pace)
+        self._status = StatusPage(simulation, clock)
         self._followers: set[asyncio.Queue[Line | None]] = set()
-        simulation.recorder.on_line.append(self._told)
+        simulation.recorder.subscribe(self._publish)
+        self._app = self._build()
 
     def close(self) -> None:
-        """Ends whoever follows the record."""
-        for queue in self._followers:
-            queue.put_nowait(None)
+        """End all streams of events."""
+        self._publish(None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        query = dict(part.partition("=")[::2] for part in scope["query_string"].decode("latin-1").split("&"))
-        headers = headers_of(scope)
         try:
-            user = self._access.identify(headers) if self._guarded(scope["method"]) else None
-            if user is not None and not user.is_master:
-                raise ApiError(403, "Forbidden", "the twin's own face is for the administrator")
-            body = await body_of(receive)
-            call = Call(scope["method"], scope["path"], query, headers, body, user or ANONYMOUS)
-            answer = await self._answer(call)
+            self._authorize(Request(scope))
         except ApiError as error:
-            answer = failed(error)
-        await answer.send(send, receive)
+            await _status_response(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
-    def _guarded(self, method: str) -> bool:
-        return not (self._trusting and method in ("GET", "HEAD"))
+    def _authorize(self, request: Request) -> None:
+        if self._trusting and request.method in ("GET", "HEAD"):
+            return
+        if not self._access.authenticate(request.headers).is_master:
+            raise ApiError(403, "Forbidden", "the control API is reserved for the administrator")
 
-    async def _answer(self, call: Call) -> Answer:
-        match call.method, call.path.removeprefix(PREFIX).rstrip("/"):
-            case "GET" | "HEAD", "":
-                page = resources.files("twin.serve.control").joinpath("status.html").read_bytes()
-                return Reply(page, content_type="text/html; charset=utf-8")
-            case "GET", "/world":
-                return Reply.of(self._overview.now())
-            case "GET", "/report":
-                return await self._report()
-            case "GET", "/events":
-                return self._events(call)
-            case "POST", "/pace":
-                return await self._set_pace(call.object())
-            case "POST", "/faults":
-                return self._befall(call.object())
-        raise ApiError(404, "NotFound", f"the twin has nothing at {call.path}")
+    def _build(self) -> FastAPI:
+        app = FastAPI(title="twin serve", description="Control API of a served world.", redoc_url=None)
+        app.add_exception_handler(ApiError, _on_api_error)
+        app.add_exception_handler(RequestValidationError, _on_invalid_request)
+        app.add_exception_handler(HTTPException, _on_http_error)
+        for path in ("/", PREFIX):
+            app.add_api_route(path, _page, methods=["GET", "HEAD"], include_in_schema=False)
+        app.add_api_route(f"{PREFIX}/world", self._world, methods=["GET"])
+        app.add_api_route(f"{PREFIX}/report", self._report, methods=["GET"], response_class=HTMLResponse)
+        app.add_api_route(f"{PREFIX}/events", self._events, methods=["GET"], response_class=StreamingResponse)
+        app.add_api_route(f"{PREFIX}/clock", self._set_clock, methods=["POST"])
+        app.add_api_route(f"{PREFIX}/faults", self._inject, methods=["POST"], status_code=201)
+        return app
 
-    # -- looking
+    # -- reading
 
-    async def _report(self) -> Reply:
-        """The whole report of what has happened so far; it takes seconds where much has."""
+    async def _world(self) -> WorldStatus:
+        """Return the present state of the world."""
+        return self._status.now()
+
+    async def _report(self) -> Response:
+        """Return the report of the run so far; it takes seconds for a long run."""
         scenario, lines = self._simulation.scenario, list(self._simulation.recorder.lines)
 
-        def drawn() -> str:
-            return make(judge(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
+        def render() -> str:
+            return build_report(evaluate(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
 
-        html = await asyncio.to_thread(drawn)
-        return Reply(html.encode(), content_type="text/html; charset=utf-8")
+        return HTMLResponse(await asyncio.to_thread(render), headers=_NO_CACHE)
 
-    def _events(self, call: Call) -> Stream:
-        """The record, a line of JSON each: the last `tail` lines, and with `follow` what comes."""
+    async def _events(self, tail: Annotated[int | None, Query()] = None, follow: bool = False) -> Response:
+        """Return the lines of events.jsonl: the last `tail` ones and, with `follow`, all that come later."""
         lines = self._simulation.recorder.lines
-        tail = call.number("tail", len(lines))
-        chosen = lines[max(0, len(lines) - tail) :]
+        first = 0 if tail is None else max(0, len(lines) - tail)
+        return StreamingResponse(
+            self._stream(lines[first:], follow=follow), media_type="application/jsonl", headers=_NO_CACHE
+        )
+
+    async def _stream(self, lines: Sequence[Line], *, follow: bool) -> AsyncIterator[bytes]:
         queue: asyncio.Queue[Line | None] = asyncio.Queue()
-        if call.flag("follow"):
+        if follow:
             self._followers.add(queue)
-        else:
-            queue.put_nowait(None)
-
-        def close() -> None:
+        try:
+            if lines:
+                yield encode(lines)
+            while follow and (line := await queue.get()) is not None:
+                yield encode([line])
+        finally:
             self._followers.discard(queue)
-            queue.put_nowait(None)
 
-        return Stream(_followed(chosen, queue), close, "application/jsonl")
-
-    def _told(self, line: Line) -> None:
+    def _publish(self, line: Line | None) -> None:
         for queue in self._followers:
             queue.put_nowait(line)
 
     # -- changing
 
-    async def _set_pace(self, asked: dict[str, Any]) -> Reply:
-        """`{"speed": X}`, `{"paused": true}` or `{"step": "10s"}`; answers when a step has been taken."""
-        changes: dict[str, Callable[[Any], object]] = {
-            "speed": lambda value: self._pace.set_speed(float(value)),
-            "paused": lambda value: self._pace.pause() if value else self._pace.resume(),
-            "step": lambda value: self._pace.step(duration(value)),
-        }
-        for name, value in asked.items():
-            if name not in changes:
-                raise bad_request(f'unknown field "{name}"; allowed: {", ".join(changes)}')
-            try:
-                changes[name](value)
-            except (TypeError, ValueError) as error:
-                raise bad_request(f"{name}: {error}") from error
-        if "step" in asked:
-            await self._pace.arrived()
-        return Reply.of(self._overview.now())
-
-    def _befall(self, asked: dict[str, Any]) -> Reply:
+    async def _set_clock(self, request: ClockRequest) -> WorldStatus:
+        """Change the clock; the response to a step is sent when the step has ended."""
         try:
-            fault = fault_from(asked, float(self._simulation.env.now))
-            self._check(fault)
-        except NoFault as error:
+            if request.speed is not None:
+                self._clock.set_speed(request.speed)
+            if request.paused is not None:
+                (self._clock.pause if request.paused else self._clock.resume)()
+            if request.step is not None:
+                self._clock.step(request.step)
+        except ValueError as error:
             raise bad_request(str(error)) from error
-        number = self._simulation.befall([fault])
-        until = fault.until if isinstance(fault, Spell) else None
-        return Reply.of({"number": number, "kind": fault.kind, "until": until}, 201)
+        if request.step is not None:
+            await self._clock.wait_step()
+        return self._status.now()
+
+    async def _inject(self, request: FaultRequest) -> FaultResponse:
+        """Inject a fault, which starts now unless it says otherwise."""
+        try:
+            fault = fault_from(request.model_dump(by_alias=True, exclude_unset=True), float(self._simulation.env.now))
+            self._check(fault)
+        except FaultRequestError as error:
+            raise bad_request(str(error)) from error
+        number = self._simulation.inject_faults([fault])
+        return FaultResponse(
+            number=number, kind=fault.kind, until=fault.until if isinstance(fault, LastingFault) else None
+        )
 
     def _check(self, fault: Fault) -> None:
-        """Whether there is anybody whom the fault could befall.
-
-        Raises:
-            NoFault: nobody.
-        """
+        """Raise FaultRequestError for a fault of an operator that this world does not have or cannot reach."""
         if fault.on != "controller":
             return
         if not self._operated:
-            raise NoFault(f"{fault.kind}: the operator is none of this world's (--no-controller); end it yourself")
-        unclocked = any(isinstance(each, ProcessReplica) and not each.clocked for each in self._simulation.replicas)
-        if fault.kind == SKEW and unclocked:
-            raise NoFault(f"{fault.kind}: these processes go by the machine's clock; name it in the scenario's faults")
+            raise FaultRequestError(
+                f"{fault.kind}: this world has no operator (--no-controller); stop your own operator instead"
+            )
+        replicas = self._simulation.replicas
+        if fault.kind == SKEW and any(isinstance(item, ProcessReplica) and not item.can_skew for item in replicas):
+            raise FaultRequestError(
+                f"{fault.kind}: these operator processes use the machine's clock; "
+                "put the fault into the scenario's `faults` instead"
+            )
 
 
-async def _followed(lines: Sequence[Line], queue: asyncio.Queue[Line | None]) -> AsyncIterator[bytes]:
-    if lines:
-        yield b"".join(encoded(line) + b"\n" for line in lines)
-    while (line := await queue.get()) is not None:
-        yield encoded(line) + b"\n"
+async def _page() -> Response:
+    page = resources.files("twin.serve.control").joinpath("status.html").read_text(encoding="utf-8")
+    return HTMLResponse(page, headers=_NO_CACHE)
+
+
+def _status_response(error: ApiError) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if error.code == 401 else {}
+    return JSONResponse(error.status, error.code, headers={**_NO_CACHE, **headers})
+
+
+async def _on_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return _status_response(error)
+
+
+async def _on_invalid_request(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _status_response(bad_request(error_line(error.errors())))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if path in _RENAMED:
+        message = f"unknown path {path}; it is called {_RENAMED[path]} now"
+    elif error.status_code == 404:
+        message = f"not found: {path}"
+    else:
+        message = f"{error.detail}: {request.method} {path}"
+    return _status_response(ApiError(error.status_code, _REASONS.get(error.status_code, ""), message))
+
+
+_REASONS = {404: "NotFound", 405: "MethodNotAllowed"}

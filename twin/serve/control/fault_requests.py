@@ -1,6 +1,6 @@
-"""Faults that befall a running world: from what `twin fault` was told to a fault of the scenario's own classes.
+"""From the body of a fault request to a fault of the scenario's classes.
 
-The times of a scenario count from its start; here they count from now.
+Times in a scenario count from its start; in a request they count from now.
 """
 
 from collections.abc import Collection, Mapping
@@ -8,66 +8,56 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from formats.durations import parse_duration
 from twin.scenario import FAULTS, Fault
 from twin.scenario.errors import choices
-from twin.scenario.faults import Moment
-from twin.scenario.units import duration
+from twin.scenario.faults import InstantFault
+from twin.serve.control.models import error_line
 
 _TIMES = ("from", "until", "at")
-_BESIDE = ("before_write", "after_write")
-"""Of a crash of the operator: when, if not at a time."""
+_INSTEAD_OF_TIME = ("before_write", "after_write")
+"""Fields of an operator's crash that replace its time."""
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(Fault)
 
 
-class NoFault(ValueError):
-    """What was asked for is no fault; the message is one line."""
+class FaultRequestError(ValueError):
+    """A request does not describe a valid fault; the message is one line."""
 
 
-def fault_from(asked: Mapping[str, Any], now: float) -> Fault:
-    """The fault that a request describes; `for` says how long it lasts.
+def fault_from(request: Mapping[str, Any], now: float) -> Fault:
+    """Return the fault that a request describes; its field `for` is the duration.
 
     Raises:
-        NoFault: it cannot be done; says what is wrong, and what is allowed.
+        FaultRequestError: the fault is not valid; the message says what is wrong and what is allowed.
     """
-    kind = str(asked.get("kind", ""))
+    kind = str(request.get("kind", ""))
     if kind not in FAULTS:
-        raise NoFault(f'there is no fault "{kind}"; {choices(kind, FAULTS)}')
-    given = {name: value for name, value in asked.items() if name != "for"}
-    known = {field.alias or name for name, field in FAULTS[kind].model_fields.items()}
-    for name in given:
-        if name not in known:
-            raise NoFault(f'{kind}: unknown field "{name}"; {choices(name, sorted(known - {"kind"}))}')
+        raise FaultRequestError(f'unknown fault "{kind}"; {choices(kind, FAULTS)}')
+    fields = {name: value for name, value in request.items() if name != "for"}
+    allowed = {field.alias or name for name, field in FAULTS[kind].model_fields.items()}
+    for name in fields:
+        if name not in allowed:
+            raise FaultRequestError(f'{kind}: unknown field "{name}"; {choices(name, sorted(allowed - {"kind"}))}')
     try:
-        timed = _timed(kind, known, given, asked.get("for"), now)
-        found: Fault = _ADAPTER.validate_python(timed)
+        fault: Fault = _ADAPTER.validate_python(_with_times(kind, allowed, fields, request.get("for"), now))
     except ValidationError as error:
-        raise NoFault(f"{kind}: {_said(error)}") from error
+        raise FaultRequestError(f"{kind}: {error_line(error.errors(include_url=False), FAULTS)}") from error
     except ValueError as error:
-        raise NoFault(f"{kind}: {error}") from error
-    return found
+        raise FaultRequestError(f"{kind}: {error}") from error
+    return fault
 
 
-def _timed(kind: str, known: Collection[str], given: dict[str, Any], lasts: Any, now: float) -> dict[str, Any]:
-    """With times from the start of the world."""
-    times: dict[str, float] = {name: duration(given[name]) + now for name in _TIMES if name in given}
-    if "at" in known:
-        if lasts is not None and "every" not in given:
-            said = ", or say `every`" if issubclass(FAULTS[kind], Moment) else ""
-            raise NoFault(f"{kind}: strikes once and does not last; leave `for` out{said}")
-        if not any(name in given for name in _BESIDE):
-            times.setdefault("from" if "every" in given else "at", now)
+def _with_times(kind: str, allowed: Collection[str], fields: dict[str, Any], lasts: Any, now: float) -> dict[str, Any]:
+    """Return the fields with times that count from the start of the world."""
+    times: dict[str, float] = {name: parse_duration(fields[name]) + now for name in _TIMES if name in fields}
+    if "at" in allowed:
+        if lasts is not None and "every" not in fields:
+            hint = ", or add `every`" if issubclass(FAULTS[kind], InstantFault) else ""
+            raise FaultRequestError(f"{kind}: happens once and has no duration; leave out `for`{hint}")
+        if not any(name in fields for name in _INSTEAD_OF_TIME):
+            times.setdefault("from" if "every" in fields else "at", now)
     else:
         times.setdefault("from", now)
     if lasts is not None:
-        times["until"] = times["from"] + duration(lasts)
-    return {**given, **{name: f"{moment:.6f}s" for name, moment in times.items()}}
-
-
-def _said(error: ValidationError) -> str:
-    """The first thing that is wrong, with its place."""
-    first = error.errors(include_url=False)[0]
-    context = first.get("ctx") or {}
-    place = ".".join(str(step) for step in first["loc"] if step not in FAULTS)
-    said = str(context.get("message") or first["msg"])
-    allowed = f"; {context['allowed']}" if context.get("allowed") else ""
-    return f"{place}: {said}{allowed}" if place else f"{said}{allowed}"
+        times["until"] = times["from"] + parse_duration(lasts)
+    return {**fields, **{name: f"{seconds:.6f}s" for name, seconds in times.items()}}

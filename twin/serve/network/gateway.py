@@ -1,190 +1,199 @@
 """One address for inference: a request that names a model goes to a pod that serves it.
 
-Three ways in, told apart by whom the request is addressed to:
+The destination of a request selects one of three routes:
 
-- the gateway itself, as the document's `curl http://${ENDPOINT}/v1/completions`: `model` in the body is an adapter,
-  found by the EndpointSlices of its Service, or a base model, found by its pods' labels;
-- a Service, `http://NAME.NAMESPACE.svc/…`, with the gateway as the HTTP proxy: the cluster's DNS and routing in one;
-- a pod's IP address, likewise: so a controller outside reaches engines and sidecars at the addresses that Kubernetes
-  says, `lora-controller` with `--engine-proxy`, others with whatever sets an HTTP proxy for them (`http_proxy`).
+- the gateway itself, as in the document's `curl http://${ENDPOINT}/v1/completions`: `model` in the body is an adapter,
+  found by the EndpointSlices of its Service, or a base model, found by the labels of its pods;
+- a Service, `http://NAME.NAMESPACE.svc/…`, with the gateway as HTTP proxy, which acts as the cluster's DNS and routing;
+- a pod's IP address, also with the gateway as HTTP proxy: an operator outside reaches engines and sidecars at the
+  addresses that Kubernetes reports, `lora-controller` with `--engine-proxy`, others with the variable `http_proxy`.
 """
 
 import json
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from formats.errors import FormatError
+from formats.sockets import parse_address
 from twin.apiserver import ApiError, Object, Store
-from twin.apiserver.objects import is_terminating, is_true
-from twin.apiserver.rest.http import Reply
-from twin.apiserver.selectors import labels
-from twin.serve.network import proxy as relay
+from twin.apiserver.meta.objects import is_terminating, is_true
+from twin.apiserver.meta.selectors import labels
+from twin.serve.network import proxy
 from twin.serve.network.node_transport import PodTransport
 from twin.world.network.transport import Network
 
 NAMESPACE = "envoy-gateway-system"
 SERVICE = "envoy-aibrix-system-aibrix-eg-903790dc"
-"""The gateway's Service as the document names it."""
+"""The gateway's Service, named as in the document."""
 _SLICES = "endpointslices.discovery.k8s.io"
 _SERVICE_NAME = "kubernetes.io/service-name"
 _MODEL = "model.aibrix.ai/name"
 _PORT = "model.aibrix.ai/port"
 _DEFAULT_PORT = 8000
+_HTTP_PORT = 80
 _CLUSTER = (".svc.cluster.local", ".svc")
+_ERROR_TYPES = {404: "NotFoundError", 400: "BadRequestError"}
 
-Found = tuple[str, int]
+Endpoint = tuple[str, int]
 """A pod's IP address and port."""
-Wire = tuple[Scope, Receive, Send]
-"""The connection that a request came by."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused(Exception):
-    """The gateway's own answer, in the envelope of OpenAI's API."""
+class _GatewayError(Exception):
+    """An error response of the gateway itself, in the form of OpenAI's API."""
 
     status: int
     message: str
 
+    @property
+    def response(self) -> JSONResponse:
+        error = {"message": self.message, "type": _ERROR_TYPES.get(self.status, "ServiceUnavailable")}
+        return JSONResponse({"error": {**error, "param": None, "code": self.status}}, self.status)
+
 
 class Gateway:
-    """Routes by model, by Service, by pod."""
+    """ASGI application that routes by model, by Service and by pod."""
 
     def __init__(self, store: Store, network: Network, page: ASGIApp, by: str, replicas: Iterable[str]) -> None:
-        """`by` is who asks by way of the proxy; one of `replicas` says so, as the name that it logs in with."""
+        """Build the gateway.
+
+        Args:
+            store: where pods, Services and EndpointSlices are read.
+            network: where requests are sent.
+            page: the application for all other paths.
+            by: name of the client in the record, for requests to pods.
+            replicas: names that a client may give instead, as the user name of the proxy's URL.
+        """
         self._store = store
         self._traffic = PodTransport(store, network.transport("gateway", "traffic"))
-        self._outside = {name: PodTransport(store, network.transport(name, "controller")) for name in (by, *replicas)}
+        self._direct = {name: PodTransport(store, network.transport(name, "controller")) for name in (by, *replicas)}
         self._by = by
         self._page = page
-        self._turn = 0
+        self._next_index = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            relay.cut(scope, reset=False)
+            proxy.disconnect(scope, reset=False)
             return
         target = urlsplit(scope["path"]) if scope["path"].startswith("http://") else None
         if target is not None:  # the absolute form, as sent to proxies
             scope = {**scope, "path": target.path or "/"}
-        authority = target.netloc if target is not None else dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-        host, port = _parted(authority)
-        if host in self._hosts() or host.endswith(_CLUSTER):
-            await self._guarded(self._proxied(host, port), scope, receive, send)
-        elif scope["path"].startswith("/v1/"):
-            await self._guarded(self._routed, scope, receive, send)
-        else:
-            await self._page(scope, receive, send)
+        request = Request(scope, receive)
+        host, port = _split(target.netloc if target is not None else request.headers.get("host", ""))
+        in_cluster = host.endswith(_CLUSTER)
+        try:
+            if in_cluster or host in self._pod_ips():
+                await (self._to_service if in_cluster else self._to_pod)(request, (host, port), send)
+            elif scope["path"].startswith("/v1/"):
+                await self._to_model(request, send)
+            else:
+                await self._page(scope, receive, send)
+        except _GatewayError as error:
+            await error.response(scope, receive, send)
 
-    def _hosts(self) -> set[str]:
+    def _pod_ips(self) -> set[str]:
         return {pod.get("status", {}).get("podIP", "") for pod in self._store.list("pods").items} - {""}
 
-    async def _guarded(
-        self, handle: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    # -- the three routes
+
+    async def _to_pod(self, request: Request, endpoint: Endpoint, send: Send) -> None:
+        """Forward to a pod; a connection that breaks there breaks here too, so that the client sees the same."""
+        incoming = await proxy.read(request)
+        transport = self._direct[self._client(incoming)]
         try:
-            await handle(scope, receive, send)
-        except _Refused as refused:
-            error = {"message": refused.message, "type": _TYPES.get(refused.status, "ServiceUnavailable")}
-            body = {"error": {**error, "param": None, "code": refused.status}}
-            await Reply.of(body, refused.status).send(send, receive)
-
-    def _proxied(self, host: str, port: int) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-        async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
-            incoming, on = await relay.read(scope, receive), (scope, receive, send)
-            if host.endswith(_CLUSTER):
-                await self._pass(self._traffic, incoming, self._of_service(host, port), on)
-            else:
-                await self._through(incoming, (host, port), on)
-
-        return proxied
-
-    async def _through(self, incoming: relay.Incoming, found: Found, on: Wire) -> None:
-        """To a pod itself: what breaks there breaks here too, so that a client learns neither less nor more."""
-        scope, receive, send = on
-        try:
-            response = await relay.fetched(self._outside[self._asking(incoming)], incoming.to(*found), receive)
+            response = await proxy.forward(transport, incoming.to(*endpoint), request.receive)
         except httpx.ConnectError as error:
-            raise _Refused(503, f"upstream {found[0]}:{found[1]}: {error}") from error
+            raise _GatewayError(503, f"upstream {endpoint[0]}:{endpoint[1]}: {error}") from error
         except httpx.TransportError as error:
-            relay.cut(scope, reset=not isinstance(error, httpx.RemoteProtocolError))
+            proxy.disconnect(request.scope, reset=not isinstance(error, httpx.RemoteProtocolError))
         else:
             if response is not None:
-                await relay.send_response(response, scope, send)
+                await proxy.send_response(response, request.scope, request.receive, send)
 
-    def _asking(self, incoming: relay.Incoming) -> str:
-        """Who asks, by the name in `http://NAME@proxy`."""
+    async def _to_service(self, request: Request, address: tuple[str, int], send: Send) -> None:
+        await self._forward(request, await proxy.read(request), self._service_endpoint(*address), send)
+
+    async def _to_model(self, request: Request, send: Send) -> None:
+        incoming = await proxy.read(request)
+        if incoming.method == "GET" and incoming.path == "/v1/models":
+            models = JSONResponse({"object": "list", "data": list(self._models())})
+            await models(request.scope, request.receive, send)
+            return
+        await self._forward(request, incoming, self._model_endpoint(_model(incoming.body)), send)
+
+    async def _forward(self, request: Request, incoming: proxy.ProxiedRequest, endpoint: Endpoint, send: Send) -> None:
+        try:
+            response = await proxy.forward(self._traffic, incoming.to(*endpoint), request.receive)
+        except httpx.TimeoutException as error:
+            raise _GatewayError(504, f"upstream {endpoint[0]}:{endpoint[1]}: {error}") from error
+        except httpx.TransportError as error:
+            raise _GatewayError(502, f"upstream {endpoint[0]}:{endpoint[1]}: {error}") from error
+        if response is not None:
+            await proxy.send_response(response, request.scope, request.receive, send)
+
+    def _client(self, incoming: proxy.ProxiedRequest) -> str:
+        """Return the client's name, from `http://NAME@proxy`."""
         scheme, _, text = incoming.headers.get("proxy-authorization", "").partition(" ")
         try:
             name = b64decode(text).decode().partition(":")[0] if scheme.lower() == "basic" else ""
         except ValueError:
             return self._by
-        return name if name in self._outside else self._by
+        return name if name in self._direct else self._by
 
-    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        incoming, on = await relay.read(scope, receive), (scope, receive, send)
-        if incoming.method == "GET" and incoming.path == "/v1/models":
-            await Reply.of({"object": "list", "data": list(self._models())}).send(send, receive)
-            return
-        await self._pass(self._traffic, incoming, self._of_model(_model(incoming.body)), on)
+    # -- endpoints
 
-    async def _pass(
-        self, transport: httpx.AsyncBaseTransport, incoming: relay.Incoming, found: Found, on: Wire
-    ) -> None:
-        try:
-            response = await relay.fetched(transport, incoming.to(*found), on[1])
-        except httpx.TimeoutException as error:
-            raise _Refused(504, f"upstream {found[0]}:{found[1]}: {error}") from error
-        except httpx.TransportError as error:
-            raise _Refused(502, f"upstream {found[0]}:{found[1]}: {error}") from error
-        if response is not None:
-            await relay.send_response(response, on[0], on[2])
-
-    # -- who serves what
-
-    def _of_model(self, model: str) -> Found:
-        """A pod for a model: in turn, of those that are published.
+    def _model_endpoint(self, model: str) -> Endpoint:
+        """Return the next published pod of a model.
 
         Raises:
-            _Refused: 404, there is no such model; 503, nobody serves it now.
+            _GatewayError: 404 if the model does not exist, 503 if no pod serves it now.
         """
-        slices = self._store.list(_SLICES, label_selector=f"{_MODEL}={model}").items if _is_label(model) else []
-        found = [place for each in slices for place in _ready(each)]
-        known = bool(slices)
-        if not known:
-            pods = self._store.list("pods", label_selector=f"{_MODEL}={model}").items if _is_label(model) else []
-            found, known = [place for pod in pods if (place := _place(pod))], bool(pods)
-        if not known:
-            raise _Refused(404, f"The model `{model}` does not exist.")
-        return self._next(found, f"model {model}")
+        is_label = _is_label(model)
+        slices = self._store.list(_SLICES, label_selector=f"{_MODEL}={model}").items if is_label else []
+        endpoints = [endpoint for item in slices for endpoint in _ready_endpoints(item)]
+        exists = bool(slices)
+        if not exists:
+            pods = self._store.list("pods", label_selector=f"{_MODEL}={model}").items if is_label else []
+            endpoints = [endpoint for pod in pods if (endpoint := _pod_endpoint(pod))]
+            exists = bool(pods)
+        if not exists:
+            raise _GatewayError(404, f"The model `{model}` does not exist.")
+        return self._next(endpoints, f"model {model}")
 
-    def _of_service(self, host: str, port: int) -> Found:
+    def _service_endpoint(self, host: str, port: int) -> Endpoint:
         name, _, namespace = next(host.removesuffix(end) for end in _CLUSTER if host.endswith(end)).partition(".")
         try:
             service = self._store.get("services", namespace, name)
         except ApiError as error:
-            raise _Refused(404, error.message) from error
+            raise _GatewayError(404, error.message) from error
         slices = self._store.list(_SLICES, namespace=namespace, label_selector=f"{_SERVICE_NAME}={name}").items
-        found = [place for each in slices for place in _ready(each)]
+        endpoints = [endpoint for item in slices for endpoint in _ready_endpoints(item)]
         if selector := service["spec"].get("selector"):
-            wanted = labels(",".join(f"{key}={value}" for key, value in selector.items()))
-            pods = self._store.list("pods", namespace=namespace).items
-            found += [p for pod in pods if wanted(pod["metadata"].get("labels") or {}) and (p := _place(pod, port))]
-        return self._next(found, f"service {namespace}/{name}")
+            matches = labels(",".join(f"{key}={value}" for key, value in selector.items()))
+            for pod in self._store.list("pods", namespace=namespace).items:
+                if matches(pod["metadata"].get("labels") or {}) and (endpoint := _pod_endpoint(pod, port)):
+                    endpoints.append(endpoint)
+        return self._next(endpoints, f"service {namespace}/{name}")
 
-    def _next(self, found: list[Found], what: str) -> Found:
-        if not found:
-            raise _Refused(503, f"no pod serves {what} now")
-        self._turn += 1
-        return found[self._turn % len(found)]
+    def _next(self, endpoints: list[Endpoint], target: str) -> Endpoint:
+        """Return one endpoint, round-robin."""
+        if not endpoints:
+            raise _GatewayError(503, f"no pod serves {target} now")
+        self._next_index += 1
+        return endpoints[self._next_index % len(endpoints)]
 
     def _models(self) -> Iterator[Object]:
-        """Base models with a ready pod, and adapters that are published."""
-        base = {pod["metadata"].get("labels", {}).get(_MODEL) for pod in self._store.list("pods").items if _place(pod)}
-        for name in sorted(each for each in base if each):
+        """Base models with a ready pod, and published adapters."""
+        pods = [pod for pod in self._store.list("pods").items if _pod_endpoint(pod)]
+        for name in sorted({pod["metadata"].get("labels", {}).get(_MODEL) or "" for pod in pods} - {""}):
             yield {"id": name, "object": "model", "owned_by": "lora-twin", "parent": None}
         for adapter in self._store.list("modeladapters.model.aibrix.ai").items:
             if (adapter.get("status") or {}).get("readyReplicas"):
@@ -192,11 +201,8 @@ class Gateway:
                 yield {"id": adapter["metadata"]["name"], "object": "model", "owned_by": "lora-twin", "parent": parent}
 
 
-_TYPES = {404: "NotFoundError", 400: "BadRequestError"}
-
-
 def publish(store: Store, host: str, port: int) -> None:
-    """The gateway's Service, so that the document's way to its address works."""
+    """Create the gateway's Service, so that clients find its address as the document describes."""
     store.ensure_namespace(NAMESPACE)
     spec = {"type": "LoadBalancer", "ports": [{"name": "http", "port": port}]}
     store.create("services", {"metadata": {"name": SERVICE, "namespace": NAMESPACE}, "spec": spec})
@@ -204,38 +210,41 @@ def publish(store: Store, host: str, port: int) -> None:
     store.patch("services", NAMESPACE, SERVICE, status, subresource="status")
 
 
-def _parted(authority: str) -> Found:
-    host, _, port = authority.rpartition(":") if authority.rpartition(":")[2].isdecimal() else (authority, "", "80")
-    return host.strip("[]"), int(port)
+def _split(authority: str) -> Endpoint:
+    try:
+        return parse_address(authority, default_host="", default_port=_HTTP_PORT)
+    except FormatError:
+        return authority, _HTTP_PORT  # no pod has such a name
 
 
 def _model(body: bytes) -> str:
     try:
         parsed: Any = json.loads(body)
     except ValueError as error:
-        raise _Refused(400, "the body is no JSON; it has to name a model") from error
+        raise _GatewayError(400, "the body is not valid JSON; it must be an object with `model`") from error
     model = parsed.get("model") if isinstance(parsed, dict) else None
     if not isinstance(model, str) or not model:
-        raise _Refused(400, "the body names no model")
+        raise _GatewayError(400, "the body has no `model`")
     return model
 
 
 def _is_label(text: str) -> bool:
-    """Whether a text can be a label's value at all."""
+    """Return True if a text can be the value of a label."""
     return all(char.isalnum() or char in "-_." for char in text)
 
 
-def _ready(slice_: Object) -> Iterator[Found]:
-    port = next((each.get("port") for each in slice_.get("ports") or ()), None) or _DEFAULT_PORT
-    for endpoint in slice_.get("endpoints") or ():
+def _ready_endpoints(endpoint_slice: Object) -> Iterator[Endpoint]:
+    ports = endpoint_slice.get("ports") or ()
+    port = next((item.get("port") for item in ports), None) or _DEFAULT_PORT
+    for endpoint in endpoint_slice.get("endpoints") or ():
         if (endpoint.get("conditions") or {}).get("ready", True):
             yield from ((address, port) for address in endpoint.get("addresses") or ())
 
 
-def _place(pod: Object, port: int = 0) -> Found | None:
-    """Where a pod serves; None if it is not ready."""
+def _pod_endpoint(pod: Object, port: int = 0) -> Endpoint | None:
+    """Return the address of a pod's engine; None if the pod is not ready."""
     ip = (pod.get("status") or {}).get("podIP")
     if not ip or is_terminating(pod) or not is_true(pod, "Ready"):
         return None
-    labelled = str((pod["metadata"].get("labels") or {}).get(_PORT, _DEFAULT_PORT))
-    return ip, port or (int(labelled) if labelled.isdecimal() else _DEFAULT_PORT)
+    label = str((pod["metadata"].get("labels") or {}).get(_PORT, _DEFAULT_PORT))
+    return ip, port or (int(label) if label.isdecimal() else _DEFAULT_PORT)

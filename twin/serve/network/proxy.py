@@ -1,7 +1,7 @@
-"""A request that came in on a socket, handed to the simulated network, and what became of it.
+"""Forwards a request from a socket to the simulated network and sends the result back.
 
-The network already knows what an engine answers and how each fault looks to an `httpx` client; here that is turned back
-into what a socket shows: an answer, a connection that is reset, one that is closed, or silence.
+The network determines the engine's response and how each fault appears to an `httpx` client. Here that is turned into
+what a socket shows: a response, a connection that is reset, one that is closed, or silence.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
-
-from twin.apiserver.rest.http import body_of
 
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
-_SET_ANEW = frozenset(("host", "content-length", "proxy-authorization"))
-_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s; closing sends a reset
+_SET_BY_CLIENT = frozenset(("host", "content-length", "proxy-authorization"))
+_LINGER_0 = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s; closing sends a reset
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
-    """A request, read whole."""
+class ProxiedRequest:
+    """A complete request."""
 
     method: str
     path: str
@@ -35,74 +35,73 @@ class Incoming:
     body: bytes
 
     def to(self, host: str, port: int) -> httpx.Request:
-        """The same request, to that address."""
-        place = f"[{host}]" if ":" in host else host
-        url = f"http://{place}:{port}{self.path}" + (f"?{self.query}" if self.query else "")
-        headers = {name: text for name, text in self.headers.items() if name not in _HOP_BY_HOP | _SET_ANEW}
+        """Return the same request, addressed to `host` and `port`."""
+        name = f"[{host}]" if ":" in host else host
+        url = f"http://{name}:{port}{self.path}" + (f"?{self.query}" if self.query else "")
+        headers = {key: value for key, value in self.headers.items() if key not in _HOP_BY_HOP | _SET_BY_CLIENT}
         return httpx.Request(self.method, url, headers=headers, content=self.body)
 
 
-async def read(scope: Scope, receive: Receive) -> Incoming:
-    """The request that an ASGI server hands over."""
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    query = scope["query_string"].decode("latin-1")
-    return Incoming(scope["method"], scope["path"], query, headers, await body_of(receive))
+async def read(request: Request) -> ProxiedRequest:
+    """Read a request with its body."""
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        body = b""
+    query = request.scope["query_string"].decode("latin-1")
+    return ProxiedRequest(request.method, request.scope["path"], query, dict(request.headers), body)
 
 
-async def fetched(
+async def forward(
     transport: httpx.AsyncBaseTransport, request: httpx.Request, receive: Receive
 ) -> httpx.Response | None:
-    """What comes back; None if the client hung up first.
+    """Send a request and return the response; None if the client disconnects first.
 
     Raises:
-        httpx.TransportError: as the network shows it.
+        httpx.TransportError: the request failed on the simulated network.
     """
-    work = asyncio.ensure_future(transport.handle_async_request(request))
-    gone = asyncio.ensure_future(_gone(receive))
+    sending = asyncio.ensure_future(transport.handle_async_request(request))
+    disconnected = asyncio.ensure_future(_disconnected(receive))
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return work.result() if work.done() else None
+        await asyncio.wait({sending, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+        return sending.result() if sending.done() else None
     finally:
-        for task in (work, gone):
+        for task in (sending, disconnected):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError, httpx.TransportError):
-            await work
+            await sending
 
 
-async def _gone(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         continue
 
 
-async def send_response(response: httpx.Response, scope: Scope, send: Send) -> None:
-    """An answer, as it comes; one that breaks off ends the connection."""
-    headers = [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in response.headers.items()
-        if name.lower() not in _HOP_BY_HOP
+async def send_response(response: httpx.Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a response as it arrives; close the connection if it breaks off."""
+    answer: Response
+    if response.is_stream_consumed:
+        answer = Response(response.content, response.status_code)
+    else:
+        answer = StreamingResponse(response.aiter_raw(), response.status_code)
+    answer.raw_headers = [
+        (name.lower(), value) for name, value in response.headers.raw if name.decode().lower() not in _HOP_BY_HOP
     ]
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     try:
-        if response.is_stream_consumed:  # it was there at once
-            await send({"type": "http.response.body", "body": response.content})
-            return
-        async for chunk in response.aiter_raw():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await answer(scope, receive, send)
     except httpx.TransportError:
-        cut(scope, reset=False)
-        return
+        disconnect(scope, reset=False)
     finally:
         await response.aclose()
-    await send({"type": "http.response.body", "body": b""})
 
 
-def cut(scope: Scope, *, reset: bool) -> None:
-    """Ends the connection without an answer: closed in order, or with a reset as of a process that died."""
+def disconnect(scope: Scope, *, reset: bool) -> None:
+    """End the connection without a response: close it, or reset it as if the process had died."""
     transport: Any = scope["state"]["connection"]()
     if reset:
         raw = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
         transport.abort()
     else:
         transport.close()

@@ -1,7 +1,7 @@
 """ASGI applications on sockets of this process's own event loop, with uvicorn's protocols.
 
-uvicorn's own `Server` is left out: it takes over signals and sleeps while it shuts down, and here one loop has many
-listeners, that come and go with the engines behind them.
+uvicorn's `Server` is not used: it installs signal handlers and sleeps during shutdown, and here one loop has many
+listeners that come and go with the engines behind them.
 """
 
 import asyncio
@@ -16,13 +16,15 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from formats.sockets import bind, format_address
+
 _BACKLOG = 1024
 _KEEP_ALIVE = 75  # seconds that an idle connection is kept; nginx's default
-_FAREWELL = 0.5  # seconds that answers under way get when the server goes
+_SHUTDOWN_GRACE = 0.5  # seconds for responses in progress when the server stops
 
 
 class Listener:
-    """One application; any number of addresses."""
+    """One application on any number of addresses."""
 
     def __init__(self, app: ASGIApp, *, tls: ssl.SSLContext | None = None) -> None:
         self._config = uvicorn.Config(
@@ -41,43 +43,43 @@ class Listener:
         self._servers: dict[tuple[str, int], asyncio.Server] = {}
 
     async def open(self, host: str, port: int) -> "Address":
-        """Listens; port 0 is any that is free.
+        """Listen at an address; port 0 is any free port.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address is not available.
         """
-        return await self.adopt(bound(host, port))
+        return await self.adopt(bind(host, port))
 
     async def adopt(self, sock: socket.socket) -> "Address":
-        """Listens on a socket that is bound already."""
+        """Listen on a socket that is already bound."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(self._protocol, sock=sock, ssl=self._tls, backlog=_BACKLOG)
-        place = sock.getsockname()
-        found = (str(place[0]), int(place[1]))
-        self._servers[found] = server
-        return Address(found[0], found[1], tls=self._tls is not None)
+        name = sock.getsockname()
+        host, port = str(name[0]), int(name[1])
+        self._servers[host, port] = server
+        return Address(host, port, tls=self._tls is not None)
 
-    def shut(self, host: str, port: int) -> None:
-        """Listens there no more: connections that are open stay, new ones are refused."""
+    def stop_listening(self, host: str, port: int) -> None:
+        """Stop listening at an address: new connections are refused, open ones stay."""
         server = self._servers.pop((host, port), None)
         if server is not None:
             server.close()
 
     async def close(self) -> None:
-        """Ends everything: new connections are refused, answers under way get a moment."""
+        """Stop listening everywhere; responses in progress get a short grace period."""
         for server in self._servers.values():
             server.close()
         self._servers.clear()
         for connection in list(self._state.connections):
             connection.shutdown()
         if tasks := set(self._state.tasks):
-            await asyncio.wait(tasks, timeout=_FAREWELL)
+            await asyncio.wait(tasks, timeout=_SHUTDOWN_GRACE)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _protocol(self) -> asyncio.Protocol:
-        """For one connection; the application finds the way to its transport in `scope["state"]["connection"]`."""
+        """Return the protocol of a connection; its transport is in `scope["state"]["connection"]`."""
         kind: Any = self._config.http_protocol_class
         shared: dict[str, Any] = {}
         protocol: Any = kind(config=self._config, server_state=self._state, app_state=shared)
@@ -88,49 +90,30 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where something listens."""
+    """An address at which something listens."""
 
     host: str
     port: int
     tls: bool = False
 
     @property
-    def place(self) -> str:
+    def authority(self) -> str:
         """Host and port."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return format_address(self.host, self.port)
 
     @property
     def url(self) -> str:
-        """As clients write it."""
-        return f"{'https' if self.tls else 'http'}://{self.place}"
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """A socket at an address, not yet listening.
-
-    Raises:
-        OSError: the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, or asyncio does not set TCP_NODELAY on what connects, and each answer takes 40 ms.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
-    sock.setblocking(False)
-    return sock
+        """The address as a URL."""
+        return f"{'https' if self.tls else 'http'}://{self.authority}"
 
 
 @asynccontextmanager
 async def listening(
     app: ASGIApp, sock: socket.socket | None = None, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Address]:
-    """An application at a socket (any free port of 127.0.0.1 if there is none), for as long as the block lasts."""
+    """Serve an application on a socket (any free port of 127.0.0.1 by default) for as long as the block lasts."""
     listener = Listener(app, tls=tls)
     try:
-        yield await listener.adopt(sock or bound("127.0.0.1", 0))
+        yield await listener.adopt(sock or bind("127.0.0.1", 0))
     finally:
         await listener.close()

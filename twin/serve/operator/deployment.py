@@ -1,17 +1,16 @@
-"""The operator of the served world: a Deployment whose pods are replicas of it, inside or as processes of their own.
+"""The operator of a served world: a Deployment whose pods are its replicas.
 
-It stands where the document looks for it, `aibrix-system/aibrix-controller-manager`. A pod that runs is a replica that
-runs; one that is deleted is a replica that died at that moment. So `kubectl delete pod`, `rollout restart` and `scale`
-do with it what they do on a cluster; scaled to 0, it leaves the world to an operator outside.
+It is where the document expects it, `aibrix-system/aibrix-controller-manager`. A running pod is a running replica, in
+this process or a separate one; a deleted pod is a replica that crashed at that time. `kubectl delete pod`, `rollout
+restart` and `scale` therefore work as on a cluster; scaled to 0, it leaves the world to an operator outside.
 """
 
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 
 from twin.apiserver import Change, Object, Store
-from twin.apiserver.objects import is_terminating, is_true, key
+from twin.apiserver.meta.objects import is_terminating, is_true, key
 from twin.scenario.sections.cluster import Controller
 from twin.serve.operator.process_replica import ProcessReplica
 from twin.trace.lines import ControllerLine, Line, LogLine, RequestLine
@@ -24,43 +23,40 @@ _LABELS = {"app.kubernetes.io/name": "lora-controller", "control-plane": "contro
 _LEVELS = {"warning": "W", "error": "E", "critical": "E"}
 
 WriteLog = Callable[[str, str, str], None]
-"""Takes pod, container and a line."""
+"""Writes a line to a log; arguments are pod, container and line."""
 
 
-class InsideOperator:
-    """Binds replicas to pods."""
+class OperatorDeployment:
+    """Assigns replicas to pods."""
 
     def __init__(self, store: Store, replicas: list[Replica], write: WriteLog, now: Callable[[], datetime]) -> None:
         self._store = store
         self._free = list(replicas)
         self._by_pod: dict[str, Replica] = {}
         self._waiting: dict[str, None] = {}
-        """Pods that are ready before an older one has made room: during a rollout there is one more than replicas."""
+        """Ready pods without a replica: during a rollout there is one pod more than replicas."""
         self._write = write
         self._now = now
-        for replica in replicas:
-            if isinstance(replica, ProcessReplica):
-                replica.on_log = partial(self._wrote, replica)
 
-    def deploy(self, asked: Controller) -> None:
-        """Creates the Deployment and follows its pods."""
+    def create(self, settings: Controller) -> None:
+        """Create the Deployment and follow its pods."""
         self._store.ensure_namespace(NAMESPACE)
-        self._store.create("deployments.apps", _deployment(asked), namespace=NAMESPACE, manager="kubectl")
+        self._store.create("deployments.apps", _deployment(settings), namespace=NAMESPACE, manager="kubectl")
         self._store.subscribe(self._pod_changed, "pods")
 
-    def recorded(self, line: Line) -> None:
-        """Its log: what the record says of this replica, in words that the document's users know."""
+    def on_line(self, line: Line) -> None:
+        """Write the log of a replica in this process: what the record has of it, in the format of Go controllers."""
         if not isinstance(line, (ControllerLine, LogLine, RequestLine)):
             return
-        pod, replica = next((each for each in self._by_pod.items() if each[1].name == line.by), ("", None))
-        if replica is not None and not isinstance(replica, ProcessReplica) and (said := _said(line)):
-            level, text = said
-            moment = self._now()
-            self._write(pod, CONTAINER, f"{level}{moment:%m%d %H:%M:%S.%f} 1 lora_controller] {text}")
+        pod, replica = next((item for item in self._by_pod.items() if item[1].name == line.by), ("", None))
+        if replica is not None and not isinstance(replica, ProcessReplica) and (level_and_text := _log_line(line)):
+            level, text = level_and_text
+            timestamp = self._now()
+            self._write(pod, CONTAINER, f"{level}{timestamp:%m%d %H:%M:%S.%f} 1 lora_controller] {text}")
 
-    def _wrote(self, replica: ProcessReplica, text: str) -> None:
-        """What a process has written itself."""
-        pod = next((pod for pod, each in self._by_pod.items() if each is replica), None)
+    def write_log(self, replica: str, text: str) -> None:
+        """Append a line that a replica's process has written to its pod's log."""
+        pod = next((pod for pod, item in self._by_pod.items() if item.name == replica), None)
         if pod is not None:
             self._write(pod, CONTAINER, text)
 
@@ -84,8 +80,8 @@ class InsideOperator:
             asyncio.get_running_loop().call_soon(replica.start)
 
 
-def _said(line: ControllerLine | LogLine | RequestLine) -> tuple[str, str] | None:
-    """Level and text of a line of the log; None if it says nothing."""
+def _log_line(line: ControllerLine | LogLine | RequestLine) -> tuple[str, str] | None:
+    """Return level and text of a log line; None if the line is not logged."""
     if isinstance(line, ControllerLine):
         return "I", f'"{line.event}" replica="{line.by}"'
     if isinstance(line, LogLine):
@@ -98,29 +94,33 @@ def _said(line: ControllerLine | LogLine | RequestLine) -> tuple[str, str] | Non
     return "E", f'"Error {line.verb}ing adapter" {where} status={line.status} error="{line.error}"'
 
 
-_SAME = ("policy", "workers", "loads_per_pod")
-_TIMES = ("stable_for", "unready_grace", "aside_for", "audit_interval", "list_timeout", "load_timeout")
+_NUMBERS = ("policy", "max_concurrent_reconciles", "max_requests_per_pod")
+_DURATIONS = ("stable_for", "unready_grace", "pod_cooldown", "audit_interval", "list_timeout", "load_timeout")
 
 
-def _flags(asked: Controller) -> list[str]:
-    """What `lora-controller` would have to be told to have these settings; defaults are left out, as people do."""
-    default, sidecar = Controller(), "" if asked.enable_runtime_sidecar else "=false"
-    said = {name: f"{getattr(asked, name)}" for name in _SAME if getattr(asked, name) != getattr(default, name)}
-    said |= {name: f"{getattr(asked, name):g}s" for name in _TIMES if getattr(asked, name) != getattr(default, name)}
-    for name in type(asked.retry).model_fields:
-        value = getattr(asked.retry, name)
+def _flags(settings: Controller) -> list[str]:
+    """Return the flags of `lora-controller` for these settings; defaults are left out."""
+    default, sidecar = Controller(), "" if settings.enable_runtime_sidecar else "=false"
+    values: dict[str, str] = {}
+    for name in (*_NUMBERS, *_DURATIONS):
+        value = getattr(settings, name)
+        if value != getattr(default, name):
+            values[name] = f"{value:g}s" if name in _DURATIONS else f"{value}"
+    for name in type(settings.retry).model_fields:
+        value = getattr(settings.retry, name)
         if value != getattr(default.retry, name):
-            said[f"retry_{name}"] = f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in said.items()]
+            key = name if name == "retries" else f"retry_{name}"
+            values[key] = f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
     return ["--leader-elect", "--health-probe-bind-address=:8081", f"--enable-runtime-sidecar{sidecar}", *flags]
 
 
-def _deployment(asked: Controller) -> Object:
+def _deployment(settings: Controller) -> Object:
     container = {
         "name": CONTAINER,
         "image": "lora-twin/lora-controller:served",
         "command": ["lora-controller"],
-        "args": _flags(asked),
+        "args": _flags(settings),
     }
     template = {
         "metadata": {"labels": _LABELS},
@@ -130,5 +130,5 @@ def _deployment(asked: Controller) -> Object:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": _LABELS},
-        "spec": {"replicas": asked.replicas, "selector": {"matchLabels": _LABELS}, "template": template},
+        "spec": {"replicas": settings.replicas, "selector": {"matchLabels": _LABELS}, "template": template},
     }

@@ -1,8 +1,8 @@
-"""An operator outside, as the record and faults see it: its requests to the API server, and when it leads.
+"""An operator outside of the simulation, as the record and faults see it: its requests to the API server and its Lease.
 
-Whoever does not say that it is a tool of people, such as kubectl, counts as the controller. It leads while it holds a
-Lease; one that asks for none leads from its first write on, as `outside`. Replicas that are processes of this world's
-own (`apart.py`) are known by the name that their token stands for.
+Every client that is not a tool for people, such as kubectl, counts as the operator. It leads while it holds a Lease; an
+operator without a Lease leads from its first write on, as `outside`. Replicas that are processes of this world
+(`process_replica.py`) are identified by their token.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ import numpy as np
 
 from fake_vllm.distributions import Latency
 from twin.apiserver import ApiError, Change, Store
-from twin.apiserver.rest import Used
-from twin.apiserver.rest.middleware import Meeting
-from twin.kernel.loop import happened
+from twin.apiserver.rest import AuditEvent
+from twin.apiserver.rest.middleware import RequestEffects
+from twin.kernel.loop import wait_for_event
 from twin.serve.operator.process_replica import ProcessReplica
 from twin.trace.lines import ApiLine, ControllerLine, LeaseLine
 from twin.trace.recorder import Recorder
@@ -26,93 +26,93 @@ NAME = "outside"
 _WRITES = {"create": "create", "update": "patch", "patch": "patch", "delete": "delete"}
 _LEASES = "leases.coordination.k8s.io"
 _PEOPLE = ("kubectl", "curl", "python-httpx", "Mozilla")
-"""Clients that people use; what they ask is no controller's doing."""
+"""Clients that people use; their requests are not the operator's."""
 
 
-class Outside:
-    """Watches over what comes in through the served API."""
+class ExternalOperator:
+    """Observes and delays requests that arrive through the served API."""
 
     def __init__(
         self, store: Store, recorder: Recorder, faults: ApiFaults, latency: Latency, rng: np.random.Generator
     ) -> None:
-        """`latency` is of a request to the API server, in seconds."""
+        """`latency` is the duration of a request to the API server, in seconds."""
         self._store = store
         self._recorder = recorder
         self._faults = faults
         self._latency = latency
         self._rng = rng
         self._replicas: Mapping[str, ProcessReplica] = {}
-        self._leading = ""
+        self._leader = ""
 
     def watch_leases(self, replicas: Mapping[str, ProcessReplica]) -> None:
-        """Records who holds which lease; an operator inside does so itself."""
+        """Record who holds which Lease; an operator in this process records that itself."""
         self._replicas = replicas
         self._store.subscribe(self._lease_changed, _LEASES)
 
-    async def interfere(self, used: Used) -> Meeting:
-        """What this request meets of the API server's latency and faults.
+    async def interfere(self, event: AuditEvent) -> RequestEffects:
+        """Apply the API server's latency and faults to a request.
 
         Raises:
-            ApiError: what it is answered instead.
+            ApiError: the error that the request gets instead.
         """
-        if not _is_controller(used):
-            return Meeting()
-        asked, faults = used.asked, self._faults
-        replica = self._replicas.get(used.user.name)
-        if replica is not None and asked.verb in _WRITES:
+        if not _is_controller(event):
+            return RequestEffects()
+        attributes, faults = event.attributes, self._faults
+        replica = self._replicas.get(event.user.name)
+        if replica is not None and attributes.verb in _WRITES:
             replica.writes += 1
-            if not replica.wrote("before"):
-                raise _unavailable()  # nobody is left to hear it
+            if not replica.on_write("before"):
+                raise _unavailable()  # the process is dead
         await asyncio.sleep(self._latency.draw(self._rng) * faults.factor)
-        if asked.resource == "leases" and (over := faults.lease_silence(used.user.name)) is not None:
-            await happened(over)
+        if attributes.resource == "leases" and (ended := faults.lease_dropped(event.user.name)) is not None:
+            await wait_for_event(ended)
             raise _unavailable()
-        if asked.verb == "watch" and faults.deaf:
+        if attributes.verb == "watch" and faults.watch_unavailable:
             raise _unavailable()
-        rule = faults.verdict("patch" if asked.verb == "update" else asked.verb, asked.resource)
+        rule = faults.matching_rule("patch" if attributes.verb == "update" else attributes.verb, attributes.resource)
         if rule is not None and not rule.after:
-            raise rule.error(asked.resource, asked.group, asked.name)
-        return Meeting(faults, partial(self._carried_out, used, replica, rule))
+            raise rule.error(attributes.resource, attributes.group, attributes.name)
+        return RequestEffects(faults, partial(self._after_write, event, replica, rule))
 
-    def _carried_out(self, used: Used, replica: ProcessReplica | None, rule: ApiRule | None) -> None:
-        asked = used.asked
-        if replica is not None and asked.verb in _WRITES:
-            replica.wrote("after")
+    def _after_write(self, event: AuditEvent, replica: ProcessReplica | None, rule: ApiRule | None) -> None:
+        attributes = event.attributes
+        if replica is not None and attributes.verb in _WRITES:
+            replica.on_write("after")
         if rule is not None:
-            raise rule.error(asked.resource, asked.group, asked.name)
+            raise rule.error(attributes.resource, attributes.group, attributes.name)
 
-    def saw(self, used: Used) -> None:
-        """A request has been answered."""
-        if used.implied or not _is_controller(used):
+    def observe(self, event: AuditEvent) -> None:
+        """Record a request that has been answered."""
+        if event.implied or not _is_controller(event):
             return
-        asked, recorder = used.asked, self._recorder
-        verb: Any = _WRITES.get(asked.verb)
-        recorder.count(f"api.{verb or asked.verb}")
-        if used.code == 409:
+        attributes, recorder = event.attributes, self._recorder
+        verb: Any = _WRITES.get(attributes.verb)
+        recorder.count(f"api.{verb or attributes.verb}")
+        if event.code == 409:
             recorder.count("api.conflicts")
-        if used.code == 429:
+        if event.code == 429:
             recorder.count("api.throttled")
         if verb is None:
             return
-        key = f"{asked.namespace}/{used.name}" if asked.namespace else used.name
+        key = f"{attributes.namespace}/{event.name}" if attributes.namespace else event.name
         recorder.emit(
             ApiLine(
                 t=recorder.now(),
                 object=key,
-                by=self._name(used),
+                by=self._client_name(event),
                 verb=verb,
-                resource=asked.resource,
-                subresource=asked.subresource,
-                code=used.code,
+                resource=attributes.resource,
+                subresource=attributes.subresource,
+                code=event.code,
             )
         )
 
-    def _name(self, used: Used) -> str:
-        if used.user.name in self._replicas:
-            return used.user.name
-        if not self._leading:
-            self._lead(NAME)
-        return self._leading
+    def _client_name(self, event: AuditEvent) -> str:
+        if event.user.name in self._replicas:
+            return event.user.name
+        if not self._leader:
+            self._set_leader(NAME)
+        return self._leader
 
     def _lease_changed(self, change: Change) -> None:
         spec = change.object.get("spec") or {}
@@ -122,24 +122,24 @@ class Outside:
         now = self._recorder.now()
         if holder in self._replicas:
             for name, replica in self._replicas.items():
-                replica.led(name == holder)
-        elif holder != self._leading:
-            if self._leading:
-                self._recorder.emit(ControllerLine(t=now, by=self._leading, event="lost"))
-            self._lead(holder)
+                replica.set_leading(name == holder)
+        elif holder != self._leader:
+            if self._leader:
+                self._recorder.emit(ControllerLine(t=now, by=self._leader, event="lost"))
+            self._set_leader(holder)
         until = round(now + float(spec.get("leaseDurationSeconds") or 0), 6)
         self._recorder.emit(LeaseLine(t=now, by=holder, until=until))
 
-    def _lead(self, name: str) -> None:
-        self._leading = name
+    def _set_leader(self, name: str) -> None:
+        self._leader = name
         now = self._recorder.now()
         self._recorder.emit(ControllerLine(t=now, by=name, event="started"))
         self._recorder.emit(ControllerLine(t=now, by=name, event="leading"))
 
 
-def _is_controller(used: Used) -> bool:
-    """Whether it is the operator's work; what it may do it asks before it begins."""
-    return not used.agent.startswith(_PEOPLE) and used.asked.group != "authorization.k8s.io"
+def _is_controller(event: AuditEvent) -> bool:
+    """Return True for a request of the operator; permission checks before its start are not counted."""
+    return not event.user_agent.startswith(_PEOPLE) and event.attributes.group != "authorization.k8s.io"
 
 
 def _unavailable() -> ApiError:

@@ -1,8 +1,8 @@
-"""The operator as processes of its own: `lora-controller` on the served API, started and killed as a kubelet would.
+"""The operator as separate processes: `lora-controller` on the served API, started and killed like a kubelet does.
 
-A replica here is what `twin.replicas.Replica` is in the simulation, so that faults, the Deployment and the record
-treat it alike, but it has a process, a token and a kubeconfig. It reaches engines by the gateway as HTTP proxy, where
-its name says who asks. A crash is SIGKILL.
+A replica here has the same interface as `twin.world.controller_replica.Replica`, so that faults, the Deployment and the
+record treat both alike, but it has a process, a token and a kubeconfig. It reaches engines through the gateway as HTTP
+proxy, with its name in the proxy's URL. A crash is a SIGKILL.
 """
 
 import asyncio
@@ -16,32 +16,32 @@ from pathlib import Path
 from typing import Literal
 
 from controller.settings import Settings
-from twin.serve.errors import CannotServe
-from twin.world.controller_replica import ApiRate, Replica, SimulatedClock, Surroundings
+from twin.serve.errors import ServeError
+from twin.world.controller_replica import ApiRate, Replica, ReplicaContext, SimulatedClock
 
 SKEW = "clock-skew"
-"""The fault that makes a replica's clock wrong."""
-_KEPT = 20  # last lines of its log, for the message if it fails
+"""The fault that shifts a replica's clock."""
+_LOG_TAIL = 20  # last lines of the log that are kept for an error message
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """What a process is told of the world."""
+class ProcessOptions:
+    """Addresses and clock of the served world, for a process."""
 
     kubeconfig: Path
     proxy: str
     speed: float
-    clocked: bool
-    """Whether processes have the world's time; else they have the machine's, and are `lora-controller` itself."""
+    scaled: bool
+    """True if processes use the world's time; otherwise they use the machine's and are plain `lora-controller`."""
     now: Callable[[], datetime]
 
 
-class _ToldClock(SimulatedClock):
-    """A clock whose being wrong is told to a process."""
+class _RemoteClock(SimulatedClock):
+    """A clock whose skew is sent to a process."""
 
-    def __init__(self, around: Surroundings, tell: Callable[[float], None]) -> None:
+    def __init__(self, context: ReplicaContext, tell: Callable[[float], None]) -> None:
         self._tell = tell
-        super().__init__(around.env, around.epoch)
+        super().__init__(context.env, context.epoch)
 
     @property
     def ahead(self) -> float:
@@ -56,38 +56,38 @@ class _ToldClock(SimulatedClock):
 class ProcessReplica(Replica):
     """One replica, one process after the other. `open` has to be called before `start`."""
 
-    def __init__(self, around: Surroundings, number: int) -> None:
-        super().__init__(around, number)
-        self.on_log: Callable[[str], None] = lambda line: None  # noqa: ARG005
-        """Told of each line that it writes."""
-        self._settings = around.settings
-        self._rate = around.api_rate
-        self._doors: Doors | None = None
+    def __init__(self, context: ReplicaContext, number: int, on_log: Callable[[str, str], None]) -> None:
+        """`on_log` is called with the replica's name and each line that the process writes."""
+        super().__init__(context, number)
+        self._on_log = on_log
+        self._settings = context.settings
+        self._rate = context.api_rate
+        self._options: ProcessOptions | None = None
         self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
-        """A process that has imported everything and waits, where time goes too fast to wait for that."""
-        self._lives: set[asyncio.Task[None]] = set()
+        """A process that has imported everything and waits, if time runs too fast to wait for the imports."""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._process: asyncio.subprocess.Process | None = None
-        self._said: list[str] = []
-        self.clock = _ToldClock(around, self._be_wrong)
+        self._log_tail: list[str] = []
+        self.clock = _RemoteClock(context, self._send_skew)
 
-    async def open(self, doors: Doors) -> None:
-        """The world has doors now."""
-        self._doors = doors
-        if doors.clocked:
-            self._spare = asyncio.ensure_future(self._spawned())
+    async def open(self, options: ProcessOptions) -> None:
+        """Set the options, and start a spare process if time is scaled."""
+        self._options = options
+        if options.scaled:
+            self._spare = asyncio.ensure_future(self._spawn())
             await self._spare
 
     @property
-    def clocked(self) -> bool:
-        """Whether its clock can be made wrong."""
-        return self._doors is not None and self._doors.clocked
+    def can_skew(self) -> bool:
+        """True if its clock can be shifted."""
+        return self._options is not None and self._options.scaled
 
     def start(self) -> None:
         if self._task is None:
             self._emit("started")
-            self._task = asyncio.get_running_loop().create_task(self._live(), name=self.name)
-            self._lives.add(self._task)
-            self._task.add_done_callback(self._lives.discard)
+            self._task = asyncio.get_running_loop().create_task(self._run_process(), name=self.name)
+            self._tasks.add(self._task)
+            self._task.add_done_callback(self._tasks.discard)
 
     def crash(self) -> None:
         if self._task is None:
@@ -98,25 +98,25 @@ class ProcessReplica(Replica):
         self._kill()
 
     async def stop(self) -> None:
-        """The world ends, and with it the process; no crash that anybody would see."""
+        """Kill the process at the end of the run, which is not recorded as a crash."""
         self._task = None
         self._kill()
         if self._spare is not None:
             spare = await self._spare
             spare.kill()
             await spare.communicate()
-        await asyncio.gather(*self._lives)
+        await asyncio.gather(*self._tasks)
         self.check()
 
-    def led(self, leading: bool) -> None:
-        """The Lease says that it leads, or that another does."""
+    def set_leading(self, leading: bool) -> None:
+        """Note that this replica, or another one, holds the Lease."""
         if leading != self.leading:
             self._observe("leading" if leading else "lost")
             self.leading = leading
 
-    def wrote(self, moment: Literal["before", "after"]) -> bool:
-        """One of its writes has come in, or was carried out; returns whether it still lives."""
-        self._wrote(self.writes, moment)
+    def on_write(self, step: Literal["before", "after"]) -> bool:
+        """Note that a write has arrived or has been carried out; return True if the replica still runs."""
+        self._on_write(self.writes, step)
         return self.alive
 
     def _kill(self) -> None:
@@ -125,48 +125,48 @@ class ProcessReplica(Replica):
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
 
-    def _be_wrong(self, seconds: float) -> None:
+    def _send_skew(self, seconds: float) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(f"{seconds:.6f}\n".encode())
 
-    async def _live(self) -> None:
-        """One process, from its start to its end."""
-        assert self._doors is not None
+    async def _run_process(self) -> None:
+        """Run one process from its start to its end."""
+        assert self._options is not None
         spare, self._spare = self._spare, None
-        process = await (spare or self._spawned())
+        process = await (spare or self._spawn())
         if self._task is asyncio.current_task():
             self._process = process
         else:  # killed while it started
             process.kill()
-        if self._doors.clocked:
-            self._spare = asyncio.ensure_future(self._spawned())
+        if self._options.scaled:
+            self._spare = asyncio.ensure_future(self._spawn())
             assert process.stdin is not None
-            process.stdin.write(f"{self._doors.now().timestamp():.6f}\n{self.clock.ahead:.6f}\n".encode())
-        await self._listen(process)
+            process.stdin.write(f"{self._options.now().timestamp():.6f}\n{self.clock.ahead:.6f}\n".encode())
+        await self._read_log(process)
         code = await process.wait()
         if self._task is asyncio.current_task():
             self._task, self._process, self.leading = None, None, False
-            last = " / ".join(self._said[-3:])
-            self._failure = CannotServe(f"{self.name} has ended by itself with exit code {code}: {last}")
+            last = " / ".join(self._log_tail[-3:])
+            self._failure = ServeError(f"{self.name} exited with code {code}: {last}")
 
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
         async for line in process.stderr:
             text = line.decode(errors="replace").rstrip()
-            self._said = [*self._said[-_KEPT:], text]
-            self.on_log(text)
+            self._log_tail = [*self._log_tail[-_LOG_TAIL:], text]
+            self._on_log(self.name, text)
 
-    async def _spawned(self) -> asyncio.subprocess.Process:
-        assert self._doors is not None
-        clocked = self._doors.clocked
-        program = ["twin.serve.operator.scaled_clock", f"{self._doors.speed:g}"] if clocked else ["controller"]
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        assert self._options is not None
+        scaled = self._options.scaled
+        program = ["twin.serve.operator.scaled_clock", f"{self._options.speed:g}"] if scaled else ["controller"]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             *program,
-            *arguments(self._settings, self._rate, self.name, self._doors),
-            stdin=asyncio.subprocess.PIPE if clocked else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE if clocked else asyncio.subprocess.DEVNULL,
+            *arguments(self._settings, self._rate, self.name, self._options),
+            stdin=asyncio.subprocess.PIPE if scaled else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE if scaled else asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env=_environment(os.environ),
             limit=1 << 20,
@@ -176,10 +176,10 @@ class ProcessReplica(Replica):
         return process
 
 
-def arguments(settings: Settings, rate: ApiRate, name: str, doors: Doors) -> list[str]:
-    """The flags of `lora-controller` that give it a scenario's settings."""
+def arguments(settings: Settings, rate: ApiRate, name: str, options: ProcessOptions) -> list[str]:
+    """Return the flags of `lora-controller` for a scenario's settings."""
     lease, retry = settings.lease, settings.backoff
-    proxy = doors.proxy.replace("://", f"://{name}@", 1)
+    proxy = options.proxy.replace("://", f"://{name}@", 1)
     seconds = {
         "leader-elect-lease-duration": lease.duration,
         "leader-elect-renew-deadline": lease.renew,
@@ -189,37 +189,38 @@ def arguments(settings: Settings, rate: ApiRate, name: str, doors: Doors) -> lis
         "unready-grace": settings.unready_grace,
         "retry-base": retry.base,
         "retry-cap": retry.cap,
-        "aside-for": settings.aside_for,
+        "pod-cooldown": settings.pod_cooldown,
         "list-timeout": settings.list_timeout,
         "load-timeout": settings.load_timeout,
         "audit-interval": settings.audit_interval,
-        "resync-interval": settings.resync_interval,
-        "stop-grace": settings.stop_grace,
-        # The machine is not faster because the world is: what takes it a second takes so many of the world's.
-        "kube-api-timeout": 30 * max(1.0, doors.speed),
+        "sync-period": settings.sync_period,
+        "graceful-shutdown-timeout": settings.graceful_shutdown_timeout,
+        # The machine does not get faster with the world: one of its seconds is `speed` of the world's.
+        "kube-api-timeout": 30 * max(1.0, options.speed),
     }
     others = {
-        "kubeconfig": doors.kubeconfig,
+        "kubeconfig": options.kubeconfig,
         "engine-proxy": proxy,
         "leader-elect-identity": name,
         "kube-api-qps": f"{rate.qps:g}",
         "kube-api-burst": rate.burst,
         "policy": settings.policy,
         "policies": ",".join(settings.policies),
-        "workers": settings.workers,
-        "loads-per-pod": settings.loads_per_pod,
-        "retry-attempts": retry.retries,
+        "max-concurrent-reconciles": settings.max_concurrent_reconciles,
+        "max-requests-per-pod": settings.max_requests_per_pod,
+        "retries": retry.retries,
         "retry-factor": f"{retry.factor:g}",
         "retry-jitter": f"{retry.jitter:g}",
         "enable-runtime-sidecar": str(settings.enable_runtime_sidecar).lower(),
         "metrics-bind-address": "0",
         "health-probe-bind-address": "0",
     }
-    given = {**{flag: f"{value:.6f}s" for flag, value in seconds.items()}, **others}
-    return [f"--{flag}={value}" for flag, value in given.items()]
+    flags = {**{flag: f"{value:.6f}s" for flag, value in seconds.items()}, **others}
+    return [f"--{flag}={value}" for flag, value in flags.items()]
 
 
-def _environment(around: Mapping[str, str]) -> dict[str, str]:
-    """Without what would speak to `lora-controller`; with the modules that this process finds (policies of users)."""
-    kept = {name: text for name, text in around.items() if not name.startswith(("LORA_CONTROLLER_", "KUBE"))}
-    return {**kept, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+def _environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without settings of `lora-controller`, with this process's module path."""
+    dropped = ("LORA_CONTROLLER_", "KUBE")
+    inherited = {name: value for name, value in environment.items() if not name.startswith(dropped)}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}

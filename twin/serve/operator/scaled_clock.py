@@ -1,13 +1,12 @@
-"""`lora-controller` in a process of its own, with the time of a served world that is faster than the machine's.
+"""`lora-controller` as a separate process with the time of a served world that runs faster than the machine.
 
-The operator is the one that is deployed, with its sockets, its client of the API server and its signals; only its two
-clocks are others, as under `faketime`: the event loop's, so that each wait is so many times shorter, and the wall
-clock, so that it agrees with the world's timestamps. At speed 1 neither is needed, and `lora-controller` itself is run.
+The operator is the one that is deployed, with its sockets, its API client and its signals. Only its two clocks are
+replaced, as by `faketime`: the event loop's, so that each wait is shorter, and the wall clock, so that it agrees with
+the world's timestamps. At speed 1 neither is needed, and plain `lora-controller` runs instead.
 
-Standard input says when to begin: a first line with the world's time, each later one by how many seconds the clock is
-to be wrong from then on. Until the first line everything is imported and waits, for at twenty times the speed a second
-of imports would be twenty; standard output says when that is done. Its end is the end of who started this: then this
-ends too.
+The first line of standard input has the world's time and starts the operator; each later line has a clock skew in
+seconds. Before the first line everything is imported, because at twenty times the speed one second of imports would be
+twenty; standard output then says `ready`. The process ends when its standard input is closed.
 """
 
 import asyncio
@@ -18,39 +17,39 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from controller import preflight as kube_preflight  # noqa: F401 - imported before they are needed
+from controller import preflight as kube_preflight  # noqa: F401 - imported before it is needed
 from controller.main import UNUSABLE, operate
-from controller.option_types import BadOption
+from controller.option_types import OptionError
 from controller.options import parse
 
 
 class WorldClock:
-    """Wall time that goes `speed` times as fast, from a moment on."""
+    """Wall time that runs `speed` times as fast from a given time on."""
 
-    def __init__(self, moment: datetime, speed: float) -> None:
+    def __init__(self, start: datetime, speed: float) -> None:
         self.ahead = 0.0
-        """Seconds by which it is wrong."""
-        self._moment = moment
-        self._since = time.monotonic()  # noqa: TID251 - it stands for the machine
+        """Skew of the clock in seconds."""
+        self._start = start
+        self._since = time.monotonic()  # noqa: TID251 - the machine's clock
         self._speed = speed
 
     def now(self) -> datetime:
         passed = time.monotonic() - self._since  # noqa: TID251 - likewise
-        return self._moment + timedelta(seconds=passed * self._speed + self.ahead)
+        return self._start + timedelta(seconds=passed * self._speed + self.ahead)
 
 
-class HastenedLoop(asyncio.SelectorEventLoop):
-    """An ordinary loop whose seconds are shorter."""
+class ScaledLoop(asyncio.SelectorEventLoop):
+    """An ordinary event loop whose seconds are shorter."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
-        super().__init__(_Shorter(speed))
+        super().__init__(_ScaledSelector(speed))
 
     def time(self) -> float:
         return super().time() * self._speed
 
 
-class _Shorter(selectors.DefaultSelector):
+class _ScaledSelector(selectors.DefaultSelector):
     def __init__(self, speed: float) -> None:
         super().__init__()
         self._speed = speed
@@ -60,35 +59,35 @@ class _Shorter(selectors.DefaultSelector):
 
 
 def main() -> None:
-    """`python -m twin.served.hastened SPEED FLAGS…`, the flags being those of `lora-controller`."""
+    """Run `python -m twin.serve.operator.scaled_clock SPEED FLAGS…`, with the flags of `lora-controller`."""
     speed = float(sys.argv[1])
     try:
         options = parse(sys.argv[2:], os.environ)
-    except BadOption as error:
+    except OptionError as error:
         print(f"lora-controller: {error}", file=sys.stderr)
         sys.exit(UNUSABLE)
     print("ready", flush=True)
-    told = open(0, "rb", buffering=0)  # noqa: SIM115 - as long as the process
-    begun = told.readline()
-    if not begun:
+    stdin = open(0, "rb", buffering=0)  # noqa: SIM115 - as long as the process
+    first_line = stdin.readline()
+    if not first_line:
         return
-    clock = WorldClock(datetime.fromtimestamp(float(begun), UTC), speed)
+    clock = WorldClock(datetime.fromtimestamp(float(first_line), UTC), speed)
 
     async def run() -> int:
         loop, work = asyncio.get_running_loop(), asyncio.ensure_future(operate(options, clock))
 
-        def hear() -> None:
-            lines = told.read(4096).splitlines()
+        def on_input() -> None:
+            lines = stdin.read(4096).splitlines()
             if lines:
                 clock.ahead = float(lines[-1])
             else:
-                loop.remove_reader(told)
+                loop.remove_reader(stdin)
                 work.cancel()
 
-        loop.add_reader(told, hear)
+        loop.add_reader(stdin, on_input)
         return await work
 
-    with asyncio.Runner(loop_factory=lambda: HastenedLoop(speed)) as runner:
+    with asyncio.Runner(loop_factory=lambda: ScaledLoop(speed)) as runner:
         sys.exit(runner.run(run()))
 
 

@@ -1,31 +1,27 @@
-"""One container of a pod: its runs, its probes, and the waits between runs when it crashes."""
+"""One container of a pod: its runs, its probes, and the back-off between restarts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import simpy
-
-from controller.reconcile.snapshot import SIDECAR
+from controller.cache.pod_view import SIDECAR
 from controller.sidecar.settings import Settings as SidecarSettings
-from controller.sidecar.settings import dialect_of as dialect_of_sidecar
-from controller.sidecar.settings import metrics_of
-from fake_vllm.cli import command_line as commandline
+from controller.sidecar.settings import engine_flavor, metrics_mode
+from fake_vllm.cli import command_line
 from fake_vllm.distributions import Uniform
 from fake_vllm.engine.engine import EngineConfigError
-from twin.apiserver import Store
-from twin.apiserver.objects import Object, split
-from twin.kernel.random_streams import Streams
+from twin.apiserver.meta.objects import Object, split
+from twin.world.context import WorldContext
 from twin.world.kubelet.container_state import ContainerState, Exit
-from twin.world.kubelet.crash_loop_backoff import CrashLoop
+from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
 from twin.world.kubelet.pod_spec import ConfigMissing, command_of, dialect_of, environment, port_of, version_of
 from twin.world.names import container_id
 from twin.world.network.engine_host import EngineHost
 from twin.world.probes import Probe, Prober, Role
-from twin.world.work import Alarm
+from twin.world.work import Timer
 
-RESTART = Uniform(0.5, 1.5)  # seconds; the kubelet looks for ended containers once a second (PLEG relist period)
-REFUSES_AFTER = 3.0  # seconds until a server that does not like its flags has ended; vLLM imports first, then parses
-SIGKILL = 137  # exit code of what was killed
+RESTART = Uniform(0.5, 1.5)  # seconds; the kubelet lists ended containers once a second (PLEG relist period)
+REFUSES_AFTER = 3.0  # seconds until a server with invalid flags exits; vLLM imports first, then parses
+SIGKILL = 137  # exit code of a killed process
 _ROLES: tuple[tuple[Role, str], ...] = (
     ("startup", "startupProbe"),
     ("readiness", "readinessProbe"),
@@ -34,37 +30,43 @@ _ROLES: tuple[tuple[Role, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a container's process meets: time, chance, the API, and the machine that its pod is."""
+class ContainerContext:
+    """Values that the containers of one pod share.
 
-    env: simpy.Environment
-    streams: Streams
-    store: Store
+    Attributes:
+        world: the simulated cluster.
+        host: the pod on the network.
+        restart_policy: the pod's restart policy.
+        labels: the pod's labels.
+        has_engine: False for a pod without an engine, whose containers are ready without one.
+    """
+
+    world: WorldContext
     host: EngineHost
     restart_policy: str = "Always"
     labels: Mapping[str, str] = field(default_factory=dict)
-    """The pod's."""
-    engineless: bool = False
-    """Whether the pod has no engine, for whose sake another container would not be ready."""
+    has_engine: bool = True
 
 
-class ContainerRun(ContainerState):
-    """What the kubelet knows of one container. `on_change` is called when its status has changed."""
+class ContainerRuntime(ContainerState):
+    """A container as its kubelet sees it. `on_change` is called when its status has changed."""
 
-    def __init__(self, spec: Object, *, is_engine: bool, around: Surroundings, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, spec: Object, context: ContainerContext, *, is_engine: bool, on_change: Callable[[], None]
+    ) -> None:
         super().__init__(spec["name"], spec.get("image", ""))
         self._spec = spec
         self._is_engine = is_engine
-        self._sidecar = around.host.sidecar if self.name == SIDECAR and not is_engine else None
-        self._around = around
-        self._env = around.env
+        self._sidecar = context.host.sidecar if self.name == SIDECAR and not is_engine else None
+        self._context = context
+        self._env = context.world.env
         self._on_change = on_change
         self._probes = {role: Probe.of(role, spec[field]) for role, field in _ROLES if spec.get(field)}
         self._probers: dict[Role, Prober] = {}
-        self._rounds = Alarm(self._env, self._on_round)
-        self._restart = Alarm(self._env, self._start_again)
-        self._refusal = Alarm(self._env, self._refuse)
-        self._loop = CrashLoop()
+        self._round_timer = Timer(self._env, self._on_round)
+        self._restart_timer = Timer(self._env, self._start_again)
+        self._refusal_timer = Timer(self._env, self._refuse)
+        self._backoff = CrashLoopBackoff()
         self._runs = 0
 
     @property
@@ -83,115 +85,117 @@ class ContainerRun(ContainerState):
         if not self._is_engine:
             self._start_other()
             return
-        host = self._around.host
+        host = self._context.host
         try:
-            env = environment(self._around.store, split(host.pod)[0], self._spec)
-            dialect = dialect_of(self._spec, self._around.labels)
-            config = commandline.read(command_of(self._spec), env, version=self._version(), dialect=dialect)
+            env = environment(self._context.world.store, split(host.pod)[0], self._spec)
+            dialect = dialect_of(self._spec, self._context.labels)
+            config = command_line.read(command_of(self._spec), env, version=self._version(), dialect=dialect)
         except ConfigMissing as missing:
             self.state, self.reason, self.message = "waiting", "CreateContainerConfigError", str(missing)
             self._on_change()
             return
         except EngineConfigError as error:
-            self._run_in_vain(str(error))
+            self._fail_to_start(str(error))
             return
-        host.on_crash = self.crash
-        host.start(self._next_id(), config)
-        self._run()
+        host.start(self._next_id(), config, self.crash)
+        self._run_process()
 
     def _start_other(self) -> None:
-        """A container that is no engine; the runtime sidecar is told by its environment whom it stands beside."""
-        if self._sidecar is not None:
-            given = {str(each.get("name")): str(each.get("value", "")) for each in self._spec.get("env") or ()}
-            try:
-                self._sidecar.start(SidecarSettings(dialect=dialect_of_sidecar(given), metrics=metrics_of(given)))
-            except ValueError as error:
-                self._run_in_vain(str(error))
-                return
-        self._run()
+        """Start a container that is not an engine.
 
-    def _run_in_vain(self, why: str) -> None:
-        """The process starts, reads what it was told, and ends."""
-        self._run()
+        The runtime sidecar reads its engine's flavor from the environment.
+        """
+        if self._sidecar is not None:
+            variables = {str(item.get("name")): str(item.get("value", "")) for item in self._spec.get("env") or ()}
+            try:
+                self._sidecar.start(SidecarSettings(dialect=engine_flavor(variables), metrics=metrics_mode(variables)))
+            except ValueError as error:
+                self._fail_to_start(str(error))
+                return
+        self._run_process()
+
+    def _fail_to_start(self, why: str) -> None:
+        """Start the process, which exits because of its configuration."""
+        self._run_process()
         self.message = why
-        self._refusal.set(self._env.now + REFUSES_AFTER)
+        self._refusal_timer.set(self._env.now + REFUSES_AFTER)
 
     def crash(self, message: str) -> None:
-        """The process gives up by itself."""
+        """Let the process exit with an error."""
         self.exit(1, "Error", message)
 
     def exit(self, code: int, reason: str, message: str = "") -> None:
-        """The process has ended; the kubelet starts it again if the restart policy says so."""
+        """End the process; it is restarted if the restart policy says so."""
         if self.state != "running":
             return
         ran_for = self._env.now - self.started_at
-        self._end(code, reason, message)
-        policy = self._around.restart_policy
+        self._end_process(code, reason, message)
+        policy = self._context.restart_policy
         if policy == "Always" or (policy == "OnFailure" and code != 0):
-            wait = self._loop.exited(ran_for)
+            wait = self._backoff.next_wait(ran_for)
             if wait > 0:
                 self.state, self.reason = "waiting", "CrashLoopBackOff"
                 self.message = (
-                    f"back-off {wait:.0f}s restarting failed container={self.name} pod={self._around.host.pod}"
+                    f"back-off {wait:.0f}s restarting failed container={self.name} pod={self._context.host.pod}"
                 )
-            rng = self._around.streams.get(f"pod/{self._around.host.pod}/restart")
-            self._restart.set(self._env.now + wait + RESTART.draw(rng))
+            rng = self._context.world.streams.get(f"pod/{self._context.host.pod}/restart")
+            self._restart_timer.set(self._env.now + wait + RESTART.draw(rng))
         else:
             self.finished = True
         self._on_change()
 
     def retry(self) -> None:
-        """A Secret or ConfigMap has changed: a container that waits for one is tried again."""
+        """Try again to create a container that waits for a Secret or ConfigMap, after one has changed."""
         if self.state == "waiting" and self.reason == "CreateContainerConfigError":
             self._start()
 
     def power_off(self) -> None:
-        """The process is gone and nobody is there to see it."""
+        """End the process without a status: the node has lost power."""
         if self.state == "running":
-            self._end(255, "Unknown")  # what a kubelet finds after a reboot
-        self._restart.cancel()
+            self._end_process(255, "Unknown")  # as reported by a kubelet after a reboot
+        self._restart_timer.cancel()
 
     def launch(self) -> None:
-        """Start in a new sandbox: the first time, or after the node was down, which is no crash to wait after."""
+        """Start in a new sandbox, for the first time or after the node was down; there is no back-off."""
         self._start_again()
 
     def stop(self) -> None:
-        """It ends for good."""
+        """End the container for good."""
         if self.state == "running":
-            self._end(0, "Completed")
-        self._restart.cancel()
+            self._end_process(0, "Completed")
+        self._restart_timer.cancel()
 
     def refresh(self) -> None:
-        """What a probe would find may have changed."""
+        """Evaluate the probes again, because their results may have changed."""
         flipped = False
         for prober in self._probers.values():
-            flipped |= prober.change(self._env.now, self._passing(prober.probe))
-        self._settle(flipped)
+            flipped |= prober.change(self._env.now, self._probe_result(prober.probe))
+        self._apply_results(flipped)
 
     def _version(self) -> str:
-        return self._around.host.version or version_of(self._spec)
+        return self._context.host.version or version_of(self._spec)
 
     def _next_id(self) -> str:
-        return container_id(self._around.host.uid, self.name, self._runs)
+        return container_id(self._context.host.uid, self.name, self._runs)
 
-    def _run(self) -> None:
+    def _run_process(self) -> None:
         self.container_id = self._next_id()
         self._runs += 1
         self.state, self.reason, self.message = "running", "", ""
         self.started_at = self._env.now
         self._probers = {}
         self._add_probers()
-        self._rounds.set(self._due())
+        self._round_timer.set(self._next_round())
         self._on_change()
 
-    def _end(self, code: int, reason: str, message: str = "") -> None:
+    def _end_process(self, code: int, reason: str, message: str = "") -> None:
         self.last = Exit(self.container_id, self.started_at, self._env.now, code, reason, message)
         self.state, self.reason, self.message = "terminated", reason, message
         self._probers = {}
-        self._rounds.cancel()
-        self._refusal.cancel()
+        self._round_timer.cancel()
+        self._refusal_timer.cancel()
         if self._is_engine:
-            self._around.host.stop()
+            self._context.host.stop()
         if self._sidecar is not None:
             self._sidecar.stop()
 
@@ -204,31 +208,31 @@ class ContainerRun(ContainerState):
         self._start()
 
     def _add_probers(self) -> None:
-        """The startup probe alone; once it has passed, the others."""
+        """Start the startup probe; start the others once it has passed."""
         now, startup = self._env.now, self._probes.get("startup")
         if startup is not None and "startup" not in self._probers:
-            self._probers["startup"] = Prober(startup, now, self._passing(startup))
+            self._probers["startup"] = Prober(startup, now, self._probe_result(startup))
         elif self.started and self._probers.keys() <= {"startup"}:
             for role, probe in self._probes.items():
                 if role != "startup":
-                    self._probers[role] = Prober(probe, self.started_at, self._passing(probe), not_before=now)
+                    self._probers[role] = Prober(probe, self.started_at, self._probe_result(probe), not_before=now)
 
-    def _passing(self, probe: Probe) -> bool | None:
-        """What a round would find now; None if chance decides."""
+    def _probe_result(self, probe: Probe) -> bool | None:
+        """Return the result of a probe now; None if it is random."""
         if self._sidecar is not None and not self._sidecar.running:
             return False
         if not self._is_engine:
-            return not probe.path.startswith("/ready") or self._around.engineless or self._around.host.listening
-        if self._around.host.faults.chancy_probes and self._around.host.listening:
+            return not probe.path.startswith("/ready") or not self._context.has_engine or self._context.host.listening
+        if self._context.host.faults.probes_are_random and self._context.host.listening:
             return None
-        return self._around.host.answers(probe, port_of(self._spec, probe.port))
+        return self._context.host.probe_passes(probe, port_of(self._spec, probe.port))
 
-    def _due(self) -> float | None:
+    def _next_round(self) -> float | None:
         times = [due for prober in self._active() if (due := prober.due()) is not None]
         return min(times) if times else None
 
     def _active(self) -> list[Prober]:
-        """Probers that are still asked: the startup probe is not, once it has passed."""
+        """Return the probers that still run: the startup probe ends when it has passed."""
         return [prober for prober in self._probers.values() if not (prober.probe.role == "startup" and prober.result)]
 
     def _on_round(self) -> None:
@@ -239,19 +243,19 @@ class ContainerRun(ContainerState):
                 continue
             if prober.passing is None:
                 probe = prober.probe
-                flipped |= prober.observe(self._around.host.answers(probe, port_of(self._spec, probe.port)))
+                flipped |= prober.observe(self._context.host.probe_passes(probe, port_of(self._spec, probe.port)))
             else:
                 flipped |= prober.reach(now)
-        self._settle(flipped)
+        self._apply_results(flipped)
 
-    def _settle(self, flipped: bool) -> None:
-        """Draw the consequences of the probes' results, and see when to look again."""
+    def _apply_results(self, flipped: bool) -> None:
+        """Act on the probes' results, and schedule the next round."""
         for prober in self._probers.values():
             if prober.result is False and prober.probe.role != "readiness":
                 self.exit(SIGKILL, "Error", f"{prober.probe.role} probe failed")
                 return
         if flipped:
             self._add_probers()
-        self._rounds.set(self._due())
+        self._round_timer.set(self._next_round())
         if flipped:
             self._on_change()

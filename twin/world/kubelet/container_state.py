@@ -1,4 +1,4 @@
-"""What a kubelet knows of a container, whoever runs it: a simulated process here, a real one in `twin.node`."""
+"""The state of a container, for simulated containers and for processes (`twin.process_node`)."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a run ended; times in seconds, simulated or since 1970."""
+    """The end of a run; times in seconds, simulated or since 1970."""
 
     container_id: str
     started_at: float
@@ -19,7 +19,7 @@ class Exit:
 
 @dataclass(eq=False)
 class ContainerState(ABC):
-    """As `podstatus.py` writes it down; who runs the container changes it."""
+    """State from which `pod_status.py` builds the status; subclasses change it."""
 
     name: str
     image: str = ""
@@ -31,14 +31,14 @@ class ContainerState(ABC):
     started_at: float = 0.0
     last: Exit | None = None
     finished: bool = False
-    """Whether it has ended and its restart policy leaves it at that."""
+    """True if the container has ended and its restart policy does not restart it."""
 
     @property
     @abstractmethod
     def started(self) -> bool:
-        """Whether its process runs and its startup probe, if it has one, has passed."""
+        """True if the process runs and its startup probe, if any, has passed."""
 
     @property
     @abstractmethod
     def ready(self) -> bool:
-        """Whether it counts as ready; without a probe that is as soon as it runs, whether or not it listens."""
+        """True if the container is ready; without a readiness probe it is ready as soon as it runs."""

@@ -1,20 +1,20 @@
-"""How long a kubelet waits before it starts a container again."""
+"""Delay of a kubelet before it restarts a container."""
 
 from dataclasses import dataclass
 
 INITIAL = 10.0  # seconds; Kubernetes docs, "Pod Lifecycle": the back-off delay is 10s, 20s, 40s, …
 CAP = 300.0  # seconds; same place: "capped at 300 seconds (5 minutes)"
-FORGET_AFTER = 600.0  # seconds; same place: a container that ran for 10 minutes starts anew
+FORGET_AFTER = 600.0  # seconds; same place: a run of 10 minutes resets the back-off
 
 
 @dataclass(slots=True)
-class CrashLoop:
-    """The back-off of one container."""
+class CrashLoopBackoff:
+    """Back-off of one container."""
 
     _next: float = 0.0
 
-    def exited(self, ran_for: float) -> float:
-        """Seconds until the container may start again, after a run of `ran_for` seconds; the first time none."""
+    def next_wait(self, ran_for: float) -> float:
+        """Return the seconds until the next start, after a run of `ran_for` seconds; 0 for the first restart."""
         wait = 0.0 if ran_for >= FORGET_AFTER else self._next
         self._next = min(max(INITIAL, wait * 2), CAP)
         return wait

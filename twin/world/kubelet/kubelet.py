@@ -1,110 +1,112 @@
-"""The kubelets of the world's nodes: pods bound to one that is up get a life (`podrun.py`).
+"""The kubelets of the simulated nodes: each pod that is bound to a running node gets a `PodWorker`.
 
-Nodes that others have made are theirs (`twin.node`).
+Pods on nodes that other clients have created are left to those clients (`twin node`).
 
-Follows the store's pods. Statuses are written when something in them has changed, at the moment at which it
-did: a kubelet's own reporting delay is small against a probe's period and left out.
+Follows the store's pods. A status is written when it has changed, without delay: a kubelet's reporting delay is small
+compared with a probe's period and is not simulated.
 """
 
 from collections.abc import Callable, Collection
-from datetime import datetime
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import count
 
-import simpy
-
 from fake_vllm.distributions import Latency, Uniform
-from twin.apiserver import Change, Store
-from twin.apiserver.objects import Object, is_finished, is_terminating, key, split
-from twin.kernel.random_streams import Streams
-from twin.world.kubelet.pod_worker import Node, PodRun
+from twin.apiserver import Change
+from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
+from twin.world.context import WorldContext
+from twin.world.kubelet.pod_worker import KubeletContext, PodWorker
 from twin.world.network.engine_host import EngineHost
-from twin.world.work import Reactions
+from twin.world.work import DelayedQueue
 
-DELAY = Uniform(0.010, 0.050)  # seconds until a kubelet has seen a change: its watch, and its worker's turn
+DELAY = Uniform(0.010, 0.050)  # seconds until a kubelet handles a change: its watch, and its worker's queue
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletSettings:
+    """Settings of all kubelets.
+
+    Attributes:
+        nodes: names of the simulated nodes.
+        pod_start: seconds for image and sandbox.
+        first_address: address of the first pod; each later pod gets the next one, and none is used twice.
+    """
+
+    nodes: Collection[str]
+    pod_start: Latency
+    first_address: IPv4Address
 
 
 class Kubelet:
-    """All nodes' kubelets in one; `hosts` is by IP address.
-
-    Pods' addresses are handed out from the first one on, one by one and never again.
-    """
+    """The kubelets of all nodes; `hosts` is by IP address, `workers` by pod."""
 
     def __init__(
-        self,
-        env: simpy.Environment,
-        store: Store,
-        streams: Streams,
-        now: Callable[[float], datetime],
-        pod_start: Latency,
-        new_host: Callable[[Object], EngineHost],
-        first_address: IPv4Address,
-        nodes: Collection[str],
+        self, context: WorldContext, settings: KubeletSettings, new_host: Callable[[Object], EngineHost]
     ) -> None:
         self.hosts: dict[str, EngineHost] = {}
-        self.runs: dict[str, PodRun] = {}
+        self.workers: dict[str, PodWorker] = {}
         self._waiting: dict[str, Object] = {}  # bound, not yet admitted
-        self._dark: set[str] = set()
-        self._nodes = nodes
+        self._powered_off: set[str] = set()
+        self._nodes = settings.nodes
         self._new_host = new_host
-        addresses = count()
-        self._node = Node(env, streams, store, pod_start, self.hosts, lambda: str(first_address + next(addresses)), now)
-        self._admissions = Reactions(env, streams, "kubelet", DELAY, self._admit)
-        self._retries = Reactions(env, streams, "kubelet-config", DELAY, self._retry_config)
-        store.subscribe(self._on_pod, "pods")
-        store.subscribe(self._on_config, "secrets")
-        store.subscribe(self._on_config, "configmaps")
+        addresses = (str(settings.first_address + number) for number in count())
+        self._context = KubeletContext(context, settings.pod_start, self.hosts, lambda: next(addresses))
+        self._admissions = DelayedQueue(context, "kubelet", DELAY, self._admit)
+        self._retries = DelayedQueue(context, "kubelet-config", DELAY, self._retry_config)
+        context.store.subscribe(self._on_pod, "pods")
+        context.store.subscribe(self._on_config, "secrets")
+        context.store.subscribe(self._on_config, "configmaps")
 
     def power_off(self, node: str) -> None:
-        """The node loses power."""
-        self._dark.add(node)
-        for run in self._on(node):
-            run.power_off()
+        """Power off a node."""
+        self._powered_off.add(node)
+        for worker in self._on(node):
+            worker.power_off()
 
     def power_on(self, node: str) -> None:
-        """The node boots: its pods start again, those that wait for it are admitted."""
-        self._dark.discard(node)
-        for run in self._on(node):
-            run.power_on()
+        """Boot a node: its pods start again, and waiting pods are admitted."""
+        self._powered_off.discard(node)
+        for worker in self._on(node):
+            worker.power_on()
         for name in list(self._waiting):
-            self._admissions.note(name)
+            self._admissions.add(name)
 
-    def _on(self, node: str) -> list[PodRun]:
-        return [run for run in self.runs.values() if run.node_name == node]
+    def _on(self, node: str) -> list[PodWorker]:
+        return [worker for worker in self.workers.values() if worker.node_name == node]
 
     def _on_pod(self, change: Change) -> None:
         pod, name = change.object, key(change.object)
-        run = self.runs.get(name)
+        worker = self.workers.get(name)
         if change.type == "DELETED":
             self._waiting.pop(name, None)
-            if run is not None:
-                del self.runs[name]
-                run.vanish()
-        elif run is not None:
-            run.pod = pod
-            if is_terminating(pod) and not run.terminating:
-                run.terminate()
+            if worker is not None:
+                del self.workers[name]
+                worker.delete_now()
+        elif worker is not None:
+            worker.pod = pod
+            if is_terminating(pod) and not worker.terminating:
+                worker.terminate()
         elif pod["spec"].get("nodeName") in self._nodes and not is_finished(pod):
             self._waiting[name] = pod
-            self._admissions.note(name)
+            self._admissions.add(name)
 
     def _admit(self, name: str) -> None:
         pod = self._waiting.get(name)
-        if pod is None or pod["spec"]["nodeName"] in self._dark:
+        if pod is None or pod["spec"]["nodeName"] in self._powered_off:
             return
         del self._waiting[name]
-        run = PodRun(self._node, pod, self._new_host(pod))
-        self.runs[name] = run
+        worker = PodWorker(self._context, pod, self._new_host(pod))
+        self.workers[name] = worker
         if is_terminating(pod):
-            run.terminate()
+            worker.terminate()
         else:
-            run.begin()
+            worker.start()
 
     def _on_config(self, change: Change) -> None:
         if change.type != "DELETED":
-            self._retries.note(change.object["metadata"]["namespace"])
+            self._retries.add(change.object["metadata"]["namespace"])
 
     def _retry_config(self, namespace: str) -> None:
-        for run in list(self.runs.values()):
-            if split(run.key)[0] == namespace:
-                run.retry_config()
+        for worker in list(self.workers.values()):
+            if split(worker.key)[0] == namespace:
+                worker.retry_config()

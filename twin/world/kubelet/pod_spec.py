@@ -1,65 +1,67 @@
-"""What a pod's manifest says about its engine: which container it is, how it is started, what its environment is."""
+"""Reads a pod's manifest: which container is the engine, how it is started, and its environment."""
 
 import base64
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from controller.reconcile.snapshot import ENGINE_LABEL
-from fake_vllm.engine.versions import DEFAULT_VERSION, Behaviour
+from controller.api.labels import ENGINE_LABEL
+from fake_vllm.engine.versions import DEFAULT_VERSION, VersionQuirks
+from formats.engine_command import expand_variables
 from twin.apiserver import ApiError
-from twin.apiserver.objects import Object
+from twin.apiserver.meta.objects import Object
 
 _OPERATOR = "lora-controller"
 
 
 class ConfigMissing(Exception):
-    """A container can't be created: a Secret or ConfigMap that it needs is not there."""
+    """A container cannot be created because a Secret or ConfigMap is missing."""
 
 
 def engine_index(containers: list[Object]) -> int:
-    """Which container is the engine: the first that has one in its command or image, else the first of all."""
+    """Return the index of the engine's container: the first with an engine in its command or image, else 0."""
     return next((index for index, container in enumerate(containers) if looks_like_engine(container)), 0)
 
 
 def looks_like_engine(container: Object) -> bool:
-    """Whether its command or image is recognisably vLLM's or SGLang's."""
+    """Return True if the command or image names vLLM or SGLang."""
     words = [*command_of(container), str(container.get("image", ""))]
     return any(engine in word.lower() for word in words for engine in ("vllm", "sglang"))
 
 
 def is_operator(containers: list[Object]) -> bool:
-    """Whether these are an operator's containers, none of which is an engine."""
-    return any((each.get("command") or [_image_name(each)])[0] == _OPERATOR for each in containers)
+    """Return True for the containers of an operator, none of which is an engine."""
+    return any((item.get("command") or [_image_name(item)])[0] == _OPERATOR for item in containers)
 
 
 def _image_name(container: Object) -> str:
-    """Of the image, without registry and tag."""
+    """Return the image's name without registry and tag."""
     return str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 def command_of(container: Object) -> list[str]:
-    """Command and arguments in one."""
+    """Return command and arguments as one list."""
     return [*(container.get("command") or ()), *(container.get("args") or ())]
 
 
 def version_of(container: Object) -> str:
-    """The engine's version by its image tag; the default where the tag says none."""
+    """Return the engine's version from its image tag; the default if the tag is not a version."""
     tag = str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[2]
     try:
-        Behaviour.of(tag)
+        VersionQuirks.of(tag)
     except ValueError:
         return DEFAULT_VERSION
     return tag
 
 
 def dialect_of(container: Object, labels: Mapping[str, str]) -> str:
-    """Whose engine runs there, where the command does not say it: SGLang's if its pod's label or its image says so."""
+    """Return "sglang" if the pod's label or its image names SGLang, for a command that does not say it."""
     named = labels.get(ENGINE_LABEL, "") or str(container.get("image", ""))
     return "sglang" if "sglang" in named.lower() else ""
 
 
 def port_of(container: Object, port: int | str) -> int:
-    """A probe's port as a number; 0 for a name that the container does not declare."""
+    """Return a probe's port as a number; 0 for a name that the container does not declare."""
     if isinstance(port, int) or port.isdecimal():
         return int(port)
     for declared in container.get("ports") or ():
@@ -68,19 +70,23 @@ def port_of(container: Object, port: int | str) -> int:
     return 0
 
 
-class Lookup(Protocol):
-    """Where Secrets and ConfigMaps are found: the store, or who has asked an API for them."""
+class ConfigSource(Protocol):
+    """Source of Secrets and ConfigMaps: the store, or objects that were read from an API."""
 
     def get(self, resource: str, namespace: str, name: str) -> Object:
-        """Raises `ApiError` 404 if there is none."""
+        """Return an object; raise `ApiError` 404 if it does not exist."""
         ...
 
 
-def environment(store: Lookup, namespace: str, container: Object) -> Mapping[str, str]:
-    """A container's environment; Secrets and ConfigMaps are looked up, fields of the pod left out.
+def environment(
+    store: ConfigSource, namespace: str, container: Object, fields: Mapping[str, str] = MappingProxyType({})
+) -> Mapping[str, str]:
+    """Return a container's environment; Secrets and ConfigMaps are looked up, `$(NAME)` is expanded.
+
+    `fields` has the values of variables that come from fields of the pod; others of that kind are left out.
 
     Raises:
-        ConfigMissing: in kubelet's words.
+        ConfigMissing: an object or key is missing; the message is the kubelet's.
     """
     result: dict[str, str] = {}
     for source in container.get("envFrom") or ():
@@ -90,8 +96,10 @@ def environment(store: Lookup, namespace: str, container: Object) -> Mapping[str
                 result.update({source.get("prefix", "") + name: value for name, value in values.items()})
     for variable in container.get("env") or ():
         origin = variable.get("valueFrom") or {}
+        if variable["name"] in fields:
+            result[variable["name"]] = fields[variable["name"]]
         if not origin:
-            result[variable["name"]] = str(variable.get("value", ""))
+            result[variable["name"]] = expand_variables(str(variable.get("value", "")), result)
         for resource, reference in (
             ("secrets", origin.get("secretKeyRef")),
             ("configmaps", origin.get("configMapKeyRef")),
@@ -103,17 +111,17 @@ def environment(store: Lookup, namespace: str, container: Object) -> Mapping[str
     return result
 
 
-def _value(store: Lookup, resource: str, namespace: str, reference: Object) -> str | None:
+def _value(store: ConfigSource, resource: str, namespace: str, reference: Object) -> str | None:
     values = _values(store, resource, namespace, reference)
     if values is None or reference["key"] in values:
         return values[reference["key"]] if values else None
     if reference.get("optional"):
         return None
-    raise ConfigMissing(f"couldn't find key {reference['key']} in {_WORD[resource]} {namespace}/{reference['name']}")
+    raise ConfigMissing(f"couldn't find key {reference['key']} in {_KIND[resource]} {namespace}/{reference['name']}")
 
 
-def _values(store: Lookup, resource: str, namespace: str, reference: Object) -> dict[str, str] | None:
-    """The data of a Secret or ConfigMap; None if it is optional and not there."""
+def _values(store: ConfigSource, resource: str, namespace: str, reference: Object) -> dict[str, str] | None:
+    """Return the data of a Secret or ConfigMap; None if it is optional and missing."""
     try:
         data = store.get(resource, namespace, reference["name"]).get("data") or {}
     except ApiError as error:
@@ -121,14 +129,14 @@ def _values(store: Lookup, resource: str, namespace: str, reference: Object) -> 
             raise
         if reference.get("optional"):
             return None
-        raise ConfigMissing(f'{_WORD[resource].lower()} "{reference["name"]}" not found') from error
+        raise ConfigMissing(f'{_KIND[resource].lower()} "{reference["name"]}" not found') from error
     decode = _DECODERS[resource]
     return {name: decode(value) for name, value in data.items()}
 
 
-def _decoded(value: Any) -> str:
+def _decode(value: Any) -> str:
     return base64.b64decode(value).decode(errors="replace")
 
 
-_WORD = {"secrets": "Secret", "configmaps": "ConfigMap"}
-_DECODERS: Mapping[str, Callable[[Any], str]] = {"secrets": _decoded, "configmaps": str}
+_KIND = {"secrets": "Secret", "configmaps": "ConfigMap"}
+_DECODERS: Mapping[str, Callable[[Any], str]] = {"secrets": _decode, "configmaps": str}

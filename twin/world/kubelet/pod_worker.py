@@ -1,168 +1,173 @@
-"""One pod's life on its node: image and sandbox, containers, termination, power failures.
+"""The life cycle of a pod on its node: image and sandbox, containers, termination, power failures.
 
-The kubelet (`kubelet.py`) says when each begins. What is not simulated: init containers, volumes, resource
-limits, and the time that an image takes apart from the pod's start-up latency.
+`kubelet.py` says when each step begins. Not simulated: init containers, volumes, resource limits, and the download time
+of an image apart from the pod's start-up latency.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-import simpy
-
 from fake_vllm.distributions import Latency, Uniform
-from twin.apiserver import Store
-from twin.apiserver.objects import Object, key, split, stamp
-from twin.kernel.random_streams import Streams
-from twin.world.kubelet.container import SIGKILL, ContainerRun, Surroundings
+from formats.timestamps import format_time
+from twin.apiserver.meta.objects import Object, key, split
+from twin.world.context import WorldContext
+from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
 from twin.world.kubelet.pod_spec import engine_index, is_operator
 from twin.world.kubelet.pod_status import pod_status
 from twin.world.network.engine_host import EngineHost
-from twin.world.work import Alarm
+from twin.world.work import Timer
 
-DRAIN = Uniform(1.0, 3.0)  # seconds from SIGTERM until an engine has closed; vLLM aborts what runs and leaves
+DRAIN = Uniform(1.0, 3.0)  # seconds from SIGTERM until an engine has exited; vLLM aborts running requests
 GRACE = 30.0  # seconds; Kubernetes docs, terminationGracePeriodSeconds
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """What all pods share: the kubelet's surroundings. `new_ip` gives an address that was never used."""
+class KubeletContext:
+    """Values that all pods of the simulated nodes share.
 
-    env: simpy.Environment
-    streams: Streams
-    store: Store
+    Attributes:
+        world: the simulated cluster.
+        pod_start: seconds for image and sandbox.
+        hosts: the hosts of all pods, by IP address.
+        new_ip: returns an address that was never used.
+    """
+
+    world: WorldContext
     pod_start: Latency
     hosts: dict[str, EngineHost]
     new_ip: Callable[[], str]
-    now: Callable[[float], datetime]
 
 
-class PodRun:
-    """One pod, from the moment its kubelet has seen it until it is gone."""
+class PodWorker:
+    """One pod, from its admission by the kubelet until its deletion."""
 
-    def __init__(self, node: Node, pod: Object, host: EngineHost) -> None:
+    def __init__(self, context: KubeletContext, pod: Object, host: EngineHost) -> None:
         self.pod = pod
         self.key = key(pod)
         self.node_name: str = pod["spec"]["nodeName"]
         self.host = host
         self.terminating = False
-        self.linger: float | None = None
-        """Seconds for which the containers do not end, whatever they are told; None if they do."""
-        self._node = node
+        self.termination_hold: float | None = None
+        """Seconds for which the containers ignore their termination; None if they end normally."""
+        self._context = context
+        self._env = context.world.env
+        self._streams = context.world.streams
         self._forced_unready = False
         self._powered = True
-        self._quiet = False
+        self._starting = False
         self._stream = f"pod/{self.key}/kubelet"
-        self._start = Alarm(node.env, self._start_containers)
-        self._end = Alarm(node.env, self._finish)
+        self._start_timer = Timer(self._env, self._start_containers)
+        self._end_timer = Timer(self._env, self._finish)
         containers = pod["spec"]["containers"]
         engine, operator = engine_index(containers), is_operator(containers)
         policy = pod["spec"].get("restartPolicy") or "Always"
         labels = pod["metadata"].get("labels") or {}
-        around = Surroundings(node.env, node.streams, node.store, host, policy, labels=labels, engineless=operator)
+        container_context = ContainerContext(context.world, host, policy, labels=labels, has_engine=not operator)
         self._containers = [
-            ContainerRun(spec, is_engine=index == engine and not operator, around=around, on_change=self._write)
+            ContainerRuntime(spec, container_context, is_engine=index == engine and not operator, on_change=self._write)
             for index, spec in enumerate(containers)
         ]
         self._engine = self._containers[engine]
         host.on_change.append(self._refresh)
         host.faults.on_change.append(self._refresh)
 
-    def begin(self) -> None:
-        """The kubelet has admitted the pod: pull images, make the sandbox."""
+    def start(self) -> None:
+        """Start an admitted pod: pull images, create the sandbox."""
         self._write()
-        self._start.set(self._node.env.now + self._node.pod_start.draw(self._node.streams.get(self._stream)))
+        self._start_timer.set(self._env.now + self._context.pod_start.draw(self._streams.get(self._stream)))
 
     def terminate(self) -> None:
-        """SIGTERM; the containers end after a short drain, the grace period at most. Writes nothing at once."""
+        """Send SIGTERM; the containers end after a short drain, at most the grace period. Writes no status."""
         self.terminating = True
-        self._start.cancel()
+        self._start_timer.cancel()
         if not self._powered:
             return
         default = self.pod["spec"].get("terminationGracePeriodSeconds", GRACE)
         grace = float(self.pod["metadata"].get("deletionGracePeriodSeconds", default))
-        drain = min(DRAIN.draw(self._node.streams.get(self._stream)), grace) if self.host.ip else 0.0
-        self._end.set(self._node.env.now + (drain if self.linger is None else self.linger))
+        drain = min(DRAIN.draw(self._streams.get(self._stream)), grace) if self.host.ip else 0.0
+        self._end_timer.set(self._env.now + (drain if self.termination_hold is None else self.termination_hold))
 
-    def vanish(self) -> None:
-        """The object is gone from the API: so are the processes, and the address leads nowhere."""
-        self._start.cancel()
-        self._end.cancel()
+    def delete_now(self) -> None:
+        """End the processes and release the address: the object has been deleted from the API."""
+        self._start_timer.cancel()
+        self._end_timer.cancel()
         for container in self._containers:
             container.stop()
-        self._node.hosts.pop(self.host.ip, None)
+        self._context.hosts.pop(self.host.ip, None)
         self.host.reachable = False
 
     def exit_engine(self) -> None:
-        """The engine's process is killed; the container restarts in place."""
+        """Kill the engine's process; the container restarts in place."""
         self._engine.exit(SIGKILL, "Error")
 
     def force_unready(self, unready: bool) -> None:
-        """Readiness fails by force, or is left to the probe again; written at once."""
+        """Make the pod unready regardless of its probe, or leave it to the probe again; written immediately."""
         self._forced_unready = unready
         if self.host.ip:
             self._write()
 
     def retry_config(self) -> None:
-        """A Secret or ConfigMap in its namespace has changed."""
+        """Handle a change of a Secret or ConfigMap in the pod's namespace."""
         if self._powered and not self.terminating:
             for container in self._containers:
                 container.retry()
 
     def power_off(self) -> None:
-        """The node has lost power: processes are gone, nobody answers, nobody reports."""
+        """Lose power: the processes are gone, and nothing answers or reports."""
         self._powered = False
         self.host.reachable = False
-        self._start.cancel()
-        self._end.cancel()
+        self._start_timer.cancel()
+        self._end_timer.cancel()
         for container in self._containers:
             container.power_off()
 
     def power_on(self) -> None:
-        """The node is back: a new sandbox with a new address, or the end of a pod that was deleted meanwhile."""
+        """Start in a new sandbox with a new address, or end a pod that was deleted in the meantime."""
         self._powered = True
         if self.terminating:
-            self._end.set(self._node.env.now)
+            self._end_timer.set(self._env.now)
             return
-        self._node.hosts.pop(self.host.ip, None)
+        self._context.hosts.pop(self.host.ip, None)
         self.host.ip = ""
-        self.begin()
+        self.start()
 
     def _start_containers(self) -> None:
-        self.host.ip = self._node.new_ip()
+        self.host.ip = self._context.new_ip()
         self.host.reachable = True
-        self._node.hosts[self.host.ip] = self.host
-        self._quiet = True  # one status for all of them
+        self._context.hosts[self.host.ip] = self.host
+        self._starting = True  # write one status for all containers
         for container in self._containers:
             container.launch()
-        self._quiet = False
+        self._starting = False
         self._write()
 
     def _finish(self) -> None:
         for container in self._containers:
             container.stop()
         namespace, name = split(self.key)
-        self._node.store.delete("pods", namespace, name, uid=self.host.uid, grace_period=0)
+        self._context.world.store.delete("pods", namespace, name, uid=self.host.uid, grace_period=0)
 
     def _refresh(self) -> None:
         for container in self._containers:
             container.refresh()
 
     def _write(self) -> None:
-        """Writes the status if it differs from what the API has."""
-        if not self._powered or self._quiet:
+        """Write the status if it differs from the API's."""
+        if not self._powered or self._starting:
             return
         status: dict[str, Any] = pod_status(
             self.pod,
             self._containers,
             ip=self.host.ip,
             forced_unready=self._forced_unready,
-            now=self._node.env.now,
-            at=lambda moment: stamp(self._node.now(moment)),
+            now=self._env.now,
+            at=lambda seconds: format_time(self._context.world.at(seconds)),
         )
         before: Object = self.pod.get("status") or {}
         if all(before.get(field) == value for field, value in status.items()):
             return
         namespace, name = split(self.key)
-        self._node.store.patch("pods", namespace, name, {"status": status}, subresource="status", manager="kubelet")
+        self._context.world.store.patch(
+            "pods", namespace, name, {"status": status}, subresource="status", manager="kubelet"
+        )

@@ -1,183 +1,198 @@
-"""The engine container of a pod, seen as a machine on the network.
+"""A pod on the network, with its engine container.
 
-`EngineHost` is what an IP address leads to. It outlives the engine: a container that restarts in place keeps
-its pod's host and its faults, and gets a new `Engine` that has forgotten every adapter.
+An IP address leads to an `EngineHost`. It outlives the engine: a container that restarts in place keeps its pod's host
+and its faults, and gets a new `Engine` without adapters.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import simpy
-
 from fake_vllm.distributions import Constant, Latency, LogNormal
-from fake_vllm.engine.engine import Artifact, Change, Engine, EngineConfig, EngineConfigError
-from fake_vllm.engine.timing import DEFAULT_PACE, Pace
-from fake_vllm.faults.rules import Faults
-from fake_vllm.router import Request, respond_now
-from twin.kernel.random_streams import Streams
-from twin.world.network.link import Way
+from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError
+from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from fake_vllm.faults.rules import FaultRules
+from fake_vllm.flavors import flavor_of
+from fake_vllm.router import Request, handle_immediate
+from twin.world.context import WorldContext
+from twin.world.network.link import Link
 from twin.world.network.sidecar_host import SidecarHost
 from twin.world.probes import Probe
 from twin.world.registry import Artifacts
-from twin.world.work import Alarm
+from twin.world.work import Timer
 
 Event = Literal["started", "stopped", "loaded", "unloaded"]
 OnEngine = Callable[["EngineHost", Event, str, str], None]
-"""Told of host, event, adapter and its root (both empty unless an adapter came or went)."""
+"""Called with host, event, adapter and the adapter's root (both empty unless an adapter was loaded or unloaded)."""
 
 
-STARTUP = LogNormal(45.0, 90.0)  # seconds; weights and graphs take tens of seconds to minutes
-LOAD = LogNormal(1.8, 6.0)  # seconds, once the artifact is on the pod; reports go from tens of ms to 8 s
-UNLOAD = Constant(0.02)  # seconds; forgetting a name, or dropping weights
+STARTUP = LogNormal(45.0, 90.0)  # seconds; loading weights and capturing graphs takes tens of seconds to minutes
+LOAD = LogNormal(1.8, 6.0)  # seconds, once the artifact is on the pod; reported values range from tens of ms to 8 s
+UNLOAD = Constant(0.02)  # seconds; removing a name, or dropping weights
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What manifests don't say about a Deployment's engines. Latencies in seconds."""
+    """Properties of a Deployment's engines that manifests do not contain. Latencies in seconds."""
 
     startup: Latency = STARTUP
     load: Latency = LOAD
     unload: Latency = UNLOAD
     lora_budget: int | None = None
-    """Bytes of adapters' weights in all."""
+    """Upper bound of all adapters' weights together, in bytes."""
     version: str = ""
-    """vLLM's; empty: as the image tag says."""
-    pace: Pace = DEFAULT_PACE
-    """How fast the engine computes."""
+    """The engine's version; empty to use the image tag."""
+    timing: StepTimeModel = DEFAULT_TIMING
+    """Step-time model of the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostContext:
+    """The parts of the simulated cluster that a host uses.
+
+    Attributes:
+        world: the simulated cluster.
+        settings: settings of the engine.
+        artifacts: the registry that adapters come from.
+        on_engine: called for each event of the engine.
+    """
+
+    world: WorldContext
+    settings: EngineSettings
+    artifacts: Artifacts
+    on_engine: OnEngine
 
 
 class EngineHost:
-    """Where a pod's engine listens, once it does."""
+    """A pod on the network: its address, its engine while one runs, and faults of both."""
 
-    def __init__(
-        self,
-        env: simpy.Environment,
-        streams: Streams,
-        pod: str,
-        uid: str,
-        settings: EngineSettings,
-        artifacts: Artifacts,
-        on_engine: OnEngine,
-        epoch: int,
-    ) -> None:
+    def __init__(self, context: HostContext, pod: str, uid: str, sidecar: SidecarHost | None) -> None:
+        """Create the host of a pod (`namespace/name`); `sidecar` is None if the pod has no runtime sidecar."""
+        world = context.world
         self.pod = pod
         self.uid = uid
         self.ip = ""
         self.port = 0
         self.container_id = ""
-        self.faults = Faults()
-        self.way = Way()
-        """From callers to here."""
+        self.faults = FaultRules()
+        self.link = Link()
+        """The network link from clients to this host."""
         self.engine: Engine | None = None
-        """None: nothing runs there, or it is still starting up."""
+        """None if no engine runs or it is still starting."""
         self.listening = False
         self.reachable = True
-        """False: its node is down, a connection attempt gets no answer at all."""
-        self.sidecar: SidecarHost | None = None
-        """The runtime sidecar beside the engine, if the pod has one."""
-        self.rng = streams.get(f"pod/{pod}/faults")
-        self.traffic_rng = streams.get(f"pod/{pod}/traffic-faults")
+        """False if the node is down: a connection attempt gets no response."""
+        self.sidecar = sidecar
+        self.rng = world.streams.get(f"pod/{pod}/faults")
+        self.traffic_rng = world.streams.get(f"pod/{pod}/traffic-faults")
         self.on_change: list[Callable[[], None]] = []
-        """Called when the engine begins or ceases to listen."""
-        self.on_crash: Callable[[str], None] = lambda _: None
-        """Called with the reason when the engine gives up while it starts."""
-        self.version = settings.version
-        """vLLM's version if the scenario gives it, else empty."""
-        self._env = env
-        self._streams = streams
-        self._settings = settings
-        self._artifacts = artifacts
-        self._on_engine = on_engine
-        self._epoch = epoch
+        """Called when the engine starts or stops listening."""
+        self.version = context.settings.version
+        """The engine's version if the scenario sets it, else empty."""
+        self._env = world.env
+        self._streams = world.streams
+        self._epoch = int(world.epoch.timestamp())
+        self._settings = context.settings
+        self._artifacts = context.artifacts
+        self._on_engine = context.on_engine
         self._config: EngineConfig | None = None
+        self._on_crash: Callable[[str], None] = _ignore
         self._disk: set[str] = set()
-        self._startup = Alarm(env, self._listen)
-        self._probe_rng = streams.get(f"pod/{pod}/probe-faults")
+        self._startup = Timer(self._env, self._listen)
+        self._probe_rng = world.streams.get(f"pod/{pod}/probe-faults")
 
-    def start(self, container_id: str, config: EngineConfig) -> None:
-        """The container runs; the engine will listen once weights are loaded and graphs captured."""
+    def start(self, container_id: str, config: EngineConfig, on_crash: Callable[[str], None]) -> None:
+        """Start the engine's container; the engine listens after its startup time.
+
+        `on_crash` is called with the reason if the engine fails to start.
+        """
         self.container_id = container_id
+        self._on_crash = on_crash
         self.port = config.port
         self._config = replace(config, lora_budget=self._settings.lora_budget)
         self._startup.set(self._env.now + self._settings.startup.draw(self._streams.get(f"pod/{self.pod}/startup")))
 
     def stop(self) -> None:
-        """The container is gone, and with it the adapters in memory and the hub's cache on its disk."""
+        """Stop the container: the adapters in memory and the download cache on its disk are gone."""
         self._startup.cancel()
         self._disk.clear()
         engine, self.engine, self.listening = self.engine, None, False
         if engine is not None:
             engine.close()
             self._on_engine(self, "stopped", "", "")
-            self._tell()
+            self._notify()
 
-    def answers(self, probe: Probe, port: int) -> bool:
-        """Whether a probe of the engine container passes at this moment; draws where a fault leaves it to chance."""
+    def probe_passes(self, probe: Probe, port: int) -> bool:
+        """Return True if a probe of the engine container passes now; draws a random number if a fault is random."""
         if self.engine is None or not self.reachable:
             return False
-        if not probe.port:  # a command: taken to look at the engine
+        if not probe.port:  # a command is assumed to check the engine
             return True
         if port != self.port:
             return False
-        verdict = self.faults.verdict("probes", probe.path, "", self._probe_rng.random)
-        if verdict is not None and verdict.kind != "slow":
-            if not probe.path:  # opening the port is enough
-                return verdict.kind != "refuse"
-            return verdict.response is not None and verdict.response.status < 400
+        effect = self.faults.effect("probes", probe.path, "", self._probe_rng.random)
+        if effect is not None and effect.kind != "slow":
+            if not probe.path:  # a TCP probe only opens the port
+                return effect.kind != "refuse"
+            return effect.response is not None and effect.response.status < 400
         if not probe.path:
             return True
-        response = respond_now(self.engine, Request("GET", probe.path.partition("?")[0], dict(probe.headers), b""))
+        response = handle_immediate(self.engine, Request("GET", probe.path.partition("?")[0], dict(probe.headers), b""))
         return response is None or response.status < 400
 
     def _listen(self) -> None:
         try:
             self.engine = self._new_engine()
         except EngineConfigError as error:
-            self.on_crash(str(error))
+            self._on_crash(str(error))
             return
         self.listening = True
         self._on_engine(self, "started", "", "")
         for name, root in self.engine.adapters.items():
             self._on_engine(self, "loaded", name, root)
-        self._tell()
+        self._notify()
 
     def _new_engine(self) -> Engine:
         assert self._config is not None, "a container starts before its engine listens"
         return Engine(
             self._config,
+            flavor_of(self._config),
             load=self._settings.load,
             unload=self._settings.unload,
             rng=self._streams.get(f"pod/{self.pod}/load-latency"),
-            on_change=self._changed,
-            artifacts=self._find,
+            on_change=self._on_adapter_event,
+            artifacts=self._find_artifact,
             fetch=self._fetch,
             created=self._epoch + int(self._env.now),
-            pace=self._settings.pace,
+            timing=self._settings.timing,
             seed=self._streams.python("answers").getrandbits(32),
             chance=self._streams.get(f"pod/{self.pod}/generation"),
             epoch=self._epoch,
         )
 
-    def _changed(self, change: Change) -> None:
+    def _on_adapter_event(self, change: AdapterEvent) -> None:
         self._on_engine(self, change.event, change.adapter, change.root)
 
-    def _find(self, path: str) -> Artifact:
-        """What is found under a path: where the sidecar put it, on this container's disk, or else at the registry."""
-        kept = self.sidecar.library.at(path) if self.sidecar is not None else None
-        if kept is not None:
-            return kept
-        return self._artifacts.find(path) if path in self._disk else self._artifacts.deliver(path).artifact
+    def _find_artifact(self, path: str) -> Artifact:
+        """Return the artifact at a path: from the sidecar, from this container's disk, or from the registry."""
+        stored = self.sidecar.provider.at(path) if self.sidecar is not None else None
+        if stored is not None:
+            return stored
+        return self._artifacts.find(path) if path in self._disk else self._artifacts.download(path).artifact
 
     def _fetch(self, path: str) -> float:
-        """Seconds to get the artifact; what this container has got once, and whole, it needs not get again."""
+        """Return the seconds to download an artifact; a complete download is kept on the container's disk."""
         if path in self._disk:
             return 0.0
-        delivery = self._artifacts.deliver(path)
-        if not delivery.trouble:
+        download = self._artifacts.download(path)
+        if not download.error:
             self._disk.add(path)
-        return delivery.seconds
+        return download.seconds
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for callback in list(self.on_change):
             callback()
+
+
+def _ignore(_: str) -> None:
+    """Do nothing with the reason of a crash: no container has been started yet."""

@@ -1,4 +1,4 @@
-"""Between `httpx` and the engine's wire: requests as the engine gets them, answers and failures as the client does."""
+"""Converts requests, responses and errors between httpx and the engine's messages."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -13,14 +13,14 @@ _NO_ANSWER = "Server disconnected without sending a response."
 _BROKEN_OFF = "peer closed connection without sending complete message body (incomplete chunked read)"
 
 
-def received(request: httpx.Request, path: str) -> Request:
-    """A request as the engine gets it."""
+def to_engine(request: httpx.Request, path: str) -> Request:
+    """Return a request as the engine gets it."""
     headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
     return Request(request.method, path, headers, request.content)
 
 
-def answered(response: Response | Stream, request: httpx.Request) -> httpx.Response:
-    """An answer as the client gets it; what streams goes on streaming."""
+def to_client(response: Response | Stream, request: httpx.Request) -> httpx.Response:
+    """Return a response as the client gets it; a streamed response continues to stream."""
     headers = dict(response.headers)
     if isinstance(response, Stream):
         return httpx.Response(response.status, headers=headers, stream=_Body(response.chunks, request), request=request)
@@ -28,17 +28,17 @@ def answered(response: Response | Stream, request: httpx.Request) -> httpx.Respo
 
 
 class _Body(httpx.AsyncByteStream):
-    """A body that comes piece by piece, and breaks off if the engine dies."""
+    """A body that arrives in chunks and breaks off if the engine dies."""
 
     def __init__(self, chunks: AsyncIterator[bytes], request: httpx.Request) -> None:
         self._chunks = chunks
         self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        patience = self._request.extensions.get("timeout", {}).get("read")
-        with as_seen(self._request, _BROKEN_OFF):
+        timeout = self._request.extensions.get("timeout", {}).get("read")
+        with map_errors(self._request, _BROKEN_OFF):
             while True:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(timeout):
                     chunk = await anext(self._chunks, None)
                 if chunk is None:
                     return
@@ -50,8 +50,8 @@ class _Body(httpx.AsyncByteStream):
 
 
 @contextmanager
-def as_seen(request: httpx.Request, closed: str = _NO_ANSWER) -> Iterator[None]:
-    """What goes wrong at the engine, as the client's library shows it."""
+def map_errors(request: httpx.Request, closed: str = _NO_ANSWER) -> Iterator[None]:
+    """Map the engine's errors to those that the client's library raises."""
     try:
         yield
     except EngineClosed:

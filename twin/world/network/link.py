@@ -1,7 +1,7 @@
-"""The way from callers to one host: open, unless a fault has cut it or made it long.
+"""The network link from clients to one host: open, unless a fault partitions it or adds latency.
 
-What meets a cut waits, as packets that are sent again: it gets through when the way is mended, if whoever sent it is
-still there.
+A message on a partitioned link waits, like packets that are retransmitted: it arrives when the link is repaired, if its
+sender still waits.
 """
 
 import asyncio
@@ -14,51 +14,51 @@ from fake_vllm.distributions import Latency
 Undo = Callable[[], object]
 
 
-class Way:
-    """Of one host; callers are told apart as by faults of engines (`controller`, `traffic`)."""
+class Link:
+    """The link to one host; clients are distinguished by kind, as in faults of engines (`controller`, `traffic`)."""
 
     def __init__(self) -> None:
-        self._cuts: dict[int, tuple[str, ...]] = {}
+        self._partitions: dict[int, tuple[str, ...]] = {}
         self._delays: dict[int, tuple[tuple[str, ...], Latency, np.random.Generator]] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self._number = 0
 
-    def cut(self, hits: Sequence[str]) -> Undo:
-        """Nothing of these callers gets through until what is returned is called."""
+    def partition(self, callers: Sequence[str]) -> Undo:
+        """Block all messages of these clients until the returned function is called."""
         number = self._next()
-        self._cuts[number] = tuple(hits)
+        self._partitions[number] = tuple(callers)
 
-        def mend() -> None:
-            self._cuts.pop(number, None)
+        def repair() -> None:
+            self._partitions.pop(number, None)
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
 
-        return mend
+        return repair
 
-    def delay(self, hits: Sequence[str], extra: Latency, rng: np.random.Generator) -> Undo:
-        """Requests of these callers take longer until what is returned is called."""
+    def delay(self, callers: Sequence[str], extra: Latency, rng: np.random.Generator) -> Undo:
+        """Add latency to requests of these clients until the returned function is called."""
         number = self._next()
-        self._delays[number] = (tuple(hits), extra, rng)
+        self._delays[number] = (tuple(callers), extra, rng)
         return lambda: self._delays.pop(number, None)
 
     @property
-    def free(self) -> bool:
-        """Whether it is open and no longer than usual, to everybody."""
-        return not self._cuts and not self._delays
+    def is_clear(self) -> bool:
+        """True if the link has no fault at all."""
+        return not self._partitions and not self._delays
 
-    def open(self, caller: str) -> bool:
-        """Whether something of this caller gets through now."""
-        return not any(caller in hits for hits in self._cuts.values())
+    def is_open(self, caller: str) -> bool:
+        """Return True if a message of this client gets through now."""
+        return not any(caller in callers for callers in self._partitions.values())
 
-    def extra(self, caller: str) -> float:
-        """Seconds that a request of this caller and its answer take on top."""
-        return sum(latency.draw(rng) for hits, latency, rng in self._delays.values() if caller in hits)
+    def added_latency(self, caller: str) -> float:
+        """Return the seconds that faults add to a request of this client and its response."""
+        return sum(latency.draw(rng) for callers, latency, rng in self._delays.values() if caller in callers)
 
-    async def passable(self, caller: str) -> None:
-        """Waits until the way is open to this caller."""
-        while not self.open(caller):
+    async def wait_open(self, caller: str) -> None:
+        """Wait until the link is open to this client."""
+        while not self.is_open(caller):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
             await future

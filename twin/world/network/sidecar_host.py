@@ -1,8 +1,8 @@
 """The runtime sidecar of a pod: the product's own application, with the twin's artifact registry behind it.
 
-`lora-runtime`'s requests, flights, errors and answers are the real ones; only what lies between a store and the disk
-(`controller.sidecar.library.Library`) is the registry in virtual time. What is on the pod's disk outlives both of its
-containers. Not simulated: the size of that disk, and ranges that break off and are taken up again.
+The API, downloads, errors and responses of `lora-runtime` are the real ones; only what lies between a store and the
+disk (`ArtifactProvider`) is the registry in virtual time. The pod's disk outlives both containers. Not simulated: the
+size of that disk, and partial downloads that are resumed.
 """
 
 import asyncio
@@ -14,36 +14,36 @@ from typing import NoReturn
 
 import httpx
 import structlog
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 
-from controller.sidecar.adapters import Adapters
-from controller.sidecar.app import create_app
+from controller.sidecar.adapters import AdapterService
+from controller.sidecar.app import Services, create_app
 from controller.sidecar.artifacts.credentials import Credentials
-from controller.sidecar.artifacts.progress import Downloads
-from controller.sidecar.artifacts.provider import Loaded
-from controller.sidecar.artifacts.singleflight import Flights
-from controller.sidecar.artifacts.stores import Listing, RemoteFile
+from controller.sidecar.artifacts.progress import DownloadTracker
+from controller.sidecar.artifacts.provider import LoadedPaths
+from controller.sidecar.artifacts.singleflight import SingleFlight
+from controller.sidecar.artifacts.stores import FileList, RemoteFile
 from controller.sidecar.artifacts.url import Artifact as Asked
-from controller.sidecar.engine import Engine
+from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
-from controller.sidecar.metrics import Scrape
+from controller.sidecar.metrics import MetricsEndpoint
 from controller.sidecar.settings import ROOT, Settings
 from fake_vllm.engine.lora import Artifact
 from twin.world.registry import Artifacts
 
 _VERSION = 40
-"""Characters of a version's name, as of a commit."""
+"""Length of a version's name, like that of a commit."""
 
 
 def root_of(digest: str) -> str:
-    """Where the sidecar keeps an artifact; it never changes in the twin, so it has one version."""
+    """Return the folder of an artifact on the sidecar's disk; it never changes in the twin, so it has one version."""
     return f"{ROOT}/{digest}/{digest[:_VERSION]}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Coming:
-    """A download that is known to take so long."""
+class _SimulatedDownload:
+    """A download of known duration."""
 
     size: int
     started: float
@@ -55,35 +55,41 @@ class _Coming:
         return self.size if passed >= self.seconds else int(self.size * passed / self.seconds)
 
 
-class RegistryLibrary:
-    """What the sidecar's application brings artifacts with; `downloads` is the present run's account of it."""
+class RegistryArtifactProvider:
+    """The sidecar's source of artifacts; `downloads` is the progress of the present run."""
 
-    def __init__(self, artifacts: Artifacts, downloads: Downloads) -> None:
+    def __init__(self, artifacts: Artifacts, downloads: DownloadTracker) -> None:
         self.downloads = downloads
         self._artifacts = artifacts
         self._disk: dict[str, Artifact] = {}
         self._names: dict[str, str] = {}
-        self._fetching: Flights[None] = Flights(keep=False)
+        self._fetching: SingleFlight[None] = SingleFlight(keep=False)
 
     def at(self, path: str) -> Artifact | None:
-        """What is on the disk at a path; None if the path is not the sidecar's."""
+        """Return the artifact at a path on the disk; None if the path is not the sidecar's."""
         digest = self.digest_of(path)
         return self._disk.get(digest, Artifact(missing=True)) if digest else None
 
     @asynccontextmanager
-    async def bring(self, name: str, artifact: Asked, credentials: Credentials, loaded: Loaded) -> AsyncIterator[str]:  # noqa: ARG002
+    async def fetch(
+        self,
+        name: str,
+        artifact: Asked,
+        credentials: Credentials,  # noqa: ARG002 - of the protocol
+        loaded: LoadedPaths,  # noqa: ARG002 - of the protocol
+    ) -> AsyncIterator[str]:
         if artifact.store == "file":
             yield artifact.path
             return
         self._names[name] = artifact.digest
-        await self._fetching.join(artifact.digest, lambda: self._fetch(artifact))
+        await self._fetching.do(artifact.digest, lambda: self._fetch(artifact))
         yield root_of(artifact.digest)
 
     def digest_of(self, root: str) -> str:
         rest = root.removeprefix(f"{ROOT}/")
         return "" if rest == root else rest.partition("/")[0]
 
-    async def forget(self, adapter: str, loaded: Loaded) -> None:
+    async def delete(self, adapter: str, loaded: LoadedPaths) -> None:
         digest = self._names.pop(adapter, "")
         roots = await loaded()
         if digest and digest not in self._names.values() and roots is not None and root_of(digest) not in roots:
@@ -93,11 +99,11 @@ class RegistryLibrary:
         await self._fetching.close()
 
     async def _fetch(self, artifact: Asked) -> None:
-        """Asks the registry; fetches what is not here yet."""
+        """Download an artifact unless it is on the disk."""
         await asyncio.sleep(self._artifacts.latency)
-        delivery = self._artifacts.deliver(artifact.url)
+        result = self._artifacts.download(artifact.url)
         here = artifact.digest in self._disk
-        match delivery.trouble:
+        match result.error:
             case "missing":
                 _fail(Code.ARTIFACT_NOT_FOUND, f"{artifact.shown} was not found")
             case "forbidden":
@@ -105,42 +111,42 @@ class RegistryLibrary:
             case "unreachable" if not here:
                 _fail(Code.STORE_UNAVAILABLE, f"{artifact.shown}: no connection to the registry")
         if here:
-            self.downloads.hit()
+            self.downloads.record_cache_hit()
             return
-        size = delivery.artifact.size
+        size = result.artifact.size
         files = (RemoteFile(path="adapter_model.safetensors", size=size, key=""),)
-        with self.downloads.begun(artifact, Listing(files=files, version="")) as download:
-            download.watch(_Coming(size, asyncio.get_running_loop().time(), delivery.seconds))
-            await asyncio.sleep(delivery.seconds)
-            if delivery.trouble == "corrupt":
+        with self.downloads.track(artifact, FileList(files=files, version="")) as download:
+            download.watch(_SimulatedDownload(size, asyncio.get_running_loop().time(), result.seconds))
+            await asyncio.sleep(result.seconds)
+            if result.error == "corrupt":
                 _fail(Code.ARTIFACT_CORRUPT, f"{artifact.shown} is no complete adapter")
-        self._disk[artifact.digest] = delivery.artifact
+        self._disk[artifact.digest] = result.artifact
 
 
 class SidecarHost:
-    """The sidecar's container. What it has in memory goes with each of its ends."""
+    """The sidecar's container. Its memory is lost whenever it stops."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         self._registry = CollectorRegistry()
-        self.library = RegistryLibrary(artifacts, Downloads(self._registry, self._log))
+        self.provider = RegistryArtifactProvider(artifacts, DownloadTracker(self._registry, self._log))
         self._running = 0
-        """Number of the present run; 0: it does not run."""
+        """Number of the present run; 0 while stopped."""
         self._runs = 0
         self._settings = Settings()
-        self._app: Starlette | None = None
-        self._adapters: Adapters | None = None
+        self._app: FastAPI | None = None
+        self._adapters: AdapterService | None = None
 
     @property
     def running(self) -> bool:
-        """Whether its container runs; it listens as soon as that."""
+        """True if the container runs; it listens immediately."""
         return self._running > 0
 
     def start(self, settings: Settings) -> None:
-        """As its environment says: what is before it, and what it does with the metrics."""
+        """Start the container with the settings of its environment."""
         self._settings = settings
         self._registry = CollectorRegistry()
-        self.library.downloads = Downloads(self._registry, self._log)
+        self.provider.downloads = DownloadTracker(self._registry, self._log)
         self._runs += 1
         self._running = self._runs
 
@@ -151,11 +157,11 @@ class SidecarHost:
             adapters.cancel()
 
     async def answer(self, request: httpx.Request, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> httpx.Response:
-        """What the application answers.
+        """Return the application's response.
 
         Raises:
-            httpx.ConnectError: it does not run.
-            ConnectionResetError: it ended before it had answered.
+            httpx.ConnectError: the container does not run.
+            ConnectionResetError: the container stopped before it had answered.
         """
         if not self._running:
             raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
@@ -166,18 +172,18 @@ class SidecarHost:
             raise ConnectionResetError
         return response
 
-    def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> Starlette:
+    def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> FastAPI:
         if self._app is None:
             settings, registry, log = self._settings, self._registry, self._log
-            engine = Engine(settings.engine, settings.dialect, _Unread(to_engine()))
-            scrape = Scrape(engine, settings.metrics_path, settings.metrics, registry, log)
-            self._adapters = Adapters(engine, self.library, log)
-            self._app = create_app(self._adapters, engine, registry, log, self.library.downloads, scrape)
+            engine = LocalEngine(settings.engine, settings.dialect, _AsStream(to_engine()))
+            metrics = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
+            self._adapters = AdapterService(engine, self.provider, log)
+            self._app = create_app(Services(self._adapters, engine, registry, self.provider.downloads, metrics), log)
         return self._app
 
 
-class _Unread(httpx.AsyncBaseTransport):
-    """Answers that are there at once, to be read as if they came in."""
+class _AsStream(httpx.AsyncBaseTransport):
+    """Wraps a transport so that complete responses can be read as a stream."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport

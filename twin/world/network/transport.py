@@ -1,8 +1,8 @@
-"""Seam 2 in the twin: an `httpx` transport that takes a request to the engine that owns the address.
+"""Seam 2 in the twin: an `httpx` transport that takes a request to the engine or sidecar at the address.
 
-There are no sockets. What a caller sees of the network is what `httpx` would show: connection refused where nothing
-listens, a connect timeout where nothing answers, a reset or an early close where an engine dies. A caller that gives
-up does not stop the engine: what it was asked goes on.
+There are no sockets. A client sees what `httpx` would show: connection refused where nothing listens, a connect timeout
+where nothing answers, a reset or an early close where an engine dies. A client that gives up does not stop the engine:
+its request continues.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from controller.cache.routing import SIDECAR_PORT
 from controller.sidecar.app import LOAD_PATH as ORDER_PATH
 from controller.sidecar.app import UNLOAD_PATH as CANCEL_PATH
 from fake_vllm.distributions import Latency
-from fake_vllm.engine.engine import Completion, Engine, EngineFault
-from fake_vllm.faults.rules import Verdict
+from fake_vllm.engine.engine import Completion, Engine, EngineError
+from fake_vllm.faults.rules import FaultEffect
 from fake_vllm.router import (
     COMPLETIONS_PATH,
     GENERATING,
@@ -31,23 +31,24 @@ from fake_vllm.router import (
     Request,
     Response,
     Stream,
-    adapter_of,
-    respond,
-    respond_now,
+    handle,
+    handle_immediate,
+    requested_adapter,
 )
 from twin.kernel.random_streams import Streams
 from twin.trace.lines import RequestLine
 from twin.trace.recorder import Recorder
 from twin.world.network.engine_host import EngineHost
-from twin.world.network.http_adapter import answered, as_seen, received
+from twin.world.network.http_adapter import map_errors, to_client, to_engine
 from twin.world.network.sidecar_host import SidecarHost
 
 OnRequest = Callable[[Literal["before", "after"]], None]
+"""Called when a request is about to be sent, and when it has ended but the client has not received the response."""
 Hosts = Callable[[str], EngineHost | None]
-"""Finds an engine's host by IP address."""
+"""Returns a pod's host by IP address."""
 
 _HTTP_PORT = 80
-_NO_REQUEST = httpx.Request("POST", "http://engine" + COMPLETIONS_PATH)  # errors of `complete` have to name one
+_NO_REQUEST = httpx.Request("POST", "http://engine" + COMPLETIONS_PATH)  # for errors of `complete`
 _VERBS = {
     LOAD_PATH: "load",
     UNLOAD_PATH: "unload",
@@ -60,8 +61,12 @@ _VERBS = {
 }
 
 
+def _ignore(_: Literal["before", "after"]) -> None:
+    """Do nothing for a request."""
+
+
 class Network:
-    """Who can be reached where."""
+    """The simulated network of one cluster."""
 
     def __init__(
         self, env: simpy.Environment, hosts: Hosts, streams: Streams, recorder: Recorder, latency: Latency
@@ -75,17 +80,23 @@ class Network:
         self._requests = 0
         self._work: set[asyncio.Task[Response | Stream]] = set()
 
-    def transport(self, by: str, caller: str = "controller") -> "NetworkTransport":
-        """The network as `by` sees it; `caller` is who it is to faults (`controller`, `traffic`)."""
-        return NetworkTransport(self, by, caller)
+    def transport(self, by: str, caller: str = "controller", on_request: OnRequest = _ignore) -> "NetworkTransport":
+        """Return a transport for one client.
+
+        Args:
+            by: the client's name in the record.
+            caller: the client's kind for faults (`controller`, `traffic`).
+            on_request: called for each request.
+        """
+        return NetworkTransport(self, by, caller, on_request)
 
     def number(self) -> int:
-        """A new request's number."""
+        """Return a new request's number."""
         self._requests += 1
         return self._requests
 
     async def work(self, coroutine: Coroutine[Any, Any, Response | Stream]) -> Response | Stream:
-        """Waits for an engine's work, which goes on if the caller stops waiting."""
+        """Wait for an engine's work, which continues if the client stops waiting."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._work.add(task)
         task.add_done_callback(self._done)
@@ -94,63 +105,64 @@ class Network:
     def _done(self, task: asyncio.Task[Response | Stream]) -> None:
         self._work.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody may be left to hear of it
+            task.exception()  # retrieved, so that asyncio does not log it
 
 
 class NetworkTransport(httpx.AsyncBaseTransport):
-    """For one caller."""
+    """The network as one client sees it."""
 
-    def __init__(self, network: Network, by: str, caller: str) -> None:
+    def __init__(self, network: Network, by: str, caller: str, on_request: OnRequest = _ignore) -> None:
         self._network = network
         self._by = by
         self._caller = caller
-        self._severed = False
+        self._disconnected = False
         self._kept: dict[str, tuple[Request, httpx.Response]] = {}
-        """By pod: audits send the same request all day and get the same bytes, which are made into an answer once."""
-        self.on_request: OnRequest = lambda moment: None  # noqa: ARG005
-        """Told of each request when it is about to be sent, and when it has ended but nobody has heard how."""
+        """By pod: audits repeat one request and get the same bytes, so its response is built once."""
+        self._on_request = on_request
         self._rng = network.rng if caller == "controller" else network.traffic_rng
 
-    def sever(self) -> None:
-        """The caller is dead: it hears no more answers."""
-        self._severed = True
+    def disconnect(self) -> None:
+        """Cut the client off: it receives no more responses."""
+        self._disconnected = True
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.on_request("before")
-        if self._severed:
+        self._on_request("before")
+        if self._disconnected:
             await self._never()
         try:
-            response = await self._sent(request)
+            response = await self._send(request)
         except httpx.HTTPError:
-            self.on_request("after")
-            if self._severed:
+            self._on_request("after")
+            if self._disconnected:
                 await self._never()
             raise
-        self.on_request("after")
-        if self._severed:
+        self._on_request("after")
+        if self._disconnected:
             await self._never()
         return response
 
     async def _never(self) -> None:
-        """What the dead wait for."""
+        """Wait forever, in place of a disconnected client."""
         await asyncio.get_running_loop().create_future()
 
-    async def _sent(self, request: httpx.Request) -> httpx.Response:
+    async def _send(self, request: httpx.Request) -> httpx.Response:
         network, url = self._network, request.url
         host = network.hosts(url.host)
         path = url.path
         verb = _VERBS.get(path)
         if verb in ("load", "unload"):
-            return await self._recorded(request, host, path, verb)
+            return await self._send_recorded(request, host, path, verb)
         if verb is not None:
             network.recorder.count(f"engine.{verb}")
-        return await self._answered(request, host, path, "")
+        return await self._exchange(request, host, path, "")
 
-    async def _recorded(self, request: httpx.Request, host: EngineHost | None, path: str, verb: Any) -> httpx.Response:
-        """A load or unload, with a line when it is sent and one when it has ended for the caller."""
+    async def _send_recorded(
+        self, request: httpx.Request, host: EngineHost | None, path: str, verb: Any
+    ) -> httpx.Response:
+        """Send a load or unload; record a line when it is sent and one when it has ended for the client."""
         network = self._network
         network.recorder.count(f"engine.{verb}")
-        body = _said(request.content)
+        body = _json_object(request.content)
         number, adapter = network.number(), str(body.get("lora_name", ""))
         line = RequestLine(
             t=network.recorder.now(),
@@ -166,7 +178,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
         network.recorder.emit(line)
         status, error = 0, ""
         try:
-            response = await self._answered(request, host, path, adapter)
+            response = await self._exchange(request, host, path, adapter)
             status = response.status_code
             error = "" if status == 200 else response.text[:200]
             return response
@@ -177,140 +189,142 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             error = "abandoned"
             raise
         finally:
-            if not self._severed:
+            if not self._disconnected:
                 network.recorder.emit(_done(line, network.recorder.now(), status, error))
 
     async def complete(
         self, ip: str, model: str, prompt_tokens: int, output_tokens: int, *, timeout: float | None = None
     ) -> Completion:
-        """Have a model behind an address answer, as a client over HTTP would but without the HTTP.
+        """Run a completion on the model at an address, like a client over HTTP but without HTTP.
 
-        Lengths are in tokens, `timeout` in seconds: for the connection, and for the whole answer.
+        Lengths are in tokens; `timeout` is in seconds, for the connection and for the whole response.
 
         Raises:
-            httpx.HTTPError: what the client would see of a connection that failed.
-            EngineFault: what the engine, or a fault in its place, answers instead.
+            httpx.HTTPError: the error that the client would see for a failed connection.
+            EngineFault: the error response of the engine, or of a fault in its place.
         """
         request = _NO_REQUEST
-        host = await self._reached(request, self._network.hosts(ip), timeout)
-        engine, verdict = self._met(request, host, COMPLETIONS_PATH, model)
-        with as_seen(request):
-            if verdict is not None and verdict.kind == "hang":
+        host = await self._connect(request, self._network.hosts(ip), timeout)
+        engine, effect = self._engine_and_fault(request, host, COMPLETIONS_PATH, model)
+        with map_errors(request):
+            if effect is not None and effect.kind == "hang":
                 await self._wait(timeout, httpx.ReadTimeout("timed out", request=request))
-            if verdict is not None and verdict.response is not None:
-                told = verdict.response
-                raise EngineFault(told.status, "", told.body[:200].decode(errors="replace"))
-            if verdict is not None and verdict.kind == "reset" and not verdict.after:
+            if effect is not None and effect.response is not None:
+                injected = effect.response
+                raise EngineError(injected.status, "", injected.body[:200].decode(errors="replace"))
+            if effect is not None and effect.kind == "reset" and not effect.after:
                 raise ConnectionResetError
             async with asyncio.timeout(timeout):
                 completion = await engine.complete(model, prompt_tokens, output_tokens)
-                if verdict is not None and verdict.factor > 1:
-                    await asyncio.sleep(completion.seconds * (verdict.factor - 1))
-                    completion = _stretched(completion, verdict.factor)
-                await host.way.passable(self._caller)
-            if verdict is not None and verdict.kind == "reset":
+                if effect is not None and effect.factor > 1:
+                    await asyncio.sleep(completion.seconds * (effect.factor - 1))
+                    completion = _slowed(completion, effect.factor)
+                await host.link.wait_open(self._caller)
+            if effect is not None and effect.kind == "reset":
                 raise ConnectionResetError
             return completion
 
-    async def _answered(
+    async def _exchange(
         self, request: httpx.Request, host: EngineHost | None, path: str, adapter: str
     ) -> httpx.Response:
         timeouts = request.extensions.get("timeout", {})
-        host = await self._reached(request, host, timeouts.get("connect"))
+        host = await self._connect(request, host, timeouts.get("connect"))
         port = request.url.port or _HTTP_PORT
         if port == SIDECAR_PORT and host.sidecar is not None:
-            return await self._beside(host, host.sidecar, request, timeouts.get("read"))
+            return await self._exchange_with_sidecar(host, host.sidecar, request, timeouts.get("read"))
         if port != host.port:
             raise _refused(request)
-        kept = self._kept.get(host.pod)
-        again = kept is not None and kept[1].request is request
-        sent = kept[0] if kept is not None and again else received(request, path)
+        cached = self._kept.get(host.pod)
+        is_same = cached is not None and cached[1].request is request
+        sent = cached[0] if cached is not None and is_same else to_engine(request, path)
         if not adapter and host.faults.rules:
-            adapter = adapter_of(sent)
-        engine, verdict = self._met(request, host, path, adapter)
-        if verdict is None and path not in GENERATING:
-            response = respond_now(engine, sent)
+            adapter = requested_adapter(sent)
+        engine, effect = self._engine_and_fault(request, host, path, adapter)
+        if effect is None and path not in GENERATING:
+            response = handle_immediate(engine, sent)
             if response is not None:
-                if kept is not None and again and kept[1].content is response.body:
-                    return kept[1]
-                made = answered(response, request)
-                self._kept[host.pod] = (sent, made)
-                return made
-        if verdict is not None and verdict.kind == "hang":
+                if cached is not None and is_same and cached[1].content is response.body:
+                    return cached[1]
+                built = to_client(response, request)
+                self._kept[host.pod] = (sent, built)
+                return built
+        if effect is not None and effect.kind == "hang":
             await self._wait(timeouts.get("read"), httpx.ReadTimeout("timed out", request=request))
-        with as_seen(request):
+        with map_errors(request):
             async with asyncio.timeout(timeouts.get("read")):
-                answer = await self._worked(engine, sent, verdict)
-                await host.way.passable(self._caller)
-                return answered(answer, request)
+                answer = await self._respond(engine, sent, effect)
+                await host.link.wait_open(self._caller)
+                return to_client(answer, request)
 
-    async def _beside(
-        self, host: EngineHost, sidecar: SidecarHost, request: httpx.Request, patience: float | None
+    async def _exchange_with_sidecar(
+        self, host: EngineHost, sidecar: SidecarHost, request: httpx.Request, timeout: float | None
     ) -> httpx.Response:
-        """The sidecar's answer, which may have the engine's in it."""
-        with as_seen(request):
-            async with asyncio.timeout(patience):
-                response = await sidecar.answer(request, lambda: Beside(self._network, host))
-                await host.way.passable(self._caller)
+        """Return the sidecar's response, for which it may send requests to the engine."""
+        with map_errors(request):
+            async with asyncio.timeout(timeout):
+                response = await sidecar.answer(request, lambda: SidecarTransport(self._network, host))
+                await host.link.wait_open(self._caller)
                 return response
 
-    async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:
-        """The machine at the other end, once the request has got there."""
+    async def _connect(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:
+        """Return the host at the other end, once the request has arrived there."""
         latency = self._network.latency.draw(self._rng)
-        if host is not None and host.reachable and host.way.free:
-            await self._pass(latency)
+        if host is not None and host.reachable and host.link.is_clear:
+            await self._transmit(latency)
             return host
-        no_way = httpx.ConnectTimeout("timed out", request=request)
+        no_route = httpx.ConnectTimeout("timed out", request=request)
         if host is None or not host.reachable:
-            await self._wait(timeout, no_way)
+            await self._wait(timeout, no_route)
         assert host is not None
-        await self._passable(host, timeout, no_way)
-        await self._pass(latency + host.way.extra(self._caller))
+        await self._wait_link(host, timeout, no_route)
+        await self._transmit(latency + host.link.added_latency(self._caller))
         return host
 
-    def _met(self, request: httpx.Request, host: EngineHost, path: str, adapter: str) -> tuple[Engine, Verdict | None]:
-        """The engine that listens there, and what becomes of the request."""
+    def _engine_and_fault(
+        self, request: httpx.Request, host: EngineHost, path: str, adapter: str
+    ) -> tuple[Engine, FaultEffect | None]:
+        """Return the engine that listens there, and the fault that applies to the request."""
         draw = host.traffic_rng.random if self._caller == "traffic" else host.rng.random
-        verdict = host.faults.verdict(self._caller, path, adapter, draw)
-        if host.engine is None or not host.listening or (verdict is not None and verdict.kind == "refuse"):
+        effect = host.faults.effect(self._caller, path, adapter, draw)
+        if host.engine is None or not host.listening or (effect is not None and effect.kind == "refuse"):
             raise _refused(request)
-        return host.engine, verdict
+        return host.engine, effect
 
-    async def _worked(self, engine: Engine, sent: Request, verdict: Verdict | None) -> Response | Stream:
-        """The engine's answer, as far as faults let it come through."""
-        if verdict is not None and verdict.kind == "respond" and verdict.response is not None:
-            return verdict.response
-        if verdict is not None and verdict.kind == "reset" and not verdict.after:
+    async def _respond(self, engine: Engine, sent: Request, effect: FaultEffect | None) -> Response | Stream:
+        """Return the engine's response, as far as faults let it through."""
+        if effect is not None and effect.kind == "respond" and effect.response is not None:
+            return effect.response
+        if effect is not None and effect.kind == "reset" and not effect.after:
             raise ConnectionResetError
-        factor = verdict.factor if verdict is not None and verdict.kind == "slow" else 1.0
-        work = respond(engine, sent, slow=factor)
-        # What was asked of adapters goes on without the caller; an answer that nobody waits for does not.
+        factor = effect.factor if effect is not None and effect.kind == "slow" else 1.0
+        work = handle(engine, sent, slow=factor)
+        # Loads and unloads continue without the client; a completion does not.
         response = await (work if sent.path in GENERATING else self._network.work(work))
-        if verdict is not None and verdict.kind == "reset":
+        if effect is not None and effect.kind == "reset":
             raise ConnectionResetError
         return response
 
-    async def _passable(self, host: EngineHost, patience: float | None, failure: httpx.HTTPError) -> None:
-        """Waits while the way is cut, and no longer than the caller's patience."""
-        if host.way.open(self._caller):
+    async def _wait_link(self, host: EngineHost, timeout: float | None, failure: httpx.HTTPError) -> None:
+        """Wait while the link is partitioned, at most until the client's timeout."""
+        if host.link.is_open(self._caller):
             return
         try:
-            async with asyncio.timeout(patience):
-                await host.way.passable(self._caller)
+            async with asyncio.timeout(timeout):
+                await host.link.wait_open(self._caller)
         except TimeoutError:
             raise failure from None
 
     async def _wait(self, seconds: float | None, failure: httpx.HTTPError) -> None:
-        """Nobody answers: waits until the caller's patience ends."""
-        if seconds is None or self._severed:
+        """Wait until the client's timeout, as nothing answers."""
+        if seconds is None or self._disconnected:
             await self._never()
         else:
             await asyncio.sleep(seconds)
         raise failure
 
-    async def _pass(self, seconds: float) -> None:
+    async def _transmit(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if self._severed:
+        if self._disconnected:
             await self._never()
 
 
@@ -318,8 +332,8 @@ def _refused(request: httpx.Request) -> httpx.ConnectError:
     return httpx.ConnectError("[Errno 111] Connection refused", request=request)
 
 
-def _stretched(completion: Completion, factor: float) -> Completion:
-    """All of it `factor` times as slow."""
+def _slowed(completion: Completion, factor: float) -> Completion:
+    """Return a completion with all times multiplied by `factor`."""
     return replace(
         completion,
         queued=completion.queued * factor,
@@ -328,23 +342,25 @@ def _stretched(completion: Completion, factor: float) -> Completion:
     )
 
 
-class Beside(NetworkTransport):
-    """For a sidecar, to the engine in its own pod: nothing is in the way, and the engine's faults take it for the
-    operator, on whose behalf it asks."""
+class SidecarTransport(NetworkTransport):
+    """Transport of a sidecar to the engine in its own pod, without link or latency.
+
+    Faults of engines apply to it as to the controller, on whose behalf it sends requests.
+    """
 
     def __init__(self, network: Network, host: EngineHost) -> None:
         super().__init__(network, by=host.pod, caller="controller")
         self._host = host
 
-    async def _sent(self, request: httpx.Request) -> httpx.Response:
-        return await self._answered(request, self._host, request.url.path, "")
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        return await self._exchange(request, self._host, request.url.path, "")
 
-    async def _reached(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:  # noqa: ARG002
+    async def _connect(self, request: httpx.Request, host: EngineHost | None, timeout: float | None) -> EngineHost:  # noqa: ARG002
         return self._host
 
 
-def _said(content: bytes) -> dict[str, Any]:
-    """What a body holds; nothing if that cannot be read, which the engine will say."""
+def _json_object(content: bytes) -> dict[str, Any]:
+    """Return the object in a body; empty if it is not valid JSON, which the engine will report."""
     try:
         body = json.loads(content)
     except ValueError:

@@ -1,21 +1,25 @@
-"""The Deployment controller: makes, sizes and retires ReplicaSets.
+"""The Deployment controller: creates, scales and removes ReplicaSets.
 
-The arithmetic is in `rollout.py`. Left out: proportional scaling in the middle of a rollout, and rollbacks
-other than by putting the old template back. A paused Deployment is left as it is.
+The arithmetic is in `rollout.py`. Not simulated: proportional scaling during a rollout, and rollbacks other than by
+restoring the old template. A paused Deployment is left unchanged.
 """
 
-from collections.abc import Callable
-from datetime import datetime
-
-import simpy
-
-from twin.apiserver import Change, Store
-from twin.apiserver.objects import Object, controller_uid, is_terminating, key, owned_by, split, stamp, with_conditions
-from twin.kernel.random_streams import Streams
+from formats.timestamps import format_time
+from twin.apiserver import Change
+from twin.apiserver.meta.objects import (
+    Object,
+    controller_uid,
+    is_terminating,
+    key,
+    owner_reference,
+    split,
+    with_conditions,
+)
+from twin.world.context import WorldContext
 from twin.world.names import replica_set_name, template_hash
-from twin.world.work import Reactions
+from twin.world.work import DelayedQueue
 from twin.world.workloads.replicasets import DELAY, SETS, ReplicaSets
-from twin.world.workloads.rollout import Size, Strategy, next_sizes, wanted
+from twin.world.workloads.rollout import ReplicaCounts, Strategy, desired_replicas, next_sizes
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -25,32 +29,30 @@ DEPLOYMENTS = "deployments.apps"
 
 
 class Deployments:
-    """Makes, sizes and retires ReplicaSets."""
+    """Creates, scales and removes ReplicaSets."""
 
-    def __init__(
-        self, env: simpy.Environment, store: Store, streams: Streams, now: Callable[[], datetime], sets: ReplicaSets
-    ) -> None:
-        self._store = store
-        self._now = now
+    def __init__(self, context: WorldContext, sets: ReplicaSets) -> None:
+        self._store = store = context.store
+        self._now = context.now
         self._controller = sets
         self._sets = sets.sets
         self._pods = sets.pods
         self._deployments: dict[str, Object] = {}
         self._keys: dict[str, str] = {}
-        self._reactions = Reactions(env, streams, "deployment-controller", DELAY, self._sync)
+        self._queue = DelayedQueue(context, "deployment-controller", DELAY, self._sync)
         store.subscribe(self._on_deployment, DEPLOYMENTS)
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
 
     def pods_of(self, name: str) -> list[str]:
-        """Keys of a Deployment's pods, old and new."""
+        """Return the keys of a Deployment's pods, old and new."""
         deployment = self._deployments.get(name)
         if deployment is None:
             return []
         return [key(pod) for replica_set in self._sets.of(deployment) for pod in self._pods.of(replica_set)]
 
     def of_pod(self, pod: Object) -> str:
-        """The name of the Deployment that a pod belongs to, without namespace; empty if to none."""
+        """Return the name of a pod's Deployment, without namespace; empty if it has none."""
         replica_set = self._controller.set_of(pod)
         name = self._keys.get(controller_uid(replica_set)) if replica_set is not None else None
         return "" if name is None else split(name)[1]
@@ -64,21 +66,21 @@ class Deployments:
         self._keys[uid] = name
         self._deployments[name] = change.object
         if change.old is None or change.old["spec"] != change.object["spec"]:
-            self._reactions.note(name)
+            self._queue.add(name)
 
     def _on_set(self, change: Change) -> None:
-        self._wake(controller_uid(change.object))
+        self._enqueue(controller_uid(change.object))
 
     def _on_pod(self, change: Change) -> None:
-        if change.type == "DELETED":  # Recreate waits for the last old pod to be really gone
+        if change.type == "DELETED":  # Recreate waits until the last old pod is deleted
             replica_set = self._controller.set_of(change.object)
             if replica_set is not None:
-                self._wake(controller_uid(replica_set))
+                self._enqueue(controller_uid(replica_set))
 
-    def _wake(self, uid: str) -> None:
+    def _enqueue(self, uid: str) -> None:
         name = self._keys.get(uid)
         if name is not None:
-            self._reactions.note(name)
+            self._queue.add(name)
 
     def _sync(self, name: str) -> None:
         deployment = self._deployments.get(name)
@@ -86,16 +88,16 @@ class Deployments:
             return
         hash_ = template_hash(deployment["spec"]["template"])
         owned = self._sets.of(deployment)
-        new = next((each for each in owned if each["metadata"].get("labels", {}).get(HASH) == hash_), None)
+        new = next((item for item in owned if item["metadata"].get("labels", {}).get(HASH) == hash_), None)
         if new is None:
-            revision = 1 + max((_revision(each) for each in owned), default=0)
+            revision = 1 + max((_revision(item) for item in owned), default=0)
             self._create_set(deployment, hash_, revision)
             self._annotate(deployment, revision)
-            return  # its creation wakes us
-        olds = [each for each in owned if each is not new]
+            return  # its creation triggers the next sync
+        olds = [item for item in owned if item is not new]
         self._resize(deployment, new, olds)
         self._write_status(name, deployment, new, owned)
-        self._retire(deployment, olds)
+        self._remove_old_sets(deployment, olds)
 
     def _create_set(self, deployment: Object, hash_: str, revision: int) -> None:
         meta, spec = deployment["metadata"], deployment["spec"]
@@ -110,7 +112,7 @@ class Deployments:
                 "namespace": meta["namespace"],
                 "labels": labels,
                 "annotations": {REVISION: str(revision)},
-                "ownerReferences": [owned_by(deployment, "apps/v1", "Deployment")],
+                "ownerReferences": [owner_reference(deployment, "apps/v1", "Deployment")],
             },
             "spec": {
                 "replicas": 0,
@@ -128,35 +130,33 @@ class Deployments:
 
     def _resize(self, deployment: Object, new: Object, olds: list[Object]) -> None:
         spec = deployment["spec"]
-        sizes = next_sizes(wanted(spec), Strategy.of(spec), self._size(new), tuple(self._size(old) for old in olds))
+        sizes = next_sizes(
+            desired_replicas(spec), Strategy.of(spec), self._size(new), tuple(self._size(old) for old in olds)
+        )
         for replica_set, size in zip([new, *olds], [sizes[0], *sizes[1]], strict=True):
-            if wanted(replica_set["spec"]) != size:
+            if desired_replicas(replica_set["spec"]) != size:
                 meta, body = replica_set["metadata"], {"spec": {"replicas": size}}
                 self._store.patch(SETS, meta["namespace"], meta["name"], body, manager="kube-controller-manager")
 
-    def _size(self, replica_set: Object) -> Size:
+    def _size(self, replica_set: Object) -> ReplicaCounts:
         available = (replica_set.get("status") or {}).get("availableReplicas", 0)
-        return Size(wanted(replica_set["spec"]), available, len(self._pods.of(replica_set)))
+        return ReplicaCounts(desired_replicas(replica_set["spec"]), available, len(self._pods.of(replica_set)))
 
-    def _retire(self, deployment: Object, olds: list[Object]) -> None:
+    def _remove_old_sets(self, deployment: Object, olds: list[Object]) -> None:
         limit = deployment["spec"].get("revisionHistoryLimit", HISTORY)
-        empty = [old for old in olds if not wanted(old["spec"]) and not self._pods.of(old)]
+        empty = [old for old in olds if not desired_replicas(old["spec"]) and not self._pods.of(old)]
         for old in sorted(empty, key=_revision)[: max(0, len(olds) - limit)]:
             self._store.delete(SETS, old["metadata"]["namespace"], old["metadata"]["name"])
 
     def _write_status(self, name: str, deployment: Object, new: Object, owned: list[Object]) -> None:
-        desired, available = wanted(deployment["spec"]), _total(owned, "availableReplicas")
+        desired, available = desired_replicas(deployment["spec"]), _total(owned, "availableReplicas")
         updated = _total([new], "replicas")
-        short_of = Strategy.of(deployment["spec"])
-        enough = available >= desired - short_of.unavailable
+        strategy = Strategy.of(deployment["spec"])
         done = updated == desired == available == _total(owned, "replicas")
-        new_name = new["metadata"]["name"]
         conditions = [
-            _verdict("Available", enough, "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
-                     f"Deployment {'has' if enough else 'does not have'} minimum availability."),
-            _verdict("Progressing", True, "NewReplicaSetAvailable" if done else "ReplicaSetUpdated",
-                     f'ReplicaSet "{new_name}" {"has successfully progressed" if done else "is progressing"}.'),
-        ]  # fmt: skip
+            _available_condition(available >= desired - strategy.unavailable),
+            _progressing_condition(new["metadata"]["name"], done),
+        ]
         before: Object = deployment.get("status") or {}
         status = {
             "observedGeneration": deployment["metadata"].get("generation", 1),
@@ -165,7 +165,7 @@ class Deployments:
             "readyReplicas": _total(owned, "readyReplicas"),
             "availableReplicas": available,
             "unavailableReplicas": max(0, max(desired, _total(owned, "replicas")) - available),
-            "conditions": with_conditions(before.get("conditions") or (), conditions, stamp(self._now())),
+            "conditions": with_conditions(before.get("conditions") or (), conditions, format_time(self._now())),
         }
         if before != status:
             namespace, short = split(name)
@@ -180,8 +180,23 @@ def _revision(replica_set: Object) -> int:
 
 
 def _total(sets: list[Object], field: str) -> int:
-    return sum((each.get("status") or {}).get(field, 0) for each in sets)
+    return sum((item.get("status") or {}).get(field, 0) for item in sets)
 
 
-def _verdict(type_: str, holds: bool, reason: str, message: str) -> dict[str, str]:
-    return {"type": type_, "status": "True" if holds else "False", "reason": reason, "message": message}
+def _available_condition(is_available: bool) -> dict[str, str]:
+    if is_available:
+        return _condition("Available", True, "MinimumReplicasAvailable", "Deployment has minimum availability.")
+    return _condition(
+        "Available", False, "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
+    )
+
+
+def _progressing_condition(replica_set: str, done: bool) -> dict[str, str]:
+    if done:
+        message = f'ReplicaSet "{replica_set}" has successfully progressed.'
+        return _condition("Progressing", True, "NewReplicaSetAvailable", message)
+    return _condition("Progressing", True, "ReplicaSetUpdated", f'ReplicaSet "{replica_set}" is progressing.')
+
+
+def _condition(type_: str, is_true: bool, reason: str, message: str) -> dict[str, str]:
+    return {"type": type_, "status": "True" if is_true else "False", "reason": reason, "message": message}

@@ -1,14 +1,12 @@
-"""The ReplicaSet controller: as many pods as each ReplicaSet asks for."""
+"""The ReplicaSet controller: keeps the desired number of pods of each ReplicaSet."""
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
 from typing import Any
 
-import simpy
-
 from fake_vllm.distributions import Uniform
-from twin.apiserver import ApiError, Change, Store
-from twin.apiserver.objects import (
+from formats.timestamps import parse_timestamp
+from twin.apiserver import ApiError, Change
+from twin.apiserver.meta.objects import (
     Object,
     condition,
     controller_uid,
@@ -16,27 +14,27 @@ from twin.apiserver.objects import (
     is_terminating,
     is_true,
     key,
-    owned_by,
+    owner_reference,
     split,
 )
-from twin.kernel.random_streams import Streams
+from twin.world.context import WorldContext
 from twin.world.names import pod_name
-from twin.world.work import Reactions
-from twin.world.workloads.rollout import wanted
+from twin.world.work import DelayedQueue
+from twin.world.workloads.rollout import desired_replicas
 
-DELAY = Uniform(0.010, 0.060)  # seconds from a change to a controller's reaction; a lightly loaded control plane
+DELAY = Uniform(0.010, 0.060)  # seconds until a controller handles a change; a lightly loaded control plane
 SETS = "replicasets.apps"
 
 
 class Index:
-    """Objects of one resource, by key and by the uid of what controls them."""
+    """Objects of one resource, by key and by the uid of their controller."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, Object] = {}
         self._by_owner: dict[str, dict[str, Object]] = {}
 
     def put(self, change: Change) -> None:
-        """Follows one change."""
+        """Apply a change."""
         name, owner = key(change.object), controller_uid(change.object)
         if change.type == "DELETED":
             self.by_key.pop(name, None)
@@ -46,23 +44,23 @@ class Index:
             self._by_owner.setdefault(owner, {})[name] = change.object
 
     def of(self, owner: Object) -> list[Object]:
-        """What `owner` controls, in order of creation and name."""
-        found = self._by_owner.get(owner["metadata"]["uid"], {})
-        return sorted(found.values(), key=lambda each: (each["metadata"]["creationTimestamp"], key(each)))
+        """Return the objects that `owner` controls, by creation time and name."""
+        objects = self._by_owner.get(owner["metadata"]["uid"], {})
+        return sorted(objects.values(), key=lambda item: (item["metadata"]["creationTimestamp"], key(item)))
 
 
 class ReplicaSets:
-    """Keeps as many pods as each ReplicaSet asks for."""
+    """Keeps the desired number of pods of each ReplicaSet."""
 
-    def __init__(self, env: simpy.Environment, store: Store, streams: Streams, now: Callable[[], datetime]) -> None:
-        self._env = env
-        self._store = store
-        self._streams = streams
-        self._now = now
+    def __init__(self, context: WorldContext) -> None:
+        self._env = context.env
+        self._store = store = context.store
+        self._streams = context.streams
+        self._now = context.now
         self.pods = Index()
         self.sets = Index()
         self._keys: dict[str, str] = {}  # uid -> key
-        self._reactions = Reactions(env, streams, "replicaset-controller", DELAY, self._sync)
+        self._queue = DelayedQueue(context, "replicaset-controller", DELAY, self._sync)
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
 
@@ -74,28 +72,28 @@ class ReplicaSets:
             return
         self._keys[uid] = name
         if change.old is None or change.old["spec"] != change.object["spec"]:
-            self._reactions.note(name)
+            self._queue.add(name)
 
     def set_of(self, pod: Object) -> Object | None:
-        """The ReplicaSet that controls a pod."""
+        """Return the ReplicaSet that controls a pod."""
         name = self._keys.get(controller_uid(pod))
         return None if name is None else self.sets.by_key.get(name)
 
     def _on_pod(self, change: Change) -> None:
         self.pods.put(change)
         owner = self._keys.get(controller_uid(change.object))
-        if owner is not None and (change.old is None or change.type == "DELETED" or _matters(change)):
-            self._reactions.note(owner)
+        if owner is not None and (change.old is None or change.type == "DELETED" or _affects_count(change)):
+            self._queue.add(owner)
 
     def _sync(self, name: str) -> None:
         replica_set = self.sets.by_key.get(name)
         if replica_set is None or is_terminating(replica_set):
             return
         pods = [pod for pod in self.pods.of(replica_set) if not is_terminating(pod) and not is_finished(pod)]
-        missing = wanted(replica_set["spec"]) - len(pods)
+        missing = desired_replicas(replica_set["spec"]) - len(pods)
         for _ in range(missing):
             self._create_pod(name, replica_set)
-        for pod in leaving_first(pods)[:-missing] if missing < 0 else ():
+        for pod in deletion_order(pods)[:-missing] if missing < 0 else ():
             namespace, short = split(key(pod))
             self._store.delete("pods", namespace, short, uid=pod["metadata"]["uid"])
         self._write_status(name, replica_set, pods)
@@ -110,7 +108,7 @@ class ReplicaSets:
                 "name": pod_name(short, rng),
                 "generateName": f"{short}-",
                 "namespace": namespace,
-                "ownerReferences": [owned_by(replica_set, "apps/v1", "ReplicaSet")],
+                "ownerReferences": [owner_reference(replica_set, "apps/v1", "ReplicaSet")],
             }
             pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
             try:
@@ -138,18 +136,18 @@ class ReplicaSets:
             self._store.patch(SETS, namespace, short, body, subresource="status", manager="kube-controller-manager")
         later = [wait for wait in waits if wait > 0]
         if later:
-            self._env.timeout(min(later)).callbacks.append(lambda _: self._reactions.note(name))
+            self._env.timeout(min(later)).callbacks.append(lambda _: self._queue.add(name))
 
     def _until_available(self, pod: Object, min_ready: float) -> float:
-        """Seconds until a ready pod counts as available."""
+        """Return the seconds until a ready pod counts as available."""
         since = (condition(pod, "Ready") or {}).get("lastTransitionTime")
         if not min_ready or since is None:
             return 0.0
-        return min_ready - (self._now() - datetime.fromisoformat(since)).total_seconds()
+        return min_ready - (self._now() - parse_timestamp(since)).total_seconds()
 
 
-def leaving_first(pods: Iterable[Object]) -> list[Object]:
-    """Pods in the order in which a ReplicaSet gives them up (`ActivePodsWithRanks` in Kubernetes' controller code).
+def deletion_order(pods: Iterable[Object]) -> list[Object]:
+    """Return pods in the order in which a ReplicaSet deletes them (`ActivePodsWithRanks` in Kubernetes).
 
     Unassigned before assigned, pending before running, unready before ready, then by restarts, then newer first.
     """
@@ -158,7 +156,7 @@ def leaving_first(pods: Iterable[Object]) -> list[Object]:
         status: Object = pod.get("status") or {}
         ready = condition(pod, "Ready") or {}
         is_ready = ready.get("status") == "True"
-        restarts = max((each.get("restartCount", 0) for each in status.get("containerStatuses") or ()), default=0)
+        restarts = max((item.get("restartCount", 0) for item in status.get("containerStatuses") or ()), default=0)
         return (
             bool(pod["spec"].get("nodeName")),
             status.get("phase") == "Running",
@@ -173,11 +171,11 @@ def leaving_first(pods: Iterable[Object]) -> list[Object]:
 
 
 def _newest_first(timestamp: str) -> float:
-    return -datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+    return -parse_timestamp(timestamp).timestamp() if timestamp else 0.0
 
 
-def _matters(change: Change) -> bool:
-    """Whether a pod's change may alter a ReplicaSet's count."""
+def _affects_count(change: Change) -> bool:
+    """Return True if a pod's change may alter a ReplicaSet's count."""
     old, new = change.old or {}, change.object
     if is_terminating(old) != is_terminating(new) or is_finished(old) != is_finished(new):
         return True

@@ -1,8 +1,8 @@
-"""How a Deployment moves from old ReplicaSets to its new one: pure arithmetic.
+"""Arithmetic of a rollout from old ReplicaSets to the new one.
 
-The rules are those of Kubernetes' deployment controller (`pkg/controller/deployment/rolling.go` and
-`recreate.go`): never more pods than `maxSurge` allows, never fewer available ones than `maxUnavailable` allows,
-unhealthy old pods go first.
+The rules are those of Kubernetes' deployment controller (`pkg/controller/deployment/rolling.go` and `recreate.go`):
+never more pods than `maxSurge` allows, never fewer available ones than `maxUnavailable` allows, unhealthy old pods
+first.
 """
 
 import math
@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-DEFAULT = "25%"  # Kubernetes docs, "Deployments": of both maxSurge and maxUnavailable
+DEFAULT = "25%"  # Kubernetes docs, "Deployments": default of maxSurge and maxUnavailable
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How many pods more, or fewer, than wanted a rollout may have."""
+    """Number of pods above or below the desired one that a rollout may have."""
 
     surge: int
     unavailable: int
@@ -23,19 +23,22 @@ class Strategy:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> "Strategy":
-        """Reads a Deployment's spec; of percentages, surge is rounded up and unavailable down, never both to 0."""
+        """Return the strategy of a Deployment's spec.
+
+        Percentages are rounded up for surge and down for unavailable; they are never both 0.
+        """
         strategy = spec.get("strategy") or {}
         if strategy.get("type") == "Recreate":
             return cls(0, 0, recreate=True)
         rolling = strategy.get("rollingUpdate") or {}
-        desired = wanted(spec)
+        desired = desired_replicas(spec)
         surge = math.ceil(_share(rolling.get("maxSurge", DEFAULT), desired))
         unavailable = math.floor(_share(rolling.get("maxUnavailable", DEFAULT), desired))
         return cls(surge, unavailable if surge or unavailable else 1)
 
 
-def wanted(spec: Mapping[str, Any]) -> int:
-    """`spec.replicas`, 1 if it is not given."""
+def desired_replicas(spec: Mapping[str, Any]) -> int:
+    """Return `spec.replicas`, 1 by default."""
     replicas = spec.get("replicas")
     return 1 if replicas is None else int(replicas)
 
@@ -47,43 +50,47 @@ def _share(value: int | str, of: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """One ReplicaSet: pods asked for, available, and there at all (terminating ones too)."""
+class ReplicaCounts:
+    """Pods of one ReplicaSet: desired, available, and existing (terminating ones included)."""
 
     replicas: int = 0
     available: int = 0
     pods: int = 0
 
 
-def next_sizes(desired: int, strategy: Strategy, new: Size, olds: tuple[Size, ...]) -> tuple[int, tuple[int, ...]]:
-    """Pods to ask for now from the new ReplicaSet and from the old ones, which are given oldest first."""
+def next_sizes(
+    desired: int, strategy: Strategy, new: ReplicaCounts, olds: tuple[ReplicaCounts, ...]
+) -> tuple[int, tuple[int, ...]]:
+    """Return the replicas to set now for the new ReplicaSet and for the old ones, oldest first."""
     if strategy.recreate:
         return (new.replicas if any(old.pods for old in olds) else desired), (0,) * len(olds)
-    grown = _new_size(desired, strategy, new, olds)
-    if grown != new.replicas:
-        return grown, tuple(old.replicas for old in olds)
-    return grown, _old_sizes(desired, strategy, new, olds)
+    size = _new_size(desired, strategy, new, olds)
+    if size != new.replicas:
+        return size, tuple(old.replicas for old in olds)
+    return size, _old_sizes(desired, strategy, new, olds)
 
 
-def _new_size(desired: int, strategy: Strategy, new: Size, olds: tuple[Size, ...]) -> int:
+def _new_size(desired: int, strategy: Strategy, new: ReplicaCounts, olds: tuple[ReplicaCounts, ...]) -> int:
     if new.replicas >= desired:
         return desired
-    room = desired + strategy.surge - new.replicas - sum(old.replicas for old in olds)
-    return new.replicas + max(0, min(room, desired - new.replicas))
+    allowed = desired + strategy.surge - new.replicas - sum(old.replicas for old in olds)
+    return new.replicas + max(0, min(allowed, desired - new.replicas))
 
 
-def _old_sizes(desired: int, strategy: Strategy, new: Size, olds: tuple[Size, ...]) -> tuple[int, ...]:
-    least = desired - strategy.unavailable
+def _old_sizes(
+    desired: int, strategy: Strategy, new: ReplicaCounts, olds: tuple[ReplicaCounts, ...]
+) -> tuple[int, ...]:
+    minimum = desired - strategy.unavailable
     total = new.replicas + sum(old.replicas for old in olds)
-    spare = total - least - (new.replicas - new.available)
+    spare = total - minimum - (new.replicas - new.available)
     sizes = []
-    for old in olds:  # those that serve nobody can go without being missed
-        gone = max(0, min(spare, old.replicas - old.available))
-        sizes.append(old.replicas - gone)
-        spare -= gone
-    spare = new.available + sum(min(size, old.available) for size, old in zip(sizes, olds, strict=True)) - least
+    for old in olds:  # unavailable pods first
+        removed = max(0, min(spare, old.replicas - old.available))
+        sizes.append(old.replicas - removed)
+        spare -= removed
+    spare = new.available + sum(min(size, old.available) for size, old in zip(sizes, olds, strict=True)) - minimum
     for index, size in enumerate(sizes):
-        gone = max(0, min(spare, size))
-        sizes[index] = size - gone
-        spare -= gone
+        removed = max(0, min(spare, size))
+        sizes[index] = size - removed
+        spare -= removed
     return tuple(sizes)

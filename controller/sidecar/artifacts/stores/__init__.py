@@ -1,8 +1,7 @@
-"""One small class a store, behind one protocol: say which files an artifact has, read a range of one.
+"""Artifact stores, one class each, behind one protocol: list the files of an artifact, read a range of a file.
 
-A store neither writes files nor retries: it maps its library's errors to `SidecarError` (`errors.py`), and
-`transfer.py` does the rest for all of them alike. Each is made for one artifact and one set of credentials, which
-it forgets with itself.
+A store neither writes files nor retries; `transfer.py` does both for all of them. It maps errors of its client library
+to `SidecarError`. An instance is made for one artifact and one set of credentials.
 """
 
 from collections.abc import Callable
@@ -13,79 +12,88 @@ from typing import Protocol
 from controller.sidecar.errors import Code, SidecarError
 
 UNKNOWN = -1
-"""Size of a file whose store does not say it."""
+"""Size of a file whose store does not state it."""
 
-MOST_FILES = 256
-"""In one artifact: an adapter has a handful."""
+MAX_FILES = 256
+"""Per artifact; an adapter has a few."""
 
-_WANTED = (".json", ".safetensors", ".txt", ".model", ".jinja")
+_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
 _WEIGHTS = ("adapter_model.bin", "adapter_model.pt")
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file as its store knows it."""
+    """A file in a store.
+
+    Attributes:
+        path: path in the folder of the adapter, not yet checked to be safe.
+        size: bytes, or UNKNOWN.
+        key: key of the object, or URL.
+        tag: version of the file (ETag, generation, commit); ranges of another version are refused.
+        checksum: `sha256:HEX`, `md5:HEX`, `crc32:HEX` or `crc32c:HEX`; empty if the store has none.
+    """
 
     path: str
-    """Relative to the adapter's folder; not yet checked to be safe."""
     size: int
     key: str = field(repr=False)
-    """What the store needs to find it: an object's key, a URL."""
     tag: str = ""
-    """Of the state that was listed (ETag, generation, commit): a range of another state is refused."""
     checksum: str = ""
-    """`sha256:HEX`, `md5:HEX`, `crc32:HEX` or `crc32c:HEX`, where the store gives one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """What an artifact consists of at one moment."""
+class FileList:
+    """Files of an artifact.
+
+    Attributes:
+        files: the files that an engine needs.
+        version: changes with the files; usable as a folder name.
+        is_archive: the only file is an archive.
+    """
 
     files: tuple[RemoteFile, ...]
     version: str
-    """Changes whenever the files do; safe as a folder's name."""
     is_archive: bool = False
-    """Whether the one file has to be unpacked."""
 
     @property
     def size(self) -> int:
+        """Bytes of all files of known size."""
         return sum(max(file.size, 0) for file in self.files)
 
 
 Sink = Callable[[bytes], None]
-"""Takes the next bytes of a range; may be called from another thread, and raises to stop the reading."""
+"""Receives the next bytes of a range; may be called from another thread, raises to stop the read."""
 
 
 class Store(Protocol):
-    """One artifact's store. Every method raises `SidecarError` and nothing else of its own."""
+    """Store of one artifact. Methods raise `SidecarError`."""
 
-    async def listing(self) -> Listing:
-        """Which files there are; this is where access is refused if it is."""
+    async def listing(self) -> FileList:
+        """Return the files; fails if access is denied."""
         ...
 
     async def read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
-        """Hands the bytes from `start` up to `end` (or the end of the file, if its size is unknown) to `sink`.
+        """Pass the bytes from `start` up to `end` (UNKNOWN: the end of the file) to `sink`.
 
-        Returning early is allowed: what is missing is asked for again.
+        May return early; the caller requests the rest again.
         """
         ...
 
     async def close(self) -> None:
-        """Lets go of idle connections; reads under way go on."""
+        """Close idle connections; running reads continue."""
         ...
 
 
-def wanted(path: str) -> bool:
-    """Whether an engine needs this file: those of an adapter's own folder that are no training state."""
-    return "/" not in path and not path.startswith(".") and (path.endswith(_WANTED) or path in _WEIGHTS)
+def is_needed(path: str) -> bool:
+    """An engine needs this file: it is in the adapter's folder itself and not training state."""
+    return "/" not in path and not path.startswith(".") and (path.endswith(_SUFFIXES) or path in _WEIGHTS)
 
 
-def listing_of(files: list[RemoteFile], version: str = "") -> Listing:
-    """The listing of a folder; its version is that of its files if the store has none of its own."""
-    if len(files) > MOST_FILES:
-        raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"the artifact has more than {MOST_FILES} files")
+def file_list(files: list[RemoteFile], version: str = "") -> FileList:
+    """Return the list of files; without a version of the store it is computed from the files."""
+    if len(files) > MAX_FILES:
+        raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"the artifact has more than {MAX_FILES} files")
     files = sorted(files, key=lambda file: file.path)
     if not version:
         state = "\n".join(f"{file.path}\t{file.size}\t{file.tag or file.checksum}" for file in files)
         version = sha256(state.encode()).hexdigest()
-    return Listing(files=tuple(files), version=version[:40])
+    return FileList(files=tuple(files), version=version[:40])

@@ -1,35 +1,35 @@
-"""Google Cloud Storage, by Google's own client; its calls block, so each runs in a thread.
+"""Google Cloud Storage, with Google's client; its calls block, so each runs in a thread.
 
-A bucket is read with the service account's key from the request, or as anybody: the node's own identity is not
-used, for a ModelAdapter's author must not act with it.
+Only the service account of the request is used, or none: the author of a ModelAdapter must not act with the identity of
+the node.
 """
 
 import asyncio
 from base64 import b64decode
 from typing import Any
 
-from controller.sidecar.artifacts.credentials import GoogleAccount
-from controller.sidecar.artifacts.egress_guard import Guard
-from controller.sidecar.artifacts.stores import MOST_FILES, Listing, RemoteFile, Sink, listing_of, wanted
+from controller.sidecar.artifacts.credentials import GcsCredentials
+from controller.sidecar.artifacts.egress_guard import EgressGuard
+from controller.sidecar.artifacts.stores import MAX_FILES, FileList, RemoteFile, Sink, file_list, is_needed
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError, missing_extra
 
 _CHUNK = 4 << 20
-_TIMES = (10.0, 30.0)  # seconds to connect, and between two pieces of an answer
+_TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two chunks
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
 
-class GoogleStore:
-    """A folder, or an archive, in a bucket."""
+class GcsStore:
+    """Store of a folder or an archive in a bucket."""
 
-    def __init__(self, artifact: Artifact, account: GoogleAccount, guard: Guard, endpoint: str = "") -> None:
+    def __init__(self, artifact: Artifact, account: GcsCredentials, guard: EgressGuard, endpoint: str = "") -> None:
         self._artifact = artifact
         self._account = account
         self._guard = guard
         self._endpoint = account.endpoint or endpoint
         self._client: Any = None
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> FileList:
         if self._account.endpoint:
             await self._guard.check(self._account.endpoint)
         if self._account.info is not None:
@@ -43,39 +43,39 @@ class GoogleStore:
         if self._client is not None:
             self._client.close()
 
-    def _list(self) -> Listing:
+    def _list(self) -> FileList:
         self._client = self._client or _client(self._account, self._endpoint)
         key = self._artifact.path
         with _Errors(self._artifact.shown, self._account):
             bucket = self._client.bucket(self._artifact.place)
             if self._artifact.is_archive:
-                blob = bucket.get_blob(key, timeout=_TIMES, retry=None)
+                blob = bucket.get_blob(key, timeout=_TIMEOUT, retry=None)
                 if blob is None:
                     raise SidecarError(Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown} was not found")
-                listing = listing_of([_file(blob, "archive")])
-                return Listing(files=listing.files, version=listing.version, is_archive=True)
+                listing = file_list([_file(blob, "archive")])
+                return FileList(files=listing.files, version=listing.version, is_archive=True)
             prefix = key.rstrip("/") + "/"
             blobs = self._client.list_blobs(
-                bucket, prefix=prefix, delimiter="/", max_results=4 * MOST_FILES, timeout=_TIMES, retry=None
+                bucket, prefix=prefix, delimiter="/", max_results=4 * MAX_FILES, timeout=_TIMEOUT, retry=None
             )
-            files = [_file(blob, blob.name[len(prefix) :]) for blob in blobs if wanted(blob.name[len(prefix) :])]
+            files = [_file(blob, blob.name[len(prefix) :]) for blob in blobs if is_needed(blob.name[len(prefix) :])]
         if not files:
             raise SidecarError(
                 Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown}: the bucket has no files of an adapter there"
             )
-        return listing_of(files)
+        return file_list(files)
 
     def _read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
         if not file.size:
             return
         with _Errors(self._artifact.shown, self._account):
             blob = self._client.bucket(self._artifact.place).blob(file.key, generation=int(file.tag or 0) or None)
-            for at in range(start, end, _CHUNK):  # the client hands over ranges as a whole
-                stop = min(at + _CHUNK, end) - 1
-                sink(blob.download_as_bytes(start=at, end=stop, checksum=None, timeout=_TIMES, retry=None))
+            for offset in range(start, end, _CHUNK):  # the client returns a range as a whole
+                stop = min(offset + _CHUNK, end) - 1
+                sink(blob.download_as_bytes(start=offset, end=stop, checksum=None, timeout=_TIMEOUT, retry=None))
 
 
-def _client(account: GoogleAccount, endpoint: str) -> Any:
+def _client(account: GcsCredentials, endpoint: str) -> Any:
     try:
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import storage
@@ -89,7 +89,7 @@ def _client(account: GoogleAccount, endpoint: str) -> Any:
         try:
             credentials = service_account.Credentials.from_service_account_info(account.info, scopes=[_SCOPE])
         except ValueError:
-            message = "the private_key in gcp_service_account_json is none"
+            message = "the private_key in gcp_service_account_json is not valid"
             raise SidecarError(Code.CREDENTIALS_INVALID, message) from None
     options = {"api_endpoint": endpoint} if endpoint else None
     return storage.Client(project=project, credentials=credentials, client_options=options)
@@ -99,15 +99,15 @@ def _file(blob: Any, path: str) -> RemoteFile:
     checksum = ""
     if blob.md5_hash:
         checksum = f"md5:{b64decode(blob.md5_hash).hex()}"
-    elif blob.crc32c:  # objects composed of others have no MD5
+    elif blob.crc32c:  # composite objects have no MD5
         checksum = f"crc32c:{b64decode(blob.crc32c).hex()}"
     return RemoteFile(path=path, size=int(blob.size), key=blob.name, tag=str(blob.generation or ""), checksum=checksum)
 
 
 class _Errors:
-    """Maps what Google's libraries raise."""
+    """Maps errors of Google's libraries."""
 
-    def __init__(self, shown: str, account: GoogleAccount) -> None:
+    def __init__(self, shown: str, account: GcsCredentials) -> None:
         self._shown = shown
         self._private = account.info is not None
 
@@ -124,32 +124,36 @@ class _Errors:
 
         if isinstance(error, (GoogleAPICallError, InvalidResponse)):
             status = error.code if isinstance(error, GoogleAPICallError) else error.response.status_code
-            raise self._answered(int(status or 0)) from None
+            raise self._response_error(int(status or 0)) from None
         if isinstance(error, GoogleAuthError) and not error.retryable:
             raise self._denied() from None
         if isinstance(error, (Timeout, TimeoutError)):
-            raise SidecarError(Code.STORE_TIMEOUT, f"{self._shown}: the store does not answer in time") from None
+            raise SidecarError(Code.STORE_TIMEOUT, f"{self._shown}: the store does not respond in time") from None
         if isinstance(error, (RequestException, GoogleAuthError, OSError)):
             name = type(error).__name__
             raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown}: no connection to the store ({name})") from None
 
     def _denied(self) -> SidecarError:
-        """No token: Google refused the account's key, or there is no account to get one for."""
+        """Return the error for a missing token: the account's key is rejected, or there is no account."""
         if self._private:
-            message = f"{self._shown}: Google refuses the service account's key: is it still valid?"
+            message = f"{self._shown}: Google rejects the key of the service account: is it still valid?"
             return SidecarError(Code.ARTIFACT_FORBIDDEN, message)
-        return SidecarError(Code.CREDENTIALS_MISSING, f"{self._shown}: it wants an account: see credentialsSecretRef")
+        return SidecarError(
+            Code.CREDENTIALS_MISSING, f"{self._shown}: it requires an account: see credentialsSecretRef"
+        )
 
-    def _answered(self, status: int) -> SidecarError:
-        said = f"{self._shown}: the store answers {status}"
+    def _response_error(self, status: int) -> SidecarError:
+        message = f"{self._shown}: the store responds {status}"
         if status == 404:
-            return SidecarError(Code.ARTIFACT_NOT_FOUND, said)
+            return SidecarError(Code.ARTIFACT_NOT_FOUND, message)
         if status in (401, 403):
             if self._private:
-                return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{said}: has the account roles/storage.objectViewer?")
-            return SidecarError(Code.CREDENTIALS_MISSING, f"{said}: it wants an account: see credentialsSecretRef")
+                return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{message}: has the account roles/storage.objectViewer?")
+            return SidecarError(
+                Code.CREDENTIALS_MISSING, f"{message}: it requires an account: see credentialsSecretRef"
+            )
         if status == 416:
-            return SidecarError(Code.ARTIFACT_CORRUPT, f"{self._shown}: a file is shorter than its store says")
+            return SidecarError(Code.ARTIFACT_CORRUPT, f"{self._shown}: a file is shorter than its store states")
         if status in (408, 429) or status >= 500:
-            return SidecarError(Code.STORE_UNAVAILABLE, said)
-        return SidecarError(Code.ARTIFACT_FORBIDDEN, said)
+            return SidecarError(Code.STORE_UNAVAILABLE, message)
+        return SidecarError(Code.ARTIFACT_FORBIDDEN, message)

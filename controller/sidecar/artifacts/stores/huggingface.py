@@ -1,7 +1,7 @@
-"""Repositories on the Hugging Face Hub, or on a mirror that answers the same paths.
+"""Repositories on the Hugging Face Hub or a mirror with the same API.
 
-`huggingface_hub` says which files a revision has, of which commit, and where they are; they are read by `http.py`
-like any others (the Hub leads to its storage by a redirect, which must not take the token along).
+`huggingface_hub` lists the files of a revision and its commit; `http.py` reads them (the Hub redirects to its storage,
+which must not receive the token).
 """
 
 import asyncio
@@ -10,32 +10,32 @@ from urllib.parse import quote
 
 import httpx
 
-from controller.sidecar.artifacts.credentials import HubToken
-from controller.sidecar.artifacts.stores import Listing, RemoteFile, Sink, listing_of, wanted
-from controller.sidecar.artifacts.stores.http import Reader
+from controller.sidecar.artifacts.credentials import HfToken
+from controller.sidecar.artifacts.stores import FileList, RemoteFile, Sink, file_list, is_needed
+from controller.sidecar.artifacts.stores.http import HttpReader
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError, missing_extra
 
-_SECONDS = 30.0
+_TIMEOUT = 30.0
 
 
 class HuggingFaceStore:
-    """One repository, or a folder in it, at one revision."""
+    """Store of a repository, or of a folder in it, at one revision."""
 
-    def __init__(self, artifact: Artifact, token: HubToken, transport: httpx.AsyncBaseTransport, endpoint: str) -> None:
+    def __init__(self, artifact: Artifact, token: HfToken, transport: httpx.AsyncBaseTransport, endpoint: str) -> None:
         self._artifact = artifact
         self._token = token.token
         self._endpoint = endpoint.rstrip("/")
         headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
-        self._reader = Reader(transport, artifact.shown, headers, self._endpoint)
+        self._reader = HttpReader(transport, artifact.shown, headers, self._endpoint)
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> FileList:
         info = await asyncio.to_thread(self._info)
         prefix = f"{self._artifact.path}/" if self._artifact.path else ""
         files = []
         for sibling in info.siblings or ():
             path = sibling.rfilename.removeprefix(prefix)
-            if not sibling.rfilename.startswith(prefix) or not wanted(path) or sibling.size is None:
+            if not sibling.rfilename.startswith(prefix) or not is_needed(path) or sibling.size is None:
                 continue
             lfs = sibling.lfs
             url = f"{self._endpoint}/{self._artifact.place}/resolve/{info.sha}/{quote(sibling.rfilename)}"
@@ -43,13 +43,13 @@ class HuggingFaceStore:
             files.append(RemoteFile(path=path, size=sibling.size, key=url, checksum=checksum))
         if not files:
             raise SidecarError(Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown} has no files of an adapter")
-        return listing_of(files, version=str(info.sha))
+        return file_list(files, version=str(info.sha))
 
     async def read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
         await self._reader.read(file.key, file, start, end, sink)
 
     async def close(self) -> None:
-        """Nothing is held: the transport is everybody's."""
+        """Do nothing: the transport is shared."""
 
     def _info(self) -> Any:
         try:
@@ -64,36 +64,36 @@ class HuggingFaceStore:
                 self._artifact.place,
                 revision=self._artifact.revision or None,
                 files_metadata=True,
-                timeout=_SECONDS,
+                timeout=_TIMEOUT,
             )
         except GatedRepoError:
-            raise self._denied("the repository is gated: its terms have to be accepted") from None
+            raise self._denied("the repository is gated: accept its terms first") from None
         except HFValidationError:
-            raise SidecarError(Code.INVALID_URL, f"{shown} is no name of a repository") from None
+            raise SidecarError(Code.INVALID_URL, f"{shown} is not a name of a repository") from None
         except HfHubHTTPError as error:
-            raise self._failed(error.response) from None
-        except Exception as error:  # of the HTTP library, which is another in each version of the Hub's
+            raise self._response_error(error.response) from None
+        except Exception as error:  # of the HTTP library, which depends on the version of huggingface_hub
             if "timeout" in type(error).__name__.lower():
-                raise SidecarError(Code.STORE_TIMEOUT, f"{shown}: the hub does not answer in time") from None
+                raise SidecarError(Code.STORE_TIMEOUT, f"{shown}: the hub does not respond in time") from None
             raise SidecarError(
-                Code.STORE_UNAVAILABLE, f"{shown}: no answer from the hub ({type(error).__name__})"
+                Code.STORE_UNAVAILABLE, f"{shown}: no response from the hub ({type(error).__name__})"
             ) from None
 
-    def _failed(self, response: Any) -> SidecarError:
+    def _response_error(self, response: Any) -> SidecarError:
         status, shown = response.status_code, self._artifact.shown
         kind = response.headers.get("x-error-code", "")
-        if status in (401, 403):  # also how the hub answers to strangers about what does not exist
-            return self._denied(f"the hub answers {status} {kind}".strip())
+        if status in (401, 403):  # without a token also for repositories that do not exist
+            return self._denied(f"the hub responds {status} {kind}".strip())
         if status == 404:
             return SidecarError(Code.ARTIFACT_NOT_FOUND, f"{shown} was not found ({kind or status})")
         if status == 429 or status >= 500:
-            return SidecarError(Code.STORE_UNAVAILABLE, f"{shown}: the hub answers {status}")
-        return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{shown}: the hub answers {status}")
+            return SidecarError(Code.STORE_UNAVAILABLE, f"{shown}: the hub responds {status}")
+        return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{shown}: the hub responds {status}")
 
     def _denied(self, why: str) -> SidecarError:
         if self._token:
-            return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{self._artifact.shown}: the token does not do: {why}")
+            return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{self._artifact.shown}: the token is not sufficient: {why}")
         return SidecarError(
             Code.CREDENTIALS_MISSING,
-            f"{self._artifact.shown}: there is no such repository, or it needs a huggingface_token: {why}",
+            f"{self._artifact.shown}: the repository does not exist or requires a huggingface_token: {why}",
         )

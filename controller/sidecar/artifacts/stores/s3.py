@@ -1,7 +1,7 @@
-"""S3, and what speaks its protocol: MinIO and others by `endpoint`, Volcengine's TOS by its S3 endpoint.
+"""S3 and compatible stores: MinIO and others by `endpoint`, Volcengine's TOS by its S3 endpoint.
 
-`boto3` signs and asks; its calls block, so each runs in a thread. Keys come from the request alone: neither the
-environment nor the node's own identity is used, for a ModelAdapter's author must not act with it.
+Calls of `boto3` block, so each runs in a thread. Only credentials of the request are used: the author of a ModelAdapter
+must not act with the identity of the node or of the environment.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from controller.sidecar.artifacts.credentials import BucketKeys
-from controller.sidecar.artifacts.egress_guard import Guard
-from controller.sidecar.artifacts.stores import MOST_FILES, Listing, RemoteFile, Sink, listing_of, wanted
+from controller.sidecar.artifacts.credentials import S3Credentials
+from controller.sidecar.artifacts.egress_guard import EgressGuard
+from controller.sidecar.artifacts.stores import MAX_FILES, FileList, RemoteFile, Sink, file_list, is_needed
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError, missing_extra
 
-_CHUNK = 1 << 18  # bytes; larger pieces are no faster, and eight readers hold one each
-_AT_ONCE = 8  # requests for what is known of files
+_CHUNK = 1 << 18  # bytes; larger chunks are not faster
+_MAX_CONCURRENT = 8  # requests for metadata of objects
 _TOS_REGION = "cn-beijing"
 _NOT_FOUND = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 _FORBIDDEN = frozenset(
@@ -29,17 +29,17 @@ _FORBIDDEN = frozenset(
 _BUSY = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"})
 
 
-class BucketStore:
-    """A folder, or an archive, in a bucket."""
+class S3Store:
+    """Store of a folder or an archive in a bucket."""
 
-    def __init__(self, artifact: Artifact, keys: BucketKeys, guard: Guard, endpoint: str = "") -> None:
+    def __init__(self, artifact: Artifact, keys: S3Credentials, guard: EgressGuard, endpoint: str = "") -> None:
         self._artifact = artifact
         self._guarded = keys.endpoint
         self._keys = keys if keys.endpoint else replace(keys, endpoint=endpoint)
         self._guard = guard
         self._client: Any = None
 
-    async def listing(self) -> Listing:
+    async def listing(self) -> FileList:
         if self._guarded:
             await self._guard.check(self._guarded)
         return await asyncio.to_thread(self._list)
@@ -51,43 +51,43 @@ class BucketStore:
         if self._client is not None:
             self._client.close()
 
-    def _list(self) -> Listing:
+    def _list(self) -> FileList:
         self._client = self._client or _client(self._keys)
         key = self._artifact.path
         if self._artifact.is_archive:
-            listing = listing_of([self._head(key, "archive")])
-            return Listing(files=listing.files, version=listing.version, is_archive=True)
+            listing = file_list([self._head(key, "archive")])
+            return FileList(files=listing.files, version=listing.version, is_archive=True)
         prefix = key.rstrip("/") + "/"
         pages = self._client.get_paginator("list_objects_v2")
         keys: list[str] = []
         with _Errors(self._artifact.shown, self._keys):
             for page in pages.paginate(Bucket=self._artifact.place, Prefix=prefix, Delimiter="/"):
-                keys += [found["Key"] for found in page.get("Contents", ()) if wanted(found["Key"][len(prefix) :])]
-                if len(keys) > MOST_FILES:
+                keys += [item["Key"] for item in page.get("Contents", ()) if is_needed(item["Key"][len(prefix) :])]
+                if len(keys) > MAX_FILES:
                     break
         if not keys:
             raise SidecarError(
                 Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown}: the bucket has no files of an adapter there"
             )
-        if len(keys) > MOST_FILES:
-            raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"the artifact has more than {MOST_FILES} files")
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return listing_of(list(pool.map(lambda key: self._head(key, key[len(prefix) :]), keys)))
+        if len(keys) > MAX_FILES:
+            raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"the artifact has more than {MAX_FILES} files")
+        with ThreadPoolExecutor(_MAX_CONCURRENT) as pool:
+            return file_list(list(pool.map(lambda key: self._head(key, key[len(prefix) :]), keys)))
 
     def _head(self, key: str, path: str) -> RemoteFile:
         with _Errors(self._artifact.shown, self._keys):
-            found = self._client.head_object(Bucket=self._artifact.place, Key=key, ChecksumMode="ENABLED")
-        size, tag = int(found["ContentLength"]), str(found.get("ETag", ""))
-        return RemoteFile(path=path, size=size, key=key, tag=tag, checksum=_checksum(found))
+            head = self._client.head_object(Bucket=self._artifact.place, Key=key, ChecksumMode="ENABLED")
+        size, tag = int(head["ContentLength"]), str(head.get("ETag", ""))
+        return RemoteFile(path=path, size=size, key=key, tag=tag, checksum=_checksum(head))
 
     def _read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
-        asked = {"Bucket": self._artifact.place, "Key": file.key}
+        request = {"Bucket": self._artifact.place, "Key": file.key}
         if start or end != file.size:
-            asked["Range"] = f"bytes={start}-{end - 1}"
+            request["Range"] = f"bytes={start}-{end - 1}"
         if file.tag:
-            asked["IfMatch"] = file.tag
+            request["IfMatch"] = file.tag
         with _Errors(self._artifact.shown, self._keys):
-            body = self._client.get_object(**asked)["Body"]
+            body = self._client.get_object(**request)["Body"]
         try:
             while True:
                 with _Errors(self._artifact.shown, self._keys):
@@ -99,8 +99,8 @@ class BucketStore:
             body.close()
 
 
-def tos_keys(keys: BucketKeys) -> BucketKeys:
-    """Keys for TOS as its S3 endpoint takes them: `tos-REGION.volces.com` is its own protocol, `tos-s3-…` is S3's."""
+def tos_keys(keys: S3Credentials) -> S3Credentials:
+    """Return credentials for the S3 endpoint of TOS (`tos-s3-…`; `tos-REGION.volces.com` has another protocol)."""
     region = keys.region or _TOS_REGION
     endpoint = keys.endpoint or f"https://tos-s3-{region}.volces.com"
     if "://" not in endpoint:
@@ -110,7 +110,7 @@ def tos_keys(keys: BucketKeys) -> BucketKeys:
     return replace(keys, region=region, endpoint=endpoint)
 
 
-def _client(keys: BucketKeys) -> Any:
+def _client(keys: S3Credentials) -> Any:
     try:
         import botocore.session
         from botocore import UNSIGNED
@@ -144,9 +144,9 @@ def _client(keys: BucketKeys) -> Any:
 
 
 class _Errors:
-    """Maps what boto3 raises."""
+    """Maps errors of boto3."""
 
-    def __init__(self, shown: str, keys: BucketKeys) -> None:
+    def __init__(self, shown: str, keys: S3Credentials) -> None:
         self._shown = shown
         self._private = bool(keys.access)
 
@@ -159,45 +159,45 @@ class _Errors:
         from botocore import exceptions
 
         if isinstance(error, exceptions.ClientError):
-            raise self._answered(error) from None
+            raise self._response_error(error) from None
         if isinstance(error, (exceptions.ReadTimeoutError, exceptions.ConnectTimeoutError)):
-            raise SidecarError(Code.STORE_TIMEOUT, f"{self._shown}: the store does not answer in time") from None
+            raise SidecarError(Code.STORE_TIMEOUT, f"{self._shown}: the store does not respond in time") from None
         if isinstance(error, exceptions.ParamValidationError):
             raise SidecarError(Code.INVALID_URL, f"{self._shown}: this bucket or key cannot be") from None
         if isinstance(error, ValueError) and "endpoint" in str(error).lower():
-            raise SidecarError(Code.CREDENTIALS_INVALID, "`endpoint` is no http(s) URL") from None
+            raise SidecarError(Code.CREDENTIALS_INVALID, "`endpoint` must be an http(s) URL") from None
         if isinstance(error, (exceptions.BotoCoreError, OSError)) or type(error).__module__.startswith("urllib3"):
             name = type(error).__name__
             raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown}: no connection to the store ({name})") from None
 
-    def _answered(self, error: Any) -> SidecarError:
+    def _response_error(self, error: Any) -> SidecarError:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        said = f"{self._shown}: the store answers {status} {code}".rstrip()
+        message = f"{self._shown}: the store responds {status} {code}".rstrip()
         if code in _NOT_FOUND or status == 404:
-            return SidecarError(Code.ARTIFACT_NOT_FOUND, said)
+            return SidecarError(Code.ARTIFACT_NOT_FOUND, message)
         if code in _FORBIDDEN or status in (401, 403):
             if self._private:
-                return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{said}: see the keys in the Secret and their rights")
-            return SidecarError(Code.CREDENTIALS_MISSING, f"{said}: it wants keys: see credentialsSecretRef")
+                return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{message}: check the keys and their permissions")
+            return SidecarError(Code.CREDENTIALS_MISSING, f"{message}: it requires keys: see credentialsSecretRef")
         if status == 412:
-            return SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown} has changed while it was fetched")
+            return SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown} changed while it was fetched")
         if status == 416:
-            return SidecarError(Code.ARTIFACT_CORRUPT, f"{self._shown}: a file is shorter than its store says")
+            return SidecarError(Code.ARTIFACT_CORRUPT, f"{self._shown}: a file is shorter than its store states")
         if code in _BUSY or status == 429 or status >= 500:
-            return SidecarError(Code.STORE_UNAVAILABLE, said)
+            return SidecarError(Code.STORE_UNAVAILABLE, message)
         if status in (301, 307, 400) and code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "400"):
-            return SidecarError(Code.CREDENTIALS_INVALID, f"{said}: is aws_region the bucket's region?")
-        return SidecarError(Code.ARTIFACT_FORBIDDEN, said)
+            return SidecarError(Code.CREDENTIALS_INVALID, f"{message}: is aws_region the bucket's region?")
+        return SidecarError(Code.ARTIFACT_FORBIDDEN, message)
 
 
-def _checksum(found: dict[str, Any]) -> str:
-    """The checksum of a whole object. An ETag is its MD5 unless it came in parts or is encrypted with a key."""
-    whole = found.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
+def _checksum(head: dict[str, Any]) -> str:
+    """Return the checksum of an object. An ETag is its MD5 unless it was uploaded in parts or encrypted with a key."""
+    is_full = head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
     for kind, name in (("sha256", "ChecksumSHA256"), ("crc32", "ChecksumCRC32")):
-        if whole and found.get(name) and "-" not in found[name]:
-            return f"{kind}:{b64decode(found[name]).hex()}"
-    tag = str(found.get("ETag", "")).strip('"').lower()
-    plain = found.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in found
-    is_md5 = plain and len(tag) == 32 and all(character in "0123456789abcdef" for character in tag)
+        if is_full and head.get(name) and "-" not in head[name]:
+            return f"{kind}:{b64decode(head[name]).hex()}"
+    tag = str(head.get("ETag", "")).strip('"').lower()
+    is_plain = head.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in head
+    is_md5 = is_plain and len(tag) == 32 and all(character in "0123456789abcdef" for character in tag)
     return f"md5:{tag}" if is_md5 else ""

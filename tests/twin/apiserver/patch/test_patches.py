@@ -1,4 +1,4 @@
-"""Merge patch, JSON patch and strategic merge patch: laws and tables."""
+"""Merge patch, JSON patch and strategic merge patch: properties and examples."""
 
 from typing import Any
 
@@ -24,12 +24,12 @@ PATCHES = st.recursive(
 
 
 def exactly(value: Any) -> str:
-    """Text that tells `true` from `1`."""
+    """Return a text in which `true` differs from `1`."""
     return repr(value)
 
 
 def rfc_7386(target: Any, patch: Any) -> Any:
-    """The algorithm of the RFC, word for word."""
+    """Return the result of the algorithm in the RFC."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}

@@ -1,4 +1,4 @@
-"""Server-side apply: who owns what, who may change it, and what goes when nobody wants it any more."""
+"""Server-side apply: field owners, conflicts, and removal of fields that no manager sets."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def managers(obj: dict[str, Any]) -> list[tuple[str, str]]:
     return [(entry["manager"], entry["operation"]) for entry in obj["metadata"].get("managedFields", [])]
 
 
-def test_an_apply_creates_and_owns_what_it_asked_for_alone(store: Store) -> None:
+def test_an_apply_creates_and_owns_only_the_fields_it_sets(store: Store) -> None:
     created = apply(store, service(labels={"a": "1"}, ports=[{"name": "http", "port": 80}]))
     (entry,) = created["metadata"]["managedFields"]
     assert created["spec"]["type"] == "ClusterIP"
@@ -44,7 +44,7 @@ def test_the_same_apply_again_writes_nothing(store: Store, clock: Any, changes: 
     assert len(changes) == 1
 
 
-def test_a_field_that_its_only_owner_applies_no_more_is_removed(store: Store) -> None:
+def test_a_field_that_its_only_owner_no_longer_applies_is_removed(store: Store) -> None:
     apply(store, service(labels={"a": "1", "b": "2"}, ports=[{"name": "h", "port": 80}, {"name": "m", "port": 81}]))
     after = apply(store, service(labels={"b": "2"}, ports=[{"name": "m", "port": 81}]))
     assert after["metadata"]["labels"] == {"b": "2"}
@@ -57,7 +57,7 @@ def test_a_field_that_another_still_owns_stays(store: Store) -> None:
     assert apply(store, service())["metadata"]["labels"] == {"a": "1"}
 
 
-def test_changing_what_another_owns_is_a_conflict_that_names_him(store: Store) -> None:
+def test_changing_a_field_of_another_manager_is_a_conflict_that_names_it(store: Store) -> None:
     apply(store, service(labels={"a": "1", "b": "1"}))
     with pytest.raises(ApiError) as refused:
         apply(store, service(labels={"a": "2"}), "helm")
@@ -76,8 +76,8 @@ def test_changing_what_another_owns_is_a_conflict_that_names_him(store: Store) -
 
 def test_force_takes_the_field_and_the_old_owner_loses_it(store: Store) -> None:
     apply(store, service(labels={"a": "1", "b": "1"}))
-    taken = apply(store, service(labels={"a": "2"}), "helm", force=True)
-    assert taken["metadata"]["labels"] == {"a": "2", "b": "1"}
+    forced = apply(store, service(labels={"a": "2"}), "helm", force=True)
+    assert forced["metadata"]["labels"] == {"a": "2", "b": "1"}
     assert apply(store, service())["metadata"]["labels"] == {"a": "2"}
 
 
@@ -87,7 +87,7 @@ def test_the_same_value_is_shared_without_conflict(store: Store) -> None:
     assert managers(shared) == [("helm", "Apply"), ("operator", "Apply")]
 
 
-def test_a_patch_takes_what_it_changes(store: Store) -> None:
+def test_a_patch_owns_what_it_changes(store: Store) -> None:
     apply(store, service(labels={"a": "1"}))
     patched = store.patch("services", "default", "svc", {"metadata": {"labels": {"a": "9"}}}, manager="kubectl-edit")
     assert managers(patched) == [("operator", "Apply"), ("kubectl-edit", "Update")]
@@ -95,7 +95,7 @@ def test_a_patch_takes_what_it_changes(store: Store) -> None:
         apply(store, service(labels={"a": "1"}))
 
 
-def test_what_was_there_before_the_first_apply_has_an_owner_too(store: Store) -> None:
+def test_fields_from_before_the_first_apply_have_an_owner(store: Store) -> None:
     store.create("services", service(labels={"a": "1"}))
     with pytest.raises(ApiError, match='conflict with "before-first-apply" using v1'):
         apply(store, service(labels={"a": "2"}))
@@ -128,7 +128,7 @@ def test_conditions_of_the_crd_are_owned_one_by_one(store: Store, an_adapter: An
             "status": {"conditions": [condition]},
         }
         stored = store.patch(ADAPTERS, "default", "sql", body, type="apply", manager=manager, subresource="status")
-        return [each["type"] for each in stored["status"]["conditions"]]
+        return [condition["type"] for condition in stored["status"]["conditions"]]
 
     assert apply_condition("Ready", "one") == ["Ready"]
     assert apply_condition("Bound", "two") == ["Ready", "Bound"]

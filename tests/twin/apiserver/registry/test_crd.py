@@ -1,4 +1,4 @@
-"""The ModelAdapter CRD, schemas, and CEL: what is defaulted, dropped, refused, and in which words."""
+"""The ModelAdapter CRD, schemas and CEL: defaults, pruning, errors and their messages."""
 
 import re
 from typing import Any
@@ -36,8 +36,8 @@ def test_an_artifact_url_is_refused_and_the_message_says_what_to_use(store: Stor
 
 @pytest.mark.parametrize("name", ["a.b", "1a", "a" * 64])
 def test_a_name_that_no_service_can_have_is_refused(store: Store, an_adapter: Any, name: str) -> None:
-    said = refusal(store, an_adapter(name))
-    assert f"metadata.name: Invalid value: \"{name}\": the adapter's name becomes a Service's name" in said
+    message = refusal(store, an_adapter(name))
+    assert f"metadata.name: Invalid value: \"{name}\": the adapter's name becomes a Service's name" in message
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_spec_is_refused(store: Store, an_adapter: Any, spec: dict[str, Any], 
     assert message in refusal(store, an_adapter(**spec))
 
 
-def test_all_that_is_wrong_is_said_at_once_with_causes(store: Store) -> None:
+def test_all_errors_are_reported_together_with_causes(store: Store) -> None:
     with pytest.raises(ApiError) as refused:
         store.create(ADAPTERS, {"metadata": {"name": "x"}, "spec": {"replicas": -1}})
     status = refused.value.status
@@ -80,7 +80,7 @@ def test_all_that_is_wrong_is_said_at_once_with_causes(store: Store) -> None:
     ]
 
 
-def test_one_fault_stands_without_brackets(store: Store) -> None:
+def test_a_single_error_has_no_brackets(store: Store) -> None:
     body = {"metadata": {"name": "x"}, "spec": {"podSelector": {"matchLabels": {"a": "b"}}}}
     assert refusal(store, body) == 'ModelAdapter.model.aibrix.ai "x" is invalid: spec.artifactURL: Required value'
 
@@ -102,16 +102,19 @@ def test_a_condition_without_message_gets_an_empty_one(store: Store, an_adapter:
 def test_a_registered_definition_can_be_read_and_registered_again(store: Store, crd: Any, an_adapter: Any) -> None:
     store.create(ADAPTERS, an_adapter())
     store.register_crd(crd)
-    shown = store.get(CRDS, "", ADAPTERS)
-    assert {condition["type"] for condition in shown["status"]["conditions"]} == {"Established", "NamesAccepted"}
+    definition_object = store.get(CRDS, "", ADAPTERS)
+    assert {condition["type"] for condition in definition_object["status"]["conditions"]} == {
+        "Established",
+        "NamesAccepted",
+    }
     assert len(store.list(ADAPTERS).items) == 1
 
 
 def definition(schema: dict[str, Any], **spec: Any) -> dict[str, Any]:
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"plural": "widgets", "kind": "Widget"}
-    wanted = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version], **spec}
-    return {"metadata": {"name": "widgets.example.com"}, "spec": wanted}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version], **spec}
+    return {"metadata": {"name": "widgets.example.com"}, "spec": spec}
 
 
 def property_of(**schema: Any) -> dict[str, Any]:
@@ -135,7 +138,7 @@ def property_of(**schema: Any) -> dict[str, Any]:
         (definition({"type": "object"}, versions=[]), "spec.versions: Required value"),
     ],
 )
-def test_a_definition_that_cannot_be_served_is_refused(store: Store, body: dict[str, Any], message: str) -> None:
+def test_an_invalid_definition_is_refused(store: Store, body: dict[str, Any], message: str) -> None:
     with pytest.raises(ApiError) as refused:
         store.register_crd(body)
     assert message in refused.value.message
@@ -144,8 +147,8 @@ def test_a_definition_that_cannot_be_served_is_refused(store: Store, body: dict[
 
 def checked(schema: dict[str, Any], value: Any) -> tuple[Any, list[str]]:
     errors: list[FieldError] = []
-    found = compile_schema(property_of(**schema))({"x": value}, None, ROOT, errors)
-    return found.get("x"), [str(error) for error in errors]
+    result = compile_schema(property_of(**schema))({"x": value}, None, ROOT, errors)
+    return result.get("x"), [str(error) for error in errors]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_a_value_is_pruned_and_filled(schema: dict[str, Any], value: Any, kept: 
     assert checked(schema, value) == (kept, [])
 
 
-def test_what_was_valid_once_is_not_looked_at_again() -> None:
+def test_what_was_valid_once_is_not_validated_again() -> None:
     check = compile_schema(property_of(type="array", items={"type": "string"}))
     old = {"x": [1]}
     errors: list[FieldError] = []
@@ -248,12 +251,12 @@ def test_an_expression_is_evaluated(rule: str, result: bool) -> None:
         ("self.tags.all(t, u > 1)", "undeclared reference to 'u'"),
     ],
 )
-def test_an_expression_that_is_not_known_is_refused(rule: str, problem: str) -> None:
+def test_an_unsupported_expression_is_refused(rule: str, problem: str) -> None:
     with pytest.raises(ValueError, match=re.escape(problem)):
         compile_expression(rule)
 
 
-def test_a_transition_rule_is_asked_only_where_there_was_a_value(store: Store) -> None:
+def test_a_transition_rule_applies_only_if_there_was_a_value(store: Store) -> None:
     rule = {"rule": "self == oldSelf", "message": "x is immutable", "reason": "FieldValueForbidden"}
     schema = property_of(type="string", **{"x-kubernetes-validations": [rule]})
     store.register_crd(definition(schema))
@@ -262,7 +265,7 @@ def test_a_transition_rule_is_asked_only_where_there_was_a_value(store: Store) -
         store.patch("widgets.example.com", "default", "w", {"x": "b"})
 
 
-def test_a_rule_that_cannot_be_evaluated_is_a_fault_of_the_value(store: Store) -> None:
+def test_a_rule_that_cannot_be_evaluated_is_an_error_of_the_value(store: Store) -> None:
     schema = property_of(type="object", **{"x-kubernetes-validations": [{"rule": "self.a == 1"}]})
     store.register_crd(definition(schema))
     with pytest.raises(ApiError, match="rule evaluation error: no such key: a"):

@@ -1,4 +1,4 @@
-"""Metadata, selectors and the builtin kinds: what a real server fills in and what it refuses."""
+"""Metadata, selectors and builtin kinds: defaults and errors of a real server."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from twin.apiserver import ApiError, Store
-from twin.apiserver.selectors import label_selector, labels
+from twin.apiserver.meta.selectors import label_selector, labels
 
 A_CONTAINER = {"name": "c", "image": "vllm"}
 LABELS = {"app": "qwen", "tier": "gpu", "example.com/zone": "a"}
@@ -34,7 +34,7 @@ def test_a_label_selector(selector: str, matches: bool) -> None:
 
 
 @pytest.mark.parametrize("selector", ["app in a", "=a", "a b", "app=qwen,,tier", "a in (b"])
-def test_a_text_that_is_no_selector_is_refused(selector: str) -> None:
+def test_an_invalid_selector_is_refused(selector: str) -> None:
     with pytest.raises(ApiError, match="unable to parse requirement"):
         labels(selector)
 
@@ -133,8 +133,8 @@ def test_a_refused_secret_does_not_show_its_value(store: Store) -> None:
 def a_deployment(*, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
     container = {"name": "engine", "image": "vllm:latest", "readinessProbe": {"httpGet": {"port": 8000}}}
     template = {"metadata": {"labels": labels or {"app": "a"}}, "spec": {"containers": [container]}}
-    wanted = {"selector": {"matchLabels": {"app": "a"}}, "template": template, **spec}
-    return {"metadata": {"name": "d", "namespace": "default"}, "spec": wanted}
+    body = {"selector": {"matchLabels": {"app": "a"}}, "template": template, **spec}
+    return {"metadata": {"name": "d", "namespace": "default"}, "spec": body}
 
 
 def test_a_deployment_gets_its_defaults(store: Store) -> None:
@@ -193,7 +193,7 @@ def test_a_pod_starts_pending_and_is_bound_once(store: Store, a_pod: Any) -> Non
         store.patch("pods", "default", "qwen-0", {"spec": {"nodeName": "n2"}})
 
 
-def test_of_a_pod_the_image_may_change_and_little_else(store: Store, a_pod: Any) -> None:
+def test_only_the_image_and_a_few_fields_of_a_pod_are_mutable(store: Store, a_pod: Any) -> None:
     store.create("pods", a_pod())
     container = {"name": "engine", "image": "vllm/vllm-openai:v2"}
     changed = store.patch("pods", "default", "qwen-0", {"spec": {"containers": [container]}}, type="strategic")
@@ -207,7 +207,7 @@ def test_a_node_keeps_the_status_that_it_is_created_with(store: Store) -> None:
     assert store.create("nodes", node)["status"] == node["status"]
 
 
-def test_what_has_no_namespace_takes_none(store: Store) -> None:
+def test_a_cluster_scoped_object_refuses_a_namespace(store: Store) -> None:
     with pytest.raises(ApiError, match="nodes have no namespace"):
         store.create("nodes", {"metadata": {"name": "n"}}, namespace="default")
 

@@ -1,4 +1,4 @@
-"""Who may do what: tokens, roles as they are in the store, and questions about both."""
+"""Permissions: tokens, RBAC roles in the store, and access reviews."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ async def test_a_request_without_a_good_token_is_unauthorized() -> None:
 
 
 @on_sockets
-async def test_health_and_version_are_told_to_anybody() -> None:
+async def test_health_and_version_need_no_token() -> None:
     async with served_store() as api:
         del api.client.headers["authorization"]
         assert (await api.client.get("/readyz")).text == "ok"
@@ -38,7 +38,7 @@ async def test_health_and_version_are_told_to_anybody() -> None:
 
 
 @on_sockets
-async def test_what_no_rule_allows_is_forbidden_in_a_real_servers_words() -> None:
+async def test_what_no_rule_allows_is_forbidden_with_a_real_servers_message() -> None:
     async with served_store() as api, api.client_of(ROBOT) as robot:
         refused = await robot.get(f"{PODS}/x")
         assert (refused.status_code, refused.json()["reason"]) == (403, "Forbidden")
@@ -67,7 +67,7 @@ async def test_what_no_rule_allows_is_forbidden_in_a_real_servers_words() -> Non
     ],
 )
 @on_sockets
-async def test_rules_are_taken_at_their_word(rule: dict[str, Any], method: str, path: str, code: int) -> None:
+async def test_rbac_rules_allow_exactly_what_they_name(rule: dict[str, Any], method: str, path: str, code: int) -> None:
     async with served_store() as api, api.client_of(ROBOT) as robot:
         await api.client.post(PODS, json=pod("x"))
         await _allow(api, rule)
@@ -105,20 +105,20 @@ async def test_can_i_is_answered_by_the_same_rules() -> None:
 
 
 @on_sockets
-async def test_a_service_accounts_token_is_asked_for_and_works() -> None:
+async def test_a_requested_service_account_token_works() -> None:
     async with served_store() as api:
         await api.client.post("/api/v1/namespaces/default/serviceaccounts", json={"metadata": {"name": "robot"}})
         made = await api.client.post("/api/v1/namespaces/default/serviceaccounts/robot/token", json={"spec": {}})
         token = made.json()["status"]["token"]
         review = {"spec": {"token": token}}
-        told = await api.client.post("/apis/authentication.k8s.io/v1/tokenreviews", json=review)
-        assert told.json()["status"]["user"]["username"] == "system:serviceaccount:default:robot"
+        answer = await api.client.post("/apis/authentication.k8s.io/v1/tokenreviews", json=review)
+        assert answer.json()["status"]["user"]["username"] == "system:serviceaccount:default:robot"
         answer = await api.client.get(PODS, headers={"authorization": f"Bearer {token}"})
         assert answer.status_code == 403
 
 
 @on_sockets
-async def test_the_administrator_may_act_as_another() -> None:
+async def test_the_administrator_may_impersonate_others() -> None:
     async with served_store() as api:
         as_robot = {"impersonate-user": ROBOT.name}
         assert (await api.client.get(PODS, headers=as_robot)).status_code == 403
@@ -127,18 +127,22 @@ async def test_the_administrator_may_act_as_another() -> None:
 
 
 @on_sockets
-async def test_what_was_used_is_told_with_verb_and_resource() -> None:
+async def test_the_observer_gets_verb_and_resource() -> None:
     async with served_store() as api, api.client_of(ROBOT) as robot:
         await _allow(api, {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]})
         await robot.get(PODS)
         await robot.get(f"{PODS}/x")
-        seen = [(used.asked.verb, used.asked.combined, used.code) for used in api.used if used.user == ROBOT]
-        assert seen == [("list", "pods", 200), ("get", "pods", 403)]
+        requests = [
+            (used.attributes.verb, used.attributes.qualified_resource, used.code)
+            for used in api.used
+            if used.user == ROBOT
+        ]
+        assert requests == [("list", "pods", 200), ("get", "pods", 403)]
 
 
 @on_sockets
-async def test_an_apply_of_what_is_not_there_takes_the_right_to_create_as_well() -> None:
-    """So a real server: a role with `patch` alone can change Services and make none."""
+async def test_an_apply_that_creates_needs_the_permission_to_create() -> None:
+    """As on a real server: a role with only `patch` can change Services but not create them."""
     apply = {"content-type": "application/apply-patch+yaml"}
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
     path = "/api/v1/namespaces/default/configmaps/c?fieldManager=robot"

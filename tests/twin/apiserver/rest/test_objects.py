@@ -1,4 +1,4 @@
-"""The verbs on objects over HTTP: what a real API server answers, the served store answers too."""
+"""The verbs on objects over HTTP: the served store answers like a real API server."""
 
 from datetime import timedelta
 from typing import Any
@@ -48,7 +48,7 @@ async def test_an_object_with_a_finalizer_is_answered_as_it_waits() -> None:
 
 
 @on_sockets
-async def test_status_is_written_through_its_subresource_alone() -> None:
+async def test_status_is_written_only_through_its_subresource() -> None:
     async with served_store() as api:
         await api.client.post(ADAPTERS, json={**adapter("sql"), "status": {"phase": "Running"}})
         await api.client.patch(f"{ADAPTERS}/sql", json={"status": {"phase": "Failed"}}, headers=MERGE)
@@ -73,9 +73,9 @@ async def test_replicas_are_scaled_through_the_scale_subresource() -> None:
 async def test_an_apply_creates_with_201_then_changes_with_200_and_meets_conflicts() -> None:
     async with served_store() as api:
         headers = {"content-type": "application/apply-patch+yaml"}
-        wanted = adapter("sql", replicas=1)
-        first = await api.client.patch(f"{ADAPTERS}/sql?fieldManager=a", json=wanted, headers=headers)
-        again = await api.client.patch(f"{ADAPTERS}/sql?fieldManager=a", json=wanted, headers=headers)
+        body = adapter("sql", replicas=1)
+        first = await api.client.patch(f"{ADAPTERS}/sql?fieldManager=a", json=body, headers=headers)
+        again = await api.client.patch(f"{ADAPTERS}/sql?fieldManager=a", json=body, headers=headers)
         assert (first.status_code, again.status_code) == (201, 200)
         other = adapter("sql", replicas=2)
         refused = await api.client.patch(f"{ADAPTERS}/sql?fieldManager=b", json=other, headers=headers)
@@ -108,7 +108,7 @@ async def test_an_apply_may_be_written_in_yaml() -> None:
     ],
 )
 @on_sockets
-async def test_a_dry_run_says_what_would_be_and_changes_nothing(method: str, path: str, body: Any) -> None:
+async def test_a_dry_run_returns_the_result_and_changes_nothing(method: str, path: str, body: Any) -> None:
     async with served_store() as api:
         await api.client.post(ADAPTERS, json=adapter("sql", replicas=1))
         before = (await api.client.get(ADAPTERS)).json()
@@ -151,13 +151,13 @@ async def test_a_table_has_the_columns_of_the_definition_and_ages_by_the_servers
 
 
 @on_sockets
-async def test_a_client_may_want_metadata_alone() -> None:
+async def test_a_client_can_request_only_metadata() -> None:
     async with served_store() as api:
         await api.client.post(ADAPTERS, json=adapter("sql"))
         accept = {"accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
-        found = (await api.client.get(ADAPTERS, headers=accept)).json()
-        assert found["kind"] == "PartialObjectMetadataList"
-        assert "spec" not in found["items"][0]
+        listed = (await api.client.get(ADAPTERS, headers=accept)).json()
+        assert listed["kind"] == "PartialObjectMetadataList"
+        assert "spec" not in listed["items"][0]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ async def test_what_a_real_server_refuses_is_refused_with_the_same_status(
 
 
 @on_sockets
-async def test_a_field_that_no_schema_knows_is_dropped_with_a_warning() -> None:
+async def test_an_unknown_field_is_dropped_with_a_warning() -> None:
     async with served_store() as api:
         answer = await api.client.post(ADAPTERS, json=adapter("sql", speed=1))
         assert answer.headers["warning"] == r'299 - "unknown field \"spec.speed\""'
@@ -203,7 +203,7 @@ async def test_a_field_that_no_schema_knows_is_dropped_with_a_warning() -> None:
 
 
 @on_sockets
-async def test_a_body_that_is_no_json_is_a_bad_request() -> None:
+async def test_a_body_that_is_not_json_is_a_bad_request() -> None:
     async with served_store() as api:
         answer = await api.client.post(ADAPTERS, content=b"{", headers={"content-type": "application/json"})
         assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
@@ -222,16 +222,16 @@ async def test_an_event_is_one_object_under_two_names() -> None:
         }
         await api.client.post("/apis/events.k8s.io/v1/namespaces/default/events", json=event)
         older = "/api/v1/namespaces/default/events"
-        found = (await api.client.get(f"{older}?fieldSelector=involvedObject.kind%3DModelAdapter")).json()["items"]
-        assert [(item["message"], item["involvedObject"]["name"]) for item in found] == [("loaded", "sql")]
+        listed = (await api.client.get(f"{older}?fieldSelector=involvedObject.kind%3DModelAdapter")).json()["items"]
+        assert [(item["message"], item["involvedObject"]["name"]) for item in listed] == [("loaded", "sql")]
         assert not (await api.client.get(f"{older}?fieldSelector=involvedObject.kind%3DPod")).json()["items"]
-        await api.client.patch(f"{older}/sql.1", json={"message": "anew", "count": 2}, headers=MERGE)
+        await api.client.patch(f"{older}/sql.1", json={"message": "again", "count": 2}, headers=MERGE)
         newer = (await api.client.get("/apis/events.k8s.io/v1/namespaces/default/events/sql.1")).json()
-        assert (newer["note"], newer["deprecatedCount"]) == ("anew", 2)
+        assert (newer["note"], newer["deprecatedCount"]) == ("again", 2)
 
 
 @on_sockets
-async def test_an_eviction_is_of_the_pod_that_it_means() -> None:
+async def test_an_eviction_checks_the_uid_of_the_pod() -> None:
     async with served_store() as api:
         made = (await api.client.post(PODS, json=pod("qwen"))).json()
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "qwen"}}

@@ -1,4 +1,4 @@
-"""OpenAPI v2 in protobuf says the same as in JSON; client-go itself reads it in `test_go_clients.py`."""
+"""OpenAPI v2 in protobuf has the content of the JSON document; client-go reads it in `test_go_clients.py`."""
 
 from collections import defaultdict
 from typing import Any
@@ -13,8 +13,8 @@ PATH = "/apis/model.aibrix.ai/v1alpha1/namespaces/{namespace}/modeladapters/{nam
 
 
 def fields(data: bytes) -> dict[int, list[Any]]:
-    """A message's fields by number; those with a length as bytes."""
-    found: dict[int, list[Any]] = defaultdict(list)
+    """Return the fields of a message by number; fields with a length are bytes."""
+    values: dict[int, list[Any]] = defaultdict(list)
     at = 0
 
     def varint() -> int:
@@ -31,44 +31,44 @@ def fields(data: bytes) -> dict[int, list[Any]]:
     while at < len(data):
         number, wire = divmod(varint(), 8)
         if wire == 0:
-            found[number].append(varint())
+            values[number].append(varint())
             continue
         size = varint() if wire == 2 else 8
-        found[number].append(data[at : at + size])
+        values[number].append(data[at : at + size])
         at += size
-    return found
+    return values
 
 
 def named(entries: list[bytes]) -> dict[str, dict[int, list[Any]]]:
-    """What a list of names with their messages holds."""
-    return {fields(each)[1][0].decode(): fields(fields(each)[2][0]) for each in entries}
+    """Return the messages of a named list by name."""
+    return {fields(entry)[1][0].decode(): fields(fields(entry)[2][0]) for entry in entries}
 
 
 @on_sockets
 async def test_the_document_in_protobuf_has_what_the_one_in_json_has() -> None:
     async with served_store() as api:
-        told = (await api.client.get("/openapi/v2")).json()
+        in_json = (await api.client.get("/openapi/v2")).json()
         answer = await api.client.get("/openapi/v2", headers={"accept": PROTOBUF})
     assert answer.headers["content-type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
     document = fields(answer.content)
     definitions = named(fields(document[9][0])[1])
-    assert set(definitions) == set(told["definitions"])
+    assert set(definitions) == set(in_json["definitions"])
     paths = named(fields(document[8][0])[2])
-    assert set(paths) == set(told["paths"])
-    assert fields(paths[PATH][7][0])[5] == [told["paths"][PATH]["patch"]["operationId"].encode()]
+    assert set(paths) == set(in_json["paths"])
+    assert fields(paths[PATH][7][0])[5] == [in_json["paths"][PATH]["patch"]["operationId"].encode()]
 
 
 @on_sockets
 async def test_a_schema_in_protobuf_has_types_limits_and_which_kind_it_is_of() -> None:
     async with served_store() as api:
-        told = (await api.client.get("/openapi/v2")).json()["definitions"][ADAPTER]
+        document = (await api.client.get("/openapi/v2")).json()["definitions"][ADAPTER]
         answer = await api.client.get("/openapi/v2", headers={"accept": PROTOBUF})
     adapter = named(fields(fields(answer.content)[9][0])[1])[ADAPTER]
     properties = named(fields(adapter[25][0])[1])
-    assert properties.keys() == told["properties"].keys()
+    assert properties.keys() == document["properties"].keys()
     assert properties["metadata"][1] == [b"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]
     spec = named(fields(properties["spec"][25][0])[1])
-    url = told["properties"]["spec"]["properties"]["artifactURL"]
+    url = document["properties"]["spec"]["properties"]["artifactURL"]
     assert (fields(spec["artifactURL"][22][0])[1], spec["artifactURL"][11]) == ([b"string"], [url["maxLength"]])
     kind = named(adapter[31])["x-kubernetes-group-version-kind"][2][0]
     assert msgspec.json.decode(kind) == [{"group": "model.aibrix.ai", "version": "v1alpha1", "kind": "ModelAdapter"}]

@@ -23,21 +23,21 @@ async def _first(events: AsyncIterator[dict[str, Any]], count: int) -> list[dict
 
 
 async def _version(api: Api) -> str:
-    found: str = (await api.client.get(ADAPTERS)).json()["metadata"]["resourceVersion"]
-    return found
+    version: str = (await api.client.get(ADAPTERS)).json()["metadata"]["resourceVersion"]
+    return version
 
 
 @on_sockets
 async def test_changes_come_as_they_happen() -> None:
     async with served_store() as api:
         events = _events(api.client, f"{ADAPTERS}?watch=1&resourceVersion={await _version(api)}")
-        seen = asyncio.create_task(_first(events, 3))
+        received = asyncio.create_task(_first(events, 3))
         await asyncio.sleep(0.05)
         await api.client.post(ADAPTERS, json=adapter("sql"))
         merge = {"content-type": "application/merge-patch+json"}
         await api.client.patch(f"{ADAPTERS}/sql", json={"spec": {"replicas": 2}}, headers=merge)
         await api.client.delete(f"{ADAPTERS}/sql")
-        assert [(each["type"], each["object"]["metadata"]["name"]) for each in await seen] == [
+        assert [(event["type"], event["object"]["metadata"]["name"]) for event in await received] == [
             ("ADDED", "sql"),
             ("MODIFIED", "sql"),
             ("DELETED", "sql"),
@@ -49,13 +49,13 @@ async def test_changes_come_as_they_happen() -> None:
 async def test_a_watch_ends_when_its_time_is_up() -> None:
     async with served_store() as api:
         await api.client.post(ADAPTERS, json=adapter("sql"))
-        seen = [each["type"] async for each in _events(api.client, f"{ADAPTERS}?watch=1&timeoutSeconds=1")]
-        assert seen == ["ADDED"]
+        received = [event["type"] async for event in _events(api.client, f"{ADAPTERS}?watch=1&timeoutSeconds=1")]
+        assert received == ["ADDED"]
         assert len(api.app.watches) == 0
 
 
 @on_sockets
-async def test_a_version_that_has_been_forgotten_is_an_error_event_with_410() -> None:
+async def test_a_compacted_version_is_an_error_event_with_410() -> None:
     async with served_store() as api:
         await api.client.post(ADAPTERS, json=adapter("sql"))
         version = await _version(api)
@@ -81,7 +81,7 @@ async def test_a_streamed_list_ends_with_a_bookmark_that_says_so() -> None:
 
 
 @on_sockets
-async def test_a_watched_table_brings_its_columns_once() -> None:
+async def test_a_watched_table_has_its_columns_once() -> None:
     async with served_store() as api:
         await api.client.post(ADAPTERS, json=adapter("a"))
         await api.client.post(ADAPTERS, json=adapter("b"))
@@ -93,7 +93,7 @@ async def test_a_watched_table_brings_its_columns_once() -> None:
 
 
 @on_sockets
-async def test_a_watch_whose_client_hangs_up_is_closed() -> None:
+async def test_a_watch_is_closed_when_its_client_disconnects() -> None:
     async with served_store() as api:
         await api.client.post(ADAPTERS, json=adapter("sql"))
         events = _events(api.client, f"{ADAPTERS}?watch=1")

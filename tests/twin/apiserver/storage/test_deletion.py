@@ -1,4 +1,4 @@
-"""Finalizers, grace periods and what goes with its owner."""
+"""Finalizers, grace periods and dependents."""
 
 from typing import Any
 
@@ -19,7 +19,9 @@ def names(store: Store, resource: str = "configmaps") -> list[str]:
     return [obj["metadata"]["name"] for obj in store.list(resource).items]
 
 
-def test_an_object_that_nothing_holds_is_gone_at_once(store: Store, changes: list[Change], an_adapter: Any) -> None:
+def test_an_object_without_finalizers_is_deleted_immediately(
+    store: Store, changes: list[Change], an_adapter: Any
+) -> None:
     store.create(ADAPTERS, an_adapter())
     assert store.delete(ADAPTERS, "default", "sql") is None
     last = changes[-1]
@@ -27,7 +29,7 @@ def test_an_object_that_nothing_holds_is_gone_at_once(store: Store, changes: lis
     assert last.object["metadata"]["resourceVersion"] == store.resource_version
 
 
-def test_a_finalizer_holds_an_object_until_it_is_removed(store: Store, changes: list[Change], an_adapter: Any) -> None:
+def test_a_finalizer_keeps_an_object_until_its_removal(store: Store, changes: list[Change], an_adapter: Any) -> None:
     store.create(ADAPTERS, an_adapter(meta={"finalizers": ["example.com/hold"]}))
     held = store.delete(ADAPTERS, "default", "sql")
     assert held is not None
@@ -60,7 +62,7 @@ def test_a_pod_without_a_node_is_deleted_at_once(store: Store, a_pod: Any) -> No
     assert store.delete("pods", "default", "qwen-0") is None
 
 
-def test_a_bound_pod_gets_its_grace_and_goes_when_the_kubelet_says_so(store: Store, a_pod: Any) -> None:
+def test_a_bound_pod_gets_a_grace_period_until_the_kubelet_removes_it(store: Store, a_pod: Any) -> None:
     store.create("pods", a_pod(nodeName="n1", terminationGracePeriodSeconds=60))
     marked = store.delete("pods", "default", "qwen-0")
     assert marked is not None
@@ -86,7 +88,7 @@ def test_writing_to_a_pod_in_its_grace_period_does_not_remove_it(store: Store, a
     assert names(store, "pods") == ["qwen-0"]
 
 
-def test_what_an_object_owns_goes_with_it_and_what_that_owns_too(store: Store, a_config_map: Any) -> None:
+def test_dependents_are_deleted_recursively(store: Store, a_config_map: Any) -> None:
     top = store.create("configmaps", a_config_map("top"))
     middle = store.create("configmaps", a_config_map("middle", ownerReferences=owned_by(top)))
     store.create("configmaps", a_config_map("low", ownerReferences=owned_by(middle)))
@@ -95,7 +97,7 @@ def test_what_an_object_owns_goes_with_it_and_what_that_owns_too(store: Store, a
     assert names(store) == ["other"]
 
 
-def test_orphans_stay_and_forget_their_owner(store: Store, a_config_map: Any) -> None:
+def test_orphans_stay_and_lose_their_owner_reference(store: Store, a_config_map: Any) -> None:
     owner = store.create("configmaps", a_config_map("owner"))
     store.create("configmaps", a_config_map("child", ownerReferences=owned_by(owner)))
     store.delete("configmaps", "default", "owner", propagation="Orphan")
@@ -103,7 +105,7 @@ def test_orphans_stay_and_forget_their_owner(store: Store, a_config_map: Any) ->
     assert "ownerReferences" not in store.get("configmaps", "default", "child")["metadata"]
 
 
-def test_in_foreground_the_owner_waits_for_what_blocks_it(
+def test_in_foreground_deletion_the_owner_waits_for_blocking_dependents(
     store: Store, a_config_map: Any, changes: list[Change]
 ) -> None:
     owner = store.create("configmaps", a_config_map("owner"))
@@ -131,20 +133,20 @@ def test_an_object_whose_owner_does_not_exist_is_collected(store: Store, a_confi
     assert names(store) == []
 
 
-def test_an_owner_of_a_kind_that_is_not_known_is_believed(store: Store, a_config_map: Any) -> None:
+def test_an_owner_of_an_unknown_kind_is_assumed_to_exist(store: Store, a_config_map: Any) -> None:
     owner = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "uid": "u"}}
     store.create("configmaps", a_config_map("child", ownerReferences=owned_by(owner)))
     assert names(store) == ["child"]
 
 
-def test_a_namespace_takes_its_content_with_it(store: Store, a_config_map: Any) -> None:
+def test_deleting_a_namespace_deletes_its_objects(store: Store, a_config_map: Any) -> None:
     store.create("namespaces", {"metadata": {"name": "team"}})
     store.create("configmaps", a_config_map("c", namespace="team"))
     store.delete("namespaces", "", "team")
     assert names(store) == []
 
 
-def test_a_definition_takes_its_objects_with_it(store: Store, an_adapter: Any) -> None:
+def test_deleting_a_definition_deletes_its_objects(store: Store, an_adapter: Any) -> None:
     store.create(ADAPTERS, an_adapter())
     store.delete("customresourcedefinitions.apiextensions.k8s.io", "", ADAPTERS)
     with pytest.raises(ApiError, match="no such kind"):

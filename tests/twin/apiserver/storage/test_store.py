@@ -1,4 +1,4 @@
-"""Create, update, patch and the status subresource: what is stored, counted and refused."""
+"""Create, update, patch and the status subresource: results, counters and errors."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from twin.apiserver import ApiError, Change, Store
 ADAPTERS = "modeladapters.model.aibrix.ai"
 
 
-def test_a_new_object_gets_what_the_server_gives(store: Store, an_adapter: Any) -> None:
+def test_a_new_object_gets_the_fields_that_the_server_sets(store: Store, an_adapter: Any) -> None:
     created = store.create(ADAPTERS, an_adapter())
     meta = created["metadata"]
     assert created["apiVersion"] == "model.aibrix.ai/v1alpha1"
@@ -34,9 +34,7 @@ def test_a_generated_name_is_the_base_and_a_suffix(store: Store, a_config_map: A
     assert store.create("configmaps", body)["metadata"]["name"] == "run-00002"
 
 
-def test_a_dry_run_says_what_would_be_stored_and_stores_nothing(
-    store: Store, changes: list[Change], an_adapter: Any
-) -> None:
+def test_a_dry_run_returns_the_object_and_stores_nothing(store: Store, changes: list[Change], an_adapter: Any) -> None:
     assert store.create(ADAPTERS, an_adapter(), dry_run=True)["spec"]["schedulerName"] == "default"
     assert changes == []
     assert store.list(ADAPTERS).items == []
@@ -70,7 +68,7 @@ def test_an_object_of_another_kind_is_refused(store: Store) -> None:
         store.create("configmaps", {"kind": "Secret", "metadata": {"name": "x"}})
 
 
-def test_generation_counts_changes_of_spec_alone(store: Store, an_adapter: Any) -> None:
+def test_generation_counts_only_changes_of_the_spec(store: Store, an_adapter: Any) -> None:
     store.create(ADAPTERS, an_adapter())
 
     def patched(body: Any, subresource: str = "") -> int:
@@ -81,7 +79,7 @@ def test_generation_counts_changes_of_spec_alone(store: Store, an_adapter: Any) 
     assert patched({"spec": {"replicas": 3}}) == 2
 
 
-def test_a_write_that_changes_nothing_is_no_write(store: Store, changes: list[Change], an_adapter: Any) -> None:
+def test_a_write_without_changes_is_not_a_write(store: Store, changes: list[Change], an_adapter: Any) -> None:
     created = store.create(ADAPTERS, an_adapter())
     changes.clear()
     assert store.patch(ADAPTERS, "default", "sql", {"spec": {"schedulerName": "default"}}) is created
@@ -119,16 +117,16 @@ def test_a_patch_with_an_old_resource_version_meets_a_conflict(store: Store, an_
 
 def test_an_update_needs_the_current_resource_version(store: Store, an_adapter: Any) -> None:
     created = store.create(ADAPTERS, an_adapter())
-    wanted = {**created, "spec": {**created["spec"], "replicas": 2}}
-    assert store.update(ADAPTERS, wanted)["spec"]["replicas"] == 2
+    update = {**created, "spec": {**created["spec"], "replicas": 2}}
+    assert store.update(ADAPTERS, update)["spec"]["replicas"] == 2
     with pytest.raises(ApiError, match="the object has been modified"):
-        store.update(ADAPTERS, wanted)
+        store.update(ADAPTERS, update)
     unversioned = {key: value for key, value in created["metadata"].items() if key != "resourceVersion"}
     with pytest.raises(ApiError, match="must be specified for an update"):
         store.update(ADAPTERS, {**created, "metadata": unversioned})
 
 
-def test_what_the_server_owns_cannot_be_patched(store: Store, an_adapter: Any) -> None:
+def test_server_fields_cannot_be_patched(store: Store, an_adapter: Any) -> None:
     created = store.create(ADAPTERS, an_adapter())
     body = {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z", "generation": 7, "deletionTimestamp": "x"}}
     assert store.patch(ADAPTERS, "default", "sql", body) is created
@@ -145,14 +143,14 @@ def test_a_strategic_patch_of_a_custom_resource_is_415(store: Store, an_adapter:
     assert refused.value.code == 415
 
 
-def test_what_a_write_does_not_touch_is_shared_with_the_old_object(store: Store, an_adapter: Any) -> None:
+def test_unchanged_parts_are_shared_with_the_old_object(store: Store, an_adapter: Any) -> None:
     before = store.create(ADAPTERS, an_adapter())
     after = store.patch(ADAPTERS, "default", "sql", {"metadata": {"annotations": {"a": "b"}}})
     assert after["spec"] is before["spec"]
     assert "annotations" not in before["metadata"]
 
 
-def test_subscribers_hear_of_writes_in_order_even_if_one_of_them_writes(store: Store, a_config_map: Any) -> None:
+def test_subscribers_get_changes_in_order_even_if_one_of_them_writes(store: Store, a_config_map: Any) -> None:
     heard: list[str] = []
 
     def react(change: Change) -> None:
@@ -174,7 +172,7 @@ def test_the_scale_of_an_adapter_is_its_replicas(store: Store, an_adapter: Any) 
     assert store.get(ADAPTERS, "default", "sql")["spec"]["replicas"] == 5
 
 
-def test_an_adapter_on_all_pods_has_no_scale_until_it_is_given_one(store: Store, an_adapter: Any) -> None:
+def test_an_adapter_on_all_pods_has_no_scale_until_replicas_are_set(store: Store, an_adapter: Any) -> None:
     store.create(ADAPTERS, an_adapter())
     with pytest.raises(ApiError, match=r'the spec replicas field "\.spec\.replicas" does not exist'):
         store.get(ADAPTERS, "default", "sql", subresource="scale")
@@ -183,12 +181,12 @@ def test_an_adapter_on_all_pods_has_no_scale_until_it_is_given_one(store: Store,
     }
 
 
-def test_a_kind_that_nobody_registered_is_404(store: Store) -> None:
+def test_an_unregistered_kind_is_404(store: Store) -> None:
     with pytest.raises(ApiError, match="no such kind has been registered"):
         store.list("widgets.example.com")
 
 
-def test_a_subresource_that_a_kind_has_not_is_404(store: Store, a_config_map: Any) -> None:
+def test_an_unknown_subresource_is_404(store: Store, a_config_map: Any) -> None:
     store.create("configmaps", a_config_map("x"))
     with pytest.raises(ApiError, match="have no subresource 'status'"):
         store.patch("configmaps", "default", "x", {}, subresource="status")

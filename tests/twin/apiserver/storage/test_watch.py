@@ -1,4 +1,4 @@
-"""Lists in pages, and watches: from anywhere, through selectors, until history ends."""
+"""Lists in pages, and watches: start versions, selectors, compaction."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -20,12 +20,12 @@ def names(items: list[dict[str, Any]]) -> list[str]:
     return [obj["metadata"]["name"] for obj in items]
 
 
-def said(changes: list[Change]) -> list[tuple[str, str]]:
+def types_and_names(changes: list[Change]) -> list[tuple[str, str]]:
     return [(change.type, change.object["metadata"]["name"]) for change in changes]
 
 
 def write(store: Store, name: str, action: int) -> None:
-    """One of: create or relabel `name`, or delete it."""
+    """Create, relabel or delete `name`."""
     exists = name in names(store.list("configmaps").items)
     if action == 0 and exists:
         store.delete("configmaps", "default", name)
@@ -43,7 +43,7 @@ def fresh() -> Store:
 
 
 def replayed(watch: Watch, state: dict[str, Any]) -> dict[str, Any]:
-    """`state` after all that `watch` has to tell."""
+    """Return `state` after all changes of `watch`."""
     for change in watch.take():
         name = change.object["metadata"]["name"]
         assert (change.type == "ADDED") == (name not in state)
@@ -100,7 +100,7 @@ def test_a_page_from_before_a_compaction_is_gone(store: Store) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "bm8=", "eyJ2IjoxfQ=="])
-def test_a_token_that_no_list_gave_is_refused(store: Store, token: str) -> None:
+def test_a_page_token_of_another_origin_is_refused(store: Store, token: str) -> None:
     with pytest.raises(ApiError, match="continue key is not valid"):
         store.list("configmaps", continue_token=token)
 
@@ -122,14 +122,14 @@ def test_pods_are_found_by_their_node(store: Store, a_pod: Any) -> None:
 
 
 @pytest.mark.parametrize("version", ["", "0"])
-def test_a_watch_from_nowhere_starts_with_what_is_there(store: Store, version: str) -> None:
+def test_a_watch_without_a_version_starts_with_the_current_objects(store: Store, version: str) -> None:
     store.create("configmaps", config_map("a"))
     watch = store.watch("configmaps", resource_version=version)
     store.create("configmaps", config_map("b"))
-    assert said(watch.take()) == [("ADDED", "a"), ("ADDED", "b")]
+    assert types_and_names(watch.take()) == [("ADDED", "a"), ("ADDED", "b")]
 
 
-def test_through_a_selector_what_leaves_is_deleted_and_what_enters_is_added(store: Store) -> None:
+def test_through_a_selector_leaving_is_deleted_and_entering_is_added(store: Store) -> None:
     watch = store.watch("configmaps", resource_version=store.resource_version, label_selector="on=yes")
     store.create("configmaps", config_map("a"))
     for value in ("yes", "no", "yes"):
@@ -146,13 +146,13 @@ def test_a_watch_from_before_a_compaction_gets_410(store: Store) -> None:
     version = store.resource_version
     established = store.watch("configmaps", resource_version=version)
     store.create("configmaps", config_map("a"))
-    assert said(established.take()) == [("ADDED", "a")]
+    assert types_and_names(established.take()) == [("ADDED", "a")]
     store.compact()
     with pytest.raises(ApiError) as refused:
         store.watch("configmaps", resource_version=version).take()
     assert (refused.value.code, refused.value.reason) == (410, "Expired")
     store.create("configmaps", config_map("b"))
-    assert said(established.take()) == [("ADDED", "b")]
+    assert types_and_names(established.take()) == [("ADDED", "b")]
 
 
 def test_a_watch_that_falls_out_of_the_window_gets_410(store: Store) -> None:
@@ -170,7 +170,7 @@ def test_a_version_from_the_future_is_refused(store: Store) -> None:
     assert refused.value.retry_after == 1.0
 
 
-def test_a_bookmark_tells_a_watch_that_wants_nothing_how_far_it_is(store: Store) -> None:
+def test_a_watch_without_matching_changes_gets_bookmarks(store: Store) -> None:
     watch = store.watch("configmaps", resource_version=store.resource_version, label_selector="x", bookmarks=True)
     store.create("configmaps", config_map("a"))
     for number in range(BOOKMARK_EVERY):

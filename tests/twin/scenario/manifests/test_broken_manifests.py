@@ -24,7 +24,7 @@ SCENARIO = "name: n\nmanifests: [base.yaml, m.yaml]\n"
         ("kind: ModelAdapter", "kind: ModelAdaptor", "2:7: kind", 'did you mean "ModelAdapter"?'),
         ("v1alpha1", "v1alhpa1", "1:13: apiVersion", 'did you mean "model.aibrix.ai/v1alpha1"?'),
         ("{name: sql}", "{nmae: sql}", "3:11: metadata", '"name" is missing'),
-        ("{name: sql}", "{name: 5}", "3:18: metadata.name", "is no text"),
+        ("{name: sql}", "{name: 5}", "3:18: metadata.name", "is not a text"),
         ("{name: sql}", "{name: sql, labels: {port: 8000}}", "3:38: metadata.labels.port", "allowed: a text"),
         ("metadata: {name: sql}\n", "", "1:1: metadata", '"metadata" is missing'),
         ("{name: sql}", "{name: sql.v2}", "", "sql.v2"),
@@ -33,9 +33,9 @@ SCENARIO = "name: n\nmanifests: [base.yaml, m.yaml]\n"
         ("  podSelector: {matchLabels: {app: qwen}}\n", "", "5:3: spec.podSelector", "equired"),
         ("baseModel: qwen", "baseModel: qwen\n  replicas: -1", "6:13: spec.replicas", ""),
         ("baseModel: qwen", "baseModel: [qwen]", "5:14: spec.baseModel", "string"),
-        (ADAPTER, "- a\n", "1:1", "is no Kubernetes object"),
-        (ADAPTER, "a: [\n", "2:1", "no YAML"),
-        ("kind: ModelAdapter", "kind: ModelAdapter\nkind: Pod", "3:1: kind", "stands here twice"),
+        (ADAPTER, "- a\n", "1:1", "is not a Kubernetes object"),
+        (ADAPTER, "a: [\n", "2:1", "invalid YAML"),
+        ("kind: ModelAdapter", "kind: ModelAdapter\nkind: Pod", "3:1: kind", "is duplicated"),
     ],
 )  # fmt: skip
 def test_an_adapter_that_a_cluster_would_refuse(folder: Any, old: str, new: str, place: str, said: str) -> None:
@@ -49,8 +49,8 @@ def test_an_adapter_that_a_cluster_would_refuse(folder: Any, old: str, new: str,
     [
         ("{matchLabels: {app: qwen}}", "{matchLabels: {app: x}}", "", "selector"),
         ("[--enable-lora]", "[--enable-lora, --max-loras=0]", "15:33: spec.template.spec.containers.0.args.1", "--max"),
-        ("[--enable-lora]", "[--max-loras, four]", "15:18: spec.template.spec.containers.0.args.0", "not a whole"),
-        ("[--enable-lora]", "[--enable-lora, null]", "15:33: spec.template.spec.containers.0.args.1", "is nothing"),
+        ("[--enable-lora]", "[--max-loras, four]", "15:18: spec.template.spec.containers.0.args.0", "invalid int"),
+        ("[--enable-lora]", "[--enable-lora, null]", "15:33: spec.template.spec.containers.0.args.1", "is null"),
         ("args:", "env: [{value: x}]\n          args:", "15:17: spec.template.spec.containers.0.env.0", '"name" is'),
         ("replicas: 3", "replicas: three", "6:13: spec.replicas", ""),
         ("args: [--enable-lora]", "args: --enable-lora", "15:17: spec.template.spec.containers.0.args", ""),
@@ -67,7 +67,7 @@ def test_a_deployment_that_would_not_run(folder: Any, old: str, new: str, place:
 def test_two_objects_of_one_name_are_told_with_both_places(folder: Any) -> None:
     folder.write("m.yaml", f"{ADAPTER}---\n{ADAPTER}")
     assert folder.errors(SCENARIO) == [
-        "m.yaml:11:18: metadata.name: ModelAdapter default/sql is there already, in m.yaml:1; "
+        "m.yaml:11:18: metadata.name: ModelAdapter default/sql already exists, in m.yaml:1; "
         "allowed: one object of a kind and name"
     ]
 
@@ -75,7 +75,7 @@ def test_two_objects_of_one_name_are_told_with_both_places(folder: Any) -> None:
 def test_a_template_may_not_take_a_name_that_a_manifest_has(folder: Any) -> None:
     folder.write("m.yaml", ADAPTER)
     template = 'adapters: [{name: sql, spec: {podSelector: {matchLabels: {app: qwen}}, artifactURL: "hf://a/b"}}]\n'
-    assert "s.yaml:3:19: adapters.0.name: default/sql is there already" in folder.errors(SCENARIO + template)[0]
+    assert "s.yaml:3:19: adapters.0.name: default/sql already exists" in folder.errors(SCENARIO + template)[0]
 
 
 def test_problems_of_scenario_and_manifests_are_told_together(folder: Any) -> None:

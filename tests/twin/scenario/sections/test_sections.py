@@ -8,7 +8,8 @@ import pytest
 from fake_vllm.distributions import Constant, Empirical, Exponential, LogNormal, Uniform
 from fake_vllm.faults.rules import CATALOGUE
 from twin.scenario import FAULTS, Candidate, parse_expectation
-from twin.scenario.faults import EngineRestart, catalogue
+from twin.scenario.faults import EngineRestart
+from twin.scenario.faults.catalogue import fault_catalogue
 from twin.scenario.sections.adapters import AdapterTemplate
 from twin.scenario.sections.targets import PodTargets
 
@@ -100,8 +101,8 @@ items:
     scenario = folder.load()
     assert [each["metadata"] for each in scenario.objects] == [{"name": "a", "namespace": "default"}]
     assert "status" not in scenario.objects[0]
-    left_out = [note.split(":")[0] for note in scenario.notes]
-    assert left_out == ["Pod default/b is left out", "Ingress default/i is left out"]
+    ignored = [note.split(": ignored: ")[0] for note in scenario.notes]
+    assert ignored == ["Pod default/b", "Ingress default/i"]
 
 
 def test_a_null_in_a_manifest_says_nothing(folder: Any) -> None:
@@ -220,13 +221,13 @@ def test_a_moment_strikes_once_or_again_and_again() -> None:
 def test_a_fault_of_engines_is_a_rule_of_theirs_with_all_its_settings(kind: str) -> None:
     fields = set(FAULTS[kind].model_fields) - {"kind", "start", "until", "pods"}
     assert fields == {parameter.name for parameter in CATALOGUE[kind].parameters}
-    given = {"kind": kind, "probability": 0.5, "hits": ["probes"]}
+    given = {"kind": kind, "probability": 0.5, "callers": ["probes"]}
     rule = FAULTS[kind].model_validate(given).rule()
-    assert (rule.kind, rule.probability, rule.hits) == (kind, 0.5, ("probes",))
+    assert (rule.kind, rule.probability, rule.callers) == (kind, 0.5, ("probes",))
 
 
 def test_the_catalogue_says_what_each_kind_takes() -> None:
-    entries = {entry.kind: entry for entry in catalogue()}
+    entries = {entry.kind: entry for entry in fault_catalogue()}
     assert list(entries) == list(FAULTS)
     assert len(entries) == 32
     assert all(entry.summary and all(p.meaning for p in entry.parameters) for entry in entries.values())
@@ -236,7 +237,7 @@ def test_the_catalogue_says_what_each_kind_takes() -> None:
         "until": "none",
         "pods": "all",
         "probability": "1",
-        "hits": "[controller]",
+        "callers": "[controller]",
         "adapters": "[]",
         "factor": "10",
     }

@@ -75,19 +75,19 @@ def test_a_resolved_scenario_needs_no_trace_beside_it(folder: Any, tmp_path: Pat
     [
         (OURS + "1,10,5\n,10,5\n", '"t.csv" line 3: time is missing'),
         (OURS + "1,10,5\n\n2,10,5\n", '"t.csv" line 3: is empty'),
-        (OURS + "2,10,5\n1,10,5\n", '"t.csv" line 3: the time is before that of the row above'),
+        (OURS + "2,10,5\n1,10,5\n", '"t.csv" line 3: the time is earlier than in the previous row'),
         (OURS + "-1,10,5\n", '"t.csv" line 2: the time is negative'),
-        (OURS + "soon,10,5\n", '"t.csv" line 2: "soon" is no time; allowed: seconds'),
-        (OURS + "nan,10,5\n", '"t.csv" line 2: "nan" is no time'),
+        (OURS + "soon,10,5\n", '"t.csv" line 2: "soon" is not a time; allowed: seconds'),
+        (OURS + "nan,10,5\n", '"t.csv" line 2: "nan" is not a time'),
         (OURS + "1,10\n", '"t.csv" line 2: has 2 cells, the heading has 3'),
         (OURS + "1,ten,5\n", '"t.csv" line 2: prompt_tokens is "ten"'),
         (OURS + "1,10,\n", '"t.csv" line 2: output_tokens is missing'),
         (OURS + "1,10,-5\n", '"t.csv" line 2: output_tokens is "-5"; allowed: a whole number, 0 or more'),
-        (OURS, '"t.csv" holds no rows'),
-        ("", '"t.csv" holds no rows'),
+        (OURS, '"t.csv" contains no rows'),
+        ("", '"t.csv" contains no rows'),
         ("time,length\n1,2\n", '"t.csv" line 1: there is no column "prompt_tokens"; there are: time, length'),
         ("tme,prompt_tokens,output_tokens\n1,2,3\n", '"t.csv" line 1: unknown column "tme"; did you mean "time"?'),
-        ("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,2\n", '"t.csv" line 2: "yesterday" is no time'),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,2\n", '"t.csv" line 2: "yesterday" is not a time'),
         ("time,prompt_tokens,output_tokens,adapter\n1,2,3,\n", '"t.csv" line 2: adapter is missing'),
         (b"\xff\xfe\x00", 'cannot read "t.csv": it is not UTF-8 text'),
     ],
@@ -102,14 +102,14 @@ def test_a_row_of_a_parquet_file_is_named_too(folder: Any) -> None:
     table = pyarrow.table({"time": [0.0, 5.0, 1.0], "prompt_tokens": [1, 2, 3], "output_tokens": [1, 1, 1]})
     pyarrow.parquet.write_table(table, folder.path / "t.parquet")
     lines = folder.errors(FOUR_LINES + "traffic: {trace: t.parquet}\n")
-    assert any('"t.parquet" row 3: the time is before that of the row above' in line for line in lines), lines
+    assert any('"t.parquet" row 3: the time is earlier than in the previous row' in line for line in lines), lines
 
 
 def test_a_trace_that_asks_for_whom_there_is_not_says_so(folder: Any) -> None:
     text = "time,adapter,prompt_tokens,output_tokens\n1,a-0,10,5\n2,b,10,5\n3,b,10,5\n"
     folder.write("t.csv", text)
     scenario = folder.load(FOUR_LINES + TEMPLATE + "traffic: {trace: t.csv}\n")
-    assert scenario.notes[-1] == "2 requests of the trace ask for adapters that never come, and are not made: b"
+    assert scenario.notes[-1] == "2 requests of the trace are skipped, because their adapters never exist: b"
 
 
 def test_the_shipped_trace_is_what_its_script_makes() -> None:
@@ -122,18 +122,18 @@ def test_the_shipped_trace_is_what_its_script_makes() -> None:
     ("section", "said"),
     [
         ("{trace: none.csv}", 'traffic.trace: cannot read "none.csv": No such file'),
-        ("{trace: t.parquet}", 'traffic.trace: cannot read "t.parquet": it is no Parquet file'),
-        ("{trace: 7}", "traffic.trace: is no file"),
+        ("{trace: t.parquet}", 'traffic.trace: cannot read "t.parquet": it is not a Parquet file'),
+        ("{trace: 7}", "traffic.trace: is not a file name"),
         ("{trace: {packed: nonsense}}", "traffic.trace.packed: cannot be unpacked"),
         ("{}", "traffic: has no rate"),
         ("{rate: 2/s, trace: t.csv}", "traffic: has both a rate and a trace"),
-        ("{trace: t.csv, prompt_tokens: 7}", "traffic.prompt_tokens: prompt_tokens is what the trace says"),
-        ("{rate: 2/s, prompt_tokens: 0}", "traffic.prompt_tokens: is no number of tokens"),
-        ("{rate: 2/s, output_tokens: {normal: 3}}", "traffic.output_tokens: is no distribution of tokens"),
-        ("{rate: 2/s, output_tokens: {uniform: [9, 3]}}", "traffic.output_tokens: is no distribution of tokens"),
-        ("{rate: 2/s, from: 2m, until: 1m}", "traffic.until: ends before it begins"),
+        ("{trace: t.csv, prompt_tokens: 7}", "traffic.prompt_tokens: prompt_tokens is set by the trace"),
+        ("{rate: 2/s, prompt_tokens: 0}", "traffic.prompt_tokens: is not a number of tokens"),
+        ("{rate: 2/s, output_tokens: {normal: 3}}", "traffic.output_tokens: is not a distribution of tokens"),
+        ("{rate: 2/s, output_tokens: {uniform: [9, 3]}}", "traffic.output_tokens: is not a distribution of tokens"),
+        ("{rate: 2/s, from: 2m, until: 1m}", "traffic.until: ends before it starts"),
         ("{rate: 2/s, balance: best}", 'traffic.balance: is "best"'),
-        ("{rate: 0/s}", "traffic.rate: is zero"),
+        ("{rate: 0/s}", "traffic.rate: must be above 0"),
     ],
 )
 def test_what_is_wrong_with_traffic_is_told(folder: Any, section: str, said: str) -> None:
@@ -170,10 +170,10 @@ def test_arrivals_come_from_csv_with_or_without_a_heading_and_from_parquet(folde
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("5\n1\n", '"t.csv" line 2: the time is before that of the row above'),
+        ("5\n1\n", '"t.csv" line 2: the time is earlier than in the previous row'),
         ("time\n1\n-2\n", '"t.csv" line 3: the time is negative'),
         ("1\n\n2\n", '"t.csv" line 2: time is missing'),
-        ("time\n", '"t.csv" holds no rows'),
+        ("time\n", '"t.csv" contains no rows'),
     ],
 )
 def test_what_is_wrong_with_arrivals_is_told_with_its_row(folder: Any, text: str, said: str) -> None:
@@ -184,4 +184,4 @@ def test_what_is_wrong_with_arrivals_is_told_with_its_row(folder: Any, text: str
 
 def test_arrivals_in_a_list_come_in_order(folder: Any) -> None:
     lines = folder.errors(FOUR_LINES + TEMPLATE + "    arrive: {trace: [9s, 1s]}\n")
-    assert any("arrive.trace.1: comes before the one above" in line for line in lines), lines
+    assert any("arrive.trace.1: is earlier than the previous one" in line for line in lines), lines

@@ -1,11 +1,11 @@
-"""From what `twin fault` is told to a fault of the scenario's own classes; times count from now."""
+"""Requests of `twin fault` become faults of the scenario's classes; times count from now."""
 
 from typing import Any
 
 import pytest
 
 from twin.scenario import FAULTS
-from twin.serve.control.fault_requests import NoFault, fault_from
+from twin.serve.control.fault_requests import FaultRequestError, fault_from
 
 NOW = 100.0
 
@@ -35,7 +35,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "rollout": {"deployment": "qwen"},
     "clock-skew": {"ahead": "5s"},
 }
-"""What kinds have to be told besides a time."""
+"""Required fields of each kind, besides its time."""
 
 
 @pytest.mark.parametrize("kind", sorted(FAULTS))
@@ -45,5 +45,5 @@ def test_every_kind_of_the_catalogue_can_befall_at_once(kind: str) -> None:
 
 
 def test_what_a_kind_lacks_is_named() -> None:
-    with pytest.raises(NoFault, match="rollout: deployment"):
+    with pytest.raises(FaultRequestError, match="rollout: deployment"):
         fault_from({"kind": "rollout"}, NOW)

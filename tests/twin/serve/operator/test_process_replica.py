@@ -28,7 +28,7 @@ expect:
 
 def test_a_scenario_holds_with_the_operator_as_a_process_that_is_killed_in_between(tmp_path: Path) -> None:
     """Every adapter runs where a fault, two SIGKILLs and a wrong clock came in between; the record tells who acted."""
-    ended = ("--apart", "--once", "--speed", "8", "--kill-every", "45s", "--out", str(tmp_path))
+    ended = ("--operator-process", "--until-end", "--speed", "8", "--crash-interval", "45s", "--out", str(tmp_path))
     with a_served_world(tmp_path, *ended, scenario=SCENARIO) as world:
         out, _ = world.process.communicate(timeout=60)
     assert world.process.returncode == 0, out

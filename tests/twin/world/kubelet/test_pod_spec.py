@@ -6,7 +6,7 @@ import pytest
 
 from twin.world.kubelet.pod_spec import ConfigMissing, engine_index, environment, port_of, version_of
 from twin.world.scheduler import gpus_of, tolerates
-from twin.world.workloads.replicasets import leaving_first
+from twin.world.workloads.replicasets import deletion_order
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_least_useful_pods_leave_first() -> None:
         a_pod("pending", phase="Pending"),
         a_pod("unassigned", node="", phase="Pending"),
     ]
-    assert [pod["metadata"]["name"] for pod in leaving_first(pods)] == [
+    assert [pod["metadata"]["name"] for pod in deletion_order(pods)] == [
         "unassigned",
         "pending",
         "unready",

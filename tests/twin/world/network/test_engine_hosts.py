@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from fake_vllm.engine.engine import EngineClosed, EngineFault
+from fake_vllm.engine.engine import EngineClosed, EngineError
 from twin.kernel import loop
 
 HUB = "acme/sql"
@@ -70,7 +70,7 @@ def test_the_rank_that_an_adapter_states_is_the_rank_that_the_engine_finds(scene
 
     async def story() -> None:
         scene.store.create("modeladapters.model.aibrix.ai", adapter, namespace="default")
-        with pytest.raises(EngineFault, match="LoRA rank 64 is greater than max_lora_rank 16"):
+        with pytest.raises(EngineError, match="LoRA rank 64 is greater than max_lora_rank 16"):
             await scene.host().engine.load("sql", HUB)
 
     at_rest(scene, story)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin.world.workloads.rollout import Size, Strategy, next_sizes
+from twin.world.workloads.rollout import ReplicaCounts, Strategy, next_sizes
 
 
 @pytest.mark.parametrize(
@@ -29,18 +29,18 @@ def test_percentages_are_rounded_as_kubernetes_does(
 
 def test_recreate_waits_until_the_last_old_pod_is_gone() -> None:
     recreate = Strategy.of({"replicas": 3, "strategy": {"type": "Recreate"}})
-    assert next_sizes(3, recreate, Size(), (Size(3, 3, 3),)) == (0, (0,))
-    assert next_sizes(3, recreate, Size(), (Size(0, 0, 1),)) == (0, (0,))
-    assert next_sizes(3, recreate, Size(), (Size(0, 0, 0),)) == (3, (0,))
+    assert next_sizes(3, recreate, ReplicaCounts(), (ReplicaCounts(3, 3, 3),)) == (0, (0,))
+    assert next_sizes(3, recreate, ReplicaCounts(), (ReplicaCounts(0, 0, 1),)) == (0, (0,))
+    assert next_sizes(3, recreate, ReplicaCounts(), (ReplicaCounts(0, 0, 0),)) == (3, (0,))
 
 
 def test_old_pods_that_serve_nobody_go_first() -> None:
-    new, unhealthy, healthy = Size(2, 2), Size(2, 0), Size(3, 3)
+    new, unhealthy, healthy = ReplicaCounts(2, 2), ReplicaCounts(2, 0), ReplicaCounts(3, 3)
     assert next_sizes(5, Strategy(2, 1), new, (healthy, unhealthy)) == (2, (2, 0))
 
 
 def test_scaling_down_in_a_rollout_shrinks_the_new_one_too() -> None:
-    assert next_sizes(2, Strategy(1, 0), Size(4, 4), ())[0] == 2
+    assert next_sizes(2, Strategy(1, 0), ReplicaCounts(4, 4), ())[0] == 2
 
 
 @settings(deadline=None)
@@ -53,7 +53,7 @@ def test_scaling_down_in_a_rollout_shrinks_the_new_one_too() -> None:
 def test_a_rollout_keeps_its_bounds_and_ends(desired: int, surge: int, unavailable: int, order: list[bool]) -> None:
     unavailable = min(desired, unavailable) if surge or unavailable else 1
     strategy = Strategy(surge, unavailable)
-    new, old = Size(), Size(desired, desired, desired)
+    new, old = ReplicaCounts(), ReplicaCounts(desired, desired, desired)
     for gets_ready in [*order, *[True] * 60]:
         sizes = next_sizes(desired, strategy, new, (old,))
         old = replace(old, replicas=sizes[1][0], available=min(old.available, sizes[1][0]))

@@ -1,14 +1,16 @@
-"""Who asks: from a bearer token to a user, and what the server hands out tokens for.
+"""Authentication: from a bearer token to a user.
 
-One token is the administrator's (it goes into the kubeconfig); others stand for service accounts, as the TokenRequest
-API gives them. A user may act as another one, if the rules let him (`kubectl --as`).
+One token belongs to the administrator (it is in the kubeconfig); others belong to service accounts and are issued by
+the TokenRequest API. A user may impersonate another one if the RBAC rules allow it (`kubectl --as`).
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from twin.apiserver.errors import ApiError
+from starlette.datastructures import Headers
+
+from twin.apiserver.meta.errors import ApiError
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
@@ -16,7 +18,7 @@ AUTHENTICATED = "system:authenticated"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A name and the groups that it belongs to."""
+    """A user name with its groups."""
 
     name: str
     groups: tuple[str, ...] = (AUTHENTICATED,)
@@ -24,7 +26,7 @@ class User:
 
     @property
     def is_master(self) -> bool:
-        """Whether it may do everything, whatever the roles say."""
+        """Return whether the user may do everything, regardless of roles."""
         return MASTERS in self.groups
 
 
@@ -33,42 +35,44 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 
 def service_account(namespace: str, name: str, uid: str = "") -> User:
-    """The user that a service account is."""
+    """Return the user of a service account."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
     return User(f"system:serviceaccount:{namespace}:{name}", groups, uid)
 
 
-class Access:
-    """The tokens that are good.
-
-    `open`: who brings no token at all is the administrator. For plain HTTP on loopback, over which `kubectl` sends
-    no token.
-    """
+class TokenAuthenticator:
+    """The valid tokens and their users."""
 
     def __init__(self, *, open: bool = False) -> None:
+        """Create an authenticator with a token for the administrator.
+
+        Args:
+            open: treat requests without a token as the administrator's. For plain HTTP on loopback, over which
+                `kubectl` sends no token.
+        """
         self.open = open
         self.admin_token = secrets.token_urlsafe(24)
         self._users: dict[str, User] = {self.admin_token: ADMIN}
 
     def issue(self, user: User) -> str:
-        """A new token for a user."""
+        """Return a new token for a user."""
         token = secrets.token_urlsafe(24)
         self._users[token] = user
         return token
 
-    def user_of(self, token: str) -> User | None:
-        """Whose token it is; None if nobody's."""
+    def user_for_token(self, token: str) -> User | None:
+        """Return the user of a token, or None if the token is not valid."""
         return self._users.get(token)
 
     def revoke(self, user: str) -> None:
-        """No token of this user is good any more."""
-        self._users = {token: found for token, found in self._users.items() if found.name != user}
+        """Invalidate all tokens of a user."""
+        self._users = {token: owner for token, owner in self._users.items() if owner.name != user}
 
-    def identify(self, headers: Mapping[str, str]) -> User:
-        """Who sent a request, impersonation aside.
+    def authenticate(self, headers: Mapping[str, str]) -> User:
+        """Return the user of a request, before impersonation.
 
         Raises:
-            ApiError: 401, the token is nobody's, or there is none.
+            ApiError: 401 if the token is missing or not valid.
         """
         if self.open and "authorization" not in headers:
             return ADMIN
@@ -79,15 +83,10 @@ class Access:
         return user
 
 
-def impersonated(headers: Iterable[tuple[bytes, bytes]]) -> User | None:
-    """The user that a request wants to be taken for (`kubectl --as`, `--as-group`); None if it does not say."""
-    name, groups = "", []
-    for key, value in headers:
-        match key.lower():
-            case b"impersonate-user":
-                name = value.decode("latin-1")
-            case b"impersonate-group":
-                groups.append(value.decode("latin-1"))
+def impersonated_user(headers: Headers) -> User | None:
+    """Return the user that a request impersonates (`kubectl --as`, `--as-group`), or None."""
+    name = headers.get("impersonate-user", "")
+    groups = headers.getlist("impersonate-group")
     if not name:
         return None
     parts = name.split(":")

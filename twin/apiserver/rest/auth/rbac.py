@@ -1,4 +1,4 @@
-"""Whether a user may do something: Role, ClusterRole and their bindings, as they are in the store at that moment.
+"""RBAC: Role, ClusterRole and their bindings, as they are in the store at the time of a request.
 
 Source: `k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac` and `pkg/apis/rbac/v1/evaluation_helpers.go`.
 """
@@ -7,21 +7,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object
+from twin.apiserver.meta.errors import ApiError, Object
+from twin.apiserver.meta.selectors import label_selector
 from twin.apiserver.rest.auth.authentication import AUTHENTICATED, User
-from twin.apiserver.selectors import label_selector
 from twin.apiserver.storage.store import Store
 
 GROUP = "rbac.authorization.k8s.io"
-_EVERYBODY = ("/healthz", "/livez", "/readyz", "/version", "/api", "/apis", "/openapi")
-"""What `system:discovery` and `system:public-info-viewer` give every user, on every cluster."""
-_ABOUT_ONESELF = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
-"""What `system:basic-user` lets everybody ask."""
+_PUBLIC_PATHS = ("/healthz", "/livez", "/readyz", "/version", "/api", "/apis", "/openapi")
+"""Paths that `system:discovery` and `system:public-info-viewer` allow to every user."""
+_SELF_REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
+"""Reviews that `system:basic-user` allows to every authenticated user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What somebody wants to do; `path` if it is not about objects."""
+    """Attributes of a request (`authorizer.Attributes`).
+
+    Attributes:
+        verb: RBAC verb.
+        group: API group.
+        resource: plural of the resource.
+        subresource: subresource, or empty.
+        namespace: namespace; empty for cluster scope.
+        name: name of the object; empty for all objects.
+        path: path of a request that is not about objects.
+    """
 
     verb: str
     group: str = ""
@@ -32,41 +42,45 @@ class Attributes:
     path: str = ""
 
     @property
-    def combined(self) -> str:
-        """`pods` or `pods/log`, as rules write it."""
+    def qualified_resource(self) -> str:
+        """Resource as in rules: `pods` or `pods/log`."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
 class Authorizer:
-    """Evaluates the rules in a store; nothing is remembered from one question to the next."""
+    """Evaluates the rules in a store, without a cache."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def allows(self, user: User, asked: Attributes) -> bool:
-        """Whether any rule lets the user do it."""
+    def allows(self, user: User, attributes: Attributes) -> bool:
+        """Return whether any rule allows the request."""
         if user.is_master:
             return True
-        if asked.path and asked.verb == "get" and _public(asked.path):
+        if attributes.path and attributes.verb == "get" and _is_public(attributes.path):
             return True
-        if asked.resource in _ABOUT_ONESELF and asked.verb == "create" and AUTHENTICATED in user.groups:
+        if attributes.resource in _SELF_REVIEWS and attributes.verb == "create" and AUTHENTICATED in user.groups:
             return True
-        return any(_covers(rule, asked) for rule in self.rules(user, asked.namespace))
+        return any(_covers(rule, attributes) for rule in self.rules(user, attributes.namespace))
 
-    def check(self, user: User, asked: Attributes) -> None:
-        """Raises ApiError 403 in a real server's words if no rule lets the user do it."""
-        if not self.allows(user, asked):
-            raise _forbidden(user, asked)
+    def check(self, user: User, attributes: Attributes) -> None:
+        """Check that a rule allows the request.
+
+        Raises:
+            ApiError: 403 with the message of a real server.
+        """
+        if not self.allows(user, attributes):
+            raise _forbidden(user, attributes)
 
     def rules(self, user: User, namespace: str) -> Iterator[Object]:
-        """The rules that hold for a user, in a namespace or (empty) at the cluster's scope."""
+        """Yield the rules of a user in a namespace (empty = cluster scope)."""
         for binding in self._store.list(f"clusterrolebindings.{GROUP}").items:
-            if _names(binding, user):
+            if _binds(binding, user):
                 yield from self._rules_of(binding, "")
         if not namespace:
             return
         for binding in self._store.list(f"rolebindings.{GROUP}", namespace=namespace).items:
-            if _names(binding, user):
+            if _binds(binding, user):
                 yield from self._rules_of(binding, namespace)
 
     def _rules_of(self, binding: Object, namespace: str) -> Sequence[Object]:
@@ -79,15 +93,15 @@ class Authorizer:
         return [*(role.get("rules") or ()), *self._aggregated(role)]
 
     def _aggregated(self, role: Object) -> Iterator[Object]:
-        """Rules of the roles that an aggregation rule selects; a real controller copies them into the role."""
+        """Yield the rules of roles that an aggregation rule selects; a real controller copies them into the role."""
         for selector in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ():
-            wanted = label_selector(selector)
+            matches = label_selector(selector)
             for other in self._store.list(f"clusterroles.{GROUP}").items:
-                if wanted(other["metadata"].get("labels") or {}):
+                if matches(other["metadata"].get("labels") or {}):
                     yield from other.get("rules") or ()
 
 
-def _names(binding: Object, user: User) -> bool:
+def _binds(binding: Object, user: User) -> bool:
     for subject in binding.get("subjects") or ():
         kind, name = subject.get("kind"), subject.get("name")
         if kind == "User" and name in (user.name, "*"):
@@ -100,42 +114,45 @@ def _names(binding: Object, user: User) -> bool:
     return False
 
 
-def _covers(rule: Object, asked: Attributes) -> bool:
-    if not _any(rule.get("verbs"), asked.verb):
+def _covers(rule: Object, attributes: Attributes) -> bool:
+    if not _allows(rule.get("verbs"), attributes.verb):
         return False
-    if asked.path:
-        return any(_path_matches(url, asked.path) for url in rule.get("nonResourceURLs") or ())
-    if not _any(rule.get("apiGroups"), asked.group) or not _resource_matches(rule.get("resources") or (), asked):
+    if attributes.path:
+        return any(_path_matches(url, attributes.path) for url in rule.get("nonResourceURLs") or ())
+    if not _allows(rule.get("apiGroups"), attributes.group) or not _resource_matches(
+        rule.get("resources") or (), attributes
+    ):
         return False
     names = rule.get("resourceNames") or ()
-    return not names or (bool(asked.name) and asked.name in names)
+    return not names or (bool(attributes.name) and attributes.name in names)
 
 
-def _any(allowed: Any, wanted: str) -> bool:
-    return "*" in (allowed or ()) or wanted in (allowed or ())
+def _allows(allowed: Any, value: str) -> bool:
+    return "*" in (allowed or ()) or value in (allowed or ())
 
 
-def _resource_matches(allowed: Sequence[str], asked: Attributes) -> bool:
-    if "*" in allowed or asked.combined in allowed:
+def _resource_matches(allowed: Sequence[str], attributes: Attributes) -> bool:
+    if "*" in allowed or attributes.qualified_resource in allowed:
         return True
-    return bool(asked.subresource) and f"*/{asked.subresource}" in allowed
+    return bool(attributes.subresource) and f"*/{attributes.subresource}" in allowed
 
 
 def _path_matches(pattern: str, path: str) -> bool:
     return pattern in ("*", path) or (pattern.endswith("*") and path.startswith(pattern[:-1]))
 
 
-def _public(path: str) -> bool:
-    return any(path == each or path.startswith(each + "/") for each in _EVERYBODY)
+def _is_public(path: str) -> bool:
+    return any(path == prefix or path.startswith(prefix + "/") for prefix in _PUBLIC_PATHS)
 
 
-def _forbidden(user: User, asked: Attributes) -> ApiError:
-    who = f'User "{user.name}" cannot {asked.verb}'
-    if asked.path:
-        return ApiError(403, "Forbidden", f'forbidden: {who} path "{asked.path}"')
-    scope = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
-    qualified = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
-    named = f'{qualified} "{asked.name}"' if asked.name else qualified
-    message = f'{named} is forbidden: {who} resource "{asked.combined}" in API group "{asked.group}" {scope}'
-    details = {"name": asked.name, "group": asked.group, "kind": asked.resource}
+def _forbidden(user: User, attributes: Attributes) -> ApiError:
+    who = f'User "{user.name}" cannot {attributes.verb}'
+    if attributes.path:
+        return ApiError(403, "Forbidden", f'forbidden: {who} path "{attributes.path}"')
+    scope = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
+    qualified = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+    named = f'{qualified} "{attributes.name}"' if attributes.name else qualified
+    about = f'resource "{attributes.qualified_resource}" in API group "{attributes.group}"'
+    message = f"{named} is forbidden: {who} {about} {scope}"
+    details = {"name": attributes.name, "group": attributes.group, "kind": attributes.resource}
     return ApiError(403, "Forbidden", message, details={key: text for key, text in details.items() if text})

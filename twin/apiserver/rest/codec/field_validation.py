@@ -1,46 +1,46 @@
-"""`fieldValidation`: what a client asks to be done about fields that a kind does not have.
+"""`fieldValidation`: handling of unknown fields in a request.
 
-They are dropped in any case. `Strict` (which kubectl asks for) refuses the request instead, `Warn` says so in a header.
+Unknown fields are dropped in any case. `Strict` (kubectl's default) refuses the request instead, `Warn` adds a Warning
+header, `Ignore` does nothing else.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from twin.apiserver.errors import ApiError, bad_request
-from twin.apiserver.rest.codec.known_fields import known_part
-from twin.apiserver.rest.http import Call, Reply
+from twin.apiserver.meta.errors import ApiError, bad_request
+from twin.apiserver.rest.codec.known_fields import drop_unknown_fields
 from twin.apiserver.schema.resource_types import ResourceType
 
-_ALWAYS = ("apiVersion", "kind", "metadata")
+_COMMON = ("apiVersion", "kind", "metadata")
 
 
 @dataclass(slots=True)
-class Strictness:
-    """Of one request."""
+class FieldValidation:
+    """The field validation of one request.
+
+    Attributes:
+        level: `Strict`, `Warn` or `Ignore`.
+        warnings: warnings so far.
+    """
 
     level: str
     warnings: list[str] = field(default_factory=list)
 
-    @classmethod
-    def of(cls, call: Call) -> "Strictness":
-        """As the request asks for it; `Warn` if it does not say. That there is such a level has been checked."""
-        return cls(call.query.get("fieldValidation") or "Warn")
-
-    def taken(self, kind: ResourceType, obj: Any, how: Literal["whole", "patch", "apply"] = "whole") -> Any:
-        """What is taken of an object or a patch: not the fields that its kind does not have.
+    def accept(self, kind: ResourceType, obj: Any, how: Literal["whole", "patch", "apply"] = "whole") -> Any:
+        """Return an object or a patch without unknown fields.
 
         Raises:
-            ApiError: there are such fields, and the request is to be strict (400, 422) or an apply (500).
+            ApiError: if there are unknown fields: 400 or 422 with `Strict`, 500 for an apply.
         """
         if not isinstance(obj, dict):
             return obj
         names: list[str] = []
         if not kind.custom:
-            obj = known_part(kind.api_version, kind.kind, obj, names)
+            obj = drop_unknown_fields(kind.api_version, kind.kind, obj, names)
         elif kind.schema is not None:
-            given = {name: value for name, value in obj.items() if name not in _ALWAYS}
-            names += _unknown(kind.schema, given, "")
+            fields = {name: value for name, value in obj.items() if name not in _COMMON}
+            names += _unknown(kind.schema, fields, "")
         if names and how == "apply":
             raise _not_declared(kind, obj.get("metadata") or {}, names)
         unknown = [f'unknown field "{name}"' for name in names]
@@ -49,46 +49,46 @@ class Strictness:
         if self.level == "Warn":
             self.warnings += unknown
             return obj
-        found = ", ".join(unknown)
+        text = ", ".join(unknown)
         if how == "patch":
-            raise ApiError(422, "Invalid", f' "" is invalid: patch: Invalid value: strict decoding error: {found}')
-        said = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
-        raise bad_request(f"{said}: strict decoding error: {found}")
+            raise ApiError(422, "Invalid", f' "" is invalid: patch: Invalid value: strict decoding error: {text}')
+        message = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
+        raise bad_request(f"{message}: strict decoding error: {text}")
 
-    def warned(self, reply: Reply) -> Reply:
-        """The reply, with the warnings as headers would carry them."""
+    def warning_headers(self) -> dict[str, str]:
+        """Return the Warning header of the response, if there are warnings."""
         if not self.warnings:
-            return reply
+            return {}
         quoted = (warning.replace('"', '\\"') for warning in self.warnings)
         text = ", ".join(f'299 - "{warning}"' for warning in quoted)
-        return Reply(reply.body, reply.status, reply.content_type, {**reply.headers, "warning": text})
+        return {"warning": text.encode("latin-1", "replace").decode("latin-1")}
 
 
 def _not_declared(kind: ResourceType, meta: Mapping[str, Any], names: list[str]) -> ApiError:
-    """What an apply says, whatever it asks for: it cannot own a field that there is not."""
+    """Return the error of an apply with unknown fields, which does not depend on the level."""
     version = f"{kind.group}/{kind.version}, Kind={kind.kind}"
     about = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {version}"
-    faults = [f".{name}: field not declared in schema" for name in names]
-    said = faults[0] if len(faults) == 1 else "errors:" + "".join(f"\n  {fault}" for fault in faults)
-    return ApiError(500, "", f"failed to create typed patch object ({about}): {said}")
+    errors = [f".{name}: field not declared in schema" for name in names]
+    text = errors[0] if len(errors) == 1 else "errors:" + "".join(f"\n  {error}" for error in errors)
+    return ApiError(500, "", f"failed to create typed patch object ({about}): {text}")
 
 
 def _unknown(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
-    """Paths of fields that the schema does not have."""
+    """Yield the paths of fields that the schema does not have."""
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return
     if isinstance(value, list):
-        for at, item in enumerate(value):
-            yield from _unknown(schema.get("items") or {}, item, f"{path}[{at}]")
+        for index, item in enumerate(value):
+            yield from _unknown(schema.get("items") or {}, item, f"{path}[{index}]")
         return
     if not isinstance(value, dict):
         return
     properties, others = schema.get("properties") or {}, schema.get("additionalProperties")
     for name, item in value.items():
-        here = f"{path}.{name}" if path else name
+        item_path = f"{path}.{name}" if path else name
         if name in properties:
-            yield from _unknown(properties[name], item, here)
+            yield from _unknown(properties[name], item, item_path)
         elif isinstance(others, dict):
-            yield from _unknown(others, item, here)
+            yield from _unknown(others, item, item_path)
         elif not others:
-            yield here
+            yield item_path

@@ -1,26 +1,27 @@
-"""Which fields builtin kinds have: what a real server drops and warns of, or refuses if it is asked to be strict.
+"""The fields of builtin kinds: others are dropped with a warning, or refused by strict validation.
 
-The fields are those of `protobuf.txt`, which is made from Kubernetes' own sources.
+The fields are those of `protobuf.txt`, which is generated from Kubernetes' own sources.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from twin.apiserver.errors import ApiError, Object
+from twin.apiserver.meta.errors import ApiError, Object
 from twin.apiserver.rest.codec import protobuf
 
 
 class _Field(NamedTuple):
+    """A field; `message` is empty if its value is not checked."""
+
     message: str
-    """Empty if whatever is there is not looked into."""
     container: str
 
 
-def known_part(api_version: str, kind: str, obj: Mapping[str, Any], unknown: list[str]) -> Object:
-    """An object (or a patch of one) without the fields that its kind does not have; their paths go to `unknown`."""
+def drop_unknown_fields(api_version: str, kind: str, obj: Mapping[str, Any], unknown: list[str]) -> Object:
+    """Return an object (or a patch) without unknown fields; append their paths to `unknown`."""
     try:
-        root = protobuf.root(api_version, kind)
+        root = protobuf.message_name(api_version, kind)
     except ApiError:
         return dict(obj)
     identity = {name: obj[name] for name in ("apiVersion", "kind") if name in obj}
@@ -29,33 +30,33 @@ def known_part(api_version: str, kind: str, obj: Mapping[str, Any], unknown: lis
 
 
 def _known(message: str, container: str, value: Any, path: str, unknown: list[str]) -> Any:
-    """What of a field's value is known; what is of another form than it should be is somebody else's to refuse."""
+    """Return the known part of a value. Values of a wrong type are left for other checks to refuse."""
     if container == "[" and isinstance(value, list):
-        return [_known(message, "", each, f"{path}[{at}]", unknown) for at, each in enumerate(value)]
+        return [_known(message, "", item, f"{path}[{index}]", unknown) for index, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if container == "{":
-        return {name: _known(message, "", each, f"{path}.{name}", unknown) for name, each in value.items()}
+        return {name: _known(message, "", item, f"{path}.{name}", unknown) for name, item in value.items()}
     kept, fields = {}, _fields(message)
-    for name, each in value.items():
-        here = f"{path}.{name}" if path else name
+    for name, item in value.items():
+        item_path = f"{path}.{name}" if path else name
         field = fields.get(name)
         if field is not None and field.message:
-            kept[name] = _known(field.message, field.container, each, here, unknown)
-        elif field is not None or name.startswith("$"):  # a word of a strategic merge patch
-            kept[name] = each
+            kept[name] = _known(field.message, field.container, item, item_path, unknown)
+        elif field is not None or name.startswith("$"):  # a directive of a strategic merge patch
+            kept[name] = item
         else:
-            unknown.append(here)
+            unknown.append(item_path)
     return kept
 
 
 @cache
 def _fields(message: str) -> Mapping[str, _Field]:
-    found: dict[str, _Field] = {}
+    fields: dict[str, _Field] = {}
     for field in protobuf.messages()[message].values():
         if field.inline:
-            found |= _fields(field.kind)
+            fields |= _fields(field.kind)
         else:
-            deeper = "" if len(field.kind) == 1 or field.kind in protobuf.SPECIAL else field.kind
-            found[field.name] = _Field(deeper, field.container)
-    return found
+            nested = "" if len(field.kind) == 1 or field.kind in protobuf.SPECIAL else field.kind
+            fields[field.name] = _Field(nested, field.container)
+    return fields

@@ -1,7 +1,7 @@
-"""Kubernetes' protobuf, read only: clients made with client-go send builtin kinds in it, whatever they get back.
+"""Decoder of Kubernetes' protobuf, in which client-go sends builtin kinds.
 
-The fields of each message are in `protobuf.txt`, which `.ci/protobuf-table` makes from the Go sources. What comes out
-is the JSON that the same client would have sent: zero values are left out where Go would, times are RFC 3339.
+The fields of each message are in `protobuf.txt`, which `.ci/protobuf-table` generates from the Go sources. The result
+is the JSON that the same client would have sent: zero values are omitted where Go omits them, times are RFC 3339.
 Source of the envelope: `k8s.io/apimachinery/pkg/runtime/serializer/protobuf`.
 """
 
@@ -15,7 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from twin.apiserver.errors import ApiError, Object, bad_request
+from formats.timestamps import format_micro_time, format_time
+from twin.apiserver.meta.errors import ApiError, Object, bad_request
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
@@ -27,14 +28,14 @@ _PACKAGES = {
     "authorization.k8s.io/v1": "authorization",
     "authentication.k8s.io/v1": "authentication",
 }
-"""Packages whose name is not the first part of their group."""
+"""Packages that are not named after the first part of their group."""
 
 
 def decode(body: bytes) -> Object:
-    """The object in a request's body.
+    """Return the object in a request body.
 
     Raises:
-        ApiError: 400, it is none; 415, it is of a kind whose fields are not known here.
+        ApiError: 400 if the body is not protobuf, 415 if the kind is not in the table.
     """
     if not body.startswith(_MAGIC):
         raise bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
@@ -42,33 +43,42 @@ def decode(body: bytes) -> Object:
         envelope = {number: value for number, _, value in _fields(body[len(_MAGIC) :])}
         identity = {number: value.decode() for number, _, value in _fields(envelope.get(1, b""))}
         api_version, kind = identity.get(1, ""), identity.get(2, "")
-        decoded: Object = _message(root(api_version, kind), envelope.get(2, b""))
+        decoded: Object = _message(message_name(api_version, kind), envelope.get(2, b""))
     except (IndexError, ValueError, struct.error, AttributeError) as error:
-        raise bad_request(f"the body is no protobuf message that can be read: {error}") from error
+        raise bad_request(f"the body is not a valid protobuf message: {error}") from error
     return {"kind": kind, "apiVersion": api_version, **decoded}
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
+    """A field of a message.
+
+    Attributes:
+        name: JSON name.
+        kind: a letter for a scalar, otherwise the name of a message.
+        container: `[` for a list, `{` for a map, otherwise empty.
+        keeps_zero: zero values are not omitted.
+        inline: the fields of the message belong to the outer object.
+    """
+
     name: str
     kind: str
-    """A letter for a scalar, else the message's name."""
     container: str
-    """`[`, `{` or empty."""
     keeps_zero: bool
     inline: bool
 
 
 @cache
 def messages() -> Mapping[str, Mapping[int, _Field]]:
-    found = {}
+    """Return the fields of all messages, by number."""
+    table = {}
     for line in (files("twin.apiserver.rest.codec") / "protobuf.txt").read_text(encoding="utf-8").splitlines():
         name, *fields = line.split(" ")
-        found[name] = dict(map(_parsed, fields))
-    return found
+        table[name] = dict(map(_parse_field, fields))
+    return table
 
 
-def _parsed(text: str) -> tuple[int, _Field]:
+def _parse_field(text: str) -> tuple[int, _Field]:
     number, name, kind = text.split(":")
     inline, keeps = kind.endswith("^"), kind.endswith("?")
     kind = kind.rstrip("?^")
@@ -76,7 +86,12 @@ def _parsed(text: str) -> tuple[int, _Field]:
     return int(number), _Field(name, kind.lstrip("[{"), container, keeps, inline)
 
 
-def root(api_version: str, kind: str) -> str:
+def message_name(api_version: str, kind: str) -> str:
+    """Return the message of a kind.
+
+    Raises:
+        ApiError: 415 if it is not in the table.
+    """
     group = api_version.split("/")[0].split(".")[0]
     for package in (_PACKAGES.get(api_version, group), "meta", "autoscaling"):
         if f"{package}.{kind}" in messages():
@@ -90,60 +105,60 @@ def root(api_version: str, kind: str) -> str:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
-    """Number, wire type and value of each field: an integer, or the bytes."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
+    """Yield number, wire type and value (an integer, or bytes) of each field."""
+    position = 0
+    while position < len(data):
+        tag, position = _varint(data, position)
         number, wire = tag >> 3, tag & 7
         if wire == _VARINT:
-            value, at = _varint(data, at)
+            value, position = _varint(data, position)
             yield number, wire, value
             continue
         if wire == _BYTES:
-            size, at = _varint(data, at)
+            size, position = _varint(data, position)
         elif wire in (_FIXED64, _FIXED32):
             size = 8 if wire == _FIXED64 else 4
         else:
-            raise ValueError(f"wire type {wire}")
-        if at + size > len(data):
-            raise ValueError("it is cut off")
-        yield number, wire, data[at : at + size]
-        at += size
+            raise ValueError(f"unsupported wire type {wire}")
+        if position + size > len(data):
+            raise ValueError("unexpected end of data")
+        yield number, wire, data[position : position + size]
+        position += size
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: bytes, position: int) -> tuple[int, int]:
     value = shift = 0
     while True:
-        byte = data[at]
-        at += 1
+        byte = data[position]
+        position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value, position
         shift += 7
 
 
 def _message(name: str, data: bytes) -> Any:
     if name in SPECIAL:
         return SPECIAL[name]({number: value for number, _, value in _fields(data)})
-    known = messages()[name]
-    found: Object = {}
+    fields = messages()[name]
+    obj: Object = {}
     for number, _, raw in _fields(data):
-        field = known.get(number)
+        field = fields.get(number)
         if field is None:
-            continue  # of a newer Kubernetes: dropped, as a real server does
+            continue  # from a newer Kubernetes version: dropped, as by a real server
         if field.container == "{":
             pair = {number: value for number, _, value in _fields(raw)}
             value = _value(field.kind, pair.get(2, b"" if field.kind not in ("i", "b") else 0))
-            found.setdefault(field.name, {})[pair.get(1, b"").decode()] = value
+            obj.setdefault(field.name, {})[pair.get(1, b"").decode()] = value
         elif field.container == "[":
-            found.setdefault(field.name, []).append(_value(field.kind, raw))
+            obj.setdefault(field.name, []).append(_value(field.kind, raw))
         elif field.inline:
-            found.update(_value(field.kind, raw))
+            obj.update(_value(field.kind, raw))
         else:
             value = _value(field.kind, raw)
             if field.keeps_zero or value not in (None, "", 0, False):
-                found[field.name] = value
-    return found
+                obj[field.name] = value
+    return obj
 
 
 def _value(kind: str, raw: Any) -> Any:
@@ -167,17 +182,17 @@ def _signed(value: int) -> int:
 
 
 def _time(fields: Mapping[int, Any]) -> str | None:
-    """A Time; the zero one is no time at all."""
-    moment = _moment(fields)
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return a Time, or None for the zero time."""
+    timestamp = _timestamp(fields)
+    return None if timestamp is None else format_time(timestamp)
 
 
 def _micro_time(fields: Mapping[int, Any]) -> str | None:
-    moment = _moment(fields)
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    timestamp = _timestamp(fields)
+    return None if timestamp is None else format_micro_time(timestamp)
 
 
-def _moment(fields: Mapping[int, Any]) -> datetime | None:
+def _timestamp(fields: Mapping[int, Any]) -> datetime | None:
     seconds = _signed(fields.get(1, 0))
     if seconds <= 0:
         return None

@@ -1,1 +1,1 @@
-"""."""
+"""OpenAPI documents of the served kinds. Start reading at `documents.py`."""

@@ -1,15 +1,15 @@
-"""OpenAPI, v2 and v3: what `kubectl explain`, `kubectl apply` and code generators read.
+"""OpenAPI v2 and v3 documents, for `kubectl explain`, `kubectl apply` and code generators.
 
-Custom resources come with the schema of their definition. Of builtin kinds only the outline is told: the store takes
-fields that it does not know, so a schema that named them all would promise checks that nobody makes.
+Custom resources have the schema of their definition. Builtin kinds have only an outline: the store keeps unknown
+fields, so a full schema would promise checks that are not made.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from twin.apiserver.errors import Object
-from twin.apiserver.rest.http import Call, Reply, encoded
+from twin.apiserver.meta.errors import Object
+from twin.apiserver.rest.codec.body import JSON, encode_json
 from twin.apiserver.rest.openapi import protobuf as openapi_protobuf
 from twin.apiserver.schema.resource_types import ResourceType
 
@@ -37,23 +37,35 @@ _QUERY = {
     "delete": ("dryRun", "gracePeriodSeconds", "propagationPolicy"),
 }
 _INFO: Object = {"title": "Kubernetes", "version": "v1.33.0"}
-_PROTOBUF = "protobuf"
 
 
-def answer(call: Call, kinds: Sequence[ResourceType]) -> Reply | None:
-    """The answer to a path under `/openapi`; None if there is no such document."""
-    path = call.path.rstrip("/")
+class Document(NamedTuple):
+    """An OpenAPI document in its media type."""
+
+    content: bytes
+    media_type: str = JSON
+
+
+def find_document(path: str, kinds: Sequence[ResourceType], *, protobuf: bool) -> Document | None:
+    """Return the document at a path under `/openapi`, or None.
+
+    Args:
+        path: path of the request.
+        kinds: the served kinds.
+        protobuf: whether the client accepts protobuf (v2 only).
+    """
+    path = path.rstrip("/")
     if path == "/openapi/v2":
-        if _PROTOBUF in call.accepted()[0].media_type:
-            return Reply(openapi_protobuf.document(_v2(kinds)), content_type=openapi_protobuf.MEDIA_TYPE)
-        return Reply.of(_v2(kinds))
+        if protobuf:
+            return Document(openapi_protobuf.encode(_v2(kinds)), openapi_protobuf.MEDIA_TYPE)
+        return Document(encode_json(_v2(kinds)))
     if path == "/openapi/v3":
-        found = {_place(group_version): group_version for group_version in _versions(kinds)}
-        links = {place: {"serverRelativeURL": _link(place, kinds, *version)} for place, version in found.items()}
-        return Reply.of({"paths": links})
+        places = {_place(group_version): group_version for group_version in _versions(kinds)}
+        links = {place: {"serverRelativeURL": _link(place, kinds, *version)} for place, version in places.items()}
+        return Document(encode_json({"paths": links}))
     for group, version in _versions(kinds):
         if path == f"/openapi/v3/{_place((group, version))}":
-            return Reply.of(_v3(_of(kinds, group, version)))
+            return Document(encode_json(_v3(_of_version(kinds, group, version))))
     return None
 
 
@@ -61,7 +73,7 @@ def _versions(kinds: Iterable[ResourceType]) -> list[tuple[str, str]]:
     return sorted({(kind.group, kind.version) for kind in kinds})
 
 
-def _of(kinds: Iterable[ResourceType], group: str, version: str) -> list[ResourceType]:
+def _of_version(kinds: Iterable[ResourceType], group: str, version: str) -> list[ResourceType]:
     return [kind for kind in kinds if (kind.group, kind.version) == (group, version)]
 
 
@@ -71,8 +83,8 @@ def _place(group_version: tuple[str, str]) -> str:
 
 
 def _link(place: str, kinds: Sequence[ResourceType], group: str, version: str) -> str:
-    """Clients keep a document for as long as the hash in its address stays."""
-    digest = hashlib.sha256(encoded(_v3(_of(kinds, group, version)))).hexdigest()[:32].upper()
+    """Return the URL of a document; clients cache it until the hash changes."""
+    digest = hashlib.sha256(encode_json(_v3(_of_version(kinds, group, version)))).hexdigest()[:32].upper()
     return f"/openapi/v3/{place}?hash={digest}"
 
 

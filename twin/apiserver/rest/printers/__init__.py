@@ -1,1 +1,1 @@
-"""."""
+"""Objects as `kubectl get` prints them. Start reading at `table.py`."""

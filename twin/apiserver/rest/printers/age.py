@@ -1,19 +1,21 @@
-"""How long ago, as kubectl writes it (`k8s.io/apimachinery/pkg/util/duration`)."""
+"""Ages and durations as kubectl prints them (`k8s.io/apimachinery/pkg/util/duration`)."""
 
 from datetime import datetime
+
+from formats.timestamps import parse_timestamp
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
 
 
-def age(moment: str | None, now: datetime) -> str:
-    """Time since a timestamp of an object: `5s`, `3m20s`, `2d4h`."""
-    if not moment:
+def age(timestamp: str | None, now: datetime) -> str:
+    """Return the time since a timestamp of an object: `5s`, `3m20s`, `2d4h`."""
+    if not timestamp:
         return "<unknown>"
-    return human((now - datetime.fromisoformat(moment)).total_seconds())
+    return human_duration((now - parse_timestamp(timestamp)).total_seconds())
 
 
-def human(seconds: float) -> str:
-    """A duration with two units at most."""
+def human_duration(seconds: float) -> str:
+    """Return a duration in at most two units."""
     whole = int(seconds)
     if whole < -1:
         return "<invalid>"

@@ -1,4 +1,4 @@
-"""The columns of builtin kinds, as `kubectl get` prints them.
+"""Columns of builtin kinds in `kubectl get`.
 
 Source: `k8s.io/kubernetes/pkg/printers/internalversion/printers.go`.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from twin.apiserver.errors import Object
+from twin.apiserver.meta.errors import Object
 from twin.apiserver.rest.printers.age import age
 from twin.apiserver.rest.printers.jsonpath import find
 from twin.apiserver.rest.printers.pods import pod_gates, pod_ready, pod_restarts, pod_status
@@ -16,25 +16,33 @@ from twin.apiserver.rest.printers.pods import pod_gates, pod_ready, pod_restarts
 Cell = Callable[[Object, datetime], Any]
 _NONE = "<none>"
 _UNSET = "<unset>"
-_MANY = 3
-"""Endpoints and ports that are printed before `+ N more...`."""
+_MAX_SHOWN = 3
+"""Number of endpoints or ports before `+ N more...`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: how it is called, and what stands in it."""
+    """One column of a Table.
+
+    Attributes:
+        name: header.
+        type: JSON type.
+        cell: returns the value for an object.
+        priority: above 0, the column is only shown by `-o wide`.
+        description: description; the name by default.
+        format: OpenAPI format.
+    """
 
     name: str
     type: str
     cell: Cell
     priority: int = 0
-    """Above 0: only with `-o wide`."""
     description: str = ""
     format: str = ""
 
     @property
     def definition(self) -> Object:
-        """As a Table declares it."""
+        """Column definition of a Table."""
         return {
             "name": self.name,
             "type": self.type,
@@ -45,7 +53,7 @@ class Column:
 
 
 def _at(path: str, default: Any = _NONE) -> Cell:
-    """What a path leads to."""
+    """Return a cell with the value at a path."""
     return lambda obj, _now: default if (value := find(obj, path)) in (None, "", [], {}) else value
 
 
@@ -64,70 +72,70 @@ def _size(name: str, path: str) -> Column:
 _NAME = Column("Name", "string", lambda obj, _now: obj["metadata"]["name"], format="name")
 _AGE = Column("Age", "string", lambda obj, now: age(obj["metadata"].get("creationTimestamp"), now))
 _CREATED = _text("Created At", ".metadata.creationTimestamp")
+DEFAULT_COLUMNS: Sequence[Column] = (_NAME, _AGE)
 
 
-def by_default() -> Sequence[Column]:
-    """Name and age."""
-    return (_NAME, _AGE)
-
-
-def _ready_of(obj: Object, _now: datetime) -> str:
+def _ready_replicas(obj: Object, _now: datetime) -> str:
     return f"{find(obj, '.status.readyReplicas') or 0}/{obj['spec'].get('replicas', 0)}"
 
 
 def _containers(path: str, field: str) -> Cell:
-    return lambda obj, _now: ",".join(str(each.get(field, "")) for each in find(obj, path) or ()) or _NONE
+    return lambda obj, _now: ",".join(str(container.get(field, "")) for container in find(obj, path) or ()) or _NONE
 
 
 def _selector(path: str) -> Cell:
     def cell(obj: Object, _now: datetime) -> str:
-        found = find(obj, path) or {}
+        selector = find(obj, path) or {}
         terms = [
             f"{key}={value}"
-            for key, value in sorted((found.get("matchLabels", found) or {}).items())
+            for key, value in sorted((selector.get("matchLabels", selector) or {}).items())
             if isinstance(value, str)
         ]
-        for each in found.get("matchExpressions") or ():
-            values = f" ({','.join(each.get('values') or ())})" if each.get("values") else ""
-            terms.append(f"{each['key']} {each['operator'].lower()}{values}")
+        for expression in selector.get("matchExpressions") or ():
+            values = f" ({','.join(expression.get('values') or ())})" if expression.get("values") else ""
+            terms.append(f"{expression['key']} {expression['operator'].lower()}{values}")
         return ",".join(terms) or _NONE
 
     return cell
 
 
 def _service_ports(obj: Object, _now: datetime) -> str:
-    shown = [
+    ports = [
         f"{port['port']}{':' + str(port['nodePort']) if port.get('nodePort') else ''}/{port.get('protocol', 'TCP')}"
         for port in obj["spec"].get("ports") or ()
     ]
-    return ",".join(shown) or _NONE
+    return ",".join(ports) or _NONE
 
 
-def _external(obj: Object, _now: datetime) -> str:
+def _external_ip(obj: Object, _now: datetime) -> str:
     spec = obj["spec"]
     if spec.get("type") == "LoadBalancer":
-        found = find(obj, ".status.loadBalancer.ingress") or []
-        return ",".join(each.get("ip") or each.get("hostname", "") for each in found) or "<pending>"
+        ingress = find(obj, ".status.loadBalancer.ingress") or []
+        return ",".join(address.get("ip") or address.get("hostname", "") for address in ingress) or "<pending>"
     return str(spec.get("externalName") or ",".join(spec.get("externalIPs") or ()) or _NONE)
 
 
 def _slice_ports(obj: Object, _now: datetime) -> str:
-    return _some([str(port.get("port", "*")) for port in obj.get("ports") or ()], _UNSET)
+    return _first_few([str(port.get("port", "*")) for port in obj.get("ports") or ()], _UNSET)
 
 
 def _slice_endpoints(obj: Object, _now: datetime) -> str:
-    return _some([address for each in obj.get("endpoints") or () for address in each.get("addresses") or ()], _UNSET)
+    return _first_few(
+        [address for endpoint in obj.get("endpoints") or () for address in endpoint.get("addresses") or ()], _UNSET
+    )
 
 
-def _some(found: list[str], nothing: str) -> str:
-    shown = ",".join(found[:_MANY])
-    return (f"{shown} + {len(found) - _MANY} more..." if len(found) > _MANY else shown) or nothing
+def _first_few(values: list[str], default: str) -> str:
+    text = ",".join(values[:_MAX_SHOWN])
+    return (f"{text} + {len(values) - _MAX_SHOWN} more..." if len(values) > _MAX_SHOWN else text) or default
 
 
 def _node_status(obj: Object, _now: datetime) -> str:
-    ready = next((each for each in find(obj, ".status.conditions") or () if each["type"] == "Ready"), None)
-    said = "Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"
-    return f"{said},SchedulingDisabled" if obj.get("spec", {}).get("unschedulable") else said
+    ready = next(
+        (condition for condition in find(obj, ".status.conditions") or () if condition["type"] == "Ready"), None
+    )
+    status = "Unknown" if ready is None else "Ready" if ready["status"] == "True" else "NotReady"
+    return f"{status},SchedulingDisabled" if obj.get("spec", {}).get("unschedulable") else status
 
 
 def _node_roles(obj: Object, _now: datetime) -> str:
@@ -142,7 +150,7 @@ def _node_address(kind: str) -> Cell:
 
 
 def _event_seen(obj: Object, now: datetime) -> str:
-    """`5s`, or of a series `5s (x3 over 1m)`."""
+    """Return the age, such as `5s`, or `5s (x3 over 1m)` for a series."""
     first = obj.get("firstTimestamp") or obj.get("deprecatedFirstTimestamp") or obj.get("eventTime")
     series = obj.get("series") or {}
     last = series.get("lastObservedTime") or obj.get("lastTimestamp") or obj.get("deprecatedLastTimestamp") or first
@@ -152,17 +160,17 @@ def _event_seen(obj: Object, now: datetime) -> str:
 
 
 def _event_object(obj: Object, _now: datetime) -> str:
-    about = obj.get("involvedObject") or obj.get("regarding") or {}
-    return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
+    reference = obj.get("involvedObject") or obj.get("regarding") or {}
+    return f"{str(reference.get('kind', '')).lower()}/{reference.get('name', '')}"
 
 
 def _event_source(obj: Object, _now: datetime) -> str:
     source = obj.get("source") or obj.get("deprecatedSource") or {}
-    found = [
+    parts = [
         source.get("component") or obj.get("reportingComponent") or obj.get("reportingController"),
         source.get("host"),
     ]
-    return ", ".join(each for each in found if each)
+    return ", ".join(part for part in parts if part)
 
 
 def _role_of(obj: Object, _now: datetime) -> str:
@@ -206,14 +214,14 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         _NAME,
         _text("Type", ".spec.type"),
         _text("Cluster-IP", ".spec.clusterIP"),
-        Column("External-IP", "string", _external),
+        Column("External-IP", "string", _external_ip),
         Column("Port(s)", "string", _service_ports),
         _AGE,
         Column("Selector", "string", _selector(".spec.selector"), 1),
     ),
     "deployments.apps": (
         _NAME,
-        Column("Ready", "string", _ready_of),
+        Column("Ready", "string", _ready_replicas),
         _number("Up-to-date", ".status.updatedReplicas"),
         _number("Available", ".status.availableReplicas"),
         _AGE,

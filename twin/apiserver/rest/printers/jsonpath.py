@@ -9,7 +9,7 @@ from typing import Any
 
 _STEP = re.compile(
     r"""\.(?P<field>(?:[^.\[\]\\]|\\.)+)
-      | \[(?:'(?P<quoted>[^']*)'|"(?P<doubled>[^"]*)"|(?P<index>-?\d+)|(?P<all>\*)
+      | \[(?:'(?P<quote>[^']*)'|"(?P<doubled>[^"]*)"|(?P<index>-?\d+)|(?P<all>\*)
         | \?\(\s*@\.(?P<key>[\w.-]+)\s*==\s*["'](?P<value>[^"']*)["']\s*\))\]""",
     re.VERBOSE,
 )
@@ -17,11 +17,11 @@ Step = tuple[str, Any]
 
 
 def find(obj: Any, path: str) -> Any:
-    """The first value that the path leads to; None if there is none, or the path is of another sort."""
-    found = [obj]
+    """Return the first value at a path, or None if there is none or the path is not supported."""
+    values = [obj]
     for kind, argument in _steps(path):
-        found = [after for before in found for after in _follow(before, kind, argument)]
-    return found[0] if found else None
+        values = [after for before in values for after in _follow(before, kind, argument)]
+    return values[0] if values else None
 
 
 @lru_cache(maxsize=256)
@@ -30,12 +30,12 @@ def _steps(path: str) -> tuple[Step, ...]:
     text = text[1:-1] if text.startswith("{") else text
     text = text.removeprefix("$")
     steps: list[Step] = []
-    at = 0
-    while at < len(text):
-        match = _STEP.match(text, at)
+    position = 0
+    while position < len(text):
+        match = _STEP.match(text, position)
         if match is None:
             return (("never", None),)
-        at = match.end()
+        position = match.end()
         if match["key"] is not None:
             steps.append(("where", (match["key"], match["value"])))
         elif match["all"] is not None:
@@ -43,7 +43,7 @@ def _steps(path: str) -> tuple[Step, ...]:
         elif match["index"] is not None:
             steps.append(("index", int(match["index"])))
         else:
-            name = match["field"] or match["quoted"] or match["doubled"] or ""
+            name = match["field"] or match["quote"] or match["doubled"] or ""
             steps.append(("field", re.sub(r"\\(.)", r"\1", name)))
     return tuple(steps)
 
@@ -57,7 +57,7 @@ def _follow(value: Any, kind: str, argument: Any) -> list[Any]:
         case "all" if isinstance(value, (list, dict)):
             return list(value.values() if isinstance(value, dict) else value)
         case "where" if isinstance(value, list):
-            key, wanted = argument
-            return [each for each in value if isinstance(each, dict) and str(each.get(key)) == wanted]
+            key, expected = argument
+            return [item for item in value if isinstance(item, dict) and str(item.get(key)) == expected]
         case _:
             return []

@@ -1,12 +1,12 @@
-"""Objects as `kubectl get` shows them: a Table whose columns the server knows, or metadata alone."""
+"""Objects as a Table, whose columns the server provides, or as PartialObjectMetadata."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from twin.apiserver.errors import Object, quoted
+from twin.apiserver.meta.errors import Object, quote
 from twin.apiserver.rest.printers.age import age
-from twin.apiserver.rest.printers.columns import COLUMNS, Column, by_default
+from twin.apiserver.rest.printers.columns import COLUMNS, DEFAULT_COLUMNS, Column
 from twin.apiserver.rest.printers.jsonpath import find
 from twin.apiserver.schema.resource_types import ResourceType
 
@@ -21,26 +21,31 @@ def render(
     now: datetime,
     included: str = "",
     *,
-    headed: bool = True,
+    with_header: bool = True,
 ) -> Object:
-    """The objects in another form than their own.
+    """Return objects in another form.
 
     Args:
         form: `Table`, `PartialObjectMetadata` or `PartialObjectMetadataList`.
-        kind: what they are.
+        kind: kind of the objects.
         items: the objects; exactly one for `PartialObjectMetadata`.
-        meta: the list's metadata.
-        now: for ages.
-        included: of a Table, what goes with each row: `Metadata` (the default), `Object` or `None`.
-        headed: whether a Table brings its columns; in a watch only the first does.
+        meta: metadata of the list.
+        now: current time, for ages.
+        included: content of each row of a Table: `Metadata` (the default), `Object` or `None`.
+        with_header: include column definitions in a Table; in a watch only the first one has them.
     """
     if form == "PartialObjectMetadata":
-        return _partial(items[0])
+        return _partial_metadata(items[0])
     if form == "PartialObjectMetadataList":
-        return {"kind": form, "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": [_partial(o) for o in items]}
+        return {
+            "kind": form,
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": meta,
+            "items": [_partial_metadata(o) for o in items],
+        }
     columns = columns_of(kind)
-    rows = [{"cells": [column.cell(obj, now) for column in columns], **_included(obj, included)} for obj in items]
-    definitions = [column.definition for column in columns] if headed else []
+    rows = [{"cells": [column.cell(obj, now) for column in columns], **_row_object(obj, included)} for obj in items]
+    definitions = [column.definition for column in columns] if with_header else []
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -51,13 +56,13 @@ def render(
 
 
 def columns_of(kind: ResourceType) -> Sequence[Column]:
-    """The columns of a kind: as Kubernetes prints it, as its definition says, else name and age."""
+    """Return the columns of a kind: Kubernetes' own, those of its definition, or name and age."""
     if kind.custom:
-        return [by_default()[0], *map(_custom, kind.columns)] if kind.columns else by_default()
-    return COLUMNS.get(kind.resource) or by_default()
+        return [DEFAULT_COLUMNS[0], *map(_custom_column, kind.columns)] if kind.columns else DEFAULT_COLUMNS
+    return COLUMNS.get(kind.resource) or DEFAULT_COLUMNS
 
 
-def _custom(column: Object) -> Column:
+def _custom_column(column: Object) -> Column:
     path, type_ = column["jsonPath"], column["type"]
 
     def cell(obj: Object, now: datetime) -> Any:
@@ -80,15 +85,15 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (dict, list)):
-        return quoted(value)
+        return quote(value)
     return str(value)
 
 
-def _partial(obj: Object) -> Object:
+def _partial_metadata(obj: Object) -> Object:
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
 
 
-def _included(obj: Object, included: str) -> Object:
+def _row_object(obj: Object, included: str) -> Object:
     if included == "None":
         return {}
-    return {"object": obj if included == "Object" else _partial(obj)}
+    return {"object": obj if included == "Object" else _partial_metadata(obj)}

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from controller.sidecar.artifacts.credentials import BucketKeys
+from controller.sidecar.artifacts.credentials import S3Credentials
 from controller.sidecar.artifacts.stores.s3 import tos_keys
 from tests.controller.sidecar.proxy import cutting_proxy
 from tests.controller.sidecar.worlds import a_sidecar, an_adapter, code, run, web_server
@@ -255,4 +255,4 @@ def test_tos_public_missing_expired_and_cut_at_a_third(server: Bucket, tmp_path:
     ],
 )
 def test_tos_endpoints_become_those_that_speak_s3(endpoint: str, region: str, meant: str) -> None:
-    assert tos_keys(BucketKeys(endpoint=endpoint, region=region)).endpoint == meant
+    assert tos_keys(S3Credentials(endpoint=endpoint, region=region)).endpoint == meant

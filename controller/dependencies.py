@@ -1,0 +1,29 @@
+"""Injected dependencies of the operator: the same code runs on a live cluster and in the twin."""
+
+from dataclasses import dataclass, field
+from random import Random
+
+import httpx
+from structlog.typing import FilteringBoundLogger
+
+from controller.client.interface import Client
+from controller.clock import Clock
+from controller.metrics.instruments import Metrics
+from controller.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """Dependencies of one replica of the operator."""
+
+    client: Client
+    transport: httpx.AsyncBaseTransport
+    """For requests to engines."""
+    clock: Clock
+    rng: Random
+    settings: Settings
+    identity: str
+    """Name of the replica, unique among all replicas."""
+    log: FilteringBoundLogger
+    metrics: Metrics = field(default_factory=Metrics)
+    """May be shared with the server that exposes it."""

@@ -1,0 +1,49 @@
+"""Input of every decision about one adapter, once its pods are selected."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.engine.errors import Scope
+from controller.reconcile.replica_state import AdapterPresence, ReplicaState
+from controller.reconcile.selection import Selection
+from controller.reconcile.snapshot import Snapshot
+from controller.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """One adapter at one instant, with its selected pods."""
+
+    snapshot: Snapshot
+    states: Mapping[str, ReplicaState]
+    """By pod name: all selected pods, and all others on which the adapter is or was."""
+    selection: Selection
+    now: float
+    """Seconds since 1970."""
+    settings: Settings
+
+    def serves(self, pod: str) -> bool:
+        """Return whether the pod may be published: available, and its engine holds (or held) the adapter."""
+        state = self.states[pod]
+        view = state.view
+        if view is None or not view.available or state.presence is AdapterPresence.GONE or state.placement is None:
+            return False
+        if state.busy == "unload":
+            return False
+        if state.presence is AdapterPresence.UNKNOWN:
+            return pod in self.snapshot.adapter.status.instances
+        return state.presence in (AdapterPresence.DESIRED, AdapterPresence.OTHER)
+
+    def refused_until(self) -> float:
+        """Return the time until which the adapter itself counts as refused; 0 if it does not."""
+        return max(
+            (
+                outcome.finished_at + self.settings.pod_cooldown
+                for state in self.states.values()
+                if (outcome := state.failed_load) is not None
+                and outcome.error is not None
+                and not outcome.error.retriable
+                and outcome.error.scope is Scope.ADAPTER
+            ),
+            default=0.0,
+        )

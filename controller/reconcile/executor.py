@@ -1,0 +1,159 @@
+"""Executes a plan: writes in its order, and stops at the first write that fails."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.api import annotations
+from controller.api.annotations import FINALIZER
+from controller.api.types import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, ModelAdapter, ModelAdapterStatus
+from controller.client.interface import Conflict, NotFound
+from controller.reconcile import status
+from controller.reconcile.actions import (
+    Action,
+    AddFinalizer,
+    EmitEvent,
+    ListAdapters,
+    Load,
+    Plan,
+    PublishEndpoints,
+    RemoveFinalizer,
+    Unload,
+    WriteAnnotations,
+    WriteStatus,
+)
+from controller.reconcile.dependencies import ReconcilerDependencies
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Result of a reconcile."""
+
+    with_actions: bool
+    """True if at least one action was executed."""
+    wake: float = 0.0
+    """Time of the next reconcile, in seconds since 1970; 0 if only a change requires it."""
+
+
+class PlanExecutor:
+    """Executes one plan for one adapter."""
+
+    def __init__(self, dependencies: ReconcilerDependencies, adapter: ModelAdapter, plan: Plan) -> None:
+        self._dependencies = dependencies
+        self._adapter = adapter
+        self._plan = plan
+        self._reserved: list[str] = []
+        self._with_actions = False
+        self._written = False
+        self._announced: dict[str, Load] = {}
+        """Loads that are announced on the object and not sent, by pod name."""
+
+    async def run(self) -> Result:
+        """Reserve what the plan needs before the first write, so that no other reconcile plans with it."""
+        dependencies, plan = self._dependencies, self._plan
+        self._reserve()
+        try:
+            for action in plan.actions:
+                await self._execute(action)
+        except Conflict:
+            if not self._written:
+                raise
+            # What was written stands and the rest is planned again at once: a key that progresses has not failed.
+            return Result(with_actions=True, wake=dependencies.clock.now().timestamp())
+        finally:
+            for load in self._announced.values():
+                dependencies.tracker.cancel_announced(self._adapter, load.pod)
+            for pod in self._reserved:
+                dependencies.slots.release(pod)
+            dependencies.cache.occupancy.claim(self._adapter.key, ())
+        return Result(with_actions=self._with_actions, wake=plan.wake)
+
+    def _reserve(self) -> None:
+        cache, slots = self._dependencies.cache, self._dependencies.slots
+        key, namespace = self._adapter.key, self._adapter.metadata.namespace
+        if self._plan.unsettled:
+            cache.unsettled.add(key)
+        else:
+            cache.unsettled.discard(key)
+        for action in self._plan.actions:
+            match action:
+                case Load(pod=pod) | Unload(pod=pod):
+                    self._reserved.append(pod.key)
+                    slots.reserve(pod.key)
+                case WriteAnnotations(after=after):
+                    cache.occupancy.claim(key, [f"{namespace}/{pod}" for pod in after.selected])
+        for name in self._plan.waiting_for_slot:
+            slots.wait_for_slot(key, f"{namespace}/{name}")
+
+    async def _execute(self, action: Action) -> None:
+        finalizers = self._adapter.metadata.finalizers
+        match action:
+            case WriteStatus(status=desired):
+                await self._write_status(desired)
+            case WriteAnnotations():
+                await self._write_annotations(action)
+            case AddFinalizer():
+                await self._patch({"metadata": {"finalizers": [*finalizers, FINALIZER]}})
+            case RemoveFinalizer():
+                await self._patch({"metadata": {"finalizers": [name for name in finalizers if name != FINALIZER]}})
+            case PublishEndpoints():
+                await self._publish(action)
+            case Load() | Unload() | ListAdapters():
+                self._send(action)
+            case EmitEvent(type=kind, reason=reason, note=note):
+                self._with_actions = True
+                self._dependencies.events.event(self._adapter, kind, reason, note)
+
+    def _send(self, request: Load | Unload | ListAdapters) -> None:
+        """Start a request; it keeps the slot that was reserved for it."""
+        self._with_actions = True
+        tracker = self._dependencies.tracker
+        match request:
+            case Load(pod=pod, announced=announced):
+                self._reserved.remove(pod.key)
+                del self._announced[pod.name]
+                tracker.load(self._adapter, pod, announced)
+            case Unload(pod=pod):
+                self._reserved.remove(pod.key)
+                tracker.unload(self._adapter, pod)
+            case ListAdapters(pod=pod):
+                tracker.list_adapters(self._adapter, pod)
+
+    async def _write_status(self, desired: ModelAdapterStatus) -> None:
+        if desired != self._adapter.status:
+            await self._patch(status.patch(self._adapter.status, desired), subresource=True)
+
+    async def _write_annotations(self, action: WriteAnnotations) -> None:
+        patch = annotations.changes(action.before, action.after)
+        if patch:
+            await self._patch({"metadata": {"annotations": patch}})
+        self._announced = {load.pod.name: load for load in self._plan.actions if isinstance(load, Load)}
+
+    async def _patch(self, body: Mapping[str, Any], *, subresource: bool = False) -> None:
+        """Patch the adapter if it is unchanged since the plan was made, apart from this plan's own writes."""
+        self._with_actions = True
+        meta = self._adapter.metadata
+        self._adapter = await self._dependencies.client.patch(
+            MODEL_ADAPTERS,
+            meta.namespace,
+            meta.name,
+            body,
+            resource_version=meta.resource_version,
+            subresource="status" if subresource else "",
+        )
+        self._written = True
+        self._dependencies.cache.adapters.apply_local(self._adapter)
+
+    async def _publish(self, publish: PublishEndpoints) -> None:
+        self._with_actions = True
+        client, cache = self._dependencies.client, self._dependencies.cache
+        if publish.service is not None:
+            cache.services.apply_local(await client.apply(SERVICES, publish.service))
+        for item in publish.slices:
+            cache.slices.apply_local(await client.apply(ENDPOINT_SLICES, item))
+        namespace = self._adapter.metadata.namespace
+        for name in publish.obsolete:
+            try:
+                await client.delete(ENDPOINT_SLICES, namespace, name)
+            except NotFound:
+                continue

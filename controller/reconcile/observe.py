@@ -1,0 +1,33 @@
+"""Reads the caches into a `Snapshot`, at one instant and without waiting."""
+
+from controller.api.spec import problem_of
+from controller.api.types import ModelAdapter
+from controller.cache.routing import routing_problem
+from controller.reconcile.dependencies import ReconcilerDependencies
+from controller.reconcile.snapshot import Snapshot
+
+
+def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snapshot:
+    """Return everything that bears on the adapter."""
+    key, cache, secrets = adapter.key, dependencies.cache, dependencies.secrets
+    matching = cache.matching(adapter)
+    requests = dependencies.tracker.requests(key)
+    return Snapshot(
+        adapter=adapter,
+        persisted=cache.persisted_state(adapter),
+        pods=cache.pods_in(adapter.metadata.namespace),
+        matching=matching,
+        engines=dependencies.engine_records.by_pod,
+        adapters_by_pod=cache.occupancy.by_pod,
+        full_pods=dependencies.slots.full,
+        in_flight=requests.in_flight,
+        outcomes=requests.outcomes,
+        loads=dependencies.load_monitor.loads(),
+        service=cache.services.get(key),
+        slices=cache.slices_of(key),
+        problem=problem_of(adapter.spec, dependencies.policies.names)
+        or routing_problem(adapter.spec, matching, dependencies.settings)
+        or secrets.error(adapter)
+        or dependencies.service_names.problem(adapter),
+        secret=secrets.version(adapter),
+    )

@@ -1,0 +1,179 @@
+"""Load, unload and list on one pod's engine: the sequence of HTTP requests behind each.
+
+The results are kept in `EngineRecords`. When to send which of these is decided in `reconcile/plan.py`; which are in
+flight is kept in `tracker.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from controller.api.spec import artifact_of, load_timeout, lora_path
+from controller.api.types import ModelAdapter
+from controller.cache.pod_view import PodView
+from controller.cache.routing import route_port, uses_sidecar
+from controller.cache.secrets import SecretCache
+from controller.clock import Clock
+from controller.engine.client import Address, EngineClient, LoadOrder
+from controller.engine.errors import AlreadyLoaded, EngineError, RemoveFailed
+from controller.requests.engine_records import EngineRecords
+from controller.requests.outcomes import SEND_WITHIN
+from controller.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """Result of a load or unload."""
+
+    error: EngineError | None = None
+    sent: bool = True
+    """False if no request was sent, so that no attempt was made."""
+    secret: str = ""
+    """Versions of the Secrets with which it was sent."""
+
+
+_UNSENT = CallResult(sent=False)
+
+
+class EngineCalls:
+    """Requests to engines for one operator."""
+
+    def __init__(self, client: EngineClient, secrets: SecretCache, clock: Clock, settings: Settings) -> None:
+        self.records = EngineRecords()
+        self._client = client
+        self._secrets = secrets
+        self._clock = clock
+        self._settings = settings
+
+    async def load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> CallResult:
+        """Send a load that was announced at `announced` (seconds since 1970)."""
+        return self._recorded(adapter, pod, await self._load(adapter, pod, announced))
+
+    async def unload(self, adapter: ModelAdapter, pod: PodView) -> CallResult:
+        """Send an unload."""
+        return self._recorded(adapter, pod, await self._unload(adapter, pod))
+
+    async def list(self, adapter: ModelAdapter, pod: PodView) -> Mapping[str, str]:
+        """List the engine's adapters with the adapter's key, and store them as the pod's inventory.
+
+        Raises:
+            EngineError: the engine did not answer, or the key is missing.
+        """
+        return await self._list(await self._address(adapter, pod), pod)
+
+    async def list_changed_names(self, adapter: ModelAdapter, pod: PodView) -> set[str] | None:
+        """List the engine's adapters; return the names that changed since the last list, None without an answer."""
+        before = self.records.inventory(pod)
+        try:
+            models = await self.list(adapter, pod)
+        except EngineError as error:
+            self._check_key(adapter, error)
+            return None
+        old = before.models if before is not None else {}
+        unclear = set(before.unclear) if before is not None else set()
+        if models is old:
+            return unclear
+        return unclear | {name for name in old.keys() | models.keys() if old.get(name) != models.get(name)}
+
+    def forget(self, pod: PodView) -> None:
+        """Drop what is kept for a deleted pod."""
+        self.records.forget(pod)
+        self._client.forget(pod.ip)
+
+    def _recorded(self, adapter: ModelAdapter, pod: PodView, result: CallResult) -> CallResult:
+        self._check_key(adapter, result.error)
+        if result.error is not None and result.error.ambiguous:
+            self.records.mark_unclear(pod, adapter.metadata.name)
+        return replace(result, secret=result.secret or self._secrets.version(adapter))
+
+    def _check_key(self, adapter: ModelAdapter, error: EngineError | None) -> None:
+        if error is not None and error.reason == "Unauthorized":
+            self._secrets.invalidate(adapter)
+
+    async def _load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> CallResult:
+        name, secret = adapter.metadata.name, ""
+        try:
+            address = await self._address(adapter, pod)
+        except EngineError:
+            return _UNSENT
+        try:
+            order = await self._order(adapter, pod)
+            secret = self._secrets.version(adapter)
+            if self._clock.now().timestamp() > announced + SEND_WITHIN:
+                return replace(_UNSENT, secret=secret)
+            root = await self._send_load(address, adapter, order)
+        except AlreadyLoaded:
+            path = lora_path(adapter.spec.artifact_url)
+            return CallResult(await self._check_name(address, pod, name, path), secret=secret)
+        except EngineError as error:
+            return CallResult(error, secret=secret)
+        self.records.confirm(pod, name, root)
+        return CallResult(secret=secret)
+
+    async def _send_load(self, address: Address, adapter: ModelAdapter, order: LoadOrder | None) -> str:
+        """Return the `root` under which the engine lists the adapter."""
+        timeout = load_timeout(adapter.spec, self._settings.load_timeout)
+        if order is not None:
+            return await self._client.order(address, order, timeout)
+        path = lora_path(adapter.spec.artifact_url)
+        await self._client.load(address, adapter.metadata.name, path, timeout)
+        return path
+
+    async def _order(self, adapter: ModelAdapter, pod: PodView) -> LoadOrder | None:
+        """Return the request for the pod's sidecar; None if the engine is called directly."""
+        if not uses_sidecar(pod, self._settings):
+            return None
+        credentials = await self._secrets.store_credentials(adapter)
+        if credentials and not pod.owned:
+            message = f"pod {pod.name} has no controller; credentials are sent only to pods that have one"
+            raise EngineError("CredentialsWithheld", message, retriable=False)
+        config = {name: value for name, value in adapter.spec.additional_config.items() if name != "api-key"}
+        return LoadOrder(adapter.metadata.name, adapter.spec.artifact_url, credentials, config)
+
+    async def _check_name(self, address: Address, pod: PodView, name: str, path: str) -> EngineError | None:
+        """Return None if the name is loaded from the requested artifact; otherwise the next plan unloads it first."""
+        try:
+            models = await self._list(address, pod)
+        except EngineError as error:
+            return error
+        if name in models and artifact_of(models[name]) == artifact_of(path):
+            return None
+        message = f"the name is taken by {models.get(name, 'an adapter that is not listed')!r}"
+        return EngineError("NameTaken", message, retriable=True)
+
+    async def _unload(self, adapter: ModelAdapter, pod: PodView) -> CallResult:
+        name = adapter.metadata.name
+        try:
+            address = await self._address(adapter, pod)
+            try:
+                if uses_sidecar(pod, self._settings):
+                    await self._client.cancel(address, name, self._settings.list_timeout)
+                else:
+                    await self._client.unload(address, name, self._settings.list_timeout)
+            except RemoveFailed:
+                await self._unload_evicted(address, adapter, pod)
+        except EngineError as error:
+            return CallResult(error)
+        self.records.confirm(pod, name, None)
+        return CallResult()
+
+    async def _unload_evicted(self, address: Address, adapter: ModelAdapter, pod: PodView) -> None:
+        """Unload an adapter whose weights were evicted: vLLM 0.28 and later has to load it in place first."""
+        name, inventory = adapter.metadata.name, self.records.inventory(pod)
+        root = inventory.models.get(name, "") if inventory is not None else ""
+        path = root or lora_path(adapter.spec.artifact_url)
+        await self._client.load(address, name, path, self._settings.load_timeout, in_place=True)
+        await self._client.unload(address, name, self._settings.list_timeout)
+
+    async def _list(self, address: Address, pod: PodView) -> Mapping[str, str]:
+        """List and store; repeat if a load or unload was confirmed meanwhile, since the list may be older."""
+        while True:
+            confirmed = self.records.get(pod).confirmed
+            adapters = await self._client.models(address, self._settings.list_timeout)
+            if confirmed == self.records.get(pod).confirmed:
+                break
+        self.records.store(pod, adapters)
+        return adapters.adapters
+
+    async def _address(self, adapter: ModelAdapter, pod: PodView) -> Address:
+        key = await self._secrets.engine_key(adapter)
+        return Address(pod.ip, route_port(pod, self._settings), key, pod.flavor)

@@ -1,0 +1,62 @@
+"""Results of requests to engines: inventories, and outcomes of loads and unloads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.engine.errors import EngineError
+
+SEND_WITHIN = 1.0
+"""Seconds from an announcement in which its request is sent; a later one is announced again.
+
+It bounds the start of an attempt for a restarted controller, which continues the same backoff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Adapters that one incarnation of an engine listed last."""
+
+    engine: str
+    """The incarnation: its container id."""
+    models: Mapping[str, str]
+    """`root` of each adapter, by name."""
+    bases: frozenset[str] = frozenset()
+    """Names and roots of the base models that the engine serves."""
+    unclear: frozenset[str] = frozenset()
+    """Names for which a request has since ended without a clear answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRecord:
+    """Results of the requests to the engine of one pod."""
+
+    inventory: Inventory | None = None
+    unanswered: str = ""
+    """Incarnation that did not answer the last request for its inventory; empty if it did."""
+    confirmed: int = 0
+    """Number of loads and unloads that the engine has confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOutcome:
+    """Outcome of the last request for one adapter to one pod's engine."""
+
+    verb: str
+    """`load` or `unload`; for an announced load also `unsent` (it could not be sent) and `withdrawn` (not tried)."""
+    finished_at: float
+    """Seconds since 1970."""
+    engine: str
+    """Incarnation to which the request was sent."""
+    generation: int = 0
+    """Generation of the adapter's spec at that time."""
+    error: EngineError | None = None
+    failures: int = 0
+    """Consecutive failures of this verb since the controller started."""
+    secret: str = ""
+    """Versions of the Secrets that its keys came from."""
+    doubtful: bool = False
+    """True if one of these failures was ambiguous, so that the engine may still be executing it."""
+
+    @property
+    def is_final(self) -> bool:
+        """True if it failed with an error that no retry can resolve."""
+        return self.error is not None and not self.error.retriable

@@ -1,0 +1,91 @@
+"""Request and response bodies of the sidecar's API."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from controller.sidecar.errors import SidecarError
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class LoadRequest(_Request):
+    """Body of `POST /v1/lora_adapter/load`.
+
+    Attributes:
+        lora_name: name of the adapter on the engine.
+        artifact_url: URL of the artifact.
+        credentials: data of a Secret, by key.
+        additional_config: accepted for callers that send it to engines as well; not used.
+    """
+
+    lora_name: str
+    artifact_url: str
+    credentials: dict[str, str] | None = None
+    additional_config: dict[str, str] | None = None
+
+
+class UnloadRequest(_Request):
+    """Body of `POST /v1/lora_adapter/unload`.
+
+    Attributes:
+        lora_name: name of the adapter on the engine.
+        cleanup_local: delete the artifact from the disk, unless another adapter uses it.
+    """
+
+    lora_name: str
+    cleanup_local: bool = True
+
+
+class UnloadResponse(BaseModel):
+    """An adapter is unloaded."""
+
+    status: Literal["success"] = "success"
+    lora_name: str
+    message: str
+
+
+class LoadResponse(BaseModel):
+    """An adapter is loaded from `local_path`."""
+
+    status: Literal["success"] = "success"
+    lora_name: str
+    local_path: str
+    message: str
+
+
+class Status(BaseModel):
+    """Result of a probe."""
+
+    status: Literal["ok", "ready", "not ready"]
+    message: str = ""
+
+
+class ErrorDetail(BaseModel):
+    """An error in vLLM's envelope; `code` is a word, the HTTP status is in `status`."""
+
+    code: str
+    message: str
+    type: str
+    status: int
+    retriable: bool
+
+
+class ErrorResponse(BaseModel):
+    """Body of every error."""
+
+    error: ErrorDetail
+
+    @classmethod
+    def of(cls, error: SidecarError) -> "ErrorResponse":
+        """Return the body for an error."""
+        detail = ErrorDetail(
+            code=error.code.word,
+            message=error.message,
+            type=error.type,
+            status=error.status,
+            retriable=error.retriable,
+        )
+        return cls(error=detail)

@@ -1,0 +1,22 @@
+"""One choice of an answer: a value that responses are built from."""
+
+from dataclasses import dataclass
+
+from fake_vllm.engine.sequence import Ending
+from fake_vllm.openai.requests import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The generated text by tokens, and the reason why it ends."""
+
+    index: int
+    prompt: Prompt
+    pieces: tuple[str, ...]
+    ending: Ending
+    stop: str | None
+    """Stop string that ended the text."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)

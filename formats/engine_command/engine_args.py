@@ -1,0 +1,117 @@
+"""What an engine's command line and environment say, whatever the engine."""
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from formats.engine_command.argument_parser import FlexibleArgumentParser
+from formats.engine_command.command import SGLANG, VLLM, read_command
+from formats.engine_command.sglang import sglang_parser
+from formats.engine_command.vllm import vllm_parser
+
+_TRUE = ("1", "true")  # vllm/envs.py: VLLM_ALLOW_RUNTIME_LORA_UPDATING, compared without case
+UNLIMITED = 1 << 30  # adapters: SGLang lists any number unless --max-loaded-loras limits it
+
+
+@dataclass(frozen=True, slots=True)
+class EngineArgs:
+    """Arguments of one engine. None stands for an argument that is not there and has no fixed default."""
+
+    flavor: str = VLLM
+    model: str = ""
+    served_model_names: tuple[str, ...] = ()
+    """Names of the base model; the model's own if the command line has none."""
+    host: str | None = None
+    port: int = 8000
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    enable_lora: bool = False
+    runtime_updating: bool = False
+    max_loras: int = 1
+    """Adapters in one batch."""
+    max_cpu_loras: int | None = None
+    """vLLM: adapters in host memory."""
+    max_loaded_loras: int | None = None
+    """SGLang: adapters that can be loaded."""
+    max_lora_rank: int | None = None
+    lora_modules: tuple[tuple[str, str], ...] = ()
+    """Static adapters: name, path."""
+    lora_target_modules: tuple[str, ...] = ()
+    max_model_len: int | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    seed: int = 0
+    enable_metrics: bool = True
+    ignored: tuple[str, ...] = ()
+    """Flags that exist and make no difference here."""
+    unknown: tuple[str, ...] = ()
+    """Flags that the engine is not known to have, and surplus words."""
+
+    @property
+    def capacity(self) -> int:
+        """Adapters that the engine can hold."""
+        if self.flavor == SGLANG:
+            return self.max_loaded_loras if self.max_loaded_loras is not None else UNLIMITED
+        return self.max_cpu_loras if self.max_cpu_loras is not None else self.max_loras
+
+    @classmethod
+    def from_namespace(
+        cls, values: Namespace, flavor: str, env: Mapping[str, str], unknown: Sequence[str] = ()
+    ) -> "EngineArgs":
+        """Return the arguments that a flavor's parser has parsed."""
+        model = getattr(values, "model_tag", None) or values.model or ""
+        keys = values.api_key or ([env.get("VLLM_API_KEY", "")] if flavor == VLLM else [])
+        updating = env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "").strip().lower() in _TRUE
+        return cls(
+            flavor=flavor,
+            model=model,
+            served_model_names=tuple(values.served_model_name) or ((model,) if model else ()),
+            host=values.host,
+            port=values.port,
+            api_keys=tuple(filter(None, keys)),
+            enable_lora=values.enable_lora or (flavor == SGLANG and bool(values.lora_modules)),
+            runtime_updating=flavor == SGLANG or updating,
+            max_loras=values.max_loras,
+            max_cpu_loras=getattr(values, "max_cpu_loras", None),
+            max_loaded_loras=getattr(values, "max_loaded_loras", None),
+            max_lora_rank=values.max_lora_rank,
+            lora_modules=tuple(values.lora_modules),
+            lora_target_modules=tuple(getattr(values, "lora_target_modules", None) or ()),
+            max_model_len=values.max_model_len,
+            max_num_seqs=values.max_num_seqs,
+            max_num_batched_tokens=values.max_num_batched_tokens,
+            seed=values.seed,
+            enable_metrics=flavor == VLLM or values.enable_metrics,
+            ignored=tuple(getattr(values, "ignored", ())),
+            unknown=tuple(unknown),
+        )
+
+
+def read_engine_args(command: Sequence[str], env: Mapping[str, str], *, flavor: str = "") -> EngineArgs:
+    """Return the arguments of the engine in a container.
+
+    Args:
+        command: the container's `command` and `args`, joined.
+        env: its environment; variables with unknown values are left out.
+        flavor: the flavor where the command does not say it; vLLM without it.
+
+    Raises:
+        FormatError: if the command cannot be read, or a value is missing or wrong.
+    """
+    return _read_cached(tuple(command), tuple(sorted(env.items())), flavor)
+
+
+@lru_cache(maxsize=1024)
+def _read_cached(command: tuple[str, ...], env: tuple[tuple[str, str], ...], flavor: str) -> EngineArgs:
+    engine = read_command(command, dict(env))
+    flavor = engine.flavor or flavor or VLLM
+    values, unknown = _parser(flavor).parse(engine.args)
+    return EngineArgs.from_namespace(values, flavor, engine.env, unknown)
+
+
+def engine_parser(flavor: str) -> FlexibleArgumentParser:
+    """Return a new parser for the arguments of a flavor's server."""
+    return sglang_parser() if flavor == SGLANG else vllm_parser()
+
+
+_parser = lru_cache(maxsize=2)(engine_parser)

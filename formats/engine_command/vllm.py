@@ -1,0 +1,88 @@
+"""The command line of `vllm serve`.
+
+The names of flags without a meaning here are in `vllm_flags.txt`, so that they are accepted, abbreviations are
+resolved as in vLLM, and a misspelled flag is detected. They were read in vLLM's public sources,
+`vllm/engine/arg_utils.py` and `vllm/entrypoints/openai/cli_args.py`, from release 0.6 on; flags that were removed are
+still listed, since manifests still have them.
+"""
+
+import argparse
+import json
+from importlib.resources import files
+from typing import Any
+
+from formats.engine_command.argument_parser import FlexibleArgumentParser, human_readable_int
+
+_SHORT = {
+    "tensor-parallel-size": "-tp",
+    "pipeline-parallel-size": "-pp",
+    "data-parallel-size": "-dp",
+    "data-parallel-size-local": "-dpl",
+    "data-parallel-rank": "-dpn",
+    "data-parallel-start-rank": "-dpr",
+    "data-parallel-address": "-dpa",
+    "data-parallel-rpc-port": "-dpp",
+    "data-parallel-backend": "-dpb",
+    "data-parallel-hybrid-lb": "-dph",
+    "data-parallel-external-lb": "-dpe",
+    "decode-context-parallel-size": "-dcp",
+    "prefill-context-parallel-size": "-pcp",
+    "enable-expert-parallel": "-ep",
+    "quantization": "-q",
+    "compilation-config": "-cc",
+    "nnodes": "-n",
+    "node-rank": "-r",
+}
+_DEFAULT_LORA_RANK = 16  # vllm/config/lora.py
+
+
+def vllm_parser() -> FlexibleArgumentParser:
+    """Return a parser for the arguments behind `vllm serve`."""
+    parser = FlexibleArgumentParser()
+    parser.add_argument("model_tag", nargs="?")
+    parser.add_argument("--model")
+    parser.add_argument("--config")
+    parser.add_argument("--served-model-name", nargs="+", default=[])
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--api-key", nargs="+")
+    parser.add_argument("--enable-lora", action=argparse.BooleanOptionalAction, default=False)
+    parser.add_argument("--max-loras", type=int, default=1)
+    parser.add_argument("--max-cpu-loras", type=int)
+    parser.add_argument("--max-lora-rank", type=int, default=_DEFAULT_LORA_RANK)
+    parser.add_argument("--lora-modules", nargs="+", type=_lora_module, default=[])
+    parser.add_argument("--max-model-len", type=human_readable_int)
+    parser.add_argument("--max-num-seqs", type=int)
+    parser.add_argument("--max-num-batched-tokens", type=human_readable_int)
+    parser.add_argument("--seed", type=int, default=0)
+    _add_ignored(parser)
+    return parser
+
+
+def _add_ignored(parser: FlexibleArgumentParser) -> None:
+    text = files("formats.engine_command").joinpath("vllm_flags.txt").read_text("utf-8")
+    switches, single, several = (paragraph.partition("\n")[2].split() for paragraph in text.split("\n\n")[1:])
+    for name in switches:
+        parser.add_argument(*_options(name), f"--no-{name}", action="ignored", nargs=0)
+    for name in single:
+        parser.add_argument(*_options(name), action="ignored")
+    for name in several:
+        parser.add_argument(*_options(name), action="ignored", nargs="+")
+
+
+def _options(name: str) -> list[str]:
+    return [*filter(None, [_SHORT.get(name)]), f"--{name}"]
+
+
+def _lora_module(text: str) -> tuple[str, str]:
+    """Return name and path of one word of `--lora-modules`: `name=path`, or JSON with those two keys."""
+    if text.startswith("{"):
+        try:
+            value: Any = json.loads(text)
+            return str(value["name"]), str(value["path"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is not JSON with a name and a path") from error
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=path")
+    return name, path

@@ -1,0 +1,35 @@
+"""Values that all parts of the simulated cluster share."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import simpy
+
+from twin.apiserver import Store
+from twin.apiserver.meta.objects import EPOCH
+from twin.kernel.random_streams import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class WorldContext:
+    """Time, state and randomness of one simulated cluster.
+
+    Attributes:
+        env: simulated time.
+        store: the state behind the Kubernetes API.
+        streams: the run's random streams.
+        epoch: wall time at t = 0.
+    """
+
+    env: simpy.Environment
+    store: Store
+    streams: Streams
+    epoch: datetime = EPOCH
+
+    def now(self) -> datetime:
+        """Return the present wall time of the cluster."""
+        return self.at(self.env.now)
+
+    def at(self, seconds: float) -> datetime:
+        """Return the wall time at `seconds` since the start."""
+        return self.epoch + timedelta(seconds=seconds)
