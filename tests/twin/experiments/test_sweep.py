@@ -170,6 +170,19 @@ def test_ctrl_c_keeps_what_was_finished_and_the_same_command_ends_with_the_same_
     assert (tmp_path / TARGET).read_bytes() == alone
 
 
+def test_ctrl_c_while_the_worker_processes_start_prints_no_traceback(tmp_path: Path) -> None:
+    sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--jobs", "2", out=tmp_path)
+    pause = threading.Event()
+    while not list(children(sweep.pid, "popen_loky")):
+        assert sweep.poll() is None, sweep.communicate()[1]
+        pause.wait(0.02)
+    os.killpg(sweep.pid, signal.SIGINT)
+    _, stderr = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "KeyboardInterrupt" not in stderr
+
+
 def test_a_process_of_joblib_that_is_killed_costs_no_run_and_changes_no_byte(tmp_path: Path, alone: bytes) -> None:
     sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--jobs", "2", out=tmp_path)
     wait_for_rows(tmp_path, 2, sweep)
