@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it leaves, and its exit codes."""
+"""The command line: its output, its files and its exit codes."""
 
 import json
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class Verdicts:
 
 @pytest.fixture(autouse=True)
 def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Done:
-    """Instead of simulating, a record that is at hand."""
+    """Replace the simulation by a ready trace."""
     done = Done()
     monkeypatch.setattr(running, "simulate", lambda scenario, progress=None: done)
     monkeypatch.setattr(invariants, "check", lambda lines: Verdicts([]))
@@ -67,7 +67,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Done:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs `twin` with arguments and gives its exit code."""
+    """Run `twin` with arguments and return its exit code."""
 
     def run(*arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["twin", *arguments])

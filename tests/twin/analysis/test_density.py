@@ -1,4 +1,4 @@
-"""How adapters lie on pods: against a slow way to count the same, and against what can be said without counting."""
+"""Measures of the distribution of adapters over pods, checked against a slow count and against closed formulas."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ END = 100.0
 
 @st.composite
 def histories(draw: st.DrawFn) -> pd.DataFrame:
-    """Placements on three pods of two runs; a load is followed by its unload, or by nothing."""
+    """Return placements on three pods of two runs; a load is followed by its unload, or by nothing."""
     rows = []
     for adapter in range(draw(st.integers(1, 12))):
         run, pod = draw(st.sampled_from("xy")), draw(st.sampled_from(["a", "b", "c"]))
@@ -36,7 +36,7 @@ def histories(draw: st.DrawFn) -> pd.DataFrame:
 
 
 def slowly(part: pd.DataFrame) -> tuple[float, int]:
-    """Mean from the first load on, and the most at once, second by second."""
+    """Return the mean from the first load on and the maximum, counted second by second."""
     first = part["time_seconds"].min()
     change = np.where(part["state"] == "loaded", 1, -1)
     counts = [change[part["time_seconds"] <= t].sum() for t in np.arange(first, END)]
@@ -130,7 +130,7 @@ def test_cold_shares_are_by_popularity_with_what_chance_leaves_open() -> None:
 
 
 def some_runs() -> pd.DataFrame:
-    """Twenty seeds at each of four fills; the measure grows, and its spread with it."""
+    """Return runs of twenty seeds at each of four loads; the measure and its spread grow with the load."""
     rng = np.random.default_rng(1)
     rows = [
         {"variant": f"n={n}", "setting.n": n, "policy": policy, "seed": seed, "gpu_hours": n / 10,

@@ -19,7 +19,7 @@ FAULTS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run in which loads are refused, a pod dies and users ask."""
+    """Return the folder of a run with refused loads, a deleted pod and user traffic."""
     tmp = tmp_path_factory.mktemp("run")
     return analysis.run(a_file(tmp, traffic=TRAFFIC, faults=FAULTS), seed=3, out=tmp)
 

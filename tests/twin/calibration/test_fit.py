@@ -1,4 +1,4 @@
-"""Which family is taken, how well it fits, and what is done where none does."""
+"""Fits of distributions: the chosen family, its quality, and the fallback if none fits."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_a_histogram_with_one_bucket_filled_gives_its_mean() -> None:
 
 
 def test_a_histogram_with_nearly_all_in_one_bucket_gives_its_mean_too() -> None:
-    """Tokens of a small model on vLLM's buckets: 96 % below the first edge, and a few that waited."""
+    """Token latencies of a small model in vLLM's buckets: 96 % below the first bound, and a few outliers."""
     assert fit_histogram(Histogram((0.01, 0.025, 0.05), (989, 30, 10, 1), 7.6)).latency == Constant(7.6 / 1030)
 
 

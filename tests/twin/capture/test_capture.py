@@ -22,7 +22,7 @@ BUSY: dict[str, Any] = {
 
 
 def captured(folder: Path, start: float, seconds: float, **sections: Any) -> dict[str, Any]:
-    """The scenario file made from a look, and that it loads."""
+    """Return the scenario file of an observation, after checking that it loads."""
     seen = look(folder, start, seconds, **sections)
     found = build_history(seen)
     _write(folder / "out", build_scenario(seen, found, "captured"), found)
@@ -133,7 +133,7 @@ def test_what_users_changed_is_changed_again(tmp_path: Path) -> None:
 
 
 def test_no_key_and_nothing_of_a_secret_is_written(tmp_path: Path) -> None:
-    """The look here is at real objects, not at those that the twin has struck keys out of."""
+    """The observation is of real objects, not of those whose keys the twin has removed."""
     seen = look(tmp_path, 30, 20)
     pod = deployment(key="sesame-open-17")
     container = pod["spec"]["template"]["spec"]["containers"][0]

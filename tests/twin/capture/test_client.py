@@ -15,7 +15,7 @@ ADAPTER = {"metadata": {"name": "a", "namespace": "default", "uid": "1", "resour
 
 
 def lists(**items: list[dict[str, Any]]) -> list[Any]:
-    """An answer for each kind, in the order in which they are asked for."""
+    """Return a response for each kind, in the order of the requests."""
     return [
         says(200, {"metadata": {"resourceVersion": "7"}, "items": items.get(resource.plural, [])})
         for resource in RESOURCES

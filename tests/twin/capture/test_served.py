@@ -38,11 +38,11 @@ BUSY = {
     "controller": {"max_requests_per_pod": 3},
     "adapters": [adapters(200, arrive={"every": "500ms", "from": "6s"})],
 }
-"""Up in a few seconds, and an adapter every half second from then on."""
+"""Pods start within a few seconds; then an adapter arrives every half second."""
 
 
 def a_looker(world: World, folder: Path) -> Path:
-    """A kubeconfig of an account that may look and do nothing else."""
+    """Write the kubeconfig of an account with read permissions only."""
     applied = world.kubectl("apply", "-f", "-", stdin=ROLE)
     assert applied.code == 0, applied.all
     token = world.kubectl("create", "token", "looker")

@@ -1,4 +1,4 @@
-"""What a scenario expects, against the numbers of a summary."""
+"""Expectations of a scenario, checked against the numbers of a summary."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Differences, intervals, p-values: against what can be computed by hand, and against noise."""
+"""Differences, intervals and p-values, checked against values computed by hand and against noise."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from twin.evaluate.statistics import Comparison, compare, corrected, fewest_seed
 
 
 def a_frame(**variants: list[float]) -> pd.DataFrame:
-    """One measure, `x`; the value of each variant for seeds 0, 1, 2, …"""
+    """Return a frame of the measure `x` with the values of each variant for seeds 0, 1, 2, …"""
     rows = [
         {"variant": variant, "seed": seed, "x": value}
         for variant, values in variants.items()

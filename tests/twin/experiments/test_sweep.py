@@ -38,7 +38,7 @@ TARGET = "tiny/sweep-controller.policy+controller.retry.base.parquet"
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The Parquet file of a sweep in one process."""
+    """Return the Parquet file of a sweep in one process."""
     folder = tmp_path_factory.mktemp("alone")
     in_a_process(a_file(folder), "--seeds", SEEDS, "--jobs", "1", out=folder)
     return (folder / TARGET).read_bytes()
@@ -56,7 +56,7 @@ def started(file: Path, *arguments: str, out: Path) -> "subprocess.Popen[str]":
 
 
 def stored_rows(out: Path) -> int:
-    """Number of rows in the store of a sweep that runs: of a copy, since the sweep has it locked."""
+    """Return the number of rows that a running sweep has stored; read from a copy, since the sweep locks the database."""
     with tempfile.TemporaryDirectory() as folder:
         for suffix in ("", "-wal"):
             with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Each fault of the API server does what it says to who asks through the seam, and no more."""
+"""Each fault of the API server has its documented effect on clients, and no other."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The way between callers and engines: cut, or long."""
+"""Links between clients and engines: partitioned or slow."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ TIMEOUTS = {"connect": 5.0, "read": 30.0, "write": 5.0, "pool": 5.0}
 
 
 def on_the_way(folder: Path, story: Callable[[Simulation, str], Awaitable[None]]) -> None:
-    """Runs a story beside two engines that listen; it is told the address of the first."""
+    """Run `story` with the address of the first of two engines that listen."""
     simulation = Simulation(a_scenario(folder, pods=2))
 
     async def main() -> None:
@@ -34,7 +34,7 @@ def on_the_way(folder: Path, story: Callable[[Simulation, str], Awaitable[None]]
 
 
 async def ask(simulation: Simulation, ip: str, caller: str = "controller", **load: str) -> int:
-    """One request; the status of its answer."""
+    """Send one request and return the status of its response."""
     path, body = ("/v1/load_lora_adapter", load) if load else ("/v1/models", None)
     method = "POST" if load else "GET"
     url = f"http://{ip}:8000{path}"

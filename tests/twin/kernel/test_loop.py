@@ -1,4 +1,4 @@
-"""Virtual time: what asyncio promises holds, an hour takes no time, and what a simulation has not is refused."""
+"""Virtual time: asyncio's guarantees hold, an hour takes no time, and threads, sockets and processes are refused."""
 
 import asyncio
 import socket

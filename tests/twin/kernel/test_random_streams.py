@@ -1,4 +1,4 @@
-"""Named streams: what one draws depends on seed and name alone, never on who else draws or when."""
+"""Named streams: the values of a stream depend only on the seed and its name."""
 
 from hypothesis import given
 from hypothesis import strategies as st

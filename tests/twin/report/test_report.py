@@ -1,4 +1,4 @@
-"""The report: what it says, that it stands alone, that it stays small."""
+"""The report: its content, that it needs no other file, and its size."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -37,7 +37,7 @@ def findings(**changes: Any) -> RunResult:
 
 
 class Page(HTMLParser):
-    """What a browser would make of it: tags that are not closed, and everything that it would fetch."""
+    """A parsed page: tags that are not closed, and every address that a browser would fetch."""
 
     VOID = {"meta", "link", "br", "img"}
 
@@ -174,7 +174,7 @@ def test_a_fleet_stays_below_two_megabytes() -> None:
 
 
 def asked(t: float, adapter: str = "default/sql-01", **counts: Any) -> TrafficLine:
-    """A minute of an adapter: ten requests, all answered unless said otherwise."""
+    """Return the line of a minute of an adapter: ten requests, all answered by default."""
     given: dict[str, Any] = {"requests": 10, "ok": 10, "first_token_seconds": [0.05] * 10, **counts}
     return TrafficLine(t=t, object=adapter, seconds=60.0, end_to_end_seconds=given["first_token_seconds"], **given)
 
@@ -194,7 +194,7 @@ def test_what_users_got_is_drawn_by_outcome() -> None:
     assert figure.alt.startswith("20 requests, 13 answered, 4 misrouted, 2 without endpoint; first token within 0.05 s")
     for words in ("misrouted", "no endpoint", "otherwise", "Requests that waited", "Time to the first token"):
         assert f">{words}</text>" in figure.body
-    assert figure.body.count(">none</text>") == 1, "nobody waited, and that is a line and no empty frame"
+    assert figure.body.count(">none</text>") == 1, "an empty result is a line of text, not an empty frame"
 
 
 def test_cold_and_queued_requests_are_drawn_apart_for_one_may_be_both() -> None:

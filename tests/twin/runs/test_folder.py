@@ -1,4 +1,4 @@
-"""Run folders: what lies in them, and that nothing is ever lost or half there."""
+"""Run folders: their files, and that no file is lost or incomplete."""
 
 import json
 from collections.abc import Mapping

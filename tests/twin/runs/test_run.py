@@ -1,4 +1,4 @@
-"""From a scenario file to a judged run: the real thing, on the smallest scenario that there is."""
+"""From a scenario file to an evaluated run, with the smallest scenario."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Whatever is written into a scenario, it loads or its problems are told; nothing else comes out."""
+"""Any input is either a valid scenario or refused with its errors; nothing else is raised."""
 
 import io
 from pathlib import Path
@@ -35,7 +35,7 @@ ODD: list[Any] = [
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The mixed scenario with its manifests inside, as plain values, and a place to write others to."""
+    """Return a scenario with its manifests inline, as plain values, and a folder for files."""
     scenario = load(ROOT / "tests/data/mixed.yaml")
     return YAML(typ="safe").load(resolved(scenario)), tmp_path_factory.mktemp("mess") / "s.yaml"
 

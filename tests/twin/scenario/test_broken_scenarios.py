@@ -1,4 +1,4 @@
-"""Every way in which a scenario file may be wrong is told with its place and what would be right."""
+"""Each error of a scenario file has its position and the allowed values."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What users change while a run goes on: checked when the scenario is loaded, done at its time."""
+"""Edits by users during a run: validated when the scenario is loaded, made at their time."""
 
 import base64
 from pathlib import Path

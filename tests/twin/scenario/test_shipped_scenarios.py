@@ -1,4 +1,4 @@
-"""What is shipped loads, what is written out loads to the same, and real manifests run as they are."""
+"""Shipped scenarios load, their resolved form loads to an equal scenario, and real manifests run unchanged."""
 
 import json
 import os

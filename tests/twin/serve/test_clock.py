@@ -1,4 +1,4 @@
-"""Time that follows the wall clock, at a speed, not at all, or by steps. The wall here is a number."""
+"""Simulated time that follows the wall clock at a speed, is paused, or is stepped. The wall clock here is a number."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from twin.serve.clock import RealTimeClock, run
 
 
 class Wall:
-    """A clock that a test turns."""
+    """A wall clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0

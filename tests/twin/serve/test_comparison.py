@@ -1,4 +1,4 @@
-"""`twin compare-worlds`: one scenario in two worlds, and what is said of their differences."""
+"""`twin compare-worlds`: one scenario in two worlds, and the report of the differences."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Faults of the API server, as an operator outside meets them by HTTP; people with kubectl are spared."""
+"""Faults of the API server affect an external operator over HTTP, but not users of kubectl."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ WRITES = frozenset({"create", "patch", "apply", "delete"})
 
 @asynccontextmanager
 async def disturbed() -> AsyncIterator[tuple[Api, ApiFaults, simpy.Environment]]:
-    """A served store, the faults that it is given, and their time."""
+    """Return a served store, its faults, and their clock."""
     env, found = simpy.Environment(), list[ApiFaults]()
 
     def interfering(store: Store) -> Interference:

@@ -115,7 +115,7 @@ def test_what_a_world_cannot_do_it_refuses(command: str, said: str, world: World
 
 
 def test_another_token_than_the_worlds_is_refused(world: World, tmp_path: Path) -> None:
-    write(tmp_path / "stranger", kubeconfig(world.server, "somebody's"))
+    write(tmp_path / "stranger", kubeconfig(world.server, "stranger's"))
     assert refused("fault", "timeout", "--kubeconfig", str(tmp_path / "stranger")) == "twin fault: Unauthorized"
 
 
@@ -161,7 +161,7 @@ def test_the_record_is_printed_and_followed(world: World) -> None:
 
 @on_sockets
 async def test_beyond_loopback_everything_of_the_twin_needs_its_token(scenario: str) -> None:
-    """On loopback the status page may be looked at by anybody; what changes the world may not."""
+    """On loopback the status page needs no token, but every change of the world does."""
     for trusting, looked, changed in ((True, 200, 401), (False, 401, 401)):
         access = TokenAuthenticator()
         world = Simulation(load(Path(scenario)))

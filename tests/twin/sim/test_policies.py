@@ -1,4 +1,4 @@
-"""Policies as users meet them: in a scenario, from the docs, by their events."""
+"""Policies as users see them: in a scenario, in the documentation, in events."""
 
 import re
 import shutil
@@ -73,7 +73,7 @@ def events(lines: Any, reason: str) -> list[EventLine]:
 
 
 def loaded(lines: Any) -> dict[str, set[str]]:
-    """Pods by adapter, as engines have it at some time."""
+    """Return the pods of each adapter, as loaded on the engines at a time."""
     found: dict[str, set[str]] = {}
     for line in lines:
         if isinstance(line, EngineLine) and line.event == "loaded":

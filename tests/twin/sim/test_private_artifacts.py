@@ -1,4 +1,4 @@
-"""Pods with the runtime sidecar in the twin: reached through it, with its own application and the registry's faults."""
+"""Pods with the runtime sidecar in the twin: requests through its real application, and faults of the registry."""
 
 from collections import Counter
 from pathlib import Path
@@ -33,14 +33,14 @@ def with_sidecar(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 def a_bare_pod() -> dict[str, Any]:
-    """A pod that nobody but its user made, of the same labels as the Deployment's."""
+    """Return a pod without an owner, with the labels of the Deployment's pods."""
     template = deployment()["spec"]["template"]
     meta = {"name": "bare", "namespace": "default", "labels": SELECTOR["matchLabels"]}
     return with_sidecar({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]})
 
 
 def a_private_scenario(folder: Path, *objects: dict[str, Any], **sections: Any) -> Scenario:
-    """Two adapters in a bucket, and two pods with the sidecar."""
+    """Return a scenario with two adapters in a bucket and two pods with the sidecar."""
     there = objects or (with_sidecar(deployment(2)),)
     wanted = {"adapters": [adapters(2, replicas=1, spec=PRIVATE)], **sections}
     return a_scenario(folder, objects=[SECRET, *there], **wanted)
@@ -57,13 +57,13 @@ def _code(error: str) -> str:
 
 
 def loads(findings: RunResult) -> list[float]:
-    """When loads were sent."""
+    """Return the times at which loads were sent."""
     requests = [line for line in findings.lines if isinstance(line, RequestLine) and line.verb == "load"]
     return [line.t for line in requests if line.event == "sent"]
 
 
 def reasons(findings: RunResult) -> set[str]:
-    """Why adapters were not ready, as their conditions said."""
+    """Return the reasons in the conditions of adapters that were not ready."""
     adapters = [line for line in findings.lines if isinstance(line, AdapterLine)]
     return {reason for line in adapters for _, reason in line.conditions.values()}
 

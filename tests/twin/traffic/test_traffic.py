@@ -1,4 +1,4 @@
-"""Traffic in whole runs: what is asked, where it goes, what comes of it."""
+"""Traffic in whole runs: requests, routing and results."""
 
 from collections import Counter
 from pathlib import Path

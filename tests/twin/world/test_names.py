@@ -1,4 +1,4 @@
-"""Names as Kubernetes makes them."""
+"""Generated names, as Kubernetes builds them."""
 
 import numpy
 import pytest

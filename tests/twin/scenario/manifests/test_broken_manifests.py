@@ -1,4 +1,4 @@
-"""Manifests that a cluster would refuse are refused here, at their line, before anything runs."""
+"""Manifests that a cluster would refuse are refused with their line before the run."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ def test_problems_of_scenario_and_manifests_are_told_together(folder: Any) -> No
 
 
 def test_a_namespace_may_come_with_what_is_in_it_and_is_looked_at_like_the_rest(folder: Any) -> None:
-    """Wherever in the manifest it stands."""
+    """The position of the namespace in the manifest does not matter."""
     here = ADAPTER.replace("{name: sql}", "{name: sql, namespace: zoo}")
     zoo = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: zoo, labels: {team: LABEL}}\n"
     folder.write("m.yaml", here + zoo.replace("LABEL", "b"))

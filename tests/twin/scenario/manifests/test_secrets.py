@@ -1,4 +1,4 @@
-"""No secret survives loading; what stood together stands together still."""
+"""No secret survives loading; equal values have equal pseudonyms."""
 
 import base64
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the sections of a scenario come to once they are loaded."""
+"""Sections of a scenario, as they are loaded."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Traces from CSV and Parquet: what they may say, and what is wrong with them, with the row."""
+"""Traces from CSV and Parquet: their content, and errors with their row."""
 
 import subprocess
 import sys

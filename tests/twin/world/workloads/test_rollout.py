@@ -1,4 +1,4 @@
-"""The arithmetic of a rollout, without a cluster."""
+"""Replica counts during a rollout, without a cluster."""
 
 from dataclasses import replace
 
