@@ -62,7 +62,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return known, fitted
 
 
-def test_what_was_drawn_from_a_file_of_times_is_fitted_back(files: tuple[Path, Path]) -> None:
+def test_values_drawn_from_a_file_of_times_are_fitted_back(files: tuple[Path, Path]) -> None:
     known, fitted = (parameters.read(str(file)) for file in files)
     for entry in ("startup", "load"):
         one, two = getattr(known, entry), getattr(fitted, entry)
@@ -74,9 +74,7 @@ def test_what_was_drawn_from_a_file_of_times_is_fitted_back(files: tuple[Path, P
     assert fitted.timing.answer.median == pytest.approx(90, rel=0.06)
 
 
-def test_a_run_with_the_fitted_file_has_the_medians_of_one_with_the_known(
-    files: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_run_with_the_fitted_file_has_the_medians_of_the_original(files: tuple[Path, Path], tmp_path: Path) -> None:
     known, fitted = (medians(tmp_path, file) for file in files)
     assert fitted == pytest.approx(known, rel=0.05)
 

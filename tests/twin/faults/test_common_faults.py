@@ -13,7 +13,7 @@ OPERATORS_OWN = ("controller-crash", "leader-loss")
 """Faults of the leader or at a write: these depend on what the operator does."""
 
 
-def test_another_policy_meets_the_same_faults_at_the_same_times_on_the_same_pods() -> None:
+def test_another_policy_has_the_same_faults_at_the_same_times_on_the_same_pods() -> None:
     def met(policy: str, seed: int) -> list[FaultLine]:
         controller = MIXED.controller.model_copy(update={"policy": policy})
         variant = replace(MIXED, controller=controller, seed=seed, duration=12.5 * 60)

@@ -55,7 +55,7 @@ def with_at(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 @settings(deadline=None, max_examples=25)
 @given(data=st.data())
-def test_a_scenario_loads_or_its_problems_are_told(whole: Any, data: st.DataObject) -> None:
+def test_a_scenario_loads_or_its_errors_are_listed(whole: Any, data: st.DataObject) -> None:
     value, file = whole
     place = data.draw(st.sampled_from(places(value)))
     out = io.StringIO()

@@ -96,12 +96,12 @@ def test_reconciles_are_measured_by_the_operator_alone(
     assert 0 < summary["reconciles"]["with_actions"] < summary["reconciles"]["total"]
 
 
-def test_reconciles_of_an_operator_that_is_not_in_the_twin_are_not_known() -> None:
+def test_reconciles_of_an_external_operator_are_not_measured() -> None:
     lines = synthetic.a_run()
     assert summarise(lines, invariants.check(lines))["reconciles"] == {"total": None, "with_actions": None}
 
 
-def test_who_leads(measured: tuple[dict[str, Any], list[Metric]]) -> None:
+def test_the_leader_metric_agrees(measured: tuple[dict[str, Any], list[Metric]]) -> None:
     _, scraped = measured
     assert value(scraped, "leader_election_master_status", name="lora-controller") == 1
     assert value(scraped, "controller_runtime_max_concurrent_reconciles") == 16

@@ -58,7 +58,7 @@ def test_without_a_probe_a_pod_is_ready_although_nothing_listens(cluster: Any) -
     assert not cluster.host().listening
 
 
-def test_readiness_of_a_path_that_wants_a_key_never_comes(cluster: Any) -> None:
+def test_a_readiness_probe_of_a_path_that_requires_a_key_never_succeeds(cluster: Any) -> None:
     probe = {"httpGet": {"path": "/v1/models", "port": 8000}, "periodSeconds": 5}
     cluster.deploy(container={"args": ["--api-key", "k", "--enable-lora"], "readinessProbe": probe})
     cluster.run(300)
@@ -180,7 +180,7 @@ def test_a_port_that_refuses_probes_makes_the_pod_unready_within_three_rounds(cl
     assert cluster.statuses[-1][2]
 
 
-def test_a_fault_that_the_controller_alone_meets_does_not_show_in_readiness(cluster: Any) -> None:
+def test_a_fault_of_controller_requests_does_not_affect_readiness(cluster: Any) -> None:
     cluster.deploy()
     cluster.run(100)
     cluster.host().faults.add(FaultRule("connection-refused"))

@@ -42,7 +42,7 @@ def test_a_failure_shorter_than_the_threshold_is_not_noticed() -> None:
     assert prober.due() is None
 
 
-def test_a_success_between_failures_starts_the_count_anew() -> None:
+def test_a_success_between_failures_resets_the_count() -> None:
     prober = Prober(a_probe(periodSeconds=5, failureThreshold=3), origin=0.0, passing=True)
     prober.reach(0.0)
     prober.change(6.0, False)  # rounds at 10 and 15 fail

@@ -79,7 +79,7 @@ def test_a_load_that_timed_out_and_ended_later_counts_as_loaded(tmp_path: Path) 
     assert findings.measures["loads"]["failed_final"] == 0
 
 
-def test_a_pod_without_the_label_is_taken_for_vllm_and_users_are_told_what_to_do(tmp_path: Path) -> None:
+def test_a_pod_without_the_label_is_treated_as_vllm_and_the_condition_has_the_fix(tmp_path: Path) -> None:
     findings = without_a_sidecar(tmp_path, dict(SELECTOR["matchLabels"]))
     assert answered(findings) == {("load", 404)}
     assert findings.measures["adapters"]["running"] == 0

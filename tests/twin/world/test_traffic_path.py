@@ -53,7 +53,7 @@ def test_only_the_port_that_the_engine_listens_on_answers(cluster: Any) -> None:
     at_rest(cluster, story)
 
 
-def test_a_pod_where_the_adapter_is_not_loaded_says_so(cluster: Any) -> None:
+def test_a_pod_without_the_adapter_returns_an_error(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         with pytest.raises(EngineError) as refused:
             await network.complete(host.ip, "chat", 256, 64)

@@ -79,7 +79,7 @@ def test_recreate_has_no_two_generations_at_once(cluster: Any) -> None:
     assert len(cluster.statuses) >= 6
 
 
-def test_scaling_down_gives_up_the_pods_that_serve_nobody(cluster: Any) -> None:
+def test_scaling_down_deletes_unready_pods_first(cluster: Any) -> None:
     cluster.deploy(4)
     cluster.run(100)
     victim = cluster.world.running_pods()[2]
@@ -90,7 +90,9 @@ def test_scaling_down_gives_up_the_pods_that_serve_nobody(cluster: Any) -> None:
     assert len(cluster.world.running_pods()) == 3
 
 
-def test_what_does_not_fit_says_so_and_is_placed_when_a_pod_goes(cluster_of: Callable[..., Any]) -> None:
+def test_a_pod_that_does_not_fit_has_an_event_and_is_placed_when_a_pod_is_deleted(
+    cluster_of: Callable[..., Any],
+) -> None:
     cluster = cluster_of(nodes=2, gpus=1)
     cluster.deploy(3)
     cluster.run(60)
@@ -173,7 +175,7 @@ def test_a_pod_survives_a_short_outage_in_a_new_sandbox(cluster: Any) -> None:
     assert len(cluster.pods()) == 1
 
 
-def test_an_old_outage_evicts_nobody_in_a_new_one(cluster: Any) -> None:
+def test_an_earlier_outage_evicts_no_pod_in_a_later_one(cluster: Any) -> None:
     cluster.deploy(1)
     cluster.run(100)
     name, node = cluster.name(), cluster.pod()["spec"]["nodeName"]
@@ -203,7 +205,7 @@ def test_names_and_latencies_of_one_workload_do_not_depend_on_another(cluster_of
     assert set(alone.world.running_pods()) == set(crowded.world.running_pods()) - {"default/other"}
 
 
-def test_faults_on_things_that_are_not_there_say_what_there_is(cluster: Any) -> None:
+def test_faults_on_missing_objects_list_the_existing_ones(cluster: Any) -> None:
     with pytest.raises(ValueError, match="node node-7 not found; nodes: node-0, node-1"):
         cluster.world.node_down("node-7")
     with pytest.raises(ValueError, match="node node-0 is not down"):

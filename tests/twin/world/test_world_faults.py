@@ -58,7 +58,7 @@ def node_of(pod: dict[str, Any]) -> str:
     return str(pod["spec"].get("nodeName", ""))
 
 
-def test_who_drains_a_node_that_is_not_there_is_told(cluster: Any) -> None:
+def test_draining_a_missing_node_is_an_error(cluster: Any) -> None:
     with pytest.raises(ValueError, match="node node-7 not found"):
         cluster.world.drain("node-7")
 
@@ -84,7 +84,7 @@ async def load(cluster: Any, path: str = HUB) -> float:
 
 
 @pytest.mark.parametrize("error", ["unreachable", "missing", "forbidden"])
-def test_what_the_registry_does_not_give_the_engine_does_not_find(cluster: Any, error: RegistryError) -> None:
+def test_an_artifact_that_the_registry_withholds_is_not_found_by_the_engine(cluster: Any, error: RegistryError) -> None:
     async def story() -> None:
         end = cluster.world.artifacts.add(0, RegistryRule(error))
         with pytest.raises(EngineError, match=f"No adapter found for {HUB}"):
@@ -97,7 +97,7 @@ def test_what_the_registry_does_not_give_the_engine_does_not_find(cluster: Any, 
     loading(cluster, story)
 
 
-def test_what_was_fetched_before_serves_while_the_registry_is_down(cluster: Any) -> None:
+def test_fetched_artifacts_are_served_while_the_registry_is_down(cluster: Any) -> None:
     async def story() -> None:
         await load(cluster)
         cluster.world.artifacts.add(0, RegistryRule("unreachable"))

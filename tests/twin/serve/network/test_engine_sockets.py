@@ -68,7 +68,7 @@ def test_anybody_reaches_a_pods_address_by_the_gateway_as_proxy(world: World, cl
         assert key in json.loads(ran.out or "{}"), ran.all
 
 
-def test_engine_and_sidecar_listen_where_the_pods_annotations_say(world: World) -> None:
+def test_engine_and_sidecar_listen_at_the_addresses_in_the_pods_annotations(world: World) -> None:
     """The address is 127.x.y.z with the pod's own ports, unless another world on this machine uses them."""
     name, ip = pod_of(world)
     engine, sidecar = addresses_of(world, name)
@@ -107,7 +107,7 @@ def test_an_engine_that_refuses_is_refused_by_the_system_and_its_sidecar_is_not(
     assert (refused.status_code, "Connection refused" in refused.text) == (503, True)
 
 
-def test_what_breaks_off_at_an_engine_breaks_off_through_the_proxy_too(world: World) -> None:
+def test_a_connection_reset_by_an_engine_is_reset_through_the_proxy_too(world: World) -> None:
     name, ip = pod_of(world, which=1)
     fault = world.twin("fault", "connection-reset", f"pods={{names: ['default/{name}']}}", "--for", "1h")
     assert fault.code == 0, fault.all

@@ -26,7 +26,7 @@ expect:
 """
 
 
-def test_a_scenario_holds_with_the_operator_as_a_process_that_is_killed_in_between(tmp_path: Path) -> None:
+def test_a_scenario_passes_with_the_operator_as_a_process_that_is_killed(tmp_path: Path) -> None:
     """All adapters run after faults, two SIGKILLs and a wrong clock; each request in the trace has its replica."""
     ended = ("--operator-process", "--until-end", "--speed", "8", "--crash-interval", "45s", "--out", str(tmp_path))
     with a_served_world(tmp_path, *ended, scenario=SCENARIO) as world:

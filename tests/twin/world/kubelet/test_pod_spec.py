@@ -62,14 +62,14 @@ def test_an_environment_is_read_from_secrets_and_configmaps(cluster: Any) -> Non
         (reference("secret", "s", "other"), "couldn't find key other in Secret default/s"),
     ],
 )
-def test_what_is_missing_is_named(cluster: Any, variable: dict[str, Any], message: str) -> None:
+def test_a_missing_reference_is_named(cluster: Any, variable: dict[str, Any], message: str) -> None:
     cluster.store.create("secrets", {"metadata": {"name": "s"}, "data": {}}, namespace="default")
     with pytest.raises(ConfigMissing, match=message):
         environment(cluster.store, "default", {"env": [variable]})
 
 
 @pytest.mark.parametrize("kind", ["secret", "configMap"])
-def test_what_is_optional_may_be_missing(cluster: Any, kind: str) -> None:
+def test_an_optional_reference_may_be_missing(cluster: Any, kind: str) -> None:
     container = {"env": [reference(kind, "absent", "key", optional=True)]}
     assert environment(cluster.store, "default", container) == {}
 

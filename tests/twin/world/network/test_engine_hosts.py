@@ -89,7 +89,7 @@ def test_a_load_under_way_is_reset_when_the_engine_dies(cluster: Any, verb: str)
     assert "loaded" not in [event for _, event, _ in cluster.engine_events]
 
 
-def test_static_modules_are_told_of_when_the_engine_starts(cluster: Any) -> None:
+def test_static_modules_are_recorded_when_the_engine_starts(cluster: Any) -> None:
     cluster.deploy(container={"args": ["--enable-lora", "--lora-modules", "sql=/models/sql"]})
     cluster.run(100)
     assert [(event, adapter) for _, event, adapter in cluster.engine_events] == [("started", ""), ("loaded", "sql")]
