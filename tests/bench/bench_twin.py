@@ -1,6 +1,6 @@
-"""The twin as a whole: an hour of `fleet`, a quiet day, and how work grows with the number of adapters.
+"""The whole twin: an hour of `fleet`, a quiet day, and growth with the number of adapters.
 
-Each run is a process of its own, so that its peak memory is its own.
+Each run is its own process, for its own peak memory.
 """
 
 import json
@@ -66,7 +66,7 @@ adapters:
 
 
 def measure() -> dict[str, float]:
-    """Ratios to real time, seconds, MiB, and growth of the record from 100 to 1000 adapters (10 is linear)."""
+    """Return ratios to real time, seconds, MiB, and growth of the trace from 100 to 1000 adapters (10 is linear)."""
     fleet, day = _run(FLEET), _steady(1000, "24h")
     few, many = _steady(100, "10m"), _steady(1000, "10m")
     return {

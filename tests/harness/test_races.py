@@ -1,4 +1,4 @@
-"""The whole life with races: lagging caches, broken watches, conflicting writes, lost leases.
+"""The whole lifecycle with races: lagging caches, broken watches, conflicting writes, lost leases.
 
 Each world is tried with the operator killed at points spread over the life, as one does not come without the other.
 """
@@ -27,7 +27,7 @@ TROUBLE: dict[str, dict[str, Any]] = {
     },
 }
 KILLED = 12
-"""Points a world."""
+"""Number of points per simulation."""
 
 
 def in_trouble(folder: Path, trouble: dict[str, Any]) -> Any:

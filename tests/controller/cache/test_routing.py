@@ -1,4 +1,4 @@
-"""The two routes to an engine: which pods have which, the requests, and the responses."""
+"""The two routes to an engine: routes of a pod, requests and responses."""
 
 import asyncio
 import json
@@ -65,9 +65,9 @@ def test_a_view_has_the_kind_of_engine_and_its_capacity(
 ) -> None:
     labels = {"model.aibrix.ai/engine": label} if label else {}
     spec = PodSpec(containers=(Container(name="engine", args=args),))
-    seen = pod_view(Pod(metadata=ObjectMeta(name="a", labels=labels), spec=spec), "")
-    assert seen.flavor is spoken
-    assert (seen.max_loras, seen.max_cpu_loras) == room
+    observed = pod_view(Pod(metadata=ObjectMeta(name="a", labels=labels), spec=spec), "")
+    assert observed.flavor is spoken
+    assert (observed.max_loras, observed.max_cpu_loras) == room
 
 
 @pytest.mark.parametrize("spec", [a_spec("s3://b/x/"), a_spec("tos://b/x/"), a_spec("gs://b/x/"), a_spec(secret="key")])
@@ -141,10 +141,10 @@ def test_an_engine_error_passed_on_by_the_sidecar_is_classified_like_a_direct_on
 
 
 def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_adapter_is() -> None:
-    seen: list[httpx.Request] = []
+    observed: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
+        observed.append(request)
         return httpx.Response(200, json={"status": "success", "lora_name": "sql", "local_path": "/cache/x"})
 
     async def story() -> None:
@@ -154,7 +154,7 @@ def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_ada
         await client.cancel(Address("10.0.0.1", 8080, "sk-1"), "sql", 5)
 
     asyncio.run(story())
-    load, unload = seen
+    load, unload = observed
     assert str(load.url) == "http://10.0.0.1:8080/v1/lora_adapter/load"
     assert load.headers["authorization"] == "Bearer sk-1"
     expected: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""An operator in some namespaces only: what it sees of a cluster, and what it never asks for."""
+"""An operator that is limited to some namespaces: its lists and watches."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,8 +30,8 @@ def test_all_namespaces_are_those_in_scope() -> None:
     async def story(world: World, scoped: NamespacedClient) -> None:
         for namespace in ("default", "kube-public", "kube-system"):
             await world.client.create(LEASES, a_lease(namespace))
-        found = await scoped.list(LEASES)
-        assert [item.key for item in found.items] == ["default/lock", "kube-public/lock"]
+        result = await scoped.list(LEASES)
+        assert [item.key for item in result.items] == ["default/lock", "kube-public/lock"]
 
     run_story(story, "default", "kube-public")
 
@@ -60,7 +60,7 @@ def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
 
 
 def test_a_watch_of_several_namespaces_begins_at_the_oldest_of_their_lists() -> None:
-    """What is written between two lists is in neither; the watch has to show it."""
+    """An object written between two lists is in neither of them; the watch has to deliver it."""
 
     async def story(world: World, scoped: NamespacedClient) -> None:
         first = await world.client.list(LEASES, namespace="default")

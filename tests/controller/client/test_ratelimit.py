@@ -1,4 +1,4 @@
-"""How fast the operator may ask: in the twin's time, so that seconds cost nothing."""
+"""Rate limit of requests to the API server, in virtual time."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the sidecar makes of engines: SGLang, releases of vLLM that part with names in their own ways, full disks."""
+"""The sidecar on various engines: SGLang, releases of vLLM that differ in unloading, full disks."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ def web() -> Iterator[WebServer]:
 
 
 class SGLang:
-    """Answers as SGLang does: other paths, and what it did in the body."""
+    """Responds as SGLang does: other paths, and the result in the body."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, str] = {}
@@ -41,8 +41,10 @@ class SGLang:
         elif request.url.path == "/unload_lora_adapter" and name in self.loaded:
             del self.loaded[name]
         else:
-            said = self.refusal or f"LoRA adapter {name} is in another state"
-            return httpx.Response(400, json={"success": False, "error_message": said, "loaded_adapters": self.loaded})
+            message = self.refusal or f"LoRA adapter {name} is in another state"
+            return httpx.Response(
+                400, json={"success": False, "error_message": message, "loaded_adapters": self.loaded}
+            )
         return httpx.Response(200, json={"success": True, "loaded_adapters": self.loaded})
 
 
@@ -68,7 +70,7 @@ def test_sglang_is_spoken_to_in_its_own_words(web: WebServer, tmp_path: Path) ->
 
 @pytest.mark.parametrize("version", ["0.27.0", "0.28.0"])
 def test_an_adapter_is_got_off_every_release(web: WebServer, tmp_path: Path, version: str) -> None:
-    """From 0.28 on an engine that has pushed the weights out refuses to forget the name."""
+    """From 0.28 on, an engine that has evicted the weights refuses to unload the name."""
 
     async def story() -> None:
         async with a_sidecar(tmp_path, a_fake_engine(version=version, max_cpu_loras=1)) as sidecar:
@@ -97,7 +99,7 @@ def test_an_unload_that_the_engine_refuses_is_no_success_and_leaves_the_files(we
 
 
 class _Stubborn(dict[str, str]):
-    """Lists what it has and finds nothing of it."""
+    """Lists adapters that it cannot unload."""
 
     def __contains__(self, name: object) -> bool:
         return False

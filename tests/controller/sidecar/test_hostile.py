@@ -1,4 +1,4 @@
-"""Everything wrong and hostile that can be sent: a clear 4xx with a code, and nothing left on the disk."""
+"""Invalid and hostile requests get a clear 4xx with a code, and leave nothing on the disk."""
 
 import gzip
 import json
@@ -44,7 +44,7 @@ def web() -> Iterator[WebServer]:
 
 @contextmanager
 def refused_by(*codes: Code) -> Iterator[None]:
-    """What is inside succeeds, or is refused by one of these; nothing else gets out of it."""
+    """Check that the block succeeds or raises one of these codes and nothing else."""
     try:
         yield
     except SidecarError as error:
@@ -139,7 +139,7 @@ def test_a_name_that_could_be_a_path_is_refused(web: WebServer, tmp_path: Path, 
         async with a_sidecar(tmp_path) as sidecar:
             assert code(await sidecar.load(name, f"{web.url}/sql/")) == (400, "invalid_name")
             assert code(await sidecar.client.post(UNLOAD, json={"lora_name": name})) == (400, "invalid_name")
-            assert (sidecar.files(), web.seen) == ([], [])
+            assert (sidecar.files(), web.requests) == ([], [])
 
     run(story())
 
@@ -262,7 +262,7 @@ def test_redirects_that_never_end_are_given_up(web: WebServer, tmp_path: Path) -
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             assert code(await sidecar.load("sql", f"{web.url}/sql/")) == (400, "invalid_url")
-            assert len(web.seen) < 10
+            assert len(web.requests) < 10
 
     run(story())
 
@@ -295,8 +295,8 @@ def test_headers_go_to_the_host_they_are_for_and_no_further(web: WebServer, tmp_
                 for name in an_adapter():
                     web.redirects[f"/sql/{name}"] = f"{other.url}/sql/{name}"
                 await sidecar.load("three", f"{web.url}/sql/", secret)
-                assert other.seen
-                assert not any("x-api-key" in headers for _, _, headers in other.seen)
+                assert other.requests
+                assert not any("x-api-key" in headers for _, _, headers in other.requests)
 
     run(story())
 
@@ -322,7 +322,7 @@ def test_a_secret_with_wrong_keys_or_broken_json_is_named_as_such(
             answer = await sidecar.load("sql", f"{web.url}/sql/", secret)
             assert code(answer) == (400, "credentials_invalid")
             assert SECRET not in answer.text + sidecar.log.getvalue()
-            assert web.seen == []
+            assert web.requests == []
 
     run(story())
 
@@ -401,13 +401,13 @@ def a_zip(names: dict[str, bytes], mode: int = 0) -> bytes:
 
 
 def a_lying_zip() -> bytes:
-    """A member of a megabyte that says it has a hundred bytes."""
+    """Return an archive with a member of a megabyte that declares a hundred bytes."""
     content = a_zip({"more.json": b" " * 1_000_000})
     return content.replace(struct.pack("<I", 1_000_000), struct.pack("<I", 100))
 
 
 def a_greedy_tar() -> bytes:
-    """A header extension that says it has a gigabyte."""
+    """Return an archive with a header extension that declares a gigabyte."""
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 1 << 30
     return info.tobuf() + b"\0" * 4096

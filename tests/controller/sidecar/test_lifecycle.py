@@ -1,4 +1,4 @@
-"""Loads and unloads as a caller sees them, with artifacts from a web server and a fake engine."""
+"""Loads and unloads by a client, with artifacts from a web server and a fake engine."""
 
 import asyncio
 import json
@@ -228,9 +228,9 @@ def test_what_arrived_before_a_store_went_down_is_not_fetched_again(web: WebServ
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             web.wait.clear()
-            web.asked.clear()
+            web.body_requested.clear()
             loading = asyncio.create_task(sidecar.load("big", f"{web.url}/big/"))
-            await asyncio.to_thread(web.asked.wait, 10)
+            await asyncio.to_thread(web.body_requested.wait, 10)
             web.statuses[path] = 503  # from the next request on
             web.wait.set()
             assert code(await loading) == (503, "store_unavailable")
