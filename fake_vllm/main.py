@@ -7,7 +7,6 @@ import asyncio
 import os
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
 from textwrap import fill
 
 from fake_vllm.cli import options, profile
@@ -41,6 +40,8 @@ def main() -> None:
         print(_help())
         return
     if "--version" in words:
+        from importlib.metadata import version  # slow to import
+
         print(f"fake-vllm {version('lora-twin')}")
         return
     try:

@@ -1,7 +1,7 @@
 """`/metrics` as SGLang writes it (with `--enable-metrics`): python/sglang/srt/observability/metrics_collector.py."""
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.prometheus import MetricFamily, exposition, labels
+from fake_vllm.engine.prometheus import MetricFamily, PageWriter, labels
 from fake_vllm.engine.stats import BucketBounds, EngineMetrics, EngineStats
 
 _REQUEST = (
@@ -28,13 +28,14 @@ class SglangMetricsRenderer:
 
     def __init__(self, config: EngineConfig, metrics: EngineMetrics) -> None:
         self._metrics = metrics
+        self._writer = PageWriter()
         request = {"model_name": config.served_model_names[0], "engine_type": "unified"}
         self._request = labels(request)
         self._scheduler = labels({**request, "tp_rank": "0", "pp_rank": "0"})
 
     def text(self, seen: EngineStats) -> str:
         """The page."""
-        return exposition([*self._gauges(seen), *self._counters(), *self._histograms()], seen.created)
+        return self._writer.page([*self._gauges(seen), *self._counters(), *self._histograms()], seen.created)
 
     def _gauges(self, seen: EngineStats) -> list[MetricFamily]:
         counted = self._metrics

@@ -4,7 +4,7 @@ Which of them a release has says `versions.py`.
 """
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.prometheus import Labels, MetricFamily, exposition, labels
+from fake_vllm.engine.prometheus import Labels, MetricFamily, PageWriter, labels
 from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
 
 ENDINGS = ("stop", "length", "abort", "error")
@@ -17,6 +17,7 @@ class VllmMetricsRenderer:
     def __init__(self, config: EngineConfig, metrics: EngineMetrics) -> None:
         self._config = config
         self._metrics = metrics
+        self._writer = PageWriter()
         self._lora: dict[Labels, float] = {}
 
     def text(self, seen: EngineStats) -> str:
@@ -24,7 +25,7 @@ class VllmMetricsRenderer:
         families = [*self._gauges(seen), *self._counters(), *self._histograms(), self._cache_config()]
         if self._config.enable_lora:
             families.append(self._lora_info(seen))
-        return exposition(families, seen.created)
+        return self._writer.page(families, seen.created)
 
     def _own(self, **more: str) -> Labels:
         return labels({"model_name": self._config.served_model_names[0], "engine": "0", **more})
