@@ -78,7 +78,7 @@ def test_the_other_replica_takes_over_within_seconds_and_nothing_is_loaded_twice
     assert outcome["invariants"]["violations"] == 0
 
 
-def test_a_load_under_way_is_given_the_time_to_end(tmp_path: Path) -> None:
+def test_a_load_in_flight_may_finish(tmp_path: Path) -> None:
     begun: list[float] = []
 
     async def story(simulation: Simulation) -> None:
@@ -98,7 +98,7 @@ def test_a_load_under_way_is_given_the_time_to_end(tmp_path: Path) -> None:
     assert outcome["invariants"]["violations"] == 0
 
 
-def test_a_load_that_takes_too_long_is_abandoned_and_found_again_by_the_next(tmp_path: Path) -> None:
+def test_a_load_beyond_the_timeout_is_abandoned_and_found_by_the_next_leader(tmp_path: Path) -> None:
     lines = run_story(tmp_path, retire_at(20), cluster=slow_loads("45s"), adapters=[adapters(1)])
     assert 30 <= lost_and_taken(lines)[0] < 30.5, "20 s and ten of grace"
     assert {line.error for line in loads(lines) if line.event == "done" and line.t < 31} == {"abandoned"}
@@ -107,7 +107,7 @@ def test_a_load_that_takes_too_long_is_abandoned_and_found_again_by_the_next(tmp
     assert outcome["invariants"]["violations"] == 0
 
 
-def test_nothing_new_is_begun_while_it_stops(tmp_path: Path) -> None:
+def test_no_request_is_started_while_it_stops(tmp_path: Path) -> None:
     """One load delays the stop by ten seconds, and adapters are created meanwhile."""
     more = adapters(3, arrive={"at": "22s"}) | {"name": "more-{i}"}
     lines = run_story(tmp_path, retire_at(20), cluster=slow_loads("45s"), adapters=[adapters(1), more])
@@ -131,7 +131,7 @@ def test_an_operator_without_election_stops_as_well(tmp_path: Path) -> None:
     assert not any(isinstance(line, LeaseLine) for line in lines)
 
 
-def test_one_that_waits_for_its_first_list_stops_at_once(tmp_path: Path) -> None:
+def test_an_operator_that_waits_for_its_first_list_stops_at_once(tmp_path: Path) -> None:
     ended: list[bool] = []
 
     async def story(simulation: Simulation) -> None:

@@ -43,7 +43,7 @@ def test_durations_have_units(text: str, seconds: float) -> None:
         ("0", None),
     ],
 )
-def test_addresses_are_written_as_for_other_operators(text: str, expected: object) -> None:
+def test_addresses_have_the_form_of_other_operators(text: str, expected: object) -> None:
     assert parse([f"--metrics-bind-address={text}"], {}).metrics_bind_address == expected
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.story import ADAPTERS, engines, run_story, one
+from tests.harness.story import ADAPTERS, engines, one, run_story
 from tests.twin.worlds import MODEL, SELECTOR, adapters, deployment
 from twin.sim.simulation import Simulation
 from twin.trace.lines import AdapterLine, EngineLine, PodLine, RequestLine
@@ -32,7 +32,7 @@ def of(story: Any, workload: str) -> set[str]:
     return {line.object.split("/")[1] for line in pods}
 
 
-def test_expressions_alone_choose_only_what_they_match(tmp_path: Path) -> None:
+def test_a_selector_with_expressions_only_selects_matching_pods(tmp_path: Path) -> None:
     objects = [deployment(2), another("other", {NAME: "other", ENABLED: "true"})]
     selector = {"matchExpressions": [{"key": NAME, "operator": "In", "values": [MODEL]}]}
     story = run_story(
@@ -41,7 +41,7 @@ def test_expressions_alone_choose_only_what_they_match(tmp_path: Path) -> None:
     assert set(story.holders()) == of(story, MODEL)
 
 
-def test_a_pod_that_is_not_enabled_is_left_alone(tmp_path: Path) -> None:
+def test_a_pod_that_is_not_enabled_gets_no_adapter(tmp_path: Path) -> None:
     selector = {"podSelector": {"matchLabels": {NAME: MODEL}}}
     objects = [another(MODEL, {NAME: MODEL})]
     story = run_story(tmp_path, objects=objects, adapters=one(**selector), duration="2m")
@@ -52,7 +52,7 @@ def test_a_pod_that_is_not_enabled_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("policy", "pods"), [("bin-pack", 1), ("least-adapters", 3)])
-def test_the_adapters_own_scheduler_name_decides_where_it_goes(policy: str, pods: int, tmp_path: Path) -> None:
+def test_scheduler_name_selects_the_policy(policy: str, pods: int, tmp_path: Path) -> None:
     made = deployment(3)
     made["spec"]["template"]["spec"]["containers"][0]["command"] += ["--max-loras", "4"]
     many = [adapters(3, replicas=1, arrive={"at": "30s"}, spec={"schedulerName": policy})]
@@ -60,7 +60,7 @@ def test_the_adapters_own_scheduler_name_decides_where_it_goes(policy: str, pods
     assert len({story.holders(f"a-{number}")[0] for number in range(3)}) == pods
 
 
-def test_an_adapter_for_every_pod_waits_for_each_to_be_stable_too(tmp_path: Path) -> None:
+def test_an_adapter_for_every_pod_waits_until_each_is_stable(tmp_path: Path) -> None:
     story = run_story(tmp_path, adapters=[adapters(1, replicas=None)], duration="2m")
     since = {line.object: line.ready_since for line in story.lines if isinstance(line, PodLine) and line.ready}
     waits = [request.t - (since[request.object] or 0.0) for request in story.sent("load")]
@@ -68,7 +68,7 @@ def test_an_adapter_for_every_pod_waits_for_each_to_be_stable_too(tmp_path: Path
     assert all(5 <= wait < 6.1 for wait in waits), waits
 
 
-def test_a_pod_that_was_unready_for_a_while_keeps_no_second_copy(tmp_path: Path) -> None:
+def test_a_pod_that_was_unready_keeps_no_surplus_replica(tmp_path: Path) -> None:
     lost = []
 
     def unready(simulation: Simulation) -> None:
@@ -86,7 +86,7 @@ def test_a_pod_that_was_unready_for_a_while_keeps_no_second_copy(tmp_path: Path)
     assert story.violations == []
 
 
-def test_a_pod_that_no_longer_matches_is_unloaded_and_not_only_forgotten(tmp_path: Path) -> None:
+def test_a_pod_that_no_longer_matches_is_unloaded(tmp_path: Path) -> None:
     taken = []
 
     def relabel(simulation: Simulation) -> None:
@@ -101,7 +101,7 @@ def test_a_pod_that_no_longer_matches_is_unloaded_and_not_only_forgotten(tmp_pat
     assert story.violations == []
 
 
-def test_adapters_loaded_by_others_are_left_alone(tmp_path: Path) -> None:
+def test_adapters_loaded_by_others_are_not_unloaded(tmp_path: Path) -> None:
     def resolved(simulation: Simulation) -> None:
         for engine in engines(simulation):
             asyncio.get_running_loop().create_task(engine.load("stranger", "acme/stranger"))
@@ -137,7 +137,7 @@ def test_after_an_unload_that_was_lost_old_weights_never_serve_the_new_object(tm
                 assert root == "acme/second"
 
 
-def test_an_adapter_with_the_base_models_name_is_not_taken_for_loaded(tmp_path: Path) -> None:
+def test_an_adapter_with_the_base_models_name_is_not_considered_loaded(tmp_path: Path) -> None:
     named = [adapters(1, replicas=1, arrive={"at": "30s"}) | {"name": MODEL}]
     story = run_story(tmp_path, pods=1, adapters=named, duration="2m")
     assert story.sent("load", MODEL)
@@ -153,7 +153,7 @@ def test_pods_with_names_too_long_for_annotations_are_retried_like_others(tmp_pa
     assert story.adapter()["status"]["phase"] == "Running"
 
 
-def test_the_port_of_a_pods_label_is_asked_and_published(tmp_path: Path) -> None:
+def test_the_port_in_a_pods_label_is_used_and_published(tmp_path: Path) -> None:
     made = another(MODEL, SELECTOR["matchLabels"], 1)
     template = made["spec"]["template"]
     template["metadata"]["labels"] = SELECTOR["matchLabels"] | {"model.aibrix.ai/port": "9000"}
@@ -184,7 +184,7 @@ def test_an_adapter_whose_removal_fails_is_loaded_in_place_and_unloaded(tmp_path
 
 
 @pytest.mark.parametrize("pods", [1, 4])
-def test_a_deletion_with_engines_that_hang_takes_as_long_with_many_as_with_one(pods: int, tmp_path: Path) -> None:
+def test_a_deletion_with_hanging_engines_takes_as_long_with_many_as_with_one(pods: int, tmp_path: Path) -> None:
     faults = [{"kind": "timeout", "from": "2m"}]
     edits = [{"at": "3m", "of": "ModelAdapter/a-0", "delete": True}]
     story = run_story(
@@ -195,7 +195,7 @@ def test_a_deletion_with_engines_that_hang_takes_as_long_with_many_as_with_one(p
     assert last.t - 180 == pytest.approx(6 * 30 + 155, abs=1)  # six tries of list_timeout, and the waits in between
 
 
-def test_another_selector_moves_the_adapter_to_other_pods_and_takes_it_off_the_old(tmp_path: Path) -> None:
+def test_a_changed_selector_moves_the_adapter_to_other_pods(tmp_path: Path) -> None:
     labels = {NAME: "other", ENABLED: "true"}
     objects = [deployment(2), another("other", labels)]
     edits = [{"at": "3m", "of": "ModelAdapter/a-0", "patch": {"spec": {"podSelector": {"matchLabels": labels}}}}]
@@ -217,7 +217,7 @@ def test_an_engine_that_drops_an_adapter_is_detected_by_the_audit(tmp_path: Path
     assert story.violations == []
 
 
-def test_pods_of_another_namespace_are_left_alone(tmp_path: Path) -> None:
+def test_pods_of_another_namespace_get_no_adapter(tmp_path: Path) -> None:
     elsewhere = deployment(2)
     elsewhere["metadata"]["namespace"] = "elsewhere"
     story = run_story(tmp_path, objects=[elsewhere], adapters=one(), duration="2m")

@@ -15,7 +15,7 @@ SHARES = 8
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_killed_at_any_point_it_ends_the_same_way_and_breaks_nothing(share: int, tmp_path: Path) -> None:
+def test_killed_at_any_point_it_reaches_the_same_state_without_violations(share: int, tmp_path: Path) -> None:
     scenario = a_life(tmp_path)
     honest = live(scenario)
     assert honest.violations == []

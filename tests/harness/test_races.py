@@ -40,7 +40,7 @@ def in_trouble(folder: Path, trouble: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", TROUBLE)
-def test_under_races_it_ends_the_same_way_and_violates_nothing(name: str, tmp_path: Path) -> None:
+def test_under_races_it_reaches_the_same_state_without_violations(name: str, tmp_path: Path) -> None:
     honest = live(a_life(tmp_path, duration="25m"))
     scenario = in_trouble(tmp_path, TROUBLE[name])
     whole = live(scenario)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.story import engines, run_story, one
+from tests.harness.story import engines, one, run_story
 from tests.twin.worlds import MODEL, adapters, deployment
 from twin.sim.simulation import Simulation
 from twin.trace.lines import PodLine, SliceLine
@@ -24,7 +24,7 @@ def forget(simulation: Simulation) -> None:
 
 
 @pytest.mark.parametrize("replicas", [None, 1, 2])
-def test_when_every_pod_is_gone_nothing_is_running_ready_or_published(replicas: int | None, tmp_path: Path) -> None:
+def test_without_pods_nothing_is_running_ready_or_published(replicas: int | None, tmp_path: Path) -> None:
     story = run_story(tmp_path, adapters=[adapters(1, replicas=replicas)], edits=scaled(0))
     status = story.adapter()["status"]
     assert status["phase"] == "Pending"
@@ -34,7 +34,7 @@ def test_when_every_pod_is_gone_nothing_is_running_ready_or_published(replicas: 
     assert story.violations == []
 
 
-def test_a_replacement_that_cannot_load_leaves_no_old_address_behind(tmp_path: Path) -> None:
+def test_a_replacement_that_cannot_load_leaves_no_stale_endpoint(tmp_path: Path) -> None:
     faults = [
         {"kind": "connection-refused", "from": "2m50s"},
         {"kind": "pod-kill", "pods": {"count": 1}, "at": "3m"},
@@ -47,7 +47,7 @@ def test_a_replacement_that_cannot_load_leaves_no_old_address_behind(tmp_path: P
     assert "connection refused" in message, reason
 
 
-def test_an_engine_that_forgot_and_cannot_load_again_is_withdrawn(tmp_path: Path) -> None:
+def test_an_engine_that_lost_the_adapter_and_cannot_reload_it_is_unpublished(tmp_path: Path) -> None:
     broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "2m", "until": "20m"}
     story = run_story(tmp_path, (180, forget), pods=1, adapters=one(), faults=[broken], duration="5m")
     assert story.published() == []
@@ -56,14 +56,14 @@ def test_an_engine_that_forgot_and_cannot_load_again_is_withdrawn(tmp_path: Path
     assert story.violations == []
 
 
-def test_one_pod_that_cannot_load_does_not_stop_the_healing_of_the_others(tmp_path: Path) -> None:
+def test_one_pod_that_cannot_load_does_not_block_the_repair_of_others(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "pods": {"count": 1}, "from": "0s"}
     story = run_story(tmp_path, (180, forget), adapters=[adapters(1, replicas=None)], faults=[refused], duration="5m")
     assert len(story.holders()) == 2
     assert story.published() == story.holders()
 
 
-def test_error_conditions_are_reset_when_the_problem_is_over(tmp_path: Path) -> None:
+def test_error_conditions_are_reset_when_the_problem_is_solved(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "from": "0s", "until": "70s"}
     story = run_story(tmp_path, adapters=[adapters(1)], faults=[refused], duration="4m")
     result = story.conditions()
@@ -90,7 +90,7 @@ def test_missing_replicas_are_reported_with_the_cause(tmp_path: Path) -> None:
     assert "attempts on" in story.conditions()["Progressing"][2]
 
 
-def test_retries_can_be_seen_in_the_annotations_and_are_gone_after_success(tmp_path: Path) -> None:
+def test_retries_are_in_the_annotations_until_the_load_succeeds(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "from": "0s", "until": "70s"}
     story = run_story(tmp_path, pods=1, adapters=one(), faults=[refused], duration="4m")
     counts = [next(iter(line.attempts.values()), None) for line in story.status_lines()]
@@ -114,7 +114,7 @@ def test_events_report_the_selection_the_retries_the_switch_and_the_load(tmp_pat
     ]
 
 
-def test_a_pod_that_turns_unready_leaves_status_and_slices_at_once(tmp_path: Path) -> None:
+def test_an_unready_pod_is_removed_from_status_and_slices_at_once(tmp_path: Path) -> None:
     def action(simulation: Simulation) -> None:
         simulation.world.force_unready(simulation.world.running_pods()[0], True)
 
@@ -126,7 +126,7 @@ def test_a_pod_that_turns_unready_leaves_status_and_slices_at_once(tmp_path: Pat
     assert max(withdrawn, named) - lost.t < 1
 
 
-def test_a_pods_keys_leave_the_annotations_when_the_pod_is_gone(tmp_path: Path) -> None:
+def test_annotations_of_a_deleted_pod_are_removed(tmp_path: Path) -> None:
     faults = [
         {"kind": "connection-refused", "from": "0s", "until": "2m"},
         {"kind": "pod-kill", "pods": {"count": 1}, "at": "1m30s"},
@@ -139,7 +139,7 @@ def test_a_pods_keys_leave_the_annotations_when_the_pod_is_gone(tmp_path: Path) 
     assert annotations["adapter.model.aibrix.ai/scheduled-pods"] in living
 
 
-def test_the_documents_own_command_finds_service_and_slices(tmp_path: Path) -> None:
+def test_the_documented_command_finds_service_and_slices(tmp_path: Path) -> None:
     story = run_story(tmp_path, adapters=one(), duration="2m")
     store = story.simulation.store
     for resource in ("services", "endpointslices.discovery.k8s.io"):
@@ -154,7 +154,7 @@ def test_a_base_model_whose_name_is_no_label_is_named_in_an_annotation(tmp_path:
     assert service["metadata"]["annotations"] == {"model.aibrix.ai/base-model": "Qwen/Qwen2.5-Coder-1.5B"}
 
 
-def test_what_is_deleted_takes_its_service_and_slices_with_it(tmp_path: Path) -> None:
+def test_deleting_an_adapter_deletes_its_service_and_slices(tmp_path: Path) -> None:
     leaving = [adapters(1, leave={"after": "2m"})]
     story = run_story(tmp_path, adapters=leaving, duration="5m")
     store = story.simulation.store
@@ -163,7 +163,7 @@ def test_what_is_deleted_takes_its_service_and_slices_with_it(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("address", [{}, {"clusterIP": "None"}])
-def test_a_foreign_service_is_left_alone_and_reported(address: dict[str, str], tmp_path: Path) -> None:
+def test_a_foreign_service_is_not_changed_and_reported(address: dict[str, str], tmp_path: Path) -> None:
     """Once it is deleted, after four minutes, the adapter is served."""
     service = {
         "apiVersion": "v1",

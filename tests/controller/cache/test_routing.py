@@ -71,7 +71,7 @@ def test_a_view_has_the_kind_of_engine_and_its_capacity(
 
 
 @pytest.mark.parametrize("spec", [a_spec("s3://b/x/"), a_spec("tos://b/x/"), a_spec("gs://b/x/"), a_spec(secret="key")])
-def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec) -> None:
+def test_artifacts_that_need_the_sidecar_go_to_pods_that_have_one(spec: ModelAdapterSpec) -> None:
     assert list(pods_able_to_load(spec, PodIndex([PLAIN, BESIDE]), ON)) == [BESIDE]
     assert routing_problem(spec, PodIndex([PLAIN, BESIDE]), ON) is None
     assert routing_problem(spec, EMPTY, ON) is None, "there may be some soon"
@@ -84,7 +84,7 @@ def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec
         assert problem.reason == "UnsupportedArtifact"
 
 
-def test_public_artifacts_go_anywhere() -> None:
+def test_public_artifacts_can_be_loaded_on_every_pod() -> None:
     for url in ("hf://acme/sql", "https://host/sql.zip", "/models/sql"):
         assert list(pods_able_to_load(a_spec(url), PodIndex([PLAIN]), OFF)) == [PLAIN]
         assert routing_problem(a_spec(url), PodIndex([PLAIN]), OFF) is None
@@ -99,7 +99,7 @@ def test_both_routes_identify_an_artifact_by_the_same_hash(url: str) -> None:
     assert artifact_of(root) != artifact_of(lora_path(url + "2"))
 
 
-def test_the_operator_knows_every_code_of_the_sidecar() -> None:
+def test_the_operator_has_every_code_of_the_sidecar() -> None:
     own_words = {"engine_refused", "engine_timeout", "name_taken"}
     assert CODES.keys() == {code.word for code in Code} - own_words
     for code in Code:
@@ -140,7 +140,7 @@ def test_an_engine_error_passed_on_by_the_sidecar_is_classified_like_a_direct_on
     assert sorted_by_operator(passed_on).reason == reason
 
 
-def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_adapter_is() -> None:
+def test_a_sidecar_request_has_the_credentials_the_key_and_returns_the_path() -> None:
     observed: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -168,7 +168,7 @@ def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_ada
     assert "AKIA" not in repr(LoadOrder("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}))
 
 
-def test_the_page_of_the_sidecar_tells_every_code_with_its_condition() -> None:
+def test_the_documentation_lists_every_code_with_its_condition() -> None:
     page = (Path(__file__).parents[3] / "docs" / "sidecar" / "README.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     for code in Code:

@@ -83,7 +83,7 @@ def test_a_plugins_certificate_is_used(tmp_path: Path) -> None:
     assert Path(login.configuration.key_file).read_text() == "KEY"
 
 
-def test_a_plugin_is_told_what_a_kubeconfig_says(tmp_path: Path) -> None:
+def test_a_plugin_gets_the_arguments_and_environment_of_the_kubeconfig(tmp_path: Path) -> None:
     script = 'test "$1" = login && test "$REGION" = eu && test -n "$KUBERNETES_EXEC_INFO" && ' + a_credential(token="t")
     plugin = {**a_plugin(tmp_path, script), "env": [{"name": "REGION", "value": "eu"}]}
     assert load(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})).token == "Bearer t"
@@ -106,14 +106,14 @@ def test_a_plugin_that_fails_is_named(script: str, message: str, tmp_path: Path)
     assert "sesame" not in line
 
 
-def test_a_plugin_that_is_not_there_is_named_with_its_hint(tmp_path: Path) -> None:
+def test_a_missing_plugin_is_named_with_its_install_hint(tmp_path: Path) -> None:
     plugin = {"command": "no-such-plugin", "apiVersion": "client.authentication.k8s.io/v1", "installHint": "get it"}
     assert "no-such-plugin could not be started: No such file or directory; get it" in refused(
         kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})
     )
 
 
-def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
+def test_a_plugin_that_hangs_is_killed(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=r"did not finish within 0.1 s"):
         asyncio.run(run_plugin(a_plugin(tmp_path, "exec sleep 60"), timeout=0.1))
 
@@ -144,18 +144,18 @@ def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_kubeconfig_that_is_none_gets_one_line(text: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_kubeconfig_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text(text)
     line = refused(file)
     assert message in line
 
 
-def test_a_kubeconfig_that_is_not_there_gets_one_line(tmp_path: Path) -> None:
+def test_a_missing_kubeconfig_is_refused_in_one_line(tmp_path: Path) -> None:
     assert refused(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: kubeconfig not found"
 
 
-def test_what_is_named_comes_before_the_pod_and_the_pod_before_home(
+def test_a_named_kubeconfig_precedes_the_pods_account_and_that_the_home_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / ".kube"
@@ -223,7 +223,7 @@ def test_a_token_that_is_refused_is_read_again_at_once(tmp_path: Path, monkeypat
     assert [request.headers["Authorization"] for request in script.requests] == ["Bearer old", "Bearer new"]
 
 
-def test_a_server_that_always_says_401_is_not_asked_for_ever(tmp_path: Path) -> None:
+def test_repeated_401_responses_are_not_retried_for_ever(tmp_path: Path) -> None:
     script = ScriptedServer([status(401, "Unauthorized", "Unauthorized")])
 
     async def story() -> None:
@@ -249,7 +249,7 @@ def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["environment", "kubeconfig"])
-def test_a_proxy_is_gone_through(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_used(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scripted server is the proxy: it gets a request for a host that does not exist."""
     script = ScriptedServer([json_response(200, LEASE)])
 

@@ -26,7 +26,7 @@ def run_story(story: Story, *namespaces: str, left_out: tuple[str, ...] = ()) ->
     asyncio.run(run())
 
 
-def test_all_namespaces_are_those_in_scope() -> None:
+def test_a_list_of_all_namespaces_is_limited_to_the_scope() -> None:
     async def story(world: World, scoped: NamespacedClient) -> None:
         for namespace in ("default", "kube-public", "kube-system"):
             await world.client.create(LEASES, a_lease(namespace))
@@ -36,7 +36,7 @@ def test_all_namespaces_are_those_in_scope() -> None:
     run_story(story, "default", "kube-public")
 
 
-def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
+def test_only_changes_in_the_namespaces_in_scope_are_delivered() -> None:
     async def story(world: World, scoped: NamespacedClient) -> None:
         informer = Informer(scoped, LEASES, a_log())
         changed = asyncio.Event()
@@ -71,7 +71,7 @@ def test_a_watch_of_several_namespaces_begins_at_the_oldest_of_their_lists() -> 
 
 
 @pytest.mark.parametrize("namespaces", [("default",), ("default", "kube-public")])
-def test_a_version_that_was_forgotten_has_expired_here_too(namespaces: tuple[str, ...]) -> None:
+def test_a_watch_from_an_old_version_raises_expired(namespaces: tuple[str, ...]) -> None:
     async def story(world: World, scoped: NamespacedClient) -> None:
         await world.client.create(LEASES, a_lease("default"))
         await world.forget()
@@ -81,7 +81,7 @@ def test_a_version_that_was_forgotten_has_expired_here_too(namespaces: tuple[str
     run_story(story, *namespaces)
 
 
-def test_kinds_without_namespaces_are_seen_whole_unless_left_out() -> None:
+def test_kinds_without_namespaces_are_listed_unless_omitted() -> None:
     async def with_nodes(world: World, scoped: NamespacedClient) -> None:
         await world.create(NODES, {"metadata": {"name": "n"}})
         assert [item.key for item in (await scoped.list(NODES)).items] == ["n"]

@@ -44,7 +44,7 @@ async def observed(client: RestClient) -> list[tuple[str, str]]:
         (path(LEASES, "a", "../b"), "/apis/coordination.k8s.io/v1/namespaces/a/leases/..%2Fb"),
     ],
 )
-def test_paths_are_kubernetes_own(result: str, expected: str) -> None:
+def test_paths_are_those_of_kubernetes(result: str, expected: str) -> None:
     assert result == expected
 
 
@@ -66,7 +66,7 @@ def test_pages_are_followed_and_the_first_ones_version_is_kept(tmp_path: Path) -
     ]
 
 
-def test_a_list_whose_next_page_has_expired_is_asked_for_whole(tmp_path: Path) -> None:
+def test_a_list_whose_next_page_has_expired_is_read_without_pages(tmp_path: Path) -> None:
     script = ScriptedServer(
         [
             json_response(200, a_list(a_lease("a"), further="more")),
@@ -84,7 +84,7 @@ def test_a_list_whose_next_page_has_expired_is_asked_for_whole(tmp_path: Path) -
     assert dict(script.requests[-1].query) == {}
 
 
-def test_a_watch_asks_for_bookmarks_and_for_an_end(tmp_path: Path) -> None:
+def test_a_watch_requests_bookmarks_and_a_timeout(tmp_path: Path) -> None:
     script = ScriptedServer([streams(line("ADDED", a_lease()))])
 
     async def story() -> None:
@@ -97,7 +97,7 @@ def test_a_watch_asks_for_bookmarks_and_for_an_end(tmp_path: Path) -> None:
     assert query == {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": "1"}
 
 
-def test_lines_of_a_watch_may_arrive_in_pieces(tmp_path: Path) -> None:
+def test_lines_of_a_watch_may_arrive_in_chunks(tmp_path: Path) -> None:
     whole = line("ADDED", a_lease(version=2)) + line("MODIFIED", a_lease(version=3))
     script = ScriptedServer([streams(whole[:20], whole[20:70], whole[70:])])
 
@@ -108,7 +108,7 @@ def test_lines_of_a_watch_may_arrive_in_pieces(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_line_that_was_cut_off_is_no_event(tmp_path: Path) -> None:
+def test_a_truncated_line_is_not_an_event(tmp_path: Path) -> None:
     script = ScriptedServer([streams(line("ADDED", a_lease(version=2)), line("MODIFIED", a_lease(version=3))[:-10])])
 
     async def story() -> None:
@@ -154,7 +154,7 @@ def test_an_error_within_a_watch_is_raised(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_watch_that_ends_as_it_begins_is_a_fault_not_an_invitation(tmp_path: Path) -> None:
+def test_a_watch_that_ends_at_once_is_an_error(tmp_path: Path) -> None:
     script = ScriptedServer([streams()])
 
     async def story() -> None:
@@ -165,7 +165,7 @@ def test_a_watch_that_ends_as_it_begins_is_a_fault_not_an_invitation(tmp_path: P
     asyncio.run(story())
 
 
-def test_something_else_than_an_event_is_a_fault(tmp_path: Path) -> None:
+def test_an_invalid_event_is_an_error(tmp_path: Path) -> None:
     script = ScriptedServer([streams(b"<html>hello</html>\n")])
 
     async def story() -> None:
@@ -176,7 +176,7 @@ def test_something_else_than_an_event_is_a_fault(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_nulls_where_lists_could_be_say_nothing(tmp_path: Path) -> None:
+def test_null_lists_are_empty(tmp_path: Path) -> None:
     item = {"metadata": {"name": "a", "resourceVersion": "1", "labels": None}, "endpoints": None, "ports": None}
     script = ScriptedServer([json_response(200, item)])
 
@@ -188,7 +188,7 @@ def test_nulls_where_lists_could_be_say_nothing(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_one_object_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) -> None:
+def test_one_object_that_cannot_be_decoded_does_not_hide_the_others(tmp_path: Path) -> None:
     good = {"podSelector": {}, "artifactURL": "hf://acme/sql"}
     items = [
         {"metadata": {"name": "old", "namespace": "default", "resourceVersion": "1"}, "spec": {"replicas": "many"}},
@@ -229,9 +229,7 @@ def test_one_object_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path)
         (status(504, "Timeout"), Unavailable),
     ],
 )
-def test_answers_are_sorted_by_what_can_be_done_about_them(
-    answer: Any, expected: type[Exception], tmp_path: Path
-) -> None:
+def test_responses_map_to_errors_by_status(answer: Any, expected: type[Exception], tmp_path: Path) -> None:
     async def story() -> None:
         async with client_of(ScriptedServer([answer]), tmp_path) as client:
             with pytest.raises(expected):
@@ -240,7 +238,7 @@ def test_answers_are_sorted_by_what_can_be_done_about_them(
     asyncio.run(story())
 
 
-def test_a_server_that_says_when_to_come_again_is_obeyed_also_for_writes(tmp_path: Path) -> None:
+def test_retry_after_is_respected_also_for_writes(tmp_path: Path) -> None:
     script = ScriptedServer([status(429, "TooManyRequests", Retry_After="0"), json_response(200, a_lease())])
 
     async def story() -> None:
@@ -251,7 +249,7 @@ def test_a_server_that_says_when_to_come_again_is_obeyed_also_for_writes(tmp_pat
     assert script.bodies == [{"spec": {}}] * 2
 
 
-def test_a_server_that_says_to_come_much_later_is_left_to_the_caller(tmp_path: Path) -> None:
+def test_a_long_retry_after_is_left_to_the_caller(tmp_path: Path) -> None:
     script = ScriptedServer([status(503, "ServiceUnavailable", Retry_After="120")])
 
     async def story() -> None:
@@ -264,7 +262,7 @@ def test_a_server_that_says_to_come_much_later_is_left_to_the_caller(tmp_path: P
     assert len(script.requests) == 1
 
 
-def test_reads_are_tried_again_and_writes_are_not(tmp_path: Path) -> None:
+def test_reads_are_retried_and_writes_are_not(tmp_path: Path) -> None:
     reads = ScriptedServer(
         [status(500, "InternalError"), status(503, "ServiceUnavailable"), json_response(200, a_lease())]
     )
@@ -294,7 +292,7 @@ def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_list_that_is_something_else_is_a_fault(tmp_path: Path) -> None:
+def test_an_invalid_list_is_an_error(tmp_path: Path) -> None:
     async def story() -> None:
         async with client_of(ScriptedServer([json_response(200, "welcome to the guest network")]), tmp_path) as client:
             with pytest.raises(Unavailable, match="invalid list"):
@@ -303,7 +301,7 @@ def test_a_list_that_is_something_else_is_a_fault(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_every_write_says_whose_it_is_and_what_it_is(tmp_path: Path) -> None:
+def test_every_write_has_a_field_manager_and_a_content_type(tmp_path: Path) -> None:
     script = ScriptedServer([json_response(200, a_lease())])
 
     async def story() -> None:

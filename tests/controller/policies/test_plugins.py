@@ -113,7 +113,7 @@ def test_an_installed_package_offers_a_policy_but_takes_no_built_in_name() -> No
         (":", "cannot be used: ValueError"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_a_reason_on_one_line(module: str, name: str, message: str) -> None:
+def test_an_unusable_policy_is_refused_in_one_line(module: str, name: str, message: str) -> None:
     with pytest.raises(UnknownPolicy) as refused:
         find(name.format(module))
     assert message in str(refused.value)

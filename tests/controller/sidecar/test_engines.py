@@ -48,7 +48,7 @@ class SGLang:
         return httpx.Response(200, json={"success": True, "loaded_adapters": self.loaded})
 
 
-def test_sglang_is_spoken_to_in_its_own_words(web: WebServer, tmp_path: Path) -> None:
+def test_sglang_is_called_by_its_own_api(web: WebServer, tmp_path: Path) -> None:
     engine = SGLang()
 
     async def story() -> None:
@@ -69,7 +69,7 @@ def test_sglang_is_spoken_to_in_its_own_words(web: WebServer, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("version", ["0.27.0", "0.28.0"])
-def test_an_adapter_is_got_off_every_release(web: WebServer, tmp_path: Path, version: str) -> None:
+def test_an_adapter_is_unloaded_from_every_release(web: WebServer, tmp_path: Path, version: str) -> None:
     """From 0.28 on, an engine that has evicted the weights refuses to unload the name."""
 
     async def story() -> None:
@@ -82,7 +82,7 @@ def test_an_adapter_is_got_off_every_release(web: WebServer, tmp_path: Path, ver
     run(story())
 
 
-def test_an_unload_that_the_engine_refuses_is_no_success_and_leaves_the_files(web: WebServer, tmp_path: Path) -> None:
+def test_an_unload_that_the_engine_refuses_fails_and_keeps_the_files(web: WebServer, tmp_path: Path) -> None:
     engine = SGLang()
 
     async def story() -> None:
@@ -105,7 +105,7 @@ class _Stubborn(dict[str, str]):
         return False
 
 
-def test_a_disk_that_is_nearly_full_is_left_alone(web: WebServer, tmp_path: Path) -> None:
+def test_a_disk_that_is_nearly_full_gets_no_downloads(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path, reserve=1 << 60) as sidecar:
             answer = await sidecar.load("a", f"{web.url}/a/")
@@ -116,7 +116,7 @@ def test_a_disk_that_is_nearly_full_is_left_alone(web: WebServer, tmp_path: Path
     run(story())
 
 
-def test_a_disk_that_fills_up_while_an_artifact_comes_in_is_said_to_be_full(
+def test_a_disk_that_fills_up_during_a_download_is_reported_as_full(
     web: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> int:

@@ -44,7 +44,7 @@ def try_to_load(url: str, artifact: str) -> None:
         return  # it was killed
 
 
-def test_killed_at_twenty_moments_it_never_loads_half_an_adapter(
+def test_killed_at_twenty_points_it_never_loads_half_an_adapter(
     engine: Process, web: WebServer, tmp_path: Path
 ) -> None:
     root, port, rng = tmp_path / "cache", free_port(), random.Random(8)
