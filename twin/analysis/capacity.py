@@ -49,7 +49,7 @@ def frontier(
 
 
 def reach(table: pd.DataFrame, along: str, group: str | None = None) -> pd.DataFrame:
-    """Return the largest value of `along` for which the limit holds, by group; NaN if there is none."""
+    """Return the largest value of `along` for which the limit holds, by group; NaN without such a value."""
     best = table[along].where(table["passed"])
     if group is None:
         return pd.DataFrame({along: [best.max()]})

@@ -184,9 +184,9 @@ def _cluster(observation: Observation, engines: Sequence[Object], times: _Times,
     own: dict[str, Any] = {}
     for item in engines:
         name = item["metadata"]["name"]
-        given = {"startup": times.startup.get(name), "load": times.load.get(name)}
-        if shown := {key: show_distribution(value) for key, value in given.items() if value is not None}:
-            own[name] = shown
+        fitted = {"startup": times.startup.get(name), "load": times.load.get(name)}
+        if settings := {key: show_distribution(value) for key, value in fitted.items() if value is not None}:
+            own[name] = settings
     nodes = [
         {"name": node["metadata"]["name"], "gpus": _gpus(node), "zone": _zone(node)}
         for node in observation.first.get(NODES.kind, [])

@@ -49,7 +49,7 @@ class Swarm:
 
 @dataclass(slots=True)
 class Coverage:
-    """What a swarm has exercised."""
+    """Faults, pairs and phases that a swarm has covered."""
 
     runs: int = 0
     crashed: list[Row] = field(default_factory=list)

@@ -44,7 +44,7 @@ class RealTimeClock:
 
     @property
     def goal(self) -> float | None:
-        """Simulated time at which the step in progress ends; None if there is none."""
+        """Simulated time at which the step in progress ends; None without one."""
         return self._goal
 
     def start(self, at: float = 0.0) -> None:

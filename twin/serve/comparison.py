@@ -32,7 +32,7 @@ class Row:
 
     @property
     def difference(self) -> float | None:
-        """Difference of the served value relative to the simulated one; None if there is none."""
+        """Difference of the served value relative to the simulated one; None if it is undefined."""
         if self.simulated is None or self.served is None:
             return None
         if self.simulated == self.served:

@@ -34,7 +34,7 @@ class Gateway:
         store.subscribe(self._on_slice, SLICES)
 
     def pick(self, adapter: str) -> str | None:
-        """Return the address for the next request to an adapter (`namespace/name`); None if there is none."""
+        """Return the address for the next request to an adapter (`namespace/name`); None without an endpoint."""
         addresses = self._endpoints.get(adapter, ())
         if len(addresses) < 2:
             return addresses[0] if addresses else None

@@ -84,7 +84,7 @@ class World:
         return self._deployments.pods_of(deployment)
 
     def workload_of(self, pod: Object) -> str:
-        """Return the name of the Deployment that a pod object belongs to; empty if there is none."""
+        """Return the name of the Deployment that a pod object belongs to; empty without one."""
         return self._deployments.of_pod(pod) or ""
 
     def running_pods(self) -> list[str]:

@@ -118,7 +118,7 @@ class Prober:
         return self._first + index * self.probe.period
 
     def _index_at(self, time: float) -> int:
-        """Return the first round at or after `moment`, exactly, whatever the rounding of the division."""
+        """Return the first round at or after `time`, exact despite the rounding of the division."""
         index = max(0, math.ceil((time - self._first) / self.probe.period))
         while index > 0 and self._time(index - 1) >= time:
             index -= 1

@@ -59,7 +59,7 @@ class StoreContext:
     rng: np.random.Generator
     faults: ApiFaults
     limit: RateLimit = field(default_factory=lambda: RateLimit(0, 1))
-    on_write: OnWrite = lambda number, moment: None  # noqa: ARG005
+    on_write: OnWrite = lambda number, time: None  # noqa: ARG005
 
 
 class StoreClient:

@@ -73,7 +73,7 @@ def adapter() -> dict[str, bytes]:
 
 
 def client(service: str, url: str) -> Any:
-    """Of moto, as its administrator."""
+    """Return a client of moto with administrator credentials."""
     anybody = {"aws_access_key_id": "setup", "aws_secret_access_key": "setup", "region_name": "us-east-1"}
     return boto3.client(service, endpoint_url=url, **anybody)  # type: ignore[call-overload]
 

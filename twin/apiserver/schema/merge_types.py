@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class MergeType:
-    """How a value merges.
+    """Merge rule of a value.
 
     Attributes:
         fields: merge types of an object's fields that are not simply granular.

@@ -123,7 +123,7 @@ class Registry:
         """Return the kind of a resource name.
 
         Raises:
-            ApiError: 404 if there is none.
+            ApiError: 404 if there is no such resource.
         """
         kind = self._types.get(resource)
         if kind is None:

@@ -242,9 +242,9 @@ def _is(left: object, right: object) -> bool:
 
 
 def _check_unique(items: list[Any], keys: tuple[str, ...], path: Path, errors: list[FieldError]) -> None:
-    seen: list[Any] = []
+    identities: list[Any] = []
     for index, item in enumerate(items):
         identity = {key: item.get(key) for key in keys} if keys and isinstance(item, dict) else item
-        if identity in seen:
+        if identity in identities:
             errors.append(field_errors.duplicate(Path(path, f"[{index}]").text, identity))
-        seen.append(identity)
+        identities.append(identity)

@@ -17,7 +17,7 @@ Step = tuple[str, Any]
 
 
 def find(obj: Any, path: str) -> Any:
-    """Return the first value at a path, or None if there is none or the path is not supported."""
+    """Return the first value at a path, or None if it is missing or the path is not supported."""
     values = [obj]
     for kind, argument in _steps(path):
         values = [after for before in values for after in _follow(before, kind, argument)]
