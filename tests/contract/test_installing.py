@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "controller" / "deploy"
 
 
-def kubectl(server: Server, *words: str) -> str:
-    command = [str(Path(sys.executable).with_name("kubectl")), "--kubeconfig", str(server.kubeconfig), *words]
+def kubectl(server: Server, *args: str) -> str:
+    command = [str(Path(sys.executable).with_name("kubectl")), "--kubeconfig", str(server.kubeconfig), *args]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == 0, f"kubectl {' '.join(words)}: {ran.stderr}"
+    assert ran.returncode == 0, f"kubectl {' '.join(args)}: {ran.stderr}"
     return ran.stdout.strip()
 
 

@@ -77,14 +77,14 @@ class Writer:
         self.rest.append(AdapterLine(t=t, event="created", artifact=artifact, **base))  # type: ignore[arg-type]
         for at, phase in phases:
             held = [pod] if phase in ("Bound", "Running") else []
-            said = message if phase == phases[-1][1] else ""
+            message_text = message if phase == phases[-1][1] else ""
             self.rest.append(
                 AdapterLine(
                     t=at,
                     event="updated",
                     artifact=artifact,
                     phase=phase,
-                    message=said,
+                    message=message_text,
                     instances=held,
                     **base,  # type: ignore[arg-type]
                 )

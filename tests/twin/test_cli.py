@@ -233,14 +233,14 @@ def test_a_report_is_drawn_again(command: Callable[..., int], capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "output"),
     [("faults", "connection-refused"), ("policies", "least-adapters"), ("schema", '"lora-twin scenario"')],
 )
 def test_the_catalogues_are_printed(
-    command: Callable[..., int], capsys: pytest.CaptureFixture[str], argument: str, said: str
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], argument: str, output: str
 ) -> None:
     assert command(argument) == 0
-    assert said in capsys.readouterr().out
+    assert output in capsys.readouterr().out
 
 
 def test_version_prints_the_version(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,21 +31,21 @@ def written(folder: Path, text: str = TEXT, name: str = "config.yaml") -> str:
 
 
 def test_keys_are_flags(tmp_path: Path) -> None:
-    config, told = options.read(["serve", "--config", written(tmp_path)], {})
+    config, notes = options.read(["serve", "--config", written(tmp_path)], {})
     assert (config.model, config.served_model_names, config.port) == ("acme/base", ("base", "alias"), 6379)
     assert (config.enable_lora, config.max_loras, config.lora_modules) == (True, 4, (("sql", "/sql"),))
-    assert told.ignored == ("--uvicorn-log-level",)
+    assert notes.ignored == ("--uvicorn-log-level",)
 
 
 def test_the_command_line_takes_precedence_at_any_position(tmp_path: Path) -> None:
     file = written(tmp_path)
-    for words in (["mine", "--port", "1", "--config", file], ["mine", f"--config={file}", "--port", "1"]):
-        config, _ = options.read(["serve", *words], {})
+    for args in (["mine", "--port", "1", "--config", file], ["mine", f"--config={file}", "--port", "1"]):
+        config, _ = options.read(["serve", *args], {})
         assert (config.model, config.port, config.max_loras) == ("mine", 1, 4)
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("args", "complaint"),
     [
         (["--config"], "--config: expected one argument"),
         (["--config", "--port", "1"], "--config: expected one argument"),
@@ -54,9 +54,9 @@ def test_the_command_line_takes_precedence_at_any_position(tmp_path: Path) -> No
         (["--config", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
     ],
 )
-def test_no_such_file_is_refused(words: list[str], complaint: str) -> None:
+def test_no_such_file_is_refused(args: list[str], complaint: str) -> None:
     with pytest.raises((FormatError, ProfileError), match=complaint.replace("--", "[-]{2}")):
-        merge_config_file(words, document)
+        merge_config_file(args, document)
 
 
 @pytest.mark.parametrize(("text", "complaint"), [("[1]", "must be a mapping"), ("max-lorsa: 3", "did you mean")])

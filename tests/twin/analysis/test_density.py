@@ -46,12 +46,12 @@ def slowly(part: pd.DataFrame) -> tuple[float, int]:
 
 @given(histories())
 def test_adapters_held_agrees_with_a_count_second_by_second(frame: pd.DataFrame) -> None:
-    found = analysis.adapters_held(frame, END, by=("run", "pod")).set_index(["run", "pod"])
+    result = analysis.adapters_held(frame, END, by=("run", "pod")).set_index(["run", "pod"])
     for key, part in frame.groupby(["run", "pod"]):
         mean, most = slowly(part)
-        assert found.loc[key, "mean_adapters"] == pytest.approx(mean)
-        assert found.loc[key, "max_adapters"] == most
-        assert found.loc[key, "loads"] == (part["state"] == "loaded").sum()
+        assert result.loc[key, "mean_adapters"] == pytest.approx(mean)
+        assert result.loc[key, "max_adapters"] == most
+        assert result.loc[key, "loads"] == (part["state"] == "loaded").sum()
 
 
 @given(histories())
@@ -82,9 +82,9 @@ def test_indices_at_their_ends() -> None:
 def test_pods_that_hold_nothing_count_when_evenness_is_judged() -> None:
     rows = [(10.0, "a", "one", "loaded"), (20.0, "b", "two", "loaded")]
     frame = pd.DataFrame(rows, columns=["time_seconds", "pod", "adapter", "state"])
-    found = analysis.evenness(frame, ["a", "b", "c", "d"], [5.0, 15.0, 25.0])
-    assert found["jain"].isna().tolist() == [True, False, False]
-    assert found["jain"].tolist()[1:] == [0.25, 0.5]
+    result = analysis.evenness(frame, ["a", "b", "c", "d"], [5.0, 15.0, 25.0])
+    assert result["jain"].isna().tolist() == [True, False, False]
+    assert result["jain"].tolist()[1:] == [0.25, 0.5]
 
 
 def test_files_are_read_as_frames_are(tmp_path: Path) -> None:
@@ -121,11 +121,11 @@ def test_memory_that_no_slot_is_left_for_is_stranded_and_slots_that_no_memory_is
 
 def test_cold_shares_are_by_popularity_with_intervals() -> None:
     traffic = pd.DataFrame({"adapter": ["rare", "hot", "hot"], "requests": [4, 60, 40], "cold": [2, 1, 1]})
-    found = analysis.cold_hits(traffic)
-    assert found["adapter"].tolist() == ["hot", "rare"]
-    assert found["cold_share"].tolist() == [0.02, 0.5]
-    assert ((found["low"] < found["cold_share"]) & (found["cold_share"] < found["high"])).all()
-    rare, hot = found.iloc[1], found.iloc[0]
+    result = analysis.cold_hits(traffic)
+    assert result["adapter"].tolist() == ["hot", "rare"]
+    assert result["cold_share"].tolist() == [0.02, 0.5]
+    assert ((result["low"] < result["cold_share"]) & (result["cold_share"] < result["high"])).all()
+    rare, hot = result.iloc[1], result.iloc[0]
     assert rare["high"] - rare["low"] > 5 * (hot["high"] - hot["low"])
 
 
@@ -158,9 +158,9 @@ def test_once_broken_a_promise_is_not_mended_by_a_lucky_value_further_on() -> No
 
 
 def test_the_cheapest_fleet_for_an_availability_is_the_first_that_reaches_it() -> None:
-    found = analysis.gpu_hours_for(some_runs(), 0.935)
-    assert found["gpu_hours"].is_monotonic_increasing
-    assert found[found["passed"]]["variant"].iloc[0] == "n=40"
+    result = analysis.gpu_hours_for(some_runs(), 0.935)
+    assert result["gpu_hours"].is_monotonic_increasing
+    assert result[result["passed"]]["variant"].iloc[0] == "n=40"
     assert not analysis.gpu_hours_for(some_runs().query("seed == 0 and policy == 'calm'"), 0.5)["passed"].any()
 
 

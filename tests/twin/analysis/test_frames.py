@@ -30,8 +30,8 @@ def summary(folder: Path) -> "pd.Series[float]":
 
 
 def test_a_frame_of_runs_has_the_numbers_of_the_summary(folder: Path, summary: "pd.Series[float]") -> None:
-    said = runfolder.read(folder).summary
-    assert summary["loads.attempted"] == said["loads"]["attempted"]
+    message = runfolder.read(folder).summary
+    assert summary["loads.attempted"] == message["loads"]["attempted"]
     assert summary["seed"] == 3
 
 

@@ -21,8 +21,8 @@ vllm:inter_token_latency_seconds_sum 0.09
 """
 
 
-def twin(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["twin", "calibrate", *words])
+def twin(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+    monkeypatch.setattr("sys.argv", ["twin", "calibrate", *args])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
@@ -34,7 +34,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("m.csv", "load_seconds\n1\n-2\n", "m.csv: line 3: load_seconds is negative; allowed: seconds, at least 0"),
         ("m.csv", "load_seconds\n1\nsoon\n", 'm.csv: line 3: load_seconds "soon" is not a number'),
@@ -59,13 +59,13 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_errors_of_a_source_have_their_position(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, text: str, said: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, text: str, message: str
 ) -> None:
     Path(name).write_text(text)
     assert twin(monkeypatch, name) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(said)
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(message)
+    assert output.count("\n") == 1
     assert not Path("calibrated.yaml").exists()
 
 
@@ -88,7 +88,7 @@ def test_an_address_that_does_not_answer_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("args", "message"),
     [
         (["none.csv"], "none.csv: cannot be read: No such file or directory"),
         (["m.csv", "--out", "there.yaml"], "--out there.yaml: exists and was not made by twin calibrate"),
@@ -99,14 +99,14 @@ def test_an_address_that_does_not_answer_is_an_error(
     ],
 )
 def test_an_invalid_command_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: list[str], message: str
 ) -> None:
     Path("m.csv").write_text(GOOD)
     Path("there.yaml").write_text("startup: 5s\n")
     Path("page").write_text(PAGE)
     Path("other").write_text(PAGE.replace("0.025", "0.05"))
-    assert twin(monkeypatch, *words) == 2
-    assert capsys.readouterr().err.startswith(said)
+    assert twin(monkeypatch, *args) == 2
+    assert capsys.readouterr().err.startswith(message)
     assert Path("there.yaml").read_text() == "startup: 5s\n"
 
 
@@ -119,7 +119,7 @@ def test_its_own_output_file_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("engine", "said"),
+    ("engine", "message"),
     [
         ("{parameters: none.yaml}", "parameters: none.yaml: cannot be read: No such file or directory"),
         ("{parameters: bad.yaml}", 'parameters: bad.yaml: load: "soon" is not a duration'),
@@ -128,11 +128,11 @@ def test_its_own_output_file_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> 
         ("{timing: {step_bas: 1ms}}", 'timing.step_bas: unknown field "step_bas"; did you mean "step_base"?'),
     ],
 )
-def test_an_invalid_file_of_times_in_a_scenario_is_reported_with_its_position(engine: str, said: str) -> None:
+def test_an_invalid_file_of_times_in_a_scenario_is_reported_with_its_position(engine: str, message: str) -> None:
     Path("bad.yaml").write_text("load: soon\n")
     Path("s.yaml").write_text(f"name: s\ncluster:\n  engines:\n    default: {engine}\n")
     with pytest.raises(ScenarioErrors) as caught:
         load("s.yaml")
     (line,) = [str(problem) for problem in caught.value.problems if "pods" not in str(problem)]
     assert line.startswith("s.yaml:4:")
-    assert f": cluster.engines.default.{said}" in line
+    assert f": cluster.engines.default.{message}" in line

@@ -27,10 +27,10 @@ timing: {step_base: 12ms, per_sequence: 300us, per_prefill_token: 40us, spread: 
 HEADING = "startup_seconds,load_seconds,unload_seconds,ttft_seconds,itl_seconds,prompt_tokens,output_tokens,sequences"
 
 
-def samples(path: Path, known: ModelProfile, count: int = 1500) -> Path:
+def samples(path: Path, original: ModelProfile, count: int = 1500) -> Path:
     """Return measurements of engines with these times."""
     rng = np.random.default_rng(5)
-    timing, sigma = known.timing, np.log(known.timing.spread) / 1.645
+    timing, sigma = original.timing, np.log(original.timing.spread) / 1.645
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(HEADING.split(","))
@@ -39,9 +39,9 @@ def samples(path: Path, known: ModelProfile, count: int = 1500) -> Path:
             luck, again = np.exp(sigma * rng.standard_normal(2))
             rows.writerow(
                 [
-                    known.startup.draw(rng) if number < 300 else "",
-                    known.load.draw(rng),
-                    known.unload.draw(rng),
+                    original.startup.draw(rng) if number < 300 else "",
+                    original.load.draw(rng),
+                    original.unload.draw(rng),
                     timing.seconds(1, prompt) * luck,
                     timing.seconds(together, 0) * again,
                     prompt,
@@ -55,28 +55,28 @@ def samples(path: Path, known: ModelProfile, count: int = 1500) -> Path:
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """Return the known file, and the one fitted to values drawn from it."""
-    known, fitted = tmp_path / "known.yaml", tmp_path / "fitted.yaml"
-    known.write_text(KNOWN)
-    table = samples(tmp_path / "measured.csv", parameters.read(str(known)))
+    original, fitted = tmp_path / "known.yaml", tmp_path / "fitted.yaml"
+    original.write_text(KNOWN)
+    table = samples(tmp_path / "measured.csv", parameters.read(str(original)))
     fitted.write_text(profile_yaml(from_measurements(read([str(table)]))))
-    return known, fitted
+    return original, fitted
 
 
 def test_values_drawn_from_a_file_of_times_are_fitted_back(files: tuple[Path, Path]) -> None:
-    known, fitted = (parameters.read(str(file)) for file in files)
+    original, fitted = (parameters.read(str(file)) for file in files)
     for entry in ("startup", "load"):
-        one, two = getattr(known, entry), getattr(fitted, entry)
+        one, two = getattr(original, entry), getattr(fitted, entry)
         assert two.median == pytest.approx(one.median, rel=0.06)
         assert two.p95 == pytest.approx(one.p95, rel=0.12)
     assert (fitted.unload.low, fitted.unload.high) == pytest.approx((0.02, 0.06), rel=0.02)  # type: ignore[attr-defined]
     for entry in ("step_base", "per_sequence", "per_prefill_token", "spread"):
-        assert getattr(fitted.timing, entry) == pytest.approx(getattr(known.timing, entry), rel=0.06), entry
+        assert getattr(fitted.timing, entry) == pytest.approx(getattr(original.timing, entry), rel=0.06), entry
     assert fitted.timing.answer.median == pytest.approx(90, rel=0.06)
 
 
 def test_a_run_with_the_fitted_file_has_the_medians_of_the_original(files: tuple[Path, Path], tmp_path: Path) -> None:
-    known, fitted = (medians(tmp_path, file) for file in files)
-    assert fitted == pytest.approx(known, rel=0.05)
+    original, fitted = (medians(tmp_path, file) for file in files)
+    assert fitted == pytest.approx(original, rel=0.05)
 
 
 def medians(folder: Path, file: Path) -> dict[str, float]:
@@ -88,20 +88,20 @@ def medians(folder: Path, file: Path) -> dict[str, float]:
         traffic={"rate": "4/s", "prompt_tokens": 800, "output_tokens": 40, "from": "3m"},
     )
     lines = simulate(scenario).lines
-    found = summarise(lines, invariants.check(lines))
+    result = summarise(lines, invariants.check(lines))
     return {
-        "time to running": found["time_to_running_seconds"]["p50"],
-        "first token": found["traffic"]["ttft_seconds"]["p50"],
-        "end to end": found["traffic"]["e2e_seconds"]["p50"],
+        "time to running": result["time_to_running_seconds"]["p50"],
+        "first token": result["traffic"]["ttft_seconds"]["p50"],
+        "end to end": result["traffic"]["e2e_seconds"]["p50"],
     }
 
 
 def test_engines_and_the_operator_are_calibrated_from_their_own_metrics(tmp_path: Path) -> None:
     (tmp_path / "known.yaml").write_text(KNOWN)
     pages = metrics_of(tmp_path, engine={"parameters": "known.yaml"})
-    found = from_measurements(read(pages))
+    result = from_measurements(read(pages))
     fitted = tmp_path / "fitted.yaml"
-    fitted.write_text(profile_yaml(found))
+    fitted.write_text(profile_yaml(result))
     times = parameters.read(str(fitted))
     assert times.load.median == pytest.approx(0.9, rel=0.25)  # type: ignore[attr-defined]
     assert times.timing.step_base == pytest.approx(0.012, rel=0.15)

@@ -23,19 +23,19 @@ BUSY: dict[str, Any] = {
 
 def captured(folder: Path, start: float, seconds: float, **sections: Any) -> dict[str, Any]:
     """Return the scenario file of an observation, after checking that it loads."""
-    seen = look(folder, start, seconds, **sections)
-    found = build_history(seen)
-    _write(folder / "out", build_scenario(seen, found, "captured"), found)
+    observed = look(folder, start, seconds, **sections)
+    result = build_history(observed)
+    _write(folder / "out", build_scenario(observed, result, "captured"), result)
     load(folder / "out" / SCENARIO)
     made: dict[str, Any] = YAML(typ="safe").load(folder / "out" / SCENARIO)
     return made
 
 
 def test_a_world_under_load_captured_and_simulated_has_the_same_phase_medians(tmp_path: Path) -> None:
-    seen = look(tmp_path, 60, 90, **BUSY)
-    found = build_history(seen)
-    _write(tmp_path / "out", build_scenario(seen, found, "captured"), found)
-    rows = compare_phases(tmp_path / "out" / SCENARIO, found)
+    observed = look(tmp_path, 60, 90, **BUSY)
+    result = build_history(observed)
+    _write(tmp_path / "out", build_scenario(observed, result, "captured"), result)
+    rows = compare_phases(tmp_path / "out" / SCENARIO, result)
     assert [row.phase for row in rows] == ["Pending", "Scheduled", "Loading", "Bound", "until Running"]
     assert rows[0].adapters > 30
     assert {row.phase: row.simulated for row in rows} == pytest.approx(
@@ -71,7 +71,7 @@ def test_loads_that_failed_fail_again_on_one_pod_for_the_same_reason(tmp_path: P
     fault = {"kind": "connection-refused", "pods": {"count": 1}, "from": "55s", "until": "90s"}
     arriving = [adapters(12, replicas=3, arrive={"at": "65s"})]
     faults = captured(tmp_path, 60, 90, faults=[fault], adapters=arriving)["faults"]
-    assert [(each["kind"], each["pods"]) for each in faults] == [("connection-refused", {"of": "qwen", "count": 1})]
+    assert [(entry["kind"], entry["pods"]) for entry in faults] == [("connection-refused", {"of": "qwen", "count": 1})]
     assert faults[0].get("probability", 1) > 0.9
     assert seconds(faults[0]["until"]) - seconds(faults[0]["from"]) == pytest.approx(20, abs=12)
 
@@ -96,10 +96,12 @@ def test_captured_failures_recur_at_their_times(
     arriving = [adapters(6, replicas=3, arrive={"at": "65s"})]
     scenario = captured(tmp_path, 60, 90, faults=[fault], adapters=arriving)
     lead = seconds(scenario["duration"]) - 90 - 60
-    assert [(each["kind"], next(key for key in ("at", "from") if key in each)) for each in scenario["faults"]] == made
-    moment = seconds(scenario["faults"][0][made[0][1]])
-    wanted = {"http-error": 5, "node-down": 50}.get(fault["kind"], 20)  # a lost node is noticed after 40 s
-    assert moment - lead == pytest.approx(wanted, abs=3)
+    assert [
+        (entry["kind"], next(key for key in ("at", "from") if key in entry)) for entry in scenario["faults"]
+    ] == made
+    time = seconds(scenario["faults"][0][made[0][1]])
+    expected = {"http-error": 5, "node-down": 50}.get(fault["kind"], 20)  # a lost node is noticed after 40 s
+    assert time - lead == pytest.approx(expected, abs=3)
 
 
 def test_adapters_are_created_and_deleted_at_their_times_and_earlier_ones_are_manifests(tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_captured_edits_are_made_again(tmp_path: Path) -> None:
         {"at": "90s", "of": "ModelAdapter/a-1", "delete": True},
     ]
     scenario = captured(tmp_path, 60, 60, edits=edits)
-    made = [(each["of"], each.get("patch"), each.get("delete")) for each in scenario["edits"]]
+    made = [(entry["of"], entry.get("patch"), entry.get("delete")) for entry in scenario["edits"]]
     assert made == [
         ("ModelAdapter/a-0", {"spec": {"replicas": 1}}, None),
         ("Deployment/qwen", {"spec": {"replicas": 4}}, None),
@@ -134,11 +136,11 @@ def test_captured_edits_are_made_again(tmp_path: Path) -> None:
 
 def test_no_key_and_nothing_of_a_secret_is_written(tmp_path: Path) -> None:
     """The observation is of real objects, not of those whose keys the twin has removed."""
-    seen = look(tmp_path, 30, 20)
+    observed = look(tmp_path, 30, 20)
     pod = deployment(key="sesame-open-17")
     container = pod["spec"]["template"]["spec"]["containers"][0]
     container["env"].append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}})
-    seen.first["Deployment"] = [pod]
+    observed.first["Deployment"] = [pod]
     adapter = {
         "apiVersion": "model.aibrix.ai/v1alpha1",
         "kind": "ModelAdapter",
@@ -151,9 +153,9 @@ def test_no_key_and_nothing_of_a_secret_is_written(tmp_path: Path) -> None:
             "credentialsSecretRef": {"name": "store"},
         },
     }
-    seen.first["ModelAdapter"] = [adapter]
-    found = build_history(seen)
-    _write(tmp_path / "out", build_scenario(seen, found, "captured"), found)
+    observed.first["ModelAdapter"] = [adapter]
+    result = build_history(observed)
+    _write(tmp_path / "out", build_scenario(observed, result, "captured"), result)
     written = "".join(file.read_text() for file in (tmp_path / "out").iterdir())
     assert "sesame" not in written
     assert written.count("not-a-secret-0001") == 2, "the same key is the same pseudonym"

@@ -35,12 +35,12 @@ async def looked(folder: Path, script: ScriptedServer, seconds: float = 0.3) -> 
 
 def test_only_get_requests_are_sent_and_never_for_secrets(tmp_path: Path) -> None:
     script = ScriptedServer([*lists(modeladapters=[ADAPTER]), streams(event("MODIFIED"))])
-    seen = asyncio.run(looked(tmp_path, script))
+    observed = asyncio.run(looked(tmp_path, script))
     assert {request.method for request in script.requests} == {"GET"}
     assert len(script.requests) >= 2 * len(RESOURCES)
     assert not any("secret" in request.path for request in script.requests)
     assert script.bodies == [None] * len(script.bodies)
-    assert len(seen.changes) >= 1
+    assert len(observed.changes) >= 1
 
 
 def test_a_long_list_is_read_page_by_page(tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_an_expired_watch_starts_with_a_new_list_and_a_note(tmp_path: Path) -> N
         return json_response(200, {"metadata": {"resourceVersion": "7"}, "items": items})(request)
 
     script = ScriptedServer([answer])
-    seen = asyncio.run(looked(tmp_path, script))
-    assert [(change.kind, change.type) for change in seen.changes][:1] == [("ModelAdapter", "ADDED")]
-    assert any("the watch of modeladapters expired" in note for note in seen.notes)
+    observed = asyncio.run(looked(tmp_path, script))
+    assert [(change.kind, change.type) for change in observed.changes][:1] == [("ModelAdapter", "ADDED")]
+    assert any("the watch of modeladapters expired" in note for note in observed.notes)
 
 
 def test_nodes_that_may_not_be_read_are_a_note(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_nodes_that_may_not_be_read_are_a_note(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (status(404, "NotFound"), "ModelAdapter is not defined"),
         (status(403, "Forbidden", "may not"), "modeladapters cannot be read: may not"),
@@ -82,8 +82,8 @@ def test_nodes_that_may_not_be_read_are_a_note(tmp_path: Path) -> None:
         (json_response(200, "<html>"), "the server returned an invalid list"),
     ],
 )
-def test_an_error_of_the_cluster_is_one_line(tmp_path: Path, answer: Any, said: str) -> None:
-    with pytest.raises(CaptureError, match=said) as caught:
+def test_an_error_of_the_cluster_is_one_line(tmp_path: Path, answer: Any, message: str) -> None:
+    with pytest.raises(CaptureError, match=message) as caught:
         asyncio.run(looked(tmp_path, ScriptedServer([answer])))
     assert "\n" not in str(caught.value)
     assert "sesame" not in str(caught.value)

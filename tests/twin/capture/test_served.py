@@ -59,12 +59,12 @@ def test_a_served_world_under_load_is_captured_with_read_permissions(tmp_path: P
         looker, out = a_looker(world, tmp_path), tmp_path / "out"
         may = world.kubectl("--kubeconfig", str(looker), "delete", "pod", "--all")
         assert "forbidden" in may.all
-        words = ["--kubeconfig", str(looker), "--for", "14s", "--out", str(out), "--json"]
-        ran = run([sys.executable, "-m", "twin", "capture", *words], world.environment)
+        args = ["--kubeconfig", str(looker), "--for", "14s", "--out", str(out), "--json"]
+        ran = run([sys.executable, "-m", "twin", "capture", *args], world.environment)
     assert ran.code == 0, ran.all
-    told = {row["phase"]: row for row in json.loads(ran.out)["phases"]}
-    assert list(told) == ["Pending", "Scheduled", "Loading", "Bound", "until Running"]
-    for row in told.values():
+    phases = {row["phase"]: row for row in json.loads(ran.out)["phases"]}
+    assert list(phases) == ["Pending", "Scheduled", "Loading", "Bound", "until Running"]
+    for row in phases.values():
         assert row["simulated_seconds"] == pytest.approx(row["captured_seconds"], rel=0.1, abs=0.1)
     made = YAML(typ="safe").load(out / "scenario.yaml")
     assert made["controller"] == {"max_requests_per_pod": 3}, "the operator's own flags"
@@ -72,18 +72,18 @@ def test_a_served_world_under_load_is_captured_with_read_permissions(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("args", "message"),
     [
         (["--for", "soon"], '--for soon: "soon" is not a duration'),
         (["--for", "0s"], "--for 0s: must be longer than 0"),
         (["--out", "taken"], "--out taken: exists and is not a captured scenario"),
         (["--kubeconfig", "none"], "twin capture: none: kubeconfig not found"),
         (["--kubeconfig", "taken/x"], "twin capture: taken/x: not a"),
-        (["--kubeconfig", "nobody", "--for", "1s"], "twin capture: http://127.0.0.1:9: modeladapters: "),
+        (["--kubeconfig", "closed", "--for", "1s"], "twin capture: http://127.0.0.1:9: modeladapters: "),
     ],
 )
 def test_an_invalid_command_is_an_error_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], said: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, args: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("taken").mkdir()
@@ -91,13 +91,13 @@ def test_an_invalid_command_is_an_error_in_one_line(
     cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}
     context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
     users = [{"name": "u", "user": {}}]
-    nobody = {"current-context": "c", "clusters": [cluster], "contexts": [context], "users": users}
-    Path("nobody").write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **nobody}))
-    monkeypatch.setattr("sys.argv", ["twin", "capture", *words])
+    closed = {"current-context": "c", "clusters": [cluster], "contexts": [context], "users": users}
+    Path("closed").write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **closed}))
+    monkeypatch.setattr("sys.argv", ["twin", "capture", *args])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith(said)
-    assert told.count("\n") == 1
+    phases = capsys.readouterr().err
+    assert phases.startswith(message)
+    assert phases.count("\n") == 1
     assert not Path("captured").exists()

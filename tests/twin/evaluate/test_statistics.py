@@ -24,8 +24,8 @@ def the(frame: pd.DataFrame, **more: float) -> Comparison:
 
 
 def test_the_difference_is_the_mean_of_pairs_variant_minus_baseline() -> None:
-    found = the(a_frame(base=[1, 2, 3, 4], other=[2, 2, 5, 5]))
-    assert (found.baseline_mean, found.variant_mean, found.difference, found.pairs) == (2.5, 3.5, 1.0, 4)
+    result = the(a_frame(base=[1, 2, 3, 4], other=[2, 2, 5, 5]))
+    assert (result.baseline_mean, result.variant_mean, result.difference, result.pairs) == (2.5, 3.5, 1.0, 4)
 
 
 def test_rows_are_paired_by_seed_in_any_order() -> None:
@@ -35,13 +35,13 @@ def test_rows_are_paired_by_seed_in_any_order() -> None:
 
 
 def test_a_pair_of_which_one_was_not_measured_does_not_count() -> None:
-    found = the(a_frame(base=[1, 2, float("nan")], other=[2, 3, 9]))
-    assert (found.pairs, found.difference) == (2, 1.0)
+    result = the(a_frame(base=[1, 2, float("nan")], other=[2, 3, 9]))
+    assert (result.pairs, result.difference) == (2, 1.0)
 
 
 def test_one_pair_is_no_ground_for_a_judgement() -> None:
-    found = the(a_frame(base=[1.0], other=[2.0]))
-    assert (found.difference, found.p_value, found.ci_low, found.significant) == (1.0, None, None, False)
+    result = the(a_frame(base=[1.0], other=[2.0]))
+    assert (result.difference, result.p_value, result.ci_low, result.significant) == (1.0, None, None, False)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_correction_is_benjamini_and_hochbergs_over_those_that_differ_at_all() -
     def raw(p: float, difference: float = 1.0) -> Comparison:
         return Comparison("x", "v", 9, 0, difference, difference, difference, difference, p, None, False, False, None)
 
-    found = corrected([raw(0.01), raw(0.04), raw(1.0, difference=0.0), raw(0.2)])
-    assert [c.p_value for c in found] == pytest.approx([0.03, 0.06, 1.0, 0.2])
-    assert [c.significant for c in found] == [True, False, False, False]
+    result = corrected([raw(0.01), raw(0.04), raw(1.0, difference=0.0), raw(0.2)])
+    assert [c.p_value for c in result] == pytest.approx([0.03, 0.06, 1.0, 0.2])
+    assert [c.significant for c in result] == [True, False, False, False]
 
 
 def test_five_seeds_can_show_nothing_and_six_can() -> None:
@@ -102,8 +102,8 @@ def test_with_the_predicted_number_of_seeds_the_difference_is_mostly_significant
     assert not first.settled
     assert first.seeds_to_settle is not None
     rng, spread = np.random.default_rng(12), float(pilot.std(ddof=1))
-    seen = sum(sign_flip_p(rng.normal(0.5, spread, first.seeds_to_settle)) <= statistics.LEVEL for _ in range(60))
-    assert 0.65 <= seen / 60 <= 0.95  # four in five are meant
+    detected = sum(sign_flip_p(rng.normal(0.5, spread, first.seeds_to_settle)) <= statistics.LEVEL for _ in range(60))
+    assert 0.65 <= detected / 60 <= 0.95  # four in five are meant
 
 
 def test_intervals_cover_the_true_value_nearly_as_often_as_their_level() -> None:

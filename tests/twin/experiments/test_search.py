@@ -22,11 +22,11 @@ SCHEDULE = (
 CHEAPEST = ("--minimise", "loads.attempted", "--satisfy", "time_to_running_seconds.max <= 45")
 
 
-def found(command: Command, capsys: Capture, *arguments: object, code: int = 0) -> dict[str, Any]:
+def search_result(command: Command, capsys: Capture, *arguments: object, code: int = 0) -> dict[str, Any]:
     capsys.readouterr()
     assert command("search", *arguments, "--jobs", 1, "--json") == code
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return told
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def file(tmp_path: Path) -> Path:
 def test_the_cheapest_schedule_that_is_still_quick_enough_is_found_and_checked_on_fresh_seeds(
     command: Command, capsys: Capture, file: Path, tmp_path: Path
 ) -> None:
-    told = found(command, capsys, file, *SCHEDULE, *CHEAPEST, "--trials", 16, "--seeds", 2, "--out", tmp_path)
-    kept = [trial for trial in told["trials"] if trial["satisfied"]]
-    assert len(told["trials"]) == 16
-    assert told["best"]["means"]["loads.attempted"] == min(trial["means"]["loads.attempted"] for trial in kept)
-    assert told["best"]["means"]["time_to_running_seconds.max"] <= 45
-    (loads,) = (c for c in told["check"]["against_unchanged_scenario"] if c["measure"] == "loads.attempted")
+    result = search_result(command, capsys, file, *SCHEDULE, *CHEAPEST, "--trials", 16, "--seeds", 2, "--out", tmp_path)
+    kept = [trial for trial in result["trials"] if trial["satisfied"]]
+    assert len(result["trials"]) == 16
+    assert result["best"]["means"]["loads.attempted"] == min(trial["means"]["loads.attempted"] for trial in kept)
+    assert result["best"]["means"]["time_to_running_seconds.max"] <= 45
+    (loads,) = (c for c in result["check"]["against_unchanged_scenario"] if c["measure"] == "loads.attempted")
     assert loads["pairs"] == 20
-    assert told["check"]["means"]["loads.attempted"] == loads["variant_mean"]
+    assert result["check"]["means"]["loads.attempted"] == loads["variant_mean"]
 
 
 def test_the_same_search_seed_gives_the_same_points_and_another_gives_others(
@@ -65,13 +65,13 @@ def test_the_same_search_seed_gives_the_same_points_and_another_gives_others(
 def test_where_any_point_will_do_the_first_that_keeps_the_limits_ends_it(
     command: Command, capsys: Capture, file: Path, tmp_path: Path
 ) -> None:
-    told = found(
+    result = search_result(
         command, capsys, file, *SCHEDULE, "--satisfy", "adapters.running == 6", "--trials", 40, "--seeds", 1,
         "--out", tmp_path,
     )  # fmt: skip
-    assert len(told["trials"]) == 4
-    assert told["minimise"] is None
-    assert told["best"]
+    assert len(result["trials"]) == 4
+    assert result["minimise"] is None
+    assert result["best"]
 
 
 def test_limits_that_no_point_satisfies_exit_with_1(
@@ -87,15 +87,15 @@ def test_limits_that_no_point_satisfies_exit_with_1(
 def test_settings_that_do_not_go_together_are_a_point_that_cannot_be_judged_not_the_end(
     command: Command, capsys: Capture, file: Path, tmp_path: Path
 ) -> None:
-    told = found(
+    result = search_result(
         command, capsys, file, "--vary", "controller.retry.base=1s..300s", "--vary", "controller.retry.cap=250s,600s",
         "--minimise", "loads.attempted", "--trials", 12, "--seeds", 1, "--out", tmp_path,
         "--set", "controller.retry.base=1s",
     )  # fmt: skip
-    troubles = [trial["error"] for trial in told["trials"] if trial["error"]]
+    troubles = [trial["error"] for trial in result["trials"] if trial["error"]]
     assert troubles
     assert all("the cap is below the base" in trouble for trouble in troubles)
-    assert told["best"]
+    assert result["best"]
 
 
 @pytest.mark.parametrize(

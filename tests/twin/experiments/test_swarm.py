@@ -63,17 +63,17 @@ def test_a_mutant_is_found_and_shrunk_to_a_test_that_only_the_mutant_fails(
     kinds = [part for kind in ("connection-refused", "http-error", "pod-kill") for part in ("--fault", kind)]
     arguments = ["swarm", "--seeds", 6, "--jobs", 1, "--checkout", mutant, "--out", tmp_path / "out", *kinds]
     assert command(*arguments, "--json") == 1
-    told = json.loads(capsys.readouterr().out)
-    (found,) = (each for each in told["found"] if each["invariant"] == "5")
-    draft = raw_scenario.read(Path(found["file"]))
+    report = json.loads(capsys.readouterr().out)
+    (result,) = (entry for entry in report["found"] if entry["invariant"] == "5")
+    draft = raw_scenario.read(Path(result["file"]))
     assert len(draft["faults"]) <= 2
     assert sum(template.get("count", 1) for template in draft["adapters"]) <= 3
     assert sum(item["spec"]["replicas"] for item in draft["objects"]) <= 3
-    assert command("run", found["file"], "--out", tmp_path) == 0  # the operator as it is
+    assert command("run", result["file"], "--out", tmp_path) == 0  # the operator as it is
     with pytest.raises(shrink.NothingToShrink):
         shrink.shrink(draft)
     assert shrink.shrink(draft, source=str(mutant)).invariant == "5"
-    assert load(found["file"]).expect
+    assert load(result["file"]).expect
 
 
 def test_shrink_takes_a_run_folder_and_leaves_a_scenario_beside_it(

@@ -159,10 +159,10 @@ def test_ctrl_c_keeps_finished_runs_and_the_same_command_completes_with_the_same
     sweep = started(file, "--seeds", SEEDS, "--jobs", "2", out=tmp_path)
     wait_for_rows(tmp_path, 2, sweep)
     os.killpg(sweep.pid, signal.SIGINT)
-    _, said = sweep.communicate(timeout=60)
-    assert sweep.returncode == 130, said
-    assert "finished runs; run the same command again to continue" in said
-    assert "Traceback" not in said
+    _, message = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, message
+    assert "finished runs; run the same command again to continue" in message
+    assert "Traceback" not in message
     table = pq.read_table(tmp_path / TARGET)
     assert 2 <= table.num_rows < 4 * int(SEEDS)
     assert table.schema.metadata[b"partial"] == b"true"
@@ -187,8 +187,8 @@ def test_a_process_of_joblib_that_is_killed_costs_no_run_and_changes_no_byte(tmp
     sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--jobs", "2", out=tmp_path)
     wait_for_rows(tmp_path, 2, sweep)
     os.kill(next(children(sweep.pid, "loky")), signal.SIGKILL)
-    _, said = sweep.communicate(timeout=120)
-    assert sweep.returncode == 0, said
+    _, message = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, message
     assert (tmp_path / TARGET).read_bytes() == alone
 
 
@@ -197,8 +197,8 @@ def test_on_a_dask_cluster_that_loses_a_worker_the_bytes_are_those_of_one_proces
         sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--executor", "dask", "--address", address, out=tmp_path)
         wait_for_rows(tmp_path, 2, sweep)
         os.kill(workers[0], signal.SIGKILL)
-        _, said = sweep.communicate(timeout=120)
-    assert sweep.returncode == 0, said
+        _, message = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, message
     assert (tmp_path / TARGET).read_bytes() == alone
 
 
@@ -208,32 +208,32 @@ def test_a_lost_dask_scheduler_is_an_error_in_one_line_and_finished_runs_are_kep
     with a_dask_cluster(tmp_path) as (address, _):
         sweep = started(a_file(tmp_path), "--seeds", "60", "--executor", "dask", "--address", address, out=tmp_path)
         wait_for_rows(tmp_path, 2, sweep)
-    _, said = sweep.communicate(timeout=120)
-    assert sweep.returncode == 2, said
-    assert said.startswith("the Dask scheduler is lost; ")
-    assert len(said.splitlines()) == 1
+    _, message = sweep.communicate(timeout=120)
+    assert sweep.returncode == 2, message
+    assert message.startswith("the Dask scheduler is lost; ")
+    assert len(message.splitlines()) == 1
     assert pq.read_table(tmp_path / TARGET).num_rows >= 2
 
 
-@pytest.mark.parametrize("asked", ["submit", "wait", "result"])
+@pytest.mark.parametrize("method", ["submit", "wait", "result"])
 def test_every_request_to_a_lost_dask_scheduler_reports_the_loss(
-    asked: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    method: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     def lost(*_: Any, **__: Any) -> None:
         raise CommClosedError("in <TCP (closed)>: Stream is closed")
 
-    monkeypatch.setattr({"submit": Client, "wait": distributed, "result": Future}[asked], asked, lost)
+    monkeypatch.setattr({"submit": Client, "wait": distributed, "result": Future}[method], method, lost)
     assert command("sweep", a_file(tmp_path), *AXES, "--executor", "dask", "--jobs", 1, "--out", tmp_path) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("the Dask scheduler is lost"), said
+    message = capsys.readouterr().err
+    assert message.startswith("the Dask scheduler is lost"), message
 
 
 def test_on_a_local_ray_that_loses_a_worker_the_bytes_are_those_of_one_process(tmp_path: Path, alone: bytes) -> None:
     sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--executor", "ray", "--jobs", "2", out=tmp_path)
     wait_for_rows(tmp_path, 2, sweep)
     os.kill(next(children(sweep.pid, "ray::perform")), signal.SIGKILL)
-    _, said = sweep.communicate(timeout=120)
-    assert sweep.returncode == 0, said
+    _, message = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, message
     assert (tmp_path / TARGET).read_bytes() == alone
 
 
@@ -341,7 +341,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_file_that_is_no_result_database_is_refused(tmp_path: Path) -> None:
-    database_path(tmp_path / "runs.parquet").write_text("a text of somebody else\n" * 100)
+    database_path(tmp_path / "runs.parquet").write_text("text of another program\n" * 100)
     with pytest.raises(StoreError, match="is not a result database; move it away or choose another --out"):
         ResultStore(tmp_path / "runs.parquet")
 

@@ -37,14 +37,14 @@ def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
     simulation = Simulation(a_scenario(tmp_path, faults=[fault], controller=TWO))
     start(simulation.scenario.faults, simulation.fault_context)
     ahead = []
-    for moment in (59, 61, 119, 121):
-        simulation.env.run(until=moment)
+    for time in (59, 61, 119, 121):
+        simulation.env.run(until=time)
         ahead.append(tuple(replica.clock.ahead for replica in simulation.replicas))
     assert ahead == [(0, 0), (0, -30), (0, -30), (0, 0)]
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ({"kind": "leader-loss", "at": "1m"}, "faults.0.kind: requires a second replica"),
         ({"kind": "clock-skew"}, "faults.0: is neither ahead nor behind"),
@@ -56,10 +56,10 @@ def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
         ({"kind": "watch-expired"}, "faults.0: has no time"),
     ],
 )
-def test_contradictory_settings_are_refused(fault: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_contradictory_settings_are_refused(fault: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ScenarioErrors) as refused:
         a_scenario(tmp_path, faults=[fault])
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 KILLS = {"kind": "pod-kill", "pods": {"count": 1}, "every": "40s", "until": "4m"}

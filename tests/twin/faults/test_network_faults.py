@@ -106,8 +106,8 @@ def test_a_partition_of_nodes_affects_their_present_and_future_pods(tmp_path: Pa
         {"kind": "pod-kill", "pods": {"count": 2}, "at": "2m"},
     ]
     lines = simulate(a_scenario(tmp_path, pods=3, faults=faults, cluster=cluster, duration="20m")).lines
-    told = [line for line in lines if isinstance(line, FaultLine) and line.fault == "partition"]
-    first, *later, end = told
+    faults_recorded = [line for line in lines if isinstance(line, FaultLine) and line.fault == "partition"]
+    first, *later, end = faults_recorded
     assert first.targets
     assert sorted({pod for line in (first, *later) for pod in line.targets}) == end.targets
     assert later, "a pod came to the node while it lasted"
@@ -120,8 +120,8 @@ def test_pods_that_were_drawn_stay_the_ones(tmp_path: Path) -> None:
         {"kind": "pod-kill", "pods": "all", "at": "2m"},
     ]
     lines = simulate(a_scenario(tmp_path, faults=faults)).lines
-    told = [line for line in lines if isinstance(line, FaultLine) and line.fault == "latency"]
-    assert [(line.event, len(line.targets)) for line in told] == [("begin", 1), ("end", 1)]
+    faults_recorded = [line for line in lines if isinstance(line, FaultLine) and line.fault == "latency"]
+    assert [(line.event, len(line.targets)) for line in faults_recorded] == [("begin", 1), ("end", 1)]
 
 
 def test_faults_begin_with_the_run_by_default(tmp_path: Path) -> None:

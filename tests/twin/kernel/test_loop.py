@@ -114,41 +114,48 @@ def test_a_cancelled_task_is_interrupted_where_it_waits() -> None:
 
 def test_simpy_processes_and_tasks_share_one_clock() -> None:
     env = simpy.Environment()
-    seen: list[tuple[str, float]] = []
+    observed: list[tuple[str, float]] = []
 
     def process() -> Any:
         for _ in range(3):
             yield env.timeout(2)
-            seen.append(("process", float(env.now)))
+            observed.append(("process", float(env.now)))
 
     async def main() -> None:
         env.process(process())
         for _ in range(3):
             await asyncio.sleep(1.5)
-            seen.append(("task", now()))
+            observed.append(("task", now()))
         await asyncio.sleep(10)
 
     run(main(), env)
-    assert seen == [("task", 1.5), ("process", 2.0), ("task", 3.0), ("process", 4.0), ("task", 4.5), ("process", 6.0)]
+    assert observed == [
+        ("task", 1.5),
+        ("process", 2.0),
+        ("task", 3.0),
+        ("process", 4.0),
+        ("task", 4.5),
+        ("process", 6.0),
+    ]
 
 
 def test_at_one_instant_simpy_comes_first_and_then_timers_as_they_were_set() -> None:
     env = simpy.Environment()
-    seen: list[str] = []
+    observed: list[str] = []
 
     def process() -> Any:
         yield env.timeout(1)
-        seen.append("process")
+        observed.append("process")
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         for name in ("first", "second", "third"):
-            loop.call_at(1.0, seen.append, name)
+            loop.call_at(1.0, observed.append, name)
         env.process(process())
         await asyncio.sleep(2)
 
     run(main(), env)
-    assert seen == ["process", "first", "second", "third"]
+    assert observed == ["process", "first", "second", "third"]
 
 
 def test_a_simpy_event_can_be_awaited_with_its_value_or_its_failure() -> None:
@@ -176,11 +183,11 @@ def test_a_deadlock_error_names_the_waiting_tasks_and_their_lines() -> None:
 
     with pytest.raises(Deadlock) as failure:
         run(main())
-    said = str(failure.value)
-    assert "at t=0 s" in said
-    assert "the reader: " in said
-    assert "waits_for_ever" in said
-    assert "main: " in said
+    message = str(failure.value)
+    assert "at t=0 s" in message
+    assert "the reader: " in message
+    assert "waits_for_ever" in message
+    assert "main: " in message
 
 
 def test_tasks_that_are_left_behind_are_reported_and_cancelled() -> None:

@@ -30,8 +30,8 @@ def a_pod(name: str, *command: str, **container: Any) -> str:
 
 
 def status(world: World, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(world.kubectl("get", "pod", name, "-o", "json").out)["status"]
-    return found
+    result: dict[str, Any] = json.loads(world.kubectl("get", "pod", name, "-o", "json").out)["status"]
+    return result
 
 
 def container(world: World, name: str) -> dict[str, Any]:
@@ -47,10 +47,10 @@ def last(world: World, name: str) -> str:
 
 def test_pods_are_run_restarted_and_ended_as_a_kubelet_does(world: World, tmp_path: Path) -> None:
     config = ("--kubeconfig", str(world.kubeconfig))
-    words = ("-m", "twin", "node", "mine", *config, "--first-address", FIRST, "--logs", str(tmp_path))
+    args = ("-m", "twin", "node", "mine", *config, "--first-address", FIRST, "--logs", str(tmp_path))
     greeting = {"name": "GREETING", "valueFrom": {"secretKeyRef": {"name": "late", "key": "said"}}}
     address = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-    with a_process(tmp_path / "node.log", *words, ready="joins"):
+    with a_process(tmp_path / "node.log", *args, ready="joins"):
         until(lambda: world.kubectl("get", "node", "mine").code == 0, "the node is there")
         world.kubectl("apply", "-f", "-", stdin=a_pod("ends", "sh", "-c", "exit 3"))
         world.kubectl("apply", "-f", "-", stdin=a_pod("lacks", "no-such-command"))
@@ -88,5 +88,5 @@ def test_bad_input_is_one_line(world: World, arguments: tuple[str, ...], complai
 
 
 def test_references_are_expanded_as_a_kubelet_does() -> None:
-    known = {"A": "1", "B.c-d": "2"}
-    assert expand_variables("$(A) $(B.c-d) $(C) $$(A) $A", known) == "1 2 $(C) $(A) $A"
+    variables = {"A": "1", "B.c-d": "2"}
+    assert expand_variables("$(A) $(B.c-d) $(C) $$(A) $A", variables) == "1 2 $(C) $(A) $A"

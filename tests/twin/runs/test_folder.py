@@ -150,10 +150,10 @@ def test_the_summary_begins_with_scenario_and_seed() -> None:
 def test_the_first_difference_is_shown_from_both_sides() -> None:
     before = b'{"kind":"run","t":0.0}\n{"kind":"pod","t":1.5,"object":"default/a","event":"created"}\n'
     now = b'{"kind":"run","t":0.0}\n{"kind":"pod","t":2.5,"object":"default/b","event":"created"}\n'
-    said = first_difference("events.jsonl", before, now)
-    assert said.startswith("events.jsonl: line 2 differs\n")
-    assert "recorded: t=1.5 pod created default/a: {" in said
-    assert "now:      t=2.5 pod created default/b: {" in said
+    message = first_difference("events.jsonl", before, now)
+    assert message.startswith("events.jsonl: line 2 differs\n")
+    assert "recorded: t=1.5 pod created default/a: {" in message
+    assert "now:      t=2.5 pod created default/b: {" in message
 
 
 def test_equal_traces_have_no_difference() -> None:

@@ -64,10 +64,10 @@ def test_a_scenario_loads_or_its_errors_are_listed(whole: Any, data: st.DataObje
     try:
         scenario = load(file)
     except ScenarioErrors as error:
-        told = error.problems
+        output = error.problems
     else:
         file.write_text(resolved(scenario))
         assert load(file) == scenario
         return
-    assert told
-    assert all(problem.message and "\n" not in str(problem) for problem in told)
+    assert output
+    assert all(problem.message and "\n" not in str(problem) for problem in output)

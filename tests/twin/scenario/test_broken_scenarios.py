@@ -125,15 +125,15 @@ BEHIND: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "said"), BEHIND, ids=[text.strip().split("\n")[-1][:60] for text, *_ in BEHIND]
+    ("text", "place", "message"), BEHIND, ids=[text.strip().split("\n")[-1][:60] for text, *_ in BEHIND]
 )
-def test_errors_have_their_position(folder: Any, text: str, place: str, said: str) -> None:
+def test_errors_have_their_position(folder: Any, text: str, place: str, message: str) -> None:
     lines = folder.errors(FOUR_LINES + text + "\n")
-    assert any(line.startswith(f"s.yaml:{place}") and said in line for line in lines), lines
+    assert any(line.startswith(f"s.yaml:{place}") and message in line for line in lines), lines
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "s.yaml: is empty"),
         (b"# nothing but a remark\n", "s.yaml: is empty"),
@@ -157,8 +157,8 @@ def test_errors_have_their_position(folder: Any, text: str, place: str, said: st
         (b"[" * 600, "nested too deeply"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_not_a_scenario_is_an_error_in_one_line(folder: Any, content: bytes, said: str) -> None:
-    assert any(said in line for line in folder.errors(content))
+def test_a_file_that_is_not_a_scenario_is_an_error_in_one_line(folder: Any, content: bytes, message: str) -> None:
+    assert any(message in line for line in folder.errors(content))
 
 
 def test_a_missing_file_and_a_folder_are_errors(folder: Any) -> None:
@@ -175,7 +175,7 @@ def test_all_errors_of_a_file_are_reported_at_once(folder: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         ("controller.retry.bse", "2s", '--set: controller.retry.bse: unknown field "bse"; did you mean "base"?'),
         ("contrller.retry.base", "2s", '--set: contrller: unknown field "contrller"; did you mean "controller"?'),
@@ -191,8 +191,8 @@ def test_all_errors_of_a_file_are_reported_at_once(folder: Any) -> None:
         ("seed", "[1", "--set: seed: invalid YAML"),
     ],
 )
-def test_an_invalid_override_is_reported_as_such(folder: Any, path: str, value: str, said: str) -> None:
+def test_an_invalid_override_is_reported_as_such(folder: Any, path: str, value: str, message: str) -> None:
     text = FOUR_LINES + ("faults: []\n" if path.startswith("faults") else "")
     assert any(
-        line.startswith(said.split("; did you mean")[0]) for line in folder.errors(text, overrides={path: value})
+        line.startswith(message.split("; did you mean")[0]) for line in folder.errors(text, overrides={path: value})
     )

@@ -24,7 +24,7 @@ edits:
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [
         ("{at: 1m, of: ModelAdapter/sql-0}", "an edit is either a patch or a deletion"),
         ("{at: 1m, of: ModelAdapter/sql-0, patch: {}, delete: true}", "an edit is either a patch or a deletion"),
@@ -36,10 +36,10 @@ edits:
         ("{at: 1m, of: ModelAdapter/sql-0, patch: {spec: {artifactURL: ftp://x}}}", "use huggingface://ORG/MODEL"),
     ],
 )
-def test_an_edit_that_cannot_be_done_is_refused_with_its_place(folder: Any, edit: str, said: str) -> None:
+def test_an_edit_that_cannot_be_done_is_refused_with_its_place(folder: Any, edit: str, message: str) -> None:
     (line,) = folder.errors(f"{HEAD}  - {edit}\n")
     assert line.startswith("s.yaml:9:")
-    assert said in line
+    assert message in line
 
 
 def test_an_edit_is_validated_after_the_earlier_ones(folder: Any) -> None:

@@ -95,8 +95,8 @@ async def served_store(
 
 def adapter(name: str, **spec: Any) -> dict[str, Any]:
     """Return a ModelAdapter as a user writes it."""
-    wanted = {"matchLabels": {"model.aibrix.ai/name": "qwen"}}
-    body = {"baseModel": "qwen", "podSelector": wanted, "artifactURL": f"huggingface://acme/{name}", **spec}
+    expected = {"matchLabels": {"model.aibrix.ai/name": "qwen"}}
+    body = {"baseModel": "qwen", "podSelector": expected, "artifactURL": f"huggingface://acme/{name}", **spec}
     return {
         "apiVersion": "model.aibrix.ai/v1alpha1",
         "kind": "ModelAdapter",

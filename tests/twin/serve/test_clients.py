@@ -23,7 +23,7 @@ spec:
 
 
 @pytest.mark.parametrize(
-    "script", [["with_kubernetes.py"], ["with_kubernetes_aio.py"], ["elected.py", "me"]], ids=lambda each: each[0]
+    "script", [["with_kubernetes.py"], ["with_kubernetes_aio.py"], ["elected.py", "me"]], ids=lambda item: item[0]
 )
 def test_the_kubernetes_package_works_unchanged(tmp_path: Path, script: list[str]) -> None:
     with a_served_world(tmp_path, "--no-controller") as world:
@@ -46,9 +46,9 @@ def test_a_kopf_operator_runs_and_its_objects_are_deleted_with_their_owner(tmp_p
 @contextmanager
 def _kopf(world: World, log: Path) -> Iterator[None]:
     """Run the example operator with `kopf run`."""
-    words = [sys.executable, "-m", "kopf", "run", "--namespace", "default", str(CLIENTS / "kopf_operator.py")]
+    args = [sys.executable, "-m", "kopf", "run", "--namespace", "default", str(CLIENTS / "kopf_operator.py")]
     with log.open("w") as file:
-        process = subprocess.Popen(words, env=dict(world.environment), stdout=file, stderr=file)
+        process = subprocess.Popen(args, env=dict(world.environment), stdout=file, stderr=file)
         try:
             yield
         finally:

@@ -80,40 +80,40 @@ async def _stepped(clock: RealTimeClock, seconds: float) -> None:
 
 def test_processes_and_coroutines_share_one_time() -> None:
     async def main(clock: RealTimeClock, env: simpy.Environment) -> list[tuple[str, float]]:
-        seen: list[tuple[str, float]] = []
+        observed: list[tuple[str, float]] = []
 
         def ticking() -> object:
             for _ in range(3):
                 yield env.timeout(10)
-                seen.append(("simpy", round(env.now)))
+                observed.append(("simpy", round(env.now)))
 
         async def sleeping() -> None:
             for _ in range(3):
                 await asyncio.sleep(10)
-                seen.append(("asyncio", round(env.now)))
+                observed.append(("asyncio", round(env.now)))
 
         env.process(ticking())
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(sleeping())
             await asyncio.sleep(0)
             await _stepped(clock, 31)
-        return seen
+        return observed
 
     assert _driven(main) == [(who, t) for t in (10, 20, 30) for who in ("simpy", "asyncio")]
 
 
 def test_callbacks_of_a_process_run_before_the_next_instant() -> None:
     async def main(clock: RealTimeClock, env: simpy.Environment) -> list[float]:
-        loop, seen = asyncio.get_running_loop(), list[float]()
+        loop, observed = asyncio.get_running_loop(), list[float]()
 
         def waking() -> object:
             for _ in range(5):
                 yield env.timeout(1)
-                loop.call_soon(lambda: seen.append(env.now))
+                loop.call_soon(lambda: observed.append(env.now))
 
         env.process(waking())
         await _stepped(clock, 5.5)
-        return [round(t, 3) for t in seen]
+        return [round(t, 3) for t in observed]
 
     assert _driven(main) == [1, 2, 3, 4, 5]
 

@@ -34,7 +34,7 @@ def a_load(t: float) -> RequestLine:
     return RequestLine(t=t, object="default/pod-0", id=1, event="sent", by="me", verb="load", adapter="sql")
 
 
-def found(lines: Sequence[Line], **measures: Any) -> RunResult:
+def result(lines: Sequence[Line], **measures: Any) -> RunResult:
     return RunResult(lines, measures)
 
 
@@ -43,8 +43,8 @@ def by_name(rows: Sequence[Row]) -> dict[str, Row]:
 
 
 def test_measures_phases_attempts_and_pods_stand_side_by_side() -> None:
-    simulated = found([an_adapter(0, "Pending"), a_load(1), an_adapter(4, "Running", "pod-0")], loads={"attempted": 1})
-    served = found(
+    simulated = result([an_adapter(0, "Pending"), a_load(1), an_adapter(4, "Running", "pod-0")], loads={"attempted": 1})
+    served = result(
         [an_adapter(0, "Pending"), a_load(1), a_load(3), an_adapter(5, "Running", "pod-1")], loads={"attempted": 2}
     )
     rows = by_name(compare_runs(simulated, served))
@@ -69,14 +69,16 @@ def test_differences_above_five_percent_are_reported(here: float | None, there: 
 
 
 def test_inputs_and_measures_of_only_one_world_are_left_out() -> None:
-    rows = by_name(compare_runs(found([], seed=3, reconciles={"total": 5}), found([], seed=3, reconciles={"total": 0})))
+    rows = by_name(
+        compare_runs(result([], seed=3, reconciles={"total": 5}), result([], seed=3, reconciles={"total": 0}))
+    )
     assert not rows.keys() & {"seed", "reconciles.total"}
 
 
 def test_both_worlds_place_alike_and_leave_a_run_folder_each(tmp_path: Path) -> None:
     file = tmp_path / "alike.yaml"
     file.write_text(SCENARIO)
-    words = [
+    args = [
         sys.executable,
         "-m",
         "twin",
@@ -88,7 +90,7 @@ def test_both_worlds_place_alike_and_leave_a_run_folder_each(tmp_path: Path) -> 
         str(tmp_path),
         "--json",
     ]
-    ran = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False)
+    ran = subprocess.run(args, capture_output=True, text=True, timeout=90, check=False)
     assert ran.returncode == 0, ran.stderr
     rows = {row["measure"]: row for row in json.loads(ran.stdout)}
     assert (rows["adapters.running"]["simulated"], rows["adapters.running"]["served"]) == (3.0, 3.0)

@@ -29,16 +29,16 @@ WRITES = frozenset({"create", "patch", "apply", "delete"})
 @asynccontextmanager
 async def disturbed() -> AsyncIterator[tuple[Api, ApiFaults, simpy.Environment]]:
     """Return a served store, its faults, and their clock."""
-    env, found = simpy.Environment(), list[ApiFaults]()
+    env, result = simpy.Environment(), list[ApiFaults]()
 
     def interfering(store: Store) -> Interference:
-        found.append(ApiFaults(env, store))
+        result.append(ApiFaults(env, store))
         recorder = Recorder(lambda: float(env.now), ())
-        return ExternalOperator(store, recorder, found[0], Constant(0.0), np.random.default_rng(0)).interfere
+        return ExternalOperator(store, recorder, result[0], Constant(0.0), np.random.default_rng(0)).interfere
 
     async with served_store(interfering=interfering) as api:
         api.store.create("modeladapters.model.aibrix.ai", adapter("sql"), namespace="default")
-        yield api, found[0], env
+        yield api, result[0], env
 
 
 def rule(code: int, verbs: frozenset[str] = frozenset(), **others: Any) -> ApiRule:
@@ -62,8 +62,8 @@ def test_an_error_is_answered_and_nothing_done(made: ApiRule, code: int, reason:
             met = await api.client.patch(f"{ADAPTERS}/sql", json=patch, headers={**MERGE, **OPERATOR})
             assert (met.status_code, met.json()["reason"]) == (code, reason)
             assert met.headers.get("retry-after") == ("7" if code == 429 else None)
-            shown = (await api.client.get(f"{ADAPTERS}/sql", headers=KUBECTL)).json()
-            assert "replicas" not in shown["spec"]
+            rendered = (await api.client.get(f"{ADAPTERS}/sql", headers=KUBECTL)).json()
+            assert "replicas" not in rendered["spec"]
             end()
             assert (await api.client.get(f"{ADAPTERS}/sql", headers=OPERATOR)).status_code == 200
 
@@ -76,8 +76,8 @@ async def test_the_answer_to_a_write_may_be_lost_after_it_was_done() -> None:
         faults.add(0, rule(504, WRITES, after=True))
         patch = {"spec": {"replicas": 2}}
         met = await api.client.patch(f"{ADAPTERS}/sql", json=patch, headers={**MERGE, **OPERATOR})
-        shown = (await api.client.get(f"{ADAPTERS}/sql", headers=OPERATOR)).json()
-        assert (met.status_code, shown["spec"]["replicas"]) == (504, 2)
+        rendered = (await api.client.get(f"{ADAPTERS}/sql", headers=OPERATOR)).json()
+        assert (met.status_code, rendered["spec"]["replicas"]) == (504, 2)
 
 
 @on_sockets
@@ -124,7 +124,7 @@ async def test_lists_lag_behind() -> None:
 
 
 async def _names(api: Api, headers: dict[str, str]) -> list[str]:
-    return [each["metadata"]["name"] for each in (await api.client.get(ADAPTERS, headers=headers)).json()["items"]]
+    return [item["metadata"]["name"] for item in (await api.client.get(ADAPTERS, headers=headers)).json()["items"]]
 
 
 @on_sockets
@@ -160,8 +160,8 @@ async def test_the_trace_has_the_requested_and_the_created_objects() -> None:
         outside = ExternalOperator(api.store, recorder, faults, Constant(0.0), np.random.default_rng(0))
         for used in api.used:
             outside.observe(used)
-    seen = [(line.verb, line.object, line.code) for line in recorder.lines if isinstance(line, ApiLine)]
-    assert seen == [
+    observed = [(line.verb, line.object, line.code) for line in recorder.lines if isinstance(line, ApiLine)]
+    assert observed == [
         ("create", "default/sql", 201),
         ("create", "default/sql", 409),
         ("create", "default/", 400),

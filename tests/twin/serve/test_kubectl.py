@@ -34,11 +34,11 @@ class Day:
     wrong: list[str] = field(default_factory=list)
     count: int = 0
 
-    def does(self, command: str, *wanted: str, code: int = 0, stdin: str = "") -> str:
+    def does(self, command: str, *expected: str, code: int = 0, stdin: str = "") -> str:
         """Run `kubectl COMMAND`; its output should match all of `wanted` (regular expressions)."""
         ran = self.world.kubectl(*command.split(), stdin=stdin)
         self.count += 1
-        missing = [text for text in wanted if not re.search(text, ran.all, re.MULTILINE)]
+        missing = [text for text in expected if not re.search(text, ran.all, re.MULTILINE)]
         if ran.code != code or missing:
             self.wrong.append(f"$ kubectl {command}\nexit {ran.code}, without {missing}:\n{ran.all}")
         return ran.out.strip()

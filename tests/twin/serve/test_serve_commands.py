@@ -25,9 +25,9 @@ from twin.serve.network.sockets import listening
 from twin.sim.simulation import Simulation
 
 
-def refused(*words: str) -> str:
+def refused(*args: str) -> str:
     """Return the error line of a command."""
-    result = CliRunner().invoke(app, list(words))
+    result = CliRunner().invoke(app, list(args))
     lines = result.output.splitlines()
     assert (result.exit_code, len(lines)) == (2, 1), result.output
     return lines[0]
@@ -41,7 +41,7 @@ def scenario(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (("--speed", "0"), "--speed 0: not a speed; allowed: a number above 0"),
         (("--speed", "inf"), "--speed inf: not a speed"),
@@ -52,11 +52,11 @@ def scenario(tmp_path: Path) -> str:
         (("--operator-process", "--paused"), "--operator-process and --paused exclude each other"),
         (("--crash-interval", "5m"), "--crash-interval requires --operator-process"),
         (("--operator-process", "--crash-interval", "5"), '"5" has no unit'),
-        (("--set", "controller.replicas"), "is no setting; allowed: PATH=VALUE"),
+        (("--set", "controller.replicas"), "not a setting; allowed: PATH=VALUE"),
     ],
 )
-def test_a_world_that_cannot_be_served_is_refused(flags: tuple[str, ...], said: str, scenario: str) -> None:
-    assert said in refused("serve", scenario, *flags)
+def test_a_world_that_cannot_be_served_is_refused(flags: tuple[str, ...], message: str, scenario: str) -> None:
+    assert message in refused("serve", scenario, *flags)
 
 
 def test_processes_need_the_operators_own_extra(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_a_port_that_is_taken_is_named(scenario: str) -> None:
         assert f"--port: cannot listen on 127.0.0.1:{port}" in refused("serve", scenario, "--port", str(port))
 
 
-@pytest.mark.parametrize("command", [("fault", "timeout"), ("events",), ("clock",)], ids=lambda words: words[0])
+@pytest.mark.parametrize("command", [("fault", "timeout"), ("events",), ("clock",)], ids=lambda args: args[0])
 def test_a_world_that_does_not_run_is_an_error_in_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
     missing = refused(*command, "--kubeconfig", str(tmp_path / "none"))
     assert "none: file not found; start `twin serve`" in missing
@@ -94,7 +94,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         ("fault nonsense", 'unknown fault "nonsense"'),
         ("fault timeout colour=red", 'timeout: unknown field "colour"'),
@@ -110,8 +110,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ("clock --pause --resume", "--pause and --resume exclude each other"),
     ],
 )
-def test_an_impossible_request_is_refused_by_the_world(command: str, said: str, world: World) -> None:
-    assert said in refused(*command.split(), "--kubeconfig", str(world.kubeconfig))
+def test_an_impossible_request_is_refused_by_the_world(command: str, message: str, world: World) -> None:
+    assert message in refused(*command.split(), "--kubeconfig", str(world.kubeconfig))
 
 
 def test_another_token_than_the_worlds_is_refused(world: World, tmp_path: Path) -> None:
@@ -119,39 +119,39 @@ def test_another_token_than_the_worlds_is_refused(world: World, tmp_path: Path) 
     assert refused("fault", "timeout", "--kubeconfig", str(tmp_path / "stranger")) == "twin fault: Unauthorized"
 
 
-def done(*words: str) -> str:
+def done(*args: str) -> str:
     """Return the output of a successful command."""
-    result = CliRunner().invoke(app, list(words))
+    result = CliRunner().invoke(app, list(args))
     assert result.exit_code == 0, result.output
     return str(result.output)
 
 
 def seconds(world: World) -> float:
-    said = done("clock", "--kubeconfig", str(world.kubeconfig))
-    return float(said.split(": ")[1].partition(" s ")[0])
+    message = done("clock", "--kubeconfig", str(world.kubeconfig))
+    return float(message.split(": ")[1].partition(" s ")[0])
 
 
 def test_time_is_paused_stepped_and_resumed(world: World) -> None:
-    told = ("--kubeconfig", str(world.kubeconfig))
-    assert done("clock", "--pause", *told).endswith("paused\n")
+    options = ("--kubeconfig", str(world.kubeconfig))
+    assert done("clock", "--pause", *options).endswith("paused\n")
     before = seconds(world)
     assert seconds(world) == before
-    done("clock", "--step", "90s", *told)
+    done("clock", "--step", "90s", *options)
     assert seconds(world) == pytest.approx(before + 90, abs=0.2)
-    assert done("clock", "--resume", "--speed", "5", *told).endswith("speed 5\n")
+    assert done("clock", "--resume", "--speed", "5", *options).endswith("speed 5\n")
 
 
 def test_the_record_is_printed_and_followed(world: World) -> None:
-    told = ("--kubeconfig", str(world.kubeconfig))
-    assert json.loads(done("events", "--tail", "1", *told))["kind"]
-    words = [sys.executable, "-m", "twin", "events", "-f", "--tail", "1", *told]
-    following = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    options = ("--kubeconfig", str(world.kubeconfig))
+    assert json.loads(done("events", "--tail", "1", *options))["kind"]
+    args = [sys.executable, "-m", "twin", "events", "-f", "--tail", "1", *options]
+    following = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
     end = threading.Timer(40, following.kill)
     end.start()
     try:
         assert following.stdout is not None
         following.stdout.readline()  # it follows: what comes from now on is printed
-        done("fault", "registry-down", "--for", "1h", *told)
+        done("fault", "registry-down", "--for", "1h", *options)
         assert any(json.loads(line).get("fault") == "registry-down" for line in following.stdout)
     finally:
         end.cancel()

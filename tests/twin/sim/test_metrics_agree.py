@@ -64,10 +64,10 @@ def test_engine_requests(measured: tuple[dict[str, Any], list[Metric]]) -> None:
 
 def test_requests_to_the_api_server(measured: tuple[dict[str, Any], list[Metric]]) -> None:
     summary, scraped = measured
-    asked = summary["api_requests"]
-    assert value(scraped, "rest_client_requests_total", method="PATCH") == asked["patch"]
-    assert value(scraped, "rest_client_requests_total", method="POST") == asked["create"]
-    assert value(scraped, "rest_client_requests_total", code="409") == asked["conflicts"] > 0
+    requests_sent = summary["api_requests"]
+    assert value(scraped, "rest_client_requests_total", method="PATCH") == requests_sent["patch"]
+    assert value(scraped, "rest_client_requests_total", method="POST") == requests_sent["create"]
+    assert value(scraped, "rest_client_requests_total", code="409") == requests_sent["conflicts"] > 0
 
 
 def test_adapters_and_replicas(measured: tuple[dict[str, Any], list[Metric]]) -> None:

@@ -74,11 +74,11 @@ def events(lines: Any, reason: str) -> list[EventLine]:
 
 def loaded(lines: Any) -> dict[str, set[str]]:
     """Return the pods of each adapter, as loaded on the engines at a time."""
-    found: dict[str, set[str]] = {}
+    matches: dict[str, set[str]] = {}
     for line in lines:
         if isinstance(line, EngineLine) and line.event == "loaded":
-            found.setdefault(line.adapter, set()).add(line.object)
-    return found
+            matches.setdefault(line.adapter, set()).add(line.object)
+    return matches
 
 
 def test_an_adapter_names_a_module_beside_the_scenario_and_others_go_by_default(tmp_path: Path) -> None:
@@ -104,10 +104,10 @@ def test_a_policy_that_fails_all_the_time_costs_events_and_nothing_else(tmp_path
     outcome = summary(lines)
     assert outcome["adapters"]["running"] == 4
     assert outcome["invariants"]["violations"] == 0
-    told = events(lines, "PolicyFailed")
-    assert {line.object for line in told} == {f"default/a-{n}" for n in range(4)}
-    assert all(line.type == "Warning" and said in line.note for line in told)
-    assert max(line.count for line in told) <= 5, "told when it chooses, which it need not do when all is well"
+    failures = events(lines, "PolicyFailed")
+    assert {line.object for line in failures} == {f"default/a-{n}" for n in range(4)}
+    assert all(line.type == "Warning" and said in line.note for line in failures)
+    assert max(line.count for line in failures) <= 5, "told when it chooses, which it need not do when all is well"
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def a_bare_pod() -> dict[str, Any]:
 def a_private_scenario(folder: Path, *objects: dict[str, Any], **sections: Any) -> Scenario:
     """Return a scenario with two adapters in a bucket and two pods with the sidecar."""
     there = objects or (with_sidecar(deployment(2)),)
-    wanted = {"adapters": [adapters(2, replicas=1, spec=PRIVATE)], **sections}
-    return a_scenario(folder, objects=[SECRET, *there], **wanted)
+    expected = {"adapters": [adapters(2, replicas=1, spec=PRIVATE)], **sections}
+    return a_scenario(folder, objects=[SECRET, *there], **expected)
 
 
 def answers(findings: RunResult, verb: str = "load") -> Counter[str]:
@@ -82,9 +82,9 @@ def test_private_adapters_are_loaded_through_the_sidecar(tmp_path: Path) -> None
 def test_the_log_marks_a_request_through_the_sidecar(tmp_path: Path) -> None:
     missing = {"kind": "artifact-missing", "from": "0s", "until": "2m"}
     findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[missing]))
-    said = [line.text for line in findings.lines if isinstance(line, LogLine)]
-    assert len(said) == 2
-    assert all("error_class=ArtifactNotFound" in text and text.endswith("route=sidecar") for text in said)
+    message = [line.text for line in findings.lines if isinstance(line, LogLine)]
+    assert len(message) == 2
+    assert all("error_class=ArtifactNotFound" in text and text.endswith("route=sidecar") for text in message)
 
 
 def test_a_restarted_engine_gets_its_own_back_while_the_registry_is_down(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_rotated_secret_is_tried_at_once_and_with_fresh_attempts(tmp_path: Pat
     rotation = {"at": "4m", "of": "Secret/bucket", "patch": {"stringData": {"aws_secret_access_key": "another"}}}
     findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[forbidden], edits=[rotation]))
     assert answers(findings) == Counter(ok=2, artifact_forbidden=2)
-    assert [moment for moment in loads(findings) if moment > 180] == pytest.approx([240, 240], abs=1)
+    assert [time for time in loads(findings) if time > 180] == pytest.approx([240, 240], abs=1)
     assert findings.measures["adapters"]["running"] == 2
     assert not findings.violations
 
@@ -160,7 +160,7 @@ def test_a_rotated_secret_is_tried_at_once_and_with_fresh_attempts(tmp_path: Pat
 def test_without_a_new_secret_a_refused_adapter_is_looked_at_every_five_minutes(tmp_path: Path) -> None:
     forbidden = {"kind": "artifact-forbidden", "from": "0s", "until": "3m"}
     findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[forbidden]))
-    assert [moment for moment in loads(findings) if moment > 180] == pytest.approx([310, 310], abs=15)
+    assert [time for time in loads(findings) if time > 180] == pytest.approx([310, 310], abs=15)
 
 
 def test_an_adapter_with_a_deleted_secret_has_that_condition_and_no_request_is_sent(tmp_path: Path) -> None:

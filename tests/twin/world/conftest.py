@@ -126,8 +126,8 @@ def a_deployment(
 
 def condition(obj: Mapping[str, Any], type_: str) -> dict[str, Any]:
     """Return the condition of that type; empty if it is missing."""
-    found = (each for each in obj.get("status", {}).get("conditions", ()) if each["type"] == type_)
-    return next(found, {})
+    result = (item for item in obj.get("status", {}).get("conditions", ()) if item["type"] == type_)
+    return next(result, {})
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from fake_vllm.faults.rules import FaultRule
 
 
 def ready_of(pod: dict[str, Any]) -> dict[str, Any]:
-    return next((each for each in pod["status"]["conditions"] if each["type"] == "Ready"), {})
+    return next((item for item in pod["status"]["conditions"] if item["type"] == "Ready"), {})
 
 
 def engine_status(pod: dict[str, Any]) -> dict[str, Any]:
@@ -235,11 +235,11 @@ def test_a_sidecar_is_ready_once_the_engine_listens(cluster_of: Callable[..., An
     }
     cluster.deploy(sidecars=(sidecar,))
     cluster.run(90)
-    assert [each["ready"] for each in cluster.pod()["status"]["containerStatuses"]] == [False, False]
+    assert [item["ready"] for item in cluster.pod()["status"]["containerStatuses"]] == [False, False]
     cluster.run(120)
-    assert [each["ready"] for each in cluster.pod()["status"]["containerStatuses"]] == [True, True]
+    assert [item["ready"] for item in cluster.pod()["status"]["containerStatuses"]] == [True, True]
     cluster.world.restart_engine(cluster.name())
     cluster.run(140)
     statuses = cluster.pod()["status"]["containerStatuses"]
-    assert [each["ready"] for each in statuses] == [False, False]
-    assert [each["restartCount"] for each in statuses] == [1, 0]
+    assert [item["ready"] for item in statuses] == [False, False]
+    assert [item["restartCount"] for item in statuses] == [1, 0]

@@ -69,25 +69,25 @@ def test_where_chance_decides_every_round_is_due() -> None:
 def ticking(probe: Probe, changes: list[tuple[float, bool]], end: float) -> list[tuple[float, bool | None]]:
     """Return every change of the result, by probing in every round."""
     result, last, run, flips, k = INITIAL[probe.role], None, 0, [], 0
-    while (moment := probe.initial_delay + k * probe.period) <= end:
+    while (time := probe.initial_delay + k * probe.period) <= end:
         k += 1
-        passed = [passing for at, passing in changes if at <= moment][-1]
+        passed = [passing for at, passing in changes if at <= time][-1]
         run = run + 1 if passed == last else 1
         last = passed
         if passed != result and run >= (probe.success if passed else probe.failure):
             result = passed
-            flips.append((moment, passed))
+            flips.append((time, passed))
     return flips
 
 
 def leaping(probe: Probe, changes: list[tuple[float, bool]], end: float) -> list[tuple[float, bool | None]]:
     """Return the same from `Prober`, which is called only at its own times."""
     prober, flips = Prober(probe, 0.0, changes[0][1]), []
-    for moment, passing in [*changes[1:], (end + 1e-9, True)]:
-        while (due := prober.due()) is not None and due < moment:
+    for time, passing in [*changes[1:], (end + 1e-9, True)]:
+        while (due := prober.due()) is not None and due < time:
             assert prober.reach(due), "it asked to be woken for nothing"
             flips.append((due, prober.result))
-        assert not prober.change(moment, passing), "a flip was slept through"
+        assert not prober.change(time, passing), "a flip was slept through"
     return flips
 
 

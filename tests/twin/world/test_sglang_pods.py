@@ -23,8 +23,8 @@ def a_run(folder: Path, container: dict[str, Any], engine: str = "sglang", **sec
     containers = workload["spec"]["template"]["spec"]["containers"]
     containers[0] = {key: value for key, value in containers[0].items() if key not in ("command", "env")} | container
     containers[1]["env"] = [{"name": "INFERENCE_ENGINE", "value": engine}]
-    wanted = {"adapters": [adapters(4, replicas=2, spec=PRIVATE)], **sections}
-    return simulate_and_judge(a_scenario(folder, objects=[SECRET, workload], **wanted))
+    expected = {"adapters": [adapters(4, replicas=2, spec=PRIVATE)], **sections}
+    return simulate_and_judge(a_scenario(folder, objects=[SECRET, workload], **expected))
 
 
 LABELS = {**SELECTOR["matchLabels"], "model.aibrix.ai/engine": "sglang"}
@@ -37,8 +37,8 @@ def without_a_sidecar(folder: Path, labels: dict[str, str], *flags: str, **secti
     template["metadata"]["labels"] = labels
     kept = {key: value for key, value in template["spec"]["containers"][0].items() if key not in ("command", "env")}
     template["spec"]["containers"] = [kept | {"command": COMMAND, "args": [*LORA, "--port", "8000", *flags]}]
-    wanted = {"adapters": [adapters(4, replicas=2)], **sections}
-    return simulate_and_judge(a_scenario(folder, objects=[workload], **wanted))
+    expected = {"adapters": [adapters(4, replicas=2)], **sections}
+    return simulate_and_judge(a_scenario(folder, objects=[workload], **expected))
 
 
 def answered(findings: RunResult) -> set[tuple[str, int]]:
@@ -83,9 +83,9 @@ def test_a_pod_without_the_label_is_treated_as_vllm_and_the_condition_has_the_fi
     findings = without_a_sidecar(tmp_path, dict(SELECTOR["matchLabels"]))
     assert answered(findings) == {("load", 404)}
     assert findings.measures["adapters"]["running"] == 0
-    said = {line.note for line in findings.lines if isinstance(line, EventLine) if line.reason == "LoadFailed"}
-    assert all("if it is SGLang, say so by its pod's label model.aibrix.ai/engine" in note for note in said)
-    assert said
+    message = {line.note for line in findings.lines if isinstance(line, EventLine) if line.reason == "LoadFailed"}
+    assert all("if it is SGLang, say so by its pod's label model.aibrix.ai/engine" in note for note in message)
+    assert message
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 
 def ready(obj: dict[str, Any]) -> dict[str, Any]:
-    return next((each for each in obj.get("status", {}).get("conditions", ()) if each["type"] == "Ready"), {})
+    return next((item for item in obj.get("status", {}).get("conditions", ()) if item["type"] == "Ready"), {})
 
 
 def is_terminating(pod: dict[str, Any]) -> bool:
@@ -46,18 +46,18 @@ def test_a_rollout_keeps_to_its_bounds(cluster: Any, rolling: dict[str, Any], mo
     cluster.deploy(4, spec={"strategy": {"type": "RollingUpdate", "rollingUpdate": rolling}})
     cluster.run(100)
     old = set(cluster.world.pods_of("default/qwen"))
-    asked: list[int] = []
+    requested_gpus: list[int] = []
     serving: list[int] = []
 
     def look(_: Any) -> None:
-        asked.append(sum(each["spec"]["replicas"] for each in cluster.store.list("replicasets.apps").items))
+        requested_gpus.append(sum(item["spec"]["replicas"] for item in cluster.store.list("replicasets.apps").items))
         pods = [pod for pod in cluster.pods() if not is_terminating(pod)]
         serving.append(sum(ready(pod).get("status") == "True" for pod in pods))
 
     cluster.store.subscribe(look)
     cluster.world.rollout("default/qwen")
     cluster.run(600)
-    assert (max(asked), min(serving)) == (most, least)
+    assert (max(requested_gpus), min(serving)) == (most, least)
     assert not old & set(cluster.world.running_pods())
     assert len(cluster.world.running_pods()) == 4
     status = cluster.store.get("deployments.apps", "default", "qwen")["status"]

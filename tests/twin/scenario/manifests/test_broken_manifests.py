@@ -38,10 +38,10 @@ SCENARIO = "name: n\nmanifests: [base.yaml, m.yaml]\n"
         ("kind: ModelAdapter", "kind: ModelAdapter\nkind: Pod", "3:1: kind", "is duplicated"),
     ],
 )  # fmt: skip
-def test_an_adapter_that_a_cluster_would_refuse(folder: Any, old: str, new: str, place: str, said: str) -> None:
+def test_an_adapter_that_a_cluster_would_refuse(folder: Any, old: str, new: str, place: str, message: str) -> None:
     folder.write("m.yaml", ADAPTER.replace(old, new))
     lines = folder.errors(SCENARIO)
-    assert any(line.startswith(f"m.yaml:{place}") and said in line for line in lines), lines
+    assert any(line.startswith(f"m.yaml:{place}") and message in line for line in lines), lines
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_an_adapter_that_a_cluster_would_refuse(folder: Any, old: str, new: str,
         ('gpu: "1"', 'gpu: "16"', "11:7: spec.template.spec", "no node has more than 8"),
     ],
 )  # fmt: skip
-def test_a_deployment_that_would_not_run(folder: Any, old: str, new: str, place: str, said: str) -> None:
+def test_a_deployment_that_would_not_run(folder: Any, old: str, new: str, place: str, message: str) -> None:
     text = (folder.path / "base.yaml").read_text().replace(old, new, 1)
     folder.write("m.yaml", "# a remark\n" + text.replace("name: qwen,", "name: other,"))
     lines = folder.errors(SCENARIO + "cluster: {nodes: {count: 1}}\n")
-    assert any(line.startswith(f"m.yaml:{place}") and said in line for line in lines), lines
+    assert any(line.startswith(f"m.yaml:{place}") and message in line for line in lines), lines
 
 
 def test_two_objects_of_one_name_are_refused_with_both_positions(folder: Any) -> None:
@@ -89,6 +89,6 @@ def test_a_namespace_may_be_in_the_manifest_of_its_objects_and_is_validated(fold
     here = ADAPTER.replace("{name: sql}", "{name: sql, namespace: zoo}")
     zoo = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: zoo, labels: {team: LABEL}}\n"
     folder.write("m.yaml", here + zoo.replace("LABEL", "b"))
-    assert "zoo" in [each["metadata"]["name"] for each in folder.load(SCENARIO).objects]
+    assert "zoo" in [item["metadata"]["name"] for item in folder.load(SCENARIO).objects]
     folder.write("m.yaml", here + zoo.replace("LABEL", '"a b"'))
     assert ["m.yaml:" in line and "metadata.labels" in line for line in folder.errors(SCENARIO)] == [True]

@@ -64,7 +64,7 @@ def test_a_key_on_the_command_line_has_the_pseudonym_of_the_same_key_elsewhere(f
     for secret in (KEY, TOKEN, "other-key-1", base64.b64encode(KEY.encode()).decode()):
         assert secret not in text
         assert secret not in repr(scenario)
-    adapter = next(each for each in scenario.objects if each["kind"] == "ModelAdapter")
+    adapter = next(item for item in scenario.objects if item["kind"] == "ModelAdapter")
     pseudonym = adapter["spec"]["additionalConfig"]["api-key"]
     assert pseudonym in scenario.secrets
     container = scenario.objects[0]["spec"]["template"]["spec"]["containers"][0]
@@ -90,7 +90,7 @@ def test_a_short_secret_inside_other_words_is_a_coincidence(folder: Any) -> None
 
 def test_a_secret_that_reads_like_a_name_leaves_names_alone(folder: Any) -> None:
     folder.write("m.yaml", MANIFESTS.replace(TOKEN, "default"))
-    assert {each["metadata"]["namespace"] for each in folder.load(SCENARIO).objects} == {"default"}
+    assert {item["metadata"]["namespace"] for item in folder.load(SCENARIO).objects} == {"default"}
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ items:
 """,
     )
     scenario = folder.load()
-    assert [each["metadata"] for each in scenario.objects] == [{"name": "a", "namespace": "default"}]
+    assert [item["metadata"] for item in scenario.objects] == [{"name": "a", "namespace": "default"}]
     assert "status" not in scenario.objects[0]
     ignored = [note.split(": ignored: ")[0] for note in scenario.notes]
     assert ignored == ["Pod default/b", "Ingress default/i"]
@@ -252,6 +252,6 @@ def test_the_catalogue_has_the_fields_of_each_kind() -> None:
     ],
 )
 def test_an_expectation_is_name_operator_number(text: str, name: str, op: str, value: float) -> None:
-    found = parse_expectation(text)
-    assert (found.name, found.op, found.value) == (name, op, value)
-    assert parse_expectation(str(found)) == found
+    result = parse_expectation(text)
+    assert (result.name, result.op, result.value) == (name, op, value)
+    assert parse_expectation(str(result)) == result

@@ -25,8 +25,8 @@ adapters:
 def traced(folder: Any, text: str | bytes, name: str = "t.csv") -> Scenario:
     file: Path = folder.path / name
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    found: Scenario = folder.load(FOUR_LINES + f"traffic: {{trace: {name}}}\n")
-    return found
+    result: Scenario = folder.load(FOUR_LINES + f"traffic: {{trace: {name}}}\n")
+    return result
 
 
 def test_a_trace_in_the_public_shape_is_read_as_it_is(folder: Any) -> None:
@@ -71,7 +71,7 @@ def test_a_resolved_scenario_needs_no_trace_beside_it(folder: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (OURS + "1,10,5\n,10,5\n", '"t.csv" line 3: time is missing'),
         (OURS + "1,10,5\n\n2,10,5\n", '"t.csv" line 3: is empty'),
@@ -92,10 +92,10 @@ def test_a_resolved_scenario_needs_no_trace_beside_it(folder: Any, tmp_path: Pat
         (b"\xff\xfe\x00", 'cannot read "t.csv": it is not UTF-8 text'),
     ],
 )
-def test_errors_of_a_trace_have_their_row(folder: Any, text: str | bytes, said: str) -> None:
+def test_errors_of_a_trace_have_their_row(folder: Any, text: str | bytes, message: str) -> None:
     (folder.path / "t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     lines = folder.errors(FOUR_LINES + "traffic: {trace: t.csv}\n")
-    assert any(line.startswith("s.yaml:5:18: traffic.trace: " + said) for line in lines), lines
+    assert any(line.startswith("s.yaml:5:18: traffic.trace: " + message) for line in lines), lines
 
 
 def test_a_row_of_a_parquet_file_is_named_too(folder: Any) -> None:
@@ -119,7 +119,7 @@ def test_the_shipped_trace_is_the_output_of_its_script() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "message"),
     [
         ("{trace: none.csv}", 'traffic.trace: cannot read "none.csv": No such file'),
         ("{trace: t.parquet}", 'traffic.trace: cannot read "t.parquet": it is not a Parquet file'),
@@ -136,11 +136,11 @@ def test_the_shipped_trace_is_the_output_of_its_script() -> None:
         ("{rate: 0/s}", "traffic.rate: must be above 0"),
     ],
 )
-def test_errors_of_traffic_are_reported(folder: Any, section: str, said: str) -> None:
+def test_errors_of_traffic_are_reported(folder: Any, section: str, message: str) -> None:
     (folder.path / "t.parquet").write_text("no")
     (folder.path / "t.csv").write_text(OURS + "1,2,3\n")
     lines = folder.errors(FOUR_LINES + f"traffic: {section}\n")
-    assert any(said in line for line in lines), lines
+    assert any(message in line for line in lines), lines
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_arrivals_come_from_csv_with_or_without_a_heading_and_from_parquet(folde
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("5\n1\n", '"t.csv" line 2: the time is earlier than in the previous row'),
         ("time\n1\n-2\n", '"t.csv" line 3: the time is negative'),
@@ -176,10 +176,10 @@ def test_arrivals_come_from_csv_with_or_without_a_heading_and_from_parquet(folde
         ("time\n", '"t.csv" contains no rows'),
     ],
 )
-def test_errors_of_arrivals_have_their_row(folder: Any, text: str, said: str) -> None:
+def test_errors_of_arrivals_have_their_row(folder: Any, text: str, message: str) -> None:
     folder.write("t.csv", text)
     lines = folder.errors(FOUR_LINES + TEMPLATE + "    arrive: {trace: t.csv}\n")
-    assert any(said in line for line in lines), lines
+    assert any(message in line for line in lines), lines
 
 
 def test_arrivals_in_a_list_come_in_order(folder: Any) -> None:

@@ -37,8 +37,8 @@ def custom() -> None:
     api.create_namespaced_custom_object(*PLACE, ADAPTER)
     api.patch_namespaced_custom_object(*PLACE, "from-python", {"spec": {"replicas": 2}})
     assert api.get_namespaced_custom_object_scale(*PLACE, "from-python")["spec"]["replicas"] == 2
-    seen = watch.Watch().stream(api.list_namespaced_custom_object, *PLACE, timeout_seconds=1)
-    first = next(iter(seen))
+    observed = watch.Watch().stream(api.list_namespaced_custom_object, *PLACE, timeout_seconds=1)
+    first = next(iter(observed))
     assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "from-python")
 
 
@@ -46,21 +46,21 @@ def dynamically() -> None:
     adapters = dynamic.DynamicClient(client.ApiClient()).resources.get(
         api_version="model.aibrix.ai/v1alpha1", kind="ModelAdapter"
     )
-    wanted = {**ADAPTER, "metadata": {"name": "from-python"}, "spec": {**ADAPTER["spec"], "replicas": 3}}
-    applied = adapters.server_side_apply(body=wanted, namespace="default", field_manager="me", force_conflicts=True)
+    expected = {**ADAPTER, "metadata": {"name": "from-python"}, "spec": {**ADAPTER["spec"], "replicas": 3}}
+    applied = adapters.server_side_apply(body=expected, namespace="default", field_manager="me", force_conflicts=True)
     assert applied.spec.replicas == 3
-    assert [each.metadata.name for each in adapters.get(namespace="default").items] == ["from-python"]
+    assert [item.metadata.name for item in adapters.get(namespace="default").items] == ["from-python"]
     adapters.delete(name="from-python", namespace="default")
 
 
 def informed() -> None:
     core = client.CoreV1Api()
     informer = SharedInformer(core.list_namespaced_config_map, namespace="default")
-    seen = threading.Event()
-    informer.add_event_handler("ADDED", lambda obj: seen.set() if obj.metadata.name == "late" else None)
+    observed = threading.Event()
+    informer.add_event_handler("ADDED", lambda obj: observed.set() if obj.metadata.name == "late" else None)
     informer.start()
     core.create_namespaced_config_map("default", client.V1ConfigMap(metadata=client.V1ObjectMeta(name="late")))
-    assert seen.wait(20)  # its thread is a daemon: it ends with the process
+    assert observed.wait(20)  # its thread is a daemon: it ends with the process
 
 
 if __name__ == "__main__":

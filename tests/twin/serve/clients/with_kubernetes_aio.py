@@ -31,8 +31,8 @@ async def main() -> None:
             async for event in events:
                 assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "from-asyncio")
                 break
-        found = await dynamic.DynamicClient(api)
-        adapters = await found.resources.get(api_version="model.aibrix.ai/v1alpha1", kind="ModelAdapter")
+        result = await dynamic.DynamicClient(api)
+        adapters = await result.resources.get(api_version="model.aibrix.ai/v1alpha1", kind="ModelAdapter")
         await adapters.patch(
             body={"spec": {"replicas": 2}}, name="from-asyncio", namespace="default",
             content_type="application/merge-patch+json",

@@ -11,13 +11,13 @@ NOW = 100.0
 
 
 def test_a_lasting_fault_begins_now_and_ends_at_its_time() -> None:
-    found: Any = fault_from({"kind": "timeout", "pods": {"count": 1}, "for": "30s"}, NOW)
-    assert (found.start, found.until) == (100.0, 130.0)
+    result: Any = fault_from({"kind": "timeout", "pods": {"count": 1}, "for": "30s"}, NOW)
+    assert (result.start, result.until) == (100.0, 130.0)
 
 
 def test_one_that_strikes_strikes_now() -> None:
-    found: Any = fault_from({"kind": "engine-restart", "pods": {"count": 1}}, NOW)
-    assert found.at == 100.0
+    result: Any = fault_from({"kind": "engine-restart", "pods": {"count": 1}}, NOW)
+    assert result.at == 100.0
 
 
 def test_the_operator_can_be_killed_now_or_beside_a_write() -> None:
@@ -40,8 +40,8 @@ NEEDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", sorted(FAULTS))
 def test_every_kind_of_the_catalogue_can_befall_at_once(kind: str) -> None:
-    found: Any = fault_from({"kind": kind, **NEEDS.get(kind, {})}, NOW)
-    assert NOW in (getattr(found, "start", None), getattr(found, "at", None))
+    result: Any = fault_from({"kind": kind, **NEEDS.get(kind, {})}, NOW)
+    assert NOW in (getattr(result, "start", None), getattr(result, "at", None))
 
 
 def test_a_missing_field_of_a_fault_is_named() -> None:

@@ -63,8 +63,8 @@ def test_anybody_reaches_a_pods_address_by_the_gateway_as_proxy(world: World, cl
     _, ip = pod_of(world)
     environment = {**world.environment, "http_proxy": world.gateway}
     for port, path, key in ((8000, "/version", "version"), (8080, "/healthz", "status")):
-        words = [part.format(url=f"http://{ip}:{port}{path}", proxy=world.gateway) for part in CLIENTS[client]]
-        ran = run([command, *words], environment)
+        args = [part.format(url=f"http://{ip}:{port}{path}", proxy=world.gateway) for part in CLIENTS[client]]
+        ran = run([command, *args], environment)
         assert key in json.loads(ran.out or "{}"), ran.all
 
 
