@@ -123,7 +123,7 @@ def test_its_own_output_file_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("{parameters: none.yaml}", "parameters: none.yaml: cannot be read: No such file or directory"),
         ("{parameters: bad.yaml}", 'parameters: bad.yaml: load: "soon" is not a duration'),
-        ("{parameters: [x]}", "parameters: is no file"),
+        ("{parameters: [x]}", "parameters: is not a file name"),
         ("{timing: {step_base: 0s, per_sequence: 0s}}", "timing.step_base: step_base and per_sequence are both 0"),
         ("{timing: {step_bas: 1ms}}", 'timing.step_bas: unknown field "step_bas"; did you mean "step_base"?'),
     ],
