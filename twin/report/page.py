@@ -112,8 +112,8 @@ def _tiles(measures: Mapping[str, Any], result: RunResult) -> Iterator[Tile]:
     def get(name: str) -> float | None:
         return measure(measures, name)
 
-    gone = result.count("deleted")
-    remark = f"adapters; {gone:,} more were deleted" if gone else "adapters"
+    deleted = result.count("deleted")
+    remark = f"adapters; {deleted:,} more were deleted" if deleted else "adapters"
     yield Tile("Running at the end", f"{result.count('running'):,} of {result.left:,}", remark)
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p50")), "median")
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p95")), "95th percentile")

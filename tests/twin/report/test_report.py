@@ -276,7 +276,7 @@ def test_the_story_knows_what_the_record_told() -> None:
 
 def test_a_restarted_engine_holds_nothing() -> None:
     story = build_timeline(a_run())
-    assert any(count == 0 for t, count in story.pods[1].held if t == 900.0)
+    assert any(count == 0 for t, count in story.pods[1].loaded if t == 900.0)
 
 
 def test_an_interrupted_run_ends_where_its_record_ends() -> None:

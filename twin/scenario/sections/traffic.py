@@ -120,7 +120,7 @@ class Traffic(ScenarioModel):
             raise value_error("ends before it starts", f"allowed: later than {format_duration(self.start)}", ("until",))
         return self
 
-    def asked(
+    def generate(
         self, end: float, arrivals: np.random.Generator, lengths: np.random.Generator
     ) -> Iterator[GeneratedRequest]:
         """Yield the requests of a run until `end`, in order, with the same number of draws for each."""
@@ -138,13 +138,13 @@ class Traffic(ScenarioModel):
 
     def _times(self, rng: np.random.Generator) -> Iterator[float]:
         if self.trace is not None:
-            yield from (self.start + moment for moment in self.trace.times)
+            yield from (self.start + time for time in self.trace.times)
             return
         assert self.rate is not None
-        moment = self.start
+        time = self.start
         while True:
-            moment += float(rng.exponential(1 / self.rate))
-            yield moment
+            time += float(rng.exponential(1 / self.rate))
+            yield time
 
 
 def _is_default(traffic: Traffic, name: str) -> bool:
