@@ -9,6 +9,7 @@ from twin.report.svg import Figure, Plot, Scale, element, number, path, step_pat
 from twin.report.timeline import Timeline
 
 WIDTH, HEIGHT = 880.0, 300.0
+LABEL_WIDTH = 150.0
 
 
 def time_to_running(timeline: Timeline) -> Figure | None:
@@ -55,16 +56,17 @@ def _thinned(times: list[float], total: int, x: Scale) -> list[tuple[float, floa
 def _guides(plot: Plot, times: list[float], total: int) -> str:
     """Return guides at the summary's median and 95th percentile."""
     median, p95 = percentiles(times, 50, 95)
-    return _guide(plot, times, total, median, "median") + _guide(plot, times, total, p95, "95th percentile")
+    close = 14.0 if abs(plot.x(p95) - plot.x(median)) < LABEL_WIDTH else 0.0
+    return _guide(plot, times, total, median, "median", close) + _guide(plot, times, total, p95, "95th percentile")
 
 
-def _guide(plot: Plot, times: list[float], total: int, t: float, name: str) -> str:
-    """Return a dashed line from a time up to the curve, and its label."""
+def _guide(plot: Plot, times: list[float], total: int, t: float, name: str, down: float = 0.0) -> str:
+    """Return a dashed line from a time up to the curve, and its label, moved down by `down` pixels."""
     x, y = plot.x(t), plot.y(100 * bisect_right(times, t) / total)
     dashes = element("path", d=f"M{number(x)} {number(plot.y.start)}V{number(y)}", class_="guide")
     dot = element("circle", cx=x, cy=y, r=3.5, class_="held")
-    right = x < plot.x.end - 150
-    position = (x + 9, y + 16) if right else (x - 9, y - 8)  # off the curve
+    right = x < plot.x.end - LABEL_WIDTH
+    position = (x + 9, y + 16 + down) if right else (x - 9, y - 8 + down)  # off the curve
     label = text(*position, f"{name} {_spoken(t)}", "strong", "start" if right else "end")
     return dashes + dot + label
 

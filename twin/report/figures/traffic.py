@@ -38,7 +38,7 @@ def _unrouted(lines: Minute) -> int:
 Counts = Mapping[str, tuple[str, Callable[[Minute], float]]]
 """Counts of a panel by label, each with its colour and its function."""
 
-ANSWERED: Counts = {"answered": ("Running", lambda lines: sum(line.ok for line in lines))}
+ANSWERED: Counts = {"successful": ("Running", lambda lines: sum(line.ok for line in lines))}
 FAILED: Counts = {
     "misrouted": ("Loading", _misrouted),
     "no endpoint": ("Pending", _unrouted),

@@ -137,7 +137,7 @@ def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:
         if not isinstance(value.get(key), str) or not value[key]:
             other = closest(key, [k for k in value if k not in ("apiVersion", "kind", "metadata", "spec", "status")])
             hint = f'did "{other}" mean it? ' if other else ""
-            message = f'is not a Kubernetes object: "{key}" is missing or not a text'
+            message = f'is not a Kubernetes object: "{key}" is missing or not a string'
             yield at.problem((key,) if key in value else (), message, f"{hint}every object has one")
     for path in _null_items(value):
         yield at.problem(path, "is null", "allowed: a value")
@@ -147,18 +147,18 @@ def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:
         return
     for key in ("name", "namespace"):
         if key in metadata and not isinstance(metadata[key], str):
-            yield at.problem(("metadata", key), "is not a text", "allowed: a text (in quotes)")
+            yield at.problem(("metadata", key), "is not a string", "allowed: a string (in quotes)")
     if not metadata.get("name"):
         yield at.problem(("metadata",), '"name" is missing', "every object needs a name")
     for key in ("labels", "annotations"):
         values = metadata.get(key)
         if values is not None and not isinstance(values, dict):
-            yield at.problem(("metadata", key), "is not a mapping", "allowed: texts by name")
+            yield at.problem(("metadata", key), "is not a mapping", "allowed: strings by name")
             continue
         for name, text in (values or {}).items():
             if not isinstance(text, str):
                 yield at.problem(
-                    ("metadata", key, name), "is not a text", 'allowed: a text (in quotes: "true", "8000")'
+                    ("metadata", key, name), "is not a string", 'allowed: a string (in quotes: "true", "8000")'
                 )
 
 
