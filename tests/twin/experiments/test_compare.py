@@ -204,7 +204,7 @@ def test_a_run_that_crashes_is_left_out_and_told(
         ([], "no axes; use --vary PATH=A,B,C"),
         (["--vary", "controller.policy"], "--vary controller.policy: is not an axis; allowed: PATH=A,B,C"),
         (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
-        (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: unknown policy"),
+        (["--vary", "controller.policy=random,bin-pak"], "bin-pak: controller.policy: unknown policy"),
         (["--vary", f"{PER_POD_FIELD}=4,many"], f"{PER_POD_FIELD}=many: {PER_POD_FIELD}"),
         (["--vary", "controller.policy=random"], "only one variant"),
         (["--vary", "seed=1,2"], "the seed cannot vary between variants; use --seeds N"),

@@ -35,7 +35,7 @@ def time_to_running(timeline: Timeline) -> Figure | None:
         + path(drawn, "line one"),
         WIDTH,
         HEIGHT,
-        f"From the creation of a ModelAdapter to its first Running, {total} adapters."
+        f"From the creation of a ModelAdapter to its first Running; {total} adapters."
         + _remark(never, len(times), total),
     )
 
