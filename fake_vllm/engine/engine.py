@@ -66,7 +66,7 @@ class Engine:
             unload: seconds of an unload.
             rng: generator for these two.
             on_change: called for each adapter that was loaded or unloaded, until the engine is closed.
-            artifacts: returns the artifact at a path, None if there is none; by default every path has a good one.
+            artifacts: returns the artifact at a path, None if it does not exist; by default every path has a valid one.
             fetch: returns additional seconds until the artifact of a path is on the pod.
             created: time of the start, in seconds since 1970.
             timing: speed of the model.
@@ -97,7 +97,7 @@ class Engine:
 
     @property
     def closed(self) -> bool:
-        """Whether the container has stopped."""
+        """True after the container has stopped."""
         return self._closed
 
     @property
@@ -131,7 +131,7 @@ class Engine:
         """Return the adapter that a model's name stands for, empty for a base model.
 
         Raises:
-            EngineFault: if there is no such model.
+            EngineError: if there is no such model.
         """
         if model in self.lora_registry:
             return model
@@ -153,7 +153,7 @@ class Engine:
         return blake2b(f"{self._id_prefix}/{self._responses}".encode(), digest_size=16).hexdigest()
 
     def ensure_alive(self) -> None:
-        """Raises `EngineFault` if the engine's core is dead."""
+        """Raise `EngineError` if the engine's core is dead."""
         if not self.healthy:
             raise _core_failed()
 
@@ -170,7 +170,7 @@ class Engine:
         Cancelling the caller aborts the request.
 
         Raises:
-            EngineFault: if the engine refuses, as vLLM would.
+            EngineError: if the engine refuses, as vLLM would.
             EngineClosed: if the container stops first.
         """
         self.ensure_open()
@@ -188,7 +188,7 @@ class Engine:
         """Load the adapter `name`; `slow` multiplies the time.
 
         Raises:
-            EngineFault: if the engine refuses, in the words of its dialect.
+            EngineError: if the engine refuses, with the text of its flavor.
             EngineClosed: if the container stops first.
         """
         self.ensure_open()
@@ -198,7 +198,7 @@ class Engine:
         """Unload the adapter `name`; `slow` multiplies the time.
 
         Raises:
-            EngineFault: if the engine refuses, in the words of its dialect.
+            EngineError: if the engine refuses, with the text of its flavor.
             EngineClosed: if the container stops first.
         """
         self.ensure_open()
@@ -217,7 +217,7 @@ class Engine:
         """Mark an adapter as used. Return whether its weights were in memory; if not, they have to be loaded.
 
         Raises:
-            EngineFault: if no such adapter is listed.
+            EngineError: if the adapter is not registered.
         """
         return self.lora_registry.use(name)
 

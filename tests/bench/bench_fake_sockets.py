@@ -1,7 +1,7 @@
-"""The fake on real sockets: how many answers a second, whether streams keep their schedule, start and size.
+"""The fake on real sockets: completions per second, lateness of streams, startup time and memory.
 
-The engine's own times are made short where the server is measured, so that what is left is the server. Clients run in
-this process and take CPU as well: a figure is what both reach together.
+The engine's own times are short where the server is measured, so the server is what remains. Clients run in this
+process and take CPU as well: a rate is what both reach together.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ def measure() -> dict[str, float]:
 
 
 def lateness(streams: Sequence[Sequence[float]]) -> list[float]:
-    """How much later each event came than the engine's steps say; the earliest of all tells when they are."""
+    """Return the delay of each event against the engine's steps, whose time is that of the earliest event."""
     dues = [[at - number * STEP for number, at in enumerate(times)] for times in streams]
     first = min(map(min, dues))
     joined = [(min(each) - first) // STEP * STEP for each in dues]  # whole steps later than the first
@@ -58,7 +58,7 @@ def lateness(streams: Sequence[Sequence[float]]) -> list[float]:
 
 @contextmanager
 def served(parameters: str) -> Iterator[tuple[int, int, float]]:
-    """A fake in a process of its own: its port, its number, and how long it took to answer."""
+    """Run a fake in a process of its own; yield its port, its process id and the seconds until it answered."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +86,7 @@ def wait_for(port: int) -> None:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU that a process has had."""
+    """Return the CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,7 +1,4 @@
-"""The table of wire cases, held against the pure function and against both faces.
-
-The in-process face is the simulated network's transport, in virtual time; the other is a socket on loopback.
-"""
+"""The table of router cases, compared with the simulated network's transport, with a socket and with FastAPI."""
 
 import asyncio
 import json
@@ -36,7 +33,7 @@ QUICK = StepTimeModel(step_base=0.0005, per_sequence=0.0, per_prefill_token=0.0)
 
 
 def an_engine(case: Case) -> Engine:
-    """The engine that a case is about; its time of day stands still, so that answers can be compared."""
+    """Return the engine of a case; its clock stands still, so that responses can be compared."""
     usual = {
         "served_model_names": ("base",),
         "model": "acme/base",

@@ -76,7 +76,7 @@ def scraped() -> list[str]:
 
 
 def series(pages: list[str]) -> list[dict[str, str]]:
-    """What was scraped, as promtool's tests want it: one line a series, `_` where there was no sample."""
+    """Return the scraped samples in the form of promtool's tests: one line per series, `_` for a missing sample."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for at, page in enumerate(pages):
         for family in text_string_to_metric_families(page):

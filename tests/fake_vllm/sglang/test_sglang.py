@@ -82,7 +82,7 @@ def test_what_it_would_not_start_with_is_refused(flags: tuple[str, ...], complai
         an_engine(*flags)
 
 
-def test_where_no_highest_rank_is_named_the_first_adapters_set_it() -> None:
+def test_without_a_rank_limit_the_first_adapters_set_it() -> None:
     engine = an_engine("--lora-paths", "sql=/sql")
 
     async def story() -> None:
@@ -102,7 +102,7 @@ def test_loads_of_different_names_take_turns() -> None:
     assert loop.run(story()) == 4.0
 
 
-def test_an_unload_takes_the_name_off_at_once_and_waits_for_answers_under_way() -> None:
+def test_an_unload_removes_the_name_at_once_and_waits_for_requests_in_progress() -> None:
     async def story() -> None:
         clock = asyncio.get_running_loop()
         changes: list[AdapterEvent] = []
@@ -124,7 +124,7 @@ def test_an_unload_takes_the_name_off_at_once_and_waits_for_answers_under_way() 
     loop.run(story())
 
 
-def test_who_is_pushed_off_the_list_comes_back_when_asked_for() -> None:
+def test_an_evicted_adapter_is_loaded_again_when_requested() -> None:
     async def story() -> None:
         engine = an_engine(*LORA, "--max-loras-per-batch", "2", "--max-loaded-loras", "2")
         for name in ("a", "b", "c"):
