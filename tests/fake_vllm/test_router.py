@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, Response, handle, handle_immediate, requested_adapter
 
@@ -32,11 +34,9 @@ def an_engine(**settings: Any) -> Engine:
     return Engine(
         config,
         flavor_of(config),
-        load=Constant(0.0),
-        unload=Constant(0.0),
-        rng=np.random.default_rng(0),
-        artifacts=lambda path: found.get(path, Artifact()),
-        created=1767225600,
+        EngineTimes(Constant(0.0), Constant(0.0)),
+        Randomness(np.random.default_rng(0)),
+        EngineContext(find_artifact=lambda path: found.get(path, Artifact()), created=1767225600),
     )
 
 

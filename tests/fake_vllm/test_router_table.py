@@ -15,8 +15,9 @@ import simpy
 import uvicorn
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
-from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.engine.timing import EngineTimes, StepTimeModel
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import DIRECT, AsgiApp
@@ -47,12 +48,9 @@ def an_engine(case: Case) -> Engine:
     engine = Engine(
         config,
         flavor_of(config),
-        load=Constant(0.0),
-        unload=Constant(0.0),
-        rng=np.random.default_rng(0),
-        artifacts=lambda path: FOUND.get(path, Artifact()),
-        created=NOW,
-        timing=QUICK,
+        EngineTimes(Constant(0.0), Constant(0.0), QUICK),
+        Randomness(np.random.default_rng(0)),
+        EngineContext(find_artifact=lambda path: FOUND.get(path, Artifact()), created=NOW),
     )
     engine.now = lambda: NOW  # type: ignore[method-assign]
     return engine

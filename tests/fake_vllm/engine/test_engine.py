@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant, Latency
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import (
     AdapterEvent,
     Artifact,
@@ -20,6 +21,7 @@ from fake_vllm.engine.engine import (
     EngineConfigError,
     EngineError,
 )
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 
 OLD, NEW = "0.27.0", "0.28.0"
@@ -59,12 +61,9 @@ def an_engine(
     return Engine(
         config,
         flavor_of(config),
-        load=load,
-        unload=unload,
-        rng=rng,
-        artifacts=artifacts,
-        fetch=fetch,
-        on_change=on_change,
+        EngineTimes(load, unload),
+        Randomness(rng),
+        EngineContext(find_artifact=artifacts, fetch=fetch, on_change=on_change),
     )
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Completion, Engine, EngineClosed, EngineConfig, EngineError
-from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.engine.timing import EngineTimes, StepTimeModel
 from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 
@@ -37,10 +38,8 @@ def an_engine(timing: StepTimeModel = PLAIN, load: float = 0.5, **settings: Any)
     return Engine(
         config,
         flavor_of(config),
-        load=Constant(load),
-        unload=Constant(0.0),
-        rng=np.random.default_rng(0),
-        timing=timing,
+        EngineTimes(Constant(load), Constant(0.0), timing),
+        Randomness(np.random.default_rng(0)),
     )
 
 
@@ -161,11 +160,8 @@ def test_the_same_seed_gives_the_same_times() -> None:
         engine = Engine(
             config,
             flavor_of(config),
-            load=Constant(0),
-            unload=Constant(0),
-            rng=np.random.default_rng(0),
-            timing=timing,
-            seed=seed,
+            EngineTimes(Constant(0), Constant(0), timing),
+            Randomness(np.random.default_rng(0), seed=seed),
         )
         return [each.seconds for each in simulated(lambda: together(engine, *[("base", 9, 9), ("base", 5, 30)]))]
 

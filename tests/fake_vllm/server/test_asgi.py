@@ -16,7 +16,9 @@ import pytest
 import uvicorn
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRule, FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.main import main
@@ -29,7 +31,9 @@ BODY = {"lora_name": "sql", "lora_path": "acme/sql"}
 
 def an_engine(load: float = 0.0, **settings: Any) -> Engine:
     config = EngineConfig(**{"enable_lora": True, "runtime_updating": True, **settings})
-    return Engine(config, flavor_of(config), load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(
+        config, flavor_of(config), EngineTimes(Constant(load), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
 
 @asynccontextmanager

@@ -16,7 +16,9 @@ from controller.engine.flavors import SGLANG
 from fake_vllm.cli import options
 from fake_vllm.cli.command_line import read
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError, EngineError
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRule, FaultRules
 from fake_vllm.flavors import flavor_of
 from tests.controller.sidecar.processes import a_process, a_sidecar_process
@@ -33,11 +35,12 @@ def an_engine(*flags: str, load: float = 0.0, changes: list[AdapterEvent] | None
     return Engine(
         config,
         flavor_of(config),
-        load=Constant(load),
-        unload=Constant(0.1),
-        rng=np.random.default_rng(0),
-        artifacts=lambda path: Artifact(rank=128) if path == "/huge" else Artifact(),
-        on_change=None if changes is None else changes.append,
+        EngineTimes(Constant(load), Constant(0.1)),
+        Randomness(np.random.default_rng(0)),
+        EngineContext(
+            find_artifact=lambda path: Artifact(rank=128) if path == "/huge" else Artifact(),
+            on_change=None if changes is None else changes.append,
+        ),
     )
 
 
