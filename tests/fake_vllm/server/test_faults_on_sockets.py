@@ -116,7 +116,7 @@ def test_an_engine_that_restarts_in_place_loses_its_adapters() -> None:
         ({"kind": "slwo"}, "did you mean 'slow'?"),
         ({"kind": "slow", "faktor": 2}, "unknown field 'faktor'"),
         ({"kind": "slow", "factor": "x"}, "must be number above 0"),
-        ({"kind": "timeout", "from": "5s", "until": "1s"}, "ends before it begins"),
+        ({"kind": "timeout", "from": "5s", "until": "1s"}, "the end is before the start"),
         ([], None),
         ("x", "a fault is a mapping"),
     ],
