@@ -1,7 +1,7 @@
-"""How fast the fake engine answers in process.
+"""Speed of the fake engine in process.
 
-A quiet day of a large fleet asks for the list of models 144 000 times, an hour of churn loads some ten
-thousand adapters; both have to be small change.
+A day of a large fleet without changes has 144 000 requests for the list of models, an hour of churn some ten thousand
+loads; the engine's share of both has to be small.
 """
 
 import asyncio

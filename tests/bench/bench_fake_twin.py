@@ -1,4 +1,4 @@
-"""The fake in the simulation: completions a second through the network's transport, without HTTP, and in one process.
+"""The fake engine in the simulation: completions per second with the network's transport, without HTTP, and in process.
 
 The last three rows compare the handlers alone, which the simulation calls, with the application behind a socket, whose
 requests for completions take the short path, and with the same requests through FastAPI.
@@ -86,7 +86,7 @@ def handled(body: bytes, headers: dict[str, str], app: AsgiApp | None = None) ->
 
 
 def rate(ask: Callable[[NetworkTransport, int], Awaitable[None]]) -> float:
-    """Requests a second of CPU, from clients that ask again as soon as they have their answer."""
+    """Return the requests per CPU second of clients that send the next request as soon as they have a response."""
 
     async def story() -> None:
         transport = a_network().transport("gateway", "traffic")
@@ -103,7 +103,7 @@ def rate(ask: Callable[[NetworkTransport, int], Awaitable[None]]) -> float:
 
 
 def an_engine() -> Engine:
-    """An engine with eight adapters."""
+    """Return an engine with eight adapters."""
     config = EngineConfig(enable_lora=True, max_loras=8, lora_modules=ADAPTERS)
     return Engine(
         config, flavor_of(config), EngineTimes(Constant(0.5), Constant(0.0)), Randomness(np.random.default_rng(0))
@@ -111,7 +111,7 @@ def an_engine() -> Engine:
 
 
 def a_network() -> Network:
-    """A network with one engine on it."""
+    """Return a network with one engine."""
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
         engine=an_engine(),
