@@ -15,7 +15,7 @@ ADAPTER = {"metadata": {"name": "a", "namespace": "default", "uid": "1", "resour
 
 
 def lists(**items: list[dict[str, Any]]) -> list[Any]:
-    """An answer for each kind, in the order in which they are asked for."""
+    """Return a response for each kind, in the order of the requests."""
     return [
         json_response(200, {"metadata": {"resourceVersion": "7"}, "items": items.get(resource.plural, [])})
         for resource in RESOURCES
@@ -33,7 +33,7 @@ async def looked(folder: Path, script: ScriptedServer, seconds: float = 0.3) -> 
             return await watch(reader, [], seconds)
 
 
-def test_only_get_is_ever_said_and_never_of_secrets(tmp_path: Path) -> None:
+def test_only_get_requests_are_sent_and_never_for_secrets(tmp_path: Path) -> None:
     script = ScriptedServer([*lists(modeladapters=[ADAPTER]), streams(event("MODIFIED"))])
     seen = asyncio.run(looked(tmp_path, script))
     assert {request.method for request in script.requests} == {"GET"}
@@ -50,7 +50,7 @@ def test_a_long_list_is_read_page_by_page(tmp_path: Path) -> None:
     assert script.requests[1].query["continue"] == "more"
 
 
-def test_a_watch_that_is_too_old_begins_with_a_new_list_and_that_is_said(tmp_path: Path) -> None:
+def test_an_expired_watch_starts_with_a_new_list_and_a_note(tmp_path: Path) -> None:
     expired = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}).encode()
 
     def answer(request: Any) -> Any:
@@ -82,14 +82,14 @@ def test_nodes_that_may_not_be_read_are_a_note(tmp_path: Path) -> None:
         (json_response(200, "<html>"), "the server returned an invalid list"),
     ],
 )
-def test_what_keeps_a_cluster_from_being_captured_is_one_line(tmp_path: Path, answer: Any, said: str) -> None:
+def test_an_error_of_the_cluster_is_one_line(tmp_path: Path, answer: Any, said: str) -> None:
     with pytest.raises(CaptureError, match=said) as caught:
         asyncio.run(looked(tmp_path, ScriptedServer([answer])))
     assert "\n" not in str(caught.value)
     assert "sesame" not in str(caught.value)
 
 
-def test_a_kubeconfig_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_kubeconfig_is_an_error_in_one_line(tmp_path: Path) -> None:
     async def reached() -> None:
         async with open_reader(str(tmp_path / "none"), ""):
             raise AssertionError("there was nothing to read")
