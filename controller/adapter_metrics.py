@@ -16,7 +16,7 @@ class AdapterMetrics:
         self._clock = clock
         self._metrics = metrics
         self._new: set[str] = set()
-        """UIDs of adapters that were seen before their first status: only these are timed."""
+        """UIDs of adapters that were observed before their first status; only these are timed."""
         cache.adapters.on_change(self._adapter_changed)
 
     def counts(self) -> AdapterCounts:

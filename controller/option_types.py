@@ -1,13 +1,17 @@
-"""Types of option values: each function parses a text, or says what is allowed."""
+"""Types of options, as pflag's `Value`: the type's name in `--help`, a parser and the text of a default."""
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 from controller.policies import UnknownPolicy, find
-from formats.durations import parse_duration, parse_positive_duration
+from formats.durations import format_duration, parse_duration, parse_positive_duration
 from formats.errors import FormatError
 from formats.sockets import parse_address
 
+T = TypeVar("T")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -16,29 +20,29 @@ class OptionError(ValueError):
     """An option has a value that is not allowed; the message says what is."""
 
 
-def duration(text: str) -> float:
-    """Return the seconds of a duration; a number without a unit is in seconds."""
-    return parse_duration(text, plain_seconds=True)
+@dataclass(frozen=True, slots=True)
+class OptionType(Generic[T]):
+    """Type of an option."""
+
+    name: str
+    parse: Callable[[str], T]
+    """Raises `OptionError` or `FormatError` if the text is not allowed."""
+    format: Callable[[T], str] = str
 
 
-def positive_duration(text: str) -> float:
-    """Return the seconds of a duration longer than zero."""
-    return parse_positive_duration(text, plain_seconds=True)
-
-
-def integer(minimum: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers that are not below `minimum`."""
+def integer(minimum: int) -> OptionType[int]:
+    """Whole numbers that are not below `minimum`."""
 
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit() or int(text) < minimum:
             raise OptionError(f"must be a whole number, at least {minimum}")
         return int(text)
 
-    return parse
+    return OptionType("int", parse)
 
 
-def number(minimum: float) -> Callable[[str], float]:
-    """Return a parser of finite numbers that are not below `minimum`."""
+def number(minimum: float) -> OptionType[float]:
+    """Finite numbers that are not below `minimum`."""
 
     def parse(text: str) -> float:
         try:
@@ -49,22 +53,21 @@ def number(minimum: float) -> Callable[[str], float]:
             raise OptionError(f"must be a number, at least {minimum:g}")
         return value
 
-    return parse
+    return OptionType("float", parse, "{:g}".format)
 
 
-def one_of(*allowed: str) -> Callable[[str], str]:
-    """Return a parser that accepts only the given texts."""
+def one_of(*allowed: str) -> OptionType[str]:
+    """The given texts only."""
 
     def parse(text: str) -> str:
         if text not in allowed:
             raise OptionError(f"must be one of {', '.join(allowed)}")
         return text
 
-    return parse
+    return OptionType("string", parse)
 
 
-def policy_name(text: str) -> str:
-    """Return the name of a placement policy that exists."""
+def _policy(text: str) -> str:
     try:
         find(text)
     except UnknownPolicy as error:
@@ -72,22 +75,19 @@ def policy_name(text: str) -> str:
     return text
 
 
-def policy_names(text: str) -> tuple[str, ...]:
-    """Return a comma-separated list of placement policies."""
-    return tuple(policy_name(name.strip()) for name in text.split(",") if name.strip())
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def namespaces(text: str) -> tuple[str, ...]:
-    """Return a comma-separated list of namespaces without duplicates."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+def _namespaces(text: str) -> tuple[str, ...]:
+    names = _split(text)
     for name in names:
         if not _NAMESPACE.fullmatch(name):
             raise OptionError(f"{name!r} is not a valid name of a namespace")
     return names
 
 
-def address(text: str) -> tuple[str, int] | None:
-    """Return host and port of `HOST:PORT` or `:PORT`; None for `0`, which disables the listener."""
+def _address(text: str) -> tuple[str, int] | None:
     if text in ("", "0"):
         return None
     try:
@@ -96,15 +96,32 @@ def address(text: str) -> tuple[str, int] | None:
         raise OptionError("must be HOST:PORT, :PORT for every interface, or 0 to disable") from None
 
 
-def url(text: str) -> str:
-    """Return an HTTP URL; empty means none."""
+def _format_address(address: tuple[str, int] | None) -> str:
+    return f":{address[1]}" if address else "0"
+
+
+def _url(text: str) -> str:
     if text and not text.startswith(("http://", "https://")):
         raise OptionError("must start with http:// or https://")
     return text
 
 
-def boolean(text: str) -> bool:
-    """Return a truth value."""
+def _bool(text: str) -> bool:
     if text.lower() not in _BOOLEANS:
         raise OptionError("must be true or false")
     return _BOOLEANS[text.lower()]
+
+
+STRING = OptionType("string", str)
+BOOL = OptionType("bool", _bool, lambda value: str(value).lower())
+DURATION = OptionType("duration", partial(parse_duration, plain_seconds=True), format_duration)
+"""A number without a unit is in seconds."""
+POSITIVE_DURATION = OptionType("duration", partial(parse_positive_duration, plain_seconds=True), format_duration)
+ADDRESS = OptionType("address", _address, _format_address)
+"""`HOST:PORT` or `:PORT`; None for `0`, which disables the listener."""
+URL = OptionType("string", _url)
+"""An HTTP URL; may be empty."""
+NAMESPACES = OptionType("strings", _namespaces)
+POLICY = OptionType("string", _policy)
+"""Name of a placement policy that exists."""
+POLICIES = OptionType("strings", lambda text: tuple(map(_policy, _split(text))))

@@ -7,10 +7,10 @@ Names follow controller-runtime and kubectl where these have one. Defaults of th
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from typer.exceptions import TyperException
@@ -18,22 +18,25 @@ from typer.exceptions import TyperException
 from controller.backoff import Backoff
 from controller.logging import LEVELS
 from controller.option_types import (
+    ADDRESS,
+    BOOL,
+    DURATION,
+    NAMESPACES,
+    POLICIES,
+    POLICY,
+    POSITIVE_DURATION,
+    STRING,
+    URL,
     OptionError,
-    address,
-    boolean,
-    duration,
+    OptionType,
     integer,
-    namespaces,
     number,
     one_of,
-    policy_name,
-    policy_names,
-    positive_duration,
-    url,
 )
 from controller.settings import LeaseSettings, Settings
-from formats.durations import format_duration
 from formats.errors import FormatError
+
+T = TypeVar("T")
 
 PREFIX = "LORA_CONTROLLER_"
 RENAMED = {
@@ -47,43 +50,16 @@ RENAMED = {
 """Options of earlier releases and their present names."""
 
 _SETTINGS, _LEASE, _BACKOFF = Settings(), LeaseSettings(), Backoff()
+_HELP = "Kubernetes operator that loads LoRA adapters into engine pods, as ModelAdapters describe."
 _EPILOG = (
     f"Every flag is also an environment variable: --log-format is {PREFIX}LOG_FORMAT. The flag takes precedence. "
     "Exit codes: 0 stopped by a signal, 1 failed while running, 2 could not start."
 )
 
 
-def _option(default: Any, parse: Callable[[str], Any], metavar: str, help: str) -> Any:
+def _option(type: OptionType[T], default: T, help: str) -> T:
     """Return a field of `Options`."""
-    return field(default=default, metadata={"parse": parse, "metavar": metavar, "help": help})
-
-
-def _string(help: str, parse: Callable[[str], str] = str, default: str = "") -> Any:
-    return _option(default, parse, "string", help)
-
-
-def _strings(parse: Callable[[str], tuple[str, ...]], help: str) -> Any:
-    return _option((), parse, "strings", help)
-
-
-def _duration(default: float, help: str, parse: Callable[[str], float] = positive_duration) -> Any:
-    return _option(default, parse, "duration", help)
-
-
-def _int(default: int, minimum: int, help: str) -> Any:
-    return _option(default, integer(minimum), "int", help)
-
-
-def _float(default: float, minimum: float, help: str) -> Any:
-    return _option(default, number(minimum), "float", help)
-
-
-def _bool(default: bool, help: str) -> Any:
-    return _option(default, boolean, "", help)
-
-
-def _address(port: int, help: str) -> Any:
-    return _option(("0.0.0.0", port), address, "address", help)
+    return field(default=default, metadata={"type": type, "help": help})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,104 +67,112 @@ class Options:
     """Options of one `lora-controller`."""
 
     # -- cluster
-    kubeconfig: str = _string(
-        "Path to a kubeconfig. If empty: KUBECONFIG, the pod's service account, ~/.kube/config, in this order."
+    kubeconfig: str = _option(
+        STRING,
+        "",
+        "Path to a kubeconfig. If empty: KUBECONFIG, the pod's service account, ~/.kube/config, in this order.",
     )
-    context: str = _string("Context of the kubeconfig. If empty, its current context.")
-    namespaces: tuple[str, ...] = _strings(namespaces, "Comma-separated namespaces to watch. If empty, all namespaces.")
-    kube_api_qps: float = _float(100.0, 0, "Maximum requests per second to the API server. 0 disables the limit.")
-    kube_api_burst: int = _int(200, 1, "Maximum burst of requests to the API server.")
-    kube_api_timeout: float = _duration(30.0, "Timeout of a request to the API server.")
+    context: str = _option(STRING, "", "Context of the kubeconfig. If empty, its current context.")
+    namespaces: tuple[str, ...] = _option(
+        NAMESPACES, (), "Comma-separated namespaces to watch. If empty, all namespaces."
+    )
+    kube_api_qps: float = _option(
+        number(0), 100.0, "Maximum requests per second to the API server. 0 disables the limit."
+    )
+    kube_api_burst: int = _option(integer(1), 200, "Maximum burst of requests to the API server.")
+    kube_api_timeout: float = _option(POSITIVE_DURATION, 30.0, "Timeout of a request to the API server.")
 
     # -- leader election
-    leader_elect: bool = _bool(
-        True, "Elect a leader before acting. If false, refuse to start while another operator holds the Lease."
+    leader_elect: bool = _option(
+        BOOL, True, "Elect a leader before acting. If false, refuse to start while another operator holds the Lease."
     )
-    leader_elect_identity: str = _string(
-        "Identity of this replica in the Lease; must be unique. If empty, the host name and a random suffix."
+    leader_elect_identity: str = _option(
+        STRING,
+        "",
+        "Identity of this replica in the Lease; must be unique. If empty, the host name and a random suffix.",
     )
-    leader_elect_namespace: str = _string("Namespace of the Lease. If empty, that of the pod or of the context.")
-    leader_elect_lease_duration: float = _duration(
-        _LEASE.duration, "Time after which another replica may take a Lease that was not renewed."
+    leader_elect_namespace: str = _option(
+        STRING, "", "Namespace of the Lease. If empty, that of the pod or of the context."
     )
-    leader_elect_renew_deadline: float = _duration(
-        _LEASE.renew, "Time that the leader retries a renewal before it stops leading."
+    leader_elect_lease_duration: float = _option(
+        POSITIVE_DURATION, _LEASE.duration, "Time after which another replica may take a Lease that was not renewed."
     )
-    leader_elect_retry_period: float = _duration(_LEASE.retry, "Delay between attempts to acquire or renew the Lease.")
+    leader_elect_renew_deadline: float = _option(
+        POSITIVE_DURATION, _LEASE.renew, "Time that the leader retries a renewal before it stops leading."
+    )
+    leader_elect_retry_period: float = _option(
+        POSITIVE_DURATION, _LEASE.retry, "Delay between attempts to acquire or renew the Lease."
+    )
 
     # -- reconciling
-    policy: str = _string("Placement policy of adapters whose schedulerName is default.", policy_name, _SETTINGS.policy)
-    policies: tuple[str, ...] = _strings(
-        policy_names, "Comma-separated further policies that a schedulerName may name, as module:Class."
+    policy: str = _option(POLICY, _SETTINGS.policy, "Placement policy of adapters whose schedulerName is default.")
+    policies: tuple[str, ...] = _option(
+        POLICIES, (), "Comma-separated further policies that a schedulerName may name, as module:Class."
     )
-    scrape_interval: float = _duration(
-        _SETTINGS.scrape_interval, "Interval between reads of engine metrics, while a policy in use needs them."
+    scrape_interval: float = _option(
+        POSITIVE_DURATION,
+        _SETTINGS.scrape_interval,
+        "Interval between reads of engine metrics, while a policy in use needs them.",
     )
-    max_concurrent_reconciles: int = _int(
-        _SETTINGS.max_concurrent_reconciles, 1, "Maximum number of adapters reconciled concurrently."
+    max_concurrent_reconciles: int = _option(
+        integer(1), _SETTINGS.max_concurrent_reconciles, "Maximum number of adapters reconciled concurrently."
     )
-    max_requests_per_pod: int = _int(
-        _SETTINGS.max_requests_per_pod, 1, "Maximum loads and unloads in flight on one engine."
+    max_requests_per_pod: int = _option(
+        integer(1), _SETTINGS.max_requests_per_pod, "Maximum loads and unloads in flight on one engine."
     )
-    stable_for: float = _duration(
-        _SETTINGS.stable_for, "Time that a pod must have been Ready before it is chosen.", duration
+    stable_for: float = _option(
+        DURATION, _SETTINGS.stable_for, "Time that a pod must have been Ready before it is chosen."
     )
-    unready_grace: float = _duration(
-        _SETTINGS.unready_grace,
-        "Time that a replica on an unready pod is kept before another pod is chosen.",
-        duration,
+    unready_grace: float = _option(
+        DURATION, _SETTINGS.unready_grace, "Time that a replica on an unready pod is kept before another pod is chosen."
     )
-    retries: int = _int(_BACKOFF.retries, 0, "Retries of a load on one pod after the first attempt.")
-    retry_base: float = _duration(_BACKOFF.base, "Delay before the first retry.")
-    retry_factor: float = _float(_BACKOFF.factor, 1, "Factor by which the delay grows with each retry.")
-    retry_cap: float = _duration(_BACKOFF.cap, "Maximum delay between retries.")
-    retry_jitter: float = _float(_BACKOFF.jitter, 0, "Maximum random share added to a delay.")
-    pod_cooldown: float = _duration(
-        _SETTINGS.pod_cooldown, "Time that a pod is not used for an adapter after its last retry failed."
+    retries: int = _option(integer(0), _BACKOFF.retries, "Retries of a load on one pod after the first attempt.")
+    retry_base: float = _option(POSITIVE_DURATION, _BACKOFF.base, "Delay before the first retry.")
+    retry_factor: float = _option(number(1), _BACKOFF.factor, "Factor by which the delay grows with each retry.")
+    retry_cap: float = _option(POSITIVE_DURATION, _BACKOFF.cap, "Maximum delay between retries.")
+    retry_jitter: float = _option(number(0), _BACKOFF.jitter, "Maximum random share added to a delay.")
+    pod_cooldown: float = _option(
+        POSITIVE_DURATION,
+        _SETTINGS.pod_cooldown,
+        "Time that a pod is not used for an adapter after its last retry failed.",
     )
-    list_timeout: float = _duration(_SETTINGS.list_timeout, "Timeout of a request for an engine's list of adapters.")
-    load_timeout: float = _duration(
-        _SETTINGS.load_timeout, "Timeout of a load, unless additionalConfig.timeout is set."
+    list_timeout: float = _option(
+        POSITIVE_DURATION, _SETTINGS.list_timeout, "Timeout of a request for an engine's list of adapters."
     )
-    audit_interval: float = _duration(
-        _SETTINGS.audit_interval, "Interval between checks of the adapters that an engine lists."
+    load_timeout: float = _option(
+        POSITIVE_DURATION, _SETTINGS.load_timeout, "Timeout of a load, unless additionalConfig.timeout is set."
     )
-    sync_period: float = _duration(_SETTINGS.sync_period, "Full resync period. 0 disables resyncs.", duration)
-    enable_runtime_sidecar: bool = _bool(
-        _SETTINGS.enable_runtime_sidecar, "Send requests through the runtime sidecar of pods that have one."
+    audit_interval: float = _option(
+        POSITIVE_DURATION, _SETTINGS.audit_interval, "Interval between checks of the adapters that an engine lists."
     )
-    engine_proxy: str = _string(
-        "HTTP proxy to engines, for an operator outside the cluster network. HTTP_PROXY is not used for engines.", url
+    sync_period: float = _option(DURATION, _SETTINGS.sync_period, "Full resync period. 0 disables resyncs.")
+    enable_runtime_sidecar: bool = _option(
+        BOOL, _SETTINGS.enable_runtime_sidecar, "Send requests through the runtime sidecar of pods that have one."
     )
-    graceful_shutdown_timeout: float = _duration(
-        _SETTINGS.graceful_shutdown_timeout, "Time for requests in flight to finish after a stop signal.", duration
+    engine_proxy: str = _option(
+        URL,
+        "",
+        "HTTP proxy to engines, for an operator outside the cluster network. HTTP_PROXY is not used for engines.",
+    )
+    graceful_shutdown_timeout: float = _option(
+        DURATION, _SETTINGS.graceful_shutdown_timeout, "Time for requests in flight to finish after a stop signal."
     )
 
     # -- logs, metrics and probes
-    log_format: str = _string("Log format: json or console.", one_of("json", "console"), "json")
-    log_level: str = _string(f"Minimum log level: {', '.join(LEVELS)}.", one_of(*LEVELS), "info")
-    metrics_bind_address: tuple[str, int] | None = _address(8080, "Address of /metrics. 0 disables it.")
-    health_probe_bind_address: tuple[str, int] | None = _address(
-        8081, "Address of /healthz and /readyz. 0 disables them."
+    log_format: str = _option(one_of("json", "console"), "json", "Log format: json or console.")
+    log_level: str = _option(one_of(*LEVELS), "info", f"Minimum log level: {', '.join(LEVELS)}.")
+    metrics_bind_address: tuple[str, int] | None = _option(
+        ADDRESS, ("0.0.0.0", 8080), "Address of /metrics. 0 disables it."
+    )
+    health_probe_bind_address: tuple[str, int] | None = _option(
+        ADDRESS, ("0.0.0.0", 8081), "Address of /healthz and /readyz. 0 disables them."
     )
 
     def settings(self, namespace: str) -> Settings:
         """Return the operator's settings; `namespace` is that of the Lease unless the options name one."""
+        shared = {name: getattr(self, name) for name in Settings.__slots__ if name in Options.__slots__}
         return Settings(
-            policy=self.policy,
-            policies=self.policies,
-            scrape_interval=self.scrape_interval,
-            max_concurrent_reconciles=self.max_concurrent_reconciles,
-            max_requests_per_pod=self.max_requests_per_pod,
-            stable_for=self.stable_for,
-            unready_grace=self.unready_grace,
-            pod_cooldown=self.pod_cooldown,
-            audit_interval=self.audit_interval,
-            list_timeout=self.list_timeout,
-            load_timeout=self.load_timeout,
-            sync_period=self.sync_period,
-            graceful_shutdown_timeout=self.graceful_shutdown_timeout,
-            enable_runtime_sidecar=self.enable_runtime_sidecar,
+            **shared,
             backoff=Backoff(
                 base=self.retry_base,
                 factor=self.retry_factor,
@@ -252,46 +236,41 @@ def _refuse_unknown(arguments: Sequence[str], environment: Mapping[str, str]) ->
 
 
 def _flags(arguments: Sequence[str]) -> dict[str, str | None]:
-    """Return the texts of the flags that are set. `--flag` alone is `--flag=true` for booleans, as in Go's pflag."""
-    booleans = {flag(option.name) for option in fields(Options) if option.metadata["parse"] is boolean}
-    texts: dict[str, str | None] = {}
-    command = typer.main.get_command(_app(texts.update))
+    """Return the texts of the flags. `--flag` alone is `--flag=true` for booleans, as in Go's pflag."""
+    booleans = {flag(option.name) for option in fields(Options) if option.metadata["type"] is BOOL}
+    args = [f"{argument}=true" if argument in booleans else argument for argument in arguments]
     try:
-        code = command.main(
-            [f"{argument}=true" if argument in booleans else argument for argument in arguments],
-            prog_name="lora-controller",
-            standalone_mode=False,
-        )
+        result = _command().main(args, prog_name="lora-controller", standalone_mode=False)
     except TyperException as error:
         raise OptionError(f"{error.format_message().rstrip('.')}; see lora-controller --help") from None
-    if not texts:  # --help or --version
-        raise SystemExit(code)
-    return texts
+    if not isinstance(result, dict):  # the exit code of --help and --version
+        raise SystemExit(result)
+    return result
 
 
-def _app(receive: Callable[[dict[str, str | None]], None]) -> typer.Typer:
-    """Return a command with one text option per field of `Options`; it passes the texts to `receive`."""
+def _command() -> Any:
+    """Return a command with one text option per field of `Options`; it returns the texts."""
 
-    def command(**texts: str | None) -> None:
-        receive(texts)
+    def command(**texts: str | None) -> dict[str, str | None]:
+        return texts
 
-    parameters = [inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, default=_VERSION, annotation=bool)]
-    for option in fields(Options):
-        declared = typer.Option(
-            None,
-            flag(option.name),
-            metavar=option.metadata["metavar"] or "bool",
-            help=_help(option),
-            show_default=False,
-        )
-        parameters.append(
-            inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=declared, annotation=str | None)
-        )
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(option.name, keyword, default=_typer_option(option), annotation=str | None)
+        for option in fields(Options)
+    ]
+    parameters = [inspect.Parameter("version", keyword, default=_VERSION, annotation=bool), *options]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    help = "Kubernetes operator that loads LoRA adapters into engine pods, as ModelAdapters describe."
-    app.command(help=help, epilog=_EPILOG)(command)
-    return app
+    app.command(help=_HELP, epilog=_EPILOG)(command)
+    return typer.main.get_command(app)
+
+
+def _typer_option(option: "Field[Any]") -> Any:
+    type, help = option.metadata["type"], option.metadata["help"]
+    if option.default not in ("", ()):
+        help = f"{help} (default {type.format(option.default)})"
+    return typer.Option(None, flag(option.name), metavar=type.name, help=help, show_default=False)
 
 
 def _show_version(requested: bool) -> None:
@@ -303,26 +282,9 @@ def _show_version(requested: bool) -> None:
 _VERSION = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
 
 
-def _help(option: "Field[Any]") -> str:
-    """Return the help text of a flag with its default."""
-    help: str = option.metadata["help"]
-    match option.default, option.metadata["metavar"]:
-        case "" | (), _:
-            return help
-        case float(seconds), "duration":
-            text = format_duration(seconds)
-        case float(value), _:
-            text = f"{value:g}"
-        case (_, int(port)), _:
-            text = f":{port}"
-        case value, _:
-            text = str(value).lower()
-    return f"{help} (default {text})"
-
-
 def _parse_value(option: "Field[Any]", text: str, source: str) -> Any:
     try:
-        return option.metadata["parse"](text)
+        return option.metadata["type"].parse(text)
     except (OptionError, FormatError) as error:
         raise OptionError(f"{source}={text}: {error}") from None
 

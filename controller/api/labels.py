@@ -6,7 +6,7 @@ DOMAIN = "adapter.model.aibrix.ai"
 """Prefix of the labels and annotations on and around a ModelAdapter; AIBrix's."""
 
 ENABLED_LABEL = f"{DOMAIN}/enabled"
-"""`true` on pods that may be given adapters."""
+"""`true` on pods on which adapters may be loaded."""
 ENGINE_LABEL = f"{GROUP}/engine"
 """Kind of engine in a pod, a key of `engine.flavors.FLAVORS`; vLLM if absent."""
 PORT_LABEL = f"{GROUP}/port"

@@ -20,7 +20,7 @@ _CACHED_ARTIFACT = re.compile(r"/.*/([0-9a-f]{64})/[0-9a-f]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class SpecProblem:
-    """Reason for which a spec cannot be served, as shown in conditions."""
+    """Reason for which a spec cannot be served; used in conditions."""
 
     reason: str
     message: str

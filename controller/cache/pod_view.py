@@ -50,7 +50,7 @@ class PodView:
 
     @property
     def enabled(self) -> bool:
-        """True if it may be given adapters."""
+        """True if adapters may be loaded on it."""
         return self.labels.get(ENABLED_LABEL) == "true"
 
     @property
@@ -98,7 +98,7 @@ def _engine_args(container: Container | None, flavor: EngineFlavor) -> EngineArg
     """Return the arguments of the pod's engine, or their defaults if it would not start with them."""
     if container is None:
         return EngineArgs(flavor=flavor.name)
-    env = expand_environment((each.name, each.value) for each in container.env if each.value is not None)
+    env = expand_environment((var.name, var.value) for var in container.env if var.value is not None)
     try:
         return read_engine_args((*container.command, *container.args), env, flavor=flavor.name)
     except FormatError:

@@ -111,7 +111,7 @@ class SecretCache:
         return cached.key
 
     async def store_credentials(self, adapter: ModelAdapter) -> dict[str, str]:
-        """Return the data of the Secret in `credentialsSecretRef`, or nothing if there is none.
+        """Return the data of the Secret in `credentialsSecretRef`, or an empty mapping if the adapter names no Secret.
 
         Raises:
             EngineError: the Secret does not exist, or its data is not text.
@@ -164,7 +164,7 @@ class SecretCache:
 
 
 def secrets_of(adapter: ModelAdapter) -> tuple[SecretKey, ...]:
-    """Return the Secrets that the adapter names, each once."""
+    """Return the Secrets that the adapter names, without duplicates."""
     engine, store = _engine_key(adapter), _store_secret(adapter)
     return tuple(dict.fromkeys(secret for secret in (engine and engine[:2], store) if secret is not None))
 

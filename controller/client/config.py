@@ -134,7 +134,7 @@ def find_config(kubeconfig: str, context: str, clock: Clock) -> ClientConfig:
     """Return the named kubeconfig; else `KUBECONFIG`, the pod's service account or the user's kubeconfig.
 
     Raises:
-        ConfigError: if there is none of them.
+        ConfigError: if none of these exists.
     """
     paths = kubeconfig or os.environ.get("KUBECONFIG", "")
     if paths:

@@ -47,7 +47,7 @@ class EngineError(Exception):
         self.ambiguous = ambiguous
         """True if the engine may have executed the request, or may still do so."""
         self.retry_after = retry_after
-        """Seconds from the response's `Retry-After`; 0 if there is none."""
+        """Seconds from the response's `Retry-After`; 0 without this header."""
 
 
 class AlreadyLoaded(EngineError):

@@ -19,7 +19,7 @@ class Choice:
 
     pods: tuple[str, ...]
     error: str = ""
-    """Error of the policy, because of which `default` chose; empty if there is none."""
+    """Error of the policy, because of which `default` chose; empty if the policy chose."""
 
 
 def choose(policy: Policy, view: View) -> Choice:

@@ -107,7 +107,7 @@ class Policies:
         self.names = frozenset(self._policies)
 
     def of(self, name: str) -> Policy:
-        """Return the policy with that name; `default` if there is none."""
+        """Return the policy with that name, or `default` if the name is unknown."""
         return self._policies.get(name) or self._policies[DEFAULT]
 
     def needs_metrics(self, name: str) -> bool:

@@ -50,7 +50,7 @@ class ReplicaState:
     next_try: float
     """Time from which a load may be sent, in seconds since 1970; 0 if at once."""
     cooldown_until: float
-    """End of the time in which the pod is not selected for this adapter; 0 if there is none."""
+    """End of the cooldown, in which the pod is not selected for this adapter; 0 without a cooldown."""
     attempts_expire_at: float
     """Time from which the current series may be dropped if the pod is no longer used."""
     maybe_on_new_incarnation: bool = False

@@ -56,29 +56,36 @@ def select(
     kept = [states[name] for name in snapshot.persisted.selected if _may_stay(states.get(name), able.by_name)]
     requested = snapshot.adapter.spec.replicas
     if requested is None:
-        selection = _everywhere(kept, candidates)
-        return replace(selection, wake=_wake(able, states, set(selection.pods), now, settings))
+        selection, waits = _everywhere(kept, candidates), True
+    else:
+        desired = min(requested, MOST_PODS)
+        healthy, failing = _split(kept, now, settings)
+        healthy = _most_useful(snapshot, healthy, desired)
+        free = desired - len(healthy)
+        taken = {state.pod for state in kept}
+        pool = [pod for pod in candidates if pod.name not in taken] if free > 0 else []
+        choice = _choose(snapshot, policy, pool, healthy, free, rng) if pool else Choice(())
+        selection = _combine(requested, healthy, failing, choice, now)
+        waits = free > len(choice.pods) or bool(failing)
+    wake = _wake(able, states, set(selection.pods), now, settings) if waits else 0.0
+    return replace(selection, candidates=len(candidates), wake=wake)
+
+
+def _combine(
+    requested: int, healthy: Sequence[ReplicaState], failing: Sequence[ReplicaState], choice: Choice, now: float
+) -> Selection:
+    """Return the healthy and the chosen pods; failing pods keep the places for which no pod was chosen."""
     desired = min(requested, MOST_PODS)
-    healthy, failing = _split(kept, now, settings)
-    healthy = _most_useful(snapshot, healthy, desired)
-    free = desired - len(healthy)
-    taken = {state.pod for state in kept}
-    pool = [pod for pod in candidates if pod.name not in taken] if free > 0 else []
-    choice = _choose(snapshot, policy, pool, healthy, free, rng) if pool else Choice(())
-    chosen = choice.pods
-    names = {state.pod for state in healthy} | set(chosen)
+    names = {state.pod for state in healthy} | set(choice.pods)
     staying = failing[: max(desired - len(names), 0)]
     leaving = [state for state in failing[len(staying) :] if state.in_cooldown(now)]
     names |= {state.pod for state in staying}
-    replaced = desired - len(healthy) - len(chosen)
     return Selection(
         pods=tuple(sorted(names)),
-        switched=tuple((old.pod, new) for old, new in zip(leaving, chosen, strict=False)),
+        switched=tuple((old.pod, new) for old, new in zip(leaving, choice.pods, strict=False)),
         desired=requested,
-        candidates=len(candidates),
         missing=max(requested - len(names), 0),
         over_limit=requested - desired,
-        wake=_wake(able, states, names, now, settings) if replaced > 0 or failing else 0.0,
         policy_error=choice.error,
     )
 
@@ -88,7 +95,7 @@ def _everywhere(kept: Sequence[ReplicaState], candidates: Sequence[PodView]) -> 
     names = dict.fromkeys((*sorted(state.pod for state in kept), *(pod.name for pod in candidates)))
     pods = tuple(sorted(list(names)[:MOST_PODS]))
     rest = len(names) - len(pods)
-    return Selection(pods, desired=len(names), candidates=len(candidates), missing=rest, over_limit=rest)
+    return Selection(pods, desired=len(names), missing=rest, over_limit=rest)
 
 
 def _may_stay(state: ReplicaState | None, matching: Container[str]) -> bool:

@@ -35,7 +35,7 @@ class StatusInput:
     desired: int = 0
     candidates: int = 0
     reason: str = ""
-    """Reason for which the adapter is not (fully) served, in CamelCase; empty if there is none."""
+    """Reason for which the adapter is not (fully) served, in CamelCase; empty if it is served."""
     message: str = ""
     progress: Progress | None = None
     """None only in the first status of all."""

@@ -20,7 +20,7 @@ class EngineRecords:
         """Read-only view."""
 
     def get(self, pod: PodView) -> EngineRecord:
-        """Return the pod's record, an empty one if there is none."""
+        """Return the pod's record, or an empty record."""
         return self._records.get(pod.uid, _EMPTY)
 
     def inventory(self, pod: PodView) -> Inventory | None:

@@ -80,7 +80,7 @@ class AdapterService:
         await self._provider.close()
 
     async def _load(self, name: str, artifact: Artifact, credentials: Credentials, key: str) -> LoadResult:
-        log = self._log.bind(adapter=name, artifact=artifact.shown)
+        log = self._log.bind(adapter=name, artifact=artifact.redacted)
         try:
             async with self._lock(name):
                 root = (await self._engine.models(key)).get(name)

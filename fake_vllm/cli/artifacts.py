@@ -60,7 +60,7 @@ class ArtifactResolver:
         self._fetched: set[str] = set()
 
     def find(self, path: str) -> Artifact | None:
-        """Return the artifact at a path; None if there is none."""
+        """Return the artifact at a path, None if it does not exist."""
         local = os.path.expanduser(path)
         if local and "\0" not in local and os.path.exists(local):
             return look_at(Path(local), self._model)

@@ -1,11 +1,15 @@
-"""Histograms, and the text format that Prometheus reads: prometheus-client's, over a collector of our own values.
+"""Histograms, and the text format that Prometheus reads.
 
 Values are kept as plain numbers: a simulation has hundreds of engines, whose metrics are read without any text.
+The text is prometheus-client's. It takes several milliseconds for a page, so each metric is rendered once, and later
+pages get the same lines with new numbers.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from math import inf
 from typing import Literal
 
 from prometheus_client.exposition import generate_latest
@@ -38,13 +42,10 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += times
         self.sum += value * times
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return the cumulative counts by bound."""
-        cumulative, total = [], 0
-        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
-            total += count
-            cumulative.append((str(floatToGoString(bound)), float(total)))  # type: ignore[no-untyped-call]
-        return cumulative
+    def samples(self) -> list[float]:
+        """Return the cumulative counts by bound, the count and the sum."""
+        cumulative = list(accumulate(self.counts))
+        return [*cumulative, cumulative[-1], self.sum]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +58,74 @@ class MetricFamily:
     values: Mapping[Labels, float | Histogram]
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A registry of one page, as `generate_latest` takes it."""
+class PageWriter:
+    """Writes the pages of one engine in text format 0.0.4."""
 
-    families: Iterable[MetricFamily]
-    created: float
+    def __init__(self) -> None:
+        self._lines: dict[str, tuple[tuple[Labels, ...], list[str]]] = {}
+
+    def page(self, families: Iterable[MetricFamily], created: float) -> str:
+        """Return the page; `created`: start of the counting, in seconds since 1970."""
+        parts: list[str] = []
+        for family in families:
+            numbers = iter(_numbers(family, created))
+            for line in self._lines_of(family):
+                parts.append(line)
+                if line[0] != "#":
+                    parts.append(f"{floatToGoString(next(numbers))}\n")  # type: ignore[no-untyped-call]
+        return "".join(parts)
+
+    def _lines_of(self, family: MetricFamily) -> list[str]:
+        """Return the lines of a metric, those of samples without their number."""
+        keys = tuple(family.values)
+        if family.name not in self._lines or self._lines[family.name][0] != keys:
+            text = generate_latest(_Registry(family)).decode()
+            lines = [
+                line if line[0] == "#" else line.rpartition(" ")[0] + " " for line in text.splitlines(keepends=True)
+            ]
+            self._lines[family.name] = keys, lines
+        return self._lines[family.name][1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Registry:
+    """A registry of one metric: `generate_latest` calls nothing but `collect`."""
+
+    family: MetricFamily
 
     def collect(self) -> Iterable[Metric]:
-        return (_metric(family, self.created) for family in self.families)
+        yield metric(self.family, 0.0)
 
 
-def exposition(families: Iterable[MetricFamily], created: float) -> str:
-    """Return the text format 0.0.4; `created` is when counting began, in seconds since 1970."""
-    # `generate_latest` needs nothing of a registry but `collect`.
-    return generate_latest(_Page(families, created)).decode()
+def _numbers(family: MetricFamily, created: float) -> Iterable[float]:
+    """Yield the numbers of a metric in the order of its lines: all samples, then the times of creation."""
+    for value in family.values.values():
+        if isinstance(value, Histogram):
+            yield from value.samples()
+        else:
+            yield value
+    if family.kind != "gauge":
+        yield from [created] * len(family.values)
 
 
-def _metric(family: MetricFamily, created: float) -> Metric:
+def metric(family: MetricFamily, created: float) -> Metric:
+    """Return the metric as prometheus-client takes it."""
     names = [name for name, _ in next(iter(family.values), ())]
     if family.kind == "histogram":
         histogram = HistogramMetricFamily(family.name, family.help, labels=names)
         for key, value in family.values.items():
             assert isinstance(value, Histogram)
-            histogram.add_metric([text for _, text in key], value.buckets(), value.sum)
+            bounds = [floatToGoString(bound) for bound in (*value.bounds, inf)]  # type: ignore[no-untyped-call]
+            buckets = list(zip(bounds, value.samples(), strict=False))
+            histogram.add_metric([text for _, text in key], buckets, value.sum)
             histogram.add_sample(f"{family.name}_created", dict(key), created)
         return histogram
     made = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-    metric = made(family.name, family.help, labels=names)
+    simple = made(family.name, family.help, labels=names)
     for key, value in family.values.items():
         assert not isinstance(value, Histogram)
-        if isinstance(metric, CounterMetricFamily):
-            metric.add_metric([text for _, text in key], value, created=created)
+        if isinstance(simple, CounterMetricFamily):
+            simple.add_metric([text for _, text in key], value, created=created)
         else:
-            metric.add_metric([text for _, text in key], value)
-    return metric
+            simple.add_metric([text for _, text in key], value)
+    return simple

@@ -2,13 +2,16 @@
 
 It applies faults, limits the size of bodies, checks the API key (as vLLM's own middleware does), and aborts work whose
 client has left.
+
+The short path: FastAPI's middleware, routing and dependencies take about twice as long as the engine's own work on a
+completion, and FastAPI's import takes as long as the rest of the start. Requests for a path in `DIRECT` therefore call
+`respond` here. The FastAPI endpoints of these paths do nothing else, so both ways give the same bytes.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Collection, Coroutine, MutableMapping
 from typing import Any, Protocol
 
-from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 
@@ -16,13 +19,17 @@ from fake_vllm import router
 from fake_vllm.engine.engine import Engine, EngineClosed
 from fake_vllm.faults.rules import FaultEffect, FaultRules, caller_of
 from fake_vllm.router import Request, Response, Stream
-from fake_vllm.server.api import CALL, Call, close, create_api, to_http
+from fake_vllm.server.responses import CALL, Call, close, respond, to_http
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Coroutine[Any, Any, Message]]
 Send = Callable[[Message], Coroutine[Any, Any, None]]
 
+Application = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+
+DIRECT = (*router.GENERATING, router.MODELS_PATH, "/health")
+"""Paths whose requests do not pass through FastAPI."""
 LARGEST_BODY = 8 << 20  # bytes; larger than any prompt of a million tokens
 MOST_BODIES = 64 << 20  # bytes of all bodies that are being received; a thousand clients may send at once
 
@@ -43,6 +50,7 @@ class AsgiApp:
         *,
         draw: Callable[[], float] | None = None,
         reset_connection: ConnectionReset | None = None,
+        direct: Collection[str] = DIRECT,
     ) -> None:
         """Create the application.
 
@@ -51,6 +59,7 @@ class AsgiApp:
             faults: injected faults; rules may be added and removed while the application runs.
             draw: numbers in [0, 1) for faults with a probability; required with `faults`.
             reset_connection: without it, a connection is closed without a response instead.
+            direct: paths whose requests do not pass through FastAPI.
 
         Raises:
             ValueError: if there are faults but no `draw`.
@@ -58,7 +67,8 @@ class AsgiApp:
         if faults is not None and draw is None:
             raise ValueError("AsgiApp: faults need a `draw`, such as the `random` method of a numpy generator")
         self.engine = engine
-        self.api: FastAPI = create_api(engine)
+        self._api: Application | None = None
+        self._direct = {path: route for path, route in router.routes(engine).items() if path in direct}
         self._faults = faults
         self._draw = draw or float
         self._receiving = 0
@@ -116,15 +126,28 @@ class AsgiApp:
             await self._abort(scope, send)
 
     async def _call(self, scope: Scope, call: Call, send: Send) -> None:
-        """Let FastAPI respond."""
+        """Respond with FastAPI, or on the short path."""
         call.engine.ensure_open()
         refusal = router.authorize(call.engine, call.request)
         if refusal is not None:
             await to_http(refusal)(scope, _nothing_more, send)
             return
-        await self.api({**scope, CALL: call}, _nothing_more, send)
+        route = self._direct.get(call.request.path)
+        scope = {**scope, CALL: call}
+        if route is not None and call.request.method in route.methods:
+            response = await respond(call, route)
+            await response(scope, _nothing_more, send)
+        else:
+            await self._fastapi()(scope, _nothing_more, send)
         if call.engine_closed:
             raise EngineClosed
+
+    def _fastapi(self) -> Application:
+        if self._api is None:
+            from fake_vllm.server.api import create_api  # takes most of a second on a slow machine
+
+            self._api = create_api(self.engine)
+        return self._api
 
     def _fault_effect(self, request: Request) -> FaultEffect | None:
         if self._faults is None or not self._faults.rules:

@@ -2,16 +2,19 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 
 from fake_vllm.cli.options import Options
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.flavors import flavor_of
-from fake_vllm.server.admin import AdminServer
 from fake_vllm.server.asgi import AsgiApp
 from fake_vllm.server.fault_injector import FaultInjector
 from fake_vllm.server.socket_server import SocketServer, raise_file_limit
@@ -49,24 +52,39 @@ class Server:
             OSError: if a port is not available.
         """
         raise_file_limit()
-        self._epoch = self._now() - asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._epoch = self._now() - loop.time()
+        # FastAPI is imported in the background: the first requests do not need it.
+        loop.run_in_executor(None, import_module, "fake_vllm.server.api")
         await asyncio.sleep(self._options.profile.startup.draw(self._rng))
         self._app.engine = self._new_engine()
         self._sockets.bind()
         self._faults.on_change.append(self._update_accepting)
         for spec in self._options.faults:
             self._injector.add(spec)
-        admin = AdminServer(self._injector, self._options.admin_host, self._options.admin_port)
         try:
-            if self._options.admin_port is not None:
-                await admin.start()
-            await self._sockets.listen(self._app)
+            async with self._admin_port():
+                await self._sockets.listen(self._app)
         finally:
             self._injector.clear()
-            await admin.stop()
             if self._restarting is not None:
                 self._restarting.cancel()
             self._app.engine.close()
+
+    @asynccontextmanager
+    async def _admin_port(self) -> AsyncIterator[None]:
+        """Serve the admin port if there is one."""
+        if self._options.admin_port is None:
+            yield
+            return
+        from fake_vllm.server.admin import AdminServer  # imports FastAPI, which most engines need only later
+
+        admin = AdminServer(self._injector, self._options.admin_host, self._options.admin_port)
+        await admin.start()
+        try:
+            yield
+        finally:
+            await admin.stop()
 
     def stop(self) -> None:
         """Shut down gracefully, as after SIGTERM."""
@@ -105,13 +123,9 @@ class Server:
         return Engine(
             self._config,
             flavor_of(self._config),
-            load=profile.load,
-            unload=profile.unload,
-            rng=self._rng,
-            artifacts=self._options.find,
-            fetch=self._options.fetch,
-            created=int(self._now()),
-            timing=profile.timing,
-            seed=self._options.seed,
-            epoch=self._epoch,
+            EngineTimes(profile.load, profile.unload, profile.timing),
+            Randomness(self._rng, seed=self._options.seed),
+            EngineContext(
+                find_artifact=self._options.find, fetch=self._options.fetch, created=int(self._now()), epoch=self._epoch
+            ),
         )

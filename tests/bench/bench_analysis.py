@@ -1,4 +1,4 @@
-"""Ten million rows of placements aggregated, as a notebook would: a frame with text columns, and a file."""
+"""Aggregation of ten million placement rows, from a frame with text columns and from a file, as in a notebook."""
 
 import tempfile
 import time
@@ -15,7 +15,7 @@ ROWS, PODS, ADAPTERS = 10_000_000, 2_000, 20_000
 
 
 def measure() -> dict[str, float]:
-    """Seconds of the wall clock, since several threads read a file."""
+    """Return wall-clock seconds, since several threads read a file."""
     rng = np.random.default_rng(1)
     pods = pa.array([f"default/qwen-coder-{n:05}" for n in range(PODS)])
     names = pa.array([f"sql-{n:05}" for n in range(ADAPTERS)])
@@ -38,10 +38,10 @@ def measure() -> dict[str, float]:
         file = Path(folder) / "placement.parquet"
         pq.write_table(table, file, compression="zstd")
         started = time.perf_counter()
-        found = analysis.adapters_held(file, 90_000.0)
+        placements = analysis.adapters_held(file, 90_000.0)
         figures["10 million placement rows from a file, by pod: seconds"] = time.perf_counter() - started
-        assert len(found) == PODS
-        assert found["loads"].sum() == ROWS // 2
+        assert len(placements) == PODS
+        assert placements["loads"].sum() == ROWS // 2
     frame: pd.DataFrame = table.rename_columns({"time": "time_seconds"}).to_pandas()
     started = time.perf_counter()
     analysis.adapters_held(frame, 90_000.0, by=("node",))

@@ -1,7 +1,7 @@
-"""How fast the fake engine answers in process.
+"""Speed of the fake engine in process.
 
-A quiet day of a large fleet asks for the list of models 144 000 times, an hour of churn loads some ten
-thousand adapters; both have to be small change.
+A day of a large fleet without changes has 144 000 requests for the list of models, an hour of churn some ten thousand
+loads; the engine's share of both has to be small.
 """
 
 import asyncio
@@ -12,7 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRule, FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import LOAD_PATH, UNLOAD_PATH, Request, handle, handle_immediate
@@ -24,7 +26,9 @@ JSON = {"content-type": "application/json"}
 
 def an_engine(*api_keys: str) -> Engine:
     config = EngineConfig(enable_lora=True, runtime_updating=True, max_loras=8, max_cpu_loras=32, api_keys=api_keys)
-    return Engine(config, flavor_of(config), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(
+        config, flavor_of(config), EngineTimes(Constant(0.0), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
 
 def microseconds(call: Callable[[], object]) -> float:

@@ -1,7 +1,7 @@
-"""The fake on real sockets: how many answers a second, whether streams keep their schedule, start and size.
+"""The fake engine on real sockets: completions per second, lateness of streams, start-up time and memory.
 
-The engine's own times are made short where the server is measured, so that what is left is the server. Clients run in
-this process and take CPU as well: a figure is what both reach together.
+The engine's own times are short where the server is measured, so the server is what remains. Clients run in this
+process and take CPU as well: a rate is what both reach together.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.load import asked, posted, streamed
+from tests.bench.load import post_request, run_requests, run_streams
 
 CONNECTIONS, EACH = 64, 200
 STREAMS, TOKENS, STEP = 200, 800, 0.0125  # some 20 % of a core
@@ -33,15 +33,15 @@ def measure() -> dict[str, float]:
     figures = {}
     with served(_QUICK) as (port, pid, started):
         figures["start to first /health, s"] = started
-        request = posted("/v1/completions", {"prompt": "hello world, this is a bench", "max_tokens": 16})
-        asyncio.run(asked(port, request, 8, 20))
-        before, seconds = cpu(pid), asyncio.run(asked(port, request, CONNECTIONS, EACH))
+        request = post_request("/v1/completions", {"prompt": "hello world, this is a bench", "max_tokens": 16})
+        asyncio.run(run_requests(port, request, 8, 20))
+        before, seconds = cpu(pid), asyncio.run(run_requests(port, request, CONNECTIONS, EACH))
         figures["completions a second, not streamed"] = CONNECTIONS * EACH / seconds
         figures["CPU of one completion, us"] = (cpu(pid) - before) / (CONNECTIONS * EACH) * 1e6
     with served(_STEADY) as (port, pid, _):
         body = {"prompt": "hello", "max_tokens": TOKENS, "stream": True, "ignore_eos": True}
         before, began = cpu(pid), time.perf_counter()
-        late = lateness(asyncio.run(streamed(port, posted("/v1/completions", body), STREAMS)))
+        late = lateness(asyncio.run(run_streams(port, post_request("/v1/completions", body), STREAMS)))
         figures[f"{STREAMS} streams: share of a core"] = (cpu(pid) - before) / (time.perf_counter() - began)
         figures[f"{STREAMS} streams: lateness of a token, p99, ms"] = statistics.quantiles(late, n=100)[98] * 1000
         figures["resident, MB"] = resident(pid)
@@ -49,16 +49,16 @@ def measure() -> dict[str, float]:
 
 
 def lateness(streams: Sequence[Sequence[float]]) -> list[float]:
-    """How much later each event came than the engine's steps say; the earliest of all tells when they are."""
+    """Return the delay of each event relative to the engine's steps; the earliest event defines their start."""
     dues = [[at - number * STEP for number, at in enumerate(times)] for times in streams]
     first = min(map(min, dues))
-    joined = [(min(each) - first) // STEP * STEP for each in dues]  # whole steps later than the first
-    return [due - first - later for each, later in zip(dues, joined, strict=True) for due in each]
+    joined = [(min(stream) - first) // STEP * STEP for stream in dues]  # whole steps later than the first
+    return [due - first - later for stream, later in zip(dues, joined, strict=True) for due in stream]
 
 
 @contextmanager
 def served(parameters: str) -> Iterator[tuple[int, int, float]]:
-    """A fake in a process of its own: its port, its number, and how long it took to answer."""
+    """Start a fake in its own process; yield its port, its process id and the seconds until it answered."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +86,7 @@ def wait_for(port: int) -> None:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU that a process has had."""
+    """Return the CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,6 +1,7 @@
-"""The fake in the simulation: completions a second through the network's transport, without HTTP, and in one process.
+"""The fake engine in the simulation: completions per second with the network's transport, without HTTP, and in process.
 
-The last two rows compare what the simulation calls, the handlers alone, with what a socket calls, FastAPI around them.
+The last three rows compare the handlers alone, which the simulation calls, with the application behind a socket, whose
+requests for completions take the short path, and with the same requests through FastAPI.
 """
 
 import asyncio
@@ -15,7 +16,9 @@ import numpy as np
 import simpy
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, handle
@@ -46,16 +49,16 @@ def measure() -> dict[str, float]:
         "simulated completions a second, through the transport": rate(posted),
         "simulated completions a second, without HTTP": rate(plain),
         "completions a second, handlers alone": handled(body, headers),
-        "completions a second, through FastAPI": handled(body, headers, api=True),
+        "completions a second, short path of a socket": handled(body, headers, AsgiApp(an_engine())),
+        "completions a second, through FastAPI": handled(body, headers, AsgiApp(an_engine(), direct=())),
     }
 
 
-def handled(body: bytes, headers: dict[str, str], *, api: bool = False) -> float:
-    """Return the completions a second of CPU, one after another, with or without FastAPI around the handlers."""
+def handled(body: bytes, headers: dict[str, str], app: AsgiApp | None = None) -> float:
+    """Return the completions a second of CPU, one after another, from `app` or from the handlers alone."""
     engine = an_engine()
-    app = AsgiApp(engine)
 
-    async def through_fastapi() -> None:
+    async def from_app(app: AsgiApp) -> None:
         messages: list[Any] = [{"type": "http.request", "body": body}]
         sent: list[Any] = []
 
@@ -72,8 +75,8 @@ def handled(body: bytes, headers: dict[str, str], *, api: bool = False) -> float
 
     async def story() -> None:
         for _ in range(CLIENTS * EACH // 4):
-            if api:
-                await through_fastapi()
+            if app is not None:
+                await from_app(app)
             else:
                 await handle(engine, Request("POST", "/v1/completions", headers, body))
 
@@ -83,7 +86,7 @@ def handled(body: bytes, headers: dict[str, str], *, api: bool = False) -> float
 
 
 def rate(ask: Callable[[NetworkTransport, int], Awaitable[None]]) -> float:
-    """Requests a second of CPU, from clients that ask again as soon as they have their answer."""
+    """Return the requests per CPU second of clients that send the next request as soon as they have a response."""
 
     async def story() -> None:
         transport = a_network().transport("gateway", "traffic")
@@ -100,13 +103,15 @@ def rate(ask: Callable[[NetworkTransport, int], Awaitable[None]]) -> float:
 
 
 def an_engine() -> Engine:
-    """An engine with eight adapters."""
+    """Return an engine with eight adapters."""
     config = EngineConfig(enable_lora=True, max_loras=8, lora_modules=ADAPTERS)
-    return Engine(config, flavor_of(config), load=Constant(0.5), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(
+        config, flavor_of(config), EngineTimes(Constant(0.5), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
 
 def a_network() -> Network:
-    """A network with one engine on it."""
+    """Return a network with one engine."""
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
         engine=an_engine(),

@@ -1,6 +1,6 @@
-"""Many runs: how two processes compare with one, what the harness adds to a run, and whether memory grows with runs.
+"""Many runs: speed-up of two processes, overhead per run, and growth of memory with the number of runs.
 
-The ratio is of the wall clock and needs two cores that nobody else uses; overhead is processor time, of the parent and
+The ratio is of the wall clock and needs two idle cores; overhead is processor time, of the parent and
 its workers together, less what the same runs take without any harness.
 """
 
@@ -35,7 +35,7 @@ print(json.dumps({"cpu": cpu, "rss": own.ru_maxrss / 1024}))
 
 
 def _sweep(file: Path, seeds: int, jobs: int) -> tuple[float, float, float]:
-    """Wall seconds, processor seconds, peak MiB of the parent."""
+    """Return wall seconds, CPU seconds and the peak MiB of the parent."""
     with tempfile.TemporaryDirectory() as out:
         vary = "controller.max_concurrent_reconciles=16"
         command = [sys.executable, "-c", _PROGRAM, "sweep", str(file), "--vary", vary]
@@ -50,7 +50,7 @@ def _sweep(file: Path, seeds: int, jobs: int) -> tuple[float, float, float]:
 
 
 def _bare(file: Path, seeds: int) -> float:
-    """Processor seconds of the same runs and their judging, one after the other, with nothing around them."""
+    """Return the CPU seconds of the same runs and their evaluation in a plain loop."""
     design = build_design(file, [{"controller.max_concurrent_reconciles": "16"}], {}, seeds)
     started = time.process_time()
     for seed in design.seeds:
@@ -60,7 +60,7 @@ def _bare(file: Path, seeds: int) -> float:
 
 
 def measure() -> dict[str, float]:
-    """`LAB_RUNS` makes it shorter."""
+    """Figures for `make bench`; `LAB_RUNS` sets the number of runs."""
     alone, _, _ = _sweep(FLAPPING, RUNS, 1)
     together, _, _ = _sweep(FLAPPING, RUNS, 2)
     with tempfile.TemporaryDirectory() as folder:

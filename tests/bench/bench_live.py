@@ -1,4 +1,4 @@
-"""A burst of 500 adapters on 50 engines with loads of a second: what the twin predicts, and what the operator does.
+"""A burst of 500 adapters on 50 engines whose loads take a second, as simulated and as served.
 
 The operator is a process, API and engines are sockets, time is real. Its limit towards the API server (100 requests a
 second, its default) is what decides, and the twin knows it.
@@ -33,15 +33,15 @@ adapters:
 
 
 def measure() -> dict[str, float]:
-    """Seconds from the burst until the last adapter runs, in both worlds."""
+    """Return the seconds from the burst until the last adapter is Running, simulated and served."""
     with tempfile.TemporaryDirectory() as folder:
         text = MANIFEST.read_text(encoding="utf-8")
         assert text.count("replicas: 100\n") == 1, "the manifest that this scales down has changed"
         (Path(folder) / "fifty.yaml").write_text(text.replace("replicas: 100\n", "replicas: 50\n"), encoding="utf-8")
         file = Path(folder) / "live.yaml"
         file.write_text(SCENARIO, encoding="utf-8")
-        words = [sys.executable, "-m", "twin", "compare-worlds", str(file), "--json", "--out", folder]
-        ran = subprocess.run(words, capture_output=True, text=True, timeout=900, check=True)
+        command = [sys.executable, "-m", "twin", "compare-worlds", str(file), "--json", "--out", folder]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
     rows = {row["measure"]: row for row in json.loads(ran.stdout)}
     assert rows["adapters.running"]["served"] == 500, rows["adapters.running"]
     last = rows["time_to_running_seconds.max"]

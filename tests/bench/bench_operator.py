@@ -1,4 +1,4 @@
-"""What one look at one adapter costs, and that it costs the same however many adapters and pods there are.
+"""Cost of one reconcile, which must not grow with the number of adapters and pods.
 
 A steady world is made by the twin; then its operator's own reconciler is asked again and again. Figures are
 microseconds of CPU; growth is from the smallest to the largest world, 1 is flat.
@@ -23,12 +23,12 @@ from twin.kernel.loop import run
 from twin.sim.simulation import Progress, Simulation
 
 WORLDS = ((100, 10), (1000, 10), (100, 100), (1000, 100))
-"""Adapters, pods."""
+"""(adapters, pods) of each world."""
 _ROUNDS = 2000
 
 
 def measure() -> dict[str, float]:
-    """Microseconds by what and world, and growth."""
+    """Return microseconds by operation and world, and growth."""
     figures: dict[str, float] = {}
     for count, pods in WORLDS:
         for what, cost in _world(count, pods).items():
@@ -45,8 +45,8 @@ def measure() -> dict[str, float]:
 
 
 def _world(count: int, pods: int) -> dict[str, float]:
-    """Both costs in one world, once all adapters are Running."""
-    found: dict[str, float] = {}
+    """Return both costs in one world, once all adapters are Running."""
+    costs: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         template = adapters(count, replicas=2, arrive={"at": "20s"})
         scenario = a_scenario(Path(folder), pods=pods, adapters=[template], duration="10m")
@@ -56,11 +56,11 @@ def _world(count: int, pods: int) -> dict[str, float]:
     async def until_end(progress: Progress | None) -> None:
         await asleep(progress)
         controller = _controller(simulation)
-        found.update({"no-op reconcile": await _reconciles(controller._reconciler), "plan": _plans(controller)})
+        costs.update({"no-op reconcile": await _reconciles(controller._reconciler), "plan": _plans(controller)})
 
     simulation._until_end = until_end  # type: ignore[method-assign]
     run(simulation.main(None), simulation.env)
-    return found
+    return costs
 
 
 def _controller(simulation: Simulation) -> Controller:
@@ -80,7 +80,7 @@ async def _reconciles(reconciler: Reconciler) -> float:
 
 
 def _plans(controller: Controller) -> float:
-    """Without observing and acting: the decisions alone."""
+    """Return the cost of the decisions, without observing and acting."""
     dependencies = controller._reconciler.dependencies
     snapshots = [observe(adapter, dependencies) for adapter in dependencies.cache.adapters]
     now = dependencies.clock.now().timestamp()
@@ -89,7 +89,7 @@ def _plans(controller: Controller) -> float:
 
 
 def _waiting(pods: int) -> float:
-    """All pods are up and none is stable: whoever looks learns when to look again, and looks at every change."""
+    """Return the cost of a plan for which no pod is stable yet."""
     waits = a_snapshot(pods=[a_pod(f"pod-{n:04}", ready_for=1) for n in range(pods)], adapter=an_adapter())
     settings, policy, rng = Settings(), find("default"), Random(0)
     return _each(lambda _: plan(waits, NOW, settings, policy, rng))

@@ -1,4 +1,4 @@
-"""How heavy the report of a run with ten thousand adapters is: CPU to draw it, bytes, time until Chromium shows it.
+"""Report of a run with ten thousand adapters: CPU to draw it, size, and time until Chromium has rendered it.
 
 The last is measured where a `chromium` is at hand: a page with nothing but a frame opens the report and says when it
 has been loaded and laid out.
@@ -16,8 +16,8 @@ from twin.report import RunResult, build_report
 from twin.trace.lines import Line, TrafficLine
 
 ADAPTERS, PODS, HOUR = 10_000, 400, 3600.0
-ASKED = 2_000
-"""Adapters of which users ask something in each minute."""
+REQUESTED = 2_000
+"""Adapters that get requests in each minute."""
 _FRAME = """\
 <!doctype html><iframe src="report.html" width="1200" height="900"></iframe>
 <script>
@@ -28,8 +28,8 @@ document.querySelector("iframe").onload = () => { document.body.dataset.took = p
 
 
 def lines() -> list[Line]:
-    """A record with traffic in it."""
-    asked = [
+    """Return a trace with traffic."""
+    traffic = [
         TrafficLine(
             t=60.0 * (minute + 1),
             object=f"default/sql-{(minute * 37 + number) % ADAPTERS:02}",
@@ -42,22 +42,22 @@ def lines() -> list[Line]:
             end_to_end_seconds=[0.5, 0.6],
         )
         for minute in range(int(HOUR // 60))
-        for number in range(ASKED)
+        for number in range(REQUESTED)
     ]
-    return sorted([*a_run(pods=PODS, adapters=ADAPTERS, duration=HOUR), *asked], key=lambda line: line.t)
+    return sorted([*a_run(pods=PODS, adapters=ADAPTERS, duration=HOUR), *traffic], key=lambda line: line.t)
 
 
 def opened(html: str) -> float | None:
-    """Seconds until Chromium has loaded and painted it; None where there is none."""
+    """Return the seconds until Chromium has rendered the page; None without Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "report.html").write_text(html, encoding="utf-8")
         (Path(folder) / "frame.html").write_text(_FRAME, encoding="utf-8")
-        words = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+        command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
         ran = subprocess.run(
-            [*words, f"file://{folder}/frame.html"], capture_output=True, text=True, timeout=60, check=False
+            [*command, f"file://{folder}/frame.html"], capture_output=True, text=True, timeout=60, check=False
         )
     took = re.search(r'data-took="([\d.]+)"', ran.stdout)
     return float(took[1]) / 1000 if took else None

@@ -1,4 +1,4 @@
-"""`twin serve` with 1 000 pods and 2 000 adapters at speed 1, as users meet it: kubectl, 50 watchers, a writer."""
+"""`twin serve` with 1 000 pods and 2 000 adapters at speed 1: kubectl, 50 watchers and a writer."""
 
 import json
 import os
@@ -42,22 +42,22 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 def measure() -> dict[str, float]:
-    """All figures; the world is built with as many pods as the manifest is scaled to."""
+    """Figures for `make bench`."""
     with tempfile.TemporaryDirectory() as folder, a_served_world(Path(folder), scenario=_scaled(folder)) as world:
         settled = _settled(world)
-        with _client(world) as client, _watching(world, client) as seen:
+        with _client(world) as client, _watching(world, client) as received:
             idle = _cpu(world)
             return {
                 "seconds until all adapters run": settled,
                 "kubectl get modeladapters s (median of 5)": _kubectl(world),
-                "write to watch event ms (median)": _latencies(client, seen),
+                "write to watch event ms (median)": _latencies(client, received),
                 "resident MiB": _memory(world),
                 "CPU share with 50 watchers, idle": idle,
             }
 
 
 def _scaled(folder: str) -> str:
-    """The shipped manifest of a hundred pods, with a thousand."""
+    """Return the scenario, with the shipped manifest scaled to a thousand pods."""
     text = (ROOT / "scenarios/manifests/qwen-coder-100.yaml").read_text(encoding="utf-8")
     assert text.count("replicas: 100\n") == 1, "the manifest that this scales up has changed"
     file = Path(folder) / "thousand.yaml"
@@ -66,7 +66,7 @@ def _scaled(folder: str) -> str:
 
 
 def _settled(world: World) -> float:
-    """Waits until every adapter is Running."""
+    """Wait until every adapter is Running; return the seconds."""
     started = time.perf_counter()
     with _client(world) as client:
         while True:
@@ -98,13 +98,13 @@ def _client(world: World) -> Iterator[httpx.Client]:
 
 @contextmanager
 def _watching(world: World, client: httpx.Client) -> Iterator[dict[str, float]]:
-    """49 watchers of adapters in a process of their own, and one of ConfigMaps here that notes when."""
+    """Start 49 watchers of adapters in another process and one of ConfigMaps here; yield the times of its events."""
     token = client.headers["authorization"]
-    words = [sys.executable, "-c", _WATCHERS, world.server, token, str(WATCHERS - 1), ADAPTER_PATH]
-    crowd = subprocess.Popen(words, env=dict(os.environ), stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", _WATCHERS, world.server, token, str(WATCHERS - 1), ADAPTER_PATH]
+    crowd = subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, text=True)
     assert crowd.stdout is not None
     crowd.stdout.readline()
-    seen: dict[str, float] = {}
+    received: dict[str, float] = {}
     ready = threading.Event()
 
     def listen() -> None:
@@ -113,7 +113,7 @@ def _watching(world: World, client: httpx.Client) -> Iterator[dict[str, float]]:
             with _client(world) as own, own.stream("GET", CONFIG_MAPS, **watch) as answer:
                 ready.set()
                 for line in answer.iter_lines():
-                    seen[json.loads(line)["object"]["metadata"]["name"]] = time.perf_counter()
+                    received[json.loads(line)["object"]["metadata"]["name"]] = time.perf_counter()
         except httpx.TransportError:
             return  # the world has ended
 
@@ -121,7 +121,7 @@ def _watching(world: World, client: httpx.Client) -> Iterator[dict[str, float]]:
     thread.start()
     ready.wait(30)
     try:
-        yield seen
+        yield received
     finally:
         crowd.kill()
         crowd.communicate()
@@ -151,8 +151,8 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def _latencies(client: httpx.Client, seen: dict[str, float]) -> float:
-    """Milliseconds from sending a write until the watcher hears of it."""
+def _latencies(client: httpx.Client, received: dict[str, float]) -> float:
+    """Return the milliseconds from sending a write until its watch event arrives."""
     sent: dict[str, float] = {}
     for number in range(WRITES):
         name = f"note-{number}"
@@ -161,7 +161,7 @@ def _latencies(client: httpx.Client, seen: dict[str, float]) -> float:
         client.post(CONFIG_MAPS, json=body).raise_for_status()
         time.sleep(0.05)  # noqa: TID251
     time.sleep(1)  # noqa: TID251
-    return statistics.median(1000 * (seen[name] - sent[name]) for name in sent)
+    return statistics.median(1000 * (received[name] - sent[name]) for name in sent)
 
 
 def _memory(world: World) -> float:
@@ -171,7 +171,7 @@ def _memory(world: World) -> float:
 
 
 def _cpu(world: World) -> float:
-    """Share of one core, over ten seconds in which nobody does anything."""
+    """Return the share of one core that is used in ten idle seconds."""
 
     def used() -> float:
         fields = Path(f"/proc/{world.process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,7 +1,7 @@
-"""The sidecar's musts: a large adapter from S3 beside the bare client, its memory, and the translation of metrics.
+"""The sidecar: a large adapter from S3 compared with the bare client, memory, and translation of metrics.
 
 The S3 server is moto's, in a process of its own; both the sidecar and the bare client (boto3's `download_file`, eight
-files at once) read the same objects from it, turn by turn.
+files at once) read the same objects from it, in turn.
 """
 
 import statistics
@@ -30,13 +30,13 @@ _KEYS = {"aws_access_key_id": "bench", "aws_secret_access_key": "bench"}
 
 
 def measure() -> dict[str, float]:
-    """All figures."""
+    """Figures for `make bench`."""
     with tempfile.TemporaryDirectory() as folder:
         return {**_translation(), **_fetches(Path(folder))}
 
 
 def _translation() -> dict[str, float]:
-    """Milliseconds for a page of 3 000 lines, of which most are translated."""
+    """Return the milliseconds for a page of 3 000 lines, most of which are translated."""
     names = [name for name in RULES if name.startswith("vllm:")]
     lines = [f'{names[n % len(names)]}{{engine="0",model_name="m-{n}"}} {n}.0' for n in range(3000)]
     page = ("\n".join(lines) + "\n").encode()
@@ -90,9 +90,9 @@ def _fill(client: Any) -> None:
 
 
 def _bare(client: Any, folder: Path) -> float:
-    """Seconds of the client library alone."""
+    """Return the seconds of the client library alone."""
     folder.mkdir(exist_ok=True)
-    keys = [found["Key"] for found in client.list_objects_v2(Bucket="bench", Prefix="big/")["Contents"]]
+    keys = [item["Key"] for item in client.list_objects_v2(Bucket="bench", Prefix="big/")["Contents"]]
     started = time.perf_counter()
     with ThreadPoolExecutor(FILES) as pool:
         list(pool.map(lambda key: client.download_file("bench", key, str(folder / key.rpartition("/")[2])), keys))
@@ -103,7 +103,7 @@ def _bare(client: Any, folder: Path) -> float:
 
 
 def _load(sidecar: Process, server: str) -> float:
-    """Seconds from the request to the engine's answer."""
+    """Return the seconds from the request to the engine's answer."""
     credentials = {**_KEYS, "endpoint": server}
     body = {"lora_name": "big", "artifact_url": "s3://bench/big/", "credentials": credentials}
     started = time.perf_counter()
@@ -117,7 +117,7 @@ def _load(sidecar: Process, server: str) -> float:
 
 
 def _watch(process: Process) -> tuple[list[float], threading.Event]:
-    """The most that a process ever had resident, looked at twenty times a second."""
+    """Sample the resident memory of a process twenty times a second; return its peak."""
     peak, stop = [0.0], threading.Event()
 
     def look() -> None:
@@ -129,7 +129,7 @@ def _watch(process: Process) -> tuple[list[float], threading.Event]:
 
 
 def _resident(process: Process) -> float:
-    """Megabytes."""
+    """Return the resident memory in megabytes."""
     for line in (Path("/proc") / str(process.popen.pid) / "status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1000

@@ -1,4 +1,4 @@
-"""How fast the store is, on objects of the size of a real ModelAdapter; nothing is asserted.
+"""Speed of the store with objects of the size of a real ModelAdapter; nothing is asserted.
 
 `measure()` gives operations a second by name; run the file to see them.
 """
@@ -113,7 +113,7 @@ async def _delivered(watches: int, writes: int) -> float:
 
 
 def measure() -> dict[str, float]:
-    """Operations a second, by name."""
+    """Return operations per second, by name."""
     store = _store(1000)
     for _ in range(5):
         store.subscribe(lambda change: None)

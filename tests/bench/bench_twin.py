@@ -1,6 +1,6 @@
-"""The twin as a whole: an hour of `fleet`, a quiet day, and how work grows with the number of adapters.
+"""The whole twin: an hour of `fleet`, a quiet day, and growth with the number of adapters.
 
-Each run is a process of its own, so that its peak memory is its own.
+Each run is its own process, for its own peak memory.
 """
 
 import json
@@ -14,16 +14,16 @@ FLEET = Path("scenarios/fleet.yaml")
 _PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
-from twin import running
+from twin.runs.run import load_all, simulate_and_judge
 overrides = json.loads(sys.argv[2])
-(scenario,), problems = running.load_all([Path(sys.argv[1])], overrides, None)
+(scenario,), problems = load_all([Path(sys.argv[1])], overrides, None)
 assert not problems, problems
-started = time.process_time()  # of one core: other processes on the machine do not count
-findings = running.simulated(scenario)
+started = time.process_time()  # not wall time, since the machine is shared
+result = simulate_and_judge(scenario)
 cpu = time.process_time() - started
 print(json.dumps({
-    "cpu": cpu, "duration": scenario.duration, "events": len(findings.lines), "passed": findings.passed,
-    "reconciles": findings.summary()["reconciles"]["total"],
+    "cpu": cpu, "duration": scenario.duration, "events": len(result.lines), "passed": result.passed,
+    "reconciles": result.summary()["reconciles"]["total"],
     "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
 }))
 """
@@ -37,7 +37,7 @@ def _run(scenario: Path, **overrides: str) -> dict[str, Any]:
 
 
 def _steady(adapters: int, duration: str) -> dict[str, Any]:
-    """A hundred pods and so many adapters from the start, nothing else."""
+    """Run a scenario with 100 pods and `adapters` adapters, without changes or faults."""
     body = f"""
 name: quiet
 duration: {duration}
@@ -66,7 +66,7 @@ adapters:
 
 
 def measure() -> dict[str, float]:
-    """Ratios to real time, seconds, MiB, and growth of the record from 100 to 1000 adapters (10 is linear)."""
+    """Return ratios to real time, seconds, MiB, and growth of the trace from 100 to 1000 adapters (10 is linear)."""
     fleet, day = _run(FLEET), _steady(1000, "24h")
     few, many = _steady(100, "10m"), _steady(1000, "10m")
     return {

@@ -1,12 +1,12 @@
-"""Clients for benches that are cheap themselves: raw HTTP over asyncio, so that the server is what is measured."""
+"""Cheap HTTP clients for benchmarks: raw HTTP over asyncio, so that the server dominates the measurement."""
 
 import asyncio
 import json
 from collections.abc import Sequence
 
 
-def posted(path: str, body: object) -> bytes:
-    """A request's bytes."""
+def post_request(path: str, body: object) -> bytes:
+    """Return the bytes of a POST request."""
     raw = json.dumps(body).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {len(raw)}\r\n\r\n"
@@ -14,8 +14,8 @@ def posted(path: str, body: object) -> bytes:
     return head.encode() + raw
 
 
-class Asker(asyncio.Protocol):
-    """Asks the same again and again over one connection, as soon as it has its answer."""
+class RepeatingClient(asyncio.Protocol):
+    """Sends the same request repeatedly over one connection."""
 
     def __init__(self, request: bytes, times: int, done: "asyncio.Future[None]") -> None:
         self._request = request
@@ -46,8 +46,8 @@ class Asker(asyncio.Protocol):
             self._done.set_result(None)
 
 
-class Listener(asyncio.Protocol):
-    """Takes one stream, and notes when each of its events came."""
+class StreamClient(asyncio.Protocol):
+    """Reads one stream and records the time of each event."""
 
     def __init__(self, request: bytes, done: "asyncio.Future[None]") -> None:
         self._request = request
@@ -67,23 +67,23 @@ class Listener(asyncio.Protocol):
             self._done.set_result(None)
 
 
-async def asked(port: int, request: bytes, connections: int, each: int) -> float:
-    """Seconds that so many connections need for so many requests each."""
+async def run_requests(port: int, request: bytes, connections: int, count: int) -> float:
+    """Return the seconds in which each of `connections` connections sends `count` requests."""
     loop = asyncio.get_running_loop()
     done = [loop.create_future() for _ in range(connections)]
     began = loop.time()
     for future in done:
-        await loop.create_connection(lambda future=future: Asker(request, each, future), "127.0.0.1", port)  # type: ignore[misc]
+        await loop.create_connection(lambda future=future: RepeatingClient(request, count, future), "127.0.0.1", port)  # type: ignore[misc]
     await asyncio.gather(*done)
     return loop.time() - began
 
 
-async def streamed(port: int, request: bytes, streams: int) -> Sequence[Sequence[float]]:
-    """When the events of so many streams came, all begun in the same moment."""
+async def run_streams(port: int, request: bytes, streams: int) -> Sequence[Sequence[float]]:
+    """Start `streams` streams at once; return the times of the events of each."""
     loop = asyncio.get_running_loop()
     done = [loop.create_future() for _ in range(streams)]
-    listeners = [Listener(request, future) for future in done]
-    connecting = [loop.create_connection(lambda each=each: each, "127.0.0.1", port) for each in listeners]  # type: ignore[misc]
+    clients = [StreamClient(request, future) for future in done]
+    connecting = [loop.create_connection(lambda client=client: client, "127.0.0.1", port) for client in clients]  # type: ignore[misc]
     await asyncio.gather(*connecting)
     await asyncio.gather(*done)
-    return [each.times for each in listeners]
+    return [client.times for client in clients]

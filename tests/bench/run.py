@@ -1,6 +1,6 @@
-"""`make bench`: every benchmark in a process of its own, each figure beside raw SimPy measured just before it.
+"""`make bench`: run each benchmark in its own process, and measure raw SimPy just before it.
 
-Of its own, because a process takes the highest memory of the one that started it for its own. Machines differ and are
+A separate process, because a child inherits the peak memory of its parent. Machines differ and are
 shared: what can be compared is the ratio to bare SimPy timeouts of the same run. A benchmark is a module `bench_*.py`
 here with `measure() -> dict[str, float]`; names say the unit. Figures go to `reports/bench.json`.
 """
@@ -21,7 +21,7 @@ _TIMEOUTS = 200_000
 
 
 def raw_simpy() -> float:
-    """Bare SimPy timeouts a second."""
+    """Return bare SimPy timeouts per second."""
     env = simpy.Environment()
 
     def process() -> object:
@@ -34,25 +34,25 @@ def raw_simpy() -> float:
     return _TIMEOUTS / (time.process_time() - started)
 
 
-def figures_of(name: str) -> dict[str, float]:
-    """What one benchmark measures."""
+def measure(name: str) -> dict[str, float]:
+    """Return the figures of one benchmark."""
     measured: dict[str, float] = importlib.import_module(f"tests.bench.bench_{name}").measure()
     return measured
 
 
 def main(names: list[str]) -> int:
-    """Runs all benchmarks, or those named, and prints as it goes."""
-    known = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
-    unknown = [name for name in names if name not in known]
+    """Run all benchmarks, or those named, and print their figures."""
+    available = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+    unknown = [name for name in names if name not in available]
     if unknown:
-        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        print(f"unknown benchmark {', '.join(unknown)}; allowed: {', '.join(available)}", file=sys.stderr)
         return 2
     figures: dict[str, dict[str, float]] = {}
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as fresh:
-        for name in names or known:
-            simpy_rate = fresh.submit(raw_simpy).result()
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        for name in names or available:
+            simpy_rate = pool.submit(raw_simpy).result()
             print(f"{name}  (raw SimPy: {simpy_rate:,.0f} timeouts/s)", flush=True)
-            measured = fresh.submit(figures_of, name).result()
+            measured = pool.submit(measure, name).result()
             figures[name] = {"raw SimPy timeouts/s": round(simpy_rate), **measured}
             for what, figure in measured.items():
                 print(f"  {what:<58}{figure:>16,.2f}", flush=True)

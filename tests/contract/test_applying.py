@@ -28,7 +28,7 @@ async def test_repeating_an_apply_is_not_a_new_version(world: World) -> None:
     assert second.metadata.resource_version == first.metadata.resource_version
 
 
-async def test_apply_removes_what_it_no_longer_sets(world: World) -> None:
+async def test_apply_removes_fields_that_it_no_longer_sets(world: World) -> None:
     with_label = a_service(world)
     meta = msgspec.structs.replace(with_label.metadata, labels={"a": "1"})
     await world.client.apply(SERVICES, msgspec.structs.replace(with_label, metadata=meta))
@@ -67,7 +67,7 @@ async def test_apply_takes_over_from_others(world: World) -> None:
     assert applied.metadata.labels == {"team": "ours"}
 
 
-async def test_what_was_applied_belongs_to_the_operator(world: World) -> None:
+async def test_applied_fields_belong_to_the_operator(world: World) -> None:
     await world.client.apply(SERVICES, a_service(world))
     stored = await world.read(SERVICES, "sql")
     owners = {(entry["manager"], entry["operation"]) for entry in stored["metadata"]["managedFields"]}

@@ -110,7 +110,7 @@ async def test_a_label_that_no_object_can_have_is_invalid(world: World) -> None:
         await world.client.create(SECRETS, a_secret(world, labels={"team": "has a blank"}))
 
 
-async def test_a_service_is_headless_when_it_says_so(world: World) -> None:
+async def test_a_service_with_cluster_ip_none_is_headless(world: World) -> None:
     created = await world.client.create(SERVICES, a_service(world))
     assert created.spec.cluster_ip == "None"
     assert created.spec.ports[0].protocol == "TCP"

@@ -8,7 +8,7 @@ from tests.contract.builders import a_lease, a_pod, a_secret, an_adapter
 from tests.contract.worlds import World
 
 
-async def test_get_gives_what_was_created(world: World) -> None:
+async def test_get_returns_the_created_object(world: World) -> None:
     created = await world.client.create(MODEL_ADAPTERS, an_adapter(world))
     assert await world.client.get(MODEL_ADAPTERS, world.namespace, "sql") == created
 

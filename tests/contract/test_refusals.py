@@ -341,13 +341,13 @@ def applied_by_kubectl_itself(value: str) -> dict[str, Any]:
     return a_map(metadata={"name": "a", "annotations": last}, data={"a": value})
 
 
-async def test_kubectl_takes_over_what_it_applied_by_itself_before(world: HttpClient) -> None:
+async def test_kubectl_takes_over_its_own_client_side_fields(world: HttpClient) -> None:
     await world.ask("POST", f"{MAPS}?fieldManager=kubectl-client-side-apply", applied_by_kubectl_itself("1"))
     applied = await world.ask("PATCH", f"{MAPS}/a?fieldManager=kubectl", a_map(data={"a": "2"}), as_type=APPLY)
     assert applied.json()["data"] == {"a": "2"}
 
 
-async def test_kubectl_does_not_take_over_what_others_have_changed(world: HttpClient) -> None:
+async def test_kubectl_does_not_take_over_fields_of_others(world: HttpClient) -> None:
     await world.ask("POST", f"{MAPS}?fieldManager=kubectl-client-side-apply", applied_by_kubectl_itself("1"))
     await world.ask("PATCH", f"{MAPS}/a?fieldManager=other", {"data": {"a": "3"}}, as_type=MERGE)
     applied = await world.ask("PATCH", f"{MAPS}/a?fieldManager=kubectl", a_map(data={"a": "2"}), as_type=APPLY)

@@ -26,7 +26,7 @@ async def _next(changes: AsyncIterator[WatchEvent[Lease]], count: int) -> list[t
     return received
 
 
-async def test_a_watch_shows_what_happened_since_in_order(world: World) -> None:
+async def test_a_watch_has_earlier_changes_in_order(world: World) -> None:
     version = await _version(world)
     await world.client.create(LEASES, a_lease(world, "a"))
     await world.client.patch(LEASES, world.namespace, "a", {"spec": {"holderIdentity": "b"}})
@@ -35,7 +35,7 @@ async def test_a_watch_shows_what_happened_since_in_order(world: World) -> None:
     assert await _next(changes, 3) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
 
 
-async def test_a_watch_shows_what_happens_after_it_began(world: World) -> None:
+async def test_a_watch_has_later_changes(world: World) -> None:
     version = await _version(world)
     changes = world.client.watch(LEASES, namespace=world.namespace, resource_version=version)
     waiting = asyncio.ensure_future(_next(changes, 1))
@@ -53,7 +53,7 @@ async def test_a_watch_begins_after_its_version(world: World) -> None:
     assert await _next(changes, 1) == [("ADDED", "after")]
 
 
-async def test_a_watch_event_is_what_the_write_was_answered_with(world: World) -> None:
+async def test_a_watch_event_equals_the_response_of_the_write(world: World) -> None:
     version = await _version(world)
     created = await world.client.create(LEASES, a_lease(world, "a"))
     async for event in world.client.watch(LEASES, namespace=world.namespace, resource_version=version):

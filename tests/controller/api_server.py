@@ -21,24 +21,24 @@ Handler = Callable[[web.Request], Any]
 
 
 @dataclass
-class Scripted:
-    """Answers in turn, the last one for ever; what was asked is kept."""
+class ScriptedServer:
+    """Sends the answers in turn, the last one repeatedly; records the requests."""
 
     answers: list[Handler]
-    asked: list[web.Request] = field(default_factory=list)
+    requests: list[web.Request] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(request)
+        self.requests.append(request)
         self.bodies.append(await request.json() if request.can_read_body else None)
         handler = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        found = handler(request)
-        response: web.StreamResponse = await found if hasattr(found, "__await__") else found
+        result = handler(request)
+        response: web.StreamResponse = await result if hasattr(result, "__await__") else result
         return response
 
 
-def says(status: int, body: Any, **headers: str) -> Handler:
-    """A JSON answer; a text is sent as it is."""
+def json_response(status: int, body: Any, **headers: str) -> Handler:
+    """Return a JSON response; a text is sent unchanged."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     text = body if isinstance(body, str) else json.dumps(body)
     return lambda request: web.Response(status=status, text=text, headers=sent, content_type="application/json")
@@ -46,11 +46,11 @@ def says(status: int, body: Any, **headers: str) -> Handler:
 
 def status(code: int, reason: str, message: str = "no", **headers: str) -> Handler:
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message}
-    return says(code, {**body, "code": code}, **headers)
+    return json_response(code, {**body, "code": code}, **headers)
 
 
 def streams(*chunks: bytes) -> Handler:
-    """A watch's answer, in these pieces; then the connection is closed."""
+    """Return a watch response in these chunks; then the connection is closed."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -63,7 +63,7 @@ def streams(*chunks: bytes) -> Handler:
 
 
 @asynccontextmanager
-async def listening(script: Scripted) -> AsyncIterator[str]:
+async def listening(script: ScriptedServer) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", script.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -78,10 +78,10 @@ async def listening(script: Scripted) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def cluster_of(
-    script: Scripted, folder: Path, *, access: Callable[[str], ClientConfig] | None = None, timeout: float = 5.0
+async def client_of(
+    script: ScriptedServer, folder: Path, *, access: Callable[[str], ClientConfig] | None = None, timeout: float = 5.0
 ) -> AsyncIterator[RestClient]:
-    """A `RestClient` connected to a scripted server."""
+    """Yield a `RestClient` connected to a scripted server."""
     async with listening(script) as url:
         if access is None:
             file = kubeconfig(folder, url, {"token": "sesame"})
@@ -94,7 +94,7 @@ async def cluster_of(
 
 
 def kubeconfig(folder: Path, url: str, user: dict[str, Any] | None, **cluster: Any) -> Path:
-    """A kubeconfig file; JSON is YAML."""
+    """Write a kubeconfig (as JSON, which is YAML)."""
     entry = {"name": "t", "user": user} if user is not None else None
     content = {
         "apiVersion": "v1",

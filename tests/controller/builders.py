@@ -1,4 +1,4 @@
-"""Builders of the input of a plan; not a test."""
+"""Builders of a plan's input; not a test."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ def a_pod(
     engine: str = "containerd://1",
     unready_for: float = 1,
 ) -> PodView:
-    """A pod that has been ready for `ready_for` seconds; None: it is not ready."""
+    """Return a pod that has been ready for `ready_for` seconds; None if it is not ready."""
     return PodView(
         namespace="default",
         name=name,
@@ -87,7 +87,7 @@ def a_snapshot(
     full: Sequence[str] = (),
     silent: Sequence[str] = (),
 ) -> Snapshot:
-    """A snapshot; `inventories`: last lists of engines by pod name (None: every engine listed nothing)."""
+    """Return a snapshot; `inventories`: last lists of engines by pod name (None: every engine listed nothing)."""
     lists = {pod.name: {} for pod in pods} if inventories is None else inventories
     engines = {
         pod.uid: EngineRecord(
@@ -110,5 +110,5 @@ def a_snapshot(
 
 
 def others(count: int) -> list[str]:
-    """Keys of `count` other adapters."""
+    """Return the keys of `count` other adapters."""
     return [f"default/other-{number}" for number in range(count)]

@@ -1,7 +1,7 @@
-"""An API server of a few lines, which can be away, slow, or forget old versions; not a test.
+"""A minimal API server that can be unavailable, slow, or drop old versions; not a test.
 
-The twin's own store is tried against the whole operator elsewhere. Here a test has to say exactly what the server does
-and when, and see each request that comes.
+Other tests run the whole operator on the twin's store. Tests that use this module control exactly when the server does
+what, and check each request.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ QUIET = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound
 
 
 class FakeServer:
-    """What all its clients share: objects, and the log of their changes."""
+    """State shared by all clients: objects and the log of their changes."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -34,11 +34,11 @@ class FakeServer:
         self.cut = 0
 
     def put(self, obj: Resource) -> Any:
-        """Stores an object under the next version."""
-        known = obj.key in self.objects
+        """Store an object under the next version."""
+        exists = obj.key in self.objects
         stored = self._stamped(obj)
         self.objects[obj.key] = stored
-        self._record("MODIFIED" if known else "ADDED", stored)
+        self._record("MODIFIED" if exists else "ADDED", stored)
         return stored
 
     def remove(self, key: str) -> None:
@@ -73,40 +73,43 @@ class FakeServer:
         self.changed = asyncio.Event()
 
 
-class FakeCluster:
-    """One client's view. `trouble` is raised by each request while it is set (by writes after they are done, if it
-    `loses_answers`); while `hangs`, none is answered."""
+class FakeClient:
+    """A client of the server.
+
+    While `error` is set, each request raises it; if `loses_answers`, writes raise it after they are done. While `hangs`
+    is set, no request gets a response.
+    """
 
     def __init__(self, server: FakeServer, *, latency: float = 0.0) -> None:
         self.server = server
         self.latency = latency
-        self.trouble: ClientError | None = None
-        self.unwatchable: ClientError | None = None
+        self.error: ClientError | None = None
+        self.watch_error: ClientError | None = None
         self.hangs = False
         self.loses_answers = False
         self.ends_at_once = False
-        self.asked: list[tuple[float, str]] = []
+        self.requests: list[tuple[float, str]] = []
 
     def count(self, verb: str) -> int:
-        return sum(asked == verb for _, asked in self.asked)
+        return sum(sent == verb for _, sent in self.requests)
 
     async def get(self, kind: Kind[T], namespace: str, name: str) -> T:
-        await self._reach("get")
-        found = self.server.objects.get(f"{namespace}/{name}")
-        if found is None:
+        await self._request("get")
+        result = self.server.objects.get(f"{namespace}/{name}")
+        if result is None:
             raise NotFound("not found", code=404)
-        return found
+        return result
 
     async def list(self, kind: Kind[T], *, namespace: str = "", label_selector: str = "") -> ObjectList[T]:
-        await self._reach("list")
+        await self._request("list")
         return ObjectList(list(self.server.objects.values()), str(self.server.version))
 
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
-        await self._reach("watch")
-        if self.unwatchable is not None:
-            raise self.unwatchable
+        await self._request("watch")
+        if self.watch_error is not None:
+            raise self.watch_error
         server, version, cut = self.server, int(resource_version or self.server.version), self.server.cut
         for obj in list(server.objects.values()) if not resource_version else ():
             if name in ("", obj.metadata.name):
@@ -121,15 +124,15 @@ class FakeCluster:
                 version = at
                 if name in ("", event.object.metadata.name):
                     yield event
-            if self.trouble is not None:
-                raise self.trouble
+            if self.error is not None:
+                raise self.error
             if server.cut > cut:
                 return
             if not fresh:
                 await server.changed.wait()
 
     async def create(self, kind: Kind[T], obj: T) -> T:
-        await self._reach("create")
+        await self._request("create")
         if obj.key in self.server.objects:
             raise AlreadyExists("already exists", code=409)
         return self.server.put(obj)
@@ -144,30 +147,30 @@ class FakeCluster:
         resource_version: str = "",
         subresource: str = "",
     ) -> T:
-        await self._reach("patch")
-        found = await self._found(f"{namespace}/{name}", resource_version)
-        changed = kind.decode(_merged(kind.encode(found), body))
+        await self._request("patch")
+        existing = await self._existing(f"{namespace}/{name}", resource_version)
+        changed = kind.decode(_merged(kind.encode(existing), body))
         answer: T = self.server.put(changed)
         await asyncio.sleep(self.latency / 2)
-        if self.trouble is not None:
-            raise self.trouble
+        if self.error is not None:
+            raise self.error
         return answer
 
-    async def _found(self, key: str, resource_version: str) -> Any:
-        found = self.server.objects.get(key)
-        if found is None:
+    async def _existing(self, key: str, resource_version: str) -> Any:
+        result = self.server.objects.get(key)
+        if result is None:
             raise NotFound("not found", code=404)
-        if resource_version and found.metadata.resource_version != resource_version:
+        if resource_version and result.metadata.resource_version != resource_version:
             raise Conflict("changed since", code=409)
-        return found
+        return result
 
-    async def _reach(self, verb: str) -> None:
-        self.asked.append((asyncio.get_running_loop().time(), verb))
+    async def _request(self, verb: str) -> None:
+        self.requests.append((asyncio.get_running_loop().time(), verb))
         await asyncio.sleep(self.latency / 2)
         if self.hangs:
             await asyncio.get_running_loop().create_future()
-        if self.trouble is not None and not (self.loses_answers and verb in ("create", "patch")):
-            raise self.trouble
+        if self.error is not None and not (self.loses_answers and verb in ("create", "patch")):
+            raise self.error
 
 
 def _merged(old: Any, patch: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The twin's API server on loopback, for tests of what stands before a cluster."""
+"""The twin's API server on loopback, for tests of a client on a real socket."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ from twin.serve.network.sockets import listening
 
 @dataclass
 class Served:
-    """A store, its server, and who may come in."""
+    """A store, its server and its users."""
 
     store: Store
     access: TokenAuthenticator
@@ -29,7 +29,7 @@ class Served:
     used: list[AuditEvent] = field(default_factory=list)
 
     def kubeconfig(self, user: User | None = None) -> Path:
-        """A file that lets a user in; the administrator, if none is named."""
+        """Write a kubeconfig for a user, by default the administrator."""
         token = self.access.admin_token if user is None else self.access.issue(user)
         file = self.folder / f"kubeconfig-{user.name.replace(':', '-') if user else 'admin'}"
         write(file, kubeconfig(self.url, token))
@@ -44,7 +44,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(folder: Path, *, definition: Object | None = None) -> AsyncIterator[Served]:
-    """`definition` is the CRD that is installed; an empty object for none."""
+    """Serve a store; `definition`: the CRD to install, or an empty object to install none."""
     clock = SystemClock()
     numbers = iter(range(100_000))
     store = Store(clock.now, lambda: f"{next(numbers):05d}")

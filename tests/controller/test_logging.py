@@ -1,4 +1,4 @@
-"""What the operator's log looks like."""
+"""Format of the operator's log."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from controller.logging import logger
 
 
 class Noon:
-    """A clock that stands still."""
+    """A stopped clock."""
 
     def now(self) -> datetime:
         return datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""`lora-controller` as a process of its own: how it starts, what it refuses in one line, how it ends."""
+"""`lora-controller` as a process: start, errors in one line, exit."""
 
 import asyncio
 import json
@@ -39,22 +39,22 @@ async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 async def refused(*arguments: str) -> str:
-    """The line that it ends with, exit code 2."""
+    """Run the command, which exits with code 2; return its error line."""
     async with process(*arguments, *QUIET) as operator, asyncio.timeout(30):
-        _, said = await operator.communicate()
-        lines = said.decode().splitlines()
+        _, message = await operator.communicate()
+        lines = message.decode().splitlines()
         assert (operator.returncode, len(lines)) == (2, 1), lines
         return lines[0]
 
 
 async def line_of(operator: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
-    """The next line of its log that says so."""
+    """Return the next log line with this text."""
     assert operator.stderr is not None
     async with asyncio.timeout(30):
         while line := await operator.stderr.readline():
-            found: dict[str, Any] = json.loads(line)
-            if found["event"] == event:
-                return found
+            result: dict[str, Any] = json.loads(line)
+            if result["event"] == event:
+                return result
     raise AssertionError(f"it ended without saying {event!r}")
 
 
@@ -73,10 +73,10 @@ def test_it_leads_does_its_work_and_gives_the_lease_back(tmp_path: Path) -> None
             await line_of(operator, "leading")
             spec = {"podSelector": {"matchLabels": {"app": "qwen"}}, "artifactURL": "hf://acme/sql"}
             adapter = {"metadata": {"name": "sql", "namespace": "default"}, "spec": spec}
-            seen = asyncio.Event()
-            served.store.subscribe(lambda change: seen.set() if "status" in change.object else None, ADAPTERS)
+            observed = asyncio.Event()
+            served.store.subscribe(lambda change: observed.set() if "status" in change.object else None, ADAPTERS)
             served.store.create(ADAPTERS, adapter)
-            await seen.wait()
+            await observed.wait()
             operator.send_signal(signal.SIGTERM)
             assert await operator.wait() == 0
         assert served.store.get(LEASES, "default", "lora-controller")["spec"]["holderIdentity"] == ""
@@ -105,9 +105,9 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             "--kubeconfig", str(served.kubeconfig()), "--metrics-bind-address=0",
             f"--health-probe-bind-address=127.0.0.1:{port}",
         ) as operator:  # fmt: skip
-            _, said = await operator.communicate()
+            _, message = await operator.communicate()
             assert operator.returncode == 2
-            assert f"--health-probe-bind-address: cannot listen on 127.0.0.1:{port}:" in said.decode()
+            assert f"--health-probe-bind-address: cannot listen on 127.0.0.1:{port}:" in message.decode()
 
     story_of(story, tmp_path)
 
@@ -147,13 +147,13 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
             ("--kubeconfig", str(stranger)): "the credentials are not valid or have expired",
             (
                 "--kubeconfig",
-                str(served.kubeconfig(User("nobody"))),
+                str(served.kubeconfig(User("unprivileged"))),
             ): "may not list, watch, patch modeladapters",
         }
-        found = await asyncio.gather(*(refused(*arguments) for arguments in cases))
-        for line, said in zip(found, cases.values(), strict=True):
+        result = await asyncio.gather(*(refused(*arguments) for arguments in cases))
+        for line, message in zip(result, cases.values(), strict=True):
             assert line.startswith("lora-controller: ")
-            assert said in line
+            assert message in line
 
     story_of(story, tmp_path)
 

@@ -1,4 +1,4 @@
-"""What goes wrong while `lora-controller` runs: it says so, waits, and goes on when it is mended."""
+"""Errors while `lora-controller` runs: it logs them, waits, and continues when they are fixed."""
 
 import asyncio
 import json
@@ -18,21 +18,21 @@ def an_adapter(name: str) -> dict[str, Any]:
 
 
 async def status_of(served: Served, name: str) -> None:
-    """Waits until the operator has written a status."""
+    """Wait until the operator has written a status."""
     async with asyncio.timeout(40):
         while not served.store.get(ADAPTERS, "default", name).get("status"):  # noqa: ASYNC110 - as a user would look
             await asyncio.sleep(0.1)
 
 
-async def error_of(operator: asyncio.subprocess.Process, said: str) -> dict[str, Any]:
-    """The next line of its log that has this in its error."""
+async def error_of(operator: asyncio.subprocess.Process, message: str) -> dict[str, Any]:
+    """Return the next log line whose error contains this text."""
     assert operator.stderr is not None
     async with asyncio.timeout(40):
         while line := await operator.stderr.readline():
-            found: dict[str, Any] = json.loads(line)
-            if said in str(found.get("error", "")):
-                return found
-    raise AssertionError(f"it ended without an error that says {said!r}")
+            result: dict[str, Any] = json.loads(line)
+            if message in str(result.get("error", "")):
+                return result
+    raise AssertionError(f"it ended without an error that says {message!r}")
 
 
 def test_a_role_that_shrinks_is_told_by_verb_and_resource_and_work_goes_on_when_it_is_mended(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_credentials_that_expire_while_it_runs_are_told_and_new_ones_taken_up(tm
             await line_of(operator, "leading")
             served.access.revoke(OPERATOR.name)
             await line_of(operator, "lost the lease")
-            served.kubeconfig(OPERATOR)  # somebody renews the file
+            served.kubeconfig(OPERATOR)  # the file is renewed
             await line_of(operator, "leading")
             served.store.create(ADAPTERS, an_adapter("sql"))
             await status_of(served, "sql")

@@ -1,4 +1,4 @@
-"""An operator that is told to stop, as each rollout of its own Deployment does, leaves a clean place."""
+"""An operator that gets a stop signal, as in each rollout of its Deployment, leaves a consistent state."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,8 +16,8 @@ from twin.world.controller_replica import Replica, leader
 Story = Callable[[Simulation], Awaitable[None]]
 
 
-def told(folder: Path, story: Story, **sections: Any) -> list[Line]:
-    """The record of a run beside which something happens."""
+def run_story(folder: Path, story: Story, **sections: Any) -> list[Line]:
+    """Return the trace of a simulation during which `story` runs."""
     simulation = Simulation(a_scenario(folder, **({"controller": {"replicas": 2}} | sections)))
 
     async def main() -> None:
@@ -39,9 +39,9 @@ def retire_at(seconds: float) -> Story:
 
 
 def the_leader(simulation: Simulation) -> Replica:
-    found = leader(simulation.replicas)
-    assert found is not None
-    return found
+    result = leader(simulation.replicas)
+    assert result is not None
+    return result
 
 
 def slow_loads(seconds: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def slow_loads(seconds: str) -> dict[str, Any]:
 
 
 def lost_and_taken(lines: list[Line]) -> tuple[float, float]:
-    """When the first that led stopped leading, and when another began to."""
+    """Return when the first leader stopped leading, and when the next one started."""
     changes = [line for line in lines if isinstance(line, ControllerLine) and line.event in ("leading", "lost")]
     first, lost, taken = changes[:3]
     assert [first.event, lost.event, taken.event] == ["leading", "lost", "leading"]
@@ -68,7 +68,7 @@ def summary(lines: list[Line]) -> dict[str, Any]:
 
 def test_the_other_replica_takes_over_within_seconds_and_nothing_is_loaded_twice(tmp_path: Path) -> None:
     late = adapters(2, arrive={"at": "70s"}) | {"name": "late-{i}"}
-    lines = told(tmp_path, retire_at(60), adapters=[adapters(), late])
+    lines = run_story(tmp_path, retire_at(60), adapters=[adapters(), late])
     lost, taken = lost_and_taken(lines)
     assert 60 <= lost < 60.1, "nothing was under way"
     assert 0 < taken - lost < 2.5, "the lease was given back"
@@ -78,7 +78,7 @@ def test_the_other_replica_takes_over_within_seconds_and_nothing_is_loaded_twice
     assert outcome["invariants"]["violations"] == 0
 
 
-def test_a_load_under_way_is_given_the_time_to_end(tmp_path: Path) -> None:
+def test_a_load_in_flight_may_finish(tmp_path: Path) -> None:
     begun: list[float] = []
 
     async def story(simulation: Simulation) -> None:
@@ -89,7 +89,7 @@ def test_a_load_under_way_is_given_the_time_to_end(tmp_path: Path) -> None:
         begun.append(simulation.env.now)
         the_leader(simulation).retire()
 
-    lines = told(tmp_path, story, cluster=slow_loads("4s"), adapters=[adapters(1)])
+    lines = run_story(tmp_path, story, cluster=slow_loads("4s"), adapters=[adapters(1)])
     assert [line.error for line in loads(lines) if line.event == "done"] == ["", ""]
     assert 3 < lost_and_taken(lines)[0] - begun[0] < 5
     outcome = summary(lines)
@@ -98,8 +98,8 @@ def test_a_load_under_way_is_given_the_time_to_end(tmp_path: Path) -> None:
     assert outcome["invariants"]["violations"] == 0
 
 
-def test_a_load_that_takes_too_long_is_abandoned_and_found_again_by_the_next(tmp_path: Path) -> None:
-    lines = told(tmp_path, retire_at(20), cluster=slow_loads("45s"), adapters=[adapters(1)])
+def test_a_load_beyond_the_timeout_is_abandoned_and_found_by_the_next_leader(tmp_path: Path) -> None:
+    lines = run_story(tmp_path, retire_at(20), cluster=slow_loads("45s"), adapters=[adapters(1)])
     assert 30 <= lost_and_taken(lines)[0] < 30.5, "20 s and ten of grace"
     assert {line.error for line in loads(lines) if line.event == "done" and line.t < 31} == {"abandoned"}
     outcome = summary(lines)
@@ -107,10 +107,10 @@ def test_a_load_that_takes_too_long_is_abandoned_and_found_again_by_the_next(tmp
     assert outcome["invariants"]["violations"] == 0
 
 
-def test_nothing_new_is_begun_while_it_stops(tmp_path: Path) -> None:
-    """One load holds it for ten seconds, and adapters come meanwhile."""
+def test_no_request_is_started_while_it_stops(tmp_path: Path) -> None:
+    """One load delays the stop by ten seconds, and adapters are created meanwhile."""
     more = adapters(3, arrive={"at": "22s"}) | {"name": "more-{i}"}
-    lines = told(tmp_path, retire_at(20), cluster=slow_loads("45s"), adapters=[adapters(1), more])
+    lines = run_story(tmp_path, retire_at(20), cluster=slow_loads("45s"), adapters=[adapters(1), more])
     lost, _ = lost_and_taken(lines)
     sent = [line.t for line in loads(lines) if line.event == "sent" and line.adapter.startswith("more")]
     assert min(sent) > lost
@@ -126,12 +126,12 @@ def test_an_operator_without_election_stops_as_well(tmp_path: Path) -> None:
         await asyncio.sleep(1)
         ended.append(not simulation.replicas[0].alive)
 
-    lines = told(tmp_path, story, controller={"replicas": 1})
+    lines = run_story(tmp_path, story, controller={"replicas": 1})
     assert ended == [True]
     assert not any(isinstance(line, LeaseLine) for line in lines)
 
 
-def test_one_that_waits_for_its_first_list_stops_at_once(tmp_path: Path) -> None:
+def test_an_operator_that_waits_for_its_first_list_stops_at_once(tmp_path: Path) -> None:
     ended: list[bool] = []
 
     async def story(simulation: Simulation) -> None:
@@ -147,5 +147,5 @@ def test_one_that_waits_for_its_first_list_stops_at_once(tmp_path: Path) -> None
         ended.append(not simulation.replicas[0].alive)
 
     away = {"kind": "api-error", "probability": 1.0, "from": "0s", "until": "1m"}
-    told(tmp_path, story, controller={"replicas": 1}, faults=[away])
+    run_story(tmp_path, story, controller={"replicas": 1}, faults=[away])
     assert ended == [True]

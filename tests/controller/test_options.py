@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from controller.option_types import OptionError, duration
+from controller.option_types import DURATION, OptionError
 from controller.options import RENAMED, Options, flag, parse, variable
 from controller.settings import Settings
 
@@ -31,7 +31,7 @@ def test_a_flag_wins_over_the_environment() -> None:
     ("text", "seconds"), [("5", 5), ("5s", 5), ("1.5m", 90), ("2h", 7200), ("500ms", 0.5), ("1m30s", 90)]
 )
 def test_durations_have_units(text: str, seconds: float) -> None:
-    assert duration(text) == seconds
+    assert DURATION.parse(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_durations_have_units(text: str, seconds: float) -> None:
         ("0", None),
     ],
 )
-def test_addresses_are_written_as_for_other_operators(text: str, expected: object) -> None:
+def test_addresses_have_the_form_of_other_operators(text: str, expected: object) -> None:
     assert parse([f"--metrics-bind-address={text}"], {}).metrics_bind_address == expected
 
 

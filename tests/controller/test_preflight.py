@@ -1,4 +1,4 @@
-"""What the operator looks at before it starts, and the line that says what is wrong."""
+"""Checks of the operator before it starts, and their error lines."""
 
 import asyncio
 import copy
@@ -34,7 +34,7 @@ OPERATOR = service_account("operators", "lora-controller")
 
 
 def grant(store: Store, namespace: str, *, without: Permission | None = None, only_in: bool = False) -> None:
-    """Lets the operator's account do all that it needs, but for one permission."""
+    """Grant the operator's account everything that it needs except one permission."""
     rules = [
         {
             "apiGroups": [need.kind.group],
@@ -136,13 +136,13 @@ def test_an_account_without_any_role_is_told_everything_that_is_missing(tmp_path
 
 
 def test_in_one_namespace_its_role_is_enough_and_nodes_are_left_out(tmp_path: Path) -> None:
-    found = checked(
+    result = checked(
         tmp_path,
         user=OPERATOR,
         namespaces=("default",),
         prepare=lambda store: grant(store, "default", only_in=True),
     )
-    assert found == {"nodes"}
+    assert result == {"nodes"}
 
 
 def test_a_role_of_another_namespace_is_not_enough(tmp_path: Path) -> None:
@@ -204,8 +204,8 @@ def test_without_election_an_operator_refuses_to_start_beside_another(tmp_path: 
             await cluster.create(LEASES, a_lease("other"))
             looking = asyncio.ensure_future(check_no_other_operator(cluster, "default"))
             await asyncio.sleep(0.2)
-            moment = {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
-            await cluster.patch(LEASES, "default", "lora-controller", moment)
+            timestamp = {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
+            await cluster.patch(LEASES, "default", "lora-controller", timestamp)
             with pytest.raises(PreflightError, match=r"another operator \(other\) is running"):
                 await looking
 

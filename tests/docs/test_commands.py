@@ -66,14 +66,14 @@ def run_page(page: str, folder: Path, environment: dict[str, str]) -> None:
         assert ran.returncode == 0, f"{page}: $ {command}\n{ran.stdout}{ran.stderr}"
 
 
-def test_installing_looking_securing_upgrading_and_removing_go_as_the_pages_say(world: World, folder: Path) -> None:
+def test_the_install_security_and_upgrade_pages_work_as_written(world: World, folder: Path) -> None:
     """All pages, in the order of an installation's life cycle."""
     for page in ("install.md", "troubleshooting.md", "security.md", "upgrade.md"):
         run_page(page, folder, dict(world.environment))
     assert "No resources found" in world.kubectl("get", "pods", "-n", "lora-system").all
 
 
-def test_the_way_from_a_twin_to_production_can_be_gone(world: World, folder: Path) -> None:
+def test_the_production_page_works_as_written(world: World, folder: Path) -> None:
     run_page("production.md", folder, dict(world.environment))
     assert (folder / "mine.yaml").is_file()
     assert (folder / "reports/production/quickstart/0/report.html").is_file()

@@ -34,7 +34,7 @@ def test_a_cause_is_reproduced_by_its_adapter(reason: str, scenario: str, adapte
     assert reason in reasons(scenario)[adapter]
 
 
-def test_every_adapter_of_these_scenarios_stands_in_the_page() -> None:
+def test_every_adapter_of_these_scenarios_is_on_the_page() -> None:
     told = {(scenario, adapter) for _, scenario, adapter in CAUSES}
     for scenario in {each[1] for each in CAUSES}:
         names = {template.name for template in load(ROOT / "scenarios" / f"{scenario}.yaml").adapters}

@@ -1,4 +1,4 @@
-"""A fake engine's process run within a test, with a client of each of its ports."""
+"""A fake engine run within a test, with a client of its admin port."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def running(*flags: str, env: Mapping[str, str] = UPDATING) -> AsyncIterat
 
 
 async def answers(client: httpx.AsyncClient, path: str) -> None:
-    """Wait until somebody listens."""
+    """Wait until the port is open."""
     for _ in range(300):
         try:
             await client.get(path)

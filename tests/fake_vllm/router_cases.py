@@ -1,4 +1,4 @@
-"""What a vLLM server answers, byte by byte: one row a case, each with where it was read.
+"""Responses of a vLLM server, byte by byte: one row per case, each with its source.
 
 Sources are files of the public vLLM repository (2026) unless they say otherwise; `facts` is what this project
 was given to start from, read in the same code. Texts that were generated are the fake's own.

@@ -53,7 +53,7 @@ _UNREADY_AFTER = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What came of it: who was asked to load and how that ended, and what users were told."""
+    """Result of a run: requests to load and their outcomes, and the events for users."""
 
     attempts: list[tuple[str, str]]
     reasons: list[str]
@@ -66,7 +66,7 @@ class Story:
 
 @dataclass
 class Witness:
-    """Watches a store, and hears of requests to engines."""
+    """Watches a store and records requests to engines."""
 
     attempts: list[tuple[str, str]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Witness:
 
 
 def outcome(error: BaseException | None, status: int = 200) -> str:
-    """How a request ended, in words that do not depend on who gave it up first."""
+    """Return the outcome of a request, in terms that do not depend on which side ended it first."""
     if error is None:
         return str(status)
     gave_up = isinstance(error, asyncio.CancelledError | httpx.TimeoutException)
@@ -152,7 +152,7 @@ class Engine:
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
-        """Anew on other ports: somebody else may have taken those that were free a moment ago."""
+        """Start again on other ports: another process may have taken the free ones."""
         self.port, self.admin = free_port(), free_port()
         words = ["serve", "Qwen/Qwen", "--served-model-name", MODEL, "--enable-lora", "--max-cpu-loras", "16"]
         places = ["--host", "127.0.0.1", "--port", str(self.port), "--admin-port", str(self.admin)]
@@ -360,7 +360,7 @@ def _ended(line: RequestLine) -> str:
 
 
 def scenario(folder: Path, incident: dict[str, Any] | None) -> Scenario:
-    """The pods, the adapter after they are up, and what befalls the first pod half a minute later."""
+    """Return the pods, the adapter after they are up, and the fault of the first pod half a minute later."""
     command = ["vllm", "serve", "Qwen/Qwen", "--served-model-name", MODEL, "--enable-lora", "--max-cpu-loras", "16"]
     container = {
         "name": "vllm",

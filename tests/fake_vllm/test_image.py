@@ -74,7 +74,7 @@ def _imported() -> set[str]:
                 names.add((node.module or "").partition(".")[0])
     known = packages_distributions()
     ours = {"fake_vllm", "formats", *sys.stdlib_module_names}
-    return {known[name][0].lower().replace(".", "-") for name in names - ours}
+    return {re.sub(r"[-_.]+", "-", known[name][0]).lower() for name in names - ours}
 
 
 def test_it_runs_as_nobody_and_says_how_it_is() -> None:

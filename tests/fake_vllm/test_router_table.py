@@ -1,12 +1,9 @@
-"""The table of wire cases, held against the pure function and against both faces.
-
-The in-process face is the simulated network's transport, in virtual time; the other is a socket on loopback.
-"""
+"""The table of router cases, compared with the simulated network's transport, with a socket and with FastAPI."""
 
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +15,12 @@ import simpy
 import uvicorn
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
-from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.engine.timing import EngineTimes, StepTimeModel
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.flavors import flavor_of
-from fake_vllm.server.asgi import AsgiApp
+from fake_vllm.server.asgi import DIRECT, AsgiApp
 from tests.fake_vllm.router_cases import CASES, NOW, Case
 from tests.fake_vllm.sglang.cases import SGLANG_CASES
 from twin.kernel import loop
@@ -36,7 +34,7 @@ QUICK = StepTimeModel(step_base=0.0005, per_sequence=0.0, per_prefill_token=0.0)
 
 
 def an_engine(case: Case) -> Engine:
-    """The engine that a case is about; its time of day stands still, so that answers can be compared."""
+    """Return the engine of a case; its clock stands still, so that responses can be compared."""
     usual = {
         "served_model_names": ("base",),
         "model": "acme/base",
@@ -50,12 +48,9 @@ def an_engine(case: Case) -> Engine:
     engine = Engine(
         config,
         flavor_of(config),
-        load=Constant(0.0),
-        unload=Constant(0.0),
-        rng=np.random.default_rng(0),
-        artifacts=lambda path: FOUND.get(path, Artifact()),
-        created=NOW,
-        timing=QUICK,
+        EngineTimes(Constant(0.0), Constant(0.0), QUICK),
+        Randomness(np.random.default_rng(0)),
+        EngineContext(find_artifact=lambda path: FOUND.get(path, Artifact()), created=NOW),
     )
     engine.now = lambda: NOW  # type: ignore[method-assign]
     return engine
@@ -103,20 +98,30 @@ async def listening(app: Any) -> AsyncIterator[str]:
             await task
 
 
+Answers = dict[str, tuple[int, dict[str, str], bytes]]
+
+
 @pytest.fixture(scope="module")
-def on_sockets() -> dict[str, tuple[int, dict[str, str], bytes]]:
-    """What the socket answers to every case, each with an engine of its own behind one listener."""
+def on_sockets() -> Answers:
+    """Responses of a server on a socket, by case."""
+    return asyncio.run(all_answers(DIRECT))
 
-    async def story() -> dict[str, tuple[int, dict[str, str], bytes]]:
-        answers = {}
-        app = Replaceable()
-        async with listening(app) as url, httpx.AsyncClient(base_url=url) as client:
-            for case in ALL:
-                app.current = AsgiApp(an_engine(case))
-                answers[case.name] = await asked(client, case)
-        return answers
 
-    return asyncio.run(story())
+@pytest.fixture(scope="module")
+def through_fastapi() -> Answers:
+    """Responses of a server that passes every request through FastAPI, by case."""
+    return asyncio.run(all_answers(()))
+
+
+async def all_answers(direct: Collection[str]) -> Answers:
+    """Return the responses to all cases, each from an engine of its own behind one listener."""
+    answers = {}
+    app = Replaceable()
+    async with listening(app) as url, httpx.AsyncClient(base_url=url) as client:
+        for case in ALL:
+            app.current = AsgiApp(an_engine(case), direct=direct)
+            answers[case.name] = await asked(client, case)
+    return answers
 
 
 def test_the_table_is_large_and_every_case_has_a_name_and_a_source() -> None:
@@ -126,13 +131,14 @@ def test_the_table_is_large_and_every_case_has_a_name_and_a_source() -> None:
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
-def test_both_faces_answer_as_the_table_says(
-    case: Case, on_sockets: dict[str, tuple[int, dict[str, str], bytes]]
+def test_the_simulation_a_socket_and_fastapi_give_the_bytes_of_the_table(
+    case: Case, on_sockets: Answers, through_fastapi: Answers
 ) -> None:
     status, headers, body = loop.run(in_process(case))
     assert (status, headers) == (case.status, dict(case.replied))
     assert told(body, case) == case.answer
     assert on_sockets[case.name] == (status, headers, body)
+    assert through_fastapi[case.name] == (status, headers, body)
 
 
 def told(body: bytes, case: Case) -> object:

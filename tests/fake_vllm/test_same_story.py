@@ -62,9 +62,7 @@ def test_an_adapter_moves_live_as_it_does_in_the_twin(
     assert real == virtual
 
 
-def test_an_engine_that_has_forgotten_without_a_sign_is_found_out_and_loaded_again(
-    three: list[Engine], tmp_path: Path
-) -> None:
+def test_adapters_that_an_engine_lost_silently_are_loaded_again(three: list[Engine], tmp_path: Path) -> None:
     """In place, as `engine-restart` does it here, the pod shows nothing: only a look at the engine's list does."""
     real = asyncio.run(live(three, tmp_path, {"kind": "engine-restart", "at": "0s"}, later=True))
     assert real.attempts == [(FIRST, "200")] * 2

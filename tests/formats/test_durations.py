@@ -36,7 +36,7 @@ def test_a_duration_is_read_in_seconds(text: object, seconds: float) -> None:
 @pytest.mark.parametrize(
     "value", ["", "5", "5 s", "s", "-5s", "1e3s", "5sec", "1,5s", "٣s", None, True, [1], float("nan"), 7, "1s" * 300]
 )
-def test_anything_else_is_refused_with_what_is_allowed(value: object) -> None:
+def test_other_texts_are_refused_with_the_allowed_ones(value: object) -> None:
     with pytest.raises(FormatError) as raised:
         parse_duration(value)
     assert raised.value.allowed == "a duration such as 250ms, 90s, 1h30m or 2d"

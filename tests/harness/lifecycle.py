@@ -1,4 +1,4 @@
-"""One whole life of an adapter, and the points of it at which an operator can be killed; not a test.
+"""The whole lifecycle of an adapter, and the points at which the operator can be killed; not a test.
 
 The life has everything in it that "What is remembered, where, and in which order" speaks of: creation, loads that
 fail, a switch to another pod, scaling up and down, another artifact, deletion. A run of it without a crash says how
@@ -21,7 +21,7 @@ from twin.trace.lines import AdapterLine, EngineLine, EventLine, FaultLine, Line
 from twin.world.controller_replica import Replica
 
 Step = Literal["write", "request"]
-Moment = Literal["before", "during", "after"]
+When = Literal["before", "during", "after"]
 
 RESTART = 1.5
 """Seconds from a crash until the next process starts."""
@@ -30,7 +30,7 @@ _DURING = 0.3
 
 
 def a_life(folder: Path, **sections: Any) -> Scenario:
-    """The scenario: three pods, one of which refuses at first, an adapter that stays and one that goes."""
+    """Return a scenario: three pods, one of which refuses at first, one adapter that stays and one that is deleted."""
     life: dict[str, Any] = {
         "seed": 4,  # the pod that refuses is one that was chosen
         "duration": "14m",
@@ -60,35 +60,35 @@ def a_life(folder: Path, **sections: Any) -> Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where to kill: before, during or after the nth write or request of a life."""
+    """A point to kill at: before, during or after the nth write or request."""
 
     step: Step
     number: int
-    moment: Moment
+    when: When
 
     def __str__(self) -> str:
-        return f"{self.moment} {self.step} {self.number}"
+        return f"{self.when} {self.step} {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What came of a run."""
+    """Result of a run."""
 
     lines: list[Line]
     violations: list[Violation]
     steps: Counter[Step]
-    """How many writes and requests there were."""
+    """Number of writes and requests."""
 
     @property
     def crashed(self) -> bool:
         return any(isinstance(line, FaultLine) and line.fault == "controller-crash" for line in self.lines)
 
     def reasons(self) -> set[str]:
-        """Of the Events that users were told."""
+        """Return the reasons of all Events."""
         return {line.reason for line in self.lines if isinstance(line, EventLine)}
 
     def end(self) -> dict[str, Any]:
-        """What counts of how it ended: phases, how many replicas, what engines hold, what is published."""
+        """Return the relevant final state: phases, replicas, adapters of engines, endpoints."""
         adapters: dict[str, Any] = {}
         held: dict[tuple[str, str], str] = {}
         published: dict[str, frozenset[str]] = {}
@@ -121,9 +121,9 @@ class Life:
 
 
 def live(scenario: Scenario, *killed_at: Point) -> Life:
-    """Runs a life, killed at these points and started again."""
+    """Run a scenario; the operator is killed at these points and restarted."""
     simulation = Simulation(scenario)
-    seen: Counter[tuple[Step, Moment]] = Counter()
+    counts: Counter[tuple[Step, When]] = Counter()
 
     def kill(replica: Replica, point: Point) -> None:
         at = simulation.recorder.now()
@@ -131,39 +131,39 @@ def live(scenario: Scenario, *killed_at: Point) -> Life:
         replica.crash()
         simulation.restart(replica, RESTART)
 
-    def reached(step: Step, replica: Replica, moment: Moment) -> None:
-        seen[step, moment] += 1
+    def reached(step: Step, replica: Replica, when: When) -> None:
+        counts[step, when] += 1
         for point in killed_at:
-            if point.step != step or seen[step, moment] != point.number:
+            if point.step != step or counts[step, when] != point.number:
                 continue
-            if moment == point.moment:
+            if when == point.when:
                 kill(replica, point)
-            elif (moment, point.moment) == ("before", "during"):
+            elif (when, point.when) == ("before", "during"):
                 asyncio.get_running_loop().call_later(_DURING, kill, replica, point)
 
     for replica in simulation.replicas:
-        replica.write_watchers.append(lambda replica, moment: reached("write", replica, moment))
-        replica.request_watchers.append(lambda replica, moment: reached("request", replica, moment))
+        replica.write_watchers.append(lambda replica, when: reached("write", replica, when))
+        replica.request_watchers.append(lambda replica, when: reached("request", replica, when))
     run(simulation.main(None), simulation.env)
     simulation.recorder.close()
     lines = list(simulation.recorder.lines)
-    steps: Counter[Step] = Counter({step: seen[step, "before"] for step, _ in seen})
+    steps: Counter[Step] = Counter({step: counts[step, "before"] for step, _ in counts})
     return Life(lines, list(invariants.check(lines).violations), steps)
 
 
 def points(steps: Counter[Step]) -> list[Point]:
-    """Every point of a life that had so many steps."""
-    moments: dict[Step, tuple[Moment, ...]] = {"write": ("before", "after"), "request": ("before", "during", "after")}
+    """Return every point of a run with that many steps."""
+    whens: dict[Step, tuple[When, ...]] = {"write": ("before", "after"), "request": ("before", "during", "after")}
     return [
-        Point(step, number, moment)
+        Point(step, number, when)
         for step in sorted(steps)
         for number in range(1, steps[step] + 1)
-        for moment in moments[step]
+        for when in whens[step]
     ]
 
 
 def attempts(lines: list[Line], adapter: str, pod: str) -> list[float]:
-    """When loads of `adapter` were sent to `pod`, in seconds."""
+    """Return the times of loads of `adapter` on `pod`, in seconds."""
     return [
         line.t
         for line in lines

@@ -1,4 +1,4 @@
-"""`make crashes`: kills the operator at every point of a whole life, and says at how many it recovered; not a test.
+"""`make crashes`: kill the operator at every point of the lifecycle and count the recoveries; not a test.
 
 Exit code 1 if it ends otherwise at one of them, or breaks an invariant. CI does the same in `test_crashes.py`.
 """
@@ -23,12 +23,12 @@ def lived(*killed_at: Point) -> Life:
 
 @cache
 def honest() -> dict[str, Any]:
-    """How it ends without a crash."""
+    """Return the final state without a crash."""
     return lived().end()
 
 
 def lost(point: Point) -> str:
-    """What is wrong after a crash at this point; empty if nothing."""
+    """Return what is wrong after a crash at this point; empty if nothing is."""
     life = lived(point)
     if not life.crashed:
         return "it was never reached"
@@ -37,20 +37,22 @@ def lost(point: Point) -> str:
     return "" if life.end() == honest() else f"it ends with {differing(life.end(), honest())}"
 
 
-def differing(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {found[name]}, not {wanted[name]}" for name in wanted if found[name] != wanted[name])
+def differing(result: dict[str, Any], expected: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {result[name]}, not {expected[name]}" for name in expected if result[name] != expected[name]
+    )
 
 
-def told(tried: Iterable[Point], wrong: Iterable[str]) -> int:
-    """Prints how many points of each kind there were and at how many it recovered; how many were lost."""
+def print_report(tried: Iterable[Point], wrong: Iterable[str]) -> int:
+    """Print the number of points and recoveries of each kind; return the number of failures."""
     there: Counter[str] = Counter()
     recovered: Counter[str] = Counter()
-    for point, said in zip(tried, wrong, strict=True):
-        kind = f"{point.moment} a {point.step}"
+    for point, message in zip(tried, wrong, strict=True):
+        kind = f"{point.when} a {point.step}"
         there[kind] += 1
-        recovered[kind] += not said
-        if said:
-            print(f"{point}: {said}")
+        recovered[kind] += not message
+        if message:
+            print(f"{point}: {message}")
     for kind in sorted(there):
         print(f"{kind}: {recovered[kind]} of {there[kind]} recovered")
     print(f"in all: {recovered.total()} of {there.total()} points recovered")
@@ -60,7 +62,7 @@ def told(tried: Iterable[Point], wrong: Iterable[str]) -> int:
 def main() -> int:
     every = points(lived().steps)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        return min(told(every, pool.map(lost, every, chunksize=8)), 1)
+        return min(print_report(every, pool.map(lost, every, chunksize=8)), 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The operator is killed at every point of a whole life, restarts with empty memory, and reaches the same end.
+"""The operator is killed at every point of the lifecycle, restarts with empty memory, and reaches the same end.
 
 A point is a write to the API server or a request to an engine; it is killed just before it is sent, while it is under
-way, and when it is done but nobody has heard so.
+way, and when it is done but not yet recorded.
 """
 
 from pathlib import Path
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.harness.lifecycle import Point, a_life, live, points
-from tests.harness.run import told
+from tests.harness.run import print_report
 
 SHARES = 8
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_killed_at_any_point_it_ends_the_same_way_and_breaks_nothing(share: int, tmp_path: Path) -> None:
+def test_killed_at_any_point_it_reaches_the_same_state_without_violations(share: int, tmp_path: Path) -> None:
     scenario = a_life(tmp_path)
     honest = live(scenario)
     assert honest.violations == []
@@ -49,7 +49,7 @@ def test_killed_twice_it_still_does(tmp_path: Path) -> None:
 
 def test_lost_points_are_counted_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
     tried = [Point("write", 1, "before"), Point("write", 2, "before"), Point("request", 1, "during")]
-    assert told(tried, ["", "6: still loaded", ""]) == 1
+    assert print_report(tried, ["", "6: still loaded", ""]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "before write 2: 6: still loaded",
         "before a write: 1 of 2 recovered",

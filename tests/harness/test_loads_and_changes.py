@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.story import ADAPTERS, ENGINES, one, told
+from tests.harness.story import ADAPTERS, ENGINES, one, run_story
 from tests.twin.worlds import MODEL, adapters, deployment
 from twin.sim.simulation import Simulation
 from twin.trace.lines import AdapterLine, ApiLine, EngineLine, Line, LogLine, RequestLine
@@ -30,8 +30,8 @@ def ended(lines: list[Line], verb: str) -> list[RequestLine]:
 # -- loads
 
 
-def test_each_phase_is_shown_before_its_work_begins(tmp_path: Path) -> None:
-    story = told(tmp_path, adapters=one(), duration="2m")
+def test_each_phase_is_written_before_its_work_starts(tmp_path: Path) -> None:
+    story = run_story(tmp_path, adapters=one(), duration="2m")
     phases: list[str] = []
     for line in story.lines:
         match line:
@@ -44,62 +44,62 @@ def test_each_phase_is_shown_before_its_work_begins(tmp_path: Path) -> None:
     assert phases == ["Pending", "Scheduled", "Loading", "Bound", "Running"]
 
 
-def test_a_load_that_takes_minutes_is_not_given_up(tmp_path: Path) -> None:
-    story = told(tmp_path, cluster=taking("200s"), adapters=one(), duration="6m")
+def test_a_load_that_takes_minutes_is_not_abandoned(tmp_path: Path) -> None:
+    story = run_story(tmp_path, cluster=taking("200s"), adapters=one(), duration="6m")
     assert len(story.sent("load")) == 1
     assert story.adapter()["status"]["phase"] == "Running"
 
 
-def test_a_load_may_take_as_long_as_its_adapter_says(tmp_path: Path) -> None:
+def test_the_adapters_timeout_applies_to_its_loads(tmp_path: Path) -> None:
     patient = one(additionalConfig={"timeout": "10s"})
-    story = told(tmp_path, cluster=taking("1m"), adapters=patient, duration="50s")
+    story = run_story(tmp_path, cluster=taking("1m"), adapters=patient, duration="50s")
     (answer,) = [line for line in ended(story.lines, "load") if line.t < 45]
     assert answer.t - story.sent("load")[0].t == pytest.approx(10, abs=0.1)
 
 
 def test_a_load_that_timed_out_and_ended_later_counts_as_loaded(tmp_path: Path) -> None:
     hasty = one(additionalConfig={"timeout": "2s"})
-    story = told(tmp_path, cluster=taking("4s"), adapters=hasty, duration="2m")
+    story = run_story(tmp_path, cluster=taking("4s"), adapters=hasty, duration="2m")
     assert [line.status for line in ended(story.lines, "load")] == [0, 400], "the name is taken, by the right artifact"
     assert story.adapter()["status"]["phase"] == "Running"
-    assert [reason for reason, _ in story.told()] == ["Scheduled", "Loaded"]
+    assert [reason for reason, _ in story.event_notes()] == ["Scheduled", "Loaded"]
 
 
-def test_a_load_whose_answer_was_lost_is_looked_for_and_not_sent_a_second_time(tmp_path: Path) -> None:
+def test_a_load_whose_response_was_lost_is_verified_and_not_sent_again(tmp_path: Path) -> None:
     lost = {"kind": "connection-reset", "after": True, "adapters": ["a-0"], "from": "0s", "until": "40s"}
-    story = told(tmp_path, pods=1, adapters=one(), faults=[lost], duration="2m")
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=[lost], duration="2m")
     assert len(story.sent("load")) == 1
     assert story.adapter()["status"]["phase"] == "Running"
 
 
-def test_a_final_error_fails_at_once_and_is_not_tried_pod_after_pod(tmp_path: Path) -> None:
+def test_a_final_error_fails_at_once_without_trying_other_pods(tmp_path: Path) -> None:
     broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s"}
-    story = told(tmp_path, adapters=one(), faults=[broken], duration="4m")
+    story = run_story(tmp_path, adapters=one(), faults=[broken], duration="4m")
     assert len(story.sent("load")) == 1
     assert story.adapter()["status"]["phase"] == "Failed"
     assert "tried again when the spec changes, or every 5 min" in story.conditions()["Ready"][2]
-    assert [reason for reason, _ in story.told()] == ["Scheduled", "LoadFailed"]
+    assert [reason for reason, _ in story.event_notes()] == ["Scheduled", "LoadFailed"]
 
 
 def test_the_log_names_adapter_pod_attempt_route_and_error_class(tmp_path: Path) -> None:
     broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s"}
-    story = told(tmp_path, adapters=one(), faults=[broken], duration="1m")
-    (said,) = [line.text for line in story.lines if isinstance(line, LogLine)]
+    story = run_story(tmp_path, adapters=one(), faults=[broken], duration="1m")
+    (message,) = [line.text for line in story.lines if isinstance(line, LogLine)]
     pod = story.sent("load")[0].object.split("/")[1]
-    assert said.startswith("load failed, no retry adapter=default/a-0 attempt=1 error=")
-    assert said.endswith(f"error_class=InvalidAdapter pod={pod} route=direct")
+    assert message.startswith("load failed, no retry adapter=default/a-0 attempt=1 error=")
+    assert message.endswith(f"error_class=InvalidAdapter pod={pod} route=direct")
 
 
-def test_a_pod_that_refuses_the_key_is_left_and_another_that_knows_it_is_used(tmp_path: Path) -> None:
-    first = told(tmp_path, pods=2, adapters=one(), duration="1m").sent("load")[0].object.split("/")[1]
+def test_a_pod_that_refuses_the_key_is_replaced_by_one_that_accepts_it(tmp_path: Path) -> None:
+    first = run_story(tmp_path, pods=2, adapters=one(), duration="1m").sent("load")[0].object.split("/")[1]
     refused = {"kind": "unauthorized", "pods": {"names": [first]}, "from": "0s"}
-    story = told(tmp_path, pods=2, adapters=one(), faults=[refused], duration="2m")
+    story = run_story(tmp_path, pods=2, adapters=one(), faults=[refused], duration="2m")
     assert story.holders() == [pod for pod in story.held if pod != first]
 
 
-def test_no_engine_gets_more_than_two_loads_at_a_time_and_a_burst_spreads(tmp_path: Path) -> None:
+def test_no_engine_gets_more_than_two_concurrent_loads_and_a_burst_spreads(tmp_path: Path) -> None:
     many = [adapters(32, replicas=1, arrive={"at": "30s"})]
-    story = told(tmp_path, pods=8, adapters=many, duration="3m")
+    story = run_story(tmp_path, pods=8, adapters=many, duration="3m")
     under_way: dict[str, int] = {}
     for line in story.lines:
         if isinstance(line, RequestLine):
@@ -109,7 +109,7 @@ def test_no_engine_gets_more_than_two_loads_at_a_time_and_a_burst_spreads(tmp_pa
 
 
 def test_a_pod_with_several_adapters_is_behind_several_services(tmp_path: Path) -> None:
-    story = told(tmp_path, pods=1, adapters=[adapters(3, replicas=1)], duration="2m")
+    story = run_story(tmp_path, pods=1, adapters=[adapters(3, replicas=1)], duration="2m")
     (pod,) = story.held
     assert [story.published(f"a-{number}") for number in range(3)] == [[pod]] * 3
 
@@ -117,47 +117,47 @@ def test_a_pod_with_several_adapters_is_behind_several_services(tmp_path: Path) 
 # -- changes
 
 
-def test_a_changed_artifact_rolls_pod_by_pod_and_one_replica_serves_at_every_moment(tmp_path: Path) -> None:
-    story = told(tmp_path, adapters=[adapters(1)], edits=edit(NEW), duration="5m")
+def test_a_changed_artifact_rolls_pod_by_pod_and_one_replica_serves_at_any_time(tmp_path: Path) -> None:
+    story = run_story(tmp_path, adapters=[adapters(1)], edits=edit(NEW), duration="5m")
     assert [held["a-0"] for held in story.held.values() if "a-0" in held] == ["acme/second"] * 2
-    serving = [len(line.instances) for line in story.shown() if line.t > 179]
+    serving = [len(line.instances) for line in story.status_lines() if line.t > 179]
     assert min(serving) == 1
     assert story.violations == []
 
 
-def test_replicas_are_added_and_taken_away_without_touching_the_rest(tmp_path: Path) -> None:
+def test_scaling_does_not_touch_the_remaining_replicas(tmp_path: Path) -> None:
     edits = [*edit({"spec": {"replicas": 3}}), *edit({"spec": {"replicas": 1}}, "4m")]
-    story = told(tmp_path, adapters=[adapters(1)], edits=edits, duration="6m")
+    story = run_story(tmp_path, adapters=[adapters(1)], edits=edits, duration="6m")
     assert len(story.holders()) == 1
     assert (len(story.sent("load")), len(story.sent("unload"))) == (3, 2)
 
 
-def test_no_replicas_unload_it_everywhere_and_keep_the_object(tmp_path: Path) -> None:
-    story = told(tmp_path, adapters=[adapters(1)], edits=edit({"spec": {"replicas": 0}}), duration="5m")
+def test_zero_replicas_unload_it_everywhere_and_keep_the_object(tmp_path: Path) -> None:
+    story = run_story(tmp_path, adapters=[adapters(1)], edits=edit({"spec": {"replicas": 0}}), duration="5m")
     assert story.holders() == []
     assert story.conditions()["Scheduled"][1:] == ("ScaledToZero", "replicas is 0")
 
 
-def test_pods_that_come_later_get_an_adapter_that_is_for_every_pod(tmp_path: Path) -> None:
+def test_new_pods_get_an_adapter_for_every_pod(tmp_path: Path) -> None:
     edits = [{"at": "3m", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": 5}}}]
-    story = told(tmp_path, adapters=[adapters(1, replicas=None)], edits=edits, duration="5m")
+    story = run_story(tmp_path, adapters=[adapters(1, replicas=None)], edits=edits, duration="5m")
     assert len(story.holders()) == 5
     assert story.published() == story.holders()
 
 
-def test_a_rollout_of_the_base_model_takes_the_adapter_along(tmp_path: Path) -> None:
+def test_a_rollout_of_the_base_model_moves_the_adapter_to_the_new_pods(tmp_path: Path) -> None:
     rollout = {"kind": "rollout", "deployment": MODEL, "at": "3m"}
-    story = told(tmp_path, adapters=[adapters(1, replicas=None)], faults=[rollout], duration="7m")
+    story = run_story(tmp_path, adapters=[adapters(1, replicas=None)], faults=[rollout], duration="7m")
     assert sorted(story.held) == story.holders() == story.published()
     assert story.violations == []
 
 
 @pytest.mark.parametrize(("grace", "moves"), [("0s", 1), ("20s", 0)])
-def test_with_a_grace_a_blip_of_readiness_moves_nothing(grace: str, moves: int, tmp_path: Path) -> None:
-    def unready(simulation: Simulation, wanted: bool) -> None:
+def test_within_the_unready_grace_nothing_moves(grace: str, moves: int, tmp_path: Path) -> None:
+    def unready(simulation: Simulation, expected: bool) -> None:
         pod = story_pod(simulation)
         if pod:
-            simulation.world.force_unready(f"default/{pod}", wanted)
+            simulation.world.force_unready(f"default/{pod}", expected)
 
     kept: list[str] = []
 
@@ -165,7 +165,7 @@ def test_with_a_grace_a_blip_of_readiness_moves_nothing(grace: str, moves: int, 
         kept.extend(simulation.store.get(ADAPTERS, "default", "a-0")["status"].get("instances", []))
         return kept[0]
 
-    story = told(
+    story = run_story(
         tmp_path,
         (120, lambda simulation: unready(simulation, True)),
         (130, lambda simulation: unready(simulation, False)),
@@ -179,7 +179,7 @@ def test_with_a_grace_a_blip_of_readiness_moves_nothing(grace: str, moves: int, 
 
 def test_an_engine_that_restarts_in_place_gets_its_adapters_back_as_soon_as_it_is_stable(tmp_path: Path) -> None:
     restart = {"kind": "engine-restart", "pods": {"count": 1}, "at": "3m"}
-    story = told(tmp_path, pods=1, adapters=one(), faults=[restart], duration="5m")
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=[restart], duration="5m")
     again = [line.t for line in story.lines if isinstance(line, EngineLine) and line.event == "loaded"][-1]
     assert again - 180 < 2 + 2 + 1 + 5 + 1 + 1  # start, a probe, whole seconds, stable, load, and a bit
     assert story.violations == []
@@ -192,31 +192,31 @@ BLIND: list[dict[str, Any]] = [
 """All engines restart unnoticed; an audit finds them empty, and the adapter is loaded again."""
 
 
-def test_what_was_loaded_before_the_news_of_a_restart_came_serves_when_it_has_come(tmp_path: Path) -> None:
-    story = told(tmp_path, pods=1, adapters=one(), faults=BLIND, duration="10m")
+def test_a_load_before_a_restart_was_noticed_serves_afterwards(tmp_path: Path) -> None:
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=BLIND, duration="10m")
     assert story.published() == story.holders() != []
     assert story.conditions()["Ready"][0] == "True"
     assert len(story.sent("load")) == 2, "once for each incarnation"
     assert not story.violations
 
 
-def test_what_was_loaded_before_the_news_of_a_restart_came_is_unloaded_where_it_is_not_wanted(tmp_path: Path) -> None:
+def test_a_load_before_a_restart_was_noticed_is_unloaded_if_not_desired(tmp_path: Path) -> None:
     gone = [{"at": "300s", "of": "ModelAdapter/a-0", "delete": True}]
-    story = told(tmp_path, pods=1, adapters=one(), faults=BLIND, edits=gone, duration="10m")
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=BLIND, edits=gone, duration="10m")
     assert len(story.sent("load")) == 2
     assert story.holders() == []
     assert not story.violations
 
 
-def test_what_was_loaded_on_late_news_serves_after_a_restart_of_the_operator_too(tmp_path: Path) -> None:
+def test_a_load_before_a_restart_was_noticed_serves_after_a_restart_of_the_operator(tmp_path: Path) -> None:
     crash = {"kind": "controller-crash", "at": "150s", "restart_after": "2s"}
-    story = told(tmp_path, pods=1, adapters=one(), faults=[*BLIND, crash], duration="10m")
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=[*BLIND, crash], duration="10m")
     assert len(story.sent("load")) == 2
     assert story.published() == story.holders() != []
     assert not story.violations
 
 
-def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away(tmp_path: Path) -> None:
+def test_a_load_before_a_restart_was_noticed_is_unloaded_when_the_adapter_moves(tmp_path: Path) -> None:
     unwell = {
         "kind": "http-error",
         "status": 503,
@@ -225,16 +225,16 @@ def test_what_was_loaded_on_late_news_does_not_stay_where_the_adapter_moves_away
         "from": "200s",
         "until": "6m",
     }
-    story = told(tmp_path, pods=2, seed=6, adapters=one(), faults=[*BLIND, unwell], duration="10m")
+    story = run_story(tmp_path, pods=2, seed=6, adapters=one(), faults=[*BLIND, unwell], duration="10m")
     assert len({line.object for line in story.sent("load")}) == 2, "it had to move"
     assert story.published() == story.holders()
     assert len(story.holders()) == 1
     assert not story.violations
 
 
-def test_unloads_queued_behind_hanging_ones_violate_nothing_and_are_made_later(tmp_path: Path) -> None:
+def test_unloads_queued_behind_hanging_ones_are_made_later(tmp_path: Path) -> None:
     hung = {"kind": "timeout", "callers": ["controller", "probes"], "pods": {"count": 1}, "from": "2m", "until": "2m8s"}
-    story = told(
+    story = run_story(
         tmp_path, pods=2, adapters=[adapters(8, replicas=1, arrive={"at": "30s"})], faults=[hung], duration="6m"
     )
     (pod,) = {line.object for line in ended(story.lines, "unload") if line.error}
@@ -244,38 +244,38 @@ def test_unloads_queued_behind_hanging_ones_violate_nothing_and_are_made_later(t
     assert not story.violations
 
 
-def test_where_half_of_all_writes_conflict_an_adapter_is_late_by_no_wait_of_the_backoff(tmp_path: Path) -> None:
+def test_conflicting_writes_delay_an_adapter_by_less_than_a_backoff(tmp_path: Path) -> None:
     many = [adapters(20, replicas=2, arrive={"poisson": "6/min", "from": "1m"})]
     conflicts = {"kind": "api-conflict", "probability": 0.5}
-    story = told(tmp_path, pods=8, adapters=many, faults=[conflicts], duration="6m")
+    story = run_story(tmp_path, pods=8, adapters=many, faults=[conflicts], duration="6m")
     for number in range(20):
-        shown = story.shown(f"a-{number}")
-        ran = next(line.t for line in shown if line.phase == "Running")
-        assert ran - shown[0].t < 5.0, "the first wait of the backoff is five seconds"
+        statuses = story.status_lines(f"a-{number}")
+        ran = next(line.t for line in statuses if line.phase == "Running")
+        assert ran - statuses[0].t < 5.0, "the first wait of the backoff is five seconds"
 
 
-def test_a_deletion_waits_for_an_engine_that_is_away_and_ends_when_it_is_back(tmp_path: Path) -> None:
+def test_a_deletion_waits_until_an_unavailable_engine_is_back(tmp_path: Path) -> None:
     away = {"kind": "connection-refused", "from": "2m50s", "until": "4m"}
     edits = [{"at": "3m", "of": "ModelAdapter/a-0", "delete": True}]
-    story = told(tmp_path, adapters=[adapters(1)], faults=[away], edits=edits, duration="8m")
-    assert story.shown()[-1].event == "deleted"
-    assert 240 < story.shown()[-1].t < 240 + 40
+    story = run_story(tmp_path, adapters=[adapters(1)], faults=[away], edits=edits, duration="8m")
+    assert story.status_lines()[-1].event == "deleted"
+    assert 240 < story.status_lines()[-1].t < 240 + 40
     assert story.holders() == []
 
 
 def test_an_unavailable_engine_delays_a_deletion_by_six_attempts_with_an_event(tmp_path: Path) -> None:
     away = {"kind": "connection-refused", "from": "2m50s"}
     edits = [{"at": "3m", "of": "ModelAdapter/a-0", "delete": True}]
-    story = told(tmp_path, pods=1, adapters=one(), faults=[away], edits=edits, duration="8m")
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=[away], edits=edits, duration="8m")
     (pod,) = story.held
-    assert story.shown()[-1].t - 180 == pytest.approx(155, abs=1)
-    assert story.told()[-1] == ("UnloadAbandoned", f"Gave up unloading from pod {pod}: connection refused")
+    assert story.status_lines()[-1].t - 180 == pytest.approx(155, abs=1)
+    assert story.event_notes()[-1] == ("UnloadAbandoned", f"Gave up unloading from pod {pod}: connection refused")
 
 
-def test_a_load_that_was_given_up_does_not_end_unseen_after_the_deletion(tmp_path: Path) -> None:
+def test_an_abandoned_load_does_not_complete_unnoticed_after_the_deletion(tmp_path: Path) -> None:
     hasty = one(additionalConfig={"timeout": "2s"})
     edits = [{"at": "34s", "of": "ModelAdapter/a-0", "delete": True}]
-    story = told(tmp_path, cluster=taking("30s"), adapters=hasty, edits=edits, duration="3m")
+    story = run_story(tmp_path, cluster=taking("30s"), adapters=hasty, edits=edits, duration="3m")
     assert "loaded" in [line.event for line in story.lines if isinstance(line, EngineLine)]
     assert story.holders() == []
     assert story.violations == []
@@ -285,7 +285,7 @@ def test_a_load_that_was_given_up_does_not_end_unseen_after_the_deletion(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("spec", "reason", "said"),
+    ("spec", "reason", "message"),
     [
         ({"schedulerName": "luck"}, "UnknownScheduler", "allowed: bin-pack, default, "),
         ({"artifactURL": "s3://bucket/x/"}, "UnsupportedArtifact", "sidecar"),
@@ -293,21 +293,21 @@ def test_a_load_that_was_given_up_does_not_end_unseen_after_the_deletion(tmp_pat
         ({"additionalConfig": {"timeout": "soon"}}, "InvalidTimeout", "allowed: seconds, or 120s, 2m"),
     ],
 )
-def test_problems_for_the_user_are_reported_once_with_the_next_step_and_cause_no_loop(
-    spec: dict[str, Any], reason: str, said: str, tmp_path: Path
+def test_problems_are_reported_once_with_the_next_step_and_cause_no_loop(
+    spec: dict[str, Any], reason: str, message: str, tmp_path: Path
 ) -> None:
-    story = told(tmp_path, adapters=one(**spec), duration="10m")
+    story = run_story(tmp_path, adapters=one(**spec), duration="10m")
     assert story.adapter()["status"]["phase"] == "Failed"
-    found = story.conditions()["Ready"]
-    assert found[:2] == ("False", reason)
-    assert said in found[2]
-    assert [event for event, _ in story.told()] == [reason]
+    result = story.conditions()["Ready"]
+    assert result[:2] == ("False", reason)
+    assert message in result[2]
+    assert [event for event, _ in story.event_notes()] == [reason]
     writes = [line for line in story.lines if isinstance(line, ApiLine) and line.resource == "modeladapters"]
     assert len(writes) <= 4
     assert story.sent("load") == []
 
 
-def test_a_key_from_a_secret_is_used_and_a_rotated_one_soon(tmp_path: Path) -> None:
+def test_a_key_from_a_secret_is_used_and_its_rotation_noticed(tmp_path: Path) -> None:
     """The engines accept only the second key, which is in the Secret after three minutes."""
     old, new = "sk-" + "o" * 24, "sk-" + "n" * 24
     secret = {
@@ -318,9 +318,9 @@ def test_a_key_from_a_secret_is_used_and_a_rotated_one_soon(tmp_path: Path) -> N
     }
     keyed = one(apiKeySecretRef={"name": "engine", "key": "key"})
     rotated = [{"at": "3m", "of": "Secret/engine", "patch": {"stringData": {"key": new}}}]
-    story = told(tmp_path, objects=[deployment(2, key=new), secret], adapters=keyed, edits=rotated, duration="5m")
-    assert "Unauthorized" in [reason for line in story.shown() for _, reason in line.conditions.values()]
-    runs = next(line.t for line in story.shown() if line.phase == "Running")
+    story = run_story(tmp_path, objects=[deployment(2, key=new), secret], adapters=keyed, edits=rotated, duration="5m")
+    assert "Unauthorized" in [reason for line in story.status_lines() for _, reason in line.conditions.values()]
+    runs = next(line.t for line in story.status_lines() if line.phase == "Running")
     assert 180 < runs < 180 + 61
     assert story.violations == []
 
@@ -331,9 +331,9 @@ def test_unreadable_annotations_are_reported_and_reset(tmp_path: Path) -> None:
         "adapter.model.aibrix.ai/retry-count.x": "many",
         "adapter.model.aibrix.ai/last-retry-time.x": "soon",
     }
-    story = told(tmp_path, adapters=one(), edits=edit({"metadata": {"annotations": mess}}), duration="5m")
+    story = run_story(tmp_path, adapters=one(), edits=edit({"metadata": {"annotations": mess}}), duration="5m")
     assert story.adapter()["status"]["phase"] == "Running"
-    assert "AnnotationsUnreadable" in [reason for reason, _ in story.told()]
+    assert "AnnotationsUnreadable" in [reason for reason, _ in story.event_notes()]
     assert not any("retry" in key for key in story.adapter()["metadata"]["annotations"])
     assert len(story.sent("load")) == 1
     assert story.violations == []

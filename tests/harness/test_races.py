@@ -1,4 +1,4 @@
-"""The whole life with races: lagging caches, broken watches, conflicting writes, lost leases.
+"""The whole lifecycle with races: lagging caches, broken watches, conflicting writes, lost leases.
 
 Each world is tried with the operator killed at points spread over the life, as one does not come without the other.
 """
@@ -27,7 +27,7 @@ TROUBLE: dict[str, dict[str, Any]] = {
     },
 }
 KILLED = 12
-"""Points a world."""
+"""Number of points per simulation."""
 
 
 def in_trouble(folder: Path, trouble: dict[str, Any]) -> Any:
@@ -40,7 +40,7 @@ def in_trouble(folder: Path, trouble: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", TROUBLE)
-def test_under_races_it_ends_the_same_way_and_violates_nothing(name: str, tmp_path: Path) -> None:
+def test_under_races_it_reaches_the_same_state_without_violations(name: str, tmp_path: Path) -> None:
     honest = live(a_life(tmp_path, duration="25m"))
     scenario = in_trouble(tmp_path, TROUBLE[name])
     whole = live(scenario)

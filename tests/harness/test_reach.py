@@ -16,7 +16,7 @@ QUICK: dict[str, Any] = {
 
 
 def running_times(lines: list[Line]) -> dict[str, float]:
-    """Seconds from creation to Running, by adapter."""
+    """Return the seconds from creation to Running, by adapter."""
     created: dict[str, float] = {}
     running: dict[str, float] = {}
     for line in lines:
@@ -92,9 +92,9 @@ def test_in_the_steady_state_engines_are_asked_once_an_audit_and_the_api_server_
     for line in hour:
         for name, count in line.counts.items():
             counted[name] = counted.get(name, 0) + count
-    asked = sum(count for name, count in counted.items() if name.startswith("engine."))
+    requests = sum(count for name, count in counted.items() if name.startswith("engine."))
     written = sum(counted.get(f"api.{verb}", 0) for verb in ("create", "patch", "apply", "delete"))
     assert sum(line.seconds for line in hour) == 3600
-    assert asked <= 100 * 3600 / scenario.controller.audit_interval
+    assert requests <= 100 * 3600 / scenario.controller.audit_interval
     assert written == 0
     assert summarise(lines, invariants.check(lines))["invariants"]["violations"] == 0

@@ -16,7 +16,7 @@ SCHEDULE = [0.0, 5.0, 15.0, 35.0, 75.0, 155.0]
 
 
 def refusing(folder: Path, *crashes: dict[str, Any], **sections: Any) -> Scenario:
-    """Two pods; the one that is selected first always refuses the operator."""
+    """Return a scenario with two pods; the one that is selected first always refuses the operator."""
     return a_scenario(
         folder,
         pods=2,
@@ -33,7 +33,7 @@ def chosen(folder: Path) -> str:
 
 
 def tried(life: Life) -> tuple[str, list[float]]:
-    """The pod of the first attempt, and the times of all attempts there."""
+    """Return the pod of the first attempt, and the times of all attempts there."""
     first = next(line.object for line in life.lines if isinstance(line, RequestLine))
     return first, attempts(life.lines, "a-0", first)
 
@@ -45,9 +45,9 @@ def test_a_pod_that_refuses_for_ever_gets_six_attempts_and_then_another_pod_is_c
     last = [line for line in life.lines if isinstance(line, AdapterLine)][-1]
     assert (last.phase, len(last.instances)) == ("Running", 1)
     assert last.instances != [pod.split("/")[1]]
-    told = [(line.reason, line.note) for line in life.lines if isinstance(line, EventLine)]
-    assert ("MaxRetriesExceeded", f"Max retries exceeded for pod {pod.split('/')[1]}: connection refused") in told
-    assert "Switched" in [reason for reason, _ in told]
+    events = [(line.reason, line.note) for line in life.lines if isinstance(line, EventLine)]
+    assert ("MaxRetriesExceeded", f"Max retries exceeded for pod {pod.split('/')[1]}: connection refused") in events
+    assert "Switched" in [reason for reason, _ in events]
     assert life.violations == []
 
 
@@ -59,8 +59,8 @@ def test_killed_between_two_attempts_none_comes_sooner_none_is_forgotten_none_is
     whole = live(refusing(tmp_path))
     _, times = tried(whole)
     start, end = times[gap], times[gap + 1]
-    moment = start + 0.05 + share * (end - start - 0.1)
-    crash = {"kind": "controller-crash", "at": f"{moment:.3f}s", "restart_after": "1s"}
+    timestamp = start + 0.05 + share * (end - start - 0.1)
+    crash = {"kind": "controller-crash", "at": f"{timestamp:.3f}s", "restart_after": "1s"}
     life = live(refusing(tmp_path, crash))
     _, again = tried(life)
     assert life.violations == []

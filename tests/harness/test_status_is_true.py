@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.story import engines, one, told
+from tests.harness.story import engines, one, run_story
 from tests.twin.worlds import MODEL, adapters, deployment
 from twin.sim.simulation import Simulation
 from twin.trace.lines import PodLine, SliceLine
@@ -24,8 +24,8 @@ def forget(simulation: Simulation) -> None:
 
 
 @pytest.mark.parametrize("replicas", [None, 1, 2])
-def test_when_every_pod_is_gone_nothing_is_running_ready_or_published(replicas: int | None, tmp_path: Path) -> None:
-    story = told(tmp_path, adapters=[adapters(1, replicas=replicas)], edits=scaled(0))
+def test_without_pods_nothing_is_running_ready_or_published(replicas: int | None, tmp_path: Path) -> None:
+    story = run_story(tmp_path, adapters=[adapters(1, replicas=replicas)], edits=scaled(0))
     status = story.adapter()["status"]
     assert status["phase"] == "Pending"
     assert (status.get("readyReplicas", 0), status.get("instances", [])) == (0, [])
@@ -34,12 +34,12 @@ def test_when_every_pod_is_gone_nothing_is_running_ready_or_published(replicas: 
     assert story.violations == []
 
 
-def test_a_replacement_that_cannot_load_leaves_no_old_address_behind(tmp_path: Path) -> None:
+def test_a_replacement_that_cannot_load_leaves_no_stale_endpoint(tmp_path: Path) -> None:
     faults = [
         {"kind": "connection-refused", "from": "2m50s"},
         {"kind": "pod-kill", "pods": {"count": 1}, "at": "3m"},
     ]
-    story = told(tmp_path, pods=1, adapters=one(), faults=faults, duration="5m")
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=faults, duration="5m")
     assert story.published() == []
     assert story.adapter()["status"]["phase"] == "Loading"
     status, reason, message = story.conditions()["Loaded"]
@@ -47,27 +47,27 @@ def test_a_replacement_that_cannot_load_leaves_no_old_address_behind(tmp_path: P
     assert "connection refused" in message, reason
 
 
-def test_an_engine_that_forgot_and_cannot_load_again_is_withdrawn(tmp_path: Path) -> None:
+def test_an_engine_that_lost_the_adapter_and_cannot_reload_it_is_unpublished(tmp_path: Path) -> None:
     broken = {"kind": "invalid-adapter", "adapters": ["a-0"], "from": "2m", "until": "20m"}
-    story = told(tmp_path, (180, forget), pods=1, adapters=one(), faults=[broken], duration="5m")
+    story = run_story(tmp_path, (180, forget), pods=1, adapters=one(), faults=[broken], duration="5m")
     assert story.published() == []
     assert story.adapter()["status"]["phase"] == "Failed"
     assert story.conditions()["Ready"][0] == "False"
     assert story.violations == []
 
 
-def test_one_pod_that_cannot_load_does_not_stop_the_healing_of_the_others(tmp_path: Path) -> None:
+def test_one_pod_that_cannot_load_does_not_block_the_repair_of_others(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "pods": {"count": 1}, "from": "0s"}
-    story = told(tmp_path, (180, forget), adapters=[adapters(1, replicas=None)], faults=[refused], duration="5m")
+    story = run_story(tmp_path, (180, forget), adapters=[adapters(1, replicas=None)], faults=[refused], duration="5m")
     assert len(story.holders()) == 2
     assert story.published() == story.holders()
 
 
-def test_error_conditions_are_reset_when_the_problem_is_over(tmp_path: Path) -> None:
+def test_error_conditions_are_reset_when_the_problem_is_solved(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "from": "0s", "until": "70s"}
-    story = told(tmp_path, adapters=[adapters(1)], faults=[refused], duration="4m")
-    found = story.conditions()
-    assert {kind: status for kind, (status, _, _) in found.items()} == {
+    story = run_story(tmp_path, adapters=[adapters(1)], faults=[refused], duration="4m")
+    result = story.conditions()
+    assert {kind: status for kind, (status, _, _) in result.items()} == {
         "Initialized": "True",
         "Scheduled": "True",
         "Loaded": "True",
@@ -76,13 +76,13 @@ def test_error_conditions_are_reset_when_the_problem_is_over(tmp_path: Path) -> 
         "Progressing": "False",
         "FullyReplicated": "True",
     }
-    assert found["Progressing"][1:] == ("Complete", "2 of 2 replicas serve")
-    assert not any("refused" in message for _, _, message in found.values())
+    assert result["Progressing"][1:] == ("Complete", "2 of 2 replicas serve")
+    assert not any("refused" in message for _, _, message in result.values())
 
 
 def test_missing_replicas_are_reported_with_the_cause(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "pods": {"count": 1}, "from": "0s"}
-    story = told(tmp_path, pods=2, adapters=[adapters(1)], faults=[refused], duration="90s")
+    story = run_story(tmp_path, pods=2, adapters=[adapters(1)], faults=[refused], duration="90s")
     status, reason, message = story.conditions()["FullyReplicated"]
     assert (status, message) == ("False", "1 of 2 replicas serve")
     assert reason == "ConnectError"
@@ -90,23 +90,23 @@ def test_missing_replicas_are_reported_with_the_cause(tmp_path: Path) -> None:
     assert "attempts on" in story.conditions()["Progressing"][2]
 
 
-def test_retries_can_be_seen_in_the_annotations_and_are_gone_after_success(tmp_path: Path) -> None:
+def test_retries_are_in_the_annotations_until_the_load_succeeds(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "from": "0s", "until": "70s"}
-    story = told(tmp_path, pods=1, adapters=one(), faults=[refused], duration="4m")
-    counts = [next(iter(line.attempts.values()), None) for line in story.shown()]
-    seen = list(dict.fromkeys(count for count in counts if count is not None))
-    assert seen == [0, 1, 2, 3, 4]
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=[refused], duration="4m")
+    counts = [next(iter(line.attempts.values()), None) for line in story.status_lines()]
+    observed = list(dict.fromkeys(count for count in counts if count is not None))
+    assert observed == [0, 1, 2, 3, 4]
     left = [key for key in story.adapter()["metadata"]["annotations"] if "retry" in key]
     assert left == []
 
 
 def test_events_report_the_selection_the_retries_the_switch_and_the_load(tmp_path: Path) -> None:
-    first = told(tmp_path, pods=2, adapters=one(), duration="1m").sent("load")[0].object.split("/")[1]
+    first = run_story(tmp_path, pods=2, adapters=one(), duration="1m").sent("load")[0].object.split("/")[1]
     refused = {"kind": "connection-refused", "pods": {"names": [first]}, "from": "0s"}
-    story = told(tmp_path, pods=2, adapters=one(), faults=[refused], duration="6m")
+    story = run_story(tmp_path, pods=2, adapters=one(), faults=[refused], duration="6m")
     other = next(pod for pod in story.held if pod != first)
     selected = "ModelAdapter default/a-0 has selected 1 pods for scheduling: "
-    assert [event for event in story.told() if event[0] != "Switched"] == [
+    assert [event for event in story.event_notes() if event[0] != "Switched"] == [
         ("Scheduled", f"{selected}[{first}]"),
         ("MaxRetriesExceeded", f"Max retries exceeded for pod {first}: connection refused"),
         ("Scheduled", f"{selected}[{other}]"),
@@ -114,24 +114,24 @@ def test_events_report_the_selection_the_retries_the_switch_and_the_load(tmp_pat
     ]
 
 
-def test_a_pod_that_turns_unready_leaves_status_and_slices_at_once(tmp_path: Path) -> None:
-    def hand(simulation: Simulation) -> None:
+def test_an_unready_pod_is_removed_from_status_and_slices_at_once(tmp_path: Path) -> None:
+    def action(simulation: Simulation) -> None:
         simulation.world.force_unready(simulation.world.running_pods()[0], True)
 
-    story = told(tmp_path, (180, hand), adapters=[adapters(1, replicas=None)], duration="4m")
+    story = run_story(tmp_path, (180, action), adapters=[adapters(1, replicas=None)], duration="4m")
     lost = next(ln for ln in story.lines if isinstance(ln, PodLine) and ln.t >= 180 and not ln.ready)
     pod = lost.object.split("/")[1]
     withdrawn = next(ln.t for ln in story.lines if isinstance(ln, SliceLine) and ln.t > 179 and pod not in ln.pods)
-    named = next(line.t for line in story.shown() if line.t > 179 and pod not in line.instances)
+    named = next(line.t for line in story.status_lines() if line.t > 179 and pod not in line.instances)
     assert max(withdrawn, named) - lost.t < 1
 
 
-def test_a_pods_keys_leave_the_annotations_when_the_pod_is_gone(tmp_path: Path) -> None:
+def test_annotations_of_a_deleted_pod_are_removed(tmp_path: Path) -> None:
     faults = [
         {"kind": "connection-refused", "from": "0s", "until": "2m"},
         {"kind": "pod-kill", "pods": {"count": 1}, "at": "1m30s"},
     ]
-    story = told(tmp_path, pods=1, adapters=one(), faults=faults, duration="4m")
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=faults, duration="4m")
     living = set(story.held)
     annotations = story.adapter()["metadata"]["annotations"]
     assert story.adapter()["status"]["phase"] == "Running"
@@ -139,31 +139,31 @@ def test_a_pods_keys_leave_the_annotations_when_the_pod_is_gone(tmp_path: Path) 
     assert annotations["adapter.model.aibrix.ai/scheduled-pods"] in living
 
 
-def test_the_documents_own_command_finds_service_and_slices(tmp_path: Path) -> None:
-    story = told(tmp_path, adapters=one(), duration="2m")
+def test_the_documented_command_finds_service_and_slices(tmp_path: Path) -> None:
+    story = run_story(tmp_path, adapters=one(), duration="2m")
     store = story.simulation.store
     for resource in ("services", "endpointslices.discovery.k8s.io"):
-        found = store.list(resource, namespace="default", label_selector="model.aibrix.ai/name=a-0").items
-        assert [item["metadata"]["name"] for item in found] == ["a-0"], resource
+        result = store.list(resource, namespace="default", label_selector="model.aibrix.ai/name=a-0").items
+        assert [item["metadata"]["name"] for item in result] == ["a-0"], resource
 
 
 def test_a_base_model_whose_name_is_no_label_is_named_in_an_annotation(tmp_path: Path) -> None:
-    story = told(tmp_path, adapters=one(baseModel="Qwen/Qwen2.5-Coder-1.5B"), duration="2m")
+    story = run_story(tmp_path, adapters=one(baseModel="Qwen/Qwen2.5-Coder-1.5B"), duration="2m")
     assert story.adapter()["status"]["phase"] == "Running"
     service = story.simulation.store.get("services", "default", "a-0")
     assert service["metadata"]["annotations"] == {"model.aibrix.ai/base-model": "Qwen/Qwen2.5-Coder-1.5B"}
 
 
-def test_what_is_deleted_takes_its_service_and_slices_with_it(tmp_path: Path) -> None:
+def test_deleting_an_adapter_deletes_its_service_and_slices(tmp_path: Path) -> None:
     leaving = [adapters(1, leave={"after": "2m"})]
-    story = told(tmp_path, adapters=leaving, duration="5m")
+    story = run_story(tmp_path, adapters=leaving, duration="5m")
     store = story.simulation.store
     assert store.list("services", namespace="default", label_selector="model.aibrix.ai/name=a-0").items == []
     assert story.published() == []
 
 
 @pytest.mark.parametrize("address", [{}, {"clusterIP": "None"}])
-def test_a_foreign_service_is_left_alone_and_reported(address: dict[str, str], tmp_path: Path) -> None:
+def test_a_foreign_service_is_not_changed_and_reported(address: dict[str, str], tmp_path: Path) -> None:
     """Once it is deleted, after four minutes, the adapter is served."""
     service = {
         "apiVersion": "v1",
@@ -171,20 +171,20 @@ def test_a_foreign_service_is_left_alone_and_reported(address: dict[str, str], t
         "metadata": {"name": "a-0", "namespace": "default"},
         "spec": {"selector": {"app": "shop"}, "ports": [{"name": "http", "port": 80}], **address},
     }
-    seen: list[Any] = []
+    observed: list[Any] = []
 
     def look(simulation: Simulation) -> None:
-        seen.append(simulation.store.get("services", "default", "a-0"))
+        observed.append(simulation.store.get("services", "default", "a-0"))
 
     edits = [{"at": "4m", "of": "Service/a-0", "delete": True}]
     objects = [deployment(2), service]
-    story = told(tmp_path, (239, look), objects=objects, adapters=one(), edits=edits, duration="6m")
-    assert "ownerReferences" not in seen[0]["metadata"]
-    assert [port["port"] for port in seen[0]["spec"]["ports"]] == [80]
-    early = [line for line in story.shown() if line.t < 239]
+    story = run_story(tmp_path, (239, look), objects=objects, adapters=one(), edits=edits, duration="6m")
+    assert "ownerReferences" not in observed[0]["metadata"]
+    assert [port["port"] for port in observed[0]["spec"]["ports"]] == [80]
+    early = [line for line in story.status_lines() if line.t < 239]
     assert early[-1].phase == "Failed"
-    assert "delete it, or rename the adapter" in story.told()[0][1]
-    assert [reason for reason, _ in story.told()] == ["ServiceNameTaken", "Scheduled", "Loaded"]
+    assert "delete it, or rename the adapter" in story.event_notes()[0][1]
+    assert [reason for reason, _ in story.event_notes()] == ["ServiceNameTaken", "Scheduled", "Loaded"]
     assert min(request.t for request in story.sent("load")) > 240
     assert story.adapter()["status"]["phase"] == "Running"
 
@@ -196,7 +196,7 @@ def test_a_changed_service_or_slice_is_restored(tmp_path: Path) -> None:
         simulation.store.delete("services", "default", "a-0")
         simulation.store.patch(slices, "default", "a-0", {"endpoints": []})
 
-    story = told(tmp_path, (120, spoil), adapters=one(), duration="125s")
+    story = run_story(tmp_path, (120, spoil), adapters=one(), duration="125s")
     assert story.simulation.store.get("services", "default", "a-0")["spec"]["clusterIP"] == "None"
     assert story.published() == story.holders()
     assert len(story.holders()) == 1

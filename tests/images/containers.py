@@ -1,4 +1,4 @@
-"""Docker or podman, whichever runs here, and containers under the rules of the shipped manifests; not a test."""
+"""Docker or Podman, and containers with the restrictions of the shipped manifests; not a test."""
 
 import json
 import os
@@ -32,12 +32,12 @@ for attempt in range(300):
 else:
     sys.exit(f"{url} does not answer")
 """
-"""Until something listens there, for half a minute."""
+"""Wait until something listens there, for at most 30 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a container printed, and how it ended."""
+    """Output and exit code of a container."""
 
     out: str
     err: str
@@ -46,63 +46,63 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Containers:
-    """The program, and the images that it has built."""
+    """The container program and the images that it has built."""
 
     program: str
     images: Mapping[str, str]
 
-    def say(self, *words: str, timeout: float = 90) -> Ended:
-        done = subprocess.run([self.program, *words], capture_output=True, text=True, timeout=timeout, check=False)
+    def execute(self, *command: str, timeout: float = 90) -> Ended:
+        done = subprocess.run([self.program, *command], capture_output=True, text=True, timeout=timeout, check=False)
         return Ended(done.stdout, done.stderr, done.returncode)
 
     def run(self, image: str, *arguments: str, options: Sequence[str] = ()) -> Ended:
-        """A container from its start to its end."""
-        return self.say("run", "--rm", *self._restricted(), *options, self.images[image], *arguments)
+        """Run a container until it exits."""
+        return self.execute("run", "--rm", *self._restricted(), *options, self.images[image], *arguments)
 
     @contextmanager
     def running(self, image: str, *arguments: str, options: Sequence[str] = ()) -> Iterator["Container"]:
-        said = self.say("run", "--detach", *self._restricted(), *options, self.images[image], *arguments)
-        assert said.code == 0, said.err
-        container = Container(self, said.out.split()[-1])
+        result = self.execute("run", "--detach", *self._restricted(), *options, self.images[image], *arguments)
+        assert result.code == 0, result.err
+        container = Container(self, result.out.split()[-1])
         try:
             yield container
         finally:
-            self.say("kill", container.name)  # for podman's `rm` waits for it to end
-            self.say("rm", "--force", container.name)
+            self.run("kill", container.name)  # for podman's `rm` waits for it to end
+            self.run("rm", "--force", container.name)
 
     def _restricted(self) -> tuple[str, ...]:
-        """Podman puts writable folders into a read-only container, unless it is told not to."""
+        """Return the option that keeps Podman from adding writable folders to a read-only container."""
         return (*_RESTRICTED, "--read-only-tmpfs=false") if self.program == "podman" else _RESTRICTED
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One that runs."""
+    """A running container."""
 
     containers: Containers
     name: str
 
-    def execute(self, *words: str) -> Ended:
-        return self.containers.say("exec", self.name, *words)
+    def execute(self, *command: str) -> Ended:
+        return self.containers.execute("exec", self.name, *command)
 
     def ask(self, url: str, body: Any = None) -> str:
-        """What a server in the container answers, good or bad, as soon as it listens."""
-        asked = self.execute("python", "-c", _ASK, url, "" if body is None else json.dumps(body))
-        assert asked.code == 0, (asked.err, self.log())
-        return asked.out.strip()
+        """Return the response of a server in the container, as soon as it listens."""
+        result = self.execute("python", "-c", _ASK, url, "" if body is None else json.dumps(body))
+        assert result.code == 0, (result.err, self.log())
+        return result.out.strip()
 
     def log(self) -> str:
-        said = self.containers.say("logs", self.name)
-        return said.out + said.err
+        result = self.containers.execute("logs", self.name)
+        return result.out + result.err
 
     def stop(self, grace: int) -> int:
-        """As a kubelet does: SIGTERM, and SIGKILL when the grace time is over. The exit code."""
-        self.containers.say("stop", "--time", str(grace), self.name)
-        return int(self.containers.say("inspect", "--format", "{{.State.ExitCode}}", self.name).out)
+        """Send SIGTERM, and SIGKILL after the grace period, as the kubelet does; return the exit code."""
+        self.containers.execute("stop", "--time", str(grace), self.name)
+        return int(self.containers.execute("inspect", "--format", "{{.State.ExitCode}}", self.name).out)
 
 
 def built() -> Containers:
-    """Both images, built anew; skips the tests where that is not asked for, or nothing can build them."""
+    """Build both images; skip the tests if they are not enabled or nothing can build them."""
     if not os.environ.get("LORA_TWIN_IMAGES"):
         pytest.skip("`make images` builds the images and runs them")
     program = next((each for each in ("docker", "podman") if shutil.which(each) and _works(each)), None)
@@ -110,12 +110,12 @@ def built() -> Containers:
         pytest.skip("neither docker nor podman runs here")
     images = {name: f"{name}:tested" for name in DOCKERFILES}
     for name, file in DOCKERFILES.items():
-        words = [program, "build", "--file", str(ROOT / file), "--tag", images[name], str(ROOT)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
+        command = [program, "build", "--file", str(ROOT / file), "--tag", images[name], str(ROOT)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return Containers(program, images)
 
 
 def _works(program: str) -> bool:
-    """A client alone is often installed without an engine that it could speak to."""
+    """Return True if the program works; a client is often installed without its engine."""
     return subprocess.run([program, "info"], capture_output=True, timeout=60, check=False).returncode == 0

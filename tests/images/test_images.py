@@ -68,12 +68,14 @@ def environment_of(settings: Mapping[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("image", DOCKERFILES)
-def test_an_image_holds_its_own_package_and_commands_and_runs_as_nobody(containers: Containers, image: str) -> None:
+def test_an_image_holds_its_own_package_and_commands_and_runs_as_unreachable(
+    containers: Containers, image: str
+) -> None:
     package, commands = OURS[image]
-    said = containers.run(image, "-c", HOLDS, package, options=["--entrypoint=python"])
-    assert said.code == 0, said.err
+    message = containers.run(image, "-c", HOLDS, package, options=["--entrypoint=python"])
+    assert message.code == 0, message.err
     expected: dict[str, Any] = {"user": [65532, 65532], "packages": [package], "commands": commands}
-    assert json.loads(said.out) == {**expected, "others'": [], "uncompiled": []}
+    assert json.loads(message.out) == {**expected, "others'": [], "uncompiled": []}
 
 
 def an_engine(containers: Containers, options: Sequence[str] = ()) -> Running:
@@ -162,19 +164,19 @@ def test_the_sidecar_fetches_for_an_engine_in_the_same_pod(containers: Container
 def test_the_sidecar_has_the_client_of_every_store_and_needs_no_disk_for_it(
     containers: Containers, tmp_path: Path
 ) -> None:
-    """Nobody is at home at any of them: what is asked for is that the client gets so far."""
-    nobody = "http://127.0.0.1:9"
-    aws = {"aws_access_key_id": "A", "aws_secret_access_key": "b", "endpoint": nobody}
-    tos = {"TOS_ACCESS_KEY": "A", "TOS_SECRET_KEY": "b", "endpoint": nobody}
-    asked: dict[str, dict[str, str]] = {"s3://bucket/sql/": aws, "tos://bucket/sql/": tos}
-    asked |= {url: {} for url in ("gs://bucket/sql/", "hf://acme/sql")}
-    elsewhere = environment_of({"HF_ENDPOINT": nobody, "STORAGE_EMULATOR_HOST": nobody})
+    """None of these endpoints exists: the test is that the client tries to connect."""
+    unreachable = "http://127.0.0.1:9"
+    aws = {"aws_access_key_id": "A", "aws_secret_access_key": "b", "endpoint": unreachable}
+    tos = {"TOS_ACCESS_KEY": "A", "TOS_SECRET_KEY": "b", "endpoint": unreachable}
+    requests: dict[str, dict[str, str]] = {"s3://bucket/sql/": aws, "tos://bucket/sql/": tos}
+    requests |= {url: {} for url in ("gs://bucket/sql/", "hf://acme/sql")}
+    elsewhere = environment_of({"HF_ENDPOINT": unreachable, "STORAGE_EMULATOR_HOST": unreachable})
     with (
         a_volume(containers, tmp_path / "shared") as shared,
         an_engine(containers) as engine,
         a_sidecar(containers, engine, shared, elsewhere) as sidecar,
     ):
-        for url, credentials in asked.items():
+        for url, credentials in requests.items():
             body = {"lora_name": "sql", "artifact_url": url, "credentials": credentials}
             answer = sidecar.ask("http://127.0.0.1:8080/v1/lora_adapter/load", body)
             assert json.loads(answer)["error"]["code"] == "store_unavailable", answer
@@ -214,7 +216,7 @@ def _outside(world: World, probes: int) -> list[str]:
     _, environment = deployed("controller/deploy/base")
     config = world.kubeconfig.with_name("readable")
     config.write_text(world.kubeconfig.read_text())
-    config.chmod(0o644)  # the image's user is nobody who could read the original
+    config.chmod(0o644)  # the image's user could not read the original
     more = {
         "KUBECONFIG": "/kubeconfig",
         "ENGINE_PROXY": world.gateway,

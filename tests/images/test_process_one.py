@@ -1,4 +1,4 @@
-"""What a container's process 1 needs: the kernel ends it by no signal that it does not handle itself."""
+"""Process 1 of a container must handle signals itself: the kernel applies no default action to it."""
 
 import signal
 import subprocess

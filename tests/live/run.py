@@ -23,12 +23,12 @@ OUT = Path("reports/live")
 _NOT_SCENARIOS = ("manifests",)
 _LONGEST = 5400.0  # seconds of the machine for one scenario
 _CROWD = 500
-"""Adapters above which a scenario is crowded: at several times real time the operator would ask more of the served API
-than two cores can serve."""
+"""Number of adapters above which a scenario runs alone and in real time: at a higher speed the operator would send more
+requests than two cores can serve."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ScenarioRun:
     """Result of one scenario."""
 
     file: Path
@@ -36,48 +36,55 @@ class Ended:
     seconds: float
     """Wall-clock time of the run."""
     kills: int
-    said: str
+    message: str
     """Failed expectations and violations."""
 
 
 def files(chosen: Sequence[str]) -> list[Path]:
     """Return the scenarios below these files and folders."""
-    roots = [Path(each) for each in chosen] or [SCENARIOS]
-    found = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*.yaml")))]
-    return [path for path in found if not set(path.parts) & set(_NOT_SCENARIOS)]
+    roots = [Path(name) for name in chosen] or [SCENARIOS]
+    result = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*.yaml")))]
+    return [path for path in result if not set(path.parts) & set(_NOT_SCENARIOS)]
 
 
 def crowded(file: Path) -> bool:
     """Return True for a scenario that needs the machine for itself."""
-    return sum(each.count for each in load(file).adapters) > _CROWD
+    return sum(adapter.count for adapter in load(file).adapters) > _CROWD
 
 
-def all_served(chosen: Sequence[Path], arguments: argparse.Namespace) -> Iterator[Ended]:
+def serve_all(chosen: Sequence[Path], arguments: argparse.Namespace) -> Iterator[ScenarioRun]:
     """Run all scenarios."""
     alone = [file for file in chosen if crowded(file)]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         yield from pool.map(
-            lambda file: served(file, arguments.speed, arguments), [each for each in chosen if each not in alone]
+            lambda file: serve(file, arguments.speed, arguments), [file for file in chosen if file not in alone]
         )
     for file in alone:
-        yield served(file, 1.0, arguments)
+        yield serve(file, 1.0, arguments)
 
 
-def served(file: Path, speed: float, arguments: argparse.Namespace) -> Ended:
+def serve(file: Path, speed: float, arguments: argparse.Namespace) -> ScenarioRun:
     """Run one scenario."""
     out = OUT / file.relative_to(file.parts[0]).with_suffix("")
     out.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "twin", "serve", str(file), "--operator-process", "--until-end"]
-    words += ["--speed", f"{speed:g}"]
-    words += ["--crash-interval", arguments.crash_interval, "--kubeconfig", str(out / "kubeconfig"), "--out", str(out)]
+    command = [sys.executable, "-m", "twin", "serve", str(file), "--operator-process", "--until-end"]
+    command += ["--speed", f"{speed:g}"]
+    command += [
+        "--crash-interval",
+        arguments.crash_interval,
+        "--kubeconfig",
+        str(out / "kubeconfig"),
+        "--out",
+        str(out),
+    ]
     started = time.perf_counter()
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=_LONGEST, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST, check=False)
     except subprocess.TimeoutExpired:
-        return Ended(file, 3, time.perf_counter() - started, 0, f"not done after {_LONGEST:g} s")
+        return ScenarioRun(file, 3, time.perf_counter() - started, 0, f"not done after {_LONGEST:g} s")
     kills = sum(kill_lines(out))
-    said = "" if done.returncode == 0 else " / ".join(wrong(out) or done.stderr.splitlines()[-3:])
-    return Ended(file, done.returncode, time.perf_counter() - started, kills, said)
+    message = "" if done.returncode == 0 else " / ".join(wrong(out) or done.stderr.splitlines()[-3:])
+    return ScenarioRun(file, done.returncode, time.perf_counter() - started, kills, message)
 
 
 def kill_lines(out: Path) -> Iterator[bool]:
@@ -89,29 +96,29 @@ def kill_lines(out: Path) -> Iterator[bool]:
 
 def wrong(out: Path) -> list[str]:
     """Return the failed expectations and violations of a run's summary."""
-    found = []
+    result = []
     for file in out.rglob("summary.json"):
         summary = json.loads(file.read_text(encoding="utf-8"))
-        found += [f"{each['text']} was {each['actual']}" for each in summary["expectations"] if not each["passed"]]
+        result += [f"{each['text']} was {each['actual']}" for each in summary["expectations"] if not each["passed"]]
         if first := summary["invariants"]["first"]:
-            found.append(f"{summary['invariants']['violations']} violations: {first}")
-    return found
+            result.append(f"{summary['invariants']['violations']} violations: {first}")
+    return result
 
 
-def main(words: Sequence[str]) -> int:
+def main(command: Sequence[str]) -> int:
     """Run the scenarios; return 1 if one of them fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.live.run", description=__doc__)
     parser.add_argument("scenarios", nargs="*")
     parser.add_argument("--speed", type=float, default=6.0, help="simulated seconds a second")
     parser.add_argument("--crash-interval", default="8m", help="simulated time between two SIGKILLs to the operator")
     parser.add_argument("--jobs", type=int, default=8, help="scenarios at once")
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(command)
     chosen = files(arguments.scenarios)
     failed = 0
-    for ended in all_served(chosen, arguments):
-        failed += ended.code != 0
-        verdict = "passed" if ended.code == 0 else f"exit {ended.code}"
-        print(f"{ended.file!s:<52}{verdict:<8}{ended.seconds:>6.0f} s{ended.kills:>4} kills  {ended.said}", flush=True)
+    for run in serve_all(chosen, arguments):
+        failed += run.code != 0
+        verdict = "passed" if run.code == 0 else f"exit {run.code}"
+        print(f"{run.file!s:<52}{verdict:<8}{run.seconds:>6.0f} s{run.kills:>4} kills  {run.message}", flush=True)
     print(f"{len(chosen) - failed} of {len(chosen)} passed")
     return 1 if failed else 0
 

@@ -32,8 +32,8 @@ def mutated(mutant: Mutant) -> str:
         Moved: the code has changed, and the mutant has to be adapted.
     """
     text = (ROOT / "controller" / mutant.file).read_text(encoding="utf-8")
-    if (found := text.count(mutant.old)) != 1:
-        raise Moved(f"{mutant.name}: its old text is {found} times in controller/{mutant.file}, not once")
+    if (count := text.count(mutant.old)) != 1:
+        raise Moved(f"{mutant.name}: its old text is {count} times in controller/{mutant.file}, not once")
     return text.replace(mutant.old, mutant.new)
 
 

@@ -413,7 +413,7 @@ MUTANTS = (
         "for _ in self._reserved:\n                pass",
         "resource leak",
     ),
-    # -- what users are told
+    # -- Events
     Mutant(
         "a phase is never shown",
         "reconcile/plan.py",

@@ -45,14 +45,14 @@ HONEST: dict[str, Any] = {
     "published where loaded": True,
 }
 """End of the life, which follows from its edits."""
-TOLD = {"Scheduled", "Loaded", "Unloaded", "MaxRetriesExceeded", "Switched"}
+EVENT_REASONS = {"Scheduled", "Loaded", "Unloaded", "MaxRetriesExceeded", "Switched"}
 """Reasons of the Events during the life."""
-WRITTEN = ["Pending", "Scheduled", "Loading", "Bound", "Running"]
+PHASES = ["Pending", "Scheduled", "Loading", "Bound", "Running"]
 """All phases of an adapter without problems."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Failure:
     """A failed check."""
 
     check: str
@@ -72,13 +72,13 @@ def _life(folder: Path) -> Iterator[tuple[str, str]]:
 
     yield "life", ""
     life = live(a_life(folder))
-    yield "life", _wrong(life) or _untold(life)
+    yield "life", _wrong(life) or _missing_events(life)
 
 
-def _untold(life: "Life") -> str:
+def _missing_events(life: "Life") -> str:
     from twin.trace.lines import AdapterLine, RequestLine
 
-    if lacking := TOLD - life.reasons():
+    if lacking := EVENT_REASONS - life.reasons():
         return f"no Event has the reasons {', '.join(sorted(lacking))}"
     phases: list[str] = []
     for line in life.lines:
@@ -87,7 +87,7 @@ def _untold(life: "Life") -> str:
                 phases.append(phase)
             case RequestLine(adapter="all-0", verb="load") if "Loading" not in phases:
                 return f"a load is sent while its phase is {phases[-1:]}"
-    return "" if phases == WRITTEN else f"its phases are {', '.join(phases)}"
+    return "" if phases == PHASES else f"its phases are {', '.join(phases)}"
 
 
 def _wrong(life: "Life") -> str:
@@ -111,12 +111,12 @@ class _Failures:
     """pytest plug-in that collects failed tests."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[str, str]] = []
+        self.failed: list[tuple[str, str]] = []
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed:
-            said = getattr(report.longrepr, "reprcrash", None)
-            self.found.append((report.nodeid.split("::")[-1], said.message if said is not None else "failed"))
+            crash = getattr(report.longrepr, "reprcrash", None)
+            self.failed.append((report.nodeid.split("::")[-1], crash.message if crash is not None else "failed"))
 
 
 def _stories(folder: Path) -> Iterator[tuple[str, str]]:
@@ -127,9 +127,9 @@ def _stories(folder: Path) -> Iterator[tuple[str, str]]:
     failures = _Failures()
     files = [str(file) for file in sorted(HARNESS.glob("test_*.py")) if file.name in STORIES]
     ended = pytest.main([*QUIETLY, f"--basetemp={folder / 'tests'}", *files], [failures])
-    if ended and not failures.found:
+    if ended and not failures.failed:
         yield "stories", f"pytest ended with {ended!r}"
-    yield failures.found[0] if failures.found else ("stories", "")
+    yield failures.failed[0] if failures.failed else ("stories", "")
 
 
 def _hard_times(folder: Path) -> Iterator[tuple[str, str]]:
@@ -167,8 +167,11 @@ def _violation(scenario: Any) -> str:
     from twin.evaluate import invariants
     from twin.sim.simulation import simulate
 
-    found = invariants.check(list(simulate(scenario).lines)).violations
-    return f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""
+    violations = invariants.check(list(simulate(scenario).lines)).violations
+    if not violations:
+        return ""
+    first = violations[0]
+    return f"{first.invariant}: {first.object} {first.message}"
 
 
 def main(checkout: str, seeds: int) -> None:

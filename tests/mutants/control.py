@@ -1,19 +1,19 @@
-"""Small worlds of the API server and of the operator's replicas; as in `small.py`, and not a test."""
+"""Small simulations of the API server and of the operator's replicas, as in `small.py`; not a test."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.mutants.judging import ONE, conflicts, last, lived, running_by
+from tests.mutants.judging import ONE, conflicts, last, run_world, running_by
 from tests.twin.worlds import a_scenario, adapters
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
 
 
 def _alone(folder: Path, kind: str) -> str:
-    """All writes fail for ten seconds in which an adapter comes; nothing but its own next try will wake it."""
+    """All writes fail for ten seconds in which an adapter is created; only its own retry wakes it."""
     fault = {"kind": kind, "probability": 1.0, "from": "25s", "until": "35s"}
-    lines, wrong = lived(folder, adapters=ONE, faults=[fault])
+    lines, wrong = run_world(folder, adapters=ONE, faults=[fault])
     return wrong or running_by(lines, 35 + 30)
 
 
@@ -22,7 +22,7 @@ def _lagging(folder: Path) -> str:
     a conflict."""
     lag = {"kind": "stale-reads", "lag": "4s", "from": "5s"}
     adapter = adapters(2, arrive={"at": "30s"}, leave={"after": "5m"})
-    lines, wrong = lived(folder, adapters=[adapter], faults=[lag])
+    lines, wrong = run_world(folder, adapters=[adapter], faults=[lag])
     return wrong or conflicts(lines)
 
 
@@ -35,40 +35,40 @@ def _gap(folder: Path) -> str:
         {"kind": "watch-expired", "at": "3m10s"},
     ]
     edits = [{"at": "3m", "of": "ModelAdapter/a-1", "delete": True}]
-    return lived(folder, adapters=[adapters(2, replicas=None)], faults=faults, edits=edits, duration="20m")[1]
+    return run_world(folder, adapters=[adapters(2, replicas=None)], faults=faults, edits=edits, duration="20m")[1]
 
 
 def _forgotten(folder: Path) -> str:
-    """All adapters are deleted: the operator's metrics know of none."""
+    """All adapters are deleted: the operator's metrics count 0."""
     leaving = adapters(12, arrive={"at": "30s"}, leave={"after": {"uniform": ["1m", "3m"]}})
     simulation = Simulation(a_scenario(folder, adapters=[leaving]))
-    seen: list[float] = []
+    counts: list[float] = []
     until_end = simulation._until_end
 
     async def look(progress: Any) -> None:
         await until_end(progress)
-        seen.append(simulation.replicas[0].metrics.total("lora_controller_adapters"))
+        counts.append(simulation.replicas[0].metrics.total("lora_controller_adapters"))
 
     simulation._until_end = look  # type: ignore[method-assign]
     run(simulation.main(None), simulation.env)
-    return f"{seen[0]:g} adapters are counted where none is left" if seen[0] else ""
+    return f"{counts[0]:g} adapters are counted after the last one was deleted" if counts[0] else ""
 
 
 def _two_hands(folder: Path) -> str:
-    """A user sets a finalizer of his own while the operator's is under way; his holds the object when it is deleted."""
+    """A user sets a finalizer while the operator adds its own; the user's blocks the deletion."""
     edits = [
         {"at": "31.75s", "of": "ModelAdapter/a-0", "patch": {"metadata": {"finalizers": ["example.com/hold"]}}},
         {"at": "3m", "of": "ModelAdapter/a-0", "delete": True},
     ]
-    lines, wrong = lived(folder, slow={"latency": "1s"}, adapters=ONE, edits=edits, duration="6m")
+    lines, wrong = run_world(folder, slow={"latency": "1s"}, adapters=ONE, edits=edits, duration="6m")
     end = last(lines)
     return wrong or ("" if end is not None and end.event != "deleted" else "the user's own finalizer is gone")
 
 
 def _succession(folder: Path) -> str:
-    """The replica that leads dies and does not come back: the other serves the adapter that comes then."""
+    """The leader crashes and does not restart: the other replica serves the adapter that is created then."""
     crash = {"kind": "controller-crash", "at": "20s", "restart_after": "1h"}
-    lines, wrong = lived(folder, adapters=ONE, faults=[crash], controller={"replicas": 2})
+    lines, wrong = run_world(folder, adapters=ONE, faults=[crash], controller={"replicas": 2})
     return wrong or running_by(lines, 20 + 15 + 10)
 
 

@@ -1,4 +1,4 @@
-"""Runs a small world, and common checks of its record; not a test."""
+"""Runs a small simulation and makes common checks of its trace; not a test."""
 
 from pathlib import Path
 from typing import Any
@@ -12,35 +12,36 @@ QUICK: dict[str, Any] = {"startup": "2s", "load": "700ms", "unload": "50ms"}
 ONE = [adapters(1, replicas=1, arrive={"at": "30s"})]
 
 
-def lived(folder: Path, *, slow: dict[str, Any] | None = None, **sections: Any) -> tuple[list[Line], str]:
-    """Return (the record, the first violation if there is one). `slow`: settings of the API server."""
+def run_world(folder: Path, *, slow: dict[str, Any] | None = None, **sections: Any) -> tuple[list[Line], str]:
+    """Return (the trace, the first violation or an empty text). `slow`: settings of the API server."""
     cluster = {"engines": {"default": QUICK}, "artifacts": {"bandwidth": "10Gbit/s"}, "api": slow or {}}
     lines = list(simulate(a_scenario(folder, **{"cluster": cluster} | sections)).lines)
-    found = invariants.check(lines).violations
-    return lines, f"{found[0].invariant}: {found[0].object} {found[0].message}" if found else ""
+    violations = invariants.check(lines).violations
+    first = violations[0] if violations else None
+    return lines, f"{first.invariant}: {first.object} {first.message}" if first is not None else ""
 
 
-def shown(lines: list[Line], adapter: str = "default/a-0") -> list[AdapterLine]:
+def status_lines(lines: list[Line], adapter: str = "default/a-0") -> list[AdapterLine]:
     return [line for line in lines if isinstance(line, AdapterLine) and line.object == adapter]
 
 
 def last(lines: list[Line], adapter: str = "default/a-0") -> AdapterLine | None:
-    return next(reversed(shown(lines, adapter)), None)
+    return next(reversed(status_lines(lines, adapter)), None)
 
 
 def loads(lines: list[Line]) -> list[RequestLine]:
     return [ln for ln in lines if isinstance(ln, RequestLine) and (ln.event, ln.verb) == ("sent", "load")]
 
 
-def running_by(lines: list[Line], moment: float, replicas: int = 1) -> str:
+def running_by(lines: list[Line], timestamp: float, replicas: int = 1) -> str:
     """Return why the adapter does not run with `replicas` replicas from `moment` to the end; empty if it does."""
-    known = shown(lines)
-    late = [line for line in known if line.t > moment and len(line.instances) != replicas]
-    before = [line for line in known if line.t <= moment]
+    statuses = status_lines(lines)
+    late = [line for line in statuses if line.t > timestamp and len(line.instances) != replicas]
+    before = [line for line in statuses if line.t <= timestamp]
     if late or not before or before[-1].phase != "Running" or len(before[-1].instances) != replicas:
         now = late[0] if late else (before[-1] if before else None)
-        said = f"{now.phase or 'untouched'} on {now.instances}" if now is not None else "not there"
-        return f"at {moment:g} s it is not Running with {replicas} replicas but {said}"
+        message = f"{now.phase or 'untouched'} on {now.instances}" if now is not None else "not there"
+        return f"at {timestamp:g} s it is not Running with {replicas} replicas but {message}"
     return ""
 
 
@@ -52,5 +53,5 @@ def gone_by(lines: list[Line], soonest: float, latest: float) -> str:
 
 
 def conflicts(lines: list[Line]) -> str:
-    found = sum(line.counts.get("api.conflicts", 0) for line in lines if isinstance(line, Counts))
-    return f"{found} conflicts, though nobody else writes" if found else ""
+    count = sum(line.counts.get("api.conflicts", 0) for line in lines if isinstance(line, Counts))
+    return f"{count} conflicts with a single writer" if count else ""

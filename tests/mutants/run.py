@@ -36,8 +36,8 @@ def fate(mutant: Mutant | None, seeds: int) -> Fate:
         checkout = copy(Path(folder), mutant)
         program = [sys.executable, "-m", "tests.mutants.checks", str(checkout), str(seeds)]
         ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
-    said = ended.stdout.splitlines()[-1:]
-    tried, check, what = said[0].split("\t") if said else ("0", "start", "")
+    verdict = ended.stdout.splitlines()[-1:]
+    tried, check, what = verdict[0].split("\t") if verdict else ("0", "start", "")
     if ended.returncode == -signal.SIGVTALRM:
         return Fate(int(tried), check, "it never ends")
     if ended.returncode:
@@ -50,7 +50,7 @@ def main(seeds: int) -> int:
         print(f"the honest operator is accused: {honest}")
         return 1
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        fates = list(pool.map(lambda mutant: _told(mutant, fate(mutant, seeds)), MUTANTS))
+        fates = list(pool.map(lambda mutant: _print_result(mutant, fate(mutant, seeds)), MUTANTS))
     survivors = [mutant for mutant, end in zip(MUTANTS, fates, strict=True) if not end.check]
     caught = len(MUTANTS) - len(survivors)
     print(f"{caught} of {len(MUTANTS)} mutants caught, {caught / len(MUTANTS):.0%}")
@@ -59,7 +59,7 @@ def main(seeds: int) -> int:
     return 0 if caught >= LEAST * len(MUTANTS) else 1
 
 
-def _told(mutant: Mutant, end: Fate) -> Fate:
+def _print_result(mutant: Mutant, end: Fate) -> Fate:
     by = f"caught by {end.check} (check {end.tried}): {end.what[:100]}" if end.check else f"SURVIVED {end.tried} checks"
     print(f"{mutant.name} | {by}", flush=True)
     return end

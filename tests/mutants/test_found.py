@@ -1,4 +1,4 @@
-"""What `twin swarm` found of mutants, cut down by `twin shrink`, as tests: the operator passes, the mutant does not.
+"""Scenarios that `twin swarm` found for mutants, reduced by `twin shrink`: the operator passes, the mutant does not.
 
 Each file in `found/` is named after its mutant and is what the command wrote, unchanged:
 `twin swarm --seeds 10 --checkout CHECKOUT`, where the checkout is a copy of the operator with that one mistake in it.
@@ -44,6 +44,6 @@ def test_the_operator_passes_what_its_mutant_was_found_by(file: Path) -> None:
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
 def test_the_mutant_breaks_what_it_was_found_to_break(file: Path, tmp_path: Path) -> None:
     row = run(file, str(copy(tmp_path, mutant_of(file))))
-    said = file.read_text().splitlines()[0].removeprefix("# Broke ")
+    violation = file.read_text().splitlines()[0].removeprefix("# Broke ")
     assert row.error == ""
-    assert row.violation.partition(":")[0] == said.partition(":")[0]
+    assert row.violation.partition(":")[0] == violation.partition(":")[0]

@@ -1,4 +1,4 @@
-"""Records made up for tests of what reads them: plausible, small or large, and the same every time.
+"""Synthetic traces for tests of their readers: plausible, of any size, and reproducible.
 
 Nothing here simulates; it writes down a story that could have happened, with refused loads, a switch, an engine that
 restarts and adapters that never get to run.
@@ -15,7 +15,7 @@ STEPS = (("Pending", 0.0), ("Scheduled", 0.1), ("Loading", 0.2), ("Bound", 0.4),
 
 @dataclass
 class Writer:
-    """Gathers lines in any order; `lines` has them by time."""
+    """Collects lines in any order; `lines` has them by time."""
 
     duration: float = 600.0
     name: str = "made-up"
@@ -117,7 +117,7 @@ class Writer:
 
 
 def a_run(pods: int = 8, adapters: int = 40, duration: float = 1800.0, *, unlucky: int = 2) -> list[Line]:
-    """Adapters arrive over the first half; `unlucky` of them stay Failed; every fifth meets refusals and switches."""
+    """Return a trace: adapters arrive in the first half, `unlucky` of them fail, every fifth changes its pod."""
     w = Writer(duration=duration, notes=["pods of model have a runtime sidecar; their engines are reached directly"])
     names = [f"qwen-coder-1-5b-instruct-6f7c9d{i:03}-x{i % 10}k{i:02}" for i in range(pods)]
     for i, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it leaves, and its exit codes."""
+"""The command line: its output, its files and its exit codes."""
 
 import json
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class Verdicts:
 
 @pytest.fixture(autouse=True)
 def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Done:
-    """Instead of simulating, a record that is at hand."""
+    """Replace the simulation by a ready trace."""
     done = Done()
     monkeypatch.setattr(running, "simulate", lambda scenario, progress=None: done)
     monkeypatch.setattr(invariants, "check", lambda lines: Verdicts([]))
@@ -67,7 +67,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Done:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs `twin` with arguments and gives its exit code."""
+    """Run `twin` with arguments and return its exit code."""
 
     def run(*arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["twin", *arguments])
@@ -84,7 +84,7 @@ def a_scenario(name: str = "made-up", expect: str = "adapters.running == 38", fi
     return file
 
 
-def test_a_run_that_holds_ends_with_0(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_passed_run_exits_with_0(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert command("run", a_scenario()) == 0
     out, err = capsys.readouterr()
     assert "38 of 40 adapters were Running at the end" in out
@@ -94,7 +94,7 @@ def test_a_run_that_holds_ends_with_0(command: Callable[..., int], capsys: pytes
     assert Path("reports/made-up/7/report.html").is_file()
 
 
-def test_a_failed_expectation_ends_with_1_and_says_what_was_measured(
+def test_a_failed_expectation_exits_with_1_and_the_measured_value(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("run", a_scenario(expect="adapters.running == 40")) == 1
@@ -169,7 +169,7 @@ def test_two_scenarios_of_one_name_would_overwrite_each_other(
         (["replay", "."], "not a run folder: summary.json is missing"),
     ],
 )
-def test_what_cannot_be_done_ends_with_2_and_one_line(
+def test_a_usage_error_exits_with_2_and_one_line(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
 ) -> None:
     a_scenario()
@@ -197,7 +197,7 @@ def test_a_fault_of_our_own_is_one_that_can_be_reported(
     assert "Traceback" not in err
 
 
-def test_check_says_that_a_file_can_be_run(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_a_valid_file(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert command("check", a_scenario()) == 0
     assert capsys.readouterr().out.startswith("made-up: Valid; simulates 30 min, seed 7\n")
 
@@ -243,12 +243,12 @@ def test_the_catalogues_are_printed(
     assert said in capsys.readouterr().out
 
 
-def test_the_version_is_said(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_prints_the_version(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--version") == 0
     assert capsys.readouterr().out.startswith("lora-twin ")
 
 
-def test_a_package_that_is_not_there_is_named_with_the_extra_that_brings_it(
+def test_a_missing_package_is_named_with_its_extra(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Pages that are made from the code and the scenarios are what they would be made to now."""
+"""Pages generated from the code and the scenarios are up to date."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ SELECTOR = {"matchLabels": {"model.aibrix.ai/name": MODEL, "adapter.model.aibrix
 
 
 def deployment(replicas: int = 3, *, key: str = "") -> dict[str, Any]:
-    """A Deployment of engines that are up in two seconds and probed every two."""
+    """Return a Deployment of engines that start in two seconds and are probed every two."""
     probe = {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 2, "failureThreshold": 1}
     command = ["vllm", "serve", "Qwen/Qwen", "--served-model-name", MODEL, "--enable-lora", "--max-cpu-loras", "16"]
     container = {
@@ -38,7 +38,7 @@ def deployment(replicas: int = 3, *, key: str = "") -> dict[str, Any]:
 
 
 def adapters(count: int = 4, *, replicas: int | None = 2, **others: Any) -> dict[str, Any]:
-    """A template for adapters that are there from the start."""
+    """Return a template for adapters that exist from the start."""
     spec = {"baseModel": MODEL, "podSelector": SELECTOR, "artifactURL": "huggingface://acme/a-{i}"}
     if replicas is not None:
         spec["replicas"] = replicas
@@ -46,7 +46,7 @@ def adapters(count: int = 4, *, replicas: int | None = 2, **others: Any) -> dict
 
 
 def a_scenario(folder: Path, *, pods: int = 3, key: str = "", **sections: Any) -> Scenario:
-    """A scenario of ten minutes around one Deployment; `sections` are those of the file."""
+    """Return a scenario of ten minutes with one Deployment; `sections` are those of the file."""
     engine = {"startup": "2s", "load": {"lognormal": {"median": "500ms", "p95": "1s"}}}
     body: Mapping[str, Any] = {
         "name": "test",

@@ -150,8 +150,8 @@ class Credentials:
         settings = {"region", "endpoint", "aws_region", "aws_endpoint_url", "tos_region", "tos_endpoint", "host"}
         others = sorted(name for name in self.values if name.lower() not in settings)
         if others and not self.mounted:
-            shown = ", ".join(repr(name[:40]) for name in others[:5])
-            raise _invalid(f"this store's credentials are {names}; the Secret has {shown}")
+            present = ", ".join(repr(name[:40]) for name in others[:5])
+            raise _invalid(f"this store's credentials are {names}; the Secret has {present}")
 
 
 def mounted(folder: Path) -> Credentials:

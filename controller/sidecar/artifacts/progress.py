@@ -56,7 +56,7 @@ class Download:
     def as_dict(self, now: float) -> dict[str, object]:
         """Return the entry of `/v1/downloads`."""
         return {
-            "artifact": self.artifact.shown,
+            "artifact": self.artifact.redacted,
             "state": self.state,
             "code": self.code,
             "files": len(self.listing.files),
@@ -108,7 +108,7 @@ class DownloadTracker:
         """Record a download for as long as the context lasts."""
         loop = asyncio.get_running_loop()
         download = Download(artifact, listing, started=loop.time())
-        log = self._log.bind(artifact=artifact.shown)
+        log = self._log.bind(artifact=artifact.redacted)
         log.info("fetching", files=len(listing.files), size=listing.size)
         timer = loop.call_later(_LOG_INTERVAL, self._log_progress, download)
         self._running.append(download)
@@ -145,5 +145,5 @@ class DownloadTracker:
             return
         arrived, size = download.transfer.arrived, download.listing.size
         percent = round(100 * arrived / size) if size else 0
-        self._log.info("fetching", artifact=download.artifact.shown, percent=percent, arrived=arrived, size=size)
+        self._log.info("fetching", artifact=download.artifact.redacted, percent=percent, arrived=arrived, size=size)
         asyncio.get_running_loop().call_later(_LOG_INTERVAL, self._log_progress, download)

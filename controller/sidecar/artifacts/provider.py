@@ -160,7 +160,7 @@ class StoreArtifactProvider:
         entry = self._cache.latest(artifact.digest)
         if entry is None or (entry.private and credentials.fingerprint not in self._proven[artifact.digest]):
             raise error
-        self._log.warning("store unavailable, using the cache", artifact=artifact.shown, code=error.code.word)
+        self._log.warning("store unavailable, using the cache", artifact=artifact.redacted, code=error.code.word)
         self._downloads.record_cache_hit()
         return entry
 
@@ -173,7 +173,7 @@ class StoreArtifactProvider:
             try:
                 await asyncio.to_thread(check_adapter, entry.path)
             except (SidecarError, OSError):
-                self._log.warning("files in the cache are corrupt", artifact=artifact.shown)
+                self._log.warning("files in the cache are corrupt", artifact=artifact.redacted)
                 await self._cache.remove(entry)
             else:
                 self._downloads.record_cache_hit()

@@ -34,7 +34,7 @@ class Artifact:
     """A parsed URL.
 
     Attributes:
-        url: the URL as requested; may have a signed query, use `shown` in messages.
+        url: the URL as requested; may have a signed query, use `redacted` in messages.
         store: `huggingface`, `s3`, `gs`, `tos`, `http` or `file`.
         place: bucket, repository or host.
         path: path in it without a leading slash; for `file` the absolute path.
@@ -53,7 +53,7 @@ class Artifact:
         return digest_of(self.url)
 
     @property
-    def shown(self) -> str:
+    def redacted(self) -> str:
         """The URL for messages and logs, without the query, which may be a signature."""
         return self.url.partition("?")[0].partition("#")[0]
 

@@ -27,14 +27,14 @@ def merged(annotations: dict[str, str], patch: dict[str, str | None]) -> dict[st
 
 
 @given(remembered, remembered)
-def test_a_patch_turns_one_memory_into_another(before: PersistedState, after: PersistedState) -> None:
+def test_a_patch_turns_one_state_into_another(before: PersistedState, after: PersistedState) -> None:
     annotations = merged({}, changes(NOTHING, before))
     assert read(annotations) == before
     assert read(merged(annotations, changes(before, after))) == after
 
 
 @given(remembered)
-def test_nothing_is_written_where_nothing_has_changed(memory: PersistedState) -> None:
+def test_an_unchanged_state_writes_nothing(memory: PersistedState) -> None:
     assert changes(memory, memory) == {}
 
 
@@ -43,7 +43,7 @@ def test_every_key_fits_into_an_annotation(pod: str) -> None:
     assert len(f"last-retry-time.{pod_key(pod)}") <= 63
 
 
-def test_long_names_with_a_common_beginning_stay_apart() -> None:
+def test_long_names_with_a_common_prefix_get_different_keys() -> None:
     assert pod_key("a" * 60 + "-1") != pod_key("a" * 60 + "-2")
 
 

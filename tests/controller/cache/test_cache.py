@@ -1,4 +1,4 @@
-"""Which adapters the cache wakes when a pod changes: only those that the change concerns."""
+"""A change of a pod wakes only the adapters that it concerns."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ import msgspec
 from controller.api.types import Condition, Container, ContainerStatus, ObjectMeta, Pod, PodSpec, PodStatus
 from controller.cache.cache import Cache
 from tests.controller.builders import LABELS, an_adapter
-from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
+from tests.controller.fake_client import QUIET, FakeClient, FakeServer
 
 READY = Condition(type="Ready", status="True", last_transition_time=datetime(2026, 3, 1, tzinfo=UTC))
 UP = ContainerStatus(name="vllm", container_id="containerd://1")
@@ -15,7 +15,7 @@ UP = ContainerStatus(name="vllm", container_id="containerd://1")
 
 def test_a_starting_pod_wakes_waiting_adapters_when_it_is_created_and_when_its_readiness_changes() -> None:
     woken: list[str] = []
-    cache = Cache(FakeCluster(FakeServer()), QUIET, woken.append, lambda *_: None)
+    cache = Cache(FakeClient(FakeServer()), QUIET, woken.append, lambda *_: None)
     waiting = an_adapter()
     cache.adapters.apply_local(waiting)
     cache.unsettled.add(waiting.key)

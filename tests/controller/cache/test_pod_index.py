@@ -34,7 +34,7 @@ def test_it_equals_a_scan_of_all_pods_at_any_time(
     matching, in_order = PodIndex(given_pods), sorted(given_pods, key=lambda pod: pod.name)
     assert list(matching) == in_order
     assert list(matching.with_sidecar) == [pod for pod in in_order if pod.sidecar]
-    for now in (NOW + moment for moment in moments):
+    for now in (NOW + timestamp for timestamp in moments):
         assert list(matching.stable(now, stable_for)) == [pod for pod in in_order if pod.stable(now, stable_for)]
         waiting = [pod for pod in in_order if pod.ready and not pod.terminating and pod.changed + stable_for > now]
         expected = sorted((pod.changed + stable_for, pod.name) for pod in waiting)

@@ -1,4 +1,4 @@
-"""The two routes to an engine: which pods have which, the requests, and the responses."""
+"""The two routes to an engine: routes of a pod, requests and responses."""
 
 import asyncio
 import json
@@ -65,13 +65,13 @@ def test_a_view_has_the_kind_of_engine_and_its_capacity(
 ) -> None:
     labels = {"model.aibrix.ai/engine": label} if label else {}
     spec = PodSpec(containers=(Container(name="engine", args=args),))
-    seen = pod_view(Pod(metadata=ObjectMeta(name="a", labels=labels), spec=spec), "")
-    assert seen.flavor is spoken
-    assert (seen.max_loras, seen.max_cpu_loras) == room
+    observed = pod_view(Pod(metadata=ObjectMeta(name="a", labels=labels), spec=spec), "")
+    assert observed.flavor is spoken
+    assert (observed.max_loras, observed.max_cpu_loras) == room
 
 
 @pytest.mark.parametrize("spec", [a_spec("s3://b/x/"), a_spec("tos://b/x/"), a_spec("gs://b/x/"), a_spec(secret="key")])
-def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec) -> None:
+def test_artifacts_that_need_the_sidecar_go_to_pods_that_have_one(spec: ModelAdapterSpec) -> None:
     assert list(pods_able_to_load(spec, PodIndex([PLAIN, BESIDE]), ON)) == [BESIDE]
     assert routing_problem(spec, PodIndex([PLAIN, BESIDE]), ON) is None
     assert routing_problem(spec, EMPTY, ON) is None, "there may be some soon"
@@ -84,7 +84,7 @@ def test_what_needs_the_sidecar_goes_to_pods_that_have_it(spec: ModelAdapterSpec
         assert problem.reason == "UnsupportedArtifact"
 
 
-def test_public_artifacts_go_anywhere() -> None:
+def test_public_artifacts_can_be_loaded_on_every_pod() -> None:
     for url in ("hf://acme/sql", "https://host/sql.zip", "/models/sql"):
         assert list(pods_able_to_load(a_spec(url), PodIndex([PLAIN]), OFF)) == [PLAIN]
         assert routing_problem(a_spec(url), PodIndex([PLAIN]), OFF) is None
@@ -99,7 +99,7 @@ def test_both_routes_identify_an_artifact_by_the_same_hash(url: str) -> None:
     assert artifact_of(root) != artifact_of(lora_path(url + "2"))
 
 
-def test_the_operator_knows_every_code_of_the_sidecar() -> None:
+def test_the_operator_has_every_code_of_the_sidecar() -> None:
     own_words = {"engine_refused", "engine_timeout", "name_taken"}
     assert CODES.keys() == {code.word for code in Code} - own_words
     for code in Code:
@@ -140,11 +140,11 @@ def test_an_engine_error_passed_on_by_the_sidecar_is_classified_like_a_direct_on
     assert sorted_by_operator(passed_on).reason == reason
 
 
-def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_adapter_is() -> None:
-    seen: list[httpx.Request] = []
+def test_a_sidecar_request_has_the_credentials_the_key_and_returns_the_path() -> None:
+    observed: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
+        observed.append(request)
         return httpx.Response(200, json={"status": "success", "lora_name": "sql", "local_path": "/cache/x"})
 
     async def story() -> None:
@@ -154,7 +154,7 @@ def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_ada
         await client.cancel(Address("10.0.0.1", 8080, "sk-1"), "sql", 5)
 
     asyncio.run(story())
-    load, unload = seen
+    load, unload = observed
     assert str(load.url) == "http://10.0.0.1:8080/v1/lora_adapter/load"
     assert load.headers["authorization"] == "Bearer sk-1"
     expected: dict[str, Any] = {
@@ -168,7 +168,7 @@ def test_an_order_carries_credentials_and_the_engines_key_and_says_where_the_ada
     assert "AKIA" not in repr(LoadOrder("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}))
 
 
-def test_the_page_of_the_sidecar_tells_every_code_with_its_condition() -> None:
+def test_the_documentation_lists_every_code_with_its_condition() -> None:
     page = (Path(__file__).parents[3] / "docs" / "sidecar" / "README.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     for code in Code:

@@ -1,4 +1,4 @@
-"""Changes of a Secret that a refused adapter depends on: which adapters are woken, and when."""
+"""A change of a Secret wakes the refused adapters that depend on it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
 from controller.client.interface import Forbidden, Unavailable
 from controller.clock import SystemClock
-from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
+from tests.controller.fake_client import QUIET, FakeClient, FakeServer
 from twin.kernel.loop import run
 
 KEYS, OTHER = ("default", "keys"), ("default", "other")
@@ -23,10 +23,10 @@ class Scene:
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self.server = FakeServer()
-        self.cluster = FakeCluster(self.server)
-        self.secrets = SecretCache(self.cluster, SystemClock())
+        self.client = FakeClient(self.server)
+        self.secrets = SecretCache(self.client, SystemClock())
         self.woken: list[tuple[float, str]] = []
-        self.watcher = SecretWatcher(self.cluster, self.secrets, self._wake, tasks, QUIET)
+        self.watcher = SecretWatcher(self.client, self.secrets, self._wake, tasks, QUIET)
 
     def _wake(self, adapter: str) -> None:
         self.woken.append((asyncio.get_running_loop().time(), adapter))
@@ -36,7 +36,7 @@ class Scene:
 
 
 def story(tell: Callable[[Scene], Awaitable[None]]) -> None:
-    """Run it in virtual time."""
+    """Run a story in virtual time."""
 
     async def main() -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -62,7 +62,7 @@ def test_only_the_adapters_that_depend_on_it_are_woken() -> None:
         scene.server.put(a_secret("other"))
         await asyncio.sleep(1)
         assert scene.woken[2:] == [(61, "b")]
-        assert scene.cluster.count("list") == 0
+        assert scene.client.count("list") == 0
 
     story(tell)
 
@@ -107,7 +107,7 @@ def test_the_watch_ends_with_its_last_adapter() -> None:
         scene.server.put(a_secret(value="2"))
         await asyncio.sleep(60)
         assert len(scene.woken) == 1
-        assert scene.cluster.count("watch") == 1
+        assert scene.client.count("watch") == 1
 
     story(tell)
 
@@ -127,23 +127,23 @@ def test_an_ended_watch_is_restarted_and_misses_nothing() -> None:
 
 def test_without_permission_to_watch_it_polls_every_ten_seconds() -> None:
     async def tell(scene: Scene) -> None:
-        scene.cluster.unwatchable = Forbidden("may not watch", code=403)
+        scene.client.watch_error = Forbidden("may not watch", code=403)
         scene.watch("a", KEYS)
         await asyncio.sleep(35)
         scene.server.put(a_secret())
         await asyncio.sleep(35)
         assert scene.woken == [(40, "a")]
-        assert scene.cluster.count("get") == 7
+        assert scene.client.count("get") == 7
 
     story(tell)
 
 
 def test_an_unavailable_server_is_tried_again() -> None:
     async def tell(scene: Scene) -> None:
-        scene.cluster.trouble = Unavailable("away")
+        scene.client.error = Unavailable("away")
         scene.watch("a", KEYS)
         await asyncio.sleep(25)
-        scene.cluster.trouble = None
+        scene.client.error = None
         scene.server.put(a_secret())
         await asyncio.sleep(10)
         assert scene.woken == [(30, "a")]

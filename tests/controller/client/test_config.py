@@ -1,4 +1,4 @@
-"""How the operator finds its cluster and proves who it is, and what it says when it cannot."""
+"""Configuration and credentials of the operator's client, and its errors."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from controller.client.config import ConfigError, InCluster, Kubeconfig, find_co
 from controller.client.exec_credentials import PluginError, run_plugin
 from controller.client.interface import Forbidden, Unavailable
 from controller.clock import SystemClock
-from tests.controller.api_server import Scripted, cluster_of, kubeconfig, says, status
+from tests.controller.api_server import ScriptedServer, client_of, json_response, kubeconfig, status
 
 LEASE = {"metadata": {"name": "lock", "namespace": "default", "resourceVersion": "1"}, "spec": {}}
 
@@ -40,9 +40,9 @@ def load(file: Path) -> config_module.RestConfig:
 def refused(file: Path) -> str:
     with pytest.raises(ConfigError) as caught:
         load(file)
-    said = str(caught.value)
-    assert "\n" not in said
-    return said
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
 
 
 def test_a_token_in_a_kubeconfig_is_shown(tmp_path: Path) -> None:
@@ -83,14 +83,14 @@ def test_a_plugins_certificate_is_used(tmp_path: Path) -> None:
     assert Path(login.configuration.key_file).read_text() == "KEY"
 
 
-def test_a_plugin_is_told_what_a_kubeconfig_says(tmp_path: Path) -> None:
+def test_a_plugin_gets_the_arguments_and_environment_of_the_kubeconfig(tmp_path: Path) -> None:
     script = 'test "$1" = login && test "$REGION" = eu && test -n "$KUBERNETES_EXEC_INFO" && ' + a_credential(token="t")
     plugin = {**a_plugin(tmp_path, script), "env": [{"name": "REGION", "value": "eu"}]}
     assert load(kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})).token == "Bearer t"
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ("echo denied >&2; exit 3", "exited with code 3: denied"),
         ("echo sesame", "did not print an ExecCredential"),
@@ -99,27 +99,27 @@ def test_a_plugin_is_told_what_a_kubeconfig_says(tmp_path: Path) -> None:
         (a_credential(token="sesame").replace("k8s.io/v1", "k8s.io/v1beta1"), "returned apiVersion"),
     ],
 )
-def test_a_plugin_that_fails_is_named(script: str, said: str, tmp_path: Path) -> None:
+def test_a_plugin_that_fails_is_named(script: str, message: str, tmp_path: Path) -> None:
     line = refused(kubeconfig(tmp_path, "https://api:6443", {"exec": a_plugin(tmp_path, script)}))
-    assert said in line
+    assert message in line
     assert str(tmp_path / "plugin") in line
     assert "sesame" not in line
 
 
-def test_a_plugin_that_is_not_there_is_named_with_its_hint(tmp_path: Path) -> None:
+def test_a_missing_plugin_is_named_with_its_install_hint(tmp_path: Path) -> None:
     plugin = {"command": "no-such-plugin", "apiVersion": "client.authentication.k8s.io/v1", "installHint": "get it"}
     assert "no-such-plugin could not be started: No such file or directory; get it" in refused(
         kubeconfig(tmp_path, "https://api:6443", {"exec": plugin})
     )
 
 
-def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
+def test_a_plugin_that_hangs_is_killed(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=r"did not finish within 0.1 s"):
         asyncio.run(run_plugin(a_plugin(tmp_path, "exec sleep 60"), timeout=0.1))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("clusters: [", "not YAML"),
         ("- a", "its top level must be a mapping"),
@@ -144,18 +144,18 @@ def test_a_plugin_that_hangs_is_ended(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_kubeconfig_that_is_none_gets_one_line(text: str, said: str, tmp_path: Path) -> None:
+def test_an_invalid_kubeconfig_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text(text)
     line = refused(file)
-    assert said in line
+    assert message in line
 
 
-def test_a_kubeconfig_that_is_not_there_gets_one_line(tmp_path: Path) -> None:
+def test_a_missing_kubeconfig_is_refused_in_one_line(tmp_path: Path) -> None:
     assert refused(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: kubeconfig not found"
 
 
-def test_what_is_named_comes_before_the_pod_and_the_pod_before_home(
+def test_a_named_kubeconfig_precedes_the_pods_account_and_that_the_home_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / ".kube"
@@ -201,7 +201,7 @@ def test_a_pods_account_is_used_and_read_again(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_token_that_is_refused_is_read_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token may be replaced before its time: the server's 401 is believed, and the file looked at."""
+    """A token may be replaced before it expires: after a 401 the file is read again."""
     monkeypatch.setattr(kube_connection, "_RELOAD_INTERVAL", -1.0)
     token = tmp_path / "token"
     token.write_text("old")
@@ -213,27 +213,27 @@ def test_a_token_that_is_refused_is_read_again_at_once(tmp_path: Path, monkeypat
         token.write_text("new")
         return status(401, "Unauthorized")(request)
 
-    script = Scripted([replaced, says(200, LEASE)])
+    script = ScriptedServer([replaced, json_response(200, LEASE)])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path, access=access) as cluster:
-            await cluster.get(LEASES, "default", "lock")
+        async with client_of(script, tmp_path, access=access) as client:
+            await client.get(LEASES, "default", "lock")
 
     asyncio.run(story())
-    assert [request.headers["Authorization"] for request in script.asked] == ["Bearer old", "Bearer new"]
+    assert [request.headers["Authorization"] for request in script.requests] == ["Bearer old", "Bearer new"]
 
 
-def test_a_server_that_always_says_401_is_not_asked_for_ever(tmp_path: Path) -> None:
-    script = Scripted([status(401, "Unauthorized", "Unauthorized")])
+def test_repeated_401_responses_are_not_retried_for_ever(tmp_path: Path) -> None:
+    script = ScriptedServer([status(401, "Unauthorized", "Unauthorized")])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
+        async with client_of(script, tmp_path) as client:
             with pytest.raises(Forbidden) as caught:
-                await cluster.get(LEASES, "default", "lock")
+                await client.get(LEASES, "default", "lock")
         assert caught.value.code == 401
 
     asyncio.run(story())
-    assert len(script.asked) <= 2
+    assert len(script.requests) <= 2
 
 
 def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
@@ -241,17 +241,17 @@ def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
         return Kubeconfig(str(kubeconfig(tmp_path, "http://127.0.0.1:1", {"token": "t"})), "", SystemClock())
 
     async def story() -> None:
-        async with cluster_of(Scripted([says(200, LEASE)]), tmp_path, access=nowhere) as cluster:
+        async with client_of(ScriptedServer([json_response(200, LEASE)]), tmp_path, access=nowhere) as client:
             with pytest.raises(Unavailable, match=r"http://127.0.0.1:1: no connection"):
-                await cluster.patch(LEASES, "default", "lock", {})
+                await client.patch(LEASES, "default", "lock", {})
 
     asyncio.run(story())
 
 
 @pytest.mark.parametrize("by", ["environment", "kubeconfig"])
-def test_a_proxy_is_gone_through(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scripted server plays the proxy: it is asked for the address of a host that is not there."""
-    script = Scripted([says(200, LEASE)])
+def test_a_proxy_is_used(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripted server is the proxy: it gets a request for a host that does not exist."""
+    script = ScriptedServer([json_response(200, LEASE)])
 
     def access(url: str) -> Kubeconfig:
         if by == "environment":
@@ -262,8 +262,8 @@ def test_a_proxy_is_gone_through(by: str, tmp_path: Path, monkeypatch: pytest.Mo
         )
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path, access=access) as cluster:
-            await cluster.get(LEASES, "default", "lock")
+        async with client_of(script, tmp_path, access=access) as client:
+            await client.get(LEASES, "default", "lock")
 
     asyncio.run(story())
-    assert script.asked[0].host.startswith("api.invalid")
+    assert script.requests[0].host.startswith("api.invalid")

@@ -1,4 +1,4 @@
-"""An operator in some namespaces only: what it sees of a cluster, and what it never asks for."""
+"""An operator that is limited to some namespaces: its lists and watches."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,17 +26,17 @@ def run_story(story: Story, *namespaces: str, left_out: tuple[str, ...] = ()) ->
     asyncio.run(run())
 
 
-def test_all_namespaces_are_those_in_scope() -> None:
+def test_a_list_of_all_namespaces_is_limited_to_the_scope() -> None:
     async def story(world: World, scoped: NamespacedClient) -> None:
         for namespace in ("default", "kube-public", "kube-system"):
             await world.client.create(LEASES, a_lease(namespace))
-        found = await scoped.list(LEASES)
-        assert [item.key for item in found.items] == ["default/lock", "kube-public/lock"]
+        result = await scoped.list(LEASES)
+        assert [item.key for item in result.items] == ["default/lock", "kube-public/lock"]
 
     run_story(story, "default", "kube-public")
 
 
-def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
+def test_only_changes_in_the_namespaces_in_scope_are_delivered() -> None:
     async def story(world: World, scoped: NamespacedClient) -> None:
         informer = Informer(scoped, LEASES, a_log())
         changed = asyncio.Event()
@@ -60,7 +60,7 @@ def test_changes_of_every_namespace_in_scope_are_seen_and_no_others() -> None:
 
 
 def test_a_watch_of_several_namespaces_begins_at_the_oldest_of_their_lists() -> None:
-    """What is written between two lists is in neither; the watch has to show it."""
+    """An object written between two lists is in neither of them; the watch has to deliver it."""
 
     async def story(world: World, scoped: NamespacedClient) -> None:
         first = await world.client.list(LEASES, namespace="default")
@@ -71,7 +71,7 @@ def test_a_watch_of_several_namespaces_begins_at_the_oldest_of_their_lists() -> 
 
 
 @pytest.mark.parametrize("namespaces", [("default",), ("default", "kube-public")])
-def test_a_version_that_was_forgotten_has_expired_here_too(namespaces: tuple[str, ...]) -> None:
+def test_a_watch_from_an_old_version_raises_expired(namespaces: tuple[str, ...]) -> None:
     async def story(world: World, scoped: NamespacedClient) -> None:
         await world.client.create(LEASES, a_lease("default"))
         await world.forget()
@@ -81,7 +81,7 @@ def test_a_version_that_was_forgotten_has_expired_here_too(namespaces: tuple[str
     run_story(story, *namespaces)
 
 
-def test_kinds_without_namespaces_are_seen_whole_unless_left_out() -> None:
+def test_kinds_without_namespaces_are_listed_unless_omitted() -> None:
     async def with_nodes(world: World, scoped: NamespacedClient) -> None:
         await world.create(NODES, {"metadata": {"name": "n"}})
         assert [item.key for item in (await scoped.list(NODES)).items] == ["n"]

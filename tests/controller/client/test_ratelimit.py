@@ -1,4 +1,4 @@
-"""How fast the operator may ask: in the twin's time, so that seconds cost nothing."""
+"""Rate limit of requests to the API server, in virtual time."""
 
 import asyncio
 
@@ -24,11 +24,11 @@ def times(per_second: float, burst: int, requests: int) -> list[float]:
     return sent
 
 
-def test_a_burst_passes_and_then_it_is_so_many_a_second() -> None:
+def test_a_burst_passes_and_then_the_rate_applies() -> None:
     assert times(10, 3, 6) == [0, 0, 0, 0.1, 0.2, 0.3]
 
 
-def test_nought_a_second_is_without_limit() -> None:
+def test_zero_per_second_means_no_limit() -> None:
     assert times(0, 1, 100) == [0] * 100
 
 

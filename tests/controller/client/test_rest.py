@@ -1,4 +1,4 @@
-"""The seam on a live server, where servers differ from a store: pages, broken streams, odd answers, bad days."""
+"""The client on a live server, where servers differ from a store: pages, broken streams, invalid responses, outages."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from aiohttp import web
 from controller.api.types import ENDPOINT_SLICES, LEASES, MODEL_ADAPTERS, NODES, PODS, SECRETS
 from controller.client.interface import Conflict, Expired, Forbidden, Invalid, NotFound, Unavailable
 from controller.client.rest import RestClient, path
-from tests.controller.api_server import Scripted, cluster_of, says, status, streams
+from tests.controller.api_server import ScriptedServer, client_of, json_response, status, streams
 
 
 def a_lease(name: str = "lock", version: int = 1) -> dict[str, Any]:
@@ -26,13 +26,13 @@ def line(kind: str, obj: dict[str, Any]) -> bytes:
     return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
 
 
-async def seen(cluster: RestClient) -> list[tuple[str, str]]:
-    events = [event async for event in cluster.watch(LEASES, resource_version="1")]
+async def observed(client: RestClient) -> list[tuple[str, str]]:
+    events = [event async for event in client.watch(LEASES, resource_version="1")]
     return [(event.type, event.object.metadata.resource_version) for event in events]
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"),
+    ("result", "expected"),
     [
         (path(PODS), "/api/v1/pods"),
         (path(PODS, "a"), "/api/v1/namespaces/a/pods"),
@@ -44,70 +44,76 @@ async def seen(cluster: RestClient) -> list[tuple[str, str]]:
         (path(LEASES, "a", "../b"), "/apis/coordination.k8s.io/v1/namespaces/a/leases/..%2Fb"),
     ],
 )
-def test_paths_are_kubernetes_own(found: str, wanted: str) -> None:
-    assert found == wanted
+def test_paths_are_those_of_kubernetes(result: str, expected: str) -> None:
+    assert result == expected
 
 
 def test_pages_are_followed_and_the_first_ones_version_is_kept(tmp_path: Path) -> None:
-    script = Scripted([says(200, a_list(a_lease("a"), further="more")), says(200, a_list(a_lease("b")))])
+    script = ScriptedServer(
+        [json_response(200, a_list(a_lease("a"), further="more")), json_response(200, a_list(a_lease("b")))]
+    )
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            found = await cluster.list(LEASES, label_selector="a=b")
-        assert [item.metadata.name for item in found.items] == ["a", "b"]
-        assert found.resource_version == "9"
+        async with client_of(script, tmp_path) as client:
+            result = await client.list(LEASES, label_selector="a=b")
+        assert [item.metadata.name for item in result.items] == ["a", "b"]
+        assert result.resource_version == "9"
 
     asyncio.run(story())
-    assert [dict(request.query) for request in script.asked] == [
+    assert [dict(request.query) for request in script.requests] == [
         {"limit": "500", "labelSelector": "a=b"},
         {"limit": "500", "labelSelector": "a=b", "continue": "more"},
     ]
 
 
-def test_a_list_whose_next_page_has_expired_is_asked_for_whole(tmp_path: Path) -> None:
-    script = Scripted(
-        [says(200, a_list(a_lease("a"), further="more")), status(410, "Expired"), says(200, a_list(a_lease("c")))]
+def test_a_list_whose_next_page_has_expired_is_read_without_pages(tmp_path: Path) -> None:
+    script = ScriptedServer(
+        [
+            json_response(200, a_list(a_lease("a"), further="more")),
+            status(410, "Expired"),
+            json_response(200, a_list(a_lease("c"))),
+        ]
     )
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            found = await cluster.list(LEASES)
-        assert [item.metadata.name for item in found.items] == ["c"]
+        async with client_of(script, tmp_path) as client:
+            result = await client.list(LEASES)
+        assert [item.metadata.name for item in result.items] == ["c"]
 
     asyncio.run(story())
-    assert dict(script.asked[-1].query) == {}
+    assert dict(script.requests[-1].query) == {}
 
 
-def test_a_watch_asks_for_bookmarks_and_for_an_end(tmp_path: Path) -> None:
-    script = Scripted([streams(line("ADDED", a_lease()))])
+def test_a_watch_requests_bookmarks_and_a_timeout(tmp_path: Path) -> None:
+    script = ScriptedServer([streams(line("ADDED", a_lease()))])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            await seen(cluster)
+        async with client_of(script, tmp_path) as client:
+            await observed(client)
 
     asyncio.run(story())
-    query = dict(script.asked[0].query)
+    query = dict(script.requests[0].query)
     assert 300 <= int(query.pop("timeoutSeconds")) <= 600
     assert query == {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": "1"}
 
 
-def test_lines_of_a_watch_may_arrive_in_pieces(tmp_path: Path) -> None:
+def test_lines_of_a_watch_may_arrive_in_chunks(tmp_path: Path) -> None:
     whole = line("ADDED", a_lease(version=2)) + line("MODIFIED", a_lease(version=3))
-    script = Scripted([streams(whole[:20], whole[20:70], whole[70:])])
+    script = ScriptedServer([streams(whole[:20], whole[20:70], whole[70:])])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            assert await seen(cluster) == [("ADDED", "2"), ("MODIFIED", "3")]
+        async with client_of(script, tmp_path) as client:
+            assert await observed(client) == [("ADDED", "2"), ("MODIFIED", "3")]
 
     asyncio.run(story())
 
 
-def test_a_line_that_was_cut_off_is_no_event(tmp_path: Path) -> None:
-    script = Scripted([streams(line("ADDED", a_lease(version=2)), line("MODIFIED", a_lease(version=3))[:-10])])
+def test_a_truncated_line_is_not_an_event(tmp_path: Path) -> None:
+    script = ScriptedServer([streams(line("ADDED", a_lease(version=2)), line("MODIFIED", a_lease(version=3))[:-10])])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            assert await seen(cluster) == [("ADDED", "2")]
+        async with client_of(script, tmp_path) as client:
+            assert await observed(client) == [("ADDED", "2")]
 
     asyncio.run(story())
 
@@ -115,86 +121,88 @@ def test_a_line_that_was_cut_off_is_no_event(tmp_path: Path) -> None:
 def test_a_line_may_be_longer_than_any_buffer(tmp_path: Path) -> None:
     lease = a_lease(version=2)
     lease["metadata"]["annotations"] = {"a": "x" * 5_000_000}
-    script = Scripted([streams(line("ADDED", lease))])
+    script = ScriptedServer([streams(line("ADDED", lease))])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            assert await seen(cluster) == [("ADDED", "2")]
+        async with client_of(script, tmp_path) as client:
+            assert await observed(client) == [("ADDED", "2")]
 
     asyncio.run(story())
 
 
 def test_a_bookmark_of_a_custom_resource_carries_a_version_only(tmp_path: Path) -> None:
     mark = {"kind": "ModelAdapter", "apiVersion": "model.aibrix.ai/v1alpha1", "metadata": {"resourceVersion": "77"}}
-    script = Scripted([streams(line("BOOKMARK", mark))])
+    script = ScriptedServer([streams(line("BOOKMARK", mark))])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            events = [event async for event in cluster.watch(MODEL_ADAPTERS, resource_version="1")]
+        async with client_of(script, tmp_path) as client:
+            events = [event async for event in client.watch(MODEL_ADAPTERS, resource_version="1")]
         assert [(event.type, event.object.metadata.resource_version) for event in events] == [("BOOKMARK", "77")]
 
     asyncio.run(story())
 
 
 def test_an_error_within_a_watch_is_raised(tmp_path: Path) -> None:
-    said = {"kind": "Status", "status": "Failure", "reason": "Expired", "message": "too old", "code": 410}
-    script = Scripted([streams(line("ADDED", a_lease()), line("ERROR", said))])
+    message = {"kind": "Status", "status": "Failure", "reason": "Expired", "message": "too old", "code": 410}
+    script = ScriptedServer([streams(line("ADDED", a_lease()), line("ERROR", message))])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
+        async with client_of(script, tmp_path) as client:
             with pytest.raises(Expired, match="too old"):
-                await seen(cluster)
+                await observed(client)
 
     asyncio.run(story())
 
 
-def test_a_watch_that_ends_as_it_begins_is_a_fault_not_an_invitation(tmp_path: Path) -> None:
-    script = Scripted([streams()])
+def test_a_watch_that_ends_at_once_is_an_error(tmp_path: Path) -> None:
+    script = ScriptedServer([streams()])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
+        async with client_of(script, tmp_path) as client:
             with pytest.raises(Unavailable, match="ended a watch of leases at once"):
-                await seen(cluster)
+                await observed(client)
 
     asyncio.run(story())
 
 
-def test_something_else_than_an_event_is_a_fault(tmp_path: Path) -> None:
-    script = Scripted([streams(b"<html>hello</html>\n")])
+def test_an_invalid_event_is_an_error(tmp_path: Path) -> None:
+    script = ScriptedServer([streams(b"<html>hello</html>\n")])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
+        async with client_of(script, tmp_path) as client:
             with pytest.raises(Unavailable, match="invalid event"):
-                await seen(cluster)
+                await observed(client)
 
     asyncio.run(story())
 
 
-def test_nulls_where_lists_could_be_say_nothing(tmp_path: Path) -> None:
+def test_null_lists_are_empty(tmp_path: Path) -> None:
     item = {"metadata": {"name": "a", "resourceVersion": "1", "labels": None}, "endpoints": None, "ports": None}
-    script = Scripted([says(200, item)])
+    script = ScriptedServer([json_response(200, item)])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            found = await cluster.get(ENDPOINT_SLICES, "default", "a")
-        assert found.endpoints == ()
+        async with client_of(script, tmp_path) as client:
+            result = await client.get(ENDPOINT_SLICES, "default", "a")
+        assert result.endpoints == ()
 
     asyncio.run(story())
 
 
-def test_one_object_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) -> None:
+def test_one_object_that_cannot_be_decoded_does_not_hide_the_others(tmp_path: Path) -> None:
     good = {"podSelector": {}, "artifactURL": "hf://acme/sql"}
     items = [
         {"metadata": {"name": "old", "namespace": "default", "resourceVersion": "1"}, "spec": {"replicas": "many"}},
         {"metadata": {"name": "new", "namespace": "default", "resourceVersion": "2"}, "spec": good},
     ]
-    script = Scripted([says(200, a_list(*items)), streams(line("ADDED", items[0]), line("ADDED", items[1]))])
+    script = ScriptedServer(
+        [json_response(200, a_list(*items)), streams(line("ADDED", items[0]), line("ADDED", items[1]))]
+    )
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            found = await cluster.list(MODEL_ADAPTERS)
-            assert [item.key for item in found.items] == ["default/new"]
-            events = [event async for event in cluster.watch(MODEL_ADAPTERS, resource_version="1")]
+        async with client_of(script, tmp_path) as client:
+            result = await client.list(MODEL_ADAPTERS)
+            assert [item.key for item in result.items] == ["default/new"]
+            events = [event async for event in client.watch(MODEL_ADAPTERS, resource_version="1")]
             assert [event.object.key for event in events] == ["default/new"]
 
     asyncio.run(story())
@@ -202,13 +210,13 @@ def test_one_object_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("answer", "wanted"),
+    ("answer", "expected"),
     [
         (status(400, "BadRequest"), Invalid),
         (status(401, "Unauthorized"), Forbidden),
         (status(403, "Forbidden"), Forbidden),
         (status(404, "NotFound"), NotFound),
-        (says(404, "404 page not found"), NotFound),
+        (json_response(404, "404 page not found"), NotFound),
         (status(405, "MethodNotAllowed"), Invalid),
         (status(409, "Conflict"), Conflict),
         (status(413, "RequestEntityTooLarge"), Invalid),
@@ -216,96 +224,96 @@ def test_one_object_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path)
         (status(422, "Invalid"), Invalid),
         (status(429, "TooManyRequests", Retry_After="60"), Unavailable),
         (status(500, "InternalError"), Unavailable),
-        (says(502, "<html>bad gateway</html>"), Unavailable),
+        (json_response(502, "<html>bad gateway</html>"), Unavailable),
         (status(503, "ServiceUnavailable", Retry_After="60"), Unavailable),
         (status(504, "Timeout"), Unavailable),
     ],
 )
-def test_answers_are_sorted_by_what_can_be_done_about_them(
-    answer: Any, wanted: type[Exception], tmp_path: Path
-) -> None:
+def test_responses_map_to_errors_by_status(answer: Any, expected: type[Exception], tmp_path: Path) -> None:
     async def story() -> None:
-        async with cluster_of(Scripted([answer]), tmp_path) as cluster:
-            with pytest.raises(wanted):
-                await cluster.patch(LEASES, "default", "lock", {"spec": {}})
+        async with client_of(ScriptedServer([answer]), tmp_path) as client:
+            with pytest.raises(expected):
+                await client.patch(LEASES, "default", "lock", {"spec": {}})
 
     asyncio.run(story())
 
 
-def test_a_server_that_says_when_to_come_again_is_obeyed_also_for_writes(tmp_path: Path) -> None:
-    script = Scripted([status(429, "TooManyRequests", Retry_After="0"), says(200, a_lease())])
+def test_retry_after_is_respected_also_for_writes(tmp_path: Path) -> None:
+    script = ScriptedServer([status(429, "TooManyRequests", Retry_After="0"), json_response(200, a_lease())])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
-            assert (await cluster.patch(LEASES, "default", "lock", {"spec": {}})).metadata.name == "lock"
+        async with client_of(script, tmp_path) as client:
+            assert (await client.patch(LEASES, "default", "lock", {"spec": {}})).metadata.name == "lock"
 
     asyncio.run(story())
     assert script.bodies == [{"spec": {}}] * 2
 
 
-def test_a_server_that_says_to_come_much_later_is_left_to_the_caller(tmp_path: Path) -> None:
-    script = Scripted([status(503, "ServiceUnavailable", Retry_After="120")])
+def test_a_long_retry_after_is_left_to_the_caller(tmp_path: Path) -> None:
+    script = ScriptedServer([status(503, "ServiceUnavailable", Retry_After="120")])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
+        async with client_of(script, tmp_path) as client:
             with pytest.raises(Unavailable) as caught:
-                await cluster.get(LEASES, "default", "lock")
+                await client.get(LEASES, "default", "lock")
         assert caught.value.retry_after == 120
 
     asyncio.run(story())
-    assert len(script.asked) == 1
+    assert len(script.requests) == 1
 
 
-def test_reads_are_tried_again_and_writes_are_not(tmp_path: Path) -> None:
-    reads = Scripted([status(500, "InternalError"), status(503, "ServiceUnavailable"), says(200, a_lease())])
-    writes = Scripted([status(500, "InternalError")])
+def test_reads_are_retried_and_writes_are_not(tmp_path: Path) -> None:
+    reads = ScriptedServer(
+        [status(500, "InternalError"), status(503, "ServiceUnavailable"), json_response(200, a_lease())]
+    )
+    writes = ScriptedServer([status(500, "InternalError")])
 
     async def story() -> None:
-        async with cluster_of(reads, tmp_path) as cluster:
-            await cluster.get(LEASES, "default", "lock")
-        async with cluster_of(writes, tmp_path) as cluster:
+        async with client_of(reads, tmp_path) as client:
+            await client.get(LEASES, "default", "lock")
+        async with client_of(writes, tmp_path) as client:
             with pytest.raises(Unavailable):
-                await cluster.patch(LEASES, "default", "lock", {"spec": {}})
+                await client.patch(LEASES, "default", "lock", {"spec": {}})
 
     asyncio.run(story())
-    assert (len(reads.asked), len(writes.asked)) == (3, 1)
+    assert (len(reads.requests), len(writes.requests)) == (3, 1)
 
 
 def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
     async def silence(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(5)
-        raise AssertionError("nobody waits so long")
+        raise AssertionError("the request should have timed out")
 
     async def story() -> None:
-        async with cluster_of(Scripted([silence]), tmp_path, timeout=0.2) as cluster:
+        async with client_of(ScriptedServer([silence]), tmp_path, timeout=0.2) as client:
             with pytest.raises(Unavailable, match=r"no response within 0.2 s"):
-                await cluster.patch(LEASES, "default", "lock", {"spec": {}})
+                await client.patch(LEASES, "default", "lock", {"spec": {}})
 
     asyncio.run(story())
 
 
-def test_a_list_that_is_something_else_is_a_fault(tmp_path: Path) -> None:
+def test_an_invalid_list_is_an_error(tmp_path: Path) -> None:
     async def story() -> None:
-        async with cluster_of(Scripted([says(200, "welcome to the guest network")]), tmp_path) as cluster:
+        async with client_of(ScriptedServer([json_response(200, "welcome to the guest network")]), tmp_path) as client:
             with pytest.raises(Unavailable, match="invalid list"):
-                await cluster.list(LEASES)
+                await client.list(LEASES)
 
     asyncio.run(story())
 
 
-def test_every_write_says_whose_it_is_and_what_it_is(tmp_path: Path) -> None:
-    script = Scripted([says(200, a_lease())])
+def test_every_write_has_a_field_manager_and_a_content_type(tmp_path: Path) -> None:
+    script = ScriptedServer([json_response(200, a_lease())])
 
     async def story() -> None:
-        async with cluster_of(script, tmp_path) as cluster:
+        async with client_of(script, tmp_path) as client:
             lease = LEASES.decode(a_lease())
-            await cluster.create(LEASES, lease)
-            await cluster.apply(LEASES, lease)
-            await cluster.patch(LEASES, "default", "lock", {"spec": {}}, resource_version="7")
-            await cluster.delete(LEASES, "default", "lock", uid="u", propagation="Orphan")
+            await client.create(LEASES, lease)
+            await client.apply(LEASES, lease)
+            await client.patch(LEASES, "default", "lock", {"spec": {}}, resource_version="7")
+            await client.delete(LEASES, "default", "lock", uid="u", propagation="Orphan")
 
     asyncio.run(story())
-    create, apply, patch, delete = script.asked
+    create, apply, patch, delete = script.requests
     assert (create.method, create.query["fieldManager"]) == ("POST", "lora-controller")
     assert "resourceVersion" not in script.bodies[0]["metadata"]
     assert (apply.content_type, apply.query["force"]) == ("application/apply-patch+yaml", "true")
@@ -320,9 +328,9 @@ def test_a_secret_that_cannot_be_read_is_not_shown(tmp_path: Path) -> None:
     item = {"metadata": {"name": "key", "namespace": "default"}, "data": {"api-key": "not base64 sk-secret"}}
 
     async def story() -> None:
-        async with cluster_of(Scripted([says(200, item)]), tmp_path) as cluster:
+        async with client_of(ScriptedServer([json_response(200, item)]), tmp_path) as client:
             with pytest.raises(Invalid) as caught:
-                await cluster.get(SECRETS, "default", "key")
+                await client.get(SECRETS, "default", "key")
         assert "sk-secret" not in str(caught.value)
         assert "default/key" in str(caught.value)
 

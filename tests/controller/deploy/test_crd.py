@@ -1,4 +1,4 @@
-"""The definition that is shipped: names that manifests and habits rely on."""
+"""The shipped CustomResourceDefinition: names that manifests and users rely on."""
 
 from importlib.resources import files
 from typing import Any

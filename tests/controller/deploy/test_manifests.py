@@ -1,4 +1,4 @@
-"""What is shipped to be deployed: it builds, says what the command says, and allows neither too little nor too much."""
+"""Shipped manifests: they build, agree with the command, and grant exactly the permissions that are needed."""
 
 import ast
 import asyncio
@@ -54,9 +54,9 @@ def of_kind(objects: list[Object], kind: str) -> list[Object]:
 
 def container(objects: list[Object]) -> Object:
     (deployment,) = of_kind(objects, "Deployment")
-    (found,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert isinstance(found, dict)
-    return found
+    (result,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert isinstance(result, dict)
+    return result
 
 
 def test_everything_is_in_the_overlays_namespace_and_has_one_name(overlay: tuple[str, list[Object]]) -> None:
@@ -81,8 +81,8 @@ def test_every_option_is_in_the_deployment_with_its_default(overlay: tuple[str, 
     variables = {item["name"]: item for item in container(overlay[1])["env"]}
     assert set(variables) == {variable(item.name) for item in fields(Options) if item.name not in OUTSIDE}
     from_pod = {name for name, item in variables.items() if "valueFrom" in item}
-    said = parse([], {name: item["value"] for name, item in variables.items() if name not in from_pod})
-    assert said == Options()
+    message = parse([], {name: item["value"] for name, item in variables.items() if name not in from_pod})
+    assert message == Options()
     scope = {"LORA_CONTROLLER_NAMESPACES"} if overlay[0] == "single-namespace" else set()
     assert from_pod == {"LORA_CONTROLLER_LEADER_ELECT_NAMESPACE"} | scope
 
@@ -134,7 +134,7 @@ def test_monitoring_is_an_option_that_asks_for_metrics_that_exist(tmp_path: Path
 
 
 def test_the_image_installs_all_that_the_operator_imports() -> None:
-    """Top-level modules of `controller/`, by distribution; `sidecar/test_image.py` tries what the sidecar needs."""
+    """Return the top-level modules of `controller/` by distribution; `sidecar/test_image.py` tests the sidecar's."""
     imported: set[str] = set()
     for file in (DEPLOY.parent).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -152,7 +152,7 @@ def test_the_image_installs_all_that_the_operator_imports() -> None:
 
 
 def rules_of(objects: list[Object]) -> set[tuple[str, str, str]]:
-    """(group, resource with subresource, verb) of all rules; a rule's resourceNames are checked by the lifecycle."""
+    """Return (group, resource with subresource, verb) of all rules; the lifecycle checks resourceNames."""
     return {
         (group, resource, verb)
         for role in [*of_kind(objects, "Role"), *of_kind(objects, "ClusterRole")]
@@ -164,16 +164,16 @@ def rules_of(objects: list[Object]) -> set[tuple[str, str, str]]:
 
 
 def test_the_rules_are_what_the_operator_says_that_it_needs(overlay: tuple[str, list[Object]]) -> None:
-    wanted = {
+    expected = {
         (need.kind.group, f"{need.kind.plural}/{need.subresource}".rstrip("/"), need.verb)
         for need in required_permissions()
         if overlay[0] == "whole-cluster" or need.kind.namespaced
     }
-    assert rules_of(overlay[1]) == wanted
+    assert rules_of(overlay[1]) == expected
 
 
 class Engines:
-    """All engines at once, as a transport: each remembers names and roots."""
+    """A transport that is all engines; each stores names and roots."""
 
     def __init__(self) -> None:
         self.held: dict[str, dict[str, str]] = {}
@@ -194,7 +194,7 @@ class Engines:
 
 
 def install(store: Store, objects: list[Object], namespace: str) -> None:
-    """The overlay's account and rules, as an administrator would."""
+    """Create the overlay's account and rules as an administrator."""
     store.create("namespaces", {"metadata": {"name": namespace}})
     for item in objects:
         if "Role" in item["kind"]:
@@ -224,7 +224,7 @@ def runs(store: Store, namespace: str, name: str, ip: str, container_id: str) ->
 
 
 class Life:
-    """An operator under the shipped rules, and the person who has it work."""
+    """An operator under the shipped rules, and its user."""
 
     def __init__(self, served: Served, namespace: str, scoped: bool, engines: Engines) -> None:
         self.served = served
@@ -273,15 +273,15 @@ class Life:
 
     def event(self, reason: str) -> int:
         """Return the number of events."""
-        found = self.store.list(f"{EVENTS.plural}.{EVENTS.group}", namespace=self.namespace).items
-        return sum((item.get("series") or {}).get("count", 1) for item in found if item["reason"] == reason)
+        result = self.store.list(f"{EVENTS.plural}.{EVENTS.group}", namespace=self.namespace).items
+        return sum((item.get("series") or {}).get("count", 1) for item in result if item["reason"] == reason)
 
     def slices(self) -> int:
         return len(self.store.list("endpointslices.discovery.k8s.io", namespace=self.namespace).items)
 
 
 async def lifecycle(life: Life) -> None:
-    """Everything that an adapter can go through: loaded with a key, restarted under it, moved, published, deleted."""
+    """The whole lifecycle of an adapter: loaded with a key, engine restarted, moved, published, deleted."""
     store, namespace = life.store, life.namespace
     an_engine_pod(store, namespace, "qwen-0", "10.0.0.1", "containerd://1")
     an_engine_pod(store, namespace, "qwen-1", "fd00::1", "containerd://2")

@@ -24,10 +24,10 @@ def envelope(message: str, kind: str, code: int) -> dict:
     ],
 )
 def test_a_request_without_an_answer_is_always_retriable(error: Exception, text: str, ambiguous: bool) -> None:
-    found = classify(error, 30)
-    assert found.retriable
-    assert text in found.message
-    assert found.ambiguous is ambiguous
+    result = classify(error, 30)
+    assert result.retriable
+    assert text in result.message
+    assert result.ambiguous is ambiguous
 
 
 @pytest.mark.parametrize(

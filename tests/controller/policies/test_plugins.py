@@ -38,7 +38,7 @@ def function(view): return []
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A user's module that can be imported."""
+    """Create an importable module of a user."""
     (tmp_path / "their_policies.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "their_policies"
@@ -47,7 +47,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def package(module: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An installed package that registers it under two names."""
+    """Create an installed package that registers it under two names."""
     group = registry.ENTRY_POINTS
     points = [EntryPoint("last", f"{module}:Last", group), EntryPoint("random", f"{module}:Last", group)]
     monkeypatch.setattr(registry, "entry_points", lambda *, group: points)
@@ -73,34 +73,34 @@ class Answering:
 
 def test_module_and_class_find_a_users_policy(module: str) -> None:
     assert find(f"{module}:Last").name == "last"
-    known = Policies(f"{module}:Last")
-    assert known.of("default").name == known.of("last").name == known.of(f"{module}:Last").name == "last"
-    assert known.of("spread").name == "spread"
+    policies = Policies(f"{module}:Last")
+    assert policies.of("default").name == policies.of("last").name == policies.of(f"{module}:Last").name == "last"
+    assert policies.of("spread").name == "spread"
 
 
 def test_further_policies_can_be_named_by_adapters_without_being_the_default(module: str) -> None:
-    known = Policies(others=[f"{module}:Last"])
-    assert known.of("last").name == "last"
-    assert known.of("default").name == "least-adapters"
-    assert {"last", f"{module}:Last", "default", "bin-pack"} <= known.names
+    policies = Policies(others=[f"{module}:Last"])
+    assert policies.of("last").name == "last"
+    assert policies.of("default").name == "least-adapters"
+    assert {"last", f"{module}:Last", "default", "bin-pack"} <= policies.names
 
 
 def test_what_only_an_adapter_names_is_not_imported(module: str) -> None:
-    known = Policies()
-    assert f"{module}:Last" not in known.names
-    assert known.of(f"{module}:Last").name == "least-adapters"
+    policies = Policies()
+    assert f"{module}:Last" not in policies.names
+    assert policies.of(f"{module}:Last").name == "least-adapters"
     assert module not in sys.modules
 
 
 @pytest.mark.usefixtures("package")
 def test_an_installed_package_offers_a_policy_but_takes_no_built_in_name() -> None:
-    known = Policies("last")
-    assert known.of("default").name == "last"
-    assert type(known.of("random")).__module__.startswith("controller.")
+    policies = Policies("last")
+    assert policies.of("default").name == "last"
+    assert type(policies.of("random")).__module__.startswith("controller.")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("best", "unknown policy 'best'; allowed: default, bin-pack"),
         ("no_such_module:Class", "no_such_module:Class cannot be used: ModuleNotFoundError"),
@@ -113,15 +113,15 @@ def test_an_installed_package_offers_a_policy_but_takes_no_built_in_name() -> No
         (":", "cannot be used: ValueError"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_a_reason_on_one_line(module: str, name: str, said: str) -> None:
+def test_an_unusable_policy_is_refused_in_one_line(module: str, name: str, message: str) -> None:
     with pytest.raises(UnknownPolicy) as refused:
         find(name.format(module))
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (ValueError("first\nsecond"), "raised ValueError: first second"),
         (SystemError("x" * 5000), "raised SystemError: xxx"),
@@ -134,7 +134,7 @@ def test_what_cannot_be_used_is_refused_with_a_reason_on_one_line(module: str, n
         (["pod-z"], "chose 'pod-z', which is not a candidate"),
     ],
 )
-def test_a_policy_that_fails_or_chooses_badly_is_replaced_by_default_with_an_event(answer: Any, said: str) -> None:
+def test_a_policy_that_fails_or_chooses_badly_is_replaced_by_default_with_an_event(answer: Any, message: str) -> None:
     todo = plan(
         a_snapshot(an_adapter(), [a_pod("pod-a"), a_pod("pod-b")], adapters_on={"pod-a": 3}),
         NOW,
@@ -143,11 +143,11 @@ def test_a_policy_that_fails_or_chooses_badly_is_replaced_by_default_with_an_eve
         Random(0),
     )
     assert [action.pod.name for action in todo.actions if isinstance(action, Load)] == ["pod-b"]
-    (told,) = [a for a in todo.actions if isinstance(a, EmitEvent) and a.reason == "PolicyFailed"]
-    assert told.type == "Warning"
-    assert said in told.note
-    assert told.note.endswith("default has chosen instead")
-    assert len(told.note) < 400
+    (event,) = [a for a in todo.actions if isinstance(a, EmitEvent) and a.reason == "PolicyFailed"]
+    assert event.type == "Warning"
+    assert message in event.note
+    assert event.note.endswith("default has chosen instead")
+    assert len(event.note) < 400
 
 
 def test_a_choice_with_a_pod_twice_is_invalid() -> None:

@@ -36,7 +36,7 @@ pods = st.lists(
     ),
     unique_by=lambda pod: pod.name,
     max_size=10,
-).map(lambda found: sorted(found, key=lambda pod: pod.name))
+).map(lambda result: sorted(result, key=lambda pod: pod.name))
 
 
 @st.composite
@@ -131,11 +131,11 @@ def test_load_aware_spreads_rarely_used_adapters() -> None:
 
 @given(views(), st.sampled_from(POLICIES))
 def test_no_policy_chooses_twice_too_many_or_unknown_pods(view: View, policy: str) -> None:
-    found = find(policy).choose(view)
-    assert len(found) == len(set(found)) <= view.count
-    assert set(found) <= {pod.name for pod in view.candidates}
+    result = find(policy).choose(view)
+    assert len(result) == len(set(result)) <= view.count
+    assert set(result) <= {pod.name for pod in view.candidates}
     if policy != "bin-pack":
-        assert len(found) == min(view.count, len(view.candidates)), "unknown metrics or full pods block nothing"
+        assert len(result) == min(view.count, len(view.candidates)), "unknown metrics or full pods block nothing"
 
 
 @given(views(), st.sampled_from(POLICIES))
@@ -165,8 +165,8 @@ def burst(policy: str, adapters: int, pods: int, replicas: int = 1, load: Engine
             )
             for number, name in enumerate(names)
         )
-        found = chooser.choose(View(key, replicas, candidates, seed=adapter))
-        occupancy.claim(key, [f"default/{name}" for name in found])
+        result = chooser.choose(View(key, replicas, candidates, seed=adapter))
+        occupancy.claim(key, [f"default/{name}" for name in result])
     return Counter({name: len(occupancy.on(f"default/{name}")) for name in names})
 
 
@@ -175,8 +175,8 @@ def burst(policy: str, adapters: int, pods: int, replicas: int = 1, load: Engine
 def test_a_burst_is_spread_evenly_by_what_is_reserved(
     adapters: int, pods: int, replicas: int, policy: str, load: EngineLoad | None
 ) -> None:
-    known = None if load is None else replace(load, adapters=0)
-    held = burst(policy, adapters, pods, replicas, known).values()
+    current = None if load is None else replace(load, adapters=0)
+    held = burst(policy, adapters, pods, replicas, current).values()
     if policy != "spread" or replicas == 1:
         assert max(held) - min(held) <= 1
     assert sum(held) == adapters * min(replicas, pods)

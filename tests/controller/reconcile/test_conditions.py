@@ -44,7 +44,7 @@ def conditions(result: Plan) -> dict[str, Condition]:
     return {condition.type: condition for condition in last_status(result).conditions}
 
 
-def told(result: Plan) -> list[tuple[str, str]]:
+def events_of(result: Plan) -> list[tuple[str, str]]:
     return [(action.reason, action.note) for action in result.actions if isinstance(action, EmitEvent)]
 
 
@@ -89,10 +89,10 @@ def test_a_missing_secret_blocks_loads_is_reported_once_and_rechecked() -> None:
     assert not [action for action in result.actions if isinstance(action, Load | ListAdapters)]
     assert last_status(result).phase == "Failed"
     assert conditions(result)["Ready"].reason == "SecretNotFound"
-    assert told(result) == [("SecretNotFound", problem.message)]
+    assert events_of(result) == [("SecretNotFound", problem.message)]
     assert result.wake == pytest.approx(NOW + 10)
     again = planned(with_status(snapshot, last_status(result)))
-    assert told(again) == []
+    assert events_of(again) == []
     assert again.wake == pytest.approx(NOW + 10)
 
 
@@ -121,10 +121,10 @@ def test_a_foreign_base_model_is_reported_once_and_does_not_block_loads() -> Non
     assert (found.status, found.reason) == ("False", "BaseModelNotServed")
     served = f"pod {pod.name} serves Qwen/Qwen3, qwen and not llama2-7b"
     assert found.message == f"{served}: correct baseModel or podSelector"
-    assert [reason for reason, _ in told(result)].count("BaseModelNotServed") == 1
+    assert [reason for reason, _ in events_of(result)].count("BaseModelNotServed") == 1
     assert [action for action in result.actions if isinstance(action, Load)]
     again = planned(with_status(snapshot, last_status(result)))
-    assert "BaseModelNotServed" not in [reason for reason, _ in told(again)]
+    assert "BaseModelNotServed" not in [reason for reason, _ in events_of(again)]
     mended = planned(with_spec(with_status(snapshot, last_status(result)), base_model="qwen"))
     assert conditions(mended)["BaseModelServed"].status == "True"
 
@@ -179,7 +179,7 @@ def test_an_unchanged_status_is_not_written_again() -> None:
 @pytest.mark.parametrize("deleting", [False, True])
 def test_unreadable_placements_are_recovered_from_the_engines(deleting: bool) -> None:
     pods = [a_pod(name) for name in ("pod-a", "pod-b", "pod-c")]
-    inventories = {"pod-a": {"sql": PATH}, "pod-b": {"sql": PATH}, "pod-c": {"sql": "somebody/elses"}}
+    inventories = {"pod-a": {"sql": PATH}, "pod-b": {"sql": PATH}, "pod-c": {"sql": "acme/other"}}
     persisted = PersistedState(selected=("pod-a",), unreadable=(PLACEMENTS,))
     adapter = an_adapter(phase="Running", instances=["pod-a"], deleting=deleting)
     result = planned(a_snapshot(adapter, pods, persisted=persisted, inventories=inventories))
@@ -191,7 +191,7 @@ def test_unreadable_placements_are_recovered_from_the_engines(deleting: bool) ->
     assert unloaded == {"pod-b"}
     (written,) = [action.after for action in result.actions if isinstance(action, WriteAnnotations)]
     assert set(written.placements) == {"pod-a", "pod-b"}
-    assert ("AnnotationsUnreadable", f"{PLACEMENTS}: cannot be parsed and is reset") in told(result)
+    assert ("AnnotationsUnreadable", f"{PLACEMENTS}: cannot be parsed and is reset") in events_of(result)
 
 
 def test_an_unlisted_engine_is_listed_before_it_gets_a_load() -> None:

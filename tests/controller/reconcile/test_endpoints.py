@@ -61,11 +61,11 @@ def test_addresses_of_the_other_family_are_in_slices_of_their_own() -> None:
 
 
 def test_only_objects_that_differ_are_written() -> None:
-    (wanted,) = endpoints.slices_for(an_adapter(), pods(2), 8000)
-    assert endpoints.same_slice(wanted, wanted)
-    assert not endpoints.same_slice(wanted, None)
+    (expected,) = endpoints.slices_for(an_adapter(), pods(2), 8000)
+    assert endpoints.same_slice(expected, expected)
+    assert not endpoints.same_slice(expected, None)
     (fewer,) = endpoints.slices_for(an_adapter(), pods(1), 8000)
-    assert not endpoints.same_slice(wanted, fewer)
+    assert not endpoints.same_slice(expected, fewer)
     service = endpoints.service_for(an_adapter(), 8000)
     assert endpoints.same_service(service, service)
     assert not endpoints.same_service(endpoints.service_for(an_adapter(), 9000), service)

@@ -263,7 +263,7 @@ def test_without_another_pod_it_stays_and_is_retried_after_five_minutes() -> Non
 
 
 @pytest.mark.parametrize(
-    "pod", [a_pod(engine="containerd://2", ready_for=1000), a_pod(ready_for=6)], ids=["restarted", "ready anew"]
+    "pod", [a_pod(engine="containerd://2", ready_for=1000), a_pod(ready_for=6)], ids=["restarted", "ready again"]
 )
 def test_attempts_are_dropped_when_the_engine_restarts_or_the_pod_becomes_ready_again(pod) -> None:
     before = a_pod(ready_for=1000)

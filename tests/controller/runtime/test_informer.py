@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from controller.api.types import PODS, ObjectMeta, Pod
 from controller.client.interface import Unavailable
 from controller.runtime.informer import Informer
-from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
+from tests.controller.fake_client import QUIET, FakeClient, FakeServer
 from twin.kernel.loop import run
 
 AWAY = Unavailable("connection refused")
@@ -26,16 +26,16 @@ class Scene:
 
     def __init__(self, resync: float = 0.0) -> None:
         self.server = FakeServer()
-        self.cluster = FakeCluster(self.server)
-        self.informer: Informer[Pod] = Informer(self.cluster, PODS, QUIET, resync=resync)
-        self.told: list[tuple[Pod | None, Pod | None]] = []
-        self.informer.on_change(lambda old, new: self.told.append((old, new)))
+        self.client = FakeClient(self.server)
+        self.informer: Informer[Pod] = Informer(self.client, PODS, QUIET, resync=resync)
+        self.changes: list[tuple[Pod | None, Pod | None]] = []
+        self.informer.on_change(lambda old, new: self.changes.append((old, new)))
 
     def names(self) -> list[str]:
         return sorted(pod.metadata.name for pod in self.informer)
 
     def lists(self) -> int:
-        return self.cluster.count("list")
+        return self.client.count("list")
 
 
 def story(tell: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
@@ -63,7 +63,7 @@ def test_what_is_there_is_listed_and_what_changes_is_followed() -> None:
         await asyncio.sleep(0.1)
         assert scene.names() == ["a"]
         assert scene.informer.get("default/a").metadata.labels == {"color": "red"}
-        assert [(old is None, new is None) for old, new in scene.told] == [
+        assert [(old is None, new is None) for old, new in scene.changes] == [
             (True, False),
             (True, False),
             (False, False),
@@ -98,7 +98,7 @@ def test_a_version_that_is_too_old_is_answered_with_a_list_at_once() -> None:
         await asyncio.sleep(0.1)
         assert scene.names() == ["b", "c", "d"]
         assert scene.lists() == 2
-        assert ("a", None) in [(old.metadata.name, new) for old, new in scene.told if old is not None]
+        assert ("a", None) in [(old.metadata.name, new) for old, new in scene.changes if old is not None]
 
     story(tell)
 
@@ -121,14 +121,14 @@ def test_a_bookmark_saves_the_list_after_old_versions_are_forgotten() -> None:
 
 def test_an_unavailable_server_is_polled_with_backoff_and_then_caught_up_with() -> None:
     async def tell(scene: Scene) -> None:
-        scene.cluster.trouble = AWAY
+        scene.client.error = AWAY
         await asyncio.sleep(200)
-        times = [at for at, _ in scene.cluster.asked]
+        times = [at for at, _ in scene.client.requests]
         waits = [after - before for before, after in pairwise(times)]
         assert waits[:7] == [0.5, 1, 2, 4, 8, 16, 30]
         assert set(waits[6:]) == {30}
         scene.server.put(a_pod("a"))
-        scene.cluster.trouble = None
+        scene.client.error = None
         await asyncio.sleep(30)
         assert scene.names() == ["a"]
 
@@ -137,36 +137,36 @@ def test_an_unavailable_server_is_polled_with_backoff_and_then_caught_up_with() 
 
 def test_the_wait_is_short_again_after_a_watch_that_brought_something() -> None:
     async def tell(scene: Scene) -> None:
-        scene.cluster.trouble = AWAY
+        scene.client.error = AWAY
         await asyncio.sleep(20)
-        scene.cluster.trouble = None
+        scene.client.error = None
         await asyncio.sleep(60)
-        scene.cluster.asked.clear()
-        scene.cluster.trouble = AWAY
+        scene.client.requests.clear()
+        scene.client.error = AWAY
         scene.server.bookmark()
         await asyncio.sleep(1)
-        scene.cluster.trouble = None
-        first = scene.cluster.asked[0][0]
+        scene.client.error = None
+        first = scene.client.requests[0][0]
         await asyncio.sleep(2)
-        assert [round(at - first, 3) for at, _ in scene.cluster.asked] == [0, 1]
+        assert [round(at - first, 3) for at, _ in scene.client.requests] == [0, 1]
 
     story(tell)
 
 
 def test_a_server_that_asks_for_time_gets_it() -> None:
     async def tell(scene: Scene) -> None:
-        scene.cluster.trouble = Unavailable("too many requests", code=429, retry_after=17)
+        scene.client.error = Unavailable("too many requests", code=429, retry_after=17)
         await asyncio.sleep(40)
-        assert [at for at, _ in scene.cluster.asked] == [0, 17, 34]
+        assert [at for at, _ in scene.client.requests] == [0, 17, 34]
 
     story(tell)
 
 
 def test_a_watch_that_ends_at_once_each_time_is_not_asked_in_a_hot_loop() -> None:
     async def tell(scene: Scene) -> None:
-        scene.cluster.ends_at_once = True
+        scene.client.ends_at_once = True
         await asyncio.sleep(60)
-        assert scene.cluster.count("watch") < 10
+        assert scene.client.count("watch") < 10
 
     story(tell)
 
@@ -188,7 +188,7 @@ def test_an_own_write_is_visible_before_its_watch_event_which_is_then_ignored() 
         scene.informer.apply_local(stored)
         assert scene.informer.get("default/a") is stored
         await asyncio.sleep(1)
-        assert len(scene.told) == 2
+        assert len(scene.changes) == 2
 
     story(tell)
 
@@ -213,9 +213,9 @@ def test_a_resync_shows_every_object_again() -> None:
         scene.server.put(a_pod("a"))
         scene.server.put(a_pod("b"))
         await asyncio.sleep(10)
-        assert len(scene.told) == 2
+        assert len(scene.changes) == 2
         await asyncio.sleep(291)
-        assert [old is new for old, new in scene.told[2:]] == [True, True]
+        assert [old is new for old, new in scene.changes[2:]] == [True, True]
 
     story(tell, resync=300)
 
@@ -248,12 +248,12 @@ def _delete(scene: Scene, name: str, _: float) -> None:
 
 
 def _away(scene: Scene, *_: object) -> None:
-    scene.cluster.trouble = AWAY
+    scene.client.error = AWAY
     scene.server.end_watches()
 
 
 def _back(scene: Scene, *_: object) -> None:
-    scene.cluster.trouble = None
+    scene.client.error = None
 
 
 steps = st.one_of(
@@ -279,11 +279,11 @@ def test_the_cache_always_ends_equal_to_the_server_and_handlers_see_each_change(
     async def tell(scene: Scene) -> None:
         for step in todo:
             await step(scene)
-        scene.cluster.trouble = None
+        scene.client.error = None
         await asyncio.sleep(61)
         assert {pod.key: pod for pod in scene.informer} == scene.server.objects
         replayed: dict[str, Pod] = {}
-        for old, new in scene.told:
+        for old, new in scene.changes:
             assert old == replayed.get((old or new).key)
             if new is None:
                 del replayed[old.key]

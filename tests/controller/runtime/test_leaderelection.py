@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from controller.client.interface import Unavailable
 from controller.runtime.leaderelection import LEASE_NAME, LeaderElector
 from controller.settings import LeaseSettings, Settings
-from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
+from tests.controller.fake_client import QUIET, FakeClient, FakeServer
 from twin.kernel.loop import run
 
 KEY = f"default/{LEASE_NAME}"
@@ -34,7 +34,7 @@ class Replica:
     """One replica that records when it acts."""
 
     name: str
-    cluster: FakeCluster
+    client: FakeClient
     clock: SkewedClock = field(default_factory=SkewedClock)
     settings: Settings = field(default_factory=Settings)
     winding_up: float = 0.0
@@ -43,7 +43,7 @@ class Replica:
     task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        election = LeaderElector(self.cluster, self.clock, self.name, self.settings, QUIET)
+        election = LeaderElector(self.client, self.clock, self.name, self.settings, QUIET)
         self.task = asyncio.create_task(election.lead(self._work, self.stopping))
 
     @property
@@ -68,7 +68,7 @@ class Replica:
 def two(latency: float = 0.01, **options: Any) -> list[Replica]:
     """Two replicas of one server, started."""
     server = FakeServer()
-    replicas = [Replica(name, FakeCluster(server, latency=latency), **options) for name in ("one", "two")]
+    replicas = [Replica(name, FakeClient(server, latency=latency), **options) for name in ("one", "two")]
     for replica in replicas:
         replica.start()
     return replicas
@@ -120,7 +120,7 @@ def test_a_leader_that_stops_releases_the_lease_and_the_next_need_not_wait() -> 
         assert one.task.done()
         assert other.acts
         never_two_at_once([one, other])
-        assert other.cluster.server.objects[KEY].spec.lease_transitions == 1
+        assert other.client.server.objects[KEY].spec.lease_transitions == 1
         await other.kill()
 
     run(main())
@@ -146,12 +146,12 @@ def test_no_replica_acts_on_an_expired_lease_while_the_api_server_is_unavailable
         replicas = one, other = two()
         await asyncio.sleep(100)
         for replica in replicas:
-            replica.cluster.trouble, replica.cluster.hangs = (None, True) if silent else (Unavailable("gone"), False)
+            replica.client.error, replica.client.hangs = (None, True) if silent else (Unavailable("gone"), False)
         await asyncio.sleep(15)
         assert not one.acts
         assert 98 + 10 <= one.spells[0][1] <= 100 + 10 + 0.1
         for replica in replicas:
-            replica.cluster.trouble, replica.cluster.hangs = None, False
+            replica.client.error, replica.client.hangs = None, False
         await asyncio.sleep(20)
         assert one.acts or other.acts
         never_two_at_once([one, other])
@@ -171,7 +171,7 @@ def test_clocks_that_disagree_change_nothing(ahead: float) -> None:
         one.clock.ahead = -ahead  # it jumps while it leads
         await asyncio.sleep(60)
         assert [one.acts, other.acts] == [True, False]
-        one.cluster.trouble = Unavailable("gone")
+        one.client.error = Unavailable("gone")
         await asyncio.sleep(30)
         assert [one.acts, other.acts] == [False, True]
         never_two_at_once([one, other])
@@ -186,8 +186,8 @@ def test_a_lease_of_fractional_seconds_is_rounded_up_for_the_others() -> None:
         lease = LeaseSettings(duration=1.5, renew=1.4, retry=0.2)
         one, other = two(settings=Settings(lease=lease))
         await asyncio.sleep(10)
-        assert one.cluster.server.objects[KEY].spec.lease_duration_seconds == 2
-        one.cluster.trouble = Unavailable("gone")
+        assert one.client.server.objects[KEY].spec.lease_duration_seconds == 2
+        one.client.error = Unavailable("gone")
         await asyncio.sleep(5)
         assert other.acts
         never_two_at_once([one, other])
@@ -199,7 +199,7 @@ def test_a_lease_of_fractional_seconds_is_rounded_up_for_the_others() -> None:
 
 def test_a_leader_that_hangs_beyond_its_lease_says_so() -> None:
     async def main() -> None:
-        election = LeaderElector(FakeCluster(FakeServer()), SkewedClock(), "one", Settings(), QUIET)
+        election = LeaderElector(FakeClient(FakeServer()), SkewedClock(), "one", Settings(), QUIET)
         assert not election.overdue(), "one that does not lead has nothing to overrun"
         election._until = asyncio.get_running_loop().time()
         await asyncio.sleep(14)
@@ -214,9 +214,9 @@ def test_one_request_that_hangs_does_not_cost_the_lead() -> None:
     async def main() -> None:
         one, other = two()
         await asyncio.sleep(100)
-        one.cluster.hangs = True
+        one.client.hangs = True
         await asyncio.sleep(2.5)
-        one.cluster.hangs = False
+        one.client.hangs = False
         await asyncio.sleep(60)
         assert one.acts
         assert len(one.spells) == 1
@@ -241,11 +241,11 @@ def test_under_any_partitions_at_most_one_replica_acts_and_in_the_end_one_does(
         replicas[0].clock.ahead = ahead
 
         async def cut(at: float, seconds: float, name: str, after: bool) -> None:
-            cluster = next(r.cluster for r in replicas if r.name == name)
+            client = next(r.client for r in replicas if r.name == name)
             await asyncio.sleep(at)
-            cluster.trouble, cluster.loses_answers = Unavailable("gone"), after
+            client.error, client.loses_answers = Unavailable("gone"), after
             await asyncio.sleep(seconds)
-            cluster.trouble, cluster.loses_answers = None, False
+            client.error, client.loses_answers = None, False
 
         await asyncio.gather(*(cut(*each) for each in cuts))
         await asyncio.sleep(40)

@@ -8,7 +8,7 @@ from controller.api.types import Event
 from controller.client.interface import Unavailable
 from controller.runtime.recorder import EventRecorder
 from tests.controller.builders import an_adapter
-from tests.controller.fake_client import QUIET, FakeCluster, FakeServer
+from tests.controller.fake_client import QUIET, FakeClient, FakeServer
 from twin.kernel.loop import run
 
 
@@ -22,11 +22,11 @@ class Scene:
 
     def __init__(self) -> None:
         self.server = FakeServer()
-        self.cluster = FakeCluster(self.server)
+        self.client = FakeClient(self.server)
         self.recorder = self.another()
 
     def another(self) -> EventRecorder:
-        return EventRecorder(self.cluster, _Clock(), "lora-controller-0", QUIET)
+        return EventRecorder(self.client, _Clock(), "lora-controller-0", QUIET)
 
     def play(self, story: Callable[[], Awaitable[None]]) -> list[Event]:
         """Run a story while the recorder writes; return the Events at the end."""
@@ -85,10 +85,10 @@ def test_one_that_cannot_be_written_is_dropped_and_the_next_one_is_written() -> 
     scene = Scene()
 
     async def story() -> None:
-        scene.cluster.trouble = Unavailable("away")
+        scene.client.error = Unavailable("away")
         scene.recorder.event(an_adapter(), "Warning", "LoadFailed", "lost")
         await scene.recorder.flush()
-        scene.cluster.trouble = None
+        scene.client.error = None
         scene.recorder.event(an_adapter(), "Normal", "Loaded", "kept")
 
     assert [event.note for event in scene.play(story)] == ["kept"]

@@ -123,7 +123,7 @@ class Machine(RuleBasedStateMachine):
         async def main() -> Any:
             answer = act()
             for _ in range(4):
-                await asyncio.sleep(0)  # whoever is woken by it comes to his turn
+                await asyncio.sleep(0)  # let the woken waiter run
             return answer
 
         answer = self.loop.run_until_complete(main())

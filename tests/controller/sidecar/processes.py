@@ -24,7 +24,7 @@ class Process:
     log: Path
 
     def wait(self, path: str, seconds: float = 20.0) -> None:
-        """Until it answers."""
+        """Wait until it answers."""
         with httpx.Client(transport=httpx.HTTPTransport(retries=0)) as client:
             for _ in range(int(seconds / 0.05)):
                 assert self.popen.poll() is None, self.log.read_text()
@@ -38,13 +38,13 @@ class Process:
 
 
 def _nap() -> None:
-    """A short wait without a clock."""
-    with socket.socket() as nobody:
-        nobody.settimeout(0.05)
-        nobody.bind(("127.0.0.1", 0))
-        nobody.listen()
+    """Wait for a short time without a clock."""
+    with socket.socket() as listener:
+        listener.settimeout(0.05)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         try:
-            nobody.accept()
+            listener.accept()
         except TimeoutError:
             return
 

@@ -1,4 +1,4 @@
-"""A TCP proxy that closes connections in the middle of an answer, for servers that never would; not a test."""
+"""A TCP proxy that closes connections in the middle of a response; not a test."""
 
 import socket
 import threading
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Proxy:
-    """`cuts`: after how many bytes of an answer a connection is closed; one entry is used up by one connection."""
+    """The proxy; `cuts`: bytes of a response after which a connection is closed, one entry per connection."""
 
     port: int = 0
     cuts: list[int] = field(default_factory=list)
@@ -45,7 +45,7 @@ def _accept(listener: socket.socket, target: int, state: Proxy) -> None:
 
 
 def _carry(source: socket.socket, sink: socket.socket, state: Proxy | None) -> None:
-    """Copies until either end closes; what comes from the server may be cut short if it is long."""
+    """Copy until either end closes; a long response of the server may be cut."""
     carried = 0
     try:
         while data := source.recv(1 << 14):

@@ -1,4 +1,4 @@
-"""What the sidecar makes of engines: SGLang, releases of vLLM that part with names in their own ways, full disks."""
+"""The sidecar on various engines: SGLang, releases of vLLM that differ in unloading, full disks."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ def web() -> Iterator[WebServer]:
 
 
 class SGLang:
-    """Answers as SGLang does: other paths, and what it did in the body."""
+    """Responds as SGLang does: other paths, and the result in the body."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, str] = {}
@@ -41,12 +41,14 @@ class SGLang:
         elif request.url.path == "/unload_lora_adapter" and name in self.loaded:
             del self.loaded[name]
         else:
-            said = self.refusal or f"LoRA adapter {name} is in another state"
-            return httpx.Response(400, json={"success": False, "error_message": said, "loaded_adapters": self.loaded})
+            message = self.refusal or f"LoRA adapter {name} is in another state"
+            return httpx.Response(
+                400, json={"success": False, "error_message": message, "loaded_adapters": self.loaded}
+            )
         return httpx.Response(200, json={"success": True, "loaded_adapters": self.loaded})
 
 
-def test_sglang_is_spoken_to_in_its_own_words(web: WebServer, tmp_path: Path) -> None:
+def test_sglang_is_called_by_its_own_api(web: WebServer, tmp_path: Path) -> None:
     engine = SGLang()
 
     async def story() -> None:
@@ -67,8 +69,8 @@ def test_sglang_is_spoken_to_in_its_own_words(web: WebServer, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("version", ["0.27.0", "0.28.0"])
-def test_an_adapter_is_got_off_every_release(web: WebServer, tmp_path: Path, version: str) -> None:
-    """From 0.28 on an engine that has pushed the weights out refuses to forget the name."""
+def test_an_adapter_is_unloaded_from_every_release(web: WebServer, tmp_path: Path, version: str) -> None:
+    """From 0.28 on, an engine that has evicted the weights refuses to unload the name."""
 
     async def story() -> None:
         async with a_sidecar(tmp_path, a_fake_engine(version=version, max_cpu_loras=1)) as sidecar:
@@ -80,7 +82,7 @@ def test_an_adapter_is_got_off_every_release(web: WebServer, tmp_path: Path, ver
     run(story())
 
 
-def test_an_unload_that_the_engine_refuses_is_no_success_and_leaves_the_files(web: WebServer, tmp_path: Path) -> None:
+def test_an_unload_that_the_engine_refuses_fails_and_keeps_the_files(web: WebServer, tmp_path: Path) -> None:
     engine = SGLang()
 
     async def story() -> None:
@@ -97,13 +99,13 @@ def test_an_unload_that_the_engine_refuses_is_no_success_and_leaves_the_files(we
 
 
 class _Stubborn(dict[str, str]):
-    """Lists what it has and finds nothing of it."""
+    """Lists adapters that it cannot unload."""
 
     def __contains__(self, name: object) -> bool:
         return False
 
 
-def test_a_disk_that_is_nearly_full_is_left_alone(web: WebServer, tmp_path: Path) -> None:
+def test_a_disk_that_is_nearly_full_gets_no_downloads(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path, reserve=1 << 60) as sidecar:
             answer = await sidecar.load("a", f"{web.url}/a/")
@@ -114,7 +116,7 @@ def test_a_disk_that_is_nearly_full_is_left_alone(web: WebServer, tmp_path: Path
     run(story())
 
 
-def test_a_disk_that_fills_up_while_an_artifact_comes_in_is_said_to_be_full(
+def test_a_disk_that_fills_up_during_a_download_is_reported_as_full(
     web: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> int:

@@ -1,4 +1,4 @@
-"""Everything wrong and hostile that can be sent: a clear 4xx with a code, and nothing left on the disk."""
+"""Invalid and hostile requests get a clear 4xx with a code, and leave nothing on the disk."""
 
 import gzip
 import json
@@ -44,7 +44,7 @@ def web() -> Iterator[WebServer]:
 
 @contextmanager
 def refused_by(*codes: Code) -> Iterator[None]:
-    """What is inside succeeds, or is refused by one of these; nothing else gets out of it."""
+    """Check that the block succeeds or raises one of these codes and nothing else."""
     try:
         yield
     except SidecarError as error:
@@ -74,7 +74,7 @@ BAD_BODIES = [
 
 
 @pytest.mark.parametrize("body", BAD_BODIES, ids=range(len(BAD_BODIES)))
-def test_a_request_that_is_none_is_refused_without_being_quoted(tmp_path: Path, body: bytes) -> None:
+def test_an_invalid_request_is_refused_without_being_quoted(tmp_path: Path, body: bytes) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             answer = await sidecar.client.post(LOAD, content=body)
@@ -95,7 +95,7 @@ BAD_UNLOADS = [
 
 
 @pytest.mark.parametrize("body", BAD_UNLOADS, ids=range(len(BAD_UNLOADS)))
-def test_an_unload_that_is_none_is_refused_and_changes_nothing(web: WebServer, tmp_path: Path, body: bytes) -> None:
+def test_an_invalid_unload_is_refused_and_changes_nothing(web: WebServer, tmp_path: Path, body: bytes) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             assert (await sidecar.load("sql", f"{web.url}/sql/")).status_code == 200
@@ -139,7 +139,7 @@ def test_a_name_that_could_be_a_path_is_refused(web: WebServer, tmp_path: Path, 
         async with a_sidecar(tmp_path) as sidecar:
             assert code(await sidecar.load(name, f"{web.url}/sql/")) == (400, "invalid_name")
             assert code(await sidecar.client.post(UNLOAD, json={"lora_name": name})) == (400, "invalid_name")
-            assert (sidecar.files(), web.seen) == ([], [])
+            assert (sidecar.files(), web.requests) == ([], [])
 
     run(story())
 
@@ -195,7 +195,7 @@ def test_a_url_that_names_no_artifact_is_refused(tmp_path: Path, url: str) -> No
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="/.:@%?#hfs3~ab\\", max_size=40))
-def test_no_text_gets_past_the_parser_as_anything_but_an_artifact(text: str) -> None:
+def test_the_parser_returns_an_artifact_or_refuses_the_text(text: str) -> None:
     for url in (text, f"s3://{text}", f"hf://{text}", f"http://{text}", f"/{text}"):
         with refused_by(Code.INVALID_URL):
             artifact = parse(url)
@@ -237,7 +237,7 @@ def test_the_pods_own_and_the_clouds_own_addresses_are_refused(tmp_path: Path, u
     run(story())
 
 
-def test_private_networks_are_where_stores_are_and_a_flag_allows_more() -> None:
+def test_private_networks_are_allowed_and_a_flag_allows_more() -> None:
     assert EgressGuard().permits("10.1.2.3")
     assert EgressGuard().permits("192.168.1.1")
     assert EgressGuard().permits("2001:db8::1") is False or EgressGuard().permits("2606:4700::1")
@@ -256,13 +256,13 @@ def test_a_redirect_to_a_refused_address_is_refused_too(web: WebServer, tmp_path
     run(story())
 
 
-def test_redirects_that_never_end_are_given_up(web: WebServer, tmp_path: Path) -> None:
+def test_endless_redirects_are_refused(web: WebServer, tmp_path: Path) -> None:
     web.redirects["/sql/adapter_config.json"] = f"{web.url}/sql/adapter_config.json"
 
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             assert code(await sidecar.load("sql", f"{web.url}/sql/")) == (400, "invalid_url")
-            assert len(web.seen) < 10
+            assert len(web.requests) < 10
 
     run(story())
 
@@ -278,7 +278,7 @@ def test_redirects_lead_to_http_only(web: WebServer, tmp_path: Path, target: str
     run(story())
 
 
-def test_headers_go_to_the_host_they_are_for_and_no_further(web: WebServer, tmp_path: Path) -> None:
+def test_headers_go_only_to_their_host(web: WebServer, tmp_path: Path) -> None:
     secret = {"headers": json.dumps({"X-Api-Key": SECRET})}
     web.needs["X-Api-Key"] = SECRET
 
@@ -295,8 +295,8 @@ def test_headers_go_to_the_host_they_are_for_and_no_further(web: WebServer, tmp_
                 for name in an_adapter():
                     web.redirects[f"/sql/{name}"] = f"{other.url}/sql/{name}"
                 await sidecar.load("three", f"{web.url}/sql/", secret)
-                assert other.seen
-                assert not any("x-api-key" in headers for _, _, headers in other.seen)
+                assert other.requests
+                assert not any("x-api-key" in headers for _, _, headers in other.requests)
 
     run(story())
 
@@ -322,7 +322,7 @@ def test_a_secret_with_wrong_keys_or_broken_json_is_named_as_such(
             answer = await sidecar.load("sql", f"{web.url}/sql/", secret)
             assert code(answer) == (400, "credentials_invalid")
             assert SECRET not in answer.text + sidecar.log.getvalue()
-            assert web.seen == []
+            assert web.requests == []
 
     run(story())
 
@@ -357,7 +357,7 @@ LYING_TENSORS = [
 
 
 @pytest.mark.parametrize("content", LYING_TENSORS, ids=range(len(LYING_TENSORS)))
-def test_safetensors_that_lie_never_reach_the_engine(web: WebServer, tmp_path: Path, content: bytes) -> None:
+def test_inconsistent_safetensors_never_reach_the_engine(web: WebServer, tmp_path: Path, content: bytes) -> None:
     web.files[f"/sql/{MODEL}"] = content
 
     async def story() -> None:
@@ -401,13 +401,13 @@ def a_zip(names: dict[str, bytes], mode: int = 0) -> bytes:
 
 
 def a_lying_zip() -> bytes:
-    """A member of a megabyte that says it has a hundred bytes."""
+    """Return an archive with a member of a megabyte that declares a hundred bytes."""
     content = a_zip({"more.json": b" " * 1_000_000})
     return content.replace(struct.pack("<I", 1_000_000), struct.pack("<I", 100))
 
 
 def a_greedy_tar() -> bytes:
-    """A header extension that says it has a gigabyte."""
+    """Return an archive with a header extension that declares a gigabyte."""
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 1 << 30
     return info.tobuf() + b"\0" * 4096
@@ -477,7 +477,7 @@ def test_no_archive_with_flipped_bytes_breaks_the_unpacking(
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/../b", "/a", "a//b", "a\\b", "a\0", "a\n", "a" * 300, "a/"])
-def test_a_remote_name_that_could_lead_out_is_unsafe(tmp_path: Path, name: str) -> None:
+def test_a_remote_name_that_could_leave_the_folder_is_unsafe(tmp_path: Path, name: str) -> None:
     with pytest.raises(SidecarError) as failed:
         safe_join(tmp_path, name)
     assert failed.value.code is Code.ARTIFACT_UNSAFE
@@ -526,7 +526,7 @@ def test_an_artifact_above_the_limit_is_refused_before_and_while_it_is_fetched(w
     run(story())
 
 
-def test_a_signed_query_is_never_shown(web: WebServer, tmp_path: Path) -> None:
+def test_a_signed_query_is_never_in_a_message(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             answer = await sidecar.load("sql", f"{web.url}/none.zip?X-Amz-Signature={SECRET}")

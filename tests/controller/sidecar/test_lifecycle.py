@@ -1,4 +1,4 @@
-"""Loads and unloads as a caller sees them, with artifacts from a web server and a fake engine."""
+"""Loads and unloads by a client, with artifacts from a web server and a fake engine."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def web() -> Iterator[WebServer]:
         yield server
 
 
-def test_a_load_brings_all_files_and_then_tells_the_engine(web: WebServer, tmp_path: Path) -> None:
+def test_a_load_fetches_all_files_and_then_loads_on_the_engine(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             loaded = await sidecar.load("sql", f"{web.url}/sql/")
@@ -44,7 +44,7 @@ def test_a_load_brings_all_files_and_then_tells_the_engine(web: WebServer, tmp_p
     run(story())
 
 
-def test_a_load_that_is_asked_for_again_fetches_nothing(web: WebServer, tmp_path: Path) -> None:
+def test_a_repeated_load_fetches_nothing(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             first = await sidecar.load("sql", f"{web.url}/sql/")
@@ -85,7 +85,7 @@ def test_another_url_under_the_same_name_never_meets_the_old_files(web: WebServe
     run(story())
 
 
-def test_an_artifact_that_changed_in_its_store_is_fetched_anew(web: WebServer, tmp_path: Path) -> None:
+def test_an_artifact_that_changed_in_its_store_is_fetched_again(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             await sidecar.load("sql", f"{web.url}/sql/")
@@ -110,7 +110,7 @@ def test_an_unload_leaves_the_disk_clean(web: WebServer, tmp_path: Path) -> None
     run(story())
 
 
-def test_files_stay_while_another_name_uses_them_or_they_are_asked_to(web: WebServer, tmp_path: Path) -> None:
+def test_files_stay_while_another_name_uses_them_or_on_request(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             await sidecar.load("one", f"{web.url}/sql/")
@@ -124,7 +124,7 @@ def test_files_stay_while_another_name_uses_them_or_they_are_asked_to(web: WebSe
     run(story())
 
 
-def test_files_go_with_the_adapter_even_if_the_engine_forgot_it_before(web: WebServer, tmp_path: Path) -> None:
+def test_files_are_deleted_with_the_adapter_even_if_the_engine_lost_it_before(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             await sidecar.load("sql", f"{web.url}/sql/")
@@ -135,7 +135,7 @@ def test_files_go_with_the_adapter_even_if_the_engine_forgot_it_before(web: WebS
     run(story())
 
 
-def test_a_restarted_engine_is_healed_from_the_cache(web: WebServer, tmp_path: Path) -> None:
+def test_a_restarted_engine_gets_its_adapters_from_the_cache(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             await sidecar.load("sql", f"{web.url}/sql/")
@@ -150,7 +150,7 @@ def test_a_restarted_engine_is_healed_from_the_cache(web: WebServer, tmp_path: P
     run(story())
 
 
-def test_a_load_that_its_client_gave_up_goes_on_and_is_found(web: WebServer, tmp_path: Path) -> None:
+def test_a_load_continues_after_its_client_has_gone(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         web.wait.clear()
         async with a_sidecar(tmp_path) as sidecar:
@@ -166,7 +166,7 @@ def test_a_load_that_its_client_gave_up_goes_on_and_is_found(web: WebServer, tmp
     run(story())
 
 
-def test_an_unload_ends_a_load_that_is_under_way(web: WebServer, tmp_path: Path) -> None:
+def test_an_unload_cancels_a_load_in_flight(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         web.wait.clear()
         async with a_sidecar(tmp_path) as sidecar:
@@ -181,7 +181,7 @@ def test_an_unload_ends_a_load_that_is_under_way(web: WebServer, tmp_path: Path)
     run(story())
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(web: WebServer, tmp_path: Path) -> None:
+def test_a_broken_download_is_resumed(web: WebServer, tmp_path: Path) -> None:
     web.put("/big", an_adapter(1_000_000))
     web.cuts[f"/big/{MODEL}"] = [0.3]
 
@@ -195,7 +195,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(web: WebServer, tmp_path
     run(story())
 
 
-def test_a_server_without_ranges_will_do(web: WebServer, tmp_path: Path) -> None:
+def test_a_server_without_ranges_is_supported(web: WebServer, tmp_path: Path) -> None:
     web.put("/big", an_adapter(1_000_000))
     web.cuts[f"/big/{MODEL}"] = [0.3]
     web.ranges = False
@@ -220,7 +220,7 @@ def test_a_file_that_always_ends_early_is_corrupt_and_leaves_nothing(web: WebSer
     run(story())
 
 
-def test_what_arrived_before_a_store_went_down_is_not_fetched_again(web: WebServer, tmp_path: Path) -> None:
+def test_a_download_resumes_after_an_outage_of_the_store(web: WebServer, tmp_path: Path) -> None:
     web.put("/big", an_adapter(1_000_000))
     web.cuts[f"/big/{MODEL}"] = [0.5]
     path = f"/big/{MODEL}"
@@ -228,9 +228,9 @@ def test_what_arrived_before_a_store_went_down_is_not_fetched_again(web: WebServ
     async def story() -> None:
         async with a_sidecar(tmp_path) as sidecar:
             web.wait.clear()
-            web.asked.clear()
+            web.body_requested.clear()
             loading = asyncio.create_task(sidecar.load("big", f"{web.url}/big/"))
-            await asyncio.to_thread(web.asked.wait, 10)
+            await asyncio.to_thread(web.body_requested.wait, 10)
             web.statuses[path] = 503  # from the next request on
             web.wait.set()
             assert code(await loading) == (503, "store_unavailable")
@@ -284,7 +284,7 @@ def test_an_absolute_path_is_loaded_where_it_is(tmp_path: Path) -> None:
     run(story())
 
 
-def test_the_least_recently_used_makes_room_but_never_what_is_loaded(web: WebServer, tmp_path: Path) -> None:
+def test_the_least_recently_used_artifact_is_evicted_but_never_a_loaded_one(web: WebServer, tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         web.put(f"/{name}", an_adapter(10_000))
 
@@ -317,7 +317,7 @@ def test_files_damaged_on_the_disk_are_fetched_again(web: WebServer, tmp_path: P
     run(story())
 
 
-def test_the_engines_key_is_passed_on_and_its_refusals_too(web: WebServer, tmp_path: Path) -> None:
+def test_the_engines_key_and_refusals_are_passed_on(web: WebServer, tmp_path: Path) -> None:
     async def story() -> None:
         async with a_sidecar(tmp_path, a_fake_engine(api_keys=("sk-engine",))) as sidecar:
             refused = await sidecar.load("sql", f"{web.url}/sql/", key="sk-wrong")

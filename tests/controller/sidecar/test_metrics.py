@@ -1,4 +1,4 @@
-"""The engine's metrics in one language, and the sidecar's own beside them."""
+"""The engine's metrics under common names, and the sidecar's own."""
 
 import io
 from collections.abc import AsyncIterator
@@ -120,7 +120,7 @@ def test_the_three_modes_by_their_variables() -> None:
 
 
 class Pieces(httpx.AsyncByteStream):
-    """A page in given pieces."""
+    """A page in the given chunks."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self.pieces = pieces

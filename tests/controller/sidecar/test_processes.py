@@ -1,4 +1,4 @@
-"""The sidecar as a process: killed at any moment, and searched for secrets."""
+"""The sidecar as a process: killed at any time, and searched for secrets."""
 
 import json
 import random
@@ -44,7 +44,7 @@ def try_to_load(url: str, artifact: str) -> None:
         return  # it was killed
 
 
-def test_killed_at_twenty_moments_it_never_loads_half_an_adapter(
+def test_killed_at_twenty_points_it_never_loads_half_an_adapter(
     engine: Process, web: WebServer, tmp_path: Path
 ) -> None:
     root, port, rng = tmp_path / "cache", free_port(), random.Random(8)
@@ -80,8 +80,13 @@ def test_killed_at_twenty_moments_it_never_loads_half_an_adapter(
 
 
 def test_no_store_is_asked_by_way_of_a_proxy(engine: Process, web: WebServer, tmp_path: Path) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    proxies = {"http_proxy": nobody, "HTTP_PROXY": nobody, "HTTPS_PROXY": nobody, "all_proxy": nobody}
+    unreachable = f"http://127.0.0.1:{free_port()}"
+    proxies = {
+        "http_proxy": unreachable,
+        "HTTP_PROXY": unreachable,
+        "HTTPS_PROXY": unreachable,
+        "all_proxy": unreachable,
+    }
     stores = {"HF_ENDPOINT": web.url, "STORAGE_EMULATOR_HOST": web.url, "AWS_ENDPOINT_URL": web.url}
     with a_sidecar_process(
         tmp_path / "log", tmp_path / "cache", engine.url, free_port(), **proxies, **stores, NO_PROXY="", no_proxy=""
@@ -133,7 +138,7 @@ def test_no_secret_is_found_anywhere(web: WebServer, tmp_path: Path) -> None:
         ("gs://bucket/sql/", {"gcp_service_account_json": json.dumps(account)}),
         ("gs://bucket/sql/", {"gcp_service_account_json": SECRETS["google"]}),
     ]
-    said = ""
+    message = ""
     log = tmp_path / "sidecar.log"
     with (
         an_engine_process(tmp_path / "engine.log", "--api-key", SECRETS["engine"]) as engine,
@@ -146,18 +151,18 @@ def test_no_secret_is_found_anywhere(web: WebServer, tmp_path: Path) -> None:
                 headers = {"authorization": f"Bearer {key}"}
                 answer = httpx.post(sidecar.url + LOAD, json=body, headers=headers, timeout=60)
                 statuses.append(answer.status_code)
-                said += answer.text + str(answer.headers)
+                message += answer.text + str(answer.headers)
         for path in ("/metrics", "/v1/downloads", "/v1/models", "/ready"):
-            said += httpx.get(sidecar.url + path, timeout=30).text
+            message += httpx.get(sidecar.url + path, timeout=30).text
         process = Path("/proc") / str(sidecar.popen.pid)
-        said += (process / "cmdline").read_text() + (process / "environ").read_text()
+        message += (process / "cmdline").read_text() + (process / "environ").read_text()
         for path in (tmp_path / "cache").rglob("*"):
-            said += str(path) + (path.read_bytes().decode(errors="replace") if path.is_file() else "")
+            message += str(path) + (path.read_bytes().decode(errors="replace") if path.is_file() else "")
     assert statuses[0] == 200
     assert all(status >= 400 for status in statuses[1:])
-    said += log.read_text()
-    assert "not loaded" in said
-    assert [name for name, secret in SECRETS.items() if secret in said] == []
+    message += log.read_text()
+    assert "not loaded" in message
+    assert [name for name, secret in SECRETS.items() if secret in message] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,4 +1,4 @@
-"""The sidecar before an SGLang server, both as processes: adapters, and metrics in each of the three modes."""
+"""The sidecar with an SGLang server, both as processes: adapters, and metrics in each of the three modes."""
 
 import re
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     port = free_port()
     flags = ("--enable-lora", "--max-lora-rank", "64", "--max-loaded-loras", "8", "--lora-target-modules", "all")
     place = ("--host", "127.0.0.1", "--port", str(port), "--load-latency", "10ms")
-    words = ("serve", "--dialect", "sglang", "--model-path", "base", "--enable-metrics", *flags, *place)
-    with a_process(tmp_path_factory.mktemp("sglang") / "log", "fake_vllm", *words, port=port) as process:
+    command = ("serve", "--dialect", "sglang", "--model-path", "base", "--enable-metrics", *flags, *place)
+    with a_process(tmp_path_factory.mktemp("sglang") / "log", "fake_vllm", *command, port=port) as process:
         process.wait("/health")
         body = {"text": "hello", "sampling_params": {"max_new_tokens": 4}}
         assert httpx.post(f"{process.url}/generate", json=body, timeout=30).status_code == 200
@@ -53,9 +53,9 @@ def test_adapters_come_and_go_in_sglangs_words(engine: Process, web: WebServer, 
         assert (again.status_code, again.json()["message"]) == (200, "adapter sql was loaded already")
         taken = client.post(LOAD, json={**order, "artifact_url": f"{web.url}/rust/"})
         assert (taken.status_code, taken.json()["error"]["code"]) == (409, "name_taken")
-        for said in ("adapter sql is unloaded", "adapter sql was not loaded"):
+        for message in ("adapter sql is unloaded", "adapter sql was not loaded"):
             gone = client.post(UNLOAD, json={"lora_name": "sql"})
-            assert (gone.status_code, gone.json()["message"]) == (200, said)
+            assert (gone.status_code, gone.json()["message"]) == (200, message)
         assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
@@ -78,7 +78,7 @@ def test_its_metrics_in_the_three_modes(
     names = set(re.findall(r"^([a-z_:]+)[{ ]", page, re.MULTILINE))
     assert {f"sglang:{name}" for name in AS_THEY_ARE} <= names
     assert "lora_runtime_engine_up" in names
-    wanted = {f"aibrix:{name}" for name in (*RENAMED, *COUNTED)}
-    assert (wanted <= names) is renamed
+    expected = {f"aibrix:{name}" for name in (*RENAMED, *COUNTED)}
+    assert (expected <= names) is renamed
     assert any(name.startswith("aibrix:") for name in names) is renamed
     assert ("sglang:num_queue_reqs" in names) is not renamed

@@ -22,7 +22,9 @@ from controller.sidecar.artifacts.egress_guard import networks
 from controller.sidecar.build import build_app
 from controller.sidecar.settings import Settings
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import AsgiApp
 
@@ -31,7 +33,7 @@ LOOPBACK = networks(["127.0.0.0/8"])
 
 
 def safetensors(size: int, fill: bytes = b"w") -> bytes:
-    """A valid file with one tensor of `size` bytes."""
+    """Return a valid file with one tensor of `size` bytes."""
     header = json.dumps(
         {"model.layers.0.self_attn.q_proj.lora_A.weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
     ).encode()
@@ -39,32 +41,32 @@ def safetensors(size: int, fill: bytes = b"w") -> bytes:
 
 
 def an_adapter(size: int = 1000, fill: bytes = b"w") -> dict[str, bytes]:
-    """The files of an adapter."""
+    """Return the files of an adapter."""
     config = json.dumps({"peft_type": "LORA", "r": 8}).encode()
     return {"adapter_config.json": config, "adapter_model.safetensors": safetensors(size, fill)}
 
 
 @dataclass
 class WebServer:
-    """Files by path, and what goes wrong with them. Everything may be changed while it runs."""
+    """Files by path, and faults. Everything may be changed while it runs."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     needs: dict[str, str] = field(default_factory=dict)
-    """Headers without which it answers 401."""
+    """Headers without which the response is a 401."""
     statuses: dict[str, int] = field(default_factory=dict)
     bodies_of_errors: bool = False
-    """Whether a path's file is the body of its error too."""
+    """Use a path's file as the body of its errors as well."""
     redirects: dict[str, str] = field(default_factory=dict)
     cuts: dict[str, list[float]] = field(default_factory=dict)
-    """For each path, after what share of an answer the connection is closed; one entry is used up by one answer."""
+    """By path, the shares of a response after which the connection is closed, one entry per response."""
     ranges: bool = True
     wait: threading.Event = field(default_factory=threading.Event)
     """Bodies are sent when this is set."""
     pace: float = 0.0
     """Seconds for each 64 KiB of a body."""
-    asked: threading.Event = field(default_factory=threading.Event)
-    """Set when a body larger than a kilobyte was asked for."""
-    seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    body_requested: threading.Event = field(default_factory=threading.Event)
+    """Set when a body larger than a kilobyte was requested."""
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     sent: int = 0
     """Bytes of bodies."""
     port: int = 0
@@ -77,8 +79,8 @@ class WebServer:
         self.files.update({f"{folder}/{name}": content for name, content in files.items()})
 
     def fetches(self, path: str) -> int:
-        """How often more than one byte of a file was asked for."""
-        return sum(seen == path and headers.get("range") != "bytes=0-0" for _, seen, headers in self.seen)
+        """Return the number of requests for more than one byte of a file."""
+        return sum(requested == path and headers.get("range") != "bytes=0-0" for _, requested, headers in self.requests)
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def web_server() -> Iterator[WebServer]:
 def _answer(handler: BaseHTTPRequestHandler, state: WebServer) -> None:
     path = urlsplit(handler.path).path
     headers = {name.lower(): value for name, value in handler.headers.items()}
-    state.seen.append((handler.command, path, headers))
+    state.requests.append((handler.command, path, headers))
     content = state.files.get(path)
     status = state.statuses.get(path, 404 if content is None else 200)
     if any(headers.get(name.lower()) != value for name, value in state.needs.items()):
@@ -122,10 +124,10 @@ def _answer(handler: BaseHTTPRequestHandler, state: WebServer) -> None:
     if status != 200 or content is None:
         content = content if content is not None and state.bodies_of_errors else b""
     else:
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("range", "")) if state.ranges else None
-        start, end = (int(asked[1]), int(asked[2] or len(content) - 1)) if asked else (0, len(content) - 1)
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("range", "")) if state.ranges else None
+        start, end = (int(match[1]), int(match[2] or len(content) - 1)) if match else (0, len(content) - 1)
         extra["etag"] = f'"{hash(content)}"'
-        if asked:
+        if match:
             status, extra["content-range"] = 206, f"bytes {start}-{end}/{len(content)}"
             if start >= len(content):
                 status, extra["content-range"] = 416, f"bytes */{len(content)}"
@@ -137,7 +139,7 @@ def _answer(handler: BaseHTTPRequestHandler, state: WebServer) -> None:
     handler.end_headers()
     if headers.get("range") != "bytes=0-0":
         if len(content) > 1024:
-            state.asked.set()
+            state.body_requested.set()
         state.wait.wait(30)
         cuts = state.cuts.get(path)
         if cuts:
@@ -155,12 +157,14 @@ def _answer(handler: BaseHTTPRequestHandler, state: WebServer) -> None:
 
 def a_fake_engine(load: float = 0.0, **settings: Any) -> Engine:
     config = EngineConfig(**{"enable_lora": True, "runtime_updating": True, "max_cpu_loras": 64, **settings})
-    return Engine(config, flavor_of(config), load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(
+        config, flavor_of(config), EngineTimes(Constant(load), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
 
 @dataclass
 class Sidecar:
-    """A sidecar beside a fake engine, in this process."""
+    """A sidecar with a fake engine, in this process."""
 
     client: httpx.AsyncClient
     engine: Engine
@@ -180,7 +184,7 @@ class Sidecar:
         return await self.client.post(UNLOAD, json={"lora_name": name, **more})
 
     def files(self) -> list[str]:
-        """Everything in the cache's folder, as paths below it."""
+        """Return all paths in the cache's folder, relative to it."""
         return sorted(str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file() or p.is_symlink())
 
     def rubbish(self) -> list[str]:
@@ -211,7 +215,7 @@ async def a_sidecar(
 
 
 def code(response: httpx.Response) -> tuple[int, str]:
-    """Status and code of an answer."""
+    """Return the status and code of a response."""
     return response.status_code, response.json().get("error", {}).get("code", "ok")
 
 

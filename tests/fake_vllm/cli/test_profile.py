@@ -20,7 +20,7 @@ def read(folder: Path, text: str) -> parameters.ModelProfile:
     return parameters.read(str(file))
 
 
-def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> None:
+def test_values_of_a_file_are_used_and_others_are_defaults(tmp_path: Path) -> None:
     told = read(
         tmp_path,
         "model: acme/base\ngpu: A100\nsources: [measured]\n"
@@ -48,6 +48,11 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
         ("load: {lognormal: {median: 4s, p95: 1s}}", "load: "),
         ("timing: 3", "timing: must be a mapping"),
         ("timing: {stp: 1ms}", "timing.stp: unknown key"),
+        ("pace: {step: 1ms}", 'pace: unknown key; it is called "timing" now'),
+        ("timing: {step: 1ms}", 'timing.step: unknown key; it is called "step_base" now'),
+        ("timing: {sequence: 1ms}", 'timing.sequence: unknown key; it is called "per_sequence" now'),
+        ("timing: {prompt_token: 1ms}", 'timing.prompt_token: unknown key; it is called "per_prefill_token" now'),
+        ("timing: {while_loading: 2}", 'timing.while_loading: unknown key; it is called "loading_slowdown" now'),
         ("timing: {step_base: 0s, per_sequence: 0s}", "a step must take some time"),
         ("timing: {step_base: fast}", "timing.step_base: "),
         ("timing: {kv_tokens: 1.5}", "timing.kv_tokens: 1.5 is not a whole number"),
@@ -91,7 +96,7 @@ def test_each_preset_is_whole_and_every_number_of_its_timing_has_a_source(name: 
     assert all("  # " in line for line in timing if line.strip())
 
 
-def test_an_unknown_preset_is_answered_with_those_that_there_are() -> None:
+def test_an_unknown_preset_is_refused_with_the_presets_that_exist() -> None:
     with pytest.raises(ProfileError, match=r"there is no preset 'h100'; allowed: llama-3\.1-8b-h100,"):
         parameters.preset("h100")
 
@@ -105,12 +110,12 @@ def test_an_unknown_preset_is_answered_with_those_that_there_are() -> None:
         (["--load-latency", "-1s"], "--load-latency: "),
         (["--admin-port", "70000"], "--admin-port is 70000; it must be between 0 and 65535"),
         (["--max-num-batched-tokens", "-1"], "--max-num-batched-tokens is -1; it must be at least 1"),
-        (["--fault", "slow,factor"], "'factor' is not of the form key=value"),
+        (["--fault", "slow,factor"], "'factor' does not have the form key=value"),
         (["--fault", "slwo"], "did you mean 'slow'?"),
         (["--faults", "/nowhere"], "/nowhere: cannot be read"),
         (["--catalogue", "/nowhere"], "/nowhere: cannot be read"),
         (["--dialect", "tgi"], "--dialect is 'tgi'; it must be one of vllm, sglang"),
-        (["--emulate", "new"], "'new' is no vLLM version"),
+        (["--emulate", "new"], "'new' is not a vLLM version"),
         (["--max-lorsa", "3"], "unrecognized arguments: --max-lorsa; did you mean --max-loras?"),
         (["stray", "words"], "unrecognized arguments: words"),
     ],
@@ -147,7 +152,7 @@ def test_a_file_of_faults_says_which_of_them_is_wrong(tmp_path: Path) -> None:
         | st.none(),
     )
 )
-def test_whatever_is_said_of_a_fault_is_one_or_is_refused_in_a_line(said: dict[str, object]) -> None:
+def test_any_text_of_a_fault_is_parsed_or_refused_in_one_line(said: dict[str, object]) -> None:
     refusal = ""
     try:
         planned = FaultSpec.parse(said)

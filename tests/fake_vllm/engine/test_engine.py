@@ -1,4 +1,4 @@
-"""What an engine lists and holds, and who waits for whom."""
+"""Registered and resident adapters of an engine, and the order of its changes."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant, Latency
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import (
     AdapterEvent,
     Artifact,
@@ -20,6 +21,7 @@ from fake_vllm.engine.engine import (
     EngineConfigError,
     EngineError,
 )
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 
 OLD, NEW = "0.27.0", "0.28.0"
@@ -59,12 +61,9 @@ def an_engine(
     return Engine(
         config,
         flavor_of(config),
-        load=load,
-        unload=unload,
-        rng=rng,
-        artifacts=artifacts,
-        fetch=fetch,
-        on_change=on_change,
+        EngineTimes(load, unload),
+        Randomness(rng),
+        EngineContext(find_artifact=artifacts, fetch=fetch, on_change=on_change),
     )
 
 
@@ -91,7 +90,7 @@ def test_a_loaded_adapter_is_listed_behind_the_base_model() -> None:
     asyncio.run(story())
 
 
-def test_changes_are_told_when_they_are_done() -> None:
+def test_changes_are_reported_when_they_are_complete() -> None:
     async def story() -> None:
         told: list[AdapterEvent] = []
         engine = an_engine(on_change=told.append)
@@ -143,7 +142,7 @@ def test_a_client_that_gives_up_does_not_stop_the_load() -> None:
     asyncio.run(story())
 
 
-def test_when_the_container_dies_whoever_waits_is_told_and_nothing_more_happens() -> None:
+def test_when_the_container_stops_waiting_callers_fail_and_nothing_more_happens() -> None:
     async def story() -> None:
         told: list[AdapterEvent] = []
         engine = an_engine(load=Constant(60.0), on_change=told.append)
@@ -265,7 +264,7 @@ def test_a_request_brings_dropped_weights_back_and_renews_the_others() -> None:
         assert engine.use("a") is False
         assert engine.resident == ("b", "a")
         with pytest.raises(EngineError):
-            engine.use("nobody")
+            engine.use("unknown")
 
     asyncio.run(story())
 

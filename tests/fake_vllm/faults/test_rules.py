@@ -19,8 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.engine.timing import EngineTimes, StepTimeModel
 from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 
@@ -41,7 +42,10 @@ def an_engine() -> Engine:
     )
     timing = StepTimeModel(step_base=0.02, kv_tokens=2500)
     return Engine(
-        config, flavor_of(config), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0), timing=timing
+        config,
+        flavor_of(config),
+        EngineTimes(Constant(0.0), Constant(0.0), timing),
+        Randomness(np.random.default_rng(0)),
     )
 
 
@@ -76,7 +80,7 @@ def scraped() -> list[str]:
 
 
 def series(pages: list[str]) -> list[dict[str, str]]:
-    """What was scraped, as promtool's tests want it: one line a series, `_` where there was no sample."""
+    """Return the scraped samples in the form of promtool's tests: one line per series, `_` for a missing sample."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for at, page in enumerate(pages):
         for family in text_string_to_metric_families(page):

@@ -1,4 +1,4 @@
-"""Requests that nobody should send, made from a server's own OpenAPI document; not a test.
+"""Invalid requests, generated from a server's own OpenAPI document; not a test.
 
 Half of the bodies are as the document says they should be, so that what lies behind the checks is reached; in the rest
 something is of another type, missing, nested, huge or no JSON at all.
@@ -89,7 +89,7 @@ def of_schema(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def _object(schema: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """What has to be there, and at most three fields more: so that some bodies have nothing wrong with them."""
+    """Return required fields and at most three more, so that some bodies have nothing wrong with them."""
     fields = {name: of_schema(each) for name, each in schema.get("properties", {}).items()}
     required = st.fixed_dictionaries({name: fields.pop(name) for name in schema.get("required", ())})
     if not fields:

@@ -50,13 +50,13 @@ def resident(pid: int) -> float:
 
 
 def heading(length: int) -> bytes:
-    """What comes before the body of a completion."""
+    """Return the head of a completion request."""
     about = "Host: x\r\nContent-Type: application/json\r\n"
     return f"POST {COMPLETE} HTTP/1.1\r\n{about}Content-Length: {length}\r\n\r\n".encode()
 
 
 async def raw(client: httpx.AsyncClient, sent: bytes) -> bytes:
-    """What comes back until the server closes the connection, or has nothing more to say."""
+    """Return the bytes until the server closes the connection or sends nothing more."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port or 0)
     writer.write(sent)
     try:
@@ -110,7 +110,7 @@ NO_HTTP = [
 ]
 
 
-def test_what_is_no_http_gets_no_500() -> None:
+def test_bytes_that_are_not_http_get_no_500() -> None:
     async def story(client: httpx.AsyncClient, pid: int) -> None:
         answers = await asyncio.gather(*(raw(client, sent) for sent in NO_HTTP))
         for sent, answer in zip(NO_HTTP, answers, strict=True):
@@ -120,7 +120,7 @@ def test_what_is_no_http_gets_no_500() -> None:
 
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4096, reason="too few files may be open")
-def test_a_thousand_idle_connections_and_a_hundred_that_dawdle_hold_nobody_up() -> None:
+def test_a_thousand_idle_and_a_hundred_slow_connections_delay_no_other() -> None:
     raise_file_limit()
 
     async def story(client: httpx.AsyncClient, pid: int) -> None:
@@ -162,7 +162,7 @@ async def posted(client: httpx.AsyncClient, body: bytes) -> int:
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_deep_json_is_no_json(opening: bytes) -> None:
+def test_json_that_is_nested_too_deeply_is_refused(opening: bytes) -> None:
     async def story(client: httpx.AsyncClient, pid: int) -> None:
         for path in (COMPLETE, LOAD):
             response = await client.post(path, content=opening * 1_000_000, headers=JSON)
@@ -171,7 +171,7 @@ def test_deep_json_is_no_json(opening: bytes) -> None:
     told(story)
 
 
-def test_who_hangs_up_leaves_nothing_behind() -> None:
+def test_a_client_that_disconnects_leaves_no_work_behind() -> None:
     async def story(client: httpx.AsyncClient, pid: int) -> None:
         body = json.dumps({"prompt": "hi", "stream": True, "ignore_eos": True, "max_tokens": 500}).encode()
         for _ in range(100):
@@ -188,4 +188,4 @@ async def nobody_is_served(client: httpx.AsyncClient) -> None:
         if (await client.get("/load")).json() == {"server_load": 0}:
             return
         await asyncio.sleep(0.05)
-    raise AssertionError("somebody is served still")
+    raise AssertionError("a connection is still served")

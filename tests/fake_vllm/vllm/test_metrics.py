@@ -1,14 +1,20 @@
 """`/metrics` as Prometheus' own parser reads it."""
 
 import asyncio
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.prometheus import Histogram, MetricFamily, PageWriter, labels, metric
 from fake_vllm.engine.stats import FIRST_TOKEN
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 
@@ -17,7 +23,9 @@ def scraped(version: str = "0.27.0", requests: int = 3) -> dict[str, object]:
     config = EngineConfig(
         served_model_names=("base",), enable_lora=True, lora_modules=(("sql", "/sql"),), version=version
     )
-    engine = Engine(config, flavor_of(config), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0))
+    engine = Engine(
+        config, flavor_of(config), EngineTimes(Constant(0.0), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
     async def story() -> str:
         await asyncio.gather(*(engine.complete("sql", 100, 20) for _ in range(requests)))
@@ -62,3 +70,29 @@ def test_a_release_has_the_names_of_its_time(version: str, there: str, gone: str
     families = scraped(version)
     assert there in families
     assert gone not in families
+
+
+def test_every_page_of_a_writer_is_the_text_of_prometheus_client() -> None:
+    times = Histogram((0.1, 2.5, 1e7))
+    writer = PageWriter()
+    key, other = labels({"model": 'a "quoted"\n\\name', "engine": "0"}), labels({"model": "b", "engine": "0"})
+    for number in range(3):
+        times.observe(number)
+        families = [
+            MetricFamily("requests", "counter", "Requests\\\nso far.", {key: number, other: 1e16}),
+            MetricFamily("usage", "gauge", "Usage.", {(key, other)[number % 2]: number / 7}),
+            MetricFamily("seconds", "histogram", "Time.", {key: times}),
+        ]
+        registry = CollectorRegistry()
+        registry.register(Families(families))
+        assert writer.page(families, 1767225600.5) == generate_latest(registry).decode()
+
+
+class Families(Collector):
+    """A collector of these families."""
+
+    def __init__(self, families: list[MetricFamily]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return [metric(family, 1767225600.5) for family in self._families]

@@ -37,7 +37,7 @@ def test_keys_are_flags(tmp_path: Path) -> None:
     assert told.ignored == ("--uvicorn-log-level",)
 
 
-def test_the_command_line_wins_wherever_it_stands(tmp_path: Path) -> None:
+def test_the_command_line_takes_precedence_at_any_position(tmp_path: Path) -> None:
     file = written(tmp_path)
     for words in (["mine", "--port", "1", "--config", file], ["mine", f"--config={file}", "--port", "1"]):
         config, _ = options.read(["serve", *words], {})

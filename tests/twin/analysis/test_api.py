@@ -1,4 +1,4 @@
-"""Runs from where an event loop is running already, as in a notebook."""
+"""The analysis API inside a running event loop, as in a notebook."""
 
 import asyncio
 from pathlib import Path

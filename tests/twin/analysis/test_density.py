@@ -1,4 +1,4 @@
-"""How adapters lie on pods: against a slow way to count the same, and against what can be said without counting."""
+"""Measures of the distribution of adapters over pods, checked against a slow count and against closed formulas."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ END = 100.0
 
 @st.composite
 def histories(draw: st.DrawFn) -> pd.DataFrame:
-    """Placements on three pods of two runs; a load is followed by its unload, or by nothing."""
+    """Return placements on three pods of two runs; a load is followed by its unload, or by nothing."""
     rows = []
     for adapter in range(draw(st.integers(1, 12))):
         run, pod = draw(st.sampled_from("xy")), draw(st.sampled_from(["a", "b", "c"]))
@@ -36,7 +36,7 @@ def histories(draw: st.DrawFn) -> pd.DataFrame:
 
 
 def slowly(part: pd.DataFrame) -> tuple[float, int]:
-    """Mean from the first load on, and the most at once, second by second."""
+    """Return the mean from the first load on and the maximum, counted second by second."""
     first = part["time_seconds"].min()
     change = np.where(part["state"] == "loaded", 1, -1)
     counts = [change[part["time_seconds"] <= t].sum() for t in np.arange(first, END)]
@@ -45,7 +45,7 @@ def slowly(part: pd.DataFrame) -> tuple[float, int]:
 
 
 @given(histories())
-def test_what_pods_held_is_what_counting_second_by_second_finds(frame: pd.DataFrame) -> None:
+def test_adapters_held_agrees_with_a_count_second_by_second(frame: pd.DataFrame) -> None:
     found = analysis.adapters_held(frame, END, by=("run", "pod")).set_index(["run", "pod"])
     for key, part in frame.groupby(["run", "pod"]):
         mean, most = slowly(part)
@@ -119,7 +119,7 @@ def test_memory_that_no_slot_is_left_for_is_stranded_and_slots_that_no_memory_is
     assert tight["memory_stranded_bytes"] == 0
 
 
-def test_cold_shares_are_by_popularity_with_what_chance_leaves_open() -> None:
+def test_cold_shares_are_by_popularity_with_intervals() -> None:
     traffic = pd.DataFrame({"adapter": ["rare", "hot", "hot"], "requests": [4, 60, 40], "cold": [2, 1, 1]})
     found = analysis.cold_hits(traffic)
     assert found["adapter"].tolist() == ["hot", "rare"]
@@ -130,7 +130,7 @@ def test_cold_shares_are_by_popularity_with_what_chance_leaves_open() -> None:
 
 
 def some_runs() -> pd.DataFrame:
-    """Twenty seeds at each of four fills; the measure grows, and its spread with it."""
+    """Return runs of twenty seeds at each of four loads; the measure and its spread grow with the load."""
     rng = np.random.default_rng(1)
     rows = [
         {"variant": f"n={n}", "setting.n": n, "policy": policy, "seed": seed, "gpu_hours": n / 10,
@@ -157,7 +157,7 @@ def test_once_broken_a_promise_is_not_mended_by_a_lucky_value_further_on() -> No
     assert analysis.frontier(runs, "n", "x", at_most=1)["passed"].tolist() == [True, False, False]
 
 
-def test_the_cheapest_fleet_for_an_availability_is_the_first_that_holds() -> None:
+def test_the_cheapest_fleet_for_an_availability_is_the_first_that_reaches_it() -> None:
     found = analysis.gpu_hours_for(some_runs(), 0.935)
     assert found["gpu_hours"].is_monotonic_increasing
     assert found[found["passed"]]["variant"].iloc[0] == "n=40"

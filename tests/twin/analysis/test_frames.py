@@ -19,7 +19,7 @@ FAULTS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run in which loads are refused, a pod dies and users ask."""
+    """Return the folder of a run with refused loads, a deleted pod and user traffic."""
     tmp = tmp_path_factory.mktemp("run")
     return analysis.run(a_file(tmp, traffic=TRAFFIC, faults=FAULTS), seed=3, out=tmp)
 
@@ -46,7 +46,7 @@ def test_every_load_that_was_counted_is_an_attempt(folder: Path, summary: "pd.Se
     assert attempts.loc[attempts["attempt"] == 1, "waited_seconds"].isna().all()
 
 
-def test_stays_and_changes_tell_the_same_story(folder: Path) -> None:
+def test_loads_and_placements_agree(folder: Path) -> None:
     placements, loads = analysis.placements(folder), analysis.loads(folder)
     assert (placements["state"] == "loaded").sum() == len(loads)
     assert set(loads["node"]) == set(placements["node"])
@@ -64,7 +64,7 @@ def test_traffic_adds_up_to_the_summary(folder: Path, summary: "pd.Series[float]
     assert {"time_seconds", "ttft_p95_seconds", "e2e_p95_seconds"} <= set(traffic)
 
 
-def test_a_sweep_has_settings_as_what_they_measure(tmp_path: Path) -> None:
+def test_settings_of_a_sweep_are_numbers_in_their_units(tmp_path: Path) -> None:
     vary = {
         "controller.retry.base": ["500ms", "2m"],
         "controller.max_requests_per_pod": [4, 8],
@@ -77,7 +77,7 @@ def test_a_sweep_has_settings_as_what_they_measure(tmp_path: Path) -> None:
     assert list(runs["setting.controller.max_requests_per_pod"]) == [4, 8, 4, 8]
 
 
-def test_a_folder_without_runs_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_folder_without_runs_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(runfolder.FolderError, match="contains no run folder"):
         analysis.runs(tmp_path)
 

@@ -58,7 +58,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("page", "# TYPE up gauge\nup 1\n", "page: contains no histogram"),
     ],
 )
-def test_what_is_wrong_with_a_source_is_told_with_its_place(
+def test_errors_of_a_source_have_their_position(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, text: str, said: str
 ) -> None:
     Path(name).write_text(text)
@@ -77,7 +77,7 @@ def test_a_row_of_a_parquet_file_is_named_too(
     assert "m.parquet: row 2: load_seconds is negative" in capsys.readouterr().err
 
 
-def test_an_address_where_nobody_answers_is_said(
+def test_an_address_that_does_not_answer_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as taken:
@@ -98,7 +98,7 @@ def test_an_address_where_nobody_answers_is_said(
         (["page", "other"], "other: vllm:inter_token_latency_seconds has other buckets than on the previous page"),
     ],
 )
-def test_what_is_wrong_with_the_command_is_told(
+def test_an_invalid_command_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
     Path("m.csv").write_text(GOOD)
@@ -110,7 +110,7 @@ def test_what_is_wrong_with_the_command_is_told(
     assert Path("there.yaml").read_text() == "startup: 5s\n"
 
 
-def test_a_file_that_it_made_itself_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_own_output_file_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("m.csv").write_text(GOOD)
     assert twin(monkeypatch, "m.csv") == 0
     before = Path("calibrated.yaml").read_text()
@@ -128,7 +128,7 @@ def test_a_file_that_it_made_itself_is_made_anew(monkeypatch: pytest.MonkeyPatch
         ("{timing: {step_bas: 1ms}}", 'timing.step_bas: unknown field "step_bas"; did you mean "step_base"?'),
     ],
 )
-def test_a_scenario_whose_file_of_times_is_wrong_says_where(engine: str, said: str) -> None:
+def test_an_invalid_file_of_times_in_a_scenario_is_reported_with_its_position(engine: str, said: str) -> None:
     Path("bad.yaml").write_text("load: soon\n")
     Path("s.yaml").write_text(f"name: s\ncluster:\n  engines:\n    default: {engine}\n")
     with pytest.raises(ScenarioErrors) as caught:

@@ -1,4 +1,4 @@
-"""Which family is taken, how well it fits, and what is done where none does."""
+"""Fits of distributions: the chosen family, its quality, and the fallback if none fits."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_the_family_that_was_drawn_from_is_the_one_that_is_taken(latency: LogNor
 
 
 @pytest.mark.parametrize("latency", [LogNormal(1.8, 6.0), Exponential(3.0)])
-def test_a_histogram_tells_the_family_too(latency: LogNormal | Exponential) -> None:
+def test_the_family_is_recognised_from_a_histogram_too(latency: LogNormal | Exponential) -> None:
     fit = fit_histogram(binned(drawn(latency)))
     assert type(fit.latency) is type(latency)
     assert quantile(fit.latency, 0.5) == pytest.approx(quantile(latency, 0.5), rel=0.06)
@@ -54,7 +54,7 @@ def test_where_no_family_fits_the_measured_quantiles_are_taken() -> None:
     assert isinstance(fit_histogram(binned(values)).latency, Empirical)
 
 
-def test_a_shape_that_is_a_little_off_is_told_from_chance() -> None:
+def test_a_small_deviation_of_the_shape_is_significant() -> None:
     values = np.concatenate([drawn(LogNormal(1.0, 2.0)), drawn(LogNormal(1.9, 3.0), 600)])
     fit = fit_values(values)
     assert fit.p_value is not None
@@ -72,7 +72,7 @@ def test_a_histogram_with_one_bucket_filled_gives_its_mean() -> None:
 
 
 def test_a_histogram_with_nearly_all_in_one_bucket_gives_its_mean_too() -> None:
-    """Tokens of a small model on vLLM's buckets: 96 % below the first edge, and a few that waited."""
+    """Token latencies of a small model in vLLM's buckets: 96 % below the first bound, and a few outliers."""
     assert fit_histogram(Histogram((0.01, 0.025, 0.05), (989, 30, 10, 1), 7.6)).latency == Constant(7.6 / 1030)
 
 
@@ -84,7 +84,7 @@ def test_two_buckets_leave_a_shape_that_their_mean_decides() -> None:
     assert quantile(fit.latency, 0.95) == pytest.approx(0.4, rel=0.1)
 
 
-def test_few_values_are_fitted_and_said_to_be_few() -> None:
+def test_few_values_are_fitted_with_a_note() -> None:
     fit = fit_values([1.0, 2.0, 4.0])
     assert fit.p_value is None
     assert "3 values, too few for a test" in fit.sentence()
@@ -109,6 +109,6 @@ def test_durations_have_four_digits_in_the_unit_that_suits(seconds: float, text:
     assert duration(seconds) == text
 
 
-def test_what_is_written_is_read_as_it_was() -> None:
+def test_a_written_file_is_read_as_equal_values() -> None:
     for latency in (Constant(2.0), Uniform(0.5, 2.0), Exponential(0.25), LogNormal(1.5, 4.0), Empirical((0.1, 0.2))):
         assert parse_distribution(YAML(typ="safe").load(distribution_text(latency))) == latency

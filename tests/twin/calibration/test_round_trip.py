@@ -1,4 +1,4 @@
-"""What is drawn from a file of times is fitted back, and whoever runs with the fitted file sees the same medians."""
+"""Values drawn from a file of times are fitted back, and runs with the fitted file have the same medians."""
 
 import csv
 from pathlib import Path
@@ -28,7 +28,7 @@ HEADING = "startup_seconds,load_seconds,unload_seconds,ttft_seconds,itl_seconds,
 
 
 def samples(path: Path, known: ModelProfile, count: int = 1500) -> Path:
-    """Measurements as somebody would have taken them of engines with these times."""
+    """Return measurements of engines with these times."""
     rng = np.random.default_rng(5)
     timing, sigma = known.timing, np.log(known.timing.spread) / 1.645
     with path.open("w", newline="") as file:
@@ -54,7 +54,7 @@ def samples(path: Path, known: ModelProfile, count: int = 1500) -> Path:
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    """The known file, and the one that was fitted to draws from it."""
+    """Return the known file, and the one fitted to values drawn from it."""
     known, fitted = tmp_path / "known.yaml", tmp_path / "fitted.yaml"
     known.write_text(KNOWN)
     table = samples(tmp_path / "measured.csv", parameters.read(str(known)))
@@ -62,7 +62,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return known, fitted
 
 
-def test_what_was_drawn_from_a_file_of_times_is_fitted_back(files: tuple[Path, Path]) -> None:
+def test_values_drawn_from_a_file_of_times_are_fitted_back(files: tuple[Path, Path]) -> None:
     known, fitted = (parameters.read(str(file)) for file in files)
     for entry in ("startup", "load"):
         one, two = getattr(known, entry), getattr(fitted, entry)
@@ -74,9 +74,7 @@ def test_what_was_drawn_from_a_file_of_times_is_fitted_back(files: tuple[Path, P
     assert fitted.timing.answer.median == pytest.approx(90, rel=0.06)
 
 
-def test_a_run_with_the_fitted_file_has_the_medians_of_one_with_the_known(
-    files: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_run_with_the_fitted_file_has_the_medians_of_the_original(files: tuple[Path, Path], tmp_path: Path) -> None:
     known, fitted = (medians(tmp_path, file) for file in files)
     assert fitted == pytest.approx(known, rel=0.05)
 
@@ -113,7 +111,7 @@ def test_engines_and_the_operator_are_calibrated_from_their_own_metrics(tmp_path
 
 
 def metrics_of(folder: Path, engine: dict[str, Any]) -> list[str]:
-    """The pages of three engines and their operator, after ten minutes of traffic."""
+    """Return the metrics pages of three engines and their operator after ten minutes of traffic."""
     simulation = Simulation(
         a_scenario(
             folder,

@@ -22,7 +22,7 @@ BUSY: dict[str, Any] = {
 
 
 def captured(folder: Path, start: float, seconds: float, **sections: Any) -> dict[str, Any]:
-    """The scenario file made from a look, and that it loads."""
+    """Return the scenario file of an observation, after checking that it loads."""
     seen = look(folder, start, seconds, **sections)
     found = build_history(seen)
     _write(folder / "out", build_scenario(seen, found, "captured"), found)
@@ -90,7 +90,7 @@ def test_loads_that_failed_fail_again_on_one_pod_for_the_same_reason(tmp_path: P
     ],
     ids=lambda given: given["kind"] if isinstance(given, dict) else "",
 )
-def test_what_broke_breaks_again_at_its_time(
+def test_captured_failures_recur_at_their_times(
     tmp_path: Path, fault: dict[str, Any], made: list[tuple[str, str]]
 ) -> None:
     arriving = [adapters(6, replicas=3, arrive={"at": "65s"})]
@@ -102,7 +102,7 @@ def test_what_broke_breaks_again_at_its_time(
     assert moment - lead == pytest.approx(wanted, abs=3)
 
 
-def test_adapters_come_and_go_at_their_times_and_those_before_are_manifests(tmp_path: Path) -> None:
+def test_adapters_are_created_and_deleted_at_their_times_and_earlier_ones_are_manifests(tmp_path: Path) -> None:
     templates = [
         adapters(2),
         {**adapters(1, arrive={"at": "80s"}, leave={"at": "110s"}), "name": "late"},
@@ -117,7 +117,7 @@ def test_adapters_come_and_go_at_their_times_and_those_before_are_manifests(tmp_
     assert scenario["expect"] == ["adapters.running >= 2", "invariants.violations == 0"]
 
 
-def test_what_users_changed_is_changed_again(tmp_path: Path) -> None:
+def test_captured_edits_are_made_again(tmp_path: Path) -> None:
     edits = [
         {"at": "70s", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": 1}}},
         {"at": "80s", "of": "Deployment/qwen", "patch": {"spec": {"replicas": 4}}},
@@ -133,7 +133,7 @@ def test_what_users_changed_is_changed_again(tmp_path: Path) -> None:
 
 
 def test_no_key_and_nothing_of_a_secret_is_written(tmp_path: Path) -> None:
-    """The look here is at real objects, not at those that the twin has struck keys out of."""
+    """The observation is of real objects, not of those whose keys the twin has removed."""
     seen = look(tmp_path, 30, 20)
     pod = deployment(key="sesame-open-17")
     container = pod["spec"]["template"]["spec"]["containers"][0]

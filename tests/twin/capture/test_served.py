@@ -38,11 +38,11 @@ BUSY = {
     "controller": {"max_requests_per_pod": 3},
     "adapters": [adapters(200, arrive={"every": "500ms", "from": "6s"})],
 }
-"""Up in a few seconds, and an adapter every half second from then on."""
+"""Pods start within a few seconds; then an adapter arrives every half second."""
 
 
 def a_looker(world: World, folder: Path) -> Path:
-    """A kubeconfig of an account that may look and do nothing else."""
+    """Write the kubeconfig of an account with read permissions only."""
     applied = world.kubectl("apply", "-f", "-", stdin=ROLE)
     assert applied.code == 0, applied.all
     token = world.kubectl("create", "token", "looker")
@@ -54,7 +54,7 @@ def a_looker(world: World, folder: Path) -> Path:
     return file
 
 
-def test_a_served_world_under_load_is_captured_by_who_may_only_look(tmp_path: Path) -> None:
+def test_a_served_world_under_load_is_captured_with_read_permissions(tmp_path: Path) -> None:
     with a_served_world(tmp_path, scenario=json.dumps(BUSY)) as world:
         looker, out = a_looker(world, tmp_path), tmp_path / "out"
         may = world.kubectl("--kubeconfig", str(looker), "delete", "pod", "--all")
@@ -82,7 +82,7 @@ def test_a_served_world_under_load_is_captured_by_who_may_only_look(tmp_path: Pa
         (["--kubeconfig", "nobody", "--for", "1s"], "twin capture: http://127.0.0.1:9: modeladapters: "),
     ],
 )
-def test_what_is_wrong_with_the_command_is_one_line(
+def test_an_invalid_command_is_an_error_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

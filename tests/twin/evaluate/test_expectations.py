@@ -1,4 +1,4 @@
-"""What a scenario expects, against the numbers of a summary."""
+"""Expectations of a scenario, checked against the numbers of a summary."""
 
 import pytest
 
@@ -25,14 +25,14 @@ SUMMARY = {
         ("availability >= 0.99", True),
     ],
 )
-def test_an_expectation_is_what_its_operator_says(text: str, holds: bool) -> None:
+def test_each_operator_of_an_expectation_compares_as_written(text: str, holds: bool) -> None:
     (outcome,) = check_expectations([parse_expectation(text)], SUMMARY)
     assert outcome.passed is holds
     assert outcome.text == text
     assert outcome.message == ""
 
 
-def test_what_was_not_measured_fails_and_says_so() -> None:
+def test_an_expectation_on_a_missing_measurement_fails_with_that_reason() -> None:
     (outcome,) = check_expectations([parse_expectation("recovery_seconds.p95 <= 10")], SUMMARY)
     message = "recovery_seconds.p95 has no value in this run"
     assert outcome == ExpectationResult("recovery_seconds.p95 <= 10", False, None, message)

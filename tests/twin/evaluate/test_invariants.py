@@ -1,4 +1,4 @@
-"""Each invariant is shown to fire: the operator is broken on purpose, as a bug would break it.
+"""Each invariant detects a bug that is put into the operator on purpose.
 
 The same worlds with the operator as it is are clean, so it is the bug that is found and not the world.
 """
@@ -166,7 +166,7 @@ def no_silence(patch: Patch) -> None:
     written: dict[str, float] = {}
 
     def restless(snapshot: Snapshot, now: float, *rest: Any) -> Plan:
-        """Turns one figure of the status once a minute, for ever."""
+        """Change one number of the status every minute."""
         minute = now // 60
         if written.setdefault(snapshot.adapter.metadata.name, minute) == minute:
             return replace(honest(snapshot, now, *rest), wake=now + 60)

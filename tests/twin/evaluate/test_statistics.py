@@ -1,4 +1,4 @@
-"""Differences, intervals, p-values: against what can be computed by hand, and against noise."""
+"""Differences, intervals and p-values, checked against values computed by hand and against noise."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from twin.evaluate.statistics import Comparison, compare, corrected, fewest_seed
 
 
 def a_frame(**variants: list[float]) -> pd.DataFrame:
-    """One measure, `x`; the value of each variant for seeds 0, 1, 2, …"""
+    """Return a frame of the measure `x` with the values of each variant for seeds 0, 1, 2, …"""
     rows = [
         {"variant": variant, "seed": seed, "x": value}
         for variant, values in variants.items()
@@ -28,7 +28,7 @@ def test_the_difference_is_the_mean_of_pairs_variant_minus_baseline() -> None:
     assert (found.baseline_mean, found.variant_mean, found.difference, found.pairs) == (2.5, 3.5, 1.0, 4)
 
 
-def test_rows_are_paired_by_seed_whatever_their_order() -> None:
+def test_rows_are_paired_by_seed_in_any_order() -> None:
     frame = a_frame(base=[1, 2, 3, 4, 5, 6], other=[1.5, 2.5, 3.5, 4.5, 5.5, 6.5])
     assert the(frame.sample(frac=1, random_state=3)) == the(frame)
     assert the(frame).ci_low == the(frame).ci_high == 0.5
@@ -84,7 +84,7 @@ def test_five_seeds_can_show_nothing_and_six_can() -> None:
     assert five.seeds_to_settle >= 6
 
 
-def test_what_is_surely_small_is_settled_and_what_is_not_says_how_many_seeds_it_would_take() -> None:
+def test_a_small_difference_is_settled_and_an_inconclusive_one_has_the_number_of_seeds_needed() -> None:
     base = np.full(20, 100.0)
     apart = np.tile([1.0, -1.0, 2.0, -1.8], 5)
     small = the(a_frame(base=list(base), other=list(base + apart)))
@@ -96,7 +96,7 @@ def test_what_is_surely_small_is_settled_and_what_is_not_says_how_many_seeds_it_
     assert 20 < vague.seeds_to_settle <= statistics.MOST_SEEDS
 
 
-def test_with_as_many_seeds_as_were_said_the_difference_is_mostly_seen() -> None:
+def test_with_the_predicted_number_of_seeds_the_difference_is_mostly_significant() -> None:
     pilot = np.tile([2.0, -1.0, 1.5, -0.5], 3)  # as large as its mean, 0.5, as spread as its deviation
     first = the(a_frame(base=[0.0] * 12, other=list(pilot)))
     assert not first.settled
@@ -106,7 +106,7 @@ def test_with_as_many_seeds_as_were_said_the_difference_is_mostly_seen() -> None
     assert 0.65 <= seen / 60 <= 0.95  # four in five are meant
 
 
-def test_intervals_hold_the_truth_nearly_as_often_as_they_say() -> None:
+def test_intervals_cover_the_true_value_nearly_as_often_as_their_level() -> None:
     rng = np.random.default_rng(2)
     inside = 0
     for _ in range(150):
@@ -115,7 +115,7 @@ def test_intervals_hold_the_truth_nearly_as_often_as_they_say() -> None:
     assert 0.87 <= inside / 150 <= 0.99
 
 
-def test_false_alarms_in_noise_come_as_often_as_the_level_says() -> None:
+def test_false_positives_in_noise_are_as_frequent_as_the_level() -> None:
     rng = np.random.default_rng(3)
     alarms = sum(
         the(a_frame(base=list(rng.lognormal(0, 1, 10)), other=list(rng.lognormal(0, 1, 10)))).significant

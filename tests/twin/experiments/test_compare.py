@@ -159,7 +159,7 @@ def test_the_page_links_every_point_to_its_run_and_every_link_leads_somewhere(
     assert (folder / "comparison.json").read_bytes() == before
 
 
-def test_runs_that_break_an_invariant_are_told_and_end_with_1(
+def test_runs_that_violate_an_invariant_are_listed_and_exit_with_1(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import controller.reconcile.plan as plan_module
@@ -175,7 +175,7 @@ def test_runs_that_break_an_invariant_are_told_and_end_with_1(
     assert any("runs violated an invariant" in remark and "invariant 6" in remark for remark in found["remarks"])
 
 
-def test_a_run_that_crashes_is_left_out_and_told(
+def test_a_crashed_run_is_left_out_and_listed(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from twin.experiments.execution import trial
@@ -216,7 +216,7 @@ def test_a_run_that_crashes_is_left_out_and_told(
         (["--vary", PER_POD, "--address", "tcp://localhost:1"], "joblib runs on this machine only"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_compared_is_refused_in_one_line_before_anything_runs(
+def test_an_invalid_comparison_is_refused_in_one_line_before_the_first_run(
     command: Command, capsys: Capture, tmp_path: Path, arguments: list[str], line: str
 ) -> None:
     out = tmp_path / "out"

@@ -47,7 +47,7 @@ def test_the_cheapest_schedule_that_is_still_quick_enough_is_found_and_checked_o
     assert told["check"]["means"]["loads.attempted"] == loads["variant_mean"]
 
 
-def test_the_same_search_seed_asks_for_the_same_points_and_another_for_others(
+def test_the_same_search_seed_gives_the_same_points_and_another_gives_others(
     command: Command, capsys: Capture, file: Path, tmp_path: Path
 ) -> None:
     def points(out: str, *more: object) -> list[Any]:
@@ -74,7 +74,7 @@ def test_where_any_point_will_do_the_first_that_keeps_the_limits_ends_it(
     assert told["best"]
 
 
-def test_what_nobody_can_keep_is_said_and_ends_with_1(
+def test_limits_that_no_point_satisfies_exit_with_1(
     command: Command, capsys: Capture, file: Path, tmp_path: Path
 ) -> None:
     arguments = (file, *SCHEDULE, "--satisfy", "time_to_running_seconds.max < 1", "--trials", 4, "--seeds", 1)
@@ -120,7 +120,7 @@ def test_a_limit_is_missed_by_a_share_of_itself(limit: str, value: float, excess
         (["--minimise", "pod_switches"], "no axes; use"),
     ],
 )
-def test_what_cannot_be_searched_is_refused_in_one_line_before_anything_runs(
+def test_an_invalid_search_is_refused_in_one_line_before_the_first_run(
     command: Command, capsys: Capture, tmp_path: Path, arguments: list[str], line: str
 ) -> None:
     assert command("search", a_file(tmp_path), *arguments, "--jobs", 1, "--out", tmp_path / "out") == 2

@@ -56,7 +56,7 @@ def test_in_a_fixed_slice_no_invariant_is_broken_and_the_catalogue_is_covered(tm
     assert {"Pending", "Loading", "Running", "Deleting"} <= {phase for _, phase in coverage.phases}
 
 
-def test_a_mutant_is_found_and_shrunk_and_the_result_is_a_test_that_tells_it_from_the_operator(
+def test_a_mutant_is_found_and_shrunk_to_a_test_that_only_the_mutant_fails(
     command: Command, capsys: Capture, tmp_path: Path
 ) -> None:
     mutant = a_mutant(tmp_path / "mutant")
@@ -111,7 +111,7 @@ def test_a_run_that_broke_nothing_cannot_be_shrunk(command: Command, capsys: Cap
         (["shrink", "nowhere"], "nowhere: not a folder"),
     ],
 )
-def test_what_cannot_be_swarmed_or_shrunk_is_refused(
+def test_invalid_swarms_and_shrinks_are_refused(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

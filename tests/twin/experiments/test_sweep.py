@@ -38,7 +38,7 @@ TARGET = "tiny/sweep-controller.policy+controller.retry.base.parquet"
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The Parquet file of a sweep in one process."""
+    """Return the Parquet file of a sweep in one process."""
     folder = tmp_path_factory.mktemp("alone")
     in_a_process(a_file(folder), "--seeds", SEEDS, "--jobs", "1", out=folder)
     return (folder / TARGET).read_bytes()
@@ -56,7 +56,7 @@ def started(file: Path, *arguments: str, out: Path) -> "subprocess.Popen[str]":
 
 
 def stored_rows(out: Path) -> int:
-    """Number of rows in the store of a sweep that runs: of a copy, since the sweep has it locked."""
+    """Return the number of stored rows of a running sweep, from a copy, since the sweep locks its database."""
     with tempfile.TemporaryDirectory() as folder:
         for suffix in ("", "-wal"):
             with suppress(FileNotFoundError):
@@ -78,7 +78,7 @@ def wait_for_rows(out: Path, count: int, sweep: "subprocess.Popen[str]") -> None
     raise AssertionError(f"{count} runs did not come in a minute")
 
 
-def test_a_grid_is_one_row_a_run_and_every_column_says_what_it_is(
+def test_a_grid_has_one_row_per_run_and_every_column_is_described(
     command: Command, capsys: Capture, tmp_path: Path
 ) -> None:
     assert command("sweep", a_file(tmp_path), *AXES, "--seeds", 2, "--jobs", 1, "--out", tmp_path) == 0
@@ -93,7 +93,7 @@ def test_a_grid_is_one_row_a_run_and_every_column_says_what_it_is(
     assert f"{tmp_path / TARGET}: 8 runs, 4 variants with 2 seeds each; 8 were new" in capsys.readouterr().out
 
 
-def test_what_the_scenario_varies_is_swept_if_nothing_else_is_asked_for(command: Command, tmp_path: Path) -> None:
+def test_the_scenarios_own_variants_are_swept_by_default(command: Command, tmp_path: Path) -> None:
     file = a_file(tmp_path, vary={"controller.max_concurrent_reconciles": [4, 8, 16]})
     assert command("sweep", file, "--seeds", 1, "--jobs", 1, "--out", tmp_path) == 0
     table = pq.read_table(tmp_path / "tiny/sweep-controller.max_concurrent_reconciles.parquet")
@@ -152,7 +152,7 @@ def test_a_run_that_crashes_is_a_row_with_its_error(
     assert "2 crashed" in capsys.readouterr().out
 
 
-def test_ctrl_c_keeps_what_was_finished_and_the_same_command_ends_with_the_same_bytes(
+def test_ctrl_c_keeps_finished_runs_and_the_same_command_completes_with_the_same_bytes(
     tmp_path: Path, alone: bytes
 ) -> None:
     file = a_file(tmp_path)
@@ -168,6 +168,19 @@ def test_ctrl_c_keeps_what_was_finished_and_the_same_command_ends_with_the_same_
     assert table.schema.metadata[b"partial"] == b"true"
     in_a_process(file, "--seeds", SEEDS, "--jobs", "1", out=tmp_path)
     assert (tmp_path / TARGET).read_bytes() == alone
+
+
+def test_ctrl_c_while_the_worker_processes_start_prints_no_traceback(tmp_path: Path) -> None:
+    sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--jobs", "2", out=tmp_path)
+    pause = threading.Event()
+    while not list(children(sweep.pid, "popen_loky")):
+        assert sweep.poll() is None, sweep.communicate()[1]
+        pause.wait(0.02)
+    os.killpg(sweep.pid, signal.SIGINT)
+    _, stderr = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "KeyboardInterrupt" not in stderr
 
 
 def test_a_process_of_joblib_that_is_killed_costs_no_run_and_changes_no_byte(tmp_path: Path, alone: bytes) -> None:
@@ -189,7 +202,7 @@ def test_on_a_dask_cluster_that_loses_a_worker_the_bytes_are_those_of_one_proces
     assert (tmp_path / TARGET).read_bytes() == alone
 
 
-def test_a_dask_scheduler_that_is_lost_ends_it_in_one_line_with_what_was_finished(
+def test_a_lost_dask_scheduler_is_an_error_in_one_line_and_finished_runs_are_kept(
     tmp_path: Path,
 ) -> None:
     with a_dask_cluster(tmp_path) as (address, _):
@@ -203,7 +216,7 @@ def test_a_dask_scheduler_that_is_lost_ends_it_in_one_line_with_what_was_finishe
 
 
 @pytest.mark.parametrize("asked", ["submit", "wait", "result"])
-def test_whatever_was_asked_of_a_lost_dask_scheduler_says_that_it_is_lost(
+def test_every_request_to_a_lost_dask_scheduler_reports_the_loss(
     asked: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     def lost(*_: Any, **__: Any) -> None:
@@ -279,7 +292,7 @@ def a_dask_cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
         ([*AXES, "--out", "a-file"], "a-file"),
     ],
 )
-def test_what_cannot_be_swept_is_refused_in_one_line_before_anything_runs(
+def test_an_invalid_sweep_is_refused_in_one_line_before_the_first_run(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -292,7 +305,7 @@ def test_what_cannot_be_swept_is_refused_in_one_line_before_anything_runs(
     assert not (tmp_path / "reports").exists()
 
 
-def test_a_full_disk_ends_it_in_one_line_and_keeps_what_was_finished(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_in_one_line_and_finished_runs_are_kept(tmp_path: Path) -> None:
     file = a_file(tmp_path)
     command = [sys.executable, "-m", "twin", "sweep", str(file), *AXES, "--seeds", "6", "--jobs", "1"]
     full = subprocess.run(

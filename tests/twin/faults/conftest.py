@@ -1,4 +1,4 @@
-"""One replica's cluster over a store in virtual time, with faults to be switched on."""
+"""A store in virtual time with two clients, and API faults that tests switch on."""
 
 import asyncio
 import itertools
@@ -27,11 +27,11 @@ LATENCY = 0.010
 
 @dataclass
 class Server:
-    """A store, what is wrong with it, and two replicas that ask."""
+    """A store, its faults, and the clients of two replicas."""
 
     env: simpy.Environment = field(default_factory=simpy.Environment)
     news: list[tuple[float, str, str]] = field(default_factory=list)
-    """Time, type, object: what the first replica's watch has heard."""
+    """Events of the first replica's watch: time, type, object."""
 
     def __post_init__(self) -> None:
         numbers = itertools.count()
@@ -48,19 +48,19 @@ class Server:
         return ApiRule(code, more.pop("probability", 1.0), Streams(1).get("rule"), **more)
 
     def node(self, name: str) -> None:
-        """Somebody else creates a node."""
+        """Create a node as another client."""
         self.store.create("nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
 
     def label(self, name: str, value: str) -> None:
-        """Somebody else changes it."""
+        """Change a label of a node as another client."""
         self.store.patch("nodes", "", name, {"metadata": {"labels": {"look": value}}})
 
     async def names(self) -> list[str]:
-        """As the first replica lists them."""
+        """Return the names of the nodes that the first replica lists."""
         return [item.metadata.name for item in (await self.cluster.list(NODES)).items]
 
     async def listen(self, version: str = "") -> None:
-        """Watches nodes from `version` on, from now if empty; what is heard goes to `news`."""
+        """Watch nodes from `version` on (empty: from now), and add events to `news`."""
         start = version or self.store.resource_version
         async for event in self.cluster.watch(NODES, resource_version=start):
             obj: Node = event.object
@@ -68,11 +68,11 @@ class Server:
 
     @property
     def writes(self) -> list[tuple[str, int]]:
-        """Verb and code of the writes that the server has seen."""
+        """Return verb and code of each write that the server received."""
         return [(line.verb, line.code) for line in self.recorder.lines if isinstance(line, ApiLine)]
 
     def play(self, story: Callable[[], Awaitable[T]]) -> T:
-        """Runs a story in virtual time; whatever still listens at its end is cancelled."""
+        """Run `story` in virtual time; cancel the tasks that are left at its end."""
 
         async def body() -> T:
             try:

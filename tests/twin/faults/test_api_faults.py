@@ -1,4 +1,4 @@
-"""Each fault of the API server does what it says to who asks through the seam, and no more."""
+"""Each fault of the API server has its documented effect on clients, and no other."""
 
 import asyncio
 
@@ -61,7 +61,7 @@ def test_a_conflict_hits_writes_alone(server: Server) -> None:
     server.play(story)
 
 
-def test_throttling_asks_to_wait_and_is_counted(server: Server) -> None:
+def test_throttling_returns_retry_after_and_is_counted(server: Server) -> None:
     async def story() -> None:
         server.node("one")
         server.faults.add(0, server.rule(429, retry_after=3.0))
@@ -157,7 +157,7 @@ def test_dropped_watches_break_off_and_none_can_be_opened_until_it_ends(server: 
     assert [name for _, _, name in server.news] == ["unseen"], "nothing is lost: the watch goes on where it was"
 
 
-def test_an_expired_watch_says_so_and_a_new_one_may_be_opened(server: Server) -> None:
+def test_an_expired_watch_ends_with_410_and_a_new_one_can_be_opened(server: Server) -> None:
     async def story() -> None:
         listening = asyncio.ensure_future(server.listen())
         await asyncio.sleep(1)
@@ -203,7 +203,7 @@ def test_stale_lists_and_watches_are_behind_by_the_lag(server: Server) -> None:
     assert server.news == [(14.0, "ADDED", "young"), (15.0, "MODIFIED", "old")]
 
 
-def test_what_a_lagging_cache_holds_back_is_shown_when_the_lag_ends(server: Server) -> None:
+def test_delayed_events_arrive_when_the_lag_ends(server: Server) -> None:
     async def story() -> None:
         server.faults.keep_history()
         end = server.faults.lag(0, 60.0, until=10.0)
@@ -237,7 +237,7 @@ def test_a_lagging_list_and_the_watch_from_it_miss_nothing(server: Server) -> No
     assert server.news == [(6.0, "ADDED", "one")]
 
 
-def test_who_loses_the_lease_gets_no_answer_about_leases_and_others_do(server: Server) -> None:
+def test_a_replica_without_its_lease_gets_no_lease_responses_and_others_do(server: Server) -> None:
     lease = Lease(metadata=ObjectMeta(name="l", namespace="default"), spec=LeaseSpec(holder_identity="first"))
 
     async def story() -> None:

@@ -1,4 +1,4 @@
-"""Variants of a scenario meet the same faults: targets and times come from streams of their own."""
+"""Variants of a scenario have the same faults: targets and times are drawn from separate streams."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +10,10 @@ from twin.trace.lines import FaultLine
 
 MIXED = load(Path(__file__).parents[3] / "tests/data/mixed.yaml")
 OPERATORS_OWN = ("controller-crash", "leader-loss")
-"""Hit whoever leads, or beside a write: these depend on what the operator does."""
+"""Faults of the leader or at a write: these depend on what the operator does."""
 
 
-def test_another_policy_meets_the_same_faults_at_the_same_times_on_the_same_pods() -> None:
+def test_another_policy_has_the_same_faults_at_the_same_times_on_the_same_pods() -> None:
     def met(policy: str, seed: int) -> list[FaultLine]:
         controller = MIXED.controller.model_copy(update={"policy": policy})
         variant = replace(MIXED, controller=controller, seed=seed, duration=12.5 * 60)

@@ -19,7 +19,7 @@ def record(folder: Path, *faults: dict[str, Any], **sections: Any) -> list[Line]
     return list(simulate(a_scenario(folder, faults=list(faults), **sections)).lines)
 
 
-def test_who_loses_the_lease_stops_acting_and_another_takes_over(tmp_path: Path) -> None:
+def test_a_replica_that_loses_the_lease_stops_and_another_takes_over(tmp_path: Path) -> None:
     lines = record(tmp_path, {"kind": "leader-loss", "at": "1m"}, controller=TWO)
     (strike,) = (line for line in lines if isinstance(line, FaultLine))
     (loser,) = strike.targets
@@ -56,7 +56,7 @@ def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
         ({"kind": "watch-expired"}, "faults.0: has no time"),
     ],
 )
-def test_what_makes_no_sense_is_refused(fault: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_contradictory_settings_are_refused(fault: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(ScenarioErrors) as refused:
         a_scenario(tmp_path, faults=[fault])
     assert said in str(refused.value)

@@ -1,4 +1,4 @@
-"""The way between callers and engines: cut, or long."""
+"""Links between clients and engines: partitioned or slow."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ TIMEOUTS = {"connect": 5.0, "read": 30.0, "write": 5.0, "pool": 5.0}
 
 
 def on_the_way(folder: Path, story: Callable[[Simulation, str], Awaitable[None]]) -> None:
-    """Runs a story beside two engines that listen; it is told the address of the first."""
+    """Run `story` with the address of the first of two engines that listen."""
     simulation = Simulation(a_scenario(folder, pods=2))
 
     async def main() -> None:
@@ -34,7 +34,7 @@ def on_the_way(folder: Path, story: Callable[[Simulation, str], Awaitable[None]]
 
 
 async def ask(simulation: Simulation, ip: str, caller: str = "controller", **load: str) -> int:
-    """One request; the status of its answer."""
+    """Send one request and return the status of its response."""
     path, body = ("/v1/load_lora_adapter", load) if load else ("/v1/models", None)
     method = "POST" if load else "GET"
     url = f"http://{ip}:8000{path}"
@@ -58,7 +58,7 @@ def test_through_a_cut_connections_time_out(tmp_path: Path) -> None:
     on_the_way(tmp_path, story)
 
 
-def test_who_still_waits_when_the_way_is_mended_gets_through(tmp_path: Path) -> None:
+def test_a_request_that_waits_when_the_link_is_repaired_gets_through(tmp_path: Path) -> None:
     async def story(simulation: Simulation, ip: str) -> None:
         mend = simulation.world.hosts[ip].link.partition(["controller"])
         asking = asyncio.ensure_future(ask(simulation, ip))
@@ -69,7 +69,7 @@ def test_who_still_waits_when_the_way_is_mended_gets_through(tmp_path: Path) -> 
     on_the_way(tmp_path, story)
 
 
-def test_an_answer_that_meets_a_cut_never_comes_and_the_engine_has_done_it(tmp_path: Path) -> None:
+def test_a_response_into_a_partition_is_lost_though_the_engine_acted(tmp_path: Path) -> None:
     async def story(simulation: Simulation, ip: str) -> None:
         host = simulation.world.hosts[ip]
         asking = asyncio.ensure_future(ask(simulation, ip, lora_name="x", lora_path="acme/x"))
@@ -99,7 +99,7 @@ def test_a_long_way_takes_longer_for_whom_it_is_long(tmp_path: Path) -> None:
     on_the_way(tmp_path, story)
 
 
-def test_a_partition_of_nodes_is_one_of_the_pods_on_them_and_of_those_that_come(tmp_path: Path) -> None:
+def test_a_partition_of_nodes_affects_their_present_and_future_pods(tmp_path: Path) -> None:
     cluster = {"nodes": {"count": 2, "gpus": 2}, "engines": {"default": {"startup": "2s"}}}
     faults: list[dict[str, Any]] = [
         {"kind": "partition", "nodes": {"names": ["node-0"]}, "from": "1m", "until": "3m"},
@@ -124,7 +124,7 @@ def test_pods_that_were_drawn_stay_the_ones(tmp_path: Path) -> None:
     assert [(line.event, len(line.targets)) for line in told] == [("begin", 1), ("end", 1)]
 
 
-def test_every_fault_begins_with_the_run_if_nothing_else_is_said(tmp_path: Path) -> None:
+def test_faults_begin_with_the_run_by_default(tmp_path: Path) -> None:
     simulation = Simulation(a_scenario(tmp_path, faults=[{"kind": "registry-down"}]))
     start(simulation.scenario.faults, simulation.fault_context)
     simulation.env.run(until=0.1)

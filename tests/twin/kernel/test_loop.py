@@ -1,4 +1,4 @@
-"""Virtual time: what asyncio promises holds, an hour takes no time, and what a simulation has not is refused."""
+"""Virtual time: asyncio's guarantees hold, an hour takes no time, and threads, sockets and processes are refused."""
 
 import asyncio
 import socket
@@ -36,7 +36,7 @@ def test_timeout_ends_a_wait_at_its_moment() -> None:
     assert run(main()) == 2.5
 
 
-def test_what_ends_before_its_timeout_leaves_no_timer_behind() -> None:
+def test_a_call_that_ends_before_its_timeout_leaves_no_timer() -> None:
     env = simpy.Environment()
 
     async def main() -> float:
@@ -91,7 +91,7 @@ def test_a_queue_hands_over_in_order_and_makes_its_reader_wait() -> None:
     assert run(main()) == [(0.0, 0), (1.0, 1), (2.0, 2)]
 
 
-def test_a_cancelled_task_hears_of_it_where_it_waits() -> None:
+def test_a_cancelled_task_is_interrupted_where_it_waits() -> None:
     async def main() -> list[str]:
         heard = []
 
@@ -167,7 +167,7 @@ def test_a_simpy_event_can_be_awaited_with_its_value_or_its_failure() -> None:
     assert run(main(), env) == "came"
 
 
-def test_a_deadlock_names_who_waits_and_where() -> None:
+def test_a_deadlock_error_names_the_waiting_tasks_and_their_lines() -> None:
     async def main() -> None:
         async def waits_for_ever() -> None:
             await asyncio.Event().wait()
@@ -249,7 +249,7 @@ async def a_raw_socket() -> None:
 
 
 @pytest.mark.parametrize("asks", [a_thread, a_connection, a_server, a_subprocess, a_raw_socket])
-def test_threads_and_sockets_are_refused_with_what_to_do_instead(asks: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def test_threads_and_sockets_are_refused_with_an_alternative(asks: Callable[[], Coroutine[Any, Any, None]]) -> None:
     with pytest.raises(VirtualTimeError, match=r"(there are no threads|there are no sockets) in virtual time; \w+"):
         run(asks())
 

@@ -1,4 +1,4 @@
-"""Named streams: what one draws depends on seed and name alone, never on who else draws or when."""
+"""Named streams: the values of a stream depend only on the seed and its name."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ def drawn(streams: Streams, name: str, count: int = 5) -> list[float]:
 
 
 @given(st.integers(0, 2**32), names, names)
-def test_a_stream_does_not_feel_what_others_draw(seed: int, name: str, other: str) -> None:
+def test_a_stream_does_not_depend_on_other_streams(seed: int, name: str, other: str) -> None:
     alone = drawn(Streams(seed), name)
     disturbed = Streams(seed)
     if other != name:

@@ -1,4 +1,4 @@
-"""The report: what it says, that it stands alone, that it stays small."""
+"""The report: its content, that it needs no other file, and its size."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -37,7 +37,7 @@ def findings(**changes: Any) -> RunResult:
 
 
 class Page(HTMLParser):
-    """What a browser would make of it: tags that are not closed, and everything that it would fetch."""
+    """A parsed page: tags that are not closed, and every address that a browser would fetch."""
 
     VOID = {"meta", "link", "br", "img"}
 
@@ -112,7 +112,7 @@ def test_a_violation_brings_the_record_around_it() -> None:
     assert "&#34;kind&#34;:" in html
 
 
-def test_what_came_out_of_a_run_is_never_markup() -> None:
+def test_values_of_a_run_are_never_markup() -> None:
     w = Writer()
     w.pod("model-0", 0.0, ready=20.0)
     w.adapter("x", 10.0, [(11.0, "Failed")], message="<script>alert(1)</script>")
@@ -129,7 +129,7 @@ def test_the_same_findings_give_the_same_bytes() -> None:
     assert [f.standalone() for f in one.figures] == [f.standalone() for f in other.figures]
 
 
-def test_every_figure_is_a_file_of_its_own_that_says_what_it_shows() -> None:
+def test_every_figure_is_a_separate_file_with_a_description() -> None:
     figures = build_report(findings()).figures
     assert [f.name for f in figures] == [
         "time-to-running",
@@ -174,7 +174,7 @@ def test_a_fleet_stays_below_two_megabytes() -> None:
 
 
 def asked(t: float, adapter: str = "default/sql-01", **counts: Any) -> TrafficLine:
-    """A minute of an adapter: ten requests, all answered unless said otherwise."""
+    """Return the line of a minute of an adapter: ten requests, all answered by default."""
     given: dict[str, Any] = {"requests": 10, "ok": 10, "first_token_seconds": [0.05] * 10, **counts}
     return TrafficLine(t=t, object=adapter, seconds=60.0, end_to_end_seconds=given["first_token_seconds"], **given)
 
@@ -188,7 +188,7 @@ def test_without_traffic_nothing_is_drawn_of_it() -> None:
     assert not {"traffic", "user-latency"} & {figure.name for figure in build_report(findings()).figures}
 
 
-def test_what_users_got_is_drawn_by_outcome() -> None:
+def test_user_requests_are_drawn_by_outcome() -> None:
     failed = asked(120, ok=3, misrouted=4, causes={"404": 4, "no endpoint": 2, "503": 1}, first_token_seconds=[0.1] * 3)
     figure = drawn(asked(60), failed)["traffic"]
     assert figure.alt.startswith(
@@ -196,7 +196,7 @@ def test_what_users_got_is_drawn_by_outcome() -> None:
     )
     for words in ("misrouted", "no endpoint", "other", "Delayed requests", "Time to first token"):
         assert f">{words}</text>" in figure.body
-    assert figure.body.count(">none</text>") == 1, "no delayed requests: a line of text instead of an empty frame"
+    assert figure.body.count(">none</text>") == 1, "an empty result is a line of text, not an empty frame"
 
 
 def test_cold_and_queued_requests_are_drawn_apart_for_one_may_be_both() -> None:
@@ -210,7 +210,7 @@ def test_minutes_without_answers_break_the_line() -> None:
     assert two.count('class="line one"') == one.count('class="line one"') + 1
 
 
-def test_adapters_are_listed_by_how_often_they_are_asked_with_their_waits() -> None:
+def test_adapters_are_listed_by_number_of_requests_with_their_latencies() -> None:
     busy = [asked(60.0 * (i + 1), "default/sql-09", first_token_seconds=[0.2] * 10) for i in range(3)]
     silent = asked(60, "default/sql-07", ok=0, causes={"503": 10}, first_token_seconds=[])
     figure = drawn(*busy, asked(60), silent)["user-latency"]
@@ -219,12 +219,12 @@ def test_adapters_are_listed_by_how_often_they_are_asked_with_their_waits() -> N
     assert "none succeeded" in figure.body
 
 
-def test_only_the_adapters_asked_most_are_drawn() -> None:
+def test_only_the_most_requested_adapters_are_drawn() -> None:
     crowd = [asked(60, f"default/sql-{i:02}", requests=100 - i) for i in range(60)]
     assert "The 40 adapters with the most requests of 60." in drawn(*crowd)["user-latency"].caption
 
 
-def test_the_page_says_how_many_requests_were_answered() -> None:
+def test_the_page_has_the_number_of_answered_requests() -> None:
     traffic = {"requests": 2000, "ok": 1999, "misrouted": 1, "ttft_seconds": {"p50": 0.02, "p95": 0.05}}
     html = build_report(findings(measures={**MEASURES, "traffic": traffic})).html
     assert "99.95 %<small>of 2,000; 1 misrouted" in html
@@ -265,7 +265,7 @@ def test_a_record_without_its_first_line_is_refused() -> None:
         build_timeline(a_run()[1:])
 
 
-def test_the_story_knows_what_the_record_told() -> None:
+def test_the_timeline_has_the_events_of_the_trace() -> None:
     story = build_timeline(a_run())
     refused = next(a for a in story.adapters if a.name == "default/sql-04")
     assert [a.failed for a in refused.attempts] == [True] * 6 + [False]
@@ -276,7 +276,7 @@ def test_the_story_knows_what_the_record_told() -> None:
     assert [f.kind for f in story.faults] == ["connection-refused", "engine-restart", "pod-kill"]
 
 
-def test_a_restarted_engine_holds_nothing() -> None:
+def test_a_restarted_engine_has_no_adapters() -> None:
     story = build_timeline(a_run())
     assert any(count == 0 for t, count in story.pods[1].loaded if t == 900.0)
 
@@ -329,7 +329,7 @@ def test_count_ticks_reach_the_highest_count(highest: int) -> None:
 
 
 @pytest.mark.parametrize("much", [1, 12])
-def test_a_legend_of_long_names_stays_in_its_frame_and_tells_them_apart(much: int) -> None:
+def test_a_legend_of_long_names_stays_in_its_frame_and_distinguishes_them(much: int) -> None:
     names = [f"controller.retry.retries={n}, {'controller.retry.base=2s, ' * much}policy={n}" for n in range(8)]
     drawn = ecdf("e", "Times", {name: [Point(1.0, "")] for name in names}, "seconds")
     assert drawn is not None

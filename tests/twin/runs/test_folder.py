@@ -1,4 +1,4 @@
-"""Run folders: what lies in them, and that nothing is ever lost or half there."""
+"""Run folders: their files, and that no file is lost or incomplete."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def written(out: Path, result: RunResult, timing: Mapping[str, float]) -> Path:
     return folder
 
 
-def test_a_run_folder_holds_what_is_promised(tmp_path: Path) -> None:
+def test_a_run_folder_has_the_documented_files(tmp_path: Path) -> None:
     folder = written(tmp_path, RESULT, timing={"run": 1.5})
     assert folder == tmp_path / "made-up" / "7"
     assert set(files(folder)) == {
@@ -80,7 +80,7 @@ def test_a_link_to_a_run_is_left_alone(tmp_path: Path) -> None:
         written(tmp_path / "out", RESULT, timing={})
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FolderError, match=r"cannot be written: .*; choose another --out"):
         written(tmp_path / "file", RESULT, timing={})
@@ -124,7 +124,7 @@ def test_a_folder_with_a_file_missing_is_no_run(tmp_path: Path, name: str) -> No
         read(folder)
 
 
-def test_a_damaged_record_is_said_to_be(tmp_path: Path) -> None:
+def test_a_damaged_trace_is_reported(tmp_path: Path) -> None:
     folder = written(tmp_path, RESULT, timing={})
     (folder / "events.jsonl").write_bytes(b'{"kind":"run","t":0.0')
     with pytest.raises(FolderError, match="cannot be read"):
@@ -140,7 +140,7 @@ def test_a_report_is_drawn_again_from_the_record(tmp_path: Path) -> None:
     assert files(folder) == before
 
 
-def test_the_summary_begins_with_what_was_run() -> None:
+def test_the_summary_begins_with_scenario_and_seed() -> None:
     summary = json.loads(summary_bytes(RESULT))
     assert list(summary)[:4] == ["name", "seed", "version", "policy"]
     assert summary["adapters"]["running"] == 38
@@ -156,11 +156,11 @@ def test_the_first_difference_is_shown_from_both_sides() -> None:
     assert "now:      t=2.5 pod created default/b: {" in said
 
 
-def test_no_difference_is_nothing_to_say() -> None:
+def test_equal_traces_have_no_difference() -> None:
     assert first_difference("events.jsonl", b"a\n", b"a\n") == ""
 
 
-def test_a_record_that_goes_on_differs_where_the_other_ends() -> None:
+def test_a_longer_trace_differs_where_the_other_ends() -> None:
     assert "line 2 differs\n  recorded: end of file\n  now:      b" in first_difference("x", b"a\n", b"a\nb\n")
 
 

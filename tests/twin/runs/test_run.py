@@ -1,4 +1,4 @@
-"""From a scenario file to a judged run: the real thing, on the smallest scenario that there is."""
+"""From a scenario file to an evaluated run, with the smallest scenario."""
 
 import os
 import signal
@@ -34,14 +34,14 @@ def test_a_run_folder_is_enough_to_run_it_again(scenario: Scenario, tmp_path: Pa
     assert folder.lines() == list(findings.lines)
 
 
-def test_whether_somebody_watches_makes_no_difference(scenario: Scenario) -> None:
+def test_a_progress_callback_does_not_change_the_run(scenario: Scenario) -> None:
     watched: list[float] = []
     assert list(simulate_and_judge(scenario, watched.append).lines) == list(simulate_and_judge(scenario).lines)
     assert watched == sorted(watched)
     assert watched[-1] == scenario.duration
 
 
-def test_an_interrupt_ends_the_run_in_order_and_keeps_what_was_done(scenario: Scenario) -> None:
+def test_an_interrupt_ends_the_run_cleanly_and_keeps_its_trace(scenario: Scenario) -> None:
     def impatient(t: float) -> None:
         if t >= 60:
             os.kill(os.getpid(), signal.SIGINT)

@@ -48,15 +48,15 @@ class Folder:
         return load(self.write("s.yaml", text), **options)  # type: ignore[arg-type]
 
     def errors(self, text: str | bytes = FOUR_LINES, **options: object) -> list[str]:
-        """What is wrong with a scenario, one line each, without the folder's name."""
+        """Return the errors of a scenario, one line each, without the folder's name."""
         self.write("s.yaml", text)
         return self.errors_of("s.yaml", **options)
 
     def errors_of(self, name: str, **options: object) -> list[str]:
-        """What is wrong with a file that is there (or not)."""
+        """Return the errors of a file, which may be missing."""
         with pytest.raises(ScenarioErrors) as caught:
             load(self.path / name, **options)  # type: ignore[arg-type]
-        return [str(each).replace(f"{self.path}/", "").replace(str(self.path), ".") for each in caught.value.problems]
+        return [str(error).replace(f"{self.path}/", "").replace(str(self.path), ".") for error in caught.value.problems]
 
 
 @pytest.fixture

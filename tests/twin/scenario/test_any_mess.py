@@ -1,4 +1,4 @@
-"""Whatever is written into a scenario, it loads or its problems are told; nothing else comes out."""
+"""Any input is either a valid scenario or refused with its errors; nothing else is raised."""
 
 import io
 from pathlib import Path
@@ -35,7 +35,7 @@ ODD: list[Any] = [
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The mixed scenario with its manifests inside, as plain values, and a place to write others to."""
+    """Return a scenario with its manifests inline, as plain values, and a folder for files."""
     scenario = load(ROOT / "tests/data/mixed.yaml")
     return YAML(typ="safe").load(resolved(scenario)), tmp_path_factory.mktemp("mess") / "s.yaml"
 
@@ -55,7 +55,7 @@ def with_at(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 @settings(deadline=None, max_examples=25)
 @given(data=st.data())
-def test_a_scenario_loads_or_its_problems_are_told(whole: Any, data: st.DataObject) -> None:
+def test_a_scenario_loads_or_its_errors_are_listed(whole: Any, data: st.DataObject) -> None:
     value, file = whole
     place = data.draw(st.sampled_from(places(value)))
     out = io.StringIO()

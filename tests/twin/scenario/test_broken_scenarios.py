@@ -1,4 +1,4 @@
-"""Every way in which a scenario file may be wrong is told with its place and what would be right."""
+"""Each error of a scenario file has its position and the allowed values."""
 
 from typing import Any
 
@@ -127,7 +127,7 @@ BEHIND: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(
     ("text", "place", "said"), BEHIND, ids=[text.strip().split("\n")[-1][:60] for text, *_ in BEHIND]
 )
-def test_what_is_wrong_is_told_with_its_place(folder: Any, text: str, place: str, said: str) -> None:
+def test_errors_have_their_position(folder: Any, text: str, place: str, said: str) -> None:
     lines = folder.errors(FOUR_LINES + text + "\n")
     assert any(line.startswith(f"s.yaml:{place}") and said in line for line in lines), lines
 
@@ -157,16 +157,16 @@ def test_what_is_wrong_is_told_with_its_place(folder: Any, text: str, place: str
         (b"[" * 600, "nested too deeply"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_scenario_is_told_in_one_line(folder: Any, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_a_scenario_is_an_error_in_one_line(folder: Any, content: bytes, said: str) -> None:
     assert any(said in line for line in folder.errors(content))
 
 
-def test_a_missing_file_and_a_folder_are_told(folder: Any) -> None:
+def test_a_missing_file_and_a_folder_are_errors(folder: Any) -> None:
     assert folder.errors_of("absent.yaml") == ["File not found: absent.yaml"]
     assert folder.errors_of(".") == [".: is a folder; allowed: a YAML file"]
 
 
-def test_all_problems_of_a_file_are_told_at_once(folder: Any) -> None:
+def test_all_errors_of_a_file_are_reported_at_once(folder: Any) -> None:
     lines = folder.errors(
         FOUR_LINES
         + "sead: 1\ncontroller: {max_concurrent_reconciles: 0}\nfaults: [{kind: slow, factor: 0}, {kind: x}]\n"
@@ -191,7 +191,7 @@ def test_all_problems_of_a_file_are_told_at_once(folder: Any) -> None:
         ("seed", "[1", "--set: seed: invalid YAML"),
     ],
 )
-def test_an_override_that_is_wrong_is_told_as_such(folder: Any, path: str, value: str, said: str) -> None:
+def test_an_invalid_override_is_reported_as_such(folder: Any, path: str, value: str, said: str) -> None:
     text = FOUR_LINES + ("faults: []\n" if path.startswith("faults") else "")
     assert any(
         line.startswith(said.split("; did you mean")[0]) for line in folder.errors(text, overrides={path: value})

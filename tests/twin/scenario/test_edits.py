@@ -1,4 +1,4 @@
-"""What users change while a run goes on: checked when the scenario is loaded, done at its time."""
+"""Edits by users during a run: validated when the scenario is loaded, made at their time."""
 
 import base64
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_an_edit_that_cannot_be_done_is_refused_with_its_place(folder: Any, edit
     assert said in line
 
 
-def test_an_edit_is_judged_on_what_earlier_ones_have_left(folder: Any) -> None:
+def test_an_edit_is_validated_after_the_earlier_ones(folder: Any) -> None:
     edit = "  - {at: %s, of: ModelAdapter/sql-0, patch: {spec: {podSelector: %s}}}\n"
     fine = edit % ("1m", "{matchExpressions: [{key: a, operator: Exists}]}")
     wrong = edit % ("2m", "{matchLabels: null, matchExpressions: null}")

@@ -1,4 +1,4 @@
-"""Namespaces among manifests: new ones, those that are there from the start, and those that the world makes itself."""
+"""Namespaces in manifests: new ones, existing ones, and those that the world creates."""
 
 from typing import Any
 

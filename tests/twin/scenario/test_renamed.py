@@ -1,4 +1,4 @@
-"""Former names of fields and measures are refused everywhere, and the message gives the present name."""
+"""Old names of fields and measures are refused everywhere, and the message has the new name."""
 
 from typing import Any
 

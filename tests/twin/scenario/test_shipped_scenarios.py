@@ -1,4 +1,4 @@
-"""What is shipped loads, what is written out loads to the same, and real manifests run as they are."""
+"""Shipped scenarios load, their resolved form loads to an equal scenario, and real manifests run unchanged."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_a_shipped_scenario_asks_a_question_answers_it_and_expects_something(pat
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
-def test_there_is_nothing_to_note_about_the_first_scenarios_that_people_see(path: Path) -> None:
+def test_the_introductory_scenarios_have_no_notes(path: Path) -> None:
     assert load(path).notes == ()
 
 
@@ -54,7 +54,7 @@ def test_a_real_manifest_runs_under_four_lines(folder: Any, path: Path) -> None:
     assert scenario.objects
 
 
-def test_all_real_manifests_together_name_what_stands_there_thrice(folder: Any) -> None:
+def test_all_real_manifests_together_are_refused_with_the_duplicates(folder: Any) -> None:
     for path in MANIFESTS:
         folder.write(f"m-{path.name}", path.read_text())
     lines = folder.errors("name: real\nmanifests: [m-*.yaml]\n")
@@ -62,7 +62,7 @@ def test_all_real_manifests_together_name_what_stands_there_thrice(folder: Any) 
     assert all("already exists" in line for line in lines)
 
 
-def test_what_is_written_does_not_depend_on_the_hash_seed() -> None:
+def test_the_resolved_scenario_does_not_depend_on_the_hash_seed() -> None:
     program = "import sys; from twin.scenario import load, resolved; print(resolved(load(sys.argv[1])))"
     command = [sys.executable, "-c", program, str(ROOT / "scenarios/quickstart.yaml")]
     outputs = {
@@ -99,6 +99,6 @@ def test_the_schema_describes_every_field() -> None:
     assert "default" not in parts["Slow"]["properties"]["until"]
 
 
-def test_what_is_written_is_yaml_for_other_readers_too() -> None:
+def test_the_resolved_scenario_is_yaml_for_other_parsers_too() -> None:
     text = resolved(load(ROOT / "tests/data/mixed.yaml"))
     assert YAML(typ="safe").load(text)["faults"][0]["kind"] == "connection-refused"

@@ -13,14 +13,14 @@ class Model(BaseModel):
     rate: Rate
 
 
-def test_what_is_written_back_is_read_as_the_same() -> None:
+def test_written_values_are_read_as_equal_ones() -> None:
     model = Model.model_validate({"wait": "1h30m", "size": "80MiB", "link": "2Gbit/s", "rate": "4/min"})
     assert (model.wait, model.size, model.link) == (5400, 80 * 2**20, 250e6)
     assert model.model_dump() == {"wait": "1h30m", "size": "80MiB", "link": "2Gbit/s", "rate": "4/min"}
     assert Model.model_validate(model.model_dump()) == model
 
 
-def test_an_error_says_what_is_wrong_and_what_is_allowed() -> None:
+def test_an_error_has_the_cause_and_the_allowed_values() -> None:
     with pytest.raises(ValidationError) as raised:
         TypeAdapter(Duration).validate_python("soon")
     context = raised.value.errors()[0]["ctx"]

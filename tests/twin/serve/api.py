@@ -1,4 +1,4 @@
-"""An API server on a loopback socket, in the test's own event loop: how tests of other packages start one too.
+"""An API server on a loopback socket in the test's own event loop; other packages' tests use it as well.
 
 async with served_store() as api:
     api.client      # httpx, as the administrator
@@ -32,7 +32,7 @@ P = ParamSpec("P")
 
 
 def on_sockets(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """A test with real sockets, in a loop of its own and with an end in any case."""
+    """Run a test with real sockets in its own event loop, with a timeout."""
 
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -60,7 +60,7 @@ class Api:
         return kubeconfig(self.address.url, self.access.admin_token)
 
     def client_of(self, user: User) -> httpx.AsyncClient:
-        """A client with a token of that user."""
+        """Return a client with a token of that user."""
         headers = {"authorization": f"Bearer {self.access.issue(user)}"}
         return httpx.AsyncClient(base_url=self.address.url, headers=headers, trust_env=False)
 
@@ -69,7 +69,7 @@ class Api:
 async def served_store(
     containers: Containers | None = None, interfering: Callable[[Store], Interference] = lambda _: no_interference
 ) -> AsyncIterator[Api]:
-    """A store with the CRD of ModelAdapters, behind HTTP."""
+    """Serve a store with the ModelAdapter CRD over HTTP."""
     numbers = count()
     used: list[AuditEvent] = []
     clock = [NOW]
@@ -94,7 +94,7 @@ async def served_store(
 
 
 def adapter(name: str, **spec: Any) -> dict[str, Any]:
-    """A ModelAdapter as a user writes it."""
+    """Return a ModelAdapter as a user writes it."""
     wanted = {"matchLabels": {"model.aibrix.ai/name": "qwen"}}
     body = {"baseModel": "qwen", "podSelector": wanted, "artifactURL": f"huggingface://acme/{name}", **spec}
     return {
@@ -106,7 +106,7 @@ def adapter(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def pod(name: str, **labels: str) -> dict[str, Any]:
-    """A pod with one container."""
+    """Return a pod with one container."""
     containers = [{"name": "vllm", "image": "vllm/vllm-openai:v0.24.0"}]
     meta = {"name": name, "namespace": "default", "labels": labels}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers}}

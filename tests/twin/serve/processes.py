@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def a_process(log: Path, *words: str, ready: str) -> Iterator[str]:
-    """A Python module that runs until the block ends; yields what it has printed once `ready` is in it."""
+    """Run a Python module until the end of the block; yield its output once that contains `ready`."""
     with log.open("w") as sink:
         command = [sys.executable, *words]
         process = subprocess.Popen(command, stdout=sink, stderr=sink, env={**os.environ, "PYTHONUNBUFFERED": "1"})

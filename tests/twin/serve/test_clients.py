@@ -1,4 +1,4 @@
-"""Other people's clients and operators work against a served world unchanged."""
+"""Third-party clients and operators work with a served world unchanged."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def test_the_kubernetes_package_works_unchanged(tmp_path: Path, script: list[str
         assert ran.out.strip().endswith("all fine"), ran.all
 
 
-def test_a_kopf_operator_runs_and_what_it_owns_goes_with_its_owner(tmp_path: Path) -> None:
+def test_a_kopf_operator_runs_and_its_objects_are_deleted_with_their_owner(tmp_path: Path) -> None:
     with a_served_world(tmp_path, "--no-controller") as world, _kopf(world, tmp_path / "kopf.log"):
         world.kubectl("apply", "-f", "-", stdin=ADAPTER)
         waited = world.kubectl("wait", "--for=create", "configmap/card-for-kopf", "--timeout=40s")
@@ -45,7 +45,7 @@ def test_a_kopf_operator_runs_and_what_it_owns_goes_with_its_owner(tmp_path: Pat
 
 @contextmanager
 def _kopf(world: World, log: Path) -> Iterator[None]:
-    """`kopf run` on the little operator."""
+    """Run the example operator with `kopf run`."""
     words = [sys.executable, "-m", "kopf", "run", "--namespace", "default", str(CLIENTS / "kopf_operator.py")]
     with log.open("w") as file:
         process = subprocess.Popen(words, env=dict(world.environment), stdout=file, stderr=file)

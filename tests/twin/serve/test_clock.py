@@ -1,4 +1,4 @@
-"""Time that follows the wall clock, at a speed, not at all, or by steps. The wall here is a number."""
+"""Simulated time that follows the wall clock at a speed, is paused, or is stepped. The wall clock here is a number."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from twin.serve.clock import RealTimeClock, run
 
 
 class Wall:
-    """A clock that a test turns."""
+    """A wall clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -24,7 +24,7 @@ def wall() -> Wall:
     return Wall()
 
 
-def test_time_goes_at_its_speed(wall: Wall) -> None:
+def test_time_runs_at_the_given_speed(wall: Wall) -> None:
     clock = RealTimeClock(10, wall)
     wall.now += 3
     assert clock.reach(999) == 30
@@ -39,7 +39,7 @@ def test_a_change_of_speed_leaves_what_has_passed(wall: Wall) -> None:
     assert clock.reach(999) == 33
 
 
-def test_a_paused_world_stands_still_and_goes_on_from_there(wall: Wall) -> None:
+def test_a_paused_world_stops_and_resumes_at_the_same_time(wall: Wall) -> None:
     clock = RealTimeClock(1, wall)
     wall.now += 5
     clock.pause()
@@ -102,7 +102,7 @@ def test_processes_and_coroutines_share_one_time() -> None:
     assert _driven(main) == [(who, t) for t in (10, 20, 30) for who in ("simpy", "asyncio")]
 
 
-def test_what_a_process_wakes_runs_before_the_next_instant() -> None:
+def test_callbacks_of_a_process_run_before_the_next_instant() -> None:
     async def main(clock: RealTimeClock, env: simpy.Environment) -> list[float]:
         loop, seen = asyncio.get_running_loop(), list[float]()
 
@@ -118,7 +118,7 @@ def test_what_a_process_wakes_runs_before_the_next_instant() -> None:
     assert _driven(main) == [1, 2, 3, 4, 5]
 
 
-def test_sockets_are_served_while_time_stands_still() -> None:
+def test_sockets_are_served_while_time_is_paused() -> None:
     async def main(clock: RealTimeClock, env: simpy.Environment) -> bytes:
         clock.pause()
 

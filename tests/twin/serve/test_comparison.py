@@ -1,4 +1,4 @@
-"""`twin compare-worlds`: one scenario in two worlds, and what is said of their differences."""
+"""`twin compare-worlds`: one scenario in two worlds, and the report of the differences."""
 
 import json
 import subprocess
@@ -64,11 +64,11 @@ def test_measures_phases_attempts_and_pods_stand_side_by_side() -> None:
         (None, 1.0, True),
     ],
 )
-def test_what_differs_by_more_than_a_twentieth_matters(here: float | None, there: float, matters: bool) -> None:
+def test_differences_above_five_percent_are_reported(here: float | None, there: float, matters: bool) -> None:
     assert Row("a", here, there).exceeds_threshold is matters
 
 
-def test_input_and_what_one_world_counts_alone_is_left_out() -> None:
+def test_inputs_and_measures_of_only_one_world_are_left_out() -> None:
     rows = by_name(compare_runs(found([], seed=3, reconciles={"total": 5}), found([], seed=3, reconciles={"total": 0})))
     assert not rows.keys() & {"seed", "reconciles.total"}
 

@@ -1,4 +1,4 @@
-"""Faults of the API server, as an operator outside meets them by HTTP; people with kubectl are spared."""
+"""Faults of the API server affect an external operator over HTTP, but not users of kubectl."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ WRITES = frozenset({"create", "patch", "apply", "delete"})
 
 @asynccontextmanager
 async def disturbed() -> AsyncIterator[tuple[Api, ApiFaults, simpy.Environment]]:
-    """A served store, the faults that it is given, and their time."""
+    """Return a served store, its faults, and their clock."""
     env, found = simpy.Environment(), list[ApiFaults]()
 
     def interfering(store: Store) -> Interference:
@@ -97,7 +97,7 @@ async def test_a_dropped_watch_breaks_off_and_no_other_can_be_opened() -> None:
 
 
 @on_sockets
-async def test_a_watch_expires_with_410_and_kubectls_goes_on() -> None:
+async def test_a_watch_expires_with_410_and_kubectl_is_not_affected() -> None:
     async with disturbed() as (api, faults, _), asyncio.TaskGroup() as tasks:
         path = f"{ADAPTERS}?watch=1&timeoutSeconds=1"
         mine = tasks.create_task(api.client.get(path, headers=OPERATOR))
@@ -149,7 +149,7 @@ def _noting(waits: list[float]) -> Callable[[float], Any]:
 
 
 @on_sockets
-async def test_the_record_names_what_was_asked_for_and_what_was_created() -> None:
+async def test_the_trace_has_the_requested_and_the_created_objects() -> None:
     recorder = Recorder(lambda: 0.0, ())
     async with served_store() as api:
         for code in (201, 409):

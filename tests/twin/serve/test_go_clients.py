@@ -1,4 +1,4 @@
-"""Programs in Go, the language of most controllers, against a served world. Only if asked for: the first compilation
+"""Programs in Go, the language of most controllers, with a served world. Not run by default: the first compilation
 of their libraries takes minutes and the Go module proxy (`CONTRIBUTING.md`, "Tests that are asked for")."""
 
 import os
@@ -27,7 +27,7 @@ spec: {baseModel: qwen, podSelector: {matchLabels: {app: qwen}}, artifactURL: hu
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the compiled programs."""
+    """Return the folder of the compiled programs."""
     if not os.environ.get("TWIN_GO_TESTS"):
         pytest.skip("Go programs are compiled and run if TWIN_GO_TESTS is set")
     if shutil.which("go") is None:
@@ -66,7 +66,7 @@ def test_an_operator_on_controller_runtime_is_killed_and_puts_right_what_it_miss
 
 @contextmanager
 def _operator(programs: Path, world: World, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The operator, once it says that it is healthy; ended at the end if somebody has not killed it before."""
+    """Run the operator; yield once it is healthy, and stop it at the end if it still runs."""
     health = f"127.0.0.1:{free_port()}"
     environment = {**world.environment, "HEALTH": health}
     with log.open("w") as sink:

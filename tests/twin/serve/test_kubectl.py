@@ -1,4 +1,4 @@
-"""kubectl against a served world: the document's commands, and those of every day, in the order of a working day.
+"""kubectl with a served world: the design document's commands and common ones, in the order of a working day.
 
 One test, because it is one day: each command finds what those before it have left.
 """
@@ -28,14 +28,14 @@ MANAGER = ("-n", "aibrix-system", "deployment/aibrix-controller-manager")
 
 @dataclass
 class Day:
-    """Runs commands; remembers what did not go as it should, and which verbs were used."""
+    """Runs commands; collects failures and the verbs used."""
 
     world: World
     wrong: list[str] = field(default_factory=list)
     count: int = 0
 
     def does(self, command: str, *wanted: str, code: int = 0, stdin: str = "") -> str:
-        """Runs `kubectl COMMAND`; all of `wanted`, regular expressions, should be in what it prints."""
+        """Run `kubectl COMMAND`; its output should match all of `wanted` (regular expressions)."""
         ran = self.world.kubectl(*command.split(), stdin=stdin)
         self.count += 1
         missing = [text for text in wanted if not re.search(text, ran.all, re.MULTILINE)]
@@ -59,7 +59,7 @@ def test_a_day_with_kubectl(tmp_path: Path) -> None:
 
 
 def _deploy(day: Day) -> None:
-    """Create the base model, then the adapters, as the document says."""
+    """Create the base model, then the adapters, as in the design document."""
     day.does("version", r"Server Version: v1\.")
     day.does("cluster-info", "control plane.* is running at")
     day.does("api-resources", r"^modeladapters +ma +model.aibrix.ai/v1alpha1 +true +ModelAdapter")
@@ -74,7 +74,7 @@ def _deploy(day: Day) -> None:
 
 
 def _look(day: Day) -> str:
-    """Reads of objects."""
+    """Read objects."""
     day.does("get modeladapters -o wide", r"^NAME +PHASE +DESIRED +READY", rf"^{ADAPTER} +Running +3 +3 +3 ")
     day.does(f"describe modeladapter {ADAPTER}", r"Phase: +Running", "is ready", r"Normal +Loaded +.*lora-controller")
     day.does(f"get modeladapter {ADAPTER} -o yaml", "^kind: ModelAdapter", "phase: Running")
@@ -89,7 +89,7 @@ def _look(day: Day) -> str:
 
 
 def _debug(day: Day, pod: str) -> None:
-    """Logs, a look inside, secrets."""
+    """Read logs, run commands in pods, read secrets."""
     day.does(f"describe pod {pod}", r"Status: +Running", r"lora-twin/address: 127\.244\.", r"Liveness: +http-get")
     day.does(f"logs {' '.join(MANAGER)}", "Successfully loaded adapter on pod")
     day.does(f"logs {pod} -c vllm-openai", "Starting vLLM API server", "Loaded new LoRA adapter")
@@ -114,7 +114,7 @@ def _debug(day: Day, pod: str) -> None:
 
 
 def _serve(day: Day) -> None:
-    """The way to the gateway, and a request through it, as the document has them."""
+    """Send a request through the gateway, as in the design document."""
     service = "svc/envoy-aibrix-system-aibrix-eg-903790dc -n envoy-gateway-system"
     address = day.does(f"get {service} -o=jsonpath={{.status.loadBalancer.ingress[0].ip}}", r"^127\.")
     port = day.does(f"get {service} -o=jsonpath={{.spec.ports[0].port}}", r"^\d+$")
@@ -123,12 +123,12 @@ def _serve(day: Day) -> None:
         body = {"model": model, "prompt": "San Francisco is a", "max_tokens": 16, "temperature": 0}
         answer = httpx.post(url, json=body, trust_env=False, timeout=30)
         assert (answer.status_code, answer.json()["model"]) == (200, model)
-    unknown = httpx.post(url, json={"model": "nobody", "prompt": "x"}, trust_env=False)
-    assert (unknown.status_code, unknown.json()["error"]["message"]) == (404, "The model `nobody` does not exist.")
+    unknown = httpx.post(url, json={"model": "unknown", "prompt": "x"}, trust_env=False)
+    assert (unknown.status_code, unknown.json()["error"]["message"]) == (404, "The model `unknown` does not exist.")
 
 
 def _change(day: Day, pod: str) -> None:
-    """Pods die, numbers and images change, specs are edited."""
+    """Delete pods, scale, change images and edit specs."""
     day.does(f"delete pod {pod}", f'pod "{pod}" deleted')
     day.does(f"rollout status deployment/{BASE} --timeout=50s", "successfully rolled out")
     day.does("scale modeladapter/reliability-demo-lora --replicas=2", "scaled")
@@ -154,7 +154,7 @@ def _misspelled() -> str:
 
 
 def _housekeeping(day: Day) -> None:
-    """Namespaces, config, a look at a diff, the end of things."""
+    """Use namespaces and config, show a diff, and delete everything."""
     day.does("create namespace staging", "namespace/staging created")
     day.does("create configmap settings --from-literal=a=b -n staging", "configmap/settings created")
     day.does("create deployment web --image=nginx -n staging --dry-run=server -o yaml", "replicas: 1")
@@ -170,7 +170,7 @@ def _housekeeping(day: Day) -> None:
 
 
 def _account(day: Day) -> None:
-    """Access control."""
+    """Check access control."""
     day.does("auth whoami", "kubernetes-admin")
     day.does("auth can-i delete pods", "^yes$")
     day.does("create serviceaccount robot", "created")

@@ -64,7 +64,7 @@ def test_processes_need_the_operators_own_extra(scenario: str, monkeypatch: pyte
     assert "needs the extra `live`: pip install 'lora-twin[live]'" in refused("serve", scenario, "--operator-process")
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_missing_file_is_named() -> None:
     assert refused("serve", "nowhere.yaml").startswith("File not found: nowhere.yaml")
 
 
@@ -77,7 +77,7 @@ def test_a_port_that_is_taken_is_named(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("command", [("fault", "timeout"), ("events",), ("clock",)], ids=lambda words: words[0])
-def test_a_world_that_is_not_there_is_said_to_be(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_world_that_does_not_run_is_an_error_in_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
     missing = refused(*command, "--kubeconfig", str(tmp_path / "none"))
     assert "none: file not found; start `twin serve`" in missing
     (tmp_path / "broken").write_text("{")
@@ -110,12 +110,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ("clock --pause --resume", "--pause and --resume exclude each other"),
     ],
 )
-def test_what_a_world_cannot_do_it_refuses(command: str, said: str, world: World) -> None:
+def test_an_impossible_request_is_refused_by_the_world(command: str, said: str, world: World) -> None:
     assert said in refused(*command.split(), "--kubeconfig", str(world.kubeconfig))
 
 
 def test_another_token_than_the_worlds_is_refused(world: World, tmp_path: Path) -> None:
-    write(tmp_path / "stranger", kubeconfig(world.server, "somebody's"))
+    write(tmp_path / "stranger", kubeconfig(world.server, "stranger's"))
     assert refused("fault", "timeout", "--kubeconfig", str(tmp_path / "stranger")) == "twin fault: Unauthorized"
 
 
@@ -131,7 +131,7 @@ def seconds(world: World) -> float:
     return float(said.split(": ")[1].partition(" s ")[0])
 
 
-def test_time_stands_still_goes_on_by_a_step_and_runs_again(world: World) -> None:
+def test_time_is_paused_stepped_and_resumed(world: World) -> None:
     told = ("--kubeconfig", str(world.kubeconfig))
     assert done("clock", "--pause", *told).endswith("paused\n")
     before = seconds(world)
@@ -161,7 +161,7 @@ def test_the_record_is_printed_and_followed(world: World) -> None:
 
 @on_sockets
 async def test_beyond_loopback_everything_of_the_twin_needs_its_token(scenario: str) -> None:
-    """On loopback the status page may be looked at by anybody; what changes the world may not."""
+    """On loopback the status page needs no token, but every change of the world does."""
     for trusting, looked, changed in ((True, 200, 401), (False, 401, 401)):
         access = TokenAuthenticator()
         world = Simulation(load(Path(scenario)))

@@ -25,14 +25,14 @@ QUIET = ("--metrics-bind-address=0", "--health-probe-bind-address=0")
 
 
 @dataclass
-class Stage:
-    """Everything that runs, and what it has said."""
+class Walkthrough:
+    """All processes of the walkthrough, and their output."""
 
     world: World
     folder: Path
     bucket: int
     """The port of the S3 server."""
-    said: str = ""
+    output: str = ""
 
     @property
     def cache(self) -> Path:
@@ -40,7 +40,7 @@ class Stage:
 
     def kubectl(self, command: str, stdin: str = "") -> str:
         ran = self.world.kubectl(*command.split(), stdin=stdin)
-        self.said += ran.all
+        self.output += ran.all
         assert ran.code == 0, f"kubectl {command}: {ran.all}"
         return ran.out
 
@@ -53,7 +53,7 @@ class Stage:
     def sidecar(self, path: str) -> str:
         ip = self.pod(".status.podIP").replace("10.", "127.", 1)
         text = httpx.get(f"http://{ip}:8080{path}").text
-        self.said += text
+        self.output += text
         return text
 
     def fetches(self) -> int:
@@ -71,7 +71,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def walkthrough(tmp_path: Path) -> Iterator[Walkthrough]:
     port, number = free_port(), os.getpid() % 60000
     world = (PAGE / "world.yaml").read_text()
     with a_served_world(tmp_path, "--no-controller", scenario=world) as served:
@@ -83,55 +83,55 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
             a_process(tmp_path / "node.log", "-m", "twin", "node", *config, *place, ready="joins"),
             a_process(tmp_path / "operator.log", *operator, ready='"leading"'),
         ):
-            yield Stage(served, tmp_path, port)
+            yield Walkthrough(served, tmp_path, port)
 
 
-def test_a_private_adapter_from_apply_to_a_clean_disk(stage: Stage) -> None:
-    first = re.findall(r'^\{"apiVersion.*$', (stage.folder / "bucket.log").read_text(), re.MULTILINE)[0]
-    pods = (PAGE / "pods.yaml").read_text().replace("/tmp/lora-walkthrough/adapters", str(stage.cache))
+def test_a_private_adapter_from_apply_to_a_clean_disk(walkthrough: Walkthrough) -> None:
+    first = re.findall(r'^\{"apiVersion.*$', (walkthrough.folder / "bucket.log").read_text(), re.MULTILINE)[0]
+    pods = (PAGE / "pods.yaml").read_text().replace("/tmp/lora-walkthrough/adapters", str(walkthrough.cache))
     adapter = (PAGE / "adapters.yaml").read_text()
     for manifest in (pods, adapter):
-        stage.kubectl("apply -f -", manifest)
-    stage.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/sql --timeout=30s")
+        walkthrough.kubectl("apply -f -", manifest)
+    walkthrough.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/sql --timeout=30s")
     lacking = "Secret default/bucket-keys, named in credentialsSecretRef, does not exist: create it"
-    assert lacking in stage.kubectl("get modeladapter sql -o json")
-    stage.kubectl("apply -f -", first)
-    stage.running("sql")
-    assert stage.completion("sql") == 200
-    assert stage.fetches() == 1
+    assert lacking in walkthrough.kubectl("get modeladapter sql -o json")
+    walkthrough.kubectl("apply -f -", first)
+    walkthrough.running("sql")
+    assert walkthrough.completion("sql") == 200
+    assert walkthrough.fetches() == 1
 
-    second = stage.rotated()
-    stage.kubectl("apply -f -", adapter.replace("sql", "rust"))
-    stage.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/rust --timeout=20s")
-    refused = stage.kubectl("get modeladapter rust -o json")
+    second = walkthrough.rotated()
+    walkthrough.kubectl("apply -f -", adapter.replace("sql", "rust"))
+    walkthrough.kubectl("wait --for=jsonpath={.status.phase}=Failed modeladapter/rust --timeout=20s")
+    refused = walkthrough.kubectl("get modeladapter rust -o json")
     assert "403 InvalidAccessKeyId: check the keys and their permissions" in refused
-    stage.kubectl("apply -f -", second)
-    stage.running("rust")
-    assert stage.completion("rust") == 200
+    walkthrough.kubectl("apply -f -", second)
+    walkthrough.running("rust")
+    assert walkthrough.completion("rust") == 200
 
-    before = stage.fetches()
-    engine = stage.pod(".status.containerStatuses[0].containerID")
+    before = walkthrough.fetches()
+    engine = walkthrough.pod(".status.containerStatuses[0].containerID")
     os.kill(int(re.findall(r"process://(\d+)-", engine)[0]), signal.SIGKILL)
-    until(lambda: stage.pod(".status.containerStatuses[0].restartCount") == "1", "the engine was started again")
+    until(lambda: walkthrough.pod(".status.containerStatuses[0].restartCount") == "1", "the engine was started again")
     for name in ("sql", "rust"):
-        until(lambda name=name: stage.completion(name) == 200, f"{name} is there again")
-        stage.running(name)
-    assert stage.fetches() == before, "it came from the cache"
+        until(lambda name=name: walkthrough.completion(name) == 200, f"{name} is there again")
+        walkthrough.running(name)
+    assert walkthrough.fetches() == before, "it came from the cache"
 
-    stage.kubectl("get events -o yaml")
-    stage.kubectl("get modeladapters,pods -o yaml")
-    stage.sidecar("/metrics")
-    stage.kubectl("delete modeladapters --all --timeout=40s")
-    assert not [path for path in stage.cache.rglob("*") if path.is_file()]
-    assert _secrets_shown(stage, first, second) == []
+    walkthrough.kubectl("get events -o yaml")
+    walkthrough.kubectl("get modeladapters,pods -o yaml")
+    walkthrough.sidecar("/metrics")
+    walkthrough.kubectl("delete modeladapters --all --timeout=40s")
+    assert not [path for path in walkthrough.cache.rglob("*") if path.is_file()]
+    assert _leaked_secrets(walkthrough, first, second) == []
 
 
-def _secrets_shown(stage: Stage, *manifests: str) -> list[str]:
-    """Secrets that anybody has said: commands, pages, logs, the record."""
+def _leaked_secrets(walkthrough: Walkthrough, *manifests: str) -> list[str]:
+    """Return the secrets that occur in outputs, pages, logs or the trace."""
     secrets = [json.loads(manifest)["stringData"]["aws_secret_access_key"] for manifest in manifests]
-    record = stage.world.twin("events").out
-    lines = [line for path in stage.folder.rglob("*.log") for line in path.read_text().splitlines()]
+    record = walkthrough.world.twin("events").out
+    lines = [line for path in walkthrough.folder.rglob("*.log") for line in path.read_text().splitlines()]
     logs = "\n".join(line for line in lines if '"kind": "Secret"' not in line)  # where the bucket gives them out
-    assert "Successfully loaded adapter" in stage.said
+    assert "Successfully loaded adapter" in walkthrough.output
     assert '"not loaded"' in logs
-    return [secret for secret in (*secrets, ENGINE_KEY) if secret in stage.said + logs + record]
+    return [secret for secret in (*secrets, ENGINE_KEY) if secret in walkthrough.output + logs + record]

@@ -1,4 +1,4 @@
-"""A served world in a process of its own, as people start it, and kubectl to look at it."""
+"""A served world in its own process, as users start it, and kubectl."""
 
 import json
 import os
@@ -49,34 +49,34 @@ class World:
         return run([str(Path(sys.executable).with_name("kubectl")), *arguments], self.environment, stdin, timeout)
 
     def twin(self, command: str, *arguments: str) -> Ran:
-        words = [sys.executable, "-m", "twin", command, *arguments, "--kubeconfig", str(self.kubeconfig)]
-        return run(words, self.environment)
+        line = [sys.executable, "-m", "twin", command, *arguments, "--kubeconfig", str(self.kubeconfig)]
+        return run(line, self.environment)
 
     @property
     def server(self) -> str:
-        found: str = json.loads(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-        return found
+        server: str = json.loads(self.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+        return server
 
     @property
     def gateway(self) -> str:
         return next(line.split()[1] for line in self.banner.splitlines() if line.startswith("gateway"))
 
 
-def run(words: list[str], environment: Mapping[str, str], stdin: str = "", timeout: float = 60) -> Ran:
+def run(command: list[str], environment: Mapping[str, str], stdin: str = "", timeout: float = 60) -> Ran:
     done = subprocess.run(
-        words, env=dict(environment), input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+        command, env=dict(environment), input=stdin, capture_output=True, text=True, timeout=timeout, check=False
     )
     return Ran(done.stdout, done.stderr, done.returncode)
 
 
 @contextmanager
 def a_served_world(folder: Path, *arguments: str, scenario: str = SCENARIO) -> Iterator[World]:
-    """`twin serve` on a scenario, until the block ends."""
+    """Run `twin serve` on a scenario until the end of the block."""
     file, config = folder / "scenario.yaml", folder / "twin.kubeconfig"
     file.write_text(scenario)
     environment = {**os.environ, "KUBECONFIG": str(config), "HOME": str(folder), "KUBECACHEDIR": str(folder / "cache")}
-    words = [sys.executable, "-m", "twin", "serve", str(file), "--kubeconfig", str(config), *arguments]
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = [sys.executable, "-m", "twin", "serve", str(file), "--kubeconfig", str(config), *arguments]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield World(process, environment, config, _banner(process))
     finally:

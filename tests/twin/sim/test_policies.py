@@ -1,4 +1,4 @@
-"""Policies as users meet them: in a scenario, from the docs, by their events."""
+"""Policies as users see them: in a scenario, in the documentation, in events."""
 
 import re
 import shutil
@@ -37,7 +37,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-def test_the_worked_example_of_the_docs_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worked_example_of_the_docs_works_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_policies.py").write_text(blocks("python")[0], encoding="utf-8")
     (tmp_path / "few-pods.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
     shutil.copytree(ROOT / "scenarios/manifests", tmp_path / "manifests")
@@ -73,7 +73,7 @@ def events(lines: Any, reason: str) -> list[EventLine]:
 
 
 def loaded(lines: Any) -> dict[str, set[str]]:
-    """Pods by adapter, as engines have it at some time."""
+    """Return the pods of each adapter, as loaded on the engines at a time."""
     found: dict[str, set[str]] = {}
     for line in lines:
         if isinstance(line, EngineLine) and line.event == "loaded":
@@ -122,7 +122,7 @@ def test_a_policy_that_fails_all_the_time_costs_events_and_nothing_else(tmp_path
         ({"adapters": [adapters(spec={"schedulerName": "no:One"})]}, "adapters.0.spec.schedulerName: policy no:One"),
     ],
 )
-def test_a_policy_that_is_not_there_is_a_line_that_says_where(
+def test_a_missing_policy_is_an_error_in_one_line_with_its_position(
     tmp_path: Path, section: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ScenarioErrors) as refused:
@@ -132,7 +132,7 @@ def test_a_policy_that_is_not_there_is_a_line_that_says_where(
     assert problem.line > 0
 
 
-def test_a_name_that_nobody_knows_is_judged_by_the_operator_with_the_list_of_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_policy_name_is_refused_by_the_operator_with_the_list_of_known_ones(tmp_path: Path) -> None:
     lines = simulate(a_scenario(tmp_path, adapters=[adapters(1, spec={"schedulerName": "best"})])).lines
     assert summary(lines)["adapters"]["failed"] == 1
     assert "bin-pack" in str([line for line in lines if getattr(line, "message", "")][-1])
@@ -154,11 +154,11 @@ def test_policies_that_measure_read_each_pod_once_an_interval_and_place_at_once_
     assert 3 * (600 / 15 - 3) <= outcome["engine_requests"]["metrics"] <= 3 * 600 / 15
 
 
-def test_nobody_reads_metrics_that_no_policy_asks_for(tmp_path: Path) -> None:
+def test_metrics_that_no_policy_uses_are_not_read(tmp_path: Path) -> None:
     assert summary(simulate(a_scenario(tmp_path)).lines)["engine_requests"]["metrics"] == 0
 
 
-def test_one_adapter_that_asks_for_them_is_cause_enough(tmp_path: Path) -> None:
+def test_metrics_are_read_if_one_adapter_uses_such_a_policy(tmp_path: Path) -> None:
     one = adapters(1, spec={"schedulerName": "load-aware"}) | {"name": MODEL}
     lines = simulate(a_scenario(tmp_path, adapters=[adapters(), one])).lines
     assert summary(lines)["engine_requests"]["metrics"] > 100

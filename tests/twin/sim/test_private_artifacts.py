@@ -1,4 +1,4 @@
-"""Pods with the runtime sidecar in the twin: reached through it, with its own application and the registry's faults."""
+"""Pods with the runtime sidecar in the twin: requests through its real application, and faults of the registry."""
 
 from collections import Counter
 from pathlib import Path
@@ -33,14 +33,14 @@ def with_sidecar(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 def a_bare_pod() -> dict[str, Any]:
-    """A pod that nobody but its user made, of the same labels as the Deployment's."""
+    """Return a pod without an owner, with the labels of the Deployment's pods."""
     template = deployment()["spec"]["template"]
     meta = {"name": "bare", "namespace": "default", "labels": SELECTOR["matchLabels"]}
     return with_sidecar({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]})
 
 
 def a_private_scenario(folder: Path, *objects: dict[str, Any], **sections: Any) -> Scenario:
-    """Two adapters in a bucket, and two pods with the sidecar."""
+    """Return a scenario with two adapters in a bucket and two pods with the sidecar."""
     there = objects or (with_sidecar(deployment(2)),)
     wanted = {"adapters": [adapters(2, replicas=1, spec=PRIVATE)], **sections}
     return a_scenario(folder, objects=[SECRET, *there], **wanted)
@@ -57,13 +57,13 @@ def _code(error: str) -> str:
 
 
 def loads(findings: RunResult) -> list[float]:
-    """When loads were sent."""
+    """Return the times at which loads were sent."""
     requests = [line for line in findings.lines if isinstance(line, RequestLine) and line.verb == "load"]
     return [line.t for line in requests if line.event == "sent"]
 
 
 def reasons(findings: RunResult) -> set[str]:
-    """Why adapters were not ready, as their conditions said."""
+    """Return the reasons in the conditions of adapters that were not ready."""
     adapters = [line for line in findings.lines if isinstance(line, AdapterLine)]
     return {reason for line in adapters for _, reason in line.conditions.values()}
 
@@ -79,7 +79,7 @@ def test_private_adapters_are_loaded_through_the_sidecar(tmp_path: Path) -> None
     assert not findings.violations
 
 
-def test_the_log_says_that_a_request_went_through_the_sidecar(tmp_path: Path) -> None:
+def test_the_log_marks_a_request_through_the_sidecar(tmp_path: Path) -> None:
     missing = {"kind": "artifact-missing", "from": "0s", "until": "2m"}
     findings = simulate_and_judge(a_private_scenario(tmp_path, faults=[missing]))
     said = [line.text for line in findings.lines if isinstance(line, LogLine)]
@@ -96,7 +96,7 @@ def test_a_restarted_engine_gets_its_own_back_while_the_registry_is_down(tmp_pat
     assert findings.measures["adapters"]["running"] == 2
 
 
-def test_registry_faults_are_told_apart(tmp_path: Path) -> None:
+def test_registry_faults_have_different_error_codes(tmp_path: Path) -> None:
     kinds = ("registry-down", "artifact-missing", "artifact-forbidden", "artifact-corrupt")
     codes = ("store_unavailable", "artifact_not_found", "artifact_forbidden", "artifact_corrupt")
     for kind, code in zip(kinds, codes, strict=True):
@@ -107,7 +107,7 @@ def test_registry_faults_are_told_apart(tmp_path: Path) -> None:
         assert findings.measures["adapters"]["running"] == 2
 
 
-def test_credentials_are_sent_to_no_pod_that_nobody_controls(tmp_path: Path) -> None:
+def test_credentials_are_not_sent_to_a_pod_without_an_owner(tmp_path: Path) -> None:
     findings = simulate_and_judge(a_private_scenario(tmp_path, a_bare_pod()))
     assert answers(findings) == Counter()
     assert "CredentialsWithheld" in reasons(findings)
@@ -115,7 +115,7 @@ def test_credentials_are_sent_to_no_pod_that_nobody_controls(tmp_path: Path) -> 
     assert answers(simulate_and_judge(a_private_scenario(tmp_path, a_bare_pod(), adapters=public))) == Counter(ok=1)
 
 
-def test_without_a_sidecar_the_condition_says_what_is_missing(tmp_path: Path) -> None:
+def test_without_a_sidecar_the_condition_names_it_as_missing(tmp_path: Path) -> None:
     for scenario in (
         a_private_scenario(tmp_path, deployment(1)),
         a_private_scenario(tmp_path, controller={"enable_runtime_sidecar": False}),
@@ -125,7 +125,7 @@ def test_without_a_sidecar_the_condition_says_what_is_missing(tmp_path: Path) ->
         assert "UnsupportedArtifact" in reasons(findings)
 
 
-def test_a_deleted_adapter_leaves_the_disk_and_its_successor_fetches_anew(tmp_path: Path) -> None:
+def test_a_deleted_adapter_is_removed_from_the_disk_and_its_successor_is_fetched_again(tmp_path: Path) -> None:
     once = adapters(1, replicas=1, spec=PRIVATE, arrive={"at": "30s"}, leave={"after": "2m"})
     again = {**adapters(1, replicas=1, spec=PRIVATE, arrive={"at": "4m"}), "name": "b-{i}"}
     down = {"kind": "registry-down", "from": "3m", "until": "6m"}
@@ -137,7 +137,7 @@ def test_a_deleted_adapter_leaves_the_disk_and_its_successor_fetches_anew(tmp_pa
     assert answers(findings)["ok"] == 2
 
 
-def test_the_shipped_scenario_holds_and_shows_no_secret(tmp_path: Path) -> None:
+def test_the_shipped_scenario_passes_and_leaks_no_secret(tmp_path: Path) -> None:
     scenario = load(ROOT / "scenarios" / "private-artifacts.yaml")
     findings, page = run_to_folder(scenario, tmp_path)
     assert findings.passed
@@ -163,7 +163,7 @@ def test_without_a_new_secret_a_refused_adapter_is_looked_at_every_five_minutes(
     assert [moment for moment in loads(findings) if moment > 180] == pytest.approx([310, 310], abs=15)
 
 
-def test_an_adapter_whose_secret_is_gone_says_so_and_nothing_is_sent(tmp_path: Path) -> None:
+def test_an_adapter_with_a_deleted_secret_has_that_condition_and_no_request_is_sent(tmp_path: Path) -> None:
     gone = {"at": "1s", "of": "Secret/bucket", "delete": True}
     findings = simulate_and_judge(a_private_scenario(tmp_path, edits=[gone]))
     assert "SecretNotFound" in reasons(findings)

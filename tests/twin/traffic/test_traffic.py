@@ -1,4 +1,4 @@
-"""Traffic in whole runs: what is asked, where it goes, what comes of it."""
+"""Traffic in whole runs: requests, routing and results."""
 
 from collections import Counter
 from pathlib import Path
@@ -34,13 +34,13 @@ def causes(lines: list[Line]) -> Counter[str]:
     return sum((Counter(line.causes) for line in told(lines)), Counter())
 
 
-def test_without_the_section_there_is_nothing_of_it(tmp_path: Path) -> None:
+def test_without_the_section_there_is_no_traffic(tmp_path: Path) -> None:
     simulation = Simulation(a_scenario(tmp_path))
     assert simulation.traffic is None
     assert told(record(tmp_path, traffic=None)) == []
 
 
-def test_in_calm_weather_nobody_is_misrouted_and_everybody_answered(tmp_path: Path) -> None:
+def test_without_faults_no_request_is_misrouted_and_all_are_answered(tmp_path: Path) -> None:
     found = summary(record(tmp_path, traffic={"rate": "2/s"}, pods=4))
     assert 1000 < found["requests"] < 1400
     assert found["misrouted"] == 0
@@ -55,7 +55,7 @@ def test_the_operators_doings_are_the_same_with_and_without_traffic(tmp_path: Pa
     assert placed(RATE) == placed(None)
 
 
-def test_an_engine_that_restarts_is_asked_for_what_it_forgot_until_that_is_seen(tmp_path: Path) -> None:
+def test_a_restarted_engine_receives_misrouted_requests_until_endpoints_are_updated(tmp_path: Path) -> None:
     faults = [{"kind": "engine-restart", "pods": "all", "at": "5m"}]
     lines = record(tmp_path, traffic={"rate": "20/s", "output_tokens": 2}, faults=faults, duration="7m")
     found = summary(lines)
@@ -73,7 +73,7 @@ def test_faults_that_hit_traffic_fail_requests_and_leave_the_operator_alone(tmp_
     assert invariants.check(lines).violations == ()
 
 
-def test_who_waits_too_long_goes(tmp_path: Path) -> None:
+def test_a_user_who_waits_too_long_gives_up(tmp_path: Path) -> None:
     fault = {"kind": "timeout", "pods": "all", "callers": ["traffic"], "from": "2m", "until": "3m"}
     assert causes(record(tmp_path, faults=[fault]))["ReadTimeout"] > 100
 
@@ -86,7 +86,7 @@ def test_more_adapters_than_fit_in_memory_are_cold_and_wait(tmp_path: Path) -> N
     assert summary(record(tmp_path, pods=1, traffic={"rate": "5/s", "output_tokens": 8}))["cold"] == 0
 
 
-def test_popular_adapters_are_asked_more_often(tmp_path: Path) -> None:
+def test_popular_adapters_get_more_requests(tmp_path: Path) -> None:
     template = adapters(6, popularity={"zipf": 2.0})
     lines = record(tmp_path, adapters=[template], traffic={"rate": "10/s", "output_tokens": 2})
     asked = Counter[str]()
@@ -96,7 +96,7 @@ def test_popular_adapters_are_asked_more_often(tmp_path: Path) -> None:
     assert asked["default/a-0"] > asked["default/a-1"] > asked["default/a-2"]
 
 
-def test_an_adapter_is_asked_from_when_it_runs_until_it_is_deleted(tmp_path: Path) -> None:
+def test_an_adapter_gets_requests_from_running_until_deleted(tmp_path: Path) -> None:
     template = adapters(2, arrive={"at": "3m"}, leave={"at": "6m"})
     asked = Counter[float]()
     for line in told(record(tmp_path, adapters=[template])):
@@ -105,7 +105,7 @@ def test_an_adapter_is_asked_from_when_it_runs_until_it_is_deleted(tmp_path: Pat
     assert asked[420.0] < 10 < asked[360.0], "what was under way when they were deleted"
 
 
-def test_a_trace_asks_whom_it_names_with_its_own_lengths(tmp_path: Path) -> None:
+def test_a_trace_sends_its_requests_with_its_own_lengths(tmp_path: Path) -> None:
     rows = "".join(f"{100 + i},{100 + i},7,a-1\n" for i in range(20))
     (tmp_path / "requests.csv").write_text("time,prompt_tokens,output_tokens,adapter\n" + rows)
     lines = record(tmp_path, traffic={"trace": "requests.csv", "from": "1m"})
@@ -113,7 +113,7 @@ def test_a_trace_asks_whom_it_names_with_its_own_lengths(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("balance", ["least-request", "round-robin", "random"])
-def test_whatever_the_balance_all_endpoints_are_asked(
+def test_all_endpoints_get_requests_with_any_balancing(
     tmp_path: Path, balance: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulation = Simulation(
@@ -136,7 +136,7 @@ def test_whatever_the_balance_all_endpoints_are_asked(
     assert abs(least - most) < 80
 
 
-def test_another_policy_meets_the_same_requests(tmp_path: Path) -> None:
+def test_another_policy_gets_the_same_requests(tmp_path: Path) -> None:
     def asked(policy: str) -> list[tuple[float, int, int, float]]:
         scenario = a_scenario(tmp_path, traffic={"rate": "1/s"}, controller={"policy": policy})
         simulation = Simulation(scenario)

@@ -1,4 +1,4 @@
-"""A small cluster to tell stories in."""
+"""A small simulated cluster for tests."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -24,8 +24,8 @@ READINESS = {"httpGet": {"path": "/health", "port": 8000}, "initialDelaySeconds"
 
 
 @dataclass
-class Scene:
-    """World, store and what was seen in them."""
+class SimulatedCluster:
+    """A world, its store, and the recorded events."""
 
     nodes: int = 2
     gpus: int = 4
@@ -50,34 +50,34 @@ class Scene:
         return EPOCH + timedelta(seconds=self.env.now)
 
     def run(self, until: float) -> None:
-        """Let time pass."""
+        """Run the simulation for some time."""
         self.env.run(until=until)
 
     def deploy(self, replicas: int = 1, **changes: Any) -> None:
-        """A Deployment `default/qwen`; `changes` as for `a_deployment`."""
+        """Create the Deployment `default/qwen`; `changes` as for `a_deployment`."""
         self.store.create("deployments.apps", a_deployment(replicas, **changes), namespace="default")
 
     def pods(self) -> list[dict[str, Any]]:
-        """All pods."""
+        """Return all pods."""
         return list(self.store.list("pods").items)
 
     def pod(self) -> dict[str, Any]:
-        """The only pod."""
+        """Return the only pod."""
         (pod,) = self.pods()
         return pod
 
     def name(self) -> str:
-        """The only pod's `namespace/name`."""
+        """Return the only pod's `namespace/name`."""
         return f"default/{self.pod()['metadata']['name']}"
 
     def host(self) -> EngineHost:
-        """The only pod's engine host."""
+        """Return the only pod's engine host."""
         host = self.world.host_of(self.name())
         assert host is not None
         return host
 
     def events(self, kind: str) -> list[float]:
-        """When engines started, stopped, ...; rounded to seconds."""
+        """Return when engines started, stopped, ...; rounded to seconds."""
         return [round(t) for t, event, _ in self.engine_events if event == kind]
 
     def _on_engine(self, host: EngineHost, event: str, adapter: str, root: str) -> None:
@@ -97,7 +97,7 @@ def a_deployment(
     spec: Mapping[str, Any] | None = None,
     pod: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A vLLM Deployment with a readiness probe."""
+    """Return a vLLM Deployment with a readiness probe."""
     engine = {
         "name": "vllm",
         "image": "vllm/vllm-openai:v0.27.0",
@@ -125,23 +125,23 @@ def a_deployment(
 
 
 def condition(obj: Mapping[str, Any], type_: str) -> dict[str, Any]:
-    """The condition of that type; empty if it is not there."""
+    """Return the condition of that type; empty if it is missing."""
     found = (each for each in obj.get("status", {}).get("conditions", ()) if each["type"] == type_)
     return next(found, {})
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Return True if the API shows the pod ready."""
+    """Return True if the API reports the pod as ready."""
     return condition(pod, "Ready").get("status") == "True"
 
 
 @pytest.fixture
-def scene() -> Scene:
-    """Two nodes of four GPUs."""
-    return Scene()
+def cluster() -> SimulatedCluster:
+    """Return a cluster with two nodes of four GPUs."""
+    return SimulatedCluster()
 
 
 @pytest.fixture
-def scene_of() -> Callable[..., Scene]:
-    """Builds scenes of other sizes."""
-    return Scene
+def cluster_of() -> Callable[..., SimulatedCluster]:
+    """Return a function that builds clusters of other sizes."""
+    return SimulatedCluster

@@ -1,4 +1,4 @@
-"""Names as Kubernetes makes them."""
+"""Generated names, as Kubernetes builds them."""
 
 import numpy
 import pytest
@@ -18,7 +18,7 @@ def test_a_template_hash_is_short_and_of_the_safe_alphabet(template: dict[str, i
     assert set(hash_) <= set(ALPHABET)
 
 
-def test_the_same_template_has_the_same_hash_whatever_the_order_of_its_keys() -> None:
+def test_the_hash_of_a_template_does_not_depend_on_the_order_of_its_keys() -> None:
     assert template_hash({"a": 1, "b": 2}) == template_hash({"b": 2, "a": 1})
     assert template_hash({"a": 1}) != template_hash({"a": 2})
     assert replica_set_name("qwen", {"a": 1}) == "qwen-" + template_hash({"a": 1})

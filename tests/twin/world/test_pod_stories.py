@@ -18,13 +18,13 @@ def engine_status(pod: dict[str, Any]) -> dict[str, Any]:
     return pod["status"]["containerStatuses"][0]
 
 
-def test_three_pods_become_ready_at_the_probes_time_and_not_before(scene: Any) -> None:
-    scene.deploy(3)
-    scene.run(120)
-    assert len(scene.statuses) == 3
-    for pod in scene.pods():
-        host = scene.world.host_of(f"default/{pod['metadata']['name']}")
-        started = next(t for t, event, _ in scene.engine_events if event == "started")
+def test_three_pods_become_ready_at_the_probes_time_and_not_before(cluster: Any) -> None:
+    cluster.deploy(3)
+    cluster.run(120)
+    assert len(cluster.statuses) == 3
+    for pod in cluster.pods():
+        host = cluster.world.host_of(f"default/{pod['metadata']['name']}")
+        started = next(t for t, event, _ in cluster.engine_events if event == "started")
         assert host is not None
         assert host.listening
         assert pod["status"]["phase"] == "Running"
@@ -32,78 +32,78 @@ def test_three_pods_become_ready_at_the_probes_time_and_not_before(scene: Any) -
         assert engine_status(pod)["containerID"] == host.container_id
         assert engine_status(pod)["ready"]
     # the containers run from about 2 s on, engines listen 40 s later; rounds are at 30, 35, 40, ... after the start
-    for t, _, _ in scene.statuses:
+    for t, _, _ in cluster.statuses:
         assert started <= t <= started + 5
         assert math.isclose((t - (started - 40)) % 5, 0, abs_tol=0.2)
-    deployment = scene.store.get("deployments.apps", "default", "qwen")
+    deployment = cluster.store.get("deployments.apps", "default", "qwen")
     assert deployment["status"]["availableReplicas"] == 3
 
 
-def test_until_the_engine_listens_the_pod_runs_and_is_not_ready(scene: Any) -> None:
-    scene.deploy()
-    scene.run(20)
-    pod = scene.pod()
+def test_until_the_engine_listens_the_pod_runs_and_is_not_ready(cluster: Any) -> None:
+    cluster.deploy()
+    cluster.run(20)
+    pod = cluster.pod()
     assert pod["status"]["phase"] == "Running"
     assert engine_status(pod)["started"]
     assert not engine_status(pod)["ready"]
     assert ready_of(pod)["reason"] == "ContainersNotReady"
-    assert not scene.host().listening
-    assert scene.world.hosts[pod["status"]["podIP"]] is scene.host()
+    assert not cluster.host().listening
+    assert cluster.world.hosts[pod["status"]["podIP"]] is cluster.host()
 
 
-def test_without_a_probe_a_pod_is_ready_although_nothing_listens(scene: Any) -> None:
-    scene.deploy(container={"readinessProbe": None})
-    scene.run(10)
-    assert ready_of(scene.pod())["status"] == "True"
-    assert not scene.host().listening
+def test_without_a_probe_a_pod_is_ready_although_nothing_listens(cluster: Any) -> None:
+    cluster.deploy(container={"readinessProbe": None})
+    cluster.run(10)
+    assert ready_of(cluster.pod())["status"] == "True"
+    assert not cluster.host().listening
 
 
-def test_readiness_of_a_path_that_wants_a_key_never_comes(scene: Any) -> None:
+def test_a_readiness_probe_of_a_path_that_requires_a_key_never_succeeds(cluster: Any) -> None:
     probe = {"httpGet": {"path": "/v1/models", "port": 8000}, "periodSeconds": 5}
-    scene.deploy(container={"args": ["--api-key", "k", "--enable-lora"], "readinessProbe": probe})
-    scene.run(300)
-    assert scene.host().listening
-    assert not scene.statuses
+    cluster.deploy(container={"args": ["--api-key", "k", "--enable-lora"], "readinessProbe": probe})
+    cluster.run(300)
+    assert cluster.host().listening
+    assert not cluster.statuses
 
 
 @pytest.mark.parametrize("port", [8001, "metrics"])
-def test_a_probe_of_another_port_never_passes(scene: Any, port: int | str) -> None:
-    scene.deploy(container={"readinessProbe": {"httpGet": {"path": "/health", "port": port}}})
-    scene.run(300)
-    assert not scene.statuses
+def test_a_probe_of_another_port_never_passes(cluster: Any, port: int | str) -> None:
+    cluster.deploy(container={"readinessProbe": {"httpGet": {"path": "/health", "port": port}}})
+    cluster.run(300)
+    assert not cluster.statuses
 
 
-def test_a_startup_probe_holds_the_others_back_and_gives_up_at_its_threshold(scene: Any) -> None:
+def test_a_startup_probe_holds_the_others_back_and_gives_up_at_its_threshold(cluster: Any) -> None:
     health = {"httpGet": {"path": "/health", "port": 8000}}
     container = {
         "startupProbe": {**health, "periodSeconds": 5, "failureThreshold": 4},
         "livenessProbe": {**health, "periodSeconds": 1, "failureThreshold": 1},
     }
-    scene.deploy(container=container)
-    scene.run(30)  # 40 s are needed, 15 s allowed: killed at some 17 s, started again
-    assert engine_status(scene.pod())["restartCount"] == 1
-    assert engine_status(scene.pod())["lastState"]["terminated"]["exitCode"] == 137
-    assert not scene.host().listening
+    cluster.deploy(container=container)
+    cluster.run(30)  # 40 s are needed, 15 s allowed: killed at some 17 s, started again
+    assert engine_status(cluster.pod())["restartCount"] == 1
+    assert engine_status(cluster.pod())["lastState"]["terminated"]["exitCode"] == 137
+    assert not cluster.host().listening
 
 
-def test_an_engine_restarts_in_place_and_has_forgotten(scene: Any) -> None:
-    scene.deploy()
-    scene.run(100)
-    before, ip, uid = scene.host().container_id, scene.host().ip, scene.pod()["metadata"]["uid"]
-    scene.world.restart_engine(scene.name())
-    assert scene.host().engine is None
-    assert not engine_status(scene.pod())["ready"]
-    scene.run(200)
-    pod = scene.pod()
-    assert (scene.host().ip, pod["metadata"]["uid"]) == (ip, uid)
-    assert scene.host().container_id == engine_status(pod)["containerID"] != before
+def test_an_engine_restarts_in_place_and_has_forgotten(cluster: Any) -> None:
+    cluster.deploy()
+    cluster.run(100)
+    before, ip, uid = cluster.host().container_id, cluster.host().ip, cluster.pod()["metadata"]["uid"]
+    cluster.world.restart_engine(cluster.name())
+    assert cluster.host().engine is None
+    assert not engine_status(cluster.pod())["ready"]
+    cluster.run(200)
+    pod = cluster.pod()
+    assert (cluster.host().ip, pod["metadata"]["uid"]) == (ip, uid)
+    assert cluster.host().container_id == engine_status(pod)["containerID"] != before
     assert engine_status(pod)["restartCount"] == 1
     assert engine_status(pod)["ready"]
-    assert [event for _, event, _ in scene.engine_events] == ["started", "stopped", "started"]
+    assert [event for _, event, _ in cluster.engine_events] == ["started", "stopped", "started"]
 
 
-def test_a_crash_loop_waits_longer_each_time(scene: Any) -> None:
-    scene.deploy(container={"args": ["--max-loras", "4", "--max-cpu-loras", "2"]})
+def test_a_crash_loop_waits_longer_each_time(cluster: Any) -> None:
+    cluster.deploy(container={"args": ["--max-loras", "4", "--max-cpu-loras", "2"]})
     starts: list[float] = []
     messages: list[str] = []
 
@@ -112,134 +112,134 @@ def test_a_crash_loop_waits_longer_each_time(scene: Any) -> None:
             return
         state = engine_status(change.object)["state"]
         if "running" in state:
-            starts.append(scene.env.now)
+            starts.append(cluster.env.now)
         elif "waiting" in state:
             messages.append(state["waiting"].get("message", ""))
 
-    scene.store.subscribe(note, "pods")
-    scene.run(400)
+    cluster.store.subscribe(note, "pods")
+    cluster.run(400)
     gaps = [round(b - a) for a, b in pairwise(starts)]
     expected = [4, 14, 24, 44, 84, 164]  # 3 s until it gives up, about 1 s to notice, and the wait
     assert all(abs(gap - wait) <= 1 for gap, wait in zip(gaps, expected, strict=False))
     assert len(gaps) == 6
     assert any("back-off 160s restarting failed container=vllm" in message for message in messages)
-    assert "--max-cpu-loras" in engine_status(scene.pod())["lastState"]["terminated"]["message"]
+    assert "--max-cpu-loras" in engine_status(cluster.pod())["lastState"]["terminated"]["message"]
 
 
-def test_a_pod_deleted_with_grace_drains_and_is_gone(scene: Any) -> None:
-    scene.deploy()
-    scene.run(100)
-    host, name = scene.host(), scene.pod()["metadata"]["name"]
-    scene.store.delete("pods", "default", name)
+def test_a_pod_deleted_with_grace_drains_and_is_gone(cluster: Any) -> None:
+    cluster.deploy()
+    cluster.run(100)
+    host, name = cluster.host(), cluster.pod()["metadata"]["name"]
+    cluster.store.delete("pods", "default", name)
     assert host.listening
-    scene.run(104)
+    cluster.run(104)
     assert host.engine is None
-    assert host.ip not in scene.world.hosts
-    assert name not in [pod["metadata"]["name"] for pod in scene.pods()]
-    assert 101 <= scene.events("stopped")[0] <= 103
+    assert host.ip not in cluster.world.hosts
+    assert name not in [pod["metadata"]["name"] for pod in cluster.pods()]
+    assert 101 <= cluster.events("stopped")[0] <= 103
 
 
-def test_a_killed_pod_is_gone_at_once_and_replaced(scene: Any) -> None:
-    scene.deploy(2)
-    scene.run(100)
-    victim = scene.world.running_pods()[0]
-    host = scene.world.host_of(victim)
+def test_a_killed_pod_is_gone_at_once_and_replaced(cluster: Any) -> None:
+    cluster.deploy(2)
+    cluster.run(100)
+    victim = cluster.world.running_pods()[0]
+    host = cluster.world.host_of(victim)
     assert host is not None
-    scene.world.kill_pod(victim)
+    cluster.world.kill_pod(victim)
     assert host.engine is None
-    assert scene.world.host_of(victim) is None
-    scene.run(200)
-    assert len(scene.world.running_pods()) == 2
-    assert victim not in scene.world.pods_of("default/qwen")
-    assert scene.store.get("deployments.apps", "default", "qwen")["status"]["readyReplicas"] == 2
+    assert cluster.world.host_of(victim) is None
+    cluster.run(200)
+    assert len(cluster.world.running_pods()) == 2
+    assert victim not in cluster.world.pods_of("default/qwen")
+    assert cluster.store.get("deployments.apps", "default", "qwen")["status"]["readyReplicas"] == 2
 
 
-def test_forced_unreadiness_shows_at_once_and_leaves_the_engine_alone(scene: Any) -> None:
-    scene.deploy()
-    scene.run(100)
-    scene.world.force_unready(scene.name(), True)
-    assert ready_of(scene.pod())["status"] == "False"
-    assert ready_of(scene.pod())["lastTransitionTime"] == "2026-01-01T00:01:40Z"
-    scene.run(107.5)
-    scene.world.force_unready(scene.name(), False)
-    assert ready_of(scene.pod())["status"] == "True"
-    assert ready_of(scene.pod())["lastTransitionTime"] == "2026-01-01T00:01:47Z"
-    assert scene.events("stopped") == []
+def test_forced_unreadiness_shows_at_once_and_leaves_the_engine_alone(cluster: Any) -> None:
+    cluster.deploy()
+    cluster.run(100)
+    cluster.world.force_unready(cluster.name(), True)
+    assert ready_of(cluster.pod())["status"] == "False"
+    assert ready_of(cluster.pod())["lastTransitionTime"] == "2026-01-01T00:01:40Z"
+    cluster.run(107.5)
+    cluster.world.force_unready(cluster.name(), False)
+    assert ready_of(cluster.pod())["status"] == "True"
+    assert ready_of(cluster.pod())["lastTransitionTime"] == "2026-01-01T00:01:47Z"
+    assert cluster.events("stopped") == []
 
 
-def test_a_port_that_refuses_probes_makes_the_pod_unready_within_three_rounds(scene: Any) -> None:
-    scene.deploy()
-    scene.run(100)
-    handle = scene.host().faults.add(FaultRule("connection-refused", callers=("probes",)))
-    scene.run(130)
-    (_, (lost, _, ready)) = scene.statuses
+def test_a_port_that_refuses_probes_makes_the_pod_unready_within_three_rounds(cluster: Any) -> None:
+    cluster.deploy()
+    cluster.run(100)
+    handle = cluster.host().faults.add(FaultRule("connection-refused", callers=("probes",)))
+    cluster.run(130)
+    (_, (lost, _, ready)) = cluster.statuses
     assert not ready
     assert 110 <= lost <= 115
-    scene.host().faults.remove(handle)
-    scene.run(140)
-    assert scene.statuses[-1][2]
+    cluster.host().faults.remove(handle)
+    cluster.run(140)
+    assert cluster.statuses[-1][2]
 
 
-def test_a_fault_that_the_controller_alone_meets_does_not_show_in_readiness(scene: Any) -> None:
-    scene.deploy()
-    scene.run(100)
-    scene.host().faults.add(FaultRule("connection-refused"))
-    scene.run(200)
-    assert len(scene.statuses) == 1
+def test_a_fault_of_controller_requests_does_not_affect_readiness(cluster: Any) -> None:
+    cluster.deploy()
+    cluster.run(100)
+    cluster.host().faults.add(FaultRule("connection-refused"))
+    cluster.run(200)
+    assert len(cluster.statuses) == 1
 
 
-def test_chance_is_drawn_at_every_probe(scene: Any) -> None:
-    scene.deploy(container={"readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "failureThreshold": 1}})
-    scene.run(100)
-    scene.host().faults.add(FaultRule("timeout", callers=("probes",), probability=0.5))
-    scene.run(1100)  # 100 rounds: some 50 changes of mind
-    assert 25 < len(scene.statuses) < 75
+def test_chance_is_drawn_at_every_probe(cluster: Any) -> None:
+    cluster.deploy(container={"readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "failureThreshold": 1}})
+    cluster.run(100)
+    cluster.host().faults.add(FaultRule("timeout", callers=("probes",), probability=0.5))
+    cluster.run(1100)  # 100 rounds: some 50 changes of mind
+    assert 25 < len(cluster.statuses) < 75
 
 
-def test_an_idle_hour_costs_no_events(scene: Any) -> None:
+def test_an_idle_hour_costs_no_events(cluster: Any) -> None:
     liveness = {"httpGet": {"path": "/health", "port": 8000}, "initialDelaySeconds": 60}
-    scene.deploy(3, container={"livenessProbe": liveness})
-    scene.run(300)
-    scene.env.run()  # until nothing is left to happen
-    assert scene.env.now == 300
-    assert len(scene.statuses) == 3
+    cluster.deploy(3, container={"livenessProbe": liveness})
+    cluster.run(300)
+    cluster.env.run()  # until nothing is left to happen
+    assert cluster.env.now == 300
+    assert len(cluster.statuses) == 3
 
 
-def test_liveness_that_does_not_wait_for_a_slow_start_kills_it(scene: Any) -> None:
-    scene.deploy(container={"livenessProbe": {"httpGet": {"path": "/health", "port": 8000}}})
-    scene.run(600)
-    assert not scene.statuses
-    assert engine_status(scene.pod())["restartCount"] > 3
+def test_liveness_that_does_not_wait_for_a_slow_start_kills_it(cluster: Any) -> None:
+    cluster.deploy(container={"livenessProbe": {"httpGet": {"path": "/health", "port": 8000}}})
+    cluster.run(600)
+    assert not cluster.statuses
+    assert engine_status(cluster.pod())["restartCount"] > 3
 
 
-def test_a_missing_secret_keeps_the_container_waiting_until_it_comes(scene: Any) -> None:
+def test_a_missing_secret_keeps_the_container_waiting_until_it_comes(cluster: Any) -> None:
     env = [{"name": "VLLM_API_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "vllm"}}}]
-    scene.deploy(container={"env": env})
-    scene.run(60)
-    waiting = engine_status(scene.pod())["state"]["waiting"]
+    cluster.deploy(container={"env": env})
+    cluster.run(60)
+    waiting = engine_status(cluster.pod())["state"]["waiting"]
     assert waiting == {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": {"vllm": "c2VjcmV0"}}
-    scene.store.create("secrets", secret, namespace="default")
-    scene.run(200)
-    assert scene.host().engine.config.api_keys == ("secret",)
-    assert engine_status(scene.pod())["ready"]
+    cluster.store.create("secrets", secret, namespace="default")
+    cluster.run(200)
+    assert cluster.host().engine.config.api_keys == ("secret",)
+    assert engine_status(cluster.pod())["ready"]
 
 
-def test_a_sidecar_is_ready_once_the_engine_listens(scene_of: Callable[..., Any]) -> None:
-    scene = scene_of(startup=100.0)
+def test_a_sidecar_is_ready_once_the_engine_listens(cluster_of: Callable[..., Any]) -> None:
+    cluster = cluster_of(startup=100.0)
     sidecar = {
         "name": "aibrix-runtime",
         "image": "aibrix/runtime:v0.7.0",
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": 8080}},
         "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 5},
     }
-    scene.deploy(sidecars=(sidecar,))
-    scene.run(90)
-    assert [each["ready"] for each in scene.pod()["status"]["containerStatuses"]] == [False, False]
-    scene.run(120)
-    assert [each["ready"] for each in scene.pod()["status"]["containerStatuses"]] == [True, True]
-    scene.world.restart_engine(scene.name())
-    scene.run(140)
-    statuses = scene.pod()["status"]["containerStatuses"]
+    cluster.deploy(sidecars=(sidecar,))
+    cluster.run(90)
+    assert [each["ready"] for each in cluster.pod()["status"]["containerStatuses"]] == [False, False]
+    cluster.run(120)
+    assert [each["ready"] for each in cluster.pod()["status"]["containerStatuses"]] == [True, True]
+    cluster.world.restart_engine(cluster.name())
+    cluster.run(140)
+    statuses = cluster.pod()["status"]["containerStatuses"]
     assert [each["ready"] for each in statuses] == [False, False]
     assert [each["restartCount"] for each in statuses] == [1, 0]

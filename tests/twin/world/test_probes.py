@@ -1,4 +1,4 @@
-"""Threshold arithmetic without ticking, held against a model that ticks."""
+"""Probe thresholds computed without ticking, checked against a model that ticks."""
 
 import pytest
 from hypothesis import given, settings
@@ -42,7 +42,7 @@ def test_a_failure_shorter_than_the_threshold_is_not_noticed() -> None:
     assert prober.due() is None
 
 
-def test_a_success_between_failures_starts_the_count_anew() -> None:
+def test_a_success_between_failures_resets_the_count() -> None:
     prober = Prober(a_probe(periodSeconds=5, failureThreshold=3), origin=0.0, passing=True)
     prober.reach(0.0)
     prober.change(6.0, False)  # rounds at 10 and 15 fail
@@ -67,7 +67,7 @@ def test_where_chance_decides_every_round_is_due() -> None:
 
 
 def ticking(probe: Probe, changes: list[tuple[float, bool]], end: float) -> list[tuple[float, bool | None]]:
-    """Every flip of the result, by asking at every round."""
+    """Return every change of the result, by probing in every round."""
     result, last, run, flips, k = INITIAL[probe.role], None, 0, [], 0
     while (moment := probe.initial_delay + k * probe.period) <= end:
         k += 1
@@ -81,7 +81,7 @@ def ticking(probe: Probe, changes: list[tuple[float, bool]], end: float) -> list
 
 
 def leaping(probe: Probe, changes: list[tuple[float, bool]], end: float) -> list[tuple[float, bool | None]]:
-    """The same through `Prober`, woken only when it says so."""
+    """Return the same from `Prober`, which is called only at its own times."""
     prober, flips = Prober(probe, 0.0, changes[0][1]), []
     for moment, passing in [*changes[1:], (end + 1e-9, True)]:
         while (due := prober.due()) is not None and due < moment:

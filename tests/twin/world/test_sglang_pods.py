@@ -1,4 +1,4 @@
-"""Pods with SGLang in the twin, spoken to in its own dialect: by the sidecar beside it, or by the operator itself."""
+"""Pods with SGLang in the twin, called by the sidecar or by the operator itself."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ LORA = ["--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all"
 
 
 def a_run(folder: Path, container: dict[str, Any], engine: str = "sglang", **sections: Any) -> RunResult:
-    """Two pods whose engine container is as `container` says, with a sidecar that takes the engine for `engine`."""
+    """Run two pods with the engine container `container` and a sidecar configured for `engine`."""
     workload = with_sidecar(deployment(2))
     workload["spec"]["template"]["metadata"]["labels"] = {**SELECTOR["matchLabels"], **container.pop("labels", {})}
     containers = workload["spec"]["template"]["spec"]["containers"]
@@ -31,7 +31,7 @@ LABELS = {**SELECTOR["matchLabels"], "model.aibrix.ai/engine": "sglang"}
 
 
 def without_a_sidecar(folder: Path, labels: dict[str, str], *flags: str, **sections: Any) -> RunResult:
-    """Two pods of SGLang alone."""
+    """Return two pods of SGLang without a sidecar."""
     workload = deployment(2)
     template = workload["spec"]["template"]
     template["metadata"]["labels"] = labels
@@ -42,7 +42,7 @@ def without_a_sidecar(folder: Path, labels: dict[str, str], *flags: str, **secti
 
 
 def answered(findings: RunResult) -> set[tuple[str, int]]:
-    """Verbs and statuses of the operator's requests."""
+    """Return verbs and statuses of the operator's requests."""
     return {(line.verb, line.status) for line in findings.lines if isinstance(line, RequestLine) if line.status}
 
 
@@ -79,7 +79,7 @@ def test_a_load_that_timed_out_and_ended_later_counts_as_loaded(tmp_path: Path) 
     assert findings.measures["loads"]["failed_final"] == 0
 
 
-def test_a_pod_without_the_label_is_taken_for_vllm_and_users_are_told_what_to_do(tmp_path: Path) -> None:
+def test_a_pod_without_the_label_is_treated_as_vllm_and_the_condition_has_the_fix(tmp_path: Path) -> None:
     findings = without_a_sidecar(tmp_path, dict(SELECTOR["matchLabels"]))
     assert answered(findings) == {("load", 404)}
     assert findings.measures["adapters"]["running"] == 0

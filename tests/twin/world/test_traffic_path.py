@@ -1,4 +1,4 @@
-"""Answers over the simulated network: without any HTTP, and as a client of the API would ask for them."""
+"""Completions over the simulated network: without HTTP, and as an HTTP client requests them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,31 +18,31 @@ from twin.world.network.transport import Network, NetworkTransport
 HITS = ("traffic",)
 
 
-def at_rest(scene: Any, story: Callable[[NetworkTransport, Any], Awaitable[None]]) -> None:
-    """Runs a story against the only pod, once its engine listens and has an adapter called `sql`."""
-    scene.deploy()
-    recorder = Recorder(lambda: scene.env.now, ())
-    network = Network(scene.env, scene.world.hosts.get, Streams(1), recorder, Constant(0.001))
+def at_rest(cluster: Any, story: Callable[[NetworkTransport, Any], Awaitable[None]]) -> None:
+    """Run `story` with the only pod once its engine listens and has the adapter `sql`."""
+    cluster.deploy()
+    recorder = Recorder(lambda: cluster.env.now, ())
+    network = Network(cluster.env, cluster.world.hosts.get, Streams(1), recorder, Constant(0.001))
 
     async def main() -> None:
         await asyncio.sleep(100)
-        await scene.host().engine.load("sql", "/models/sql")
-        await story(network.transport("gateway", "traffic"), scene.host())
+        await cluster.host().engine.load("sql", "/models/sql")
+        await story(network.transport("gateway", "traffic"), cluster.host())
 
-    loop.run(main(), scene.env)
+    loop.run(main(), cluster.env)
 
 
-def test_an_adapter_answers_without_any_http(scene: Any) -> None:
+def test_an_adapter_answers_without_any_http(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
-        began = scene.env.now
+        began = cluster.env.now
         done = await network.complete(host.ip, "sql", 256, 64)
         assert (done.model, done.prompt_tokens, done.output_tokens) == ("sql", 256, 64)
-        assert scene.env.now - began == pytest.approx(done.seconds + 0.001)
+        assert cluster.env.now - began == pytest.approx(done.seconds + 0.001)
 
-    at_rest(scene, story)
+    at_rest(cluster, story)
 
 
-def test_only_the_port_that_the_engine_listens_on_answers(scene: Any) -> None:
+def test_only_the_port_that_the_engine_listens_on_answers(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         async with httpx.AsyncClient(transport=network) as client:
             assert (await client.get(f"http://{host.ip}:8000/v1/models")).status_code == 200
@@ -50,16 +50,16 @@ def test_only_the_port_that_the_engine_listens_on_answers(scene: Any) -> None:
                 with pytest.raises(httpx.ConnectError, match="refused"):
                     await client.get(f"http://{host.ip}{elsewhere}/v1/models")
 
-    at_rest(scene, story)
+    at_rest(cluster, story)
 
 
-def test_a_pod_where_the_adapter_is_not_loaded_says_so(scene: Any) -> None:
+def test_a_pod_without_the_adapter_returns_an_error(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         with pytest.raises(EngineError) as refused:
             await network.complete(host.ip, "chat", 256, 64)
         assert (refused.value.status, refused.value.param) == (404, "model")
 
-    at_rest(scene, story)
+    at_rest(cluster, story)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_pod_where_the_adapter_is_not_loaded_says_so(scene: Any) -> None:
 )
 @pytest.mark.parametrize("over_http", [False, True])
 def test_faults_that_hit_traffic_are_seen_as_a_client_sees_them(
-    scene: Any, rule: FaultRule, error: type[Exception], over_http: bool
+    cluster: Any, rule: FaultRule, error: type[Exception], over_http: bool
 ) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         host.faults.add(rule)
@@ -93,29 +93,29 @@ def test_faults_that_hit_traffic_are_seen_as_a_client_sees_them(
         if answer.status_code != 200:
             raise EngineError(answer.status_code, "", answer.text)
 
-    at_rest(scene, story)
+    at_rest(cluster, story)
 
 
-def test_faults_of_other_adapters_and_of_the_controller_leave_traffic_alone(scene: Any) -> None:
+def test_faults_of_other_adapters_and_of_the_controller_leave_traffic_alone(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         host.faults.add(FaultRule("timeout", HITS, adapters=("chat",)))
         host.faults.add(FaultRule("connection-refused"))
         await network.complete(host.ip, "sql", 1, 1)
 
-    at_rest(scene, story)
+    at_rest(cluster, story)
 
 
-def test_a_machine_that_is_not_there_does_not_answer(scene: Any) -> None:
+def test_a_machine_that_is_not_there_does_not_answer(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         with pytest.raises(httpx.ConnectTimeout):
             await network.complete("10.255.0.1", "sql", 1, 1, timeout=3.0)
 
-    at_rest(scene, story)
+    at_rest(cluster, story)
 
 
-def test_an_engine_that_dies_breaks_a_stream_off(scene: Any) -> None:
+def test_an_engine_that_dies_breaks_a_stream_off(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
-        asyncio.get_running_loop().call_later(5.0, scene.world.restart_engine, scene.name())
+        asyncio.get_running_loop().call_later(5.0, cluster.world.restart_engine, cluster.name())
         body = {"model": "sql", "prompt": "hi", "max_tokens": 4000, "stream": True, "ignore_eos": True}
         async with httpx.AsyncClient(transport=network, base_url=f"http://{host.ip}:8000") as client:
             request = client.build_request("POST", "/v1/completions", json=body)
@@ -124,10 +124,10 @@ def test_an_engine_that_dies_breaks_a_stream_off(scene: Any) -> None:
             with pytest.raises(httpx.RemoteProtocolError, match="peer closed"):
                 await answer.aread()
 
-    at_rest(scene, story)
+    at_rest(cluster, story)
 
 
-def test_a_stream_that_is_left_ends_on_the_engine(scene: Any) -> None:
+def test_a_stream_that_is_left_ends_on_the_engine(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         body = {"model": "sql", "prompt": "hi", "max_tokens": 4000, "stream": True, "ignore_eos": True}
         async with httpx.AsyncClient(transport=network, base_url=f"http://{host.ip}:8000") as client:
@@ -137,4 +137,4 @@ def test_a_stream_that_is_left_ends_on_the_engine(scene: Any) -> None:
             await asyncio.sleep(1.0)
             assert not host.engine.runner.scheduler.running
 
-    at_rest(scene, story)
+    at_rest(cluster, story)

@@ -10,17 +10,20 @@ kills its worker makes the whole call hang instead of failing.
 
 import itertools
 import logging
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from twin.experiments.execution.task import Row, Task
-from twin.experiments.execution.trial import failed_row, perform, perform_ignoring_sigint
+from twin.experiments.execution.trial import failed_row, perform
 from twin.runs.folder import FolderError
 
 ExecutorName = Literal["joblib", "dask", "ray"]
@@ -114,8 +117,46 @@ def _parallel(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
     except ImportError:
         raise missing_package("joblib", "lab") from None
     pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=TASKS_PER_WORKER * jobs)
-    rows: Iterator[Row] = pool(delayed(perform_ignoring_sigint)(task) for task in tasks)
-    return rows
+    with _pool_shutdown_without_traceback():
+        with _sigint_blocked():  # the processes are started here
+            rows: Iterator[Row] = pool(delayed(perform)(task) for task in tasks)
+        yield from rows
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Block SIGINT in this thread, and for good in the processes and threads that it starts meanwhile.
+
+    Ctrl-C reaches the whole process group. A worker that receives it while it imports its modules would print a
+    traceback; only this process decides what to do. A signal that arrives here meanwhile is delivered at the end.
+    """
+    resource_tracker.ensure_running()  # once, before: it unblocks SIGINT when it starts its process
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+@contextmanager
+def _pool_shutdown_without_traceback() -> Iterator[None]:
+    """Print no traceback of the thread that manages joblib's processes if it fails during their shutdown.
+
+    When Ctrl-C arrives while a task is being submitted, that thread discards the task and then looks it up, which is a
+    KeyError. The processes have been killed by then, and joblib waits for the end of the thread.
+    """
+    previous = threading.excepthook
+
+    def print_unless_shut_down(args: threading.ExceptHookArgs) -> None:
+        flags = getattr(args.thread, "executor_flags", None)
+        if not getattr(flags, "shutdown", False):
+            previous(args)
+
+    threading.excepthook = print_unless_shut_down
+    try:
+        yield
+    finally:
+        threading.excepthook = previous
 
 
 def _worker_death_errors() -> tuple[type[Exception], ...]:

@@ -3,8 +3,6 @@
 A run that crashes is a row with its error, so that one failing corner of a sweep does not cost the rest.
 """
 
-import signal
-import threading
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,13 +34,6 @@ def perform(task: Task) -> Row:
         raise
     except Exception as error:
         return failed_row(task, error_line(error, task.scenario.secrets))
-
-
-def perform_ignoring_sigint(task: Task) -> Row:
-    """Run `perform` in a worker process. Ctrl-C reaches the whole process group; the parent decides what to do."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return perform(task)
 
 
 def perform_local(task: Task) -> Row:

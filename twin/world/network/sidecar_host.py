@@ -105,11 +105,11 @@ class RegistryArtifactProvider:
         here = artifact.digest in self._disk
         match result.error:
             case "missing":
-                _fail(Code.ARTIFACT_NOT_FOUND, f"{artifact.shown} was not found")
+                _fail(Code.ARTIFACT_NOT_FOUND, f"{artifact.redacted} was not found")
             case "forbidden":
-                _fail(Code.ARTIFACT_FORBIDDEN, f"{artifact.shown}: the registry refuses the credentials")
+                _fail(Code.ARTIFACT_FORBIDDEN, f"{artifact.redacted}: the registry refuses the credentials")
             case "unreachable" if not here:
-                _fail(Code.STORE_UNAVAILABLE, f"{artifact.shown}: no connection to the registry")
+                _fail(Code.STORE_UNAVAILABLE, f"{artifact.redacted}: no connection to the registry")
         if here:
             self.downloads.record_cache_hit()
             return
@@ -119,7 +119,7 @@ class RegistryArtifactProvider:
             download.watch(_SimulatedDownload(size, asyncio.get_running_loop().time(), result.seconds))
             await asyncio.sleep(result.seconds)
             if result.error == "corrupt":
-                _fail(Code.ARTIFACT_CORRUPT, f"{artifact.shown} is no complete adapter")
+                _fail(Code.ARTIFACT_CORRUPT, f"{artifact.redacted} is no complete adapter")
         self._disk[artifact.digest] = result.artifact
 
 

@@ -46,12 +46,12 @@ class GcsStore:
     def _list(self) -> FileList:
         self._client = self._client or _client(self._account, self._endpoint)
         key = self._artifact.path
-        with _Errors(self._artifact.shown, self._account):
+        with _Errors(self._artifact.redacted, self._account):
             bucket = self._client.bucket(self._artifact.place)
             if self._artifact.is_archive:
                 blob = bucket.get_blob(key, timeout=_TIMEOUT, retry=None)
                 if blob is None:
-                    raise SidecarError(Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown} was not found")
+                    raise SidecarError(Code.ARTIFACT_NOT_FOUND, f"{self._artifact.redacted} was not found")
                 listing = file_list([_file(blob, "archive")])
                 return FileList(files=listing.files, version=listing.version, is_archive=True)
             prefix = key.rstrip("/") + "/"
@@ -61,14 +61,14 @@ class GcsStore:
             files = [_file(blob, blob.name[len(prefix) :]) for blob in blobs if is_needed(blob.name[len(prefix) :])]
         if not files:
             raise SidecarError(
-                Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown}: the bucket has no files of an adapter there"
+                Code.ARTIFACT_NOT_FOUND, f"{self._artifact.redacted}: the bucket has no files of an adapter there"
             )
         return file_list(files)
 
     def _read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
         if not file.size:
             return
-        with _Errors(self._artifact.shown, self._account):
+        with _Errors(self._artifact.redacted, self._account):
             blob = self._client.bucket(self._artifact.place).blob(file.key, generation=int(file.tag or 0) or None)
             for offset in range(start, end, _CHUNK):  # the client returns a range as a whole
                 stop = min(offset + _CHUNK, end) - 1
@@ -107,8 +107,8 @@ def _file(blob: Any, path: str) -> RemoteFile:
 class _Errors:
     """Maps errors of Google's libraries."""
 
-    def __init__(self, shown: str, account: GcsCredentials) -> None:
-        self._shown = shown
+    def __init__(self, redacted: str, account: GcsCredentials) -> None:
+        self._redacted = redacted
         self._private = account.info is not None
 
     def __enter__(self) -> None:
@@ -128,22 +128,24 @@ class _Errors:
         if isinstance(error, GoogleAuthError) and not error.retryable:
             raise self._denied() from None
         if isinstance(error, (Timeout, TimeoutError)):
-            raise SidecarError(Code.STORE_TIMEOUT, f"{self._shown}: the store does not respond in time") from None
+            raise SidecarError(Code.STORE_TIMEOUT, f"{self._redacted}: the store does not respond in time") from None
         if isinstance(error, (RequestException, GoogleAuthError, OSError)):
             name = type(error).__name__
-            raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown}: no connection to the store ({name})") from None
+            raise SidecarError(
+                Code.STORE_UNAVAILABLE, f"{self._redacted}: no connection to the store ({name})"
+            ) from None
 
     def _denied(self) -> SidecarError:
         """Return the error for a missing token: the account's key is rejected, or there is no account."""
         if self._private:
-            message = f"{self._shown}: Google rejects the key of the service account: is it still valid?"
+            message = f"{self._redacted}: Google rejects the key of the service account: is it still valid?"
             return SidecarError(Code.ARTIFACT_FORBIDDEN, message)
         return SidecarError(
-            Code.CREDENTIALS_MISSING, f"{self._shown}: it requires an account: see credentialsSecretRef"
+            Code.CREDENTIALS_MISSING, f"{self._redacted}: it requires an account: see credentialsSecretRef"
         )
 
     def _response_error(self, status: int) -> SidecarError:
-        message = f"{self._shown}: the store responds {status}"
+        message = f"{self._redacted}: the store responds {status}"
         if status == 404:
             return SidecarError(Code.ARTIFACT_NOT_FOUND, message)
         if status in (401, 403):
@@ -153,7 +155,7 @@ class _Errors:
                 Code.CREDENTIALS_MISSING, f"{message}: it requires an account: see credentialsSecretRef"
             )
         if status == 416:
-            return SidecarError(Code.ARTIFACT_CORRUPT, f"{self._shown}: a file is shorter than its store states")
+            return SidecarError(Code.ARTIFACT_CORRUPT, f"{self._redacted}: a file is shorter than its store states")
         if status in (408, 429) or status >= 500:
             return SidecarError(Code.STORE_UNAVAILABLE, message)
         return SidecarError(Code.ARTIFACT_FORBIDDEN, message)

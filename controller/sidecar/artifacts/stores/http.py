@@ -38,10 +38,10 @@ class HttpReader:
     """Reads ranges over HTTP; sends the headers of the Secret to one origin only."""
 
     def __init__(
-        self, transport: httpx.AsyncBaseTransport, shown: str, headers: Mapping[str, str], origin: str
+        self, transport: httpx.AsyncBaseTransport, redacted: str, headers: Mapping[str, str], origin: str
     ) -> None:
         self._transport = transport
-        self._shown = shown
+        self._redacted = redacted
         self._headers = headers
         self.private = bool(headers)
         self._origin = _origin(origin)
@@ -60,18 +60,18 @@ class HttpReader:
             try:
                 response = await self._transport.handle_async_request(request)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise _transport_error(error, self._shown) from None
+                raise _transport_error(error, self._redacted) from None
             try:
                 target = response.headers.get("location", "") if response.is_redirect else ""
                 if not target:
                     yield response
                     return
             except (httpx.HTTPError, httpx.StreamError) as error:
-                raise _transport_error(error, self._shown) from None
+                raise _transport_error(error, self._redacted) from None
             finally:
                 await response.aclose()
-            url = _redirect(url, target, self._shown)
-        raise SidecarError(Code.INVALID_URL, f"{self._shown} has more than {_MAX_REDIRECTS} redirects")
+            url = _redirect(url, target, self._redacted)
+        raise SidecarError(Code.INVALID_URL, f"{self._redacted} has more than {_MAX_REDIRECTS} redirects")
 
     async def read(self, url: str, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
         """Pass a range of a file to `sink`."""
@@ -91,16 +91,16 @@ class HttpReader:
         if response.status_code == 206:
             content_range = response.headers.get("content-range", "")
             if not content_range.startswith(f"bytes {start}-"):
-                raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown} returned another range than requested")
+                raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._redacted} returned another range than requested")
             return 0
         if response.status_code == 200:
             tag = response.headers.get("etag", "")
             if file.tag and tag and tag != file.tag:
-                raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown} changed while it was fetched")
+                raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._redacted} changed while it was fetched")
             return start
         if response.status_code == 416:
             raise SidecarError(Code.ARTIFACT_CORRUPT, f"{file.path} is shorter than its store states")
-        raise response_error(response, self._shown, self.private)
+        raise response_error(response, self._redacted, self.private)
 
 
 class HttpStore:
@@ -110,7 +110,7 @@ class HttpStore:
         self._artifact = artifact
         host = urlsplit(artifact.url).hostname or ""
         is_for_host = not headers.host or headers.host in (host, artifact.place)
-        self._reader = HttpReader(transport, artifact.shown, headers.values if is_for_host else {}, artifact.url)
+        self._reader = HttpReader(transport, artifact.redacted, headers.values if is_for_host else {}, artifact.url)
 
     async def listing(self) -> FileList:
         path = unquote(urlsplit(self._artifact.url).path)
@@ -135,24 +135,24 @@ class HttpStore:
             if response.status_code == 416:  # an empty file
                 return RemoteFile(path=name, size=0, key=url)
             if response.status_code not in (200, 206):
-                raise response_error(response, self._artifact.shown, self._reader.private)
+                raise response_error(response, self._artifact.redacted, self._reader.private)
             tag = response.headers.get("etag", "")
             return RemoteFile(path=name, size=_full_size(response), key=url, tag="" if tag.startswith("W/") else tag)
 
     async def _read_list(self) -> list[RemoteFile]:
-        shown = self._artifact.shown
+        redacted = self._artifact.redacted
         text = await self._text()
         try:
             entries = _from_json(text) if text.lstrip()[:1] == b"{" else _from_sums(text)
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise SidecarError(Code.ARTIFACT_CORRUPT, f"{shown} is not a list of files") from None
+            raise SidecarError(Code.ARTIFACT_CORRUPT, f"{redacted} is not a list of files") from None
         if not 0 < len(entries) <= MAX_FILES:
             raise SidecarError(
-                Code.ARTIFACT_CORRUPT, f"{shown} lists {len(entries)} files, allowed are 1 to {MAX_FILES}"
+                Code.ARTIFACT_CORRUPT, f"{redacted} lists {len(entries)} files, allowed are 1 to {MAX_FILES}"
             )
         for path, _, _ in entries:
             if ".." in path.split("/") or path.startswith("/") or "://" in path:
-                raise SidecarError(Code.ARTIFACT_UNSAFE, f"{shown} lists a file with an unsafe name: {path[:80]!r}")
+                raise SidecarError(Code.ARTIFACT_UNSAFE, f"{redacted} lists a file with an unsafe name: {path[:80]!r}")
         limit = asyncio.Semaphore(_MAX_CONCURRENT)
         return await asyncio.gather(*(self._probe_listed(*entry, limit) for entry in entries if is_needed(entry[0])))
 
@@ -167,42 +167,42 @@ class HttpStore:
     async def _text(self) -> bytes:
         async with self._reader.send("GET", self._artifact.url, {}) as response:
             if response.status_code != 200:
-                raise response_error(response, self._artifact.shown, self._reader.private)
+                raise response_error(response, self._artifact.redacted, self._reader.private)
             text = b""
             async for chunk in response.aiter_raw():
                 text += chunk
                 if len(text) > _MAX_LIST_BYTES:
                     raise SidecarError(
-                        Code.ARTIFACT_TOO_LARGE, f"{self._artifact.shown} is too large for a list of files"
+                        Code.ARTIFACT_TOO_LARGE, f"{self._artifact.redacted} is too large for a list of files"
                     )
             return text
 
 
-def response_error(response: httpx.Response, shown: str, had_credentials: bool) -> SidecarError:
+def response_error(response: httpx.Response, redacted: str, had_credentials: bool) -> SidecarError:
     """Return the error for an unexpected response of a store."""
     status = response.status_code
     if status in (401, 403):
         if had_credentials:
-            return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{shown}: the store rejects the credentials ({status})")
+            return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{redacted}: the store rejects the credentials ({status})")
         return SidecarError(
-            Code.CREDENTIALS_MISSING, f"{shown}: the store requires credentials ({status}): see credentialsSecretRef"
+            Code.CREDENTIALS_MISSING, f"{redacted}: the store requires credentials ({status}): see credentialsSecretRef"
         )
     if status in (404, 410):
-        return SidecarError(Code.ARTIFACT_NOT_FOUND, f"{shown} was not found ({status})")
+        return SidecarError(Code.ARTIFACT_NOT_FOUND, f"{redacted} was not found ({status})")
     if status in (408, 425, 429) or status >= 500:
         after = response.headers.get("retry-after", "")
         seconds = min(float(after), 60.0) if after.isdecimal() else 0.0
-        return SidecarError(Code.STORE_UNAVAILABLE, f"{shown}: the store responds {status}", retry_after=seconds)
-    return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{shown}: the store responds {status}")
+        return SidecarError(Code.STORE_UNAVAILABLE, f"{redacted}: the store responds {status}", retry_after=seconds)
+    return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{redacted}: the store responds {status}")
 
 
-def _transport_error(error: Exception, shown: str) -> SidecarError:
+def _transport_error(error: Exception, redacted: str) -> SidecarError:
     """Return the error for a failed request."""
     if isinstance(error, httpx.TimeoutException):
-        return SidecarError(Code.STORE_TIMEOUT, f"{shown}: the store does not respond in time")
+        return SidecarError(Code.STORE_TIMEOUT, f"{redacted}: the store does not respond in time")
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL)):
-        return SidecarError(Code.INVALID_URL, f"{shown} leads to a URL that is not http(s)")
-    return SidecarError(Code.STORE_UNAVAILABLE, f"{shown}: no connection to the store ({type(error).__name__})")
+        return SidecarError(Code.INVALID_URL, f"{redacted} leads to a URL that is not http(s)")
+    return SidecarError(Code.STORE_UNAVAILABLE, f"{redacted}: no connection to the store ({type(error).__name__})")
 
 
 async def _ranged(response: httpx.Response, skip: int, left: int) -> AsyncIterator[bytes]:
@@ -262,15 +262,15 @@ def _from_sums(text: bytes) -> list[tuple[str, int | None, str]]:
     return files
 
 
-def _redirect(url: str, target: str, shown: str) -> str:
+def _redirect(url: str, target: str, redacted: str) -> str:
     try:
         parts = urlsplit(urljoin(url, target))
         if parts.scheme not in ("http", "https") or parts.username is not None:
             raise ValueError
     except ValueError:
-        raise SidecarError(Code.INVALID_URL, f"{shown} leads to a URL that is not http(s)") from None
+        raise SidecarError(Code.INVALID_URL, f"{redacted} leads to a URL that is not http(s)") from None
     if url.startswith("https:") and parts.scheme == "http":
-        raise SidecarError(Code.INVALID_URL, f"{shown} redirects from https to http")
+        raise SidecarError(Code.INVALID_URL, f"{redacted} redirects from https to http")
     return urlunsplit(parts._replace(fragment=""))
 
 

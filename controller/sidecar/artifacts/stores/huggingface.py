@@ -27,7 +27,7 @@ class HuggingFaceStore:
         self._token = token.token
         self._endpoint = endpoint.rstrip("/")
         headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
-        self._reader = HttpReader(transport, artifact.shown, headers, self._endpoint)
+        self._reader = HttpReader(transport, artifact.redacted, headers, self._endpoint)
 
     async def listing(self) -> FileList:
         info = await asyncio.to_thread(self._info)
@@ -42,7 +42,7 @@ class HuggingFaceStore:
             checksum = f"sha256:{lfs.sha256}" if lfs is not None else ""
             files.append(RemoteFile(path=path, size=sibling.size, key=url, checksum=checksum))
         if not files:
-            raise SidecarError(Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown} has no files of an adapter")
+            raise SidecarError(Code.ARTIFACT_NOT_FOUND, f"{self._artifact.redacted} has no files of an adapter")
         return file_list(files, version=str(info.sha))
 
     async def read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
@@ -58,7 +58,7 @@ class HuggingFaceStore:
         except ImportError:
             raise missing_extra("huggingface://", "huggingface") from None
         api = HfApi(endpoint=self._endpoint, token=self._token or False)
-        shown = self._artifact.shown
+        redacted = self._artifact.redacted
         try:
             return api.model_info(
                 self._artifact.place,
@@ -69,31 +69,33 @@ class HuggingFaceStore:
         except GatedRepoError:
             raise self._denied("the repository is gated: accept its terms first") from None
         except HFValidationError:
-            raise SidecarError(Code.INVALID_URL, f"{shown} is not a name of a repository") from None
+            raise SidecarError(Code.INVALID_URL, f"{redacted} is not a name of a repository") from None
         except HfHubHTTPError as error:
             raise self._response_error(error.response) from None
         except Exception as error:  # of the HTTP library, which depends on the version of huggingface_hub
             if "timeout" in type(error).__name__.lower():
-                raise SidecarError(Code.STORE_TIMEOUT, f"{shown}: the hub does not respond in time") from None
+                raise SidecarError(Code.STORE_TIMEOUT, f"{redacted}: the hub does not respond in time") from None
             raise SidecarError(
-                Code.STORE_UNAVAILABLE, f"{shown}: no response from the hub ({type(error).__name__})"
+                Code.STORE_UNAVAILABLE, f"{redacted}: no response from the hub ({type(error).__name__})"
             ) from None
 
     def _response_error(self, response: Any) -> SidecarError:
-        status, shown = response.status_code, self._artifact.shown
+        status, redacted = response.status_code, self._artifact.redacted
         kind = response.headers.get("x-error-code", "")
         if status in (401, 403):  # without a token also for repositories that do not exist
             return self._denied(f"the hub responds {status} {kind}".strip())
         if status == 404:
-            return SidecarError(Code.ARTIFACT_NOT_FOUND, f"{shown} was not found ({kind or status})")
+            return SidecarError(Code.ARTIFACT_NOT_FOUND, f"{redacted} was not found ({kind or status})")
         if status == 429 or status >= 500:
-            return SidecarError(Code.STORE_UNAVAILABLE, f"{shown}: the hub responds {status}")
-        return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{shown}: the hub responds {status}")
+            return SidecarError(Code.STORE_UNAVAILABLE, f"{redacted}: the hub responds {status}")
+        return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{redacted}: the hub responds {status}")
 
     def _denied(self, why: str) -> SidecarError:
         if self._token:
-            return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{self._artifact.shown}: the token is not sufficient: {why}")
+            return SidecarError(
+                Code.ARTIFACT_FORBIDDEN, f"{self._artifact.redacted}: the token is not sufficient: {why}"
+            )
         return SidecarError(
             Code.CREDENTIALS_MISSING,
-            f"{self._artifact.shown}: the repository does not exist or requires a huggingface_token: {why}",
+            f"{self._artifact.redacted}: the repository does not exist or requires a huggingface_token: {why}",
         )

@@ -60,14 +60,14 @@ class S3Store:
         prefix = key.rstrip("/") + "/"
         pages = self._client.get_paginator("list_objects_v2")
         keys: list[str] = []
-        with _Errors(self._artifact.shown, self._keys):
+        with _Errors(self._artifact.redacted, self._keys):
             for page in pages.paginate(Bucket=self._artifact.place, Prefix=prefix, Delimiter="/"):
                 keys += [item["Key"] for item in page.get("Contents", ()) if is_needed(item["Key"][len(prefix) :])]
                 if len(keys) > MAX_FILES:
                     break
         if not keys:
             raise SidecarError(
-                Code.ARTIFACT_NOT_FOUND, f"{self._artifact.shown}: the bucket has no files of an adapter there"
+                Code.ARTIFACT_NOT_FOUND, f"{self._artifact.redacted}: the bucket has no files of an adapter there"
             )
         if len(keys) > MAX_FILES:
             raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"the artifact has more than {MAX_FILES} files")
@@ -75,7 +75,7 @@ class S3Store:
             return file_list(list(pool.map(lambda key: self._head(key, key[len(prefix) :]), keys)))
 
     def _head(self, key: str, path: str) -> RemoteFile:
-        with _Errors(self._artifact.shown, self._keys):
+        with _Errors(self._artifact.redacted, self._keys):
             head = self._client.head_object(Bucket=self._artifact.place, Key=key, ChecksumMode="ENABLED")
         size, tag = int(head["ContentLength"]), str(head.get("ETag", ""))
         return RemoteFile(path=path, size=size, key=key, tag=tag, checksum=_checksum(head))
@@ -86,11 +86,11 @@ class S3Store:
             request["Range"] = f"bytes={start}-{end - 1}"
         if file.tag:
             request["IfMatch"] = file.tag
-        with _Errors(self._artifact.shown, self._keys):
+        with _Errors(self._artifact.redacted, self._keys):
             body = self._client.get_object(**request)["Body"]
         try:
             while True:
-                with _Errors(self._artifact.shown, self._keys):
+                with _Errors(self._artifact.redacted, self._keys):
                     chunk = body.read(_CHUNK)
                 if not chunk:
                     return
@@ -146,8 +146,8 @@ def _client(keys: S3Credentials) -> Any:
 class _Errors:
     """Maps errors of boto3."""
 
-    def __init__(self, shown: str, keys: S3Credentials) -> None:
-        self._shown = shown
+    def __init__(self, redacted: str, keys: S3Credentials) -> None:
+        self._redacted = redacted
         self._private = bool(keys.access)
 
     def __enter__(self) -> None:
@@ -161,19 +161,21 @@ class _Errors:
         if isinstance(error, exceptions.ClientError):
             raise self._response_error(error) from None
         if isinstance(error, (exceptions.ReadTimeoutError, exceptions.ConnectTimeoutError)):
-            raise SidecarError(Code.STORE_TIMEOUT, f"{self._shown}: the store does not respond in time") from None
+            raise SidecarError(Code.STORE_TIMEOUT, f"{self._redacted}: the store does not respond in time") from None
         if isinstance(error, exceptions.ParamValidationError):
-            raise SidecarError(Code.INVALID_URL, f"{self._shown}: this bucket or key cannot be") from None
+            raise SidecarError(Code.INVALID_URL, f"{self._redacted}: this bucket or key cannot be") from None
         if isinstance(error, ValueError) and "endpoint" in str(error).lower():
             raise SidecarError(Code.CREDENTIALS_INVALID, "`endpoint` must be an http(s) URL") from None
         if isinstance(error, (exceptions.BotoCoreError, OSError)) or type(error).__module__.startswith("urllib3"):
             name = type(error).__name__
-            raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown}: no connection to the store ({name})") from None
+            raise SidecarError(
+                Code.STORE_UNAVAILABLE, f"{self._redacted}: no connection to the store ({name})"
+            ) from None
 
     def _response_error(self, error: Any) -> SidecarError:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        message = f"{self._shown}: the store responds {status} {code}".rstrip()
+        message = f"{self._redacted}: the store responds {status} {code}".rstrip()
         if code in _NOT_FOUND or status == 404:
             return SidecarError(Code.ARTIFACT_NOT_FOUND, message)
         if code in _FORBIDDEN or status in (401, 403):
@@ -181,9 +183,9 @@ class _Errors:
                 return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{message}: check the keys and their permissions")
             return SidecarError(Code.CREDENTIALS_MISSING, f"{message}: it requires keys: see credentialsSecretRef")
         if status == 412:
-            return SidecarError(Code.STORE_UNAVAILABLE, f"{self._shown} changed while it was fetched")
+            return SidecarError(Code.STORE_UNAVAILABLE, f"{self._redacted} changed while it was fetched")
         if status == 416:
-            return SidecarError(Code.ARTIFACT_CORRUPT, f"{self._shown}: a file is shorter than its store states")
+            return SidecarError(Code.ARTIFACT_CORRUPT, f"{self._redacted}: a file is shorter than its store states")
         if code in _BUSY or status == 429 or status >= 500:
             return SidecarError(Code.STORE_UNAVAILABLE, message)
         if status in (301, 307, 400) and code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "400"):

@@ -43,7 +43,7 @@ def rfc_7386(target: Any, patch: Any) -> Any:
 
 @given(OBJECTS, st.dictionaries(KEYS, PATCHES, max_size=3))
 @settings(deadline=None)
-def test_a_merge_patch_does_what_the_rfc_says(target: Any, patch: Any) -> None:
+def test_a_merge_patch_agrees_with_the_rfc(target: Any, patch: Any) -> None:
     before = exactly(target)
     assert exactly(merge(target, patch)) == exactly(rfc_7386(target, patch))
     assert exactly(target) == before
@@ -65,7 +65,7 @@ def test_an_object_patched_with_itself_is_itself(target: Any) -> None:
 
 @given(OBJECTS, OBJECTS)
 @settings(deadline=None)
-def test_a_json_patch_can_undo_what_it_did(target: Any, value: Any) -> None:
+def test_a_json_patch_can_be_undone(target: Any, value: Any) -> None:
     added = json_patch(target, [{"op": "add", "path": "/new", "value": value}])
     assert added["new"] == value
     assert json_patch(added, [{"op": "remove", "path": "/new"}]) == target

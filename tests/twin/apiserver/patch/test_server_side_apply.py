@@ -87,7 +87,7 @@ def test_the_same_value_is_shared_without_conflict(store: Store) -> None:
     assert managers(shared) == [("helm", "Apply"), ("operator", "Apply")]
 
 
-def test_a_patch_owns_what_it_changes(store: Store) -> None:
+def test_a_patch_owns_the_fields_that_it_changes(store: Store) -> None:
     apply(store, service(labels={"a": "1"}))
     patched = store.patch("services", "default", "svc", {"metadata": {"labels": {"a": "9"}}}, manager="kubectl-edit")
     assert managers(patched) == [("operator", "Apply"), ("kubectl-edit", "Update")]
@@ -151,7 +151,7 @@ def test_an_apply_is_refused(store: Store, change: dict[str, Any], manager: str,
     assert message in refused.value.message
 
 
-def test_an_apply_with_an_old_resource_version_meets_a_conflict(store: Store) -> None:
+def test_an_apply_with_an_old_resource_version_is_a_conflict(store: Store) -> None:
     first = apply(store, service(labels={"a": "1"}))
     apply(store, service(labels={"a": "2"}))
     body = service(labels={"a": "3"})

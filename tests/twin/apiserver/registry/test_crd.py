@@ -30,7 +30,7 @@ def test_an_artifact_url_is_accepted(store: Store, an_adapter: Any, url: str) ->
 
 
 @pytest.mark.parametrize("url", ["", "acme/sql", "ftp://h/x", "hf:/a", "hf://", "./adapter", "/", "HF://a/b"])
-def test_an_artifact_url_is_refused_and_the_message_says_what_to_use(store: Store, an_adapter: Any, url: str) -> None:
+def test_an_invalid_artifact_url_is_refused_with_the_allowed_ones(store: Store, an_adapter: Any, url: str) -> None:
     assert "use huggingface://ORG/MODEL" in refusal(store, an_adapter(artifactURL=url))
 
 
@@ -203,7 +203,7 @@ def test_a_value_is_pruned_and_filled(schema: dict[str, Any], value: Any, kept: 
     assert checked(schema, value) == (kept, [])
 
 
-def test_what_was_valid_once_is_not_validated_again() -> None:
+def test_unchanged_invalid_fields_are_not_validated_again() -> None:
     check = compile_schema(property_of(type="array", items={"type": "string"}))
     old = {"x": [1]}
     errors: list[FieldError] = []

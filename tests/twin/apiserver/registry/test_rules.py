@@ -251,7 +251,7 @@ def test_a_namespace_is_labelled_with_its_name(store: Store) -> None:
         ),
     ],
 )
-def test_putting_back_what_was_read_changes_nothing(store: Store, resource: str, body: dict[str, Any]) -> None:
+def test_an_update_with_the_read_object_changes_nothing(store: Store, resource: str, body: dict[str, Any]) -> None:
     created = store.create(resource, body)
     read = msgspec.json.decode(msgspec.json.encode(created))
     assert store.update(resource, read) is created

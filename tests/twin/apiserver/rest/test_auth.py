@@ -38,7 +38,7 @@ async def test_health_and_version_need_no_token() -> None:
 
 
 @on_sockets
-async def test_what_no_rule_allows_is_forbidden_with_a_real_servers_message() -> None:
+async def test_a_request_without_permission_is_forbidden_with_a_real_servers_message() -> None:
     async with served_store() as api, api.client_of(ROBOT) as robot:
         refused = await robot.get(f"{PODS}/x")
         assert (refused.status_code, refused.json()["reason"]) == (403, "Forbidden")
@@ -67,7 +67,9 @@ async def test_what_no_rule_allows_is_forbidden_with_a_real_servers_message() ->
     ],
 )
 @on_sockets
-async def test_rbac_rules_allow_exactly_what_they_name(rule: dict[str, Any], method: str, path: str, code: int) -> None:
+async def test_rbac_rules_allow_exactly_the_named_requests(
+    rule: dict[str, Any], method: str, path: str, code: int
+) -> None:
     async with served_store() as api, api.client_of(ROBOT) as robot:
         await api.client.post(PODS, json=pod("x"))
         await _allow(api, rule)
@@ -77,7 +79,7 @@ async def test_rbac_rules_allow_exactly_what_they_name(rule: dict[str, Any], met
 
 
 @on_sockets
-async def test_a_role_holds_in_its_namespace_only_and_a_cluster_role_where_it_is_bound() -> None:
+async def test_a_role_applies_in_its_namespace_only_and_a_cluster_role_where_it_is_bound() -> None:
     async with served_store() as api, api.client_of(ROBOT) as robot:
         await api.client.post("/api/v1/namespaces", json={"metadata": {"name": "other"}})
         await _allow(api, {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]})

@@ -70,7 +70,7 @@ async def test_replicas_are_scaled_through_the_scale_subresource() -> None:
 
 
 @on_sockets
-async def test_an_apply_creates_with_201_then_changes_with_200_and_meets_conflicts() -> None:
+async def test_an_apply_creates_with_201_then_changes_with_200_and_can_conflict() -> None:
     async with served_store() as api:
         headers = {"content-type": "application/apply-patch+yaml"}
         body = adapter("sql", replicas=1)
@@ -183,7 +183,7 @@ async def test_a_client_can_request_only_metadata() -> None:
     ],
 )
 @on_sockets
-async def test_what_a_real_server_refuses_is_refused_with_the_same_status(
+async def test_invalid_requests_are_refused_with_a_real_servers_status(
     method: str, path: str, sent: Any, code: int, message: str
 ) -> None:
     async with served_store() as api:

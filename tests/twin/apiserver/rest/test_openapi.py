@@ -45,7 +45,7 @@ def named(entries: list[bytes]) -> dict[str, dict[int, list[Any]]]:
 
 
 @on_sockets
-async def test_the_document_in_protobuf_has_what_the_one_in_json_has() -> None:
+async def test_the_protobuf_document_has_the_content_of_the_json_document() -> None:
     async with served_store() as api:
         in_json = (await api.client.get("/openapi/v2")).json()
         answer = await api.client.get("/openapi/v2", headers={"accept": PROTOBUF})

@@ -67,7 +67,7 @@ async def test_a_compacted_version_is_an_error_event_with_410() -> None:
 
 
 @on_sockets
-async def test_a_streamed_list_ends_with_a_bookmark_that_says_so() -> None:
+async def test_a_streamed_list_ends_with_an_annotated_bookmark() -> None:
     async with served_store() as api:
         await api.client.post(ADAPTERS, json=adapter("sql"))
         query = "watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan"

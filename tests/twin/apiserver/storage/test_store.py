@@ -102,7 +102,7 @@ def test_a_patch_of_the_object_leaves_its_status_alone(store: Store, an_adapter:
     assert "status" not in stored
 
 
-def test_a_patch_with_an_old_resource_version_meets_a_conflict(store: Store, an_adapter: Any) -> None:
+def test_a_patch_with_an_old_resource_version_is_a_conflict(store: Store, an_adapter: Any) -> None:
     version = store.create(ADAPTERS, an_adapter())["metadata"]["resourceVersion"]
     body = {"metadata": {"resourceVersion": version, "annotations": {"n": "1"}}}
     store.patch(ADAPTERS, "default", "sql", body)

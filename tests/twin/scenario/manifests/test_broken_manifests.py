@@ -1,4 +1,4 @@
-"""Manifests that a cluster would refuse are refused here, at their line, before anything runs."""
+"""Manifests that a cluster would refuse are refused with their line before the run."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def test_a_deployment_that_would_not_run(folder: Any, old: str, new: str, place:
     assert any(line.startswith(f"m.yaml:{place}") and said in line for line in lines), lines
 
 
-def test_two_objects_of_one_name_are_told_with_both_places(folder: Any) -> None:
+def test_two_objects_of_one_name_are_refused_with_both_positions(folder: Any) -> None:
     folder.write("m.yaml", f"{ADAPTER}---\n{ADAPTER}")
     assert folder.errors(SCENARIO) == [
         "m.yaml:11:18: metadata.name: ModelAdapter default/sql already exists, in m.yaml:1; "
@@ -78,14 +78,14 @@ def test_a_template_may_not_take_a_name_that_a_manifest_has(folder: Any) -> None
     assert "s.yaml:3:19: adapters.0.name: default/sql already exists" in folder.errors(SCENARIO + template)[0]
 
 
-def test_problems_of_scenario_and_manifests_are_told_together(folder: Any) -> None:
+def test_errors_of_scenario_and_manifests_are_reported_together(folder: Any) -> None:
     folder.write("m.yaml", ADAPTER.replace("kind: ModelAdapter", "kind: Modeladapter"))
     lines = folder.errors(SCENARIO + "sead: 1\n")
     assert [line.split(":")[0] for line in lines] == ["s.yaml", "m.yaml"]
 
 
-def test_a_namespace_may_come_with_what_is_in_it_and_is_looked_at_like_the_rest(folder: Any) -> None:
-    """Wherever in the manifest it stands."""
+def test_a_namespace_may_be_in_the_manifest_of_its_objects_and_is_validated(folder: Any) -> None:
+    """The position of the namespace in the manifest does not matter."""
     here = ADAPTER.replace("{name: sql}", "{name: sql, namespace: zoo}")
     zoo = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: zoo, labels: {team: LABEL}}\n"
     folder.write("m.yaml", here + zoo.replace("LABEL", "b"))

@@ -1,4 +1,4 @@
-"""No secret survives loading; what stood together stands together still."""
+"""No secret survives loading; equal values have equal pseudonyms."""
 
 import base64
 from typing import Any
@@ -106,7 +106,7 @@ def test_a_secret_that_reads_like_a_name_leaves_names_alone(folder: Any) -> None
         f"faults: [{{kind: slow, pods: {{names: [{KEY}]}}}}]\n",
     ],
 )
-def test_what_is_wrong_is_told_without_the_secret(folder: Any, broken: str) -> None:
+def test_errors_do_not_contain_the_secret(folder: Any, broken: str) -> None:
     folder.write("m.yaml", MANIFESTS)
     lines = folder.errors(SCENARIO + broken)
     assert lines

@@ -1,4 +1,4 @@
-"""What the sections of a scenario come to once they are loaded."""
+"""Sections of a scenario, as they are loaded."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_zones_are_given_to_nodes_in_turn(folder: Any) -> None:
     assert [(node.name, node.zone) for node in scenario.nodes] == [("node-0", "a"), ("node-1", "b"), ("node-2", "a")]
 
 
-def test_an_engine_takes_from_default_what_it_leaves_out(folder: Any) -> None:
+def test_missing_fields_of_an_engine_come_from_default(folder: Any) -> None:
     engines = "cluster: {engines: {default: {startup: 5s, load: 1s}, qwen: {load: 2s}}}\n"
     cluster = folder.load(FOUR_LINES + engines).cluster
     assert (cluster.engine("qwen").startup, cluster.engine("qwen").load) == (Constant(5.0), Constant(2.0))
@@ -75,12 +75,12 @@ def test_an_override_reaches_into_lists(folder: Any) -> None:
     assert folder.load(text, overrides={"faults.0.factor": "3.5"}).faults[0].factor == 3.5
 
 
-def test_a_merge_key_lends_what_the_mapping_does_not_say(folder: Any) -> None:
+def test_a_merge_key_supplies_missing_fields(folder: Any) -> None:
     text = FOUR_LINES + "faults:\n  - &a {kind: slow, factor: 2, from: 1m}\n  - {<<: *a, factor: 3}\n"
     assert [(fault.factor, fault.start) for fault in folder.load(text).faults] == [(2, 60), (3, 60)]
 
 
-def test_a_list_of_objects_is_opened_and_what_a_server_added_is_dropped(folder: Any) -> None:
+def test_a_list_of_objects_is_expanded_and_server_fields_are_dropped(folder: Any) -> None:
     folder.write(
         "base.yaml",
         """\
@@ -105,7 +105,7 @@ items:
     assert ignored == ["Pod default/b", "Ingress default/i"]
 
 
-def test_a_null_in_a_manifest_says_nothing(folder: Any) -> None:
+def test_a_null_in_a_manifest_is_ignored(folder: Any) -> None:
     base = (folder.path / "base.yaml").read_text()
     folder.write("base.yaml", base + "          env:\n          livenessProbe: null\n")
     container = folder.load().objects[0]["spec"]["template"]["spec"]["containers"][0]
@@ -120,7 +120,7 @@ def test_a_secret_that_pods_wait_for_in_vain_is_noted(folder: Any) -> None:
     assert folder.load().notes == ("pods of qwen cannot start: Secret s is not in the manifests",)
 
 
-def test_sglang_without_its_label_is_noted_since_the_operator_goes_by_that(folder: Any) -> None:
+def test_sglang_without_its_label_is_noted(folder: Any) -> None:
     base = (folder.path / "base.yaml").read_text()
     lora = "[--enable-lora, --max-lora-rank, '64', --lora-target-modules, all]"
     sglang = base.replace("vllm, serve, Qwen/Qwen3", "sglang, serve, Qwen/Qwen3").replace("[--enable-lora]", lora)
@@ -162,7 +162,7 @@ def test_every_place_for_the_number_is_filled() -> None:
         ({"trace": ["1s", "9s"]}, [1, 9]),
     ],
 )
-def test_adapters_arrive_as_asked(arrive: dict[str, Any], times: list[float]) -> None:
+def test_adapters_arrive_as_configured(arrive: dict[str, Any], times: list[float]) -> None:
     template = AdapterTemplate.model_validate({"name": "{i}", "count": 3, "spec": {}, "arrive": arrive})
     assert template.visits(rng()) == [(time, None) for time in times]
 
@@ -226,7 +226,7 @@ def test_a_fault_of_engines_is_a_rule_of_theirs_with_all_its_settings(kind: str)
     assert (rule.kind, rule.probability, rule.callers) == (kind, 0.5, ("probes",))
 
 
-def test_the_catalogue_says_what_each_kind_takes() -> None:
+def test_the_catalogue_has_the_fields_of_each_kind() -> None:
     entries = {entry.kind: entry for entry in fault_catalogue()}
     assert list(entries) == list(FAULTS)
     assert len(entries) == 32

@@ -1,4 +1,4 @@
-"""Traces from CSV and Parquet: what they may say, and what is wrong with them, with the row."""
+"""Traces from CSV and Parquet: their content, and errors with their row."""
 
 import subprocess
 import sys
@@ -92,7 +92,7 @@ def test_a_resolved_scenario_needs_no_trace_beside_it(folder: Any, tmp_path: Pat
         (b"\xff\xfe\x00", 'cannot read "t.csv": it is not UTF-8 text'),
     ],
 )
-def test_what_is_wrong_with_a_trace_is_told_with_its_row(folder: Any, text: str | bytes, said: str) -> None:
+def test_errors_of_a_trace_have_their_row(folder: Any, text: str | bytes, said: str) -> None:
     (folder.path / "t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     lines = folder.errors(FOUR_LINES + "traffic: {trace: t.csv}\n")
     assert any(line.startswith("s.yaml:5:18: traffic.trace: " + said) for line in lines), lines
@@ -105,14 +105,14 @@ def test_a_row_of_a_parquet_file_is_named_too(folder: Any) -> None:
     assert any('"t.parquet" row 3: the time is earlier than in the previous row' in line for line in lines), lines
 
 
-def test_a_trace_that_asks_for_whom_there_is_not_says_so(folder: Any) -> None:
+def test_a_trace_with_requests_to_unknown_adapters_is_refused(folder: Any) -> None:
     text = "time,adapter,prompt_tokens,output_tokens\n1,a-0,10,5\n2,b,10,5\n3,b,10,5\n"
     folder.write("t.csv", text)
     scenario = folder.load(FOUR_LINES + TEMPLATE + "traffic: {trace: t.csv}\n")
     assert scenario.notes[-1] == "2 requests of the trace are skipped, because their adapters never exist: b"
 
 
-def test_the_shipped_trace_is_what_its_script_makes() -> None:
+def test_the_shipped_trace_is_the_output_of_its_script() -> None:
     folder = Path(__file__).parents[4] / "scenarios/traffic"
     made = subprocess.run([sys.executable, folder / "azure_shaped.py"], capture_output=True, text=True, check=True)
     assert made.stdout == (folder / "azure-shaped.csv").read_text()
@@ -136,7 +136,7 @@ def test_the_shipped_trace_is_what_its_script_makes() -> None:
         ("{rate: 0/s}", "traffic.rate: must be above 0"),
     ],
 )
-def test_what_is_wrong_with_traffic_is_told(folder: Any, section: str, said: str) -> None:
+def test_errors_of_traffic_are_reported(folder: Any, section: str, said: str) -> None:
     (folder.path / "t.parquet").write_text("no")
     (folder.path / "t.csv").write_text(OURS + "1,2,3\n")
     lines = folder.errors(FOUR_LINES + f"traffic: {section}\n")
@@ -176,7 +176,7 @@ def test_arrivals_come_from_csv_with_or_without_a_heading_and_from_parquet(folde
         ("time\n", '"t.csv" contains no rows'),
     ],
 )
-def test_what_is_wrong_with_arrivals_is_told_with_its_row(folder: Any, text: str, said: str) -> None:
+def test_errors_of_arrivals_have_their_row(folder: Any, text: str, said: str) -> None:
     folder.write("t.csv", text)
     lines = folder.errors(FOUR_LINES + TEMPLATE + "    arrive: {trace: t.csv}\n")
     assert any(said in line for line in lines), lines

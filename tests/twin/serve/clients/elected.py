@@ -1,4 +1,4 @@
-"""The `kubernetes` package's leader election on a Lease: takes the lead and says so."""
+"""The `kubernetes` package's leader election on a Lease: becomes the leader and prints that."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Somebody else's operator: kopf, with a handler that answers each new ModelAdapter by a ConfigMap it owns."""
+"""A third-party operator: kopf with a handler that creates an owned ConfigMap for each new ModelAdapter."""
 
 import kopf
 from kubernetes import client, config

@@ -28,7 +28,7 @@ def typed() -> None:
     assert core.read_namespaced_config_map("settings", "default").data == {"a": "b", "c": "d"}
     assert {node.metadata.name for node in core.list_node().items} == {"node-0", "node-1"}
     with pytest.raises(ApiException) as refused:
-        core.read_namespaced_pod("nobody", "default")
+        core.read_namespaced_pod("missing", "default")
     assert (refused.value.status, refused.value.reason) == (404, "Not Found")
 
 

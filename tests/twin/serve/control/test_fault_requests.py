@@ -10,7 +10,7 @@ from twin.serve.control.fault_requests import FaultRequestError, fault_from
 NOW = 100.0
 
 
-def test_a_fault_that_lasts_begins_now_and_ends_when_it_was_said() -> None:
+def test_a_lasting_fault_begins_now_and_ends_at_its_time() -> None:
     found: Any = fault_from({"kind": "timeout", "pods": {"count": 1}, "for": "30s"}, NOW)
     assert (found.start, found.until) == (100.0, 130.0)
 
@@ -44,6 +44,6 @@ def test_every_kind_of_the_catalogue_can_befall_at_once(kind: str) -> None:
     assert NOW in (getattr(found, "start", None), getattr(found, "at", None))
 
 
-def test_what_a_kind_lacks_is_named() -> None:
+def test_a_missing_field_of_a_fault_is_named() -> None:
     with pytest.raises(FaultRequestError, match="rollout: deployment"):
         fault_from({"kind": "rollout"}, NOW)

@@ -1,4 +1,4 @@
-"""Engines and sidecars of a served world are reached from outside: at 127.x.y.z, or as 10.x.y.z through the proxy."""
+"""Engines and sidecars of a served world are reachable at 127.x.y.z, or at 10.x.y.z through the proxy."""
 
 import json
 import shutil
@@ -42,15 +42,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def pod_of(world: World, which: int = 0) -> tuple[str, str]:
-    """A pod's name and IP."""
+    """Return the name and the IP of a pod."""
     fields = "jsonpath={.metadata.name} {.status.podIP}"
     names = world.kubectl("get", "pods", "-o", "name").out.split()
     name, ip = world.kubectl("get", names[which], "-o", fields).out.split()
     return name, ip
 
 
-def doors_of(world: World, name: str) -> tuple[str, str]:
-    """Where a pod's annotations say that its engine and its sidecar listen."""
+def addresses_of(world: World, name: str) -> tuple[str, str]:
+    """Return the addresses of a pod's engine and sidecar in its annotations."""
     annotations = json.loads(world.kubectl("get", "pod", name, "-o", "json").out)["metadata"]["annotations"]
     return annotations["lora-twin/address"], annotations["lora-twin/sidecar-address"]
 
@@ -68,10 +68,10 @@ def test_anybody_reaches_a_pods_address_by_the_gateway_as_proxy(world: World, cl
         assert key in json.loads(ran.out or "{}"), ran.all
 
 
-def test_engine_and_sidecar_listen_where_the_pods_annotations_say(world: World) -> None:
-    """At 127 for 10 and on their own ports, unless another world on this machine has those."""
+def test_engine_and_sidecar_listen_at_the_addresses_in_the_pods_annotations(world: World) -> None:
+    """The address is 127.x.y.z with the pod's own ports, unless another world on this machine uses them."""
     name, ip = pod_of(world)
-    engine, sidecar = doors_of(world, name)
+    engine, sidecar = addresses_of(world, name)
     assert engine.startswith(f"127.{ip.partition('.')[2]}:")
     with httpx.Client(trust_env=False) as client:
         assert client.get(f"http://{engine}/v1/models").json()["data"][0]["id"] == "qwen-coder-private"
@@ -79,7 +79,7 @@ def test_engine_and_sidecar_listen_where_the_pods_annotations_say(world: World) 
 
 
 def test_a_simulated_sidecar_shows_what_it_fetches_and_translates_the_engines_metrics(world: World) -> None:
-    _, sidecar = doors_of(world, pod_of(world)[0])
+    _, sidecar = addresses_of(world, pod_of(world)[0])
     with httpx.Client(base_url=f"http://{sidecar}", trust_env=False, timeout=30) as client:
         order = {"lora_name": "seen", "artifact_url": "s3://bucket/seen/"}
         assert client.post("/v1/lora_adapter/load", json=order).status_code == 200
@@ -95,7 +95,7 @@ def test_a_simulated_sidecar_shows_what_it_fetches_and_translates_the_engines_me
 
 def test_an_engine_that_refuses_is_refused_by_the_system_and_its_sidecar_is_not(world: World) -> None:
     name, ip = pod_of(world)
-    engine, sidecar = doors_of(world, name)
+    engine, sidecar = addresses_of(world, name)
     fault = world.twin("fault", "connection-refused", f"pods={{names: ['default/{name}']}}", "--for", "1h")
     assert fault.code == 0, fault.all
     with httpx.Client(trust_env=False) as client, pytest.raises(httpx.ConnectError):
@@ -107,7 +107,7 @@ def test_an_engine_that_refuses_is_refused_by_the_system_and_its_sidecar_is_not(
     assert (refused.status_code, "Connection refused" in refused.text) == (503, True)
 
 
-def test_what_breaks_off_at_an_engine_breaks_off_through_the_proxy_too(world: World) -> None:
+def test_a_connection_reset_by_an_engine_is_reset_through_the_proxy_too(world: World) -> None:
     name, ip = pod_of(world, which=1)
     fault = world.twin("fault", "connection-reset", f"pods={{names: ['default/{name}']}}", "--for", "1h")
     assert fault.code == 0, fault.all
@@ -118,7 +118,7 @@ def test_what_breaks_off_at_an_engine_breaks_off_through_the_proxy_too(world: Wo
 
 def test_sockets_close_with_their_pod(world: World) -> None:
     name, _ = pod_of(world, which=2)
-    doors = doors_of(world, name)
+    doors = addresses_of(world, name)
     assert world.kubectl("delete", "pod", name, "--timeout=50s").code == 0
     for door in doors:
         with httpx.Client(trust_env=False) as client, pytest.raises(httpx.ConnectError):

@@ -1,4 +1,4 @@
-"""What is read from manifests: which container is the engine, its environment, tolerations, ranks of pods."""
+"""Values read from manifests: the engine's container, its environment, tolerations, and pod ranks."""
 
 from typing import Any
 
@@ -44,14 +44,14 @@ def reference(kind: str, name: str, key: str, **more: Any) -> dict[str, Any]:
     return {"name": "VALUE", "valueFrom": {f"{kind}KeyRef": {"name": name, "key": key, **more}}}
 
 
-def test_an_environment_is_read_from_secrets_and_configmaps(scene: Any) -> None:
-    scene.store.create("secrets", {"metadata": {"name": "s"}, "data": {"key": "dG9w"}}, namespace="default")
-    scene.store.create("configmaps", {"metadata": {"name": "c"}, "data": {"mode": "fast"}}, namespace="default")
+def test_an_environment_is_read_from_secrets_and_configmaps(cluster: Any) -> None:
+    cluster.store.create("secrets", {"metadata": {"name": "s"}, "data": {"key": "dG9w"}}, namespace="default")
+    cluster.store.create("configmaps", {"metadata": {"name": "c"}, "data": {"mode": "fast"}}, namespace="default")
     container = {
         "envFrom": [{"configMapRef": {"name": "c"}, "prefix": "X_"}, {"secretRef": {"name": "no", "optional": True}}],
         "env": [{"name": "PLAIN", "value": "1"}, reference("secret", "s", "key")],
     }
-    assert environment(scene.store, "default", container) == {"X_mode": "fast", "PLAIN": "1", "VALUE": "top"}
+    assert environment(cluster.store, "default", container) == {"X_mode": "fast", "PLAIN": "1", "VALUE": "top"}
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,16 @@ def test_an_environment_is_read_from_secrets_and_configmaps(scene: Any) -> None:
         (reference("secret", "s", "other"), "couldn't find key other in Secret default/s"),
     ],
 )
-def test_what_is_missing_is_named(scene: Any, variable: dict[str, Any], message: str) -> None:
-    scene.store.create("secrets", {"metadata": {"name": "s"}, "data": {}}, namespace="default")
+def test_a_missing_reference_is_named(cluster: Any, variable: dict[str, Any], message: str) -> None:
+    cluster.store.create("secrets", {"metadata": {"name": "s"}, "data": {}}, namespace="default")
     with pytest.raises(ConfigMissing, match=message):
-        environment(scene.store, "default", {"env": [variable]})
+        environment(cluster.store, "default", {"env": [variable]})
 
 
 @pytest.mark.parametrize("kind", ["secret", "configMap"])
-def test_what_is_optional_may_be_missing(scene: Any, kind: str) -> None:
+def test_an_optional_reference_may_be_missing(cluster: Any, kind: str) -> None:
     container = {"env": [reference(kind, "absent", "key", optional=True)]}
-    assert environment(scene.store, "default", container) == {}
+    assert environment(cluster.store, "default", container) == {}
 
 
 TAINT = {"key": "gpu", "value": "a100", "effect": "NoExecute"}

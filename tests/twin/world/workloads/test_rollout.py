@@ -1,4 +1,4 @@
-"""The arithmetic of a rollout, without a cluster."""
+"""Replica counts during a rollout, without a cluster."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def test_recreate_waits_until_the_last_old_pod_is_gone() -> None:
     assert next_sizes(3, recreate, ReplicaCounts(), (ReplicaCounts(0, 0, 0),)) == (3, (0,))
 
 
-def test_old_pods_that_serve_nobody_go_first() -> None:
+def test_unready_old_pods_are_deleted_first() -> None:
     new, unhealthy, healthy = ReplicaCounts(2, 2), ReplicaCounts(2, 0), ReplicaCounts(3, 3)
     assert next_sizes(5, Strategy(2, 1), new, (healthy, unhealthy)) == (2, (2, 0))
 

@@ -1,7 +1,7 @@
 """Google Cloud Storage against gcp-storage-emulator (on PyPI), with a gate before it that asks for a token.
 
 The emulator checks no credentials. The gate does: it gives out tokens for a service account's signed request, as
-Google's token endpoint does, and lets nobody without one at the private bucket.
+Google's token endpoint does, and rejects requests without one for the private bucket.
 """
 
 import json
@@ -33,7 +33,7 @@ EMAIL = "reader@project.iam.gserviceaccount.com"
 
 
 class Gate:
-    """Google as the sidecar sees it."""
+    """Google Cloud Storage as the sidecar sees it."""
 
     def __init__(self, emulator: int) -> None:
         self.emulator = emulator
@@ -73,8 +73,8 @@ class Gate:
         if given != f"Bearer {TOKEN}" and "/private/" in handler.path:
             return self.answer(handler, 403 if given else 401, b'{"error": {"code": 401, "message": "no"}}')
         connection = HTTPConnection("127.0.0.1", self.emulator)
-        wanted = {"range": handler.headers["range"]} if handler.headers.get("range") else {}
-        connection.request("GET", handler.path, headers=wanted)
+        expected = {"range": handler.headers["range"]} if handler.headers.get("range") else {}
+        connection.request("GET", handler.path, headers=expected)
         response = connection.getresponse()
         self.answer(handler, response.status, response.read(), response.getheader("content-range") or "")
         connection.close()
@@ -91,7 +91,7 @@ class Gate:
         handler.wfile.write(body)
 
     def account(self, key: rsa.RSAPrivateKey | None = None, **changes: str) -> dict[str, str]:
-        """The Secret of a service account, whose key is the gate's unless another is given."""
+        """Return the Secret of a service account; its key defaults to the gate's."""
         pem = (key or self.key).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         info = {
             "type": "service_account",

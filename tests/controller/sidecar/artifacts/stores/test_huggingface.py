@@ -88,8 +88,8 @@ def test_a_private_repository_takes_the_token_and_its_storage_does_not_see_it(hu
         async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
             loaded = await sidecar.load("sql", "huggingface://acme/sql", {"huggingface_token": TOKEN})
             assert loaded.status_code == 200, loaded.text
-            assert hub.storage.seen
-            assert not any("authorization" in headers for _, _, headers in hub.storage.seen)
+            assert hub.storage.requests
+            assert not any("authorization" in headers for _, _, headers in hub.storage.requests)
             missing = await sidecar.load("two", "huggingface://acme/sql")
             assert code(missing) == (401, "credentials_missing")
             wrong = await sidecar.load("two", "huggingface://acme/sql", {"huggingface_token": "hf_wrong"})

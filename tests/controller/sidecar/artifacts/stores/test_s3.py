@@ -1,4 +1,4 @@
-"""S3 and TOS against moto's S3 server, which asks for keys where a bucket is not public."""
+"""S3 and TOS against moto's S3 server, which requires keys for buckets that are not public."""
 
 import json
 from collections.abc import Iterator
@@ -44,8 +44,8 @@ class Bucket:
             acl = "public-read" if bucket == "public" else "private"
             self.s3.put_object(Bucket=bucket, Key=f"{folder}/{name}", Body=content, ACL=acl)
 
-    def check_keys(self, asked: bool) -> None:
-        httpx.post(f"{self.url}/moto-api/reset-auth", content=b"0" if asked else b"inf")
+    def check_keys(self, requests: bool) -> None:
+        httpx.post(f"{self.url}/moto-api/reset-auth", content=b"0" if requests else b"inf")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_an_expired_session_is_forbidden(tmp_path: Path) -> None:
                 failed = await sidecar.load("sql", "s3://private/team/sql/", {**keys, "endpoint": web.url})
                 assert code(failed) == (403, "artifact_forbidden")
                 assert "ExpiredToken" in failed.text
-                assert web.seen[0][2]["x-amz-security-token"] == "old-token"
+                assert web.requests[0][2]["x-amz-security-token"] == "old-token"
 
     run(story())
 
@@ -239,7 +239,7 @@ def test_tos_public_missing_expired_and_cut_at_a_third(server: Bucket, tmp_path:
                 web.files["/private"], web.statuses["/private"], web.bodies_of_errors = expired, 400, True
                 keys = {"TOS_ACCESS_KEY": "AK", "TOS_SECRET_KEY": "s", "TOS_SESSION_KEY": "old", "endpoint": web.url}
                 assert code(await sidecar.load("old", "tos://private/sql/", keys)) == (403, "artifact_forbidden")
-                assert web.seen[0][2]["x-amz-security-token"] == "old"
+                assert web.requests[0][2]["x-amz-security-token"] == "old"
 
     run(story())
 
