@@ -61,7 +61,7 @@ def test_a_policy_against_itself_differs_by_exactly_zero_in_every_measure(
     measured = [c for c in found["comparisons"] if c["pairs"]]
     assert len(measured) > 25
     assert all(c["difference"] == c["ci_low"] == c["ci_high"] == 0 and not c["significant"] for c in measured)
-    assert list(found["sentences"].values()) == ["identical in every measure of every run"]
+    assert list(found["sentences"].values()) == ["identical in all measures of all runs"]
 
 
 def test_a_policy_made_worse_on_purpose_is_found_with_ten_seeds(
@@ -111,7 +111,7 @@ def test_another_checkouts_operator_runs_in_a_process_of_its_own(
         if c["measure"] == "placement.pods_used"
     }
     assert used == {str(same): 0, str(other): -2}
-    assert found["sentences"][f"controller.source={same}"] == "identical in every measure of every run"
+    assert found["sentences"][f"controller.source={same}"] == "identical in all measures of all runs"
 
 
 def test_too_few_seeds_for_a_claim_are_named_in_the_result(command: Command, capsys: Capture, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_crashed_run_is_left_out_and_listed(
         ([], "no axes; use --vary PATH=A,B,C"),
         (["--vary", "controller.policy"], "--vary controller.policy: is not an axis; allowed: PATH=A,B,C"),
         (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
-        (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: there is no"),
+        (["--vary", "controller.policy=random,bin-pak"], "bin-pak: controller.policy: unknown policy"),
         (["--vary", f"{PER_POD_FIELD}=4,many"], f"{PER_POD_FIELD}=many: {PER_POD_FIELD}"),
         (["--vary", "controller.policy=random"], "only one variant"),
         (["--vary", "seed=1,2"], "the seed cannot vary between variants; use --seeds N"),

@@ -157,7 +157,7 @@ def test_the_curve_shows_the_same_median_as_the_tile(never: int) -> None:
     assert measures["time_to_running_seconds"]["p50"] == 36.0
     assert ">median 36.0 s<" in curve.body
     assert ">95th percentile 39.5 s<" in curve.body
-    assert ("are of those that did" in curve.caption) == bool(never)
+    assert ("are of the others" in curve.caption) == bool(never)
 
 
 def test_no_figure_draws_beyond_its_frame() -> None:
@@ -191,8 +191,10 @@ def test_without_traffic_nothing_is_drawn_of_it() -> None:
 def test_user_requests_are_drawn_by_outcome() -> None:
     failed = asked(120, ok=3, misrouted=4, causes={"404": 4, "no endpoint": 2, "503": 1}, first_token_seconds=[0.1] * 3)
     figure = drawn(asked(60), failed)["traffic"]
-    assert figure.alt.startswith("20 requests, 13 answered, 4 misrouted, 2 without endpoint; first token within 0.05 s")
-    for words in ("misrouted", "no endpoint", "otherwise", "Requests that waited", "Time to the first token"):
+    assert figure.alt.startswith(
+        "20 requests, 13 successful, 4 misrouted, 2 without endpoint; time to first token 0.05 s"
+    )
+    for words in ("misrouted", "no endpoint", "other", "Delayed requests", "Time to first token"):
         assert f">{words}</text>" in figure.body
     assert figure.body.count(">none</text>") == 1, "an empty result is a line of text, not an empty frame"
 
@@ -212,14 +214,14 @@ def test_adapters_are_listed_by_number_of_requests_with_their_latencies() -> Non
     busy = [asked(60.0 * (i + 1), "default/sql-09", first_token_seconds=[0.2] * 10) for i in range(3)]
     silent = asked(60, "default/sql-07", ok=0, causes={"503": 10}, first_token_seconds=[])
     figure = drawn(*busy, asked(60), silent)["user-latency"]
-    assert figure.alt.startswith("Waiting times by adapter, most asked first. default/sql-09: first token within 0.2 s")
+    assert figure.alt.startswith("Median latency by adapter, those with the most requests first. default/sql-09: ")
     assert figure.body.index("sql-09") < figure.body.index("sql-01")
-    assert "none answered" in figure.body
+    assert "none succeeded" in figure.body
 
 
 def test_only_the_most_requested_adapters_are_drawn() -> None:
     crowd = [asked(60, f"default/sql-{i:02}", requests=100 - i) for i in range(60)]
-    assert "These are the 40 asked most of 60." in drawn(*crowd)["user-latency"].caption
+    assert "The 40 adapters with the most requests of 60." in drawn(*crowd)["user-latency"].caption
 
 
 def test_the_page_has_the_number_of_answered_requests() -> None:
@@ -276,7 +278,7 @@ def test_the_timeline_has_the_events_of_the_trace() -> None:
 
 def test_a_restarted_engine_has_no_adapters() -> None:
     story = build_timeline(a_run())
-    assert any(count == 0 for t, count in story.pods[1].held if t == 900.0)
+    assert any(count == 0 for t, count in story.pods[1].loaded if t == 900.0)
 
 
 def test_an_interrupted_run_ends_where_its_record_ends() -> None:
