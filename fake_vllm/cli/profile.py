@@ -88,7 +88,7 @@ def document(path: str) -> Any:
     return _parsed(text, path)
 
 
-def mapping(value: object, name: str, where: str, known: tuple[str, ...]) -> Mapping[str, Any]:
+def mapping(value: object, name: str, where: str, allowed: tuple[str, ...]) -> Mapping[str, Any]:
     """Return `value` if it is a mapping with known keys only; `name` is the file and `where` the place in it.
 
     Raises:
@@ -96,11 +96,11 @@ def mapping(value: object, name: str, where: str, known: tuple[str, ...]) -> Map
     """
     if not isinstance(value, Mapping):
         place = where.rstrip(".") or "the file"
-        raise ProfileError(f"{name}: {place}: must be a mapping with some of {', '.join(known)}")
+        raise ProfileError(f"{name}: {place}: must be a mapping with some of {', '.join(allowed)}")
     for key in value:
-        if key not in known:
+        if key not in allowed:
             new_name = _RENAMED.get(f"{where}{key}")
-            hint = f'it is called "{new_name}" now' if new_name in known else f"allowed: {', '.join(known)}"
+            hint = f'it is called "{new_name}" now' if new_name in allowed else f"allowed: {', '.join(allowed)}"
             raise ProfileError(f"{name}: {where}{key}: unknown key; {hint}")
     return value
 

@@ -16,12 +16,12 @@ UPDATING = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
 
 @asynccontextmanager
 async def running(*flags: str, env: Mapping[str, str] = UPDATING) -> AsyncIterator[tuple[int, httpx.AsyncClient]]:
-    """The engine's port, and a client of its admin port."""
+    """Run an engine; yield its port and a client of its admin port."""
     port, admin = free_port(), free_port()
     words = ["serve", "base", "--enable-lora", "--max-loras", "4", "--host", "127.0.0.1", "--port", str(port)]
     own = ["--admin-port", str(admin), "--load-latency", "1ms", *flags]
-    config, told = options.read([*words, *own], {**os.environ, **env})
-    process = Server(config, told, lambda: 1767225600.0)
+    config, values = options.read([*words, *own], {**os.environ, **env})
+    process = Server(config, values, lambda: 1767225600.0)
     task = asyncio.create_task(process.run())
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{admin}", timeout=5) as client:
         try:

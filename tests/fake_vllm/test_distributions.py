@@ -1,4 +1,4 @@
-"""Durations: drawn within bounds, from the generator handed in, with the figures that they were given."""
+"""Distributions: bounds, quantiles and the use of the generator."""
 
 import math
 

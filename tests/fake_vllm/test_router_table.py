@@ -56,15 +56,15 @@ def an_engine(case: Case) -> Engine:
     return engine
 
 
-async def asked(client: httpx.AsyncClient, case: Case) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers that matter, and body."""
+async def response_to(client: httpx.AsyncClient, case: Case) -> tuple[int, dict[str, str], bytes]:
+    """Return status, relevant headers, and body."""
     response = await client.request(case.method, case.path, content=case.raw, headers=case.sent)
     ours = {name: value for name, value in response.headers.items() if name in ("content-type", "allow", "x-tokenizer")}
     return response.status_code, ours, response.content
 
 
 async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
-    """Through the simulated network."""
+    """Return the response through the simulated network."""
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
         engine=an_engine(case), faults=FaultRules(), rng=chance, traffic_rng=chance, reachable=True, listening=True,
@@ -73,7 +73,7 @@ async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
     recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None, emit=lambda _: None)
     network = Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))
     async with httpx.AsyncClient(transport=network.transport("tester"), base_url="http://10.0.0.1:8000") as client:
-        return await asked(client, case)
+        return await response_to(client, case)
 
 
 class Replaceable:
@@ -87,7 +87,7 @@ class Replaceable:
 
 @asynccontextmanager
 async def listening(app: Any) -> AsyncIterator[str]:
-    """An application on a socket; gives its address."""
+    """Serve an application on a socket; yield its address."""
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -120,7 +120,7 @@ async def all_answers(direct: Collection[str]) -> Answers:
     async with listening(app) as url, httpx.AsyncClient(base_url=url) as client:
         for case in ALL:
             app.current = AsgiApp(an_engine(case), direct=direct)
-            answers[case.name] = await asked(client, case)
+            answers[case.name] = await response_to(client, case)
     return answers
 
 
@@ -136,16 +136,16 @@ def test_the_simulation_a_socket_and_fastapi_give_the_bytes_of_the_table(
 ) -> None:
     status, headers, body = loop.run(in_process(case))
     assert (status, headers) == (case.status, dict(case.replied))
-    assert told(body, case) == case.answer
+    assert decoded(body, case) == case.answer
     assert on_sockets[case.name] == (status, headers, body)
     assert through_fastapi[case.name] == (status, headers, body)
 
 
-def told(body: bytes, case: Case) -> object:
-    """The body as the table writes it."""
+def decoded(body: bytes, case: Case) -> object:
+    """Return the body in the form of the table."""
     if isinstance(case.answer, bytes):
         return body
     if isinstance(case.answer, list):
         events = [line.removeprefix("data: ") for line in body.decode().split("\n\n") if line]
-        return [each if each == "[DONE]" else json.loads(each) for each in events]
+        return [event if event == "[DONE]" else json.loads(event) for event in events]
     return json.loads(body)

@@ -1,4 +1,4 @@
-"""Adapters that really lie on a disk, and those that a catalogue speaks of: what is found, and what is wrong."""
+"""Adapters in local folders and in a catalogue, and their errors."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ LAYER = "base_model.model.model.layers.0.self_attn.{module}.lora_{side}.weight"
 
 
 def an_adapter(folder: Path, *, modules: tuple[str, ...] = ("q_proj",), weights: bool = True, **config: Any) -> Path:
-    """A folder as `peft` writes it."""
+    """Write a folder as `peft` does."""
     said = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": MODEL, **config}
     folder.mkdir(exist_ok=True)
     (folder / "adapter_config.json").write_text(json.dumps({key: v for key, v in said.items() if v is not ...}))

@@ -1,4 +1,4 @@
-"""Files of times: presets that come along, one's own, and what is said of those that cannot be used."""
+"""Profiles: presets, files, and errors of invalid ones."""
 
 from pathlib import Path
 
@@ -21,24 +21,24 @@ def read(folder: Path, text: str) -> parameters.ModelProfile:
 
 
 def test_values_of_a_file_are_used_and_others_are_defaults(tmp_path: Path) -> None:
-    told = read(
+    profile = read(
         tmp_path,
         "model: acme/base\ngpu: A100\nsources: [measured]\n"
         "startup: 30s\nlora_memory: 2GiB\nload: {lognormal: {median: 1s, p95: 4s}}\n"
         "timing: {step_base: 6ms, per_sequence: 250us, kv_tokens: 1000, spread: 1.5, disk: 1.5GB/s,"
         " answer: {median: 100, p95: 300}}\n",
     )
-    assert told.startup == Constant(30.0)
-    assert (told.lora_memory, told.timing.disk) == (2 << 30, 1.5e9)
-    assert told.load == LogNormal(1.0, 4.0)
-    assert told.unload == parameters.DEFAULT_PROFILE.unload
-    assert (told.timing.step_base, told.timing.per_sequence, told.timing.kv_tokens) == (0.006, 0.00025, 1000)
-    assert told.timing.answer == LogNormal(100.0, 300.0)
-    assert told.timing.batched_tokens == parameters.DEFAULT_PROFILE.timing.batched_tokens
+    assert profile.startup == Constant(30.0)
+    assert (profile.lora_memory, profile.timing.disk) == (2 << 30, 1.5e9)
+    assert profile.load == LogNormal(1.0, 4.0)
+    assert profile.unload == parameters.DEFAULT_PROFILE.unload
+    assert (profile.timing.step_base, profile.timing.per_sequence, profile.timing.kv_tokens) == (0.006, 0.00025, 1000)
+    assert profile.timing.answer == LogNormal(100.0, 300.0)
+    assert profile.timing.batched_tokens == parameters.DEFAULT_PROFILE.timing.batched_tokens
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("", "must be a mapping"),
         ("- 1", "the file: must be a mapping"),
@@ -68,10 +68,10 @@ def test_values_of_a_file_are_used_and_others_are_defaults(tmp_path: Path) -> No
         ("\0", "not YAML"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_where_and_why(text: str, complaint: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_used_says_where_and_why(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ProfileError) as caught:
         read(tmp_path, text)
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert "times.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -86,9 +86,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", parameters.presets())
 def test_each_preset_is_whole_and_every_number_of_its_timing_has_a_source(name: str) -> None:
-    told = parameters.preset(name)
-    assert told.startup.mean() > 10
-    assert told.timing.step_base > 0
+    profile = parameters.preset(name)
+    assert profile.startup.mean() > 10
+    assert profile.timing.step_base > 0
     text = (Path(parameters.__file__).parents[1] / "presets" / f"{name}.yaml").read_text()
     assert "https://" in text
     timing = text.partition("timing:\n")[2].splitlines()
@@ -102,7 +102,7 @@ def test_an_unknown_preset_is_refused_with_the_presets_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (["--preset", "x", "--parameters", "y"], "only one of them can be given"),
         (["--parameters", "/nowhere"], "/nowhere: cannot be read"),
@@ -120,10 +120,10 @@ def test_an_unknown_preset_is_refused_with_the_presets_that_exist() -> None:
         (["stray", "words"], "unrecognized arguments: words"),
     ],
 )
-def test_a_command_line_that_cannot_be_used_says_why_in_one_line(words: list[str], complaint: str) -> None:
+def test_a_command_line_that_cannot_be_used_says_why_in_one_line(words: list[str], message: str) -> None:
     with pytest.raises(EngineConfigError) as caught:
         options.read(["serve", *words], {})
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -170,9 +170,9 @@ def test_flags_of_old_and_new_releases_are_named_in_one_line_of_warning() -> Non
         " --gpu-memory-utilization=0.9 --tensor-parallel-size 2 --enforce-eager --no-enable-prefix-caching"
         " --max-num-queued-reqs 100 --attention-config.backend FLASH_ATTN --limit-mm-per-prompt {} --port 8001"
     )
-    config, told = options.read(words.split(), {})
+    config, own = options.read(words.split(), {})
     assert (config.model, config.port) == ("base", 8001)
-    assert told.ignored == (
+    assert own.ignored == (
         *("--speculative-model", "--num-speculative-tokens", "--swap-space", "--disable-log-requests"),
         *("--gpu-memory-utilization", "--tensor-parallel-size", "--enforce-eager", "--no-enable-prefix-caching"),
         *("--max-num-queued-reqs", "--attention-config", "--limit-mm-per-prompt"),

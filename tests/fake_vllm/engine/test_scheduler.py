@@ -1,4 +1,4 @@
-"""Continuous batching: who computes when, for how long, and what is counted."""
+"""Continuous batching: order and duration of requests, and statistics."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

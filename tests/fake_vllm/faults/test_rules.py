@@ -1,4 +1,4 @@
-"""A file of Prometheus rules against the fake's metrics, in virtual time: what fires, what does not, and when.
+"""Prometheus rules evaluated on the fake's metrics, in virtual time.
 
 `promtool` (Debian's package `prometheus` has it) evaluates the rules on what was scraped; without it only what they
 name is looked up, by the Python parser.
@@ -50,7 +50,7 @@ def an_engine() -> Engine:
 
 
 def scraped() -> list[str]:
-    """Pages of eight minutes: idle, two minutes of too much work, idle."""
+    """Return the pages of eight minutes: idle, two minutes of overload, idle."""
 
     async def story() -> list[str]:
         engine = an_engine()

@@ -1,4 +1,4 @@
-"""When faults are in force: the account of it, and that a fake engine by itself keeps to it."""
+"""Times of faults, alone and in a fake engine."""
 
 import asyncio
 import math
@@ -56,7 +56,7 @@ def test_occurrences_have_the_interval_between_them_and_after_the_start() -> Non
 
 
 class Struck:
-    """A process that notes what is done to it."""
+    """A process that records restarts and crashes."""
 
     def __init__(self, seen: list[tuple[float, object]]) -> None:
         self._seen = seen
@@ -69,7 +69,7 @@ class Struck:
 
 
 def carried_out(said: Mapping[str, Any], seconds: float = 100) -> list[tuple[float, object]]:
-    """When what was asked for at 7 s came into force and ended or struck, in seconds from then, and what was left."""
+    """Return the times of a fault requested at 7 s, in seconds from then, and the faults that are left."""
     seen: list[tuple[float, object]] = []
 
     async def story() -> None:

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one that a real server could give: no 500 of the fake's own, nothing left behind."""
+"""Any request gets a response that a real server could give: no internal error of the fake, no work left behind."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The fake on real sockets: as an application with faults, and as the command that users start."""
+"""The fake on real sockets: the application with faults, and the command."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ def an_engine(load: float = 0.0, **settings: Any) -> Engine:
 
 @asynccontextmanager
 async def served(engine: Engine, *rules: FaultRule) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `engine`, which listens on a socket with these faults in force."""
+    """Serve `engine` on a socket with these faults; yield a client."""
     faults = FaultRules()
     for rule in rules:
         faults.add(rule)

@@ -1,4 +1,4 @@
-"""Faults as a client on a real socket meets them, asked for at the admin port."""
+"""Faults injected through the admin port, as a client on a real socket sees them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ Story = Callable[[httpx.AsyncClient, httpx.AsyncClient], Awaitable[None]]
 
 
 def broken(story: Story, *flags: str) -> None:
-    """Run a story with a client of an engine, and one of its admin port."""
+    """Run `story` with a client of an engine and one of its admin port."""
 
     async def main() -> None:
         async with running(*flags) as (port, admin):

@@ -23,7 +23,7 @@ SHORT = {**LONG, "max_tokens": 200}
 
 @asynccontextmanager
 async def engine(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, httpx.AsyncClient]]:
-    """A process, and a client of it."""
+    """Start a process; yield it and a client."""
     port = free_port()
     words = ["serve", "base", "--enable-lora", "--host", "127.0.0.1", "--port", str(port), *flags]
     process = await asyncio.create_subprocess_exec(

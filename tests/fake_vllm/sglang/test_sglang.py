@@ -1,4 +1,4 @@
-"""SGLang's dialect where it behaves otherwise than vLLM does, rather than only saying it in other words."""
+"""SGLang's flavor where its behavior differs from vLLM's, not only its texts."""
 
 import asyncio
 from pathlib import Path
