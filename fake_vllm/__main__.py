@@ -1,7 +1,7 @@
-"""`fake-vllm`: one fake engine as its own process, which a SIGTERM ends from its first moment on.
+"""`fake-vllm`: one fake engine as a process, which SIGTERM ends from the beginning.
 
-In a container it is process 1, and the kernel ends that by no signal that it does not handle; most of a start is
-reading `command.py` and what that needs.
+In a container it is process 1, which the kernel ends only by signals that it handles. The handler is therefore set
+before the imports of `main.py`, which are most of the start.
 """
 
 import os

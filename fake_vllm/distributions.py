@@ -28,7 +28,7 @@ class Latency(Protocol):
         """Return the expected duration in seconds."""
 
     def upper(self) -> float:
-        """Return an upper bound in seconds: the largest value, or the 99.9 % quantile if there is none."""
+        """Return an upper bound in seconds: the largest value, or the 99.9 % quantile of an unbounded distribution."""
 
 
 def _require(condition: bool, message: str) -> None:

@@ -35,17 +35,17 @@ Presets: {presets}
 
 def main() -> None:
     """Run the command and exit: 0 after a shutdown, 1 if a port cannot be bound, 2 for a wrong command line."""
-    words = sys.argv[1:]
-    if not words or {"-h", "--help"} & set(words):
+    args = sys.argv[1:]
+    if not args or {"-h", "--help"} & set(args):
         print(_help())
         return
-    if "--version" in words:
+    if "--version" in args:
         from importlib.metadata import version  # slow to import
 
         print(f"fake-vllm {version('lora-twin')}")
         return
     try:
-        config, own = options.read(words, os.environ)
+        config, own = options.read(args, os.environ)
         if own.ignored:
             print(f"fake-vllm: ignored: {', '.join(own.ignored)}", file=sys.stderr)
         server = Server(config, own, _now)

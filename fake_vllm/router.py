@@ -128,7 +128,7 @@ def authorize(engine: Engine, request: Request) -> Response | None:
 
 
 def requested_adapter(request: Request) -> str:
-    """Return the adapter that a request loads, unloads or uses; empty if there is none."""
+    """Return the adapter that a request loads, unloads or uses; otherwise an empty string."""
     if request.path not in (*CHANGES, *GENERATING):
         return ""
     try:

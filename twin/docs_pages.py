@@ -33,11 +33,11 @@ FOLDERS: Mapping[str, str] = {
 
 def main(root: Path = Path()) -> None:
     """Write all pages under `root`, and remove pages of faults that no longer exist."""
-    made = pages(root)
+    written = pages(root)
     for old in (root / "docs/faults").glob("*.md"):
-        if old not in made:
+        if old not in written:
             old.unlink()
-    for path, text in made.items():
+    for path, text in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
@@ -45,10 +45,10 @@ def main(root: Path = Path()) -> None:
 def pages(root: Path) -> dict[Path, str]:
     """Return path and text of every page."""
     entries = fault_catalogue()
-    made = {root / f"docs/faults/{entry.kind}.md": _fault(entry, root) for entry in entries}
-    made[root / "docs/faults/README.md"] = _faults(entries)
-    made[root / "scenarios/README.md"] = _scenarios(root)
-    return made
+    result = {root / f"docs/faults/{entry.kind}.md": _fault(entry, root) for entry in entries}
+    result[root / "docs/faults/README.md"] = _faults(entries)
+    result[root / "scenarios/README.md"] = _scenarios(root)
+    return result
 
 
 def scenario_files(root: Path) -> dict[str, list[Path]]:
@@ -63,7 +63,7 @@ def _fault(entry: FaultDescription, root: Path) -> str:
     parts.append("| field | default | meaning |\n| --- | --- | --- |")
     for parameter in entry.parameters:
         meaning = " ".join(parameter.meaning.split()).replace("|", "\\|")
-        parts.append(f"| `{parameter.name}` | {_shown(parameter.default)} | {meaning} |")
+        parts.append(f"| `{parameter.name}` | {_format_default(parameter.default)} | {meaning} |")
     parts += ["\n## Tolerance of the invariants\n", f"{tolerance_text(entry.kind)}\n"]
     parts.append("\n".join(_example(root / f"scenarios/faults/{entry.kind}.yaml")))
     return "\n".join(parts)
@@ -75,7 +75,7 @@ def _on(entry: FaultDescription) -> str:
     )
 
 
-def _shown(default: str) -> str:
+def _format_default(default: str) -> str:
     return default if default in ("required", "none") else f"`{default}`"
 
 
@@ -104,15 +104,17 @@ def _scenarios(root: Path) -> str:
         "The findings are for the seed in the file unless they give a number of seeds; the expectations are checked in "
         "every run.\n"
     )
-    found = {folder: files for folder, files in scenario_files(root).items() if files}
+    by_folder = {folder: files for folder, files in scenario_files(root).items() if files}
     parts.append(
-        "\n".join(f"- [{FOLDERS[folder]}](#{_anchor(FOLDERS[folder])}): {len(found[folder])}" for folder in found)
+        "\n".join(
+            f"- [{FOLDERS[folder]}](#{_anchor(FOLDERS[folder])}): {len(by_folder[folder])}" for folder in by_folder
+        )
     )
     parts.append("")
-    for folder, files in found.items():
+    for folder, files in by_folder.items():
         parts.append(f"## {FOLDERS[folder]}\n")
         for path in files:
-            parts.append("\n".join(_listed(load(path), f"{folder}/{path.name}".lstrip("/"))))
+            parts.append("\n".join(_scenario(load(path), f"{folder}/{path.name}".lstrip("/"))))
     return "\n".join(parts)
 
 
@@ -121,13 +123,13 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
-def _listed(scenario: Scenario, path: str) -> Iterator[str]:
+def _scenario(scenario: Scenario, path: str) -> Iterator[str]:
     yield f"### [{scenario.name}]({path})\n"
     yield f"{' '.join(scenario.description.split())}\n"
     if scenario.findings:
         yield f"*Findings:* {' '.join(scenario.findings.split())}\n"
-    held = ", ".join(f"`{expectation}`" for expectation in scenario.expect)
-    yield f"*Expected:* {held}.\n"
+    expectations = ", ".join(f"`{expectation}`" for expectation in scenario.expect)
+    yield f"*Expected:* {expectations}.\n"
 
 
 if __name__ == "__main__":

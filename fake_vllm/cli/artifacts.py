@@ -45,10 +45,10 @@ class ArtifactCatalogue:
         Raises:
             ProfileError: if it cannot be read or used.
         """
-        given = document(path)
-        if not isinstance(given, Mapping):
+        content = document(path)
+        if not isinstance(content, Mapping):
             raise ProfileError(f"{path}: must be a mapping from repository to some of {', '.join(_ENTRY)}")
-        return cls({str(name): _entry(config or {}, path, str(name)) for name, config in given.items()})
+        return cls({str(name): _entry(config or {}, path, str(name)) for name, config in content.items()})
 
 
 class ArtifactResolver:
@@ -60,7 +60,7 @@ class ArtifactResolver:
         self._fetched: set[str] = set()
 
     def find(self, path: str) -> Artifact | None:
-        """Return the artifact at a path; None if there is none."""
+        """Return the artifact at a path, None if it does not exist."""
         local = os.path.expanduser(path)
         if local and "\0" not in local and os.path.exists(local):
             return look_at(Path(local), self._model)
@@ -158,19 +158,19 @@ def _is_repository(name: str) -> bool:
 
 
 def _entry(config: object, path: str, name: str) -> CatalogueEntry:
-    given = mapping(config, path, f"{name}.", _ENTRY)
-    rank, base, broken = given.get("rank", 8), given.get("base", ""), given.get("broken", "")
+    entry = mapping(config, path, f"{name}.", _ENTRY)
+    rank, base, broken = entry.get("rank", 8), entry.get("base", ""), entry.get("broken", "")
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
         raise ProfileError(f"{path}: {name}.rank: {rank!r} is not a whole number above 0")
     for key, value in (("base", base), ("broken", broken)):
         if not isinstance(value, str):
             raise ProfileError(f"{path}: {name}.{key}: {value!r} is not text")
-    missing = given.get("missing", False)
+    missing = entry.get("missing", False)
     if not isinstance(missing, bool):
         raise ProfileError(f"{path}: {name}.missing: {missing!r} is neither true nor false")
     try:
-        size = int(parse_size(given["size"])) if "size" in given else DEFAULT_ARTIFACT_SIZE
-        fetch = parse_duration(given["fetch"]) if "fetch" in given else 0.0
+        size = int(parse_size(entry["size"])) if "size" in entry else DEFAULT_ARTIFACT_SIZE
+        fetch = parse_duration(entry["fetch"]) if "fetch" in entry else 0.0
     except ValueError as error:
         raise ProfileError(f"{path}: {name}: {error}") from error
     return CatalogueEntry(Artifact(rank, size, missing, broken), base, fetch)

@@ -16,6 +16,14 @@ from formats.quantities import parse_bandwidth, parse_size
 
 _SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "timing")
 _TIMES = ("step_base", "per_sequence", "per_prefill_token")
+_RENAMED = {
+    "pace": "timing",
+    "timing.step": "step_base",
+    "timing.sequence": "per_sequence",
+    "timing.prompt_token": "per_prefill_token",
+    "timing.while_loading": "loading_slowdown",
+}
+"""Former names of keys."""
 _COUNTS = ("kv_tokens", "batched_tokens")
 _FACTORS = ("loading_slowdown", "spread")
 _AT_ONCE, _LOAD, _UNLOAD = Constant(0.0), Constant(0.5), Constant(0.02)  # seconds; quick enough to play with
@@ -80,7 +88,7 @@ def document(path: str) -> Any:
     return _parsed(text, path)
 
 
-def mapping(value: object, name: str, where: str, known: tuple[str, ...]) -> Mapping[str, Any]:
+def mapping(value: object, name: str, where: str, allowed: tuple[str, ...]) -> Mapping[str, Any]:
     """Return `value` if it is a mapping with known keys only; `name` is the file and `where` the place in it.
 
     Raises:
@@ -88,10 +96,12 @@ def mapping(value: object, name: str, where: str, known: tuple[str, ...]) -> Map
     """
     if not isinstance(value, Mapping):
         place = where.rstrip(".") or "the file"
-        raise ProfileError(f"{name}: {place}: must be a mapping with some of {', '.join(known)}")
+        raise ProfileError(f"{name}: {place}: must be a mapping with some of {', '.join(allowed)}")
     for key in value:
-        if key not in known:
-            raise ProfileError(f"{name}: {where}{key}: unknown key; allowed: {', '.join(known)}")
+        if key not in allowed:
+            new_name = _RENAMED.get(f"{where}{key}")
+            hint = f'it is called "{new_name}" now' if new_name in allowed else f"allowed: {', '.join(allowed)}"
+            raise ProfileError(f"{name}: {where}{key}: unknown key; {hint}")
     return value
 
 
@@ -121,13 +131,13 @@ def parse_profile(document: object, name: str) -> ModelProfile:
         if section in content
     }
     memory = int(_read(parse_size, content["lora_memory"], name, "lora_memory")) if "lora_memory" in content else None
-    timing = mapping(content.get("timing") or {}, name, "timing.", tuple(each.name for each in fields(StepTimeModel)))
+    timing = mapping(content.get("timing") or {}, name, "timing.", tuple(field.name for field in fields(StepTimeModel)))
     return replace(ModelProfile(timing=_timing(timing, name), lora_memory=memory), **times)
 
 
-def _timing(given: Mapping[str, Any], name: str) -> StepTimeModel:
+def _timing(section: Mapping[str, Any], name: str) -> StepTimeModel:
     values: dict[str, Any] = {}
-    for key, value in given.items():
+    for key, value in section.items():
         where = f"timing.{key}"
         if key in _TIMES:
             values[key] = _read(parse_duration, value, name, where)
@@ -141,7 +151,7 @@ def _timing(given: Mapping[str, Any], name: str) -> StepTimeModel:
             answer = mapping(value, name, where + ".", ("median", "p95"))
             if set(answer) != {"median", "p95"}:
                 raise ProfileError(f"{name}: {where}: needs median and p95, in tokens")
-            median, p95 = (float(_number(answer[each], name, where, int | float)) for each in ("median", "p95"))
+            median, p95 = (float(_number(answer[key], name, where, int | float)) for key in ("median", "p95"))
             values[key] = _read(lambda pair: LogNormal(*pair), (median, p95), name, where)
     try:
         return StepTimeModel(**values)

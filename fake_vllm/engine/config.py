@@ -1,6 +1,6 @@
-"""What a server was told on its command line and in its environment, as far as the fake minds it.
+"""Settings of one server: the flags and environment variables that make a difference to the fake.
 
-`cli/command_line.py` reads it there. What the real server refuses to start with is refused here too.
+`cli/command_line.py` reads them. Values that the real server refuses are refused here too.
 """
 
 from dataclasses import dataclass, field
@@ -9,36 +9,36 @@ from typing import Literal
 from fake_vllm.engine.versions import DEFAULT_VERSION, SGLANG, VersionQuirks
 
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"  # vLLM, vllm/config/model.py
-DEFAULT_MODEL_LENGTH = 32768  # tokens; what the default model's own configuration says, roughly
+DEFAULT_MODEL_LENGTH = 32768  # tokens; about the value in the default model's configuration
 DEFAULT_SEQUENCES = 256  # vLLM, vllm/engine/arg_utils.py: the server's default on GPUs of less than 70 GiB
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM, vllm/config/lora.py: what --max-lora-rank may be
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM, vllm/config/lora.py: allowed values of --max-lora-rank
 
 Dialect = Literal["vllm", "sglang"]
 
 
 class EngineConfigError(ValueError):
-    """The server would refuse to start; the message names the flag."""
+    """The real server would not start with this; the message names the flag."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """One server's settings. Sizes in bytes."""
+    """Settings of one server. Sizes in bytes."""
 
     served_model_names: tuple[str, ...] = ()
-    """Names of the base model; the first is every adapter's parent. The model's own if none are given."""
+    """Names of the base model; the first is every adapter's parent. Default: the model's own name."""
     model: str = DEFAULT_MODEL
     max_model_len: int = DEFAULT_MODEL_LENGTH
     enable_lora: bool = False
     max_loras: int = 1
     max_cpu_loras: int = 0
-    """Adapters kept in host memory; 0 means as many as `max_loras`."""
+    """Maximum number of adapters in host memory; 0: as many as `max_loras`."""
     max_num_seqs: int = DEFAULT_SEQUENCES
-    """Sequences in one batch."""
+    """Maximum number of sequences in one batch."""
     max_lora_rank: int = 16
     lora_modules: tuple[tuple[str, str], ...] = ()
-    """Adapters that are there from the start: name, path."""
+    """Adapters that are loaded at startup: name, path."""
     lora_budget: int | None = None
-    """Memory that adapters' weights may take in all."""
+    """Memory for the weights of all adapters; None: no limit."""
     runtime_updating: bool = False
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     host: str = "0.0.0.0"
@@ -46,9 +46,9 @@ class EngineConfig:
     version: str = DEFAULT_VERSION
     dialect: Dialect = "vllm"
     max_listed: int = 0
-    """SGLang's `--max-loaded-loras`: adapters in the list; 0: as many as come."""
+    """SGLang's `--max-loaded-loras`: maximum number of registered adapters; 0: no limit."""
     metrics: bool = True
-    """Whether `/metrics` is served."""
+    """`/metrics` is served."""
     quirks: VersionQuirks = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class EngineConfig:
 
     @property
     def static_flag(self) -> str:
-        """The flag that names adapters which are there from the start."""
+        """Flag for adapters that are loaded at startup."""
         return "--lora-modules" if self.dialect == "vllm" else "--lora-paths"
 
     def _check_loras(self) -> None:

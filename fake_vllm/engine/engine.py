@@ -10,19 +10,19 @@ A client that leaves does not cancel a load or unload: each runs in a task of th
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 
 import numpy as np
 
-from fake_vllm.distributions import Latency
 from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
+from fake_vllm.engine.context import DEFAULT_CONTEXT, EngineContext, Randomness
 from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.lora import AdapterEvent, Artifact, EngineClosed, EngineError, Model
 from fake_vllm.engine.lora_registry import LoraRegistry
 from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
-from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from fake_vllm.engine.timing import EngineTimes
 
 __all__ = [
     "AdapterEvent",
@@ -44,48 +44,33 @@ class Engine:
         self,
         config: EngineConfig,
         flavor: EngineFlavor,
-        *,
-        load: Latency,
-        unload: Latency,
-        rng: np.random.Generator,
-        on_change: Callable[[AdapterEvent], None] | None = None,
-        artifacts: Callable[[str], Artifact | None] | None = None,
-        fetch: Callable[[str], float] | None = None,
-        created: int = 0,
-        timing: StepTimeModel = DEFAULT_TIMING,
-        seed: int = 0,
-        chance: np.random.Generator | None = None,
-        epoch: float = 0.0,
+        times: EngineTimes,
+        randomness: Randomness,
+        context: EngineContext = DEFAULT_CONTEXT,
     ) -> None:
         """Create the engine.
 
         Args:
             config: settings of the command line.
             flavor: error texts, model cards and metrics of vLLM or SGLang.
-            load: seconds from an artifact on the pod to a loaded adapter.
-            unload: seconds of an unload.
-            rng: generator for these two.
-            on_change: called for each adapter that was loaded or unloaded, until the engine is closed.
-            artifacts: returns the artifact at a path, None if there is none; by default every path has a good one.
-            fetch: returns additional seconds until the artifact of a path is on the pod.
-            created: time of the start, in seconds since 1970.
-            timing: speed of the model.
-            seed: seed of generated texts, which also depend on adapter and prompt.
-            chance: where generating draws from, so that traffic does not shift loads; if None, made from the seed.
-            epoch: seconds since 1970 at the event loop's time 0.
+            times: durations of loads, unloads and steps.
+            randomness: random streams.
+            context: the container around the engine.
         """
-        self.config, self.seed, self.epoch = config, seed, epoch
+        seed, created = randomness.seed, context.created
+        self.config, self.seed, self.epoch = config, seed, context.epoch
         self.healthy = True
-        self._load_latency, self._unload_latency, self._rng = load, unload, rng
-        self._on_change, self._fetch, self._created = on_change, fetch, created
-        self._generation_rng = np.random.default_rng(seed) if chance is None else chance
+        self._load_latency, self._unload_latency, self._rng = times.load, times.unload, randomness.latencies
+        self._on_change, self._fetch, self._created = context.on_change, context.fetch, created
+        generation = randomness.generation
+        self._generation_rng = np.random.default_rng(seed) if generation is None else generation
         self.runner = ModelRunner(
-            config, flavor, timing, normal=self._generation_rng.standard_normal, activate=self._activate
+            config, flavor, times.steps, normal=self._generation_rng.standard_normal, activate=self._activate
         )
         self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
         self._responses = 0
         self._error_texts = flavor.errors
-        self.lora_registry = LoraRegistry(config, flavor, artifacts)
+        self.lora_registry = LoraRegistry(config, flavor, context.find_artifact)
         self.adapters: Mapping[str, str] = self.lora_registry.roots
         """Paths of the registered adapters by name, oldest first."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -97,7 +82,7 @@ class Engine:
 
     @property
     def closed(self) -> bool:
-        """Whether the container has stopped."""
+        """True after the container has stopped."""
         return self._closed
 
     @property
@@ -131,7 +116,7 @@ class Engine:
         """Return the adapter that a model's name stands for, empty for a base model.
 
         Raises:
-            EngineFault: if there is no such model.
+            EngineError: if there is no such model.
         """
         if model in self.lora_registry:
             return model
@@ -153,7 +138,7 @@ class Engine:
         return blake2b(f"{self._id_prefix}/{self._responses}".encode(), digest_size=16).hexdigest()
 
     def ensure_alive(self) -> None:
-        """Raises `EngineFault` if the engine's core is dead."""
+        """Raise `EngineError` if the engine's core is dead."""
         if not self.healthy:
             raise _core_failed()
 
@@ -170,7 +155,7 @@ class Engine:
         Cancelling the caller aborts the request.
 
         Raises:
-            EngineFault: if the engine refuses, as vLLM would.
+            EngineError: if the engine refuses, as vLLM would.
             EngineClosed: if the container stops first.
         """
         self.ensure_open()
@@ -188,7 +173,7 @@ class Engine:
         """Load the adapter `name`; `slow` multiplies the time.
 
         Raises:
-            EngineFault: if the engine refuses, in the words of its dialect.
+            EngineError: if the engine refuses, with the text of its flavor.
             EngineClosed: if the container stops first.
         """
         self.ensure_open()
@@ -198,7 +183,7 @@ class Engine:
         """Unload the adapter `name`; `slow` multiplies the time.
 
         Raises:
-            EngineFault: if the engine refuses, in the words of its dialect.
+            EngineError: if the engine refuses, with the text of its flavor.
             EngineClosed: if the container stops first.
         """
         self.ensure_open()
@@ -217,7 +202,7 @@ class Engine:
         """Mark an adapter as used. Return whether its weights were in memory; if not, they have to be loaded.
 
         Raises:
-            EngineFault: if no such adapter is listed.
+            EngineError: if the adapter is not registered.
         """
         return self.lora_registry.use(name)
 

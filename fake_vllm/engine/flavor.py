@@ -52,7 +52,7 @@ class ErrorTexts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineFlavor:
-    """What distinguishes one kind of engine from another, HTTP aside."""
+    """Differences between kinds of engines, except for HTTP."""
 
     errors: ErrorTexts
     model_card: Callable[[Model, int], dict[str, object]]

@@ -1,8 +1,8 @@
-"""Which adapters an engine lists, and whose weights it holds.
+"""Registry of an engine's adapters: the names that it lists, and the weights that are in memory.
 
-Two things are easily taken for one. What is *listed* is a table of names; what is *resident* is a cache of weights
-that drops the least recently used. They come apart when more adapters are registered than `--max-cpu-loras`, and after
-unloads by releases that only forget the name (see `versions.py`).
+*Registered* adapters are a table of names; *resident* ones have weights in a cache that evicts the least recently used.
+They differ if more adapters are registered than `--max-cpu-loras`, and after unloads by releases that only remove the
+name (see `versions.py`).
 """
 
 import json
@@ -18,7 +18,7 @@ from fake_vllm.engine.lora_cache import LoraCache
 
 @dataclass(frozen=True, slots=True)
 class RegisteredAdapter:
-    """A listed name. `weights` numbers what was put into the cache for it: a name can be given twice."""
+    """A registered name; `weights` is its key in the cache, since a name can be loaded again while old weights stay."""
 
     root: str
     weights: int
@@ -26,12 +26,12 @@ class RegisteredAdapter:
 
 
 class LoraRegistry:
-    """One engine's table and cache. What it refuses, it refuses in the words of the engine's dialect."""
+    """Names and weights of one engine's adapters. Errors have the texts of the engine's flavor."""
 
     def __init__(
         self, config: EngineConfig, flavor: EngineFlavor, artifacts: Callable[[str], Artifact | None] | None
     ) -> None:
-        """Static adapters are there from the start.
+        """Create the registry with the adapters of the command line.
 
         Raises:
             EngineConfigError: if one of them cannot be used.
@@ -45,38 +45,38 @@ class LoraRegistry:
         self._rank_limit = config.max_lora_rank
         self._body: bytes | None = None
         self.roots: Mapping[str, str] = MappingProxyType(self._roots)
-        """Path by name of every adapter that is listed, oldest first."""
+        """Paths of the registered adapters by name, oldest first."""
         self._load_static()
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
 
-    # What others see
+    # State
 
     @property
     def resident(self) -> tuple[str, ...]:
-        """Listed adapters whose weights are in memory, least recently used first."""
+        """Registered adapters whose weights are in memory, least recently used first."""
         return self._names(self._cache.keys())
 
     @property
     def active(self) -> tuple[str, ...]:
-        """Listed adapters that sit in one of the `max_loras` GPU slots, least recently used first."""
+        """Registered adapters in one of the `max_loras` GPU slots, least recently used first."""
         return self._names(self._cache.keys()[-self._config.max_loras :])
 
     @property
     def memory(self) -> int:
-        """Bytes of weights in memory, those of forgotten names included."""
+        """Bytes of weights in memory, including those of unregistered names."""
         return self._cache.used_bytes
 
     def models(self) -> list[Model]:
-        """Base models first, then adapters in the order in which they came."""
+        """Return base models, then adapters in the order of their loads."""
         config = self._config
         base = [Model(name, config.model, None, config.max_model_len) for name in config.served_model_names]
         parent = config.served_model_names[0]
         return base + [Model(name, root, parent, None) for name, root in self._roots.items()]
 
     def models_json(self, created: int) -> bytes:
-        """The body of `GET /v1/models`, kept until the list changes: audits ask by the hundred thousand."""
+        """Return the body of `GET /v1/models`, cached until the list changes, since audits request it very often."""
         if self._body is None:
             cards = [self._flavor.model_card(model, created) for model in self.models()]
             text = json.dumps({"object": "list", "data": cards}, separators=(",", ":"), ensure_ascii=False)
@@ -84,33 +84,33 @@ class LoraRegistry:
         return self._body
 
     def entry(self, name: str) -> RegisteredAdapter:
-        """What is listed under a name.
+        """Return the adapter of a name.
 
         Raises:
-            EngineFault: if nothing is.
+            EngineError: if it is not registered.
         """
         if name not in self._entries:
             raise self._flavor.errors.not_loaded(name, self._entries)
         return self._entries[name]
 
     def is_resident(self, name: str) -> bool:
-        """Whether an adapter is listed and its weights are in memory."""
+        """Return whether an adapter is registered and its weights are in memory."""
         entry = self._entries.get(name)
         return entry is not None and entry.weights in self._cache
 
-    # Coming
+    # Loading
 
     def ensure_available(self, name: str, *, load_inplace: bool) -> None:
-        """Raises `EngineFault` if the name is taken, and must not be replaced."""
-        known = self._config.quirks.load_inplace
-        if name in self._entries and not (load_inplace and known):
-            raise self._flavor.errors.already_loaded(name, replaceable=known)
+        """Raise `EngineError` if the name is registered and must not be replaced."""
+        replaceable = self._config.quirks.load_inplace
+        if name in self._entries and not (load_inplace and replaceable):
+            raise self._flavor.errors.already_loaded(name, replaceable=replaceable)
 
     def resolve(self, name: str, path: str) -> Artifact:
-        """What is under a path.
+        """Return the artifact at a path.
 
         Raises:
-            EngineFault: if nothing is.
+            EngineError: if it does not exist.
         """
         artifact = self._artifacts(path) if self._artifacts else Artifact()
         if artifact is None or artifact.missing:
@@ -118,7 +118,7 @@ class LoraRegistry:
         return artifact
 
     def validate(self, name: str, artifact: Artifact) -> EngineError | None:
-        """What the engine has against weights that it has found."""
+        """Return the error of weights that exist but cannot be loaded, None if they can."""
         texts = self._flavor.errors
         if not self._config.enable_lora:
             return texts.lora_disabled()
@@ -127,13 +127,13 @@ class LoraRegistry:
         return texts.load_failed(artifact.broken) if artifact.broken else None
 
     def register(self, name: str, root: str, artifact: Artifact) -> None:
-        """Hold the weights and list the name.
+        """Store the weights and register the name.
 
         Raises:
-            EngineFault: if memory does not suffice.
+            EngineError: if there is not enough memory.
         """
-        held = self._entries.get(name)
-        weights = held.weights if held else self._cache.new_key()
+        current = self._entries.get(name)
+        weights = current.weights if current else self._cache.new_key()
         if not self._cache.fits(weights, artifact.size):
             raise self._flavor.errors.out_of_memory(artifact.size)
         self._cache.put(weights, artifact.size)
@@ -142,40 +142,38 @@ class LoraRegistry:
         self._body = None
 
     def use(self, name: str) -> bool:
-        """Use an adapter: its weights become the most recently used ones, and are read again if they were gone.
-
-        Returns whether they were in memory.
+        """Make an adapter's weights the most recently used ones. Return whether they were in memory before.
 
         Raises:
-            EngineFault: if no such adapter is listed.
+            EngineError: if the adapter is not registered.
         """
         entry = self.entry(name)
-        held = entry.weights in self._cache
+        resident = entry.weights in self._cache
         self._cache.put(entry.weights, entry.artifact.size)
-        return held
+        return resident
 
-    # Going
+    # Unloading
 
     def drop(self, entry: RegisteredAdapter) -> bool:
-        """Let go of an entry's weights; returns whether they were still held."""
+        """Remove an adapter's weights; return whether they were in memory."""
         return self._cache.remove(entry.weights)
 
     def unregister(self, name: str) -> None:
-        """Take a name off the list."""
+        """Remove a name."""
         del self._entries[name]
         del self._roots[name]
         self._body = None
 
     def _load_static(self) -> None:
-        """Adapters of the command line. Where it names no highest rank, theirs is it."""
-        found: list[tuple[str, str, Artifact]] = []
+        """Load the adapters of the command line; without a rank limit there, their highest rank is the limit."""
+        artifacts: list[tuple[str, str, Artifact]] = []
         for name, path in self._config.lora_modules:
             try:
-                found.append((name, path, self.resolve(name, path)))
+                artifacts.append((name, path, self.resolve(name, path)))
             except EngineError as error:
                 raise self._refusal(name, path, error) from error
-        self._rank_limit = self._rank_limit or max((artifact.rank for _, _, artifact in found), default=0)
-        for name, path, artifact in found:
+        self._rank_limit = self._rank_limit or max((artifact.rank for _, _, artifact in artifacts), default=0)
+        for name, path, artifact in artifacts:
             try:
                 self.ensure_available(name, load_inplace=False)
                 if refusal := self.validate(name, artifact):

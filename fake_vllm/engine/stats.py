@@ -1,7 +1,7 @@
-"""What an engine counts while it works: an `Observer` of its batch.
+"""Statistics of one engine: an `Observer` of its scheduler.
 
-Values are kept as plain numbers, so that who simulates may read them without any text; `metricspage.py` writes them
-down as vLLM does, `sglang/metrics.py` as SGLang does. Edges are those of vllm/v1/metrics/loggers.py.
+Values are plain numbers, which a simulation reads without any text. `vllm/metrics.py` and `sglang/metrics.py` render
+them. Bucket bounds are those of vllm/v1/metrics/loggers.py.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ BLOCK = 16  # tokens; vLLM's --block-size
 
 @dataclass(frozen=True, slots=True)
 class BucketBounds:
-    """Where the buckets of an engine's histograms end. `tokens`: of lengths; None: 1, 2, 5, 10, ..."""
+    """Upper bounds of an engine's histogram buckets. `tokens`: bounds of lengths; None: 1, 2, 5, 10, ..."""
 
     first_token: Numbers[float] = FIRST_TOKEN
     between_tokens: Numbers[float] = BETWEEN_TOKENS
@@ -41,13 +41,13 @@ class BucketBounds:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """What is so at the moment when Prometheus asks. Times in seconds since 1970."""
+    """State of the scheduler at the time of a scrape. Times in seconds since 1970."""
 
     running: int
-    """Sequences in the batch."""
+    """Number of running sequences."""
     waiting: int
     usage: float
-    """Share of the KV cache."""
+    """Used share of the KV cache."""
     running_adapters: Numbers[str]
     waiting_adapters: Numbers[str]
     now: float
@@ -55,46 +55,46 @@ class EngineStats:
 
 
 class MetricsRenderer(Protocol):
-    """Writes what was counted."""
+    """Renders an engine's metrics."""
 
-    def text(self, seen: EngineStats) -> str:
-        """The page."""
+    def text(self, stats: EngineStats) -> str:
+        """Return the page."""
 
 
 def one_two_five(longest: int) -> list[float]:
-    """Edges 1, 2, 5, 10, ... up to `longest`."""
-    edges: list[float] = []
+    """Return the bounds 1, 2, 5, 10, ... up to `longest`."""
+    bounds: list[float] = []
     power = 1
     while True:
         for mantissa in (1, 2, 5):
             if mantissa * power > longest:
-                return edges
-            edges.append(mantissa * power)
+                return bounds
+            bounds.append(mantissa * power)
         power *= 10
 
 
 class EngineMetrics:
-    """What one engine has counted."""
+    """Counters and histograms of one engine."""
 
-    def __init__(self, config: EngineConfig, kv_tokens: int, edges: BucketBounds) -> None:
+    def __init__(self, config: EngineConfig, kv_tokens: int, bounds: BucketBounds) -> None:
         self.kv_tokens = kv_tokens
-        tokens = one_two_five(config.max_model_len) if edges.tokens is None else edges.tokens
+        tokens = one_two_five(config.max_model_len) if bounds.tokens is None else bounds.tokens
         self.throughput = 0.0
-        """Tokens a second of the last steps."""
+        """Tokens per second of the last steps."""
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.preemptions = 0
         self.cache_queries = 0
         self.cache_hits = 0
         self.endings: Counter[str] = Counter()
-        self.first_token = Histogram(edges.first_token)
-        self.between_tokens = Histogram(edges.between_tokens)
-        self.per_token = Histogram(edges.between_tokens)
-        self.whole = Histogram(edges.request)
-        self.queue = Histogram(edges.request)
-        self.inference = Histogram(edges.request)
-        self.prefill = Histogram(edges.request)
-        self.decode = Histogram(edges.request)
+        self.first_token = Histogram(bounds.first_token)
+        self.between_tokens = Histogram(bounds.between_tokens)
+        self.per_token = Histogram(bounds.between_tokens)
+        self.whole = Histogram(bounds.request)
+        self.queue = Histogram(bounds.request)
+        self.inference = Histogram(bounds.request)
+        self.prefill = Histogram(bounds.request)
+        self.decode = Histogram(bounds.request)
         self.iteration = Histogram(ITERATION)
         self.prompts = Histogram(tokens)
         self.answers = Histogram(tokens)

@@ -8,7 +8,7 @@ each prefilled token.
 from dataclasses import dataclass
 from math import inf
 
-from fake_vllm.distributions import LogNormal
+from fake_vllm.distributions import Latency, LogNormal
 
 _ANSWER = LogNormal(128.0, 512.0)  # tokens; chat answers are a few sentences to a page
 
@@ -58,3 +58,18 @@ class StepTimeModel:
 
 
 DEFAULT_TIMING = StepTimeModel()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTimes:
+    """Durations of one engine's work.
+
+    Attributes:
+        load: seconds from an artifact on the pod to a loaded adapter.
+        unload: seconds of an unload.
+        steps: speed of the model.
+    """
+
+    load: Latency
+    unload: Latency
+    steps: StepTimeModel = DEFAULT_TIMING

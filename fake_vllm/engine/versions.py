@@ -1,7 +1,7 @@
-"""Where vLLM's releases answer differently, as far as an operator of adapters can see it.
+"""Differences between vLLM's releases that a client of the LoRA routes can notice.
 
-One value a release, so that nobody else compares version numbers. The releases' own sources say what
-changed; where they leave open in which release it did, the cut below says that it is taken to be so.
+`VersionQuirks` has one field for each, so no other module compares version numbers. What changed is known from vLLM's
+source; where the release of a change is not, the comment says "assumed".
 """
 
 import re
@@ -10,61 +10,61 @@ from dataclasses import dataclass
 DEFAULT_VERSION = "0.27.0"
 
 _NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:[.\-+a-z].*)?", re.IGNORECASE)
-_ROLLING = ("latest", "nightly")  # image tags that say no number: newer than any that does
+_ROLLING = ("latest", "nightly")  # image tags without a number: newer than any release
 
 _LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
-_UNLOAD_REMOVES_SINCE = (0, 28)  # vLLM issues 42633 and 54839 have 0.27 keep the weights
-_GUARDS_ALL_ROUTES_SINCE = (0, 28)  # taken to be so: it came with the rewrite of the server's front end
-_VALIDATION_IS_400_SINCE = (0, 10)  # taken to be so: 2026's source has 400, early ones FastAPI's 422
-_BAD_REQUEST_PHRASE_SINCE = (0, 32)  # seen on 0.32.0; earlier releases were not recorded
+_UNLOAD_REMOVES_SINCE = (0, 28)  # vLLM issues 42633 and 54839: 0.27 keeps the weights
+_GUARDS_ALL_ROUTES_SINCE = (0, 28)  # assumed: it came with the rewrite of the server's front end
+_VALIDATION_IS_400_SINCE = (0, 10)  # assumed: 2026's source has 400, early ones FastAPI's 422
+_BAD_REQUEST_PHRASE_SINCE = (0, 32)  # recorded on 0.32.0; earlier releases were not recorded
 _KV_CACHE_METRIC_SINCE = (0, 9)  # vllm/v1/metrics/loggers.py: "Deprecated in 0.9.2 - Renamed as kv_cache_usage_perc"
-_GPU_CACHE_METRIC_UNTIL = (0, 10)  # the same place: from 0.10 on only with hidden metrics shown
-_INTER_TOKEN_METRIC_SINCE = (0, 11)  # the same place: "Deprecated in 0.11 - Renamed as inter_token_latency_seconds"
-_PER_OUTPUT_TOKEN_METRIC_UNTIL = (0, 12)  # the same place: from 0.12 on only with hidden metrics shown
-_TOKEN_IDS_SINCE = (0, 11)  # release notes: return_token_ids; the fields are there even if null
-_AT_LEAST_TOKENS_SINCE = (0, 15)  # taken to be so: the text of "prompt too long" since the renderer checks it
-_NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # taken to be so: routes are registered by what the model can do
+_GPU_CACHE_METRIC_UNTIL = (0, 10)  # same file: from 0.10 on only with hidden metrics
+_INTER_TOKEN_METRIC_SINCE = (0, 11)  # same file: "Deprecated in 0.11 - Renamed as inter_token_latency_seconds"
+_PER_OUTPUT_TOKEN_METRIC_UNTIL = (0, 12)  # same file: from 0.12 on only with hidden metrics
+_TOKEN_IDS_SINCE = (0, 11)  # release notes: return_token_ids; the fields are present even if null
+_AT_LEAST_TOKENS_SINCE = (0, 15)  # assumed: the text of "prompt too long" since the renderer checks it
+_NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # assumed: routes are registered by what the model can do
 
 
 @dataclass(frozen=True, slots=True)
 class VersionQuirks:
-    """What one release does where releases differ."""
+    """Behavior of one release where releases differ."""
 
     load_inplace: bool
-    """Whether a load may replace an adapter of the same name."""
+    """A load may replace an adapter of the same name."""
     unload_removes: bool
-    """Whether an unload takes the weights out of the engine, rather than only forgetting the name."""
+    """An unload removes the weights from the engine, not only the name."""
     guards_all_routes: bool
-    """Whether the key is asked for outside of /v1, too."""
+    """The API key is required outside of /v1 as well."""
     validation_status: int
-    """HTTP status of a body that is not what the route takes."""
+    """HTTP status of a response to an invalid body."""
     validation_type: str
-    """Error type of such a body."""
+    """Error type in that response."""
     metric_kv_cache: bool
-    """Whether `vllm:kv_cache_usage_perc` is there."""
+    """`vllm:kv_cache_usage_perc` exists."""
     metric_gpu_cache: bool
-    """Whether its old name, `vllm:gpu_cache_usage_perc`, is."""
+    """Its old name, `vllm:gpu_cache_usage_perc`, exists."""
     metric_inter_token: bool
-    """Whether `vllm:inter_token_latency_seconds` is there."""
+    """`vllm:inter_token_latency_seconds` exists."""
     metric_per_output_token: bool
-    """Whether its old name, `vllm:time_per_output_token_seconds`, is."""
+    """Its old name, `vllm:time_per_output_token_seconds`, exists."""
     token_ids: bool
-    """Whether answers have fields for token ids."""
+    """Responses have fields for token ids."""
     at_least_tokens: bool
-    """Whether a prompt that is too long is told so in the words of the renderer."""
+    """A prompt that is too long gets the renderer's error text."""
     embeddings_route: bool
-    """Whether /v1/embeddings is there to say that the model cannot."""
+    """/v1/embeddings exists and returns an error."""
     unload_drains: bool = False
-    """Whether an unload takes the name off the list at once, and then waits for the answers that still need it."""
+    """An unload removes the name at once, then waits for requests that use the adapter."""
     changes_in_line: bool = False
-    """Whether loads and unloads of all names take turns, rather than those of one."""
+    """Loads and unloads of all names are serialized, not only those of one name."""
 
     @classmethod
     def of(cls, version: str) -> "VersionQuirks":
-        """The behaviour of `version`, such as `0.27.0` or `v0.28.1rc1`.
+        """Return the quirks of `version`, such as `0.27.0` or `v0.28.1rc1`.
 
         Raises:
-            ValueError: if that is no version.
+            ValueError: if that is not a version.
         """
         release = _release(version)
         return cls(
@@ -99,7 +99,7 @@ SGLANG = VersionQuirks(
     unload_drains=True,  # lora/lora_registry.py: wait_for_unload
     changes_in_line=True,  # managers/tokenizer_control_mixin.py: lora_update_lock
 )
-"""SGLang, in the same terms; its releases do not differ in any of this."""
+"""Quirks of SGLang, the same for all its releases."""
 
 
 def _release(version: str) -> tuple[int, int]:
@@ -107,13 +107,15 @@ def _release(version: str) -> tuple[int, int]:
         return (10**6, 0)
     if match := _NUMBER.fullmatch(version):
         return int(match[1]), int(match[2])
-    raise ValueError(f"{version!r} is no vLLM version; write it as in {DEFAULT_VERSION}, or one of {_ROLLING}")
+    raise ValueError(
+        f"{version!r} is not a vLLM version; allowed: a number such as {DEFAULT_VERSION}, {' or '.join(_ROLLING)}"
+    )
 
 
 def version_of_image(image: str, default: str = DEFAULT_VERSION) -> str:
-    """The vLLM version that an image's tag names (`vllm/vllm-openai:v0.24.0` gives `0.24.0`), else `default`.
+    """Return the vLLM version that an image's tag names (`0.24.0` for `vllm/vllm-openai:v0.24.0`), else `default`.
 
-    Only images whose name has `vllm` in it count: another project's tag says nothing about vLLM.
+    Only images with `vllm` in their name count, because another project's tag does not name a vLLM version.
     """
     name, _, tag = image.partition("@")[0].rpartition(":")
     if "vllm" not in name.rpartition("/")[2]:

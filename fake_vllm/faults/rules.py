@@ -1,8 +1,8 @@
-"""What goes wrong with an engine, as seen by who asks it.
+"""Faults of an engine's requests: rules, and the effect of the rules on one request.
 
-Rules are added and removed at run time; the face that carries the request (the simulated network, the
-kubelet's probes, `app.py`) asks for a verdict before the engine sees the request, and does what it says.
-Faults that happen to the engine itself, a restart say, are not here: those are verbs of whoever runs it.
+Rules are added and removed at run time. The transport (the simulated network, the kubelet's probes, `server/asgi.py`)
+calls `FaultRules.effect` before the engine gets the request, and applies the effect. Faults of the engine itself, such
+as a restart, are not here: the server or the simulated container carries them out.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ CALLERS = ("controller", "probes", "traffic")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One setting of a fault; type and default as text, for catalogues and messages."""
+    """One parameter of a fault; type and default as text, for lists and messages."""
 
     name: str
     type: str
@@ -28,7 +28,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A kind of fault, for those who list and validate them."""
+    """A kind of fault and its parameters."""
 
     name: str
     summary: str
@@ -36,25 +36,25 @@ class FaultKind:
 
 
 _COMMON = (
-    Parameter("callers", "list of " + ", ".join(CALLERS), "[controller]", "who meets the fault"),
-    Parameter("probability", "number from 0 to 1", "1", "share of the requests that meet it"),
+    Parameter("callers", "list of " + ", ".join(CALLERS), "[controller]", "clients whose requests are affected"),
+    Parameter("probability", "number from 0 to 1", "1", "share of their requests that are affected"),
 )
 _ADAPTERS = Parameter("adapters", "list of names, * allowed", "all", "only loads and unloads of these adapters")
 
 _KINDS = (
-    FaultKind("connection-refused", "nothing listens on the port", _COMMON),
+    FaultKind("connection-refused", "the port is closed", _COMMON),
     FaultKind(
         "connection-reset",
-        "the connection is closed half-way, without an answer",
+        "the connection is closed before the response",
         (
             *_COMMON,
             _ADAPTERS,
             Parameter(
-                "after", "true or false", "false", "the engine does the work all the same; only the answer is lost"
+                "after", "true or false", "false", "the engine does the work first, so only the response is lost"
             ),
         ),
     ),
-    FaultKind("timeout", "the request is accepted and never answered, nor worked on", (*_COMMON, _ADAPTERS)),
+    FaultKind("timeout", "the request is accepted, but neither processed nor answered", (*_COMMON, _ADAPTERS)),
     FaultKind(
         "slow",
         "the engine takes longer",
@@ -62,26 +62,31 @@ _KINDS = (
     ),
     FaultKind(
         "http-error",
-        "an HTTP error is answered instead",
+        "the response is an HTTP error",
         (
             *_COMMON,
             _ADAPTERS,
-            Parameter("status", "HTTP status from 400 to 599", "500", "the answer's status"),
-            Parameter("body", "text", "vLLM's error envelope", "the answer's body"),
-            Parameter("message", "text", "injected fault", "the envelope's message, where no body is given"),
+            Parameter("status", "HTTP status from 400 to 599", "500", "status of the response"),
+            Parameter("body", "text", "vLLM's error envelope", "body of the response"),
+            Parameter("message", "text", "injected fault", "message in the envelope, if there is no body"),
         ),
     ),
-    FaultKind("unauthorized", "the key is refused for everything under /v1", _COMMON),
+    FaultKind("unauthorized", "the API key is refused for all paths under /v1", _COMMON),
     FaultKind(
         "invalid-adapter",
-        "loads fail at once with 500, the engine's own text naming the adapter's weights",
+        "loads fail at once with 500 and the engine's text about invalid weights",
         (
             *_COMMON,
             _ADAPTERS,
-            Parameter("message", "text", "a broken safetensors file", "what the engine says; {adapter} is the name"),
+            Parameter(
+                "message",
+                "text",
+                "a broken safetensors file",
+                "engine's message; {adapter} stands for the name",
+            ),
         ),
     ),
-    FaultKind("out-of-memory", "loads fail, as the GPU has no memory left for another adapter", (*_COMMON, _ADAPTERS)),
+    FaultKind("out-of-memory", "loads fail because the GPU has no memory left", (*_COMMON, _ADAPTERS)),
 )
 CATALOGUE: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
@@ -91,7 +96,7 @@ _BROKEN = "Loading lora {adapter} failed: Error while deserializing header: inva
 
 @dataclass(frozen=True, slots=True)
 class FaultRule:
-    """One fault in force; see `CATALOGUE` for which kind minds which setting."""
+    """One active fault; `CATALOGUE` has the parameters of each kind."""
 
     kind: str
     callers: tuple[str, ...] = ("controller",)
@@ -105,9 +110,9 @@ class FaultRule:
 
     def __post_init__(self) -> None:
         if self.kind not in CATALOGUE:
-            raise ValueError(f"no fault of engines is called {self.kind!r}; there are {', '.join(CATALOGUE)}")
+            raise ValueError(f"unknown engine fault {self.kind!r}; allowed: {', '.join(CATALOGUE)}")
         if not self.callers:
-            raise ValueError(f"{self.kind}: no callers; name some of {', '.join(CALLERS)}")
+            raise ValueError(f"{self.kind}: no callers; allowed: some of {', '.join(CALLERS)}")
         for caller in self.callers:
             if caller not in CALLERS:
                 raise ValueError(f"{self.kind}: {caller!r} is not one of {', '.join(CALLERS)}")
@@ -120,11 +125,11 @@ class FaultRule:
 
     @property
     def is_total(self) -> bool:
-        """Whether it hits everybody, whatever is asked, and nothing is left to chance."""
+        """True if the rule applies to every request of every caller, with probability 1."""
         return set(self.callers) == set(CALLERS) and self.probability == 1 and not self.adapters
 
     def applies(self, caller: str, path: str, adapter: str) -> bool:
-        """Whether this request is one of those that the rule is about, chance aside."""
+        """Return whether the rule is about this request, without regard to its probability."""
         if caller not in self.callers:
             return False
         if self.kind == "unauthorized" and not path.startswith("/v1") and path not in CHANGES:
@@ -135,10 +140,9 @@ class FaultRule:
 
 
 def caller_of(path: str, agent: str) -> str:
-    """Who asks, told by what he asks for, where nobody says so: on a real socket.
+    """Return the caller of a request on a real socket, derived from its path and its user agent.
 
-    Probes look at the health, or say that they are the kubelet's; traffic wants answers; the rest is for those
-    who look after adapters.
+    Health routes and the kubelet's user agent are `probes`, generating routes are `traffic`, all others `controller`.
     """
     if path in PROBED or agent.startswith("kube-probe/"):
         return "probes"
@@ -147,11 +151,10 @@ def caller_of(path: str, agent: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FaultEffect:
-    """What becomes of one request.
+    """Effect of the faults on one request.
 
-    `refuse`: no connection. `reset`: closed without an answer, `after` the engine has done the work or before
-    it starts. `hang`: never answered. `respond`: answered with `response`, the engine unasked. `slow`: answered
-    by the engine, in `factor` times the time.
+    `refuse`: no connection. `reset`: closed without a response, before the engine starts or `after` its work. `hang`:
+    no response. `respond`: `response`, without the engine. `slow`: the engine responds, in `factor` times the time.
     """
 
     kind: Literal["refuse", "reset", "hang", "slow", "respond"]
@@ -161,11 +164,11 @@ class FaultEffect:
 
 
 class FaultRules:
-    """The rules in force at one engine, oldest first."""
+    """Active rules of one engine, oldest first."""
 
     def __init__(self) -> None:
         self.on_change: list[Callable[[], None]] = []
-        """Called after each rule that came or went."""
+        """Called after a rule was added or removed."""
         self._rules: dict[int, FaultRule] = {}
         self._next = 1
 
@@ -176,38 +179,38 @@ class FaultRules:
 
     @property
     def affects_probes(self) -> bool:
-        """Whether any rule hits probes, so that whoever probes must ask."""
+        """True if a rule applies to probes, so a probe has to evaluate the rules."""
         return any("probes" in rule.callers for rule in self._rules.values())
 
     @property
     def probes_are_random(self) -> bool:
-        """Whether a probe's outcome is a matter of chance, so that each probe must really be made."""
+        """True if the result of a probe is random, so each probe has to be made."""
         return any("probes" in rule.callers and rule.probability < 1 for rule in self._rules.values())
 
     def add(self, rule: FaultRule) -> int:
-        """Put a rule into force; returns the handle that takes it away again."""
+        """Add a rule; return the handle to remove it."""
         handle = self._next
         self._next += 1
         self._rules[handle] = rule
-        self._tell()
+        self._notify()
         return handle
 
     def remove(self, handle: int) -> None:
-        """Take a rule out of force.
+        """Remove a rule.
 
         Raises:
-            KeyError: if it is not in force.
+            KeyError: if there is no rule with this handle.
         """
         if handle not in self._rules:
-            raise KeyError(f"no fault with handle {handle} is in force; it may have been removed already")
+            raise KeyError(f"no active fault has handle {handle}; it may have been removed already")
         del self._rules[handle]
-        self._tell()
+        self._notify()
 
     def effect(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> FaultEffect | None:
-        """What becomes of a request; None if nothing is wrong.
+        """Return the effect on a request, None if no rule applies.
 
-        The first rule that strikes decides, except that slowness adds up with what follows. `draw` gives numbers
-        in [0, 1) and is asked only for rules that apply and are chancy, so that other rules don't shift a stream.
+        The first rule that applies decides, except that `slow` is combined with what follows. `draw` returns numbers in
+        [0, 1); it is called only for rules that apply and have a probability, so other rules do not shift the stream.
         """
         factor = 1.0
         for rule in self._rules.values():
@@ -218,7 +221,7 @@ class FaultRules:
             factor *= rule.factor
         return FaultEffect("slow", factor) if factor != 1.0 else None
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for callback in list(self.on_change):
             callback()
 

@@ -1,6 +1,6 @@
-"""A fault of one fake engine as a file, a flag or the admin port asks for it.
+"""Specification of a fault of one fake engine, as written in a file, a flag or a request to the admin port.
 
-Words and meanings are those of the twin's scenarios: `kind`, `from`, `until`, `at` or `every`, and what the kind takes.
+Fields are those of the twin's scenarios: `kind`, `from`, `until`, `at` or `every`, and parameters of the kind.
 """
 
 from collections.abc import Mapping
@@ -14,40 +14,40 @@ from formats.durations import parse_duration
 
 FLAP = FaultKind(
     "readiness-flap",
-    "the health routes say 503 and 200 in turns; the engine works on",
+    "the health routes alternate between 503 and 200; the engine continues",
     (
-        Parameter("ready_for", "duration", "8s", "how long they say 200"),
-        Parameter("unready_for", "duration", "4s", "how long they say 503; each turn begins with this"),
+        Parameter("ready_for", "duration", "8s", "time with status 200"),
+        Parameter("unready_for", "duration", "4s", "time with status 503, which comes first"),
     ),
 )
-RESTART = FaultKind("engine-restart", "the engine restarts in place: its adapters are gone, clients are cut off", ())
+RESTART = FaultKind("engine-restart", "the engine restarts in place: adapters are lost, connections are reset", ())
 CRASH = FaultKind(
     "crash",
     "the process ends at once",
     (
-        Parameter("code", "number from 0 to 255", "1", "its exit code"),
-        Parameter("signal", "number from 1 to 64", "none", "the signal that kills it, instead of an exit code"),
+        Parameter("code", "number from 0 to 255", "1", "exit code"),
+        Parameter("signal", "number from 1 to 64", "none", "signal that ends it, instead of an exit code"),
     ),
 )
-KINDS: Mapping[str, FaultKind] = {**CATALOGUE, **{each.name: each for each in (FLAP, RESTART, CRASH)}}
+KINDS: Mapping[str, FaultKind] = {**CATALOGUE, **{kind.name: kind for kind in (FLAP, RESTART, CRASH)}}
 _PERIOD = ("from", "until")
 INSTANT: Mapping[str, tuple[str, ...]] = {RESTART.name: ("at", "every", *_PERIOD), CRASH.name: ("at",)}
-"""The words for when it is, of the kinds that strike; all others last from a time until another."""
+"""Time fields of the kinds that are instantaneous; all others last `from` a time `until` another."""
 
 
-_FORMER = {"hits": "callers", "up": "ready_for", "down": "unready_for"}
-"""Former names of fields to present ones."""
+_RENAMED = {"hits": "callers", "up": "ready_for", "down": "unready_for"}
+"""Former names of fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultSpec:
-    """A fault and its time, in seconds from when it was asked for."""
+    """A fault and its times, in seconds since it was requested."""
 
     kind: str
     start: float = 0.0
     until: float | None = None
     every: Latency | None = None
-    """Strikes again and again, with this in between."""
+    """Time between occurrences of a fault that repeats."""
     rule: FaultRule | None = None
     ready_for: float = 8.0
     unready_for: float = 4.0
@@ -55,53 +55,53 @@ class FaultSpec:
     signal: int | None = None
 
     @classmethod
-    def parse(cls, said: object) -> "FaultSpec":
-        """The fault that a mapping describes.
+    def parse(cls, fields: object) -> "FaultSpec":
+        """Return the fault that a mapping describes.
 
         Raises:
-            ValueError: if it describes none; the message says what is wrong, and what is allowed.
+            ValueError: if it is not valid; the message says what is wrong and what is allowed.
         """
-        if not isinstance(said, Mapping):
-            raise ValueError(f"a fault is a mapping with a `kind`, not {said!r}")
-        kind = said.get("kind")
+        if not isinstance(fields, Mapping):
+            raise ValueError(f"a fault is a mapping with a `kind`, not {fields!r}")
+        kind = fields.get("kind")
         if not isinstance(kind, str) or kind not in KINDS:
             near = get_close_matches(str(kind), list(KINDS), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"kind: no fault is called {kind!r}; there are {', '.join(KINDS)}{hint}")
+            raise ValueError(f"kind: unknown fault {kind!r}; allowed: {', '.join(KINDS)}{hint}")
         allowed = {parameter.name for parameter in KINDS[kind].parameters}
         times = INSTANT.get(kind, _PERIOD)
-        for key in said:
+        for key in fields:
             if key not in allowed and key not in ("kind", *times):
                 names = ", ".join(("kind", *times, *sorted(allowed)))
-                renamed = _FORMER.get(key) in allowed
+                renamed = _RENAMED.get(key) in allowed
                 raise ValueError(
                     f"{kind}: unknown field {key!r}; "
-                    + (f"it is called {_FORMER[key]!r} now" if renamed else f"allowed: {names}")
+                    + (f"it is called {_RENAMED[key]!r} now" if renamed else f"allowed: {names}")
                 )
-        planned = cls(kind, *_times(kind, said), _every(said))
+        spec = cls(kind, *_times(kind, fields), _every(fields))
         if kind in CATALOGUE:
-            return replace(planned, rule=_rule(kind, said))
+            return replace(spec, rule=_rule(kind, fields))
         if kind == FLAP.name:
             return replace(
-                planned, ready_for=_turn(said, "ready_for", 8.0), unready_for=_turn(said, "unready_for", 4.0)
+                spec, ready_for=_phase(fields, "ready_for", 8.0), unready_for=_phase(fields, "unready_for", 4.0)
             )
-        code, signal = _whole(said, "code", 1, 0, 255), said.get("signal")
-        return replace(planned, code=code, signal=None if signal is None else _whole(said, "signal", 0, 1, 64))
+        code, signal = _whole(fields, "code", 1, 0, 255), fields.get("signal")
+        return replace(spec, code=code, signal=None if signal is None else _whole(fields, "signal", 0, 1, 64))
 
 
-def describe(planned: FaultSpec) -> dict[str, Any]:
-    """A fault in the words that it was asked for with, what was left to the defaults aside."""
-    said: dict[str, Any] = {"kind": planned.kind}
-    if planned.every is not None:
-        said["every"] = format_distribution(planned.every, _seconds)
-    lasts = planned.kind not in INSTANT or planned.every is not None
-    said["from" if lasts else "at"] = _seconds(planned.start)
-    if planned.until is not None:
-        said["until"] = _seconds(planned.until)
-    for parameter in KINDS[planned.kind].parameters:
-        value = getattr(planned.rule or planned, parameter.name)
-        said[parameter.name] = _seconds(value) if parameter.type == "duration" else value
-    return said
+def describe(spec: FaultSpec) -> dict[str, Any]:
+    """Return the mapping that `FaultSpec.parse` reads as this fault."""
+    fields: dict[str, Any] = {"kind": spec.kind}
+    if spec.every is not None:
+        fields["every"] = format_distribution(spec.every, _seconds)
+    lasts = spec.kind not in INSTANT or spec.every is not None
+    fields["from" if lasts else "at"] = _seconds(spec.start)
+    if spec.until is not None:
+        fields["until"] = _seconds(spec.until)
+    for parameter in KINDS[spec.kind].parameters:
+        value = getattr(spec.rule or spec, parameter.name)
+        fields[parameter.name] = _seconds(value) if parameter.type == "duration" else value
+    return fields
 
 
 def _seconds(duration: float) -> str:
@@ -109,19 +109,19 @@ def _seconds(duration: float) -> str:
 
 
 def from_flag(text: str) -> FaultSpec:
-    """The fault that a command line gives as `KIND,key=value,...`.
+    """Return the fault that a command line gives as `KIND,key=value,...`.
 
     Raises:
-        ValueError: if it gives none.
+        ValueError: if it is not valid.
     """
     kind, *pairs = text.split(",")
-    said: dict[str, Any] = {"kind": kind.strip()}
+    fields: dict[str, Any] = {"kind": kind.strip()}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise ValueError(f"{pair!r} is not of the form key=value")
-        said[key.strip()] = _typed(key.strip(), value.strip())
-    return FaultSpec.parse(said)
+            raise ValueError(f"{pair!r} does not have the form key=value")
+        fields[key.strip()] = _typed(key.strip(), value.strip())
+    return FaultSpec.parse(fields)
 
 
 def _typed(key: str, value: str) -> object:
@@ -135,50 +135,50 @@ def _typed(key: str, value: str) -> object:
     return value in ("true", "1") if key == "after" else value
 
 
-def _times(kind: str, said: Mapping[str, Any]) -> tuple[float, float | None]:
-    again = said.get("every") is not None
+def _times(kind: str, fields: Mapping[str, Any]) -> tuple[float, float | None]:
+    again = fields.get("every") is not None
     if kind in INSTANT and not again:
-        if given := next((key for key in _PERIOD if key in said), None):
-            raise ValueError(f"{kind}: {given} goes with every; allowed: at alone, or every with it")
-        return _duration(said, "at", 0.0), None
-    if "at" in said:
-        raise ValueError(f"{kind}: it has both at and every; allowed: one of them")
-    start = _duration(said, "from", 0.0)
-    if said.get("until") is None:
+        if field := next((key for key in _PERIOD if key in fields), None):
+            raise ValueError(f"{kind}: {field} needs every; allowed: at, or every with from and until")
+        return _duration(fields, "at", 0.0), None
+    if "at" in fields:
+        raise ValueError(f"{kind}: both at and every are set; allowed: one of them")
+    start = _duration(fields, "from", 0.0)
+    if fields.get("until") is None:
         return start, None
-    until = _duration(said, "until", 0.0)
+    until = _duration(fields, "until", 0.0)
     if until <= start:
-        raise ValueError(f"{kind}: until: it ends before it begins; allowed: later than {start:g}s")
+        raise ValueError(f"{kind}: until: the end is before the start; allowed: later than {start:g}s")
     return start, until
 
 
-def _every(said: Mapping[str, Any]) -> Latency | None:
-    if said.get("every") is None:
+def _every(fields: Mapping[str, Any]) -> Latency | None:
+    if fields.get("every") is None:
         return None
     try:
-        every = parse_distribution(said["every"])
+        every = parse_distribution(fields["every"])
     except ValueError as error:
         raise ValueError(f"every: {error}") from error
     if every.upper() <= 0:
-        raise ValueError("every: takes no time; allowed: a time above zero")
+        raise ValueError("every: is 0; allowed: a duration above 0")
     return every
 
 
-def _rule(kind: str, said: Mapping[str, Any]) -> FaultRule:
-    given: dict[str, Any] = {"callers": CALLERS}  # whoever breaks one engine by hand means everybody
+def _rule(kind: str, fields: Mapping[str, Any]) -> FaultRule:
+    values: dict[str, Any] = {"callers": CALLERS}  # a fault injected by hand applies to all callers
     for parameter in CATALOGUE[kind].parameters:
         name = parameter.name
-        if name not in said:
+        if name not in fields:
             continue
-        value = said[name]
+        value = fields[name]
         if name in ("callers", "adapters"):
-            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise ValueError(f"{kind}: {name}: must be a list of names, not {value!r}")
             value = tuple(value)
         elif not isinstance(value, _TYPES[name]) or (isinstance(value, bool) and name != "after"):
             raise ValueError(f"{kind}: {name}: must be {parameter.type}, not {value!r}")
-        given[name] = value
-    return FaultRule(kind, **given)
+        values[name] = value
+    return FaultRule(kind, **values)
 
 
 _TYPES: Mapping[str, Any] = {
@@ -191,24 +191,24 @@ _TYPES: Mapping[str, Any] = {
 }
 
 
-def _turn(said: Mapping[str, Any], key: str, default: float) -> float:
-    value = _duration(said, key, default)
+def _phase(fields: Mapping[str, Any], key: str, default: float) -> float:
+    value = _duration(fields, key, default)
     if value <= 0:
         raise ValueError(f"{key}: must be above 0")
     return value
 
 
-def _duration(said: Mapping[str, Any], key: str, default: float) -> float:
-    if said.get(key) is None:
+def _duration(fields: Mapping[str, Any], key: str, default: float) -> float:
+    if fields.get(key) is None:
         return default
     try:
-        return parse_duration(said[key])
+        return parse_duration(fields[key])
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
 
 
-def _whole(said: Mapping[str, Any], key: str, default: int, low: int, high: int) -> int:
-    value = said.get(key, default)
+def _whole(fields: Mapping[str, Any], key: str, default: int, low: int, high: int) -> int:
+    value = fields.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"{key}: must be a whole number from {low} to {high}, not {value!r}")
     return value

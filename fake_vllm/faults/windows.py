@@ -1,7 +1,7 @@
-"""When a fault is in force and when it strikes: one account of it, for a scenario and for a fake engine by itself.
+"""Times of a fault: when it is active, and when an instantaneous one occurs.
 
-Pure: times are seconds of whatever clock the caller has. The twin waits for them in virtual time (`twin/faults`), a
-fake engine by asyncio's timers (`timetable.py`), so that the same words mean the same times in both.
+Times are seconds of the caller's clock. The twin waits for them in virtual time (`twin/faults`), a fake engine with
+asyncio's timers (`server/fault_injector.py`), so the same fields mean the same times in both.
 """
 
 import math
@@ -14,15 +14,15 @@ from fake_vllm.distributions import Latency
 
 
 class Window(NamedTuple):
-    """One time in force."""
+    """Period in which a fault is active."""
 
     start: float
     end: float = math.inf
-    """Infinite if it stays."""
+    """Infinite for a fault that does not end."""
 
 
 def window(start: float, until: float | None, horizon: float = math.inf) -> Window:
-    """From a time until another; what would end after the horizon stays."""
+    """Return the period from `start` to `until`; it has no end if `until` is after the horizon."""
     return Window(start, until if until is not None and until <= horizon else math.inf)
 
 
@@ -36,8 +36,11 @@ def flap_windows(whole: Window, *, unready_for: float, ready_for: float) -> Iter
 
 
 def occurrences(whole: Window, every: Latency, rng: np.random.Generator) -> Iterator[float]:
-    """Moments with so much in between, the first as long after the start; `every` must not always be nothing."""
-    moment = whole.start + every.draw(rng)
-    while moment <= whole.end:
-        yield moment
-        moment += every.draw(rng)
+    """Yield times within `whole`, each `every` after the one before, the first `every` after the start.
+
+    `every` must not always be 0.
+    """
+    timestamp = whole.start + every.draw(rng)
+    while timestamp <= whole.end:
+        yield timestamp
+        timestamp += every.draw(rng)

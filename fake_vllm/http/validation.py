@@ -67,7 +67,7 @@ def parse_body(model: type[M], content_type: str, raw: bytes) -> M:
         return model.model_validate(body, from_attributes=True)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        raise RequestValidationError.of([{**each, "loc": ("body", *each["loc"])} for each in errors]) from None
+        raise RequestValidationError.of([{**item, "loc": ("body", *item["loc"])} for item in errors]) from None
 
 
 def _json_error(raw: bytes) -> dict[str, Any]:

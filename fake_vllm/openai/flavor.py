@@ -68,7 +68,7 @@ class ServerFlavor(Protocol):
         ...
 
     def route(self, engine: Engine, path: str) -> Route | None:
-        """Return the route of a path, None if there is none."""
+        """Return the route of a path, None if the path is unknown."""
         ...
 
     def requires_key(self, engine: Engine, path: str) -> bool:

@@ -19,7 +19,7 @@ TokenIds = list[Annotated[int, Field(ge=0)]]
 
 
 class StreamOptions(BaseModel):
-    """What a stream sends besides its choices."""
+    """Content of a stream in addition to its choices."""
 
     include_usage: bool | None = True
     continuous_usage_stats: bool | None = False

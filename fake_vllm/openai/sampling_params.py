@@ -26,7 +26,7 @@ class SamplingError(NamedTuple):
 
 
 def sampling_error(body: SamplingFields, limit: int | None, *, echo: bool = False) -> SamplingError | None:
-    """Return the first error, None if there is none; `limit` is the number of tokens at most."""
+    """Return the first error, or None; `limit`: maximum number of tokens."""
     return _choices_error(body.n) or _range_error(body) or _randomness_error(body) or _length_error(body, limit, echo)
 
 

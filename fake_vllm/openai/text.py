@@ -1,7 +1,7 @@
-"""What the fake writes: its adapter's name, then words that depend on seed, adapter and prompt alone.
+"""Generated text: the adapter's name, then words that depend only on seed, adapter and prompt.
 
-The name comes first, so that a request that went to the wrong adapter is seen at once. Each token is four
-ASCII bytes, as `tokens.py` counts them, so that usage and text agree; only the name's last token is filled up.
+The name comes first, so a request that went to the wrong adapter is visible at once. Each token is four ASCII bytes, as
+`tokenizer.py` counts them, so usage and text agree; only the last token of the name is padded.
 """
 
 import math
@@ -22,27 +22,27 @@ _SPREAD = NormalDist()
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One answer before anything cuts it off: its tokens as text, as many as were asked for."""
+    """One response before stop strings are applied: the text of each token."""
 
     pieces: tuple[str, ...]
     ended: bool
-    """Whether the model itself ended here, rather than the limit."""
+    """True if the model ended the text, not the limit."""
 
 
 def draft(source: bytes, name: str, limit: int, length: LogNormal, *, least: int = 0, endless: bool = False) -> Draft:
-    """The answer that `source` leads to.
+    """Return the text for `source`.
 
     Args:
-        source: what it depends on: seed, adapter, prompt, number of the choice.
-        name: whose answer it is.
-        limit: tokens at most.
-        length: how long answers are that nothing cuts off, in tokens.
-        least: tokens at least.
-        endless: never end before the limit (`ignore_eos`).
+        source: seed, adapter, prompt and number of the choice.
+        name: name of the model, with which the text begins.
+        limit: maximum number of tokens.
+        length: distribution of lengths without a limit, in tokens.
+        least: minimum number of tokens.
+        endless: do not end before the limit (`ignore_eos`).
     """
     digest = blake2b(source, digest_size=16).digest()
-    wanted = limit if endless else max(least, 1, _drawn(length, digest[:8]))
-    size = min(limit, wanted)
+    natural = limit if endless else max(least, 1, _drawn(length, digest[:8]))
+    size = min(limit, natural)
     head, tape = _head(name), _tape()
     start = int.from_bytes(digest[8:10]) % len(tape)
     body = size - len(head)
@@ -61,16 +61,16 @@ def _drawn(length: LogNormal, raw: bytes) -> int:
 
 @lru_cache(maxsize=1024)
 def _head(name: str) -> tuple[str, ...]:
-    """The name in brackets, in tokens: cut where characters end, since none may be torn apart."""
+    """Return the tokens of the name in brackets, split only between characters."""
     text = f"[{name}]"
     if text.isascii():
         text = text.ljust(-(-len(text) // WIDTH) * WIDTH)
-        return tuple(text[at : at + WIDTH] for at in range(0, len(text), WIDTH))
+        return tuple(text[start : start + WIDTH] for start in range(0, len(text), WIDTH))
     return tuple(text)
 
 
 @lru_cache(maxsize=1)
 def _tape() -> tuple[str, ...]:
-    """Words in an order that looks like none; every answer is a stretch of it."""
+    """Return words in a pseudo-random order; every text is a section of it."""
     words = [f" {word}" for word in _WORDS.split() if len(word) == WIDTH - 1]
-    return tuple(words[(at * 2654435761 % 2**32 >> 9) % len(words)] for at in range(4096))
+    return tuple(words[(index * 2654435761 % 2**32 >> 9) % len(words)] for index in range(4096))

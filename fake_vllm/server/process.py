@@ -10,7 +10,9 @@ from importlib import import_module
 import numpy as np
 
 from fake_vllm.cli.options import Options
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import AsgiApp
@@ -121,13 +123,9 @@ class Server:
         return Engine(
             self._config,
             flavor_of(self._config),
-            load=profile.load,
-            unload=profile.unload,
-            rng=self._rng,
-            artifacts=self._options.find,
-            fetch=self._options.fetch,
-            created=int(self._now()),
-            timing=profile.timing,
-            seed=self._options.seed,
-            epoch=self._epoch,
+            EngineTimes(profile.load, profile.unload, profile.timing),
+            Randomness(self._rng, seed=self._options.seed),
+            EngineContext(
+                find_artifact=self._options.find, fetch=self._options.fetch, created=int(self._now()), epoch=self._epoch
+            ),
         )

@@ -1,4 +1,4 @@
-"""How SGLang says no: always 400, in the texts of lora/lora_manager.py and lora/lora_registry.py."""
+"""SGLang's errors: status 400, with the texts of lora/lora_manager.py and lora/lora_registry.py."""
 
 from collections.abc import Iterable
 
@@ -8,28 +8,28 @@ _MIB = 1 << 20
 
 
 def bad_request(message: str) -> EngineError:
-    """SGLang tells errors apart by their text alone."""
+    """Return an error; in SGLang all have this status and type, and differ only in their text."""
     return EngineError(400, "BadRequestError", message)
 
 
 class SglangErrorTexts:
-    """The refusals of the two LoRA routes."""
+    """Errors of the two LoRA routes."""
 
     def incomplete_load(self) -> EngineError:
         return bad_request("Repo id must be in the form 'repo_name' or 'namespace/repo_name': ''.")  # huggingface_hub's
 
-    def already_loaded(self, name: str, *, replaceable: bool) -> EngineError:  # noqa: ARG002 - it never is
+    def already_loaded(self, name: str, *, replaceable: bool) -> EngineError:  # noqa: ARG002 - SGLang cannot replace one
         return bad_request(f"Failed to load LoRA adapter {name} because it is already loaded")
 
-    def not_found(self, name: str, path: str) -> EngineError:  # noqa: ARG002 - SGLang does not name it
-        if path.startswith(("/", ".")):  # huggingface_hub takes what is no folder for a repository
+    def not_found(self, name: str, path: str) -> EngineError:  # noqa: ARG002 - not in SGLang's text
+        if path.startswith(("/", ".")):  # huggingface_hub takes a missing folder for a repository
             return bad_request(f"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '{path}'.")
         return bad_request(f"Repository Not Found for url: https://huggingface.co/api/models/{path}/revision/main.")
 
     def lora_disabled(self) -> EngineError:
         return bad_request("LoRA is not enabled. Please set `--enable-lora` to enable LoRA.")
 
-    def rank_too_high(self, name: str, rank: int, limit: int) -> EngineError:  # noqa: ARG002 - nor the limit
+    def rank_too_high(self, name: str, rank: int, limit: int) -> EngineError:  # noqa: ARG002 - not in SGLang's text
         return bad_request(
             f"LoRA adapter {name} with rank {rank} is incompatible with the current LoRA memory pool configuration."
             " Please ensure that the LoRA adapter's rank is within the configured `--max-lora-rank` and that the"

@@ -24,7 +24,7 @@ BUCKETS = BucketBounds(
 
 
 class SglangMetricsRenderer:
-    """One engine's page."""
+    """Renders the page of one engine."""
 
     def __init__(self, config: EngineConfig, metrics: EngineMetrics) -> None:
         self._metrics = metrics
@@ -33,49 +33,49 @@ class SglangMetricsRenderer:
         self._request = labels(request)
         self._scheduler = labels({**request, "tp_rank": "0", "pp_rank": "0"})
 
-    def text(self, seen: EngineStats) -> str:
-        """The page."""
-        return self._writer.page([*self._gauges(seen), *self._counters(), *self._histograms()], seen.created)
+    def text(self, stats: EngineStats) -> str:
+        """Return the page."""
+        return self._writer.page([*self._gauges(stats), *self._counters(), *self._histograms()], stats.created)
 
-    def _gauges(self, seen: EngineStats) -> list[MetricFamily]:
-        counted = self._metrics
-        hits = counted.cache_hits / counted.cache_queries if counted.cache_queries else 0.0
-        told = (
-            ("num_running_reqs", "The number of running requests.", seen.running),
-            ("num_queue_reqs", "The number of requests in the waiting queue.", seen.waiting),
-            ("num_used_tokens", "The number of used tokens.", round(seen.usage * counted.kv_tokens)),
-            ("token_usage", "The token usage.", seen.usage),
-            ("max_total_num_tokens", "Maximum total number of tokens in the KV cache pool.", counted.kv_tokens),
+    def _gauges(self, stats: EngineStats) -> list[MetricFamily]:
+        metrics = self._metrics
+        hits = metrics.cache_hits / metrics.cache_queries if metrics.cache_queries else 0.0
+        rows = (
+            ("num_running_reqs", "The number of running requests.", stats.running),
+            ("num_queue_reqs", "The number of requests in the waiting queue.", stats.waiting),
+            ("num_used_tokens", "The number of used tokens.", round(stats.usage * metrics.kv_tokens)),
+            ("token_usage", "The token usage.", stats.usage),
+            ("max_total_num_tokens", "Maximum total number of tokens in the KV cache pool.", metrics.kv_tokens),
             ("cache_hit_rate", "The prefix cache hit rate.", hits),
-            ("gen_throughput", "The generation throughput (token/s).", counted.throughput if seen.running else 0.0),
+            ("gen_throughput", "The generation throughput (token/s).", metrics.throughput if stats.running else 0.0),
         )
-        return [MetricFamily(f"sglang:{name}", "gauge", help, {self._scheduler: value}) for name, help, value in told]
+        return [MetricFamily(f"sglang:{name}", "gauge", help, {self._scheduler: value}) for name, help, value in rows]
 
     def _counters(self) -> list[MetricFamily]:
-        counted = self._metrics
-        aborted = counted.endings["abort"]
-        told = (
-            ("prompt_tokens", "Number of prefill tokens processed.", counted.prompt_tokens),
-            ("generation_tokens", "Number of generation tokens processed.", counted.generation_tokens),
-            ("num_requests", "Number of requests processed.", counted.endings.total() - aborted),
+        metrics = self._metrics
+        aborted = metrics.endings["abort"]
+        rows = (
+            ("prompt_tokens", "Number of prefill tokens processed.", metrics.prompt_tokens),
+            ("generation_tokens", "Number of generation tokens processed.", metrics.generation_tokens),
+            ("num_requests", "Number of requests processed.", metrics.endings.total() - aborted),
             ("num_aborted_requests", "Number of requests aborted.", aborted),
         )
         families = [
-            MetricFamily(f"sglang:{name}", "counter", help, {self._request: value}) for name, help, value in told
+            MetricFamily(f"sglang:{name}", "counter", help, {self._request: value}) for name, help, value in rows
         ]
-        cached = {labels({**dict(self._request), "cache_source": "total"}): float(counted.cache_hits)}
+        cached = {labels({**dict(self._request), "cache_source": "total"}): float(metrics.cache_hits)}
         families.append(
             MetricFamily("sglang:cached_tokens", "counter", "Number of cached prompt tokens by source.", cached)
         )
         return families
 
     def _histograms(self) -> list[MetricFamily]:
-        counted = self._metrics
-        told = (
-            ("prompt_tokens_histogram", "Histogram of prompt token length.", counted.prompts),
-            ("generation_tokens_histogram", "Histogram of generation token length.", counted.answers),
-            ("time_to_first_token_seconds", "Histogram of time to first token in seconds.", counted.first_token),
-            ("inter_token_latency_seconds", "Histogram of inter-token latency in seconds.", counted.between_tokens),
-            ("e2e_request_latency_seconds", "Histogram of End-to-end request latency in seconds", counted.whole),
+        metrics = self._metrics
+        rows = (
+            ("prompt_tokens_histogram", "Histogram of prompt token length.", metrics.prompts),
+            ("generation_tokens_histogram", "Histogram of generation token length.", metrics.answers),
+            ("time_to_first_token_seconds", "Histogram of time to first token in seconds.", metrics.first_token),
+            ("inter_token_latency_seconds", "Histogram of inter-token latency in seconds.", metrics.between_tokens),
+            ("e2e_request_latency_seconds", "Histogram of End-to-end request latency in seconds", metrics.whole),
         )
-        return [MetricFamily(f"sglang:{name}", "histogram", help, {self._request: value}) for name, help, value in told]
+        return [MetricFamily(f"sglang:{name}", "histogram", help, {self._request: value}) for name, help, value in rows]

@@ -12,25 +12,25 @@ from random import Random
 
 MINUTES = 15
 BUSY = 265.0
-"""Requests a minute on average."""
+"""Mean number of requests per minute."""
 BURSTS = 2.0
-"""Shape of the gamma that rates are drawn from; smaller is wilder."""
+"""Shape parameter of the gamma distribution of rates; smaller values vary more."""
 BEGIN = datetime.fromisoformat("2026-01-05 09:00:00")
 LONGEST = 7000
 _Z95 = 1.6448536269514722
 
 
 def rows(seed: int) -> Iterator[str]:
-    """Heading and rows, in the order of time."""
+    """Yield the heading and the rows, in order of time."""
     rng = Random(seed)
     yield "TIMESTAMP,ContextTokens,GeneratedTokens"
     for minute in range(MINUTES):
         rate = rng.gammavariate(BURSTS, BUSY / BURSTS) / 60
         second = rng.expovariate(rate)
         while second < 60:
-            moment = BEGIN + timedelta(seconds=60 * minute + second)
+            timestamp = BEGIN + timedelta(seconds=60 * minute + second)
             prompt = min(max(_length(rng, 1500, 6400), 50), LONGEST)
-            yield f"{moment:%Y-%m-%d %H:%M:%S.%f}0,{prompt},{max(_length(rng, 13, 60), 1)}"
+            yield f"{timestamp:%Y-%m-%d %H:%M:%S.%f}0,{prompt},{max(_length(rng, 13, 60), 1)}"
             second += rng.expovariate(rate)
 
 

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRule, FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import LOAD_PATH, UNLOAD_PATH, Request, handle, handle_immediate
@@ -24,7 +26,9 @@ JSON = {"content-type": "application/json"}
 
 def an_engine(*api_keys: str) -> Engine:
     config = EngineConfig(enable_lora=True, runtime_updating=True, max_loras=8, max_cpu_loras=32, api_keys=api_keys)
-    return Engine(config, flavor_of(config), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(
+        config, flavor_of(config), EngineTimes(Constant(0.0), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
 
 def microseconds(call: Callable[[], object]) -> float:

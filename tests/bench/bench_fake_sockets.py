@@ -1,7 +1,7 @@
 """The fake engine on real sockets: completions per second, lateness of streams, start-up time and memory.
 
-The engine's own times are made short where the server is measured, so that what is left is the server. Clients run in
-this process and take CPU as well: a figure is what both reach together.
+The engine's own times are short where the server is measured, so the server is what remains. Clients run in this
+process and take CPU as well: a rate is what both reach together.
 """
 
 import asyncio

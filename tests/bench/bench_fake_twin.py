@@ -16,7 +16,9 @@ import numpy as np
 import simpy
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, handle
@@ -103,7 +105,9 @@ def rate(ask: Callable[[NetworkTransport, int], Awaitable[None]]) -> float:
 def an_engine() -> Engine:
     """Return an engine with eight adapters."""
     config = EngineConfig(enable_lora=True, max_loras=8, lora_modules=ADAPTERS)
-    return Engine(config, flavor_of(config), load=Constant(0.5), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(
+        config, flavor_of(config), EngineTimes(Constant(0.5), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
 
 def a_network() -> Network:

@@ -1,4 +1,4 @@
-"""A fake engine's process run within a test, with a client of each of its ports."""
+"""A fake engine run within a test, with a client of its admin port."""
 
 import asyncio
 import os
@@ -16,12 +16,12 @@ UPDATING = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
 
 @asynccontextmanager
 async def running(*flags: str, env: Mapping[str, str] = UPDATING) -> AsyncIterator[tuple[int, httpx.AsyncClient]]:
-    """The engine's port, and a client of its admin port."""
+    """Run an engine; yield its port and a client of its admin port."""
     port, admin = free_port(), free_port()
     words = ["serve", "base", "--enable-lora", "--max-loras", "4", "--host", "127.0.0.1", "--port", str(port)]
     own = ["--admin-port", str(admin), "--load-latency", "1ms", *flags]
-    config, told = options.read([*words, *own], {**os.environ, **env})
-    process = Server(config, told, lambda: 1767225600.0)
+    config, values = options.read([*words, *own], {**os.environ, **env})
+    process = Server(config, values, lambda: 1767225600.0)
     task = asyncio.create_task(process.run())
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{admin}", timeout=5) as client:
         try:
@@ -33,7 +33,7 @@ async def running(*flags: str, env: Mapping[str, str] = UPDATING) -> AsyncIterat
 
 
 async def answers(client: httpx.AsyncClient, path: str) -> None:
-    """Wait until somebody listens."""
+    """Wait until the port is open."""
     for _ in range(300):
         try:
             await client.get(path)

@@ -1,4 +1,4 @@
-"""What a vLLM server answers, byte by byte: one row a case, each with where it was read.
+"""Responses of a vLLM server, byte by byte: one row per case, each with its source.
 
 Sources are files of the public vLLM repository (2026) unless they say otherwise; `facts` is what this project
 was given to start from, read in the same code. Texts that were generated are the fake's own.
@@ -35,7 +35,7 @@ KEYED = {"api_keys": ("sk-one", "sk-two")}
 
 @dataclass(frozen=True)
 class Case:
-    """A request, the engine that gets it, and what comes back."""
+    """A request, the engine that gets it, and the response."""
 
     name: str
     source: str
@@ -47,12 +47,12 @@ class Case:
     answer: object = b""
     """Compared as JSON unless it is bytes; events of a stream are a list."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """More than the content type."""
+    """Headers in addition to the content type."""
     content_type: str = "application/json"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The engine's configuration where it is not the usual one."""
+    """Settings that differ from the usual ones."""
     replied: Mapping[str, str] = field(default_factory=lambda: JSON)
-    """The answer's headers."""
+    """Headers of the response."""
 
     @property
     def raw(self) -> bytes:
@@ -67,7 +67,7 @@ class Case:
 
 
 def refusal(status: int, kind: str, message: str, param: str | None = None) -> dict[str, Any]:
-    """The error envelope."""
+    """Return an error envelope."""
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
@@ -76,13 +76,13 @@ def bad(message: str, param: str | None = None, status: int = 400) -> dict[str, 
 
 
 def wrong(kind: str, where: str, said: str, shown: object) -> dict[str, Any]:
-    """pydantic's complaint, passed on."""
+    """Return the response with an error of pydantic."""
     inner = f"{{'type': '{kind}', 'loc': ('body', '{where}'), 'msg': '{said}', 'input': {shown!r}}}"
     return bad(f"1 validation error:\n  {inner}", f"body.{where}")
 
 
 def value_error(said: str, param: str, body: object) -> dict[str, Any]:
-    """A validator's complaint, passed on."""
+    """Return the response with an error of a validator."""
     message = f"'msg': {f'Value error, {said} (parameter={param})'!r}, 'input': {body!r}"
     inner = f"{{'type': 'value_error', 'loc': ('body',), {message}, 'ctx': {{'error': VLLMValidationError({said!r})}}}}"
     return bad(f"1 validation error:\n  {inner}", param)
@@ -141,7 +141,7 @@ MEDIA = "1 validation error:\n  Unsupported Media Type: Only 'application/json' 
 
 
 def card(id: str, root: str, parent: str | None, longest: int | None) -> dict[str, Any]:
-    """One entry of the list of models."""
+    """Return one entry of the list of models."""
     head = {"id": id, "object": "model", "created": NOW, "owned_by": "vllm", "root": root, "parent": parent}
     permission = {
         "id": f"modelperm-{blake2b(id.encode(), digest_size=16).hexdigest()}",

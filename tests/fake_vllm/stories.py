@@ -1,4 +1,4 @@
-"""One story told twice: by the operator against `fake-vllm` processes on sockets, and by the operator in the twin.
+"""One story, run twice: with the operator against `fake-vllm` processes on sockets, and in the twin.
 
 Three bare pods, `base-0` to `base-2`, one adapter that wants one replica, and something wrong with the first pod. Both
 worlds have the same API server (the twin's; live behind HTTP), the same operator, and are watched in the same way.
@@ -44,7 +44,7 @@ ADAPTERS = "modeladapters.model.aibrix.ai"
 EVENTS = "events.events.k8s.io"
 SPEC = {"baseModel": MODEL, "podSelector": SELECTOR, "artifactURL": "huggingface://acme/sql", "replicas": 1}
 PATIENCE = 1.5
-"""Seconds for a load or a list: what hangs is given up soon."""
+"""Timeout of a load or a list, in seconds."""
 RETRIES = {"retries": 2, "base": 0.1, "factor": 2.0}
 LOAD = "50ms"
 _UNREADY_AFTER = 4.0
@@ -53,11 +53,11 @@ _UNREADY_AFTER = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What came of it: who was asked to load and how that ended, and what users were told."""
+    """Result of a run: requests to load and their outcomes, and the events for users."""
 
     attempts: list[tuple[str, str]]
     reasons: list[str]
-    """Of the adapter's conditions, each once, in order."""
+    """Conditions of the adapter, each once, in order."""
     told: set[tuple[str, str]]
     """Reasons and notes of Events."""
     phase: str
@@ -66,7 +66,7 @@ class Story:
 
 @dataclass
 class Witness:
-    """Watches a store, and hears of requests to engines."""
+    """Watches a store and records requests to engines."""
 
     attempts: list[tuple[str, str]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Witness:
 
 
 def outcome(error: BaseException | None, status: int = 200) -> str:
-    """How a request ended, in words that do not depend on who gave it up first."""
+    """Return the outcome of a request, in terms that do not depend on which side ended it first."""
     if error is None:
         return str(status)
     gave_up = isinstance(error, asyncio.CancelledError | httpx.TimeoutException)
@@ -109,7 +109,7 @@ def outcome(error: BaseException | None, status: int = 200) -> str:
 
 
 class Witnessed(httpx.AsyncBaseTransport):
-    """Real sockets, on this machine instead of at the pods' addresses; tells of each load."""
+    """Real sockets on this machine instead of the pods' addresses; records each load."""
 
     def __init__(self, witness: Witness, engines: list["Engine"]) -> None:
         self._witness = witness
@@ -126,15 +126,15 @@ class Witnessed(httpx.AsyncBaseTransport):
         try:
             response = await self._real.handle_async_request(sent)
         except (httpx.HTTPError, asyncio.CancelledError) as error:
-            self._tell(request, pod, outcome(error))
+            self._record(request, pod, outcome(error))
             raise
-        self._tell(request, pod, outcome(None, response.status_code))
+        self._record(request, pod, outcome(None, response.status_code))
         return response
 
     async def aclose(self) -> None:
         await self._real.aclose()
 
-    def _tell(self, request: httpx.Request, pod: str, ended: str) -> None:
+    def _record(self, request: httpx.Request, pod: str, ended: str) -> None:
         if request.url.path == "/v1/load_lora_adapter":
             self._witness.asked(pod, ended)
 
@@ -145,14 +145,14 @@ class Engine:
 
     pod: str
     ip: str
-    """The pod's; a real API server takes no loopback address."""
+    """Address of the pod; a real API server refuses loopback addresses."""
     port: int = 0
     admin: int = 0
     started: int = 0
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
-        """Anew on other ports: somebody else may have taken those that were free a moment ago."""
+        """Start again on other ports: another process may have taken the free ones."""
         self.port, self.admin = free_port(), free_port()
         words = ["serve", "Qwen/Qwen", "--served-model-name", MODEL, "--enable-lora", "--max-cpu-loras", "16"]
         places = ["--host", "127.0.0.1", "--port", str(self.port), "--admin-port", str(self.admin)]
@@ -176,7 +176,7 @@ class Engine:
 
 @contextmanager
 def engines() -> Iterator[list[Engine]]:
-    """A process for each pod."""
+    """Start a process for each pod."""
     started = [Engine(pod, f"10.244.0.{number}") for number, pod in enumerate(PODS, 1)]
     try:
         for engine in started:
@@ -188,7 +188,7 @@ def engines() -> Iterator[list[Engine]]:
 
 
 class Kubelet:
-    """Looks at the engines' health, says so on the pods, and starts again what has ended.
+    """Probes the engines, sets the pods' conditions, and restarts processes that have ended.
 
     A pod turns unready when its process has ended, or when its probes have failed for a while: a refusing port is
     refused to the kubelet as well, which notices later than the operator.
@@ -198,7 +198,7 @@ class Kubelet:
         self._store, self._engines = store, engines
         self._known: dict[str, tuple[bool, int]] = {}
         self._well = dict.fromkeys((engine.pod for engine in engines), -_UNREADY_AFTER)
-        """When each was healthy last, by the loop's clock."""
+        """Time of the last success by engine, on the loop's clock."""
         self.settled = asyncio.Event()
         """All engines have been ready at once."""
         for engine in engines:
@@ -240,7 +240,7 @@ class Kubelet:
 
 
 async def live(engines: list[Engine], folder: Path, wrong: dict[str, Any], *, later: bool = False) -> Story:
-    """Tell it live. `later`: the fault strikes when the adapter runs, rather than being there from the start."""
+    """Run the story live. `later`: inject the fault once the adapter runs, not at the start."""
     witness = Witness()
     first = engines[0]
     async with serving(folder) as served, httpx.AsyncClient(trust_env=False) as admin, asyncio.timeout(60):
@@ -270,7 +270,7 @@ async def live(engines: list[Engine], folder: Path, wrong: dict[str, Any], *, la
 
 @asynccontextmanager
 async def working(served: Served, transport: httpx.AsyncBaseTransport) -> AsyncIterator[None]:
-    """The operator, on the served API and real sockets."""
+    """Run the operator on the served API and real sockets."""
     settings = Settings(
         policy="least-adapters",
         backoff=Backoff(**RETRIES),
@@ -302,7 +302,7 @@ async def working(served: Served, transport: httpx.AsyncBaseTransport) -> AsyncI
 
 
 async def until_still(witness: Witness) -> None:
-    """The adapter runs or has failed, and nothing has changed for a while."""
+    """Wait until the adapter runs or has failed, and nothing has changed for a while."""
     async with asyncio.timeout(20):
         while True:
             witness.changed.clear()
@@ -314,7 +314,7 @@ async def until_still(witness: Witness) -> None:
 
 
 async def forget(client: httpx.AsyncClient, engines: list[Engine]) -> None:
-    """Take the adapter off whichever engine has it, for the next story."""
+    """Unload the adapter from all engines, for the next story."""
     for engine in engines:
         with suppress(httpx.HTTPError):
             await client.post(
@@ -326,7 +326,7 @@ async def forget(client: httpx.AsyncClient, engines: list[Engine]) -> None:
 
 
 def simulated(folder: Path, wrong: dict[str, Any], *, later: bool = False) -> Story:
-    """Tell it in the twin: the same fault, at the pod that is the same one.
+    """Run the story in the twin: the same fault at the same pod.
 
     One from the start is read by the same code as live; one that strikes later is the scenario's.
     """
@@ -360,7 +360,7 @@ def _ended(line: RequestLine) -> str:
 
 
 def scenario(folder: Path, incident: dict[str, Any] | None) -> Scenario:
-    """The pods, the adapter after they are up, and what befalls the first pod half a minute later."""
+    """Return the pods, the adapter after they are up, and the fault of the first pod half a minute later."""
     command = ["vllm", "serve", "Qwen/Qwen", "--served-model-name", MODEL, "--enable-lora", "--max-cpu-loras", "16"]
     container = {
         "name": "vllm",

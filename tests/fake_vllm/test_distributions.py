@@ -1,4 +1,4 @@
-"""Durations: drawn within bounds, from the generator handed in, with the figures that they were given."""
+"""Distributions: bounds, quantiles and the use of the generator."""
 
 import math
 
@@ -19,7 +19,7 @@ EVERY_KIND: list[Latency] = [
 
 
 @pytest.mark.parametrize("latency", EVERY_KIND)
-def test_the_mean_of_many_draws_is_the_mean_that_is_told(latency: Latency) -> None:
+def test_the_mean_of_many_draws_is_the_stated_mean(latency: Latency) -> None:
     rng = np.random.default_rng(1)
     drawn = [latency.draw(rng) for _ in range(20_000)]
     assert min(drawn) >= 0

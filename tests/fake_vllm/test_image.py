@@ -1,4 +1,4 @@
-"""The image and the manifests, as far as they can be tried without a container runtime.
+"""The image and the manifests, as far as they can be tested without a container runtime.
 
 What is copied is there, the lock has all that is imported, the command runs as the Dockerfile starts it, the manifests
 build and run, and the page that tells of all this can be followed.
@@ -64,7 +64,7 @@ def test_the_lock_has_all_that_is_imported_each_with_its_hash() -> None:
 
 
 def _imported() -> set[str]:
-    """Distributions that the package imports, anywhere in its modules."""
+    """Return the distributions that the package imports, anywhere in its modules."""
     names: set[str] = set()
     for file in (ROOT / "fake_vllm").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -74,7 +74,7 @@ def _imported() -> set[str]:
                 names.add((node.module or "").partition(".")[0])
     known = packages_distributions()
     ours = {"fake_vllm", "formats", *sys.stdlib_module_names}
-    return {known[name][0].lower().replace(".", "-") for name in names - ours}
+    return {re.sub(r"[-_.]+", "-", known[name][0]).lower() for name in names - ours}
 
 
 def test_it_runs_as_nobody_and_says_how_it_is() -> None:
@@ -87,7 +87,7 @@ def test_it_runs_as_nobody_and_says_how_it_is() -> None:
     ["vllm.entrypoints.openai.api_server --max-loras 0", "sglang.launch_server --model-path m --max-loras-per-batch 0"],
 )
 def test_the_modules_that_manifests_start_are_the_fake_in_the_engines_dialect(words: str) -> None:
-    """Each with a flag of its own, out of range so that it ends."""
+    """Each gets one of its own flags, out of range so that it ends."""
     env = {"PYTHONPATH": str(DEPLOY / "standins")}
     command = [sys.executable, "-m", *words.split()]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
@@ -96,7 +96,7 @@ def test_the_modules_that_manifests_start_are_the_fake_in_the_engines_dialect(wo
 
 
 def test_the_entrypoint_serves_from_a_read_only_place_and_the_health_check_passes(tmp_path: Path) -> None:
-    """The packages of the image alone, in a read-only folder, with almost no environment variables."""
+    """Start it with only the image's packages, in a read-only folder, with few environment variables."""
     copy = tmp_path / "site"
     for package in ("fake_vllm", "formats"):
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -147,7 +147,7 @@ def test_the_manifests_run_in_the_twin_as_the_scenario_expects() -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_page_of_the_fake_engine_can_be_followed_word_by_word(tmp_path: Path) -> None:
-    """Each block starts a server and asks it, or asks the one that the block before has started."""
+    """Each block starts a server and sends requests to it, or to the server of the block before."""
     page = (ROOT / "docs/fake-engine.md").read_text()
     blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     assert len(blocks) >= 3
@@ -156,7 +156,7 @@ def test_the_page_of_the_fake_engine_can_be_followed_word_by_word(tmp_path: Path
 
 
 def followed(block: str, folder: Path) -> None:
-    """Start what serves, then run each `curl`, which has to succeed."""
+    """Start the server, then run each `curl`, which has to succeed."""
     lines = block.replace("\\\n", " ").splitlines()
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     (serving,) = (line for line in lines if "fake-vllm serve" in line)

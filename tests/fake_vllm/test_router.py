@@ -1,4 +1,4 @@
-"""What a vLLM server answers, byte by byte: one row a case."""
+"""Responses of a vLLM server, byte by byte: one row per case."""
 
 import asyncio
 import json
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, Response, handle, handle_immediate, requested_adapter
 
@@ -17,7 +19,7 @@ NEW = "0.28.0"
 
 
 def an_engine(**settings: Any) -> Engine:
-    """An engine that has adapter `held` loaded, unless told otherwise."""
+    """An engine that has adapter `held` loaded, by default."""
     found = {"acme/huge": Artifact(rank=64), "acme/broken": Artifact(broken="bad header"), "nowhere": None}
     defaults = {
         "served_model_names": ("base",),
@@ -32,11 +34,9 @@ def an_engine(**settings: Any) -> Engine:
     return Engine(
         config,
         flavor_of(config),
-        load=Constant(0.0),
-        unload=Constant(0.0),
-        rng=np.random.default_rng(0),
-        artifacts=lambda path: found.get(path, Artifact()),
-        created=1767225600,
+        EngineTimes(Constant(0.0), Constant(0.0)),
+        Randomness(np.random.default_rng(0)),
+        EngineContext(find_artifact=lambda path: found.get(path, Artifact()), created=1767225600),
     )
 
 
@@ -115,7 +115,7 @@ def test_a_load_in_place_replaces(in_place: object) -> None:
     assert engine.adapters == {"held": "/other"}
 
 
-def test_an_engine_that_lost_the_weights_says_so_and_keeps_the_name() -> None:
+def test_an_engine_that_lost_the_weights_fails_the_unload_and_keeps_the_name() -> None:
     engine = an_engine(version=NEW, max_loras=1)
     assert ask(engine, "POST", LOAD, {"lora_name": "n", "lora_path": "p"}).status == 200
     response = ask(engine, "POST", UNLOAD, {"lora_name": "held"})
@@ -221,7 +221,7 @@ KEYS = ("sk-one", "sk-two")
         ("", 401),
     ],
 )
-def test_the_key_is_asked_for(header: str, status: int) -> None:
+def test_the_api_key_is_required(header: str, status: int) -> None:
     response = ask(an_engine(api_keys=KEYS), "GET", "/v1/models", authorization=header)
     assert response.status == status
     if status == 401:
@@ -246,7 +246,7 @@ def test_which_routes_the_key_guards(method: str, path: str, old: int, new: int)
     assert ask(an_engine(api_keys=KEYS, version=NEW), method, path).status == new
 
 
-def test_what_needs_no_waiting_is_answered_at_once_and_the_rest_is_left_undone() -> None:
+def test_immediate_requests_are_answered_and_others_are_left_undone() -> None:
     engine = an_engine()
     headers = {"content-type": "application/json"}
     listed = handle_immediate(engine, Request("GET", "/v1/models", {}))

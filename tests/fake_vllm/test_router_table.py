@@ -1,7 +1,4 @@
-"""The table of wire cases, held against the pure function and against both faces.
-
-The in-process face is the simulated network's transport, in virtual time; the other is a socket on loopback.
-"""
+"""The table of router cases, compared with the simulated network's transport, with a socket and with FastAPI."""
 
 import asyncio
 import json
@@ -18,8 +15,9 @@ import simpy
 import uvicorn
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
-from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.engine.timing import EngineTimes, StepTimeModel
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import DIRECT, AsgiApp
@@ -36,7 +34,7 @@ QUICK = StepTimeModel(step_base=0.0005, per_sequence=0.0, per_prefill_token=0.0)
 
 
 def an_engine(case: Case) -> Engine:
-    """The engine that a case is about; its time of day stands still, so that answers can be compared."""
+    """Return the engine of a case; its clock stands still, so that responses can be compared."""
     usual = {
         "served_model_names": ("base",),
         "model": "acme/base",
@@ -50,26 +48,23 @@ def an_engine(case: Case) -> Engine:
     engine = Engine(
         config,
         flavor_of(config),
-        load=Constant(0.0),
-        unload=Constant(0.0),
-        rng=np.random.default_rng(0),
-        artifacts=lambda path: FOUND.get(path, Artifact()),
-        created=NOW,
-        timing=QUICK,
+        EngineTimes(Constant(0.0), Constant(0.0), QUICK),
+        Randomness(np.random.default_rng(0)),
+        EngineContext(find_artifact=lambda path: FOUND.get(path, Artifact()), created=NOW),
     )
     engine.now = lambda: NOW  # type: ignore[method-assign]
     return engine
 
 
-async def asked(client: httpx.AsyncClient, case: Case) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers that matter, and body."""
+async def response_to(client: httpx.AsyncClient, case: Case) -> tuple[int, dict[str, str], bytes]:
+    """Return status, relevant headers, and body."""
     response = await client.request(case.method, case.path, content=case.raw, headers=case.sent)
     ours = {name: value for name, value in response.headers.items() if name in ("content-type", "allow", "x-tokenizer")}
     return response.status_code, ours, response.content
 
 
 async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
-    """Through the simulated network."""
+    """Return the response through the simulated network."""
     chance = np.random.default_rng(0)
     host: Any = SimpleNamespace(
         engine=an_engine(case), faults=FaultRules(), rng=chance, traffic_rng=chance, reachable=True, listening=True,
@@ -78,7 +73,7 @@ async def in_process(case: Case) -> tuple[int, dict[str, str], bytes]:
     recorder: Any = SimpleNamespace(now=lambda: 0.0, count=lambda _: None, emit=lambda _: None)
     network = Network(simpy.Environment(), lambda _: host, Streams(0), recorder, Constant(0.001))
     async with httpx.AsyncClient(transport=network.transport("tester"), base_url="http://10.0.0.1:8000") as client:
-        return await asked(client, case)
+        return await response_to(client, case)
 
 
 class Replaceable:
@@ -92,7 +87,7 @@ class Replaceable:
 
 @asynccontextmanager
 async def listening(app: Any) -> AsyncIterator[str]:
-    """An application on a socket; gives its address."""
+    """Serve an application on a socket; yield its address."""
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -125,7 +120,7 @@ async def all_answers(direct: Collection[str]) -> Answers:
     async with listening(app) as url, httpx.AsyncClient(base_url=url) as client:
         for case in ALL:
             app.current = AsgiApp(an_engine(case), direct=direct)
-            answers[case.name] = await asked(client, case)
+            answers[case.name] = await response_to(client, case)
     return answers
 
 
@@ -141,16 +136,16 @@ def test_the_simulation_a_socket_and_fastapi_give_the_bytes_of_the_table(
 ) -> None:
     status, headers, body = loop.run(in_process(case))
     assert (status, headers) == (case.status, dict(case.replied))
-    assert told(body, case) == case.answer
+    assert decoded(body, case) == case.answer
     assert on_sockets[case.name] == (status, headers, body)
     assert through_fastapi[case.name] == (status, headers, body)
 
 
-def told(body: bytes, case: Case) -> object:
-    """The body as the table writes it."""
+def decoded(body: bytes, case: Case) -> object:
+    """Return the body in the form of the table."""
     if isinstance(case.answer, bytes):
         return body
     if isinstance(case.answer, list):
         events = [line.removeprefix("data: ") for line in body.decode().split("\n\n") if line]
-        return [each if each == "[DONE]" else json.loads(each) for each in events]
+        return [event if event == "[DONE]" else json.loads(event) for event in events]
     return json.loads(body)

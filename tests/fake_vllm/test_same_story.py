@@ -1,4 +1,4 @@
-"""The operator against real `fake-vllm` processes and against the twin's engines: the same fault, the same story."""
+"""The operator against `fake-vllm` processes and against the twin's engines: the same fault has the same result."""
 
 import asyncio
 from collections.abc import Iterator
@@ -62,10 +62,8 @@ def test_an_adapter_moves_live_as_it_does_in_the_twin(
     assert real == virtual
 
 
-def test_an_engine_that_has_forgotten_without_a_sign_is_found_out_and_loaded_again(
-    three: list[Engine], tmp_path: Path
-) -> None:
-    """In place, as `engine-restart` does it here, the pod shows nothing: only a look at the engine's list does."""
+def test_adapters_that_an_engine_lost_silently_are_loaded_again(three: list[Engine], tmp_path: Path) -> None:
+    """A restart in place is not visible on the pod, only in the engine's list of models."""
     real = asyncio.run(live(three, tmp_path, {"kind": "engine-restart", "at": "0s"}, later=True))
     assert real.attempts == [(FIRST, "200")] * 2
     assert (real.phase, real.instances) == ("Running", [FIRST])

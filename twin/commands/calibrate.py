@@ -19,7 +19,9 @@ Sources = Annotated[
     typer.Argument(metavar="SOURCE", help="CSV or Parquet file, or a metrics page (file or URL).", show_default=False),
 ]
 Out = Annotated[Path, typer.Option(help="File to write; an HTML page is written beside it.")]
-Base = Annotated[str, typer.Option(metavar="NAME|FILE", help="Preset or file for what was not measured.")]
+Base = Annotated[
+    str, typer.Option(metavar="NAME|FILE", help="Preset or file that supplies values that were not measured.")
+]
 Model = Annotated[str, typer.Option(help="Model name to write into the file.")]
 Gpu = Annotated[str, typer.Option(help="GPU name to write into the file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")]

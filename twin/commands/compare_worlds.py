@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 @exit_code
 def compare_worlds(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file.", show_default=False)],
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed instead of the file's.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed, instead of the one in the file.", show_default=False)
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value; repeatable.")
     ] = None,
     speed: Annotated[
-        float, typer.Option(help="Speed of the served world; above 1 the machine's own delays weigh more.")
+        float, typer.Option(help="Speed of the served world; above 1, the machine's own delays have more effect.")
     ] = 1,
     everything: Annotated[
         bool, typer.Option("--all", help="Show all measures, not only differences above 5 %.")
@@ -35,7 +37,7 @@ def compare_worlds(
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON instead of a table.")] = False,
 ) -> int:
-    """Run a scenario simulated, then served in real time; show the differences."""
+    """Run a scenario simulated, then served in real time, and compare the results."""
     from twin.runs import run as running
     from twin.serve.comparison import compare_runs
 
@@ -85,14 +87,14 @@ def _show(rows: "Sequence[Row]", *, everything: bool) -> None:
     from twin.report.terminal import console
     from twin.serve.comparison import THRESHOLD
 
-    shown = [row for row in rows if everything or row.exceeds_threshold]
+    selected = [row for row in rows if everything or row.exceeds_threshold]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name, side in (("measure", "left"), ("simulated", "right"), ("served", "right"), ("difference", "right")):
         table.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
-    for row in shown:
+    for row in selected:
         table.add_row(row.name, format_value(row.simulated), format_value(row.served), _percent(row))
     console().print(table)
-    hidden = len(rows) - len(shown)
+    hidden = len(rows) - len(selected)
     if hidden:
         print(f"{hidden} of {len(rows)} measures differ by no more than {THRESHOLD:.0%}; --all shows them")
 

@@ -22,11 +22,11 @@ Settings = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(min=0, help="Number of processes (0: number of processors).")]
 ExecutorName = Annotated[
-    Literal["joblib", "dask", "ray"], typer.Option("--executor", help="What distributes the runs.")
+    Literal["joblib", "dask", "ray"], typer.Option("--executor", help="Backend that runs the simulations.")
 ]
 Address = Annotated[str, typer.Option(metavar="URL", help="Address of a running Dask scheduler or Ray cluster.")]
 Checkout = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Checkout whose operator runs, instead of this one's.")
+    Path | None, typer.Option(metavar="FOLDER", help="Git checkout with the operator to run, instead of this one.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -72,7 +72,7 @@ def parse_share(option: str, text: str) -> float:
 
 
 def resolve_checkout(folder: Path | None) -> str:
-    """Return the absolute path of a checkout whose operator can be run; empty if there is none."""
+    """Return the absolute path of a checkout whose operator can be run; or an empty text."""
     from twin.experiments.execution.worktree import checkout_error
 
     if folder is None:

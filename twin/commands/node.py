@@ -23,7 +23,7 @@ def node(
     ] = "10.88.0.1",
     logs: Annotated[Path, typer.Option(help="Directory for the output of the processes.")] = Path("twin-node"),
 ) -> int:
-    """Run the pods of a served world that are bound to this node as processes of this machine."""
+    """Run the pods bound to a node of a running `twin serve` as processes of this machine."""
     import asyncio
 
     import httpx

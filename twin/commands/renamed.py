@@ -1,6 +1,6 @@
 """Old names of commands and flags: refused with a message that gives the new name.
 
-One table for all `twin` commands. A name stays here until nobody can be expected to type it any more.
+One table for all `twin` commands. A name is removed from it when it is no longer in use.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ FLAGS: dict[str, dict[str, str]] = {
 
 
 def renamed_error(args: list[str]) -> str:
-    """Return the error for the first old name on a command line; empty if there is none.
+    """Return the error for the first old name on a command line; or an empty text.
 
     `args` begins with the command. Everything after `--` is an argument, not a flag.
     """

@@ -75,7 +75,7 @@ def check(files: Files) -> int:
 
 @exit_code
 def report(path: RunPath) -> int:
-    """Draw the report of a run again, from its trace."""
+    """Generate the report of a run again from its trace."""
     from twin.evaluate.judge import evaluate
     from twin.report import build_report, terminal
     from twin.runs import folder as runfolder
@@ -94,7 +94,7 @@ def report(path: RunPath) -> int:
 
 @exit_code
 def replay(path: RunPath) -> int:
-    """Run again from a run folder and check that the results are equal."""
+    """Repeat a run from its folder and check that the results are identical."""
     from twin.report.first_difference import first_difference, until
     from twin.runs import folder as runfolder
     from twin.runs import run as running
@@ -117,14 +117,14 @@ def replay(path: RunPath) -> int:
     if not folder.partial:
         before = (path / runfolder.SUMMARY).read_bytes()
         differences.append(first_difference(runfolder.SUMMARY, before, runfolder.summary_bytes(result)))
-    found = [difference for difference in differences if difference]
-    for difference in found:
+    differing = [difference for difference in differences if difference]
+    for difference in differing:
         print(difference)
-    if found and folder.summary.get("version") != result.run.version:
+    if differing and folder.summary.get("version") != result.run.version:
         print(f"The run was recorded by lora-twin {folder.summary.get('version')}; this is {result.run.version}.")
-    if not found:
+    if not differing:
         print(f"{path}: identical, {len(recorded.splitlines()):,} trace lines")
-    return FAILED if found else OK
+    return FAILED if differing else OK
 
 
 def register(app: typer.Typer) -> None:

@@ -33,7 +33,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; beyond loopback every request needs the token.")
     ] = "127.0.0.1",
-    kubeconfig: Annotated[Path, typer.Option(help="Kubeconfig to write; it is removed at the end.")] = KUBECONFIG,
+    kubeconfig: Annotated[Path, typer.Option(help="Kubeconfig to write; removed at the end.")] = KUBECONFIG,
     controller: Annotated[
         bool, typer.Option("--controller/--no-controller", help="Run the operator in this process, as a Deployment.")
     ] = True,
@@ -54,7 +54,9 @@ def serve(
         bool, typer.Option(help="Stop at the end of the scenario, evaluate it and write its run folder.")
     ] = False,
     out: Annotated[Path, typer.Option(help="With --until-end: directory for run folders.")] = Path("reports"),
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed instead of the file's.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed, instead of the one in the file.", show_default=False)
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value; repeatable.")
     ] = None,

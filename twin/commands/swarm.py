@@ -32,7 +32,10 @@ MAX_SHRUNK = 8
 
 Seeds = Annotated[int, typer.Option(min=1, help="Number of random scenarios.")]
 FirstSeed = Annotated[int, typer.Option(min=0, help="Seed of the first scenario.")]
-Faults = Annotated[list[str] | None, typer.Option("--fault", metavar="KIND", help="Kind to draw from; repeatable.")]
+Faults = Annotated[
+    list[str] | None,
+    typer.Option("--fault", metavar="KIND", help="Kind of fault to inject; repeatable (default: all)."),
+]
 Shrink = Annotated[bool, typer.Option("--shrink/--no-shrink", help="Shrink scenarios that violate an invariant.")]
 Out = Annotated[Path, typer.Option(help="Output folder.")]
 
@@ -50,7 +53,7 @@ def swarm(
     out: Out = Path("reports/swarm"),
     as_json: AsJson = False,
 ) -> int:
-    """Run random scenarios with random faults; report coverage, shrink what violates an invariant."""
+    """Run random scenarios with random faults; report coverage, shrink those that violate an invariant."""
     from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import progress_bar, run_all
     from twin.experiments.swarm import Swarm, measure_coverage

@@ -36,5 +36,5 @@ def _gist(line: bytes | None) -> str:
 
 def until(events: bytes, t: float) -> bytes:
     """Return the lines before `t`, which an interrupted run has in common with a complete one."""
-    kept = [line for line in events.splitlines(keepends=True) if msgspec.json.decode(line)["t"] < t]
-    return b"".join(kept)
+    lines = [line for line in events.splitlines(keepends=True) if msgspec.json.decode(line)["t"] < t]
+    return b"".join(lines)

@@ -112,8 +112,8 @@ def _tiles(measures: Mapping[str, Any], result: RunResult) -> Iterator[Tile]:
     def get(name: str) -> float | None:
         return measure(measures, name)
 
-    gone = result.count("deleted")
-    remark = f"adapters; {gone:,} more were deleted" if gone else "adapters"
+    deleted = result.count("deleted")
+    remark = f"adapters; {deleted:,} more were deleted" if deleted else "adapters"
     yield Tile("Running at the end", f"{result.count('running'):,} of {result.left:,}", remark)
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p50")), "median")
     yield Tile("Time to Running", _seconds(get("time_to_running_seconds.p95")), "95th percentile")
@@ -127,11 +127,11 @@ def _tiles(measures: Mapping[str, Any], result: RunResult) -> Iterator[Tile]:
         f"{format_value(get('pod_switches'))} pod switches",
     )
     if requests := get("traffic.requests"):
-        answered, misrouted = get("traffic.ok") or 0, get("traffic.misrouted")
-        share = f"{format_value(round(100 * answered / requests, 3))} %"
-        yield Tile("Requests answered", share, f"of {format_value(requests)}; {format_value(misrouted)} misrouted")
-        half, most = (_seconds(get(f"traffic.ttft_seconds.{name}")) for name in ("p50", "p95"))
-        yield Tile("First token", half, f"median; 95 % within {most}")
+        succeeded, misrouted = get("traffic.ok") or 0, get("traffic.misrouted")
+        share = f"{format_value(round(100 * succeeded / requests, 3))} %"
+        yield Tile("Successful requests", share, f"of {format_value(requests)}; {format_value(misrouted)} misrouted")
+        median, p95 = (_seconds(get(f"traffic.ttft_seconds.{name}")) for name in ("p50", "p95"))
+        yield Tile("Time to first token", median, f"median; 95th percentile {p95}")
     yield Tile(
         "Invariant violations",
         format_value(len(result.violations)),

@@ -132,8 +132,8 @@ class Plot:
     x: Scale
     y: Scale
 
-    def time_axis(self, words: str = "time since the start") -> str:
-        """Return the time axis below the frame, with a title unless `words` is empty."""
+    def time_axis(self, title: str = "time since the start") -> str:
+        """Return the time axis below the frame, with its title, unless that is empty."""
         long = self.x.high > 2 * 3600
         ticks = time_ticks(self.x.high)
         unit = "h:mm" if long else "m:ss" if self.x.high <= 3600 else "h:mm:ss"
@@ -143,17 +143,17 @@ class Plot:
             for t in ticks
         ]
         base = element("line", x1=self.x.start, x2=self.x.end, y1=self.y.start, y2=self.y.start, class_="axis")
-        title = text(self.x.end, self.y.start + 33, f"{words} ({unit})", "unit", "end") if words else ""
-        return "".join(parts) + base + title
+        heading = text(self.x.end, self.y.start + 33, f"{title} ({unit})", "unit", "end") if title else ""
+        return "".join(parts) + base + heading
 
-    def level_axis(self, ticks: Sequence[float], words: str, form: str = "{:,g}") -> str:
+    def level_axis(self, ticks: Sequence[float], unit: str, form: str = "{:,g}") -> str:
         """Return the vertical axis: grid lines, labels at the left, and the unit above them."""
         parts = [
             element("line", x1=self.x.start, x2=self.x.end, y1=self.y(v), y2=self.y(v), class_="grid")
             + text(self.x.start - 7, self.y(v) + 4, form.format(v), "tick", "end")
             for v in ticks
         ]
-        return "".join(parts) + text(self.x.start, self.y.end - 10, words, "unit")
+        return "".join(parts) + text(self.x.start, self.y.end - 10, unit, "unit")
 
 
 def legend(entries: Iterable[tuple[str, str]], x: float, y: float) -> str:
@@ -169,23 +169,23 @@ def legend_rows(entries: Iterable[tuple[str, str]], x: float, y: float, end: flo
 
     Labels that are too long for a row are shortened in the middle, because names made of settings differ at the end.
     """
-    parts, at, top = list[str](), x, y
-    for class_, words in entries:
-        said = _fitted(words, end - x - 15)
-        if at > x and at + 15 + FONT_WIDTH * len(said) > end:
-            at, y = x, y + LEGEND_ROW
-        parts.append(element("rect", x=at, y=y - 9, width=10, height=10, rx=2, class_=class_))
-        label = text(at + 15, y, said, "tick")
-        parts.append(label if said == words else element("g", tooltip(words) + label))
-        at += 15 + FONT_WIDTH * len(said) + 18
+    parts, left, top = list[str](), x, y
+    for class_, name in entries:
+        fitted = _fitted(name, end - x - 15)
+        if left > x and left + 15 + FONT_WIDTH * len(fitted) > end:
+            left, y = x, y + LEGEND_ROW
+        parts.append(element("rect", x=left, y=y - 9, width=10, height=10, rx=2, class_=class_))
+        label = text(left + 15, y, fitted, "tick")
+        parts.append(label if fitted == name else element("g", tooltip(name) + label))
+        left += 15 + FONT_WIDTH * len(fitted) + 18
     return "".join(parts), y - top
 
 
-def _fitted(words: str, width: float) -> str:
-    if FONT_WIDTH * len(words) <= width:
-        return words
-    kept = int(width / FONT_WIDTH) - 1
-    return f"{words[: kept // 2]}…{words[len(words) - (kept - kept // 2) :]}"
+def _fitted(label: str, width: float) -> str:
+    if FONT_WIDTH * len(label) <= width:
+        return label
+    length = int(width / FONT_WIDTH) - 1
+    return f"{label[: length // 2]}…{label[len(label) - (length - length // 2) :]}"
 
 
 def translate(body: str, by: float) -> str:

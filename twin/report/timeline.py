@@ -58,7 +58,7 @@ class AdapterTimeline:
     """Start of each phase; the phase is empty until the operator has reconciled the adapter."""
     attempts: list[Attempt] = field(default_factory=list)
     switches: list[float] = field(default_factory=list)
-    wanted: int | None = None
+    desired: int | None = None
     instances: tuple[str, ...] = ()
     message: str = ""
 
@@ -79,10 +79,10 @@ class PodTimeline:
 
     name: str
     created: float
-    gone: float | None = None
+    deleted: float | None = None
     node: str = ""
     ready: list[tuple[float, bool]] = field(default_factory=list)
-    held: list[tuple[float, int]] = field(default_factory=list)
+    loaded: list[tuple[float, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -91,8 +91,8 @@ class FaultTimeline:
 
     id: int
     kind: str
-    spells: list[tuple[float, float]] = field(default_factory=list)
-    strikes: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
+    windows: list[tuple[float, float]] = field(default_factory=list)
+    occurrences: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
     targets: set[str] = field(default_factory=set)
     detail: str = ""
 
@@ -103,7 +103,7 @@ class Timeline:
 
     run: Run
     end: float
-    """Simulated seconds that it covers."""
+    """End of the run, in simulated seconds."""
     adapters: Sequence[AdapterTimeline]
     pods: Sequence[PodTimeline]
     faults: Sequence[FaultTimeline]
@@ -144,10 +144,10 @@ class _TimelineBuilder:
         self.traffic: list[TrafficLine] = []
         self._faults: dict[int, FaultTimeline] = {}
         self._open: dict[int, float] = {}
-        self._sent: dict[int, Attempt] = {}
-        self._adapter_named: dict[str, AdapterTimeline] = {}
-        self._pod_named: dict[str, PodTimeline] = {}
-        self._held: dict[str, set[str]] = {}
+        self._in_flight: dict[int, Attempt] = {}
+        self._adapter_by_name: dict[str, AdapterTimeline] = {}
+        self._pod_by_name: dict[str, PodTimeline] = {}
+        self._loaded: dict[str, set[str]] = {}
 
     def add(self, line: Line) -> None:
         match line:
@@ -159,8 +159,8 @@ class _TimelineBuilder:
                 self._engine(line)
             case RequestLine():
                 self._request(line)
-            case EventLine(reason="Switched") if line.object in self._adapter_named:
-                self._adapter_named[line.object].switches.append(line.t)
+            case EventLine(reason="Switched") if line.object in self._adapter_by_name:
+                self._adapter_by_name[line.object].switches.append(line.t)
             case FaultLine():
                 self._fault(line)
             case Counts():
@@ -171,68 +171,72 @@ class _TimelineBuilder:
                 pass
 
     def _adapter(self, line: AdapterLine) -> None:
-        story = self.adapters.get(line.uid)
-        if story is None and line.event == "deleted":
+        timeline = self.adapters.get(line.uid)
+        if timeline is None and line.event == "deleted":
             return
-        if story is None:
-            story = self.adapters[line.uid] = AdapterTimeline(line.object, line.t)
-            self._adapter_named[line.object] = story
+        if timeline is None:
+            timeline = self.adapters[line.uid] = AdapterTimeline(line.object, line.t)
+            self._adapter_by_name[line.object] = timeline
         if line.event == "deleted":
-            story.deleted = line.t
+            timeline.deleted = line.t
             return
-        if not story.phases or story.phases[-1][1] != line.phase:
-            story.phases.append((line.t, line.phase))
-        story.wanted, story.instances, story.message = line.wanted, tuple(line.instances), line.message or story.message
+        if not timeline.phases or timeline.phases[-1][1] != line.phase:
+            timeline.phases.append((line.t, line.phase))
+        timeline.desired, timeline.instances, timeline.message = (
+            line.wanted,
+            tuple(line.instances),
+            line.message or timeline.message,
+        )
 
     def _pod(self, line: PodLine) -> None:
-        story = self.pods.get(line.uid)
-        if story is None and line.event == "deleted":
+        timeline = self.pods.get(line.uid)
+        if timeline is None and line.event == "deleted":
             return
-        if story is None:
-            story = self.pods[line.uid] = PodTimeline(line.object, line.t)
-            self._pod_named[line.object] = story
+        if timeline is None:
+            timeline = self.pods[line.uid] = PodTimeline(line.object, line.t)
+            self._pod_by_name[line.object] = timeline
         if line.event == "deleted":
-            story.gone = line.t
+            timeline.deleted = line.t
             return
-        story.node = line.node or story.node
-        if not story.ready or story.ready[-1][1] != line.ready:
-            story.ready.append((line.t, line.ready))
+        timeline.node = line.node or timeline.node
+        if not timeline.ready or timeline.ready[-1][1] != line.ready:
+            timeline.ready.append((line.t, line.ready))
 
     def _engine(self, line: EngineLine) -> None:
-        held = self._held.setdefault(line.object, set())
+        adapters = self._loaded.setdefault(line.object, set())
         if line.event == "loaded":
-            held.add(line.adapter)
+            adapters.add(line.adapter)
         elif line.event == "unloaded":
-            held.discard(line.adapter)
+            adapters.discard(line.adapter)
         else:
-            held.clear()
-        if (pod := self._pod_named.get(line.object)) is not None:
-            pod.held.append((line.t, len(held)))
+            adapters.clear()
+        if (pod := self._pod_by_name.get(line.object)) is not None:
+            pod.loaded.append((line.t, len(adapters)))
 
     def _request(self, line: RequestLine) -> None:
         if line.event == "sent":
-            attempt = self._sent[line.id] = Attempt(line.object, line.verb, line.t)
+            attempt = self._in_flight[line.id] = Attempt(line.object, line.verb, line.t)
             namespace = line.object.partition("/")[0]
-            if (story := self._adapter_named.get(f"{namespace}/{line.adapter}")) is not None:
-                story.attempts.append(attempt)
-        elif (sent := self._sent.pop(line.id, None)) is not None:
-            sent.end, sent.status, sent.error = line.t, line.status, line.error
+            if (timeline := self._adapter_by_name.get(f"{namespace}/{line.adapter}")) is not None:
+                timeline.attempts.append(attempt)
+        elif (answered := self._in_flight.pop(line.id, None)) is not None:
+            answered.end, answered.status, answered.error = line.t, line.status, line.error
 
     def _fault(self, line: FaultLine) -> None:
-        story = self._faults.setdefault(line.id, FaultTimeline(line.id, line.fault))
-        story.targets.update(line.targets)
-        story.detail = line.detail or story.detail
+        timeline = self._faults.setdefault(line.id, FaultTimeline(line.id, line.fault))
+        timeline.targets.update(line.targets)
+        timeline.detail = line.detail or timeline.detail
         if line.event == "begin":
             self._open.setdefault(line.id, line.t)
         elif line.event == "end":
-            story.spells.append((self._open.pop(line.id, 0.0), line.t))
+            timeline.windows.append((self._open.pop(line.id, 0.0), line.t))
         else:
-            story.strikes.append((line.t, tuple(line.targets)))
+            timeline.occurrences.append((line.t, tuple(line.targets)))
 
     def finished_faults(self, end: float) -> list[FaultTimeline]:
-        """Return the faults in the scenario's order; those that were not ended last until the end of the run."""
-        for id_, begun in self._open.items():
-            self._faults[id_].spells.append((begun, end))
+        """Return the faults in the scenario's order; a fault that was not ended lasts until the end of the run."""
+        for id_, start in self._open.items():
+            self._faults[id_].windows.append((start, end))
         return [self._faults[id_] for id_ in sorted(self._faults)]
 
 

@@ -22,9 +22,9 @@ HEADLINES = (
     "engine_requests.total",
     "api_requests.total",
 )
-"""What people ask for first, in this order."""
-MOST_SAID = 4
-"""Effects in one sentence."""
+"""The most important measures, in the order in which they are shown."""
+MAX_EFFECTS = 4
+"""Maximum number of effects in one sentence."""
 
 _NOUNS = {
     "availability": "availability",
@@ -33,14 +33,14 @@ _NOUNS = {
     "migrations": "migrations",
     "loads.attempted": "loads",
     "loads.succeeded": "successful loads",
-    "loads.failed_retriable": "loads that failed and may be tried again",
-    "loads.failed_final": "loads that failed for good",
+    "loads.failed_retriable": "loads failed with a retriable error",
+    "loads.failed_final": "loads failed with a final error",
     "loads.redundant": "redundant loads",
     "placement.pods_used": "pods used",
     "placement.jain": "fairness of placement (Jain)",
-    "placement.adapters_per_pod.mean": "adapters a pod",
+    "placement.adapters_per_pod.mean": "adapters per pod",
     "placement.adapters_per_pod.max": "adapters on the fullest pod",
-    "placement.adapters_per_pod.cv": "unevenness of placement (CV)",
+    "placement.adapters_per_pod.cv": "imbalance of placement (CV)",
     "adapters.running": "adapters Running at the end",
     "adapters.failed": "adapters Failed at the end",
     "adapters.pending": "adapters pending at the end",
@@ -48,22 +48,22 @@ _NOUNS = {
     "traffic.failed": "requests failed",
     "traffic.misrouted": "requests misrouted",
     "traffic.cold": "cold requests",
-    "invariants.violations": "broken invariants",
+    "invariants.violations": "invariant violations",
 }
 _TIMES = {
     "time_to_running_seconds": "time to Running",
     "recovery_seconds": "recovery",
-    "backoff_seconds": "wait between attempts",
+    "backoff_seconds": "delay between attempts",
     "traffic.ttft_seconds": "time to first token",
-    "traffic.e2e_seconds": "time of a request",
+    "traffic.e2e_seconds": "request latency",
 }
-_MASSES = {"unavailable_adapter_seconds": " s"}
-"""Measured, not counted; and in what."""
+_AMOUNTS = {"unavailable_adapter_seconds": " s"}
+"""Measures of an amount instead of a number, each with its unit."""
 _LEVELS = ("placement.jain", "placement.adapters_per_pod.cv", "placement.adapters_per_pod.mean")
 
 
 def label(measure: str) -> str:
-    """What a measure is called in a sentence."""
+    """Return the name of a measure in a sentence."""
     if measure in _NOUNS:
         return _NOUNS[measure]
     group, _, last = measure.rpartition(".")
@@ -77,7 +77,7 @@ def label(measure: str) -> str:
 
 
 def describe(comparison: Comparison) -> str:
-    """How the variant differs, as part of a sentence."""
+    """Return the difference of a variant as part of a sentence."""
     name, difference = comparison.measure, comparison.difference
     if difference is None:
         return f"{label(name)} not measured"
@@ -89,18 +89,18 @@ def describe(comparison: Comparison) -> str:
         return f"{label(name)} {_fine(abs(difference))} s {'longer' if difference > 0 else 'shorter'}"
     if name in _LEVELS:
         return f"{label(name)} {_fine(abs(difference))} {'higher' if difference > 0 else 'lower'}"
-    word = "more" if difference > 0 else ("less" if name in _MASSES else "fewer")
+    word = "more" if difference > 0 else ("less" if name in _AMOUNTS else "fewer")
     return f"{_amount(comparison)} {word} {label(name)}"
 
 
 def sentence(comparisons: Sequence[Comparison]) -> str:
-    """What one variant does, by all that was compared."""
+    """Return the effects of one variant as a sentence, the most important first."""
     if all(comparison.identical or not comparison.pairs for comparison in comparisons):
-        return "identical in every measure of every run"
+        return "identical in all measures of all runs"
     significant = headlines_first([comparison for comparison in comparisons if comparison.significant])
     if not significant:
         return "no statistically significant difference"
-    effects = [describe(comparison) for comparison in significant[:MOST_SAID]]
+    effects = [describe(comparison) for comparison in significant[:MAX_EFFECTS]]
     more = len(significant) - len(effects)
     rest = (
         f"; {more} more measure{'s' if more > 1 else ''} differ{'s' if more == 1 else ''} significantly" if more else ""
@@ -109,23 +109,23 @@ def sentence(comparisons: Sequence[Comparison]) -> str:
 
 
 def headlines_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The headlines in their order, then the rest."""
-    rank = {name: place for place, name in enumerate(HEADLINES)}
+    """Return the comparisons of `HEADLINES` in that order, then the others."""
+    rank = {name: index for index, name in enumerate(HEADLINES)}
     return sorted(comparisons, key=lambda comparison: rank.get(comparison.measure, len(rank)))
 
 
 def format_number(value: float | None) -> str:
-    """A number in a table of comparisons: four digits that matter, thousands separated; a dash for none."""
+    """Return a number for a table: four significant digits, thousands separators, a dash for None."""
     if value is None:
         return "—"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _amount(comparison: Comparison) -> str:
-    """As a share of what was, where that says something; else as it is."""
+    """Return the difference as a share of the baseline, or as a number if the share would be above 1000 %."""
     base, difference = comparison.baseline_mean, abs(comparison.difference or 0.0)
     if not base or difference > 10 * abs(base):
-        return f"{_fine(difference)}{_MASSES.get(comparison.measure, '')}"
+        return f"{_fine(difference)}{_AMOUNTS.get(comparison.measure, '')}"
     share = 100 * difference / abs(base)
     return f"{share:.0f} %" if share >= 10 else f"{share:.2g} %"
 

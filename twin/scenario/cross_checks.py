@@ -9,7 +9,7 @@ from typing import Any
 from formats.durations import format_duration
 from twin.scenario.errors import Problem, choices, closest
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
-from twin.scenario.manifests.admission import Admission, known
+from twin.scenario.manifests.admission import Admission, kind_error
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.manifests.workloads import GPU, Workload, check_engine, nameless_variables
 from twin.scenario.model import ScenarioFile
@@ -24,18 +24,18 @@ _NAMED = 5
 
 def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[str]]:
     """Return the supported objects, errors in misspelled kinds, and notes on ignored objects."""
-    taken: list[Entry] = []
+    supported: list[Entry] = []
     problems: list[Problem] = []
     notes: list[str] = []
     for entry in entries:
-        match known(entry):
+        match kind_error(entry):
             case None:
-                taken.append(entry)
+                supported.append(entry)
             case Problem() as problem:
                 problems.append(problem)
             case note:
                 notes.append(note)
-    return taken, problems, notes
+    return supported, problems, notes
 
 
 def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[Entry], list[Problem]]:
@@ -48,7 +48,7 @@ def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[
         if other is not entry:
             line, _ = other.document.where(other.path)
             message = f"{entry.title} already exists, in {other.document.file}:{line}"
-            problems.append(entry.problem(("metadata", "name"), message, "allowed: one object of a kind and name"))
+            problems.append(entry.problem(("metadata", "name"), message, "allowed: one object for each kind and name"))
             continue
         refusals = admission.refusals(entry.object)
         problems += [entry.problem(path, message) for path, message in refusals]
@@ -66,7 +66,7 @@ def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequ
         if refused is not None:
             yield refused
         if workload.gpus > largest:
-            message = f"a pod asks for {workload.gpus} {GPU}, and no node has more than {largest}"
+            message = f"a pod requests {workload.gpus} {GPU}, and no node has more than {largest}"
             yield workload.entry.problem(workload.at, message, "allowed: fewer GPUs, or larger nodes in cluster.nodes")
 
 
@@ -77,7 +77,7 @@ def check_references(
     names = sorted({workload.name for workload in workloads})
     for name in file.cluster.engines:
         if name != "default" and name not in names:
-            message = f'there is no Deployment or Pod "{name}" in the manifests'
+            message = f'Deployment or Pod "{name}" not found in the manifests'
             yield document.problem(("cluster", "engines", name), message, choices(name, [*names, "default"]), key=True)
     for index, fault in enumerate(file.faults):
         at = ("faults", index)
@@ -96,7 +96,7 @@ def _check_deployment(
 ) -> Iterator[Problem]:
     names = sorted({workload.name for workload in workloads if workload.entry.kind == "Deployment"})
     if name not in names:
-        yield document.problem(at, f'there is no Deployment "{name}" in the manifests', choices(name, names))
+        yield document.problem(at, f'Deployment "{name}" not found in the manifests', choices(name, names))
 
 
 def _check_pods(
@@ -106,11 +106,11 @@ def _check_pods(
         yield from _check_deployment(document, (*at, "of"), pods.of, workloads)
     names = sorted({workload.name for workload in workloads})
     for index, pattern in enumerate(pods.names):
-        if not any(workload.makes(pattern) for workload in workloads):
+        if not any(workload.can_match(pattern) for workload in workloads):
             close = closest(pattern, names)
             hint = f'did you mean "{close}-*"? ' if close else ""
             listed = ", ".join(names) or "none"
-            message = f'no Deployment or Pod here makes pods named "{pattern}"'
+            message = f'no Deployment or Pod creates pods named "{pattern}"'
             yield document.problem((*at, "names", index), message, f"{hint}there are: {listed}; * stands for the rest")
     if pods.selector and not any(pods.selector.items() <= workload.labels.items() for workload in workloads):
         yield document.problem((*at, "selector"), "no pod of the manifests has these labels", "allowed: labels of pods")
@@ -121,7 +121,7 @@ def _check_nodes(
 ) -> Iterator[Problem]:
     for index, pattern in enumerate(chosen.names):
         if not any(fnmatchcase(name, pattern) for name in names):
-            message = f'there is no node "{pattern}"'
+            message = f'node "{pattern}" not found'
             yield document.problem((*at, "names", index), message, choices(pattern, names[:20]))
     if chosen.count is not None and chosen.count > len(names):
         yield document.problem(
@@ -134,18 +134,18 @@ def check_times(file: ScenarioFile, document: Document) -> Iterator[Problem]:
     allowed = f"allowed: before the run ends, {format_duration(file.duration)}"
     for index, fault in enumerate(file.faults):
         at = ("faults", index)
-        moment = getattr(fault, "at", None)
-        if moment is not None and moment >= file.duration:
-            yield document.problem((*at, "at"), f"is at {format_duration(moment)}, after the end of the run", allowed)
+        time = getattr(fault, "at", None)
+        if time is not None and time >= file.duration:
+            yield document.problem((*at, "at"), f"is at {format_duration(time)}, after the end of the run", allowed)
         start = getattr(fault, "start", 0.0)
         if start >= file.duration:
             yield document.problem(
                 (*at, "from"), f"starts at {format_duration(start)}, after the end of the run", allowed
             )
         if isinstance(fault, ControllerCrash | ClockSkew) and (fault.replica or 0) >= file.controller.replicas:
-            most = file.controller.replicas - 1
-            message = f"there is no replica {fault.replica}"
-            yield document.problem((*at, "replica"), message, f"allowed: 0 to {most} (controller.replicas)")
+            last = file.controller.replicas - 1
+            message = f"replica {fault.replica} does not exist"
+            yield document.problem((*at, "replica"), message, f"allowed: 0 to {last} (controller.replicas)")
         if isinstance(fault, LeaderLoss) and file.controller.replicas < 2:
             message = "requires a second replica"
             yield document.problem((*at, "kind"), message, "allowed: with controller.replicas of at least 2")
@@ -156,39 +156,39 @@ def check_templates(file: ScenarioFile, document: Document, admission: Admission
     for index, template in enumerate(file.adapters):
         at: tuple[str | int, ...] = ("adapters", index)
         for number in dict.fromkeys((0, template.count - 1)):
-            refused = admission.refusals(template.manifest(number))
-            for path, message in refused:
-                place = path[1:] if path[:1] == ("metadata",) else path
-                yield document.problem((*at, *place), message)
-            if refused:
+            refusals = admission.refusals(template.manifest(number))
+            for path, message in refusals:
+                field = path[1:] if path[:1] == ("metadata",) else path
+                yield document.problem((*at, *field), message)
+            if refusals:
                 break
 
 
 def check_names(file: ScenarioFile, document: Document, entries: Sequence[Entry]) -> Iterator[Problem]:
     """Check that the names of adapters are unique, across templates and manifests."""
-    taken = {(e.namespace, e.name): e.title for e in entries if e.kind == "ModelAdapter"}
+    existing = {(e.namespace, e.name): e.title for e in entries if e.kind == "ModelAdapter"}
     for index, template in enumerate(file.adapters):
         for number in range(template.count):
             metadata = template.manifest(number)["metadata"]
             key = (metadata["namespace"], metadata["name"])
-            if key in taken:
-                message = f"{key[0]}/{key[1]} already exists, from {taken[key]}"
+            if key in existing:
+                message = f"{key[0]}/{key[1]} already exists, from {existing[key]}"
                 yield document.problem(("adapters", index, "name"), message, "allowed: a unique name")
                 break
-            taken[key] = f"adapters.{index}"
+            existing[key] = f"adapters.{index}"
 
 
 def check_policies(file: ScenarioFile, document: Document, entries: Sequence[Entry], folder: File) -> Iterator[Problem]:
     """Check the plug-in policies that adapters name; the operator reports other unknown policies."""
     for index, template in enumerate(file.adapters):
         for name in sorted(plug_ins([template.manifest(0)["spec"]])):
-            if wrong := policy_error(name, folder):
-                yield document.problem(("adapters", index, "spec", "schedulerName"), *wrong)
+            if error := policy_error(name, folder):
+                yield document.problem(("adapters", index, "spec", "schedulerName"), *error)
     for entry in entries:
         if entry.kind == "ModelAdapter":
             for name in sorted(plug_ins([entry.object.get("spec") or {}])):
-                if wrong := policy_error(name, folder):
-                    yield entry.problem(("spec", "schedulerName"), *wrong)
+                if error := policy_error(name, folder):
+                    yield entry.problem(("spec", "schedulerName"), *error)
 
 
 def notes_on(
@@ -196,25 +196,25 @@ def notes_on(
 ) -> list[str]:
     """Return notes on things that are valid but noteworthy."""
     notes = []
-    there = {(entry.kind, entry.namespace, entry.name) for entry in entries}
+    existing = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     for workload in workloads:
         if not workload.looks_like_engine:
             container = workload.engine["name"]
             notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is used")
-        if workload.misnamed:
+        if workload.lacks_sglang_label:
             lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
-            notes.append(f"{lacking}: the operator takes it for vLLM")
+            notes.append(f"{lacking}: the operator treats it as vLLM")
         for kind, name in workload.references:
-            if (kind, workload.entry.namespace, name) not in there:
+            if (kind, workload.entry.namespace, name) not in existing:
                 notes.append(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests")
     for adapter in adapters:
         metadata = adapter["metadata"]
         if not any(_selects(adapter, workload) for workload in workloads):
             notes.append(f"ModelAdapter {metadata['namespace']}/{metadata['name']} selects no pod of the manifests")
-    asked = sum(workload.gpus * workload.replicas for workload in workloads)
-    free = sum(node.gpus for node in nodes)
-    if asked > free:
-        notes.append(f"the pods ask for {asked} GPUs and the nodes have {free}: some pods will stay Pending")
+    requested = sum(workload.gpus * workload.replicas for workload in workloads)
+    available = sum(node.gpus for node in nodes)
+    if requested > available:
+        notes.append(f"the pods request {requested} GPUs and the nodes have {available}: some pods will stay Pending")
     return list(dict.fromkeys(notes))
 
 
@@ -223,15 +223,15 @@ def notes_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[str]:
     trace = file.traffic.trace if file.traffic is not None else None
     if trace is None or not trace.adapters:
         return []
-    there = {entry.name for entry in entries if entry.kind == "ModelAdapter"}
-    there |= {t.manifest(number)["metadata"]["name"] for t in file.adapters for number in range(t.count)}
-    asked = Counter(trace.adapters)
-    unknown = sorted(set(asked) - there)
+    existing = {entry.name for entry in entries if entry.kind == "ModelAdapter"}
+    existing |= {t.manifest(number)["metadata"]["name"] for t in file.adapters for number in range(t.count)}
+    requested = Counter(trace.adapters)
+    unknown = sorted(set(requested) - existing)
     if not unknown:
         return []
-    lost, names = sum(asked[name] for name in unknown), ", ".join(unknown[:_NAMED])
+    skipped, names = sum(requested[name] for name in unknown), ", ".join(unknown[:_NAMED])
     more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-    return [f"{lost:,} requests of the trace are skipped, because their adapters never exist: {names}{more}"]
+    return [f"{skipped:,} requests of the trace are skipped, because their adapters never exist: {names}{more}"]
 
 
 def _selects(adapter: dict[str, Any], workload: Workload) -> bool:
@@ -239,13 +239,13 @@ def _selects(adapter: dict[str, Any], workload: Workload) -> bool:
     return (
         adapter["metadata"]["namespace"] == workload.entry.namespace
         and dict(selector.get("matchLabels") or {}).items() <= workload.labels.items()
-        and all(_meets(workload.labels, wish) for wish in selector.get("matchExpressions") or ())
+        and all(_meets(workload.labels, requirement) for requirement in selector.get("matchExpressions") or ())
     )
 
 
-def _meets(labels: dict[str, str], wish: dict[str, Any]) -> bool:
-    key, values = wish.get("key"), wish.get("values") or ()
-    match wish.get("operator"):
+def _meets(labels: dict[str, str], requirement: dict[str, Any]) -> bool:
+    key, values = requirement.get("key"), requirement.get("values") or ()
+    match requirement.get("operator"):
         case "In":
             return labels.get(str(key)) in values
         case "NotIn":

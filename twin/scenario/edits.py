@@ -74,10 +74,10 @@ def check_edits(
             yield document.problem((*at, "at"), message, f"allowed: before the run ends, {format_duration(duration)}")
         place = (edit.kind, edit.namespace, edit.name)
         if edit.kind not in ACCEPTED:
-            yield document.problem((*at, "of"), f'there is no kind "{edit.kind}"', choices(edit.kind, ACCEPTED))
+            yield document.problem((*at, "of"), f'unknown kind "{edit.kind}"', choices(edit.kind, ACCEPTED))
         elif place not in objects:
             names = sorted(n for kind, space, n in objects if (kind, space) == (edit.kind, edit.namespace))
-            message = f'there is no {edit.kind} "{edit.name}" in namespace {edit.namespace}'
+            message = f'{edit.kind} "{edit.name}" not found in namespace {edit.namespace}'
             yield document.problem((*at, "of"), message, choices(edit.name, names[:_NAMED]))
         elif edit.patch is not None:
             objects[place] = merge(objects[place], edit.patch)

@@ -31,8 +31,8 @@ def _problem(detail: ErrorDetails, document: Document, model: type[BaseModel]) -
         return document.problem(path[:-1], f'"{path[-1]}" is missing', "it is required")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _wrong_tag(path, kind, context, document)
-    say = _SAYINGS.get(kind)
-    message, allowed = say(detail.get("input"), context) if say else (detail["msg"], "")
+    formatter = _MESSAGES.get(kind)
+    message, allowed = formatter(detail.get("input"), context) if formatter else (detail["msg"], "")
     return document.problem(path, message, allowed)
 
 
@@ -67,8 +67,8 @@ def _wrong_tag(path: Path, kind: str, context: Mapping[str, Any], document: Docu
     key = str(context.get("discriminator", "kind")).strip("'")
     if kind == "union_tag_not_found":
         return document.problem(path, f'"{key}" is missing', "it is required; see `twin faults`")
-    given = context["tag"]
-    return document.problem((*path, key), f'there is no fault "{given}"', choices(given, expected))
+    tag = context["tag"]
+    return document.problem((*path, key), f'unknown fault "{tag}"', choices(tag, expected))
 
 
 def _annotation_at(annotation: Any, loc: tuple[str | int, ...]) -> Any:
@@ -110,7 +110,7 @@ def _tag(member: Any) -> Any:
     return get_args(kind.annotation)[0] if kind is not None and get_origin(kind.annotation) is Literal else None
 
 
-def _shown(value: object) -> str:
+def _rendered(value: object) -> str:
     match value:
         case str():
             return f'"{value}"'
@@ -123,34 +123,34 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-_Saying = Callable[[Any, Mapping[str, Any]], tuple[str, str]]
+_Formatter = Callable[[Any, Mapping[str, Any]], tuple[str, str]]
 
 
-def _type(what: str) -> _Saying:
-    return lambda value, _: (f"is {_shown(value)}", f"allowed: {what}")
+def _type(allowed: str) -> _Formatter:
+    return lambda value, _: (f"is {_rendered(value)}", f"allowed: {allowed}")
 
 
-def _bound(sign: str, key: str) -> _Saying:
-    return lambda value, context: (f"is {_shown(value)}", f"allowed: {sign} {context[key]:g}")
+def _bound(sign: str, key: str) -> _Formatter:
+    return lambda value, context: (f"is {_rendered(value)}", f"allowed: {sign} {context[key]:g}")
 
 
 def _text(value: Any, _: Mapping[str, Any]) -> tuple[str, str]:
     hint = " (in quotes)" if isinstance(value, int | float) else ""
-    return f"is {_shown(value)}", f"allowed: a text{hint}"
+    return f"is {_rendered(value)}", f"allowed: a string{hint}"
 
 
 def _literal(value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     expected = re.findall(r"'([^']*)'", str(context["expected"]))
-    return f"is {_shown(value)}", choices(value, expected)
+    return f"is {_rendered(value)}", choices(value, expected)
 
 
-_SAYINGS: dict[str, _Saying] = {
+_MESSAGES: dict[str, _Formatter] = {
     **dict.fromkeys(("int_type", "int_from_float", "int_parsing"), _type("a whole number")),
     **dict.fromkeys(("float_type", "float_parsing", "finite_number"), _type("a number")),
     "bool_type": _type("true or false"),
     "string_type": _text,
-    "string_too_short": _type("a text that is not empty"),
-    "string_pattern_mismatch": lambda v, c: (f"is {_shown(v)}", f"allowed: what matches {c['pattern']}"),
+    "string_too_short": _type("a non-empty string"),
+    "string_pattern_mismatch": lambda v, c: (f"is {_rendered(v)}", f"allowed: a string that matches {c['pattern']}"),
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), _type("a mapping")),
     **dict.fromkeys(("tuple_type", "list_type"), _type("a list")),
     "too_short": lambda _, c: ("is empty", f"allowed: at least {c['min_length']}"),

@@ -43,16 +43,16 @@ def dotted(path: Sequence[str | int]) -> str:
     return ".".join(map(str, path))
 
 
-def choices(given: object, allowed: Iterable[str]) -> str:
-    """Return the allowed values, preceded by a suggestion if one of them is close to `given`."""
+def choices(name: object, allowed: Iterable[str]) -> str:
+    """Return the allowed values, preceded by a suggestion if one of them is close to `name`."""
     names = list(allowed)
     listed = f"allowed: {', '.join(names)}" if names else "nothing is allowed here"
-    close = closest(given, names)
+    close = closest(name, names)
     return f'did you mean "{close}"? {listed}' if close else listed
 
 
-def closest(given: object, allowed: Iterable[str]) -> str:
-    """Return the one of `allowed` that is closest to `given`, or an empty text."""
+def closest(name: object, allowed: Iterable[str]) -> str:
+    """Return the one of `allowed` that is closest to `name`, or an empty text."""
     names = {name.lower(): name for name in allowed}
-    found = get_close_matches(str(given).lower().replace("_", "-"), [n.replace("_", "-") for n in names], 1, 0.6)
-    return next((names[n] for n in names if found and n.replace("_", "-") == found[0]), "")
+    matches = get_close_matches(str(name).lower().replace("_", "-"), [n.replace("_", "-") for n in names], 1, 0.6)
+    return next((names[n] for n in names if matches and n.replace("_", "-") == matches[0]), "")

@@ -58,26 +58,24 @@ def load(path: str | File, *, overrides: Mapping[str, str] | None = None, seed: 
     return scenario
 
 
-def _document(file: File, shown: str) -> Document:
-    found = documents(file, shown)
-    if not found:
+def _document(file: File, name: str) -> Document:
+    parsed = documents(file, name)
+    if not parsed:
+        raise ScenarioErrors([Problem(name, 0, 0, "", "is empty", "allowed: a scenario: name, duration, manifests, …")])
+    if len(parsed) > 1:
+        line, column = parsed[1].where(())
         raise ScenarioErrors(
-            [Problem(shown, 0, 0, "", "is empty", "allowed: a scenario: name, duration, manifests, …")]
+            [Problem(name, line, column, "", "contains a second YAML document", "allowed: one scenario per file")]
         )
-    if len(found) > 1:
-        line, column = found[1].where(())
-        raise ScenarioErrors(
-            [Problem(shown, line, column, "", "contains a second YAML document", "allowed: one scenario a file")]
-        )
-    value = found[0].value
+    value = parsed[0].value
     if not isinstance(value, dict):
         raise ScenarioErrors(
-            [found[0].problem((), "is not a mapping", "allowed: a scenario: name, duration, manifests, …")]
+            [parsed[0].problem((), "is not a mapping", "allowed: a scenario: name, duration, manifests, …")]
         )
     if "apiVersion" in value and "kind" in value:
         message = "is a Kubernetes manifest, not a scenario"
-        raise ScenarioErrors([found[0].problem((), message, "name it under `manifests:` of a scenario")])
-    return found[0]
+        raise ScenarioErrors([parsed[0].problem((), message, "list it under `manifests:` of a scenario")])
+    return parsed[0]
 
 
 def _redact_secrets(document: Document, manifests: Manifests) -> SecretRedactor:
@@ -104,8 +102,8 @@ def _redact_secrets(document: Document, manifests: Manifests) -> SecretRedactor:
 def _patches(document: Document) -> list[tuple[str, dict[str, Any]]]:
     """Return the edits with a patch, each with the kind that it patches."""
     edits = document.value.get("edits")
-    found = [edit for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
-    return [(str(edit.get("of", "")).split("/")[0], edit) for edit in found if isinstance(edit.get("patch"), dict)]
+    mappings = [edit for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
+    return [(str(edit.get("of", "")).split("/")[0], edit) for edit in mappings if isinstance(edit.get("patch"), dict)]
 
 
 def _validated(document: Document, folder: File) -> tuple[ScenarioFile | None, list[Problem]]:
@@ -206,8 +204,8 @@ def _check_vary(file: ScenarioFile, document: Document, folder: File) -> list[Pr
             if isinstance(placed, Problem):
                 problems.append(document.problem(("vary", path), placed.message, placed.allowed, key=True))
                 break
-            _, found = _validated(Document(document.file, placed[0]), folder)
-            problems += [document.problem(("vary", path, index), each.message, each.allowed) for each in found]
+            _, errors = _validated(Document(document.file, placed[0]), folder)
+            problems += [document.problem(("vary", path, index), error.message, error.allowed) for error in errors]
     return problems
 
 

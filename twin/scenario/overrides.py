@@ -18,13 +18,13 @@ def apply_overrides(document: Document, overrides: Mapping[str, str]) -> list[Pr
         try:
             parsed = value_of(value, "--set")
         except ScenarioErrors as error:
-            problems += [Problem("--set", 0, 0, text, each.message, each.allowed) for each in error.problems]
+            problems += [Problem("--set", 0, 0, text, problem.message, problem.allowed) for problem in error.problems]
             continue
-        found = set_path(document.value, text, parsed)
-        if isinstance(found, Problem):
-            problems.append(found)
+        result = set_path(document.value, text, parsed)
+        if isinstance(result, Problem):
+            problems.append(result)
         else:
-            document.value, path = found
+            document.value, path = result
             document.overridden.append(path)
     return problems
 
@@ -37,21 +37,21 @@ def set_path(value: Any, text: str, new: Any) -> tuple[Any, Path] | Problem:
     return _placed(value, steps, new, (), text)
 
 
-def _placed(value: Any, steps: list[str], new: Any, done: Path, text: str) -> tuple[Any, Path] | Problem:
+def _placed(value: Any, steps: list[str], new: Any, parents: Path, text: str) -> tuple[Any, Path] | Problem:
     if not steps:
-        return new, done
+        return new, parents
     if isinstance(value, list):
         if not steps[0].isdecimal() or int(steps[0]) >= len(value):
             message = f'"{steps[0]}" is not an index of a list of {len(value)}'
             return Problem("--set", 0, 0, text, message, choices("", map(str, range(min(len(value), 20)))))
         index = int(steps[0])
-        inner = _placed(value[index], steps[1:], new, (*done, index), text)
+        inner = _placed(value[index], steps[1:], new, (*parents, index), text)
         return inner if isinstance(inner, Problem) else ([*value[:index], inner[0], *value[index + 1 :]], inner[1])
     if value is not None and not isinstance(value, dict):
-        message = f'there is nothing inside "{".".join(map(str, done))}" to set, it is a plain value'
+        message = f'"{".".join(map(str, parents))}" is a plain value and has no fields'
         return Problem("--set", 0, 0, text, message, "allowed: a path to a key of a mapping or an item of a list")
     mapping: dict[str, Any] = value or {}
-    taken = next((n for n in range(len(steps), 0, -1) if ".".join(steps[:n]) in mapping), 1)
-    key = ".".join(steps[:taken])
-    inner = _placed(mapping.get(key), steps[taken:], new, (*done, key), text)
+    length = next((n for n in range(len(steps), 0, -1) if ".".join(steps[:n]) in mapping), 1)
+    key = ".".join(steps[:length])
+    inner = _placed(mapping.get(key), steps[length:], new, (*parents, key), text)
     return inner if isinstance(inner, Problem) else ({**mapping, key: inner[0]}, inner[1])

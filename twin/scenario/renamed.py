@@ -1,7 +1,7 @@
 """Former names of scenario fields and of measures, each with its present name.
 
-A former name is refused, and the message gives the present one. That holds wherever a name is typed: scenario files,
-`--set`, `--vary`, `expect`, `--measure` and `twin fault`.
+A former name is refused, and the message gives the present one, wherever a name is typed: scenario files, `--set`,
+`--vary`, `expect`, `--measure` and `twin fault`.
 """
 
 from collections.abc import Mapping
@@ -46,4 +46,4 @@ def rename_hint(name: str) -> str:
 
 
 def _matches(pattern: Path, path: Path) -> bool:
-    return len(pattern) == len(path) and all(step in ("*", given) for step, given in zip(pattern, path, strict=True))
+    return len(pattern) == len(path) and all(step in ("*", key) for step, key in zip(pattern, path, strict=True))

@@ -57,7 +57,7 @@ class Traffic:
 
     def _arrivals(self, duration: float) -> Generator[simpy.Event, Any, None]:
         arrivals, lengths = self._streams.get("traffic/arrivals"), self._streams.get("traffic/requests")
-        for request in self._settings.asked(duration, arrivals, lengths):
+        for request in self._settings.generate(duration, arrivals, lengths):
             yield self._env.timeout(max(request.at - self._env.now, 0.0))
             if request.adapter:
                 adapter = self._popularity.named(request.adapter)

@@ -12,7 +12,9 @@ from controller.policies import EngineLoad
 from controller.requests.load_monitor import LoadSample, _load
 from fake_vllm.distributions import Constant
 from fake_vllm.engine.config import EngineConfig
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 from twin.kernel.loop import run
 
@@ -92,9 +94,8 @@ def test_a_fresh_engines_own_page_says_that_it_is_idle() -> None:
         engine = Engine(
             EngineConfig(),
             flavor_of(EngineConfig()),
-            load=Constant(0.0),
-            unload=Constant(0.0),
-            rng=np.random.default_rng(0),
+            EngineTimes(Constant(0.0), Constant(0.0)),
+            Randomness(np.random.default_rng(0)),
         )
         return engine.metrics_page()
 

@@ -22,7 +22,9 @@ from controller.sidecar.artifacts.egress_guard import networks
 from controller.sidecar.build import build_app
 from controller.sidecar.settings import Settings
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import AsgiApp
 
@@ -155,7 +157,9 @@ def _answer(handler: BaseHTTPRequestHandler, state: WebServer) -> None:
 
 def a_fake_engine(load: float = 0.0, **settings: Any) -> Engine:
     config = EngineConfig(**{"enable_lora": True, "runtime_updating": True, "max_cpu_loras": 64, **settings})
-    return Engine(config, flavor_of(config), load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(
+        config, flavor_of(config), EngineTimes(Constant(load), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
 
 @dataclass

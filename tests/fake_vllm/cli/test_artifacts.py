@@ -1,4 +1,4 @@
-"""Adapters that really lie on a disk, and those that a catalogue speaks of: what is found, and what is wrong."""
+"""Adapters in local folders and in a catalogue, and their errors."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ LAYER = "base_model.model.model.layers.0.self_attn.{module}.lora_{side}.weight"
 
 
 def an_adapter(folder: Path, *, modules: tuple[str, ...] = ("q_proj",), weights: bool = True, **config: Any) -> Path:
-    """A folder as `peft` writes it."""
+    """Write a folder as `peft` does."""
     said = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": MODEL, **config}
     folder.mkdir(exist_ok=True)
     (folder / "adapter_config.json").write_text(json.dumps({key: v for key, v in said.items() if v is not ...}))
@@ -63,7 +63,7 @@ def test_where_there_is_no_configuration_there_is_no_adapter(tmp_path: Path) -> 
         ({"weights": False}, "doesn't contain tensors"),
     ],
 )
-def test_what_is_wrong_with_an_adapter_is_said(config: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+def test_an_invalid_adapter_has_the_engines_error_text(config: dict[str, Any], complaint: str, tmp_path: Path) -> None:
     assert complaint in broken(an_adapter(tmp_path / "sql", **config))
 
 
@@ -74,7 +74,7 @@ def test_base_models_are_compared_only_where_both_are_repositories(tmp_path: Pat
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x00" * 8, b"\xff" * 64, b"\x10\x00\x00\x00\x00\x00\x00\x00{not json here }"])
-def test_a_broken_header_is_said_by_the_safetensors_library(raw: bytes, tmp_path: Path) -> None:
+def test_a_broken_header_has_the_error_of_the_safetensors_library(raw: bytes, tmp_path: Path) -> None:
     folder = an_adapter(tmp_path / "sql")
     (folder / "adapter_model.safetensors").write_bytes(raw)
     assert "safetensors" in broken(folder)
@@ -120,7 +120,7 @@ def test_a_catalogue_says_what_there_is_and_a_folder_wins_over_it(tmp_path: Path
     assert [adapters.fetch(name) for name in ("acme/sql", "acme/sql", "acme/plain", "x")] == [3.0, 0.0, 0.0, 0.0]
 
 
-def test_without_a_catalogue_all_that_is_not_here_is_there_and_good() -> None:
+def test_without_a_catalogue_every_repository_is_valid() -> None:
     assert ArtifactResolver(MODEL).find("acme/anything") == Artifact()
 
 

@@ -1,4 +1,4 @@
-"""Files of times: presets that come along, one's own, and what is said of those that cannot be used."""
+"""Profiles: presets, files, and errors of invalid ones."""
 
 from pathlib import Path
 
@@ -20,25 +20,25 @@ def read(folder: Path, text: str) -> parameters.ModelProfile:
     return parameters.read(str(file))
 
 
-def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> None:
-    told = read(
+def test_values_of_a_file_are_used_and_others_are_defaults(tmp_path: Path) -> None:
+    profile = read(
         tmp_path,
         "model: acme/base\ngpu: A100\nsources: [measured]\n"
         "startup: 30s\nlora_memory: 2GiB\nload: {lognormal: {median: 1s, p95: 4s}}\n"
         "timing: {step_base: 6ms, per_sequence: 250us, kv_tokens: 1000, spread: 1.5, disk: 1.5GB/s,"
         " answer: {median: 100, p95: 300}}\n",
     )
-    assert told.startup == Constant(30.0)
-    assert (told.lora_memory, told.timing.disk) == (2 << 30, 1.5e9)
-    assert told.load == LogNormal(1.0, 4.0)
-    assert told.unload == parameters.DEFAULT_PROFILE.unload
-    assert (told.timing.step_base, told.timing.per_sequence, told.timing.kv_tokens) == (0.006, 0.00025, 1000)
-    assert told.timing.answer == LogNormal(100.0, 300.0)
-    assert told.timing.batched_tokens == parameters.DEFAULT_PROFILE.timing.batched_tokens
+    assert profile.startup == Constant(30.0)
+    assert (profile.lora_memory, profile.timing.disk) == (2 << 30, 1.5e9)
+    assert profile.load == LogNormal(1.0, 4.0)
+    assert profile.unload == parameters.DEFAULT_PROFILE.unload
+    assert (profile.timing.step_base, profile.timing.per_sequence, profile.timing.kv_tokens) == (0.006, 0.00025, 1000)
+    assert profile.timing.answer == LogNormal(100.0, 300.0)
+    assert profile.timing.batched_tokens == parameters.DEFAULT_PROFILE.timing.batched_tokens
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("", "must be a mapping"),
         ("- 1", "the file: must be a mapping"),
@@ -48,6 +48,11 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
         ("load: {lognormal: {median: 4s, p95: 1s}}", "load: "),
         ("timing: 3", "timing: must be a mapping"),
         ("timing: {stp: 1ms}", "timing.stp: unknown key"),
+        ("pace: {step: 1ms}", 'pace: unknown key; it is called "timing" now'),
+        ("timing: {step: 1ms}", 'timing.step: unknown key; it is called "step_base" now'),
+        ("timing: {sequence: 1ms}", 'timing.sequence: unknown key; it is called "per_sequence" now'),
+        ("timing: {prompt_token: 1ms}", 'timing.prompt_token: unknown key; it is called "per_prefill_token" now'),
+        ("timing: {while_loading: 2}", 'timing.while_loading: unknown key; it is called "loading_slowdown" now'),
         ("timing: {step_base: 0s, per_sequence: 0s}", "a step must take some time"),
         ("timing: {step_base: fast}", "timing.step_base: "),
         ("timing: {kv_tokens: 1.5}", "timing.kv_tokens: 1.5 is not a whole number"),
@@ -63,10 +68,10 @@ def test_what_a_file_says_is_taken_and_the_rest_is_as_usual(tmp_path: Path) -> N
         ("\0", "not YAML"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_where_and_why(text: str, complaint: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_used_says_where_and_why(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ProfileError) as caught:
         read(tmp_path, text)
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert "times.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -81,9 +86,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", parameters.presets())
 def test_each_preset_is_whole_and_every_number_of_its_timing_has_a_source(name: str) -> None:
-    told = parameters.preset(name)
-    assert told.startup.mean() > 10
-    assert told.timing.step_base > 0
+    profile = parameters.preset(name)
+    assert profile.startup.mean() > 10
+    assert profile.timing.step_base > 0
     text = (Path(parameters.__file__).parents[1] / "presets" / f"{name}.yaml").read_text()
     assert "https://" in text
     timing = text.partition("timing:\n")[2].splitlines()
@@ -91,13 +96,13 @@ def test_each_preset_is_whole_and_every_number_of_its_timing_has_a_source(name: 
     assert all("  # " in line for line in timing if line.strip())
 
 
-def test_an_unknown_preset_is_answered_with_those_that_there_are() -> None:
+def test_an_unknown_preset_is_refused_with_the_presets_that_exist() -> None:
     with pytest.raises(ProfileError, match=r"there is no preset 'h100'; allowed: llama-3\.1-8b-h100,"):
         parameters.preset("h100")
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (["--preset", "x", "--parameters", "y"], "only one of them can be given"),
         (["--parameters", "/nowhere"], "/nowhere: cannot be read"),
@@ -105,20 +110,20 @@ def test_an_unknown_preset_is_answered_with_those_that_there_are() -> None:
         (["--load-latency", "-1s"], "--load-latency: "),
         (["--admin-port", "70000"], "--admin-port is 70000; it must be between 0 and 65535"),
         (["--max-num-batched-tokens", "-1"], "--max-num-batched-tokens is -1; it must be at least 1"),
-        (["--fault", "slow,factor"], "'factor' is not of the form key=value"),
+        (["--fault", "slow,factor"], "'factor' does not have the form key=value"),
         (["--fault", "slwo"], "did you mean 'slow'?"),
         (["--faults", "/nowhere"], "/nowhere: cannot be read"),
         (["--catalogue", "/nowhere"], "/nowhere: cannot be read"),
         (["--dialect", "tgi"], "--dialect is 'tgi'; it must be one of vllm, sglang"),
-        (["--emulate", "new"], "'new' is no vLLM version"),
+        (["--emulate", "new"], "'new' is not a vLLM version"),
         (["--max-lorsa", "3"], "unrecognized arguments: --max-lorsa; did you mean --max-loras?"),
         (["stray", "words"], "unrecognized arguments: words"),
     ],
 )
-def test_a_command_line_that_cannot_be_used_says_why_in_one_line(words: list[str], complaint: str) -> None:
+def test_a_command_line_that_cannot_be_used_says_why_in_one_line(words: list[str], message: str) -> None:
     with pytest.raises(EngineConfigError) as caught:
         options.read(["serve", *words], {})
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -147,7 +152,7 @@ def test_a_file_of_faults_says_which_of_them_is_wrong(tmp_path: Path) -> None:
         | st.none(),
     )
 )
-def test_whatever_is_said_of_a_fault_is_one_or_is_refused_in_a_line(said: dict[str, object]) -> None:
+def test_any_text_of_a_fault_is_parsed_or_refused_in_one_line(said: dict[str, object]) -> None:
     refusal = ""
     try:
         planned = FaultSpec.parse(said)
@@ -165,9 +170,9 @@ def test_flags_of_old_and_new_releases_are_named_in_one_line_of_warning() -> Non
         " --gpu-memory-utilization=0.9 --tensor-parallel-size 2 --enforce-eager --no-enable-prefix-caching"
         " --max-num-queued-reqs 100 --attention-config.backend FLASH_ATTN --limit-mm-per-prompt {} --port 8001"
     )
-    config, told = options.read(words.split(), {})
+    config, own = options.read(words.split(), {})
     assert (config.model, config.port) == ("base", 8001)
-    assert told.ignored == (
+    assert own.ignored == (
         *("--speculative-model", "--num-speculative-tokens", "--swap-space", "--disable-log-requests"),
         *("--gpu-memory-utilization", "--tensor-parallel-size", "--enforce-eager", "--no-enable-prefix-caching"),
         *("--max-num-queued-reqs", "--attention-config", "--limit-mm-per-prompt"),

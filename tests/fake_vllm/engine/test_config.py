@@ -1,4 +1,4 @@
-"""A real server's command line, as manifests have it, becomes the fake's settings."""
+"""Settings of the fake, read from the command line of a real server."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What an engine lists and holds, and who waits for whom."""
+"""Registered and resident adapters of an engine, and the order of its changes."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant, Latency
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import (
     AdapterEvent,
     Artifact,
@@ -20,6 +21,7 @@ from fake_vllm.engine.engine import (
     EngineConfigError,
     EngineError,
 )
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 
 OLD, NEW = "0.27.0", "0.28.0"
@@ -27,7 +29,7 @@ MIB = 1 << 20
 
 
 class InTurn:
-    """A latency that gives the durations listed, one after the other."""
+    """A latency that draws the given durations, one after another."""
 
     def __init__(self, *values: float) -> None:
         self._left = list(values)
@@ -59,12 +61,9 @@ def an_engine(
     return Engine(
         config,
         flavor_of(config),
-        load=load,
-        unload=unload,
-        rng=rng,
-        artifacts=artifacts,
-        fetch=fetch,
-        on_change=on_change,
+        EngineTimes(load, unload),
+        Randomness(rng),
+        EngineContext(find_artifact=artifacts, fetch=fetch, on_change=on_change),
     )
 
 
@@ -91,14 +90,14 @@ def test_a_loaded_adapter_is_listed_behind_the_base_model() -> None:
     asyncio.run(story())
 
 
-def test_changes_are_told_when_they_are_done() -> None:
+def test_changes_are_reported_when_they_are_complete() -> None:
     async def story() -> None:
-        told: list[AdapterEvent] = []
-        engine = an_engine(on_change=told.append)
+        events: list[AdapterEvent] = []
+        engine = an_engine(on_change=events.append)
         await engine.load("sql", "acme/sql")
         await fault_of(engine.load("sql", "acme/sql"))
         await engine.unload("sql")
-        assert told == [AdapterEvent("loaded", "sql", "acme/sql"), AdapterEvent("unloaded", "sql", "acme/sql")]
+        assert events == [AdapterEvent("loaded", "sql", "acme/sql"), AdapterEvent("unloaded", "sql", "acme/sql")]
 
     asyncio.run(story())
 
@@ -129,24 +128,24 @@ def test_loads_of_different_names_overlap() -> None:
 
 def test_a_client_that_gives_up_does_not_stop_the_load() -> None:
     async def story() -> None:
-        told = asyncio.Event()
-        engine = an_engine(load=Constant(0.02), on_change=lambda change: told.set())
+        loaded = asyncio.Event()
+        engine = an_engine(load=Constant(0.02), on_change=lambda change: loaded.set())
         client = asyncio.create_task(engine.load("sql", "acme/sql"))
         await asyncio.sleep(0)
         client.cancel()
         with pytest.raises(asyncio.CancelledError):
             await client
         assert "sql" not in engine.adapters
-        await told.wait()
+        await loaded.wait()
         assert engine.adapters == {"sql": "acme/sql"}
 
     asyncio.run(story())
 
 
-def test_when_the_container_dies_whoever_waits_is_told_and_nothing_more_happens() -> None:
+def test_when_the_container_stops_waiting_callers_fail_and_nothing_more_happens() -> None:
     async def story() -> None:
-        told: list[AdapterEvent] = []
-        engine = an_engine(load=Constant(60.0), on_change=told.append)
+        events: list[AdapterEvent] = []
+        engine = an_engine(load=Constant(60.0), on_change=events.append)
         clients = [asyncio.create_task(engine.load(name, name)) for name in ("a", "b")]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -155,7 +154,7 @@ def test_when_the_container_dies_whoever_waits_is_told_and_nothing_more_happens(
         assert [type(answer) for answer in answers] == [EngineClosed, EngineClosed]
         with pytest.raises(EngineClosed):
             await engine.load("c", "c")
-        assert told == []
+        assert events == []
         assert engine.closed
 
     asyncio.run(story())
@@ -265,7 +264,7 @@ def test_a_request_brings_dropped_weights_back_and_renews_the_others() -> None:
         assert engine.use("a") is False
         assert engine.resident == ("b", "a")
         with pytest.raises(EngineError):
-            engine.use("nobody")
+            engine.use("unknown")
 
     asyncio.run(story())
 
@@ -360,8 +359,8 @@ STEPS = st.lists(st.tuples(st.sampled_from(["load", "unload"]), NAMES), max_size
 @given(steps=STEPS, version=st.sampled_from([OLD, NEW]))
 def test_what_is_listed_is_what_was_loaded_less_what_was_unloaded(steps: list[tuple[str, str]], version: str) -> None:
     async def story() -> None:
-        told: list[AdapterEvent] = []
-        engine = an_engine(a_config(max_loras=1, max_cpu_loras=2, version=version), on_change=told.append)
+        events: list[AdapterEvent] = []
+        engine = an_engine(a_config(max_loras=1, max_cpu_loras=2, version=version), on_change=events.append)
         expected: dict[str, str] = {}
         for number, (step, name) in enumerate(steps):
             try:
@@ -379,7 +378,7 @@ def test_what_is_listed_is_what_was_loaded_less_what_was_unloaded(steps: list[tu
             assert len(engine.resident) <= 2
             assert set(engine.resident) <= set(expected)
         heard: dict[str, str] = {}
-        for change in told:
+        for change in events:
             if change.event == "loaded":
                 heard[change.adapter] = change.root
             else:

@@ -1,4 +1,4 @@
-"""Continuous batching: who computes when, for how long, and what is counted."""
+"""Continuous batching: order and duration of requests, and statistics."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Completion, Engine, EngineClosed, EngineConfig, EngineError
-from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.engine.timing import EngineTimes, StepTimeModel
 from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 
@@ -37,10 +38,8 @@ def an_engine(timing: StepTimeModel = PLAIN, load: float = 0.5, **settings: Any)
     return Engine(
         config,
         flavor_of(config),
-        load=Constant(load),
-        unload=Constant(0.0),
-        rng=np.random.default_rng(0),
-        timing=timing,
+        EngineTimes(Constant(load), Constant(0.0), timing),
+        Randomness(np.random.default_rng(0)),
     )
 
 
@@ -64,13 +63,13 @@ def test_a_larger_batch_makes_every_token_slower() -> None:
     assert [each.seconds for each in done] == [pytest.approx(11 * (STEP + 4 * 0.001) + 5 * 0.0001)] * 5
 
 
-def test_a_prompt_that_exceeds_a_steps_budget_is_read_in_chunks_and_slows_the_others_down() -> None:
+def test_a_prompt_that_exceeds_a_steps_budget_is_prefilled_in_chunks_and_slows_others() -> None:
     long, short = simulated(lambda: together(an_engine(), ("base", 2500, 1), ("base", 1, 1)))
     assert long.first_token == pytest.approx(2 * (STEP + 0.1) + STEP + 0.001 + 501 * 0.0001)
     assert short.first_token == pytest.approx(long.first_token)  # it had to wait for the budget
 
 
-def test_who_finds_the_batch_full_waits_for_a_place() -> None:
+def test_a_request_waits_while_the_batch_is_full() -> None:
     done = simulated(lambda: together(an_engine(max_num_seqs=2), *[("base", 1, 10)] * 3))
     assert [each.queued > 0 for each in done] == [False, False, True]
     assert done[2].queued == pytest.approx(done[0].seconds)
@@ -92,7 +91,7 @@ def test_an_adapter_that_fell_out_of_host_memory_is_read_again() -> None:
     assert simulated(story) == [warm, warm, cold, warm, cold]
 
 
-def test_a_load_slows_whoever_is_being_answered() -> None:
+def test_a_load_slows_running_requests() -> None:
     async def story() -> tuple[float, float]:
         engine = an_engine(StepTimeModel(step_base=STEP, per_sequence=0.0, per_prefill_token=0.0, loading_slowdown=2.0))
         quiet = await engine.complete("base", 1, 100)
@@ -104,7 +103,7 @@ def test_a_load_slows_whoever_is_being_answered() -> None:
     assert busy == pytest.approx(1.0 + 0.25, abs=0.03)  # half a second at half the speed
 
 
-def test_a_full_cache_puts_the_youngest_out_and_all_get_their_answers() -> None:
+def test_a_full_kv_cache_preempts_the_youngest_and_all_complete() -> None:
     async def story() -> tuple[list[Completion], int, int]:
         engine = an_engine(StepTimeModel(step_base=STEP, kv_tokens=300), max_model_len=300)
         done = await together(engine, *[("base", 80, 100)] * 3)
@@ -140,7 +139,7 @@ def test_what_the_engine_would_refuse_is_refused(model: str, prompt: int, output
 
 
 @pytest.mark.parametrize(("end", "error"), [("crash_core", EngineError), ("close", EngineClosed)])
-def test_an_engine_that_ends_leaves_nobody_waiting(end: str, error: type[Exception]) -> None:
+def test_an_engine_that_stops_fails_all_waiting_requests(end: str, error: type[Exception]) -> None:
     async def story() -> list[object]:
         engine = an_engine(max_num_seqs=1)
         asyncio.get_running_loop().call_later(1.0, getattr(engine, end))
@@ -161,11 +160,8 @@ def test_the_same_seed_gives_the_same_times() -> None:
         engine = Engine(
             config,
             flavor_of(config),
-            load=Constant(0),
-            unload=Constant(0),
-            rng=np.random.default_rng(0),
-            timing=timing,
-            seed=seed,
+            EngineTimes(Constant(0), Constant(0), timing),
+            Randomness(np.random.default_rng(0), seed=seed),
         )
         return [each.seconds for each in simulated(lambda: together(engine, *[("base", 9, 9), ("base", 5, 30)]))]
 
@@ -180,7 +176,7 @@ requests = st.tuples(
 
 @given(asked=st.lists(requests, max_size=25), give_up=st.floats(0.1, 20.0), crowd=st.integers(1, 8))
 @settings(max_examples=150, deadline=None)
-def test_whatever_comes_nothing_is_lost_and_memory_is_given_back(
+def test_any_sequence_of_requests_completes_and_frees_its_memory(
     asked: list[tuple[str, int, int, float]], give_up: float, crowd: int
 ) -> None:
     async def story() -> None:

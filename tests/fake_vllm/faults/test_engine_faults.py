@@ -1,4 +1,4 @@
-"""Who meets which fault, and what becomes of the request."""
+"""Requests to which a fault applies, and its effect on them."""
 
 import json
 from collections.abc import Callable
@@ -104,18 +104,18 @@ def test_a_given_body_is_answered_as_it_is(body: str, content_type: str) -> None
         (FaultRule("timeout", probability=0.0), "controller", MODELS, "", False),
     ],
 )
-def test_who_meets_a_fault(rule: FaultRule, caller: str, path: str, adapter: str, applies: bool) -> None:
+def test_callers_to_which_a_fault_applies(rule: FaultRule, caller: str, path: str, adapter: str, applies: bool) -> None:
     assert (some(rule).effect(caller, path, adapter, lambda: 0.0) is not None) is applies
 
 
-def test_the_first_rule_that_strikes_decides_and_slowness_adds_up() -> None:
+def test_the_first_rule_that_applies_decides_and_slowness_accumulates() -> None:
     slow, reset, hang = FaultRule("slow", factor=2.0), FaultRule("connection-reset"), FaultRule("timeout")
     assert effect(some(slow, slow)) == FaultEffect("slow", 4.0)
     assert effect(some(slow, reset, hang)) == FaultEffect("reset", 2.0)
     assert effect(some(hang, slow)) == FaultEffect("hang", 1.0)
 
 
-def test_only_rules_that_apply_and_are_chancy_draw() -> None:
+def test_only_rules_that_apply_and_are_random_draw() -> None:
     drawn: list[float] = []
 
     def draw() -> float:
@@ -135,13 +135,13 @@ def test_only_rules_that_apply_and_are_chancy_draw() -> None:
 
 @settings(deadline=None)
 @given(probability=st.floats(0, 1), number=st.floats(0, 1, exclude_max=True))
-def test_a_chancy_rule_strikes_below_its_probability(probability: float, number: float) -> None:
+def test_a_random_rule_applies_below_its_probability(probability: float, number: float) -> None:
     faults = some(FaultRule("timeout", probability=probability))
     found = faults.effect("controller", MODELS, "", lambda: number)
     assert (found is not None) is (number < probability)
 
 
-def test_rules_come_and_go_and_whoever_listens_is_told() -> None:
+def test_adding_and_removing_rules_calls_the_callbacks() -> None:
     faults = FaultRules()
     seen: list[int] = []
     faults.on_change.append(lambda: seen.append(len(faults.rules)))
@@ -173,7 +173,7 @@ def test_a_rule_that_makes_no_sense_is_refused(build: Callable[[], FaultRule], s
         build()
 
 
-def test_every_kind_in_the_catalogue_can_be_put_into_force_and_its_settings_exist() -> None:
+def test_every_kind_in_the_catalogue_can_be_added_and_its_parameters_exist() -> None:
     for name, kind in CATALOGUE.items():
         rule = FaultRule(name)
         assert name == kind.name

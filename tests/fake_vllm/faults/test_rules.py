@@ -1,4 +1,4 @@
-"""A file of Prometheus rules against the fake's metrics, in virtual time: what fires, what does not, and when.
+"""Prometheus rules evaluated on the fake's metrics, in virtual time.
 
 `promtool` (Debian's package `prometheus` has it) evaluates the rules on what was scraped; without it only what they
 name is looked up, by the Python parser.
@@ -19,8 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.engine.timing import EngineTimes, StepTimeModel
 from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 
@@ -41,12 +42,15 @@ def an_engine() -> Engine:
     )
     timing = StepTimeModel(step_base=0.02, kv_tokens=2500)
     return Engine(
-        config, flavor_of(config), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0), timing=timing
+        config,
+        flavor_of(config),
+        EngineTimes(Constant(0.0), Constant(0.0), timing),
+        Randomness(np.random.default_rng(0)),
     )
 
 
 def scraped() -> list[str]:
-    """Pages of eight minutes: idle, two minutes of too much work, idle."""
+    """Return the pages of eight minutes: idle, two minutes of overload, idle."""
 
     async def story() -> list[str]:
         engine = an_engine()
@@ -76,7 +80,7 @@ def scraped() -> list[str]:
 
 
 def series(pages: list[str]) -> list[dict[str, str]]:
-    """What was scraped, as promtool's tests want it: one line a series, `_` where there was no sample."""
+    """Return the scraped samples in the form of promtool's tests: one line per series, `_` for a missing sample."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for at, page in enumerate(pages):
         for family in text_string_to_metric_families(page):

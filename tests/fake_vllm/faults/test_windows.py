@@ -1,4 +1,4 @@
-"""When faults are in force: the account of it, and that a fake engine by itself keeps to it."""
+"""Times of faults, alone and in a fake engine."""
 
 import asyncio
 import math
@@ -24,11 +24,11 @@ from twin.kernel import loop
     ("until", "horizon", "end"),
     [(None, 60.0, math.inf), (30.0, 60.0, 30.0), (60.0, 60.0, 60.0), (61.0, 60.0, math.inf), (61.0, math.inf, 61.0)],
 )
-def test_what_would_end_after_all_is_over_stays(until: float | None, horizon: float, end: float) -> None:
+def test_a_window_that_ends_after_the_horizon_has_no_end(until: float | None, horizon: float, end: float) -> None:
     assert window(10.0, until, horizon) == Window(10.0, end)
 
 
-def test_what_flaps_is_down_first_and_up_when_all_is_over() -> None:
+def test_flapping_starts_unready_and_ends_ready() -> None:
     assert list(flap_windows(Window(10, 35), unready_for=4, ready_for=8)) == [(10, 14), (22, 26), (34, 35)]
     assert list(islice(flap_windows(Window(0), unready_for=1, ready_for=2), 3)) == [(0, 1), (3, 4), (6, 7)]
     assert list(flap_windows(Window(5, 5), unready_for=1, ready_for=1)) == []
@@ -38,14 +38,16 @@ durations = st.floats(0.5, 50)
 
 
 @given(st.floats(0, 100), durations, durations, durations)
-def test_turns_of_flapping_are_in_order_apart_and_within(start: float, length: float, down: float, up: float) -> None:
+def test_flap_windows_are_ordered_and_disjoint_and_within_the_whole(
+    start: float, length: float, down: float, up: float
+) -> None:
     turns = list(flap_windows(Window(start, start + length), unready_for=down, ready_for=up))
     assert turns[0].start == start
     assert all(turn.start < turn.end <= start + length for turn in turns)
     assert all(after.start >= before.end + up for before, after in pairwise(turns))
 
 
-def test_strikes_keep_their_distance_from_the_start_and_from_one_another() -> None:
+def test_occurrences_have_the_interval_between_them_and_after_the_start() -> None:
     rng = np.random.default_rng(0)
     assert list(occurrences(Window(10, 40), Constant(10), rng)) == [20, 30, 40]
     moments = list(occurrences(Window(100, 500), Uniform(5, 20), rng))
@@ -54,7 +56,7 @@ def test_strikes_keep_their_distance_from_the_start_and_from_one_another() -> No
 
 
 class Struck:
-    """A process that notes what is done to it."""
+    """A process that records restarts and crashes."""
 
     def __init__(self, seen: list[tuple[float, object]]) -> None:
         self._seen = seen
@@ -67,7 +69,7 @@ class Struck:
 
 
 def carried_out(said: Mapping[str, Any], seconds: float = 100) -> list[tuple[float, object]]:
-    """When what was asked for at 7 s came into force and ended or struck, in seconds from then, and what was left."""
+    """Return the times of a fault requested at 7 s, in seconds from then, and the faults that are left."""
     seen: list[tuple[float, object]] = []
 
     async def story() -> None:
@@ -106,7 +108,7 @@ def test_a_fake_engine_keeps_to_the_schedule(said: dict[str, Any], expected: lis
     assert carried_out(said) == expected
 
 
-def test_times_left_to_chance_are_those_of_the_seed() -> None:
+def test_random_times_depend_on_the_seed() -> None:
     said = {"kind": "engine-restart", "every": {"uniform": ["5s", "20s"]}}
     moments = [moment for moment, what in carried_out(said) if what == "restart"]
     assert moments == pytest.approx(
@@ -122,16 +124,16 @@ def test_times_left_to_chance_are_those_of_the_seed() -> None:
         {"kind": "readiness-flap", "from": "0s", "ready_for": "8s", "unready_for": "4s"},
     ],
 )
-def test_what_was_asked_for_is_shown_in_its_own_words(said: dict[str, Any]) -> None:
+def test_a_fault_is_described_with_the_fields_it_was_parsed_from(said: dict[str, Any]) -> None:
     assert describe(FaultSpec.parse(said)) == said
 
 
 @pytest.mark.parametrize(
     ("said", "refusal"),
     [
-        ({"every": "10s", "at": "3s"}, "engine-restart: it has both at and every; allowed: one of them"),
-        ({"at": "3s", "until": "9s"}, "engine-restart: until goes with every; allowed: at alone, or every with it"),
-        ({"every": "0s"}, "every: takes no time; allowed: a time above zero"),
+        ({"every": "10s", "at": "3s"}, "engine-restart: both at and every are set; allowed: one of them"),
+        ({"at": "3s", "until": "9s"}, "engine-restart: until needs every; allowed: at, or every with from and until"),
+        ({"every": "0s"}, "every: is 0; allowed: a duration above 0"),
         ({"every": "often"}, 'every: "often" is not a duration; allowed: a duration such as 250ms, 90s, 1h30m or 2d'),
     ],
 )
@@ -140,7 +142,7 @@ def test_times_that_make_no_sense_are_refused(said: dict[str, Any], refusal: str
         FaultSpec.parse({"kind": "engine-restart", **said})
 
 
-def test_a_fault_of_no_kind_that_strikes_has_no_every() -> None:
+def test_a_lasting_fault_has_no_every() -> None:
     for kind in ("slow", "crash"):
         with pytest.raises(ValueError, match=f"{kind}: unknown field 'every'"):
             FaultSpec.parse({"kind": kind, "every": "10s"})

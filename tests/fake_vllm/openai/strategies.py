@@ -1,4 +1,4 @@
-"""Requests that nobody should send, made from a server's own OpenAPI document; not a test.
+"""Invalid requests, generated from a server's own OpenAPI document; not a test.
 
 Half of the bodies are as the document says they should be, so that what lies behind the checks is reached; in the rest
 something is of another type, missing, nested, huge or no JSON at all.
@@ -48,13 +48,13 @@ _HEADERS = st.fixed_dictionaries(
 
 
 def weighted(*choices: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
-    """One of these, by their weights, which `one_of` has none of."""
+    """Return a strategy that draws from these by their weights, which `one_of` does not support."""
     return st.sampled_from([each for weight, each in choices for _ in range(weight)]).flatmap(lambda each: each)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One of them."""
+    """Return a strategy for one of them."""
 
     method: str
     path: str
@@ -66,7 +66,7 @@ class Asked:
 
 
 def of_schema(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """Values that the schema allows, within reason."""
+    """Return a strategy for values that the schema allows."""
     if "anyOf" in schema:
         return st.one_of([of_schema(each) for each in schema["anyOf"]])
     match schema.get("type", "anything"):
@@ -89,7 +89,7 @@ def of_schema(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def _object(schema: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """What has to be there, and at most three fields more: so that some bodies have nothing wrong with them."""
+    """Return required fields and at most three more, so that some bodies have nothing wrong with them."""
     fields = {name: of_schema(each) for name, each in schema.get("properties", {}).items()}
     required = st.fixed_dictionaries({name: fields.pop(name) for name in schema.get("required", ())})
     if not fields:
@@ -99,7 +99,7 @@ def _object(schema: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def bodies(schema: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
-    """Bodies for a route: good ones, spoilt ones, and others."""
+    """Return a strategy for bodies of a route: valid, corrupted, and unrelated ones."""
     good = of_schema(schema)
     spoilt = st.tuples(good, st.sampled_from(sorted(schema["properties"])), ANYTHING).map(
         lambda each: {**each[0], each[1]: each[2]}
@@ -108,7 +108,7 @@ def bodies(schema: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
 
 
 def requests(document: Mapping[str, Any]) -> st.SearchStrategy[Asked]:
-    """Requests for all that a server says it has, and for what it has not."""
+    """Return a strategy for requests to the routes of a server, and to other paths."""
     schemas = document.get("components", {}).get("schemas", {})
     paths = {path: _resolved(operations, schemas) for path, operations in document["paths"].items()}
     routes = [_route(path, operations) for path, operations in paths.items()]
@@ -128,7 +128,7 @@ def _resolved(value: Any, schemas: Mapping[str, Any]) -> Any:
 
 
 def _route(path: str, operations: Mapping[str, Any]) -> tuple[int, st.SearchStrategy[Asked]]:
-    """A route that takes a body is asked six times as often as others."""
+    """Return the weight of a route: six times as much with a body."""
     told = [each["requestBody"] for each in operations.values() if "requestBody" in each]
     sent = bodies(told[0]["content"]["application/json"]["schema"]) if told else _RAW
     methods = st.sampled_from([name.upper() for name in operations]) if told else _METHODS

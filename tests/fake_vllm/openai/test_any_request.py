@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one that a real server could give: no 500 of the fake's own, nothing left behind."""
+"""Any request gets a response that a real server could give: no internal error of the fake, no work left behind."""
 
 import json
 from collections.abc import Mapping
@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
-from fake_vllm.engine.timing import StepTimeModel
+from fake_vllm.engine.timing import EngineTimes, StepTimeModel
 from fake_vllm.flavors import flavor_of
 from fake_vllm.http.messages import Request, Stream
 from fake_vllm.router import handle
@@ -34,7 +35,10 @@ def an_engine(**told: Any) -> Engine:
     config = EngineConfig(**{**usual, "runtime_updating": True, "lora_modules": (("held", "/held"),), **told})
     timing = StepTimeModel(step_base=0.01, per_sequence=0.0, per_prefill_token=0.0, kv_tokens=600)
     return Engine(
-        config, flavor_of(config), load=Constant(0.1), unload=Constant(0.0), rng=np.random.default_rng(0), timing=timing
+        config,
+        flavor_of(config),
+        EngineTimes(Constant(0.1), Constant(0.0), timing),
+        Randomness(np.random.default_rng(0)),
     )
 
 

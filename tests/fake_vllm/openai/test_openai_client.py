@@ -1,4 +1,4 @@
-"""The official `openai` client against the fake, and the errors that it makes of what it gets."""
+"""The official `openai` client against the fake, and the errors that it raises."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The fake on real sockets: as an application with faults, and as the command that users start."""
+"""The fake on real sockets: the application with faults, and the command."""
 
 import asyncio
 import os
@@ -16,7 +16,9 @@ import pytest
 import uvicorn
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRule, FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.main import main
@@ -29,12 +31,14 @@ BODY = {"lora_name": "sql", "lora_path": "acme/sql"}
 
 def an_engine(load: float = 0.0, **settings: Any) -> Engine:
     config = EngineConfig(**{"enable_lora": True, "runtime_updating": True, **settings})
-    return Engine(config, flavor_of(config), load=Constant(load), unload=Constant(0.0), rng=np.random.default_rng(0))
+    return Engine(
+        config, flavor_of(config), EngineTimes(Constant(load), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
 
 @asynccontextmanager
 async def served(engine: Engine, *rules: FaultRule) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `engine`, which listens on a socket with these faults in force."""
+    """Serve `engine` on a socket with these faults; yield a client."""
     faults = FaultRules()
     for rule in rules:
         faults.add(rule)
@@ -51,7 +55,7 @@ async def served(engine: Engine, *rules: FaultRule) -> AsyncIterator[httpx.Async
                 await task
 
 
-def test_the_socket_says_what_the_wire_says() -> None:
+def test_a_socket_gives_the_responses_of_the_router() -> None:
     async def story() -> None:
         async with served(an_engine(api_keys=("sk-one",))) as client:
             assert (await client.get("/health")).status_code == 200
@@ -77,7 +81,7 @@ def test_the_socket_says_what_the_wire_says() -> None:
         (FaultRule("connection-reset", after=True), True),
     ],
 )
-def test_a_lost_connection_leaves_no_answer(rule: FaultRule, loaded: bool) -> None:
+def test_a_lost_connection_has_no_response(rule: FaultRule, loaded: bool) -> None:
     async def story() -> None:
         engine = an_engine()
         async with served(engine, rule) as client:
@@ -88,7 +92,7 @@ def test_a_lost_connection_leaves_no_answer(rule: FaultRule, loaded: bool) -> No
     asyncio.run(story())
 
 
-def test_a_request_that_hangs_is_not_worked_on() -> None:
+def test_a_request_that_hangs_is_not_processed() -> None:
     async def story() -> None:
         engine = an_engine()
         async with served(engine, FaultRule("timeout")) as client:
@@ -108,7 +112,7 @@ def test_faults_that_answer_and_faults_that_delay() -> None:
     asyncio.run(story())
 
 
-def test_a_container_that_dies_cuts_its_clients_off() -> None:
+def test_a_container_that_stops_resets_its_connections() -> None:
     async def story() -> None:
         engine = an_engine(load=60.0)
         async with served(engine) as client:
@@ -119,7 +123,7 @@ def test_a_container_that_dies_cuts_its_clients_off() -> None:
     asyncio.run(story())
 
 
-def test_faults_need_something_to_draw_from() -> None:
+def test_faults_need_a_random_source() -> None:
     with pytest.raises(ValueError, match="draw"):
         AsgiApp(an_engine(), FaultRules())
 
@@ -165,7 +169,7 @@ def test_the_command_refuses_what_vllm_would_not_start_with() -> None:
     assert errors == "fake-vllm: error: --max-cpu-loras is 2; it must be at least --max-loras, which is 4\n"
 
 
-def test_the_command_says_its_own_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_its_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["fake-vllm", "--version"])
     main()
     assert capsys.readouterr().out == f"fake-vllm {version('lora-twin')}\n"

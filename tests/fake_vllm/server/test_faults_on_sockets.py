@@ -1,4 +1,4 @@
-"""Faults as a client on a real socket meets them, asked for at the admin port."""
+"""Faults injected through the admin port, as a client on a real socket sees them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ Story = Callable[[httpx.AsyncClient, httpx.AsyncClient], Awaitable[None]]
 
 
 def broken(story: Story, *flags: str) -> None:
-    """Run a story with a client of an engine, and one of its admin port."""
+    """Run `story` with a client of an engine and one of its admin port."""
 
     async def main() -> None:
         async with running(*flags) as (port, admin):
@@ -34,7 +34,7 @@ async def ask(admin: httpx.AsyncClient, kind: str, **said: Any) -> int:
     return int(response.json()["ids"][0])
 
 
-def test_a_refused_connection_finds_the_port_closed_until_the_fault_is_taken_back() -> None:
+def test_connection_refused_closes_the_port_until_the_fault_is_removed() -> None:
     async def story(client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
         number = await ask(admin, "connection-refused")
         async with httpx.AsyncClient(base_url=client.base_url) as other:
@@ -46,7 +46,7 @@ def test_a_refused_connection_finds_the_port_closed_until_the_fault_is_taken_bac
     broken(story)
 
 
-def test_a_reset_is_a_reset_and_no_orderly_end() -> None:
+def test_a_reset_is_a_tcp_reset() -> None:
     async def story(client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
         await ask(admin, "connection-reset", adapters=["sql"])
         with pytest.raises(httpx.ReadError):  # an orderly end would be a RemoteProtocolError
@@ -86,7 +86,7 @@ def test_a_request_that_is_accepted_is_never_answered() -> None:
     broken(story)
 
 
-def test_the_health_flaps_while_the_engine_works_on() -> None:
+def test_the_health_flaps_while_the_engine_continues() -> None:
     async def story(client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
         await ask(admin, "readiness-flap", ready_for="100ms", unready_for="100ms")
         seen = set()
@@ -99,7 +99,7 @@ def test_the_health_flaps_while_the_engine_works_on() -> None:
     broken(story)
 
 
-def test_an_engine_that_restarts_in_place_has_forgotten_its_adapters() -> None:
+def test_an_engine_that_restarts_in_place_loses_its_adapters() -> None:
     async def story(client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
         await client.post(LOAD, json=SQL)
         await ask(admin, "engine-restart", at="0s")
@@ -116,12 +116,12 @@ def test_an_engine_that_restarts_in_place_has_forgotten_its_adapters() -> None:
         ({"kind": "slwo"}, "did you mean 'slow'?"),
         ({"kind": "slow", "faktor": 2}, "unknown field 'faktor'"),
         ({"kind": "slow", "factor": "x"}, "must be number above 0"),
-        ({"kind": "timeout", "from": "5s", "until": "1s"}, "ends before it begins"),
+        ({"kind": "timeout", "from": "5s", "until": "1s"}, "the end is before the start"),
         ([], None),
         ("x", "a fault is a mapping"),
     ],
 )
-def test_the_admin_port_refuses_what_is_no_fault_and_says_why(said: object, complaint: str | None) -> None:
+def test_the_admin_port_refuses_an_invalid_fault_with_the_reason(said: object, complaint: str | None) -> None:
     async def story(client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
         response = await admin.post("/_faults", json=said)
         if complaint is None:
@@ -143,7 +143,7 @@ def test_a_fault_of_the_command_line_is_listed_with_its_times() -> None:
     broken(story, "--fault", "slow,from=1s,until=1m,factor=3")
 
 
-def test_the_same_seed_meets_the_same_chance() -> None:
+def test_the_same_seed_gives_the_same_random_faults() -> None:
     def statuses(seed: str) -> list[int]:
         met: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Clients on real sockets that mean no good, or know no better: the others are served on, and memory is bounded."""
+"""Hostile and broken clients on real sockets: other clients are still served, and memory is bounded."""
 
 import asyncio
 import json
@@ -21,14 +21,14 @@ from tests.fake_vllm.server.test_shutdown import engine
 
 COMPLETE, LOAD = "/v1/completions", "/v1/load_lora_adapter"
 MEMORY = 120
-"""MB that a process may have grown by when all is over."""
+"""Allowed growth of a process, in MB."""
 JSON = {"content-type": "application/json"}
 QUICK = "timing: {step_base: 100us, per_sequence: 0us, per_prefill_token: 0us}"
 Story = Callable[[httpx.AsyncClient, int], Awaitable[None]]
 
 
-def told(story: Story, *flags: str) -> None:
-    """A story with a client of a process, and the process's number."""
+def run_against_process(story: Story, *flags: str) -> None:
+    """Run `story` with a client of a process and the process id."""
 
     async def main() -> None:
         async with engine("--max-model-len", "512", *flags) as (process, client):
@@ -43,20 +43,20 @@ def told(story: Story, *flags: str) -> None:
 
 
 def resident(pid: int) -> float:
-    """MB; 0 where the system does not tell."""
+    """Return the resident memory in MB; 0 where the system does not report it."""
     status = Path(f"/proc/{pid}/status")
     lines = status.read_text().splitlines() if status.exists() else ["VmRSS 0"]
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
 def heading(length: int) -> bytes:
-    """What comes before the body of a completion."""
+    """Return the head of a completion request."""
     about = "Host: x\r\nContent-Type: application/json\r\n"
     return f"POST {COMPLETE} HTTP/1.1\r\n{about}Content-Length: {length}\r\n\r\n".encode()
 
 
 async def raw(client: httpx.AsyncClient, sent: bytes) -> bytes:
-    """What comes back until the server closes the connection, or has nothing more to say."""
+    """Return the bytes until the server closes the connection or sends nothing more."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port or 0)
     writer.write(sent)
     try:
@@ -87,7 +87,7 @@ def test_a_slice_of_any_requests_on_sockets(tmp_path: Path) -> None:
             assert "Traceback" not in response.text, asked
 
     is_asked()
-    told(story, "--parameters", str(times))
+    run_against_process(story, "--parameters", str(times))
 
 
 NO_HTTP = [
@@ -110,17 +110,17 @@ NO_HTTP = [
 ]
 
 
-def test_what_is_no_http_gets_no_500() -> None:
+def test_bytes_that_are_not_http_get_no_500() -> None:
     async def story(client: httpx.AsyncClient, pid: int) -> None:
         answers = await asyncio.gather(*(raw(client, sent) for sent in NO_HTTP))
         for sent, answer in zip(NO_HTTP, answers, strict=True):
             assert not answer.startswith(b"HTTP/1.1 5"), sent
 
-    told(story)
+    run_against_process(story)
 
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4096, reason="too few files may be open")
-def test_a_thousand_idle_connections_and_a_hundred_that_dawdle_hold_nobody_up() -> None:
+def test_a_thousand_idle_and_a_hundred_slow_connections_delay_no_other() -> None:
     raise_file_limit()
 
     async def story(client: httpx.AsyncClient, pid: int) -> None:
@@ -137,7 +137,7 @@ def test_a_thousand_idle_connections_and_a_hundred_that_dawdle_hold_nobody_up() 
         for _, writer in [*idle, *slow]:
             writer.close()
 
-    told(story)
+    run_against_process(story)
 
 
 def test_huge_bodies_are_refused_one_by_one_and_all_together() -> None:
@@ -151,7 +151,7 @@ def test_huge_bodies_are_refused_one_by_one_and_all_together() -> None:
         assert set(answers) <= {400, 413, 0}
         assert resident(pid) - before < 4 * MEMORY
 
-    told(story)
+    run_against_process(story)
 
 
 async def posted(client: httpx.AsyncClient, body: bytes) -> int:
@@ -162,16 +162,16 @@ async def posted(client: httpx.AsyncClient, body: bytes) -> int:
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_deep_json_is_no_json(opening: bytes) -> None:
+def test_json_that_is_nested_too_deeply_is_refused(opening: bytes) -> None:
     async def story(client: httpx.AsyncClient, pid: int) -> None:
         for path in (COMPLETE, LOAD):
             response = await client.post(path, content=opening * 1_000_000, headers=JSON)
             assert response.status_code == 400
 
-    told(story)
+    run_against_process(story)
 
 
-def test_who_hangs_up_leaves_nothing_behind() -> None:
+def test_a_client_that_disconnects_leaves_no_work_behind() -> None:
     async def story(client: httpx.AsyncClient, pid: int) -> None:
         body = json.dumps({"prompt": "hi", "stream": True, "ignore_eos": True, "max_tokens": 500}).encode()
         for _ in range(100):
@@ -180,7 +180,7 @@ def test_who_hangs_up_leaves_nothing_behind() -> None:
         async with asyncio.timeout(10):
             await nobody_is_served(client)
 
-    told(story)
+    run_against_process(story)
 
 
 async def nobody_is_served(client: httpx.AsyncClient) -> None:
@@ -188,4 +188,4 @@ async def nobody_is_served(client: httpx.AsyncClient) -> None:
         if (await client.get("/load")).json() == {"server_load": 0}:
             return
         await asyncio.sleep(0.05)
-    raise AssertionError("somebody is served still")
+    raise AssertionError("a connection is still served")

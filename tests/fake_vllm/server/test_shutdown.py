@@ -1,4 +1,4 @@
-"""How a real process ends: told to, in the midst of streams, in the midst of a load, twice."""
+"""Shutdown of a real process: on a signal, during streams, during a load, on a second signal."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ SHORT = {**LONG, "max_tokens": 200}
 
 @asynccontextmanager
 async def engine(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, httpx.AsyncClient]]:
-    """A process, and a client of it."""
+    """Start a process; yield it and a client."""
     port = free_port()
     words = ["serve", "base", "--enable-lora", "--host", "127.0.0.1", "--port", str(port), *flags]
     process = await asyncio.create_subprocess_exec(
@@ -41,7 +41,7 @@ async def engine(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process,
 
 
 async def streamed(client: httpx.AsyncClient, body: dict[str, object], begun: asyncio.Event) -> str:
-    """How a stream ends for its client."""
+    """Return the end of a stream as its client sees it."""
     try:
         async with client.stream("POST", "/v1/completions", json=body) as response:
             last = ""
@@ -53,7 +53,7 @@ async def streamed(client: httpx.AsyncClient, body: dict[str, object], begun: as
         return type(error).__name__
 
 
-def test_streams_that_can_end_within_the_grace_time_end_whole_and_nobody_new_gets_in() -> None:
+def test_streams_end_within_the_grace_period_and_no_new_connection_is_accepted() -> None:
     async def story() -> None:
         async with engine() as (process, client):
             begun = [asyncio.Event() for _ in range(STREAMS)]
@@ -70,7 +70,7 @@ def test_streams_that_can_end_within_the_grace_time_end_whole_and_nobody_new_get
     asyncio.run(story())
 
 
-def test_streams_that_cannot_are_cut_when_the_grace_time_is_over_and_nothing_hangs() -> None:
+def test_longer_streams_are_reset_after_the_grace_period() -> None:
     async def story() -> None:
         async with engine() as (process, client):
             begun = [asyncio.Event() for _ in range(STREAMS)]
@@ -86,7 +86,7 @@ def test_streams_that_cannot_are_cut_when_the_grace_time_is_over_and_nothing_han
     asyncio.run(story())
 
 
-def test_told_twice_it_ends_at_once() -> None:
+def test_a_second_signal_ends_it_at_once() -> None:
     async def story() -> None:
         async with engine() as (process, client):
             begun = asyncio.Event()
@@ -101,7 +101,7 @@ def test_told_twice_it_ends_at_once() -> None:
     asyncio.run(story())
 
 
-def test_a_load_under_way_does_not_hold_up_the_end_longer_than_the_grace_time() -> None:
+def test_a_load_in_progress_delays_the_end_by_the_grace_period_at_most() -> None:
     async def story() -> None:
         async with engine("--load-latency", "1h") as (process, client):
             load = asyncio.create_task(

@@ -1,4 +1,4 @@
-"""What an SGLang server answers, byte by byte: one row a case, each with where it was read.
+"""Responses of an SGLang server, byte by byte: one row per case, each with its source.
 
 Sources are files of the public SGLang repository (python/sglang/srt, 2025 and 2026). Texts that were generated are the
 fake's own.
@@ -124,7 +124,7 @@ SGLANG_CASES = (
     Case("sglang: load with a field missing", SERVER, "POST", LOAD, {"lora_name": "n"}, 400,
          refusal("1 validation error:\n  {'type': 'missing', 'loc': ('body', 'lora_path'), 'msg': 'Field required',"
                  " 'input': {'lora_name': 'n'}}", "Bad Request")),
-    Case("sglang: vLLM's path is none of SGLang's", SERVER, "POST", "/v1/load_lora_adapter",
+    Case("sglang: vLLM's path does not exist", SERVER, "POST", "/v1/load_lora_adapter",
          {"lora_name": "n", "lora_path": "p"}, 404, NO_ROUTE),
     Case("sglang: load by GET", SERVER, "GET", LOAD, None, 405, NOT_ALLOWED, replied={**JSON, "allow": "POST"}),
     # What is asked for without a body

@@ -1,4 +1,4 @@
-"""SGLang's dialect where it behaves otherwise than vLLM does, rather than only saying it in other words."""
+"""SGLang's flavor where its behavior differs from vLLM's, not only its texts."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,9 @@ from controller.engine.flavors import SGLANG
 from fake_vllm.cli import options
 from fake_vllm.cli.command_line import read
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError, EngineError
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.faults.rules import FaultRule, FaultRules
 from fake_vllm.flavors import flavor_of
 from tests.controller.sidecar.processes import a_process, a_sidecar_process
@@ -33,11 +35,12 @@ def an_engine(*flags: str, load: float = 0.0, changes: list[AdapterEvent] | None
     return Engine(
         config,
         flavor_of(config),
-        load=Constant(load),
-        unload=Constant(0.1),
-        rng=np.random.default_rng(0),
-        artifacts=lambda path: Artifact(rank=128) if path == "/huge" else Artifact(),
-        on_change=None if changes is None else changes.append,
+        EngineTimes(Constant(load), Constant(0.1)),
+        Randomness(np.random.default_rng(0)),
+        EngineContext(
+            find_artifact=lambda path: Artifact(rank=128) if path == "/huge" else Artifact(),
+            on_change=None if changes is None else changes.append,
+        ),
     )
 
 
@@ -82,7 +85,7 @@ def test_what_it_would_not_start_with_is_refused(flags: tuple[str, ...], complai
         an_engine(*flags)
 
 
-def test_where_no_highest_rank_is_named_the_first_adapters_set_it() -> None:
+def test_without_a_rank_limit_the_first_adapters_set_it() -> None:
     engine = an_engine("--lora-paths", "sql=/sql")
 
     async def story() -> None:
@@ -102,7 +105,7 @@ def test_loads_of_different_names_take_turns() -> None:
     assert loop.run(story()) == 4.0
 
 
-def test_an_unload_takes_the_name_off_at_once_and_waits_for_answers_under_way() -> None:
+def test_an_unload_removes_the_name_at_once_and_waits_for_requests_in_progress() -> None:
     async def story() -> None:
         clock = asyncio.get_running_loop()
         changes: list[AdapterEvent] = []
@@ -124,7 +127,7 @@ def test_an_unload_takes_the_name_off_at_once_and_waits_for_answers_under_way() 
     loop.run(story())
 
 
-def test_who_is_pushed_off_the_list_comes_back_when_asked_for() -> None:
+def test_an_evicted_adapter_is_loaded_again_when_requested() -> None:
     async def story() -> None:
         engine = an_engine(*LORA, "--max-loras-per-batch", "2", "--max-loaded-loras", "2")
         for name in ("a", "b", "c"):

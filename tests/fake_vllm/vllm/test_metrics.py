@@ -10,9 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
 from fake_vllm.engine.prometheus import Histogram, MetricFamily, PageWriter, labels, metric
 from fake_vllm.engine.stats import FIRST_TOKEN
+from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 from twin.kernel import loop
 
@@ -21,7 +23,9 @@ def scraped(version: str = "0.27.0", requests: int = 3) -> dict[str, object]:
     config = EngineConfig(
         served_model_names=("base",), enable_lora=True, lora_modules=(("sql", "/sql"),), version=version
     )
-    engine = Engine(config, flavor_of(config), load=Constant(0.0), unload=Constant(0.0), rng=np.random.default_rng(0))
+    engine = Engine(
+        config, flavor_of(config), EngineTimes(Constant(0.0), Constant(0.0)), Randomness(np.random.default_rng(0))
+    )
 
     async def story() -> str:
         await asyncio.gather(*(engine.complete("sql", 100, 20) for _ in range(requests)))

@@ -44,24 +44,24 @@ class MostAdapters:
 def as_json(command: Command, capsys: Capture, *arguments: object, code: int = 0) -> dict[str, Any]:
     capsys.readouterr()
     assert command("compare", *arguments, "--json") == code
-    result: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return result
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
 
 
 def test_a_policy_against_itself_differs_by_exactly_zero_in_every_measure(
     command: Command, capsys: Capture, tmp_path: Path
 ) -> None:
     file = a_file(tmp_path, faults=[{"kind": "pod-kill", "pods": {"count": 1}, "at": "1m"}])
-    result = as_json(
+    found = as_json(
         command, capsys, file, "--vary", "controller.policy=random,random", "--seeds", 6, "--jobs", 1,
         "--out", tmp_path, "--no-runs",
     )  # fmt: skip
-    assert result["runs"]["total"] == 12
-    assert len(result["comparisons"]) == len(MEASURES) - 1
-    measured = [c for c in result["comparisons"] if c["pairs"]]
+    assert found["runs"]["total"] == 12
+    assert len(found["comparisons"]) == len(MEASURES) - 1
+    measured = [c for c in found["comparisons"] if c["pairs"]]
     assert len(measured) > 25
     assert all(c["difference"] == c["ci_low"] == c["ci_high"] == 0 and not c["significant"] for c in measured)
-    assert list(result["sentences"].values()) == ["identical in every measure of every run"]
+    assert list(found["sentences"].values()) == ["identical in all measures of all runs"]
 
 
 def test_a_policy_made_worse_on_purpose_is_found_with_ten_seeds(
@@ -69,14 +69,14 @@ def test_a_policy_made_worse_on_purpose_is_found_with_ten_seeds(
 ) -> None:
     (tmp_path / "worse_on_purpose.py").write_text(MOST_ADAPTERS)
     monkeypatch.syspath_prepend(tmp_path)
-    result = as_json(
+    found = as_json(
         command, capsys, a_file(tmp_path), "--vary", "controller.policy=least-adapters,worse_on_purpose:MostAdapters",
         "--seeds", 10, "--jobs", 1, "--out", tmp_path, "--no-runs",
     )  # fmt: skip
-    beyond = {c["measure"]: c["difference"] for c in result["comparisons"] if c["significant"]}
+    beyond = {c["measure"]: c["difference"] for c in found["comparisons"] if c["significant"]}
     assert beyond["placement.jain"] < -0.3
     assert beyond["placement.pods_used"] == -2
-    assert "67 % fewer pods used" in next(iter(result["sentences"].values()))
+    assert "67 % fewer pods used" in next(iter(found["sentences"].values()))
 
 
 def test_a_setting_that_nothing_reads_raises_false_alarms_no_more_often_than_stated(tmp_path: Path) -> None:
@@ -101,24 +101,24 @@ def test_another_checkouts_operator_runs_in_a_process_of_its_own(
     text, least = policies.read_text(), "lambda pod: (pod.full, pod.adapters, pod.name)"
     assert least in text
     policies.write_text(text.replace(least, "lambda pod: (pod.full, -pod.adapters, pod.name)"))
-    result = as_json(
+    found = as_json(
         command, capsys, a_file(tmp_path), "--vary", f"controller.source={ROOT},{same},{other}",
         "--seeds", 3, "--jobs", 1, "--out", tmp_path / "out", "--no-runs",
     )  # fmt: skip
     used = {
         c["variant"].removeprefix("controller.source="): c["difference"]
-        for c in result["comparisons"]
+        for c in found["comparisons"]
         if c["measure"] == "placement.pods_used"
     }
     assert used == {str(same): 0, str(other): -2}
-    assert result["sentences"][f"controller.source={same}"] == "identical in every measure of every run"
+    assert found["sentences"][f"controller.source={same}"] == "identical in all measures of all runs"
 
 
 def test_too_few_seeds_for_a_claim_are_named_in_the_result(command: Command, capsys: Capture, tmp_path: Path) -> None:
     arguments = [a_file(tmp_path), "--vary", "controller.policy=least-adapters,random", "--jobs", 1, "--out", tmp_path]
-    result = as_json(command, capsys, *arguments, "--seeds", 3, "--no-runs")
-    assert not any(c["significant"] for c in result["comparisons"])
-    assert any(remark.startswith("too few seeds for any significant result: with 3") for remark in result["remarks"])
+    found = as_json(command, capsys, *arguments, "--seeds", 3, "--no-runs")
+    assert not any(c["significant"] for c in found["comparisons"])
+    assert any(remark.startswith("too few seeds for any significant result: with 3") for remark in found["remarks"])
 
 
 def test_seeds_auto_goes_on_until_the_interval_is_narrow_enough(
@@ -167,12 +167,12 @@ def test_runs_that_violate_an_invariant_are_listed_and_exit_with_1(
 
     monkeypatch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
     file = a_file(tmp_path, adapters=[adapters(2, leave={"after": "1m"})])
-    result = as_json(
+    found = as_json(
         command, capsys, file, "--vary", "controller.policy=least-adapters,random", "--seeds", 2, "--jobs", 1,
         "--out", tmp_path, "--no-runs", code=1,
     )  # fmt: skip
-    assert result["runs"]["broken"] == 4
-    assert any("runs violated an invariant" in remark and "invariant 6" in remark for remark in result["remarks"])
+    assert found["runs"]["broken"] == 4
+    assert any("runs violated an invariant" in remark and "invariant 6" in remark for remark in found["remarks"])
 
 
 def test_a_crashed_run_is_left_out_and_listed(
@@ -188,14 +188,14 @@ def test_a_crashed_run_is_left_out_and_listed(
         return honest(scenario)
 
     monkeypatch.setattr(trial, "simulate", fragile)
-    result = as_json(
+    found = as_json(
         command, capsys, a_file(tmp_path), "--vary", "controller.policy=least-adapters,random", "--seeds", 3,
         "--jobs", 1, "--out", tmp_path, "--no-runs", code=1,
     )  # fmt: skip
-    assert result["runs"] == {"total": 6, "crashed": 1, "broken": 0}
-    assert "1 of 6 runs crashed and are left out" in result["remarks"][0]
-    assert "RuntimeError: a bug that only some meet" in result["remarks"][0]
-    assert {c["pairs"] for c in result["comparisons"] if c["measure"] == "placement.jain"} == {2}
+    assert found["runs"] == {"total": 6, "crashed": 1, "broken": 0}
+    assert "1 of 6 runs crashed and are left out" in found["remarks"][0]
+    assert "RuntimeError: a bug that only some meet" in found["remarks"][0]
+    assert {c["pairs"] for c in found["comparisons"] if c["measure"] == "placement.jain"} == {2}
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_crashed_run_is_left_out_and_listed(
         ([], "no axes; use --vary PATH=A,B,C"),
         (["--vary", "controller.policy"], "--vary controller.policy: is not an axis; allowed: PATH=A,B,C"),
         (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
-        (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: there is no"),
+        (["--vary", "controller.policy=random,bin-pak"], "bin-pak: controller.policy: unknown policy"),
         (["--vary", f"{PER_POD_FIELD}=4,many"], f"{PER_POD_FIELD}=many: {PER_POD_FIELD}"),
         (["--vary", "controller.policy=random"], "only one variant"),
         (["--vary", "seed=1,2"], "the seed cannot vary between variants; use --seeds N"),

@@ -280,7 +280,10 @@ def a_dask_cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
         ),
         (["--vary", "controller.retry.base=60s..1s", "--random", "3"], "has its ends in the wrong order"),
         (["--vary", "controller.polcy=random,bin-pack"], 'did you mean "policy"'),
-        (["--vary", "controller.policy=random,bin-pak"], "controller.policy=bin-pak: controller.policy: there is no"),
+        (
+            ["--vary", "controller.policy=random,bin-pak"],
+            "controller.policy=bin-pak: controller.policy: unknown policy",
+        ),
         (["--vary", "seed=1,2"], "the seed cannot vary between variants"),
         ([], "no axes; use --vary PATH=A,B,C or a `vary:` section in the scenario"),
         ([*AXES, "--executor", "dask", "--address", "tcp://127.0.0.1:9"], "no answer"),

@@ -49,7 +49,7 @@ def test_a_skewed_clock_is_one_replicas_alone_and_ends(tmp_path: Path) -> None:
         ({"kind": "leader-loss", "at": "1m"}, "faults.0.kind: requires a second replica"),
         ({"kind": "clock-skew"}, "faults.0: is neither ahead nor behind"),
         ({"kind": "clock-skew", "ahead": "1s", "behind": "1s"}, "faults.0: is both ahead and behind"),
-        ({"kind": "clock-skew", "ahead": "1s", "replica": 3}, "faults.0.replica: there is no replica 3"),
+        ({"kind": "clock-skew", "ahead": "1s", "replica": 3}, "faults.0.replica: replica 3 does not exist"),
         ({"kind": "api-error", "status": 404}, "faults.0.status: is 404; allowed: at least 500"),
         ({"kind": "api-error", "verbs": ["post"]}, 'faults.0.verbs.0: is "post"'),
         ({"kind": "stale-reads", "lag": "0s"}, "faults.0.lag: must be longer than 0"),

@@ -115,7 +115,7 @@ def test_a_policy_that_fails_all_the_time_costs_events_and_nothing_else(tmp_path
     [
         (
             {"controller": {"policy": "least-adapter"}},
-            'there is no policy "least-adapter"; did you mean "least-adapters"',
+            'unknown policy "least-adapter"; did you mean "least-adapters"',
         ),
         ({"controller": {"policy": "nowhere:Class"}}, "controller.policy: policy nowhere:Class cannot be used"),
         ({"controller": {"policies": ["spread"]}}, 'controller.policies.0: "spread" is no plug-in; allowed: module'),

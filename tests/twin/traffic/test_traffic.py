@@ -144,7 +144,7 @@ def test_another_policy_gets_the_same_requests(tmp_path: Path) -> None:
         simulation = Simulation(scenario)
         assert scenario.traffic is not None
         streams = (simulation.streams.get(name) for name in ("traffic/arrivals", "traffic/requests"))
-        return [(a.at, a.prompt, a.output, a.popularity_draw) for a in scenario.traffic.asked(600, *streams)]
+        return [(a.at, a.prompt, a.output, a.popularity_draw) for a in scenario.traffic.generate(600, *streams)]
 
     assert adapter_requests("random") == adapter_requests("least-adapters")
     one, other = (summary(record(tmp_path, controller={"policy": policy})) for policy in ("random", "bin-pack"))

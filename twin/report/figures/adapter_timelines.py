@@ -33,7 +33,7 @@ def adapter_timelines(timeline: Timeline) -> Figure | None:
         _key() + strip(timeline.faults, x, 40) + shade(timeline.faults, x, top, plot.y.start) + rows + plot.time_axis(),
         WIDTH,
         plot.y.start + 44,
-        f"A bar is a phase, a mark a request to an engine; rest on one to see which pod it was and how it went.{limit}",
+        f"A bar is a phase, a mark is a request to an engine. Hover over a mark to see the pod and the result.{limit}",
     )
 
 
@@ -83,25 +83,25 @@ def _bars(adapter: AdapterTimeline, x: Scale, y: float, end: float) -> str:
 
 
 def _mark(attempt: Attempt, x: Scale, y: float, end: float) -> str:
-    at = x(attempt.start)
+    left = x(attempt.start)
     middle = y + 11
-    words = tooltip(f"{attempt.verb} on {attempt.pod} at {format_clock(attempt.start)}: {_outcome(attempt, end)}")
+    title = tooltip(f"{attempt.verb} on {attempt.pod} left {format_clock(attempt.start)}: {_outcome(attempt, end)}")
     if attempt.failed:
-        cross = f"M{number(at - 3.5)} {number(middle - 3.5)}l7 7m0 -7l-7 7"
-        return element("path", words, d=cross, class_="fault")
+        cross = f"M{number(left - 3.5)} {number(middle - 3.5)}l7 7m0 -7l-7 7"
+        return element("path", title, d=cross, class_="fault")
     if attempt.verb == "unload" or attempt.end is None:
-        return element("circle", words, cx=at, cy=middle, r=3, class_="undone")
-    return element("circle", words, cx=at, cy=middle, r=2.6, class_="done")
+        return element("circle", title, cx=left, cy=middle, r=3, class_="undone")
+    return element("circle", title, cx=left, cy=middle, r=2.6, class_="done")
 
 
 def _outcome(attempt: Attempt, end: float) -> str:
     if attempt.end is None:
-        return f"no answer by the end of the run, {end - attempt.start:.0f} s later"
+        return f"no response by the end of the run, {end - attempt.start:.0f} s later"
     took = f"after {attempt.end - attempt.start:.1f} s"
     if attempt.ok:
         return f"done {took}"
     status = f"HTTP {attempt.status}, " if attempt.status else ""
-    return f"failed {took}: {status}{attempt.error[:160] or 'no answer'}"
+    return f"failed {took}: {status}{attempt.error[:160] or 'no response'}"
 
 
 def _waits(attempts: Sequence[Attempt], x: Scale, y: float) -> str:
@@ -122,13 +122,13 @@ def _key() -> str:
     names = ("Pending", "Scheduled", "Loading", "Bound", "Running", "Failed")
     dot = element("circle", cx=LEFT + 5, cy=30, r=2.6, class_="done") + text(LEFT + 15, 34, "loaded", "tick")
     ring = element("circle", cx=LEFT + 81, cy=30, r=3, class_="undone") + text(
-        LEFT + 91, 34, "unloaded or unanswered", "tick"
+        LEFT + 91, 34, "unload, or no response", "tick"
     )
     cross = element("path", d=f"M{LEFT + 249} 26.5l7 7m0 -7l-7 7", class_="fault") + text(
         LEFT + 262, 34, "failed", "tick"
     )
     wait = element("line", x1=LEFT + 320, x2=LEFT + 342, y1=30, y2=30, class_="wait") + text(
-        LEFT + 348, 34, "waits to try again", "tick"
+        LEFT + 348, 34, "waiting to retry", "tick"
     )
     switch = element("path", d=f"M{LEFT + 474} 25l4 5l-4 5l-4 -5z", class_="switch") + text(
         LEFT + 484, 34, "another pod", "tick"

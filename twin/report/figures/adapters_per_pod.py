@@ -28,7 +28,7 @@ class _Stretch:
 
     start: float
     end: float
-    held: int
+    adapters: int
     ready: bool
 
 
@@ -38,7 +38,7 @@ def adapters_per_pod(timeline: Timeline) -> Figure | None:
         return None
     pods = timeline.pods[:MOST_ROWS]
     rows = [_stretches(pod, timeline.end) for pod in pods]
-    most = max((stretch.held for row in rows for stretch in row), default=0)
+    most = max((stretch.adapters for row in rows for stretch in row), default=0)
     drawn = len(pods) <= DRAWN_ROWS
     row_height = 18.0 if len(pods) <= 24 else 13.0 if drawn else max(2.0, min(6.0, 600 / len(pods)))
     top = 34 + strip_height(timeline.faults)
@@ -54,7 +54,7 @@ def adapters_per_pod(timeline: Timeline) -> Figure | None:
     )
     return Figure(
         "adapters-per-pod",
-        "Adapters held by each pod",
+        "Adapters loaded on each pod",
         _alt(pods, rows, timeline),
         _key(most, x.start, "held" if drawn else "mapped")
         + strip(timeline.faults, x, 22)
@@ -68,15 +68,15 @@ def adapters_per_pod(timeline: Timeline) -> Figure | None:
 
 
 def _stretches(pod: PodTimeline, end: float) -> list[_Stretch]:
-    until = pod.gone if pod.gone is not None else end
-    moments = sorted({pod.created, *(t for t, _ in pod.ready), *(t for t, _ in pod.held)})
-    moments = [t for t in moments if t < until]
-    if not moments:
+    until = pod.deleted if pod.deleted is not None else end
+    times = sorted({pod.created, *(t for t, _ in pod.ready), *(t for t, _ in pod.loaded)})
+    times = [t for t in times if t < until]
+    if not times:
         return []
     row = list[_Stretch]()
-    for start, stop in zip(moments, [*moments[1:], until], strict=True):
-        count, ready = _at(pod.held, start), bool(_at(pod.ready, start))
-        if row and (row[-1].held, row[-1].ready) == (count, ready):
+    for start, stop in zip(times, [*times[1:], until], strict=True):
+        count, ready = _at(pod.loaded, start), bool(_at(pod.ready, start))
+        if row and (row[-1].adapters, row[-1].ready) == (count, ready):
             row[-1] = _Stretch(row[-1].start, stop, count, ready)
         else:
             row.append(_Stretch(start, stop, count, ready))
@@ -94,7 +94,7 @@ def _row(pod: PodTimeline, row: Sequence[_Stretch], x: Scale, y: float, height: 
     cells = "".join(
         element(
             "rect",
-            tooltip(f"{pod.name}, {_said(s)}"),
+            tooltip(f"{pod.name}, {_describe(s)}"),
             x=x(s.start),
             y=y + 1,
             width=max(x(s.end) - x(s.start), 0.5),
@@ -106,15 +106,15 @@ def _row(pod: PodTimeline, row: Sequence[_Stretch], x: Scale, y: float, height: 
     return text(x.start - 8, y + height / 2 + 4, _short(name), "name", "end") + cells
 
 
-def _said(stretch: _Stretch) -> str:
+def _describe(stretch: _Stretch) -> str:
     ready = "ready" if stretch.ready else "not ready"
-    return f"{format_clock(stretch.start)} to {format_clock(stretch.end)}: {stretch.held} adapters, {ready}"
+    return f"{format_clock(stretch.start)} to {format_clock(stretch.end)}: {stretch.adapters} adapters, {ready}"
 
 
 def _look(stretch: _Stretch, most: int) -> dict[str, str | float]:
-    if not stretch.held:
+    if not stretch.adapters:
         return {"class_": "empty" if stretch.ready else "unready"}
-    return {"class_": "held", "fill_opacity": _depth(stretch.held, most)}
+    return {"class_": "held", "fill_opacity": _depth(stretch.adapters, most)}
 
 
 def _depth(count: int, most: int) -> float:
@@ -144,23 +144,23 @@ def _image(rows: Sequence[Sequence[_Stretch]], end: float, plot: Plot, most: int
 
 def _pixel_row(row: Sequence[_Stretch], end: float, most: int) -> bytes:
     step = end / COLUMNS
-    held, seen, ready = [0.0] * COLUMNS, [0.0] * COLUMNS, [0.0] * COLUMNS
+    adapters, present, ready = [0.0] * COLUMNS, [0.0] * COLUMNS, [0.0] * COLUMNS
     for s in row:
         first, last = int(s.start / step), min(int(s.end / step), COLUMNS - 1)
         for column in range(first, last + 1):
             share = min(s.end, (column + 1) * step) - max(s.start, column * step)
-            seen[column] += share
-            held[column] += share * s.held
+            present[column] += share
+            adapters[column] += share * s.adapters
             ready[column] += share * s.ready
-    return b"".join(_pixel(*column, most) for column in zip(held, seen, ready, strict=True))
+    return b"".join(_pixel(*column, most) for column in zip(adapters, present, ready, strict=True))
 
 
-def _pixel(held: float, seen: float, ready: float, most: int) -> bytes:
-    if not seen:
+def _pixel(adapters: float, present: float, ready: float, most: int) -> bytes:
+    if not present:
         return bytes(4)
-    if not held:
-        return bytes((*GREY, 48 if 2 * ready > seen else 104))
-    return bytes((*BLUE, round(255 * (0.2 + 0.8 * held / seen / most))))
+    if not adapters:
+        return bytes((*GREY, 48 if 2 * ready > present else 104))
+    return bytes((*BLUE, round(255 * (0.2 + 0.8 * adapters / present / most))))
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:
@@ -206,21 +206,21 @@ def _key(most: int, x: float, class_: str) -> str:
     return "".join(parts)
 
 
-def _caption(timeline: Timeline, shown: int) -> str:
+def _caption(timeline: Timeline, rows: int) -> str:
     total = len(timeline.pods)
-    said = "Counted inside the engines. A row covers the time in which its pod existed."
-    if total > shown:
-        said += f" The first {shown} of {total} pods by name are shown."
+    caption = "Counted in the engines. A row covers the lifetime of its pod."
+    if total > rows:
+        caption += f" The first {rows} of {total} pods by name are shown."
     elif total > DRAWN_ROWS:
-        said += " Rows are pods in the order of their names; placement.parquet has all changes."
-    return said
+        caption += " Rows are pods in the order of their names; placement.parquet has all changes."
+    return caption
 
 
 def _alt(pods: Sequence[PodTimeline], rows: Sequence[Sequence[_Stretch]], timeline: Timeline) -> str:
-    last = [row[-1].held for pod, row in zip(pods, rows, strict=True) if row and pod.gone is None]
+    last = [row[-1].adapters for pod, row in zip(pods, rows, strict=True) if row and pod.deleted is None]
     if not last:
-        return f"{len(pods)} pods over {format_clock(timeline.end)}; none was left at the end."
+        return f"{len(pods)} pods over {format_clock(timeline.end)}; none at the end."
     return (
-        f"{len(pods)} pods over {format_clock(timeline.end)}; at the end {len(last)} were there, holding between "
-        f"{min(last)} and {max(last)} adapters, {sum(last)} in all."
+        f"{len(pods)} pods over {format_clock(timeline.end)}; {len(last)} at the end, with "
+        f"{min(last)} to {max(last)} adapters each, {sum(last)} in total."
     )

@@ -1,6 +1,6 @@
-"""Distributions on top of one another: for each value, the share that lies at or below it.
+"""Empirical distribution functions, one line for each series.
 
-Where points stand for runs, each is a link to its run.
+A point that represents a run links to that run.
 """
 
 import math
@@ -13,8 +13,8 @@ from twin.report.svg import Figure, Scale, element, legend_rows, path, step_path
 from twin.report.wording import format_number
 
 WIDTH, HEIGHT = 880.0, 260.0
-MOST_CORNERS = 400
-"""Of one line; a finer one cannot be told apart."""
+MAX_POINTS = 400
+"""Maximum number of points of one line; more would not be visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class Point:
     """A run's value."""
 
     value: float
-    words: str
+    label: str
     link: str = ""
 
 
 def ecdf(name: str, title: str, series: Mapping[str, Sequence[Point]], unit: str, caption: str = "") -> Figure | None:
-    """One staircase a series, in the order given; None if nothing was measured."""
+    """Draw one step function for each series, in that order; None if nothing was measured."""
     values = [point.value for points in series.values() for point in points]
     if not values:
         return None
@@ -42,9 +42,9 @@ def ecdf(name: str, title: str, series: Mapping[str, Sequence[Point]], unit: str
 
 
 def samples(values: Sequence[float]) -> list[Point]:
-    """Values that stand for no run: thinned out where there are more than can be seen."""
+    """Return points without labels for `values`, thinned out to `MAX_POINTS`."""
     ordered = sorted(values)
-    step = max(len(ordered) / MOST_CORNERS, 1.0)
+    step = max(len(ordered) / MAX_POINTS, 1.0)
     return [Point(ordered[math.floor(i * step)], "") for i in range(math.ceil(len(ordered) / step))]
 
 
@@ -53,17 +53,17 @@ def _line(points: Sequence[Point], x: Scale, y: Scale, colour: str) -> str:
     corners = [(x(points[0].value), y(0))] + [(x(p.value), y((i + 1) / total)) for i, p in enumerate(points)]
     drawn = path(step_path(corners, x.end), f"line {colour}")
     return drawn + "".join(
-        _dot(point, x(point.value), y((i + 1) / total), colour) for i, point in enumerate(points) if point.words
+        _dot(point, x(point.value), y((i + 1) / total), colour) for i, point in enumerate(points) if point.label
     )
 
 
 def _dot(point: Point, x: float, y: float, colour: str) -> str:
-    dot = element("circle", tooltip(point.words), cx=x, cy=y, r=4, class_=f"mark {colour}")
+    dot = element("circle", tooltip(point.label), cx=x, cy=y, r=4, class_=f"mark {colour}")
     return element("a", dot, href=point.link) if point.link else dot
 
 
 def axes(x: Scale, y: Scale, unit: str) -> str:
-    """Shares at the left, round numbers below."""
+    """Return the axes: shares at the left, round numbers below."""
     parts = [
         element("line", x1=x.start, x2=x.end, y1=y(share), y2=y(share), class_="grid")
         + text(x.start - 7, y(share) + 4, f"{100 * share:g} %", "tick", "end")
@@ -77,9 +77,9 @@ def axes(x: Scale, y: Scale, unit: str) -> str:
     return "".join(parts) + text(x.end, y.start + 33, unit, "unit", "end")
 
 
-def _ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Round numbers within."""
-    rough = (high - low) / most
+def _ticks(low: float, high: float, count: int = 8) -> list[float]:
+    """Return about `count` round numbers from `low` to `high`."""
+    rough = (high - low) / count
     power = 10 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough - 1e-12)
     return [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -32,16 +32,16 @@ def shade(faults: Sequence[FaultTimeline], x: Scale, top: float, bottom: float) 
     """Return the shading of the windows with an active fault; draw it below the data."""
     return "".join(
         element("rect", x=x(start), y=top, width=max(x(end) - x(start), 1), height=bottom - top, class_="shade")
-        for start, end in _merged(sorted(spell for fault in faults for spell in fault.spells))
+        for start, end in _merged(sorted(window for fault in faults for window in fault.windows))
     )
 
 
 def edges(faults: Sequence[FaultTimeline], x: Scale, top: float, bottom: float) -> str:
     """Return dashed lines at the edges of the shading, for figures whose areas hide it."""
-    spells = _merged(sorted(spell for fault in faults for spell in fault.spells))
+    windows = _merged(sorted(window for fault in faults for window in fault.windows))
     return "".join(
         element("line", x1=x(t), x2=x(t), y1=top, y2=bottom, class_="guide")
-        for t in dict.fromkeys(t for spell in spells for t in spell)
+        for t in dict.fromkeys(t for window in windows for t in window)
         if x.low < t < x.high
     )
 
@@ -56,9 +56,9 @@ def _row(fault: FaultTimeline, x: Scale, y: float) -> str:
             width=max(x(end) - x(start), 2),
             height=11,
             rx=2,
-            class_="spell",
+            class_="window",
         )
-        for start, end in fault.spells
+        for start, end in fault.windows
     )
     marks = "".join(
         element(
@@ -67,21 +67,21 @@ def _row(fault: FaultTimeline, x: Scale, y: float) -> str:
             d=f"M{x(t) - 5:.1f} {y:.1f}h10l-5 10z",
             class_="strike",
         )
-        for t, targets in fault.strikes
+        for t, targets in fault.occurrences
     )
     return bars + marks + _label(fault, x, y)
 
 
 def _label(fault: FaultTimeline, x: Scale, y: float) -> str:
     """Return the fault's label after its last mark, or before the first if there is no space."""
-    words = fault.kind + _aim(sorted(fault.targets))
-    last = max([x(end) for _, end in fault.spells] + [x(t) + 5 for t, _ in fault.strikes], default=x.start)
-    first = min([x(start) for start, _ in fault.spells] + [x(t) - 5 for t, _ in fault.strikes], default=x.start)
-    if last + 7 * len(words) < x.end:
-        return text(last + 7, y + 10, words, "tick")
-    if first - 7 * len(words) > x.start:
-        return text(first - 7, y + 10, words, "tick", "end")
-    return text(first + 6, y + 10, words, "strong")
+    label = fault.kind + _aim(sorted(fault.targets))
+    last = max([x(end) for _, end in fault.windows] + [x(t) + 5 for t, _ in fault.occurrences], default=x.start)
+    first = min([x(start) for start, _ in fault.windows] + [x(t) - 5 for t, _ in fault.occurrences], default=x.start)
+    if last + 7 * len(label) < x.end:
+        return text(last + 7, y + 10, label, "tick")
+    if first - 7 * len(label) > x.start:
+        return text(first - 7, y + 10, label, "tick", "end")
+    return text(first + 6, y + 10, label, "strong")
 
 
 def _aim(targets: Sequence[str]) -> str:
@@ -92,13 +92,13 @@ def _aim(targets: Sequence[str]) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:6]) or "everything it is aimed at"
-    return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    first = ", ".join(names[:6]) or "all targets"
+    return first + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def _merged(spells: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def _merged(windows: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     merged = list[tuple[float, float]]()
-    for start, end in spells:
+    for start, end in windows:
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:

@@ -9,25 +9,25 @@ from twin.report.wording import describe, label
 WIDTH, LEFT, RIGHT = 880.0, 250.0, 210.0
 ROW, GAP, TOP, MARGIN = 17.0, 9.0, 46.0, 12.0
 COLOURS = ("one", "two", "three", "four", "five", "six")
-MOST = 1.0
-"""No axis goes further than so many times the value; what does is drawn as an arrow."""
+MAX_REACH = 1.0
+"""Maximum of the axis, as a share of the baseline; intervals beyond it end in an arrow."""
 
 
 def colour(number: int) -> str:
-    """The classes of the variant of that number: when the colours are used up they come again, dashed."""
+    """Return the CSS classes of variant `number`; after the last colour the first is used again, dashed."""
     return COLOURS[number % len(COLOURS)] + (" again" if number >= len(COLOURS) else "")
 
 
 def forest(comparisons: Sequence[Comparison], variants: Sequence[str]) -> Figure | None:
-    """Relative differences of every measure that was measured and differs, variants below one another.
+    """Draw the relative differences of every measure that differs, with a row for each variant.
 
-    `variants` are all of them in order, the baseline first: colours are those of the other figures.
+    `variants` are all variants in order, the baseline first. They have the same colours as in the other figures.
     """
     drawn = [c for c in comparisons if c.ci_low is not None and not c.identical and scale(c)]
     measures = list(dict.fromkeys(c.measure for c in drawn))
     if not drawn:
         return None
-    reach = min(max(max(abs(low), abs(high)) for low, high in map(_relative_interval, drawn)) * 1.05, MOST)
+    reach = min(max(max(abs(low), abs(high)) for low, high in map(_relative_interval, drawn)) * 1.05, MAX_REACH)
     x = Scale(-reach, reach, LEFT, WIDTH - RIGHT)
     parts, y = list[str](), TOP
     for measure in measures:
@@ -40,16 +40,16 @@ def forest(comparisons: Sequence[Comparison], variants: Sequence[str]) -> Figure
     axis = "".join(_tick(x, share, y) for share in (-reach, -reach / 2, 0.0, reach / 2, reach))
     zero = element("line", x1=x(0), x2=x(0), y1=TOP - 8, y2=y, class_="axis")
     key, more = legend_rows(((colour(i), v) for i, v in enumerate(variants) if i), MARGIN, 14, WIDTH - MARGIN)
-    said = text(x(0), y + 32, "difference from the baseline, as a share of the value", "unit", "middle")
+    caption = text(x(0), y + 32, "difference from the baseline, as a share of the value", "unit", "middle")
     alt = (
         "; ".join(f"{c.variant}: {describe(c)}" for c in drawn if c.significant)
         or "No statistically significant difference."
     )
     return Figure(
         "forest",
-        "What differs, and how sure that is",
+        "Differences and their confidence intervals",
         alt,
-        key + translate(axis + zero + "".join(parts) + said, more),
+        key + translate(axis + zero + "".join(parts) + caption, more),
         WIDTH,
         y + 42 + more,
         "Means of the paired differences with their confidence intervals. Filled: statistically significant after "
@@ -71,9 +71,8 @@ def _row(comparison: Comparison, x: Scale, y: float, colour: str) -> str:
     if x.low <= middle <= x.high:
         form = "mark" if comparison.significant else "hollow"
         dot = element("circle", cx=x(middle), cy=y, r=4.2, class_=f"{form} {colour}")
-    said = describe(comparison)
-    words = text(WIDTH - RIGHT + 14, y + 4, _change(comparison), "tick" if comparison.significant else "unit")
-    return element("g", tooltip(f"{comparison.variant}: {said}") + line + arrows + dot + words)
+    change = text(WIDTH - RIGHT + 14, y + 4, _change(comparison), "tick" if comparison.significant else "unit")
+    return element("g", tooltip(f"{comparison.variant}: {describe(comparison)}") + line + arrows + dot + change)
 
 
 def _change(comparison: Comparison) -> str:

@@ -22,15 +22,15 @@ def phases(timeline: Timeline) -> Figure | None:
     ticks = count_ticks(highest)
     x = Scale(0, timeline.end, 58, WIDTH - 28)
     plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
-    shown = [i for i, _ in enumerate(BOTTOM_UP) if any(row[i] for _, row in levels)]
+    present = [i for i, _ in enumerate(BOTTOM_UP) if any(row[i] for _, row in levels)]
     body = (
         strip(timeline.faults, x, 26)
         + shade(timeline.faults, x, top, plot.y.start)
         + plot.level_axis(ticks, "adapters")
-        + "".join(_area(plot, levels, i) for i in shown)
+        + "".join(_area(plot, levels, i) for i in present)
         + edges(timeline.faults, x, top, plot.y.start)
         + plot.time_axis()
-        + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet reconciled") for i in shown), x.start, 14)
+        + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet reconciled") for i in present), x.start, 14)
     )
     return Figure(
         "phases",
@@ -39,7 +39,7 @@ def phases(timeline: Timeline) -> Figure | None:
         body,
         WIDTH,
         plot.y.start + 44,
-        "As kubectl get modeladapters would have shown them, stacked. Dashed lines bound the times of faults.",
+        "Phases as in kubectl get modeladapters, stacked. Dashed lines mark the start and end of faults.",
     )
 
 
@@ -83,15 +83,15 @@ def _area(plot: Plot, levels: Sequence[Level], index: int) -> str:
 
 def _thinned(levels: Sequence[Level], x: Scale) -> list[Level]:
     """Return the last level of each half pixel."""
-    kept = {round(x(t) * 2): (t, row) for t, row in levels}
-    return list(kept.values())
+    last = {round(x(t) * 2): (t, row) for t, row in levels}
+    return list(last.values())
 
 
 def _alt(levels: Sequence[Level], timeline: Timeline) -> str:
-    at = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(timeline.end, 4)]
-    said = (
-        f"at {format_clock(t)} "
+    samples = [levels[max(i for i, (t, _) in enumerate(levels) if t <= tick)] for tick in time_ticks(timeline.end, 4)]
+    counts = (
+        f"samples {format_clock(t)} "
         + (", ".join(f"{row[i]:g} {p or 'unseen'}" for i, p in enumerate(BOTTOM_UP) if row[i]) or "none")
-        for t, row in at
+        for t, row in samples
     )
-    return f"Adapters by phase: {'; '.join(said)}."
+    return f"Adapters by phase: {'; '.join(counts)}."

@@ -30,23 +30,23 @@ def request_rates(timeline: Timeline) -> Figure | None:
         return None
     x = Scale(0, timeline.end, 58, WIDTH - 28)
     body, totals = "", list[str]()
-    for i, (words, groups) in enumerate(PANELS):
+    for i, (title, groups) in enumerate(PANELS):
         top = 46 + i * (PLOT_HEIGHT + GAP)
         curves = {name: _curve(timeline.counts, keys, timeline.end) for name, keys in groups.items()}
         ticks = count_ticks(max(level for curve in curves.values() for _, level in curve), 4)
         plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
-        body += text(x.start, top - 30, words, "strong")
+        body += text(x.start, top - 30, title, "strong")
         body += legend(zip(CLASSES, curves, strict=True), x.start + 200, top - 30)
         body += plot.level_axis(ticks, "per minute") + shade(timeline.faults, x, top, plot.y.start)
         for class_, curve in zip(CLASSES, curves.values(), strict=True):
             body += path(step_path([(x(t), plot.y(level)) for t, level in curve], x.end), f"line {class_}")
         body += plot.time_axis("time since the start" if i else "")
         totals.append(
-            f"{words}: " + ", ".join(f"{_total(timeline.counts, keys):,g} {name}" for name, keys in groups.items())
+            f"{title}: " + ", ".join(f"{_total(timeline.counts, keys):,g} {name}" for name, keys in groups.items())
         )
-    said = "; ".join(totals)
+    summary = "; ".join(totals)
     height = 46 + len(PANELS) * PLOT_HEIGHT + (len(PANELS) - 1) * GAP + 44
-    return Figure("request-rates", "Operator requests", f"{said}.", body, WIDTH, height, f"In all: {said}.")
+    return Figure("request-rates", "Operator requests", f"{summary}.", body, WIDTH, height, f"Totals: {summary}.")
 
 
 def _curve(counts: Sequence[Counts], keys: Sequence[str], end: float) -> list[tuple[float, float]]:

@@ -9,6 +9,7 @@ from twin.report.svg import Figure, Plot, Scale, element, number, path, step_pat
 from twin.report.timeline import Timeline
 
 WIDTH, HEIGHT = 880.0, 300.0
+LABEL_WIDTH = 150.0
 
 
 def time_to_running(timeline: Timeline) -> Figure | None:
@@ -34,7 +35,7 @@ def time_to_running(timeline: Timeline) -> Figure | None:
         + path(drawn, "line one"),
         WIDTH,
         HEIGHT,
-        f"From the creation of a ModelAdapter to its first Running, {total} in all."
+        f"From the creation of a ModelAdapter to its first Running; {total} adapters."
         + _remark(never, len(times), total),
     )
 
@@ -42,31 +43,32 @@ def time_to_running(timeline: Timeline) -> Figure | None:
 def _remark(never: int, ran: int, total: int) -> str:
     if not never:
         return ""
-    said = f" {never} never ran, and so the line ends at {_share(ran, total)}"
-    return f"{said}; median and 95th percentile are of those that did." if ran else f"{said}."
+    remark = f" {never} never ran, so the line ends at {_share(ran, total)}"
+    return f"{remark}; median and 95th percentile are of the others." if ran else f"{remark}."
 
 
 def _thinned(times: list[float], total: int, x: Scale) -> list[tuple[float, float]]:
     """Return the last share of each half pixel."""
-    kept = {round(x(t) * 2): (t, 100 * (i + 1) / total) for i, t in enumerate(times)}
-    return list(kept.values())
+    last = {round(x(t) * 2): (t, 100 * (i + 1) / total) for i, t in enumerate(times)}
+    return list(last.values())
 
 
 def _guides(plot: Plot, times: list[float], total: int) -> str:
     """Return guides at the summary's median and 95th percentile."""
-    half, most = percentiles(times, 50, 95)
-    return _guide(plot, times, total, half, "median") + _guide(plot, times, total, most, "95th percentile")
+    median, p95 = percentiles(times, 50, 95)
+    close = 14.0 if abs(plot.x(p95) - plot.x(median)) < LABEL_WIDTH else 0.0
+    return _guide(plot, times, total, median, "median", close) + _guide(plot, times, total, p95, "95th percentile")
 
 
-def _guide(plot: Plot, times: list[float], total: int, t: float, name: str) -> str:
-    """Return a dashed line from a time up to the curve, and its label."""
+def _guide(plot: Plot, times: list[float], total: int, t: float, name: str, down: float = 0.0) -> str:
+    """Return a dashed line from a time up to the curve, and its label, moved down by `down` pixels."""
     x, y = plot.x(t), plot.y(100 * bisect_right(times, t) / total)
     dashes = element("path", d=f"M{number(x)} {number(plot.y.start)}V{number(y)}", class_="guide")
     dot = element("circle", cx=x, cy=y, r=3.5, class_="held")
-    right = x < plot.x.end - 150
-    beside = (x + 9, y + 16) if right else (x - 9, y - 8)  # where the curve is not
-    words = text(*beside, f"{name} {_spoken(t)}", "strong", "start" if right else "end")
-    return dashes + dot + words
+    right = x < plot.x.end - LABEL_WIDTH
+    position = (x + 9, y + 16 + down) if right else (x - 9, y - 8 + down)  # off the curve
+    label = text(*position, f"{name} {_spoken(t)}", "strong", "start" if right else "end")
+    return dashes + dot + label
 
 
 def _spoken(seconds: float) -> str:

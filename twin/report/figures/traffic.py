@@ -1,4 +1,4 @@
-"""What users got, minute by minute: answers and failures, who waited, how long the first token took."""
+"""User traffic over time: responses, failures, delayed requests, time to first token."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,20 +14,20 @@ from twin.trace.lines import TrafficLine
 
 WIDTH, PANEL, GAP = 880.0, 110.0, 62.0
 EMPTY = -30.0
-"""Of a panel in which there is nothing: a line of text, no frame."""
+"""Height of a panel without data, which is a line of text without a frame."""
 
 Minute = Sequence[TrafficLine]
-"""All lines of one moment: an adapter each."""
+"""The lines of one interval, one for each adapter."""
 Minutes = Sequence[tuple[float, float, Minute]]
-"""With their start and end."""
+"""Start, end and lines of each interval."""
 
 
 def _failed(lines: Minute) -> int:
     return sum(line.requests - line.ok for line in lines)
 
 
-def _astray(lines: Minute) -> int:
-    """Sent to a pod without the adapter; such a request fails."""
+def _misrouted(lines: Minute) -> int:
+    """Return the number of requests sent to a pod without the adapter; these fail."""
     return sum(min(line.misrouted, line.requests - line.ok) for line in lines)
 
 
@@ -36,23 +36,23 @@ def _unrouted(lines: Minute) -> int:
 
 
 Counts = Mapping[str, tuple[str, Callable[[Minute], float]]]
-"""What is counted: words, colour, and how."""
+"""Counts of a panel by label, each with its colour and its function."""
 
-ANSWERED: Counts = {"answered": ("Running", lambda lines: sum(line.ok for line in lines))}
+ANSWERED: Counts = {"successful": ("Running", lambda lines: sum(line.ok for line in lines))}
 FAILED: Counts = {
-    "misrouted": ("Loading", _astray),
+    "misrouted": ("Loading", _misrouted),
     "no endpoint": ("Pending", _unrouted),
-    "otherwise": ("Failed", lambda lines: max(_failed(lines) - _astray(lines) - _unrouted(lines), 0)),
+    "other": ("Failed", lambda lines: max(_failed(lines) - _misrouted(lines) - _unrouted(lines), 0)),
 }
 WAITED: Counts = {
     "queued in the engine": ("one", lambda lines: sum(line.queued for line in lines)),
-    "cold: weights had to be read again": ("two", lambda lines: sum(line.cold for line in lines)),
+    "cold: weights had to be loaded again": ("two", lambda lines: sum(line.cold for line in lines)),
 }
-FIRST: Mapping[str, tuple[str, float]] = {"half": ("one", 50), "95 %": ("two", 95), "99 %": ("three", 99)}
+FIRST: Mapping[str, tuple[str, float]] = {"50 %": ("one", 50), "95 %": ("two", 95), "99 %": ("three", 99)}
 
 
 def traffic(timeline: Timeline) -> Figure | None:
-    """Four panels over the same time: answers, failures by cause, those that waited, time to the first token."""
+    """Draw four panels over the same time: responses, failures by cause, delayed requests, time to first token."""
     if not timeline.traffic:
         return None
     minutes = _minutes(timeline.traffic)
@@ -60,9 +60,9 @@ def traffic(timeline: Timeline) -> Figure | None:
     top = 60.0 + strip_height(timeline.faults)
     body = strip(timeline.faults, x, 20)
     for panel in (
-        _panel("Requests answered", ANSWERED, minutes, x),
-        _panel("Requests that failed", FAILED, minutes, x),
-        _panel("Requests that waited", WAITED, minutes, x),
+        _panel("Successful requests", ANSWERED, minutes, x),
+        _panel("Failed requests", FAILED, minutes, x),
+        _panel("Delayed requests", WAITED, minutes, x),
         partial(_first_tokens, minutes, x),
     ):
         drawn, height = panel(top)
@@ -73,26 +73,26 @@ def traffic(timeline: Timeline) -> Figure | None:
     last = Plot(x, Scale(0, 1, top - GAP, top - GAP - PANEL))
     return Figure(
         "traffic",
-        "What users got",
+        "User requests",
         _alt(timeline.traffic),
         body + last.time_axis(),
         WIDTH,
         top - GAP + 44,
-        "Requests for adapters that have run once, minute by minute, by when they ended. Misrouted is what was sent to "
-        "a pod where the adapter was not loaded; cold and queued requests may well have been answered.",
+        "Requests for adapters that have been Running, in the minute in which they ended. A misrouted request was sent "
+        "to a pod where the adapter was not loaded. Cold and queued requests may still have succeeded.",
     )
 
 
 def _minutes(lines: Sequence[TrafficLine]) -> list[tuple[float, float, Minute]]:
-    """Start, end and lines of each stretch of time that was told, in order."""
-    told: dict[float, list[TrafficLine]] = defaultdict(list)
+    """Return start, end and lines of each interval, in order."""
+    by_time: dict[float, list[TrafficLine]] = defaultdict(list)
     for line in lines:
-        told[line.t].append(line)
-    return [(max(t - max(line.seconds for line in part), 0.0), t, part) for t, part in sorted(told.items())]
+        by_time[line.t].append(line)
+    return [(max(t - max(line.seconds for line in part), 0.0), t, part) for t, part in sorted(by_time.items())]
 
 
 def _rates(minutes: Minutes, count: Callable[[Minute], float]) -> list[tuple[float, float]]:
-    """Requests a minute as a level over time; 0 where nothing was told."""
+    """Return requests per minute as a level over time; 0 in intervals without lines."""
     curve = [(0.0, 0.0)]
     for start, end, lines in minutes:
         if curve[-1][0] > start - 1e-6:
@@ -101,18 +101,18 @@ def _rates(minutes: Minutes, count: Callable[[Minute], float]) -> list[tuple[flo
     return curve
 
 
-def _panel(words: str, counts: Counts, minutes: Minutes, x: Scale) -> Callable[[float], tuple[str, float]]:
-    """Draws a panel at a height, and says how high it is: one line if there is nothing in it."""
+def _panel(title: str, counts: Counts, minutes: Minutes, x: Scale) -> Callable[[float], tuple[str, float]]:
+    """Return a function that draws a panel at `top` and returns it with its height; one line if it has no data."""
 
     def draw(top: float) -> tuple[str, float]:
         curves = {name: curve for name, (_, count) in counts.items() if _any(curve := _rates(minutes, count))}
         if not curves:
-            return text(x.start, top - 24, words, "strong") + text(x.start + 200, top - 24, "none", "tick"), EMPTY
+            return text(x.start, top - 24, title, "strong") + text(x.start + 200, top - 24, "none", "tick"), EMPTY
         together = max if counts is WAITED else sum  # a request may be both queued and cold
         ticks = count_ticks(max(map(together, zip(*map(_levels, curves.values()), strict=True))), 4)
         plot = Plot(x, Scale(0, ticks[-1], top + PANEL, top))
         key = legend(((counts[name][0], name) for name in curves), x.start + 200, top - 24)
-        head = text(x.start, top - 24, words, "strong") + key + plot.level_axis(ticks, "a minute")
+        head = text(x.start, top - 24, title, "strong") + key + plot.level_axis(ticks, "per minute")
         drawn = (_lines if counts is WAITED else _stacked)(plot, curves, counts)
         return head + drawn + _base(plot), PANEL
 
@@ -159,16 +159,16 @@ def _first_tokens(minutes: Minutes, x: Scale, top: float) -> tuple[str, float]:
     ticks = second_ticks(highest)
     plot = Plot(x, Scale(0, ticks[-1], top + PANEL, top))
     drawn = ""
-    for place, (class_, _) in enumerate(FIRST.values()):
-        for stretch in _unbroken([(t, spread[place]) for t, spread in points], minutes):
+    for index, (class_, _) in enumerate(FIRST.values()):
+        for stretch in _unbroken([(t, spread[index]) for t, spread in points], minutes):
             drawn += path([(plot.x(t), plot.y(value)) for t, value in stretch], f"line {class_}")
     key = legend(((class_, f"{name} within") for name, (class_, _) in FIRST.items()), x.start + 200, top - 24)
-    words = text(x.start, top - 24, "Time to the first token", "strong")
-    return words + key + plot.level_axis(ticks, "seconds") + drawn, PANEL
+    title = text(x.start, top - 24, "Time to first token", "strong")
+    return title + key + plot.level_axis(ticks, "seconds") + drawn, PANEL
 
 
 def _unbroken(points: Sequence[tuple[float, float]], minutes: Minutes) -> list[list[tuple[float, float]]]:
-    """Points in stretches: where nothing was answered for a while there is no line."""
+    """Split the points where there was no response for some time, so that no line is drawn there."""
     usual = max((end - start for start, end, _ in minutes), default=60.0)
     parts: list[list[tuple[float, float]]] = [list(points[:1])]
     for before, after in pairwise(points):
@@ -179,7 +179,7 @@ def _unbroken(points: Sequence[tuple[float, float]], minutes: Minutes) -> list[l
 
 
 def second_ticks(highest: float) -> list[float]:
-    """Round seconds, or parts of one."""
+    """Return round numbers of seconds from 0 to the first that is at least `highest`."""
     unit = 1.0 if highest > 3 else 0.1 if highest > 0.3 else 0.01 if highest > 0.03 else 0.001
     return [round(tick * unit, 6) for tick in count_ticks(highest / unit, 4)]
 
@@ -191,9 +191,9 @@ def _base(plot: Plot) -> str:
 def _alt(lines: Sequence[TrafficLine]) -> str:
     total, answered = sum(line.requests for line in lines), sum(line.ok for line in lines)
     values = [value for line in lines for value in line.first_token_seconds]
-    astray = f"{_astray(lines):,} misrouted, {_unrouted(lines):,} without endpoint"
-    said = f"{total:,} requests, {answered:,} answered, {astray}"
+    failures = f"{_misrouted(lines):,} misrouted, {_unrouted(lines):,} without endpoint"
+    description = f"{total:,} requests, {answered:,} successful, {failures}"
     if values:
-        half, most = percentiles(values, 50, 95)
-        said += f"; first token within {half:.3g} s for half of those answered, {most:.3g} s for 95 %"
-    return f"{said}."
+        median, p95 = percentiles(values, 50, 95)
+        description += f"; time to first token {median:.3g} s (median), {p95:.3g} s (95th percentile)"
+    return f"{description}."

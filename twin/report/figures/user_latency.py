@@ -1,4 +1,4 @@
-"""How long users waited, adapter by adapter: for the first token, and for the whole answer."""
+"""Latency of user requests for each adapter: time to first token, and time of the whole response."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from twin.report.timeline import Timeline
 from twin.trace.lines import TrafficLine
 
 WIDTH, LEFT, RIGHT, ROW, TOP = 880.0, 190.0, 316.0, 18.0, 58.0
-MOST = 40
-"""Adapters that a person still reads; those asked most are shown."""
+MAX_ADAPTERS = 40
+"""Maximum number of rows; the adapters with the most requests are shown."""
 BETWEEN = 28.0
 
 
@@ -29,61 +29,65 @@ class _Adapter:
 
 
 def user_latency(timeline: Timeline) -> Figure | None:
-    """A row an adapter: from half to 95 % of its requests, a dot at the half."""
+    """Draw one row for each adapter: a dot at the median, and a line to the 95th percentile."""
     adapters = _summed(timeline.traffic)
     if not any(adapter.first for adapter in adapters):
         return None
-    shown = adapters[:MOST]
-    bottom = TOP + ROW * len(shown)
+    rows = adapters[:MAX_ADAPTERS]
+    bottom = TOP + ROW * len(rows)
     middle = (LEFT + WIDTH - RIGHT) / 2
     panels = [
-        ("Time to the first token", "one", "first", LEFT, middle - BETWEEN / 2),
-        ("Whole answer", "two", "whole", middle + BETWEEN / 2, WIDTH - RIGHT),
+        ("Time to first token", "one", "first", LEFT, middle - BETWEEN / 2),
+        ("Whole response", "two", "whole", middle + BETWEEN / 2, WIDTH - RIGHT),
     ]
-    body = legend((("one", "first token"), ("two", "whole answer")), LEFT, 14)
-    body += text(LEFT + 230, 14, "a dot is the median, its line goes on to the 95th percentile", "tick")
-    for words, class_, name, start, end in panels:
-        spreads = [_spread(getattr(adapter, name)) for adapter in shown]
+    body = legend((("one", "first token"), ("two", "whole response")), LEFT, 14)
+    body += text(LEFT + 230, 14, "dot: median, end of the line: 95th percentile", "tick")
+    for title, class_, name, start, end in panels:
+        spreads = [_spread(getattr(adapter, name)) for adapter in rows]
         ticks = second_ticks(max(high for _, high in spreads))
         x = Scale(0, ticks[-1], start, end)
-        body += _frame(words, x, ticks, bottom)
+        body += _frame(title, x, ticks, bottom)
         body += "".join(
-            _bar(a, s, x, TOP + i * ROW, class_) for i, (a, s) in enumerate(zip(shown, spreads, strict=True))
+            _bar(a, s, x, TOP + i * ROW, class_) for i, (a, s) in enumerate(zip(rows, spreads, strict=True))
         )
-    for i, words in enumerate(("requests", "failed", "misrouted", "cold", "queued")):
-        body += text(_column(i), TOP - 22, words, "unit", "end")
-    for i, adapter in enumerate(shown):
+    for i, heading in enumerate(("requests", "failed", "misrouted", "cold", "queued")):
+        body += text(_column(i), TOP - 22, heading, "unit", "end")
+    for i, adapter in enumerate(rows):
         body += _names(adapter, TOP + i * ROW)
-    more = f" These are the {MOST} asked most of {len(adapters)}." if len(adapters) > MOST else ""
+    more = (
+        f" The {MAX_ADAPTERS} adapters with the most requests of {len(adapters)}."
+        if len(adapters) > MAX_ADAPTERS
+        else ""
+    )
     return Figure(
-        "user-latency", "How long users waited, by adapter", _alt(shown), body, WIDTH, bottom + 34,
-        f"Of requests that were answered, from the user's side.{more}",
+        "user-latency", "Request latency by adapter", _alt(rows), body, WIDTH, bottom + 34,
+        f"Latency of successful requests, measured by the client.{more}",
     )  # fmt: skip
 
 
 def _summed(lines: Sequence[TrafficLine]) -> list[_Adapter]:
-    """Adapters by how often they were asked."""
-    found: dict[str, _Adapter] = defaultdict(lambda: _Adapter(""))
+    """Return the adapters, those with the most requests first."""
+    by_name: dict[str, _Adapter] = defaultdict(lambda: _Adapter(""))
     for line in lines:
-        adapter = found[line.object]
+        adapter = by_name[line.object]
         adapter.name = line.object
         for name in ("requests", "ok", "misrouted", "cold", "queued"):
             setattr(adapter, name, getattr(adapter, name) + getattr(line, name))
         adapter.first += line.first_token_seconds
         adapter.whole += line.end_to_end_seconds
-    return sorted(found.values(), key=lambda adapter: (-adapter.requests, adapter.name))
+    return sorted(by_name.values(), key=lambda adapter: (-adapter.requests, adapter.name))
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """Median and 95th percentile; nothing if nothing was answered."""
+    """Return the median and the 95th percentile; zeros without values."""
     if not values:
         return 0.0, 0.0
-    half, high = percentiles(values, 50, 95)
-    return half, high
+    median, p95 = percentiles(values, 50, 95)
+    return median, p95
 
 
-def _frame(words: str, x: Scale, ticks: Sequence[float], bottom: float) -> str:
-    parts = [text(x.start, TOP - 22, words, "strong")]
+def _frame(title: str, x: Scale, ticks: Sequence[float], bottom: float) -> str:
+    parts = [text(x.start, TOP - 22, title, "strong")]
     for tick in ticks:
         parts.append(element("line", x1=x(tick), x2=x(tick), y1=TOP - 6, y2=bottom, class_="grid"))
         parts.append(text(x(tick), bottom + 15, f"{tick:g}", "tick", "middle"))
@@ -91,12 +95,12 @@ def _frame(words: str, x: Scale, ticks: Sequence[float], bottom: float) -> str:
 
 
 def _bar(adapter: _Adapter, spread: tuple[float, float], x: Scale, y: float, class_: str) -> str:
-    half, high = spread
-    if not high:
-        return text(x.start + 4, y + 12, "none answered", "unit")
-    line = element("line", x1=x(half), x2=x(high), y1=y + 8, y2=y + 8, class_=f"line {class_}")
-    dot = element("rect", x=x(half) - 3, y=y + 5, width=6, height=6, rx=3, class_=class_)
-    return element("g", tooltip(f"{adapter.name}: half within {half:.3g} s, 95 % within {high:.3g} s") + line + dot)
+    median, p95 = spread
+    if not p95:
+        return text(x.start + 4, y + 12, "none succeeded", "unit")
+    line = element("line", x1=x(median), x2=x(p95), y1=y + 8, y2=y + 8, class_=f"line {class_}")
+    dot = element("rect", x=x(median) - 3, y=y + 5, width=6, height=6, rx=3, class_=class_)
+    return element("g", tooltip(f"{adapter.name}: median {median:.3g} s, 95th percentile {p95:.3g} s") + line + dot)
 
 
 def _names(adapter: _Adapter, y: float) -> str:
@@ -113,10 +117,10 @@ def _column(number: int) -> float:
     return WIDTH - RIGHT + 70 + number * 58
 
 
-def _alt(shown: Sequence[_Adapter]) -> str:
-    said = (
-        f"{adapter.name}: first token within {first:.3g} s, whole answer within {whole:.3g} s for half"
-        for adapter in shown[:10]
+def _alt(rows: Sequence[_Adapter]) -> str:
+    medians = (
+        f"{adapter.name}: time to first token {first:.3g} s, whole response {whole:.3g} s"
+        for adapter in rows[:10]
         for first, whole in [(_spread(adapter.first)[0], _spread(adapter.whole)[0])]
     )
-    return f"Waiting times by adapter, most asked first. {'; '.join(said)}."
+    return f"Median latency by adapter, those with the most requests first. {'; '.join(medians)}."

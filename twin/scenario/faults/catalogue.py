@@ -14,7 +14,7 @@ class FaultParameter:
 
     name: str
     default: str
-    """In YAML; "required" if there is none."""
+    """Default in YAML, or "required"."""
     meaning: str
 
 

@@ -32,10 +32,10 @@ class ControllerCrash(ScenarioModel):
 
     @model_validator(mode="after")
     def _timed(self) -> "ControllerCrash":
-        given = [n for n in ("at", "before_write", "after_write") if getattr(self, n) is not None]
-        if len(given) != 1:
-            said = f"has both {' and '.join(given)}" if given else "has no time"
-            raise value_error(said, "allowed: one of at, before_write, after_write")
+        times = [n for n in ("at", "before_write", "after_write") if getattr(self, n) is not None]
+        if len(times) != 1:
+            message = f"has both {' and '.join(times)}" if times else "has no time"
+            raise value_error(message, "allowed: one of at, before_write, after_write")
         return self
 
 
@@ -74,8 +74,8 @@ class ClockSkew(LastingFault):
     def _one_way(self) -> "ClockSkew":
         if (self.ahead is None) == (self.behind is None):
             both = self.ahead is not None
-            said = "is both ahead and behind" if both else "is neither ahead nor behind"
-            raise value_error(said, "allowed: one of them, such as ahead: 30s")
+            message = "is both ahead and behind" if both else "is neither ahead nor behind"
+            raise value_error(message, "allowed: one of them, such as ahead: 30s")
         return self
 
     @property

@@ -27,8 +27,8 @@ class NetworkFault(LastingFault):
     @model_validator(mode="after")
     def _one_end(self) -> "NetworkFault":
         if (self.pods is None) == (self.nodes is None):
-            said = "names both pods and nodes" if self.pods is not None else "names neither pods nor nodes"
-            raise value_error(said, "allowed: one of them")
+            message = "names both pods and nodes" if self.pods is not None else "names neither pods nor nodes"
+            raise value_error(message, "allowed: one of them")
         return self
 
 

@@ -57,8 +57,8 @@ class InstantFault(ScenarioModel):
             raise value_error(
                 "has both `at` and `every`" if both else "has no time", "allowed: one of `at` and `every`"
             )
-        given = [name for name in ("start", "until") if name in self.model_fields_set and getattr(self, name)]
-        if self.at is not None and given:
+        bounds = [name for name in ("start", "until") if name in self.model_fields_set and getattr(self, name)]
+        if self.at is not None and bounds:
             raise value_error("`from` and `until` go with `every`", "allowed: `at` alone, or `every` with them")
         if self.until is not None and self.until <= self.start:
             raise value_error("ends before it starts", f"allowed: later than {format_duration(self.start)}", ("until",))

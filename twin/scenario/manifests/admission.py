@@ -44,42 +44,42 @@ class Admission:
     def __init__(self, namespaces: Iterable[str]) -> None:
         self._store = Store(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), suffix=lambda: "xxxxx")
         self._store.register_crd(definition())
-        self._there: set[str] = set()
+        self._namespaces: set[str] = set()
         for name in dict.fromkeys(namespaces):
             try:
                 self._store.ensure_namespace(name)
             except ApiError:
-                continue  # its name is wrong: the objects in it will say so
-            self._there.add(name)
+                continue  # invalid name: the objects in it get an error
+            self._namespaces.add(name)
 
     def refusals(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
         """Return the errors of the server for an object: field path and message."""
         _, resource = ACCEPTED[obj["kind"]]
         namespace = obj["metadata"].get("namespace", "")
         try:
-            if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self._there:
+            if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self._namespaces:
                 self._store.update(resource, obj, dry_run=True)
             else:
                 self._store.create(resource, obj, namespace=namespace, dry_run=True)
         except ApiError as error:
             causes = (error.status.get("details") or {}).get("causes") or []
-            found = [(field_path(str(c.get("field", "")), obj), _said(c)) for c in causes]
-            return found or [((), f"the API server refuses it: {error.message}")]
+            errors = [(field_path(str(c.get("field", "")), obj), _message(c)) for c in causes]
+            return errors or [((), f"the API server rejects it: {error.message}")]
         return []
 
 
-def known(entry: Entry) -> Problem | str | None:
+def kind_error(entry: Entry) -> Problem | str | None:
     """Return an error if kind or apiVersion is misspelled, a note if the kind is not simulated, else None."""
     if entry.kind in ACCEPTED:
-        version, given = ACCEPTED[entry.kind][0], entry.object["apiVersion"]
-        if given == version:
+        supported, version = ACCEPTED[entry.kind][0], entry.object["apiVersion"]
+        if version == supported:
             return None
-        hint = f'did you mean "{version}"? ' if closest(given, [version]) else ""
-        return entry.problem(("apiVersion",), f'"{given}" has no {entry.kind} here', f"{hint}allowed: {version}")
+        hint = f'did you mean "{supported}"? ' if closest(version, [supported]) else ""
+        return entry.problem(("apiVersion",), f'"{version}" has no kind {entry.kind}', f"{hint}allowed: {supported}")
     if closest(entry.kind, ACCEPTED) and "." not in entry.object["apiVersion"].split("/")[0].replace(
         _ADAPTER.group, ""
     ):
-        return entry.problem(("kind",), f'there is no kind "{entry.kind}"', choices(entry.kind, ACCEPTED))
+        return entry.problem(("kind",), f'unknown kind "{entry.kind}"', choices(entry.kind, ACCEPTED))
     return f"{entry.title}: ignored: {entry.kind} is not simulated"
 
 
@@ -92,14 +92,14 @@ def field_path(field: str, obj: Any) -> Path:
             path.append(int(steps[0]))
             obj = obj[int(steps.pop(0))]
             continue
-        taken = next((n for n in range(len(steps), 0, -1) if isinstance(obj, dict) and ".".join(steps[:n]) in obj), 0)
-        if not taken:
+        length = next((n for n in range(len(steps), 0, -1) if isinstance(obj, dict) and ".".join(steps[:n]) in obj), 0)
+        if not length:
             return (*path, *steps)
-        path.append(".".join(steps[:taken]))
-        obj, steps = obj[path[-1]], steps[taken:]
+        path.append(".".join(steps[:length]))
+        obj, steps = obj[path[-1]], steps[length:]
     return tuple(path)
 
 
-def _said(cause: dict[str, Any]) -> str:
-    message = str(cause.get("message", "is refused"))
+def _message(cause: dict[str, Any]) -> str:
+    message = str(cause.get("message", "is rejected"))
     return message[:1].lower() + message[1:]

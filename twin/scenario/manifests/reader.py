@@ -64,67 +64,67 @@ class Manifests:
 
 def read_manifests(scenario: Document, folder: File) -> Manifests:
     """Read the objects in a scenario's `manifests` and `objects`, in order."""
-    found = Manifests()
+    manifests = Manifests()
     value = scenario.value if isinstance(scenario.value, dict) else {}
     patterns = value.get("manifests")
-    seen: set[str] = set()
+    loaded: set[str] = set()
     for index, pattern in enumerate(patterns if isinstance(patterns, list) else []):
         if isinstance(pattern, str) and pattern:
-            _read_pattern(found, scenario, ("manifests", index), pattern, folder, seen)
+            _read_pattern(manifests, scenario, ("manifests", index), pattern, folder, loaded)
     inline = value.get("objects")
     for index, _ in enumerate(inline if isinstance(inline, list) else []):
-        _take(found, scenario, ("objects", index))
-    return found
+        _take(manifests, scenario, ("objects", index))
+    return manifests
 
 
-def _read_pattern(found: Manifests, scenario: Document, at: Path, pattern: str, folder: File, seen: set[str]) -> None:
+def _read_pattern(
+    manifests: Manifests, scenario: Document, at: Path, pattern: str, folder: File, loaded: set[str]
+) -> None:
     matches = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
     if not matches:
         others = glob.glob("**/*.y*ml", root_dir=folder, recursive=True)[:1000]
         close = closest(pattern, sorted(others))
         hint = f'did you mean "{close}"? ' if close else ""
-        said = "no file matches" if glob.has_magic(pattern) else "there is no file"
-        found.problems.append(
-            scenario.problem(at, f'{said} "{pattern}"', f"{hint}allowed: YAML files, relative to the scenario")
-        )
+        message = f'no file matches "{pattern}"' if glob.has_magic(pattern) else f'file "{pattern}" not found'
+        manifests.problems.append(scenario.problem(at, message, f"{hint}allowed: YAML files, relative to the scenario"))
     for match in matches:
-        if match in seen:
+        if match in loaded:
             continue
-        seen.add(match)
+        loaded.add(match)
         if (folder / match).is_dir():
-            found.problems.append(
+            manifests.problems.append(
                 scenario.problem(at, f'"{match}" is a folder', f"allowed: {match.rstrip('/')}/*.yaml")
             )
             continue
         try:
-            shown = os.path.normpath(os.path.join(os.path.dirname(scenario.file), match))
-            for document in documents(folder / match, shown):
-                _take(found, document, ())
+            name = os.path.normpath(os.path.join(os.path.dirname(scenario.file), match))
+            for document in documents(folder / match, name):
+                _take(manifests, document, ())
         except ScenarioErrors as error:
-            found.problems += error.problems
+            manifests.problems += error.problems
 
 
-def _take(found: Manifests, document: Document, path: Path) -> None:
+def _take(manifests: Manifests, document: Document, path: Path) -> None:
     """Add one object, or each object of a list."""
     value: Any = document.value
     for step in path:
         value = value[step]
     if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
         for index, _ in enumerate(value["items"]):
-            _take(found, document, (*path, "items", index))
+            _take(manifests, document, (*path, "items", index))
         return
-    wrong = list(_shape(value, document, path))
-    if wrong:
-        found.problems += wrong
+    errors = list(_shape(value, document, path))
+    if errors:
+        manifests.problems += errors
         return
     entry = Entry(_bare(value), document, path)
     owner = next((o for o in _owners(value) if o.get("controller")), None)
     if owner is not None:
-        found.notes.append(f"{entry.title}: ignored: {owner.get('kind')} {owner.get('name')} creates it")
+        manifests.notes.append(f"{entry.title}: ignored: {owner.get('kind')} {owner.get('name')} creates it")
     elif entry.kind == "CustomResourceDefinition":
-        found.notes.append(f"{entry.title}: ignored: the twin has its own definition of ModelAdapter")
+        manifests.notes.append(f"{entry.title}: ignored: the twin has its own definition of ModelAdapter")
     else:
-        found.entries.append(entry)
+        manifests.entries.append(entry)
 
 
 def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:
@@ -137,7 +137,7 @@ def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:
         if not isinstance(value.get(key), str) or not value[key]:
             other = closest(key, [k for k in value if k not in ("apiVersion", "kind", "metadata", "spec", "status")])
             hint = f'did "{other}" mean it? ' if other else ""
-            message = f'is not a Kubernetes object: "{key}" is missing or not a text'
+            message = f'is not a Kubernetes object: "{key}" is missing or not a string'
             yield at.problem((key,) if key in value else (), message, f"{hint}every object has one")
     for path in _null_items(value):
         yield at.problem(path, "is null", "allowed: a value")
@@ -147,18 +147,18 @@ def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:
         return
     for key in ("name", "namespace"):
         if key in metadata and not isinstance(metadata[key], str):
-            yield at.problem(("metadata", key), "is not a text", "allowed: a text (in quotes)")
+            yield at.problem(("metadata", key), "is not a string", "allowed: a string (in quotes)")
     if not metadata.get("name"):
         yield at.problem(("metadata",), '"name" is missing', "every object needs a name")
     for key in ("labels", "annotations"):
         values = metadata.get(key)
         if values is not None and not isinstance(values, dict):
-            yield at.problem(("metadata", key), "is not a mapping", "allowed: texts by name")
+            yield at.problem(("metadata", key), "is not a mapping", "allowed: strings by name")
             continue
         for name, text in (values or {}).items():
             if not isinstance(text, str):
                 yield at.problem(
-                    ("metadata", key, name), "is not a text", 'allowed: a text (in quotes: "true", "8000")'
+                    ("metadata", key, name), "is not a string", 'allowed: a string (in quotes: "true", "8000")'
                 )
 
 

@@ -36,15 +36,15 @@ class SecretRedactor:
 
     def register(self, secrets: Sequence[str]) -> None:
         """Assign a pseudonym to each secret, unless it has one or is one."""
-        taken = {text for text in secrets if PSEUDONYM.fullmatch(text)} | set(self._names.values())
+        reserved = {text for text in secrets if PSEUDONYM.fullmatch(text)} | set(self._names.values())
         for secret in secrets:
             if not secret or secret in self._names:
                 continue
             number = len(self._names) + 1
-            while f"not-a-secret-{number:04}" in taken and not PSEUDONYM.fullmatch(secret):
+            while f"not-a-secret-{number:04}" in reserved and not PSEUDONYM.fullmatch(secret):
                 number += 1
             name = secret if PSEUDONYM.fullmatch(secret) else f"not-a-secret-{number:04}"
-            taken.add(name)
+            reserved.add(name)
             self._names[secret] = name
         long = sorted((s for s in self._names if len(s) >= _LONG), key=lambda s: (-len(s), s))
         self._lines = {secret: self._names[secret] for secret in long}
@@ -93,13 +93,13 @@ class SecretRedactor:
 
 def secrets_of(obj: Any) -> list[str]:
     """Return every secret in a Kubernetes object or adapter template, in order."""
-    found: list[str] = []
+    secrets: list[str] = []
     if isinstance(obj, dict) and obj.get("kind") == "Secret":
         for values in (obj.get("data"), obj.get("stringData")):
             for value in values.values() if isinstance(values, dict) else ():
-                found.append(_decoded(value) if values is obj.get("data") else str(value))
-    found += _walk(obj)
-    return [text for text in dict.fromkeys(found) if text]
+                secrets.append(_decoded(value) if values is obj.get("data") else str(value))
+    secrets += _walk(obj)
+    return [text for text in dict.fromkeys(secrets) if text]
 
 
 def _walk(value: Any) -> Iterator[str]:
@@ -126,16 +126,16 @@ def _from_environment(variables: list[Any]) -> Iterator[str]:
                 yield value
 
 
-def _from_command(words: list[str]) -> Iterator[str]:
-    """Yield the values of `--api-key` and similar flags, also inside the one argument of a shell."""
-    for word in words:
+def _from_command(args: list[str]) -> Iterator[str]:
+    """Yield the values of `--api-key` and similar flags, also inside a shell command line in one argument."""
+    for word in args:
         if _FLAGS.search(word) and (" " in word or "\n" in word):
             try:
                 yield from _from_command(shlex.split(word.replace("\\\n", " ")))
             except ValueError:
                 yield from re.findall(rf"{_FLAGS.pattern}[=\s]+['\"]?([^\s'\"]+)", word)
     taking = False
-    for word in words:
+    for word in args:
         flag, equals, value = word.partition("=")
         if word.startswith("--"):
             taking = bool(_FLAGS.fullmatch(flag)) and not equals

@@ -1,4 +1,4 @@
-"""What Deployments, ReplicaSets and bare Pods come down to: how many pods, with which labels, asking for what."""
+"""Pods of Deployments, ReplicaSets and bare Pods: their number, labels, containers and requested GPUs."""
 
 import math
 import re
@@ -21,7 +21,7 @@ from twin.world.kubelet.pod_spec import command_of, dialect_of, engine_index, lo
 
 GPU = "nvidia.com/gpu"
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: letters of generated names
-_GPUS_EACH = 8
+_GPUS_PER_NODE = 8
 _REFERENCES = {"Secret": ("secretKeyRef", "secretRef"), "ConfigMap": ("configMapKeyRef", "configMapRef")}
 _SURGE = 0.25  # Kubernetes' default of a Deployment's maxSurge
 
@@ -35,7 +35,7 @@ class Workload:
     labels: dict[str, str]
     spec: dict[str, Any]
     at: Path
-    """Where the pod's spec stands in the object."""
+    """Path of the pod's spec in the object."""
 
     @property
     def name(self) -> str:
@@ -43,30 +43,29 @@ class Workload:
 
     @property
     def containers(self) -> list[dict[str, Any]]:
-        found = self.spec.get("containers")
-        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+        return [container for container in _list(self.spec.get("containers")) if isinstance(container, dict)]
 
     @property
     def engine(self) -> dict[str, Any]:
-        """The engine's container, by the world's own rule. Only for objects that the API server takes."""
+        """Return the engine's container, as the simulated cluster selects it. Requires a valid object."""
         return self.containers[engine_index([*self.containers])]
 
     @property
     def looks_like_engine(self) -> bool:
-        """Whether that container is recognisably vLLM or SGLang."""
+        """True if that container is recognised as vLLM or SGLang."""
         return looks_like_engine(self.engine) or bool(dialect_of(self.engine, self.labels))
 
     @property
-    def misnamed(self) -> bool:
-        """Whether its engine is SGLang and the operator, which goes by the label, will take it for vLLM."""
-        alone = all(container.get("name") != SIDECAR for container in self.containers)
-        really = _flavor_of_command(self.engine) or dialect_of(self.engine, self.labels)
-        return alone and really == SGLANG.name != self.labels.get(ENGINE_LABEL)
+    def lacks_sglang_label(self) -> bool:
+        """True if the engine is SGLang but the operator, which uses the label, treats it as vLLM."""
+        without_sidecar = all(container.get("name") != SIDECAR for container in self.containers)
+        flavor = _flavor_of_command(self.engine) or dialect_of(self.engine, self.labels)
+        return without_sidecar and flavor == SGLANG.name != self.labels.get(ENGINE_LABEL)
 
     @property
     def references(self) -> list[tuple[str, str]]:
-        """Kind and name of every Secret and ConfigMap without which its containers cannot start."""
-        found = []
+        """Return kind and name of every Secret and ConfigMap that the containers need to start."""
+        references = []
         for container in self.containers:
             sources = [*_list(container.get("envFrom"))]
             sources += [_mapping(variable.get("valueFrom")) for variable in _list(container.get("env"))]
@@ -74,16 +73,16 @@ class Workload:
                 for kind, keys in _REFERENCES.items():
                     for reference in (_mapping(source.get(key)) for key in keys):
                         if reference.get("name") and not reference.get("optional"):
-                            found.append((kind, str(reference["name"])))
-        return list(dict.fromkeys(found))
+                            references.append((kind, str(reference["name"])))
+        return list(dict.fromkeys(references))
 
     @property
     def gpus(self) -> int:
-        """What one pod asks for."""
+        """Return the number of GPUs that one pod requests."""
         return sum(_gpus(container) for container in self.containers)
 
-    def makes(self, pattern: str) -> bool:
-        """Whether a pod of this workload may have a name that fits; generated parts are five letters and more."""
+    def can_match(self, pattern: str) -> bool:
+        """Return whether a pod of this workload may have a name that matches; generated names have random suffixes."""
         namespace, slash, short = pattern.rpartition("/")
         if slash and not fnmatchcase(self.entry.namespace, namespace):
             return False
@@ -97,8 +96,8 @@ class Workload:
 
 
 def workloads_of(entries: Sequence[Entry]) -> list[Workload]:
-    """The sources of pods, in order."""
-    return [made for entry in entries if (made := _workload(entry)) is not None]
+    """Return the sources of pods, in order."""
+    return [workload for entry in entries if (workload := _workload(entry)) is not None]
 
 
 def _workload(entry: Entry) -> Workload | None:
@@ -116,10 +115,10 @@ def _workload(entry: Entry) -> Workload | None:
 
 
 def check_engine(workload: Workload, version: str) -> Problem | None:
-    """What the engine would refuse to start with, at the flag that it refuses."""
+    """Return the error with which the engine would refuse to start, at the flag that causes it."""
     container = workload.engine
     environment = expand_environment(
-        (str(each.get("name")), str(each.get("value", ""))) for each in container.get("env") or ()
+        (str(variable.get("name")), str(variable.get("value", ""))) for variable in container.get("env") or ()
     )
     try:
         command_line.read(
@@ -132,15 +131,15 @@ def check_engine(workload: Workload, version: str) -> Problem | None:
         at: Path = (*workload.at, "containers", workload.containers.index(container))
         flag = re.search(r"--[\w-]+", str(error))
         for key in ("command", "args"):
-            for place, word in enumerate(container.get(key) or ()):
+            for index, word in enumerate(container.get(key) or ()):
                 if flag and word.replace("_", "-").startswith(flag[0]):
-                    return workload.entry.problem((*at, key, place), f"the engine would not start: {error}")
+                    return workload.entry.problem((*at, key, index), f"the engine would not start: {error}")
         return workload.entry.problem(at, f"the engine would not start: {error}")
     return None
 
 
 def nameless_variables(workload: Workload) -> Iterator[Problem]:
-    """Variables of the environment that have no name."""
+    """Yield an error for each environment variable without a name."""
     for index, container in enumerate(workload.containers):
         for number, variable in enumerate(container.get("env") or ()):
             if not variable.get("name"):
@@ -149,16 +148,15 @@ def nameless_variables(workload: Workload) -> Iterator[Problem]:
 
 
 def nodes_for(cluster: Cluster, workloads: Sequence[Workload]) -> tuple[Node, ...]:
-    """The scenario's machines, or, where it names none, enough for all pods and a rolling update."""
+    """Return the nodes in the scenario, or else enough nodes for all pods and a rolling update."""
     if isinstance(cluster.nodes, NodePool):
         return cluster.nodes.nodes()
     if cluster.nodes is not None:
         return cluster.nodes
-    asked = {workload.gpus for workload in workloads if workload.gpus}
-    each = max([_GPUS_EACH, *asked])
+    gpus_per_node = max([_GPUS_PER_NODE, *(workload.gpus for workload in workloads)])
     pods = [(w.gpus, w.replicas + math.ceil(w.replicas * _SURGE)) for w in workloads if w.gpus]
-    count = sum(math.ceil(number / (each // gpus)) for gpus, number in pods)
-    return NodePool(count=max(1, min(count, 100_000)), gpus=each).nodes()
+    count = sum(math.ceil(number / (gpus_per_node // gpus)) for gpus, number in pods)
+    return NodePool(count=max(1, min(count, 100_000)), gpus=gpus_per_node).nodes()
 
 
 def _gpus(container: dict[str, Any]) -> int:

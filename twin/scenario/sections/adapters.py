@@ -82,13 +82,15 @@ def _one_key(value: Any, names: tuple[str, ...], example: str) -> str:
     """Return the key that selects the form of a mapping."""
     if not isinstance(value, dict):
         raise value_error("is not a mapping", f"allowed: one of {', '.join(names)}, such as {example}")
-    found = [name for name in names if value.get(name) is not None]
-    if len(found) != 1:
+    present = [name for name in names if value.get(name) is not None]
+    if len(present) != 1:
         other = next((key for key in value if key not in names), "")
-        said = f"has both {' and '.join(found)}" if found else f'there is no "{other}" here' if other else "is empty"
-        misspelled = (other,) if other and not found else ()
-        raise value_error(said, choices(other, names), misspelled, key=bool(misspelled))
-    return found[0]
+        message = (
+            f"has both {' and '.join(present)}" if present else f'unknown field "{other}"' if other else "is empty"
+        )
+        misspelled = (other,) if other and not present else ()
+        raise value_error(message, choices(other, names), misspelled, key=bool(misspelled))
+    return present[0]
 
 
 def _arrival_form(value: Any) -> Any:

@@ -75,22 +75,22 @@ class Memory(ScenarioModel):
 
 
 class EngineTiming(ScenarioModel):
-    """How fast an engine computes: see `fake_vllm/engine/timing.py`. Lengths of answers are the traffic's."""
+    """Speed of an engine; see `fake_vllm/engine/timing.py`. The traffic defines the lengths of responses."""
 
     step_base: Duration = DEFAULT_TIMING.step_base
-    """A step with one sequence in the batch, which is the time between two tokens."""
+    """Time of a step with one sequence in the batch, which is the time between two tokens."""
     per_sequence: Duration = DEFAULT_TIMING.per_sequence
-    """More for every further sequence."""
+    """Additional time for each further sequence."""
     per_prefill_token: Duration = DEFAULT_TIMING.per_prefill_token
-    """More for every prompt token that the step reads."""
+    """Additional time for each prefill token of the step."""
     kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.kv_tokens
-    """Tokens for which there is room in the KV cache."""
+    """Capacity of the KV cache, in tokens."""
     batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.batched_tokens
-    """What one step may compute at most."""
+    """Maximum number of tokens in one step."""
     loading_slowdown: float = Field(default=DEFAULT_TIMING.loading_slowdown, ge=1, le=1000, allow_inf_nan=False)
-    """Multiplies a step's time while an adapter is being loaded."""
+    """Multiplier of a step's time while an adapter is being loaded."""
     spread: float = Field(default=DEFAULT_TIMING.spread, ge=1, le=1000, allow_inf_nan=False)
-    """95 % quantile of a step's time over its median; 1 is none."""
+    """95th percentile of a step's time divided by its median; 1 means no variation."""
 
     @model_validator(mode="after")
     def _takes_time(self) -> "EngineTiming":
@@ -101,7 +101,7 @@ class EngineTiming(ScenarioModel):
         return self
 
     def settings(self) -> StepTimeModel:
-        """As the engine takes it."""
+        """Return the timing in the form that the engine uses."""
         return StepTimeModel(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
@@ -132,11 +132,11 @@ class Engine(ScenarioModel):
         """Replace `parameters` by the contents of the file, so that a resolved scenario needs no other file."""
         if not isinstance(value, Mapping) or value.get("parameters") is None:
             return value
-        given = _times(value["parameters"], File((info.context or {}).get("folder", ".")))
+        profile = _times(value["parameters"], File((info.context or {}).get("folder", ".")))
         own = {key: item for key, item in value.items() if key != "parameters"}
         if isinstance(own.get("timing"), Mapping):
-            own["timing"] = {**given.get("timing", {}), **own["timing"]}
-        return {**given, **own}
+            own["timing"] = {**profile.get("timing", {}), **own["timing"]}
+        return {**profile, **own}
 
 
 def _times(name: Any, folder: File) -> dict[str, Any]:
@@ -149,10 +149,10 @@ def _times(name: Any, folder: File) -> dict[str, Any]:
         parameters.parse_profile(document, name)
     except parameters.ProfileError as error:
         raise value_error(str(error).replace(str(folder / name), name), allowed, at) from None
-    found = {key: document[key] for key in _FROM_FILE if document.get(key) is not None}
-    if "timing" in found:
-        found["timing"] = {key: item for key, item in found["timing"].items() if key != "answer"}
-    return found
+    fields = {key: document[key] for key in _FROM_FILE if document.get(key) is not None}
+    if "timing" in fields:
+        fields["timing"] = {key: item for key, item in fields["timing"].items() if key != "answer"}
+    return fields
 
 
 class ArtifactSize(ScenarioModel):

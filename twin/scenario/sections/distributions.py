@@ -1,8 +1,8 @@
-"""How long things take, as people write it: a plain duration, or a distribution with one name.
+"""Durations in a scenario: a constant, or a distribution.
 
 `1.8s`, `{uniform: [2ms, 8ms]}`, `{exponential: 2h}`, `{lognormal: {median: 1.8s, p95: 6s}}`, `{empirical: file.csv}` or
-a list of durations in the file's place. What comes out draws seconds; the classes are the fake engine's own, so that
-`fake-vllm` and the twin mean the same by the same words.
+a list of durations instead of the file. The result draws seconds. The classes are those of the fake engine, so that
+`fake-vllm` and scenarios have the same distributions.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ _ALLOWED = (
 
 
 def distribution(value: object, info: ValidationInfo) -> Latency:
-    """What `value` describes, in seconds."""
+    """Return the distribution that `value` describes, in seconds."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return Constant(_part(value, ()))
     if not isinstance(value, Mapping):
         raise value_error("is not a distribution", _ALLOWED)
     if len(value) != 1:
-        raise value_error(f"has {len(value)} entries where a distribution has one", _ALLOWED)
+        raise value_error(f"has {len(value)} entries; a distribution has one", _ALLOWED)
     name, argument = next(iter(value.items()))
     at: Path = (name,)
     match name:
@@ -46,11 +46,11 @@ def distribution(value: object, info: ValidationInfo) -> Latency:
             return _lognormal(argument, at)
         case "empirical":
             return Empirical(samples(argument, info, at))
-    raise value_error(f'there is not a distribution "{name}"', choices(name, _NAMES), at, key=True)
+    raise value_error(f'unknown distribution "{name}"', choices(name, _NAMES), at, key=True)
 
 
 def samples(argument: object, info: ValidationInfo, at: Path = ()) -> tuple[float, ...]:
-    """Durations in seconds: from a list, or from the first column of a CSV file beside the scenario."""
+    """Return durations in seconds: from a list, or from the first column of a CSV file beside the scenario."""
     if isinstance(argument, list | tuple):
         values = [_part(item, (*at, index)) for index, item in enumerate(argument)]
     elif isinstance(argument, str):
@@ -62,13 +62,13 @@ def samples(argument: object, info: ValidationInfo, at: Path = ()) -> tuple[floa
     return tuple(values)
 
 
-def _column(path: File, shown: str, at: Path) -> list[float]:
+def _column(path: File, name: str, at: Path) -> list[float]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise value_error(
-            f'cannot read "{shown}": {reason}', "allowed: a CSV file, relative to the scenario", at
+            f'cannot read "{name}": {reason}', "allowed: a CSV file, relative to the scenario", at
         ) from None
     cells = [(number, line.split(",")[0].strip()) for number, line in enumerate(lines, 1) if line.strip()]
     values = []
@@ -76,8 +76,8 @@ def _column(path: File, shown: str, at: Path) -> list[float]:
         try:
             values.append(parse_duration(cell if cell[-1:].isalpha() else f"{cell}s"))
         except FormatError:
-            if number > 1:  # the first line may be a heading
-                message = f'"{shown}" line {number} is not a duration'
+            if number > 1:  # the first line may have headings
+                message = f'"{name}" line {number} is not a duration'
                 raise value_error(
                     message, "allowed: seconds, or durations such as 250ms, in the first column", at
                 ) from None
@@ -119,7 +119,7 @@ def _lognormal(argument: object, at: Path) -> LogNormal:
 
 
 def show_distribution(value: Latency) -> Any:
-    """What a person would write for it; parsing that gives an equal object."""
+    """Return the value as it is written in YAML; parsing it gives an equal object."""
     return format_distribution(value, format_duration)
 
 
@@ -137,7 +137,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 _SCHEMA = WithJsonSchema(
     {
-        "description": "A time, drawn anew whenever it is needed: a plain duration or a distribution.",
+        "description": "A duration, or a distribution from which a new value is drawn for every use.",
         "anyOf": [
             _DURATION,
             *(
@@ -149,4 +149,4 @@ _SCHEMA = WithJsonSchema(
 )
 
 Distribution = Annotated[Latency, PlainValidator(distribution), PlainSerializer(show_distribution), _SCHEMA]
-"""Something that draws seconds."""
+"""Distribution of a duration, in seconds."""

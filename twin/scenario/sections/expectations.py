@@ -79,7 +79,7 @@ def parse_expectation(text: object) -> Expectation:
 
 def unknown_measure(name: str) -> tuple[str, str]:
     """Return what is wrong with a name that is not one of `MEASURES`, and what is allowed."""
-    message = f'there is no measure "{name}"'
+    message = f'unknown measure "{name}"'
     if name in FORMER_MEASURES:
         return message, rename_hint(FORMER_MEASURES[name])
     group = [measure for measure in MEASURES if measure.split(".")[0] == name.split(".")[0]]

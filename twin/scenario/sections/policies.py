@@ -28,7 +28,7 @@ def policy_error(name: str, folder: File) -> tuple[str, str] | None:
     if ":" in name:
         make_importable(folder)
     elif name not in (names := [*BUILT_IN, *sorted(installed()), DEFAULT]):
-        return f'there is no policy "{name}"', f"{choices(name, names)}, module:Class"
+        return f'unknown policy "{name}"', f"{choices(name, names)}, module:Class"
     try:
         find(name)
     except UnknownPolicy as error:

@@ -55,8 +55,8 @@ class NodeTargets(ScenarioModel):
 
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
-        shown = {name: value for name, value in handler(self).items() if value}
-        return "all" if shown == {"all": True} else shown
+        fields = {name: value for name, value in handler(self).items() if value}
+        return "all" if fields == {"all": True} else fields
 
     def fits(self, candidate: Candidate) -> bool:
         """Return whether a candidate can be selected."""

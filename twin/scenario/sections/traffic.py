@@ -35,18 +35,18 @@ def tokens(value: object) -> Latency:
     form = next(iter(value), "")
     if len(value) != 1 or form not in _FORMS:
         raise value_error("is not a distribution of tokens", choices(str(form), _FORMS) if form else _ALLOWED)
-    given = value[form]
+    values = value[form]
     match form:
-        case "lognormal" if isinstance(given, Mapping) and set(given) == {"median", "p95"}:
-            median, p95 = _number(given["median"]), _number(given["p95"])
+        case "lognormal" if isinstance(values, Mapping) and set(values) == {"median", "p95"}:
+            median, p95 = _number(values["median"]), _number(values["p95"])
             if p95 >= median:
                 return LogNormal(median, p95)
-        case "uniform" if isinstance(given, list | tuple) and len(given) == 2:
-            low, high = map(_number, given)
+        case "uniform" if isinstance(values, list | tuple) and len(values) == 2:
+            low, high = map(_number, values)
             if high >= low:
                 return Uniform(low, high)
-        case "empirical" if isinstance(given, list | tuple) and given:
-            return Empirical(tuple(map(_number, given)))
+        case "empirical" if isinstance(values, list | tuple) and values:
+            return Empirical(tuple(map(_number, values)))
     raise value_error("is not a distribution of tokens", _ALLOWED)
 
 
@@ -120,7 +120,7 @@ class Traffic(ScenarioModel):
             raise value_error("ends before it starts", f"allowed: later than {format_duration(self.start)}", ("until",))
         return self
 
-    def asked(
+    def generate(
         self, end: float, arrivals: np.random.Generator, lengths: np.random.Generator
     ) -> Iterator[GeneratedRequest]:
         """Yield the requests of a run until `end`, in order, with the same number of draws for each."""
@@ -138,13 +138,13 @@ class Traffic(ScenarioModel):
 
     def _times(self, rng: np.random.Generator) -> Iterator[float]:
         if self.trace is not None:
-            yield from (self.start + moment for moment in self.trace.times)
+            yield from (self.start + time for time in self.trace.times)
             return
         assert self.rate is not None
-        moment = self.start
+        time = self.start
         while True:
-            moment += float(rng.exponential(1 / self.rate))
-            yield moment
+            time += float(rng.exponential(1 / self.rate))
+            yield time
 
 
 def _is_default(traffic: Traffic, name: str) -> bool:

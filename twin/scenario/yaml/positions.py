@@ -50,59 +50,60 @@ class Document:
     def _was_set(self, path: Path) -> bool:
         """Return whether `path` was set by `--set`, as a part or as a parent of an overridden path."""
         return any(
-            path[: len(given)] == given or (path and given[: len(path)] == path and path not in self.values)
-            for given in self.overridden
+            path[: len(overridden)] == overridden
+            or (path and overridden[: len(path)] == path and path not in self.values)
+            for overridden in self.overridden
         )
 
 
-def documents(path: File, shown: str) -> list[Document]:
-    """Return the non-empty documents of a file; `shown` is the file's name in messages.
+def documents(path: File, name: str) -> list[Document]:
+    """Return the non-empty documents of a file; `name` is the file's name in messages.
 
     Raises:
         ScenarioErrors: if the file cannot be read or is not valid YAML.
     """
-    return parse(_text(path, shown), shown)
+    return parse(_text(path, name), name)
 
 
-def parse(text: str, shown: str) -> list[Document]:
+def parse(text: str, name: str) -> list[Document]:
     """Return the non-empty documents of a YAML text.
 
     Raises:
         ScenarioErrors: if it is not valid YAML, or has duplicate keys.
     """
-    reader = _Reader(shown)
+    reader = _Reader(name)
     try:
         nodes = [node for node in YAML(typ="safe", pure=True).compose_all(text) if node is not None]
-        found = [reader.document(node) for node in nodes]
+        parsed = [reader.document(node) for node in nodes]
     except MarkedYAMLError as error:
-        raise ScenarioErrors([_syntax(error, shown, text)]) from None
+        raise ScenarioErrors([_syntax(error, name, text)]) from None
     except (YAMLError, ReaderError) as error:
         reason = getattr(error, "reason", "it cannot be parsed")
-        raise ScenarioErrors([Problem(shown, 1, 1, "", f"invalid YAML: {reason}")]) from None
+        raise ScenarioErrors([Problem(name, 1, 1, "", f"invalid YAML: {reason}")]) from None
     except RecursionError:
-        raise ScenarioErrors([Problem(shown, 1, 1, "", "nested too deeply to be read")]) from None
+        raise ScenarioErrors([Problem(name, 1, 1, "", "nested too deeply to be read")]) from None
     if reader.problems:
         raise ScenarioErrors(reader.problems)
-    return [document for document in found if document.value is not None]
+    return [document for document in parsed if document.value is not None]
 
 
-def value_of(text: str, shown: str) -> Any:
+def value_of(text: str, name: str) -> Any:
     """Return the value of a short YAML text from the command line.
 
     Raises:
         ScenarioErrors: if it is not valid YAML or has several documents.
     """
-    found = parse(text, shown)
-    if len(found) > 1:
-        raise ScenarioErrors([Problem(shown, 0, 0, "", "several YAML documents", "allowed: one value")])
-    return found[0].value if found else None
+    parsed = parse(text, name)
+    if len(parsed) > 1:
+        raise ScenarioErrors([Problem(name, 0, 0, "", "several YAML documents", "allowed: one value")])
+    return parsed[0].value if parsed else None
 
 
-def _text(path: File, shown: str) -> str:
+def _text(path: File, name: str) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise ScenarioErrors([Problem("", 0, 0, "", f"File not found: {shown}")]) from None
+        raise ScenarioErrors([Problem("", 0, 0, "", f"File not found: {name}")]) from None
     except IsADirectoryError:
         message, allowed = "is a folder", "allowed: a YAML file"
     except UnicodeDecodeError as error:
@@ -110,39 +111,39 @@ def _text(path: File, shown: str) -> str:
     except (OSError, ValueError) as error:
         message = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         allowed = "allowed: a readable YAML file"
-    raise ScenarioErrors([Problem(shown, 0, 0, "", message, allowed)])
+    raise ScenarioErrors([Problem(name, 0, 0, "", message, allowed)])
 
 
-def _syntax(error: MarkedYAMLError, shown: str, text: str) -> Problem:
+def _syntax(error: MarkedYAMLError, name: str, text: str) -> Problem:
     """Return the parser's message without its excerpt, which may contain a secret."""
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = text.split("\n")
     if "\\t" in repr(error.problem) and line <= len(lines):
-        return Problem(shown, line, column, "", "tabs are not allowed for indentation", "allowed: spaces")
+        return Problem(name, line, column, "", "tabs are not allowed for indentation", "allowed: spaces")
     message = " ".join(filter(None, [error.context, error.problem]))
-    return Problem(shown, line, column, "", f"invalid YAML: {message}")
+    return Problem(name, line, column, "", f"invalid YAML: {message}")
 
 
 class _Reader:
     """Converts nodes to values and records their positions."""
 
-    def __init__(self, shown: str) -> None:
-        self.shown = shown
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.problems: list[Problem] = []
         self._repeated = 0
         self._open: list[int] = []
         self._seen: set[int] = set()
 
     def document(self, node: Node) -> Document:
-        document = Document(self.shown, None)
+        document = Document(self.name, None)
         self._repeated = 0
         document.value = self._value(node, (), document)
         return document
 
     def _complain(self, node: Node, path: Path, message: str, allowed: str = "") -> None:
         mark = node.start_mark
-        self.problems.append(Problem(self.shown, mark.line + 1, mark.column + 1, dotted(path), message, allowed))
+        self.problems.append(Problem(self.name, mark.line + 1, mark.column + 1, dotted(path), message, allowed))
 
     def _value(self, node: Node, path: Path, document: Document) -> Any:
         document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)

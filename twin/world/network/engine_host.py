@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fake_vllm.distributions import Constant, Latency, LogNormal
+from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError
-from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from fake_vllm.engine.timing import DEFAULT_TIMING, EngineTimes, StepTimeModel
 from fake_vllm.faults.rules import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, handle_immediate
@@ -157,17 +158,19 @@ class EngineHost:
         return Engine(
             self._config,
             flavor_of(self._config),
-            load=self._settings.load,
-            unload=self._settings.unload,
-            rng=self._streams.get(f"pod/{self.pod}/load-latency"),
-            on_change=self._on_adapter_event,
-            artifacts=self._find_artifact,
-            fetch=self._fetch,
-            created=self._epoch + int(self._env.now),
-            timing=self._settings.timing,
-            seed=self._streams.python("answers").getrandbits(32),
-            chance=self._streams.get(f"pod/{self.pod}/generation"),
-            epoch=self._epoch,
+            EngineTimes(self._settings.load, self._settings.unload, self._settings.timing),
+            Randomness(
+                self._streams.get(f"pod/{self.pod}/load-latency"),
+                seed=self._streams.python("answers").getrandbits(32),
+                generation=self._streams.get(f"pod/{self.pod}/generation"),
+            ),
+            EngineContext(
+                find_artifact=self._find_artifact,
+                fetch=self._fetch,
+                on_change=self._on_adapter_event,
+                created=self._epoch + int(self._env.now),
+                epoch=self._epoch,
+            ),
         )
 
     def _on_adapter_event(self, change: AdapterEvent) -> None:

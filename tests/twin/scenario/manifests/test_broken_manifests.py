@@ -24,8 +24,8 @@ SCENARIO = "name: n\nmanifests: [base.yaml, m.yaml]\n"
         ("kind: ModelAdapter", "kind: ModelAdaptor", "2:7: kind", 'did you mean "ModelAdapter"?'),
         ("v1alpha1", "v1alhpa1", "1:13: apiVersion", 'did you mean "model.aibrix.ai/v1alpha1"?'),
         ("{name: sql}", "{nmae: sql}", "3:11: metadata", '"name" is missing'),
-        ("{name: sql}", "{name: 5}", "3:18: metadata.name", "is not a text"),
-        ("{name: sql}", "{name: sql, labels: {port: 8000}}", "3:38: metadata.labels.port", "allowed: a text"),
+        ("{name: sql}", "{name: 5}", "3:18: metadata.name", "is not a string"),
+        ("{name: sql}", "{name: sql, labels: {port: 8000}}", "3:38: metadata.labels.port", "allowed: a string"),
         ("metadata: {name: sql}\n", "", "1:1: metadata", '"metadata" is missing'),
         ("{name: sql}", "{name: sql.v2}", "", "sql.v2"),
         ("artifactURL: huggingface", "artifactURL: ftp", "7:16: spec.artifactURL", ""),
@@ -68,7 +68,7 @@ def test_two_objects_of_one_name_are_refused_with_both_positions(folder: Any) ->
     folder.write("m.yaml", f"{ADAPTER}---\n{ADAPTER}")
     assert folder.errors(SCENARIO) == [
         "m.yaml:11:18: metadata.name: ModelAdapter default/sql already exists, in m.yaml:1; "
-        "allowed: one object of a kind and name"
+        "allowed: one object for each kind and name"
     ]
 
 

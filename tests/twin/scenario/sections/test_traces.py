@@ -85,7 +85,7 @@ def test_a_resolved_scenario_needs_no_trace_beside_it(folder: Any, tmp_path: Pat
         (OURS + "1,10,-5\n", '"t.csv" line 2: output_tokens is "-5"; allowed: a whole number, 0 or more'),
         (OURS, '"t.csv" contains no rows'),
         ("", '"t.csv" contains no rows'),
-        ("time,length\n1,2\n", '"t.csv" line 1: there is no column "prompt_tokens"; there are: time, length'),
+        ("time,length\n1,2\n", '"t.csv" line 1: missing column "prompt_tokens"; columns: time, length'),
         ("tme,prompt_tokens,output_tokens\n1,2,3\n", '"t.csv" line 1: unknown column "tme"; did you mean "time"?'),
         ("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,2\n", '"t.csv" line 2: "yesterday" is not a time'),
         ("time,prompt_tokens,output_tokens,adapter\n1,2,3,\n", '"t.csv" line 2: adapter is missing'),
