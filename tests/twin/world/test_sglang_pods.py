@@ -84,7 +84,7 @@ def test_a_pod_without_the_label_is_treated_as_vllm_and_the_condition_has_the_fi
     assert answered(findings) == {("load", 404)}
     assert findings.measures["adapters"]["running"] == 0
     message = {line.note for line in findings.lines if isinstance(line, EventLine) if line.reason == "LoadFailed"}
-    assert all("if it is SGLang, say so by its pod's label model.aibrix.ai/engine" in note for note in message)
+    assert all("label model.aibrix.ai/engine" in note for note in message)
     assert message
 
 
