@@ -118,7 +118,7 @@ def test_a_policy_that_fails_all_the_time_costs_events_and_nothing_else(tmp_path
             'unknown policy "least-adapter"; did you mean "least-adapters"',
         ),
         ({"controller": {"policy": "nowhere:Class"}}, "controller.policy: policy nowhere:Class cannot be used"),
-        ({"controller": {"policies": ["spread"]}}, 'controller.policies.0: "spread" is no plug-in; allowed: module'),
+        ({"controller": {"policies": ["spread"]}}, 'controller.policies.0: "spread" is not a plug-in; allowed: module'),
         ({"adapters": [adapters(spec={"schedulerName": "no:One"})]}, "adapters.0.spec.schedulerName: policy no:One"),
     ],
 )

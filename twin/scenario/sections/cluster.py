@@ -188,7 +188,7 @@ class Cluster(ScenarioModel):
     engines: dict[str, Engine] = {}
     """Engines by name of the Deployment (or bare Pod); `default` for all others."""
     artifacts: Artifacts = Artifacts()
-    """Registry of adapters."""
+    """Registry that adapters are downloaded from."""
     api: Api = Api()
     """API server."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
