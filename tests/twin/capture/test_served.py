@@ -60,7 +60,7 @@ def test_a_served_world_under_load_is_captured_with_read_permissions(tmp_path: P
         may = world.kubectl("--kubeconfig", str(looker), "delete", "pod", "--all")
         assert "forbidden" in may.all
         args = ["--kubeconfig", str(looker), "--for", "14s", "--out", str(out), "--json"]
-        ran = run([sys.executable, "-m", "twin", "capture", *args], world.environment)
+        ran = run([sys.executable, "-m", "twin", "capture", *args], world.environment, timeout=240)
     assert ran.code == 0, ran.all
     phases = {row["phase"]: row for row in json.loads(ran.out)["phases"]}
     assert list(phases) == ["Pending", "Scheduled", "Loading", "Bound", "until Running"]
