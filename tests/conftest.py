@@ -1,4 +1,4 @@
-"""What holds for all tests: hypothesis measures no time, and in CI it draws the same examples in every run."""
+"""Settings of all tests: hypothesis measures no time, and in CI draws the same examples in every run."""
 
 import os
 

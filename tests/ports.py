@@ -9,7 +9,7 @@ _RANDOM = SystemRandom()
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on; tests side by side hardly ever draw the same."""
+    """Return a free port of the loopback address; tests that run in parallel rarely draw the same."""
     while True:
         port = _RANDOM.randrange(_FIRST, _LAST)
         try:

@@ -30,7 +30,7 @@ def defined(path: str) -> frozenset[str]:
 
 
 def missing(held: str) -> str:
-    """What is wrong with what a row names; empty if nothing."""
+    """Return the error in what a row names; empty if there is no error."""
     references = _REFERENCE.findall(held)
     if not references:
         return "names no test and no scenario"

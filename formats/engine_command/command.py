@@ -24,7 +24,7 @@ _DEPTH = 4  # shells inside shells
 
 @dataclass(frozen=True, slots=True)
 class EngineCommand:
-    """How an engine is started.
+    """Command, arguments and environment that start an engine.
 
     Attributes:
         flavor: `vllm` or `sglang`; empty if the command does not say it (the image's entry point does).

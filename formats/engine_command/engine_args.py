@@ -1,4 +1,4 @@
-"""What an engine's command line and environment say, whatever the engine."""
+"""Values read from an engine's command line and environment, the same for all engines."""
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence

@@ -251,7 +251,7 @@ class SingleLeader:
         self.deadlines.checked += 1
         state = self.state
         if state.holder != line.by:
-            text = f"{line.by} acted while {state.holder or 'nobody'} held the lease"
+            text = f"{line.by} acted while the lease was held by {state.holder or 'no replica'}"
             self.deadlines.violate(line.t, line.object, text, (state.index,))
         elif line.t > state.leases[line.by] + TOLERANCE:
             text = f"{line.by} acted {line.t - state.leases[line.by]:.3f} s after its lease had run out"
