@@ -44,6 +44,6 @@ def test_the_operator_passes_what_its_mutant_was_found_by(file: Path) -> None:
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
 def test_the_mutant_breaks_what_it_was_found_to_break(file: Path, tmp_path: Path) -> None:
     row = run(file, str(copy(tmp_path, mutant_of(file))))
-    violation = file.read_text().splitlines()[0].removeprefix("# Broke ")
+    violation = file.read_text().splitlines()[0].removeprefix("# Violated ")
     assert row.error == ""
     assert row.violation.partition(":")[0] == violation.partition(":")[0]

@@ -165,7 +165,7 @@ def test_runs_that_violate_an_invariant_are_listed_and_exit_with_1(
     import controller.reconcile.plan as plan_module
     from controller.reconcile.actions import Plan, RemoveFinalizer
 
-    monkeypatch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
+    monkeypatch.setattr(plan_module, "plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
     file = a_file(tmp_path, adapters=[adapters(2, leave={"after": "1m"})])
     found = as_json(
         command, capsys, file, "--vary", "controller.policy=least-adapters,random", "--seeds", 2, "--jobs", 1,

@@ -82,7 +82,7 @@ def test_shrink_takes_a_run_folder_and_leaves_a_scenario_beside_it(
     import controller.reconcile.plan as plan_module
     from controller.reconcile.actions import Plan, RemoveFinalizer
 
-    monkeypatch.setattr(plan_module, "_plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
+    monkeypatch.setattr(plan_module, "plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
     draft: dict[str, Any] = random_scenario.draw(5)
     draft["adapters"] = [{**draft["adapters"][0], "leave": {"at": "4m"}}]
     (tmp_path / "large.yaml").write_text(raw_scenario.to_yaml(draft, "found"))

@@ -17,7 +17,7 @@ SCENARIO = "name: n\nmanifests: [base.yaml, m.yaml]\n"
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "place", "said"),
+    ("old", "new", "place", "message"),
     [
         ("apiVersion: model.aibrix.ai/v1alpha1\n", "", "1:1", '"apiVersion" is missing'),
         ("apiVersion", "apiversion", "1:1", 'did "apiversion" mean it?'),
@@ -45,7 +45,7 @@ def test_an_adapter_that_a_cluster_would_refuse(folder: Any, old: str, new: str,
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "place", "said"),
+    ("old", "new", "place", "message"),
     [
         ("{matchLabels: {app: qwen}}", "{matchLabels: {app: x}}", "", "selector"),
         ("[--enable-lora]", "[--enable-lora, --max-loras=0]", "15:33: spec.template.spec.containers.0.args.1", "--max"),
