@@ -4,7 +4,7 @@ It is built once per change of the pod, because hundreds of adapters look at the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
 from controller.api.types import Container, Pod
@@ -42,11 +42,11 @@ class PodView:
     """True if it has a controller; credentials are sent only to such pods."""
     flavor: EngineFlavor = VLLM
     """Kind of the engine, by the pod's label; a sidecar has its own setting for it."""
+    key: str = field(init=False, repr=False, compare=False)
+    """`namespace/name`, stored because every candidate of every choice is looked up by it."""
 
-    @property
-    def key(self) -> str:
-        """`namespace/name`."""
-        return f"{self.namespace}/{self.name}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.namespace}/{self.name}")
 
     @property
     def enabled(self) -> bool:

@@ -44,6 +44,11 @@ class Snapshot:
     problem: SpecProblem | None = None
     secret: str = ""
     """Versions of the Secrets that the adapter names; empty if it names none."""
+    key: str = field(init=False, repr=False)
+    """The adapter's `namespace/name`, stored because each candidate asks for it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.adapter.key)
 
     def inventory(self, pod: PodView) -> Inventory | None:
         """Return what the pod's current incarnation listed last."""
@@ -62,8 +67,8 @@ class Snapshot:
 
     def adapters_on(self, pod: PodView) -> int:
         """Return the number of other adapters on the pod."""
-        adapters = self.adapters_by_pod.get(pod.key, ())
-        return len(adapters) - (self.adapter.key in adapters)
+        adapters = self.adapters_by_pod.get(pod.key)
+        return len(adapters) - (self.key in adapters) if adapters else 0
 
     def engine_load(self, pod: PodView) -> EngineLoad | None:
         """Return the last load of the pod's engine, for policies that need it."""
@@ -71,5 +76,5 @@ class Snapshot:
 
     def expected_requests(self, pod: PodView) -> float:
         """Return the expected requests in flight for the other adapters on the pod, for policies that need it."""
-        key = self.adapter.key
-        return self.loads.expected_requests(other for other in self.adapters_by_pod.get(pod.key, ()) if other != key)
+        others = self.adapters_by_pod.get(pod.key, ())
+        return self.loads.expected_requests(other for other in others if other != self.key)
