@@ -22,7 +22,7 @@ class ResponseBuilder:
     """Builds the response to one request."""
 
     id_prefixes = ("cmpl-", "chatcmpl-")
-    """Of a completion and of a chat."""
+    """Prefixes of a completion and of a chat."""
 
     def __init__(self, request: GenerateRequest, config: EngineConfig, id: str, model: str, created: int) -> None:
         self._request = request

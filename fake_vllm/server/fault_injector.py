@@ -38,7 +38,7 @@ class _InjectedFault:
     requested_at: float
     """Time of the event loop."""
     timer: asyncio.TimerHandle | None = None
-    """Of the next step."""
+    """Time of the next step."""
     rule: int | None = None
     """Handle of its rule while that is in force."""
 

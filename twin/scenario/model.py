@@ -25,7 +25,7 @@ class ScenarioFile(ScenarioModel):
     description: str = ""
     """The question that the scenario asks."""
     findings: str = ""
-    """What was observed."""
+    """Observations of its author."""
     duration: PositiveDuration = 600.0
     """Simulated time."""
     seed: Seed = 0
