@@ -1,7 +1,6 @@
 """Replaces what differs between two servers by chance: ids, times, generated text, folders of the machine.
 
-A mask names the kind of value, such as `<text>` or `<number>`. Nulls, empty strings and empty lists stay, since clients
-tell them apart.
+A mask names the kind of value, such as `<text>` or `<number>`. Nulls and empty lists stay: clients tell them apart.
 """
 
 import json
@@ -45,6 +44,8 @@ _BY_CHANCE = {
     "decoded_token": "<token>",
     "matched_stop": None,
 }
+_GENERATED = ("text", "content", "reasoning")
+"""Text that a model may leave empty by chance: a special token or half a character has none."""
 _USAGE = ("prompt_tokens", "total_tokens", "completion_tokens", "count")
 _KEPT_IDS = ("base", "a", "b", "c")
 """Names of models in the table: the one kind of `id` that says something."""
@@ -81,6 +82,10 @@ class Masker:
     def _member(self, name: str, value: Any, mask_usage: bool) -> Any:
         if mask_usage and name in _USAGE and isinstance(value, int):
             return "<number>"
+        if name == "delta" and isinstance(value, dict) and value.get("content") == "" and "role" in value:
+            return {**self.value(value), "content": ""}
+        if value == "" and name in _GENERATED:
+            return "<text>"
         if value is None or value in ("", [], {}) or (name == "id" and value in _KEPT_IDS):
             return value
         if name == "content" and isinstance(value, list):
