@@ -11,18 +11,23 @@ from typing import Any
 
 HEADERS = (
     "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
     "access-control-allow-origin",
+    "access-control-max-age",
     "allow",
     "content-type",
     "location",
     "retry-after",
     "vary",
     "www-authenticate",
+    "x-request-id",
 )
 """Headers that clients act on. The others are of the HTTP server, not of the engine."""
 
 _BY_CHANCE = {
     "id": "<id>",
+    "item_id": "<id>",
     "request_id": "<id>",
     "system_fingerprint": "<fingerprint>",
     "created": "<time>",
@@ -35,6 +40,8 @@ _BY_CHANCE = {
     "bytes": "<bytes>",
     "logprob": "<number>",
     "rank": "<number>",
+    "score": "<number>",
+    "sequence_number": "<number>",
     "cumulative_logprob": "<number>",
     "token_logprobs": "<numbers>",
     "top_logprobs": None,
@@ -45,7 +52,15 @@ _BY_CHANCE = {
     "decoded_token": "<token>",
     "matched_stop": None,
 }
-_USAGE = ("prompt_tokens", "total_tokens", "completion_tokens", "count")
+_USAGE = (
+    "prompt_tokens",
+    "total_tokens",
+    "completion_tokens",
+    "count",
+    "input_tokens",
+    "output_tokens",
+    "original_input_tokens",
+)
 _KEPT_IDS = ("base", "a", "b", "c")
 """Names of models in the table: the one kind of `id` that says something."""
 
@@ -65,6 +80,8 @@ class Masker:
         for folder, placeholder in self._folders:
             text = text.replace(folder, placeholder)
         text = re.sub(r"0x[0-9a-f]{6,}", "<address>", text)
+        text = re.sub(r"http://127\.0\.0\.1:\d+", "<server>", text)
+        text = re.sub(r"\b[0-9a-f]{32}\b", "<id>", text)
         text = re.sub(r"\b(cmpl|chatcmpl|resp|msg|tokn|tokenize)-[0-9a-zA-Z-]+", r"\1-<id>", text)
         return re.sub(r"(?<![\w.])/(?:root|usr|opt|home|work|tmp)/[^\s'\"]+", "<path>", text)
 
@@ -83,7 +100,9 @@ class Masker:
             return "<number>"
         if value is None or value in ("", [], {}) or (name == "id" and value in _KEPT_IDS):
             return value
-        if name == "content" and isinstance(value, list):
+        if name == "delta" and isinstance(value, str):
+            return "<text>"
+        if (name == "content" and isinstance(value, list)) or (name == "text" and isinstance(value, dict)):
             return self.value(value, mask_usage=mask_usage)
         mask = _BY_CHANCE.get(name)
         if mask is not None and not (name == "id" and isinstance(value, str) and value.startswith("<")):
@@ -100,11 +119,13 @@ class Masker:
         for block in body.split("\n\n"):
             if not block.strip():
                 continue
-            data = block.removeprefix("data: ")
+            name, _, data = block.rpartition("data: ")
             try:
                 event: Any = self.value(json.loads(data), mask_usage=mask_usage)
             except ValueError:
                 event = self.text(data)
+            if name:
+                event = {"event": name.removeprefix("event: ").strip(), "data": event}
             if not events or events[-1] != event:
                 events.append(event)
         return events
