@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,17 @@ from tests.conformance.profiles import PROFILES
 from tests.conformance.servers import Engine, Running, serving
 
 _LONG = {"model": "base", "prompt": PROMPT, "max_tokens": 400, "ignore_eos": True, "stream": True}
-_EXIT_SECONDS = 60.0
 
 
-def play(engine: Engine, masker: Masker, loras: Path, folder: Path) -> dict[str, Any]:
+def play(engine: Engine, names: Iterable[str], masker: Masker, loras: Path, folder: Path) -> dict[str, Any]:
     """Return what each story showed, step by step."""
     result = {}
-    for name, story in STORIES.items():
+    for name in names:
         with (
             serving(engine, PROFILES["lora"], folder / f"{name}.log") as running,
             Player(running.url, str(loras), masker) as player,
         ):
-            result[name] = story(running, player, loras)
+            result[name] = STORIES[name](running, player, loras)
     return result
 
 
@@ -92,12 +91,12 @@ def _stream_until(running: Running, act: Callable[[], None]) -> Answer:
 
 
 def _exit(running: Running) -> Answer:
-    return {"exit": running.wait(_EXIT_SECONDS)}
+    return {"exit": running.wait(running.patience)}
 
 
 def _engine_core(running: Running) -> int:
     """Return the process id of the engine core: vLLM names that process itself."""
-    deadline = time.perf_counter() + 10
+    deadline = time.perf_counter() + running.patience / 4
     while time.perf_counter() < deadline:
         listing = subprocess.run(["ps", "-eo", "pid,pgid,args"], capture_output=True, text=True, check=True).stdout
         for line in listing.splitlines():

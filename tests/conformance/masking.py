@@ -1,7 +1,6 @@
 """Replaces what differs between two servers by chance: ids, times, generated text, folders of the machine.
 
-A mask names the kind of value, such as `<text>` or `<number>`. Nulls, empty strings and empty lists stay, since clients
-tell them apart.
+A mask names the kind of value, such as `<text>` or `<number>`. Nulls and empty lists stay: clients tell them apart.
 """
 
 import json
@@ -52,6 +51,8 @@ _BY_CHANCE = {
     "decoded_token": "<token>",
     "matched_stop": None,
 }
+_GENERATED = ("text", "content", "reasoning")
+"""Text that a model may leave empty by chance: a special token or half a character has none."""
 _USAGE = (
     "prompt_tokens",
     "total_tokens",
@@ -98,6 +99,10 @@ class Masker:
     def _member(self, name: str, value: Any, mask_usage: bool) -> Any:
         if mask_usage and name in _USAGE and isinstance(value, int):
             return "<number>"
+        if name == "delta" and isinstance(value, dict) and value.get("content") == "" and "role" in value:
+            return {**self.value(value), "content": ""}
+        if value == "" and name in _GENERATED:
+            return "<text>"
         if value is None or value in ("", [], {}) or (name == "id" and value in _KEPT_IDS):
             return value
         if name == "delta" and isinstance(value, str):
@@ -119,13 +124,14 @@ class Masker:
         for block in body.split("\n\n"):
             if not block.strip():
                 continue
-            name, _, data = block.rpartition("data: ")
+            head, _, rest = block.partition("\n") if block.startswith("event: ") else ("", "", block)
+            data = rest.removeprefix("data: ")
             try:
                 event: Any = self.value(json.loads(data), mask_usage=mask_usage)
             except ValueError:
                 event = self.text(data)
-            if name:
-                event = {"event": name.removeprefix("event: ").strip(), "data": event}
+            if head:
+                event = {"event": head.removeprefix("event: "), "data": event}
             if not events or events[-1] != event:
                 events.append(event)
         return events

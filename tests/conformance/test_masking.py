@@ -15,7 +15,9 @@ MASKER = Masker({"/tmp/x/loras": "<loras>"})
     [
         ({"id": "cmpl-1", "created": 5}, {"id": "<id>", "created": "<time>"}),
         ({"id": "base", "root": "/tmp/x/loras/l0"}, {"id": "base", "root": "<loras>/l0"}),
-        ({"text": "", "content": None, "token_ids": []}, {"text": "", "content": None, "token_ids": []}),
+        ({"text": "", "content": None, "token_ids": []}, {"text": "<text>", "content": None, "token_ids": []}),
+        ({"delta": {"role": "assistant", "content": ""}}, {"delta": {"role": "assistant", "content": ""}}),
+        ({"delta": {"content": ""}}, {"delta": {"content": "<text>"}}),
         ({"text": "abc", "finish_reason": "length"}, {"text": "<text>", "finish_reason": "length"}),
         ({"usage": {"prompt_tokens": 5}}, {"usage": {"prompt_tokens": 5}}),
         ({"top_logprobs": [None, {"a": -1.0}]}, {"top_logprobs": [None, "<alternatives>"]}),
@@ -31,7 +33,7 @@ def test_token_counts_are_masked_where_the_prompt_is_text() -> None:
 
 def test_equal_events_in_a_row_become_one() -> None:
     body = 'data: {"text": "a"}\n\ndata: {"text": "b"}\n\ndata: {"text": ""}\n\ndata: [DONE]\n\n'
-    assert MASKER.events(body, mask_usage=False) == [{"text": "<text>"}, {"text": ""}, "[DONE]"]
+    assert MASKER.events(body, mask_usage=False) == [{"text": "<text>"}, "[DONE]"]
 
 
 def test_named_events_keep_their_name() -> None:
