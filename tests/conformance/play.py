@@ -29,7 +29,7 @@ def play_all(engine: Engine, version: str, report: Callable[[str], None], *, onl
         if only_cases:
             return Recording(version, answers)
         report("start-up")
-        starts = startup.play(engine, masker, folder)
+        starts = startup.play(engine, masker, loras, folder)
         report("life and death")
         return Recording(version, answers, starts, lifecycle.play(engine, masker, loras, folder))
 
