@@ -52,7 +52,7 @@ record: $(DEV)/.installed  ## Play the conformance table to a real vLLM and keep
 	@$(DEV)/bin/python -m tests.conformance.record $(VLLM)
 
 conform: $(DEV)/.installed  ## List where the fake engine differs from the recordings of real vLLM
-	@$(DEV)/bin/python -m tests.conformance.conform $(VLLM)
+	@$(DEV)/bin/python -m tests.conformance.conform $(VLLM) --by $(or $(BY),case) --cases "$(CASES)"
 
 lock: $(DEV)/.installed  ## Regenerate the locks from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \

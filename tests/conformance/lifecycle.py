@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from tests.conformance.profiles import PROFILES
 from tests.conformance.servers import Engine, Running, serving
 
 _LONG = {"model": "base", "prompt": PROMPT, "max_tokens": 400, "ignore_eos": True, "stream": True}
-_EXIT_SECONDS = 60.0
 
 
 Act = Callable[[Running, Player, Path], list[Answer]]
@@ -34,10 +33,11 @@ class Story:
     flags: tuple[str, ...] = ()
 
 
-def play(engine: Engine, masker: Masker, loras: Path, folder: Path) -> dict[str, Any]:
+def play(engine: Engine, names: Iterable[str], masker: Masker, loras: Path, folder: Path) -> dict[str, Any]:
     """Return what each story showed, step by step."""
     result = {}
-    for name, story in STORIES.items():
+    for name in names:
+        story = STORIES[name]
         profile = replace(PROFILES["lora"], flags=(*PROFILES["lora"].flags, *story.flags))
         with (
             serving(engine, profile, folder / f"{name}.log") as running,
@@ -186,12 +186,12 @@ def _after_death(player: Player) -> Answer:
 
 
 def _exit(running: Running) -> Answer:
-    return {"exit": running.wait(_EXIT_SECONDS)}
+    return {"exit": running.wait(running.patience)}
 
 
 def _engine_core(running: Running) -> int:
     """Return the process id of the engine core: vLLM names that process itself."""
-    deadline = time.perf_counter() + 10
+    deadline = time.perf_counter() + running.patience / 4
     while time.perf_counter() < deadline:
         listing = subprocess.run(["ps", "-eo", "pid,pgid,args"], capture_output=True, text=True, check=True).stdout
         for line in listing.splitlines():

@@ -1,7 +1,8 @@
 """Plays the whole table to one engine."""
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -16,22 +17,43 @@ from tests.conformance.recording import Recording
 from tests.conformance.servers import Engine, serving
 
 
-def play_all(engine: Engine, version: str, report: Callable[[str], None], *, only_cases: bool = False) -> Recording:
-    """Return what the engine answers to every case, and (unless `only_cases`) how it starts and ends."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Part of the table.
+
+    Attributes:
+        startup: names of start-up refusals.
+        lifecycle: names of stories.
+    """
+
+    cases: Sequence[Case]
+    startup: Sequence[str]
+    lifecycle: Sequence[str]
+
+    @classmethod
+    def starting_with(cls, prefix: str) -> "Selection":
+        """Return what is called so, section included, such as `cases/chat` or `startup`; all of it for no prefix."""
+        return cls(
+            [case for case in CASES if f"cases/{case.name}".startswith(prefix)],
+            [name for name in startup.REFUSALS if f"startup/{name}".startswith(prefix)],
+            [name for name in lifecycle.STORIES if f"lifecycle/{name}".startswith(prefix)],
+        )
+
+
+def play(engine: Engine, version: str, selection: Selection, report: Callable[[str], None]) -> Recording:
+    """Return what the engine answers to the selected cases, and how it starts and ends."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as name:
         folder = Path(name)
         loras = folder / "loras"
         make_all(loras)
         masker = Masker({str(loras): "<loras>", engine.model: "<model>", str(folder): "<folder>"})
         answers: dict[str, list[Answer]] = {}
-        for profile, cases in groupby(sorted(CASES, key=lambda case: case.profile), key=lambda case: case.profile):
+        ordered = sorted(selection.cases, key=lambda case: case.profile)
+        for profile, cases in groupby(ordered, key=lambda case: case.profile):
             answers |= _play_profile(engine, profile, list(cases), loras, masker, folder, report)
-        if only_cases:
-            return Recording(version, answers)
-        report("start-up")
-        starts = startup.play(engine, masker, loras, folder)
-        report("life and death")
-        return Recording(version, answers, starts, lifecycle.play(engine, masker, loras, folder))
+        report(f"{len(selection.startup)} start-ups, {len(selection.lifecycle)} stories")
+        starts = startup.play(engine, selection.startup, masker, loras, folder)
+        return Recording(version, answers, starts, lifecycle.play(engine, selection.lifecycle, masker, loras, folder))
 
 
 def _play_profile(

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from tests.conformance import recording
-from tests.conformance.install import cache_folder, install
-from tests.conformance.play import play_all
+from tests.conformance.install import install, installation_of
+from tests.conformance.play import Selection, play
 from tests.conformance.servers import real_vllm
 
 
@@ -14,9 +14,9 @@ def main() -> int:
         print("usage: python -m tests.conformance.record VERSION, such as 0.32.0", file=sys.stderr)
         return 2
     version = sys.argv[1].removeprefix("v")
-    folder = cache_folder()
+    folder = installation_of(version)
     install(folder, version)
-    made = play_all(real_vllm(folder), version, _report)
+    made = play(real_vllm(folder), version, Selection.starting_with(""), _report)
     path = recording.path_of(version)
     recording.write(made, path)
     print(f"{len(made.cases)} cases of vLLM {version} in {path.relative_to(Path.cwd())}")

@@ -1,7 +1,7 @@
 """Start-up refusals: flags with which a server ends at once, its exit code and its error."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +55,19 @@ REFUSALS: dict[str, tuple[str, ...]] = {
 }
 """Flags after the model's and the port's, by name."""
 
-_ERROR = re.compile(
-    r"^(?:\S+ )*?((?:[\w.]*(?:Error|Exception): |vllm serve: error: |\w[\w-]*: error: ).*)$", re.MULTILINE
-)
+_PROCESS = re.compile(r"^\(\w+ pid=\d+\) ", re.MULTILINE)
+"""Written by vLLM before each line of a process's output."""
+_ERROR = re.compile(r"^(?:\S+ )*?(?:[\w.]*(?:Error|Exception)|(?:fake-)?vllm(?: serve)?: error): (.*)$", re.MULTILINE)
+"""An error's message, after the class of a Python exception or the name of a program."""
+_INVALID = re.compile(r"^(?:(\S+)\n)?  (?! )(?:Value error, )?(.*?)(?: \[type=.*)?$", re.MULTILINE)
+"""One field and its message in the text of pydantic's ValidationError; without a field if it is of several."""
 
 
-def play(engine: Engine, masker: Masker, loras: Path, folder: Path) -> dict[str, Any]:
-    """Return what each start-up came to: `exit` (null if it runs on) and `error`, its last error line."""
+def play(engine: Engine, names: Iterable[str], masker: Masker, loras: Path, folder: Path) -> dict[str, Any]:
+    """Return what each start-up came to: `exit` (null if it runs on) and `error`, the message of its last error."""
     return {
-        name: _start(engine, _with_loras(flags, loras), UPDATING, masker, folder / f"{name}.log")
-        for name, flags in REFUSALS.items()
+        name: _start(engine, _with_loras(REFUSALS[name], loras), UPDATING, masker, folder / f"{name}.log")
+        for name in names
     }
 
 
@@ -77,5 +80,15 @@ def _start(
 ) -> dict[str, Any]:
     with started(engine, flags, environment, log) as running:
         code = running.settle()
-        errors = _ERROR.findall(running.output())
-    return {"exit": code, "error": masker.text(errors[-1]) if errors and code is not None else ""}
+        error = "" if code is None else last_error(running.output())
+    return {"exit": code, "error": masker.text(error)}
+
+
+def last_error(output: str) -> str:
+    """Return the message of the last error in a server's output; of invalid settings, `field: message; …`."""
+    lines = _PROCESS.sub("", output)
+    if not (errors := list(_ERROR.finditer(lines))):
+        return ""
+    if re.search(r"^\d+ validation errors? for ", errors[-1][1]):
+        return "; ".join(": ".join(filter(None, one)) for one in _INVALID.findall(lines[errors[-1].end() + 1 :]))
+    return errors[-1][1]
