@@ -29,7 +29,7 @@ def play(engine: Engine, version: str, selection: Selection, report: Callable[[s
             answers |= _play_profile(engine, profile, list(cases), loras, masker, folder, report)
         if names := [*selection.startup, *selection.lifecycle]:
             report(", ".join(names))
-        starts = startup.play(engine, selection.startup, masker, folder)
+        starts = startup.play(engine, selection.startup, masker, loras, folder)
         stories = lifecycle.play(engine, selection.lifecycle, masker, loras, folder)
         return Recording(version, selection.digests(), answers, starts, stories)
 
