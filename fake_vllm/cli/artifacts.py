@@ -9,10 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from fake_vllm.cli.artifact_digest import digest_of
 from fake_vllm.cli.profile import ProfileError, document, mapping
 from fake_vllm.engine.lora import DEFAULT_ARTIFACT_SIZE, Artifact
 from formats.durations import parse_duration
@@ -21,7 +21,6 @@ from formats.quantities import parse_size
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens", "lm_head")
 """Target modules of the fake's base model: those of Llama, Qwen and Mistral."""
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
-_MEBIBYTE = 1 << 20
 _ENTRY = ("rank", "size", "base", "missing", "broken", "fetch")
 
 
@@ -66,7 +65,7 @@ class ArtifactResolver:
         local = os.path.expanduser(path)
         if local and "\0" not in local and os.path.exists(local):
             artifact = look_at(Path(local), self._model)
-            return None if artifact is None else replace(artifact, digest=_digest(Path(local)))
+            return None if artifact is None else replace(artifact, digest=digest_of(Path(local)))
         if self._catalogue is None:
             return Artifact()
         entry = self._catalogue.entries.get(path)
@@ -102,22 +101,6 @@ def look_at(folder: Path, model: str) -> Artifact | None:
         return Artifact(rank=config["r"], broken=f"{folder} doesn't contain tensors, adapter_config.json aside")
     broken = _unsupported(config) or _wrong_base(folder, config, model) or _wrong_weights(folder, weights)
     return Artifact(rank=config["r"], size=weights.stat().st_size, broken=broken)
-
-
-def _digest(folder: Path) -> str:
-    """Return a digest of an adapter's files: of each its name, its size, and its first and last MiB."""
-    digest = blake2b(digest_size=8)
-    for path in (folder / name for name in ("adapter_config.json", *_WEIGHTS)):
-        try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                digest.update(f"{path.name}/{size}/".encode())
-                for start in (0, max(0, size - _MEBIBYTE)):
-                    file.seek(start)
-                    digest.update(file.read(_MEBIBYTE))
-        except OSError:
-            continue
-    return digest.hexdigest()
 
 
 def _unsupported(config: Mapping[str, Any]) -> str:

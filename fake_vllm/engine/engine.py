@@ -243,7 +243,7 @@ class Engine:
             self.ensure_alive()
             if error:
                 raise error
-            self.lora_registry.register(name, path, artifact)
+            self.lora_registry.register(name, path, artifact, in_place=load_inplace)
             self._notify(AdapterEvent("loaded", name, path))
             await self._evict(slow)
 

@@ -24,6 +24,8 @@ class RegisteredAdapter:
     weights: int
     artifact: Artifact
     identity: LoraIdentity
+    in_place: bool = False
+    """Loaded in place, so that the engine reads the files again at each use."""
 
 
 class LoraRegistry:
@@ -128,7 +130,7 @@ class LoraRegistry:
             return texts.rank_too_high(name, artifact.rank, self._rank_limit)
         return texts.load_failed(artifact.broken) if artifact.broken else None
 
-    def register(self, name: str, root: str, artifact: Artifact) -> None:
+    def register(self, name: str, root: str, artifact: Artifact, *, in_place: bool = False) -> None:
         """Store the weights and register the name.
 
         Raises:
@@ -139,7 +141,9 @@ class LoraRegistry:
         if not self._cache.fits(weights, artifact.size):
             raise self._flavor.errors.out_of_memory(artifact.size)
         self._cache.put(weights, artifact.size)
-        self._entries[name] = RegisteredAdapter(root, weights, artifact, self._identity(name, root, weights, artifact))
+        self._entries[name] = RegisteredAdapter(
+            root, weights, artifact, self._identity(name, root, weights, artifact), in_place
+        )
         self._roots[name] = root
         self._body = None
 
@@ -157,7 +161,8 @@ class LoraRegistry:
     def identify(self, name: str) -> LoraIdentity:
         """Return the weights that a request gets which arrives now; an empty name is the base model.
 
-        Evicted weights are read from their path again, so changed files become the adapter's weights.
+        Evicted weights are read from their path again, as those loaded in place are at each use. Changed files become
+        the adapter's weights then.
 
         Raises:
             EngineError: if the adapter is not registered.
@@ -165,7 +170,7 @@ class LoraRegistry:
         if not name:
             return self._base
         entry = self.entry(name)
-        if entry.weights not in self._cache:
+        if entry.in_place or entry.weights not in self._cache:
             entry = self._read_again(name, entry)
         return entry.identity
 

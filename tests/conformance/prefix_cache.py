@@ -23,11 +23,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fake_vllm.http.messages import PREFIX_WEIGHTS_HEADER, WEIGHTS_HEADER
 from tests.conformance.artifacts import make_all
-from tests.conformance.exchange import Profile
-from tests.conformance.install import cache_folder, install
+from tests.conformance.compare import Difference
+from tests.conformance.exchange import PROMPT, Profile
+from tests.conformance.install import install, installation_of
 from tests.conformance.profiles import UPDATING
 from tests.conformance.recording import FOLDER, RecordingError
-from tests.conformance.servers import Engine, real_vllm, serving
+from tests.conformance.servers import Engine, fake_vllm, real_vllm, serving
 
 OTHER = "other"
 """No adapter's weights alone, nor the base model's, make this answer."""
@@ -127,30 +128,32 @@ class Outcome:
 
 
 def play(engine: Engine, folder: Path) -> dict[str, list[Outcome]]:
-    """Return the outcomes of each story, in one server after another so that none sees another's blocks."""
+    """Return the outcomes of each story. All are played to one server, with names and folders of their own."""
     loras = folder / "loras"
     make_all(loras)
-    with serving(engine, PROFILE, folder / "weights.log") as running, _Player(running.url, loras, folder) as player:
-        return {story: player.play(story, steps) for story, steps in STORIES.items()}
+    with (
+        serving(engine, PROFILE, folder / "weights.log") as running,
+        httpx.Client(base_url=running.url, timeout=_TIMEOUT, trust_env=False) as client,
+    ):
+        return play_to(client, loras, folder)
+
+
+def play_to(client: httpx.Client, loras: Path, folder: Path) -> dict[str, list[Outcome]]:
+    """Return the outcomes of each story; `loras` has the artifacts, and `folder` becomes the server's disk."""
+    player = _Player(client, loras, folder)
+    return {story: player.play(story, steps) for story, steps in STORIES.items()}
 
 
 class _Player:
     """Plays to one server. Every name and folder has the story's name in front."""
 
-    def __init__(self, url: str, loras: Path, folder: Path) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
+    def __init__(self, client: httpx.Client, loras: Path, folder: Path) -> None:
+        self._client = client
         self._loras = loras
         self._folder = folder
-        self._fingerprints: dict[str, str] = {}
-
-    def __enter__(self) -> "_Player":
         self._fingerprints = dict(self._references())
         if len(set(self._fingerprints.values())) < len(_REFERENCES) + 1:
             raise RuntimeError(f"two adapters give the same answer, so answers tell nothing: {self._fingerprints}")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
 
     def play(self, story: str, steps: Sequence[Step]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -200,7 +203,7 @@ class _Player:
 
     def _stream(self, name: str) -> "ExitStack":
         stack = ExitStack()
-        body = {**_body(name, 150), "stream": True}
+        body = {**_body(name, 480), "prompt": PROMPT, "stream": True}
         response = stack.enter_context(self._client.stream("POST", "/v1/completions", json=body))
         next(response.iter_lines())
         return stack
@@ -294,11 +297,24 @@ def read(version: str) -> dict[str, list[Outcome]]:
         raise RecordingError(f"{path} is not a recording of weights: {error!r}") from error
 
 
+def differences(version: str) -> list[Difference]:
+    """Return where the fake, as `version`, answers with other weights than recorded."""
+    recorded = read(version)
+    with tempfile.TemporaryDirectory(prefix="weights-") as folder:
+        played = play(fake_vllm(version), Path(folder))
+    return [
+        Difference(f"weights/{story}", f"[{number}]", asdict(real), asdict(fake))
+        for story, outcomes in recorded.items()
+        for number, (real, fake) in enumerate(zip(outcomes, played[story], strict=True))
+        if real != fake
+    ]
+
+
 def main() -> int:
     if len(sys.argv) != 2:
         print("usage: python -m tests.conformance.prefix_cache VERSION, such as 0.32.0", file=sys.stderr)
         return 2
-    version, installation = sys.argv[1], cache_folder()
+    version, installation = sys.argv[1], installation_of(sys.argv[1])
     install(installation, version)
     with tempfile.TemporaryDirectory(prefix="weights-") as folder:
         outcomes = play(real_vllm(installation), Path(folder))
