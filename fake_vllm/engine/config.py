@@ -49,6 +49,8 @@ class EngineConfig:
     """SGLang's `--max-loaded-loras`: maximum number of registered adapters; 0: no limit."""
     metrics: bool = True
     """`/metrics` is served."""
+    worker_processes: bool = False
+    """vLLM runs the model in processes of their own, as with tensor parallelism; errors then have another text."""
     quirks: VersionQuirks = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

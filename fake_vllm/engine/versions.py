@@ -7,13 +7,18 @@ source; where the release of a change is not, the comment says "assumed".
 import re
 from dataclasses import dataclass
 
+from fake_vllm.peft.rules import LATEST, PeftRules
+
 DEFAULT_VERSION = "0.27.0"
 
 _NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:[.\-+a-z].*)?", re.IGNORECASE)
 _ROLLING = ("latest", "nightly")  # image tags without a number: newer than any release
 
 _LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
-_UNLOAD_REMOVES_SINCE = (0, 28)  # vLLM issues 42633 and 54839: 0.27 keeps the weights
+_BASE_NAMES_CONFLICT_SINCE = (0, 32)  # recorded: 0.30 takes them; 0.31 was not recorded
+_HIDES_PATHS_SINCE = (0, 27)  # vLLM, sanitize_message; 0.24 shows paths, 0.25 and 0.26 were not read
+_POSITIVE_RANK_SINCE = (0, 27)  # vllm/lora/peft_helper.py; 0.24 divides by a rank of 0
+_ALL_PEFT_FEATURES_SINCE = (0, 32)  # the same file; 0.30 reads fewer fields, 0.31 was not read
 _GUARDS_ALL_ROUTES_SINCE = (0, 28)  # assumed: it came with the rewrite of the server's front end
 _VALIDATION_IS_400_SINCE = (0, 10)  # assumed: 2026's source has 400, early ones FastAPI's 422
 _BAD_REQUEST_PHRASE_SINCE = (0, 32)  # recorded on 0.32.0; earlier releases were not recorded
@@ -32,8 +37,6 @@ class VersionQuirks:
 
     load_inplace: bool
     """A load may replace an adapter of the same name."""
-    unload_removes: bool
-    """An unload removes the weights from the engine, not only the name."""
     guards_all_routes: bool
     """The API key is required outside of /v1 as well."""
     validation_status: int
@@ -54,6 +57,14 @@ class VersionQuirks:
     """A prompt that is too long gets the renderer's error text."""
     embeddings_route: bool
     """/v1/embeddings exists and returns an error."""
+    base_names_conflict: bool = False
+    """An adapter cannot have a name of the base model."""
+    hides_paths: bool = False
+    """Paths in the texts of errors are replaced by `<path>`."""
+    peft: PeftRules = LATEST
+    """Check of adapters."""
+    unload_removes: bool = False
+    """An unload removes the weights from the engine, not only the name; vLLM forgets the name alone."""
     unload_drains: bool = False
     """An unload removes the name at once, then waits for requests that use the adapter."""
     changes_in_line: bool = False
@@ -69,7 +80,6 @@ class VersionQuirks:
         release = _release(version)
         return cls(
             load_inplace=release >= _LOAD_INPLACE_SINCE,
-            unload_removes=release >= _UNLOAD_REMOVES_SINCE,
             guards_all_routes=release >= _GUARDS_ALL_ROUTES_SINCE,
             validation_status=400 if release >= _VALIDATION_IS_400_SINCE else 422,
             validation_type="Bad Request" if release >= _BAD_REQUEST_PHRASE_SINCE else "BadRequestError",
@@ -80,6 +90,12 @@ class VersionQuirks:
             token_ids=release >= _TOKEN_IDS_SINCE,
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
             embeddings_route=release < _NO_EMBEDDINGS_ROUTE_SINCE,
+            base_names_conflict=release >= _BASE_NAMES_CONFLICT_SINCE,
+            hides_paths=release >= _HIDES_PATHS_SINCE,
+            peft=PeftRules(
+                positive_rank=release >= _POSITIVE_RANK_SINCE,
+                all_features=release >= _ALL_PEFT_FEATURES_SINCE,
+            ),
         )
 
 

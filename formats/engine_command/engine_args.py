@@ -42,6 +42,10 @@ class EngineArgs:
     max_num_batched_tokens: int | None = None
     seed: int = 0
     enable_metrics: bool = True
+    worker_processes: bool = False
+    """vLLM: the model runs in processes of their own."""
+    engine_processes: bool = True
+    """vLLM: `VLLM_ENABLE_V1_MULTIPROCESSING`."""
     ignored: tuple[str, ...] = ()
     """Flags that exist and make no difference here."""
     unknown: tuple[str, ...] = ()
@@ -82,9 +86,17 @@ class EngineArgs:
             max_num_batched_tokens=values.max_num_batched_tokens,
             seed=values.seed,
             enable_metrics=flavor == VLLM or values.enable_metrics,
+            worker_processes=flavor == VLLM and _has_workers(values),
+            engine_processes=env.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1").strip() != "0",
             ignored=tuple(getattr(values, "ignored", ())),
             unknown=tuple(unknown),
         )
+
+
+def _has_workers(values: Namespace) -> bool:
+    """Return whether vLLM chooses an executor with worker processes (vllm/config/parallel.py)."""
+    backend = values.distributed_executor_backend
+    return backend not in (None, "uni") or values.tensor_parallel_size * values.pipeline_parallel_size > 1
 
 
 def read_engine_args(command: Sequence[str], env: Mapping[str, str], *, flavor: str = "") -> EngineArgs:

@@ -14,8 +14,6 @@ from typing import Any
 from formats.engine_command.argument_parser import FlexibleArgumentParser, human_readable_int
 
 _SHORT = {
-    "tensor-parallel-size": "-tp",
-    "pipeline-parallel-size": "-pp",
     "data-parallel-size": "-dp",
     "data-parallel-size-local": "-dpl",
     "data-parallel-rank": "-dpn",
@@ -55,6 +53,9 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--max-num-seqs", type=int)
     parser.add_argument("--max-num-batched-tokens", type=human_readable_int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--distributed-executor-backend")
+    parser.add_argument("--tensor-parallel-size", "-tp", type=int, default=1)
+    parser.add_argument("--pipeline-parallel-size", "-pp", type=int, default=1)
     _add_ignored(parser)
     return parser
 

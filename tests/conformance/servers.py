@@ -25,6 +25,7 @@ _REAL_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "INFO",
 }
 _START_SECONDS = 600.0
+_DATA = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ def real_vllm(installation: Path) -> Engine:
 
 
 def fake_vllm(version: str) -> Engine:
-    """Return the fake of this checkout, behaving like `version`."""
-    return Engine([sys.executable, "-m", "fake_vllm", "serve"], "acme/tiny", ("--emulate", version), {}, 6.0)
+    """Return the fake of this checkout, behaving like the CPU build of `version`, without repositories of adapters."""
+    flags = ("--emulate", f"{version}+cpu", "--catalogue", str(_DATA / "catalogue.yaml"))
+    return Engine([sys.executable, "-m", "fake_vllm", "serve"], str(_DATA / "tiny"), flags, {}, 6.0)
 
 
 class Running:
