@@ -169,8 +169,8 @@ class ConditionBuilder:
         if state.presence is AdapterPresence.OTHER:
             return f"{state.pod} still has another artifact"
         if state.in_cooldown(self.context.now):
-            failed = state.failed_load
-            cause = f" ({failed.error.message})" if failed is not None and failed.error is not None else ""
+            outcome = state.failed_load
+            cause = f" ({outcome.error.message})" if outcome is not None and outcome.error is not None else ""
             return f"{state.pod} is in cooldown until {_time(state.cooldown_until)}{cause}"
         # Unchanged while the next attempt is in flight: a status that changed twice per attempt would say no more.
         failed = 0 if state.attempt is None else state.attempt.retries + (state.busy != "load")
