@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from controller.reconcile import replica_state
 from fake_vllm.engine.lora import LoraIdentity
 from fake_vllm.engine.lora_registry import LoraRegistry
 from fake_vllm.engine.runner import ModelRunner
@@ -26,6 +27,15 @@ def test_an_engine_that_lists_an_adapter_and_answers_from_the_base_model_is_accu
     _, wrong = changed_artifact(tmp_path, image="vllm/vllm-openai:v0.32.0")
     assert wrong.startswith("10: default/a-0 default/")
     assert "while the engine listed" in wrong
+
+
+def test_an_operator_that_takes_any_artifact_for_the_wanted_one_is_accused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_state, "artifact_of", lambda _: "the same")
+    _, wrong = changed_artifact(tmp_path, image="vllm/vllm-openai:v0.32.0")
+    assert wrong.startswith("10: ")
+    assert "though it says that it serves" in wrong
 
 
 def test_an_engine_that_keeps_its_prefix_cache_when_told_to_reset_it_is_accused(
