@@ -1,4 +1,4 @@
-"""Which engines keep cached prefixes of an artifact after another one was loaded under its name.
+"""Engines that keep cached prefixes of an artifact after another one was loaded under its name.
 
 vLLM keys the blocks of its prefix cache by the load until 0.11.0, by the adapter's name from 0.11.1 to 0.30, and by
 name and path from 0.31 on (`vllm/v1/core/kv_cache_utils.py`; answers of real servers are in
@@ -19,7 +19,7 @@ _BY_PATH_SINCE = (0, 31, 0)
 
 
 class PrefixCache(Enum):
-    """What becomes of an artifact's cached prefixes when another one is loaded under its name."""
+    """Fate of an artifact's cached prefixes when another one is loaded under its name."""
 
     SEPARATE = "separate"
     """They are not used: there is no cache, or it tells the two apart."""

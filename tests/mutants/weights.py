@@ -49,7 +49,7 @@ def _reset(folder: Path) -> str:
 def _shared(folder: Path) -> str:
     """A release that does not: users are warned of mixed answers."""
     lines, wrong = changed_artifact(folder)
-    return wrong or ("" if warned(lines) and mixed(lines) else "no answer is mixed, or nobody is warned of it")
+    return wrong or ("" if warned(lines) and mixed(lines) else "no answer is mixed, or there is no warning")
 
 
 def _unexpected(lines: list[Line]) -> str:
