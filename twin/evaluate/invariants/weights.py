@@ -59,7 +59,7 @@ class AnswersFromPublishedWeights:
                 self._check_prefixes((line.object, line.pod), line.t, foreign)
 
     def _check_prefixes(self, place: tuple[str, str], t: float, foreign: str) -> None:
-        """Check the prefixes of the last answer; the Event that excuses them may come within the notice bound."""
+        """Check the prefixes of the last answer; the Event for them may come within the notice bound."""
         wrong = bool(foreign) and place not in self._excused
         message = f"{place[1]} answers with cached prefixes of {foreign}"
         self.deadlines.check(place, wrong, t, self.state.detection_bound(t), place[0], message, (self.state.index,))
