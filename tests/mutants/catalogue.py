@@ -3,6 +3,28 @@
 from tests.mutants.applying import Mutant
 
 MUTANTS = (
+    # -- weights behind an answer
+    Mutant(
+        "users get the former artifact for ever",
+        "reconcile/replica_state.py",
+        "desired = artifact_of(root) == self.artifact",
+        "desired = bool(root)",
+        "artifact changed without unload",
+    ),
+    Mutant(
+        "answers begin with the former artifact's blocks",
+        "requests/engine_calls.py",
+        "if pod.prefix_cache is PrefixCache.RESET and not",
+        "if False and not",
+        "same name loaded again, prefix cache not reset",
+    ),
+    Mutant(
+        "mixed answers without a warning",
+        "reconcile/plan.py",
+        "*_stale_prefixes(context, loads),\n",
+        "",
+        "what the engine cannot do is not said",
+    ),
     # -- what is remembered, and in which order
     Mutant(
         "retries start again after each restart",

@@ -106,8 +106,9 @@ def _wrong(life: "Life") -> str:
 def _worlds(folder: Path) -> Iterator[tuple[str, str]]:
     from tests.mutants.control import CONTROL_WORLDS
     from tests.mutants.small import POD_WORLDS
+    from tests.mutants.weights import WEIGHT_WORLDS
 
-    for name, judge in (POD_WORLDS | CONTROL_WORLDS).items():
+    for name, judge in (POD_WORLDS | CONTROL_WORLDS | WEIGHT_WORLDS).items():
         yield name, ""
         yield name, judge(folder)
 
