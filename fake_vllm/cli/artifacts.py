@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fake_vllm.cli.artifact_digest import digest_of
 from fake_vllm.cli.profile import ProfileError, document, mapping
 from fake_vllm.engine.lora import DEFAULT_ARTIFACT_SIZE, Artifact
 from fake_vllm.peft.folder import AdapterCheck, read_adapter
@@ -83,7 +84,7 @@ class ArtifactResolver:
             files = read_adapter(Path(folder), self._check)
         except AdapterRefusedError as error:
             return Artifact(broken=str(error))
-        return None if files is None else Artifact(files.rank, files.size)
+        return None if files is None else Artifact(files.rank, files.size, digest=digest_of(Path(folder)))
 
 
 def _absolute(path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Literal
 
 DEFAULT_ARTIFACT_SIZE = 80 << 20  # bytes; rank 16 on an 8B model is some 50 to 150 MB
@@ -18,6 +19,26 @@ class Artifact:
     """Message of the engine about files that it cannot use; None if they are good."""
     config: Mapping[str, Any] | None = None
     """Content of `adapter_config.json`; None for one without anything special."""
+    digest: str = ""
+    """Digest of the weights; empty if nothing but the path tells them apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraIdentity:
+    """Weights that a request is computed with, as they are when it arrives.
+
+    Attributes:
+        digest: digest of the weights.
+        cache_key: what tells their blocks in the prefix cache from those of other weights.
+    """
+
+    digest: str
+    cache_key: str
+
+
+def weights_digest(source: str) -> str:
+    """Return a digest for weights that are known by their path or name alone."""
+    return blake2b(source.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--distributed-executor-backend")
     parser.add_argument("--tensor-parallel-size", "-tp", type=int, default=1)
     parser.add_argument("--pipeline-parallel-size", "-pp", type=int, default=1)
+    parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
     _add_ignored(parser)
     return parser
 
