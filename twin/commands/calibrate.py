@@ -202,7 +202,12 @@ def _as_json(calibration: "Calibration", out: Path, page: Path) -> dict[str, obj
         }
         for parameter in calibration.parameters
     }
-    result: dict[str, object] = {"file": str(out), "page": str(page), "sources": list(calibration.sources), "entries": entries}
+    result: dict[str, object] = {
+        "file": str(out),
+        "page": str(page),
+        "sources": list(calibration.sources),
+        "entries": entries,
+    }
     if calibration.predictions:
         total = {error.metric: _shares(error) for error in calibration.prediction_total}
         loads = [
