@@ -1,8 +1,8 @@
-"""What adapters add to the work of an engine: time of a step, reads of weights, and memory of the GPU's LoRA slots.
+"""Costs of adapters in an engine: time of a step, reads of weights, and memory of the GPU's LoRA slots.
 
 A step that computes adapters takes longer by a fixed time (one more kernel launch for each layer), by a time for each
-further adapter in the batch, and by a time for each token that is computed with an adapter. What grows with the rank
-grows with the server's `--max-lora-rank`, not with the adapter's own rank: slots are padded to it (vLLM,
+further adapter in the batch, and by a time for each token that is computed with an adapter. The time for tokens grows
+with the server's `--max-lora-rank`, not with the adapter's own rank: slots are padded to it (vLLM,
 vllm/lora/layers/base_linear.py, `create_lora_weights`).
 """
 
@@ -32,7 +32,7 @@ class LoraCosts:
     rank: int = 16
     """`--max-lora-rank` that these times are for."""
     rank_share: float = 1.0
-    """Share of them that is proportional to `--max-lora-rank`; the rest does not depend on it."""
+    """Share of the last two that is proportional to `--max-lora-rank`; the rest does not depend on it."""
     cpu_to_gpu: float = 0.0
     """Delay of a step that copies an adapter from host memory into a GPU slot."""
     disk_to_cpu: float | None = None
@@ -51,8 +51,7 @@ class LoraCosts:
     def at_rank(self, max_lora_rank: int) -> "StepCosts":
         """Return the costs of steps of a server with this `--max-lora-rank` (0: unknown, as measured)."""
         factor = 1 + self.rank_share * (max_lora_rank / self.rank - 1) if max_lora_rank else 1.0
-        times = (self.step_base, self.per_adapter, self.per_sequence, self.per_prefill_token)
-        return StepCosts(*(factor * time for time in times))
+        return StepCosts(self.step_base, self.per_adapter, factor * self.per_sequence, factor * self.per_prefill_token)
 
 
 NO_COSTS = LoraCosts()
@@ -60,7 +59,7 @@ NO_COSTS = LoraCosts()
 
 @dataclass(frozen=True, slots=True)
 class StepCosts:
-    """What adapters add to a step of one server, in seconds."""
+    """Additional time of a step of one server, in seconds."""
 
     step_base: float
     per_adapter: float

@@ -53,7 +53,7 @@ class CalibratedParameter:
 
 @dataclass(frozen=True, slots=True)
 class PredictionError:
-    """How far predictions of one metric are off, as shares, beside the noise of the measurements.
+    """Error of the predictions of one metric, as shares, beside the noise of the measurements.
 
     Attributes:
         metric: one of `step_fit.summary.METRICS`, or `all`.

@@ -44,7 +44,7 @@ class CompletionClient:
         """Return the answer to a GET.
 
         Raises:
-            LoadTestError: if there is none, or the server refuses the key.
+            LoadTestError: if the server does not answer, or refuses the key.
         """
         try:
             response = await self._http.get(self.url + path)

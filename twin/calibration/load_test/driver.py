@@ -20,7 +20,7 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True)
 class LoadTestSettings:
-    """What a load test sends, and for how long.
+    """Models, levels and duration of a load test.
 
     Attributes:
         base: name of the base model.

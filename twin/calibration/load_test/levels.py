@@ -40,5 +40,5 @@ def shuffled(levels: Sequence[Level], seed: int, repetition: int) -> Iterator[Le
 
 
 def prompt_ids(rng: np.random.Generator, length: int) -> list[int]:
-    """Return a random prompt as token ids that every vocabulary has; no two prompts share a block of a prefix cache."""
-    return [int(token) for token in rng.integers(10, 250, length)]
+    """Return a random prompt, as ids of ordinary tokens; no two prompts share a block of a prefix cache."""
+    return [int(token) for token in rng.integers(256, 512, length)]

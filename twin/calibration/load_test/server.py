@@ -1,4 +1,4 @@
-"""What a running server says of itself: its models, its settings, and its own times of requests."""
+"""State of a running server, from its own answers: its models, its settings, and its own times of requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -111,8 +111,8 @@ def _spread(seen: Sequence[MeasuredLevel]) -> float:
     for level in seen:
         if level.level.concurrency == 1:
             first = np.array([request.time_to_first_token for run in level.runs for request in run.requests])
-            ratios.append(first / np.median(first))
-    return float(np.clip(np.quantile(np.concatenate(ratios), 0.95), 1.0, _SPREAD_MOST)) if ratios else 1.0
+            ratios.append(float(np.quantile(first, 0.95) / np.median(first)))
+    return float(np.clip(np.median(ratios), 1.0, _SPREAD_MOST)) if ratios else 1.0
 
 
 def _uncertainty(jacobian: Floats, residuals: Floats) -> list[float]:

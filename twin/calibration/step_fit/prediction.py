@@ -64,8 +64,13 @@ def error_shares(errors: Sequence[LevelError], metric: int | None = None) -> Err
     columns = slice(None) if metric is None else metric
     error = np.concatenate([np.atleast_1d(item.error[columns]) for item in errors])
     noise = np.concatenate([np.atleast_1d(item.noise[columns]) for item in errors])
-    quantiles = (*np.nanquantile(error, (0.5, 0.95)), *np.nanquantile(noise, (0.5, 0.95)))
-    return ErrorShares(*(float(value) for value in quantiles))
+    return ErrorShares(*_quantiles(error), *_quantiles(noise))
+
+
+def _quantiles(values: Floats) -> tuple[float, float]:
+    known = values[~np.isnan(values)]  # no repetition: no noise is known
+    median, p95 = np.quantile(known, (0.5, 0.95)) if len(known) else (np.nan, np.nan)
+    return float(median), float(p95)
 
 
 def _noise(level: MeasuredLevel) -> Floats:

@@ -89,7 +89,7 @@ class LoraTiming(ScenarioModel):
     rank: Annotated[int, Field(strict=True, ge=1)] = NO_COSTS.rank
     """`--max-lora-rank` of the server on which these times were measured."""
     rank_share: float = Field(default=NO_COSTS.rank_share, ge=0, le=1, allow_inf_nan=False)
-    """Share of these times that is proportional to `--max-lora-rank`."""
+    """Share of `per_sequence` and `per_prefill_token` that is proportional to `--max-lora-rank`."""
     cpu_to_gpu: Duration = 0.0
     """Time to copy an adapter from host memory into a GPU slot."""
     disk_to_cpu: Duration | None = None
