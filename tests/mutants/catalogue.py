@@ -514,6 +514,41 @@ MUTANTS = (
         "if True:",
         "blame on the wrong party",
     ),
+    Mutant(
+        "an adapter that no engine can take is tried for ever",
+        "engine/errors.py",
+        "retriable=row.fault is Fault.ENGINE,",
+        "retriable=True,",
+        "final error taken for a passing one",
+    ),
+    Mutant(
+        "an engine without LoRA is blamed on the adapter",
+        "engine/errors.py",
+        "scope=Scope.ADAPTER if row.fault is Fault.ADAPTER else Scope.POD,",
+        "scope=Scope.ADAPTER,",
+        "blame on the wrong party",
+    ),
+    Mutant(
+        "a load that one engine cannot do waits for that engine",
+        "engine/errors.py",
+        "elsewhere=row.fault is Fault.ENGINE,",
+        "elsewhere=False,",
+        "another pod never tried first",
+    ),
+    Mutant(
+        "the cause is hidden behind the wrapping of two layers",
+        "engine/errors.py",
+        "text = unwrap(detail.message)",
+        "text = detail.message",
+        "engine's words not shown",
+    ),
+    Mutant(
+        "unknown refusals are final",
+        "engine/errors.py",
+        "return find_row(text) or UNKNOWN",
+        "return find_row(text) or find_row('vLLM does not support x')",
+        "passing error taken for a final one",
+    ),
     # -- late news
     Mutant(
         "what was loaded before the news of a restart came never serves",

@@ -35,7 +35,12 @@ QUIETLY = (
     "-o",
     "addopts=--import-mode=importlib",
 )
-STORIES = ("test_status_is_true.py", "test_choice_and_identity.py", "test_loads_and_changes.py")
+STORIES = (
+    "test_status_is_true.py",
+    "test_choice_and_identity.py",
+    "test_loads_and_changes.py",
+    "test_refused_loads.py",
+)
 
 HONEST: dict[str, Any] = {
     "phases": {"default/a-0": "Running"},
