@@ -66,4 +66,5 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
         host=args.host or "0.0.0.0",
         port=args.port,
         version=version,
+        server=args.server,
     )

@@ -47,6 +47,8 @@ class ModelRunner:
         """Create the runner; see `Scheduler` for `normal` and `activate`."""
         kv_tokens = max(timing.kv_tokens, config.max_model_len)  # a real server refuses to start with less
         self.timing = timing
+        self.sleep_level: int | None = None
+        """Level at which the engine sleeps, None while it is awake."""
         self.metrics = EngineMetrics(config, kv_tokens, flavor.buckets)
         self._renderer = flavor.renderer(config, self.metrics)
         self.scheduler = Scheduler(
@@ -112,6 +114,8 @@ class ModelRunner:
             usage=batch.kv_usage,
             running_adapters=list(batch.adapters),
             waiting_adapters=batch.waiting.adapters,
+            deferred=batch.deferred,
+            sleep_level=self.sleep_level,
             now=now,
             created=created,
         )
@@ -123,6 +127,10 @@ class ModelRunner:
         remaining = [sequence for sequence in sequences if sequence.adapter == adapter]
         if remaining:
             await asyncio.wait([sequence.done for sequence in remaining])
+
+    def reset_prefix_cache(self) -> None:
+        """Forget all cached prompts."""
+        self._prefixes.clear()
 
     def _cached(self, prefix: bytes, prompt: int) -> int:
         """Return the cached tokens: whole blocks of a prompt that was sent before, except for its last token."""

@@ -28,8 +28,14 @@ _CATCH_UP = 0.05  # seconds that a host which is too slow may be behind; what is
 class Observer(Protocol):
     """Receives scheduler statistics."""
 
-    def on_steps(self, steps: int, seconds: float, decoded: int, prefill_tokens: int) -> None:
-        """Called after `steps` equal steps, each with `decoded` tokens decoded and `prefill_tokens` prefilled."""
+    def on_steps(self, steps: int, seconds: float, decoded: int, prefill_tokens: int, first_tokens: int) -> None:
+        """Called after `steps` equal steps.
+
+        Args:
+            decoded: tokens that each step decoded.
+            prefill_tokens: prompt tokens that each step prefilled.
+            first_tokens: sequences whose prefill ended with a first token.
+        """
 
     def on_first_token(self, sequence: Sequence) -> None:
         """Called at a sequence's first token."""
@@ -82,6 +88,7 @@ class Scheduler:
         self._sigma = log(timing.spread) / _Z95
         self._activate = activate
         self._loading = 0
+        self._held = False
         self._arrivals = 0
         self._prefilling: list[Sequence] = []
         self._streams: dict[Sequence, None] = {}
@@ -93,6 +100,11 @@ class Scheduler:
         self._steps_started_at = 0.0
         self._prefill_tokens = 0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+
+    @property
+    def deferred(self) -> int:
+        """Number of waiting sequences whose adapter finds no place in the batch."""
+        return self.waiting.count_ineligible(self._lora_slot_free)
 
     @property
     def kv_usage(self) -> float:
@@ -138,6 +150,17 @@ class Scheduler:
                 sequence.done.exception()  # marks it as retrieved: there may be no caller left
         self._stop()
 
+    def hold(self) -> None:
+        """Stop after the current step; sequences keep their places until `release`."""
+        self._held = True
+        self._preempt_steps()
+
+    def release(self) -> None:
+        """Continue after `hold`."""
+        self._held = False
+        if self._timer is None and (self.running or len(self.waiting)):
+            self._schedule(asyncio.get_running_loop().time())
+
     def add_loading(self, more: int) -> None:
         """Add `more` to the number of adapter loads in progress; steps are slower while any is running."""
         self._loading += more
@@ -180,8 +203,9 @@ class Scheduler:
         steps, now = self._steps_planned, max(behind, self._steps_started_at + self._steps_planned * self._seconds)
         self._steps_done += steps
         self.kv_used += steps * self._decoding
-        self._observer.on_steps(steps, self._seconds, self._decoding, self._prefill_tokens)
-        self._advance_prefill(now)
+        done = [sequence for sequence in self._prefilling if sequence.chunk >= sequence.remaining_prefill]
+        self._observer.on_steps(steps, self._seconds, self._decoding, self._prefill_tokens, len(done))
+        self._advance_prefill(done, now)
         for sequence in list(self._streams):
             if sequence.ends_at >= 0 and sequence.on_token is not None:
                 sequence.on_token(sequence.output - max(0, sequence.ends_at - self._steps_done), now)
@@ -192,9 +216,8 @@ class Scheduler:
                 self._finish(sequence, now)
         self._schedule(now)
 
-    def _advance_prefill(self, now: float) -> None:
+    def _advance_prefill(self, done: list[Sequence], now: float) -> None:
         """Start decoding the sequences whose prefill is complete: the same step generated their first token."""
-        done = [sequence for sequence in self._prefilling if sequence.chunk >= sequence.remaining_prefill]
         for sequence in self._prefilling:
             sequence.remaining_prefill -= sequence.chunk
         for sequence in done:
@@ -211,6 +234,9 @@ class Scheduler:
 
     def _schedule(self, now: float) -> None:
         """Plan the next steps, from `now` on."""
+        if self._held:
+            self._stop()
+            return
         preempted = self._preempt()
         budget = self._timing.batched_tokens - self._decoding
         prefill_tokens = 0
@@ -288,6 +314,7 @@ class Scheduler:
                 youngest.generated = youngest.output - (youngest.ends_at - self._steps_done)
             self._remove(youngest)
             youngest.remaining_prefill = youngest.cache_tokens
+            youngest.preemptions += 1
             self.waiting.put_back(youngest)
             self._observer.on_preempted()
             preempted = True

@@ -23,6 +23,9 @@ _INTER_TOKEN_METRIC_SINCE = (0, 11)  # same file: "Deprecated in 0.11 - Renamed 
 _PER_OUTPUT_TOKEN_METRIC_UNTIL = (0, 12)  # same file: from 0.12 on only with hidden metrics
 _TOKEN_IDS_SINCE = (0, 11)  # release notes: return_token_ids; the fields are present even if null
 _AT_LEAST_TOKENS_SINCE = (0, 15)  # assumed: the text of "prompt too long" since the renderer checks it
+_GUARDS_BY_PREFIX_SINCE = (0, 24)  # entrypoints/serve/utils/server_utils.py: GUARDED_PREFIX; 0.20.2 guards /v1 alone
+_GUARDS_COHERE_SINCE = (0, 27)  # same file
+_NO_ORIGINS_SINCE = (0, 32)  # recorded: another origin is refused; 0.30.0 allows every one
 _NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # assumed: routes are registered by what the model can do
 
 
@@ -54,6 +57,10 @@ class VersionQuirks:
     """A prompt that is too long gets the renderer's error text."""
     embeddings_route: bool
     """/v1/embeddings exists and returns an error."""
+    guarded: tuple[str, ...] = ("/",)
+    """Beginnings of the paths that need the API key."""
+    allowed_origins: tuple[str, ...] = ("*",)
+    """Default of `--allowed-origins`."""
     unload_drains: bool = False
     """An unload removes the name at once, then waits for requests that use the adapter."""
     changes_in_line: bool = False
@@ -66,7 +73,7 @@ class VersionQuirks:
         Raises:
             ValueError: if that is not a version.
         """
-        release = _release(version)
+        release = release_of(version)
         return cls(
             load_inplace=release >= _LOAD_INPLACE_SINCE,
             unload_removes=release >= _UNLOAD_REMOVES_SINCE,
@@ -80,6 +87,8 @@ class VersionQuirks:
             token_ids=release >= _TOKEN_IDS_SINCE,
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
             embeddings_route=release < _NO_EMBEDDINGS_ROUTE_SINCE,
+            guarded=_guarded(release),
+            allowed_origins=() if release >= _NO_ORIGINS_SINCE else ("*",),
         )
 
 
@@ -102,7 +111,15 @@ SGLANG = VersionQuirks(
 """Quirks of SGLang, the same for all its releases."""
 
 
-def _release(version: str) -> tuple[int, int]:
+def _guarded(release: tuple[int, int]) -> tuple[str, ...]:
+    if release < _GUARDS_BY_PREFIX_SINCE:
+        return ("/v1",)
+    cohere = ("/cohere",) if release >= _GUARDS_COHERE_SINCE else ()
+    return ("/v1", "/v2", "/inference", *cohere)
+
+
+def release_of(version: str) -> tuple[int, int]:
+    """Return major and minor number of a version."""
     if version in _ROLLING:
         return (10**6, 0)
     if match := _NUMBER.fullmatch(version):

@@ -23,6 +23,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
+    query: str = ""
 
     def parse(self, model: type[M]) -> M:
         """Return the model that the body holds.

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from formats.engine_command.argument_parser import FlexibleArgumentParser
 from formats.engine_command.command import SGLANG, VLLM, read_command
+from formats.engine_command.server_args import DEFAULT_SERVER_ARGS, ServerArgs
 from formats.engine_command.sglang import sglang_parser
 from formats.engine_command.vllm import vllm_parser
 
@@ -42,6 +43,7 @@ class EngineArgs:
     max_num_batched_tokens: int | None = None
     seed: int = 0
     enable_metrics: bool = True
+    server: ServerArgs = DEFAULT_SERVER_ARGS
     ignored: tuple[str, ...] = ()
     """Flags that exist and make no difference here."""
     unknown: tuple[str, ...] = ()
@@ -82,6 +84,7 @@ class EngineArgs:
             max_num_batched_tokens=values.max_num_batched_tokens,
             seed=values.seed,
             enable_metrics=flavor == VLLM or values.enable_metrics,
+            server=ServerArgs.from_namespace(values, env) if flavor == VLLM else DEFAULT_SERVER_ARGS,
             ignored=tuple(getattr(values, "ignored", ())),
             unknown=tuple(unknown),
         )
