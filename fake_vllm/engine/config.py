@@ -41,6 +41,7 @@ class EngineConfig:
     lora_budget: int | None = None
     """Memory for the weights of all adapters; None: no limit."""
     runtime_updating: bool = False
+    prefix_caching: bool = True
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     host: str = "0.0.0.0"
     port: int = 8000

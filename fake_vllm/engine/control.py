@@ -39,7 +39,7 @@ class EngineControl:
         scheduler.hold()
         self.paused = True
         if mode != "keep":
-            self._runner.reset_prefix_cache()
+            self._runner.reset_prefix_cache(preempt=True)
 
     def resume(self) -> None:
         """Continue computing."""
@@ -57,13 +57,3 @@ class EngineControl:
         self.sleeping = False
         self._runner.sleep_level = None
         self.resume()
-
-    def reset_prefix_cache(self, *, reset_running: bool) -> bool:
-        """Empty the prefix cache; return whether it was possible, which it is not while sequences are running.
-
-        `reset_running`: preempt them first.
-        """
-        if self._runner.scheduler.running and not reset_running:
-            return False
-        self._runner.reset_prefix_cache()
-        return True

@@ -5,6 +5,7 @@ A release between two that were read counts as the older one.
 
 from collections.abc import Mapping
 
+from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.stats import BLOCK
 
 _NEVER = (10**6,)
@@ -32,7 +33,6 @@ _USUAL = {
     "block_size": str(BLOCK),
     "cache_dtype": "auto",
     "effective_attention_block_size": str(BLOCK),
-    "enable_prefix_caching": "True",
     "engine": "0",
     "gpu_memory_utilization": "0.9",
     "kv_offloading_backend": "native",
@@ -44,13 +44,14 @@ _USUAL = {
 _SWITCHES = ("is_", "kv_sharing", "use_", "calculate_", "skip_", "swa_", "user_specified", "enable_mamba")
 
 
-def cache_config(release: tuple[int, ...], kv_tokens: int, max_model_len: int) -> Mapping[str, str]:
+def cache_config(release: tuple[int, ...], config: EngineConfig, kv_tokens: int) -> Mapping[str, str]:
     """Return the labels of a release for a cache of `kv_tokens` tokens."""
     known = {
         **_USUAL,
+        "enable_prefix_caching": str(config.prefix_caching),
         "num_gpu_blocks": str(kv_tokens // BLOCK),
         "kv_cache_size_tokens": str(kv_tokens),
-        "kv_cache_max_concurrency": str(kv_tokens / max_model_len),
+        "kv_cache_max_concurrency": str(kv_tokens / config.max_model_len),
     }
     names = [name for since, until, text in _FIELDS if since <= release < until for name in text.split()]
     return {name: known.get(name, "False" if name.startswith(_SWITCHES) else "None") for name in names}

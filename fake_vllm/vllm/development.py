@@ -116,8 +116,8 @@ def _abort_requests(engine: Engine, request: Request) -> Response:
 
 def _reset_prefix_cache(engine: Engine, request: Request) -> Response:
     query = parse_query(_ResetPrefixCache, request.query)
-    success = engine.control.reset_prefix_cache(reset_running=query.reset_running_requests)
-    return json_response(200, {"success": success})
+    success = engine.runner.reset_prefix_cache(preempt=query.reset_running_requests)
+    return json_response(200, {"success": success}) if engine.config.quirks.reset_tells else _EMPTY
 
 
 def _done(engine: Engine, request: Request) -> Response:  # noqa: ARG001

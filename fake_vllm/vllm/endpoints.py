@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import METRICS, Request, Response, error_response, json_response
+from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.flavor import Perform, Step
 from fake_vllm.openai.responses import usage_content
@@ -65,7 +66,7 @@ def is_scaling(engine: Engine, request: Request) -> Response:  # noqa: ARG001
 
 def scale_elastic_ep(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     """Refuse to scale, as an engine without data parallelism does."""
-    request.check_content_type()
+    _check_json(request)
     body = json_body(request, "Invalid JSON format")
     size, timeout = body.get("new_data_parallel_size"), body.get("drain_timeout", 120)
     if size is None:
@@ -93,7 +94,7 @@ def generative_scoring(engine: Engine, request: Request) -> Step:
     """Score items: the probability of the first label after the query and each item."""
     body = request.parse(GenerativeScoringRequest)
     adapter = engine.resolve_model(body.model) if body.model else ""
-    vocabulary = engine.config.vocab_size
+    vocabulary = tokenizer.LARGEST + 1
     for label in body.label_token_ids:
         if not 0 <= label < vocabulary:
             raise _bad(
@@ -134,6 +135,11 @@ def _score(*source: object) -> float:
 
 def _length(content: str | list[int]) -> int:
     return tokenizer.count(content) if isinstance(content, str) else len(content)
+
+
+def _check_json(request: Request) -> None:
+    if not request.headers.get("content-type", "").lower().startswith("application/json"):
+        raise RequestValidationError.of(["Unsupported Media Type: Only 'application/json' is allowed"])
 
 
 def json_body(request: Request, message: str) -> dict[str, Any]:

@@ -167,7 +167,7 @@ class VllmMetricsRenderer:
 
     def _infos(self, stats: EngineStats) -> Iterator[Row]:
         config = self._config
-        info = labels(cache_config(self._release, self._metrics.kv_tokens, config.max_model_len))
+        info = labels(cache_config(self._release, config, self._metrics.kv_tokens))
         yield "cache_config_info", "Information of the LLMEngine CacheConfig", {info: 1.0}
         if config.enable_lora:
             yield "lora_requests_info", "Running stats on lora requests.", self._lora_info(stats)

@@ -43,6 +43,7 @@ class EngineArgs:
     max_num_batched_tokens: int | None = None
     seed: int = 0
     enable_metrics: bool = True
+    prefix_caching: bool = True
     server: ServerArgs = DEFAULT_SERVER_ARGS
     ignored: tuple[str, ...] = ()
     """Flags that exist and make no difference here."""
@@ -84,6 +85,7 @@ class EngineArgs:
             max_num_batched_tokens=values.max_num_batched_tokens,
             seed=values.seed,
             enable_metrics=flavor == VLLM or values.enable_metrics,
+            prefix_caching=getattr(values, "enable_prefix_caching", None) is not False,
             server=ServerArgs.from_namespace(values, env) if flavor == VLLM else DEFAULT_SERVER_ARGS,
             ignored=tuple(getattr(values, "ignored", ())),
             unknown=tuple(unknown),

@@ -56,6 +56,7 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--max-num-seqs", type=int)
     parser.add_argument("--max-num-batched-tokens", type=human_readable_int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
     add_server_flags(parser)
     _add_ignored(parser)
     return parser
