@@ -55,8 +55,8 @@ __all__ = [
     "requested_adapter",
     "routes",
     "run",
+    "split_root",
     "unauthorized",
-    "without_root",
 ]
 
 GENERATING = (COMPLETIONS_PATH, CHAT_PATH, SGLANG_GENERATE_PATH)
@@ -131,10 +131,10 @@ def authorize(engine: Engine, request: Request) -> Response | None:
     return None if valid else unauthorized()
 
 
-def without_root(engine: Engine, path: str) -> str:
-    """Return a path without `--root-path`, which a proxy may have left before it."""
+def split_root(engine: Engine, path: str) -> tuple[str, str]:
+    """Return `--root-path`, if it stands before a path, and the rest of the path."""
     root = engine.config.server.root_path
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+    return (root, path[len(root) :]) if root and path.startswith(f"{root}/") else ("", path)
 
 
 def requested_adapter(request: Request) -> str:
@@ -169,21 +169,21 @@ def method_not_allowed(route: Route) -> Response:
 
 
 def find_route(engine: Engine, request: Request) -> Route | Response:
-    """Return the route of a request that needs no key or has one, or the response if there is none."""
+    """Return the route of a request that needs no key or has one, or the refusal of a request that has no route."""
     flavor = _FLAVORS[engine.config.dialect]
     route = flavor.route(engine, request.path)
     if route is not None:
         return route if route.any_method or request.method in route.methods else method_not_allowed(route)
     path = request.path[:-1] if request.path.endswith("/") else f"{request.path}/"
     if request.path != "/" and flavor.route(engine, path) is not None:
-        return _redirect(engine, request, path)
+        return _redirect(request, path)
     return not_found()
 
 
-def _redirect(engine: Engine, request: Request, path: str) -> Response:
+def _redirect(request: Request, path: str) -> Response:
     """Return the redirect to the path without its trailing slash, as Starlette's router does."""
     query = f"?{request.query}" if request.query else ""
-    url = f"http://{request.headers.get('host', '')}{engine.config.server.root_path}{path}{query}"
+    url = f"http://{request.headers.get('host', '')}{request.root}{path}{query}"
     return Response(307, {"location": quote(url, safe=":/%#?=@[]!$&'()*+,;")}, b"")
 
 

@@ -18,7 +18,7 @@ SAME_ORIGIN: Mapping[str, str] = {"vary": "Origin"}
 
 @dataclass(frozen=True, slots=True)
 class CorsPolicy:
-    """What a server allows to pages of other origins; `*` stands for anything."""
+    """Permissions of a server for pages of other origins; `*` stands for anything."""
 
     origins: Collection[str]
     methods: Collection[str] = ("*",)

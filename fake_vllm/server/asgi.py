@@ -91,9 +91,9 @@ class AsgiApp:
         if body is None:
             await to_http(_too_large())(scope, receive, send)
             return
-        path = router.without_root(self.engine, scope["path"])
+        root, path = router.split_root(self.engine, scope["path"])
         query = scope["query_string"].decode("latin-1")
-        request = Request(scope["method"], path, dict(http.headers), body, query)
+        request = Request(scope["method"], path, dict(http.headers), body, query, root)
         try:
             await _until_disconnect(receive, self._respond(scope, request, send))
         except asyncio.CancelledError:  # the server stops, and its grace period has passed

@@ -47,10 +47,18 @@ def register_adapter(engine: Engine, request: Request) -> Load:  # noqa: ARG001
     try:
         body = RegisterAdapterRequest.model_validate(content)
     except ValidationError as error:
-        raise EngineError(400, "Bad Request", error.json(include_url=False)) from None
+        raise EngineError(400, "Bad Request", _as_json(error)) from None
     in_place = isinstance(content, dict) and bool(content.get("load_inplace"))
     name = request.headers.get(_ALIAS) or body.name
     return Load(body.name, body.src, in_place, done=f"Adapter {name} registered")
+
+
+def _as_json(error: ValidationError) -> str:
+    """Return an error in JSON; a lone surrogate in the input, which JSON can hold and UTF-8 cannot, is left out."""
+    try:
+        return error.json(include_url=False)
+    except ValueError:
+        return error.json(include_url=False, include_input=False)
 
 
 def unregister_adapter(engine: Engine, request: Request) -> Unload:  # noqa: ARG001

@@ -17,6 +17,7 @@ from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.flavor import Perform, Step
 from fake_vllm.openai.responses import usage_content
+from fake_vllm.vllm.protocol import EmbeddingRequest
 
 _NEWER_METRICS: Mapping[str, str] = {"content-type": "text/plain; version=1.0.0; charset=utf-8"}
 
@@ -53,6 +54,12 @@ def metrics(engine: Engine, request: Request) -> Response:
     """Return the metrics; other methods than GET are answered by prometheus-client's own application."""
     headers = _NEWER_METRICS if request.method == "GET" and request.path == "/metrics" else METRICS
     return Response(200, headers, engine.metrics_page().encode())
+
+
+def embeddings(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - signature of a route's step, as below
+    """Refuse embeddings, as older releases do; newer ones have no such route."""
+    request.parse(EmbeddingRequest)
+    return error_response(400, "BadRequestError", "The model does not support Embeddings API")
 
 
 def kv_event_sources(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - signature of a route's step, as below

@@ -15,7 +15,7 @@ from fake_vllm.engine.versions import release_of
 from fake_vllm.openai.flavor import Route
 from fake_vllm.vllm import adapters, endpoints
 from fake_vllm.vllm.development import DEVELOPMENT_ROUTES
-from fake_vllm.vllm.protocol import LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
+from fake_vllm.vllm.protocol import EmbeddingRequest, LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 from formats.engine_command import ServerArgs
 
 LOAD_PATH = "/v1/load_lora_adapter"
@@ -30,7 +30,7 @@ _SCALE_OUT = (
 
 
 class _Server(NamedTuple):
-    """What decides about routes."""
+    """The settings that decide about routes."""
 
     version: str
     runtime_updating: bool
@@ -57,6 +57,7 @@ _TABLE: tuple[_Optional, ...] = (
     _Optional(UNLOAD_PATH, Route(("POST",), adapters.unload, UnloadLoRAAdapterRequest), when=_updates),
     _Optional("/adapters", Route(("POST",), adapters.register_adapter), (0, 16), when=_updates),
     _Optional("/adapters/{adapter_name}", Route(("DELETE",), adapters.unregister_adapter), (0, 16), when=_updates),
+    _Optional("/v1/embeddings", Route(("POST",), endpoints.embeddings, EmbeddingRequest), until=(0, 16)),
     _Optional("/generative_scoring", Route(("POST",), endpoints.generative_scoring), (0, 20)),
     _Optional("/scale_elastic_ep", Route(("POST",), endpoints.scale_elastic_ep), (0, 10)),
     _Optional("/is_scaling_elastic_ep", Route(("POST",), endpoints.is_scaling), (0, 10)),
