@@ -42,7 +42,7 @@ def register_adapter(engine: Engine, request: Request) -> Load:  # noqa: ARG001
     """Load the adapter that a body names; a body that is not JSON counts as empty query parameters."""
     try:
         content: Any = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = ""
     try:
         body = RegisterAdapterRequest.model_validate(content)

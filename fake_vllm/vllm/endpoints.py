@@ -159,6 +159,8 @@ def json_body(request: Request, message: str) -> dict[str, Any]:
         body = json.loads(request.body)
     except json.JSONDecodeError as error:
         raise bad_request(message.format(error=error)) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise bad_request(str(error)) from error
     if not isinstance(body, dict):
         raise bad_request("Request body must be a JSON object")
     return body
