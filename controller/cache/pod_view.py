@@ -3,17 +3,19 @@
 It is built once per change of the pod, because hundreds of adapters look at the same pods.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
 from controller.api.types import Container, Pod
 from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
 from formats.engine_command import EngineArgs, expand_environment, read_engine_args
+from formats.engine_container import RUNTIME_SIDECAR, ContainerFacts, engine_container
 from formats.errors import FormatError
 
-SIDECAR = "aibrix-runtime"
-"""Name of the runtime sidecar's container; the first other container of a pod is its engine."""
+_MOST_PORT = 65535
+_ENDED = ("Failed", "Succeeded")
+"""Phases in which no container runs, whatever an old condition `Ready` says (evicted pods keep theirs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +38,32 @@ class PodView:
     terminating: bool
     max_loras: int
     max_cpu_loras: int
+    container: str = ""
+    """Name of the engine's container."""
     sidecar: bool = False
     """True if it has the runtime sidecar."""
     owned: bool = False
     """True if it has a controller; credentials are sent only to such pods."""
     flavor: EngineFlavor = VLLM
     """Kind of the engine, by the pod's label; a sidecar has its own setting for it."""
+    ips: tuple[str, ...] = ()
+    """All addresses, at most one of each family; empty if only `ip` is known."""
+    problem: str = ""
+    """Why no adapter can be loaded on it, if a label of it is wrong."""
+    addresses: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """Address by family, `IPv4` and `IPv6`."""
     key: str = field(init=False, repr=False, compare=False)
     """`namespace/name`, stored because every candidate of every choice is looked up by it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", f"{self.namespace}/{self.name}")
+        addresses = {"IPv6" if ":" in ip else "IPv4": ip for ip in reversed(self.ips or (self.ip,)) if ip}
+        object.__setattr__(self, "addresses", addresses)
 
     @property
     def enabled(self) -> bool:
         """True if adapters may be loaded on it."""
-        return self.labels.get(ENABLED_LABEL) == "true"
+        return self.labels.get(ENABLED_LABEL) == "true" and not self.problem
 
     @property
     def available(self) -> bool:
@@ -68,11 +80,15 @@ def pod_view(pod: Pod, zone: str) -> PodView:
     meta, status = pod.metadata, pod.status
     ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
     changed = ready.last_transition_time if ready is not None else None
-    engine = next((c for c in status.container_statuses if c.name != SIDECAR), None)
-    container = next((c for c in pod.spec.containers if c.name != SIDECAR), None)
     flavor = FLAVORS.get(meta.labels.get(ENGINE_LABEL, ""), VLLM)
+    problem, container, port = "", None, None
+    try:
+        container = _engine_container(pod)
+        port = _labelled_port(meta.labels)
+    except FormatError as error:
+        problem = f"pod {meta.name}: {error}"
     args = _engine_args(container, flavor)
-    port = meta.labels.get(PORT_LABEL, "")
+    ips = tuple(item.ip for item in status.pod_ips if item.ip) or ((status.pod_ip,) if status.pod_ip else ())
     return PodView(
         namespace=meta.namespace,
         name=meta.name,
@@ -81,17 +97,68 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         node=pod.spec.node_name,
         zone=zone,
         ip=status.pod_ip,
-        port=int(port) if port.isdigit() else args.port,
-        engine=engine.container_id if engine is not None else "",
-        ready=ready is not None and ready.status == "True" and bool(status.pod_ip),
+        port=port or args.port,
+        engine=_incarnation(pod, container),
+        ready=ready is not None and ready.status == "True" and bool(status.pod_ip) and status.phase not in _ENDED,
         changed=changed.timestamp() if changed is not None else 0.0,
         terminating=meta.deletion_timestamp is not None,
         max_loras=args.max_loras,
         max_cpu_loras=args.capacity,
-        sidecar=any(c.name == SIDECAR for c in pod.spec.containers),
+        container=container.name if container is not None else "",
+        sidecar=any(item.name == RUNTIME_SIDECAR for item in _running_containers(pod)),
         owned=any(owner.controller for owner in meta.owner_references),
         flavor=flavor,
+        ips=ips,
+        problem=problem,
     )
+
+
+def _running_containers(pod: Pod) -> Iterator[Container]:
+    """Yield the containers that run as long as the pod: its own, and init containers that are native sidecars."""
+    yield from pod.spec.containers
+    yield from (item for item in pod.spec.init_containers if item.restart_policy == "Always")
+
+
+def _engine_container(pod: Pod) -> Container | None:
+    """Return the engine's container.
+
+    Raises:
+        FormatError: the pod's label names a container that it does not have.
+    """
+    containers = pod.spec.containers
+    facts = [
+        ContainerFacts(
+            name=item.name,
+            command=(*item.command, *item.args),
+            image=item.image,
+            ports=[port.container_port for port in item.ports],
+            resources=[*item.resources.limits, *item.resources.requests],
+        )
+        for item in containers
+    ]
+    name = engine_container(facts, pod.metadata.labels, pod.metadata.annotations)
+    return next((item for item in containers if item.name == name), None)
+
+
+def _incarnation(pod: Pod, container: Container | None) -> str:
+    """Return the container id of the engine; statuses are found by name, since kubelets do not promise their order."""
+    if container is None:
+        return ""
+    return next((item.container_id for item in pod.status.container_statuses if item.name == container.name), "")
+
+
+def _labelled_port(labels: Mapping[str, str]) -> int | None:
+    """Return the port that the pod's label says; None without the label.
+
+    Raises:
+        FormatError: it is not a port.
+    """
+    text = labels.get(PORT_LABEL)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_PORT):
+        raise FormatError(f"label {PORT_LABEL}: {text!r} is not a port; allowed are 1 to {_MOST_PORT}")
+    return int(text)
 
 
 def _engine_args(container: Container | None, flavor: EngineFlavor) -> EngineArgs:

@@ -25,6 +25,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         loads=dependencies.load_monitor.loads(),
         service=cache.services.get(key),
         slices=cache.slices_of(key),
+        publication_error=dependencies.publication_errors.get(key),
         problem=problem_of(adapter.spec, dependencies.policies.names)
         or routing_problem(adapter.spec, matching, dependencies.settings)
         or secrets.error(adapter)

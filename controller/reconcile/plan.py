@@ -79,9 +79,12 @@ def _assemble(context: PlanContext) -> Plan:
     conditions = ConditionBuilder(context)
     loads = [step.request for step in steps if isinstance(step.request, Load)]
     others = [step.request for step in steps if isinstance(step.request, Unload | ListAdapters)]
+    if context.publication_waits():
+        others = [request for request in others if not isinstance(request, Unload)]  # it may still be published
     leaving = {request.pod.name for request in others if isinstance(request, Unload)}
     serving = [pod for pod in selection.pods if pod not in leaving and context.serves(pod)]
     after = _persisted_after(selection, steps)
+    phase: Phase = "Bound" if snapshot.publication_error and snapshot.adapter.status.phase != "Running" else "Running"
     times = [selection.wake, *(step.wake for step in steps), *_recheck_times(context)]
     if refused_until > context.now:
         times.append(refused_until)
@@ -91,7 +94,7 @@ def _assemble(context: PlanContext) -> Plan:
             *_phases_before(context, conditions, serving, loads),
             *loads,
             *others,
-            WriteStatus(conditions.serving("Running", serving) if serving else conditions.not_serving()),
+            WriteStatus(conditions.serving(phase, serving) if serving else conditions.not_serving()),
             *_events(context, conditions),
         ),
         wake=min((time for time in times if time > 0), default=0.0),
@@ -118,6 +121,8 @@ def _recheck_times(context: PlanContext) -> Iterable[float]:
     snapshot, now = context.snapshot, context.now
     if snapshot.problem is not None and snapshot.problem.recheck:
         yield now + snapshot.problem.recheck
+    if snapshot.publication_error is not None and context.publication_waits():
+        yield snapshot.publication_error.retry_at
     outcomes = [state.outcome for state in context.states.values()]
     reasons = {outcome.error.reason for outcome in outcomes if outcome is not None and outcome.error is not None}
     if snapshot.adapter.spec.api_key_secret_ref is not None and "Unauthorized" in reasons:
@@ -143,7 +148,7 @@ def _announcements(
             yield WriteStatus(conditions.serving(phase, serving))
         else:
             yield WriteStatus(conditions.not_serving())
-    if endpoints is not None:
+    if endpoints is not None and not context.publication_waits():
         yield endpoints
     if after != snapshot.persisted:
         yield WriteAnnotations(snapshot.persisted, after)

@@ -502,6 +502,8 @@ def test_a_settled_adapter_has_an_empty_plan() -> None:
     publish = of(first, PublishEndpoints)[0]
     settled = an_adapter(phase="Running", instances=["pod-a"])
     settled = with_fields(settled, status=of(first, WriteStatus)[-1].status)
-    again = planned(replace(snapshot, adapter=settled, service=publish.service, slices=publish.slices))
+    assert publish.service is not None
+    slices = [write.desired for write in publish.slices]
+    again = planned(replace(snapshot, adapter=settled, service=publish.service.desired, slices=slices))
     assert all(isinstance(action, WriteStatus) and action.status == settled.status for action in again.actions)
     assert again.wake == 0
