@@ -3,14 +3,14 @@
 It is built once per change of the pod, because hundreds of adapters look at the same pods.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
 from controller.api.types import Container, Pod
 from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
 from formats.engine_command import EngineArgs, expand_environment, read_engine_args
-from formats.engine_container import RUNTIME_SIDECAR, ContainerFacts, engine_container
+from formats.engine_container import CONTAINER_LABEL, RUNTIME_SIDECAR, ContainerFacts, engine_container
 from formats.errors import FormatError
 
 _MOST_PORT = 65535
@@ -81,12 +81,8 @@ def pod_view(pod: Pod, zone: str) -> PodView:
     ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
     changed = ready.last_transition_time if ready is not None else None
     flavor = FLAVORS.get(meta.labels.get(ENGINE_LABEL, ""), VLLM)
-    problem, container, port = "", None, None
-    try:
-        container = _engine_container(pod)
-        port = _labelled_port(meta.labels)
-    except FormatError as error:
-        problem = f"pod {meta.name}: {error}"
+    problem = label_problem(meta.labels, [container.name for container in pod.spec.containers])
+    container = None if problem else _engine_container(pod)
     args = _engine_args(container, flavor)
     ips = tuple(item.ip for item in status.pod_ips if item.ip) or ((status.pod_ip,) if status.pod_ip else ())
     return PodView(
@@ -97,7 +93,7 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         node=pod.spec.node_name,
         zone=zone,
         ip=status.pod_ip,
-        port=port or args.port,
+        port=int(meta.labels[PORT_LABEL]) if PORT_LABEL in meta.labels and not problem else args.port,
         engine=_incarnation(pod, container),
         ready=ready is not None and ready.status == "True" and bool(status.pod_ip) and status.phase not in _ENDED,
         changed=changed.timestamp() if changed is not None else 0.0,
@@ -109,7 +105,7 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         owned=any(owner.controller for owner in meta.owner_references),
         flavor=flavor,
         ips=ips,
-        problem=problem,
+        problem=f"pod {meta.name}: {problem}" if problem else "",
     )
 
 
@@ -119,12 +115,17 @@ def _running_containers(pod: Pod) -> Iterator[Container]:
     yield from (item for item in pod.spec.init_containers if item.restart_policy == "Always")
 
 
-def _engine_container(pod: Pod) -> Container | None:
-    """Return the engine's container.
+def label_problem(labels: Mapping[str, str], containers: Sequence[str]) -> str:
+    """Return what is wrong with the labels that describe a pod's engine; `containers` are the pod's, by name."""
+    named, port = labels.get(CONTAINER_LABEL), labels.get(PORT_LABEL)
+    if named is not None and named not in containers:
+        return f"label {CONTAINER_LABEL}: no container {named!r}; the pod has {', '.join(containers)}"
+    if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port) <= _MOST_PORT):
+        return f"label {PORT_LABEL}: {port!r} is not a port; allowed are 1 to {_MOST_PORT}"
+    return ""
 
-    Raises:
-        FormatError: the pod's label names a container that it does not have.
-    """
+
+def _engine_container(pod: Pod) -> Container | None:
     containers = pod.spec.containers
     facts = [
         ContainerFacts(
@@ -145,20 +146,6 @@ def _incarnation(pod: Pod, container: Container | None) -> str:
     if container is None:
         return ""
     return next((item.container_id for item in pod.status.container_statuses if item.name == container.name), "")
-
-
-def _labelled_port(labels: Mapping[str, str]) -> int | None:
-    """Return the port that the pod's label says; None without the label.
-
-    Raises:
-        FormatError: it is not a port.
-    """
-    text = labels.get(PORT_LABEL)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_PORT):
-        raise FormatError(f"label {PORT_LABEL}: {text!r} is not a port; allowed are 1 to {_MOST_PORT}")
-    return int(text)
 
 
 def _engine_args(container: Container | None, flavor: EngineFlavor) -> EngineArgs:

@@ -194,7 +194,8 @@ def test_a_changed_service_or_slice_is_restored(tmp_path: Path) -> None:
 
     def spoil(simulation: Simulation) -> None:
         simulation.store.delete("services", "default", "a-0")
-        simulation.store.patch(slices, "default", "a-0", {"endpoints": []})
+        (item,) = simulation.store.list(slices, namespace="default").items
+        simulation.store.patch(slices, "default", item["metadata"]["name"], {"endpoints": []})
 
     story = run_story(tmp_path, (120, spoil), adapters=one(), duration="125s")
     assert story.simulation.store.get("services", "default", "a-0")["spec"]["clusterIP"] == "None"
