@@ -180,6 +180,7 @@ def _step(flavor: ServerFlavor, engine: Engine, route: Route, request: Request) 
 async def _generate(engine: Engine, step: Generate, slow: float) -> Response | Stream:
     await engine.reload_evicted(step.request.model, slow=slow)
     task = CompletionTask(engine, step.request, step.format, step.request_id)
+    weights = task.weight_headers()
     if step.request.stream:
-        return Stream(200, EVENTS, task.stream(slow))
-    return Response(200, JSON, await task.complete(slow))
+        return Stream(200, {**EVENTS, **weights}, task.stream(slow))
+    return Response(200, {**JSON, **weights}, await task.complete(slow))

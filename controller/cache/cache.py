@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.api import annotations
 from controller.api.annotations import PersistedState
-from controller.api.labels import MANAGED_BY, MANAGER, NAME_LABEL
+from controller.api.labels import MANAGED_BY, MANAGER
 from controller.api.ownership import adapter_name_of
 from controller.api.types import (
     ENDPOINT_SLICES,
@@ -51,7 +51,7 @@ class Cache:
         self.adapters: Informer[ModelAdapter] = Informer(client, MODEL_ADAPTERS, log, resync=resync)
         self.pods: Informer[Pod] = Informer(client, PODS, log)
         self.nodes: Informer[Node] = Informer(client, NODES, log)
-        self.services: Informer[Service] = Informer(client, SERVICES, log, label_selector=NAME_LABEL)
+        self.services: Informer[Service] = Informer(client, SERVICES, log)
         self.slices: Informer[EndpointSlice] = Informer(
             client, ENDPOINT_SLICES, log, label_selector=f"{MANAGED_BY}={MANAGER}"
         )
@@ -68,7 +68,7 @@ class Cache:
         self._slices_of: dict[str, dict[str, EndpointSlice]] = {}
         self.adapters.on_change(self._adapter_changed)
         self.pods.on_change(self._pod_changed)
-        self.services.on_change(self._owned_changed)
+        self.services.on_change(self._service_changed)
         self.slices.on_change(self._slice_changed)
 
     def informers(
@@ -159,6 +159,13 @@ class Cache:
         if new is not None:
             self._slices_of.setdefault(_adapter_key(new), {})[new.metadata.name] = new
         self._owned_changed(old, new)
+
+    def _service_changed(self, old: Service | None, new: Service | None) -> None:
+        """Wake the adapter of that name, whose Service it is or whose name it takes."""
+        service = new or old
+        assert service is not None
+        if self.adapters.get(service.key) is not None:
+            self._wake(service.key)
 
     def _owned_changed(self, old: Resource | None, new: Resource | None) -> None:
         """Wake the adapters that a Service or slice belongs to or did before, whoever changed it."""

@@ -12,11 +12,6 @@ T = TypeVar("T", bound=Resource)
 
 
 @dataclass(frozen=True, slots=True)
-class AddFinalizer:
-    """Keep the object until the adapter is unloaded."""
-
-
-@dataclass(frozen=True, slots=True)
 class RemoveFinalizer:
     """Let the object be deleted."""
 
@@ -50,18 +45,23 @@ class PublishEndpoints:
 
 @dataclass(frozen=True, slots=True)
 class WriteAnnotations:
-    """Persist the selection, placements and announced attempts. A conflict cancels all further actions."""
+    """Persist the selection, placements and announced attempts in one patch. A conflict cancels all further actions.
+
+    It is the last write before the requests that it announces, so that no other write delays them.
+    """
 
     before: PersistedState
     after: PersistedState
+    """The executor replaces the times of new attempts by that of the write."""
+    add_finalizer: bool = False
+    """True if the object has to be kept from now on until the adapter is unloaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Send a load that was announced at that time, in seconds since 1970."""
+    """Send the load that the plan announces."""
 
     pod: PodView
-    announced: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +87,7 @@ class EmitEvent:
     note: str
 
 
-Action = (
-    AddFinalizer
-    | RemoveFinalizer
-    | WriteStatus
-    | PublishEndpoints
-    | WriteAnnotations
-    | Load
-    | Unload
-    | ListAdapters
-    | EmitEvent
-)
+Action = RemoveFinalizer | WriteStatus | PublishEndpoints | WriteAnnotations | Load | Unload | ListAdapters | EmitEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +95,8 @@ class Plan:
     """Actions in order of execution, and when to plan again."""
 
     actions: tuple[Action, ...]
+    selection: tuple[str, ...] = ()
+    """Names of the selected pods, which count as occupied even before they are persisted."""
     wake: float = 0.0
     """When to plan again even if nothing changes, in seconds since 1970; 0 if never."""
     waiting_for_slot: tuple[str, ...] = ()

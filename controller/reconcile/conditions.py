@@ -177,10 +177,21 @@ class ConditionBuilder:
         if state.in_cooldown(self.context.now):
             return f"{state.pod} is in cooldown until {_time(state.cooldown_until)}"
         # Unchanged while the next attempt is in flight: a status that changed twice per attempt would say no more.
-        failed = 0 if state.attempt is None else state.attempt.retries + (state.busy != "load")
-        if failed:
-            return f"{failed} of {self.context.settings.backoff.retries + 1} attempts on {state.pod} have failed"
+        if state.used_attempts:
+            return self._attempts(state)
         return f"loading on {state.pod}"
+
+    def _attempts(self, state: ReplicaState) -> str:
+        """Return how the attempts on one pod went, as far as it is known.
+
+        An attempt that the object announces and this process did not send may have succeeded, failed, or never begun.
+        """
+        used, allowed = state.used_attempts, self.context.settings.backoff.retries + 1
+        failed = min(state.failures, used)
+        if failed == used:
+            return f"{failed} of {allowed} attempts on {state.pod} have failed"
+        unknown = f"the results of {used - failed} are not known"
+        return f"{used} of {allowed} attempts on {state.pod} are used, {unknown}"
 
     def _no_other_pod(self) -> str:
         """Return why no further pod is selected."""

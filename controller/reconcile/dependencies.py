@@ -6,7 +6,6 @@ from random import Random
 from controller.cache.cache import Cache
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
-from controller.cache.service_names import ServiceNames
 from controller.client.interface import Client
 from controller.clock import Clock
 from controller.policies import Policies
@@ -31,7 +30,6 @@ class ReconcilerDependencies:
     cache: Cache
     secrets: SecretCache
     secret_watcher: SecretWatcher
-    service_names: ServiceNames
     publication_errors: PublicationErrors
     engine_records: EngineRecords
     slots: RequestSlots

@@ -41,7 +41,7 @@ _DEFAULT_PORT = 8000
 def publication(snapshot: Snapshot, pods: Sequence[PodView]) -> PublishEndpoints | None:
     """Return what has to be written so that exactly these pods are published; None if nothing has."""
     adapter = snapshot.adapter
-    service = snapshot.service if snapshot.service is not None and is_owned(adapter, snapshot.service) else None
+    service = snapshot.service
     current = {item.metadata.name: item for item in snapshot.slices if is_owned(adapter, item)}
     if not pods and service is None and not current:
         return None

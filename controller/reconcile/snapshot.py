@@ -39,6 +39,10 @@ class Snapshot:
     """Verb of this adapter's request in flight, by pod name."""
     outcomes: Mapping[str, RequestOutcome] = field(default_factory=dict)
     """Outcome of this adapter's last request, by pod name."""
+    unsent: Mapping[str, float] = field(default_factory=dict)
+    """Time of the last announced attempt whose request was never sent (seconds since 1970), by pod name."""
+    pending_selection: tuple[str, ...] = ()
+    """Pods that were selected and are not persisted yet, since nothing was announced on them."""
     loads: EngineLoads = field(default_factory=EngineLoads)
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
@@ -52,6 +56,11 @@ class Snapshot:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.adapter.key)
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """The selected pods."""
+        return self.persisted.selected or self.pending_selection
 
     def inventory(self, pod: PodView) -> Inventory | None:
         """Return what the pod's current incarnation listed last."""

@@ -6,10 +6,11 @@ source; where the release of a change is not, the comment says "assumed".
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 DEFAULT_VERSION = "0.27.0"
 
-_NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:[.\-+a-z].*)?", re.IGNORECASE)
+_NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[.\-+a-z].*)?", re.IGNORECASE)
 _ROLLING = ("latest", "nightly")  # image tags without a number: newer than any release
 
 _LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
@@ -23,7 +24,14 @@ _INTER_TOKEN_METRIC_SINCE = (0, 11)  # same file: "Deprecated in 0.11 - Renamed 
 _PER_OUTPUT_TOKEN_METRIC_UNTIL = (0, 12)  # same file: from 0.12 on only with hidden metrics
 _TOKEN_IDS_SINCE = (0, 11)  # release notes: return_token_ids; the fields are present even if null
 _AT_LEAST_TOKENS_SINCE = (0, 15)  # assumed: the text of "prompt too long" since the renderer checks it
+_PREFIX_BY_NAME_SINCE = (0, 11, 1)  # vllm/v1/core/kv_cache_utils.py: lora_int_id until 0.11.0, a new one for each load
+_PREFIX_BY_PATH_SINCE = (0, 31)  # same file: name alone in 0.30.0, name and path in 0.31.0
+_RESET_TELLS_SINCE = (0, 27)  # entrypoints/serve/dev/cache/api_router.py; 0.24.0 answers without a body
 _NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # assumed: routes are registered by what the model can do
+
+
+PrefixKey = Literal["load", "name", "path"]
+"""Identity of an adapter's blocks in the prefix cache: a number for each load, its name, or its name and path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,9 @@ class VersionQuirks:
     """A prompt that is too long gets the renderer's error text."""
     embeddings_route: bool
     """/v1/embeddings exists and returns an error."""
+    prefix_key: PrefixKey
+    reset_tells: bool
+    """The answer to a reset of the prefix cache says whether it was possible."""
     unload_drains: bool = False
     """An unload removes the name at once, then waits for requests that use the adapter."""
     changes_in_line: bool = False
@@ -80,6 +91,8 @@ class VersionQuirks:
             token_ids=release >= _TOKEN_IDS_SINCE,
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
             embeddings_route=release < _NO_EMBEDDINGS_ROUTE_SINCE,
+            prefix_key=_prefix_key(release),
+            reset_tells=release >= _RESET_TELLS_SINCE,
         )
 
 
@@ -96,17 +109,25 @@ SGLANG = VersionQuirks(
     token_ids=False,
     at_least_tokens=False,
     embeddings_route=False,
+    reset_tells=False,
+    prefix_key="load",  # managers/schedule_batch.py: the extra_key has the lora_id, a new one for each load
     unload_drains=True,  # lora/lora_registry.py: wait_for_unload
     changes_in_line=True,  # managers/tokenizer_control_mixin.py: lora_update_lock
 )
 """Quirks of SGLang, the same for all its releases."""
 
 
-def _release(version: str) -> tuple[int, int]:
+def _prefix_key(release: tuple[int, ...]) -> PrefixKey:
+    if release >= _PREFIX_BY_PATH_SINCE:
+        return "path"
+    return "name" if release >= _PREFIX_BY_NAME_SINCE else "load"
+
+
+def _release(version: str) -> tuple[int, int, int]:
     if version in _ROLLING:
-        return (10**6, 0)
+        return (10**6, 0, 0)
     if match := _NUMBER.fullmatch(version):
-        return int(match[1]), int(match[2])
+        return int(match[1]), int(match[2]), int(match[3] or 0)
     raise ValueError(
         f"{version!r} is not a vLLM version; allowed: a number such as {DEFAULT_VERSION}, {' or '.join(_ROLLING)}"
     )

@@ -42,6 +42,9 @@ class EngineArgs:
     max_num_batched_tokens: int | None = None
     seed: int = 0
     enable_metrics: bool = True
+    prefix_caching: bool = True
+    development: bool = False
+    """Routes for developers exist, among them `/reset_prefix_cache`."""
     ignored: tuple[str, ...] = ()
     """Flags that exist and make no difference here."""
     unknown: tuple[str, ...] = ()
@@ -62,6 +65,7 @@ class EngineArgs:
         model = getattr(values, "model_tag", None) or values.model or ""
         keys = values.api_key or ([env.get("VLLM_API_KEY", "")] if flavor == VLLM else [])
         updating = env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "").strip().lower() in _TRUE
+        development = env.get("VLLM_SERVER_DEV_MODE", "").strip() not in ("", "0")  # vllm/envs.py: bool(int(…))
         return cls(
             flavor=flavor,
             model=model,
@@ -82,6 +86,8 @@ class EngineArgs:
             max_num_batched_tokens=values.max_num_batched_tokens,
             seed=values.seed,
             enable_metrics=flavor == VLLM or values.enable_metrics,
+            prefix_caching=getattr(values, "enable_prefix_caching", None) is not False,
+            development=flavor == VLLM and development,
             ignored=tuple(getattr(values, "ignored", ())),
             unknown=tuple(unknown),
         )

