@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
 from controller.api.types import Container, Pod
 from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
+from controller.engine.prefix_cache import PrefixCache, prefix_cache_of
 from formats.engine_command import EngineArgs, expand_environment, read_engine_args
 from formats.engine_container import CONTAINER_LABEL, RUNTIME_SIDECAR, ContainerFacts, engine_container
 from formats.errors import FormatError
@@ -52,6 +53,8 @@ class PodView:
     """Why no adapter can be loaded on it, if a label of it is wrong."""
     addresses: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """Address by family, `IPv4` and `IPv6`."""
+    prefix_cache: PrefixCache = PrefixCache.SEPARATE
+    """What becomes of cached prefixes when another artifact is loaded under the same name."""
     key: str = field(init=False, repr=False, compare=False)
     """`namespace/name`, stored because every candidate of every choice is looked up by it."""
 
@@ -106,6 +109,7 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         flavor=flavor,
         ips=ips,
         problem=f"pod {meta.name}: {problem}" if problem else "",
+        prefix_cache=prefix_cache_of(container.image if container is not None else "", args, flavor),
     )
 
 

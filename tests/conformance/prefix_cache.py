@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -205,7 +205,8 @@ class _Player:
         stack = ExitStack()
         body = {**_body(name, 480), "prompt": PROMPT, "stream": True}
         response = stack.enter_context(self._client.stream("POST", "/v1/completions", json=body))
-        next(response.iter_lines())
+        lines = stack.enter_context(closing(response.iter_lines()))  # dropped, it would close the stream
+        next(lines)
         return stack
 
     @staticmethod

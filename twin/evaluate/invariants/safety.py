@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
 from twin.evaluate.invariants.state import ClusterState
+from twin.evaluate.invariants.weights import AnswersFromPublishedWeights
 from twin.trace.lines import (
     AdapterLine,
     ApiLine,
@@ -298,5 +299,6 @@ SAFETY = (
     SingleLeader,
     UnloadsFollowWithdrawal,
     InstancesArePublished,
+    AnswersFromPublishedWeights,
 )
 """All invariants of safety."""
