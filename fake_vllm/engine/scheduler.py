@@ -18,6 +18,7 @@ from heapq import heappop, heappush
 from math import exp, inf, log
 from typing import Protocol
 
+from fake_vllm.engine.lora_costs import StepCosts
 from fake_vllm.engine.sequence import Sequence, WaitingQueue
 from fake_vllm.engine.timing import StepTimeModel
 
@@ -54,6 +55,7 @@ class Scheduler:
         observer: Observer,
         normal: Callable[[], float],
         activate: Callable[[str], float],
+        lora_costs: StepCosts | None = None,
     ) -> None:
         """Create an empty scheduler.
 
@@ -66,6 +68,7 @@ class Scheduler:
             normal: draws from the standard normal distribution, for the spread of steps.
             activate: called when a sequence of an adapter joins; returns the seconds by which the step is delayed
                 because the adapter's weights have to be read again.
+            lora_costs: what adapters add to a step; None: nothing.
         """
         self.running: dict[Sequence, None] = {}
         self.waiting = WaitingQueue()
@@ -81,6 +84,7 @@ class Scheduler:
         self._normal = normal
         self._sigma = log(timing.spread) / _Z95
         self._activate = activate
+        self._lora_costs = lora_costs
         self._loading = 0
         self._arrivals = 0
         self._prefilling: list[Sequence] = []
@@ -104,7 +108,7 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         self._arrivals += 1
         sequence.number = self._arrivals
-        sequence.arrived = loop.time()
+        sequence.arrived = sequence.enqueued = loop.time()
         self.waiting.add(sequence)
         if not self._steps_planned:
             if self._timer is None:  # sequences that arrive at the same time join the same step
@@ -233,7 +237,10 @@ class Scheduler:
             self._stop()
             return
         sequences = self._decoding + sum(1 for sequence in self._prefilling if sequence.chunk)
-        self._seconds = self._timing.seconds(sequences, prefill_tokens) * self._factor() + stall
+        seconds = self._timing.seconds(sequences, prefill_tokens)
+        if self.adapters and self._lora_costs is not None:
+            seconds += self._lora_seconds(self._lora_costs)
+        self._seconds = seconds * self._factor() + stall
         self._prefill_tokens = prefill_tokens
         self._steps_started_at = now
         self._steps_planned = self._steps_until_change()
@@ -247,6 +254,13 @@ class Scheduler:
             heappop(self._ends)
         free = (self._kv_tokens - self.kv_used) // self._decoding
         return max(1, min(self._ends[0][0] - self._steps_done, free))
+
+    def _lora_seconds(self, costs: StepCosts) -> float:
+        """Return what the adapters in the batch add to the step."""
+        chunks = [sequence.chunk for sequence in self._prefilling if sequence.adapter]
+        decoding = sum(self.adapters.values()) - len(chunks)
+        sequences = decoding + sum(1 for chunk in chunks if chunk)
+        return costs.seconds(len(self.adapters), sequences, sum(chunks)) if sequences else 0.0
 
     def _factor(self) -> float:
         factor = self._timing.loading_slowdown if self._loading > 0 else 1.0
@@ -280,7 +294,7 @@ class Scheduler:
         if sequence.on_token is not None:
             self._streams[sequence] = None
         if sequence.admitted < 0:
-            sequence.admitted = max(now, sequence.arrived)
+            sequence.admitted = max(now, sequence.enqueued)
         if not sequence.adapter:
             return 0.0
         self.adapters[sequence.adapter] += 1

@@ -33,6 +33,8 @@ class Sequence:
     """Digest of the weights that the blocks from the prefix cache were computed with; empty without such blocks."""
     number: int = 0
     arrived: float = 0.0
+    enqueued: float = 0.0
+    """Time at which it came from the API server to the scheduler."""
     admitted: float = -1.0
     first: float = -1.0
     """Time of the first token; negative before it."""

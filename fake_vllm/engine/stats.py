@@ -122,7 +122,7 @@ class EngineMetrics:
             return
         decoding = sequence.finished - sequence.first
         self.whole.observe(max(0.0, sequence.finished - sequence.arrived))
-        self.queue.observe(sequence.admitted - sequence.arrived)
+        self.queue.observe(sequence.admitted - sequence.enqueued)
         self.inference.observe(max(0.0, sequence.finished - sequence.admitted))
         self.prefill.observe(max(0.0, sequence.first - sequence.admitted))
         self.decode.observe(decoding)
