@@ -63,9 +63,9 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
         lora_modules=args.lora_modules,
         runtime_updating=args.runtime_updating,
         prefix_caching=args.prefix_caching,
-        development=args.development,
         api_keys=args.api_keys,
         host=args.host or "0.0.0.0",
         port=args.port,
         version=version,
+        server=args.server,
     )
