@@ -66,10 +66,10 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
         lora_modules=args.lora_modules,
         runtime_updating=args.runtime_updating,
         prefix_caching=args.prefix_caching,
-        development=args.development,
         api_keys=args.api_keys,
         host=args.host or "0.0.0.0",
         port=args.port,
         version=version.removesuffix(CPU_BUILD),
         worker_processes=args.worker_processes or (version.endswith(CPU_BUILD) and args.engine_processes),
+        server=args.server,
     )

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from formats.engine_command.argument_parser import FlexibleArgumentParser, human_readable_int
+from formats.engine_command.server_args import add_server_flags
 
 _SHORT = {
     "data-parallel-size": "-dp",
@@ -57,6 +58,7 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--tensor-parallel-size", "-tp", type=int, default=1)
     parser.add_argument("--pipeline-parallel-size", "-pp", type=int, default=1)
     parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
+    add_server_flags(parser)
     _add_ignored(parser)
     return parser
 
