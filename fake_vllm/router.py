@@ -65,6 +65,8 @@ LOADING = (LOAD_PATH, SGLANG_LOAD_PATH)
 PROBED = ("/health", "/ping", "/health_generate")
 CHANGES = (*LOADING, UNLOAD_PATH, SGLANG_UNLOAD_PATH)
 
+_DOCUMENTS = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")  # FastAPI's own paths
+
 _FLAVORS: Mapping[str, ServerFlavor] = {"vllm": VllmServer(), "sglang": SglangServer()}
 
 
@@ -175,8 +177,8 @@ def find_route(engine: Engine, request: Request) -> Route | Response:
     route = flavor.route(engine, request.path)
     if route is not None:
         return route if route.any_method or request.method in route.methods else method_not_allowed(route)
-    path = request.path[:-1] if request.path.endswith("/") else f"{request.path}/"
-    if request.path != "/" and flavor.route(engine, path) is not None:
+    path = request.path.rstrip("/") if request.path.endswith("/") else f"{request.path}/"
+    if flavor.route(engine, path) is not None or (path in _DOCUMENTS and engine.config.server.documents):
         return _redirect(request, path)
     return not_found()
 

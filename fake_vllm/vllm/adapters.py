@@ -13,7 +13,7 @@ from fake_vllm.vllm.protocol import LoadLoRAAdapterRequest, UnloadLoRAAdapterReq
 _ALIAS = "x-amzn-sagemaker-adapter-alias"
 
 
-class RegisterAdapterRequest(BaseModel):
+class SageMakerRegisterLoRAAdapterRequest(BaseModel):
     """Body of `POST /adapters`."""
 
     name: str
@@ -45,7 +45,7 @@ def register_adapter(engine: Engine, request: Request) -> Load:  # noqa: ARG001
     except (ValueError, RecursionError):
         content = ""
     try:
-        body = RegisterAdapterRequest.model_validate(content)
+        body = SageMakerRegisterLoRAAdapterRequest.model_validate(content)
     except ValidationError as error:
         raise EngineError(400, "Bad Request", _as_json(error)) from None
     in_place = isinstance(content, dict) and bool(content.get("load_inplace"))

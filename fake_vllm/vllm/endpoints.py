@@ -19,6 +19,7 @@ from fake_vllm.openai.flavor import Perform, Step
 from fake_vllm.openai.responses import usage_content
 from fake_vllm.vllm.protocol import EmbeddingRequest
 
+_USAGE_DETAILS = {"prompt_tokens_details": None, "completion_tokens_details": None}
 _NEWER_METRICS: Mapping[str, str] = {"content-type": "text/plain; version=1.0.0; charset=utf-8"}
 
 
@@ -131,7 +132,7 @@ def _scores(engine: Engine, body: GenerativeScoringRequest, adapter: str, prompt
             {"index": index, "object": "score", "score": _score(engine.seed, adapter, body.query, item)}
             for index, item in enumerate(body.items)
         ],
-        "usage": usage_content(prompt_tokens, len(body.items)),
+        "usage": {**usage_content(prompt_tokens, len(body.items)), **_USAGE_DETAILS},
     }
 
 

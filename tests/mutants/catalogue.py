@@ -171,7 +171,7 @@ MUTANTS = (
     Mutant(
         "a pod that was given up is never left",
         "reconcile/selection.py",
-        "(healthy if ready and not state.in_cooldown(now) else failing)",
+        "(healthy if ready and not state.yields(now) else failing)",
         "(healthy if ready else failing)",
         "no switch",
     ),
