@@ -11,7 +11,7 @@ from fake_vllm.peft.weights import check_weights, weights_file
 
 @dataclass(frozen=True, slots=True)
 class AdapterCheck:
-    """What one server checks adapters against.
+    """Limits that one server checks adapters against.
 
     Attributes:
         model: sizes of its base model; None if they are not known.

@@ -9,7 +9,7 @@ class AdapterRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PeftRules:
-    """What one release checks."""
+    """Checks of one release."""
 
     positive_rank: bool
     """A rank of 0 or less has an error of its own."""
