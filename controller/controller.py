@@ -20,6 +20,7 @@ from controller.engine.client import EngineClient
 from controller.policies import Policies
 from controller.reconcile.dependencies import ReconcilerDependencies
 from controller.reconcile.executor import Result
+from controller.reconcile.publication_errors import PublicationErrors
 from controller.reconcile.reconciler import Reconciler
 from controller.requests.audit import EngineAuditor
 from controller.requests.engine_calls import EngineCalls
@@ -66,6 +67,7 @@ class Controller:
                 cache=self._cache,
                 secrets=secrets,
                 secret_watcher=SecretWatcher(client, secrets, wake, self._tasks, log),
+                publication_errors=PublicationErrors(clock),
                 engine_records=calls.records,
                 slots=self._slots,
                 tracker=self._tracker,

@@ -1,10 +1,14 @@
 """Actions of a plan. Data only: `plan.py` chooses among these, `executor.py` executes them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from controller.api.annotations import PersistedState
-from controller.api.types import EndpointSlice, ModelAdapterStatus, Service
+from controller.api.types import EndpointSlice, ModelAdapterStatus, Resource, Service
 from controller.cache.pod_view import PodView
+
+T = TypeVar("T", bound=Resource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +24,23 @@ class WriteStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishEndpoints:
-    """Apply the Service (if it differs) and the slices; delete obsolete slices."""
+class Write(Generic[T]):
+    """Create an object, or patch the current one if it has not changed since it was read."""
 
-    service: Service | None
-    slices: tuple[EndpointSlice, ...]
-    obsolete: tuple[str, ...]
+    desired: T
+    current: T | None = None
+    """None if the object does not exist."""
+    patch: Mapping[str, Any] = field(default_factory=dict)
+    """Merge patch of the current object."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEndpoints:
+    """Write the Service (if it differs) and the slices that differ; then delete obsolete slices."""
+
+    service: Write[Service] | None
+    slices: tuple[Write[EndpointSlice], ...]
+    obsolete: tuple[EndpointSlice, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from controller.cache.secrets import SecretCache
 from controller.client.interface import Client
 from controller.clock import Clock
 from controller.policies import Policies
+from controller.reconcile.publication_errors import PublicationErrors
 from controller.requests.engine_records import EngineRecords
 from controller.requests.load_monitor import LoadMonitor
 from controller.requests.slots import RequestSlots
@@ -29,6 +30,7 @@ class ReconcilerDependencies:
     cache: Cache
     secrets: SecretCache
     secret_watcher: SecretWatcher
+    publication_errors: PublicationErrors
     engine_records: EngineRecords
     slots: RequestSlots
     tracker: RequestTracker

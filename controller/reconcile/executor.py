@@ -3,13 +3,22 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from controller.api import annotations
 from controller.api.annotations import FINALIZER, Attempt, PersistedState, pod_key
-from controller.api.types import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, ModelAdapter, ModelAdapterStatus
+from controller.api.ownership import described_owner, is_owned
+from controller.api.types import (
+    ENDPOINT_SLICES,
+    MODEL_ADAPTERS,
+    SERVICES,
+    Kind,
+    ModelAdapter,
+    ModelAdapterStatus,
+    Resource,
+)
 from controller.cache.pod_view import PodView
-from controller.client.interface import Conflict, NotFound
+from controller.client.interface import AlreadyExists, Conflict, NotFound
 from controller.reconcile import status
 from controller.reconcile.actions import (
     Action,
@@ -20,11 +29,16 @@ from controller.reconcile.actions import (
     PublishEndpoints,
     RemoveFinalizer,
     Unload,
+    Write,
     WriteAnnotations,
     WriteStatus,
 )
 from controller.reconcile.dependencies import ReconcilerDependencies
+from controller.reconcile.endpoints import write_to
+from controller.reconcile.publication_errors import REFUSALS
 from controller.requests.engine_calls import PreparedLoad
+
+T = TypeVar("T", bound=Resource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,10 @@ class Result:
     """True if at least one action was executed."""
     wake: float = 0.0
     """Time of the next reconcile, in seconds since 1970; 0 if only a change requires it."""
+
+
+class _Refused(Exception):
+    """A write of the Service or a slice was refused."""
 
 
 class PlanExecutor:
@@ -64,6 +82,8 @@ class PlanExecutor:
             for action in plan.actions:
                 if not await self._execute(action):
                     return self._plan_again()
+        except _Refused:
+            return self._plan_again()  # the next plan says it in the conditions
         except Conflict:
             if not self._written:
                 raise
@@ -187,18 +207,54 @@ class PlanExecutor:
         self._dependencies.cache.adapters.apply_local(self._adapter)
 
     async def _publish(self, publish: PublishEndpoints) -> None:
+        """Write the objects that publish the adapter.
+
+        Raises:
+            _Refused: the API server refused a write, which is recorded.
+        """
         self._with_actions = True
-        client, cache = self._dependencies.client, self._dependencies.cache
+        errors, key = self._dependencies.publication_errors, self._adapter.key
+        try:
+            await self._write_endpoints(publish)
+        except REFUSALS as error:
+            errors.record(key, error)
+            raise _Refused from error
+        errors.forget(key)
+
+    async def _write_endpoints(self, publish: PublishEndpoints) -> None:
+        cache = self._dependencies.cache
         if publish.service is not None:
-            cache.services.apply_local(await client.apply(SERVICES, publish.service))
+            cache.services.apply_local(await self._write(SERVICES, publish.service))
         for item in publish.slices:
-            cache.slices.apply_local(await client.apply(ENDPOINT_SLICES, item))
-        namespace = self._adapter.metadata.namespace
-        for name in publish.obsolete:
+            cache.slices.apply_local(await self._write(ENDPOINT_SLICES, item))
+        for obsolete in publish.obsolete:
+            meta = obsolete.metadata
             try:
-                await client.delete(ENDPOINT_SLICES, namespace, name)
+                await self._dependencies.client.delete(ENDPOINT_SLICES, meta.namespace, meta.name, uid=meta.uid)
             except NotFound:
                 continue
+
+    async def _write(self, kind: Kind[T], write: Write[T]) -> T:
+        """Create the object, or patch the version that the plan was made from.
+
+        Raises:
+            AlreadyExists: another client has created an object of that name, which is not this adapter's.
+            Conflict: the object has changed.
+        """
+        client, meta = self._dependencies.client, write.desired.metadata
+        if write.current is not None:
+            version = write.current.metadata.resource_version
+            return await client.patch(kind, meta.namespace, meta.name, write.patch, resource_version=version)
+        try:
+            return await client.create(kind, write.desired)
+        except AlreadyExists as error:
+            # The cache lacks it: it is too new, or somebody took away the label by which it is watched.
+            existing = await client.get(kind, meta.namespace, meta.name)
+            if not is_owned(self._adapter, existing):
+                name = f"{kind.kind} {meta.namespace}/{meta.name}"
+                raise AlreadyExists(f"{name} exists and {described_owner(existing)}", code=409) from error
+        repair = write_to(existing, write.desired)
+        return existing if repair is None else await self._write(kind, repair)
 
 
 def _announced_at(after: PersistedState, pods: Iterable[str], timestamp: float) -> PersistedState:

@@ -1,9 +1,10 @@
 """Reads the caches into a `Snapshot`, at one instant and without waiting."""
 
+from controller.api.ownership import is_owned
 from controller.api.spec import problem_of
 from controller.api.types import ModelAdapter
 from controller.cache.routing import routing_problem
-from controller.cache.service_names import is_own, name_problem
+from controller.cache.service_names import name_problem
 from controller.reconcile.dependencies import ReconcilerDependencies
 from controller.reconcile.snapshot import Snapshot
 
@@ -27,8 +28,9 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         unsent=requests.unsent,
         pending_selection=cache.occupancy.claimed_in(key, adapter.metadata.namespace),
         loads=dependencies.load_monitor.loads(),
-        service=service if service is not None and is_own(service, adapter) else None,
+        service=service if service is not None and is_owned(adapter, service) else None,
         slices=cache.slices_of(key),
+        publication_error=dependencies.publication_errors.get(key),
         problem=problem_of(adapter.spec, dependencies.policies.names)
         or routing_problem(adapter.spec, matching, dependencies.settings)
         or secrets.error(adapter)

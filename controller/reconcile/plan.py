@@ -16,6 +16,7 @@ from random import Random
 
 from controller.api.annotations import FINALIZER, PLACEMENTS, PersistedState, Placement, pod_key
 from controller.api.spec import artifact_of, lora_path
+from controller.engine.prefix_cache import PrefixCache
 from controller.policies import Policy
 from controller.reconcile.actions import (
     Action,
@@ -78,9 +79,12 @@ def _assemble(context: PlanContext) -> Plan:
     conditions = ConditionBuilder(context)
     loads = [step.request for step in steps if isinstance(step.request, Load)]
     others = [step.request for step in steps if isinstance(step.request, Unload | ListAdapters)]
+    if context.publication_waits():
+        others = [request for request in others if not isinstance(request, Unload)]  # it may still be published
     leaving = {request.pod.name for request in others if isinstance(request, Unload)}
     serving = [pod for pod in selection.pods if pod not in leaving and context.serves(pod)]
     after = _persisted_after(selection, steps)
+    phase: Phase = "Bound" if snapshot.publication_error and snapshot.adapter.status.phase != "Running" else "Running"
     times = [selection.wake, *(step.wake for step in steps), *_recheck_times(context)]
     if refused_until > context.now:
         times.append(refused_until)
@@ -91,7 +95,8 @@ def _assemble(context: PlanContext) -> Plan:
             *_persist(context, serving, after),
             *loads,
             *others,
-            WriteStatus(conditions.serving("Running", serving) if serving else conditions.not_serving()),
+            WriteStatus(conditions.serving(phase, serving) if serving else conditions.not_serving()),
+            *_stale_prefixes(context, loads),
             *_events(context, conditions),
         ),
         selection=selection.pods,
@@ -119,6 +124,8 @@ def _recheck_times(context: PlanContext) -> Iterable[float]:
     snapshot, now = context.snapshot, context.now
     if snapshot.problem is not None and snapshot.problem.recheck:
         yield now + snapshot.problem.recheck
+    if snapshot.publication_error is not None and context.publication_waits():
+        yield snapshot.publication_error.retry_at
     outcomes = [state.outcome for state in context.states.values()]
     reasons = {outcome.error.reason for outcome in outcomes if outcome is not None and outcome.error is not None}
     if snapshot.adapter.spec.api_key_secret_ref is not None and "Unauthorized" in reasons:
@@ -142,7 +149,7 @@ def _writes_before_requests(
             yield WriteStatus(conditions.serving(phase, serving))
         else:
             yield WriteStatus(conditions.not_serving())
-    if endpoints is not None:
+    if endpoints is not None and not context.publication_waits():
         yield endpoints
 
 
@@ -180,6 +187,21 @@ def _phases_before(
         yield WriteStatus(conditions.serving("Scheduled", ()))
     if loads:
         yield WriteStatus(conditions.serving("Loading", ()))
+
+
+def _stale_prefixes(context: PlanContext, loads: Sequence[Load]) -> Iterable[EmitEvent]:
+    """Yield a warning for each load of another artifact into an engine that may use the former one's prefixes."""
+    wanted = artifact_of(lora_path(context.snapshot.adapter.spec.artifact_url))
+    for load in loads:
+        placement = context.states[load.pod.name].placement
+        if load.pod.prefix_cache is PrefixCache.SHARED and placement is not None and placement.artifact != wanted:
+            yield EmitEvent(
+                "Warning",
+                "StalePrefixCache",
+                f"The engine of pod {load.pod.name} may answer with cached prefixes of the former artifact until it "
+                "restarts: give each version a ModelAdapter of its own, or use vLLM 0.31 or later, "
+                "--no-enable-prefix-caching, or VLLM_SERVER_DEV_MODE=1",
+            )
 
 
 def _events(context: PlanContext, conditions: ConditionBuilder) -> Iterable[EmitEvent]:

@@ -43,4 +43,5 @@ class Reconciler:
         """Drop what is kept for a deleted adapter."""
         self.dependencies.tracker.forget_adapter(key)
         self.dependencies.cache.occupancy.claim(key, ())
+        self.dependencies.publication_errors.forget(key)
         self.dependencies.secret_watcher.watch(key, ())

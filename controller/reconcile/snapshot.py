@@ -9,6 +9,7 @@ from controller.api.types import EndpointSlice, ModelAdapter, Service
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.policies.interface import EngineLoad
+from controller.reconcile.publication_errors import PublicationError
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 
@@ -45,6 +46,8 @@ class Snapshot:
     loads: EngineLoads = field(default_factory=EngineLoads)
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
+    publication_error: PublicationError | None = None
+    """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
     problem: SpecProblem | None = None
     secret: str = ""
     """Versions of the Secrets that the adapter names; empty if it names none."""

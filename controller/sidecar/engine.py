@@ -1,6 +1,7 @@
 """HTTP client of the engine in the same pod, vLLM or SGLang.
 
-The `Authorization` header of a request is passed on and not stored. Status, type and message of an engine's error are
+The `Authorization` header of a request is passed on and not stored; a request without one gets the sidecar's own key,
+if it has one. Status, type and message of an engine's error are
 returned to the client, which classifies them (`controller/engine/errors.py`).
 """
 
@@ -49,11 +50,18 @@ class LocalEngine:
     """The engine in this pod. Methods raise `SidecarError`."""
 
     def __init__(
-        self, base: str, dialect: EngineFlavor, transport: httpx.AsyncBaseTransport, load_timeout: float = 600.0
+        self,
+        base: str,
+        dialect: EngineFlavor,
+        transport: httpx.AsyncBaseTransport,
+        *,
+        api_key: str = "",
+        load_timeout: float = 600.0,
     ) -> None:
         self.dialect = dialect
         self._base = base.rstrip("/")
         self._transport = transport
+        self._authorization = f"Bearer {api_key}" if api_key else ""
         self._load_timeout = load_timeout
 
     async def models(self, key: str) -> dict[str, str]:
@@ -77,6 +85,13 @@ class LocalEngine:
     async def unload(self, name: str, key: str) -> None:
         response = await self._send("POST", self.dialect.unload, key, self._load_timeout, {"lora_name": name})
         if not response.is_success:
+            raise engine_error(response)
+
+    async def reset_prefix_cache(self, key: str) -> None:
+        """Empty the prefix cache, where the engine's development mode allows it."""
+        path = "/reset_prefix_cache?reset_running_requests=true"
+        response = await self._send("POST", path, key, self._load_timeout)
+        if not response.is_success and response.status_code != 404:
             raise engine_error(response)
 
     async def list_models(self, key: str) -> httpx.Response:
@@ -125,7 +140,8 @@ class LocalEngine:
     def _request(
         self, method: str, path: str, key: str, timeout: float, body: dict[str, object] | None = None
     ) -> httpx.Request:
-        headers = {"authorization": key} if key else {}
+        authorization = key or self._authorization
+        headers = {"authorization": authorization} if authorization else {}
         if body is not None:
             headers["content-type"] = "application/json"
         content = msgspec.json.encode(body) if body is not None else None

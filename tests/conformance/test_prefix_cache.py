@@ -17,6 +17,7 @@ from fake_vllm.engine.engine import Artifact, Engine
 from fake_vllm.engine.timing import DEFAULT_TIMING, EngineTimes
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, Stream, handle
+from formats.engine_command import ServerArgs
 from tests.conformance import prefix_cache
 from tests.conformance.artifacts import make_all
 from tests.conformance.prefix_cache import OTHER, Outcome, Step
@@ -69,7 +70,7 @@ def _engine(version: str) -> Engine:
         enable_lora=True,
         max_loras=2,
         runtime_updating=True,
-        development=True,
+        server=ServerArgs(development=True),
         max_model_len=512,
         version=version,
     )
@@ -85,7 +86,7 @@ def test_answers_come_from_the_weights_that_the_real_server_answered_with(versio
     with httpx.Client(transport=_InProcess(lambda: _engine(version)), base_url="http://engine") as client:
         played = prefix_cache.play_to(client, loras, tmp_path)
     recorded = prefix_cache.read(version)
-    assert {story: played[story] for story in recorded} == recorded
+    assert played == recorded
 
 
 def test_every_recorded_release_mixes_weights_if_files_change_behind_a_path() -> None:
@@ -94,6 +95,8 @@ def test_every_recorded_release_mixes_weights_if_files_change_behind_a_path() ->
         recorded = prefix_cache.read(version)
         assert recorded["same-path-other-files"][1] == Outcome(OTHER, cached=True)
         assert recorded["same-path-other-files-reset"][1] == Outcome("l1", cached=False)
+        assert recorded["reset-beside-a-stream"][1] == Outcome(OTHER, cached=True)
+        assert recorded["reset-running-beside-a-stream"][1] == Outcome("l1", cached=False)
 
 
 def test_a_recording_of_another_version_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

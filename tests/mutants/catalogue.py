@@ -3,6 +3,28 @@
 from tests.mutants.applying import Mutant
 
 MUTANTS = (
+    # -- weights behind an answer
+    Mutant(
+        "users get the former artifact for ever",
+        "reconcile/replica_state.py",
+        "desired = artifact_of(root) == self.artifact",
+        "desired = bool(root)",
+        "artifact changed without unload",
+    ),
+    Mutant(
+        "answers begin with the former artifact's blocks",
+        "requests/engine_calls.py",
+        "if pod.prefix_cache is PrefixCache.RESET and not",
+        "if False and not",
+        "same name loaded again, prefix cache not reset",
+    ),
+    Mutant(
+        "mixed answers without a warning",
+        "reconcile/plan.py",
+        "*_stale_prefixes(context, loads),\n",
+        "",
+        "what the engine cannot do is not said",
+    ),
     # -- what is remembered, and in which order
     Mutant(
         "retries start again after each restart",
@@ -149,7 +171,7 @@ MUTANTS = (
     Mutant(
         "a pod that was given up is never left",
         "reconcile/selection.py",
-        "(healthy if ready and not state.in_cooldown(now) else failing)",
+        "(healthy if ready and not state.yields(now) else failing)",
         "(healthy if ready else failing)",
         "no switch",
     ),
@@ -248,8 +270,8 @@ MUTANTS = (
     Mutant(
         "a restarted engine is believed to hold everything",
         "cache/pod_view.py",
-        'engine=engine.container_id if engine is not None else ""',
-        "engine=meta.uid",
+        "engine=_incarnation(pod, container),",
+        "engine=meta.uid,",
         "wrong key: pod for incarnation",
     ),
     Mutant(
@@ -446,15 +468,15 @@ MUTANTS = (
     Mutant(
         "Running with nothing behind it",
         "reconcile/plan.py",
-        'WriteStatus(conditions.serving("Running", serving) if serving else conditions.not_serving())',
-        'WriteStatus(conditions.serving("Running", serving))',
+        "WriteStatus(conditions.serving(phase, serving) if serving else conditions.not_serving())",
+        "WriteStatus(conditions.serving(phase, serving))",
         "status says what is wished",
     ),
     Mutant(
         "empty endpoints stay as they were",
         "reconcile/plan.py",
-        "if endpoints is not None:\n        yield endpoints\n",
-        "if endpoints is not None and serving:\n        yield endpoints\n",
+        "if endpoints is not None and not context.publication_waits():",
+        "if endpoints is not None and serving:",
         "slices only written when something serves",
     ),
     # -- what users write, and what else is in the cluster
@@ -482,7 +504,7 @@ MUTANTS = (
     Mutant(
         "the port of a pod's label is ignored",
         "cache/pod_view.py",
-        "port=int(port) if port.isdigit() else args.port",
+        "port=int(meta.labels[PORT_LABEL]) if PORT_LABEL in meta.labels and not problem else args.port",
         "port=args.port",
         "value written in",
     ),
@@ -496,7 +518,7 @@ MUTANTS = (
     Mutant(
         "a foreign Service is taken over",
         "cache/service_names.py",
-        "if service is None or is_own(service, adapter):",
+        "if service is None or is_owned(adapter, service):",
         "if True:",
         "ownership not checked",
     ),
@@ -513,6 +535,41 @@ MUTANTS = (
         "if failed.scope is Scope.POD:",
         "if True:",
         "blame on the wrong party",
+    ),
+    Mutant(
+        "an adapter that no engine can take is tried for ever",
+        "engine/errors.py",
+        "retriable=row.fault is Fault.ENGINE,",
+        "retriable=True,",
+        "final error taken for a passing one",
+    ),
+    Mutant(
+        "an engine without LoRA is blamed on the adapter",
+        "engine/errors.py",
+        "scope=Scope.ADAPTER if row.fault is Fault.ADAPTER else Scope.POD,",
+        "scope=Scope.ADAPTER,",
+        "blame on the wrong party",
+    ),
+    Mutant(
+        "a load that one engine cannot do waits for that engine",
+        "engine/errors.py",
+        "elsewhere=row.fault is Fault.ENGINE,",
+        "elsewhere=False,",
+        "another pod never tried first",
+    ),
+    Mutant(
+        "the cause is hidden behind the wrapping of two layers",
+        "engine/errors.py",
+        "text = unwrap(detail.message)",
+        "text = detail.message",
+        "engine's words not shown",
+    ),
+    Mutant(
+        "unknown refusals are final",
+        "engine/errors.py",
+        "return find_row(text) or UNKNOWN",
+        "return find_row(text) or find_row('vLLM does not support x')",
+        "passing error taken for a final one",
     ),
     # -- late news
     Mutant(

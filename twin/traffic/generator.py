@@ -14,6 +14,7 @@ from twin.trace.recorder import Recorder
 from twin.traffic.gateway import Gateway
 from twin.traffic.popularity import AdapterPopularity
 from twin.traffic.stats import RequestResult, TrafficStats
+from twin.traffic.weights import WeightsRecord
 from twin.world.context import WorldContext
 from twin.world.network.engine_host import EngineHost
 from twin.world.network.transport import Network
@@ -42,6 +43,7 @@ class Traffic:
         self._gateway = Gateway(self._env, context.store, settings.endpoints_lag, settings.balance, rng)
         self._popularity = AdapterPopularity(context.store, weights)
         self._stats = TrafficStats(recorder)
+        self._weights = WeightsRecord(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     def start(self, duration: float) -> None:
@@ -78,21 +80,22 @@ class Traffic:
     async def _request(self, adapter: str, request: GeneratedRequest) -> None:
         """Send one request as a user."""
         started_at, name = self._env.now, adapter.split("/")[1]
-        ip = self._gateway.pick(adapter)
-        if ip is None:
+        address = self._gateway.pick(adapter)
+        if address is None:
             self._stats.add(adapter, RequestResult(cause="no endpoint"))
             return
-        host = self._network.hosts(ip)
+        host = self._network.hosts(address[0])
         loaded = _is_loaded(host, name)
         cold = loaded and host is not None and host.engine is not None and not host.engine.is_resident(name)
         cause, queued, first, seconds = "", 0.0, 0.0, 0.0
-        with self._gateway.busy(ip):
+        with self._gateway.busy(address):
             try:
                 completion = await self._transport.complete(
-                    ip, name, request.prompt, request.output, timeout=self._settings.timeout
+                    address, name, request.prompt, request.output, timeout=self._settings.timeout
                 )
                 seconds = self._env.now - started_at
                 queued, first = completion.queued, completion.first_token + seconds - completion.seconds
+                self._weights.see(adapter, host, started_at, completion.weights, completion.prefix_weights)
             except EngineError as error:
                 cause = str(error.status)
             except httpx.HTTPError as error:

@@ -43,7 +43,7 @@ def test_a_request_without_an_answer_is_always_retriable(error: Exception, text:
             500,
             envelope("LoRA rank 64 is greater than max_lora_rank 16.", "InternalServerError", 500),
             False,
-            Scope.ADAPTER,
+            Scope.POD,
         ),
         (
             500,
@@ -89,12 +89,21 @@ def test_a_failed_removal_has_its_own_error() -> None:
     [
         ("Failed to load LoRA adapter x because it is already loaded", "AlreadyLoaded", Scope.POD),
         ("LoRA with name x already exists. Loaded LoRAs: dict_keys(['x'])", "AlreadyLoaded", Scope.POD),
-        ("LoRA is not enabled. Please set `--enable-lora` to enable LoRA.", "RuntimeUpdatingOff", Scope.POD),
+        ("LoRA is not enabled. Please set `--enable-lora` to enable LoRA.", "LoRANotEnabled", Scope.POD),
         ("CUDA out of memory. Tried to allocate 2.00 MiB.", "OutOfMemory", Scope.POD),
         ("LoRA adapter x with rank 64 is incompatible with the current LoRA memory pool configuration.",
+         "AdapterExceedsLimits", Scope.POD),
+        ("Failed to load x because LoRA serving currently doesn't support DoRA adapters",
          "InvalidAdapter", Scope.ADAPTER),
+        ("Failed to load x because LoRA serving currently doesn't support adapters that add tokens to the vocabulary",
+         "InvalidAdapter", Scope.ADAPTER),
+        ("LoRA buffer shape torch.Size([8, 64]) does not match weight shape torch.Size([8, 32]).",
+         "InvalidAdapter", Scope.ADAPTER),
+        ("'target_modules'", "InvalidAdapter", Scope.ADAPTER),
+        ("[Errno 2] No such file or directory: '/x/adapter_config.json'", "ArtifactNotFound", Scope.POD),
         ("Repository Not Found for url: https://huggingface.co/api/models/x.", "ArtifactNotFound", Scope.ADAPTER),
-        ("Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/x'.", "ArtifactNotFound", Scope.ADAPTER),
+        ("Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/x'.", "ArtifactNotFound", Scope.POD),
+        ("Repo id must use alphanumeric chars or '-': 'a//b'.", "ArtifactNotFound", Scope.ADAPTER),
         ("bad header", "Refused", Scope.ADAPTER),
     ],
 )  # fmt: skip
@@ -102,7 +111,7 @@ def test_sglang_errors_are_classified_by_the_text_of_a_400(message: str, reason:
     response = httpx.Response(400, json={"success": False, "error_message": message, "loaded_adapters": None})
     error = failure("load", response, response.content)
     assert (error.reason, error.scope, error.retriable) == (reason, scope, False)
-    assert message in error.message
+    assert message.rstrip(".") in error.message
 
 
 def test_retry_after_is_honoured() -> None:
