@@ -44,6 +44,29 @@ def test_each_phase_is_written_before_its_work_starts(tmp_path: Path) -> None:
     assert phases == ["Pending", "Scheduled", "Loading", "Bound", "Running"]
 
 
+@pytest.mark.parametrize(
+    "slow",
+    [
+        pytest.param({"cluster": {**ENGINES, "api": {"latency": "1100ms"}}}, id="an API server that takes its time"),
+        pytest.param({"controller": {"kube_api_qps": 1.0, "kube_api_burst": 1}}, id="a limit of its own requests"),
+    ],
+)
+def test_slow_writes_delay_a_load_and_do_not_prevent_it(slow: dict[str, Any], tmp_path: Path) -> None:
+    story = run_story(tmp_path, adapters=one(), duration="3m", **slow)
+    (load,) = story.sent("load")
+    assert load.t < 30 + 8, "four writes come before it"
+    announced = [line.attempts for line in story.status_lines() if line.attempts]
+    assert len({str(attempts) for attempts in announced}) == 1
+    assert story.adapter()["status"]["phase"] == "Running"
+    assert story.violations == []
+
+
+def test_an_adapter_needs_ten_requests_to_become_running(tmp_path: Path) -> None:
+    story = run_story(tmp_path, adapters=one(), duration="2m")
+    writes = [line for line in story.lines if isinstance(line, ApiLine) and line.resource != "leases" and line.t > 29]
+    assert len(writes) == 10
+
+
 def test_a_load_that_takes_minutes_is_not_abandoned(tmp_path: Path) -> None:
     story = run_story(tmp_path, cluster=taking("200s"), adapters=one(), duration="6m")
     assert len(story.sent("load")) == 1

@@ -90,6 +90,17 @@ def test_missing_replicas_are_reported_with_the_cause(tmp_path: Path) -> None:
     assert "attempts on" in story.conditions()["Progressing"][2]
 
 
+def test_an_attempt_from_before_a_restart_is_not_called_failed(tmp_path: Path) -> None:
+    faults = [
+        {"kind": "connection-refused", "from": "0s"},
+        {"kind": "controller-crash", "at": "33s", "restart_after": "500ms"},
+    ]
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=faults, duration="34500ms")
+    message = story.conditions()["Progressing"][2]
+    assert "1 of 6 attempts on" in message
+    assert message.endswith("are used, the results of 1 are not known")
+
+
 def test_retries_are_in_the_annotations_until_the_load_succeeds(tmp_path: Path) -> None:
     refused = {"kind": "connection-refused", "from": "0s", "until": "70s"}
     story = run_story(tmp_path, pods=1, adapters=one(), faults=[refused], duration="4m")
