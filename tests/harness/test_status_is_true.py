@@ -90,6 +90,15 @@ def test_missing_replicas_are_reported_with_the_cause(tmp_path: Path) -> None:
     assert "attempts on" in story.conditions()["Progressing"][2]
 
 
+def test_an_announcement_whose_answer_is_lost_uses_up_no_attempt(tmp_path: Path) -> None:
+    lost = {"kind": "api-error", "probability": 1.0, "after": True, "from": "29s", "until": "30500ms"}
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=[lost], duration="2m")
+    announced = [line for line in story.status_lines() if line.attempts]
+    first_load = story.sent("load")[0]
+    assert [line for line in announced if line.t < first_load.t - 0.1], "one was stored, and its answer lost"
+    assert {count for line in announced for count in line.attempts.values()} == {0}
+
+
 def test_an_attempt_from_before_a_restart_is_not_called_failed(tmp_path: Path) -> None:
     faults = [
         {"kind": "connection-refused", "from": "0s"},
