@@ -45,7 +45,7 @@ class ContainerFacts:
 def engine_container(
     containers: Sequence[ContainerFacts], labels: Mapping[str, str], annotations: Mapping[str, str]
 ) -> str:
-    """Return the name of the engine's container; empty if there is none but the runtime sidecar.
+    """Return the name of the engine's container; empty if the runtime sidecar is the only one.
 
     Raises:
         FormatError: the label names a container that the pod does not have.

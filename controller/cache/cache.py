@@ -168,7 +168,7 @@ class Cache:
             self._wake(service.key)
 
     def _owned_changed(self, old: Resource | None, new: Resource | None) -> None:
-        """Wake the adapters that a Service or slice belongs to or did before, whoever changed it."""
+        """Wake the adapters that a Service or slice belongs to or did before, after any change."""
         for key in sorted({_adapter_key(item) for item in (old, new) if item is not None} - {""}):
             self._wake(key)
 

@@ -248,7 +248,9 @@ class PlanExecutor:
         try:
             return await client.create(kind, write.desired)
         except AlreadyExists as error:
-            # The cache lacks it: it is too new, or somebody took away the label by which it is watched.
+            if kind.plural == SERVICES.plural:  # all Services are watched: the next plan sees it
+                raise Conflict(str(error), code=error.code) from error
+            # The cache lacks it: it is too new, or it has lost the label by which it is watched.
             existing = await client.get(kind, meta.namespace, meta.name)
             if not is_owned(self._adapter, existing):
                 name = f"{kind.kind} {meta.namespace}/{meta.name}"

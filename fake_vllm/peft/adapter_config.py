@@ -127,7 +127,7 @@ def read_config(folder: Path) -> Any:
     """Return the JSON value in a folder's `adapter_config.json`.
 
     Raises:
-        OSError, ValueError: if there is none.
+        OSError, ValueError: if it does not exist.
     """
     with open(folder / "adapter_config.json", encoding="utf-8") as file:
         return json.load(file)

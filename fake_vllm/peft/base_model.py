@@ -30,7 +30,7 @@ class ModelShape:
 
     @classmethod
     def read(cls, model: str) -> "ModelShape | None":
-        """Return the sizes of a model in a local folder; None if it is none, or has no usable `config.json`."""
+        """Return the sizes of a model in a local folder; None if it is not one, or has no usable `config.json`."""
         try:
             content: Any = json.loads((Path(model) / "config.json").read_bytes())
             return cls._of(content.get("text_config") or content)

@@ -29,7 +29,7 @@ def weights_file(folder: Path) -> Path:
     """Return the file that vLLM reads: safetensors before torch's.
 
     Raises:
-        AdapterRefusedError: if there is none.
+        AdapterRefusedError: if it has no weights.
     """
     for name in ("adapter_model.safetensors", *_TORCH_FILES):
         if (folder / name).is_file():

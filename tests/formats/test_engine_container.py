@@ -1,4 +1,4 @@
-"""Which container of a pod is the engine, whatever its position."""
+"""The engine is found among the containers of a pod, whatever its position."""
 
 from itertools import permutations
 

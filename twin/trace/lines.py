@@ -126,7 +126,7 @@ class SecretLine(_Line, frozen=True, kw_only=True, tag="secret"):
 
 
 class SliceLine(_Line, frozen=True, kw_only=True, tag="slice"):
-    """An EndpointSlice that the operator manages, or did before somebody changed its labels."""
+    """An EndpointSlice that the operator manages, or did before its labels changed."""
 
     object: str
     event: Literal["created", "updated", "deleted"]

@@ -1,7 +1,7 @@
 """The gateway: sends a request for an adapter to one of the endpoints of the adapter's own Service.
 
 It routes as gateways in clusters do: by the Service of the model's name, the EndpointSlices whose label names that
-Service, and each slice's port, whoever wrote them, without checking that the adapter is loaded there.
+Service, and each slice's port, without checking who wrote them, or that the adapter is loaded there.
 Its view of the EndpointSlices lags a little behind the API server. Without an endpoint it refuses the request.
 """
 
@@ -39,7 +39,7 @@ class Gateway:
         store.subscribe(self._on_slice, SLICES)
 
     def pick(self, adapter: str) -> Address | None:
-        """Return the endpoint for the next request to an adapter (`namespace/name`); None if there is none."""
+        """Return the endpoint for the next request to an adapter (`namespace/name`); None without one."""
         addresses = self._endpoints.get(adapter, ())
         if len(addresses) < 2:
             return addresses[0] if addresses else None

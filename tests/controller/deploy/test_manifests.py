@@ -16,6 +16,7 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
+from controller.api.labels import MANAGED_BY
 from controller.api.types import EVENTS, LEASES, MODEL_ADAPTERS
 from controller.client.namespaced import NamespacedClient
 from controller.client.rest import RestClient
@@ -31,6 +32,7 @@ from twin.apiserver import Object, Store
 from twin.apiserver.rest.auth.authentication import service_account
 
 DEPLOY = Path(__file__).parents[3] / "controller" / "deploy"
+SLICES = "endpointslices.discovery.k8s.io"
 OVERLAYS = {"whole-cluster": "lora-system", "single-namespace": "models"}
 OUTSIDE = {"kubeconfig", "context", "engine_proxy"}  # options for an operator that is not in a pod
 
@@ -277,7 +279,7 @@ class Life:
         return sum((item.get("series") or {}).get("count", 1) for item in result if item["reason"] == reason)
 
     def slices(self) -> int:
-        return len(self.store.list("endpointslices.discovery.k8s.io", namespace=self.namespace).items)
+        return len(self.store.list(SLICES, namespace=self.namespace).items)
 
 
 async def lifecycle(life: Life) -> None:
@@ -297,6 +299,11 @@ async def lifecycle(life: Life) -> None:
         await life.until(lambda: life.event("SecretNotFound") == 1)
         store.create("secrets", {"metadata": {"name": "key", "namespace": namespace}, "stringData": {"k": "sk-1"}})
         await life.until(lambda: life.phase("sql") == "Running" and life.slices() == 2 and life.event("Loaded") == 2)
+        store.patch("services", namespace, "sql", {"spec": {"selector": {"app": "other"}}})
+        await life.until(lambda: not store.get("services", namespace, "sql")["spec"].get("selector"))
+        name = store.list(SLICES, namespace=namespace).items[0]["metadata"]["name"]
+        store.patch(SLICES, namespace, name, {"metadata": {"labels": {MANAGED_BY: None}}})
+        await life.until(lambda: MANAGED_BY in store.get(SLICES, namespace, name)["metadata"]["labels"])
         for container_id in ("containerd://3", "containerd://4"):  # the engine restarts in place, and forgets
             loaded = life.event("Loaded")
             life.engines.held["10.0.0.1"].clear()

@@ -157,7 +157,8 @@ class Gateway:
             _GatewayError: 404 if the model does not exist, 503 if no pod serves it now.
         """
         is_label = _is_label(model)
-        services = self._store.list("services", label_selector=f"{_MODEL}={model}").items if is_label else []
+        labelled = self._store.list("services", label_selector=f"{_MODEL}={model}").items if is_label else []
+        services = [service for service in labelled if not service["spec"].get("selector")]
         endpoints = [endpoint for service in services for endpoint in self._published(service["metadata"])]
         exists = bool(services)
         if not exists:

@@ -23,7 +23,7 @@ class ConfigMissing(Exception):
 def engine_of(meta: Object, spec: Object) -> str:
     """Return the name of the engine's container, as the operator finds it; `meta` and `spec` are a pod's or template's.
 
-    Empty if there is none but the runtime sidecar, or if the pod's label names a container that it does not have.
+    Empty if the runtime sidecar is the only one, or if the pod's label names a container that it does not have.
     """
     facts = [
         ContainerFacts(
