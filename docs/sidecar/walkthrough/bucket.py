@@ -62,13 +62,15 @@ def secret(url: str, keys: dict[str, str]) -> str:
 
 
 def adapter() -> dict[str, bytes]:
-    """The smallest that is one: a rank-8 configuration and a tensor of a kilobyte."""
-    tensor = {
-        "base_model.model.layers.0.q_proj.lora_A.weight": {"dtype": "U8", "shape": [1024], "data_offsets": [0, 1024]}
+    """Return a small adapter: a rank-8 configuration and the two tensors of one module of Qwen2.5 1.5B."""
+    module, size = "base_model.model.model.layers.0.self_attn.q_proj", 2 * 8 * 1536
+    tensors = {
+        f"{module}.lora_A.weight": {"dtype": "F16", "shape": [8, 1536], "data_offsets": [0, size]},
+        f"{module}.lora_B.weight": {"dtype": "F16", "shape": [1536, 8], "data_offsets": [size, 2 * size]},
     }
-    header = json.dumps(tensor).encode()
-    weights = struct.pack("<Q", len(header)) + header + bytes(1024)
-    config = {"peft_type": "LORA", "r": 8, "base_model_name_or_path": "Qwen/Qwen2.5-Coder-1.5B-Instruct"}
+    header = json.dumps(tensors).encode()
+    weights = struct.pack("<Q", len(header)) + header + bytes(2 * size)
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
     return {"adapter_config.json": json.dumps(config).encode(), "adapter_model.safetensors": weights}
 
 
