@@ -50,17 +50,23 @@ def engine_container(
     Raises:
         FormatError: the label names a container that the pod does not have.
     """
-    named = labels.get(CONTAINER_LABEL)
-    names = [container.name for container in containers]
-    if named is not None:
-        if named not in names:
-            raise FormatError(f"label {CONTAINER_LABEL}: no container {named!r}; the pod has {', '.join(names)}")
-        return named
+    if problem := container_label_problem(labels, [container.name for container in containers]):
+        raise FormatError(problem)
+    if CONTAINER_LABEL in labels:
+        return labels[CONTAINER_LABEL]
     candidates = [container for container in containers if container.name != RUNTIME_SIDECAR]
     if len(candidates) < 2:
         return candidates[0].name if candidates else ""
     default = annotations.get(DEFAULT_CONTAINER, "")
     return max(candidates, key=lambda container: (*_evidence(container), container.name == default)).name
+
+
+def container_label_problem(labels: Mapping[str, str], containers: Sequence[str]) -> str:
+    """Return what is wrong with a pod's label that names its engine's container, if anything."""
+    named = labels.get(CONTAINER_LABEL)
+    if named is None or named in containers:
+        return ""
+    return f"label {CONTAINER_LABEL}: no container {named!r}; the pod has {', '.join(containers)}"
 
 
 def _evidence(container: ContainerFacts) -> tuple[bool, bool, bool, bool]:

@@ -142,7 +142,6 @@ class EnvVar(_Object, frozen=True, kw_only=True):
 
 class ContainerPort(_Object, frozen=True, kw_only=True):
     container_port: int
-    name: str = ""
 
 
 class Resources(_Object, frozen=True, kw_only=True):
@@ -185,7 +184,6 @@ class PodStatus(_Object, frozen=True, kw_only=True):
     pod_ip: str = msgspec.field(name="podIP", default="")
     pod_ips: tuple[PodIP, ...] = msgspec.field(name="podIPs", default=())
     container_statuses: tuple[ContainerStatus, ...] = ()
-    init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
 class Pod(Resource, frozen=True, kw_only=True):

@@ -156,8 +156,8 @@ class Cache:
             self._slices_of[key].pop(old.metadata.name, None)
             if not self._slices_of[key]:
                 del self._slices_of[key]
-        if new is not None:
-            self._slices_of.setdefault(_adapter_key(new), {})[new.metadata.name] = new
+        if new is not None and (key := _adapter_key(new)):
+            self._slices_of.setdefault(key, {})[new.metadata.name] = new
         self._owned_changed(old, new)
 
     def _service_changed(self, old: Service | None, new: Service | None) -> None:

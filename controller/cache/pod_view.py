@@ -11,12 +11,12 @@ from controller.api.types import Container, Pod
 from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
 from controller.engine.prefix_cache import PrefixCache, prefix_cache_of
 from formats.engine_command import EngineArgs, expand_environment, read_engine_args
-from formats.engine_container import CONTAINER_LABEL, RUNTIME_SIDECAR, ContainerFacts, engine_container
+from formats.engine_container import RUNTIME_SIDECAR, ContainerFacts, container_label_problem, engine_container
 from formats.errors import FormatError
 
-_MOST_PORT = 65535
+_MAX_PORT = 65535
 _ENDED = ("Failed", "Succeeded")
-"""Phases in which no container runs, whatever an old condition `Ready` says (evicted pods keep theirs)."""
+"""Phases in which no container runs; an evicted pod may still have an old condition `Ready`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class PodView:
     addresses: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """Address by family, `IPv4` and `IPv6`."""
     prefix_cache: PrefixCache = PrefixCache.SEPARATE
-    """What becomes of cached prefixes when another artifact is loaded under the same name."""
+    """Fate of cached prefixes when another artifact is loaded under the same name."""
     key: str = field(init=False, repr=False, compare=False)
     """`namespace/name`, stored because every candidate of every choice is looked up by it."""
 
@@ -121,11 +121,11 @@ def _running_containers(pod: Pod) -> Iterator[Container]:
 
 def label_problem(labels: Mapping[str, str], containers: Sequence[str]) -> str:
     """Return what is wrong with the labels that describe a pod's engine; `containers` are the pod's, by name."""
-    named, port = labels.get(CONTAINER_LABEL), labels.get(PORT_LABEL)
-    if named is not None and named not in containers:
-        return f"label {CONTAINER_LABEL}: no container {named!r}; the pod has {', '.join(containers)}"
-    if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port) <= _MOST_PORT):
-        return f"label {PORT_LABEL}: {port!r} is not a port; allowed are 1 to {_MOST_PORT}"
+    if problem := container_label_problem(labels, containers):
+        return problem
+    port = labels.get(PORT_LABEL)
+    if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port) <= _MAX_PORT):
+        return f"label {PORT_LABEL}: {port!r} is not a port; allowed are 1 to {_MAX_PORT}"
     return ""
 
 

@@ -52,9 +52,6 @@ class DelegatingClient:
         )
         return await self._request("PATCH", request)
 
-    async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
-        return await self._request("PATCH", self._client.apply(kind, obj, force=force))
-
     async def delete(
         self, kind: Kind[T], namespace: str, name: str, *, uid: str = "", propagation: Propagation = "Background"
     ) -> None:

@@ -80,10 +80,6 @@ class Client(Protocol):
         """
         ...
 
-    async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
-        """Apply `obj` on the server under the controller's field manager."""
-        ...
-
     async def delete(
         self,
         kind: Kind[T],

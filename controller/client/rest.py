@@ -28,7 +28,6 @@ from controller.client.transport import Connection
 T = TypeVar("T", bound=Resource)
 
 _MERGE = "application/merge-patch+json"
-_APPLY = "application/apply-patch+yaml"
 _PAGE_SIZE = 500
 """Objects per page, as in client-go."""
 _WATCH_SECONDS = 300.0
@@ -110,12 +109,6 @@ class RestClient:
             body = {**body, "metadata": {**body.get("metadata", {}), "resourceVersion": resource_version}}
         url = path(kind, namespace, name, subresource)
         return self._decoder(kind).object(await self._connection.request("PATCH", url, _manager_query(), body, _MERGE))
-
-    async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
-        url = path(kind, obj.metadata.namespace, obj.metadata.name)
-        query = {**_manager_query(), "force": "true" if force else "false"}
-        response = await self._connection.request("PATCH", url, query, kind.desired(obj), _APPLY)
-        return self._decoder(kind).object(response)
 
     async def delete(
         self,

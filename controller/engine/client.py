@@ -114,23 +114,16 @@ class EngineClient:
             raise failure("metrics", response, body)
         return body
 
-    async def load(self, address: Address, name: str, path: str, timeout: float, *, in_place: bool = False) -> None:
+    async def load(self, address: Address, name: str, path: str, timeout: float) -> None:
         """Load `path` as `name`.
 
         Raises:
             AlreadyLoaded: the name is taken.
         """
-        body: dict[str, object] = {"lora_name": name, "lora_path": path}
-        if in_place:
-            body["load_inplace"] = True
-        await self._post(address, "load", address.flavor.load, body, timeout)
+        await self._post(address, "load", address.flavor.load, {"lora_name": name, "lora_path": path}, timeout)
 
     async def unload(self, address: Address, name: str, timeout: float) -> None:
-        """Unload `name`; a name that is not loaded is success.
-
-        Raises:
-            RemoveFailed: the adapter has to be loaded in place first.
-        """
+        """Unload `name`; a name that is not loaded is success."""
         await self._post(address, "unload", address.flavor.unload, {"lora_name": name}, timeout)
 
     async def reset_prefix_cache(self, address: Address, timeout: float) -> None:

@@ -59,10 +59,6 @@ class AlreadyLoaded(EngineError):
     """The name is taken on this engine; its list shows by which artifact."""
 
 
-class RemoveFailed(EngineError):
-    """The engine has evicted the weights and cannot remove the name: load in place, then unload again."""
-
-
 class _Detail(msgspec.Struct):
     message: str = ""
     type: str = ""
@@ -160,8 +156,6 @@ def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
         return AlreadyLoaded("AlreadyLoaded", message, retriable=False)
     if status == 404:
         return _not_found(detail, message)
-    if verb == "unload" and status == 500 and "failed to remove" in text.lower():
-        return RemoveFailed("RemoveFailed", message, retriable=True)
     if verb == "load" and (row := _load_error_row(status, text)) is not None:
         return _load_error(row, message)
     if status in _RETRIABLE:
@@ -184,10 +178,10 @@ def _load_error_row(status: int, text: str) -> LoadErrorRow | None:
 
 
 def _load_error(row: LoadErrorRow, message: str) -> EngineError:
-    said = message if " " in message else f"{message} without a text; the engine's log has the cause"
+    described = message if " " in message else f"{message} without a text; the engine's log has the cause"
     return EngineError(
         row.reason,
-        f"{said.rstrip('.')}: {row.hint}" if row.hint else said,
+        f"{described.rstrip('.')}: {row.hint}" if row.hint else described,
         retriable=row.fault is Fault.ENGINE,
         scope=Scope.ADAPTER if row.fault is Fault.ADAPTER else Scope.POD,
         elsewhere=row.fault is Fault.ENGINE,

@@ -10,9 +10,8 @@ class EngineFlavor:
     name: str
     load: str
     unload: str
-    loads_in_place: bool
 
 
-VLLM = EngineFlavor("vllm", "/v1/load_lora_adapter", "/v1/unload_lora_adapter", loads_in_place=True)
-SGLANG = EngineFlavor("sglang", "/load_lora_adapter", "/unload_lora_adapter", loads_in_place=False)
+VLLM = EngineFlavor("vllm", "/v1/load_lora_adapter", "/v1/unload_lora_adapter")
+SGLANG = EngineFlavor("sglang", "/load_lora_adapter", "/unload_lora_adapter")
 FLAVORS = {flavor.name: flavor for flavor in (VLLM, SGLANG)}

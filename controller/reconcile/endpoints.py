@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from controller.api.labels import BASE_MODEL, MANAGED_BY, MANAGER, MODEL_LABEL, NAME_LABEL, SERVICE_LABEL
-from controller.api.ownership import is_owned, owner_reference
+from controller.api.ownership import owner_reference
 from controller.api.types import (
     Endpoint,
     EndpointPort,
@@ -42,7 +42,7 @@ def publication(snapshot: Snapshot, pods: Sequence[PodView]) -> PublishEndpoints
     """Return what has to be written so that exactly these pods are published; None if nothing has."""
     adapter = snapshot.adapter
     service = snapshot.service
-    current = {item.metadata.name: item for item in snapshot.slices if is_owned(adapter, item)}
+    current = {item.metadata.name: item for item in snapshot.slices}
     if not pods and service is None and not current:
         return None
     port = _service_port(pods, service)

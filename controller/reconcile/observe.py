@@ -29,7 +29,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         pending_selection=cache.occupancy.claimed_in(key, adapter.metadata.namespace),
         loads=dependencies.load_monitor.loads(),
         service=service if service is not None and is_owned(adapter, service) else None,
-        slices=cache.slices_of(key),
+        slices=[item for item in cache.slices_of(key) if is_owned(adapter, item)],
         publication_error=dependencies.publication_errors.get(key),
         problem=problem_of(adapter.spec, dependencies.policies.names)
         or routing_problem(adapter.spec, matching, dependencies.settings)

@@ -84,7 +84,7 @@ def _assemble(context: PlanContext) -> Plan:
     leaving = {request.pod.name for request in others if isinstance(request, Unload)}
     serving = [pod for pod in selection.pods if pod not in leaving and context.serves(pod)]
     after = _persisted_after(selection, steps)
-    phase: Phase = "Bound" if snapshot.publication_error and snapshot.adapter.status.phase != "Running" else "Running"
+    phase: Phase = "Running" if snapshot.publication_error is None else _phase_while_publishing(context)
     times = [selection.wake, *(step.wake for step in steps), *_recheck_times(context)]
     if refused_until > context.now:
         times.append(refused_until)
@@ -108,6 +108,11 @@ def _assemble(context: PlanContext) -> Plan:
         refused=snapshot.problem is not None
         or any(state.outcome is not None and state.outcome.is_final for state in context.states.values()),
     )
+
+
+def _phase_while_publishing(context: PlanContext) -> Phase:
+    """Return the phase of an adapter that is loaded and whose endpoints are not all written: it does not go back."""
+    return "Running" if context.snapshot.adapter.status.phase == "Running" else "Bound"
 
 
 def _persisted_after(selection: Selection, steps: Sequence[PodStep]) -> PersistedState:
@@ -145,8 +150,7 @@ def _writes_before_requests(
     endpoints = publication(snapshot, [view for pod in serving if (view := context.states[pod].view) is not None])
     if tuple(serving) != status.instances or endpoints is not None:
         if serving:
-            phase: Phase = "Running" if status.phase == "Running" else "Bound"
-            yield WriteStatus(conditions.serving(phase, serving))
+            yield WriteStatus(conditions.serving(_phase_while_publishing(context), serving))
         else:
             yield WriteStatus(conditions.not_serving())
     if endpoints is not None and not context.publication_waits():
@@ -191,10 +195,10 @@ def _phases_before(
 
 def _stale_prefixes(context: PlanContext, loads: Sequence[Load]) -> Iterable[EmitEvent]:
     """Yield a warning for each load of another artifact into an engine that may use the former one's prefixes."""
-    wanted = artifact_of(lora_path(context.snapshot.adapter.spec.artifact_url))
+    desired = artifact_of(lora_path(context.snapshot.adapter.spec.artifact_url))
     for load in loads:
         placement = context.states[load.pod.name].placement
-        if load.pod.prefix_cache is PrefixCache.SHARED and placement is not None and placement.artifact != wanted:
+        if load.pod.prefix_cache is PrefixCache.SHARED and placement is not None and placement.artifact != desired:
             yield EmitEvent(
                 "Warning",
                 "StalePrefixCache",

@@ -46,6 +46,7 @@ class Snapshot:
     loads: EngineLoads = field(default_factory=EngineLoads)
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
+    """Service and slices are the adapter's own, or orphans that it adopts."""
     publication_error: PublicationError | None = None
     """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
     problem: SpecProblem | None = None

@@ -16,7 +16,7 @@ from controller.cache.pod_view import PodView
 from controller.cache.routing import route_port, uses_sidecar
 from controller.cache.secrets import SecretCache
 from controller.engine.client import Address, EngineClient, LoadOrder
-from controller.engine.errors import AlreadyLoaded, EngineError, RemoveFailed
+from controller.engine.errors import AlreadyLoaded, EngineError
 from controller.engine.prefix_cache import PrefixCache
 from controller.requests.engine_records import EngineRecords
 from controller.requests.outcomes import SEND_WITHIN
@@ -164,27 +164,16 @@ class EngineCalls:
         name = adapter.metadata.name
         try:
             address = await self._address(adapter, pod)
-            try:
-                if uses_sidecar(pod, self._settings):
-                    await self._client.cancel(address, name, self._settings.list_timeout)
-                else:
-                    await self._client.unload(address, name, self._settings.list_timeout)
-            except RemoveFailed:
-                await self._unload_evicted(address, adapter, pod)
-            if pod.prefix_cache is PrefixCache.RESET and not uses_sidecar(pod, self._settings):
-                await self._client.reset_prefix_cache(address, self._settings.list_timeout)
+            if uses_sidecar(pod, self._settings):
+                await self._client.cancel(address, name, self._settings.list_timeout)
+            else:
+                await self._client.unload(address, name, self._settings.list_timeout)
+                if pod.prefix_cache is PrefixCache.RESET:
+                    await self._client.reset_prefix_cache(address, self._settings.list_timeout)
         except EngineError as error:
             return CallResult(error)
         self.records.confirm(pod, name, None)
         return CallResult()
-
-    async def _unload_evicted(self, address: Address, adapter: ModelAdapter, pod: PodView) -> None:
-        """Unload an adapter whose weights were evicted: vLLM 0.28 and later has to load it in place first."""
-        name, inventory = adapter.metadata.name, self.records.inventory(pod)
-        root = inventory.models.get(name, "") if inventory is not None else ""
-        path = root or lora_path(adapter.spec.artifact_url)
-        await self._client.load(address, name, path, self._settings.load_timeout, in_place=True)
-        await self._client.unload(address, name, self._settings.list_timeout)
 
     async def _list(self, address: Address, pod: PodView) -> Mapping[str, str]:
         """List and store; repeat if a load or unload was confirmed meanwhile, since the list may be older."""

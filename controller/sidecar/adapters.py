@@ -121,14 +121,9 @@ class AdapterService:
         except SidecarError as error:
             if error.code is not Code.ENGINE_REFUSED:
                 raise
-            root = (await self._engine.models(key)).get(name)
-            if root is None:
-                return False
-            if error.status != 500 or not self._engine.dialect.loads_in_place:
+            if name in await self._engine.models(key):
                 raise
-            # vLLM 0.28 on: evicted weights can only be unloaded after another load.
-            await self._engine.load(name, root, key, in_place=True)
-            await self._engine.unload(name, key)
+            return False
         return True
 
     async def _roots(self, key: str) -> Collection[str] | None:

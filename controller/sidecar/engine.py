@@ -74,10 +74,8 @@ class LocalEngine:
         except msgspec.MsgspecError:
             raise SidecarError(Code.ENGINE_UNAVAILABLE, "the engine's list of models is not valid") from None
 
-    async def load(self, name: str, path: str, key: str, *, in_place: bool = False) -> None:
+    async def load(self, name: str, path: str, key: str) -> None:
         body: dict[str, object] = {"lora_name": name, "lora_path": path}
-        if in_place:
-            body["load_inplace"] = True
         response = await self._send("POST", self.dialect.load, key, self._load_timeout, body)
         if not response.is_success:
             raise engine_error(response)

@@ -44,7 +44,7 @@ class Sequence:
     generated: int = 0
     """Tokens that it had when it was last preempted."""
     preemptions: int = 0
-    """How often it was preempted."""
+    """Number of times that it was preempted."""
     ends_at: int = -1
     """Number of the step that completes it; negative while it is not decoding."""
     chunk: int = 0

@@ -40,7 +40,7 @@ class StepTimeModel:
     spread: float = 1.0
     """95 % quantile of a step's time over its median; 1 means constant."""
     lora: LoraCosts | None = None
-    """What adapters add; None: nothing."""
+    """Costs of adapters; None if they add nothing."""
     architecture: Architecture | None = None
     """Dimensions of the model, by which LoRA slots take memory from `kv_tokens`; None: they take nothing."""
     answer: LogNormal = _ANSWER

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -34,6 +34,7 @@ CRDS = Kind(
     namespaced=False,
 )
 NAMESPACES = Kind(type=Resource, kind="Namespace", plural="namespaces", namespaced=False)
+T = TypeVar("T", bound=Resource)
 _NUMBERS = count(1)
 
 
@@ -72,9 +73,10 @@ class LiveWorld:
         where, how = path(kind, self.namespace, name, subresource), "application/merge-patch+json"
         return await self._send("PATCH", where, {"fieldManager": OTHER_MANAGER}, body, how)
 
-    async def apply(self, kind: Kind[Any], manifest: Object) -> Object:
-        where, how = path(kind, self.namespace, manifest["metadata"]["name"]), "application/apply-patch+yaml"
-        return await self._send("PATCH", where, {"fieldManager": OTHER_MANAGER}, manifest, how)
+    async def apply(self, kind: Kind[T], obj: T, *, manager: str = OTHER_MANAGER, force: bool = True) -> T:
+        where, how = path(kind, obj.metadata.namespace, obj.metadata.name), "application/apply-patch+yaml"
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        return kind.decode(await self._send("PATCH", where, query, kind.desired(obj), how))
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
         return await self._send("GET", path(kind, self.namespace, name))

@@ -10,21 +10,23 @@ from importlib.resources import files
 from io import StringIO
 from itertools import count
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import simpy
 import structlog
 from ruamel.yaml import YAML
 
-from controller.api.types import Kind
+from controller.api.types import Kind, Resource
 from controller.client.interface import Client
 from controller.clock import SystemClock
 from fake_vllm.distributions import Constant
-from twin.apiserver import Object, Store
+from twin.apiserver import ApiError, Object, Store
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
-from twin.world.store_client import StoreClient, StoreContext
+from twin.world.store_client import StoreClient, StoreContext, map_error
+
+T = TypeVar("T", bound=Resource)
 
 OTHER_MANAGER = "kubectl"
 """Field manager of other clients."""
@@ -44,8 +46,12 @@ class World(Protocol):
         """Merge-patch an object of the test's namespace as another client."""
         ...
 
-    async def apply(self, kind: Kind[Any], manifest: Object) -> Object:
-        """Apply a manifest on the server as another client."""
+    async def apply(self, kind: Kind[T], obj: T, *, manager: str = OTHER_MANAGER, force: bool = True) -> T:
+        """Apply an object on the server as another client.
+
+        Raises:
+            ClientError: as a request of the operator's client would.
+        """
         ...
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
@@ -94,9 +100,15 @@ class StoreWorld:
         namespace = self.namespace if kind.namespaced else ""
         return self._store.patch(resource(kind), namespace, name, body, subresource=subresource, manager=OTHER_MANAGER)
 
-    async def apply(self, kind: Kind[Any], manifest: Object) -> Object:
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        return self._store.patch(resource(kind), namespace, name, manifest, type="apply", manager=OTHER_MANAGER)
+    async def apply(self, kind: Kind[T], obj: T, *, manager: str = OTHER_MANAGER, force: bool = True) -> T:
+        meta, body = obj.metadata, kind.desired(obj)
+        try:
+            applied = self._store.patch(
+                resource(kind), meta.namespace, meta.name, body, type="apply", manager=manager, force=force
+            )
+        except ApiError as error:
+            raise map_error(error) from None
+        return kind.decode(applied)
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
         return self._store.get(resource(kind), self.namespace, name)

@@ -360,13 +360,3 @@ def test_unreadable_annotations_are_reported_and_reset(tmp_path: Path) -> None:
     assert not any("retry" in key for key in story.adapter()["metadata"]["annotations"])
     assert len(story.sent("load")) == 1
     assert story.violations == []
-
-
-def test_failed_attempts_are_forgotten_after_a_success(tmp_path: Path) -> None:
-    """The next artifact has all its attempts again."""
-    refused = {"kind": "http-error", "status": 503, "from": "20s", "until": "50s"}
-    story = run_story(tmp_path, adapters=one(), faults=[refused], duration="3m")
-    assert len(story.sent("load")) > 1
-    assert story.adapter()["status"]["phase"] == "Running"
-    annotations = story.adapter()["metadata"]["annotations"]
-    assert [key for key in annotations if "retry-count" in key] == []

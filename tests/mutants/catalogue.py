@@ -163,9 +163,9 @@ MUTANTS = (
     ),
     Mutant(
         "old failures count against a new artifact",
-        "reconcile/steps.py",
-        "step = PodStep(pod, step.placement or _placement(context, state.view))",
-        "step = replace(step, placement=step.placement or _placement(context, state.view))",
+        "reconcile/replica_state.py",
+        "None if pod in snapshot.adapter.status.instances else persisted.attempt(pod)",
+        "persisted.attempt(pod)",
         "retries not forgotten after success",
     ),
     Mutant(
@@ -507,13 +507,6 @@ MUTANTS = (
         "port=int(meta.labels[PORT_LABEL]) if PORT_LABEL in meta.labels and not problem else args.port",
         "port=args.port",
         "value written in",
-    ),
-    Mutant(
-        "an adapter that its engine cannot remove stays for ever",
-        "requests/engine_calls.py",
-        "await self._client.load(address, name, path, self._settings.load_timeout, in_place=True)",
-        "pass",
-        "partial failure of the other side",
     ),
     Mutant(
         "a foreign Service is taken over",

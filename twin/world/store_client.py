@@ -172,19 +172,6 @@ class StoreClient:
             subresource,
         )
 
-    async def apply(self, kind: Kind[T], obj: T, *, force: bool = True) -> T:
-        meta = obj.metadata
-        body = kind.desired(obj)
-        return await self._write_object(
-            "apply",
-            kind,
-            meta.namespace,
-            meta.name,
-            lambda: self._store.patch(
-                _resource(kind), meta.namespace, meta.name, body, type="apply", manager=FIELD_MANAGER, force=force
-            ),
-        )
-
     async def delete(
         self,
         kind: Kind[T],
@@ -239,7 +226,7 @@ class StoreClient:
 
     async def _write_object(
         self,
-        verb: Literal["create", "patch", "apply"],
+        verb: Literal["create", "patch"],
         kind: Kind[T],
         namespace: str,
         name: str,
@@ -253,7 +240,7 @@ class StoreClient:
 
     async def _write(
         self,
-        verb: Literal["create", "patch", "apply", "delete"],
+        verb: Literal["create", "patch", "delete"],
         kind: Kind[T],
         namespace: str,
         name: str,
@@ -294,7 +281,7 @@ class StoreClient:
             await asyncio.get_running_loop().create_future()
 
     def _record(self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None) -> None:
-        self._recorder.count(f"api.{'patch' if verb == 'apply' else verb}")
+        self._recorder.count(f"api.{verb}")
         if failure is not None and failure.code == 409:
             self._recorder.count("api.conflicts")
         if failure is not None and failure.code == 429:

@@ -308,20 +308,18 @@ def test_every_write_has_a_field_manager_and_a_content_type(tmp_path: Path) -> N
         async with client_of(script, tmp_path) as client:
             lease = LEASES.decode(a_lease())
             await client.create(LEASES, lease)
-            await client.apply(LEASES, lease)
             await client.patch(LEASES, "default", "lock", {"spec": {}}, resource_version="7")
             await client.delete(LEASES, "default", "lock", uid="u", propagation="Orphan")
 
     asyncio.run(story())
-    create, apply, patch, delete = script.requests
+    create, patch, delete = script.requests
     assert (create.method, create.query["fieldManager"]) == ("POST", "lora-controller")
     assert "resourceVersion" not in script.bodies[0]["metadata"]
-    assert (apply.content_type, apply.query["force"]) == ("application/apply-patch+yaml", "true")
     assert patch.content_type == "application/merge-patch+json"
-    assert script.bodies[2] == {"spec": {}, "metadata": {"resourceVersion": "7"}}
+    assert script.bodies[1] == {"spec": {}, "metadata": {"resourceVersion": "7"}}
     assert delete.method == "DELETE"
-    assert script.bodies[3]["preconditions"] == {"uid": "u"}
-    assert script.bodies[3]["propagationPolicy"] == "Orphan"
+    assert script.bodies[2]["preconditions"] == {"uid": "u"}
+    assert script.bodies[2]["propagationPolicy"] == "Orphan"
 
 
 def test_a_secret_that_cannot_be_read_is_not_shown(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from controller.engine.errors import AlreadyLoaded, RemoveFailed, Scope, classify, failure
+from controller.engine.errors import AlreadyLoaded, Scope, classify, failure
 
 
 def envelope(message: str, kind: str, code: int) -> dict:
@@ -75,13 +75,6 @@ def test_a_taken_name_differs_from_other_400s(nested: bool) -> None:
     )
     response = httpx.Response(400, json=body)
     assert isinstance(failure("load", response, response.content), AlreadyLoaded)
-
-
-def test_a_failed_removal_has_its_own_error() -> None:
-    response = httpx.Response(
-        500, json=envelope("Failed to remove lora adapter 'x' from the engine.", "InternalServerError", 500)
-    )
-    assert isinstance(failure("unload", response, response.content), RemoveFailed)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controller.api.types import EndpointSlice, ModelAdapter, OwnerReference, Service, ServicePort, json_value
+from controller.api.types import EndpointSlice, ModelAdapter, Service, ServicePort, json_value
 from controller.cache.pod_view import PodView
 from controller.reconcile import endpoints
 from controller.reconcile.snapshot import Snapshot
@@ -151,19 +151,6 @@ def test_a_slice_that_lost_a_label_or_its_owner_gets_it_back() -> None:
     (write,) = publish.slices
     assert write.patch["metadata"]["labels"]["kubernetes.io/service-name"] == "sql"
     assert [owner["uid"] for owner in write.patch["metadata"]["ownerReferences"]] == ["uid-sql"]
-
-
-def test_slices_of_others_are_left_alone() -> None:
-    adapter = an_adapter()
-    (desired,) = endpoints.slices_for(adapter, pods(1))
-    owner = OwnerReference(api_version="v1", kind="Service", name="sql", uid="uid-other", controller=True)
-    foreign = msgspec.structs.replace(
-        desired, metadata=msgspec.structs.replace(desired.metadata, name="sql", owner_references=(owner,))
-    )
-    publish = endpoints.publication(snapshot_of(adapter, None, [foreign]), pods(1))
-    assert publish is not None
-    assert publish.obsolete == ()
-    assert [write.current for write in publish.slices] == [None]
 
 
 def test_a_slice_under_a_former_name_is_replaced() -> None:

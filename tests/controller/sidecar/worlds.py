@@ -33,11 +33,16 @@ LOOPBACK = networks(["127.0.0.0/8"])
 
 
 def safetensors(size: int, fill: bytes = b"w") -> bytes:
-    """Return a valid file with one tensor of `size` bytes."""
+    """Return a file with the two tensors of a module of rank 8, of `size` bytes together (rounded up to 8)."""
+    module, columns = "base_model.model.model.layers.0.self_attn.q_proj", max(-(-size // 8), 2)
+    split, end = 8 * (columns // 2), 8 * columns
     header = json.dumps(
-        {"model.layers.0.self_attn.q_proj.lora_A.weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
+        {
+            f"{module}.lora_A.weight": {"dtype": "U8", "shape": [8, columns // 2], "data_offsets": [0, split]},
+            f"{module}.lora_B.weight": {"dtype": "U8", "shape": [(end - split) // 8, 8], "data_offsets": [split, end]},
+        }
     ).encode()
-    return struct.pack("<Q", len(header)) + header + fill * size
+    return struct.pack("<Q", len(header)) + header + fill * end
 
 
 def an_adapter(size: int = 1000, fill: bytes = b"w") -> dict[str, bytes]:
