@@ -6,14 +6,12 @@ name and path from 0.31 on (`vllm/v1/core/kv_cache_utils.py`; answers of real se
 old one's blocks: it is neither artifact's. Such a cache can be reset only in the development mode.
 """
 
-import re
 from enum import Enum
 
 from controller.engine.flavors import SGLANG, EngineFlavor
 from formats.engine_command import EngineArgs
+from formats.engine_releases import parse_release, version_of_image
 
-_RELEASE = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[.\-+a-z].*)?", re.IGNORECASE)
-_ROLLING = ("latest", "nightly")
 _BY_NAME_SINCE = (0, 11, 1)
 _BY_PATH_SINCE = (0, 31, 0)
 
@@ -35,11 +33,8 @@ def prefix_cache_of(image: str, args: EngineArgs, flavor: EngineFlavor) -> Prefi
         return PrefixCache.SEPARATE
     if args.server.development:
         return PrefixCache.RESET
-    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-    if tag.partition("-")[0] in _ROLLING:
-        return PrefixCache.SEPARATE
-    match = _RELEASE.fullmatch(tag)
-    if match is None:
+    version = version_of_image(image)
+    if not version:
         return PrefixCache.SHARED
-    release = int(match[1]), int(match[2]), int(match[3] or 0)
+    release = parse_release(version)
     return PrefixCache.SHARED if _BY_NAME_SINCE <= release < _BY_PATH_SINCE else PrefixCache.SEPARATE

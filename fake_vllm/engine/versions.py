@@ -4,16 +4,13 @@
 source; where the release of a change is not, the comment says "assumed".
 """
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 from fake_vllm.peft.rules import LATEST, PeftRules
+from formats.engine_releases import Release, parse_release
 
 DEFAULT_VERSION = "0.27.0"
-
-_NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[.\-+a-z].*)?", re.IGNORECASE)
-_ROLLING = ("latest", "nightly")  # image tags without a number: newer than any release
 
 _LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
 _BASE_NAMES_CONFLICT_SINCE = (0, 32)  # recorded: 0.30 takes them; 0.31 was not recorded
@@ -89,7 +86,7 @@ class VersionQuirks:
         Raises:
             ValueError: if that is not a version.
         """
-        release = release_of(version)
+        release = parse_release(version)
         return cls(
             load_inplace=release >= _LOAD_INPLACE_SINCE,
             validation_status=400 if release >= _VALIDATION_IS_400_SINCE else 422,
@@ -132,36 +129,14 @@ SGLANG = VersionQuirks(
 """Quirks of SGLang, the same for all its releases."""
 
 
-def _guarded(release: tuple[int, ...]) -> tuple[str, ...]:
+def _guarded(release: Release) -> tuple[str, ...]:
     if release < _GUARDS_BY_PREFIX_SINCE:
         return ("/v1",)
     cohere = ("/cohere",) if release >= _GUARDS_COHERE_SINCE else ()
     return ("/v1", "/v2", "/inference", *cohere)
 
 
-def _prefix_key(release: tuple[int, ...]) -> PrefixKey:
+def _prefix_key(release: Release) -> PrefixKey:
     if release >= _PREFIX_BY_PATH_SINCE:
         return "path"
     return "name" if release >= _PREFIX_BY_NAME_SINCE else "load"
-
-
-def release_of(version: str) -> tuple[int, int, int]:
-    """Return the three numbers of a version."""
-    if version in _ROLLING:
-        return (10**6, 0, 0)
-    if match := _NUMBER.fullmatch(version):
-        return int(match[1]), int(match[2]), int(match[3] or 0)
-    raise ValueError(
-        f"{version!r} is not a vLLM version; allowed: a number such as {DEFAULT_VERSION}, {' or '.join(_ROLLING)}"
-    )
-
-
-def version_of_image(image: str, default: str = DEFAULT_VERSION) -> str:
-    """Return the vLLM version that an image's tag names (`0.24.0` for `vllm/vllm-openai:v0.24.0`), else `default`.
-
-    Only images with `vllm` in their name count, because another project's tag does not name a vLLM version.
-    """
-    name, _, tag = image.partition("@")[0].rpartition(":")
-    if "vllm" not in name.rpartition("/")[2]:
-        return default
-    return tag.removeprefix("v") if _NUMBER.fullmatch(tag) or tag in _ROLLING else default

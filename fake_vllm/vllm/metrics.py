@@ -10,8 +10,8 @@ from typing import Literal
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.prometheus import Histogram, Labels, MetricFamily, PageWriter, labels
 from fake_vllm.engine.stats import EngineMetrics, EngineStats
-from fake_vllm.engine.versions import release_of
 from fake_vllm.vllm.cache_config import cache_config
+from formats.engine_releases import parse_release
 
 ENDINGS = ("stop", "length", "abort", "error")
 _SLEEP_STATES = {"awake": None, "weights_offloaded": 1, "discard_all": 2}
@@ -51,7 +51,7 @@ class VllmMetricsRenderer:
 
     def __init__(self, config: EngineConfig, metrics: EngineMetrics) -> None:
         self._config = config
-        self._release = release_of(config.version)
+        self._release = parse_release(config.version)
         self._metrics = metrics
         self._writer = PageWriter()
         self._lora: dict[Labels, float] = {}

@@ -11,12 +11,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.versions import release_of
 from fake_vllm.openai.flavor import Route
 from fake_vllm.vllm import adapters, endpoints
 from fake_vllm.vllm.development import DEVELOPMENT_ROUTES
 from fake_vllm.vllm.protocol import EmbeddingRequest, LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 from formats.engine_command import ServerArgs
+from formats.engine_releases import parse_release
 
 LOAD_PATH = "/v1/load_lora_adapter"
 UNLOAD_PATH = "/v1/unload_lora_adapter"
@@ -90,7 +90,7 @@ def optional_route(config: EngineConfig, path: str) -> Route | None:
 
 @lru_cache(maxsize=64)
 def _routes(server: _Server) -> Mapping[str, Route]:
-    release = release_of(server.version)
+    release = parse_release(server.version)
     present = (entry for entry in _TABLE if entry.since <= release < entry.until and entry.when(server))
     return {entry.path: entry.route for entry in present}
 

@@ -7,7 +7,7 @@ import pytest
 from fake_vllm.cli.command_line import read
 from fake_vllm.engine.config import DEFAULT_MODEL
 from fake_vllm.engine.engine import EngineConfig, EngineConfigError
-from fake_vllm.engine.versions import VersionQuirks, version_of_image
+from fake_vllm.engine.versions import VersionQuirks
 
 
 def parse(*command: str, **env: str) -> EngineConfig:
@@ -122,21 +122,6 @@ def test_no_version_is_refused() -> None:
 @pytest.mark.parametrize(("length", "tokens"), [("8192", 8192), ("4k", 4000), ("4K", 4096)])
 def test_a_length_may_be_written_short(length: str, tokens: int) -> None:
     assert parse("--max-model-len", length).max_model_len == tokens
-
-
-@pytest.mark.parametrize(
-    ("image", "version"),
-    [
-        ("vllm/vllm-openai:v0.24.0", "0.24.0"),
-        ("registry.example:5000/vllm/vllm-openai:v0.7.1@sha256:0123", "0.7.1"),
-        ("registry.example:5000/vllm/vllm-openai", "0.27.0"),
-        ("vllm/vllm-openai:nightly", "nightly"),
-        ("vllm/vllm-openai:prod", "0.27.0"),
-        ("aibrix/runtime:v0.3.0", "0.27.0"),
-    ],
-)
-def test_an_images_tag_tells_the_version(image: str, version: str) -> None:
-    assert version_of_image(image) == version
 
 
 @pytest.mark.parametrize(

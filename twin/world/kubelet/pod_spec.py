@@ -6,9 +6,10 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from controller.api.labels import ENGINE_LABEL
-from fake_vllm.engine.versions import DEFAULT_VERSION, VersionQuirks
+from fake_vllm.engine.versions import DEFAULT_VERSION
 from formats.engine_command import expand_variables
 from formats.engine_container import RUNTIME_SIDECAR, ContainerFacts, engine_container
+from formats.engine_releases import version_of_image
 from formats.errors import FormatError
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object
@@ -79,12 +80,7 @@ def command_of(container: Object) -> list[str]:
 
 def version_of(container: Object) -> str:
     """Return the engine's version from its image tag; the default if the tag is not a version."""
-    tag = str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[2]
-    try:
-        VersionQuirks.of(tag)
-    except ValueError:
-        return DEFAULT_VERSION
-    return tag
+    return version_of_image(str(container.get("image", ""))) or DEFAULT_VERSION
 
 
 def dialect_of(container: Object, labels: Mapping[str, str]) -> str:
