@@ -12,6 +12,7 @@ from functools import partial
 from controller.adapter_metrics import AdapterMetrics
 from controller.cache.cache import Cache
 from controller.cache.pod_view import PodView
+from controller.cache.publication_errors import PublicationErrors
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
 from controller.client.interface import ClientError, Conflict, NotFound
@@ -20,7 +21,6 @@ from controller.engine.client import EngineClient
 from controller.policies import Policies
 from controller.reconcile.dependencies import ReconcilerDependencies
 from controller.reconcile.executor import Result
-from controller.reconcile.publication_errors import PublicationErrors
 from controller.reconcile.reconciler import Reconciler
 from controller.requests.audit import EngineAuditor
 from controller.requests.engine_calls import EngineCalls

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from random import Random
 
 from controller.cache.cache import Cache
+from controller.cache.publication_errors import PublicationErrors
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
 from controller.client.interface import Client
 from controller.clock import Clock
 from controller.policies import Policies
-from controller.reconcile.publication_errors import PublicationErrors
 from controller.requests.engine_records import EngineRecords
 from controller.requests.load_monitor import LoadMonitor
 from controller.requests.slots import RequestSlots

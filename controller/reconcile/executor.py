@@ -18,6 +18,7 @@ from controller.api.types import (
     Resource,
 )
 from controller.cache.pod_view import PodView
+from controller.cache.publication_errors import REFUSALS
 from controller.client.interface import AlreadyExists, Conflict, NotFound
 from controller.reconcile import status
 from controller.reconcile.actions import (
@@ -35,7 +36,6 @@ from controller.reconcile.actions import (
 )
 from controller.reconcile.dependencies import ReconcilerDependencies
 from controller.reconcile.endpoints import write_to
-from controller.reconcile.publication_errors import REFUSALS
 from controller.requests.engine_calls import PreparedLoad
 
 T = TypeVar("T", bound=Resource)

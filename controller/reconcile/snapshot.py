@@ -8,8 +8,8 @@ from controller.api.spec import SpecProblem
 from controller.api.types import EndpointSlice, ModelAdapter, Service
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
+from controller.cache.publication_errors import PublicationError
 from controller.policies.interface import EngineLoad
-from controller.reconcile.publication_errors import PublicationError
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 

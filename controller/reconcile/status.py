@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from controller.api.types import Condition, ModelAdapter, ModelAdapterStatus, json_value
-from controller.reconcile.publication_errors import PublicationError
+from controller.cache.publication_errors import PublicationError
 
 Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 

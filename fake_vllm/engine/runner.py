@@ -13,7 +13,7 @@ from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.frontend import Frontend
 from fake_vllm.engine.lora import LoraIdentity
-from fake_vllm.engine.scheduler import Scheduler
+from fake_vllm.engine.scheduler import Scheduler, SchedulerLimits
 from fake_vllm.engine.sequence import Ending, OnToken, Sequence
 from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
 from fake_vllm.engine.timing import StepTimeModel
@@ -63,9 +63,7 @@ class ModelRunner:
         self._renderer = flavor.renderer(config, self.metrics)
         self.scheduler = Scheduler(
             timing,
-            max_num_seqs=config.max_num_seqs,
-            max_loras=config.max_loras,
-            kv_tokens=kv_tokens,
+            SchedulerLimits(config.max_num_seqs, config.max_loras, kv_tokens),
             observer=self.metrics,
             normal=normal,
             activate=activate,

@@ -14,6 +14,7 @@ There is one timer and no task; only the timer's callback advances the state.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import exp, inf, log
 from typing import Protocol
@@ -48,16 +49,29 @@ class Observer(Protocol):
         """Called when a sequence is preempted."""
 
 
+@dataclass(frozen=True, slots=True)
+class SchedulerLimits:
+    """Limits of a batch.
+
+    Attributes:
+        max_num_seqs: maximum number of running sequences.
+        max_loras: maximum number of running adapters.
+        kv_tokens: size of the KV cache, in tokens.
+    """
+
+    max_num_seqs: int
+    max_loras: int
+    kv_tokens: int
+
+
 class Scheduler:
     """Scheduler of one engine."""
 
     def __init__(
         self,
         timing: StepTimeModel,
+        limits: SchedulerLimits,
         *,
-        max_num_seqs: int,
-        max_loras: int,
-        kv_tokens: int,
         observer: Observer,
         normal: Callable[[], float],
         activate: Callable[[str], float],
@@ -67,14 +81,12 @@ class Scheduler:
 
         Args:
             timing: duration of steps.
-            max_num_seqs: maximum number of running sequences.
-            max_loras: maximum number of running adapters.
-            kv_tokens: size of the KV cache, in tokens.
+            limits: limits of the batch.
             observer: receives statistics.
             normal: draws from the standard normal distribution, for the spread of steps.
             activate: called when a sequence of an adapter joins; returns the seconds by which the step is delayed
                 because the adapter's weights have to be read again.
-            lora_costs: what adapters add to a step; None: nothing.
+            lora_costs: additional time of steps with adapters; None if there is none.
         """
         self.running: dict[Sequence, None] = {}
         self.waiting = WaitingQueue()
@@ -83,9 +95,9 @@ class Scheduler:
         self.kv_used = 0
         """Used tokens of the KV cache."""
         self._timing = timing
-        self._max_num_seqs = max_num_seqs
-        self._max_loras = max_loras
-        self._kv_tokens = kv_tokens
+        self._max_num_seqs = limits.max_num_seqs
+        self._max_loras = limits.max_loras
+        self._kv_tokens = limits.kv_tokens
         self._observer = observer
         self._normal = normal
         self._sigma = log(timing.spread) / _Z95

@@ -111,20 +111,20 @@ def _check_adapter(engine: Engine, request: GenerateRequest) -> GenerateRequest:
     return request
 
 
-def _load(engine: Engine, request: Request) -> Load:  # noqa: ARG001 - signature of a route's step, as below
+def _load(engine: Engine, request: Request) -> Load:
     body = request.parse(LoadLoRAAdapterReqInput)
     return Load(body.lora_name, body.lora_path)
 
 
-def _unload(engine: Engine, request: Request) -> Unload:  # noqa: ARG001
+def _unload(engine: Engine, request: Request) -> Unload:
     return Unload(request.parse(UnloadLoRAAdapterReqInput).lora_name)
 
 
-def _metrics(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _metrics(engine: Engine, request: Request) -> Response:
     return Response(200, METRICS, engine.metrics_page().encode())
 
 
-def _model_info(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _model_info(engine: Engine, request: Request) -> Response:
     model = engine.config.model
     return json_response(
         200,
@@ -138,7 +138,7 @@ def _model_info(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     )
 
 
-def _server_info(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _server_info(engine: Engine, request: Request) -> Response:
     config = engine.config
     return json_response(
         200,
@@ -156,11 +156,11 @@ def _server_info(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     )
 
 
-def _flush(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _flush(engine: Engine, request: Request) -> Response:
     return Response(200, {"content-type": "text/plain; charset=utf-8"}, _FLUSHED.encode())
 
 
-def _embeddings(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _embeddings(engine: Engine, request: Request) -> Response:
     request.parse(EmbeddingRequest)
     raise bad_request("This model does not appear to be an embedding model by default. Please add `--is-embedding`.")
 

@@ -29,16 +29,16 @@ class SageMakerRegisterLoRAAdapterRequest(BaseModel):
         return value
 
 
-def load(engine: Engine, request: Request) -> Load:  # noqa: ARG001 - signature of a route's step, as below
+def load(engine: Engine, request: Request) -> Load:
     body = request.parse(LoadLoRAAdapterRequest)
     return Load(body.lora_name, body.lora_path, body.load_inplace)
 
 
-def unload(engine: Engine, request: Request) -> Unload:  # noqa: ARG001
+def unload(engine: Engine, request: Request) -> Unload:
     return Unload(request.parse(UnloadLoRAAdapterRequest).lora_name)
 
 
-def register_adapter(engine: Engine, request: Request) -> Load:  # noqa: ARG001
+def register_adapter(engine: Engine, request: Request) -> Load:
     """Load the adapter that a body names; a body that is not JSON counts as empty query parameters."""
     try:
         content: Any = json.loads(request.body)
@@ -61,7 +61,7 @@ def _as_json(error: ValidationError) -> str:
         return error.json(include_url=False, include_input=False)
 
 
-def unregister_adapter(engine: Engine, request: Request) -> Unload:  # noqa: ARG001
+def unregister_adapter(engine: Engine, request: Request) -> Unload:
     """Unload the adapter at the end of the path."""
     adapter = request.path.rpartition("/")[2]
     return Unload(adapter, done=f"Adapter {request.headers.get(_ALIAS) or adapter} unregistered")

@@ -73,11 +73,11 @@ def _wake_up(engine: Engine, request: Request) -> Response:
     return json_response(200, {"status": "awake", "tags": values_of(request.query, "tags") or None})
 
 
-def _is_sleeping(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - signature of a route's step, as below
+def _is_sleeping(engine: Engine, request: Request) -> Response:
     return json_response(200, {"is_sleeping": engine.control.sleeping})
 
 
-def _release_kv_cache(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _release_kv_cache(engine: Engine, request: Request) -> Response:
     if not engine.control.paused:
         raise _call_failed("release_kv_cache_memory", "release_kv_cache_memory() requires a completed pause first")
     return json_response(200, {"status": "kv_cache_released"})
@@ -93,12 +93,12 @@ def _pause(engine: Engine, request: Request) -> Step:
     return Perform(act)
 
 
-def _resume(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _resume(engine: Engine, request: Request) -> Response:
     engine.control.resume()
     return json_response(200, {"status": "resumed"})
 
 
-def _is_paused(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _is_paused(engine: Engine, request: Request) -> Response:
     return json_response(200, {"is_paused": engine.control.paused})
 
 
@@ -120,11 +120,11 @@ def _reset_prefix_cache(engine: Engine, request: Request) -> Response:
     return json_response(200, {"success": success}) if engine.config.quirks.reset_tells else _EMPTY
 
 
-def _done(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _done(engine: Engine, request: Request) -> Response:
     return _EMPTY
 
 
-def _collective_rpc(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _collective_rpc(engine: Engine, request: Request) -> Response:
     body = json_body(request, "JSON decode error: {error}")
     if body.get("method") is None:
         raise bad_request("Missing 'method' in request body")
@@ -132,7 +132,7 @@ def _collective_rpc(engine: Engine, request: Request) -> Response:  # noqa: ARG0
     raise _call_failed("collective_rpc", f"Worker failed with error '{cause!r}', please check the stack trace above")
 
 
-def _weight_info(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _weight_info(engine: Engine, request: Request) -> Response:
     return json_response(200, {"weight_version": engine.control.weight_version})
 
 
@@ -141,7 +141,7 @@ def _update_weight_version(engine: Engine, request: Request) -> Response:
     return json_response(200, {"success": True, "new_version": engine.control.weight_version})
 
 
-def _world_size(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _world_size(engine: Engine, request: Request) -> Response:
     parse_query(_WorldSize, request.query)
     return json_response(200, {"world_size": 1})
 
@@ -150,17 +150,17 @@ def _server_info(engine: Engine, request: Request) -> Response:
     """Return the parts of the configuration that the fake has."""
     query = parse_query(_ServerInfo, request.query)
     config = engine.config
-    known = {
+    values = {
         "model": config.model,
         "max_model_len": config.max_model_len,
         "served_model_name": config.served_model_names,
     }
-    text = ", ".join(f"{name}={value!r}" for name, value in known.items())
-    content = known if query.config_format == "json" else text
+    text = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    content = values if query.config_format == "json" else text
     return json_response(200, {"vllm_config": content, "vllm_env": {}, "system_env": {}})
 
 
-def _weights_unavailable(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _weights_unavailable(engine: Engine, request: Request) -> Response:
     raise _call_failed("weight_transfer", "Weight transfer is not configured")
 
 
@@ -174,7 +174,7 @@ def _update_weights(engine: Engine, request: Request) -> Response:
     return _weights_unavailable(engine, request)
 
 
-def _weight_checker(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def _weight_checker(engine: Engine, request: Request) -> Response:
     body = request.parse(_WeightChecker)
     if body.action == "compare" and body.baseline is None:
         raise bad_request("action='compare' requires a 'baseline' object")

@@ -57,22 +57,22 @@ def metrics(engine: Engine, request: Request) -> Response:
     return Response(200, headers, engine.metrics_page().encode())
 
 
-def embeddings(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - signature of a route's step, as below
+def embeddings(engine: Engine, request: Request) -> Response:
     """Refuse embeddings, as older releases do; newer ones have no such route."""
     request.parse(EmbeddingRequest)
     return error_response(400, "BadRequestError", "The model does not support Embeddings API")
 
 
-def kv_event_sources(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - signature of a route's step, as below
+def kv_event_sources(engine: Engine, request: Request) -> Response:
     """Return the publishers of KV-cache events, of which there are none."""
     return json_response(200, {})
 
 
-def is_scaling(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def is_scaling(engine: Engine, request: Request) -> Response:
     return json_response(200, {"is_scaling_elastic_ep": False})
 
 
-def scale_elastic_ep(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def scale_elastic_ep(engine: Engine, request: Request) -> Response:
     """Refuse to scale, as an engine without data parallelism does."""
     _check_json(request)
     body = json_body(request, "Invalid JSON format")
@@ -86,12 +86,12 @@ def scale_elastic_ep(engine: Engine, request: Request) -> Response:  # noqa: ARG
     raise EngineError(500, "Internal Server Error", "Scale failed")
 
 
-def scale_out_disabled(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def scale_out_disabled(engine: Engine, request: Request) -> Response:
     message = "Scale-out endpoints are disabled. Restart vllm serve with --enable-scale-out to enable them."
     return error_response(403, "PermissionDeniedError", message)
 
 
-def structured_decision(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def structured_decision(engine: Engine, request: Request) -> Response:
     """Refuse structured decisions, as a server does whose tokenizer has no single token for each label."""
     request.parse(StructuredDecisionRequest)
     message = "The model does not support the structured decision API"
@@ -105,13 +105,13 @@ def generative_scoring(engine: Engine, request: Request) -> Step:
     vocabulary = tokenizer.LARGEST + 1
     for label in body.label_token_ids:
         if not 0 <= label < vocabulary:
-            raise _bad(
+            raise _bad_request_error(
                 f"label_token_id {label} is out of vocabulary range [0, {vocabulary}). Please provide valid token IDs."
             )
     if not body.label_token_ids:
-        raise _bad("label_token_ids must contain at least one token ID.")
+        raise _bad_request_error("label_token_ids must contain at least one token ID.")
     if not body.items:
-        raise _bad("items must contain at least one item.")
+        raise _bad_request_error("items must contain at least one item.")
     lengths = [_length(body.query) + _length(item) for item in body.items]
 
     async def act() -> Response:
@@ -172,5 +172,5 @@ def bad_request(message: str) -> EngineError:
     return EngineError(400, "Bad Request", message)
 
 
-def _bad(message: str) -> EngineError:
+def _bad_request_error(message: str) -> EngineError:
     return EngineError(400, "BadRequestError", message)

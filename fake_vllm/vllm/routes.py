@@ -57,29 +57,29 @@ class VllmServer:
         return error_response(error.status, error.type, message, error.param)
 
 
-def models(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - signature of a route's step, as below
+def models(engine: Engine, request: Request) -> Response:
     return Response(200, JSON, engine.models_body())
 
 
-def health(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def health(engine: Engine, request: Request) -> Response:
     return Response(200 if engine.healthy else 503, {}, b"")
 
 
-def version(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def version(engine: Engine, request: Request) -> Response:
     return json_response(200, {"version": engine.config.version})
 
 
-def server_load(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+def server_load(engine: Engine, request: Request) -> Response:
     scheduler = engine.runner.scheduler
     return json_response(200, {"server_load": len(scheduler.running) + len(scheduler.waiting)})
 
 
-def _completion(engine: Engine, request: Request) -> Generate:  # noqa: ARG001
+def _completion(engine: Engine, request: Request) -> Generate:
     body = requests.completion_request(request.parse(CompletionRequest))
     return Generate(body, _FORMAT, request.headers.get("x-request-id", ""))
 
 
-def _chat(engine: Engine, request: Request) -> Generate:  # noqa: ARG001
+def _chat(engine: Engine, request: Request) -> Generate:
     body = requests.chat_request(request.parse(ChatCompletionRequest))
     return Generate(body, _FORMAT, request.headers.get("x-request-id", ""))
 

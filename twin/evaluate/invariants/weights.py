@@ -87,10 +87,10 @@ class AnswersFromPublishedWeights:
     def _adapter(self, line: AdapterLine) -> None:
         artifact = artifact_of(lora_path(line.artifact))
         settled = line.conditions.get("Progressing") == _COMPLETE
-        known = self._settled.get(line.object)
+        current = self._settled.get(line.object)
         if line.event == "deleted" or line.deleting or not settled:
             self._settled.pop(line.object, None)
-        elif known is None or known[0] != artifact:
+        elif current is None or current[0] != artifact:
             self._settled[line.object] = artifact, line.t
 
     def _fault(self, line: AnswerLine) -> str:
@@ -107,7 +107,7 @@ class AnswersFromPublishedWeights:
         if (
             line.weights != artifact
             and line.sent > since
-            and state.visible_for(since, line.sent) > (state.detection_bound(line.sent))
+            and state.visible_for(since, line.sent) > state.detection_bound(line.sent)
         ):
             return f"weights {line.weights}, though it says that it serves {artifact}"
         return ""
