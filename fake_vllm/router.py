@@ -20,8 +20,8 @@ from fake_vllm.http.messages import (
     unauthorized,
 )
 from fake_vllm.http.validation import RequestValidationError
-from fake_vllm.openai.completions import CompletionTask
-from fake_vllm.openai.flavor import Generate, Load, Route, ServerFlavor, Step
+from fake_vllm.openai.completions import CompletionTask, GenerationPlan
+from fake_vllm.openai.flavor import Load, Route, ServerFlavor, Step
 from fake_vllm.sglang.routes import GENERATE_PATH as SGLANG_GENERATE_PATH
 from fake_vllm.sglang.routes import LOAD_PATH as SGLANG_LOAD_PATH
 from fake_vllm.sglang.routes import UNLOAD_PATH as SGLANG_UNLOAD_PATH
@@ -85,7 +85,7 @@ async def run(engine: Engine, route: Route, request: Request, *, slow: float = 1
     step = _step(flavor, engine, route, request)
     if isinstance(step, Response):
         return step
-    if isinstance(step, Generate):
+    if isinstance(step, GenerationPlan):
         try:
             return await _generate(engine, step, slow)
         except EngineError as error:
@@ -177,9 +177,9 @@ def _step(flavor: ServerFlavor, engine: Engine, route: Route, request: Request) 
         return flavor.failed(error)
 
 
-async def _generate(engine: Engine, step: Generate, slow: float) -> Response | Stream:
-    await engine.reload_evicted(step.request.model, slow=slow)
-    task = CompletionTask(engine, step.request, step.format, step.request_id)
-    if step.request.stream:
+async def _generate(engine: Engine, plan: GenerationPlan, slow: float) -> Response | Stream:
+    await engine.reload_evicted(plan.model, slow=slow)
+    task = CompletionTask(engine, plan)
+    if task.streams:
         return Stream(200, EVENTS, task.stream(slow))
     return Response(200, JSON, await task.complete(slow))

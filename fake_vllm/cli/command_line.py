@@ -1,9 +1,11 @@
 """The settings of a fake engine from the command line and environment of a real one, as manifests have them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fake_vllm.cli.sglang_args import sglang_config
 from fake_vllm.engine.config import (
+    DEFAULT_FRONTEND,
     DEFAULT_MODEL,
     DEFAULT_MODEL_LENGTH,
     DEFAULT_SEQUENCES,
@@ -66,4 +68,10 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
         host=args.host or "0.0.0.0",
         port=args.port,
         version=version,
+        frontend=replace(
+            DEFAULT_FRONTEND,
+            max_logprobs=DEFAULT_FRONTEND.max_logprobs if args.max_logprobs is None else args.max_logprobs,
+            tool_call_parser=args.tool_call_parser,
+            trust_request_chat_template=args.trust_request_chat_template,
+        ),
     )

@@ -23,6 +23,7 @@ _INTER_TOKEN_METRIC_SINCE = (0, 11)  # same file: "Deprecated in 0.11 - Renamed 
 _PER_OUTPUT_TOKEN_METRIC_UNTIL = (0, 12)  # same file: from 0.12 on only with hidden metrics
 _TOKEN_IDS_SINCE = (0, 11)  # release notes: return_token_ids; the fields are present even if null
 _AT_LEAST_TOKENS_SINCE = (0, 15)  # assumed: the text of "prompt too long" since the renderer checks it
+_LISTS_ALIASES_SINCE = (0, 32)  # recorded on 0.32.0
 _NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # assumed: routes are registered by what the model can do
 
 
@@ -54,6 +55,8 @@ class VersionQuirks:
     """A prompt that is too long gets the renderer's error text."""
     embeddings_route: bool
     """/v1/embeddings exists and returns an error."""
+    lists_aliases: bool = False
+    """The error of an unknown model lists the served names."""
     unload_drains: bool = False
     """An unload removes the name at once, then waits for requests that use the adapter."""
     changes_in_line: bool = False
@@ -66,7 +69,7 @@ class VersionQuirks:
         Raises:
             ValueError: if that is not a version.
         """
-        release = _release(version)
+        release = release_of(version)
         return cls(
             load_inplace=release >= _LOAD_INPLACE_SINCE,
             unload_removes=release >= _UNLOAD_REMOVES_SINCE,
@@ -80,6 +83,7 @@ class VersionQuirks:
             token_ids=release >= _TOKEN_IDS_SINCE,
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
             embeddings_route=release < _NO_EMBEDDINGS_ROUTE_SINCE,
+            lists_aliases=release >= _LISTS_ALIASES_SINCE,
         )
 
 
@@ -102,7 +106,7 @@ SGLANG = VersionQuirks(
 """Quirks of SGLang, the same for all its releases."""
 
 
-def _release(version: str) -> tuple[int, int]:
+def release_of(version: str) -> tuple[int, int]:
     if version in _ROLLING:
         return (10**6, 0)
     if match := _NUMBER.fullmatch(version):

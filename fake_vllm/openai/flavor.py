@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import Request, Response
 from fake_vllm.http.validation import RequestValidationError
-from fake_vllm.openai.completions import ResponseFormat
-from fake_vllm.openai.requests import GenerateRequest
+from fake_vllm.openai.completions import GenerationPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +31,7 @@ class Unload:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Generate:
-    """Generate text; `request_id` is the client's id, empty if it sent none."""
-
-    request: GenerateRequest
-    format: ResponseFormat
-    request_id: str = ""
-
-
-Step = Response | Load | Unload | Generate
+Step = Response | Load | Unload | GenerationPlan
 """Result of a route: a response, or work that the engine has to do first."""
 
 

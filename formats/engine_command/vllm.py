@@ -54,6 +54,10 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--max-model-len", type=human_readable_int)
     parser.add_argument("--max-num-seqs", type=int)
     parser.add_argument("--max-num-batched-tokens", type=human_readable_int)
+    parser.add_argument("--max-logprobs", type=int)
+    parser.add_argument("--enable-auto-tool-choice", action=argparse.BooleanOptionalAction, default=False)
+    parser.add_argument("--tool-call-parser", default="")
+    parser.add_argument("--trust-request-chat-template", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--seed", type=int, default=0)
     _add_ignored(parser)
     return parser

@@ -12,6 +12,7 @@ PROFILES = {
         Profile("key", ("--enable-lora", "--api-key", "sesame"), UPDATING, api_key="sesame"),
         Profile("no-updating", ("--enable-lora",)),
         Profile("no-lora", (), UPDATING),
+        Profile("tools", ("--enable-auto-tool-choice", "--tool-call-parser", "hermes"), UPDATING),
         Profile("root-path", ("--enable-lora", "--root-path", "/pre"), UPDATING),
         Profile("one-process", ("--enable-lora",), {**UPDATING, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}),
     )

@@ -53,7 +53,13 @@ def real_vllm(installation: Path) -> Engine:
 
 def fake_vllm(version: str) -> Engine:
     """Return the fake of this checkout, behaving like `version`."""
-    return Engine([sys.executable, "-m", "fake_vllm", "serve"], "acme/tiny", ("--emulate", version), {}, 6.0)
+    return Engine(
+        [sys.executable, "-m", "fake_vllm", "serve"],
+        "acme/tiny",
+        ("--emulate", version, "--vocab-size", "512"),
+        {},
+        6.0,
+    )
 
 
 class Running:
