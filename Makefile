@@ -49,7 +49,7 @@ examples: $(DEV)/.installed  ## Make the example reports in reports/examples aga
 	@PATH="$(CURDIR)/$(DEV)/bin:$$PATH" reports/examples/make.sh
 
 record: $(DEV)/.installed  ## Play the conformance table to a real vLLM and keep its answers: make record VLLM=0.32.0
-	@$(DEV)/bin/python -m tests.conformance.record $(VLLM)
+	@$(DEV)/bin/python -m tests.conformance.record $(VLLM) $(if $(ONLY),--only $(ONLY)) --cases "$(CASES)"
 
 conform: $(DEV)/.installed  ## List where the fake engine differs from the recordings of real vLLM
 	@$(DEV)/bin/python -m tests.conformance.conform $(VLLM) --by $(or $(BY),case) --cases "$(CASES)"

@@ -51,6 +51,8 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     ignore_eos: bool = False
     seed: int | None = None
     echo: bool = False
+    echo_only: bool = False
+    """The response has the prompt alone, although one token is generated."""
     logprobs: int | None = None
     """Number of alternatives to each token."""
     prompt_logprobs: int | None = None
@@ -94,8 +96,9 @@ def completion_request(body: CompletionRequest, server: Server) -> GenerateReque
         limits = _limits(body, server, body.max_tokens or 0, "max_tokens")
         limits.check()
         prompts = tuple(limits.apply(content) for content in split_prompts(body.prompt))
-        limit = 1 if body.echo and body.max_tokens == 0 else body.max_tokens
-        return _checked(body, server, prompts, limit, echo=bool(body.echo))
+        echo_only = bool(body.echo and body.max_tokens == 0)
+        request = _checked(body, server, prompts, 1 if echo_only else body.max_tokens)
+        return msgspec.structs.replace(request, echo=bool(body.echo), echo_only=echo_only)
     except VLLMValidationError as error:
         raise refused(error) from None
 
@@ -200,9 +203,7 @@ def _limits(body: GenerationRequest, server: Server, output: int, field: str) ->
     )
 
 
-def _checked(
-    body: Body, server: Server, prompts: tuple[Prompt, ...], limit: int | None, *, echo: bool = False
-) -> GenerateRequest:
+def _checked(body: Body, server: Server, prompts: tuple[Prompt, ...], limit: int | None) -> GenerateRequest:
     """Return the request after the checks of its sampling parameters."""
     context = server.config.max_model_len
     constraint = constraint_of(body.structured_outputs, body.response_format)
@@ -222,7 +223,6 @@ def _checked(
         include_stop=body.include_stop_str_in_output,
         ignore_eos=body.ignore_eos,
         seed=body.seed,
-        echo=echo,
         logprobs=logprob_count(body),
         prompt_logprobs=prompt_logprob_count(body),
         tokens_as_ids=bool(body.return_tokens_as_token_ids),

@@ -114,7 +114,7 @@ class ResponseBuilder:
         request = self._request
         if request.echo and count == 1:
             prompt, generated = self._echoed(choice), choice.pieces[:1]
-            content["text"] = prompt + ("" if request.max_tokens == 0 else generated[0])
+            content["text"] = prompt + ("" if request.echo_only else generated[0])
             content["logprobs"] = self._echo_logprobs(choice, generated)
         else:
             content["text"] = choice.pieces[count - 1]
@@ -134,7 +134,7 @@ class ResponseBuilder:
         request = self._request
         text, logprobs = choice.text, self._logprobs(choice, 0, len(choice.pieces))
         if request.echo:
-            text = self._echoed(choice) + ("" if request.max_tokens == 0 else text)
+            text = self._echoed(choice) + ("" if request.echo_only else text)
             logprobs = self._echo_logprobs(choice, choice.pieces)
         content = {
             "index": choice.index,
@@ -212,7 +212,7 @@ class ResponseBuilder:
         if self._request.logprobs is None:
             return None
         pieces = [tokenizer.decode([token]) for token in choice.prompt.tokens]
-        pieces += [] if self._request.max_tokens == 0 else generated
+        pieces += [] if self._request.echo_only else generated
         return completion_logprobs(pieces, self._request.logprobs, as_ids=self._request.tokens_as_ids, unscored=1)
 
     def _logprobs(self, choice: Choice, start: int, end: int) -> dict[str, Any] | None:

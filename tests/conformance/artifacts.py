@@ -1,48 +1,41 @@
-"""Adapter folders for the cases: good ones, and one of each kind that an engine refuses.
-
-Shapes fit the model that `install.py` makes: two layers, hidden size 256, four heads.
-"""
+"""Adapter folders for the cases: good ones, and one of each kind that an engine refuses."""
 
 import json
 import shutil
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from safetensors.numpy import save_file
-
-HIDDEN = 256
-LAYERS = 2
-Tensors = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
-
-
-def config(**fields: Any) -> dict[str, Any]:
-    """Return the `adapter_config.json` of a good adapter, with `fields` replaced; None removes a field."""
-    standard = {
-        "peft_type": "LORA",
-        "r": 8,
-        "lora_alpha": 16,
-        "target_modules": ["q_proj", "v_proj"],
-        "bias": "none",
-        "base_model_name_or_path": "acme/base",
-        "task_type": "CAUSAL_LM",
-        "lora_dropout": 0.0,
-    }
-    return {name: value for name, value in {**standard, **fields}.items() if value is not None}
-
-
-def tensors(seed: int, rank: int = 8, modules: tuple[str, ...] = ("q_proj", "v_proj")) -> Tensors:
-    """Return the weights of an adapter on attention projections, by PEFT's names."""
-    random = np.random.default_rng(seed)
-    weights: Tensors = {}
-    for layer in range(LAYERS):
-        for module in modules:
-            prefix = f"base_model.model.model.layers.{layer}.self_attn.{module}"
-            weights[f"{prefix}.lora_A.weight"] = random.normal(size=(rank, HIDDEN)).astype(np.float32)
-            weights[f"{prefix}.lora_B.weight"] = random.normal(size=(HIDDEN, rank)).astype(np.float32)
-    return weights
+from tests.conformance.adapter_files import (
+    HIDDEN,
+    Maker,
+    adapter,
+    added,
+    attention,
+    both_kinds,
+    config,
+    config_folder,
+    config_text,
+    edited_weights,
+    embedding,
+    extra_tensor,
+    header,
+    link,
+    mlp,
+    no_config,
+    no_weights,
+    one_side,
+    pair,
+    pickled,
+    renamed,
+    shaped,
+    sharded,
+    stored,
+    subfolder,
+    typed,
+    weights_bytes,
+    weights_folder,
+    wide,
+)
 
 
 def make_all(root: Path) -> None:
@@ -55,145 +48,258 @@ def make_all(root: Path) -> None:
     (root / "file").write_text("not a folder", encoding="utf-8")
 
 
-Maker = Callable[[Path], None]
-
-
-def _adapter(seed: int, *, rank: int = 8, weights: Callable[[Tensors], Tensors] | None = None, **fields: Any) -> Maker:
-    def make(folder: Path) -> None:
-        made = tensors(seed, rank)
-        _write(folder, config(**{"r": rank, **fields}), weights(made) if weights else made)
-
-    return make
-
-
-def _write(folder: Path, fields: Any, weights: Tensors | None) -> None:
-    (folder / "adapter_config.json").write_text(json.dumps(fields), encoding="utf-8")
-    if weights is not None:
-        save_file(weights, folder / "adapter_model.safetensors")
-
-
-def _config_text(text: str, encoding: str = "utf-8") -> Maker:
-    def make(folder: Path) -> None:
-        _write(folder, {}, tensors(1))
-        (folder / "adapter_config.json").write_bytes(text.encode(encoding))
-
-    return make
-
-
-def _weights_bytes(content: bytes) -> Maker:
-    def make(folder: Path) -> None:
-        _write(folder, config(), None)
-        (folder / "adapter_model.safetensors").write_bytes(content)
-
-    return make
-
-
-def _no_config(folder: Path) -> None:
-    save_file(tensors(1), folder / "adapter_model.safetensors")
-
-
-def _no_weights(folder: Path) -> None:
-    _write(folder, config(), None)
-
-
-def _pickled(folder: Path) -> None:
-    _write(folder, config(), None)
-    (folder / "adapter_model.bin").write_bytes(b"not a torch file")
-
-
-def _subfolder(folder: Path) -> None:
-    inner = folder / "inner"
-    inner.mkdir()
-    _write(inner, config(), tensors(1))
-
-
-def _renamed(old: str, new: str) -> Callable[[Tensors], Tensors]:
-    return lambda weights: {name.replace(old, new): value for name, value in weights.items()}
-
-
-def _with(name: str, shape: tuple[int, ...]) -> Callable[[Tensors], Tensors]:
-    return lambda weights: {**weights, name: np.ones(shape, dtype=np.float32)}
-
-
-def _one_side(weights: Tensors) -> Tensors:
-    return {name: value for name, value in weights.items() if "lora_B" not in name}
-
-
-def _wide(weights: Tensors) -> Tensors:
-    return {
-        name: np.ones((8, HIDDEN * 2), dtype=np.float32) if "lora_A" in name else value
-        for name, value in weights.items()
-    }
-
-
-_GOOD: dict[str, Maker] = {f"l{number}": _adapter(number + 1) for number in range(6)}
+_GOOD: dict[str, Maker] = {f"l{number}": adapter(number + 1) for number in range(6)}
 CATALOGUE: dict[str, Maker] = {
     **_GOOD,
-    "rank16": _adapter(21, rank=16),
-    "rank64": _adapter(22, rank=64),
-    "rank1": _adapter(23, rank=1),
-    "rank0": _adapter(24, r=0),
-    "rank-negative": _adapter(24, r=-1),
-    "rank-text": _adapter(24, r="8"),
-    "rank-float": _adapter(24, r=8.5),
-    "rank-missing": _adapter(24, r=None),
-    "rank-says-16-is-8": _adapter(25, r=16),
-    "alpha-missing": _adapter(26, lora_alpha=None),
-    "alpha-null": _config_text(json.dumps({**config(), "lora_alpha": None})),
-    "alpha-zero": _adapter(26, lora_alpha=0),
-    "modules-missing": _adapter(27, target_modules=None),
-    "modules-text": _adapter(27, target_modules="all-linear"),
-    "modules-regex": _adapter(27, target_modules=".*_proj"),
-    "modules-unknown": _adapter(27, target_modules=["c_attn"], weights=_renamed("q_proj", "c_attn")),
-    "modules-more-than-tensors": _adapter(27, target_modules=["q_proj", "v_proj", "o_proj"]),
-    "modules-fewer-than-tensors": _adapter(27, target_modules=["q_proj"]),
-    "dora": _adapter(28, use_dora=True),
-    "dora-tensors": _adapter(
-        28, weights=_with("base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector", (256,))
+    "rank16": adapter(21, rank=16),
+    "rank64": adapter(22, rank=64),
+    "rank1": adapter(23, rank=1),
+    "rank0": adapter(24, r=0),
+    "rank-negative": adapter(24, r=-1),
+    "rank-text": adapter(24, r="8"),
+    "rank-float": adapter(24, r=8.5),
+    "rank-missing": adapter(24, r=None),
+    "rank-says-16-is-8": adapter(25, r=16),
+    "alpha-missing": adapter(26, lora_alpha=None),
+    "alpha-null": config_text(json.dumps({**config(), "lora_alpha": None})),
+    "alpha-zero": adapter(26, lora_alpha=0),
+    "modules-missing": adapter(27, target_modules=None),
+    "modules-text": adapter(27, target_modules="all-linear"),
+    "modules-regex": adapter(27, target_modules=".*_proj"),
+    "modules-unknown": adapter(27, target_modules=["c_attn"], weights=renamed("q_proj", "c_attn")),
+    "modules-more-than-tensors": adapter(27, target_modules=["q_proj", "v_proj", "o_proj"]),
+    "modules-fewer-than-tensors": adapter(27, target_modules=["q_proj"]),
+    "dora": adapter(28, use_dora=True),
+    "dora-tensors": adapter(
+        28, weights=extra_tensor("base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector", (256,))
     ),
-    "rslora": _adapter(29, use_rslora=True),
-    "modules-to-save": _adapter(30, modules_to_save=["lm_head"]),
-    "modules-to-save-score": _adapter(30, modules_to_save=["classifier", "score"]),
-    "modules-to-save-empty": _adapter(30, modules_to_save=[]),
-    "bias-all": _adapter(31, bias="all"),
-    "bias-lora-only": _adapter(31, bias="lora_only"),
-    "bias-tensors": _adapter(31, weights=_with("base_model.model.model.layers.0.self_attn.q_proj.bias", (256,))),
-    "lora-bias": _adapter(31, lora_bias=True),
-    "pissa": _adapter(32, init_lora_weights="pissa"),
-    "olora": _adapter(32, init_lora_weights="olora"),
-    "gaussian": _adapter(32, init_lora_weights="gaussian"),
-    "layer-replication": _adapter(33, layer_replication=[[0, 1], [0, 2]]),
-    "layers-to-transform": _adapter(33, layers_to_transform=[0]),
-    "rank-pattern": _adapter(34, rank_pattern={"q_proj": 4}),
-    "alpha-pattern": _adapter(34, alpha_pattern={"q_proj": 32}),
-    "activated": _adapter(35, alora_invocation_tokens=[11, 12]),
-    "peft-type-other": _adapter(36, peft_type="IA3"),
-    "peft-type-missing": _adapter(36, peft_type=None),
-    "task-other": _adapter(36, task_type="SEQ_CLS"),
-    "base-other": _adapter(36, base_model_name_or_path="acme/other"),
-    "base-missing": _adapter(36, base_model_name_or_path=None),
-    "field-unknown": _adapter(36, corda_config={"x": 1}, eva_config=None, exclude_modules=None),
-    "lm-head": _adapter(37, weights=_with("base_model.model.lm_head.weight", (512, HIDDEN))),
-    "embedding": _adapter(37, weights=_with("base_model.model.model.embed_tokens.lora_embedding_A", (8, 512))),
-    "names-short": _adapter(38, weights=_renamed("base_model.model.", "")),
-    "names-unknown": _adapter(38, weights=_renamed("base_model.model.model", "transformer")),
-    "one-side": _adapter(39, weights=_one_side),
-    "too-wide": _adapter(39, weights=_wide),
-    "no-tensors": _adapter(39, weights=lambda _: {}),
-    "config-empty": _config_text(""),
-    "config-list": _config_text("[]"),
-    "config-null": _config_text("null"),
-    "config-cut": _config_text('{"r": 8,'),
-    "config-bom": _config_text(json.dumps(config()), "utf-8-sig"),
-    "config-nan": _config_text('{"r": 8, "lora_alpha": NaN, "target_modules": ["q_proj"]}'),
-    "config-only-object": _config_text("{}"),
-    "weights-empty": _weights_bytes(b""),
-    "weights-text": _weights_bytes(b"this is not a safetensors file"),
-    "weights-cut": _weights_bytes((1 << 16).to_bytes(8, "little") + b"{}"),
-    "weights-huge-header": _weights_bytes(b"\xff" * 8 + zlib.compress(b"x")),
-    "no-config": _no_config,
-    "no-weights": _no_weights,
-    "pickled": _pickled,
-    "subfolder": _subfolder,
+    "rslora": adapter(29, use_rslora=True),
+    "modules-to-save": adapter(30, modules_to_save=["lm_head"]),
+    "modules-to-save-score": adapter(30, modules_to_save=["classifier", "score"]),
+    "modules-to-save-empty": adapter(30, modules_to_save=[]),
+    "bias-all": adapter(31, bias="all"),
+    "bias-lora-only": adapter(31, bias="lora_only"),
+    "bias-tensors": adapter(31, weights=extra_tensor("base_model.model.model.layers.0.self_attn.q_proj.bias", (256,))),
+    "lora-bias": adapter(31, lora_bias=True),
+    "pissa": adapter(32, init_lora_weights="pissa"),
+    "olora": adapter(32, init_lora_weights="olora"),
+    "gaussian": adapter(32, init_lora_weights="gaussian"),
+    "layer-replication": adapter(33, layer_replication=[[0, 1], [0, 2]]),
+    "layers-to-transform": adapter(33, layers_to_transform=[0]),
+    "rank-pattern": adapter(34, rank_pattern={"q_proj": 4}),
+    "alpha-pattern": adapter(34, alpha_pattern={"q_proj": 32}),
+    "activated": adapter(35, alora_invocation_tokens=[11, 12]),
+    "peft-type-other": adapter(36, peft_type="IA3"),
+    "peft-type-missing": adapter(36, peft_type=None),
+    "task-other": adapter(36, task_type="SEQ_CLS"),
+    "base-other": adapter(36, base_model_name_or_path="acme/other"),
+    "base-missing": adapter(36, base_model_name_or_path=None),
+    "field-unknown": adapter(36, corda_config={"x": 1}, eva_config=None, exclude_modules=None),
+    "lm-head": adapter(37, weights=extra_tensor("base_model.model.lm_head.weight", (512, HIDDEN))),
+    "embedding": adapter(37, weights=extra_tensor("base_model.model.model.embed_tokens.lora_embedding_A", (8, 512))),
+    "names-short": adapter(38, weights=renamed("base_model.model.", "")),
+    "names-unknown": adapter(38, weights=renamed("base_model.model.model", "transformer")),
+    "one-side": adapter(39, weights=one_side),
+    "too-wide": adapter(39, weights=wide),
+    "no-tensors": adapter(39, weights=lambda _: {}),
+    "config-empty": config_text(""),
+    "config-list": config_text("[]"),
+    "config-null": config_text("null"),
+    "config-cut": config_text('{"r": 8,'),
+    "config-bom": config_text(json.dumps(config()), "utf-8-sig"),
+    "config-nan": config_text('{"r": 8, "lora_alpha": NaN, "target_modules": ["q_proj"]}'),
+    "config-only-object": config_text("{}"),
+    "weights-empty": weights_bytes(b""),
+    "weights-text": weights_bytes(b"this is not a safetensors file"),
+    "weights-cut": weights_bytes((1 << 16).to_bytes(8, "little") + b"{}"),
+    "weights-huge-header": weights_bytes(b"\xff" * 8 + zlib.compress(b"x")),
+    "no-config": no_config,
+    "no-weights": no_weights,
+    "pickled": pickled,
+    "subfolder": subfolder,
     "empty": lambda _: None,
 }
+
+_Q = "base_model__model__model__layers__0__self_attn__q_proj__"
+_CONFIGURATIONS: dict[str, Maker] = {
+    "rank-null": config_text(json.dumps({**config(), "r": None})),
+    "rank-boolean": adapter(41, r=True),
+    "rank-huge": adapter(41, r=10**30),
+    "rank-infinite": config_text('{"r": Infinity, "lora_alpha": 16, "target_modules": ["q_proj"]}'),
+    "rank-list": adapter(41, r=[8]),
+    "rank-float-above": adapter(41, r=16.5),
+    "alpha-text": adapter(42, lora_alpha="16"),
+    "alpha-float": adapter(42, lora_alpha=0.5),
+    "alpha-negative": adapter(42, lora_alpha=-16),
+    "alpha-list": adapter(42, lora_alpha=[16]),
+    "alpha-huge": adapter(42, lora_alpha=10**400),
+    "rslora-alpha-text": adapter(42, lora_alpha="16", use_rslora=True),
+    "rslora-text": adapter(42, use_rslora="yes"),
+    "rank-pattern-zero": adapter(43, rank_pattern={"q_proj": 0}),
+    "rank-pattern-text": adapter(43, rank_pattern={"q_proj": "4"}),
+    "rank-pattern-float": adapter(43, rank_pattern={"q_proj": 4.0}),
+    "rank-pattern-above": adapter(43, rank_pattern={"q_proj": 64}),
+    "rank-pattern-empty": adapter(43, rank_pattern={}),
+    "rank-pattern-list": adapter(43, rank_pattern=["q_proj"]),
+    "rank-pattern-null": config_text(json.dumps({**config(), "rank_pattern": None})),
+    "rank-pattern-bad-regex": adapter(43, rank_pattern={"q_proj(": 4}),
+    "alpha-pattern-zero": adapter(43, alpha_pattern={"q_proj": 0}),
+    "alpha-pattern-text": adapter(43, alpha_pattern={"q_proj": "x"}),
+    "alpha-pattern-list": adapter(43, alpha_pattern=["q_proj"]),
+    "alpha-pattern-bad-regex": adapter(43, alpha_pattern={"[": 4}),
+    "dora-false": adapter(44, use_dora=False),
+    "dora-text": adapter(44, use_dora="false"),
+    "dora-null": config_text(json.dumps({**config(), "use_dora": None})),
+    "bias-null": config_text(json.dumps({**config(), "bias": None})),
+    "bias-false": adapter(44, bias=False),
+    "modules-to-save-text": adapter(45, modules_to_save="lm_head"),
+    "modules-to-save-mixed": adapter(45, modules_to_save=["score", "embed_tokens", "lm_head"]),
+    "modules-to-save-number": adapter(45, modules_to_save=1),
+    "modules-to-save-score-tensor": adapter(
+        45, modules_to_save=["score"], weights=added(base_model__model__score__weight=(2, 256))
+    ),
+    "score-tensor": adapter(45, weights=added(base_model__model__score__weight=(2, 256))),
+    "loftq": adapter(46, init_lora_weights="loftq"),
+    "corda": adapter(46, init_lora_weights="corda"),
+    "pissa-niter": adapter(46, init_lora_weights="pissa_niter_4"),
+    "eva": adapter(46, init_lora_weights="eva"),
+    "orthogonal": adapter(46, init_lora_weights="orthogonal"),
+    "gaussian-upper": adapter(46, init_lora_weights="Gaussian"),
+    "init-false": adapter(46, init_lora_weights=False),
+    "init-empty": adapter(46, init_lora_weights=""),
+    "init-unknown": adapter(46, init_lora_weights="acme"),
+    "qalora": adapter(47, use_qalora=True),
+    "block-diagonal": adapter(47, use_bdlora={"nblocks": 2}),
+    "layer-replication-empty": adapter(47, layer_replication=[]),
+    "activated-empty": adapter(47, alora_invocation_tokens=[]),
+    "lora-bias-false": adapter(47, lora_bias=False),
+    "target-parameters": adapter(47, target_parameters=["mlp.experts.gate_up_proj"]),
+    "trainable-tokens": adapter(47, trainable_token_indices=[1, 2]),
+    "everything": adapter(
+        48, rank=64, use_dora=True, bias="all", lora_bias=True, modules_to_save=["lm_head"], init_lora_weights="pissa"
+    ),
+    "rank-and-bias": adapter(48, rank=64, bias="all"),
+    "fields-missing": config_text('{"peft_type": "LORA", "lora_alpha": 16}'),
+    "modules-null": config_text(json.dumps({**config(), "target_modules": None})),
+    "modules-empty": adapter(49, target_modules=[]),
+    "modules-number": adapter(49, target_modules=1),
+    "config-number": config_text("1"),
+    "config-string": config_text('"x"'),
+    "config-true": config_text("true"),
+    "config-utf16": config_text(json.dumps(config()), "utf-16"),
+    "config-latin1": config_text(json.dumps({**config(), "note": "ä"}, ensure_ascii=False), "latin-1"),
+    "config-trailing": config_text(json.dumps(config()) + "x"),
+    "config-comment": config_text("// note\n" + json.dumps(config())),
+    "config-single-quotes": config_text("{'r': 8}"),
+    "config-repeated-key": config_text('{"r": 64, "lora_alpha": 16, "target_modules": ["q_proj"], "r": 8}'),
+    "config-control-character": config_text('{"r": 8, "lora_alpha": 16, "target_modules": ["q\n"]}'),
+    "config-comma": config_text('{"r": 8, "lora_alpha": 16,}'),
+    "config-folder": config_folder,
+}
+_WEIGHTS: dict[str, Maker] = {
+    "weights-folder": weights_folder,
+    "weights-sharded": sharded,
+    "weights-both-kinds": both_kinds,
+    "weights-end-cut": edited_weights(lambda content: content[:-100]),
+    "weights-end-longer": edited_weights(lambda content: content + b"x" * 100),
+    "weights-header-list": header(b"[]"),
+    "weights-header-empty": header(b"{}"),
+    "weights-header-not-json": header(b"{x}"),
+    "weights-header-not-utf8": header(b'{"\xff": 1}'),
+    "weights-header-no-shape": header(b'{"a": {"dtype": "F32"}}'),
+    "weights-header-unknown-type": header(b'{"a": {"dtype": "X8", "shape": [0], "data_offsets": [0, 0]}}'),
+    "weights-header-bad-offsets": header(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}'),
+    "weights-header-gap": header(b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [8, 12]}}'),
+    "weights-half": adapter(51, weights=typed("float16")),
+    "weights-double": adapter(51, weights=typed("float64")),
+    "weights-integer": adapter(51, weights=typed("int64")),
+    "weights-boolean": adapter(51, weights=typed("bool")),
+    "torch-bin": stored(None, "adapter_model.bin", "good.pt"),
+    "torch-pt": stored(None, "adapter_model.pt", "good.pt"),
+    "torch-old-format": stored(None, "adapter_model.bin", "old-format.pt"),
+    "torch-unknown-module": stored(None, "adapter_model.bin", "unknown-module.pt"),
+    "torch-unsafe": stored(None, "adapter_model.bin", "unsafe.pt"),
+    "torch-list": stored(None, "adapter_model.bin", "list.pt"),
+    "torch-nested": stored(None, "adapter_model.bin", "nested.pt"),
+    "torch-empty": stored(None, "adapter_model.bin", "empty.pt"),
+    "torch-no-bytes": stored(None, "adapter_model.bin", "no-bytes.pt"),
+    "torch-cut": stored(None, "adapter_model.bin", "cut.pt"),
+    "torch-in-pt-name-only": stored(None, "pytorch_model.bin", "good.pt"),
+}
+_NAMES: dict[str, Maker] = {
+    "all-modules": adapter(52, weights=lambda w: mlp(attention(w))),
+    "mlp": adapter(52, weights=lambda w: mlp(w)),
+    "embedding-both": adapter(52, weights=lambda w: embedding(w, 512)),
+    "embedding-other-vocabulary": adapter(52, weights=lambda w: embedding(w, 600)),
+    "embedding-smaller-vocabulary": adapter(52, weights=lambda w: embedding(w, 300)),
+    "embedding-base-layer": adapter(
+        52, weights=added(base_model__model__model__embed_tokens__base_layer__weight=(512, 256))
+    ),
+    "lm-head-lora": adapter(
+        52,
+        weights=added(
+            base_model__model__lm_head__lora_A__weight=(8, 256), base_model__model__lm_head__lora_B__weight=(512, 8)
+        ),
+    ),
+    "lm-head-lora-too-tall": adapter(
+        52,
+        weights=added(
+            base_model__model__lm_head__lora_A__weight=(8, 256), base_model__model__lm_head__lora_B__weight=(600, 8)
+        ),
+    ),
+    "lm-head-base-layer": adapter(52, weights=added(base_model__model__lm_head__base_layer__weight=(512, 256))),
+    "base-layer": adapter(52, weights=added(**{f"{_Q}base_layer__weight": (256, 256)})),
+    "names-default": adapter(53, weights=renamed(".weight", ".default.weight")),
+    "names-diffusers": adapter(53, weights=renamed("lora_A", "lora_down")),
+    "names-lower": adapter(53, weights=renamed("lora_A", "lora_a")),
+    "names-no-weight": adapter(53, weights=renamed(".weight", "")),
+    "names-module-alone": adapter(53, weights=added(lora_A__weight=(8, 256))),
+    "names-dots": adapter(53, weights=added(x=(1,))),
+    "names-layer-outside": adapter(53, weights=renamed("layers.1.", "layers.99.")),
+    "names-other-prefix": adapter(53, weights=renamed("base_model.model.model", "base_model.model.language_model")),
+    "names-packed": adapter(53, weights=pair("self_attn.qkv_proj", 256, 768)),
+    "names-packed-mlp": adapter(53, weights=pair("mlp.gate_up_proj", 256, 1024)),
+    "names-expert": adapter(53, weights=pair("mlp.experts.0.w1", 256, 512)),
+    "names-router": adapter(53, weights=pair("mlp.gate", 256, 4)),
+    "names-norm": adapter(53, weights=added(base_model__model__model__norm__weight=(256,))),
+    "lora-b-bias": adapter(53, weights=added(**{f"{_Q}lora_B__bias": (256,)})),
+    "one-unknown-module-of-two": adapter(53, weights=pair("self_attn.c_attn", 256, 256)),
+    "several-wrong-names": adapter(
+        53, weights=lambda w: pair("self_attn.c_attn", 256, 256)(added(**{f"{_Q}bias": (256,)})(w))
+    ),
+    "other-side": adapter(54, weights=lambda w: {name: value for name, value in w.items() if "lora_A" not in name}),
+    "one-side-scaled-by-one": adapter(54, lora_alpha=8, weights=one_side),
+    "other-side-scaled-by-one": adapter(
+        54, lora_alpha=8, weights=lambda w: {name: value for name, value in w.items() if "lora_A" not in name}
+    ),
+    "one-module-one-side": adapter(54, weights=lambda w: {k: v for k, v in w.items() if "q_proj.lora_B" not in k}),
+}
+_SHAPES: dict[str, Maker] = {
+    "a-taller-than-the-limit": adapter(55, weights=shaped("lora_A", (64, 256))),
+    "a-taller-than-b": adapter(55, weights=shaped("lora_A", (16, 256))),
+    "both-above-the-limit": adapter(55, rank=64, r=8),
+    "a-narrow": adapter(55, weights=shaped("lora_A", (8, 128))),
+    "b-tall": adapter(55, weights=shaped("lora_B", (512, 8))),
+    "b-short": adapter(55, weights=shaped("lora_B", (128, 8))),
+    "b-wide": adapter(55, weights=shaped("lora_B", (256, 64))),
+    "one-dimension": adapter(55, weights=shaped("lora_A", (256,))),
+    "three-dimensions": adapter(55, weights=shaped("lora_A", (1, 8, 256))),
+    "no-dimension": adapter(55, weights=shaped("lora_B", ())),
+    "no-rows": adapter(55, weights=shaped("lora_A", (0, 256))),
+    "o-proj-wide": adapter(55, weights=pair("self_attn.o_proj", 512, 256)),
+    "o-proj-tall": adapter(55, weights=pair("self_attn.o_proj", 256, 512)),
+    "down-proj-good": adapter(55, weights=pair("mlp.down_proj", 512, 256)),
+    "down-proj-wide": adapter(55, weights=pair("mlp.down_proj", 600, 256)),
+    "gate-proj-tall": adapter(55, weights=pair("mlp.gate_proj", 256, 600)),
+    "second-layer-wide": adapter(55, weights=shaped("layers.1.self_attn.v_proj.lora_A", (8, 300))),
+    "v-proj-alone-wide": adapter(55, weights=shaped("v_proj.lora_A", (8, 300))),
+    "outside-layer-wide": adapter(
+        55, weights=lambda w: shaped("layers.99", (8, 999))(renamed("layers.1.", "layers.99.")(w))
+    ),
+}
+_PLACES: dict[str, Maker] = {
+    "link": link("l0"),
+    "link-to-nothing": link("none-at-all"),
+    "weights-alone-in-pt": lambda folder: (folder / "adapter_model.pt").write_bytes(b""),
+}
+CATALOGUE |= {**_CONFIGURATIONS, **_WEIGHTS, **_NAMES, **_SHAPES, **_PLACES}

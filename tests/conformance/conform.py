@@ -7,9 +7,10 @@ from collections import Counter
 from tests.conformance import recording
 from tests.conformance.compare import Difference, differences
 from tests.conformance.kinds import by_kind
-from tests.conformance.play import Selection, play
+from tests.conformance.play import play
 from tests.conformance.recording import Recording, RecordingError
 from tests.conformance.servers import fake_vllm
+from tests.conformance.table import Selection, not_in, starting_with
 
 
 def main() -> int:
@@ -21,7 +22,7 @@ def main() -> int:
         except RecordingError as error:
             print(error, file=sys.stderr)
             return 2
-        selection = Selection.starting_with(options.cases)
+        selection = starting_with(options.cases)
         found = differences(real, play(fake_vllm(version), version, selection, lambda _: None))
         total += len(found)
         for line in by_kind(found) if options.by == "kind" else found:
@@ -42,9 +43,11 @@ def _summary(real: Recording, selection: Selection, found: list[Difference]) -> 
     groups = Counter(difference.case.split("/")[1] for difference in found)
     affected = len({difference.case for difference in found})
     by_group = ", ".join(f"{name} {count}" for name, count in groups.most_common())
-    cases = sum(case.name in real.cases for case in selection.cases)
+    missing = len(selection.where([*not_in(real.asked).digests()]))
+    missing_text = f" ({missing} more to be recorded: `make record ONLY=missing`)" if missing else ""
     return (
-        f"vLLM {real.version}: {cases} cases, {affected} differ in {len(found)} places{': ' if found else ''}{by_group}"
+        f"vLLM {real.version}: {len(selection) - missing} entries{missing_text}, "
+        f"{affected} differ in {len(found)} places{': ' if found else ''}{by_group}"
     )
 
 

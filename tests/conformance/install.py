@@ -63,6 +63,7 @@ def _install_wheel(folder: Path, python: Path, version: str) -> None:
 
 
 def _requirements(wheel: Path) -> list[str]:
+    """Return what a wheel needs; torchaudio is held to its torch, because a newer one does not load."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(name).decode())
@@ -72,7 +73,10 @@ def _requirements(wheel: Path) -> list[str]:
         if requirement.marker is None or requirement.marker.evaluate(_ENVIRONMENT):
             requirement.marker = None
             lines.append(str(requirement).replace("+cpu", ""))
-    return lines
+    # torch brings its own triton; the one that the oldest wheels pin does not fit theirs
+    lines = [line for line in lines if not line.startswith("triton==")]
+    torch = next((line.removeprefix("torch==") for line in lines if line.startswith("torch==")), "")
+    return [f"torchaudio<={torch}" if line == "torchaudio" and torch else line for line in lines]
 
 
 def _write_stub(python: Path, version: str) -> None:

@@ -10,18 +10,23 @@ from typing import Any
 
 HEADERS = (
     "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
     "access-control-allow-origin",
+    "access-control-max-age",
     "allow",
     "content-type",
     "location",
     "retry-after",
     "vary",
     "www-authenticate",
+    "x-request-id",
 )
 """Headers that clients act on. The others are of the HTTP server, not of the engine."""
 
 _BY_CHANCE = {
     "id": "<id>",
+    "item_id": "<id>",
     "request_id": "<id>",
     "system_fingerprint": "<fingerprint>",
     "created": "<time>",
@@ -34,6 +39,8 @@ _BY_CHANCE = {
     "bytes": "<bytes>",
     "logprob": "<number>",
     "rank": "<number>",
+    "score": "<number>",
+    "sequence_number": "<number>",
     "cumulative_logprob": "<number>",
     "token_logprobs": "<numbers>",
     "top_logprobs": None,
@@ -46,7 +53,15 @@ _BY_CHANCE = {
 }
 _GENERATED = ("text", "content", "reasoning")
 """Text that a model may leave empty by chance: a special token or half a character has none."""
-_USAGE = ("prompt_tokens", "total_tokens", "completion_tokens", "count")
+_USAGE = (
+    "prompt_tokens",
+    "total_tokens",
+    "completion_tokens",
+    "count",
+    "input_tokens",
+    "output_tokens",
+    "original_input_tokens",
+)
 _KEPT_IDS = ("base", "a", "b", "c")
 """Names of models in the table: the one kind of `id` that says something."""
 
@@ -66,6 +81,8 @@ class Masker:
         for folder, placeholder in self._folders:
             text = text.replace(folder, placeholder)
         text = re.sub(r"0x[0-9a-f]{6,}", "<address>", text)
+        text = re.sub(r"http://127\.0\.0\.1:\d+", "<server>", text)
+        text = re.sub(r"\b[0-9a-f]{32}\b", "<id>", text)
         text = re.sub(r"\b(cmpl|chatcmpl|resp|msg|tokn|tokenize)-[0-9a-zA-Z-]+", r"\1-<id>", text)
         return re.sub(r"(?<![\w.])/(?:root|usr|opt|home|work|tmp)/[^\s'\"]+", "<path>", text)
 
@@ -88,7 +105,9 @@ class Masker:
             return "<text>"
         if value is None or value in ("", [], {}) or (name == "id" and value in _KEPT_IDS):
             return value
-        if name == "content" and isinstance(value, list):
+        if name == "delta" and isinstance(value, str):
+            return "<text>"
+        if (name == "content" and isinstance(value, list)) or (name == "text" and isinstance(value, dict)):
             return self.value(value, mask_usage=mask_usage)
         mask = _BY_CHANCE.get(name)
         if mask is not None and not (name == "id" and isinstance(value, str) and value.startswith("<")):
@@ -105,11 +124,14 @@ class Masker:
         for block in body.split("\n\n"):
             if not block.strip():
                 continue
-            data = block.removeprefix("data: ")
+            head, _, rest = block.partition("\n") if block.startswith("event: ") else ("", "", block)
+            data = rest.removeprefix("data: ")
             try:
                 event: Any = self.value(json.loads(data), mask_usage=mask_usage)
             except ValueError:
                 event = self.text(data)
+            if head:
+                event = {"event": head.removeprefix("event: "), "data": event}
             if not events or events[-1] != event:
                 events.append(event)
         return events

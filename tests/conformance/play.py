@@ -1,43 +1,19 @@
-"""Plays the whole table to one engine."""
+"""Plays entries of the table to one engine."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 
 from tests.conformance import lifecycle, startup
 from tests.conformance.artifacts import make_all
-from tests.conformance.cases import CASES
 from tests.conformance.exchange import Case
 from tests.conformance.masking import Masker
 from tests.conformance.player import Answer, Player
 from tests.conformance.profiles import PROFILES
 from tests.conformance.recording import Recording
 from tests.conformance.servers import Engine, serving
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Part of the table.
-
-    Attributes:
-        startup: names of start-up refusals.
-        lifecycle: names of stories.
-    """
-
-    cases: Sequence[Case]
-    startup: Sequence[str]
-    lifecycle: Sequence[str]
-
-    @classmethod
-    def starting_with(cls, prefix: str) -> "Selection":
-        """Return what is called so, section included, such as `cases/chat` or `startup`; all of it for no prefix."""
-        return cls(
-            [case for case in CASES if f"cases/{case.name}".startswith(prefix)],
-            [name for name in startup.REFUSALS if f"startup/{name}".startswith(prefix)],
-            [name for name in lifecycle.STORIES if f"lifecycle/{name}".startswith(prefix)],
-        )
+from tests.conformance.table import Selection
 
 
 def play(engine: Engine, version: str, selection: Selection, report: Callable[[str], None]) -> Recording:
@@ -51,9 +27,11 @@ def play(engine: Engine, version: str, selection: Selection, report: Callable[[s
         ordered = sorted(selection.cases, key=lambda case: case.profile)
         for profile, cases in groupby(ordered, key=lambda case: case.profile):
             answers |= _play_profile(engine, profile, list(cases), loras, masker, folder, report)
-        report(f"{len(selection.startup)} start-ups, {len(selection.lifecycle)} stories")
-        starts = startup.play(engine, selection.startup, masker, folder)
-        return Recording(version, answers, starts, lifecycle.play(engine, selection.lifecycle, masker, loras, folder))
+        if names := [*selection.startup, *selection.lifecycle]:
+            report(", ".join(names))
+        starts = startup.play(engine, selection.startup, masker, loras, folder)
+        stories = lifecycle.play(engine, selection.lifecycle, masker, loras, folder)
+        return Recording(version, selection.digests(), answers, starts, stories)
 
 
 def _play_profile(

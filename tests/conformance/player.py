@@ -82,7 +82,7 @@ class Player:
             answer["json"] = {"paths": sorted(response.json().get("paths", {}))}
         elif kind.startswith("application/json"):
             answer["json"] = self._masker.value(response.json(), mask_usage=request.mask_usage)
-        elif request.path.endswith("/metrics") and response.status_code == 200:
+        elif kind.startswith("text/plain; version="):
             answer["families"] = families(response.text)
         elif kind.startswith("text/html"):
             answer["text"] = "<page>"
@@ -113,13 +113,11 @@ class Player:
 
 
 def families(page: str) -> dict[str, Any]:
-    """Return the engine's metric families: type, labels and (of histograms) bucket bounds, by name."""
+    """Return the metric families of a page: type, help, labels and (of histograms) bucket bounds, by name."""
     result: dict[str, Any] = {}
     for family in text_string_to_metric_families(page):
-        if not family.name.startswith(("vllm:", "sglang:")):
-            continue
         labels = sorted({label for sample in family.samples for label in sample.labels if label != "le"})
-        entry: dict[str, Any] = {"type": family.type, "labels": labels}
+        entry: dict[str, Any] = {"type": family.type, "help": family.documentation, "labels": labels}
         bounds = sorted({float(sample.labels["le"]) for sample in family.samples if "le" in sample.labels})
         if bounds:
             entry["bounds"] = [str(bound) for bound in bounds]

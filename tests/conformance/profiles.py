@@ -3,6 +3,12 @@
 from tests.conformance.exchange import Profile
 
 UPDATING = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+_DEVELOPMENT = {**UPDATING, "VLLM_SERVER_DEV_MODE": "1", "VLLM_ENABLE_RESPONSES_API_STORE": "1"}
+_FRONT = (
+    *("--enable-lora", "--api-key", "sesame", "open", "--enable-request-id-headers"),
+    *("--allowed-origins", '["https://example.com"]', "--allow-credentials"),
+    *("--allowed-methods", '["GET", "POST"]', "--allowed-headers", '["x-token"]'),
+)
 
 PROFILES = {
     profile.name: profile
@@ -13,6 +19,9 @@ PROFILES = {
         Profile("no-updating", ("--enable-lora",)),
         Profile("no-lora", (), UPDATING),
         Profile("tools", ("--enable-auto-tool-choice", "--tool-call-parser", "hermes"), UPDATING),
+        Profile("front", _FRONT, UPDATING, api_key="sesame"),
+        Profile("development", ("--enable-lora",), _DEVELOPMENT),
+        Profile("any-origin", ("--allowed-origins", '["*"]', "--disable-fastapi-docs")),
         Profile("root-path", ("--enable-lora", "--root-path", "/pre"), UPDATING),
         Profile("one-process", ("--enable-lora",), {**UPDATING, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}),
     )

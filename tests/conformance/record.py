@@ -1,26 +1,54 @@
-"""`make record VLLM=0.32.0`: installs that vLLM outside the tree, plays the table to it, and writes the recording."""
+"""`make record VLLM=0.32.0`: installs that vLLM outside the tree, plays the table to it, and writes the recording.
 
+The recording is written after each server, so that an interrupted run goes on with `ONLY=missing`.
+"""
+
+import argparse
 import sys
-from pathlib import Path
 
 from tests.conformance import recording
 from tests.conformance.install import install, installation_of
-from tests.conformance.play import Selection, play
+from tests.conformance.play import play
+from tests.conformance.recording import Recording, RecordingError
 from tests.conformance.servers import real_vllm
+from tests.conformance.table import TABLE, Selection, not_in, starting_with
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
-        print("usage: python -m tests.conformance.record VERSION, such as 0.32.0", file=sys.stderr)
-        return 2
-    version = sys.argv[1].removeprefix("v")
+    options = _options()
+    version = options.version.removeprefix("v")
+    path = recording.path_of(version)
+    made = Recording(version, {}, {})
+    if path.exists() and (options.only or options.cases):
+        try:
+            made = recording.read(path)
+        except RecordingError as error:
+            print(error, file=sys.stderr)
+            return 2
+    selection = _selection(options, made)
     folder = installation_of(version)
     install(folder, version)
-    made = play(real_vllm(folder), version, Selection.starting_with(""), _report)
-    path = recording.path_of(version)
+    names = TABLE.digests()
+    made = recording.merge(made, Recording(version, {}, {}), names)
+    for part in selection.parts():
+        made = recording.merge(made, play(real_vllm(folder), version, part, _report), names)
+        recording.write(made, path)
     recording.write(made, path)
-    print(f"{len(made.cases)} cases of vLLM {version} in {path.relative_to(Path.cwd())}")
+    print(f"{len(selection)} of {len(TABLE)} entries played to vLLM {version}; {len(made.asked)} in {path}")
     return 0
+
+
+def _selection(options: argparse.Namespace, made: Recording) -> Selection:
+    chosen = not_in(made.asked) if options.only else TABLE
+    return chosen.where([*starting_with(options.cases).digests()])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.record", description=__doc__)
+    parser.add_argument("version", metavar="VERSION", help="a release of vLLM, such as 0.32.0")
+    parser.add_argument("--only", choices=("missing",), help="play what the recording lacks or asked otherwise")
+    parser.add_argument("--cases", default="", metavar="PREFIX", help="play only these again, such as cases/loading")
+    return parser.parse_args()
 
 
 def _report(progress: str) -> None:

@@ -1,13 +1,14 @@
 """Recordings: what a server of one version answered to the table, kept as JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "recordings"
-_FORMAT = 1
+_FORMAT = 2
+SECTIONS = ("startup", "lifecycle", "cases")
 
 
 class RecordingError(ValueError):
@@ -20,13 +21,19 @@ class Recording:
 
     Attributes:
         version: vLLM's release, such as `0.32.0`.
+        asked: digest of what each entry asked, by name with its section (see `table.py`).
         cases: a list of answers for each case, one for each step.
     """
 
     version: str
+    asked: Mapping[str, str]
     cases: Mapping[str, list[dict[str, Any]]]
     startup: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     lifecycle: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def names(self) -> set[str]:
+        """Return the names of all entries, section included."""
+        return {f"{section}/{name}" for section in SECTIONS for name in getattr(self, section)}
 
 
 def path_of(version: str) -> Path:
@@ -36,7 +43,7 @@ def path_of(version: str) -> Path:
 def write(recording: Recording, path: Path) -> None:
     """Write a recording, one answer a line, so that changes can be read in a diff."""
     parts = [f'{{"format": {_FORMAT}, "version": {json.dumps(recording.version)}']
-    for name in ("startup", "lifecycle", "cases"):
+    for name in ("asked", *SECTIONS):
         entries = getattr(recording, name)
         lines = [f"  {json.dumps(key)}: {_lines(entries[key])}" for key in sorted(entries)]
         parts.append(f'"{name}": {{\n' + ",\n".join(lines) + "\n}")
@@ -59,17 +66,37 @@ def read(path: Path) -> Recording:
     """
     try:
         document = json.loads(path.read_bytes())
-        version, cases = document["version"], document["cases"]
-        recording = Recording(version, cases, document["startup"], document["lifecycle"])
+        if document["format"] != _FORMAT:
+            raise RecordingError(f"{path} has format {document['format']}; this checkout reads format {_FORMAT}")
+        parts = [_mapping(document, name) for name in ("asked", "cases", "startup", "lifecycle")]
+        recording = Recording(document["version"], *parts)
     except FileNotFoundError as error:
         raise RecordingError(f"File not found: {path}; make it with `make record VLLM=VERSION`") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise RecordingError(f"{path} is not a recording: {error}; make it again with `make record`") from error
-    if document.get("format") != _FORMAT:
-        raise RecordingError(f"{path} has format {document.get('format')}; this checkout reads format {_FORMAT}")
-    if path.name != path_of(version).name:
-        raise RecordingError(f"{path} is a recording of {version}; its name must be {path_of(version).name}")
+    if path.name != path_of(recording.version).name:
+        raise RecordingError(f"{path} is a recording of {recording.version}; name it {path_of(recording.version).name}")
+    if lost := recording.names() ^ set(recording.asked):
+        raise RecordingError(f"{path} is damaged at {min(lost)}; make it again with `make record`")
     return recording
+
+
+def _mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    section = document[name]
+    if not isinstance(section, dict):
+        raise TypeError(f"{name} is not an object")
+    return section
+
+
+def merge(old: Recording, new: Recording, names: Collection[str]) -> Recording:
+    """Return `old` with the entries of `new` in place of its own, and only what is in `names`."""
+
+    def merged(section: str) -> dict[str, Any]:
+        entries = {**getattr(old, section), **getattr(new, section)}
+        return {name: entry for name, entry in entries.items() if f"{section}/{name}" in names}
+
+    asked = {name: digest for name, digest in {**old.asked, **new.asked}.items() if name in names}
+    return Recording(new.version, asked, merged("cases"), merged("startup"), merged("lifecycle"))
 
 
 def versions() -> list[str]:

@@ -24,6 +24,34 @@ REFUSALS: dict[str, tuple[str, ...]] = {
     "unknown-dtype": (*_LORA, "--dtype", "float99"),
     "two-api-servers": (*_LORA, "--api-server-count", "2"),
     "port-text": (*_LORA, "--port", "http"),
+    "port-above": (*_LORA, "--port", "70000"),
+    "two-data-parallel-engines": (*_LORA, "--data-parallel-size", "2"),
+    "memory-share-of-two": (*_LORA, "--gpu-memory-utilization", "2"),
+    "max-loras-negative": (*_LORA, "--max-loras", "-1"),
+    "max-loras-without-value": (*_LORA, "--max-loras"),
+    "max-cpu-loras-zero": (*_LORA, "--max-cpu-loras", "0"),
+    "max-lora-rank-zero": (*_LORA, "--max-lora-rank", "0"),
+    "max-model-len-text": ("--enable-lora", "--max-model-len", "long"),
+    "max-model-len-negative": ("--enable-lora", "--max-model-len", "-2"),
+    "max-num-seqs-text": (*_LORA, "--max-num-seqs", "many"),
+    "max-num-batched-tokens-zero": (*_LORA, "--max-num-batched-tokens", "0"),
+    "max-num-batched-tokens-below-sequences": (*_LORA, "--max-num-batched-tokens", "2", "--max-num-seqs", "4"),
+    "static-adapter-without-lora": ("--max-model-len", "512", "--lora-modules", "a=/none/at/all"),
+    "static-adapter-dora": (*_LORA, "--lora-modules", "a=<loras>/dora"),
+    "static-adapter-named-as-base": (*_LORA, "--lora-modules", "base=<loras>/l0"),
+    "static-adapter-twice": (*_LORA, "--lora-modules", "a=<loras>/l0", "a=<loras>/l1"),
+    "static-adapter-json-cut": (*_LORA, "--lora-modules", '{"name": "a"'),
+    "static-adapter-json-without-path": (*_LORA, "--lora-modules", '{"name": "a"}'),
+    "static-adapter-two-equals": (*_LORA, "--lora-modules", "a=b=c"),
+    "lora-dtype-unknown": (*_LORA, "--lora-dtype", "float99"),
+    "kv-cache-dtype-unknown": (*_LORA, "--kv-cache-dtype", "x"),
+    "shutdown-timeout-negative": (*_LORA, "--shutdown-timeout", "-1"),
+    "shutdown-timeout-text": (*_LORA, "--shutdown-timeout", "soon"),
+    "config-missing": (*_LORA, "--config", "/none/at/all.yaml"),
+    "config-no-yaml": (*_LORA, "--config", "/none/at/all.txt"),
+    "word-unexpected": (*_LORA, "surplus"),
+    "flag-ambiguous": (*_LORA, "--max-lor", "2"),
+    "dtype-without-value": (*_LORA, "--dtype"),
 }
 """Flags after the model's and the port's, by name."""
 
@@ -35,9 +63,16 @@ _INVALID = re.compile(r"^(?:(\S+)\n)?  (?! )(?:Value error, )?(.*?)(?: \[type=.*
 """One field and its message in the text of pydantic's ValidationError; without a field if it is of several."""
 
 
-def play(engine: Engine, names: Iterable[str], masker: Masker, folder: Path) -> dict[str, Any]:
+def play(engine: Engine, names: Iterable[str], masker: Masker, loras: Path, folder: Path) -> dict[str, Any]:
     """Return what each start-up came to: `exit` (null if it runs on) and `error`, the message of its last error."""
-    return {name: _start(engine, REFUSALS[name], UPDATING, masker, folder / f"{name}.log") for name in names}
+    return {
+        name: _start(engine, _with_loras(REFUSALS[name], loras), UPDATING, masker, folder / f"{name}.log")
+        for name in names
+    }
+
+
+def _with_loras(flags: tuple[str, ...], loras: Path) -> tuple[str, ...]:
+    return tuple(flag.replace("<loras>", str(loras)) for flag in flags)
 
 
 def _start(

@@ -2,10 +2,8 @@
 
 import pytest
 
-from tests.conformance.compare import differences
 from tests.conformance.masking import Masker
 from tests.conformance.player import families
-from tests.conformance.recording import Recording, RecordingError, path_of, read, write
 
 MASKER = Masker({"/tmp/x/loras": "<loras>"})
 
@@ -36,55 +34,29 @@ def test_equal_events_in_a_row_become_one() -> None:
     assert MASKER.events(body, mask_usage=False) == [{"text": "<text>"}, "[DONE]"]
 
 
+def test_named_events_keep_their_name() -> None:
+    body = 'event: ping\ndata: {"delta": "abc", "sequence_number": 4}\n\n'
+    event = {"event": "ping", "data": {"delta": "<text>", "sequence_number": "<number>"}}
+    assert MASKER.events(body, mask_usage=False) == [event]
+
+
 def test_paths_addresses_and_request_ids_leave_a_text() -> None:
     text = "cmpl-4f2 at 0x7f00aa11bb22 in /root/venv/x.py, see /tmp/x/loras/l0"
     assert MASKER.text(text) == "cmpl-<id> at <address> in <path> see <loras>/l0"
 
 
+def test_the_server_s_address_leaves_a_text() -> None:
+    assert MASKER.text("http://127.0.0.1:4711/v1/models") == "<server>/v1/models"
+
+
 def test_families_have_type_labels_and_bounds() -> None:
     page = (
-        "# TYPE vllm:wait_seconds histogram\n"
+        "# HELP vllm:wait_seconds Time.\n# TYPE vllm:wait_seconds histogram\n"
         'vllm:wait_seconds_bucket{model_name="m",le="0.5"} 1\nvllm:wait_seconds_bucket{model_name="m",le="+Inf"} 1\n'
         'vllm:wait_seconds_count{model_name="m"} 1\nvllm:wait_seconds_sum{model_name="m"} 0.1\n'
         "# TYPE process_open_fds gauge\nprocess_open_fds 3\n"
     )
-    expected = {"type": "histogram", "labels": ["model_name"], "bounds": ["0.5", "inf"]}
-    assert families(page) == {"vllm:wait_seconds": expected}
-
-
-def test_differences_name_the_place_and_both_values() -> None:
-    real = Recording("1.0.0", {"a": [{"status": 400, "json": {"error": {"type": "X", "code": 1}}}]})
-    fake = Recording("1.0.0", {"a": [{"status": 400, "json": {"error": {"type": "Y"}}}]})
-    assert [str(difference) for difference in differences(real, fake)] == [
-        "cases/a [0].json.error.type: real 'X', fake 'Y'",
-        "cases/a [0].json.error.code: real 1, fake '<absent>'",
-    ]
-
-
-def test_true_is_not_one() -> None:
-    assert differences(Recording("1", {"a": [{"x": True}]}), Recording("1", {"a": [{"x": 1}]}))
-
-
-def test_a_recording_is_read_as_it_was_written(tmp_path) -> None:
-    recording = Recording("1.2.3", {"a": [{"status": 200}]}, {"s": {"exit": 1, "error": ""}}, {"l": [{"exit": 0}]})
-    path = tmp_path / path_of("1.2.3").name
-    write(recording, path)
-    assert read(path) == recording
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "is not a recording"),
-        ("{}", "is not a recording"),
-        ('{"format": 9, "version": "1.2.3", "startup": {}, "lifecycle": {}, "cases": {}}', "has format 9"),
-        ('{"format": 1, "version": "1.2.4", "startup": {}, "lifecycle": {}, "cases": {}}', "is a recording of 1.2.4"),
-        (None, "File not found"),
-    ],
-)
-def test_a_damaged_recording_is_refused_by_name(tmp_path, text: str | None, message: str) -> None:
-    path = tmp_path / path_of("1.2.3").name
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(RecordingError, match=message):
-        read(path)
+    assert families(page) == {
+        "process_open_fds": {"type": "gauge", "help": "", "labels": []},
+        "vllm:wait_seconds": {"type": "histogram", "help": "Time.", "labels": ["model_name"], "bounds": ["0.5", "inf"]},
+    }

@@ -110,15 +110,69 @@ class CustomThinkCompletionContentParam(TypedDict, total=False):
     type: Required[Literal["thinking"]]
 
 
-class CustomContentPart(TypedDict, total=False):
-    """A part in one of vLLM's other forms, which a text model refuses or skips."""
+class CustomChatCompletionContentPILImageParam(TypedDict, total=False):
+    """An image as Python's object."""
 
-    type: str
+    image_pil: Json | None
+    uuid: str | None
+
+
+class CustomChatCompletionContentSimpleImageParam(TypedDict, total=False):
+    """An image by its address alone."""
+
     image_url: str | None
+    uuid: str | None
+
+
+class ChatCompletionContentPartImageEmbedsParam(TypedDict, total=False):
+    """Embeddings of an image."""
+
+    image_embeds: str | Json | None
+    type: Required[Literal["image_embeds"]]
+    uuid: str | None
+
+
+class ChatCompletionContentPartAudioEmbedsParam(TypedDict, total=False):
+    """Embeddings of a sound."""
+
+    audio_embeds: str | Json | None
+    type: Required[Literal["audio_embeds"]]
+    uuid: str | None
+
+
+class ChatCompletionContentPartVideoEmbedsParam(TypedDict, total=False):
+    """Embeddings of a film."""
+
+    video_embeds: str | Json | None
+    type: Required[Literal["video_embeds"]]
+    uuid: str | None
+
+
+class ChatCompletionContentPartPromptEmbedsParam(TypedDict, total=False):
+    """Embeddings of a prompt."""
+
+    data: Required[str]
+    type: Required[Literal["prompt_embeds"]]
+
+
+class CustomChatCompletionContentSimpleAudioParam(TypedDict, total=False):
+    """A sound by its address alone."""
+
     audio_url: str | None
+
+
+class CustomChatCompletionContentSimpleVideoParam(TypedDict, total=False):
+    """A film by its address alone."""
+
     video_url: str | None
     uuid: str | None
+
+
+class CustomChatCompletionContentToolReferenceParam(TypedDict, total=False):
+    """Name of a tool."""
+
     name: str
+    type: Literal["tool_reference"]
 
 
 OpenAIContentPart: TypeAlias = (
@@ -130,9 +184,18 @@ OpenAIContentPart: TypeAlias = (
 CustomPart: TypeAlias = (
     OpenAIContentPart
     | ChatCompletionContentPartAudioParam
+    | ChatCompletionContentPartInputAudioParam
     | ChatCompletionContentPartVideoParam
     | ChatCompletionContentPartRefusalParam
-    | CustomContentPart
+    | CustomChatCompletionContentPILImageParam
+    | CustomChatCompletionContentSimpleImageParam
+    | ChatCompletionContentPartImageEmbedsParam
+    | ChatCompletionContentPartAudioEmbedsParam
+    | ChatCompletionContentPartVideoEmbedsParam
+    | ChatCompletionContentPartPromptEmbedsParam
+    | CustomChatCompletionContentSimpleAudioParam
+    | CustomChatCompletionContentSimpleVideoParam
+    | CustomChatCompletionContentToolReferenceParam
     | str
     | CustomThinkCompletionContentParam
 )

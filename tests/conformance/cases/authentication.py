@@ -38,6 +38,22 @@ _ROUTES = (
     ("POST", "/adapters"),
     ("POST", "/invocations"),
     ("GET", "/is_sleeping"),
+    ("GET", "/v1"),
+    ("GET", "/v1models"),
+    ("GET", "/v2/nothing"),
+    ("GET", "/v1/models/"),
+    ("HEAD", "/v1/models"),
+    ("GET", "//v1/models"),
+    ("POST", "/v2/rerank"),
+    ("POST", "/score"),
+    ("POST", "/v1/responses"),
+    ("POST", "/v1/messages"),
+    ("POST", "/inference/v1/generate"),
+    ("POST", "/generative_scoring"),
+    ("POST", "/scale_elastic_ep"),
+    ("DELETE", "/adapters/a"),
+    ("GET", "/kv_event_sources"),
+    ("OPTIONS", "/v1/nothing"),
 )
 
 CASES = (
@@ -54,6 +70,7 @@ CASES = (
         (post("/v1/completions", _COMPLETION, headers={"authorization": "Bearer sesame"}),),
         "key",
     ),
+    Case("authentication/adapters-without", (post("/adapters", {"name": "a", "src": "<loras>/l0"}),), "key"),
     Case("authentication/x-api-key", (get("/v1/models", x_api_key="sesame"),), "key"),
     Case(
         "authentication/tokenize-without",

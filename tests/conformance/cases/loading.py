@@ -33,6 +33,14 @@ _BODIES = {
     "moe-text": {**_GOOD, "is_3d_lora_weight": "x"},
     "field-unknown": {**_GOOD, "unknown": 1},
     "base-model-name": {**_GOOD, "base_model_name": "base"},
+    "in-place-zero": {**_GOOD, "load_inplace": 0},
+    "in-place-yes": {**_GOOD, "load_inplace": "yes"},
+    "in-place-float": {**_GOOD, "load_inplace": 1.0},
+    "moe-true": {**_GOOD, "is_3d_lora_weight": True},
+    "id": {**_GOOD, "lora_int_id": 7},
+    "name-object": {**_GOOD, "lora_name": {}},
+    "path-list": {**_GOOD, "lora_path": []},
+    "both-empty": {"lora_name": "", "lora_path": ""},
 }
 
 _PATHS = {
@@ -49,6 +57,20 @@ _PATHS = {
     "inner-of-subfolder": "<loras>/subfolder/inner",
     "url": "https://example.invalid/a",
     "s3": "s3://acme/a",
+    "hub-scheme": "hf://acme/a",
+    "file-scheme": "file:///none/at/all",
+    "root": "/",
+    "current-folder": ".",
+    "newline": "<loras>/l0\n",
+    "unicode-missing": "<loras>/ä",
+    "config-file": "<loras>/l0/adapter_config.json",
+    "below-a-file": "<loras>/file/inner",
+    "repository-too-deep": "acme/sql/v1",
+    "repository-bad-name": "acme/-sql",
+    "repository-long": "acme/" + "x" * 200,
+    "missing-with-dots": "/srv/none/v1.2/a.b",
+    "missing-short": "/none",
+    "double-slash": "<loras>//l0",
 }
 
 _NAMES = {
@@ -62,6 +84,9 @@ _NAMES = {
     "newline": "a\nb",
     "long": "x" * 300,
     "base-model": "base",
+    "nul": "a\0b",
+    "percent": "a%2fb",
+    "path": "../a",
 }
 
 CASES = (
@@ -111,10 +136,23 @@ CASES = (
     Case("loading/alias-route", (post("/adapters", _GOOD), get("/v1/models"))),
     Case("loading/served-name", (load("base"), load("alias"), get("/v1/models")), "two-names"),
     Case("loading/lora-disabled", (load(), get("/v1/models")), "no-lora"),
+    Case("loading/served-name-in-place", (load("alias", load_inplace=True), unload("alias")), "two-names"),
+    Case("loading/served-name-missing-path", (load("base", "<loras>/none"), load("base", "")), "two-names"),
+    Case("loading/in-place-twice", (load("a", load_inplace=True), load("a", load_inplace=True), load("a"))),
+    Case(
+        "loading/in-place-then-unload",
+        (load("a", load_inplace=True), unload(), load("a", "<loras>/l1"), get("/v1/models"), completion("a")),
+    ),
+    Case("loading/in-place-too-wide", (load(), load("a", "<loras>/too-wide", load_inplace=True), get("/v1/models"))),
+    Case("loading/broken-twice", (load("a", "<loras>/dora"), load("a", "<loras>/dora"))),
+    Case("loading/lora-disabled-served-name", (load("base"), load("a", load_inplace=True)), "no-lora"),
     Case("loading/lora-disabled-missing", (load("a", "<loras>/none"),), "no-lora"),
     Case("loading/updating-off", (load(), get("/v1/models"), unload()), "no-updating"),
     *(
         Case(f"loading/one-process/{name}", (load("a", f"<loras>/{name}"),), "one-process")
-        for name in ("l0", "dora", "rank64", "no-tensors", "modules-unknown", "weights-text", "config-cut", "too-wide")
+        for name in (
+            *("l0", "dora", "rank64", "no-tensors", "modules-unknown", "weights-text", "config-cut", "too-wide"),
+            *("empty", "no-weights", "everything", "embedding-other-vocabulary", "torch-unsafe"),
+        )
     ),
 )

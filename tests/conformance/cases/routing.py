@@ -1,35 +1,8 @@
 """Routes that exist, routes that do not, methods, CORS and prefixes."""
 
-from tests.conformance.exchange import ABSENT, MESSAGES, PROMPT, Case, Request, completion, get, post
+from tests.conformance.exchange import Case, Request, completion, get, post
 
 _UNKNOWN = ("/", "/v1", "/v1/", "/nothing", "/v1/nothing", "/V1/models", "//v1/models", "/v1/lora_adapter/load")
-_OTHER_ENDPOINTS = {
-    "responses": ("/v1/responses", {"model": "base", "input": "hello", "max_output_tokens": 3}),
-    "responses-unknown-model": ("/v1/responses", {"model": "none", "input": "hello"}),
-    "responses-empty": ("/v1/responses", {}),
-    "messages": ("/v1/messages", {"model": "base", "messages": MESSAGES, "max_tokens": 3}),
-    "messages-empty": ("/v1/messages", {}),
-    "messages-count": ("/v1/messages/count_tokens", {"model": "base", "messages": MESSAGES}),
-    "embeddings": ("/v1/embeddings", {"model": "base", "input": "hello"}),
-    "pooling": ("/pooling", {"model": "base", "input": "hello"}),
-    "classify": ("/classify", {"model": "base", "input": "hello"}),
-    "score": ("/score", {"model": "base", "text_1": "a", "text_2": "b"}),
-    "score-v1": ("/v1/score", {"model": "base", "text_1": "a", "text_2": "b"}),
-    "rerank": ("/rerank", {"model": "base", "query": "a", "documents": ["b"]}),
-    "rerank-v1": ("/v1/rerank", {"model": "base", "query": "a", "documents": ["b"]}),
-    "rerank-v2": ("/v2/rerank", {"model": "base", "query": "a", "documents": ["b"]}),
-    "transcriptions": ("/v1/audio/transcriptions", ABSENT),
-    "invocations": ("/invocations", {"model": "base", "prompt": PROMPT, "max_tokens": 1, "ignore_eos": True}),
-    "invocations-chat": ("/invocations", {"model": "base", "messages": MESSAGES, "max_tokens": 1, "ignore_eos": True}),
-    "invocations-empty": ("/invocations", {}),
-    "generate": ("/inference/v1/generate", {"token_ids": PROMPT, "sampling_params": {"max_tokens": 1}}),
-    "sleep": ("/sleep", ABSENT),
-    "wake-up": ("/wake_up", ABSENT),
-    "reset-prefix-cache": ("/reset_prefix_cache", ABSENT),
-    "render": ("/v1/chat/completions/render", {"model": "base", "messages": MESSAGES}),
-    "scale": ("/scale_elastic_ep", {}),
-    "profile": ("/start_profile", ABSENT),
-}
 _METHODS = (
     ("POST", "/v1/models"),
     ("PUT", "/v1/completions"),
@@ -43,7 +16,51 @@ _METHODS = (
     ("GET", "/adapters"),
 )
 _ORIGIN = {"origin": "https://example.com"}
+_OTHER_ORIGIN = {"origin": "https://example.org"}
 _PREFLIGHT = {**_ORIGIN, "access-control-request-method": "POST"}
+_KEY = {"authorization": "Bearer sesame"}
+_REDIRECTED = (
+    ("GET", "/health/"),
+    ("GET", "/v1/models/?a=1&b=%20"),
+    ("POST", "/v1/completions/"),
+    ("GET", "/v1/completions/"),
+    ("HEAD", "/v1/models/"),
+    ("OPTIONS", "/v1/models/"),
+    ("GET", "/nothing/"),
+    ("GET", "/v1/models//"),
+    ("GET", "/docs/"),
+    ("POST", "/adapters/"),
+)
+_PATHS = ("/v1/models?x=1", "/v1/%6dodels", "/v1/models%2F", "/v1/../v1/models", "/v1/models;x", "/health?probe=1")
+_CORS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "simple": ("GET", "/health", _ORIGIN),
+    "other-origin": ("GET", "/health", _OTHER_ORIGIN),
+    "null-origin": ("GET", "/health", {"origin": "null"}),
+    "no-origin": ("GET", "/health", {}),
+    "with-cookie": ("GET", "/health", {**_ORIGIN, "cookie": "a=b"}),
+    "error": ("GET", "/nothing", _ORIGIN),
+    "method-not-allowed": ("DELETE", "/health", _ORIGIN),
+    "preflight": ("OPTIONS", "/v1/completions", _PREFLIGHT),
+    "preflight-of-nothing": ("OPTIONS", "/nothing", _PREFLIGHT),
+    "preflight-other-origin": ("OPTIONS", "/v1/completions", {**_PREFLIGHT, **_OTHER_ORIGIN}),
+    "preflight-other-method": ("OPTIONS", "/v1/completions", {**_ORIGIN, "access-control-request-method": "DELETE"}),
+    "preflight-header": ("OPTIONS", "/v1/completions", {**_PREFLIGHT, "access-control-request-headers": "X-Token"}),
+    "preflight-other-header": (
+        *("OPTIONS", "/v1/completions"),
+        {**_PREFLIGHT, "access-control-request-headers": "x-token, x-other"},
+    ),
+    "preflight-other-everything": (
+        *("OPTIONS", "/v1/completions"),
+        {**_OTHER_ORIGIN, "access-control-request-method": "PUT", "access-control-request-headers": "x-other"},
+    ),
+    "options-without-method": ("OPTIONS", "/v1/completions", _ORIGIN),
+    "unauthorized": ("GET", "/v1/models", _ORIGIN),
+    "authorized": ("GET", "/v1/models", {**_ORIGIN, **_KEY}),
+    "request-id": ("GET", "/v1/models", {**_KEY, "x-request-id": "mine"}),
+    "request-id-of-refused": ("GET", "/v1/models", {"x-request-id": "mine"}),
+    "second-key": ("GET", "/v1/models", {"authorization": "Bearer open"}),
+    "both-keys": ("GET", "/v1/models", {"authorization": "Bearer sesame open"}),
+}
 
 CASES = (
     *(Case(f"routing/unknown/{index}", (get(path), Request("POST", path))) for index, path in enumerate(_UNKNOWN)),
@@ -51,18 +68,39 @@ CASES = (
         Case(f"routing/method/{method.lower()}{path.replace('/', '-')}", (Request(method, path),))
         for method, path in _METHODS
     ),
+    *(Case(f"routing/redirect/{index}", (Request(*request),)) for index, request in enumerate(_REDIRECTED)),
+    *(Case(f"routing/path/{index}", (get(path),)) for index, path in enumerate(_PATHS)),
     *(
-        Case(f"routing/other/{name}", (post(path, body, mask_usage=True),))
-        for name, (path, body) in _OTHER_ENDPOINTS.items()
+        Case(f"routing/{profile}/{name}", (Request(method, path, headers=headers),), profile)
+        for profile in ("lora", "front", "any-origin")
+        for name, (method, path, headers) in _CORS.items()
     ),
-    Case("routing/is-sleeping", (get("/is_sleeping"),)),
-    Case("routing/responses-get", (get("/v1/responses/resp_1"),)),
-    Case("routing/cors-simple", (Request("GET", "/v1/models", headers=_ORIGIN),)),
-    Case("routing/cors-preflight", (Request("OPTIONS", "/v1/completions", headers=_PREFLIGHT),)),
-    Case("routing/cors-error", (Request("GET", "/nothing", headers=_ORIGIN),)),
+    Case(
+        "routing/front/completion", (post("/v1/completions", completion().json, headers={**_ORIGIN, **_KEY}),), "front"
+    ),
+    Case(
+        "routing/front/completion-id",
+        (post("/v1/completions", completion().json, headers={**_KEY, "x-request-id": "mine"}),),
+        "front",
+    ),
+    Case(
+        "routing/front/stream",
+        (post("/v1/completions", completion(stream=True).json, headers={**_ORIGIN, **_KEY}),),
+        "front",
+    ),
+    Case("routing/no-docs", (get("/docs"), get("/redoc"), get("/openapi.json"), get("/version")), "any-origin"),
     Case("routing/request-id", (Request("GET", "/v1/models", headers={"x-request-id": "mine"}),)),
     Case(
         "routing/root-path", (get("/pre/v1/models"), get("/v1/models"), get("/pre/health"), get("/health")), "root-path"
+    ),
+    Case(
+        "routing/root-path-others",
+        (
+            *(get("/pre"), get("/pre/"), get("/pre/nothing"), get("/pre/docs"), get("/pre/metrics")),
+            *(get("/pre/v1/models/"), get("/v1/models/"), get("/pre/pre/health"), get("/prefix/health")),
+            *(Request("POST", "/pre/health"), Request("OPTIONS", "/pre/v1/models")),
+        ),
+        "root-path",
     ),
     Case("routing/root-path-completion", (Request("POST", "/pre/v1/completions", completion().json),), "root-path"),
 )

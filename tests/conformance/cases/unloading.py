@@ -16,6 +16,13 @@ _BODIES = {
     "id-wrong": {"lora_name": "a", "lora_int_id": 99},
     "id-null": {"lora_name": "a", "lora_int_id": None},
     "field-unknown": {"lora_name": "a", "unknown": 1},
+    "id-float": {"lora_name": "a", "lora_int_id": 1.5},
+    "id-whole-float": {"lora_name": "a", "lora_int_id": 1.0},
+    "id-boolean": {"lora_name": "a", "lora_int_id": True},
+    "id-number-as-text": {"lora_name": "a", "lora_int_id": "1"},
+    "id-negative": {"lora_name": "a", "lora_int_id": -1},
+    "id-huge": {"lora_name": "a", "lora_int_id": 10**30},
+    "name-object": {"lora_name": {}},
 }
 
 CASES = (
@@ -34,4 +41,21 @@ CASES = (
     Case("unloading/alias-route", (load(), Request("DELETE", "/adapters/a"), get("/v1/models"))),
     Case("unloading/alias-route-not-loaded", (Request("DELETE", "/adapters/none"),)),
     Case("unloading/lora-disabled", (unload(),), "no-lora"),
+    Case("unloading/updating-off", (unload(),), "no-updating"),
+    Case("unloading/alias", (unload("alias"), unload("base")), "two-names"),
+    Case("unloading/one-process", (load(), unload(), unload(), load(), completion("a")), "one-process"),
+    Case(
+        "unloading/evicted",
+        (
+            *(load(name, f"<loras>/l{number}") for number, name in enumerate("abcdef")),
+            *(unload(name) for name in "abcdef"),
+            get("/v1/models"),
+            load("a", "<loras>/l0"),
+            completion("a"),
+        ),
+    ),
+    Case("unloading/in-place", (load(load_inplace=True), unload(), unload(), completion("a"))),
+    Case("unloading/then-in-place", (load(), unload(), load("a", "<loras>/l1", load_inplace=True), completion("a"))),
+    Case("unloading/after-broken", (load("a", "<loras>/dora"), unload())),
+    Case("unloading/name-with-space", (load(" a"), unload("a"), unload(" a"))),
 )
