@@ -3,6 +3,7 @@
 Facts are from the recordings in tests/conformance/recordings. No other module compares version numbers.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -65,5 +66,19 @@ def api_of(context: object) -> Api:
 @lru_cache(maxsize=64)
 def api(version: str) -> Api:
     """Return the behavior of `version`, such as `0.32.0`."""
-    release_of(version)
-    return Api()
+    release = release_of(version)
+    if release >= (0, 32):
+        return NEWEST
+    return Api(
+        max_temperature=math.inf,
+        checks_vocabulary=False,
+        fingerprint=False,
+        token_ids=release >= (0, 11),
+        prompt_text=False,
+        tail_fields={"kv_transfer_params": None},
+        choice_fields={},
+        message_fields={"tool_calls": [], "reasoning_content": None},
+        usage_details={},
+        wraps_refusals=True,
+        bounded_errors=False,
+    )

@@ -12,7 +12,7 @@ from fake_vllm.engine.lora import EngineError
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai import chat_template, tools
 from fake_vllm.openai.prompts import Prompt, PromptLimits, check_vocabulary, split_prompts
-from fake_vllm.openai.protocol.base import GenerationRequest
+from fake_vllm.openai.protocol.base import stop_strings
 from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest
 from fake_vllm.openai.protocol.completion import CompletionRequest
 from fake_vllm.openai.protocol.formats import StructuredOutputsParams, constraint_of
@@ -193,7 +193,7 @@ def _check_suffix(body: CompletionRequest) -> None:
     raise EngineError(400, "BadRequestError", message, param="suffix")
 
 
-def _limits(body: GenerationRequest, server: Server, output: int, field: str) -> PromptLimits:
+def _limits(body: Body, server: Server, output: int, field: str) -> PromptLimits:
     return PromptLimits(
         context=server.config.max_model_len,
         output=output,
@@ -218,7 +218,7 @@ def _checked(body: Body, server: Server, prompts: tuple[Prompt, ...], limit: int
         n=body.n or 1,
         max_tokens=limit,
         min_tokens=body.min_tokens,
-        stop=body.stop_strings,
+        stop=stop_strings(body.stop),
         stop_tokens=frozenset(body.stop_token_ids or ()),
         include_stop=body.include_stop_str_in_output,
         ignore_eos=body.ignore_eos,

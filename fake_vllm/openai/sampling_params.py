@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai import tokenizer
-from fake_vllm.openai.protocol.base import GenerationRequest
+from fake_vllm.openai.protocol.base import stop_strings
 from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest
 from fake_vllm.openai.protocol.completion import CompletionRequest
 from fake_vllm.openai.releases import Api
@@ -101,7 +101,7 @@ def _check_choices(n: int) -> None:
         )
 
 
-def _check_extra_args(body: GenerationRequest) -> None:
+def _check_extra_args(body: Body) -> None:
     pending: list[object] = [body.vllm_xargs, body.kv_transfer_params, body.ec_transfer_params]
     while pending:
         value = pending.pop()
@@ -115,7 +115,7 @@ def _check_extra_args(body: GenerationRequest) -> None:
             pending += value
 
 
-def _check_penalties(body: GenerationRequest) -> None:
+def _check_penalties(body: Body) -> None:
     for field in ("presence_penalty", "frequency_penalty"):
         value = getattr(body, field)
         if value is not None and not -2.0 <= value <= 2.0:
@@ -146,7 +146,7 @@ def _check_randomness(body: Body, api: Api) -> None:
         raise VLLMValidationError(f"min_p must be in [0, 1], got {body.min_p}.")
 
 
-def _check_lengths(body: GenerationRequest, limit: int) -> None:
+def _check_lengths(body: Body, limit: int) -> None:
     if limit < 1:
         raise VLLMValidationError(f"max_tokens must be at least 1, got {limit}.", parameter="max_tokens", value=limit)
     if body.min_tokens < 0:
@@ -163,8 +163,8 @@ def _check_logprobs(body: Body) -> None:
             raise VLLMValidationError(f"{name} must be non-negative or -1, got {value}.", parameter=name, value=value)
 
 
-def _check_words(body: GenerationRequest) -> None:
-    if "" in body.stop_strings:
+def _check_words(body: Body) -> None:
+    if "" in stop_strings(body.stop):
         raise VLLMValidationError("stop cannot contain an empty string.")
     if "" in body.bad_words:
         words = list(dict.fromkeys(body.bad_words))

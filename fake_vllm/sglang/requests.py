@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.lora import EngineError
-from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.prompts import Prompt
 from fake_vllm.openai.requests import GenerateRequest, check_size
@@ -40,11 +39,11 @@ def from_generate(body: GenerateReqInput) -> GenerateRequest:
     """Return the request of `/generate`.
 
     Raises:
-        RequestValidationError: if there is nothing to continue.
+        EngineError: if there is nothing to continue.
     """
     prompt = body.text if body.text is not None else body.input_ids
     if prompt is None or prompt in ("", [], [[]]):
-        raise RequestValidationError(["Either text, input_ids or input_embeds should be provided."])
+        raise EngineError(400, "Bad Request", "Either text, input_ids or input_embeds should be provided.")
     params = body.sampling_params or SamplingParams()
     completion = CompletionRequest(
         prompt=prompt,

@@ -6,8 +6,28 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai.protocol import checks
-from fake_vllm.openai.protocol.base import GenerationRequest
-from fake_vllm.openai.protocol.formats import check_response_format
+from fake_vllm.openai.protocol.base import (
+    CacheSalt,
+    ExtraArgs,
+    Int64,
+    Interval,
+    Json,
+    MMPayload,
+    OpenAIBaseModel,
+    Seed,
+    Side,
+    Start,
+    StopParam,
+    StreamOptions,
+    ThinkingTokenBudget,
+    Truncation,
+)
+from fake_vllm.openai.protocol.formats import (
+    AnyResponseFormat,
+    RepetitionDetectionParams,
+    StructuredOutputsParams,
+    check_response_format,
+)
 from fake_vllm.openai.releases import api_of
 
 _MAX_PROMPTS = 1024  # vLLM, vllm/envs.py: VLLM_MAX_COMPLETION_PROMPTS
@@ -16,17 +36,64 @@ _DEFAULT_MAX_TOKENS = 16
 TokenIds = list[Annotated[int, Field(ge=0)]]
 
 
-class CompletionRequest(GenerationRequest):
+class CompletionRequest(OpenAIBaseModel):
     """Body of `POST /v1/completions`."""
 
+    model: str | None = None
     prompt: TokenIds | list[TokenIds] | str | list[str] | None = None
     echo: bool | None = False
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
     logprobs: int | None = None
     max_tokens: int | None = _DEFAULT_MAX_TOKENS
     n: int = 1
+    presence_penalty: float | None = None
+    seed: Seed = None
+    stop: StopParam = []
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
     suffix: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    user: str | None = None
+    use_beam_search: bool = False
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    watermarking: bool | None = None
+    length_penalty: float = 1.0
+    stop_token_ids: list[int] | None = []
+    include_stop_str_in_output: bool = False
+    ignore_eos: bool = False
+    min_tokens: int = 0
+    skip_special_tokens: bool = True
+    spaces_between_special_tokens: bool = True
+    truncate_prompt_tokens: Truncation = None
+    truncation_side: Side = None
+    allowed_token_ids: list[int] | None = None
+    prompt_logprobs: int | None = None
+    logprob_token_ids: list[int] | None = None
+    bad_words: list[str] = Field(default_factory=list)
     prompt_embeds: bytes | list[bytes] | None = None
     add_special_tokens: bool = True
+    response_format: AnyResponseFormat | None = None
+    structured_outputs: StructuredOutputsParams | None = None
+    priority: Int64 = 0
+    request_id: str = ""
+    session_id: str | None = None
+    return_tokens_as_token_ids: bool | None = None
+    return_token_ids: bool | None = None
+    routed_experts_prompt_start: Start = 0
+    return_token_offsets: bool | None = False
+    mm_payload: MMPayload = "tensors"
+    return_mm_kwargs: bool | None = None
+    cache_salt: CacheSalt = None
+    kv_transfer_params: Json | None = None
+    ec_transfer_params: Json | None = None
+    vllm_xargs: ExtraArgs = None
+    repetition_detection: RepetitionDetectionParams | None = None
+    thinking_token_budget: ThinkingTokenBudget = None
+    stream_interval: Interval = None
 
     @model_validator(mode="before")
     @classmethod

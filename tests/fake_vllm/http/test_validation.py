@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fake_vllm.http.validation import RequestValidationError, parse_body
-from fake_vllm.openai.protocol import CompletionRequest
+from fake_vllm.openai.protocol.completion import CompletionRequest
 
 ACCEPTED: list[tuple[str, Any, Any]] = [
     ("max_tokens", "5", 5),
@@ -15,7 +15,7 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     ("max_tokens", 5.0, 5),
     ("max_tokens", "5.0", 5),
     ("max_tokens", True, 1),
-    ("max_tokens", None, None),
+    ("max_tokens", None, 16),
     ("max_tokens", 10**30, 10**30),
     ("temperature", "0.5", 0.5),
     ("temperature", True, 1.0),
