@@ -142,6 +142,7 @@ class EnvVar(_Object, frozen=True, kw_only=True):
 
 class Container(_Object, frozen=True, kw_only=True):
     name: str
+    image: str = ""
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[EnvVar, ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
 from controller.api.types import Container, Pod
 from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
+from controller.engine.prefix_cache import PrefixCache, prefix_cache_of
 from formats.engine_command import EngineArgs, expand_environment, read_engine_args
 from formats.errors import FormatError
 
@@ -42,6 +43,8 @@ class PodView:
     """True if it has a controller; credentials are sent only to such pods."""
     flavor: EngineFlavor = VLLM
     """Kind of the engine, by the pod's label; a sidecar has its own setting for it."""
+    prefix_cache: PrefixCache = PrefixCache.SEPARATE
+    """What becomes of cached prefixes when another artifact is loaded under the same name."""
     key: str = field(init=False, repr=False, compare=False)
     """`namespace/name`, stored because every candidate of every choice is looked up by it."""
 
@@ -91,6 +94,7 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         sidecar=any(c.name == SIDECAR for c in pod.spec.containers),
         owned=any(owner.controller for owner in meta.owner_references),
         flavor=flavor,
+        prefix_cache=prefix_cache_of(container.image if container is not None else "", args, flavor),
     )
 
 

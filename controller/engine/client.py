@@ -69,6 +69,8 @@ class _OrderResponse(msgspec.Struct):
 RequestObserver = Callable[[str, str, float], None]
 """Called after each request with its verb, status (or the reason of its error without an answer) and seconds."""
 
+_RESET_PATH = "/reset_prefix_cache?reset_running_requests=true"
+"""Without the parameter, a reset has no effect while any request runs."""
 _CONNECT_SECONDS = 10.0
 """Connect timeout: a load may take long, a connection may not."""
 
@@ -130,6 +132,18 @@ class EngineClient:
             RemoveFailed: the adapter has to be loaded in place first.
         """
         await self._post(address, "unload", address.flavor.unload, {"lora_name": name}, timeout)
+
+    async def reset_prefix_cache(self, address: Address, timeout: float) -> None:
+        """Empty the prefix cache; running requests are computed again. Needs vLLM's development mode.
+
+        An engine without the route is success: nothing can be done.
+        """
+        request = self._request(address, "POST", _RESET_PATH, None, timeout)
+        response, body = await self._send("reset", request, timeout)
+        if response.status_code not in (200, 404):
+            raise failure("reset", response, body)
+        if b"false" in body and response.status_code == 200:
+            raise EngineError("PrefixCacheBusy", "the engine did not reset its prefix cache", retriable=True)
 
     async def order(self, address: Address, order: LoadOrder, timeout: float) -> str:
         """Let the sidecar fetch and load an artifact; return its `root`.

@@ -1,11 +1,12 @@
 """Classification of failed requests to engines: the reason, and whether to retry. Pure.
 
 `classify` and `failure` are the only places where errors are classified: by exception type, status and code first, by
-text last (vLLM answers 500 also for invalid adapters, and SGLang 400 for everything, so the text has to decide there).
-A runtime sidecar reports its own errors with codes, and passes on an engine's response.
+text last (`load_errors.py` has the table). A runtime sidecar reports its own errors with codes, and passes on an
+engine's response.
 """
 
 import errno
+import re
 import socket
 from enum import Enum
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from controller.engine.load_errors import UNKNOWN, Fault, LoadErrorRow, find_row, presentable, unwrap
 from controller.engine.sidecar_codes import CODES
 
 
@@ -35,6 +37,7 @@ class EngineError(Exception):
         *,
         retriable: bool,
         scope: Scope = Scope.POD,
+        elsewhere: bool = False,
         ambiguous: bool = False,
         retry_after: float = 0.0,
     ) -> None:
@@ -44,6 +47,8 @@ class EngineError(Exception):
         self.message = message
         self.retriable = retriable
         self.scope = scope
+        self.elsewhere = elsewhere
+        """True if another pod is tried before this one is tried again."""
         self.ambiguous = ambiguous
         """True if the engine may have executed the request, or may still do so."""
         self.retry_after = retry_after
@@ -118,28 +123,8 @@ def _unconnected(error: BaseException) -> str:
     return "no connection"
 
 
-_INVALID_ADAPTER = (
-    "loading lora",
-    "max_lora_rank",
-    "target module",
-    "safetensors",
-    "deserializing",
-    "adapter_config",
-    "invalid adapter",
-)
-"""Parts of the text of a 500 that is caused by the adapter (vLLM's `serving.py` passes on the engine's text)."""
-
 _NAME_TAKEN = ("already been loaded", "it is already loaded", "already exists. loaded loras")
 """Texts of vLLM and SGLang."""
-
-_SGLANG_ERRORS = (
-    ("lora is not enabled", "RuntimeUpdatingOff", Scope.POD),
-    ("out of memory", "OutOfMemory", Scope.POD),
-    ("lora memory pool", "InvalidAdapter", Scope.ADAPTER),
-    ("repository not found", "ArtifactNotFound", Scope.ADAPTER),
-    ("repo id must be", "ArtifactNotFound", Scope.ADAPTER),
-)
-"""Parts of the text of a 400 from SGLang (lora/lora_manager.py, and huggingface_hub for paths and repositories)."""
 
 _RETRIABLE = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -159,21 +144,13 @@ def _sidecar_error(code: str, message: str, response: httpx.Response) -> EngineE
     )
 
 
-def _sglang_error(text: str, message: str) -> EngineError | None:
-    """Return the error for a text that only SGLang uses; None for other texts."""
-    for sign, reason, scope in _SGLANG_ERRORS:
-        if sign in text:
-            return EngineError(reason, message, retriable=False, scope=scope)
-    return None
-
-
 def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
     """Return the error of a response that is not 200."""
     status, detail = response.status_code, _detail(body)
-    text = detail.message.lower()
-    message = f"{status} {detail.message}".strip()[:300]
+    text = unwrap(detail.message)
+    message = f"{status} {presentable(text)}".strip()
     if isinstance(detail.code, str):
-        error = _sidecar_error(detail.code, detail.message[:300], response)
+        error = _sidecar_error(detail.code, presentable(detail.message), response)
         if error is not None:
             return error
     if status in (401, 403):
@@ -181,12 +158,12 @@ def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
         return EngineError("Unauthorized", f"{status} {hint}", retriable=False)
     if name_taken(text):
         return AlreadyLoaded("AlreadyLoaded", message, retriable=False)
-    if status == 400 and (refused := _sglang_error(text, message)) is not None:
-        return refused
     if status == 404:
         return _not_found(detail, message)
-    if status == 500 and (failed := _internal_error(verb, text, message)) is not None:
-        return failed
+    if verb == "unload" and status == 500 and "failed to remove" in text.lower():
+        return RemoveFailed("RemoveFailed", message, retriable=True)
+    if verb == "load" and (row := _load_error_row(status, text)) is not None:
+        return _load_error(row, message)
     if status in _RETRIABLE:
         return EngineError(
             "Overloaded" if status == 429 else "EngineUnavailable",
@@ -199,27 +176,40 @@ def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
     return EngineError("Refused", message, retriable=status > 500, scope=scope)
 
 
+def _load_error_row(status: int, text: str) -> LoadErrorRow | None:
+    """Return the table's row for a failed load; None if the status says all that is known."""
+    if status == 500:
+        return find_row(text) or UNKNOWN
+    return find_row(text) if status == 400 else None
+
+
+def _load_error(row: LoadErrorRow, message: str) -> EngineError:
+    said = message if " " in message else f"{message} without a text; the engine's log has the cause"
+    return EngineError(
+        row.reason,
+        f"{said.rstrip('.')}: {row.hint}" if row.hint else said,
+        retriable=row.fault is Fault.ENGINE,
+        scope=Scope.ADAPTER if row.fault is Fault.ADAPTER else Scope.POD,
+        elsewhere=row.fault is Fault.ENGINE,
+        ambiguous=row.ambiguous,
+    )
+
+
+_PATH_NOT_FOUND = re.compile(r"No adapter found for [/~<]")
+"""A path, which this pod lacks; a repository's name is the same for every pod. `<`: a masked path."""
+
+
 def _not_found(detail: _Detail, message: str) -> EngineError:
     """Return the error of a 404: of the route, or of the artifact."""
     if detail.type:
-        return EngineError("ArtifactNotFound", message, retriable=False, scope=Scope.ADAPTER)
+        scope = Scope.POD if _PATH_NOT_FOUND.search(detail.message) else Scope.ADAPTER
+        return EngineError("ArtifactNotFound", message, retriable=False, scope=scope)
     return EngineError(
         "RuntimeUpdatingOff",
         "404 the engine has no such route: set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on it; for SGLang, set the pod's"
         " label model.aibrix.ai/engine",
         retriable=False,
     )
-
-
-def _internal_error(verb: str, text: str, message: str) -> EngineError | None:
-    """Return the error of a 500 whose text says more; None for other texts."""
-    if verb == "unload" and "failed to remove" in text:
-        return RemoveFailed("RemoveFailed", message, retriable=True)
-    if any(part in text for part in _INVALID_ADAPTER):
-        return EngineError("InvalidAdapter", message, retriable=False, scope=Scope.ADAPTER)
-    if "out of memory" in text:
-        return EngineError("OutOfMemory", message, retriable=False)
-    return None
 
 
 def _detail(body: bytes) -> _Detail:

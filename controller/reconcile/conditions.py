@@ -169,7 +169,9 @@ class ConditionBuilder:
         if state.presence is AdapterPresence.OTHER:
             return f"{state.pod} still has another artifact"
         if state.in_cooldown(self.context.now):
-            return f"{state.pod} is in cooldown until {_time(state.cooldown_until)}"
+            outcome = state.failed_load
+            cause = f" ({outcome.error.message})" if outcome is not None and outcome.error is not None else ""
+            return f"{state.pod} is in cooldown until {_time(state.cooldown_until)}{cause}"
         # Unchanged while the next attempt is in flight: a status that changed twice per attempt would say no more.
         failed = 0 if state.attempt is None else state.attempt.retries + (state.busy != "load")
         if failed:

@@ -16,6 +16,7 @@ from random import Random
 
 from controller.api.annotations import FINALIZER, PLACEMENTS, PersistedState, Placement, pod_key
 from controller.api.spec import artifact_of, lora_path
+from controller.engine.prefix_cache import PrefixCache
 from controller.policies import Policy
 from controller.reconcile.actions import (
     Action,
@@ -92,6 +93,7 @@ def _assemble(context: PlanContext) -> Plan:
             *loads,
             *others,
             WriteStatus(conditions.serving("Running", serving) if serving else conditions.not_serving()),
+            *_stale_prefixes(context, loads),
             *_events(context, conditions),
         ),
         wake=min((time for time in times if time > 0), default=0.0),
@@ -161,6 +163,21 @@ def _phases_before(
         yield WriteStatus(conditions.serving("Scheduled", ()))
     if loads:
         yield WriteStatus(conditions.serving("Loading", ()))
+
+
+def _stale_prefixes(context: PlanContext, loads: Sequence[Load]) -> Iterable[EmitEvent]:
+    """Yield a warning for each load of another artifact into an engine that may use the former one's prefixes."""
+    wanted = artifact_of(lora_path(context.snapshot.adapter.spec.artifact_url))
+    for load in loads:
+        placement = context.states[load.pod.name].placement
+        if load.pod.prefix_cache is PrefixCache.SHARED and placement is not None and placement.artifact != wanted:
+            yield EmitEvent(
+                "Warning",
+                "StalePrefixCache",
+                f"The engine of pod {load.pod.name} may answer with cached prefixes of the former artifact until it "
+                "restarts: give each version a ModelAdapter of its own, or use vLLM 0.31 or later, "
+                "--no-enable-prefix-caching, or VLLM_SERVER_DEV_MODE=1",
+            )
 
 
 def _events(context: PlanContext, conditions: ConditionBuilder) -> Iterable[EmitEvent]:

@@ -51,6 +51,10 @@ class ReplicaState:
     """Time from which a load may be sent, in seconds since 1970; 0 if at once."""
     cooldown_until: float
     """End of the cooldown, in which the pod is not selected for this adapter; 0 without a cooldown."""
+    yields_until: float
+    """Time until which another pod is preferred, in seconds since 1970; 0 if none is.
+
+    It is the end of the cooldown, or after an error that another pod may not have the time of the next attempt."""
     attempts_expire_at: float
     """Time from which the current series may be dropped if the pod is no longer used."""
     maybe_on_new_incarnation: bool = False
@@ -105,6 +109,10 @@ class ReplicaState:
         """Return whether the pod must not be selected for this adapter now."""
         return self.cooldown_until > now + _EPSILON
 
+    def yields(self, now: float) -> bool:
+        """Return whether another pod should take its place now, if there is one."""
+        return self.yields_until > now + _EPSILON
+
     def retry_due(self, now: float) -> bool:
         """Return whether a load may be sent now."""
         return self.next_try <= now + _EPSILON
@@ -153,10 +161,16 @@ class _Evaluation:
             busy=busy,
             next_try=next_try,
             cooldown_until=cooldown_until,
+            yields_until=max(cooldown_until, next_try if self._failed_here() else 0.0),
             attempts_expire_at=self.ended + self.settings.pod_cooldown if attempt is not None else 0.0,
             maybe_on_new_incarnation=self._maybe_on_new_incarnation(),
             restarted=self._restarted() if presence is AdapterPresence.GONE and self.view is not None else None,
         )
+
+    def _failed_here(self) -> bool:
+        """Return whether the last load failed with an error that is tried elsewhere first."""
+        outcome = self.outcome
+        return outcome is not None and outcome.verb == "load" and outcome.error is not None and outcome.error.elsewhere
 
     def _restarted(self) -> ReplicaState:
         return _Evaluation(self.snapshot, self.pod, self.now, self.settings, ignore_placement=True).state()

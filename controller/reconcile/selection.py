@@ -1,7 +1,8 @@
 """Selection of the pods that are to hold an adapter. Pure, except for the random numbers that a policy may be given.
 
-A selected pod stays selected while it can serve: a policy only fills free places. A pod that is no longer ready, or in
-cooldown after its retries, keeps its place until another pod takes it.
+A selected pod stays selected while it can serve: a policy only fills free places. A pod that is no longer ready, in
+cooldown after its retries, or waiting after an error that another pod may not have, keeps its place until another pod
+takes it.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -26,7 +27,7 @@ class Selection:
     pods: tuple[str, ...]
     """By name."""
     switched: tuple[tuple[str, str], ...] = ()
-    """(from, to): places that moved because a pod used up its retries."""
+    """(from, to): places that moved because of a failed load: a pod used up its retries, or another is tried first."""
     desired: int = 0
     candidates: int = 0
     missing: int = 0
@@ -49,10 +50,10 @@ def select(
 ) -> Selection:
     """Return the pods that can stay, and the policy's choice for the free places."""
     able = pods_able_to_load(snapshot.adapter.spec, snapshot.matching, settings)
-    cooling = {name for name, state in states.items() if state.in_cooldown(now)}
+    yielding = {name for name, state in states.items() if state.yields(now)}
     candidates = able.stable(now, settings.stable_for)
-    if cooling:
-        candidates = [pod for pod in candidates if pod.name not in cooling]
+    if yielding:
+        candidates = [pod for pod in candidates if pod.name not in yielding]
     kept = [states[name] for name in snapshot.persisted.selected if _may_stay(states.get(name), able.by_name)]
     requested = snapshot.adapter.spec.replicas
     if requested is None:
@@ -78,7 +79,7 @@ def _combine(
     desired = min(requested, MOST_PODS)
     names = {state.pod for state in healthy} | set(choice.pods)
     staying = failing[: max(desired - len(names), 0)]
-    leaving = [state for state in failing[len(staying) :] if state.in_cooldown(now)]
+    leaving = [state for state in failing[len(staying) :] if state.yields(now)]
     names |= {state.pod for state in staying}
     return Selection(
         pods=tuple(sorted(names)),
@@ -115,8 +116,8 @@ def _split(
     for state in kept:
         view = state.view
         ready = view is not None and (view.ready or now - view.changed < settings.unready_grace)
-        (healthy if ready and not state.in_cooldown(now) else failing).append(state)
-    return healthy, sorted(failing, key=lambda state: (state.in_cooldown(now), state.pod))
+        (healthy if ready and not state.yields(now) else failing).append(state)
+    return healthy, sorted(failing, key=lambda state: (state.yields(now), state.pod))
 
 
 def _most_useful(snapshot: Snapshot, healthy: list[ReplicaState], desired: int) -> list[ReplicaState]:
@@ -173,8 +174,8 @@ def _wake(
         pod = able.by_name.get(name)
         if pod is None:
             continue
-        if state.in_cooldown(now):
-            times.append(state.cooldown_until)
+        if state.yields(now):
+            times.append(state.yields_until)
             used.add(name)
         elif name in selected and not pod.ready and settings.unready_grace:
             times.append(pod.changed + settings.unready_grace)

@@ -15,6 +15,7 @@ from controller.cache.secrets import SecretCache
 from controller.clock import Clock
 from controller.engine.client import Address, EngineClient, LoadOrder
 from controller.engine.errors import AlreadyLoaded, EngineError, RemoveFailed
+from controller.engine.prefix_cache import PrefixCache
 from controller.requests.engine_records import EngineRecords
 from controller.requests.outcomes import SEND_WITHIN
 from controller.settings import Settings
@@ -151,6 +152,8 @@ class EngineCalls:
                     await self._client.unload(address, name, self._settings.list_timeout)
             except RemoveFailed:
                 await self._unload_evicted(address, adapter, pod)
+            if pod.prefix_cache is PrefixCache.RESET and not uses_sidecar(pod, self._settings):
+                await self._client.reset_prefix_cache(address, self._settings.list_timeout)
         except EngineError as error:
             return CallResult(error)
         self.records.confirm(pod, name, None)

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from structlog.typing import FilteringBoundLogger
 
+from controller.engine.flavors import VLLM
 from controller.sidecar.artifacts.credentials import Credentials
 from controller.sidecar.artifacts.provider import ArtifactProvider
 from controller.sidecar.artifacts.singleflight import Cancelled, SingleFlight
@@ -66,6 +67,8 @@ class AdapterService:
         self._loads.cancel(lambda request: isinstance(request, tuple) and request[0] == name)
         async with self._lock(name):
             was_loaded = await self._unload(name, key)
+            if self._engine.dialect is VLLM:
+                await self._engine.reset_prefix_cache(key)
             if clean:
                 await self._provider.delete(name, lambda: self._roots(key))
         self._log.info("unloaded", adapter=name, was_loaded=was_loaded, cleaned=clean)

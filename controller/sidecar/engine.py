@@ -79,6 +79,13 @@ class LocalEngine:
         if not response.is_success:
             raise engine_error(response)
 
+    async def reset_prefix_cache(self, key: str) -> None:
+        """Empty the prefix cache, where the engine's development mode allows it."""
+        path = "/reset_prefix_cache?reset_running_requests=true"
+        response = await self._send("POST", path, key, self._load_timeout)
+        if not response.is_success and response.status_code != 404:
+            raise engine_error(response)
+
     async def list_models(self, key: str) -> httpx.Response:
         """Return the engine's response to `/v1/models`."""
         return await self._send("GET", "/v1/models", key, _LIST_TIMEOUT)

@@ -8,10 +8,11 @@ catalogue; without one, every repository exists and is valid.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fake_vllm.cli.artifact_digest import digest_of
 from fake_vllm.cli.profile import ProfileError, document, mapping
 from fake_vllm.engine.lora import DEFAULT_ARTIFACT_SIZE, Artifact
 from formats.durations import parse_duration
@@ -63,7 +64,8 @@ class ArtifactResolver:
         """Return the artifact at a path, None if it does not exist."""
         local = os.path.expanduser(path)
         if local and "\0" not in local and os.path.exists(local):
-            return look_at(Path(local), self._model)
+            artifact = look_at(Path(local), self._model)
+            return None if artifact is None else replace(artifact, digest=digest_of(Path(local)))
         if self._catalogue is None:
             return Artifact()
         entry = self._catalogue.entries.get(path)

@@ -64,6 +64,8 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
         max_num_seqs=args.max_num_seqs or DEFAULT_SEQUENCES,
         lora_modules=args.lora_modules,
         runtime_updating=args.runtime_updating,
+        prefix_caching=args.prefix_caching,
+        development=args.development,
         api_keys=args.api_keys,
         host=args.host or "0.0.0.0",
         port=args.port,

@@ -61,6 +61,9 @@ class EngineConfig:
     lora_budget: int | None = None
     """Memory for the weights of all adapters; None: no limit."""
     runtime_updating: bool = False
+    prefix_caching: bool = True
+    development: bool = False
+    """`VLLM_SERVER_DEV_MODE`: routes for developers exist."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     host: str = "0.0.0.0"
     port: int = 8000

@@ -64,13 +64,18 @@ class Engine:
         self._on_change, self._fetch, self._created = context.on_change, context.fetch, created
         generation = randomness.generation
         self._generation_rng = np.random.default_rng(seed) if generation is None else generation
+        self.lora_registry = LoraRegistry(config, flavor, context.find_artifact)
         self.runner = ModelRunner(
-            config, flavor, times.steps, normal=self._generation_rng.standard_normal, activate=self._activate
+            config,
+            flavor,
+            times.steps,
+            normal=self._generation_rng.standard_normal,
+            activate=self._activate,
+            identify=self.lora_registry.identify,
         )
         self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
         self._responses = 0
         self._error_texts = flavor.errors
-        self.lora_registry = LoraRegistry(config, flavor, context.find_artifact)
         self.adapters: Mapping[str, str] = self.lora_registry.roots
         """Paths of the registered adapters by name, oldest first."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -241,7 +246,7 @@ class Engine:
             self.ensure_alive()
             if error:
                 raise error
-            self.lora_registry.register(name, path, artifact)
+            self.lora_registry.register(name, path, artifact, in_place=load_inplace)
             self._notify(AdapterEvent("loaded", name, path))
             await self._evict(slow)
 

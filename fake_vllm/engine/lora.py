@@ -1,6 +1,7 @@
 """Values that enter and leave an engine: artifacts, models, adapter events; and its two kinds of errors."""
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal
 
 DEFAULT_ARTIFACT_SIZE = 80 << 20  # bytes; rank 16 on an 8B model is some 50 to 150 MB
@@ -15,6 +16,26 @@ class Artifact:
     missing: bool = False
     broken: str = ""
     """Message of the engine about weights that it cannot use; empty if they are good."""
+    digest: str = ""
+    """Digest of the weights; empty if nothing but the path tells them apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraIdentity:
+    """Weights that a request is computed with, as they are when it arrives.
+
+    Attributes:
+        digest: digest of the weights.
+        cache_key: what tells their blocks in the prefix cache from those of other weights.
+    """
+
+    digest: str
+    cache_key: str
+
+
+def weights_digest(source: str) -> str:
+    """Return a digest for weights that are known by their path or name alone."""
+    return blake2b(source.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

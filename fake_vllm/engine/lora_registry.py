@@ -7,12 +7,12 @@ name (see `versions.py`).
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.flavor import EngineFlavor
-from fake_vllm.engine.lora import Artifact, EngineError, Model
+from fake_vllm.engine.lora import Artifact, EngineError, LoraIdentity, Model, weights_digest
 from fake_vllm.engine.lora_cache import LoraCache
 
 
@@ -23,6 +23,9 @@ class RegisteredAdapter:
     root: str
     weights: int
     artifact: Artifact
+    identity: LoraIdentity
+    in_place: bool = False
+    """Loaded in place, so that the engine reads the files again at each use."""
 
 
 class LoraRegistry:
@@ -43,6 +46,7 @@ class LoraRegistry:
         self._roots: dict[str, str] = {}
         self._cache = LoraCache(config.max_cpu_loras, config.lora_budget)
         self._rank_limit = config.max_lora_rank
+        self._base = LoraIdentity(weights_digest(config.model), "")
         self._body: bytes | None = None
         self.roots: Mapping[str, str] = MappingProxyType(self._roots)
         """Paths of the registered adapters by name, oldest first."""
@@ -126,7 +130,7 @@ class LoraRegistry:
             return texts.rank_too_high(name, artifact.rank, self._rank_limit)
         return texts.load_failed(artifact.broken) if artifact.broken else None
 
-    def register(self, name: str, root: str, artifact: Artifact) -> None:
+    def register(self, name: str, root: str, artifact: Artifact, *, in_place: bool = False) -> None:
         """Store the weights and register the name.
 
         Raises:
@@ -137,7 +141,9 @@ class LoraRegistry:
         if not self._cache.fits(weights, artifact.size):
             raise self._flavor.errors.out_of_memory(artifact.size)
         self._cache.put(weights, artifact.size)
-        self._entries[name] = RegisteredAdapter(root, weights, artifact)
+        self._entries[name] = RegisteredAdapter(
+            root, weights, artifact, self._identity(name, root, weights, artifact), in_place
+        )
         self._roots[name] = root
         self._body = None
 
@@ -152,6 +158,22 @@ class LoraRegistry:
         self._cache.put(entry.weights, entry.artifact.size)
         return resident
 
+    def identify(self, name: str) -> LoraIdentity:
+        """Return the weights that a request gets which arrives now; an empty name is the base model.
+
+        Evicted weights are read from their path again, as those loaded in place are at each use. Changed files become
+        the adapter's weights then.
+
+        Raises:
+            EngineError: if the adapter is not registered.
+        """
+        if not name:
+            return self._base
+        entry = self.entry(name)
+        if entry.in_place or entry.weights not in self._cache:
+            entry = self._read_again(name, entry)
+        return entry.identity
+
     # Unloading
 
     def drop(self, entry: RegisteredAdapter) -> bool:
@@ -163,6 +185,25 @@ class LoraRegistry:
         del self._entries[name]
         del self._roots[name]
         self._body = None
+
+    def _read_again(self, name: str, entry: RegisteredAdapter) -> RegisteredAdapter:
+        """Return the adapter with the files that are at its path now; unusable ones leave it as it is."""
+        artifact = self._artifacts(entry.root) if self._artifacts else None
+        if artifact is None or artifact.missing or artifact.broken or artifact == entry.artifact:
+            return entry
+        identity = self._identity(name, entry.root, entry.weights, artifact)
+        self._entries[name] = entry = replace(entry, artifact=artifact, identity=identity)
+        return entry
+
+    def _identity(self, name: str, root: str, weights: int, artifact: Artifact) -> LoraIdentity:
+        match self._config.quirks.prefix_key:
+            case "path":
+                cache_key = f"{name}\0{root}"
+            case "name":
+                cache_key = name
+            case "load":
+                cache_key = f"{weights}"
+        return LoraIdentity(artifact.digest or weights_digest(root), cache_key)
 
     def _load_static(self) -> None:
         """Load the adapters of the command line; without a rank limit there, their highest rank is the limit."""

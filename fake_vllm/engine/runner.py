@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.flavor import EngineFlavor
+from fake_vllm.engine.lora import LoraIdentity
 from fake_vllm.engine.scheduler import Scheduler
 from fake_vllm.engine.sequence import Ending, OnToken, Sequence
 from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
@@ -30,6 +31,10 @@ class Completion:
     first_token: float
     seconds: float
     ending: Ending
+    weights: str = ""
+    """Digest of the weights that made it."""
+    prefix_weights: str = ""
+    """Digest of the weights that made the blocks which the prefix cache had for these weights."""
 
 
 class ModelRunner:
@@ -43,8 +48,12 @@ class ModelRunner:
         *,
         normal: Callable[[], float],
         activate: Callable[[str], float],
+        identify: Callable[[str], LoraIdentity],
     ) -> None:
-        """Create the runner; see `Scheduler` for `normal` and `activate`."""
+        """Create the runner; see `Scheduler` for `normal` and `activate`.
+
+        `identify` returns the weights of an adapter, and raises `EngineError` without that adapter.
+        """
         kv_tokens = max(timing.kv_tokens, config.max_model_len)  # a real server refuses to start with less
         self.timing = timing
         self.metrics = EngineMetrics(config, kv_tokens, flavor.buckets)
@@ -58,7 +67,10 @@ class ModelRunner:
             normal=normal,
             activate=activate,
         )
-        self._prefixes: OrderedDict[bytes, None] = OrderedDict()
+        self._identify = identify
+        self._prefix_caching = config.prefix_caching
+        self._prefixes: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+        """Digest of the weights that filled the blocks of each prompt, by cache key and prompt."""
 
     def submit(
         self,
@@ -79,9 +91,12 @@ class ModelRunner:
             output: tokens that will be generated.
             limit: tokens that could be generated.
             ending: reason of its end.
-            prefix: key of adapter and prompt in the prefix cache; empty: not cached.
+            prefix: key of the prompt in the prefix cache. Empty for prompts of which only the length is known: they are
+                taken to begin alike, so blocks of other weights are found, but they save no time.
             on_token: called for sequence token; None if only the end matters.
         """
+        identity = self._identify(adapter)
+        prefix_weights = self._use_prefix(identity, prefix)
         sequence = Sequence(
             adapter=adapter,
             prompt=max(1, prompt),
@@ -90,7 +105,9 @@ class ModelRunner:
             ending=ending,
             done=asyncio.get_running_loop().create_future(),
             on_token=on_token,
-            cached=self._cached(prefix, prompt) if prefix else 0,
+            cached=(prompt - 1) // BLOCK * BLOCK if prefix and prefix_weights else 0,
+            weights=identity.digest,
+            prefix_weights=prefix_weights,
         )
         self.scheduler.submit(sequence)
         return sequence
@@ -117,6 +134,23 @@ class ModelRunner:
         )
         return self._renderer.text(stats)
 
+    def prefix_weights(self, adapter: str, prefix: bytes) -> tuple[str, str]:
+        """Return the digests of an adapter's weights, and of those that filled a prompt's blocks (empty: no blocks)."""
+        identity = self._identify(adapter)
+        return identity.digest, self._prefixes.get((identity.cache_key, prefix), "")
+
+    def reset_prefix_cache(self, *, preempt: bool) -> bool:
+        """Empty the prefix cache; return whether that was possible.
+
+        Blocks of running sequences cannot be dropped (vllm/v1/core/block_pool.py), unless those are preempted first.
+        """
+        if preempt:
+            self.scheduler.preempt_all()
+        elif self.scheduler.running:
+            return False
+        self._prefixes.clear()
+        return True
+
     async def wait_drained(self, adapter: str) -> None:
         """Wait until an adapter has no sequences; the caller has to prevent new ones."""
         sequences = (*self.scheduler.running, *self.scheduler.waiting)
@@ -124,14 +158,19 @@ class ModelRunner:
         if remaining:
             await asyncio.wait([sequence.done for sequence in remaining])
 
-    def _cached(self, prefix: bytes, prompt: int) -> int:
-        """Return the cached tokens: whole blocks of a prompt that was sent before, except for its last token."""
-        hit = prefix in self._prefixes
-        self._prefixes[prefix] = None
-        self._prefixes.move_to_end(prefix)
+    def _use_prefix(self, identity: LoraIdentity, prefix: bytes) -> str:
+        """Return the digest of the weights that filled a prompt's blocks; empty if they are filled only now."""
+        if not self._prefix_caching:
+            return ""
+        key = (identity.cache_key, prefix)
+        weights = self._prefixes.get(key, "")
+        if weights:
+            self._prefixes.move_to_end(key)
+            return weights
+        self._prefixes[key] = identity.digest
         if len(self._prefixes) > _PREFIXES:
             self._prefixes.popitem(last=False)
-        return (prompt - 1) // BLOCK * BLOCK if hit else 0
+        return ""
 
 
 def completion_of(model: str, sequence: Sequence) -> Completion:
@@ -144,4 +183,6 @@ def completion_of(model: str, sequence: Sequence) -> Completion:
         first_token=max(0.0, sequence.first - sequence.arrived),
         seconds=max(0.0, sequence.finished - sequence.arrived),
         ending=sequence.ending,
+        weights=sequence.weights,
+        prefix_weights=sequence.prefix_weights,
     )

@@ -138,6 +138,13 @@ class Scheduler:
                 sequence.done.exception()  # marks it as retrieved: there may be no caller left
         self._stop()
 
+    def preempt_all(self) -> None:
+        """Preempt all running sequences; they keep their order."""
+        for sequence in sorted(self.running, key=lambda sequence: -sequence.number):
+            self._put_back(sequence)
+        if self._steps_planned:
+            self._preempt_steps()
+
     def add_loading(self, more: int) -> None:
         """Add `more` to the number of adapter loads in progress; steps are slower while any is running."""
         self._loading += more
@@ -283,15 +290,18 @@ class Scheduler:
         """Preempt the youngest sequences until every other one fits its next token; return whether any was."""
         preempted = False
         while len(self.running) > 1 and self._kv_tokens - self.kv_used < self._decoding:
-            youngest = max(self.running, key=lambda sequence: sequence.number)
-            if youngest.ends_at >= 0:
-                youngest.generated = youngest.output - (youngest.ends_at - self._steps_done)
-            self._remove(youngest)
-            youngest.remaining_prefill = youngest.cache_tokens
-            self.waiting.put_back(youngest)
-            self._observer.on_preempted()
+            self._put_back(max(self.running, key=lambda sequence: sequence.number))
             preempted = True
         return preempted
+
+    def _put_back(self, sequence: Sequence) -> None:
+        """Preempt a running sequence: its tokens will be prefilled again."""
+        if sequence.ends_at >= 0:
+            sequence.generated = sequence.output - (sequence.ends_at - self._steps_done)
+        self._remove(sequence)
+        sequence.remaining_prefill = sequence.cache_tokens
+        self.waiting.put_back(sequence)
+        self._observer.on_preempted()
 
     def _remove(self, sequence: Sequence) -> None:
         """Remove a running sequence and its tokens in the cache."""

@@ -27,6 +27,10 @@ class Sequence:
     on_token: OnToken | None = None
     cached: int = 0
     """Prompt tokens in the prefix cache."""
+    weights: str = ""
+    """Digest of the weights that it is computed with."""
+    prefix_weights: str = ""
+    """Digest of the weights that the blocks from the prefix cache were computed with; empty without such blocks."""
     number: int = 0
     arrived: float = 0.0
     admitted: float = -1.0

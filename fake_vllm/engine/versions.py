@@ -6,10 +6,11 @@ source; where the release of a change is not, the comment says "assumed".
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 DEFAULT_VERSION = "0.27.0"
 
-_NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:[.\-+a-z].*)?", re.IGNORECASE)
+_NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[.\-+a-z].*)?", re.IGNORECASE)
 _ROLLING = ("latest", "nightly")  # image tags without a number: newer than any release
 
 _LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
@@ -24,7 +25,14 @@ _PER_OUTPUT_TOKEN_METRIC_UNTIL = (0, 12)  # same file: from 0.12 on only with hi
 _TOKEN_IDS_SINCE = (0, 11)  # release notes: return_token_ids; the fields are present even if null
 _AT_LEAST_TOKENS_SINCE = (0, 15)  # assumed: the text of "prompt too long" since the renderer checks it
 _LISTS_ALIASES_SINCE = (0, 32)  # recorded on 0.32.0
+_PREFIX_BY_NAME_SINCE = (0, 11, 1)  # vllm/v1/core/kv_cache_utils.py: lora_int_id until 0.11.0, a new one for each load
+_PREFIX_BY_PATH_SINCE = (0, 31)  # same file: name alone in 0.30.0, name and path in 0.31.0
+_RESET_TELLS_SINCE = (0, 27)  # entrypoints/serve/dev/cache/api_router.py; 0.24.0 answers without a body
 _NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # assumed: routes are registered by what the model can do
+
+
+PrefixKey = Literal["load", "name", "path"]
+"""Identity of an adapter's blocks in the prefix cache: a number for each load, its name, or its name and path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,9 @@ class VersionQuirks:
     """A prompt that is too long gets the renderer's error text."""
     embeddings_route: bool
     """/v1/embeddings exists and returns an error."""
+    prefix_key: PrefixKey
+    reset_tells: bool
+    """The answer to a reset of the prefix cache says whether it was possible."""
     lists_aliases: bool = False
     """The error of an unknown model lists the served names."""
     unload_drains: bool = False
@@ -84,6 +95,8 @@ class VersionQuirks:
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
             embeddings_route=release < _NO_EMBEDDINGS_ROUTE_SINCE,
             lists_aliases=release >= _LISTS_ALIASES_SINCE,
+            prefix_key=_prefix_key(release),
+            reset_tells=release >= _RESET_TELLS_SINCE,
         )
 
 
@@ -100,17 +113,25 @@ SGLANG = VersionQuirks(
     token_ids=False,
     at_least_tokens=False,
     embeddings_route=False,
+    reset_tells=False,
+    prefix_key="load",  # managers/schedule_batch.py: the extra_key has the lora_id, a new one for each load
     unload_drains=True,  # lora/lora_registry.py: wait_for_unload
     changes_in_line=True,  # managers/tokenizer_control_mixin.py: lora_update_lock
 )
 """Quirks of SGLang, the same for all its releases."""
 
 
-def release_of(version: str) -> tuple[int, int]:
+def _prefix_key(release: tuple[int, ...]) -> PrefixKey:
+    if release >= _PREFIX_BY_PATH_SINCE:
+        return "path"
+    return "name" if release >= _PREFIX_BY_NAME_SINCE else "load"
+
+
+def release_of(version: str) -> tuple[int, int, int]:
     if version in _ROLLING:
-        return (10**6, 0)
+        return (10**6, 0, 0)
     if match := _NUMBER.fullmatch(version):
-        return int(match[1]), int(match[2])
+        return int(match[1]), int(match[2]), int(match[3] or 0)
     raise ValueError(
         f"{version!r} is not a vLLM version; allowed: a number such as {DEFAULT_VERSION}, {' or '.join(_ROLLING)}"
     )

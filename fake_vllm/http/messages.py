@@ -13,6 +13,10 @@ from fake_vllm.http.validation import parse_body, parse_value
 JSON: Mapping[str, str] = {"content-type": "application/json"}
 EVENTS: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8"}
 METRICS: Mapping[str, str] = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
+WEIGHTS_HEADER = "x-fake-vllm-weights"
+"""Digest of the weights that made an answer: an adapter's, or the base model's. A real server has no such header."""
+PREFIX_WEIGHTS_HEADER = "x-fake-vllm-prefix-weights"
+"""Digest of the weights that made the blocks taken from the prefix cache; absent if there were none."""
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -24,6 +28,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
+    query: str = ""
 
     def parse(self, model: type[M], context: object = None) -> M:
         """Return the model that the body holds; `context` is passed to its validators.

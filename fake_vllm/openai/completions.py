@@ -14,6 +14,7 @@ import msgspec
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.engine.sequence import Ending, Sequence
+from fake_vllm.http.messages import PREFIX_WEIGHTS_HEADER, WEIGHTS_HEADER
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.choice import Choice
 from fake_vllm.openai.prompts import Prompt
@@ -71,6 +72,15 @@ class CompletionTask:
             for number in range(request.n)
         ]
         engine.runner.metrics.choices.observe(request.n)
+
+    def weight_headers(self) -> dict[str, str]:
+        """Return the headers that say which weights make the answer, as they are before its sequences start."""
+        runner = self._engine.runner
+        pairs = [runner.prefix_weights(self._adapter, self._prefix_key(prompt)) for prompt in self._request.prompts]
+        headers = {WEIGHTS_HEADER: pairs[0][0]}
+        if prefixes := [prefix for _, prefix in pairs if prefix]:
+            headers[PREFIX_WEIGHTS_HEADER] = next((one for one in prefixes if one != pairs[0][0]), prefixes[0])
+        return headers
 
     async def complete(self, slow: float) -> bytes:
         """Return the body of a response that is not streamed; `slow` multiplies the time.

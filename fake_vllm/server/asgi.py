@@ -89,7 +89,7 @@ class AsgiApp:
         if body is None:
             await to_http(_too_large())(scope, receive, send)
             return
-        request = Request(scope["method"], scope["path"], dict(http.headers), body)
+        request = Request(scope["method"], scope["path"], dict(http.headers), body, scope["query_string"].decode())
         try:
             await _until_disconnect(receive, self._respond(scope, request, send))
         except asyncio.CancelledError:  # the server stops, and its grace period has passed

@@ -105,7 +105,7 @@ class VllmMetricsRenderer:
         values = {
             "block_size": str(BLOCK),
             "cache_dtype": "auto",
-            "enable_prefix_caching": "True",
+            "enable_prefix_caching": str(self._config.prefix_caching),
             "gpu_memory_utilization": "0.9",
             "num_gpu_blocks": str(self._metrics.kv_tokens // BLOCK),
         }

@@ -5,6 +5,7 @@ successful load answers in plain text, not JSON.
 """
 
 from collections.abc import Mapping
+from urllib.parse import parse_qs
 
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import JSON, METRICS, Request, Response, error_response, json_response
@@ -33,6 +34,9 @@ UNLOAD_PATH = "/v1/unload_lora_adapter"
 MODELS_PATH = "/v1/models"
 EMBEDDINGS_PATH = "/v1/embeddings"
 
+RESET_PATH = "/reset_prefix_cache"
+
+_QUERY_TRUE = ("1", "true", "t", "yes", "y", "on")  # pydantic's booleans
 _RUNTIME_UPDATING = (LOAD_PATH, UNLOAD_PATH)  # present only if the server allows runtime updating
 _OPEN = ("/health", "/ping", "/version", "/load", "/metrics", "/openapi.json", "/docs")  # never need the key
 
@@ -45,6 +49,8 @@ class VllmServer:
 
     def route(self, engine: Engine, path: str) -> Route | None:
         if path in _RUNTIME_UPDATING and not engine.config.runtime_updating:
+            return None
+        if path == RESET_PATH and not engine.config.development:
             return None
         if path == EMBEDDINGS_PATH and not engine.config.quirks.embeddings_route:
             return None
@@ -92,6 +98,12 @@ def _server_load(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     return json_response(200, {"server_load": len(scheduler.running) + len(scheduler.waiting)})
 
 
+def _reset_prefix_cache(engine: Engine, request: Request) -> Response:
+    wanted = parse_qs(request.query).get("reset_running_requests", [""])[-1].lower()
+    success = engine.runner.reset_prefix_cache(preempt=wanted in _QUERY_TRUE)
+    return json_response(200, {"success": success}) if engine.config.quirks.reset_tells else Response(200, {}, b"")
+
+
 def _embeddings(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     request.parse(EmbeddingRequest)
     return error_response(400, "BadRequestError", "The model does not support Embeddings API")
@@ -135,6 +147,7 @@ _ROUTES: Mapping[str, Route] = {
     LOAD_PATH: Route(("POST",), _load, LoadLoRAAdapterRequest),
     UNLOAD_PATH: Route(("POST",), _unload, UnloadLoRAAdapterRequest),
     EMBEDDINGS_PATH: Route(("POST",), _embeddings, EmbeddingRequest),
+    RESET_PATH: Route(("POST",), _reset_prefix_cache),
     "/tokenize": Route(("POST",), tokenize, TokenizeCompletionRequest),
     "/detokenize": Route(("POST",), detokenize, DetokenizeRequest),
     "/ping": Route(("GET", "POST"), health),

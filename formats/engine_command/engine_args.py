@@ -46,6 +46,9 @@ class EngineArgs:
     trust_request_chat_template: bool = False
     seed: int = 0
     enable_metrics: bool = True
+    prefix_caching: bool = True
+    development: bool = False
+    """Routes for developers exist, among them `/reset_prefix_cache`."""
     ignored: tuple[str, ...] = ()
     """Flags that exist and make no difference here."""
     unknown: tuple[str, ...] = ()
@@ -66,6 +69,7 @@ class EngineArgs:
         model = getattr(values, "model_tag", None) or values.model or ""
         keys = values.api_key or ([env.get("VLLM_API_KEY", "")] if flavor == VLLM else [])
         updating = env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "").strip().lower() in _TRUE
+        development = env.get("VLLM_SERVER_DEV_MODE", "").strip() not in ("", "0")  # vllm/envs.py: bool(int(…))
         return cls(
             flavor=flavor,
             model=model,
@@ -89,6 +93,8 @@ class EngineArgs:
             trust_request_chat_template=getattr(values, "trust_request_chat_template", False),
             seed=values.seed,
             enable_metrics=flavor == VLLM or values.enable_metrics,
+            prefix_caching=getattr(values, "enable_prefix_caching", None) is not False,
+            development=flavor == VLLM and development,
             ignored=tuple(getattr(values, "ignored", ())),
             unknown=tuple(unknown),
         )

@@ -59,6 +59,7 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--tool-call-parser", default="")
     parser.add_argument("--trust-request-chat-template", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
     _add_ignored(parser)
     return parser
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections import Counter
 
-from tests.conformance import recording
+from tests.conformance import prefix_cache, recording
 from tests.conformance.compare import Difference, differences
 from tests.conformance.kinds import by_kind
 from tests.conformance.play import play
@@ -24,6 +24,8 @@ def main() -> int:
             return 2
         selection = starting_with(options.cases)
         found = differences(real, play(fake_vllm(version), version, selection, lambda _: None))
+        if not options.cases and version in prefix_cache.versions():
+            found += prefix_cache.differences(version)
         total += len(found)
         for line in by_kind(found) if options.by == "kind" else found:
             print(line)

@@ -27,7 +27,7 @@ Act = Callable[[Running, Player, Path], list[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What is done to a server that was started with `flags` beside the profile's."""
+    """Action on a server that was started with `flags` beside the profile's."""
 
     act: Act
     flags: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ def _engine_core_killed(running: Running, player: Player, loras: Path) -> list[A
 
 
 def _engine_core_killed_while_idle(running: Running, player: Player, loras: Path) -> list[Answer]:
-    """Nobody asks for anything: the server still says that it is healthy, and ends by itself."""
+    """Send no request: the server still says that it is healthy, and then ends."""
     os.kill(_engine_core(running), signal.SIGKILL)
     return [player.answer(get("/health")), player.answer(get("/v1/models")), _exit(running)]
 
@@ -142,7 +142,7 @@ STORIES: dict[str, Story] = {
 
 
 def _load_and_evict(player: Player, folder: Path) -> list[Answer]:
-    """Load an adapter from `folder`, and so many others that it loses its place in memory."""
+    """Load an adapter from `folder`, and enough others to evict it."""
     steps = [load("gone", str(folder)), *(load(f"x{number}", f"<loras>/l{number}") for number in range(5))]
     return [player.answer(step) for step in steps]
 

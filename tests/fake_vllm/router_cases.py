@@ -253,8 +253,9 @@ CASES = (
     Case("two choices to two prompts", COMPLETION_SERVING, "POST", COMPLETE,
          {"prompt": ["one", "two"], "n": 2, "max_tokens": 2}, headers=ID, answer=completion(
             *(choice("[base]  ", index) for index in range(4)), prompt=2, tokens=8)),
-    Case("a prompt of tokens", COMPLETION, "POST", COMPLETE, {"prompt": [17179869292, 17179869293], "max_tokens": 1, "echo": True},
-         headers=ID, answer=completion(choice("lm[bas"), prompt=2, tokens=1)),
+    Case("a prompt of tokens", COMPLETION, "POST", COMPLETE,
+         {"prompt": [17179869292, 17179869293], "max_tokens": 1, "echo": True}, headers=ID,
+         answer=completion(choice("lm[bas"), prompt=2, tokens=1)),
     Case("token ids", COMPLETION, "POST", COMPLETE, {"prompt": "hi", "max_tokens": 1, "return_token_ids": True},
          headers=ID, answer=completion(
             {**choice("[bas"), "token_ids": [5828141427], "prompt_token_ids": [12884928617]}, prompt=1, tokens=1)),
@@ -317,7 +318,8 @@ CASES = (
              " which exceeds this limit even without any output tokens. Please reduce the length of the input prompt."
              " (parameter=input_tokens, value=4100)", "input_tokens")),
     Case("a prompt that leaves room for less than was asked for", COMPLETION_SERVING, "POST", COMPLETE,
-         {"prompt": [5] * 4095, "max_tokens": 10}, headers=ID, answer=completion(choice("[bas"), prompt=4095, tokens=1)),
+         {"prompt": [5] * 4095, "max_tokens": 10}, headers=ID,
+         answer=completion(choice("[bas"), prompt=4095, tokens=1)),
     Case("a suffix", COMPLETION_SERVING, "POST", COMPLETE, {"prompt": "hi", "suffix": "there"}, 400,
          bad("suffix is only supported for models with FIM completion rendering", "suffix")),
     # Chats

@@ -3,6 +3,28 @@
 from tests.mutants.applying import Mutant
 
 MUTANTS = (
+    # -- weights behind an answer
+    Mutant(
+        "users get the former artifact for ever",
+        "reconcile/replica_state.py",
+        "desired = artifact_of(root) == self.artifact",
+        "desired = bool(root)",
+        "artifact changed without unload",
+    ),
+    Mutant(
+        "answers begin with the former artifact's blocks",
+        "requests/engine_calls.py",
+        "if pod.prefix_cache is PrefixCache.RESET and not",
+        "if False and not",
+        "same name loaded again, prefix cache not reset",
+    ),
+    Mutant(
+        "mixed answers without a warning",
+        "reconcile/plan.py",
+        "*_stale_prefixes(context, loads),\n",
+        "",
+        "what the engine cannot do is not said",
+    ),
     # -- what is remembered, and in which order
     Mutant(
         "retries start again after each restart",
@@ -491,6 +513,41 @@ MUTANTS = (
         "if failed.scope is Scope.POD:",
         "if True:",
         "blame on the wrong party",
+    ),
+    Mutant(
+        "an adapter that no engine can take is tried for ever",
+        "engine/errors.py",
+        "retriable=row.fault is Fault.ENGINE,",
+        "retriable=True,",
+        "final error taken for a passing one",
+    ),
+    Mutant(
+        "an engine without LoRA is blamed on the adapter",
+        "engine/errors.py",
+        "scope=Scope.ADAPTER if row.fault is Fault.ADAPTER else Scope.POD,",
+        "scope=Scope.ADAPTER,",
+        "blame on the wrong party",
+    ),
+    Mutant(
+        "a load that one engine cannot do waits for that engine",
+        "engine/errors.py",
+        "elsewhere=row.fault is Fault.ENGINE,",
+        "elsewhere=False,",
+        "another pod never tried first",
+    ),
+    Mutant(
+        "the cause is hidden behind the wrapping of two layers",
+        "engine/errors.py",
+        "text = unwrap(detail.message)",
+        "text = detail.message",
+        "engine's words not shown",
+    ),
+    Mutant(
+        "unknown refusals are final",
+        "engine/errors.py",
+        "return find_row(text) or UNKNOWN",
+        "return find_row(text) or find_row('vLLM does not support x')",
+        "passing error taken for a final one",
     ),
     # -- late news
     Mutant(

@@ -35,7 +35,12 @@ QUIETLY = (
     "-o",
     "addopts=--import-mode=importlib",
 )
-STORIES = ("test_status_is_true.py", "test_choice_and_identity.py", "test_loads_and_changes.py")
+STORIES = (
+    "test_status_is_true.py",
+    "test_choice_and_identity.py",
+    "test_loads_and_changes.py",
+    "test_refused_loads.py",
+)
 
 HONEST: dict[str, Any] = {
     "phases": {"default/a-0": "Running"},
@@ -101,8 +106,9 @@ def _wrong(life: "Life") -> str:
 def _worlds(folder: Path) -> Iterator[tuple[str, str]]:
     from tests.mutants.control import CONTROL_WORLDS
     from tests.mutants.small import POD_WORLDS
+    from tests.mutants.weights import WEIGHT_WORLDS
 
-    for name, judge in (POD_WORLDS | CONTROL_WORLDS).items():
+    for name, judge in (POD_WORLDS | CONTROL_WORLDS | WEIGHT_WORLDS).items():
         yield name, ""
         yield name, judge(folder)
 

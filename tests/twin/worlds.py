@@ -12,15 +12,18 @@ MODEL = "qwen"
 SELECTOR = {"matchLabels": {"model.aibrix.ai/name": MODEL, "adapter.model.aibrix.ai/enabled": "true"}}
 
 
-def deployment(replicas: int = 3, *, key: str = "") -> dict[str, Any]:
+def deployment(
+    replicas: int = 3, *, key: str = "", image: str = "vllm/vllm-openai:v0.24.0", env: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return a Deployment of engines that start in two seconds and are probed every two."""
+    variables = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", **(env or {})}
     probe = {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 2, "failureThreshold": 1}
     command = ["vllm", "serve", "Qwen/Qwen", "--served-model-name", MODEL, "--enable-lora", "--max-cpu-loras", "16"]
     container = {
         "name": "vllm-openai",
-        "image": "vllm/vllm-openai:v0.24.0",
+        "image": image,
         "command": [*command, *(["--api-key", key] if key else [])],
-        "env": [{"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"}],
+        "env": [{"name": name, "value": value} for name, value in variables.items()],
         "resources": {"limits": {"nvidia.com/gpu": "1"}},
         "readinessProbe": probe,
     }

@@ -201,6 +201,22 @@ class TrafficLine(_Line, frozen=True, kw_only=True, tag="traffic"):
     end_to_end_seconds: list[float] = []
 
 
+class AnswerLine(_Line, frozen=True, kw_only=True, tag="answer"):
+    """Weights that made a user's answer: for an adapter at a pod, when they change, and then once a minute."""
+
+    object: str
+    """Name of the adapter."""
+    pod: str
+    engine: str
+    """Container id."""
+    sent: float
+    """Time at which the request was sent, in seconds since the start of the run."""
+    weights: str
+    """Digest of the weights; that of an artifact is `artifact_of` its path."""
+    prefix_weights: str = ""
+    """Digest of the weights that made blocks in the prefix cache for such a request; empty without any."""
+
+
 class ControllerLine(_Line, frozen=True, kw_only=True, tag="controller"):
     """A replica starts, becomes leader, loses the lead, crashes or stops."""
 
@@ -251,6 +267,7 @@ Line = (
     | EngineLine
     | RequestLine
     | TrafficLine
+    | AnswerLine
     | ApiLine
     | ControllerLine
     | LeaseLine

@@ -14,6 +14,7 @@ from twin.trace.recorder import Recorder
 from twin.traffic.gateway import Gateway
 from twin.traffic.popularity import AdapterPopularity
 from twin.traffic.stats import RequestResult, TrafficStats
+from twin.traffic.weights import WeightsRecord
 from twin.world.context import WorldContext
 from twin.world.network.engine_host import EngineHost
 from twin.world.network.transport import Network
@@ -42,6 +43,7 @@ class Traffic:
         self._gateway = Gateway(self._env, context.store, settings.endpoints_lag, settings.balance, rng)
         self._popularity = AdapterPopularity(context.store, weights)
         self._stats = TrafficStats(recorder)
+        self._weights = WeightsRecord(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}
 
     def start(self, duration: float) -> None:
@@ -93,6 +95,7 @@ class Traffic:
                 )
                 seconds = self._env.now - started_at
                 queued, first = completion.queued, completion.first_token + seconds - completion.seconds
+                self._weights.see(adapter, host, started_at, completion.weights, completion.prefix_weights)
             except EngineError as error:
                 cause = str(error.status)
             except httpx.HTTPError as error:

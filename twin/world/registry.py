@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from controller.api.spec import artifact_of
 from fake_vllm.engine.lora import DEFAULT_ARTIFACT_SIZE, Artifact
 from twin.apiserver import Change, Store
 
@@ -69,6 +70,7 @@ class Artifacts:
         self.latency = settings.latency
         self._by_path: dict[str, Artifact] = {}
         self._default = Artifact(size=settings.size)
+        self._found: dict[str, Artifact] = {}
         self._rules: dict[int, RegistryRule] = {}
         store.subscribe(self._on_adapter, MODEL_ADAPTERS)
 
@@ -79,7 +81,11 @@ class Artifacts:
 
     def find(self, path: str) -> Artifact:
         """Return the artifact of an engine's path; one of the default size if no adapter has a rank for it."""
-        return self._by_path.get(path, self._default)
+        artifact = self._found.get(path)
+        if artifact is None:
+            known = self._by_path.get(path, self._default)
+            artifact = self._found[path] = replace(known, digest=artifact_of(path))
+        return artifact
 
     def download(self, url: str) -> Download:
         """Download a URL, or the artifact of an engine's path."""
@@ -103,7 +109,9 @@ class Artifacts:
         spec = change.object.get("spec") or {}
         rank = (spec.get("additionalConfig") or {}).get("rank", "")
         if change.type != "DELETED" and rank.isdecimal() and int(rank) > 0:
-            self._by_path[engine_path(spec["artifactURL"])] = Artifact(rank=int(rank), size=self._size(int(rank)))
+            path = engine_path(spec["artifactURL"])
+            self._by_path[path] = Artifact(rank=int(rank), size=self._size(int(rank)))
+            self._found.pop(path, None)
 
     def _size(self, rank: int) -> int:
         per_rank = self._settings.per_rank

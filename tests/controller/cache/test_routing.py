@@ -129,7 +129,7 @@ def test_codes_are_sorted_without_their_text() -> None:
         (401, "", "Unauthorized", "Unauthorized"),
         (404, "", "Not Found", "RuntimeUpdatingOff"),
         (404, "NotFoundError", "No adapter found for /x", "ArtifactNotFound"),
-        (500, "InternalServerError", "LoRA rank 64 is greater than max_lora_rank 16.", "InvalidAdapter"),
+        (500, "InternalServerError", "LoRA rank 64 is greater than max_lora_rank 16.", "AdapterExceedsLimits"),
         (400, "InvalidUserInput", "The lora adapter 'sql' has already been loaded.", "AlreadyLoaded"),
     ],
 )

@@ -505,3 +505,71 @@ def test_a_settled_adapter_has_an_empty_plan() -> None:
     again = planned(replace(snapshot, adapter=settled, service=publish.service, slices=publish.slices))
     assert all(isinstance(action, WriteStatus) and action.status == settled.status for action in again.actions)
     assert again.wake == 0
+
+
+UNKNOWN = EngineError("LoadFailed", "500 gremlins", retriable=True, elsewhere=True)
+
+
+def failed_on(*pods, error: EngineError, ago: float = 1) -> dict[str, RequestOutcome]:
+    return {pod.name: RequestOutcome("load", NOW - ago, pod.engine, 1, error, 1) for pod in pods}
+
+
+def tried_on(*pods, selected) -> PersistedState:
+    return PersistedState(
+        selected=(selected.name,),
+        attempts={pod.name: Attempt(retries=0, announced=NOW - 4) for pod in pods},
+        placements={pod.name: placed(pod) for pod in pods},
+    )
+
+
+def test_a_load_that_failed_for_an_unknown_reason_is_tried_on_another_pod_at_once() -> None:
+    one, other = a_pod("pod-a"), a_pod("pod-b")
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"),
+        [one, other],
+        persisted=tried_on(one, selected=one),
+        outcomes=failed_on(one, error=UNKNOWN),
+    )
+    result = planned(snapshot)
+    assert [load.pod.name for load in of(result, Load)] == ["pod-b"]
+    assert of(result, WriteAnnotations)[0].after.attempt("pod-a") is not None
+    assert [event.reason for event in of(result, EmitEvent)] == ["Scheduled", "Switched"]
+
+
+def test_a_load_that_may_succeed_on_the_same_pod_is_not_moved() -> None:
+    one, other = a_pod("pod-a"), a_pod("pod-b")
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"),
+        [one, other],
+        persisted=tried_on(one, selected=one),
+        outcomes=failed_on(one, error=REFUSED),
+    )
+    assert not of(planned(snapshot), Load)
+    assert [load.pod.name for load in of(planned(snapshot, now=NOW + 4), Load)] == ["pod-a"]
+
+
+def test_after_every_pod_an_unknown_error_is_tried_again_where_it_is_due_first_and_stays_loading() -> None:
+    one, other = a_pod("pod-a"), a_pod("pod-b")
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"),
+        [one, other],
+        persisted=tried_on(one, other, selected=other),
+        outcomes=failed_on(one, error=UNKNOWN, ago=3) | failed_on(other, error=UNKNOWN, ago=1),
+    )
+    waiting = planned(snapshot)
+    assert not of(waiting, Load)
+    assert waiting.wake == NOW + 2
+    assert of(waiting, WriteStatus)[-1].status.phase == "Loading"
+    assert [load.pod.name for load in of(planned(snapshot, now=NOW + 2), Load)] == ["pod-a"]
+
+
+def test_with_one_pod_an_unknown_error_is_tried_again_there_after_the_wait() -> None:
+    pod = a_pod()
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"),
+        [pod],
+        persisted=tried_on(pod, selected=pod),
+        outcomes=failed_on(pod, error=UNKNOWN),
+    )
+    assert planned(snapshot).wake == NOW + 4
+    assert of(planned(snapshot, now=NOW + 4), Load)

@@ -167,13 +167,13 @@ def test_any_text_of_a_fault_is_parsed_or_refused_in_one_line(said: dict[str, ob
 def test_flags_of_old_and_new_releases_are_named_in_one_line_of_warning() -> None:
     words = (
         "serve base --speculative-model acme/draft --num-speculative-tokens 4 --swap-space 16 --disable-log-requests"
-        " --gpu-memory-utilization=0.9 --tensor-parallel-size 2 --enforce-eager --no-enable-prefix-caching"
+        " --gpu-memory-utilization=0.9 --tensor-parallel-size 2 --enforce-eager --no-enable-chunked-prefill"
         " --max-num-queued-reqs 100 --attention-config.backend FLASH_ATTN --limit-mm-per-prompt {} --port 8001"
     )
     config, own = options.read(words.split(), {})
     assert (config.model, config.port) == ("base", 8001)
     assert own.ignored == (
         *("--speculative-model", "--num-speculative-tokens", "--swap-space", "--disable-log-requests"),
-        *("--gpu-memory-utilization", "--tensor-parallel-size", "--enforce-eager", "--no-enable-prefix-caching"),
+        *("--gpu-memory-utilization", "--tensor-parallel-size", "--enforce-eager", "--no-enable-chunked-prefill"),
         *("--max-num-queued-reqs", "--attention-config", "--limit-mm-per-prompt"),
     )

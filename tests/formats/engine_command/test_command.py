@@ -74,8 +74,8 @@ def test_the_words_of_an_unknown_flag_are_not_taken_for_the_model() -> None:
 
 
 def test_flags_without_a_meaning_are_listed() -> None:
-    result = args("vllm", "serve", "m", "--swap-space", "16", "--no-enable-prefix-caching", "--attention-config.x", "y")
-    assert result.ignored == ("--swap-space", "--no-enable-prefix-caching", "--attention-config")
+    result = args("vllm", "serve", "m", "--swap-space", "16", "--no-enable-dbo", "--attention-config.x", "y")
+    assert result.ignored == ("--swap-space", "--no-enable-dbo", "--attention-config")
 
 
 def test_an_unset_variable_stays_and_two_dollars_are_one() -> None:

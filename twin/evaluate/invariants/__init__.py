@@ -1,8 +1,8 @@
 """Invariants of every run, checked on the trace alone. Start reading at `check`.
 
 `state.py` replays the trace into the current state, `tolerances.py` has what faults excuse, and `deadlines.py` turns a
-wrong state that lasts too long into a violation. `safety.py` and `requests.py` have one class for each of the nine
-invariants, `liveness.py` has what must be reached eventually. A correct operator is never blamed; each bound is
+wrong state that lasts too long into a violation. `safety.py`, `requests.py` and `weights.py` have one class for each of
+the ten invariants, `liveness.py` has what must be reached eventually. A correct operator is never blamed; each bound is
 documented where it is used.
 """
 

@@ -8,6 +8,7 @@ and 30 s. A run that ends earlier, or whose faults last until its end, is not ch
 from collections import defaultdict
 
 from controller.api.spec import artifact_of, lora_path
+from controller.engine.load_errors import LOAD_ERRORS, Fault
 from controller.engine.sidecar_codes import CODES
 from twin.evaluate.invariants.state import ClusterState
 from twin.evaluate.invariants.tolerances import settled_at
@@ -25,10 +26,11 @@ from twin.trace.lines import (
 )
 
 _SAID_BY_ENGINE = frozenset(
-    {"InvalidAdapter", "ArtifactNotFound", "Refused"}
+    {"ArtifactNotFound", "Refused", "RuntimeUpdatingOff"}
+    | {row.reason for row in LOAD_ERRORS if row.fault is not Fault.ENGINE}
     | {error_class.reason for error_class in CODES.values() if error_class.adapter_error}
 )
-"""Condition reasons that blame the adapter and that only another attempt can clear."""
+"""Condition reasons that blame the adapter or the engines' flags, and that only another attempt can clear."""
 
 _OWN_FAULT = _SAID_BY_ENGINE | {
     "UnknownScheduler",
@@ -41,7 +43,7 @@ _OWN_FAULT = _SAID_BY_ENGINE | {
     "SecretKeyMissing",
     "ServiceNameTaken",
 }
-"""All condition reasons that blame the adapter."""
+"""All condition reasons that an operator cannot resolve."""
 
 _GRACE = 30.0
 

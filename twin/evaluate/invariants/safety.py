@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
 from twin.evaluate.invariants.state import ClusterState
+from twin.evaluate.invariants.weights import AnswersFromPublishedWeights
 from twin.trace.lines import (
     AdapterLine,
     ApiLine,
@@ -268,5 +269,6 @@ SAFETY = (
     NoSecretLeak,
     SingleLeader,
     UnloadsFollowWithdrawal,
+    AnswersFromPublishedWeights,
 )
-"""All invariants, 1 to 9."""
+"""All invariants, 1 to 10."""

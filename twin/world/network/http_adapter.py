@@ -16,7 +16,7 @@ _BROKEN_OFF = "peer closed connection without sending complete message body (inc
 def to_engine(request: httpx.Request, path: str) -> Request:
     """Return a request as the engine gets it."""
     headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
-    return Request(request.method, path, headers, request.content)
+    return Request(request.method, path, headers, request.content, request.url.query.decode())
 
 
 def to_client(response: Response | Stream, request: httpx.Request) -> httpx.Response:

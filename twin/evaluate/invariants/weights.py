@@ -1,0 +1,109 @@
+"""Invariant 10: answers come from the weights of the artifact that is published."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import inf
+
+from controller.api.spec import artifact_of, lora_path
+from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.state import ClusterState
+from twin.trace.lines import AdapterLine, AnswerLine, EngineLine, EventLine, Line
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """An artifact that an engine listed under an adapter's name, from one time until another."""
+
+    artifact: str
+    since: float
+    until: float = inf
+
+
+class AnswersFromPublishedWeights:
+    """10. No answer comes from other weights than those that the ModelAdapter published at that address names.
+
+    An answer has to come from an artifact that the engine listed under the adapter's name at some time between request
+    and answer, so a request that began before an unload may still get the former weights. Blocks of the prefix cache
+    have to be those weights' own; where an engine cannot drop former ones, the operator has to say so in an Event,
+    `StalePrefixCache`. Once the status no longer says Progressing, for longer than the notice bound,
+    requests have to be answered from the artifact in the spec.
+    """
+
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
+        self.deadlines = DeadlineTracker(10)
+        self._loaded: dict[tuple[str, str], list[_Loaded]] = defaultdict(list)
+        self._settled: dict[str, tuple[str, float]] = {}
+        """Adapter to the artifact of its spec, and since when the status says that nothing is left to do."""
+        self._excused: set[tuple[str, str]] = set()
+
+    def see(self, line: Line) -> None:
+        match line:
+            case EngineLine():
+                self._engine(line)
+            case AdapterLine():
+                self._adapter(line)
+            case EventLine(reason="StalePrefixCache"):
+                namespace = line.object.split("/")[0]
+                pods = [pod for pod in self.state.about if pod.startswith(f"{namespace}/")]
+                for pod in pods:
+                    if f"pod {pod.split('/')[1]} " in line.note:
+                        self._excused.add((line.object, pod))
+                        self._check_prefixes((line.object, pod), line.t, "")
+            case AnswerLine():
+                self.deadlines.checked += 1
+                if fault := self._fault(line):
+                    message = f"{line.pod} answered from {fault}"
+                    self.deadlines.violate(line.t, line.object, message, (self.state.index,))
+                foreign = line.prefix_weights if line.prefix_weights != line.weights else ""
+                self._check_prefixes((line.object, line.pod), line.t, foreign)
+
+    def _check_prefixes(self, place: tuple[str, str], t: float, foreign: str) -> None:
+        """Check the prefixes of the last answer; the Event for them may come within the notice bound."""
+        wrong = bool(foreign) and place not in self._excused
+        message = f"{place[1]} answers with cached prefixes of {foreign}"
+        self.deadlines.check(place, wrong, t, self.state.detection_bound(t), place[0], message, (self.state.index,))
+
+    def _engine(self, line: EngineLine) -> None:
+        if line.event in ("started", "stopped"):
+            for place in [place for place in self._loaded if place[1] == line.object]:
+                self._end(place, line.t)
+                self._excused.discard(place)
+                self._check_prefixes(place, line.t, "")
+            return
+        place = f"{line.object.split('/')[0]}/{line.adapter}", line.object
+        self._end(place, line.t)
+        if line.event == "loaded":
+            self._loaded[place].append(_Loaded(artifact_of(line.root), line.t))
+
+    def _end(self, place: tuple[str, str], t: float) -> None:
+        for loaded in self._loaded[place]:
+            loaded.until = min(loaded.until, t)
+
+    def _adapter(self, line: AdapterLine) -> None:
+        artifact = artifact_of(lora_path(line.artifact))
+        settled = line.phase == "Running" and line.conditions.get("Progressing", ("", ""))[0] != "True"
+        known = self._settled.get(line.object)
+        if line.event == "deleted" or line.deleting or not settled:
+            self._settled.pop(line.object, None)
+        elif known is None or known[0] != artifact:
+            self._settled[line.object] = artifact, line.t
+
+    def _fault(self, line: AnswerLine) -> str:
+        """Return what is wrong with the weights of an answer; empty if they are right."""
+        state, place = self.state, (line.object, line.pod)
+        listed = {
+            loaded.artifact
+            for loaded in self._loaded[place]
+            if loaded.until >= line.sent - TOLERANCE and loaded.since <= line.t + TOLERANCE
+        }
+        if line.weights not in listed:
+            return f"weights {line.weights}, while the engine listed {' and '.join(sorted(listed)) or 'none'}"
+        artifact, since = self._settled.get(line.object, (line.weights, line.t))
+        if (
+            line.weights != artifact
+            and line.sent > since
+            and state.visible_for(since, line.sent) > (state.detection_bound(line.sent))
+        ):
+            return f"weights {line.weights}, though it says that it serves {artifact}"
+        return ""
