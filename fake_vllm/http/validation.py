@@ -125,7 +125,8 @@ def _decode(raw: bytes) -> Any:
     except ValueError:
         pass
     try:
-        return json.loads(raw)
+        # Halves of surrogate pairs, which Python reads and no response can hold, become question marks.
+        return json.loads(json.dumps(json.loads(raw), ensure_ascii=False).encode("utf-8", "replace"))
     except json.JSONDecodeError as error:
         raise RequestValidationError([_json_error(error)]) from None
     except (ValueError, RecursionError):
