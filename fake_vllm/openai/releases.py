@@ -59,7 +59,7 @@ NEWEST = Api()
 
 
 def api_of(context: object) -> Api:
-    """Return the release in a validator's context; the newest one if there is none."""
+    """Return the release in a validator's context; the newest one without a context."""
     return context if isinstance(context, Api) else NEWEST
 
 

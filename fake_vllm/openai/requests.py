@@ -75,7 +75,7 @@ class GenerateRequest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a request is checked against."""
+    """The server that a request is checked against."""
 
     config: EngineConfig
     api: Api
@@ -242,7 +242,7 @@ def _checked(body: Body, server: Server, prompts: tuple[Prompt, ...], limit: int
 def _refusal(
     body: Body, server: Server, prompts: tuple[Prompt, ...], constraint: StructuredOutputsParams | None
 ) -> EngineError | None:
-    """Return the error of the engine core's checks, None if there is none."""
+    """Return the error of the engine core's checks, None if all pass."""
     try:
         check_by_model(body, server.config, server.api)
         if constraint is not None:

@@ -2,7 +2,7 @@
 
 There is no vocabulary of a model. Lengths are about right (four characters per token is the usual rule of thumb for
 English), counting is fast, and tokens can be decoded. A header of `/tokenize` says that this is not the model's
-tokenizer. Its ids are larger than those of any model, so ids of a real vocabulary can be told from them; they are
+tokenizer. Its ids are larger than those of any model, so ids of a real vocabulary are different from them; those are
 accepted as well and stand for no text.
 """
 

@@ -75,7 +75,7 @@ def check_logprob_fields(data: dict[str, Any], field: str) -> None:
     """Check `prompt_logprobs` and `field`, the request's own field for log-probabilities.
 
     Raises:
-        VLLMValidationError: if one is no number, below -1, or not available in a stream.
+        VLLMValidationError: if one is not a number, is below -1, or is not available in a stream.
     """
     for name in ("prompt_logprobs", field):
         value = data.get(name)
