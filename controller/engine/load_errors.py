@@ -13,7 +13,7 @@ from enum import Enum
 
 
 class Fault(Enum):
-    """What a failed load is blamed on, which decides where it is tried next."""
+    """Cause of a failed load, which decides where it is tried next."""
 
     ADAPTER = "adapter"
     """The adapter: no pod can load it. It is Failed at once, and not tried elsewhere."""
@@ -78,9 +78,11 @@ _PYTHON = (
     r"unsupported operand type|not supported between instances of|does not support item assignment",
     r"indices must be integers|object is not (?:iterable|subscriptable|callable)|object has no attribute",
     r"unexpected keyword argument|required positional argument",
+    r"index out of range|division by zero|too large for a float|too large to convert",
+    r" at position \d+(?: \(line \d+, column \d+\))?$",  # a regular expression in rank_pattern or alpha_pattern
     r"^'\w+'$",  # KeyError
 )
-"""Words of Python for a value of the wrong type in `adapter_config.json`, and for one half of a pair of tensors."""
+"""Words of Python for a wrong value in `adapter_config.json`, and for tensors of another shape or without a pair."""
 
 _LIMITS = "raise --max-lora-rank of the engine (for SGLang also --lora-target-modules)"
 
@@ -94,7 +96,7 @@ LOAD_ERRORS: Sequence[LoadErrorRow] = (
     *_rows(Fault.POD, "OutOfMemory", r"out of memory|can(?:'t|not) allocate memory"),
     *_rows(Fault.POD, "ArtifactNotFound", r"Repo id must .*'[/~]|\[Errno 2\]"),  # a path, in the words of a hub
     *_rows(Fault.ADAPTER, "ArtifactNotFound", r"Repo id must|in repo_id|Repository not found"),
-    *_rows(Fault.POD, "ArtifactUnreadable", r"\[Errno (?:1|13|20|40)\]"),
+    *_rows(Fault.POD, "ArtifactUnreadable", r"\[Errno (?:1|13|20|21|40)\]"),
     *_rows(Fault.ENGINE, "NoFreeSlot", r"No free (?:lora|adapter) slots|max_loaded_loras"),
     *_rows(Fault.ENGINE, "EngineDead", r"EngineCore encountered an issue|Executor failed"),
     *_rows(Fault.ENGINE, "Timeout", r"RPC call to .* timed out", ambiguous=True),
@@ -103,8 +105,9 @@ LOAD_ERRORS: Sequence[LoadErrorRow] = (
 )
 """In the order in which the patterns are tried.
 
-Error numbers of Linux: 1 not permitted, 2 no such file, 5 input/output, 13 permission denied, 20 not a directory,
-23 and 24 too many open files, 28 no space left, 40 too many links, 101 to 113 of the network, 116 stale file handle.
+Error numbers of Linux: 1 not permitted, 2 no such file, 5 input/output, 13 permission denied, 20 not a directory, 21 is
+a directory, 23 and 24 too many open files, 28 no space left, 40 too many links, 101 to 113 of the network, 116 stale
+file handle.
 """
 
 UNKNOWN = LoadErrorRow(re.compile(""), Fault.ENGINE, "LoadFailed")

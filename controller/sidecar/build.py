@@ -37,7 +37,7 @@ def build_app(settings: Settings, to_engine: httpx.AsyncBaseTransport, log: Filt
         first_wait=settings.first_wait,
         mount=settings.mount,
     )
-    engine = LocalEngine(settings.engine, settings.dialect, to_engine)
+    engine = LocalEngine(settings.engine, settings.dialect, to_engine, api_key=settings.engine_key)
     metrics = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
 
     async def close() -> None:

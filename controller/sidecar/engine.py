@@ -1,6 +1,7 @@
 """HTTP client of the engine in the same pod, vLLM or SGLang.
 
-The `Authorization` header of a request is passed on and not stored. Status, type and message of an engine's error are
+The `Authorization` header of a request is passed on and not stored; a request without one gets the sidecar's own key,
+if it has one. Status, type and message of an engine's error are
 returned to the client, which classifies them (`controller/engine/errors.py`).
 """
 
@@ -49,11 +50,18 @@ class LocalEngine:
     """The engine in this pod. Methods raise `SidecarError`."""
 
     def __init__(
-        self, base: str, dialect: EngineFlavor, transport: httpx.AsyncBaseTransport, load_timeout: float = 600.0
+        self,
+        base: str,
+        dialect: EngineFlavor,
+        transport: httpx.AsyncBaseTransport,
+        *,
+        api_key: str = "",
+        load_timeout: float = 600.0,
     ) -> None:
         self.dialect = dialect
         self._base = base.rstrip("/")
         self._transport = transport
+        self._authorization = f"Bearer {api_key}" if api_key else ""
         self._load_timeout = load_timeout
 
     async def models(self, key: str) -> dict[str, str]:
@@ -132,7 +140,8 @@ class LocalEngine:
     def _request(
         self, method: str, path: str, key: str, timeout: float, body: dict[str, object] | None = None
     ) -> httpx.Request:
-        headers = {"authorization": key} if key else {}
+        authorization = key or self._authorization
+        headers = {"authorization": authorization} if authorization else {}
         if body is not None:
             headers["content-type"] = "application/json"
         content = msgspec.json.encode(body) if body is not None else None

@@ -24,15 +24,16 @@ from typer.exceptions import TyperException
 
 from controller.sidecar.artifacts.egress_guard import networks
 from controller.sidecar.build import build_app
-from controller.sidecar.settings import MOUNT, ROOT, Settings, engine_flavor, metrics_mode
+from controller.sidecar.settings import MOUNT, ROOT, Settings, engine_flavor, engine_key, metrics_mode
 from formats.quantities import parse_size
 from formats.sockets import bind
 
 _UNUSABLE, _INTERRUPTED = 2, 130
 _BACKLOG = 2048
 _EPILOG = """
-Environment variables: INFERENCE_ENGINE (vllm or sglang), INFERENCE_ENGINE_ENDPOINT, METRICS_ENABLE_TRANSFORMATION,
-METRICS_RAW_PASSTHROUGH_MODE, METRIC_SCRAPE_PATH, HF_ENDPOINT, AWS_ENDPOINT_URL, STORAGE_EMULATOR_HOST.
+Environment variables: INFERENCE_ENGINE (vllm or sglang), INFERENCE_ENGINE_ENDPOINT, INFERENCE_ENGINE_API_KEY,
+METRICS_ENABLE_TRANSFORMATION, METRICS_RAW_PASSTHROUGH_MODE, METRIC_SCRAPE_PATH, HF_ENDPOINT, AWS_ENDPOINT_URL,
+STORAGE_EMULATOR_HOST.
 """
 
 
@@ -105,6 +106,7 @@ def _from_environment(environment: Mapping[str, str]) -> Settings:
     """
     return Settings(
         engine=_url(environment.get("INFERENCE_ENGINE_ENDPOINT", Settings().engine)),
+        engine_key=engine_key(environment),
         dialect=engine_flavor(environment),
         metrics=metrics_mode(environment),
         metrics_path=environment.get("METRIC_SCRAPE_PATH", "/metrics"),

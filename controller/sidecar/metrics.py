@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from controller.sidecar.artifacts.cache import ArtifactCache
 from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import SidecarError
-from controller.sidecar.metrics_translation import rename_metrics
+from controller.sidecar.metrics_translation import MetricsTranslation
 from controller.sidecar.settings import MetricsMode
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -30,11 +30,11 @@ class MetricsEndpoint:
         mode: MetricsMode,
         registry: CollectorRegistry,
         log: FilteringBoundLogger,
-        translate: Callable[[bytes], bytes] = rename_metrics,
+        translation: Callable[[], Callable[[bytes], bytes]] = MetricsTranslation,
     ) -> None:
         self._engine = engine
         self._path = path
-        self._translate = translate if mode is MetricsMode.RENAMED else None
+        self._translation = translation if mode is MetricsMode.RENAMED else None
         self._registry = registry
         self._log = log
         self._up = Gauge("lora_runtime_engine_up", "1 if the engine's metrics are readable, else 0.", registry=registry)
@@ -53,7 +53,7 @@ class MetricsEndpoint:
         yield generate_latest(self._registry)
 
     async def _lines(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        translate = self._translate
+        translate = self._translation() if self._translation is not None else None
         async for lines in _whole_lines(response):
             if translate is not None:
                 try:

@@ -1,7 +1,7 @@
 """Settings of the sidecar, from flags and environment variables."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class Settings:
 
     Attributes:
         engine: URL of the engine.
+        engine_key: API key of the engine, for requests that bring none.
         dialect: kind of the engine.
         root: folder of the artifact cache.
         mount: folder of a mounted Secret.
@@ -44,6 +45,7 @@ class Settings:
     """
 
     engine: str = "http://localhost:8000"
+    engine_key: str = field(default="", repr=False)
     dialect: EngineFlavor = VLLM
     root: Path = ROOT
     mount: Path = MOUNT
@@ -70,6 +72,18 @@ def engine_flavor(environment: Mapping[str, str]) -> EngineFlavor:
     if name not in FLAVORS:
         raise ValueError(f"INFERENCE_ENGINE must be one of {', '.join(FLAVORS)}, not {name!r}")
     return FLAVORS[name]
+
+
+def engine_key(environment: Mapping[str, str]) -> str:
+    """Return `INFERENCE_ENGINE_API_KEY`, which a Secret's trailing newline does not change.
+
+    Raises:
+        ValueError: if no header can hold it; the message does not contain it.
+    """
+    key = environment.get("INFERENCE_ENGINE_API_KEY", "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError("INFERENCE_ENGINE_API_KEY must be printable ASCII without blanks")
+    return key
 
 
 def metrics_mode(environment: Mapping[str, str]) -> MetricsMode:

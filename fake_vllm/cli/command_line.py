@@ -65,7 +65,6 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
         lora_modules=args.lora_modules,
         runtime_updating=args.runtime_updating,
         prefix_caching=args.prefix_caching,
-        development=args.development,
         api_keys=args.api_keys,
         host=args.host or "0.0.0.0",
         port=args.port,
@@ -76,4 +75,5 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
             tool_call_parser=args.tool_call_parser,
             trust_request_chat_template=args.trust_request_chat_template,
         ),
+        server=args.server,
     )

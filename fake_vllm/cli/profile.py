@@ -3,19 +3,23 @@
 Every number in a preset has a comment with its source. `--parameters FILE` uses a file made from measurements.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fake_vllm.distributions import Constant, Latency, LogNormal, parse_distribution
+from fake_vllm.engine.lora_costs import Architecture, LoraCosts
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from formats.durations import parse_duration
 from formats.quantities import parse_bandwidth, parse_size
 
-_SECTIONS = ("model", "gpu", "sources", "startup", "load", "unload", "lora_memory", "timing")
-_TIMES = ("step_base", "per_sequence", "per_prefill_token")
+T = TypeVar("T")
+
+_SECTIONS = ("model", "gpu", "sources", "uncertainty", "startup", "load", "unload", "lora_memory", "timing")
+_TIMES = ("step_base", "per_sequence", "per_prefill_token", "per_request", "request_latency")
 _RENAMED = {
     "pace": "timing",
     "timing.step": "step_base",
@@ -26,6 +30,7 @@ _RENAMED = {
 """Former names of keys."""
 _COUNTS = ("kv_tokens", "batched_tokens")
 _FACTORS = ("loading_slowdown", "spread")
+_PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _AT_ONCE, _LOAD, _UNLOAD = Constant(0.0), Constant(0.5), Constant(0.02)  # seconds; quick enough to play with
 
 
@@ -43,6 +48,8 @@ class ModelProfile:
     timing: StepTimeModel = DEFAULT_TIMING
     lora_memory: int | None = None
     """Bytes of memory for the weights of all adapters; None: no limit."""
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
+    """By entry, such as `timing.step_base`: half of its 95 % confidence interval, as a share of the value."""
 
 
 DEFAULT_PROFILE = ModelProfile()
@@ -131,8 +138,71 @@ def parse_profile(document: object, name: str) -> ModelProfile:
         if section in content
     }
     memory = int(_read(parse_size, content["lora_memory"], name, "lora_memory")) if "lora_memory" in content else None
-    timing = mapping(content.get("timing") or {}, name, "timing.", tuple(field.name for field in fields(StepTimeModel)))
-    return replace(ModelProfile(timing=_timing(timing, name), lora_memory=memory), **times)
+    timing = mapping(content.get("timing") or {}, name, "timing.", _names(StepTimeModel))
+    uncertainty = _uncertainty(content.get("uncertainty") or {}, name)
+    return replace(ModelProfile(timing=_timing(timing, name), lora_memory=memory, uncertainty=uncertainty), **times)
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind) if item.init)
+
+
+def _uncertainty(section: object, name: str) -> dict[str, float]:
+    if not isinstance(section, Mapping):
+        raise ProfileError(f"{name}: uncertainty: must be a mapping from entries to percentages")
+    allowed = (
+        *(f"timing.{key}" for key in _names(StepTimeModel)),
+        *(f"timing.lora.{key}" for key in _names(LoraCosts)),
+    )
+    return {
+        str(entry): _percentage(value, name, f"uncertainty.{entry}")
+        for entry, value in mapping(section, name, "uncertainty.", allowed).items()
+    }
+
+
+def _percentage(value: object, name: str, where: str) -> float:
+    match = _PERCENTAGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ProfileError(f"{name}: {where}: {value!r} is not a percentage; allowed: a text such as 5%")
+    return float(match[1]) / 100
+
+
+def _lora(section: Any, name: str) -> LoraCosts:
+    """Return what adapters add to a step."""
+    where = "timing.lora."
+    values: dict[str, Any] = {}
+    for key, value in mapping(section, name, where, _names(LoraCosts)).items():
+        if key == "rank":
+            values[key] = _number(value, name, where + key, int)
+        elif key == "rank_share":
+            values[key] = float(_number(value, name, where + key, int | float))
+        else:
+            values[key] = _read(parse_duration, value, name, where + key)
+    return _made(LoraCosts, values, name, "timing.lora")
+
+
+def _architecture(section: Any, name: str) -> Architecture:
+    """Return the dimensions of the model."""
+    where = "timing.architecture."
+    values = dict(mapping(section, name, where, _names(Architecture)))
+    modules = values.pop("target_modules", None)
+    for key, value in values.items():
+        _number(value, name, where + key, int)
+    missing = [key for key in _names(Architecture) if key not in values and key != "target_modules"]
+    if missing:
+        raise ProfileError(f"{name}: timing.architecture: needs {', '.join(missing)}")
+    if modules is not None:
+        if not isinstance(modules, list) or not modules or not all(isinstance(module, str) for module in modules):
+            raise ProfileError(f"{name}: {where}target_modules: must be a list of names")
+        values["target_modules"] = tuple(modules)
+    return _made(Architecture, values, name, "timing.architecture")
+
+
+def _made(kind: Callable[..., T], values: Mapping[str, Any], name: str, where: str) -> T:
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ProfileError(f"{name}: {where}: {error}") from error
 
 
 def _timing(section: Mapping[str, Any], name: str) -> StepTimeModel:
@@ -145,6 +215,10 @@ def _timing(section: Mapping[str, Any], name: str) -> StepTimeModel:
             values[key] = _read(parse_bandwidth, value, name, where)
         elif key in _COUNTS:
             values[key] = _number(value, name, where, int)
+        elif key == "lora":
+            values[key] = _lora(value, name)
+        elif key == "architecture":
+            values[key] = _architecture(value, name)
         elif key in _FACTORS:
             values[key] = float(_number(value, name, where, int | float))
         else:
@@ -153,10 +227,7 @@ def _timing(section: Mapping[str, Any], name: str) -> StepTimeModel:
                 raise ProfileError(f"{name}: {where}: needs median and p95, in tokens")
             median, p95 = (float(_number(answer[key], name, where, int | float)) for key in ("median", "p95"))
             values[key] = _read(lambda pair: LogNormal(*pair), (median, p95), name, where)
-    try:
-        return StepTimeModel(**values)
-    except ValueError as error:
-        raise ProfileError(f"{name}: timing: {error}") from error
+    return _made(StepTimeModel, values, name, "timing")
 
 
 def _number(value: object, name: str, where: str, kind: Any) -> Any:

@@ -18,8 +18,10 @@ import numpy as np
 from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.context import DEFAULT_CONTEXT, EngineContext, Randomness
+from fake_vllm.engine.control import EngineControl
 from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.lora import AdapterEvent, Artifact, EngineClosed, EngineError, Model
+from fake_vllm.engine.lora_costs import NO_COSTS
 from fake_vllm.engine.lora_registry import LoraRegistry
 from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
 from fake_vllm.engine.timing import EngineTimes
@@ -73,6 +75,7 @@ class Engine:
             activate=self._activate,
             identify=self.lora_registry.identify,
         )
+        self.control = EngineControl(self.runner)
         self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
         self._responses = 0
         self._error_texts = flavor.errors
@@ -217,13 +220,13 @@ class Engine:
     def crash_core(self) -> None:
         """Fail the engine's core; its HTTP server continues: `/health` returns 503, loads and unloads fail."""
         self.healthy = False
-        self.runner.scheduler.fail(_core_failed)
+        self.runner.frontend.fail(_core_failed)
 
     def close(self) -> None:
         """Stop the container: waiting callers get `EngineClosed`, and there are no more events."""
         self._closed = True
         self.healthy = False
-        self.runner.scheduler.fail(_closed_error)
+        self.runner.frontend.fail(_closed_error)
         self._background.cancel_all(_closed_error)
 
     # Implementation
@@ -307,10 +310,14 @@ class Engine:
         """Return the seconds by which a step is delayed because a sequence of this adapter joins the batch."""
         if name not in self.lora_registry:  # unloaded while the request waited: its weights are still there
             return 0.0
+        costs = self.runner.timing.lora or NO_COSTS
+        copy = costs.cpu_to_gpu if costs.cpu_to_gpu and not self.lora_registry.is_active(name) else 0.0
         if self.lora_registry.use(name):
-            return 0.0
+            return copy
+        if costs.disk_to_cpu is not None:
+            return costs.disk_to_cpu + copy
         size = self.lora_registry.entry(name).artifact.size
-        return self._load_latency.draw(self._generation_rng) + size / self.runner.timing.disk
+        return copy + self._load_latency.draw(self._generation_rng) + size / self.runner.timing.disk
 
     def _notify(self, event: AdapterEvent) -> None:
         if self._on_change is not None and not self._closed:

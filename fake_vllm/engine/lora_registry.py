@@ -102,6 +102,11 @@ class LoraRegistry:
         entry = self._entries.get(name)
         return entry is not None and entry.weights in self._cache
 
+    def is_active(self, name: str) -> bool:
+        """Return whether an adapter is registered and in a GPU slot."""
+        entry = self._entries.get(name)
+        return entry is not None and entry.weights in self._cache.keys()[-self._config.max_loras :]
+
     # Loading
 
     def ensure_available(self, name: str, *, load_inplace: bool) -> None:

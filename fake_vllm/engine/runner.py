@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.flavor import EngineFlavor
+from fake_vllm.engine.frontend import Frontend
 from fake_vllm.engine.lora import LoraIdentity
 from fake_vllm.engine.scheduler import Scheduler
 from fake_vllm.engine.sequence import Ending, OnToken, Sequence
@@ -54,8 +55,10 @@ class ModelRunner:
 
         `identify` returns the weights of an adapter, and raises `EngineError` without that adapter.
         """
-        kv_tokens = max(timing.kv_tokens, config.max_model_len)  # a real server refuses to start with less
+        kv_tokens = max(timing.kv_tokens_of(config), config.max_model_len)  # a real server refuses to start with less
         self.timing = timing
+        self.sleep_level: int | None = None
+        """Level at which the engine sleeps, None while it is awake."""
         self.metrics = EngineMetrics(config, kv_tokens, flavor.buckets)
         self._renderer = flavor.renderer(config, self.metrics)
         self.scheduler = Scheduler(
@@ -66,7 +69,9 @@ class ModelRunner:
             observer=self.metrics,
             normal=normal,
             activate=activate,
+            lora_costs=timing.lora.at_rank(config.max_lora_rank) if timing.lora else None,
         )
+        self.frontend = Frontend(self.scheduler, timing.per_request, timing.request_latency)
         self._identify = identify
         self._prefix_caching = config.prefix_caching
         self._prefixes: OrderedDict[tuple[str, bytes], str] = OrderedDict()
@@ -109,7 +114,7 @@ class ModelRunner:
             weights=identity.digest,
             prefix_weights=prefix_weights,
         )
-        self.scheduler.submit(sequence)
+        self.frontend.submit(sequence)
         return sequence
 
     async def wait_finished(self, sequence: Sequence) -> None:
@@ -117,7 +122,7 @@ class ModelRunner:
         try:
             await sequence.done
         except asyncio.CancelledError:
-            self.scheduler.abort(sequence)
+            self.frontend.abort(sequence)
             raise
 
     def metrics_page(self, now: float, created: float) -> str:
@@ -129,6 +134,8 @@ class ModelRunner:
             usage=batch.kv_usage,
             running_adapters=list(batch.adapters),
             waiting_adapters=batch.waiting.adapters,
+            deferred=batch.deferred,
+            sleep_level=self.sleep_level,
             now=now,
             created=created,
         )
@@ -153,8 +160,7 @@ class ModelRunner:
 
     async def wait_drained(self, adapter: str) -> None:
         """Wait until an adapter has no sequences; the caller has to prevent new ones."""
-        sequences = (*self.scheduler.running, *self.scheduler.waiting)
-        remaining = [sequence for sequence in sequences if sequence.adapter == adapter]
+        remaining = self.frontend.sequences(adapter)
         if remaining:
             await asyncio.wait([sequence.done for sequence in remaining])
 
@@ -179,7 +185,7 @@ def completion_of(model: str, sequence: Sequence) -> Completion:
         model=model,
         prompt_tokens=sequence.prompt,
         output_tokens=sequence.output,
-        queued=sequence.admitted - sequence.arrived,
+        queued=sequence.admitted - sequence.enqueued,
         first_token=max(0.0, sequence.first - sequence.arrived),
         seconds=max(0.0, sequence.finished - sequence.arrived),
         ending=sequence.ending,

@@ -18,6 +18,7 @@ from heapq import heappop, heappush
 from math import exp, inf, log
 from typing import Protocol
 
+from fake_vllm.engine.lora_costs import StepCosts
 from fake_vllm.engine.sequence import Sequence, WaitingQueue
 from fake_vllm.engine.timing import StepTimeModel
 
@@ -28,8 +29,14 @@ _CATCH_UP = 0.05  # seconds that a host which is too slow may be behind; what is
 class Observer(Protocol):
     """Receives scheduler statistics."""
 
-    def on_steps(self, steps: int, seconds: float, decoded: int, prefill_tokens: int) -> None:
-        """Called after `steps` equal steps, each with `decoded` tokens decoded and `prefill_tokens` prefilled."""
+    def on_steps(self, steps: int, seconds: float, decoded: int, prefill_tokens: int, first_tokens: int) -> None:
+        """Called after `steps` equal steps.
+
+        Args:
+            decoded: tokens that each step decoded.
+            prefill_tokens: prompt tokens that each step prefilled.
+            first_tokens: sequences whose prefill ended with a first token.
+        """
 
     def on_first_token(self, sequence: Sequence) -> None:
         """Called at a sequence's first token."""
@@ -54,6 +61,7 @@ class Scheduler:
         observer: Observer,
         normal: Callable[[], float],
         activate: Callable[[str], float],
+        lora_costs: StepCosts | None = None,
     ) -> None:
         """Create an empty scheduler.
 
@@ -66,6 +74,7 @@ class Scheduler:
             normal: draws from the standard normal distribution, for the spread of steps.
             activate: called when a sequence of an adapter joins; returns the seconds by which the step is delayed
                 because the adapter's weights have to be read again.
+            lora_costs: what adapters add to a step; None: nothing.
         """
         self.running: dict[Sequence, None] = {}
         self.waiting = WaitingQueue()
@@ -81,7 +90,9 @@ class Scheduler:
         self._normal = normal
         self._sigma = log(timing.spread) / _Z95
         self._activate = activate
+        self._lora_costs = lora_costs
         self._loading = 0
+        self._held = False
         self._arrivals = 0
         self._prefilling: list[Sequence] = []
         self._streams: dict[Sequence, None] = {}
@@ -95,6 +106,11 @@ class Scheduler:
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
 
     @property
+    def deferred(self) -> int:
+        """Number of waiting sequences whose adapter finds no place in the batch."""
+        return self.waiting.count_ineligible(self._lora_slot_free)
+
+    @property
     def kv_usage(self) -> float:
         """Used share of the KV cache."""
         return min(1.0, self.kv_used / self._kv_tokens)
@@ -104,7 +120,7 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         self._arrivals += 1
         sequence.number = self._arrivals
-        sequence.arrived = loop.time()
+        sequence.arrived = sequence.enqueued = loop.time()
         self.waiting.add(sequence)
         if not self._steps_planned:
             if self._timer is None:  # sequences that arrive at the same time join the same step
@@ -137,6 +153,17 @@ class Scheduler:
                 sequence.done.set_exception(error())
                 sequence.done.exception()  # marks it as retrieved: there may be no caller left
         self._stop()
+
+    def hold(self) -> None:
+        """Stop after the current step; sequences keep their places until `release`."""
+        self._held = True
+        self._preempt_steps()
+
+    def release(self) -> None:
+        """Continue after `hold`."""
+        self._held = False
+        if self._timer is None and (self.running or len(self.waiting)):
+            self._schedule(asyncio.get_running_loop().time())
 
     def preempt_all(self) -> None:
         """Preempt all running sequences; they keep their order."""
@@ -187,8 +214,9 @@ class Scheduler:
         steps, now = self._steps_planned, max(behind, self._steps_started_at + self._steps_planned * self._seconds)
         self._steps_done += steps
         self.kv_used += steps * self._decoding
-        self._observer.on_steps(steps, self._seconds, self._decoding, self._prefill_tokens)
-        self._advance_prefill(now)
+        done = [sequence for sequence in self._prefilling if sequence.chunk >= sequence.remaining_prefill]
+        self._observer.on_steps(steps, self._seconds, self._decoding, self._prefill_tokens, len(done))
+        self._advance_prefill(done, now)
         for sequence in list(self._streams):
             if sequence.ends_at >= 0 and sequence.on_token is not None:
                 sequence.on_token(sequence.output - max(0, sequence.ends_at - self._steps_done), now)
@@ -199,9 +227,8 @@ class Scheduler:
                 self._finish(sequence, now)
         self._schedule(now)
 
-    def _advance_prefill(self, now: float) -> None:
+    def _advance_prefill(self, done: list[Sequence], now: float) -> None:
         """Start decoding the sequences whose prefill is complete: the same step generated their first token."""
-        done = [sequence for sequence in self._prefilling if sequence.chunk >= sequence.remaining_prefill]
         for sequence in self._prefilling:
             sequence.remaining_prefill -= sequence.chunk
         for sequence in done:
@@ -218,6 +245,9 @@ class Scheduler:
 
     def _schedule(self, now: float) -> None:
         """Plan the next steps, from `now` on."""
+        if self._held:
+            self._stop()
+            return
         preempted = self._preempt()
         budget = self._timing.batched_tokens - self._decoding
         prefill_tokens = 0
@@ -233,7 +263,10 @@ class Scheduler:
             self._stop()
             return
         sequences = self._decoding + sum(1 for sequence in self._prefilling if sequence.chunk)
-        self._seconds = self._timing.seconds(sequences, prefill_tokens) * self._factor() + stall
+        seconds = self._timing.seconds(sequences, prefill_tokens)
+        if self.adapters and self._lora_costs is not None:
+            seconds += self._lora_seconds(self._lora_costs)
+        self._seconds = seconds * self._factor() + stall
         self._prefill_tokens = prefill_tokens
         self._steps_started_at = now
         self._steps_planned = self._steps_until_change()
@@ -247,6 +280,13 @@ class Scheduler:
             heappop(self._ends)
         free = (self._kv_tokens - self.kv_used) // self._decoding
         return max(1, min(self._ends[0][0] - self._steps_done, free))
+
+    def _lora_seconds(self, costs: StepCosts) -> float:
+        """Return what the adapters in the batch add to the step."""
+        chunks = [sequence.chunk for sequence in self._prefilling if sequence.adapter]
+        decoding = sum(self.adapters.values()) - len(chunks)
+        sequences = decoding + sum(1 for chunk in chunks if chunk)
+        return costs.seconds(len(self.adapters), sequences, sum(chunks)) if sequences else 0.0
 
     def _factor(self) -> float:
         factor = self._timing.loading_slowdown if self._loading > 0 else 1.0
@@ -280,7 +320,7 @@ class Scheduler:
         if sequence.on_token is not None:
             self._streams[sequence] = None
         if sequence.admitted < 0:
-            sequence.admitted = max(now, sequence.arrived)
+            sequence.admitted = max(now, sequence.enqueued)
         if not sequence.adapter:
             return 0.0
         self.adapters[sequence.adapter] += 1
@@ -300,6 +340,7 @@ class Scheduler:
             sequence.generated = sequence.output - (sequence.ends_at - self._steps_done)
         self._remove(sequence)
         sequence.remaining_prefill = sequence.cache_tokens
+        sequence.preemptions += 1
         self.waiting.put_back(sequence)
         self._observer.on_preempted()
 

@@ -2,13 +2,15 @@
 
 In each step every decoding sequence gets one token, and the rest of the token budget goes to prefill. A step takes a
 fixed time (weights are read from memory once, for any number of sequences), a little for each sequence, and some for
-each prefilled token.
+each prefilled token. What adapters add is in `lora_costs.py`.
 """
 
 from dataclasses import dataclass
 from math import inf
 
 from fake_vllm.distributions import Latency, LogNormal
+from fake_vllm.engine.config import EngineConfig
+from fake_vllm.engine.lora_costs import Architecture, LoraCosts
 
 _ANSWER = LogNormal(128.0, 512.0)  # tokens; chat answers are a few sentences to a page
 
@@ -23,6 +25,10 @@ class StepTimeModel:
     """Added for every further sequence."""
     per_prefill_token: float = 0.00005
     """Added for every prompt token that the step prefills."""
+    per_request: float = 0.0
+    """Time of the API server for a request that no other request can use: one request after another."""
+    request_latency: float = 0.0
+    """Time of HTTP, tokenizing and the way to the scheduler that requests spend side by side."""
     kv_tokens: int = 400_000
     """Size of the KV cache, in tokens."""
     batched_tokens: int = 2048
@@ -33,11 +39,15 @@ class StepTimeModel:
     """Bytes a second at which adapter weights are read, in addition to the load latency."""
     spread: float = 1.0
     """95 % quantile of a step's time over its median; 1 means constant."""
+    lora: LoraCosts | None = None
+    """What adapters add; None: nothing."""
+    architecture: Architecture | None = None
+    """Dimensions of the model, by which LoRA slots take memory from `kv_tokens`; None: they take nothing."""
     answer: LogNormal = _ANSWER
     """Tokens of a response that no limit cuts off."""
 
     def __post_init__(self) -> None:
-        for name in ("step_base", "per_sequence", "per_prefill_token"):
+        for name in ("step_base", "per_sequence", "per_prefill_token", "per_request", "request_latency"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} is {value}; it must be finite and not negative")
@@ -55,6 +65,10 @@ class StepTimeModel:
     def seconds(self, sequences: int, prompt_tokens: int) -> float:
         """Return the duration of a step."""
         return self.step_base + self.per_sequence * max(0, sequences - 1) + self.per_prefill_token * prompt_tokens
+
+    def kv_tokens_of(self, config: EngineConfig) -> int:
+        """Return the size of a server's KV cache, in tokens: what its LoRA slots leave of `kv_tokens`."""
+        return self.architecture.kv_tokens_left(self.kv_tokens, config) if self.architecture else self.kv_tokens
 
 
 DEFAULT_TIMING = StepTimeModel()

@@ -29,6 +29,8 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
     query: str = ""
+    root: str = ""
+    """`--root-path`, if it stood before the path."""
 
     def parse(self, model: type[M], context: object = None) -> M:
         """Return the model that the body holds; `context` is passed to its validators.

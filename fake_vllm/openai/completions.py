@@ -98,7 +98,7 @@ class CompletionTask:
                 await asyncio.sleep((loop.time() - started) * (slow - 1))
         finally:
             for sequence in sequences:
-                self._engine.runner.scheduler.abort(sequence)
+                self._engine.runner.frontend.abort(sequence)
         return _encode(self.builder.complete(self._choices))
 
     async def stream(self, slow: float) -> AsyncIterator[bytes]:
@@ -127,7 +127,7 @@ class CompletionTask:
             yield self.builder.failure(error)
         finally:
             for sequence in sequences:
-                self._engine.runner.scheduler.abort(sequence)
+                self._engine.runner.frontend.abort(sequence)
         yield _DONE
 
     def _new_events(self, tokens: "TokenStream", sent: list[int]) -> list[bytes]:

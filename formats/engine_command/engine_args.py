@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from formats.engine_command.argument_parser import FlexibleArgumentParser
 from formats.engine_command.command import SGLANG, VLLM, read_command
+from formats.engine_command.server_args import DEFAULT_SERVER_ARGS, ServerArgs
 from formats.engine_command.sglang import sglang_parser
 from formats.engine_command.vllm import vllm_parser
 
@@ -47,8 +48,7 @@ class EngineArgs:
     seed: int = 0
     enable_metrics: bool = True
     prefix_caching: bool = True
-    development: bool = False
-    """Routes for developers exist, among them `/reset_prefix_cache`."""
+    server: ServerArgs = DEFAULT_SERVER_ARGS
     ignored: tuple[str, ...] = ()
     """Flags that exist and make no difference here."""
     unknown: tuple[str, ...] = ()
@@ -69,7 +69,6 @@ class EngineArgs:
         model = getattr(values, "model_tag", None) or values.model or ""
         keys = values.api_key or ([env.get("VLLM_API_KEY", "")] if flavor == VLLM else [])
         updating = env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "").strip().lower() in _TRUE
-        development = env.get("VLLM_SERVER_DEV_MODE", "").strip() not in ("", "0")  # vllm/envs.py: bool(int(…))
         return cls(
             flavor=flavor,
             model=model,
@@ -94,7 +93,7 @@ class EngineArgs:
             seed=values.seed,
             enable_metrics=flavor == VLLM or values.enable_metrics,
             prefix_caching=getattr(values, "enable_prefix_caching", None) is not False,
-            development=flavor == VLLM and development,
+            server=ServerArgs.from_namespace(values, env) if flavor == VLLM else DEFAULT_SERVER_ARGS,
             ignored=tuple(getattr(values, "ignored", ())),
             unknown=tuple(unknown),
         )

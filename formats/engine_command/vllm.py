@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from formats.engine_command.argument_parser import FlexibleArgumentParser, human_readable_int
+from formats.engine_command.server_args import add_server_flags
 
 _SHORT = {
     "tensor-parallel-size": "-tp",
@@ -60,6 +61,7 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--trust-request-chat-template", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
+    add_server_flags(parser)
     _add_ignored(parser)
     return parser
 

@@ -23,7 +23,8 @@ def main() -> int:
             print(error, file=sys.stderr)
             return 2
         selection = starting_with(options.cases)
-        found = differences(real, play(fake_vllm(version), version, selection, lambda _: None))
+        with fake_vllm(version) as engine:
+            found = differences(real, play(engine, version, selection, lambda _: None))
         if not options.cases and version in prefix_cache.versions():
             found += prefix_cache.differences(version)
         total += len(found)

@@ -1,4 +1,4 @@
-"""What each text of a failed load is to be blamed on, checked by hand against the code that raises it.
+"""Expected fault and reason of each text of a failed load, checked by hand against the code that raises it.
 
 One line a text, `{}` standing for whatever the engine puts there. A text of a recording, or a `raise` of a release,
 that has no line here fails `tests/controller/engine/test_load_errors.py`: read the code that raises it, then add it.
@@ -24,6 +24,7 @@ RAISED: dict[str, tuple[str, str]] = {
     "LoRA rank `r` must be a positive integer, got {}.": ADAPTER,
     "LoRA rank for `{}` in `rank_pattern` must be a positive integer, got {}.": ADAPTER,
     "Missing required configuration fields: {}": ADAPTER,
+    "LoRA rank {} is greater than max_lora_rank {}. Adapter bias is not supported.": ADAPTER,
     "LoRA rank {} is greater than max_lora_rank {}.": ("pod", "AdapterExceedsLimits"),
     # lora_model.py, utils.py, lora_weights.py: the tensors
     "{} doesn't contain tensors": ADAPTER,
@@ -68,14 +69,26 @@ _BY_PYTHON: dict[str, tuple[str, str]] = {
     "'{}' not supported between instances of {}": ADAPTER,
     "list indices must be integers or slices, not str": ADAPTER,
     "{} object does not support item assignment": ADAPTER,
+    "{} object has no attribute {}": ADAPTER,
+    "{} object is not iterable": ADAPTER,
+    "integer division result too large for a float": ADAPTER,
+    "unterminated character set at position {}": ADAPTER,
+    "missing ) at position {}": ADAPTER,
+    # a tensor with fewer dimensions than two
+    "tuple index out of range": ADAPTER,
     # files that are not what their name says
     "Expecting {}: line {} column {} (char {})": ADAPTER,
+    "Invalid control character at: line {} column {} (char {})": ADAPTER,
+    "Extra data: line {} column {} (char {})": ADAPTER,
+    "'utf-8' codec can't decode byte {} in position {}": ADAPTER,
     "Unexpected UTF-8 BOM (decode using utf-8-sig): line {} column {} (char {})": ADAPTER,
     "Error while deserializing header: {}": ADAPTER,
     "Weights only load failed.{}": ADAPTER,
+    "PytorchStreamReader failed reading zip archive: {}": ADAPTER,
     "The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton dimension {}": ADAPTER,
     # the path
     "[Errno 20] Not a directory: {}": ("pod", "ArtifactUnreadable"),
+    "[Errno 21] Is a directory: {}": ("pod", "ArtifactUnreadable"),
     "[Errno 36] File name too long: {}": ("adapter", "InvalidArtifactURL"),
     "embedded null byte": ("adapter", "InvalidArtifactURL"),
     "EngineCore encountered an issue. See stack trace (above) for the root cause.": ("engine", "EngineDead"),
@@ -95,6 +108,7 @@ _BY_SERVER: dict[int, dict[str, tuple[str, str]]] = {
     401: {"{}": ("pod", "Unauthorized")},
     404: {
         "Loading lora {} failed: No adapter found for <path>{}": ("pod", "ArtifactNotFound"),
+        "Loading lora {} failed: No adapter found for /{}": ("pod", "ArtifactNotFound"),
         "Loading lora {} failed: No adapter found for ~{}": ("pod", "ArtifactNotFound"),
         "Loading lora {} failed: No adapter found for": ("adapter", "ArtifactNotFound"),
         "Loading lora {} failed: No adapter found for {}": ("adapter", "ArtifactNotFound"),

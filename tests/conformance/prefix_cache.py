@@ -301,8 +301,8 @@ def read(version: str) -> dict[str, list[Outcome]]:
 def differences(version: str) -> list[Difference]:
     """Return where the fake, as `version`, answers with other weights than recorded."""
     recorded = read(version)
-    with tempfile.TemporaryDirectory(prefix="weights-") as folder:
-        played = play(fake_vllm(version), Path(folder))
+    with tempfile.TemporaryDirectory(prefix="weights-") as folder, fake_vllm(version) as engine:
+        played = play(engine, Path(folder))
     return [
         Difference(f"weights/{story}", f"[{number}]", asdict(real), asdict(fake))
         for story, outcomes in recorded.items()
@@ -317,8 +317,8 @@ def main() -> int:
         return 2
     version, installation = sys.argv[1], installation_of(sys.argv[1])
     install(installation, version)
-    with tempfile.TemporaryDirectory(prefix="weights-") as folder:
-        outcomes = play(real_vllm(installation), Path(folder))
+    with tempfile.TemporaryDirectory(prefix="weights-") as folder, real_vllm(installation) as engine:
+        outcomes = play(engine, Path(folder))
     write(version, outcomes)
     for story, answers in outcomes.items():
         print(f"{story:32}", *(f"{one.weights}{' (cached)' if one.cached else ''}" for one in answers))

@@ -30,9 +30,10 @@ def main() -> int:
     install(folder, version)
     names = TABLE.digests()
     made = recording.merge(made, Recording(version, {}, {}), names)
-    for part in selection.parts():
-        made = recording.merge(made, play(real_vllm(folder), version, part, _report), names)
-        recording.write(made, path)
+    with real_vllm(folder) as engine:
+        for part in selection.parts():
+            made = recording.merge(made, play(engine, version, part, _report), names)
+            recording.write(made, path)
     recording.write(made, path)
     print(f"{len(selection)} of {len(TABLE)} entries played to vLLM {version}; {len(made.asked)} in {path}")
     return 0

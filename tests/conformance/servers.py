@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from tests.conformance.exchange import Profile
+from tests.conformance.processes import ForkServer, Process
 
 MODEL_FLAGS = ("--max-model-len", "512", "--max-lora-rank", "16")
 _REAL_FLAGS = ("--enforce-eager", "--dtype", "bfloat16")
@@ -27,39 +27,62 @@ _REAL_ENVIRONMENT = {
 _START_SECONDS = 600.0
 
 
+_REAL_MODULES = (
+    "vllm.entrypoints.cli.main",
+    "vllm.entrypoints.cli.serve",
+    "vllm.entrypoints.openai.api_server",
+    "vllm.v1.engine.async_llm",
+    "vllm.v1.engine.core",
+    "vllm.v1.executor.multiproc_executor",
+    "vllm.v1.worker.cpu_worker",
+    "vllm.lora.worker_manager",
+    "vllm.model_executor.models.registry",
+    "vllm.model_executor.models.llama",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One kind of server: how it is called and how long it may take to start.
+    """One kind of server.
 
     Attributes:
-        command: program and its first arguments, before the model.
+        forks: starts its processes.
         model: model path or name.
+        flags: given to every one of them.
         environment: set beside the profile's.
         patience: seconds that the end of a process may take.
     """
 
-    command: Sequence[str]
+    forks: ForkServer
     model: str
     flags: tuple[str, ...]
     environment: Mapping[str, str]
     patience: float
 
 
-def real_vllm(installation: Path) -> Engine:
-    """Return the vLLM that `install.py` has put into `installation`."""
-    command = [str(installation / "venv/bin/vllm"), "serve"]
-    return Engine(command, str(installation / "tiny"), _REAL_FLAGS, _REAL_ENVIRONMENT, 60.0)
+@contextmanager
+def real_vllm(installation: Path) -> Iterator[Engine]:
+    """Yield the vLLM that `install.py` has put into `installation`."""
+    environment = {**_inherited(), **_REAL_ENVIRONMENT}
+    forks = ForkServer(str(installation / "venv/bin/python"), "vllm", _REAL_MODULES, environment)
+    try:
+        yield Engine(forks, str(installation / "tiny"), _REAL_FLAGS, _REAL_ENVIRONMENT, 60.0)
+    finally:
+        forks.close()
 
 
-def fake_vllm(version: str) -> Engine:
-    """Return the fake of this checkout, behaving like `version`."""
-    return Engine(
-        [sys.executable, "-m", "fake_vllm", "serve"],
-        "acme/tiny",
-        ("--emulate", version, "--vocab-size", "512"),
-        {},
-        6.0,
-    )
+@contextmanager
+def fake_vllm(version: str) -> Iterator[Engine]:
+    """Yield the fake of this checkout, behaving like `version`."""
+    forks = ForkServer(sys.executable, "fake-vllm", ["fake_vllm.__main__", "fake_vllm.main"], _inherited())
+    try:
+        yield Engine(forks, "acme/tiny", ("--emulate", version, "--vocab-size", "512"), {}, 6.0)
+    finally:
+        forks.close()
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("VLLM_")}
 
 
 class Running:
@@ -71,7 +94,7 @@ class Running:
         patience: seconds that its end may take.
     """
 
-    def __init__(self, url: str, process: "subprocess.Popen[bytes]", log: Path, patience: float) -> None:
+    def __init__(self, url: str, process: Process, log: Path, patience: float) -> None:
         self.url = url
         self.process = process
         self.patience = patience
@@ -97,10 +120,7 @@ class Running:
 
     def wait(self, seconds: float) -> int | None:
         """Return the exit code; None if the process still runs after `seconds`."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+        return self.process.wait(seconds)
 
     def output(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -125,29 +145,19 @@ def started(engine: Engine, flags: Sequence[str], environment: Mapping[str, str]
     port = _free_port()
     names = () if "--served-model-name" in flags else ("--served-model-name", "base")
     place = ("--host", "127.0.0.1", "--port", str(port))
-    command = [*engine.command, engine.model, *names, *place, *engine.flags, *flags]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("VLLM_")}
-    variables |= engine.environment | dict(environment)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+    args = ("serve", engine.model, *names, *place, *engine.flags, *flags)
+    process = engine.forks.start(args, {**_inherited(), **engine.environment, **environment}, log)
     try:
         yield Running(f"http://127.0.0.1:{port}", process, log, engine.patience)
     finally:
         _end(process)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: Process) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
+        if not process.kill_group(number):
             return
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            continue
+        process.wait(20)
 
 
 def _free_port() -> int:

@@ -233,7 +233,7 @@ CASES = (
     Case("health without a key", KEYS, "GET", "/health", replied={}, settings=KEYED),
     Case("tokenize without a key, old", KEYS, "POST", "/tokenize", {"prompt": ""}, replied=PLAIN, settings=KEYED,
          answer={"count": 0, "max_model_len": 4096, "tokens": [], "token_strs": None}),
-    Case("tokenize without a key, new", FACTS, "POST", "/tokenize", {"prompt": "hi"}, 401, NO_KEY,
+    Case("generate without a key", KEYS, "POST", "/inference/v1/generate", {}, 401, NO_KEY,
          settings={**KEYED, "version": "0.28.0"}),
     Case("OPTIONS is never asked for a key", KEYS, "OPTIONS", MODELS, None, 405, NOT_ALLOWED, settings=KEYED,
          replied={**JSON, "allow": "GET"}),
@@ -357,7 +357,7 @@ CASES = (
     Case("detokenize nothing", TOKENIZE, "POST", "/detokenize", {}, 400,
          wrong("missing", "tokens", "Field required", {})),
     Case("embeddings of a generation model", FACTS, "POST", "/v1/embeddings", {"input": "hi"}, 400,
-         bad("The model does not support Embeddings API")),
+         bad("The model does not support Embeddings API"), settings={"version": "0.10.0"}),
     Case("embeddings of a generation model, new", FACTS, "POST", "/v1/embeddings", {"input": "hi"}, 404, NO_ROUTE,
          settings={"version": "0.28.0"}),
 )  # fmt: skip

@@ -2,9 +2,16 @@
 
 Start at `calibration.py`: it maps each measured quantity to an entry of the file. `measurements.py` reads tables and
 `/metrics` pages, `fit.py` fits distributions, `profile_writer.py` writes the file and `page.py` its HTML page.
+`load_test/` measures a running server, `step_fit/` fits the speed of its steps to that.
 """
 
-from twin.calibration.calibration import CalibratedParameter, Calibration, from_measurements
+from twin.calibration.calibration import (
+    CalibratedParameter,
+    Calibration,
+    PredictionError,
+    PredictionRow,
+    from_measurements,
+)
 from twin.calibration.fit import Fit, Histogram, as_measured, fit_histogram, fit_values, rounded
 from twin.calibration.measurements import Measurements, SourceError, read
 from twin.calibration.profile_writer import profile_yaml
@@ -15,6 +22,8 @@ __all__ = [
     "Fit",
     "Histogram",
     "Measurements",
+    "PredictionError",
+    "PredictionRow",
     "SourceError",
     "as_measured",
     "fit_histogram",

@@ -47,6 +47,41 @@ class CalibratedParameter:
     unit: str = "seconds"
     fit: Fit | None = None
     measured: Floats | Histogram | None = None
+    uncertainty: float | None = None
+    """Half of the 95 % confidence interval, as a share of the value; None if it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionError:
+    """Error of the predictions of one metric, as shares, beside the noise of the measurements.
+
+    Attributes:
+        metric: one of `step_fit.summary.METRICS`, or `all`.
+        measured: median over the levels, in seconds or tokens a second; NaN for `all`.
+        predicted: the same of the predictions.
+        median: median of the errors.
+        p95: 95th percentile of the errors.
+        noise_median: median of the differences between repetitions.
+        noise_p95: 95th percentile of the differences between repetitions.
+    """
+
+    metric: str
+    measured: float
+    predicted: float
+    median: float
+    p95: float
+    noise_median: float
+    noise_p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRow:
+    """Errors for one load that the fit has not seen, in the order of the metrics."""
+
+    max_lora_rank: int
+    adapters: int
+    concurrency: int
+    errors: tuple[PredictionError, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +90,9 @@ class Calibration:
 
     parameters: tuple[CalibratedParameter, ...]
     sources: tuple[str, ...]
+    predictions: tuple[PredictionRow, ...] = ()
+    """Errors of a load test's predictions; empty without a load test."""
+    prediction_total: tuple[PredictionError, ...] = ()
 
     def get(self, entry: str) -> CalibratedParameter | None:
         return next((parameter for parameter in self.parameters if parameter.entry == entry), None)

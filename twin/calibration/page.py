@@ -11,6 +11,7 @@ import numpy as np
 
 from twin.calibration.calibration import CalibratedParameter, Calibration
 from twin.calibration.fit import CLOSE, ROUGH, Floats, Histogram, quantile, share_below
+from twin.calibration.prediction_text import HEADINGS, prediction_lines, total_lines
 from twin.calibration.profile_writer import describe_value
 from twin.report.figures.ecdf import axes
 from twin.report.page import source
@@ -32,6 +33,9 @@ def render(calibration: Calibration) -> str:
         version=version("lora-twin"),
         style=source("page.css") + stylesheet(),
         rows=[(parameter, describe_value(parameter)) for parameter in calibration.parameters],
+        headings=HEADINGS,
+        predictions=list(prediction_lines(calibration)),
+        totals=list(total_lines(calibration)) if calibration.predictions else [],
         figures=list(figures(calibration)),
         close=round(100 * CLOSE),
         rough=round(100 * ROUGH),

@@ -11,7 +11,16 @@ from twin.calibration.calibration import CalibratedParameter, Calibration
 
 HEADING = "# Made by twin calibrate"
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
-_ORDER = ("step_base", "per_sequence", "per_prefill_token", "spread", "answer")
+_ORDER = (
+    *("step_base", "per_sequence", "per_prefill_token", "per_request", "request_latency"),
+    *("spread", "kv_tokens", "batched_tokens", "answer"),
+)
+_LORA_ORDER = (
+    *("step_base", "per_adapter", "per_sequence", "per_prefill_token", "rank", "rank_share"),
+    *("cpu_to_gpu", "disk_to_cpu"),
+)
+_NUMBERS = ("spread", "kv_tokens", "batched_tokens", "rank", "rank_share")
+"""Entries that are numbers without a unit."""
 
 
 def profile_yaml(calibration: Calibration, model: str = "", gpu: str = "") -> str:
@@ -25,10 +34,21 @@ def profile_yaml(calibration: Calibration, model: str = "", gpu: str = "") -> st
     for parameter in calibration.parameters:
         if "." not in parameter.entry:
             lines += _entry(parameter, "")
+    lines += _uncertainty(calibration)
     timing = [entry for name in _ORDER if (entry := calibration.get(f"timing.{name}")) is not None]
     if timing:
         lines += ["timing:", *(line for entry in timing for line in _entry(entry, "  "))]
+    lora = [entry for name in _LORA_ORDER if (entry := calibration.get(f"timing.lora.{name}")) is not None]
+    if lora:
+        lines += ["  lora:", *(line for entry in lora for line in _entry(entry, "    "))]
     return "\n".join(lines) + "\n"
+
+
+def _uncertainty(calibration: Calibration) -> list[str]:
+    """Return the section with half of each 95 % confidence interval."""
+    known = [(parameter.entry, parameter.uncertainty) for parameter in calibration.parameters]
+    shares = [f"{entry}: {_digits(100 * share)}%" for entry, share in known if share is not None]
+    return [f"uncertainty: {{{', '.join(shares)}}}", ""] if shares else []
 
 
 def _entry(parameter: CalibratedParameter, indent: str) -> list[str]:
@@ -41,8 +61,8 @@ def value_text(parameter: CalibratedParameter) -> str:
     match parameter:
         case CalibratedParameter(entry="timing.answer", value=LogNormal() as tokens):
             return f"{{median: {_digits(tokens.median)}, p95: {_digits(max(tokens.p95, tokens.median))}}}"
-        case CalibratedParameter(entry="timing.spread", value=float() as factor):
-            return _digits(factor)
+        case CalibratedParameter(value=float() | int() as number) if parameter.entry.rpartition(".")[2] in _NUMBERS:
+            return _digits(number)
         case CalibratedParameter(value=float() as seconds):
             return duration(seconds)
     return distribution_text(parameter.value)  # type: ignore[arg-type]

@@ -330,6 +330,18 @@ def test_the_engines_key_and_refusals_are_passed_on(web: WebServer, tmp_path: Pa
     run(story())
 
 
+def test_the_sidecars_own_key_is_for_requests_that_bring_none(web: WebServer, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_sidecar(tmp_path, a_fake_engine(api_keys=("sk-engine",)), engine_key="sk-engine") as sidecar:
+            assert (await sidecar.load("sql", f"{web.url}/sql/")).status_code == 200
+            assert "sql" in [model["id"] for model in (await sidecar.client.get("/v1/models")).json()["data"]]
+            assert code(await sidecar.load("other", f"{web.url}/sql/", key="sk-wrong")) == (401, "engine_refused")
+            assert (await sidecar.unload("sql")).status_code == 200
+            assert "sk-engine" not in sidecar.log.getvalue()
+
+    run(story())
+
+
 def test_a_dead_engine_is_retriable_and_not_ready(web: WebServer, tmp_path: Path) -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")

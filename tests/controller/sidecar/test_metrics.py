@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.engine.flavors import VLLM
 from controller.sidecar.engine import LocalEngine
 from controller.sidecar.metrics import MetricsEndpoint
-from controller.sidecar.metrics_translation import rename_metrics
+from controller.sidecar.metrics_translation import MetricsTranslation, rename_metrics
 from controller.sidecar.settings import MetricsMode, metrics_mode
+from tests.conformance import recording
 from tests.controller.sidecar.worlds import a_sidecar, run
 
 VLLM_PAGE = b"""\
@@ -63,6 +64,9 @@ NAMES = [
     ("vllm:request_success_total", "aibrix:request_success_total"),
     ("vllm:time_to_first_token_seconds_bucket", "aibrix:time_to_first_token_seconds_bucket"),
     ("vllm:time_per_output_token_seconds_sum", "aibrix:time_per_output_token_seconds_sum"),
+    ("vllm:inter_token_latency_seconds_bucket", "aibrix:time_per_output_token_seconds_bucket"),
+    ("sglang:inter_token_latency_seconds_sum", "aibrix:time_per_output_token_seconds_sum"),
+    ("vllm:request_time_per_output_token_seconds_sum", "vllm:request_time_per_output_token_seconds_sum"),
     ("vllm:e2e_request_latency_seconds_count", "aibrix:e2e_request_latency_seconds_count"),
     ("sglang:num_queue_reqs", "aibrix:queue_size"),
     ("sglang:gen_throughput", "aibrix:generation_throughput"),
@@ -101,6 +105,37 @@ def test_a_page_keeps_its_families_types_and_values() -> None:
         assert [s.value for s in after[new].samples] == [s.value for s in before[old].samples]
         assert [s.labels for s in after[new].samples] == [s.labels for s in before[old].samples]
     assert len(after) == len(before)
+
+
+def recorded_families() -> dict[str, set[str]]:
+    """Return the metric families of each recorded release of vLLM."""
+    found: dict[str, set[str]] = {}
+    for version in recording.versions():
+        cases = recording.read(recording.path_of(version)).cases
+        answers = [answer for answers in cases.values() for answer in answers]
+        found[version] = {name for answer in answers for name in answer.get("families", ())}
+    return found
+
+
+@pytest.mark.parametrize(("version", "families"), recorded_families().items(), ids=recorded_families())
+def test_every_recorded_release_has_the_common_latencies_once(version: str, families: set[str]) -> None:
+    assert families, version
+    page = "".join(f"# TYPE {name} histogram\n{name}_sum 1\n{name}_count 1\n" for name in sorted(families))
+    renamed = rename_metrics(page.encode()).decode().splitlines()
+    for name in ("time_to_first_token_seconds", "time_per_output_token_seconds", "e2e_request_latency_seconds"):
+        assert renamed.count(f"# TYPE aibrix:{name} histogram") == 1
+        assert renamed.count(f"aibrix:{name}_sum 1") == 1
+    assert len(set(renamed)) == len(renamed)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_page_with_both_names_of_the_interval_between_tokens_has_no_series_twice(turned: bool) -> None:
+    families = [b"vllm:time_per_output_token_seconds", b"vllm:inter_token_latency_seconds"]
+    first, second = reversed(families) if turned else families
+    translate = MetricsTranslation()
+    assert translate(first + b"_sum 1\n") == b"aibrix:time_per_output_token_seconds_sum 1\n"
+    assert translate(second + b"_sum 2\n") == second + b"_sum 2\n"
+    assert translate(first + b"_count 3\n") == b"aibrix:time_per_output_token_seconds_count 3\n"
 
 
 def test_openmetrics_families_without_total_are_renamed_with_their_counters() -> None:
@@ -187,7 +222,7 @@ def test_a_page_that_cannot_be_translated_goes_out_raw_and_nothing_twice() -> No
         engine = LocalEngine("http://engine", VLLM, an_engine(pieces))
         logger = structlog.wrap_logger(structlog.PrintLogger(log))
         scrape = MetricsEndpoint(
-            engine, "/metrics", MetricsMode.RENAMED, CollectorRegistry(), logger, breaks_at_the_second_piece
+            engine, "/metrics", MetricsMode.RENAMED, CollectorRegistry(), logger, lambda: breaks_at_the_second_piece
         )
         page = b"".join([piece async for piece in scrape.page()])
         rest = (VLLM_PAGE * 120)[len(translated[0]) :]

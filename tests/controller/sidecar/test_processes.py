@@ -165,6 +165,19 @@ def test_no_secret_is_found_anywhere(web: WebServer, tmp_path: Path) -> None:
     assert [name for name, secret in SECRETS.items() if secret in message] == []
 
 
+def test_the_engines_key_comes_from_the_environment_and_is_not_shown(web: WebServer, tmp_path: Path) -> None:
+    key, log = SECRETS["engine"], tmp_path / "sidecar.log"
+    with (
+        an_engine_process(tmp_path / "engine.log", "--api-key", key) as engine,
+        a_sidecar_process(log, tmp_path / "cache", engine.url, free_port(), INFERENCE_ENGINE_API_KEY=f"{key}\n") as one,
+    ):
+        body = {"lora_name": "sql", "artifact_url": f"{web.url}/sql/"}
+        answers = [httpx.post(one.url + LOAD, json=body, timeout=60)]
+        answers += [httpx.get(one.url + path, timeout=30) for path in ("/v1/models", "/metrics", "/ready")]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert key not in log.read_text() + "".join(answer.text for answer in answers)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_told_to_end_it_ends_with_0(number: signal.Signals, tmp_path: Path) -> None:
     with a_sidecar_process(tmp_path / "log", tmp_path / "cache", "http://127.0.0.1:9", free_port()) as sidecar:
@@ -182,6 +195,7 @@ def test_told_to_end_it_ends_with_0(number: signal.Signals, tmp_path: Path) -> N
             '--cache-size=much: "much" is not a size; allowed: a size such as',
         ),
         (["--allow-network", "nowhere"], {}, "'nowhere' does not appear to be an IPv4 or IPv6 network"),
+        ([], {"INFERENCE_ENGINE_API_KEY": "two words"}, "INFERENCE_ENGINE_API_KEY must be printable ASCII without"),
         ([], {"INFERENCE_ENGINE": "tgi"}, "INFERENCE_ENGINE must be one of vllm, sglang, not 'tgi'"),
         (
             [],

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from fake_vllm.cli import profile as parameters
 from fake_vllm.distributions import LogNormal, Uniform
+from fake_vllm.engine.lora_costs import NO_COSTS, TARGET_MODULES, Architecture, LoraCosts, TargetModule
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from twin.scenario.sections.base_model import Count, ScenarioModel, Whole
 from twin.scenario.sections.distributions import Distribution
@@ -74,6 +75,52 @@ class Memory(ScenarioModel):
     """Memory for adapters; a load beyond it fails with "out of memory". No limit if absent."""
 
 
+class LoraTiming(ScenarioModel):
+    """Additional time for adapters; see `fake_vllm/engine/lora_costs.py`."""
+
+    step_base: Duration = 0.0
+    """Additional time of a step with at least one adapter in the batch."""
+    per_adapter: Duration = 0.0
+    """Additional time for each further adapter in the batch."""
+    per_sequence: Duration = 0.0
+    """Additional time for each sequence with an adapter."""
+    per_prefill_token: Duration = 0.0
+    """Additional time for each prefill token with an adapter."""
+    rank: Annotated[int, Field(strict=True, ge=1)] = NO_COSTS.rank
+    """`--max-lora-rank` of the server on which these times were measured."""
+    rank_share: float = Field(default=NO_COSTS.rank_share, ge=0, le=1, allow_inf_nan=False)
+    """Share of `per_sequence` and `per_prefill_token` that is proportional to `--max-lora-rank`."""
+    cpu_to_gpu: Duration = 0.0
+    """Time to copy an adapter from host memory into a GPU slot."""
+    disk_to_cpu: Duration | None = None
+    """Time to read an evicted adapter from disk; that of a load if absent."""
+
+
+class ModelArchitecture(ScenarioModel):
+    """Dimensions of a model, as in its `config.json`."""
+
+    num_hidden_layers: Count
+    """Number of layers."""
+    hidden_size: Count
+    """Size of a hidden state."""
+    intermediate_size: Count
+    """Size of the MLP."""
+    num_attention_heads: Count
+    """Number of query heads."""
+    num_key_value_heads: Count
+    """Number of key-value heads."""
+    head_dim: Count
+    """Size of a head."""
+    target_modules: tuple[TargetModule, ...] = TARGET_MODULES
+    """Modules with LoRA slots."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "ModelArchitecture":
+        if self.num_key_value_heads > self.num_attention_heads:
+            raise value_error("is more than num_attention_heads", "allowed: at most that", ("num_key_value_heads",))
+        return self
+
+
 class EngineTiming(ScenarioModel):
     """Speed of an engine; see `fake_vllm/engine/timing.py`. The traffic defines the lengths of responses."""
 
@@ -83,6 +130,10 @@ class EngineTiming(ScenarioModel):
     """Additional time for each further sequence."""
     per_prefill_token: Duration = DEFAULT_TIMING.per_prefill_token
     """Additional time for each prefill token of the step."""
+    per_request: Duration | None = None
+    """Time of the API server for a request that no other request can use."""
+    request_latency: Duration | None = None
+    """Time of the API server for a request that passes for all requests side by side."""
     kv_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.kv_tokens
     """Capacity of the KV cache, in tokens."""
     batched_tokens: Annotated[int, Field(strict=True, ge=1)] = DEFAULT_TIMING.batched_tokens
@@ -91,6 +142,11 @@ class EngineTiming(ScenarioModel):
     """Multiplier of a step's time while an adapter is being loaded."""
     spread: float = Field(default=DEFAULT_TIMING.spread, ge=1, le=1000, allow_inf_nan=False)
     """95th percentile of a step's time divided by its median; 1 means no variation."""
+
+    lora: LoraTiming | None = None
+    """Additional time for adapters; none if absent."""
+    architecture: ModelArchitecture | None = None
+    """Dimensions of the model: LoRA slots reduce `kv_tokens`. If absent, they take no memory."""
 
     @model_validator(mode="after")
     def _takes_time(self) -> "EngineTiming":
@@ -102,7 +158,12 @@ class EngineTiming(ScenarioModel):
 
     def settings(self) -> StepTimeModel:
         """Return the timing in the form that the engine uses."""
-        return StepTimeModel(**{name: getattr(self, name) for name in type(self).model_fields})
+        values = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        if self.lora is not None:
+            values["lora"] = LoraCosts(**dict(self.lora))
+        if self.architecture is not None:
+            values["architecture"] = Architecture(**self.architecture.model_dump(exclude_none=True))
+        return StepTimeModel(**values)
 
 
 _FROM_FILE = ("startup", "load", "unload", "timing")
@@ -245,7 +306,7 @@ class Controller(ScenarioModel):
     """Settings of the operator, by the names of its flags."""
 
     kube_api_qps: float = Field(default=0.0, strict=True, ge=0, le=100_000, allow_inf_nan=False)
-    """Sustained requests per second to the API server; 0 means no limit. The operator's own default is 100."""
+    """Sustained requests per second to the API server; 0 means no limit, as by default."""
     kube_api_burst: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 200
     """Burst of requests to the API server."""
 

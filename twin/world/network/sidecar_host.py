@@ -175,7 +175,8 @@ class SidecarHost:
     def _application(self, to_engine: Callable[[], httpx.AsyncBaseTransport]) -> FastAPI:
         if self._app is None:
             settings, registry, log = self._settings, self._registry, self._log
-            engine = LocalEngine(settings.engine, settings.dialect, _AsStream(to_engine()))
+            transport = _AsStream(to_engine())
+            engine = LocalEngine(settings.engine, settings.dialect, transport, api_key=settings.engine_key)
             metrics = MetricsEndpoint(engine, settings.metrics_path, settings.metrics, registry, log)
             self._adapters = AdapterService(engine, self.provider, log)
             self._app = create_app(Services(self._adapters, engine, registry, self.provider.downloads, metrics), log)
