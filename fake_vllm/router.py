@@ -27,6 +27,7 @@ from fake_vllm.sglang.routes import GENERATE_PATH as SGLANG_GENERATE_PATH
 from fake_vllm.sglang.routes import LOAD_PATH as SGLANG_LOAD_PATH
 from fake_vllm.sglang.routes import UNLOAD_PATH as SGLANG_UNLOAD_PATH
 from fake_vllm.sglang.routes import SglangServer, lora_update_output
+from fake_vllm.vllm.errors import CALL_FAILED
 from fake_vllm.vllm.optional_routes import LOAD_PATH, UNLOAD_PATH
 from fake_vllm.vllm.routes import CHAT_PATH, COMPLETIONS_PATH, MODELS_PATH, VllmServer
 
@@ -157,7 +158,7 @@ def load_error(path: str, message: str) -> Response:
     """Return the response of a load route, of either flavor, to a load that failed with `message`."""
     if path == SGLANG_LOAD_PATH:
         return json_response(400, lora_update_output(message, None))
-    return error_response(500, "InternalServerError", message)
+    return error_response(500, "InternalServerError", f"{CALL_FAILED}{message}")
 
 
 def not_found() -> Response:

@@ -16,6 +16,9 @@ from fake_vllm.engine.versions import DEFAULT_VERSION
 from formats.engine_command import EngineArgs, read_engine_args
 from formats.errors import FormatError
 
+CPU_BUILD = "+cpu"
+"""Mark of vLLM's build for CPUs in a version, as in 0.32.0+cpu: it always has a worker process (platforms/cpu.py)."""
+
 
 def read(
     command: Sequence[str], env: Mapping[str, str], *, version: str = DEFAULT_VERSION, dialect: str = ""
@@ -68,7 +71,8 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
         api_keys=args.api_keys,
         host=args.host or "0.0.0.0",
         port=args.port,
-        version=version,
+        version=version.removesuffix(CPU_BUILD),
+        worker_processes=args.worker_processes or (version.endswith(CPU_BUILD) and args.engine_processes),
         frontend=replace(
             DEFAULT_FRONTEND,
             max_logprobs=DEFAULT_FRONTEND.max_logprobs if args.max_logprobs is None else args.max_logprobs,

@@ -73,6 +73,8 @@ class EngineConfig:
     metrics: bool = True
     """`/metrics` is served."""
     frontend: FrontendConfig = DEFAULT_FRONTEND
+    worker_processes: bool = False
+    """vLLM runs the model in processes of their own, as with tensor parallelism; errors then have another text."""
     server: ServerArgs = DEFAULT_SERVER_ARGS
     quirks: VersionQuirks = field(init=False, repr=False, compare=False)
 

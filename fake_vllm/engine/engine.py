@@ -271,8 +271,7 @@ class Engine:
         await asyncio.sleep(seconds * slow)
         if quirks.unload_removes:
             self.ensure_alive()
-            if not self.lora_registry.drop(entry):
-                raise self._error_texts.remove_failed(name)
+            self.lora_registry.drop(entry)
         if not quirks.unload_drains:
             self.lora_registry.unregister(name)
         self._notify(AdapterEvent("unloaded", name, entry.root))

@@ -8,13 +8,18 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from fake_vllm.peft.rules import LATEST, PeftRules
+
 DEFAULT_VERSION = "0.27.0"
 
 _NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[.\-+a-z].*)?", re.IGNORECASE)
 _ROLLING = ("latest", "nightly")  # image tags without a number: newer than any release
 
 _LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
-_UNLOAD_REMOVES_SINCE = (0, 28)  # vLLM issues 42633 and 54839: 0.27 keeps the weights
+_BASE_NAMES_CONFLICT_SINCE = (0, 32)  # recorded: 0.30 takes them; 0.31 was not recorded
+_HIDES_PATHS_SINCE = (0, 27)  # vLLM, sanitize_message; 0.24 shows paths, 0.25 and 0.26 were not read
+_POSITIVE_RANK_SINCE = (0, 27)  # vllm/lora/peft_helper.py; 0.24 divides by a rank of 0
+_ALL_PEFT_FEATURES_SINCE = (0, 32)  # the same file; 0.30 reads fewer fields, 0.31 was not read
 _VALIDATION_IS_400_SINCE = (0, 10)  # assumed: 2026's source has 400, early ones FastAPI's 422
 _BAD_REQUEST_PHRASE_SINCE = (0, 32)  # recorded on 0.32.0; earlier releases were not recorded
 _KV_CACHE_METRIC_SINCE = (0, 9)  # vllm/v1/metrics/loggers.py: "Deprecated in 0.9.2 - Renamed as kv_cache_usage_perc"
@@ -42,8 +47,6 @@ class VersionQuirks:
 
     load_inplace: bool
     """A load may replace an adapter of the same name."""
-    unload_removes: bool
-    """An unload removes the weights from the engine, not only the name."""
     validation_status: int
     """HTTP status of a response to an invalid body."""
     validation_type: str
@@ -63,13 +66,20 @@ class VersionQuirks:
     prefix_key: PrefixKey
     reset_tells: bool
     """The answer to a reset of the prefix cache says whether it was possible."""
-
     guarded: tuple[str, ...] = ("/",)
     """Beginnings of the paths that need the API key."""
     allowed_origins: tuple[str, ...] = ("*",)
     """Default of `--allowed-origins`."""
     lists_aliases: bool = False
     """The error of an unknown model lists the served names."""
+    base_names_conflict: bool = False
+    """An adapter cannot have a name of the base model."""
+    hides_paths: bool = False
+    """Paths in the texts of errors are replaced by `<path>`."""
+    peft: PeftRules = LATEST
+    """Check of adapters."""
+    unload_removes: bool = False
+    """An unload removes the weights from the engine, not only the name; vLLM forgets the name alone."""
     unload_drains: bool = False
     """An unload removes the name at once, then waits for requests that use the adapter."""
     changes_in_line: bool = False
@@ -85,7 +95,6 @@ class VersionQuirks:
         release = release_of(version)
         return cls(
             load_inplace=release >= _LOAD_INPLACE_SINCE,
-            unload_removes=release >= _UNLOAD_REMOVES_SINCE,
             validation_status=400 if release >= _VALIDATION_IS_400_SINCE else 422,
             validation_type="Bad Request" if release >= _BAD_REQUEST_PHRASE_SINCE else "BadRequestError",
             metric_kv_cache=release >= _KV_CACHE_METRIC_SINCE,
@@ -95,6 +104,12 @@ class VersionQuirks:
             token_ids=release >= _TOKEN_IDS_SINCE,
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
             lists_aliases=release >= _LISTS_ALIASES_SINCE,
+            base_names_conflict=release >= _BASE_NAMES_CONFLICT_SINCE,
+            hides_paths=release >= _HIDES_PATHS_SINCE,
+            peft=PeftRules(
+                positive_rank=release >= _POSITIVE_RANK_SINCE,
+                all_features=release >= _ALL_PEFT_FEATURES_SINCE,
+            ),
             guarded=_guarded(release),
             allowed_origins=() if release >= _NO_ORIGINS_SINCE else ("*",),
             prefix_key=_prefix_key(release),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import JSON, Request, Response, error_response, json_response
+from fake_vllm.http.sanitize import sanitize
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai.completions import GenerationPlan
 from fake_vllm.openai.flavor import Load, Route, Unload
@@ -52,7 +53,8 @@ class VllmServer:
         return Response(200, {}, text.encode())  # plain text, without a content type as on a real server
 
     def change_failed(self, engine: Engine, step: Load | Unload, error: EngineError) -> Response:  # noqa: ARG002
-        return self.failed(error)
+        message = sanitize(error.message, hides_paths=engine.config.quirks.hides_paths)
+        return error_response(error.status, error.type, message, error.param)
 
 
 def models(engine: Engine, request: Request) -> Response:  # noqa: ARG001 - signature of a route's step, as below

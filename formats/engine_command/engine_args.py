@@ -47,6 +47,10 @@ class EngineArgs:
     trust_request_chat_template: bool = False
     seed: int = 0
     enable_metrics: bool = True
+    worker_processes: bool = False
+    """vLLM: the model runs in processes of their own."""
+    engine_processes: bool = True
+    """vLLM: `VLLM_ENABLE_V1_MULTIPROCESSING`."""
     prefix_caching: bool = True
     server: ServerArgs = DEFAULT_SERVER_ARGS
     ignored: tuple[str, ...] = ()
@@ -92,11 +96,19 @@ class EngineArgs:
             trust_request_chat_template=getattr(values, "trust_request_chat_template", False),
             seed=values.seed,
             enable_metrics=flavor == VLLM or values.enable_metrics,
+            worker_processes=flavor == VLLM and _has_workers(values),
+            engine_processes=env.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1").strip() != "0",
             prefix_caching=getattr(values, "enable_prefix_caching", None) is not False,
             server=ServerArgs.from_namespace(values, env) if flavor == VLLM else DEFAULT_SERVER_ARGS,
             ignored=tuple(getattr(values, "ignored", ())),
             unknown=tuple(unknown),
         )
+
+
+def _has_workers(values: Namespace) -> bool:
+    """Return whether vLLM chooses an executor with worker processes (vllm/config/parallel.py)."""
+    backend = values.distributed_executor_backend
+    return backend not in (None, "uni") or values.tensor_parallel_size * values.pipeline_parallel_size > 1
 
 
 def read_engine_args(command: Sequence[str], env: Mapping[str, str], *, flavor: str = "") -> EngineArgs:

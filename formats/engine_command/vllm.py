@@ -15,8 +15,6 @@ from formats.engine_command.argument_parser import FlexibleArgumentParser, human
 from formats.engine_command.server_args import add_server_flags
 
 _SHORT = {
-    "tensor-parallel-size": "-tp",
-    "pipeline-parallel-size": "-pp",
     "data-parallel-size": "-dp",
     "data-parallel-size-local": "-dpl",
     "data-parallel-rank": "-dpn",
@@ -60,6 +58,9 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--tool-call-parser", default="")
     parser.add_argument("--trust-request-chat-template", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--distributed-executor-backend")
+    parser.add_argument("--tensor-parallel-size", "-tp", type=int, default=1)
+    parser.add_argument("--pipeline-parallel-size", "-pp", type=int, default=1)
     parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
     add_server_flags(parser)
     _add_ignored(parser)

@@ -132,6 +132,7 @@ def chunk(delta: dict[str, str], **more: Any) -> Any:
 
 ID = {"x-request-id": "id"}
 HI = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
+CALL = "Call to add_lora method failed: "
 HINT = " If you want to load the adapter in place, set 'load_inplace' to True."
 UNKNOWN = refusal(404, "NotFoundError", "The model `ghost` does not exist.", "model")
 NO_ROUTE = {"detail": "Not Found"}
@@ -180,9 +181,9 @@ CASES = (
     Case("nothing at the path", SERVING, "POST", LOAD, {"lora_name": "n", "lora_path": "nowhere"}, 404,
          refusal(404, "NotFoundError", "Loading lora n failed: No adapter found for nowhere")),
     Case("rank too high", FACTS, "POST", LOAD, {"lora_name": "n", "lora_path": "acme/huge"}, 500,
-         refusal(500, "InternalServerError", "LoRA rank 64 is greater than max_lora_rank 16.")),
+         refusal(500, "InternalServerError", CALL + "LoRA rank 64 is greater than max_lora_rank 16.")),
     Case("broken weights", SERVING, "POST", LOAD, {"lora_name": "n", "lora_path": "acme/broken"}, 500,
-         refusal(500, "InternalServerError", "bad header")),
+         refusal(500, "InternalServerError", CALL + "bad header")),
     Case("unload without a name", SERVING, "POST", UNLOAD, {"lora_name": ""}, 400,
          refusal(400, "InvalidUserInput", "'lora_name' needs to be provided to unload a LoRA adapter.")),
     Case("unload of what is not there", SERVING, "POST", UNLOAD, {"lora_name": "n"}, 404,
@@ -192,7 +193,7 @@ CASES = (
     Case("unload when updating is off", FACTS, "POST", UNLOAD, {"lora_name": "held"}, 404, NO_ROUTE,
          settings={"runtime_updating": False}),
     Case("load without LoRA", FACTS, "POST", LOAD, {"lora_name": "n", "lora_path": "p"}, 500,
-         refusal(500, "InternalServerError", "LoRA is not enabled. Use --enable-lora to enable LoRA."),
+         refusal(500, "InternalServerError", CALL + "LoRA is not enabled. Use --enable-lora to enable LoRA."),
          settings={"enable_lora": False, "lora_modules": ()}),
     Case("load of no JSON", VALIDATION, "POST", LOAD, b"{", 400,
          bad("1 validation error:\n  {'type': 'json_invalid', 'loc': ('body', 1), 'msg': 'JSON decode error',"
