@@ -21,8 +21,8 @@ from fake_vllm.http.messages import (
     unauthorized,
 )
 from fake_vllm.http.validation import RequestValidationError
-from fake_vllm.openai.completions import CompletionTask
-from fake_vllm.openai.flavor import Generate, Load, Perform, Route, ServerFlavor, Step
+from fake_vllm.openai.completions import CompletionTask, GenerationPlan
+from fake_vllm.openai.flavor import Load, Perform, Route, ServerFlavor, Step
 from fake_vllm.sglang.routes import GENERATE_PATH as SGLANG_GENERATE_PATH
 from fake_vllm.sglang.routes import LOAD_PATH as SGLANG_LOAD_PATH
 from fake_vllm.sglang.routes import UNLOAD_PATH as SGLANG_UNLOAD_PATH
@@ -92,7 +92,7 @@ async def run(engine: Engine, route: Route, request: Request, *, slow: float = 1
     step = _step(flavor, engine, route, request)
     if isinstance(step, Response):
         return step
-    if isinstance(step, Generate | Perform):
+    if isinstance(step, GenerationPlan | Perform):
         try:
             return await (step.action() if isinstance(step, Perform) else _generate(engine, step, slow))
         except EngineError as error:
@@ -206,10 +206,10 @@ def _step(flavor: ServerFlavor, engine: Engine, route: Route, request: Request) 
         return flavor.failed(error)
 
 
-async def _generate(engine: Engine, step: Generate, slow: float) -> Response | Stream:
-    await engine.reload_evicted(step.request.model, slow=slow)
-    task = CompletionTask(engine, step.request, step.format, step.request_id)
+async def _generate(engine: Engine, plan: GenerationPlan, slow: float) -> Response | Stream:
+    await engine.reload_evicted(plan.model, slow=slow)
+    task = CompletionTask(engine, plan)
     weights = task.weight_headers()
-    if step.request.stream:
+    if task.streams:
         return Stream(200, {**EVENTS, **weights}, task.stream(slow))
     return Response(200, {**JSON, **weights}, await task.complete(slow))

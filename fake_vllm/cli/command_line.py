@@ -1,9 +1,11 @@
 """The settings of a fake engine from the command line and environment of a real one, as manifests have them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from fake_vllm.cli.sglang_args import sglang_config
 from fake_vllm.engine.config import (
+    DEFAULT_FRONTEND,
     DEFAULT_MODEL,
     DEFAULT_MODEL_LENGTH,
     DEFAULT_SEQUENCES,
@@ -71,5 +73,11 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
         port=args.port,
         version=version.removesuffix(CPU_BUILD),
         worker_processes=args.worker_processes or (version.endswith(CPU_BUILD) and args.engine_processes),
+        frontend=replace(
+            DEFAULT_FRONTEND,
+            max_logprobs=DEFAULT_FRONTEND.max_logprobs if args.max_logprobs is None else args.max_logprobs,
+            tool_call_parser=args.tool_call_parser,
+            trust_request_chat_template=args.trust_request_chat_template,
+        ),
         server=args.server,
     )

@@ -35,6 +35,7 @@ from formats.errors import FormatError
 
 OWN_FLAGS: Mapping[str, str] = {
     "dialect": "engine to behave like, vllm or sglang (default vllm)",
+    "vocab-size": "tokens in the model's vocabulary; larger ids are refused",
     "emulate": "vLLM release to behave like, such as 0.27.0 or latest",
     "preset": "built-in times of a model on a GPU; listed below",
     "parameters": "YAML file of such times",
@@ -76,6 +77,8 @@ def read(command: Sequence[str], env: Mapping[str, str]) -> tuple[EngineConfig, 
         engine = read_command(command, env)
         values, args = _parse(engine)
         config = engine_config(args, values.emulate or DEFAULT_VERSION)
+        if values.vocab_size is not None:
+            config = replace(config, frontend=replace(config.frontend, vocab_size=values.vocab_size))
         return config, _options(values, args, config)
     except (FormatError, ProfileError) as error:
         raise EngineConfigError(str(error)) from error
@@ -93,7 +96,7 @@ def _parse(engine: EngineCommand) -> tuple[Namespace, EngineArgs]:
         if name == "fault":
             parser.add_argument("--fault", action="append", default=[])
         else:
-            parser.add_argument(f"--{name}", type=int if name == "admin-port" else str)
+            parser.add_argument(f"--{name}", type=int if name in ("admin-port", "vocab-size") else str)
     args = merge_config_file(engine.args, profiles.document) if flavor == VLLM else engine.args
     values, unknown = parser.parse(args)
     _refuse_unknown(unknown, parser, flavor)

@@ -11,6 +11,7 @@ from formats.engine_command import DEFAULT_SERVER_ARGS, ServerArgs
 
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"  # vLLM, vllm/config/model.py
 DEFAULT_MODEL_LENGTH = 32768  # tokens; about the value in the default model's configuration
+DEFAULT_VOCABULARY = 151936  # tokens; of the default model's configuration
 DEFAULT_SEQUENCES = 256  # vLLM, vllm/engine/arg_utils.py: the server's default on GPUs of less than 70 GiB
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM, vllm/config/lora.py: allowed values of --max-lora-rank
 
@@ -19,6 +20,26 @@ Dialect = Literal["vllm", "sglang"]
 
 class EngineConfigError(ValueError):
     """The real server would not start with this; the message names the flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendConfig:
+    """Settings of the OpenAI routes.
+
+    Attributes:
+        vocab_size: tokens in the model's vocabulary.
+        max_logprobs: largest number of alternatives to a token; -1: the whole vocabulary.
+        tool_call_parser: parser of tool calls; empty: the server reads none.
+        trust_request_chat_template: requests may bring a chat template.
+    """
+
+    vocab_size: int = DEFAULT_VOCABULARY
+    max_logprobs: int = 20  # vLLM, vllm/config/model.py
+    tool_call_parser: str = ""
+    trust_request_chat_template: bool = False
+
+
+DEFAULT_FRONTEND = FrontendConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,7 @@ class EngineConfig:
     """SGLang's `--max-loaded-loras`: maximum number of registered adapters; 0: no limit."""
     metrics: bool = True
     """`/metrics` is served."""
+    frontend: FrontendConfig = DEFAULT_FRONTEND
     worker_processes: bool = False
     """vLLM runs the model in processes of their own, as with tensor parallelism; errors then have another text."""
     server: ServerArgs = DEFAULT_SERVER_ARGS

@@ -130,7 +130,10 @@ class Engine:
             return model
         if model in self.config.served_model_names:
             return ""
-        raise EngineError(404, "NotFoundError", f"The model `{model}` does not exist.", param="model")
+        text = f"The model `{model}` does not exist."
+        if self.config.quirks.lists_aliases:
+            text += f" Valid aliases: {', '.join(self.config.served_model_names)}."
+        raise EngineError(404, "NotFoundError", text, param="model")
 
     def now(self) -> float:
         """Return the seconds since 1970, by the event loop's clock."""

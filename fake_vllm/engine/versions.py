@@ -25,6 +25,7 @@ _INTER_TOKEN_METRIC_SINCE = (0, 11)  # same file: "Deprecated in 0.11 - Renamed 
 _PER_OUTPUT_TOKEN_METRIC_UNTIL = (0, 12)  # same file: from 0.12 on only with hidden metrics
 _TOKEN_IDS_SINCE = (0, 11)  # release notes: return_token_ids; the fields are present even if null
 _AT_LEAST_TOKENS_SINCE = (0, 15)  # assumed: the text of "prompt too long" since the renderer checks it
+_LISTS_ALIASES_SINCE = (0, 32)  # recorded on 0.32.0
 _GUARDS_BY_PREFIX_SINCE = (0, 24)  # entrypoints/serve/utils/server_utils.py: GUARDED_PREFIX; 0.20.2 guards /v1 alone
 _GUARDS_COHERE_SINCE = (0, 27)  # same file
 _NO_ORIGINS_SINCE = (0, 32)  # recorded: another origin is refused; 0.30.0 allows every one
@@ -66,6 +67,8 @@ class VersionQuirks:
     """Beginnings of the paths that need the API key."""
     allowed_origins: tuple[str, ...] = ("*",)
     """Default of `--allowed-origins`."""
+    lists_aliases: bool = False
+    """The error of an unknown model lists the served names."""
     base_names_conflict: bool = False
     """An adapter cannot have a name of the base model."""
     hides_paths: bool = False
@@ -97,6 +100,7 @@ class VersionQuirks:
             metric_per_output_token=release < _PER_OUTPUT_TOKEN_METRIC_UNTIL,
             token_ids=release >= _TOKEN_IDS_SINCE,
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
+            lists_aliases=release >= _LISTS_ALIASES_SINCE,
             base_names_conflict=release >= _BASE_NAMES_CONFLICT_SINCE,
             hides_paths=release >= _HIDES_PATHS_SINCE,
             peft=PeftRules(

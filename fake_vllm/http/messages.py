@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from pydantic import BaseModel
+from pydantic_core import SchemaValidator
 
-from fake_vllm.http.validation import parse_body
+from fake_vllm.http.validation import parse_body, parse_value
 
 JSON: Mapping[str, str] = {"content-type": "application/json"}
 EVENTS: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8"}
@@ -31,13 +32,21 @@ class Request:
     root: str = ""
     """`--root-path`, if it stood before the path."""
 
-    def parse(self, model: type[M]) -> M:
-        """Return the model that the body holds.
+    def parse(self, model: type[M], context: object = None) -> M:
+        """Return the model that the body holds; `context` is passed to its validators.
 
         Raises:
             RequestValidationError: if it holds none.
         """
-        return parse_body(model, self.headers.get("content-type", ""), self.body)
+        return parse_body(model, self.headers.get("content-type", ""), self.body, context)
+
+    def parse_value(self, validator: SchemaValidator, context: object = None) -> Any:
+        """Return what `validator` makes of the body; `context` is passed to it.
+
+        Raises:
+            RequestValidationError: if the body does not fit.
+        """
+        return parse_value(validator, self.headers.get("content-type", ""), self.body, context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def parse_query(model: type[M], query: str) -> M:
         return model.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        raise RequestValidationError.of([{**item, "loc": ("query", *item["loc"])} for item in errors]) from None
+        raise RequestValidationError([{**item, "loc": ("query", *item["loc"])} for item in errors]) from None
 
 
 def values_of(query: str, name: str) -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fake_vllm.engine.sequence import Ending
-from fake_vllm.openai.requests import Prompt
+from fake_vllm.openai.prompts import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,8 @@ class Choice:
     prompt: Prompt
     pieces: tuple[str, ...]
     ending: Ending
-    stop: str | None
-    """Stop string that ended the text."""
+    stop: str | int | None
+    """Stop string or token that ended the text."""
 
     @property
     def text(self) -> str:

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import accumulate
 
 import msgspec
 
@@ -16,44 +15,57 @@ from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.engine.sequence import Ending, Sequence
 from fake_vllm.http.messages import PREFIX_WEIGHTS_HEADER, WEIGHTS_HEADER
+from fake_vllm.openai import tokenizer
 from fake_vllm.openai.choice import Choice
-from fake_vllm.openai.requests import GenerateRequest, Prompt
+from fake_vllm.openai.prompts import Prompt
+from fake_vllm.openai.requests import GenerateRequest
 from fake_vllm.openai.responses import ResponseBuilder
-from fake_vllm.openai.text import draft
+from fake_vllm.openai.structured.constraint import constrained_text
+from fake_vllm.openai.text import Draft, cut_at_stop, draft, draft_of
 
 _encode = msgspec.json.encode
+_DONE = b"data: [DONE]\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class ResponseFormat:
-    """Form of one kind of response, and the check before it is generated (raises `EngineError`)."""
+class GenerationPlan:
+    """A request whose model is not looked up yet.
 
+    Attributes:
+        model: name of the model; empty for the base model.
+        request: makes the request, with all checks; raises `EngineError`.
+        builder: form of the response.
+        request_id: id of the response; empty: a new one.
+    """
+
+    model: str
+    request: Callable[[EngineConfig], GenerateRequest]
     builder: type[ResponseBuilder]
-    validate: Callable[[GenerateRequest, EngineConfig], None]
+    request_id: str = ""
 
 
 class CompletionTask:
     """The work of one request."""
 
-    def __init__(self, engine: Engine, request: GenerateRequest, format: ResponseFormat, request_id: str) -> None:
+    def __init__(self, engine: Engine, plan: GenerationPlan) -> None:
         """Validate the request and decide its choices; no sequence is started yet.
 
         Raises:
             EngineError: if the engine refuses the request.
         """
         self._engine = engine
-        self._request = request
-        self._adapter = engine.resolve_model(request.model) if request.model else ""
-        format.validate(request, engine.config)
+        self._adapter = engine.resolve_model(plan.model) if plan.model else ""
         engine.ensure_alive()
-        self._name = self._adapter or request.model or engine.config.served_model_names[0]
-        self.builder = format.builder(
+        self._request = request = plan.request(engine.config)
+        self._name = self._adapter or engine.config.served_model_names[0]
+        self.builder = plan.builder(
             request,
             engine.config,
-            request_id or engine.new_id(),
+            plan.request_id or engine.new_id(),
             request.reported_model or self._name,
             int(engine.now()),
         )
+        self.streams = request.stream
         self._choices = [
             self._choice(prompt, position * request.n + number, number)
             for position, prompt in enumerate(request.prompts)
@@ -91,6 +103,9 @@ class CompletionTask:
 
     async def stream(self, slow: float) -> AsyncIterator[bytes]:
         """Yield server-sent events as tokens become due."""
+        if self._request.refusal is not None:
+            yield self.builder.failure(self._request.refusal) + _DONE
+            return
         loop = asyncio.get_running_loop()
         started = loop.time()
         tokens = TokenStream(len(self._choices))
@@ -113,7 +128,7 @@ class CompletionTask:
         finally:
             for sequence in sequences:
                 self._engine.runner.frontend.abort(sequence)
-        yield b"data: [DONE]\n\n"
+        yield _DONE
 
     def _new_events(self, tokens: "TokenStream", sent: list[int]) -> list[bytes]:
         """Return the events of tokens that were not sent yet."""
@@ -142,11 +157,40 @@ class CompletionTask:
         request = self._request
         limit = self._limit(prompt)
         source = b"/".join((self._prefix_key(prompt), str((self._engine.seed, request.seed, number)).encode()))
-        length = self._engine.runner.timing.answer
-        text = draft(source, self._name, limit, length, least=request.min_tokens, endless=request.ignore_eos)
-        pieces, stop = _cut_at_stop(text.pieces, request.stop, request.min_tokens, include=request.include_stop)
+        text = self._draft(source, limit)
+        stop: str | int | None
+        pieces, stop = cut_at_stop(text.pieces, request.stop, request.min_tokens, include=request.include_stop)
+        if request.stop_tokens:
+            pieces, token = self._cut_at_token(pieces)
+            stop = token if token is not None else stop
         ending: Ending = "stop" if text.ended or stop is not None else "length"
         return Choice(index, prompt, pieces, ending, stop)
+
+    def _draft(self, source: bytes, limit: int) -> Draft:
+        """Return the text for `source` before stop strings are applied."""
+        request = self._request
+        fixed: str | None = None
+        if request.tool_calls is not None:
+            fixed = request.tool_calls.arguments
+        elif request.constraint is not None:
+            fixed = constrained_text(request.constraint, source)
+        if fixed is not None:
+            return draft_of(fixed, limit)
+        length = self._engine.runner.timing.answer
+        return draft(source, self._name, limit, length, least=request.min_tokens, endless=request.ignore_eos)
+
+    def _cut_at_token(self, pieces: tuple[str, ...]) -> tuple[tuple[str, ...], int | None]:
+        """Return the pieces up to the first stop token, and that token.
+
+        A client knows the model's vocabulary, so each of the fake's tokens also stands for one of the model's.
+        """
+        request, size = self._request, self._engine.config.frontend.vocab_size
+        for number, piece in enumerate(pieces[max(0, request.min_tokens) :], max(0, request.min_tokens)):
+            own = (tokenizer.encode(piece) or [0])[0]
+            for token in (own, own % size):
+                if token in request.stop_tokens:
+                    return (*pieces[:number], piece if request.include_stop else ""), token
+        return pieces, None
 
     def _limit(self, prompt: Prompt) -> int:
         space = max(1, self._engine.config.max_model_len - prompt.length)
@@ -207,27 +251,3 @@ class TokenCallback:
 
     def __call__(self, count: int, due: float) -> None:  # noqa: ARG002 - signature of `OnToken`
         self.tokens.on_tokens(self.index, min(count, self.length))
-
-
-def _cut_at_stop(
-    pieces: tuple[str, ...], stops: tuple[str, ...], least: int, *, include: bool
-) -> tuple[tuple[str, ...], str | None]:
-    """Return the pieces up to the first stop string after the `least` first tokens, and that string."""
-    if not stops:
-        return pieces, None
-    text = "".join(pieces)
-    ends = list(accumulate(map(len, pieces)))
-    start = ends[least - 1] if 0 < least <= len(ends) else 0
-    matches = [(at, stop) for stop in stops if (at := text.find(stop, max(0, start - len(stop) + 1))) >= 0]
-    if not matches:
-        return pieces, None
-    at, stop = min(matches, key=lambda match: match[0] + len(match[1]))
-    last = next(number for number, end in enumerate(ends) if end >= at + len(stop))
-    kept = text[: at + len(stop) if include else at]
-    return (*_split(kept, ends[:last]), kept[ends[last - 1] if last else 0 :]), stop
-
-
-def _split(text: str, ends: list[int]) -> list[str]:
-    """Return `text` cut at `ends`; tokens behind its end are empty, as a stop string removed them."""
-    starts = [0, *ends[:-1]]
-    return [text[start:end] for start, end in zip(starts, ends, strict=True)] if ends else []

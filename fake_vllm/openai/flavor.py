@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import Request, Response
 from fake_vllm.http.validation import RequestValidationError
-from fake_vllm.openai.completions import ResponseFormat
-from fake_vllm.openai.requests import GenerateRequest
+from fake_vllm.openai.completions import GenerationPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +35,13 @@ class Unload:
 
 
 @dataclass(frozen=True, slots=True)
-class Generate:
-    """Generate text; `request_id` is the client's id, empty if it sent none."""
-
-    request: GenerateRequest
-    format: ResponseFormat
-    request_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Perform:
     """Do something else that takes time; `action` returns the response and may raise `EngineError`."""
 
     action: Callable[[], Awaitable[Response]]
 
 
-Step = Response | Load | Unload | Generate | Perform
+Step = Response | Load | Unload | GenerationPlan | Perform
 """Result of a route: a response, or work that the engine has to do first."""
 
 

@@ -1,6 +1,6 @@
 """A request for generated text, as a value without HTTP or JSON.
 
-It is built from a request body (`protocol.py`) and checked against the model's limits once the model is known to exist.
+It is built from a request body (`protocol/`) once its model is known to exist, in the order in which vLLM checks one.
 """
 
 from dataclasses import dataclass
@@ -9,26 +9,24 @@ import msgspec
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.lora import EngineError
-from fake_vllm.openai import tokenizer
-from fake_vllm.openai.protocol import ChatCompletionRequest, ChatMessage, CompletionRequest, SamplingFields
-from fake_vllm.openai.sampling_params import SamplingError, sampling_error
+from fake_vllm.http.validation import VLLMValidationError
+from fake_vllm.openai import chat_template, tools
+from fake_vllm.openai.prompts import Prompt, PromptLimits, check_vocabulary, split_prompts
+from fake_vllm.openai.protocol.base import stop_strings
+from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest
+from fake_vllm.openai.protocol.completion import CompletionRequest
+from fake_vllm.openai.protocol.formats import StructuredOutputsParams, constraint_of
+from fake_vllm.openai.releases import Api
+from fake_vllm.openai.sampling_params import (
+    Body,
+    check_by_model,
+    check_params,
+    logprob_count,
+    prompt_logprob_count,
+)
+from fake_vllm.openai.structured.constraint import check_constraint, constrained_text
 
 _MAX_TOKENS = 1 << 22  # of one request, a limit of the fake: what takes a real server hours must not fill memory here
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Text to continue; the length in tokens.
-
-    The text of a prompt that was sent as tokens is decoded on first use: one that is too long is refused before.
-    """
-
-    content: str | list[int]
-    length: int
-
-    @property
-    def text(self) -> str:
-        return self.content if isinstance(self.content, str) else tokenizer.decode(self.content)
 
 
 class GenerateRequest(msgspec.Struct, frozen=True):
@@ -48,102 +46,117 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     """None: what is left of the context."""
     min_tokens: int = 0
     stop: tuple[str, ...] = ()
+    stop_tokens: frozenset[int] = frozenset()
     include_stop: bool = False
     ignore_eos: bool = False
     seed: int | None = None
     echo: bool = False
+    echo_only: bool = False
+    """The response has the prompt alone, although one token is generated."""
     logprobs: int | None = None
     """Number of alternatives to each token."""
+    prompt_logprobs: int | None = None
+    """Number of alternatives to each token of the prompt."""
+    tokens_as_ids: bool = False
+    """Tokens of log-probabilities are written as `token_id:ID`."""
     return_token_ids: bool = False
+    return_prompt_text: bool = False
     stream: bool = False
     include_usage: bool = False
     continuous_usage: bool = False
-    sampling_error: SamplingError | None = None
-    """First error of the sampling parameters."""
+    constraint: StructuredOutputsParams | None = None
+    tool_calls: tools.ToolPlan | None = None
+    role: str = "assistant"
+    prefix: str = ""
+    """Text of the last message, which the answer of a chat with `echo` begins with."""
+    refusal: EngineError | None = None
+    """Error of the engine core, which a stream reports in an event."""
 
 
-def completion_request(body: CompletionRequest) -> GenerateRequest:
-    """Return the request of a completion."""
-    limit = body.max_tokens
-    error = sampling_error(body, limit, echo=bool(body.echo))
-    if error is None and body.suffix is not None:
-        error = SamplingError("suffix is not currently supported")
-    usage, continuous = _usage_options(body)
-    return GenerateRequest(
-        chat=False,
-        model=body.model or "",
-        prompts=_prompts(body.prompt),
-        n=body.n,
-        max_tokens=limit,
-        min_tokens=body.min_tokens,
-        stop=body.stop_strings,
-        include_stop=body.include_stop_str_in_output,
-        ignore_eos=body.ignore_eos,
-        seed=body.seed,
-        echo=bool(body.echo),
-        logprobs=body.logprobs,
-        return_token_ids=bool(body.return_token_ids),
-        stream=bool(body.stream),
-        include_usage=usage,
-        continuous_usage=continuous,
-        sampling_error=error,
-    )
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server that a request is checked against."""
+
+    config: EngineConfig
+    api: Api
 
 
-def chat_request(body: ChatCompletionRequest) -> GenerateRequest:
-    """Return the request of a chat completion."""
-    limit = body.max_completion_tokens or body.max_tokens
-    usage, continuous = _usage_options(body)
-    return GenerateRequest(
-        chat=True,
-        model=body.model or "",
-        prompts=(apply_chat_template(body.messages),),
-        n=body.n,
-        max_tokens=limit,
-        min_tokens=body.min_tokens,
-        stop=body.stop_strings,
-        include_stop=body.include_stop_str_in_output,
-        ignore_eos=body.ignore_eos,
-        seed=body.seed,
-        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
-        return_token_ids=bool(body.return_token_ids),
-        stream=bool(body.stream),
-        include_usage=usage,
-        continuous_usage=continuous,
-        sampling_error=sampling_error(body, limit),
-    )
-
-
-def apply_chat_template(messages: list[ChatMessage]) -> Prompt:
-    """Return the prompt that a plain template makes of a conversation."""
-    turns = "".join(f"<|{message.role}|>\n{message.text}\n" for message in messages)
-    text = turns + "<|assistant|>\n"
-    return Prompt(text, tokenizer.count(text))
-
-
-def validate(request: GenerateRequest, config: EngineConfig) -> None:
-    """Check that a request fits the model's context, and its sampling parameters.
+def completion_request(body: CompletionRequest, server: Server) -> GenerateRequest:
+    """Return the request of a completion.
 
     Raises:
-        EngineError: with vLLM's text.
+        EngineError: if it cannot be served.
     """
-    context = config.max_model_len
-    requested = request.max_tokens or 0
-    if requested > context:
-        raise _bad_request(
-            f"max_tokens={requested} cannot be greater than max_model_len={context}."
-            " Please request fewer output tokens.",
-            "max_tokens",
-            requested,
+    try:
+        _check_suffix(body)
+        if body.prompt_embeds is not None:
+            raise VLLMValidationError(
+                "You must set `--enable-prompt-embeds` to input `prompt_embeds`.", parameter="prompt_embeds"
+            )
+        limits = _limits(body, server, body.max_tokens or 0, "max_tokens")
+        limits.check()
+        prompts = tuple(limits.apply(content) for content in split_prompts(body.prompt))
+        echo_only = bool(body.echo and body.max_tokens == 0)
+        request = _checked(body, server, prompts, 1 if echo_only else body.max_tokens)
+        return msgspec.structs.replace(request, echo=bool(body.echo), echo_only=echo_only)
+    except VLLMValidationError as error:
+        raise refused(error) from None
+
+
+def chat_request(body: ChatCompletionRequest, server: Server) -> GenerateRequest:
+    """Return the request of a chat completion.
+
+    Raises:
+        EngineError: if it cannot be served.
+    """
+    try:
+        tools.check_parser(body.tool_choice, server.config.frontend)
+        check_template(body, server)
+        turns = chat_template.turns_of(body.messages, server.config.served_model_names[0])
+        field = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
+        limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        limits = _limits(body, server, limit or 0, field)
+        limits.check()
+        options = chat_template.TemplateOptions(body.add_generation_prompt, body.continue_final_message)
+        prompt = limits.apply(chat_template.render(turns, options))
+        role = "assistant" if body.add_generation_prompt else turns[-1].role
+        echoed = turns[-1].text if body.echo and turns[-1].role == role else ""
+        return msgspec.structs.replace(
+            _checked(body, server, (prompt,), limit),
+            tool_calls=tools.plan(body, turns),
+            role=role,
+            prefix=echoed,
+            return_prompt_text=bool(body.return_prompt_text),
         )
-    for prompt in request.prompts:
-        if prompt.length + max(requested, 1) > context:
-            raise _too_long(config, prompt.length, requested)
-    if request.sampling_error is not None:
-        raise _bad_request(
-            request.sampling_error.message, request.sampling_error.parameter, request.sampling_error.value
+    except VLLMValidationError as error:
+        raise refused(error) from None
+    except ValueError as error:  # pydantic's, of a message part that is read only now
+        raise EngineError(400, "BadRequestError", str(error)) from None
+
+
+def check_template(body: object, server: Server) -> None:
+    """Check that a request brings no template of its own, unless the server trusts it.
+
+    Raises:
+        VLLMValidationError: if it does.
+    """
+    kwargs = getattr(body, "chat_template_kwargs", None) or {}
+    own = getattr(body, "chat_template", None) is not None or kwargs.get("chat_template") is not None
+    if own and not server.config.frontend.trust_request_chat_template:
+        raise VLLMValidationError(
+            "Chat template is passed with request, but --trust-request-chat-template is not set. Refused request with"
+            " untrusted chat template."
         )
-    check_size(request, config)
+    for name, changes in (
+        ("mm_processor_kwargs", "multimodal preprocessing resource usage"),
+        ("media_io_kwargs", "multimodal media loading resource usage"),
+    ):
+        if getattr(body, name, None):
+            raise VLLMValidationError(
+                f"Per-request {name} are disabled by default because they can change {changes}. Start the server with"
+                " --trust-request-mm-kwargs only when clients are trusted.",
+                parameter=name,
+            )
 
 
 def check_size(request: GenerateRequest, config: EngineConfig) -> None:
@@ -154,50 +167,88 @@ def check_size(request: GenerateRequest, config: EngineConfig) -> None:
     """
     tokens = min(request.max_tokens or config.max_model_len, config.max_model_len) * len(request.prompts)
     if request.n * tokens > _MAX_TOKENS and request.n * len(request.prompts) > 1:
-        raise _bad_request(f"n must be at most {max(1, _MAX_TOKENS // tokens)}, got {request.n}.", "n", request.n)
+        message = f"n must be at most {max(1, _MAX_TOKENS // tokens)}, got {request.n}."
+        raise EngineError(400, "BadRequestError", message)
 
 
-def _bad_request(message: str, param: str | None, value: object) -> EngineError:
-    detail = f" (parameter={param}, value={value})" if param else ""
-    return EngineError(400, "BadRequestError", message + detail, param=param)
+def refused(error: VLLMValidationError) -> EngineError:
+    """Return the engine's error for a value that is refused."""
+    return EngineError(400, "BadRequestError", str(error), param=error.parameter)
 
 
-def _too_long(config: EngineConfig, length: int, requested: int) -> EngineError:
-    context = config.max_model_len
-    prefix = f"This model's maximum context length is {context} tokens. However, you requested"
-    if not config.quirks.at_least_tokens:
-        return EngineError(
-            400,
-            "BadRequestError",
-            f"{prefix} {length + requested} tokens ({length} in the messages, {requested} in the completion)."
-            " Please reduce the length of the messages or completion.",
-        )
-    least = min(length, context - requested + 1)
-    message = (
-        f"{prefix} {requested} output tokens and your prompt contains at least {least} input tokens, for a total of at"
-        f" least {least + requested} tokens. Please reduce the length of the input prompt or the number of requested"
-        " output tokens."
+def _check_suffix(body: CompletionRequest) -> None:
+    if body.suffix is None:
+        return
+    texts = body.prompt if isinstance(body.prompt, list) else [body.prompt]
+    if body.echo:
+        message = "Echo is unsupported with suffix."
+    elif body.prompt_embeds is not None:
+        message = "suffix is not supported with prompt_embeds"
+    elif body.truncate_prompt_tokens is not None:
+        message = "suffix is not supported with truncate_prompt_tokens"
+    elif all(isinstance(text, str) for text in texts):
+        message = "suffix is only supported for models with FIM completion rendering"
+    else:
+        message = "suffix requires text prompt input for FIM completion rendering"
+    raise EngineError(400, "BadRequestError", message, param="suffix")
+
+
+def _limits(body: Body, server: Server, output: int, field: str) -> PromptLimits:
+    return PromptLimits(
+        context=server.config.max_model_len,
+        output=output,
+        truncate=body.truncate_prompt_tokens,
+        keep_end=body.truncation_side == "left",
+        output_field=field,
     )
-    return _bad_request(message, "input_tokens", least)
 
 
-def _prompts(prompt: str | list[str] | list[int] | list[list[int]] | None) -> tuple[Prompt, ...]:
-    if isinstance(prompt, str):
-        return (_prompt(prompt),)
-    if not prompt:
-        return (_prompt(""),)
-    if isinstance(prompt[0], int):
-        return (Prompt(prompt, len(prompt)),)
-    return tuple(_prompt(item) for item in prompt)
+def _checked(body: Body, server: Server, prompts: tuple[Prompt, ...], limit: int | None) -> GenerateRequest:
+    """Return the request after the checks of its sampling parameters."""
+    context = server.config.max_model_len
+    constraint = constraint_of(body.structured_outputs, body.response_format)
+    for prompt in prompts:
+        space = context - prompt.length
+        check_params(body, space if limit is None else min(limit, space), server.api)
+    usage = bool(body.stream_options and body.stream_options.include_usage)
+    request = GenerateRequest(
+        chat=isinstance(body, ChatCompletionRequest),
+        model=body.model or "",
+        prompts=prompts,
+        n=body.n or 1,
+        max_tokens=limit,
+        min_tokens=body.min_tokens,
+        stop=stop_strings(body.stop),
+        stop_tokens=frozenset(body.stop_token_ids or ()),
+        include_stop=body.include_stop_str_in_output,
+        ignore_eos=body.ignore_eos,
+        seed=body.seed,
+        logprobs=logprob_count(body),
+        prompt_logprobs=prompt_logprob_count(body),
+        tokens_as_ids=bool(body.return_tokens_as_token_ids),
+        return_token_ids=bool(body.return_token_ids),
+        stream=bool(body.stream),
+        include_usage=usage,
+        continuous_usage=usage and bool(body.stream_options and body.stream_options.continuous_usage_stats),
+        constraint=constraint,
+        refusal=_refusal(body, server, prompts, constraint),
+    )
+    if request.refusal is not None and not request.stream:
+        raise request.refusal
+    check_size(request, server.config)
+    return request
 
 
-def _prompt(content: str | list[int]) -> Prompt:
-    return Prompt(content, tokenizer.count(content) if isinstance(content, str) else len(content))
-
-
-def _usage_options(body: SamplingFields) -> tuple[bool, bool]:
-    """Return whether usage is sent at the end of a stream, and in each of its events."""
-    options = body.stream_options
-    if options is None:
-        return False, False
-    return bool(options.include_usage), bool(options.include_usage and options.continuous_usage_stats)
+def _refusal(
+    body: Body, server: Server, prompts: tuple[Prompt, ...], constraint: StructuredOutputsParams | None
+) -> EngineError | None:
+    """Return the error of the engine core's checks, None if all pass."""
+    try:
+        check_by_model(body, server.config, server.api)
+        if constraint is not None:
+            check_constraint(constraint)
+            constrained_text(constraint, b"")
+        check_vocabulary(prompts, server.config)
+    except VLLMValidationError as error:
+        return refused(error)
+    return None

@@ -4,6 +4,7 @@ Events are assembled from text that is encoded once for a request: 200 streams n
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.lora import EngineError
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.choice import Choice
+from fake_vllm.openai.logprobs import chat_logprobs, completion_logprobs, prompt_logprobs
+from fake_vllm.openai.releases import api
 from fake_vllm.openai.requests import GenerateRequest
 
-LOGPROB = -0.6931471805599453  # the logarithm of one half, for every token: the fake computes none
 _encode = msgspec.json.encode
 
 
@@ -26,7 +28,9 @@ class ResponseBuilder:
 
     def __init__(self, request: GenerateRequest, config: EngineConfig, id: str, model: str, created: int) -> None:
         self._request = request
-        self._has_token_ids = config.quirks.token_ids
+        self._id = id
+        self._api = api(config.version)
+        self._fingerprint = fingerprint(config) if self._api.fingerprint else None
         self._head = {
             "id": self.id_prefixes[request.chat] + id,
             "object": "chat.completion" if request.chat else "text_completion",
@@ -35,100 +39,147 @@ class ResponseBuilder:
         }
         streamed = {**self._head, "object": "chat.completion.chunk" if request.chat else "text_completion"}
         self._event_head = b"data: " + _encode(streamed)[:-1] + b',"choices":['
+        self._event_tail = b"" if self._fingerprint is None else b',"system_fingerprint":' + _encode(self._fingerprint)
 
     def complete(self, choices: Sequence[Choice]) -> Any:
         """Return the content of a response that is not streamed."""
-        choice_content = self._chat_choice if self._request.chat else self._completion_choice
+        request, release = self._request, self._api
+        choice_content = self._chat_choice if request.chat else self._completion_choice
+        details = {"prompt_tokens_details": None, **release.usage_details}
         content: dict[str, Any] = {
             **self._head,
             "choices": [choice_content(choice) for choice in choices],
-            "service_tier": None,
-            "system_fingerprint": None,
-            "usage": {**self._usage(choices), "prompt_tokens_details": None},
+            **release.head_fields,
+            "usage": {**self._usage(choices), **details},
         }
-        if self._request.chat:
-            content["prompt_logprobs"] = None
-            if self._has_token_ids:
+        if release.head_fields and self._fingerprint is not None:
+            content["system_fingerprint"] = self._fingerprint
+        if request.chat:
+            content["prompt_logprobs"] = self._prompt_logprobs(choices[0])
+            if release.token_ids:
                 content["prompt_token_ids"] = self._prompt_ids(choices[0])
-        content["kv_transfer_params"] = None
-        return content
+            if release.prompt_text:
+                content["prompt_text"] = choices[0].prompt.text if request.return_prompt_text else None
+        return {**content, **release.tail_fields}
 
     def opening(self, choice: Choice) -> bytes:
         """Return the first event of a choice in a chat, with its role."""
         content = {
             "index": choice.index,
-            "delta": {"role": "assistant", "content": ""},
+            "delta": {"role": self._request.role, "content": ""},
             "logprobs": None,
             "finish_reason": None,
         }
-        ids = b',"prompt_token_ids":' + _encode(self._prompt_ids(choice)) if self._has_token_ids else b""
-        return self._event_head + _encode(content) + b"]" + ids + self._usage_so_far(choice, 0) + b"}\n\n"
+        more = b',"prompt_token_ids":' + _encode(self._prompt_ids(choice)) if self._api.token_ids else b""
+        if self._api.prompt_text:
+            text = choice.prompt.text if self._request.return_prompt_text else None
+            more += b',"prompt_text":' + _encode(text)
+        event = self._event_head + _encode(content) + b"]" + more + self._usage_so_far(choice, 0) + b"}\n\n"
+        if not self._request.prefix:
+            return event
+        echoed = {**content, "delta": {"content": self._request.prefix}}
+        return event + self._event_head + _encode(echoed) + b"]" + self._usage_so_far(choice, 0) + b"}\n\n"
 
     def event(self, choice: Choice, count: int) -> bytes:
         """Return the event of a choice's token number `count`, counted from 1."""
         last = count == len(choice.pieces)
-        piece = choice.pieces[count - 1]
-        if self._request.echo and count == 1 and not self._request.chat:
-            piece = choice.prompt.text + ("" if self._request.max_tokens == 0 else piece)
         content: dict[str, Any] = {"index": choice.index}
         if self._request.chat:
-            content["delta"] = {"content": piece}
+            content["delta"] = self._delta(choice, count)
+            content["logprobs"] = self._logprobs(choice, count - 1, count)
         else:
-            content["text"] = piece
-        content["logprobs"] = self._logprobs(choice, count - 1, count)
-        content["finish_reason"] = choice.ending if last else None
+            self._add_text(content, choice, count)
+        content["finish_reason"] = self._finish_reason(choice) if last else None
         if last or not self._request.chat:
             content["stop_reason"] = choice.stop if last else None
-        if self._has_token_ids:
+        if self._api.token_ids:
             if not self._request.chat:
-                content["prompt_token_ids"] = self._prompt_ids(choice) if count == 1 else None
+                content["prompt_token_ids"] = self._prompt_ids(choice, echo=True) if count == 1 else None
             ids = self._request.return_token_ids
             content["token_ids"] = tokenizer.encode(choice.pieces[count - 1]) if ids else None
-        return self._event_head + _encode(content) + b"]" + self._usage_so_far(choice, count) + b"}\n\n"
+        tail = self._event_tail if last and not self._request.include_usage else b""
+        return self._event_head + _encode(content) + b"]" + self._usage_so_far(choice, count) + tail + b"}\n\n"
 
     def usage(self, choices: Sequence[Choice]) -> bytes:
         """Return the event with the usage, which follows the last token."""
-        return self._event_head + b'],"usage":' + _encode(self._usage(choices)) + b"}\n\n"
+        return self._event_head + b'],"usage":' + _encode(self._usage(choices)) + self._event_tail + b"}\n\n"
 
     def failure(self, error: EngineError) -> bytes:
         """Return the event that ends a stream when the engine fails."""
         content = {"message": error.message, "type": error.type, "param": error.param, "code": error.status}
         return b"data: " + _encode({"error": content}) + b"\n\n"
 
+    def _add_text(self, content: dict[str, Any], choice: Choice, count: int) -> None:
+        """Add the text of a completion's event; the first one of an echo has the prompt."""
+        request = self._request
+        if request.echo and count == 1:
+            prompt, generated = self._echoed(choice), choice.pieces[:1]
+            content["text"] = prompt + ("" if request.echo_only else generated[0])
+            content["logprobs"] = self._echo_logprobs(choice, generated)
+        else:
+            content["text"] = choice.pieces[count - 1]
+            content["logprobs"] = self._logprobs(choice, count - 1, count)
+
+    def _delta(self, choice: Choice, count: int) -> dict[str, Any]:
+        piece = choice.pieces[count - 1]
+        call = self._request.tool_calls
+        if call is None:
+            return {"content": piece}
+        if count > 1:
+            return {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+        function = {"name": call.name, "arguments": piece}
+        return {"tool_calls": [{"id": self._call_id(choice), "type": "function", "index": 0, "function": function}]}
+
     def _completion_choice(self, choice: Choice) -> dict[str, Any]:
-        text = choice.text
-        if self._request.echo:
-            text = choice.prompt.text + ("" if self._request.max_tokens == 0 else text)
-        content = {"index": choice.index, "text": text, **self._ending(choice), "prompt_logprobs": None}
-        if self._has_token_ids:
+        request = self._request
+        text, logprobs = choice.text, self._logprobs(choice, 0, len(choice.pieces))
+        if request.echo:
+            text = self._echoed(choice) + ("" if request.echo_only else text)
+            logprobs = self._echo_logprobs(choice, choice.pieces)
+        content = {
+            "index": choice.index,
+            "text": text,
+            "logprobs": logprobs,
+            **self._ending(choice),
+            "prompt_logprobs": self._prompt_logprobs(choice),
+        }
+        if self._api.token_ids:
             content["prompt_token_ids"] = self._prompt_ids(choice)
-        return content
+        return {**content, **self._api.choice_fields}
 
     def _chat_choice(self, choice: Choice) -> dict[str, Any]:
+        call = self._request.tool_calls
         message: dict[str, Any] = {
-            "role": "assistant",
-            "content": choice.text,
+            "role": self._request.role,
+            "content": self._request.prefix + choice.text if call is None else "",
             "refusal": None,
             "annotations": None,
             "audio": None,
             "function_call": None,
-            "tool_calls": [],
-            "reasoning_content": None,
+            **self._api.message_fields,
         }
-        return {"index": choice.index, "message": message, **self._ending(choice)}
+        if call is not None:
+            function = {"name": call.name, "arguments": choice.text}
+            message["tool_calls"] = [{"id": self._call_id(choice), "type": "function", "function": function}]
+        logprobs = self._logprobs(choice, 0, len(choice.pieces))
+        content = {"index": choice.index, "message": message, "logprobs": logprobs, **self._ending(choice)}
+        return {**content, **self._api.choice_fields}
 
     def _ending(self, choice: Choice) -> dict[str, Any]:
-        """Return the fields that follow the text of a choice."""
-        content: dict[str, Any] = {
-            "logprobs": self._logprobs(choice, 0, len(choice.pieces)),
-            "finish_reason": choice.ending,
-            "stop_reason": choice.stop,
-        }
-        if self._has_token_ids:
+        """Return the fields about the end of a choice."""
+        content: dict[str, Any] = {"finish_reason": self._finish_reason(choice), "stop_reason": choice.stop}
+        if self._api.token_ids:
             content["token_ids"] = self._token_ids(choice) if self._request.return_token_ids else None
         return content
 
-    def _usage(self, choices: Sequence[Choice]) -> dict[str, int]:
+    def _finish_reason(self, choice: Choice) -> str:
+        call = self._request.tool_calls
+        return choice.ending if call is None or choice.ending != "stop" else call.ending
+
+    def _call_id(self, choice: Choice) -> str:
+        return f"chatcmpl-tool-{blake2b(f'{self._id}/{choice.index}'.encode(), digest_size=8).hexdigest()}"
+
+    def _usage(self, choices: Sequence[Choice]) -> dict[str, Any]:
         prompt = sum(prompt.length for prompt in self._request.prompts)
         return usage_content(prompt, sum(len(choice.pieces) for choice in choices))
 
@@ -136,35 +187,52 @@ class ResponseBuilder:
         """Return the usage after `count` tokens, for clients that want it in each event."""
         if not self._request.continuous_usage:
             return b""
-        return b',"usage":' + _encode(usage_content(choice.prompt.length, count))
+        usage: dict[str, Any] = usage_content(choice.prompt.length, count)
+        if self._request.chat:
+            usage |= self._api.usage_details
+        return b',"usage":' + _encode(usage)
 
     def _token_ids(self, choice: Choice) -> list[int]:
         return [token for piece in choice.pieces for token in tokenizer.encode(piece)]
 
-    def _prompt_ids(self, choice: Choice) -> list[int] | None:
-        return tokenizer.encode(choice.prompt.text) if self._request.return_token_ids else None
+    def _prompt_ids(self, choice: Choice, *, echo: bool = False) -> list[int] | None:
+        sent = self._request.return_token_ids or (echo and self._request.echo)
+        return choice.prompt.tokens if sent else None
+
+    def _prompt_logprobs(self, choice: Choice) -> list[dict[str, Any] | None] | None:
+        count = self._request.prompt_logprobs
+        return None if count is None else prompt_logprobs(choice.prompt.tokens, count)
+
+    def _echoed(self, choice: Choice) -> str:
+        """Return the prompt as an echo has it: token ids stand for it if they are sent."""
+        return "" if self._request.return_token_ids else choice.prompt.text
+
+    def _echo_logprobs(self, choice: Choice, generated: Sequence[str]) -> dict[str, Any] | None:
+        """Return log-probabilities of the prompt's tokens and of those that follow."""
+        if self._request.logprobs is None:
+            return None
+        pieces = [tokenizer.decode([token]) for token in choice.prompt.tokens]
+        pieces += [] if self._request.echo_only else generated
+        return completion_logprobs(pieces, self._request.logprobs, as_ids=self._request.tokens_as_ids, unscored=1)
 
     def _logprobs(self, choice: Choice, start: int, end: int) -> dict[str, Any] | None:
         """Return log-probabilities of the tokens from `start` to `end`."""
-        if self._request.logprobs is None:
+        request = self._request
+        if request.logprobs is None:
             return None
         pieces = choice.pieces[start:end]
-        if self._request.chat:
-            return {"content": [_token(piece, alternatives=self._request.logprobs != 0) for piece in pieces]}
-        offset = sum(map(len, choice.pieces[:start]))
-        return {
-            "text_offset": [offset + sum(map(len, pieces[:index])) for index in range(len(pieces))],
-            "token_logprobs": [LOGPROB] * len(pieces),
-            "tokens": list(pieces),
-            "top_logprobs": [{piece: LOGPROB} for piece in pieces],
-        }
+        if request.chat:
+            return chat_logprobs(pieces, request.logprobs, as_ids=request.tokens_as_ids)
+        offset = sum(map(len, choice.pieces[:start])) + (len(self._echoed(choice)) if request.echo else 0)
+        return completion_logprobs(pieces, request.logprobs, as_ids=request.tokens_as_ids, offset=offset)
 
 
-def _token(piece: str, *, alternatives: bool) -> dict[str, Any]:
-    token: dict[str, Any] = {"token": piece, "logprob": LOGPROB, "bytes": list(piece.encode("utf-8", "replace"))}
-    return {**token, "top_logprobs": [token] if alternatives else []}
+def fingerprint(config: EngineConfig) -> str:
+    """Return `system_fingerprint`: version and a digest of the configuration, as vLLM writes it by default."""
+    content = f"{config.model}/{config.max_model_len}/{config.max_loras}/{config.max_lora_rank}"
+    return f"vllm-{config.version}-{blake2b(content.encode(), digest_size=4).hexdigest()}"
 
 
-def usage_content(prompt: int, completion: int) -> dict[str, int]:
+def usage_content(prompt: int, completion: int) -> dict[str, Any]:
     """Return the usage of a request, in tokens."""
     return {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}

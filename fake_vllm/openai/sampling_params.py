@@ -1,73 +1,231 @@
-"""Checks of sampling parameters, in the order of vLLM's `SamplingParams._verify_args` (vllm/sampling_params.py).
+"""Checks of sampling parameters, in the order of vLLM's `SamplingParams` (vllm/sampling_params.py).
 
-Types were checked by pydantic before. The fake does not sample, so the parameters have no other use.
+Types were checked by pydantic before. `check_params` is what the server checks before it starts a response,
+`check_by_model` what the engine core checks, which a stream reports as an event. The fake does not sample, so most of
+the parameters have no other use.
 """
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from fake_vllm.openai.protocol import SamplingFields
+from fake_vllm.engine.config import EngineConfig
+from fake_vllm.http.validation import VLLMValidationError
+from fake_vllm.openai import tokenizer
+from fake_vllm.openai.protocol.base import stop_strings
+from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest
+from fake_vllm.openai.protocol.completion import CompletionRequest
+from fake_vllm.openai.releases import Api
 
 _MAX_CHOICES = 16384  # vLLM, vllm/envs.py: VLLM_MAX_N_SEQUENCES
-_RANGES: Mapping[str, tuple[float, float, str]] = {
-    "presence_penalty": (-2.0, 2.0, "must be in [-2, 2]"),
-    "frequency_penalty": (-2.0, 2.0, "must be in [-2, 2]"),
-    "min_p": (0.0, 1.0, "must be in [0, 1]"),
-}
+_MAX_LOGPROB_TOKENS = 128  # vLLM, vllm/sampling_params.py: MAX_LOGPROB_TOKEN_IDS
+_GREEDY = 1e-5  # the same file: temperatures below are greedy sampling
+
+Body = CompletionRequest | ChatCompletionRequest
 
 
-class SamplingError(NamedTuple):
-    """An error of `SamplingParams`; parameter and value as far as vLLM names them."""
+def check_params(body: Body, max_tokens: int, api: Api) -> None:
+    """Check the parameters by themselves; `max_tokens`: what is left of the context, or the request's own limit.
 
-    message: str
-    parameter: str | None = None
-    value: object = None
+    Raises:
+        VLLMValidationError: for the first that is wrong.
+    """
+    _check_logit_bias_keys(body.logit_bias)
+    _check_choices(1 if body.n is None else body.n)
+    _check_extra_args(body)
+    _check_penalties(body)
+    _check_randomness(body, api)
+    _check_lengths(body, max_tokens)
+    _check_logprobs(body)
+    _check_words(body)
+    if _temperature(body) < _GREEDY and (body.n or 1) > 1:
+        raise VLLMValidationError(f"n must be 1 when using greedy sampling, got {body.n}.")
 
 
-def sampling_error(body: SamplingFields, limit: int | None, *, echo: bool = False) -> SamplingError | None:
-    """Return the first error, or None; `limit`: maximum number of tokens."""
-    return _choices_error(body.n) or _range_error(body) or _randomness_error(body) or _length_error(body, limit, echo)
+def check_by_model(body: Body, config: EngineConfig, api: Api) -> None:
+    """Check the parameters against the model's vocabulary and the server's limits.
+
+    Raises:
+        VLLMValidationError: for the first that is wrong.
+    """
+    size = config.frontend.vocab_size
+    _check_logprob_counts(body, config)
+    if api.checks_vocabulary:
+        _check_logit_bias_ids(body.logit_bias, size)
+        _check_ids("stop_token_ids", body.stop_token_ids or [], size)
+    _check_allowed_tokens(body.allowed_token_ids, size)
 
 
-def _choices_error(n: int) -> SamplingError | None:
+def logprob_count(body: Body) -> int | None:
+    """Return the number of alternatives to each token, None without log-probabilities."""
+    if isinstance(body, ChatCompletionRequest):
+        return body.top_logprobs if body.logprobs else None
+    return body.logprobs
+
+
+def prompt_logprob_count(body: Body) -> int | None:
+    """Return the number of alternatives to each token of the prompt, None without log-probabilities."""
+    if body.prompt_logprobs is not None or not body.echo:
+        return body.prompt_logprobs
+    return body.top_logprobs if isinstance(body, ChatCompletionRequest) else body.logprobs
+
+
+def _temperature(body: Body) -> float:
+    return 1.0 if body.temperature is None else body.temperature
+
+
+def _check_logit_bias_keys(bias: Mapping[str, float] | None) -> None:
+    invalid = [key for key in bias or () if not _is_whole(key)]
+    if invalid:
+        raise VLLMValidationError(
+            f"logit_bias contains key(s) that cannot be converted to integer token IDs: {invalid!r}",
+            parameter="logit_bias",
+            value=invalid,
+        )
+
+
+def _is_whole(key: str) -> bool:
+    try:
+        int(key)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_choices(n: int) -> None:
     if n < 1:
-        return SamplingError(f"n must be at least 1, got {n}.", "n", n)
+        raise VLLMValidationError(f"n must be at least 1, got {n}.")
     if n > _MAX_CHOICES:
-        return SamplingError(f"n must be at most {_MAX_CHOICES}, got {n}.", "n", n)
-    return None
+        raise VLLMValidationError(
+            f"n must be at most {_MAX_CHOICES}, got {n}. To increase this limit, set the VLLM_MAX_N_SEQUENCES"
+            " environment variable."
+        )
 
 
-def _range_error(body: SamplingFields) -> SamplingError | None:
-    for field, (low, high, rule) in _RANGES.items():
+def _check_extra_args(body: Body) -> None:
+    pending: list[object] = [body.vllm_xargs, body.kv_transfer_params, body.ec_transfer_params]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise VLLMValidationError(
+                "extra_args integers must be between -2**63 and 2**64 - 1.", parameter="extra_args"
+            )
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+
+
+def _check_penalties(body: Body) -> None:
+    for field in ("presence_penalty", "frequency_penalty"):
         value = getattr(body, field)
-        if value is not None and not low <= value <= high:
-            return SamplingError(f"{field} {rule}, got {value}.")
-    return None
+        if value is not None and not -2.0 <= value <= 2.0:
+            raise VLLMValidationError(f"{field} must be in [-2, 2], got {value}.")
+    repetition = 1.0 if body.repetition_penalty is None else body.repetition_penalty
+    if not math.isfinite(repetition):
+        raise VLLMValidationError(f"repetition_penalty must be a finite number, got {repetition}.")
+    if repetition <= 0:
+        raise VLLMValidationError(f"repetition_penalty must be greater than zero, got {repetition}.")
 
 
-def _randomness_error(body: SamplingFields) -> SamplingError | None:
-    temperature = 1.0 if body.temperature is None else body.temperature
+def _check_randomness(body: Body, api: Api) -> None:
+    temperature = _temperature(body)
+    message = ""
     if not math.isfinite(temperature):
-        return SamplingError(f"temperature must be a finite number, got {temperature}.", "temperature", temperature)
-    if temperature < 0:
-        return SamplingError(f"temperature must be non-negative, got {temperature}.", "temperature", temperature)
+        message = f"temperature must be a finite number, got {temperature}."
+    elif temperature < 0:
+        message = f"temperature must be non-negative, got {temperature}."
+    elif temperature > api.max_temperature:
+        message = f"temperature must be in [0, 2], got {temperature}."
+    if message:
+        raise VLLMValidationError(message, parameter="temperature", value=temperature)
     if body.top_p is not None and not 0 < body.top_p <= 1:
-        return SamplingError(f"top_p must be in (0, 1], got {body.top_p}.", "top_p", body.top_p)
+        raise VLLMValidationError(f"top_p must be in (0, 1], got {body.top_p}.", parameter="top_p", value=body.top_p)
     if body.top_k is not None and body.top_k < -1:
-        return SamplingError(f"top_k must be 0 (disable), or at least 1, got {body.top_k}.")
-    if temperature < 1e-5 and body.n > 1:
-        return SamplingError(f"n must be 1 when using greedy sampling, got {body.n}.")
-    return None
+        raise VLLMValidationError(f"top_k must be 0 (disable), or at least 1, got {body.top_k}.")
+    if body.min_p is not None and not 0 <= body.min_p <= 1:
+        raise VLLMValidationError(f"min_p must be in [0, 1], got {body.min_p}.")
 
 
-def _length_error(body: SamplingFields, limit: int | None, echo: bool) -> SamplingError | None:
-    if limit is not None and limit < 1 and not (limit == 0 and echo):
-        return SamplingError(f"max_tokens must be at least 1, got {limit}.", "max_tokens", limit)
+def _check_lengths(body: Body, limit: int) -> None:
+    if limit < 1:
+        raise VLLMValidationError(f"max_tokens must be at least 1, got {limit}.", parameter="max_tokens", value=limit)
     if body.min_tokens < 0:
-        return SamplingError(f"min_tokens must be greater than or equal to 0, got {body.min_tokens}.")
-    if limit is not None and body.min_tokens > limit:
-        return SamplingError(f"min_tokens must be less than or equal to max_tokens={limit}, got {body.min_tokens}.")
-    if "" in body.stop_strings:
-        return SamplingError("stop cannot contain an empty string.")
-    return None
+        raise VLLMValidationError(f"min_tokens must be greater than or equal to 0, got {body.min_tokens}.")
+    if body.min_tokens > limit:
+        raise VLLMValidationError(
+            f"min_tokens must be less than or equal to max_tokens={limit}, got {body.min_tokens}."
+        )
+
+
+def _check_logprobs(body: Body) -> None:
+    for name, value in (("logprobs", logprob_count(body)), ("prompt_logprobs", prompt_logprob_count(body))):
+        if value is not None and value != -1 and value < 0:
+            raise VLLMValidationError(f"{name} must be non-negative or -1, got {value}.", parameter=name, value=value)
+
+
+def _check_words(body: Body) -> None:
+    if "" in stop_strings(body.stop):
+        raise VLLMValidationError("stop cannot contain an empty string.")
+    if "" in body.bad_words:
+        words = list(dict.fromkeys(body.bad_words))
+        raise VLLMValidationError(f"bad_words cannot contain an empty string. Got bad_words={words}")
+
+
+def _check_logprob_counts(body: Body, config: EngineConfig) -> None:
+    size = config.frontend.vocab_size
+    limit = size if config.frontend.max_logprobs == -1 else config.frontend.max_logprobs
+    counts = (
+        ("sample", "logprobs", None if body.logprob_token_ids else logprob_count(body)),
+        ("prompt", "prompt_logprobs", prompt_logprob_count(body)),
+    )
+    for kind, parameter, count in counts:
+        requested = size if count == -1 else count or 0
+        if requested > limit:
+            raise VLLMValidationError(
+                f"Requested {kind} logprobs of {requested}, which is greater than max allowed: {limit}",
+                parameter=parameter,
+                value=requested,
+            )
+        if kind == "sample" and body.logprob_token_ids:
+            _check_logprob_tokens(body.logprob_token_ids, size)
+
+
+def _check_logprob_tokens(ids: list[int], size: int) -> None:
+    if len(ids) > _MAX_LOGPROB_TOKENS:
+        raise VLLMValidationError(
+            f"Requested logprob_token_ids of length {len(ids)}, which is greater than max allowed:"
+            f" {_MAX_LOGPROB_TOKENS}",
+            parameter="logprob_token_ids",
+            value=len(ids),
+        )
+    _check_ids("logprob_token_ids", ids, size)
+
+
+def _check_logit_bias_ids(bias: Mapping[str, float] | None, size: int) -> None:
+    _check_ids("logit_bias", [int(key) for key in bias or ()], size)
+
+
+def _check_ids(parameter: str, ids: list[int], size: int) -> None:
+    unknown = _unknown(ids, size)
+    if unknown:
+        raise VLLMValidationError(
+            f"token_id(s) {unknown} in {parameter} contain out-of-vocab token ids. Vocabulary size: {size}",
+            parameter=parameter,
+            value=unknown,
+        )
+
+
+def _check_allowed_tokens(ids: list[int] | None, size: int) -> None:
+    if ids is None:
+        return
+    if not ids:
+        raise VLLMValidationError("allowed_token_ids is not None and empty!", parameter="allowed_token_ids", value=ids)
+    if unknown := _unknown(ids, size):
+        raise VLLMValidationError(
+            "allowed_token_ids contains out-of-vocab token id!", parameter="allowed_token_ids", value=unknown
+        )
+
+
+def _unknown(ids: list[int], size: int) -> list[int]:
+    """Return the ids that are neither in the model's vocabulary nor the fake's own."""
+    return [token for token in dict.fromkeys(ids) if not 0 <= token < size and not tokenizer.is_own(token)]

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import accumulate
 from statistics import NormalDist
 
 from fake_vllm.distributions import LogNormal
@@ -54,6 +55,12 @@ def draft(source: bytes, name: str, limit: int, length: LogNormal, *, least: int
     return Draft(head + words, ended=size < limit)
 
 
+def draft_of(text: str, limit: int) -> Draft:
+    """Return a text that is given, in tokens."""
+    tokens = _split_words(text) or ("",)
+    return Draft(tokens[:limit], ended=len(tokens) <= limit)
+
+
 def _drawn(length: LogNormal, raw: bytes) -> int:
     chance = (int.from_bytes(raw) + 0.5) / 2**64
     return round(length.median * math.exp(length.sigma * _SPREAD.inv_cdf(chance)))
@@ -63,10 +70,13 @@ def _drawn(length: LogNormal, raw: bytes) -> int:
 def _head(name: str) -> tuple[str, ...]:
     """Return the tokens of the name in brackets, split only between characters."""
     text = f"[{name}]"
-    if text.isascii():
-        text = text.ljust(-(-len(text) // WIDTH) * WIDTH)
-        return tuple(text[start : start + WIDTH] for start in range(0, len(text), WIDTH))
-    return tuple(text)
+    return _split_words(text.ljust(-(-len(text) // WIDTH) * WIDTH) if text.isascii() else text)
+
+
+def _split_words(text: str) -> tuple[str, ...]:
+    """Return the tokens of a text, split only between characters."""
+    width = WIDTH if text.isascii() else 1
+    return tuple(text[start : start + width] for start in range(0, len(text), width))
 
 
 @lru_cache(maxsize=1)
@@ -74,3 +84,27 @@ def _tape() -> tuple[str, ...]:
     """Return words in a pseudo-random order; every text is a section of it."""
     words = [f" {word}" for word in _WORDS.split() if len(word) == WIDTH - 1]
     return tuple(words[(index * 2654435761 % 2**32 >> 9) % len(words)] for index in range(4096))
+
+
+def cut_at_stop(
+    pieces: tuple[str, ...], stops: tuple[str, ...], least: int, *, include: bool
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the pieces up to the first stop string after the `least` first tokens, and that string."""
+    if not stops:
+        return pieces, None
+    text = "".join(pieces)
+    ends = list(accumulate(map(len, pieces)))
+    start = ends[least - 1] if 0 < least <= len(ends) else 0
+    matches = [(at, stop) for stop in stops if (at := text.find(stop, max(0, start - len(stop) + 1))) >= 0]
+    if not matches:
+        return pieces, None
+    at, stop = min(matches, key=lambda match: match[0] + len(match[1]))
+    last = next(number for number, end in enumerate(ends) if end >= at + len(stop))
+    kept = text[: at + len(stop) if include else at]
+    return (*_split(kept, ends[:last]), kept[ends[last - 1] if last else 0 :]), stop
+
+
+def _split(text: str, ends: list[int]) -> list[str]:
+    """Return `text` cut at `ends`; tokens behind its end are empty, as a stop string removed them."""
+    starts = [0, *ends[:-1]]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)] if ends else []

@@ -2,14 +2,16 @@
 
 There is no vocabulary of a model. Lengths are about right (four characters per token is the usual rule of thumb for
 English), counting is fast, and tokens can be decoded. A header of `/tokenize` says that this is not the model's
-tokenizer.
+tokenizer. Its ids are larger than those of any model, so ids of a real vocabulary are different from them; those are
+accepted as well and stand for no text.
 """
 
 from collections.abc import Iterable
 
 WIDTH = 4  # bytes per token; OpenAI's rule of thumb, "one token is roughly four characters of English"
 NAME = "fake-vllm/four-bytes-a-token"
-LARGEST = (2 << 8 * WIDTH) - 1  # largest token id
+_BITS = 8 * WIDTH
+LARGEST = ((WIDTH + 1) << _BITS) - 1  # largest token id
 
 
 def count(text: str) -> int:
@@ -19,9 +21,9 @@ def count(text: str) -> int:
 
 
 def encode(text: str) -> list[int]:
-    """Return the tokens of `text`: the bytes of each as a number, after a leading 1 that preserves their count."""
+    """Return the tokens of `text`: the bytes of each as a number, after a digit that preserves their count."""
     raw = text.encode("utf-8", "replace")
-    return [int.from_bytes(b"\1" + raw[start : start + WIDTH]) for start in range(0, len(raw), WIDTH)]
+    return [_token(raw[start : start + WIDTH]) for start in range(0, len(raw), WIDTH)]
 
 
 def decode(tokens: Iterable[int]) -> str:
@@ -34,8 +36,23 @@ def pieces(text: str) -> list[str]:
     return [decode([token]) for token in encode(text)]
 
 
+def is_own(token: int) -> bool:
+    """Return whether `encode` can have returned this id."""
+    return _size(token) > 0
+
+
+def _token(raw: bytes) -> int:
+    return (WIDTH + 1 - len(raw)) << _BITS | int.from_bytes(raw)
+
+
+def _size(token: int) -> int:
+    """Return the number of bytes that a token stands for, 0 if it is not of this tokenizer."""
+    size = WIDTH + 1 - (token >> _BITS)
+    fits = 1 <= size <= WIDTH and (token & (1 << _BITS) - 1) >> 8 * size == 0
+    return size if fits else 0
+
+
 def _bytes(token: int) -> bytes:
-    size = (token.bit_length() - 1) // 8
-    if 1 <= size <= WIDTH and token >> 8 * size == 1:
-        return (token ^ (1 << 8 * size)).to_bytes(size)
+    if size := _size(token):
+        return (token & (1 << _BITS) - 1).to_bytes(size)
     return "\ufffd".encode()

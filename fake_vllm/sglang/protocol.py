@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fake_vllm.openai.protocol import ChatCompletionRequest, CompletionRequest, TokenIds
+from fake_vllm.sglang.openai_protocol import ChatCompletionRequest, CompletionRequest, TokenIds
 
 
 class AdapterFields(BaseModel):

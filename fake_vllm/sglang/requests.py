@@ -7,10 +7,12 @@ colon (entrypoints/openai/serving_base.py).
 from msgspec.structs import replace
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.http.validation import RequestValidationError
-from fake_vllm.openai.protocol import CompletionRequest
-from fake_vllm.openai.requests import GenerateRequest, chat_request, check_size, completion_request
+from fake_vllm.engine.lora import EngineError
+from fake_vllm.openai import tokenizer
+from fake_vllm.openai.prompts import Prompt
+from fake_vllm.openai.requests import GenerateRequest, check_size
 from fake_vllm.sglang.errors import bad_request
+from fake_vllm.sglang.openai_protocol import ChatCompletionRequest, ChatMessage, CompletionRequest, SamplingFields
 from fake_vllm.sglang.protocol import (
     AdapterFields,
     GenerateReqInput,
@@ -18,29 +20,30 @@ from fake_vllm.sglang.protocol import (
     SglangChatCompletionRequest,
     SglangCompletionRequest,
 )
+from fake_vllm.sglang.sampling_params import SamplingError, sampling_error
 
 DEFAULT_MODEL = "default"  # entrypoints/openai/protocol.py
 
 
 def from_completion(body: SglangCompletionRequest) -> GenerateRequest:
     """Return the request of a completion."""
-    return _with_adapter(completion_request(body), body)
+    return _with_adapter(_completion_request(body), body)
 
 
 def from_chat(body: SglangChatCompletionRequest) -> GenerateRequest:
     """Return the request of a chat completion."""
-    return _with_adapter(chat_request(body), body)
+    return _with_adapter(_chat_request(body), body)
 
 
 def from_generate(body: GenerateReqInput) -> GenerateRequest:
     """Return the request of `/generate`.
 
     Raises:
-        RequestValidationError: if there is nothing to continue.
+        EngineError: if there is nothing to continue.
     """
     prompt = body.text if body.text is not None else body.input_ids
     if prompt is None or prompt in ("", [], [[]]):
-        raise RequestValidationError("Either text, input_ids or input_embeds should be provided.")
+        raise EngineError(400, "Bad Request", "Either text, input_ids or input_embeds should be provided.")
     params = body.sampling_params or SamplingParams()
     completion = CompletionRequest(
         prompt=prompt,
@@ -54,11 +57,11 @@ def from_generate(body: GenerateReqInput) -> GenerateRequest:
         top_k=params.top_k,
         stream=body.stream,
     )
-    return replace(_with_adapter(completion_request(completion), body), reported_model="")
+    return replace(_with_adapter(_completion_request(completion), body), reported_model="")
 
 
-def validate(request: GenerateRequest, config: EngineConfig) -> None:
-    """Check that a request fits the model's context, and its sampling parameters.
+def validated(request: GenerateRequest, config: EngineConfig) -> GenerateRequest:
+    """Return the request if it fits the model's context, and its sampling parameters are right.
 
     Raises:
         EngineError: with the texts of managers/tokenizer_manager.py.
@@ -76,12 +79,98 @@ def validate(request: GenerateRequest, config: EngineConfig) -> None:
                 f" {requested} tokens for the completion. Please reduce the number of tokens in the input messages or"
                 " the completion to fit within the limit."
             )
-    if request.sampling_error is not None:
-        raise bad_request(request.sampling_error.message)
+    if request.refusal is not None:
+        raise request.refusal
     check_size(request, config)
+    return request
 
 
 def _with_adapter(request: GenerateRequest, body: AdapterFields) -> GenerateRequest:
     """Return the request for the adapter that it names; the response repeats the client's name for the model."""
     adapter = request.model.partition(":")[2] or body.lora_path or ""
     return replace(request, model=adapter, reported_model=request.model or DEFAULT_MODEL)
+
+
+def _completion_request(body: CompletionRequest) -> GenerateRequest:
+    """Return the request of a completion."""
+    limit = body.max_tokens
+    error = sampling_error(body, limit, echo=bool(body.echo))
+    if error is None and body.suffix is not None:
+        error = SamplingError("suffix is not currently supported")
+    usage, continuous = _usage_options(body)
+    return GenerateRequest(
+        chat=False,
+        model=body.model or "",
+        prompts=_prompts(body.prompt),
+        n=body.n,
+        max_tokens=limit,
+        min_tokens=body.min_tokens,
+        stop=body.stop_strings,
+        include_stop=body.include_stop_str_in_output,
+        ignore_eos=body.ignore_eos,
+        seed=body.seed,
+        echo=bool(body.echo),
+        logprobs=body.logprobs,
+        return_token_ids=bool(body.return_token_ids),
+        stream=bool(body.stream),
+        include_usage=usage,
+        continuous_usage=continuous,
+        refusal=_refusal(error),
+    )
+
+
+def _chat_request(body: ChatCompletionRequest) -> GenerateRequest:
+    """Return the request of a chat completion."""
+    limit = body.max_completion_tokens or body.max_tokens
+    usage, continuous = _usage_options(body)
+    return GenerateRequest(
+        chat=True,
+        model=body.model or "",
+        prompts=(_apply_chat_template(body.messages),),
+        n=body.n,
+        max_tokens=limit,
+        min_tokens=body.min_tokens,
+        stop=body.stop_strings,
+        include_stop=body.include_stop_str_in_output,
+        ignore_eos=body.ignore_eos,
+        seed=body.seed,
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        return_token_ids=bool(body.return_token_ids),
+        stream=bool(body.stream),
+        include_usage=usage,
+        continuous_usage=continuous,
+        refusal=_refusal(sampling_error(body, limit)),
+    )
+
+
+def _apply_chat_template(messages: list[ChatMessage]) -> Prompt:
+    """Return the prompt that a plain template makes of a conversation."""
+    turns = "".join(f"<|{message.role}|>\n{message.text}\n" for message in messages)
+    text = turns + "<|assistant|>\n"
+    return Prompt(text, tokenizer.count(text))
+
+
+def _refusal(error: SamplingError | None) -> EngineError | None:
+    return None if error is None else bad_request(error.message)
+
+
+def _prompts(prompt: str | list[str] | list[int] | list[list[int]] | None) -> tuple[Prompt, ...]:
+    if isinstance(prompt, str):
+        return (_prompt(prompt),)
+    if not prompt:
+        return (_prompt(""),)
+    if isinstance(prompt[0], int):
+        return (Prompt(prompt, len(prompt)),)
+    return tuple(_prompt(item) for item in prompt)
+
+
+def _prompt(content: str | list[int]) -> Prompt:
+    return Prompt(content, tokenizer.count(content) if isinstance(content, str) else len(content))
+
+
+def _usage_options(body: SamplingFields) -> tuple[bool, bool]:
+    """Return whether usage is sent at the end of a stream, and in each of its events."""
+    options = body.stream_options
+    if options is None:
+        return False, False
+    return bool(options.include_usage), bool(options.include_usage and options.continuous_usage_stats)

@@ -6,8 +6,8 @@ from typing import Any
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import METRICS, Request, Response, json_response
 from fake_vllm.http.validation import RequestValidationError
-from fake_vllm.openai.completions import ResponseFormat
-from fake_vllm.openai.flavor import Generate, Load, Route, Unload
+from fake_vllm.openai.completions import GenerationPlan
+from fake_vllm.openai.flavor import Load, Route, Unload
 from fake_vllm.openai.requests import GenerateRequest
 from fake_vllm.sglang import requests
 from fake_vllm.sglang.errors import bad_request
@@ -27,8 +27,6 @@ UNLOAD_PATH = "/unload_lora_adapter"
 GENERATE_PATH = "/generate"
 
 _OPEN = ("/health", "/metrics")  # paths that begin with these never need the key
-_OPENAI_FORMAT = ResponseFormat(SglangResponseBuilder, requests.validate)
-_GENERATE_FORMAT = ResponseFormat(GenerateResponseBuilder, requests.validate)
 _FLUSHED = (
     "Cache flushed.\nPlease check backend logs for more details. (When there are running or waiting requests, the"
     " operation will not be performed.)\n"
@@ -75,26 +73,28 @@ def lora_update_output(error: str, adapters: Mapping[str, str] | None) -> dict[s
     }
 
 
-def _completion(engine: Engine, request: Request) -> Generate:
+def _completion(engine: Engine, request: Request) -> GenerationPlan:
     body = request.parse(SglangCompletionRequest)
-    return Generate(_check_adapter(engine, requests.from_completion(body)), _OPENAI_FORMAT, body.rid or "")
+    return _plan(engine, requests.from_completion(body), SglangResponseBuilder, body.rid)
 
 
-def _chat(engine: Engine, request: Request) -> Generate:
+def _chat(engine: Engine, request: Request) -> GenerationPlan:
     body = request.parse(SglangChatCompletionRequest)
-    return Generate(_check_adapter(engine, requests.from_chat(body)), _OPENAI_FORMAT, body.rid or "")
+    return _plan(engine, requests.from_chat(body), SglangResponseBuilder, body.rid)
 
 
-def _generate(engine: Engine, request: Request) -> Generate:
+def _generate(engine: Engine, request: Request) -> GenerationPlan:
     body = request.parse(GenerateReqInput)
-    return Generate(_check_adapter(engine, requests.from_generate(body)), _GENERATE_FORMAT, body.rid or "")
+    return _plan(engine, requests.from_generate(body), GenerateResponseBuilder, body.rid)
 
 
-def _check_adapter(engine: Engine, request: GenerateRequest) -> GenerateRequest:
-    """Return the request if its adapter is loaded or can be loaded again.
+def _plan(
+    engine: Engine, request: GenerateRequest, builder: type[SglangResponseBuilder], rid: str | None
+) -> GenerationPlan:
+    """Return the plan of a request whose adapter is loaded or can be loaded again.
 
     Raises:
-        EngineError: if not.
+        EngineError: if it is not.
     """
     adapter = request.model
     if adapter and not engine.config.enable_lora:
@@ -108,7 +108,7 @@ def _check_adapter(engine: Engine, request: GenerateRequest) -> GenerateRequest:
             f"Got LoRA adapter that has never been loaded: {adapter}\n"
             f"All loaded adapters: dict_keys({list(engine.adapters)})."
         )
-    return request
+    return GenerationPlan(adapter, lambda config: requests.validated(request, config), builder, rid or "")
 
 
 def _load(engine: Engine, request: Request) -> Load:

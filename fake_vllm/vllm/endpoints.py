@@ -147,7 +147,7 @@ def _length(content: str | list[int]) -> int:
 
 def _check_json(request: Request) -> None:
     if not request.headers.get("content-type", "").lower().startswith("application/json"):
-        raise RequestValidationError.of(["Unsupported Media Type: Only 'application/json' is allowed"])
+        raise RequestValidationError(["Unsupported Media Type: Only 'application/json' is allowed"])
 
 
 def json_body(request: Request, message: str) -> dict[str, Any]:

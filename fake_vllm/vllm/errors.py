@@ -1,8 +1,15 @@
-"""vLLM's status, type and text for each error that concerns an adapter (vllm/entrypoints/openai/models/serving.py)."""
+"""vLLM's status, type and text of errors: of adapters (vllm/entrypoints/openai/models/serving.py), and of bodies.
+
+Bodies: vllm/entrypoints/serve/exception_handling.
+"""
 
 from collections.abc import Iterable
 
+from fake_vllm.engine.engine import Engine
 from fake_vllm.engine.lora import EngineError
+from fake_vllm.http.messages import Response, error_response, json_response
+from fake_vllm.http.validation import RequestValidationError, UnreadableBodyError, VLLMValidationError
+from fake_vllm.openai.releases import api
 
 _MIB = 1 << 20
 CALL_FAILED = "Call to add_lora method failed: "
@@ -50,3 +57,23 @@ class VllmErrorTexts:
 
     def base_model_name(self, name: str) -> EngineError:
         return EngineError(400, "InvalidUserInput", f"The lora adapter '{name}' conflicts with a served base model.")
+
+
+def invalid_body(engine: Engine, error: RequestValidationError) -> Response:
+    """Return the response to a body that does not fit."""
+    quirks, release = engine.config.quirks, api(engine.config.version)
+    if isinstance(error, UnreadableBodyError):
+        return json_response(400, {"detail": error.errors[0]})
+    if error.cause is not None and not release.wraps_refusals:
+        return _refused(error.cause)
+    message = error.bounded if release.bounded_errors else str(error)
+    return error_response(quirks.validation_status, quirks.validation_type, message, error.param)
+
+
+def _refused(error: Exception) -> Response:
+    """Return the response to an exception of a validator; odd values make some fail with Python's own."""
+    if isinstance(error, VLLMValidationError):
+        return error_response(400, "BadRequestError", str(error), error.parameter)
+    if isinstance(error, ValueError | TypeError | OverflowError):
+        return error_response(400, "BadRequestError", str(error))
+    return error_response(500, "InternalServerError", str(error))

@@ -3,13 +3,14 @@
 See vllm/entrypoints/serve/lora/protocol.py and vllm/entrypoints/serve/tokenize/protocol.py.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, model_validator
 
-from fake_vllm.openai.protocol import ChatMessage, check_text_only
-
-_INT64_MAX = 2**63 - 1
+from fake_vllm.openai.protocol.base import INT64_MAX, OpenAIBaseModel
+from fake_vllm.openai.protocol.chat_completion import check_generation_prompt
+from fake_vllm.openai.protocol.messages import ChatCompletionMessageParam
+from fake_vllm.openai.protocol.tools import ChatCompletionToolsParam
 
 
 class LoadLoRAAdapterRequest(BaseModel):
@@ -27,31 +28,47 @@ class UnloadLoRAAdapterRequest(BaseModel):
     lora_int_id: int | None = None
 
 
-class TokenizeRequest(BaseModel):
-    """Body of `POST /tokenize`: a prompt or a conversation."""
+class TokenizeCompletionRequest(OpenAIBaseModel):
+    """Body of `POST /tokenize`: a prompt."""
 
     model: str | None = None
-    prompt: str | None = None
-    messages: list[ChatMessage] | None = Field(default=None, min_length=1)
+    prompt: str
+    add_special_tokens: bool = True
     return_token_strs: bool | None = False
 
-    @model_validator(mode="after")
-    def check_content(self) -> "TokenizeRequest":
-        check_text_only(self.messages or [])
-        return self
+
+class TokenizeChatRequest(OpenAIBaseModel):
+    """Body of `POST /tokenize`: a conversation."""
+
+    model: str | None = None
+    messages: list[ChatCompletionMessageParam]
+    add_generation_prompt: bool = True
+    return_token_strs: bool | None = False
+    continue_final_message: bool = False
+    add_special_tokens: bool = False
+    chat_template: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    media_io_kwargs: dict[str, dict[str, Any]] | None = None
+    mm_processor_kwargs: dict[str, Any] | None = None
+    tools: list[ChatCompletionToolsParam] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_generation_prompt(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            check_generation_prompt(data)
+        return data
 
 
-class TokenizePromptRequest(TokenizeRequest):
-    """A prompt to tokenize: what a body without `messages` has to be."""
-
-    prompt: str
+TokenizeRequest: TypeAlias = TokenizeCompletionRequest | TokenizeChatRequest
+TOKENIZE_REQUEST: TypeAdapter[TokenizeRequest] = TypeAdapter(TokenizeRequest)
 
 
-class DetokenizeRequest(BaseModel):
+class DetokenizeRequest(OpenAIBaseModel):
     """Body of `POST /detokenize`."""
 
     model: str | None = None
-    tokens: list[Annotated[int, Field(ge=0, le=_INT64_MAX)]]
+    tokens: list[Annotated[int, Field(ge=0, le=INT64_MAX)]]
 
 
 class EmbeddingRequest(BaseModel):

@@ -10,21 +10,22 @@ from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import JSON, Request, Response, error_response, json_response
 from fake_vllm.http.sanitize import sanitize
 from fake_vllm.http.validation import RequestValidationError
-from fake_vllm.openai import requests, tokenizer
-from fake_vllm.openai.completions import ResponseFormat
-from fake_vllm.openai.flavor import Generate, Load, Route, Unload
-from fake_vllm.openai.protocol import ChatCompletionRequest, CompletionRequest
+from fake_vllm.openai.completions import GenerationPlan
+from fake_vllm.openai.flavor import Load, Route, Unload
+from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest
+from fake_vllm.openai.protocol.completion import CompletionRequest
+from fake_vllm.openai.releases import api
+from fake_vllm.openai.requests import Server, chat_request, completion_request
 from fake_vllm.openai.responses import ResponseBuilder
 from fake_vllm.vllm.endpoints import metrics
+from fake_vllm.vllm.errors import invalid_body
 from fake_vllm.vllm.optional_routes import optional_route, optional_routes
-from fake_vllm.vllm.protocol import DetokenizeRequest, TokenizePromptRequest, TokenizeRequest
+from fake_vllm.vllm.protocol import DetokenizeRequest, TokenizeCompletionRequest
+from fake_vllm.vllm.tokenize import detokenize, tokenize
 
 COMPLETIONS_PATH = "/v1/completions"
 CHAT_PATH = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"
-
-_FORMAT = ResponseFormat(ResponseBuilder, requests.validate)
-_TOKENIZER: Mapping[str, str] = {**JSON, "x-tokenizer": tokenizer.NAME}
 
 
 class VllmServer:
@@ -41,8 +42,7 @@ class VllmServer:
         return path.startswith(engine.config.quirks.guarded)
 
     def invalid(self, engine: Engine, error: RequestValidationError) -> Response:
-        quirks = engine.config.quirks
-        return error_response(quirks.validation_status, quirks.validation_type, str(error), error.param)
+        return invalid_body(engine, error)
 
     def failed(self, error: EngineError) -> Response:
         return error_response(error.status, error.type, error.message, error.param)
@@ -74,38 +74,24 @@ def server_load(engine: Engine, request: Request) -> Response:
     return json_response(200, {"server_load": len(scheduler.running) + len(scheduler.waiting)})
 
 
-def _completion(engine: Engine, request: Request) -> Generate:
-    body = requests.completion_request(request.parse(CompletionRequest))
-    return Generate(body, _FORMAT, request.headers.get("x-request-id", ""))
+def _completion(engine: Engine, request: Request) -> GenerationPlan:
+    body = request.parse(CompletionRequest, api(engine.config.version))
+    return GenerationPlan(
+        body.model or "",
+        lambda config: completion_request(body, Server(config, api(config.version))),
+        ResponseBuilder,
+        request.headers.get("x-request-id") or body.request_id,
+    )
 
 
-def _chat(engine: Engine, request: Request) -> Generate:
-    body = requests.chat_request(request.parse(ChatCompletionRequest))
-    return Generate(body, _FORMAT, request.headers.get("x-request-id", ""))
-
-
-def _tokenize(engine: Engine, request: Request) -> Response:
-    body = request.parse(TokenizeRequest)
-    if body.prompt is None and body.messages is None:
-        request.parse(TokenizePromptRequest)  # raises: the prompt is missing
-    if body.model:
-        engine.resolve_model(body.model)
-    text = requests.apply_chat_template(body.messages or []).text if body.prompt is None else body.prompt
-    tokens = tokenizer.encode(text)
-    content = {
-        "count": len(tokens),
-        "max_model_len": engine.config.max_model_len,
-        "tokens": tokens,
-        "token_strs": tokenizer.pieces(text) if body.return_token_strs else None,
-    }
-    return json_response(200, content, _TOKENIZER)
-
-
-def _detokenize(engine: Engine, request: Request) -> Response:
-    body = request.parse(DetokenizeRequest)
-    if body.model:
-        engine.resolve_model(body.model)
-    return json_response(200, {"prompt": tokenizer.decode(body.tokens)}, _TOKENIZER)
+def _chat(engine: Engine, request: Request) -> GenerationPlan:
+    body = request.parse(ChatCompletionRequest, api(engine.config.version))
+    return GenerationPlan(
+        body.model or "",
+        lambda config: chat_request(body, Server(config, api(config.version))),
+        ResponseBuilder,
+        request.headers.get("x-request-id") or body.request_id,
+    )
 
 
 _METRICS = Route(("GET",), metrics, any_method=True)  # mounted at every path that begins so
@@ -115,8 +101,8 @@ _ROUTES: Mapping[str, Route] = {
     MODELS_PATH: Route(("GET",), models),
     "/health": Route(("GET",), health),
     "/metrics": _METRICS,
-    "/tokenize": Route(("POST",), _tokenize, TokenizeRequest),
-    "/detokenize": Route(("POST",), _detokenize, DetokenizeRequest),
+    "/tokenize": Route(("POST",), tokenize, TokenizeCompletionRequest),
+    "/detokenize": Route(("POST",), detokenize, DetokenizeRequest),
     "/ping": Route(("GET", "POST"), health),
     "/version": Route(("GET",), version),
     "/load": Route(("GET",), server_load),

@@ -41,6 +41,10 @@ class EngineArgs:
     max_model_len: int | None = None
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
+    max_logprobs: int | None = None
+    tool_call_parser: str = ""
+    """Parser of tool calls; empty if the server reads none."""
+    trust_request_chat_template: bool = False
     seed: int = 0
     enable_metrics: bool = True
     worker_processes: bool = False
@@ -87,6 +91,9 @@ class EngineArgs:
             max_model_len=values.max_model_len,
             max_num_seqs=values.max_num_seqs,
             max_num_batched_tokens=values.max_num_batched_tokens,
+            max_logprobs=getattr(values, "max_logprobs", None),
+            tool_call_parser=getattr(values, "tool_call_parser", None) or "",
+            trust_request_chat_template=getattr(values, "trust_request_chat_template", False),
             seed=values.seed,
             enable_metrics=flavor == VLLM or values.enable_metrics,
             worker_processes=flavor == VLLM and _has_workers(values),

@@ -18,6 +18,7 @@ PROFILES = {
         Profile("key", ("--enable-lora", "--api-key", "sesame"), UPDATING, api_key="sesame"),
         Profile("no-updating", ("--enable-lora",)),
         Profile("no-lora", (), UPDATING),
+        Profile("tools", ("--enable-auto-tool-choice", "--tool-call-parser", "hermes"), UPDATING),
         Profile("front", _FRONT, UPDATING, api_key="sesame"),
         Profile("development", ("--enable-lora",), _DEVELOPMENT),
         Profile("any-origin", ("--allowed-origins", '["*"]', "--disable-fastapi-docs")),

@@ -75,7 +75,8 @@ def real_vllm(installation: Path) -> Iterator[Engine]:
 @contextmanager
 def fake_vllm(version: str) -> Iterator[Engine]:
     """Yield the fake of this checkout, behaving like the CPU build of `version`, without repositories of adapters."""
-    flags = ("--emulate", f"{version}+cpu", "--catalogue", str(_DATA / "catalogue.yaml"))
+    catalogue = str(_DATA / "catalogue.yaml")
+    flags = ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
     forks = ForkServer(sys.executable, "fake-vllm", ["fake_vllm.__main__", "fake_vllm.main"], _inherited())
     try:
         yield Engine(forks, str(_DATA / "tiny"), flags, {}, 6.0)

@@ -81,9 +81,9 @@ def wrong(kind: str, where: str, said: str, shown: object) -> dict[str, Any]:
     return bad(f"1 validation error:\n  {inner}", f"body.{where}")
 
 
-def value_error(said: str, param: str, body: object) -> dict[str, Any]:
+def value_error(said: str, param: str, body: object, more: str = "") -> dict[str, Any]:
     """Return the response with an error of a validator."""
-    message = f"'msg': {f'Value error, {said} (parameter={param})'!r}, 'input': {body!r}"
+    message = f"'msg': {f'Value error, {said} (parameter={param}{more})'!r}, 'input': {body!r}"
     inner = f"{{'type': 'value_error', 'loc': ('body',), {message}, 'ctx': {{'error': VLLMValidationError({said!r})}}}}"
     return bad(f"1 validation error:\n  {inner}", param)
 
@@ -254,11 +254,12 @@ CASES = (
     Case("two choices to two prompts", COMPLETION_SERVING, "POST", COMPLETE,
          {"prompt": ["one", "two"], "n": 2, "max_tokens": 2}, headers=ID, answer=completion(
             *(choice("[base]  ", index) for index in range(4)), prompt=2, tokens=8)),
-    Case("a prompt of tokens", COMPLETION, "POST", COMPLETE, {"prompt": [364, 365], "max_tokens": 1, "echo": True},
-         headers=ID, answer=completion(choice("lm[bas"), prompt=2, tokens=1)),
+    Case("a prompt of tokens", COMPLETION, "POST", COMPLETE,
+         {"prompt": [17179869292, 17179869293], "max_tokens": 1, "echo": True}, headers=ID,
+         answer=completion(choice("lm[bas"), prompt=2, tokens=1)),
     Case("token ids", COMPLETION, "POST", COMPLETE, {"prompt": "hi", "max_tokens": 1, "return_token_ids": True},
          headers=ID, answer=completion(
-            {**choice("[bas"), "token_ids": [5828141427], "prompt_token_ids": [92265]}, prompt=1, tokens=1)),
+            {**choice("[bas"), "token_ids": [5828141427], "prompt_token_ids": [12884928617]}, prompt=1, tokens=1)),
     Case("logprobs", COMPLETION, "POST", COMPLETE, {"prompt": "hi", "max_tokens": 1, "logprobs": 1}, headers=ID,
          answer=completion({**choice("[bas"), "logprobs": {
             "text_offset": [0], "token_logprobs": [-0.6931471805599453], "tokens": ["[bas"],
@@ -291,7 +292,8 @@ CASES = (
          value_error("Stream options can only be defined when `stream=True`.", "stream_options",
                      {"prompt": "hi", "stream_options": {"include_usage": True}})),
     Case("negative logprobs", COMPLETION, "POST", COMPLETE, {"prompt": "hi", "logprobs": -2}, 400,
-         value_error("`logprobs` must be a positive value or -1.", "logprobs", {"prompt": "hi", "logprobs": -2})),
+         value_error("`logprobs` must be a positive value or -1.", "logprobs", {"prompt": "hi", "logprobs": -2},
+                     ", value=-2")),
     Case("max_tokens of the wrong type", VALIDATION, "POST", COMPLETE, {"prompt": "hi", "max_tokens": "many"}, 400,
          wrong("int_parsing", "max_tokens", "Input should be a valid integer, unable to parse string as an integer",
                "many")),
@@ -309,16 +311,18 @@ CASES = (
          bad("max_tokens=5000 cannot be greater than max_model_len=4096. Please request fewer output tokens."
              " (parameter=max_tokens, value=5000)", "max_tokens")),
     Case("a prompt too long", RENDERER, "POST", COMPLETE, {"prompt": "x" * 16400, "max_tokens": 10}, 400,
-         bad("This model's maximum context length is 4096 tokens. However, you requested 10 output tokens and your"
-             " prompt contains at least 4087 input tokens, for a total of at least 4097 tokens. Please reduce the"
-             " length of the input prompt or the number of requested output tokens. (parameter=input_tokens,"
-             " value=4087)", "input_tokens")),
-    Case("a prompt too long, old", FACTS, "POST", COMPLETE, {"prompt": "x" * 16400, "max_tokens": 10}, 400,
-         bad("This model's maximum context length is 4096 tokens. However, you requested 4110 tokens (4100 in the"
-             " messages, 10 in the completion). Please reduce the length of the messages or completion."),
-         settings={"version": "0.10.2"}),
+         bad("This model's maximum context length is 4096 tokens. However, your prompt contains 16400 characters (more"
+             " than 16384 characters, which is the upper bound for 4096 input tokens). Please reduce the length of the"
+             " input prompt. (parameter=input_text, value=16400)", "input_text")),
+    Case("a prompt of too many tokens", RENDERER, "POST", COMPLETE, {"prompt": [5] * 4100, "max_tokens": 10}, 400,
+         bad("This model's maximum context length is 4096 tokens. However, your prompt contains 4100 input tokens,"
+             " which exceeds this limit even without any output tokens. Please reduce the length of the input prompt."
+             " (parameter=input_tokens, value=4100)", "input_tokens")),
+    Case("a prompt that leaves room for less than was asked for", COMPLETION_SERVING, "POST", COMPLETE,
+         {"prompt": [5] * 4095, "max_tokens": 10}, headers=ID,
+         answer=completion(choice("[bas"), prompt=4095, tokens=1)),
     Case("a suffix", COMPLETION_SERVING, "POST", COMPLETE, {"prompt": "hi", "suffix": "there"}, 400,
-         bad("suffix is not currently supported")),
+         bad("suffix is only supported for models with FIM completion rendering", "suffix")),
     # Chats
     Case("chat", CHAT_SERVING, "POST", TALK, HI, headers=ID, answer={
         "id": "chatcmpl-id", "object": "chat.completion", "created": NOW, "model": "base",
@@ -345,11 +349,11 @@ CASES = (
                      "tools", {**HI, "tools": []})),
     # Tokens, embeddings
     Case("tokenize", TOKENIZE, "POST", "/tokenize", {"model": "base", "prompt": "hello", "return_token_strs": True},
-         replied=PLAIN, answer={"count": 2, "max_model_len": 4096, "tokens": [6046444652, 367],
+         replied=PLAIN, answer={"count": 2, "max_model_len": 4096, "tokens": [6046444652, 17179869295],
                                 "token_strs": ["hell", "o"]}),
     Case("tokenize for an unknown model", SERVING, "POST", "/tokenize", {"model": "ghost", "prompt": "x"}, 404,
          UNKNOWN),
-    Case("detokenize", TOKENIZE, "POST", "/detokenize", {"tokens": [6046444652, 367]}, replied=PLAIN,
+    Case("detokenize", TOKENIZE, "POST", "/detokenize", {"tokens": [6046444652, 17179869295]}, replied=PLAIN,
          answer={"prompt": "hello"}),
     Case("detokenize nothing", TOKENIZE, "POST", "/detokenize", {}, 400,
          wrong("missing", "tokens", "Field required", {})),

@@ -135,7 +135,6 @@ def test_an_engine_that_lost_the_weights_unloads_the_name() -> None:
         (LOAD, {"lora_name": "n", "lora_path": "p"}, "text/plain"),
         (LOAD, {"lora_name": "n", "lora_path": "p"}, ""),
         (LOAD, b"{", "application/json"),
-        (LOAD, b"\xff", "application/json"),
         (LOAD, b"", "application/json"),
         (LOAD, ["n", "p"], "application/json"),
         (LOAD, {"lora_name": "n"}, "application/json"),
@@ -155,6 +154,12 @@ def test_a_body_of_the_wrong_form_is_a_validation_error(
     error = json.loads(response.body)["error"]
     assert (response.status, error["code"], error["type"]) == (status, status, "BadRequestError")
     assert "validation error" in error["message"]
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"[" * 5000])
+def test_a_body_that_cannot_be_read_gets_fastapis_own_error(body: bytes) -> None:
+    response = ask(an_engine(), "POST", LOAD, body)
+    assert (response.status, json.loads(response.body)) == (400, {"detail": "There was an error parsing the body"})
 
 
 def test_a_charset_does_not_make_json_something_else() -> None:

@@ -44,6 +44,39 @@ _MESSAGES: dict[str, Any] = {
     "text": "hello",
     "object": {},
     "of-text": ["hello"],
+    "part-refusal": [_USER, {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}, _USER],
+    "part-thinking": [_USER, {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}]}, _USER],
+    "part-text-missing": [{"role": "user", "content": [{"type": "text"}]}],
+    "part-of-text": [{"role": "user", "content": ["hello"]}],
+    "part-without-type": [{"role": "user", "content": [{"text": "hello"}]}],
+    "part-file": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "1"}}]}],
+    "part-audio": [
+        {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}]}
+    ],
+    "part-tool-reference": [{"role": "user", "content": [{"type": "tool_reference", "name": "f"}]}],
+    "content-object": [{"role": "user", "content": {"text": "hello"}}],
+    "reasoning-content": [_USER, {"role": "assistant", "content": "yes", "reasoning_content": "hm"}, _USER],
+    "custom-tool-call": [
+        _USER,
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "1", "type": "custom", "custom": {"name": "f", "input": "x"}}],
+        },
+        _USER,
+    ],
+    "tool-calls-empty": [_USER, {"role": "assistant", "content": "yes", "tool_calls": []}, _USER],
+    "tool-calls-number": [_USER, {"role": "assistant", "content": "yes", "tool_calls": 1}, _USER],
+    "tool-calls-arguments-bad": [
+        _USER,
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{"}}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "42"},
+    ],
+    "tool-result-without-id": [_USER, {"role": "tool", "content": "42"}],
+    "function-result": [_USER, {"role": "function", "name": "f", "content": "42"}],
+    "number": 1,
     "too-long": [{"role": "user", "content": "hello world " * 2000}],
 }
 _TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
@@ -129,7 +162,119 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "stop-many": {"stop": ["a", "b", "c", "d", "e"]},
     "stop-tokens": {"stop_token_ids": list(range(512)), "ignore_eos": False},
     "prompt-instead": {"messages": ABSENT, "prompt": "hello"},
+    "n-null": {"n": None},
+    "top-logprobs-null": {"logprobs": True, "top_logprobs": None},
+    "top-logprobs-text": {"logprobs": True, "top_logprobs": "x"},
+    "tokens-as-ids": {"logprobs": True, "top_logprobs": 1, "return_tokens_as_token_ids": True},
+    "prompt-text": {"return_prompt_text": True},
+    "reasoning-effort-none": {"reasoning_effort": "none"},
+    "documents-text": {"documents": ["x"]},
+    "chat-template-kwargs-template": {"chat_template_kwargs": {"chat_template": "x"}},
+    "media-kwargs": {"media_io_kwargs": {"image": {"a": 1}}},
+    "processor-kwargs": {"mm_processor_kwargs": {"a": 1}},
+    "clamped": {"messages": [{"role": "user", "content": "a b " * 100}], "max_tokens": 400},
+    "echo-continued": {
+        "echo": True,
+        "continue_final_message": True,
+        "add_generation_prompt": False,
+        "messages": [_USER, {"role": "assistant", "content": "yes"}],
+    },
+    "no-generation-prompt-assistant": {
+        "add_generation_prompt": False,
+        "messages": [_USER, {"role": "assistant", "content": "yes"}],
+    },
+    "both-prompts-set": {"continue_final_message": True, "add_generation_prompt": True},
+    "tools-function-missing": {"tools": [_TOOL], "tool_choice": {"type": "function"}},
+    "tools-name-missing": {"tools": [_TOOL], "tool_choice": {"type": "function", "function": {}}},
+    "tools-name-empty": {"tools": [_TOOL], "tool_choice": {"type": "function", "function": {"name": ""}}},
+    "tools-text": {"tools": "x"},
+    "tools-list-of-text": {"tools": ["x"]},
+    "tools-choice-null": {"tools": [_TOOL], "tool_choice": None},
+    "tools-choice-number": {"tools": [_TOOL], "tool_choice": 1},
+    "json-schema-finite": {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"enum": ["a"]}}},
+        "ignore_eos": False,
+        "max_tokens": 100,
+    },
+    "json-schema-null": {"response_format": {"type": "json_schema", "json_schema": {"name": "s"}}},
+    "json-schema-name-missing": {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+    "json-schema-reference-missing": {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"$ref": "#/$defs/x"}}}
+    },
+    "structured-two": {"structured_outputs": {"choice": ["yes"], "regex": "a"}},
+    "structured-and-named-tool": {
+        "structured_outputs": {"choice": ["yes"]},
+        "tools": [_TOOL],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+    },
+    "structured-text": {"structured_outputs": "x"},
+    "guided-json": {"guided_json": {"type": "object"}, "ignore_eos": False, "max_tokens": 30},
+    "guided-regex": {"guided_regex": "[ab]{3}", "ignore_eos": False},
 }
+_NO_ARGUMENTS = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+_FINITE = {
+    "type": "object",
+    "properties": {"x": {"enum": ["a"]}},
+    "required": ["x"],
+    "additionalProperties": False,
+}
+_FINITE_TOOL = {"type": "function", "function": {"name": "f", "parameters": _FINITE}}
+_NAMED = {"type": "function", "function": {"name": "f"}}
+_CALLS = {"tools": [_FINITE_TOOL], "ignore_eos": False, "max_tokens": 300}
+_WITH_PARSER: dict[str, dict[str, Any]] = {
+    "auto": {**_CALLS, "max_tokens": 10},
+    "none": {**_CALLS, "tool_choice": "none", "max_tokens": 10},
+    "required": {**_CALLS, "tool_choice": "required"},
+    "required-cut": {**_CALLS, "tool_choice": "required", "max_tokens": 5},
+    "named": {**_CALLS, "tool_choice": _NAMED},
+    "named-cut": {**_CALLS, "tool_choice": _NAMED, "max_tokens": 3},
+    "named-unknown": {**_CALLS, "tool_choice": {"type": "function", "function": {"name": "g"}}},
+    "no-arguments": {
+        **_CALLS,
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": _NO_ARGUMENTS}}],
+        "tool_choice": "required",
+    },
+    "no-parameters": {**_CALLS, "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": _NAMED},
+    "bad-parameters": {
+        **_CALLS,
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "nothing"}}}],
+        "tool_choice": "required",
+    },
+    "without-tools": {"tool_choice": "auto"},
+    "no-tools": {},
+    "required-stream": {**_CALLS, "tool_choice": "required", "stream": True},
+    "named-stream": {**_CALLS, "tool_choice": _NAMED, "stream": True},
+    "auto-stream": {**_CALLS, "max_tokens": 10, "stream": True},
+    "required-usage": {
+        **_CALLS,
+        "tool_choice": "required",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    },
+    "with-format": {**_CALLS, "response_format": {"type": "json_object"}, "max_tokens": 30},
+    "result": {
+        **_CALLS,
+        "messages": [
+            _USER,
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "1", "content": "42"},
+        ],
+        "max_tokens": 10,
+    },
+}
+"""Requests to a server that reads tool calls."""
+_REFUSED_BY_THE_ENGINE: dict[str, dict[str, Any]] = {
+    "logit-bias": {"logit_bias": {"100000": 1}},
+    "top-logprobs": {"logprobs": True, "top_logprobs": 21},
+    "regex": {"structured_outputs": {"regex": "["}},
+    "json-schema": {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "nothing"}}}
+    },
+}
+"""Requests that are refused after a stream has begun."""
 _STREAMS: dict[str, dict[str, Any]] = {
     "plain": {},
     "usage": {"stream_options": {"include_usage": True}},
@@ -156,6 +301,11 @@ CASES = (
     *(Case(f"chat/messages/{name}", (chat(messages=messages),)) for name, messages in _MESSAGES.items()),
     *(Case(f"chat/shape/{name}", (chat(**fields),)) for name, fields in _SHAPES.items()),
     *(Case(f"chat/stream/{name}", (chat(**{"stream": True, **fields}),)) for name, fields in _STREAMS.items()),
+    *(
+        Case(f"chat/stream-refused/{name}", (chat(stream=True, **fields),))
+        for name, fields in _REFUSED_BY_THE_ENGINE.items()
+    ),
+    *(Case(f"chat/tools/{name}", (chat(**fields),), "tools") for name, fields in _WITH_PARSER.items()),
     *(Case(f"chat/model/{name}", (chat(model=model),)) for name, model in _MODELS.items()),
     *(Case(f"chat/sampling/{name}", (chat(**fields),)) for name, fields in SAMPLING.items()),
     *(Case(f"chat/body/{name}", (post(_PATH, body),)) for name, body in _BODIES.items()),

@@ -28,6 +28,22 @@ _TOKENIZE = {
     },
     "messages-empty": {"model": "base", "messages": []},
     "both": {"model": "base", "prompt": "hello", "messages": [{"role": "user", "content": "hello"}]},
+    "chat-template": {"messages": [{"role": "user", "content": "hello"}], "chat_template": "x"},
+    "continue-final": {
+        "messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "yes"}],
+        "add_generation_prompt": False,
+        "continue_final_message": True,
+    },
+    "messages-text": {"messages": "hello"},
+    "message-without-role": {"messages": [{"content": "hello"}]},
+    "tools": {
+        "messages": [{"role": "user", "content": "hello"}],
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+    },
+    "tools-bad": {"messages": [{"role": "user", "content": "hello"}], "tools": [{}]},
+    "beyond-the-context": {"prompt": "hello world " * 1000},
+    "unknown-field": {"prompt": "hello", "unknown": 1},
+    "model-number": {"model": 1, "prompt": "hello"},
     "list": [],
     "null": None,
 }
@@ -41,6 +57,9 @@ _DETOKENIZE = {
     "tokens-text": {"model": "base", "tokens": "abc"},
     "tokens-of-text": {"model": "base", "tokens": ["a"]},
     "tokens-real": {"model": "base", "tokens": [1.5]},
+    "tokens-null": {"model": "base", "tokens": None},
+    "tokens-huge": {"model": "base", "tokens": [2**63]},
+    "list": [],
     "model-unknown": {"model": "none", "tokens": [11]},
 }
 

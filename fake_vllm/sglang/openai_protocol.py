@@ -1,9 +1,4 @@
-"""Request bodies of the OpenAI routes, shaped as vLLM's own protocol classes.
-
-See vllm/entrypoints/openai/completion/protocol.py and chat_completion/protocol.py. Types and validators are pydantic's,
-as on the real server, so the texts of validation errors are pydantic's too. Fields that no request can notice are left
-out; unknown fields are accepted, as there.
-"""
+"""Request bodies of SGLang's OpenAI routes (entrypoints/openai/protocol.py); unknown fields are accepted, as there."""
 
 from typing import Annotated, Any
 

@@ -1,0 +1,149 @@
+"""Prompts: text or tokens to continue, checked against the model's context as vLLM's renderer does.
+
+See `TokenizeParams` in vllm/renderers/params.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fake_vllm.engine.config import EngineConfig
+from fake_vllm.http.validation import VLLMValidationError
+from fake_vllm.openai import tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Text to continue; the length in tokens.
+
+    The text of a prompt that was sent as tokens is decoded on first use: one that is too long is refused before.
+    """
+
+    content: str | list[int]
+    length: int
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else tokenizer.decode(self.content)
+
+    @property
+    def tokens(self) -> list[int]:
+        return tokenizer.encode(self.content) if isinstance(self.content, str) else self.content
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLimits:
+    """Limits of one request's prompts.
+
+    Attributes:
+        context: tokens of the model's context.
+        output: tokens that were asked for, 0 if unknown.
+        truncate: tokens to keep; -1 for as many as fit, None for all.
+        keep_end: truncation keeps the end instead of the start.
+        output_field: field with the number of tokens, for errors.
+    """
+
+    context: int
+    output: int = 0
+    truncate: int | None = None
+    keep_end: bool = False
+    output_field: str = "max_tokens"
+
+    def check(self) -> None:
+        """Check the limits themselves.
+
+        Raises:
+            VLLMValidationError: if one is above the context.
+        """
+        if self.output > self.context:
+            raise VLLMValidationError(
+                f"{self.output_field}={self.output} cannot be greater than max_model_len={self.context}. Please request"
+                " fewer output tokens.",
+                parameter=self.output_field,
+                value=self.output,
+            )
+        if self.truncate is not None and self.truncate > self.context:
+            raise VLLMValidationError(
+                f"truncate_prompt_tokens={self.truncate} cannot be greater than max_model_len = {self.context}. Please"
+                " request a smaller truncation size.",
+                parameter="truncate_prompt_tokens",
+                value=self.truncate,
+            )
+
+    def apply(self, content: str | list[int]) -> Prompt:
+        """Return the prompt, truncated as asked for.
+
+        Raises:
+            VLLMValidationError: if it is longer than the context.
+        """
+        if isinstance(content, str) and self.truncate is None and len(content) > self.context * tokenizer.WIDTH:
+            raise _too_many_characters(len(content), self.context)
+        length = tokenizer.count(content) if isinstance(content, str) else len(content)
+        keep = self._kept_tokens(length)
+        if keep is not None:
+            tokens = tokenizer.encode(content) if isinstance(content, str) else content
+            start = length - keep if self.keep_end else 0
+            return Prompt(tokens[start : start + keep], keep)
+        if length > self.context:
+            raise _too_many_tokens(length, self.context, text=isinstance(content, str))
+        return Prompt(content, length)
+
+    def _kept_tokens(self, length: int) -> int | None:
+        """Return the number of tokens that truncation keeps, None if it keeps all."""
+        if self.truncate is None:
+            return None
+        most = self.truncate
+        if most < 0:
+            most = self.context if self.output == 0 else max(0, self.context - 1)
+        return None if most >= length else most
+
+
+def split_prompts(prompt: Any) -> Sequence[str | list[int]]:
+    """Return the single prompts of a completion's `prompt`.
+
+    Raises:
+        VLLMValidationError: if there are none.
+    """
+    if isinstance(prompt, str):
+        return [prompt]
+    if not prompt:
+        raise VLLMValidationError("You must pass at least one prompt")
+    return [prompt] if isinstance(prompt[0], int) else prompt
+
+
+def check_vocabulary(prompts: Sequence[Prompt], config: EngineConfig) -> None:
+    """Check the tokens of prompts as the engine core does.
+
+    Raises:
+        VLLMValidationError: if a prompt is empty or has an unknown token.
+    """
+    for prompt in prompts:
+        if prompt.length == 0:
+            raise VLLMValidationError("The decoder prompt cannot be empty")
+        if isinstance(prompt.content, list):
+            largest = max(prompt.content)
+            if largest >= config.frontend.vocab_size and not tokenizer.is_own(largest):
+                raise VLLMValidationError(f"Token id {largest} is out of vocabulary")
+
+
+def _too_many_characters(count: int, context: int) -> VLLMValidationError:
+    most = context * tokenizer.WIDTH
+    return VLLMValidationError(
+        f"This model's maximum context length is {context} tokens. However, your prompt contains {count} characters"
+        f" (more than {most} characters, which is the upper bound for {context} input tokens). Please reduce the length"
+        " of the input prompt.",
+        parameter="input_text",
+        value=count,
+    )
+
+
+def _too_many_tokens(length: int, context: int, *, text: bool) -> VLLMValidationError:
+    count = context + 1 if text else length  # of a text, no more are counted
+    qualifier = "at least " if count == context + 1 else ""
+    return VLLMValidationError(
+        f"This model's maximum context length is {context} tokens. However, your prompt contains {qualifier}{count}"
+        " input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input"
+        " prompt.",
+        parameter="input_tokens",
+        value=count,
+    )
