@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from fake_vllm.engine.versions import release_of
+from formats.engine_releases import parse_release
 
 _TAIL_0_32 = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
 
@@ -66,7 +66,7 @@ def api_of(context: object) -> Api:
 @lru_cache(maxsize=64)
 def api(version: str) -> Api:
     """Return the behavior of `version`, such as `0.32.0`."""
-    release = release_of(version)
+    release = parse_release(version)
     if release >= (0, 32):
         return NEWEST
     return Api(
