@@ -31,6 +31,7 @@ from formats.engine_command import (
     read_command,
 )
 from formats.engine_command.argument_parser import FlexibleArgumentParser
+from formats.engine_releases import parse_release
 from formats.errors import FormatError
 
 OWN_FLAGS: Mapping[str, str] = {
@@ -76,12 +77,20 @@ def read(command: Sequence[str], env: Mapping[str, str]) -> tuple[EngineConfig, 
     try:
         engine = read_command(command, env)
         values, args = _parse(engine)
+        _check_emulate(values.emulate)
         config = engine_config(args, values.emulate or DEFAULT_VERSION)
         if values.vocab_size is not None:
             config = replace(config, frontend=replace(config.frontend, vocab_size=values.vocab_size))
         return config, _options(values, args, config)
     except (FormatError, ProfileError) as error:
         raise EngineConfigError(str(error)) from error
+
+
+def _check_emulate(version: str | None) -> None:
+    try:
+        parse_release(version or DEFAULT_VERSION)
+    except FormatError as error:
+        raise EngineConfigError(f"--emulate: {error}") from error
 
 
 def flags_with_meaning(flavor: str) -> list[str]:

@@ -95,7 +95,7 @@ class EngineConfig:
         try:
             object.__setattr__(self, "quirks", VersionQuirks.of(self.version))
         except ValueError as error:
-            raise EngineConfigError(f"--version: {error}") from error
+            raise EngineConfigError(f"release of the engine: {error}") from error
 
     @property
     def static_flag(self) -> str:

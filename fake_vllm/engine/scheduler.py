@@ -86,7 +86,7 @@ class Scheduler:
             normal: draws from the standard normal distribution, for the spread of steps.
             activate: called when a sequence of an adapter joins; returns the seconds by which the step is delayed
                 because the adapter's weights have to be read again.
-            lora_costs: additional time of steps with adapters; None if there is none.
+            lora_costs: additional time of steps with adapters; None without costs.
         """
         self.running: dict[Sequence, None] = {}
         self.waiting = WaitingQueue()

@@ -197,7 +197,7 @@ class CompletionTask:
         return space if self._request.max_tokens is None else max(1, min(self._request.max_tokens, space))
 
     def _prefix_key(self, prompt: Prompt) -> bytes:
-        return blake2b(f"{self._adapter}\0{prompt.text}".encode("utf-8", "replace"), digest_size=16).digest()
+        return blake2b(f"{self._adapter}\0{prompt.identity}".encode("utf-8", "replace"), digest_size=16).digest()
 
 
 class TokenStream:

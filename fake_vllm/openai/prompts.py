@@ -27,6 +27,13 @@ class Prompt:
         return self.content if isinstance(self.content, str) else tokenizer.decode(self.content)
 
     @property
+    def identity(self) -> str:
+        """Text that only the same prompt has: ids of a real vocabulary all decode to the same text."""
+        if isinstance(self.content, str) or all(map(tokenizer.is_own, self.content)):
+            return self.text
+        return " ".join(map(str, self.content))
+
+    @property
     def tokens(self) -> list[int]:
         return tokenizer.encode(self.content) if isinstance(self.content, str) else self.content
 

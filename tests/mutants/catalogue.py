@@ -14,8 +14,8 @@ MUTANTS = (
     Mutant(
         "answers begin with the former artifact's blocks",
         "requests/engine_calls.py",
-        "if pod.prefix_cache is PrefixCache.RESET and not",
-        "if False and not",
+        "if pod.prefix_cache is PrefixCache.RESET:",
+        "if False:",
         "same name loaded again, prefix cache not reset",
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""Which Services and slices are an adapter's, and what is said of the others."""
+"""Ownership of Services and slices, and the text about those of others."""
 
 import msgspec
 import pytest

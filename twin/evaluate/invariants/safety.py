@@ -125,12 +125,12 @@ class InstancesAreServing(_Placed):
 
 
 class InstancesArePublished(_Placed):
-    """13. Each pod in `status.instances` is in a slice of the adapter's own Service, at its address and port.
+    """11. Each pod in `status.instances` is in a slice of the adapter's own Service, at its address and port.
 
     A gateway or a client that resolves the Service would otherwise never reach it, or reach another process there.
     """
 
-    number = 13
+    number = 11
 
     def __init__(self, state: ClusterState) -> None:
         super().__init__(state)

@@ -89,7 +89,7 @@ def test_a_simulated_sidecar_shows_what_it_fetches_and_translates_the_engines_me
         page = client.get("/metrics").text
         assert 'lora_runtime_requests_total{code="ok",verb="load"} 1.0' in page
         assert "\naibrix:queue_size{" in page
-        assert "vllm:num_requests_waiting" not in page
+        assert "\nvllm:num_requests_waiting{" not in page
         assert client.post("/v1/lora_adapter/unload", json={"lora_name": "seen"}).status_code == 200
 
 
